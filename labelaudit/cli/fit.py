@@ -1,0 +1,29 @@
+"""``labelaudit fit``: only the mixture, again, with other settings."""
+
+from __future__ import annotations
+
+from labelaudit.cli import options as o
+
+EPILOG = o.examples("labelaudit fit audit", "labelaudit fit audit --rank-by aum")
+
+
+def command(
+    run: o.RunArgument,
+    rank_by: o.RankBy = None,
+    estimator: o.Estimator = None,
+    quiet: o.Quiet = False,
+    no_progress: o.NoProgress = False,
+) -> None:
+    """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
+    from labelaudit.cli.console import Terminal
+    from labelaudit.detect.verdicts import FitSettings
+    from labelaudit.recipes.fit import fit
+    from labelaudit.report.console import show_summary
+    from labelaudit.run.layout import RunFolder
+
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    folder = RunFolder(run)
+    fitted = fit(folder, FitSettings(rank_by=rank_by or "aul", estimator=estimator or "gmm"), terminal)
+    if not quiet:
+        show_summary(terminal.console, fitted.noise)
+    terminal.say(f"Ranked list: {folder.suspicious}")

@@ -1,0 +1,73 @@
+"""The command line: one file a command, and the place where errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from labelaudit import __version__
+from labelaudit.cli import demo, fit, methods, report, retrain, score, train_probe
+from labelaudit.cli.console import show_error
+from labelaudit.cli.options import examples
+from labelaudit.errors import EXIT_CANNOT, LabelauditError
+
+_MORE = "More commands"
+
+app = typer.Typer(
+    name="labelaudit",
+    help="Find wrong labels in a folder of images.",
+    epilog=examples("labelaudit demo", "labelaudit score photos", "labelaudit score photos -o - --top 100 | head"),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("score", epilog=score.EPILOG)(score.command)
+app.command("train-probe", epilog=train_probe.EPILOG)(train_probe.command)
+app.command("fit", epilog=fit.EPILOG)(fit.command)
+app.command("report", epilog=report.EPILOG)(report.command)
+app.command("retrain", epilog=retrain.EPILOG)(retrain.command)
+app.command("demo", epilog=demo.EPILOG, rich_help_panel=_MORE)(demo.command)
+app.command("methods", epilog=methods.EPILOG, rich_help_panel=_MORE)(methods.command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"labelaudit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Find wrong labels in a folder of images."""
+
+
+def main() -> None:
+    """Run the command line; the console script's entry point."""
+    debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
+    try:
+        app()
+    except LabelauditError as error:
+        if debug:
+            raise
+        show_error(str(error))
+        sys.exit(error.exit_code)
+    except MemoryError:
+        if debug:
+            raise
+        show_error("out of memory. Try a smaller --batch-size or --image-size")
+        sys.exit(EXIT_CANNOT)
+    except Exception as error:
+        if debug:
+            raise
+        what = " ".join(str(error).split())[:200]
+        show_error(f"labelaudit failed ({type(error).__name__}: {what}). Please report it with the output of labelaudit --debug …")
+        sys.exit(EXIT_CANNOT)

@@ -1,0 +1,121 @@
+"""Options that several commands share: one spelling, one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from labelaudit.names import (
+    AugmentName,
+    EstimatorName,
+    FitName,
+    PrecisionName,
+    PresetName,
+    ProbeName,
+    ScheduleName,
+    StatisticName,
+)
+
+_DATA = "Data"
+_TRAINING = "Training"
+_VERDICTS = "Verdicts"
+_SCREEN = "Screen"
+
+DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of an audit.")]
+
+Run = Annotated[
+    Optional[Path],
+    typer.Option("--run", help="Run folder; default: labelaudit-runs/<name of DATA>.", rich_help_panel=_DATA),
+]
+Labels = Annotated[
+    Optional[Path],
+    typer.Option("--labels", help="CSV with the columns path,label, instead of class folders.", rich_help_panel=_DATA),
+]
+Probe = Annotated[
+    Optional[ProbeName],
+    typer.Option(
+        "--probe",
+        help="Train a network, or a head on a frozen pretrained backbone; auto: train up to 64 pixels, else frozen.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Preset = Annotated[
+    Optional[PresetName],
+    typer.Option("--preset", help="Settings that belong together; default: fast.", rich_help_panel=_TRAINING),
+]
+Model = Annotated[
+    Optional[str], typer.Option("--model", help="Any timm model, by its name.", rich_help_panel=_TRAINING)
+]
+Pretrained = Annotated[
+    bool,
+    typer.Option("--pretrained", help="Start from timm's pretrained weights (downloaded once).", rich_help_panel=_TRAINING),
+]
+NetworkWeights = Annotated[
+    Optional[Path],
+    typer.Option("--weights", help="Network weights for --model: safetensors or a state dict.", rich_help_panel=_TRAINING),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.", rich_help_panel=_TRAINING)]
+ImageSize = Annotated[
+    Optional[int],
+    typer.Option("--image-size", help="Side in pixels at which images are seen.", rich_help_panel=_TRAINING),
+]
+Fit = Annotated[
+    Optional[FitName],
+    typer.Option("--fit", help="What happens to images that are not square.", rich_help_panel=_TRAINING),
+]
+Augment = Annotated[
+    Optional[AugmentName], typer.Option("--augment", help="Changes to training images.", rich_help_panel=_TRAINING)
+]
+Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Passes over the data.", rich_help_panel=_TRAINING)]
+BatchSize = Annotated[
+    Optional[int], typer.Option("--batch-size", help="Images in a step.", rich_help_panel=_TRAINING)
+]
+Rate = Annotated[Optional[float], typer.Option("--lr", help="Learning rate of SGD.", rich_help_panel=_TRAINING)]
+Momentum = Annotated[
+    Optional[float], typer.Option("--momentum", help="Momentum of SGD.", rich_help_panel=_TRAINING)
+]
+WeightDecay = Annotated[
+    Optional[float], typer.Option("--weight-decay", help="Weight decay of SGD.", rich_help_panel=_TRAINING)
+]
+Schedule = Annotated[
+    Optional[ScheduleName],
+    typer.Option("--schedule", help="How the learning rate changes.", rich_help_panel=_TRAINING),
+]
+Precision = Annotated[
+    Optional[PrecisionName],
+    typer.Option("--precision", help="auto: bfloat16 where the processor has it.", rich_help_panel=_TRAINING),
+]
+Seed = Annotated[
+    Optional[int], typer.Option("--seed", help="Equal seeds give equal results; default: 0.", rich_help_panel=_TRAINING)
+]
+Device = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_TRAINING)
+]
+Threads = Annotated[
+    Optional[int], typer.Option("--threads", help="Processor threads; default: torch's.", rich_help_panel=_TRAINING)
+]
+RankBy = Annotated[
+    Optional[StatisticName],
+    typer.Option("--rank-by", help="Statistic that ranks the samples; default: aul.", rich_help_panel=_VERDICTS),
+]
+Estimator = Annotated[
+    Optional[EstimatorName],
+    typer.Option("--estimator", help="How P(mislabeled) is estimated; default: gmm.", rich_help_panel=_VERDICTS),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=_SCREEN)
+]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars.", rich_help_panel=_SCREEN)]
+
+
+def examples(*lines: str) -> str:
+    """An epilog with one example a line."""
+    return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
+
+
+def default_run(data: Path) -> Path:
+    """Where an audit of ``data`` goes when nothing else is said."""
+    return Path("labelaudit-runs") / (data.resolve().name or "root")

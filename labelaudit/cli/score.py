@@ -1,0 +1,110 @@
+"""``labelaudit score``: the whole audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from labelaudit.cli import options as o
+from labelaudit.errors import UsageError
+
+EPILOG = o.examples(
+    "labelaudit score photos",
+    "labelaudit score photos -o suspicious.csv --run audit",
+    "labelaudit score photos -o - --top 100 | cut -d, -f2",
+    "labelaudit score audit -o -      (a run folder: only reads)",
+)
+
+
+def command(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")],
+    out: Annotated[
+        Optional[Path], typer.Option("--out", "-o", help="Write the ranked CSV here too; - is stdout.")
+    ] = None,
+    top: Annotated[
+        Optional[int], typer.Option("--top", help="This many rows in --out, suspicious or not; default: the suspicious.")
+    ] = None,
+    run: o.Run = None,
+    labels: o.Labels = None,
+    probe: o.Probe = None,
+    preset: o.Preset = None,
+    model: o.Model = None,
+    pretrained: o.Pretrained = False,
+    weights: o.NetworkWeights = None,
+    offline: o.Offline = False,
+    image_size: o.ImageSize = None,
+    fit: o.Fit = None,
+    augment: o.Augment = None,
+    epochs: o.Epochs = None,
+    batch_size: o.BatchSize = None,
+    lr: o.Rate = None,
+    momentum: o.Momentum = None,
+    weight_decay: o.WeightDecay = None,
+    schedule: o.Schedule = None,
+    precision: o.Precision = None,
+    seed: o.Seed = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    rank_by: o.RankBy = None,
+    estimator: o.Estimator = None,
+    quiet: o.Quiet = False,
+    no_progress: o.NoProgress = False,
+) -> None:
+    """Audit a folder of images: a ranked CSV of suspicious labels, a weight per sample, a noise rate.
+
+    What an earlier call left unfinished is finished; what is done is only read.
+    """
+    if top is not None and top < 1:
+        raise UsageError(f"--top {top} is too few", fix="give at least 1")
+
+    from labelaudit.cli.console import Terminal
+    from labelaudit.cli.start import set_threads
+    from labelaudit.detect.verdicts import FitSettings
+    from labelaudit.recipes.options import TrainingOptions
+    from labelaudit.recipes.probe import Data
+    from labelaudit.recipes.score import score, score_run
+    from labelaudit.report.console import show_summary
+    from labelaudit.run.files import write_text
+    from labelaudit.run.layout import RunFolder
+
+    set_threads(threads)
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    chosen = None
+    if rank_by or estimator:
+        chosen = FitSettings(rank_by=rank_by or "aul", estimator=estimator or "gmm")
+    folder = RunFolder(data)
+    if folder.exists:
+        fitted = score_run(folder, chosen, terminal)
+    else:
+        folder = RunFolder(run or o.default_run(data))
+        asked = TrainingOptions(
+            probe=probe,
+            preset=preset,
+            model=model,
+            pretrained=pretrained,
+            weights_file=weights,
+            offline=offline,
+            image_size=image_size,
+            fit=fit,
+            augment=augment,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            precision=precision,
+            seed=seed,
+            device=device,
+        )
+        fitted = score(Data(root=data, labels_file=labels), folder, asked, chosen, terminal)
+    if not quiet:
+        show_summary(terminal.console, fitted.noise)
+    if out is not None and str(out) == "-":
+        typer.echo(fitted.csv(top=top), nl=False)
+    elif out is not None:
+        write_text(out, fitted.csv(top=top))
+    listed = out if out is not None and str(out) != "-" else folder.suspicious
+    terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")

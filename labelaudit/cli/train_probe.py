@@ -1,0 +1,71 @@
+"""``labelaudit train-probe``: only the probe."""
+
+from __future__ import annotations
+
+from labelaudit.cli import options as o
+
+EPILOG = o.examples(
+    "labelaudit train-probe photos --run audit",
+    "labelaudit train-probe cifar/train --run audit --preset balanced",
+    "labelaudit train-probe flat --labels labels.csv --run audit",
+)
+
+
+def command(
+    data: o.DataArgument,
+    run: o.Run = None,
+    labels: o.Labels = None,
+    probe: o.Probe = None,
+    preset: o.Preset = None,
+    model: o.Model = None,
+    pretrained: o.Pretrained = False,
+    weights: o.NetworkWeights = None,
+    offline: o.Offline = False,
+    image_size: o.ImageSize = None,
+    fit: o.Fit = None,
+    augment: o.Augment = None,
+    epochs: o.Epochs = None,
+    batch_size: o.BatchSize = None,
+    lr: o.Rate = None,
+    momentum: o.Momentum = None,
+    weight_decay: o.WeightDecay = None,
+    schedule: o.Schedule = None,
+    precision: o.Precision = None,
+    seed: o.Seed = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    quiet: o.Quiet = False,
+    no_progress: o.NoProgress = False,
+) -> None:
+    """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
+    from labelaudit.cli.console import Terminal
+    from labelaudit.cli.start import set_threads
+    from labelaudit.recipes.options import TrainingOptions
+    from labelaudit.recipes.probe import Data, train_probe
+    from labelaudit.run.layout import RunFolder
+
+    set_threads(threads)
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    folder = RunFolder(run or o.default_run(data))
+    asked = TrainingOptions(
+        probe=probe,
+        preset=preset,
+        model=model,
+        pretrained=pretrained,
+        weights_file=weights,
+        offline=offline,
+        image_size=image_size,
+        fit=fit,
+        augment=augment,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        precision=precision,
+        seed=seed,
+        device=device,
+    )
+    train_probe(Data(root=data, labels_file=labels), folder, asked, terminal)
+    terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")

@@ -1,0 +1,160 @@
+"""One image file: what its header says, and its pixels as uint8.
+
+Shapes: H height, W width, C channels (1 grey or 3 RGB).
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, ImageOps
+
+from labelaudit.names import FitName
+
+UInt8Array = npt.NDArray[np.uint8]
+
+MAX_PIXELS = 178_956_970
+"""Largest picture that is decoded: above this Pillow speaks of a decompression bomb."""
+
+_GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+_WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+_EXIF_ORIENTATION = 0x0112
+_SIDEWAYS = {5, 6, 7, 8}
+
+
+class UnreadableImage(ValueError):
+    """An image that cannot be used; the message is the reason shown to the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What is known of an image without decoding it: size in pixels as displayed, and whether it is grey."""
+
+    width: int
+    height: int
+    grey: bool
+
+
+def image_suffixes() -> frozenset[str]:
+    """The file name suffixes, lower case with the dot, that Pillow can open."""
+    Image.init()
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN)
+
+
+def read_header(content: bytes) -> Header:
+    """Read an image's size and mode from its bytes, without decoding the pixels.
+
+    Raises:
+        UnreadableImage: the bytes are no image, or one so large that decoding it would be dangerous.
+    """
+    with _open(content) as image:
+        width, height = image.size
+        if _is_sideways(image):
+            width, height = height, width
+        return Header(width=width, height=height, grey=image.mode in _GREY_MODES)
+
+
+def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Array:
+    """Decode an image's first frame, upright, to ``size`` × ``size`` pixels.
+
+    Transparent parts become white, 16-bit values are scaled to 8 bits, and a JPEG is decoded at the smallest of its
+    reduced scales that still covers the target.
+
+    Args:
+        content: The file's bytes.
+        size: Side of the result in pixels.
+        channels: 1 for grey, 3 for RGB.
+        fit: ``stretch`` keeps the whole picture and changes its proportions; ``crop`` scales the short side to ``size``
+            and cuts the middle.
+
+    Returns:
+        uint8 array [C, H, W] with H = W = ``size``.
+
+    Raises:
+        UnreadableImage: with the reason, for anything that cannot be decoded.
+    """
+    with _open(content) as image:
+        try:
+            image.draft("RGB" if channels == 3 else "L", (size, size))
+            image.load()
+            image = _to_mode(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
+            if image.size != (size, size):
+                image = _resize(image, size, fit)
+            pixels = np.asarray(image, dtype=np.uint8)
+        except UnreadableImage:
+            raise
+        except Exception as error:
+            # Pillow's plugins raise almost anything on damaged files: OSError, SyntaxError, struct.error, IndexError.
+            raise UnreadableImage(_reason(error)) from error
+    if pixels.ndim == 2:
+        return np.ascontiguousarray(pixels[None, :, :])
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _open(content: bytes) -> Image.Image:
+    if not content:
+        raise UnreadableImage("empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(content))
+            width, height = image.size
+    except Exception as error:
+        raise UnreadableImage(_reason(error)) from error
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"no pixels ({width} x {height})")
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"too large to decode safely ({width} x {height})")
+    return image
+
+
+def _is_sideways(image: Image.Image) -> bool:
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
+    except Exception:
+        # A damaged EXIF block says nothing about the pixels, which decode on their own.
+        return False
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode in _WIDE_MODES:
+        wide = np.asarray(image).astype(np.int64)
+        if wide.max(initial=0) > 255:
+            wide = np.clip(wide, 0, 65535) >> 8
+        image = Image.fromarray(np.clip(wide, 0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        real = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=255.0, neginf=0.0)
+        scale = 255.0 if real.max(initial=0.0) <= 1.0 else 1.0
+        image = Image.fromarray(np.clip(real * scale, 0, 255).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _resize(image: Image.Image, size: int, fit: FitName) -> Image.Image:
+    width, height = image.size
+    if fit == "crop" and width != height:
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        box = (left, top, left + side, top + side)
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return image.resize((size, size), Image.Resampling.BILINEAR)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "too large to decode safely"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image that Pillow can read"
+    text = " ".join(str(error).split())
+    return f"damaged: {text[:120]}" if text else f"damaged: {type(error).__name__}"
+
+
+# A truncated file is reported, never silently filled up with grey.
+ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -1,0 +1,18 @@
+"""Cutting long lists into parts, so that threads hand over work in more than single files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+READERS = min(8, (os.cpu_count() or 1) + 1)
+"""Threads that read and decode: decoding leaves the interpreter lock, and one more hides the waiting for the disk."""
+
+
+def in_parts(items: Sequence[Item], size: int = 64) -> Iterator[Sequence[Item]]:
+    """``items`` in order, in slices of ``size``; the last may be shorter."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

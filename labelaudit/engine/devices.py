@@ -1,0 +1,67 @@
+"""Which device and which number format a training uses."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from labelaudit.errors import DeviceError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        DeviceError: the device is not there, or the name is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"unknown device {name!r}", fix="use auto, cpu, cuda or cuda:0") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device {name!r} is not supported", fix="use auto, cpu, cuda or cuda:0")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise DeviceError("CUDA was asked for, but torch finds no CUDA device", fix="use --device cpu")
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise DeviceError(f"there is no {name}: {torch.cuda.device_count()} CUDA device(s)", fix="use a lower number")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """``auto`` (bfloat16 where the processor multiplies it natively), ``float32`` or ``bfloat16``."""
+    if name == "float32":
+        return "float32"
+    if name == "bfloat16":
+        return "bfloat16"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    return "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    # torch has no public question for this; the private ones have been there since 2.6 and may go.
+    answers = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(answer is not None and answer() for answer in answers)
+
+
+@contextlib.contextmanager
+def memory_errors(batch_size: int) -> Iterator[None]:
+    """Turn a device that runs out of memory into advice.
+
+    Raises:
+        DeviceError: naming a batch size to try.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the device ran out of memory at batch size {batch_size}", fix=f"try --batch-size {max(1, batch_size // 2)}"
+        ) from error

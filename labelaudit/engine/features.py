@@ -1,0 +1,149 @@
+"""Embeddings of a frozen backbone: one pass over the pictures, kept for the next audit.
+
+Shapes: R readable samples, B batch, D features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import timm
+import torch
+from torch import nn
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.images import UInt8Array
+from labelaudit.data.parts import in_parts
+from labelaudit.data.pixels import PixelFormat, decode_stream
+from labelaudit.engine.devices import Precision, memory_errors
+from labelaudit.engine.inputs import Augment, ImageInputs
+from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
+
+_BATCH = 64
+_PART = 1024
+"""Pictures in a part of the cache: what a crash loses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embeddings:
+    """Embeddings of the pictures that could be decoded.
+
+    Attributes:
+        feature_RD: float32.
+        sample_R: Sample number of each row.
+        failures: Reason by sample number, for pictures whose pixels turned out damaged.
+    """
+
+    feature_RD: npt.NDArray[np.float32]
+    sample_R: npt.NDArray[np.int32]
+    failures: dict[int, str]
+
+
+def normalisation(model: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation (of pixel / 255) that a pretrained network expects."""
+    if weights == "embedded":
+        return EMBEDDED_MEAN, EMBEDDED_STD
+    config = timm.get_pretrained_cfg(model, allow_unregistered=False)
+    if config is None:
+        return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return tuple(config.mean), tuple(config.std)
+
+
+def embed(
+    catalogue: Catalogue,
+    backbone: nn.Module,
+    form: PixelFormat,
+    *,
+    mean_C: tuple[float, ...],
+    std_C: tuple[float, ...],
+    device: torch.device,
+    precision: Precision,
+    reporter: Reporter = QUIET,
+) -> Embeddings:
+    """Embed every readable picture; those that the cache has are not even decoded.
+
+    Args:
+        catalogue: The samples.
+        backbone: A network that gives pooled features [B, D].
+        form: How pictures are decoded for it.
+        mean_C, std_C: Its normalisation.
+        device, precision: Where and how it runs.
+        reporter: Told about the progress.
+    """
+    backbone = backbone.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    cache = EmbeddingCache(_cache_key(backbone, form, mean_C, std_C, precision))
+    samples = np.flatnonzero(catalogue.readable_N).tolist()
+    known = cache.load({catalogue.sha256[sample] for sample in samples})
+    # Equal files are embedded once.
+    missing = list({catalogue.sha256[sample]: sample for sample in samples if catalogue.sha256[sample] not in known}.values())
+    if not missing:
+        reporter.say(f"All {len(samples)} embeddings are in the cache ({cache.folder})")
+    elif len(missing) < len(samples):
+        reporter.say(f"{len(samples) - len(missing)} of {len(samples)} embeddings are in the cache ({cache.folder})")
+    embedder = _Embedder(backbone, mean_C, std_C, device, precision)
+    with reporter.bar("Embedding images", len(missing), "images") as advance:
+        for samples_of_part in in_parts(missing, _PART):
+            results: list[Embedded] = []
+            for numbers, pictures in decode_stream(catalogue, samples_of_part, form, part=_BATCH):
+                results.extend(embedder.embed(pictures))
+                advance(len(numbers))
+            hashes = [catalogue.sha256[sample] for sample in samples_of_part]
+            cache.add(hashes, results, embedder.features)
+            known.update(zip(hashes, results, strict=True))
+    failures = {sample: found.reason for sample in samples if (found := known[catalogue.sha256[sample]]).reason}
+    kept = [sample for sample in samples if sample not in failures]
+    vectors = [vector for sample in kept if (vector := known[catalogue.sha256[sample]].vector_D) is not None]
+    feature_RD = np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
+    return Embeddings(feature_RD=feature_RD, sample_R=np.array(kept, dtype=np.int32), failures=failures)
+
+
+class _Embedder:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        mean_C: tuple[float, ...],
+        std_C: tuple[float, ...],
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self._backbone, self._device, self._precision = backbone, device, precision
+        self._mean_C, self._std_C = mean_C, std_C
+        self.features = 1
+
+    @torch.inference_mode()
+    def embed(self, pictures: Sequence[UInt8Array | str]) -> list[Embedded]:
+        """One result per picture, in order."""
+        arrays = [picture for picture in pictures if not isinstance(picture, str)]
+        vectors = iter(self._forward(arrays) if arrays else ())
+        return [
+            Embedded(vector_D=None, reason=picture) if isinstance(picture, str) else Embedded(vector_D=next(vectors), reason="")
+            for picture in pictures
+        ]
+
+    def _forward(self, arrays: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
+        inputs = ImageInputs(
+            torch.from_numpy(np.stack(arrays)),
+            mean_C=self._mean_C,
+            std_C=self._std_C,
+            augment=Augment(name="none"),
+            device=self._device,
+        )
+        x_BCHW = inputs.batch(torch.arange(len(arrays)), None)
+        enabled = self._precision == "bfloat16"
+        with memory_errors(len(arrays)), torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled):
+            feature_BD = self._backbone(x_BCHW).float().cpu().numpy()
+        self.features = feature_BD.shape[1]
+        return feature_BD
+
+
+def _cache_key(
+    backbone: nn.Module, form: PixelFormat, mean_C: tuple[float, ...], std_C: tuple[float, ...], precision: Precision
+) -> str:
+    text = f"{network_digest(backbone)} {form} {mean_C} {std_C} {precision}"
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

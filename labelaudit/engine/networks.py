@@ -1,0 +1,170 @@
+"""Networks by name: timm's registry, and small-image networks of our own registered in it.
+
+| name | what | source |
+|---|---|---|
+| ``cifar_resnet20`` … ``cifar_resnet56`` | 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts | He et al. 2016, section 4.2 |
+| ``labelaudit_probe`` | 3 blocks, widths 16/32/64, stem 4×4 with stride 2: the fast probe | docs/accuracy.md |
+| ``labelaudit_probe_wide`` | the same, twice as wide, stem 3×3 with stride 1 | docs/accuracy.md |
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as functional
+from timm.models import register_model
+from timm.models.resnet import BasicBlock
+from torch import nn
+
+from labelaudit.engine.seeds import derive_seed
+from labelaudit.errors import ModelError
+
+__all__: list[str] = []  # timm's register_model adds the entry points
+
+
+class PaddedShortcut(nn.Module):
+    """Shortcut without parameters: average pooling, and zeros for the new channels (option A of He et al. 2016)."""
+
+    def __init__(self, new_channels: int, stride: int) -> None:
+        super().__init__()
+        self.new_channels = new_channels
+        self.stride = stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] → [B, C + new, ⌈H / stride⌉, ⌈W / stride⌉]."""
+        if self.stride > 1:
+            x = functional.avg_pool2d(x, self.stride, ceil_mode=True, count_include_pad=False)
+        return functional.pad(x, (0, 0, 0, 0, 0, self.new_channels))
+
+
+class SmallResNet(nn.Module):
+    """Residual network for pictures of a few dozen pixels, from timm's `BasicBlock`.
+
+    Args:
+        blocks: Blocks in each stage; every stage after the first halves the picture.
+        widths: Channels of each stage.
+        stem_kernel, stem_stride: The first convolution.
+        num_classes: Outputs; 0 gives the pooled features.
+        in_chans: Input channels.
+    """
+
+    def __init__(
+        self,
+        *,
+        blocks: tuple[int, ...],
+        widths: tuple[int, ...],
+        stem_kernel: int = 3,
+        stem_stride: int = 1,
+        num_classes: int = 10,
+        in_chans: int = 3,
+    ) -> None:
+        super().__init__()
+        padding = (stem_kernel - stem_stride + 1) // 2
+        self.conv1 = nn.Conv2d(in_chans, widths[0], stem_kernel, stem_stride, padding, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.act1 = nn.ReLU(inplace=True)
+        stages, channels = [], widths[0]
+        for number, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+            for block in range(count):
+                stride = 2 if number > 0 and block == 0 else 1
+                changes = stride > 1 or width != channels
+                shortcut = PaddedShortcut(width - channels, stride) if changes else None
+                stages.append(BasicBlock(channels, width, stride, shortcut))
+                channels = width
+        self.blocks = nn.Sequential(*stages)
+        self.pretrained_cfg = {"classifier": "fc"}  # read by whoever loads weights
+        self.num_features = channels
+        self.num_classes = num_classes
+        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Feature maps before pooling."""
+        features: torch.Tensor = self.blocks(self.act1(self.bn1(self.conv1(x))))
+        return features
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """Pooled features, or logits."""
+        pooled = x.mean(dim=(2, 3))
+        return pooled if pre_logits else self.fc(pooled)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [B, num_classes]."""
+        return self.forward_head(self.forward_features(x))
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the last layer by a fresh one."""
+        self.num_classes = num_classes
+        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+def _small(pretrained: bool, kwargs: dict[str, Any], **architecture: Any) -> SmallResNet:
+    if pretrained:
+        raise ModelError("the small-image networks have no pretrained weights", fix="leave --pretrained out")
+    known = {name: kwargs[name] for name in ("num_classes", "in_chans") if kwargs.get(name) is not None}
+    return SmallResNet(**architecture, **known)
+
+
+@register_model
+def cifar_resnet20(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """ResNet-20 for 32-pixel pictures (He et al. 2016)."""
+    return _small(pretrained, kwargs, blocks=(3, 3, 3), widths=(16, 32, 64))
+
+
+@register_model
+def cifar_resnet32(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """ResNet-32 for 32-pixel pictures (He et al. 2016): the AUL paper's probe."""
+    return _small(pretrained, kwargs, blocks=(5, 5, 5), widths=(16, 32, 64))
+
+
+@register_model
+def cifar_resnet44(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """ResNet-44 for 32-pixel pictures (He et al. 2016)."""
+    return _small(pretrained, kwargs, blocks=(7, 7, 7), widths=(16, 32, 64))
+
+
+@register_model
+def cifar_resnet56(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """ResNet-56 for 32-pixel pictures (He et al. 2016)."""
+    return _small(pretrained, kwargs, blocks=(9, 9, 9), widths=(16, 32, 64))
+
+
+@register_model
+def labelaudit_probe(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """The fast probe: 78,000 parameters, about 2 million multiplications for a 28-pixel picture."""
+    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(16, 32, 64), stem_kernel=4, stem_stride=2)
+
+
+@register_model
+def labelaudit_probe_wide(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """The balanced probe: twice as wide as the fast one, at full resolution."""
+    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128))
+
+
+def require_known(name: str) -> None:
+    """Refuse a model name that timm does not know.
+
+    Raises:
+        ModelError: with the names that come close.
+    """
+    if timm.is_model(name.split(".")[0]):
+        return
+    close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.6)
+    hint = f"close names: {', '.join(close)}" if close else "timm.list_models() has all names"
+    raise ModelError(f"unknown model {name!r}", fix=hint)
+
+
+def linear_head(features: int, num_classes: int, *, seed: int) -> nn.Module:
+    """A linear classifier on embeddings."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(derive_seed(seed, "initial weights"))
+        return nn.Linear(features, num_classes)

@@ -1,0 +1,80 @@
+"""The settings of a training, resolved: what run.json records and what a resumed run must agree with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from labelaudit.data.pixels import PixelFormat
+from labelaudit.engine.devices import Precision
+from labelaudit.engine.inputs import Augment
+from labelaudit.engine.loop import LoopSettings
+from labelaudit.names import AugmentName, FitName, ScheduleName
+
+ProbeKind = Literal["train", "frozen"]
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Everything that decides what a training computes.
+
+    Attributes:
+        kind: ``train`` a whole network, or a head on a ``frozen`` backbone.
+        model: timm's name of the network or backbone.
+        weights: Where its parameters come from: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file.
+        preset: The preset that the other values started from.
+        image_size: Side in pixels at which the network sees the pictures.
+        channels: 1 grey, 3 RGB.
+        fit: What happens to pictures that are not square.
+        augment, crop_pad: See `labelaudit.engine.inputs.Augment`.
+        lr, momentum, nesterov, weight_decay, schedule: SGD.
+    """
+
+    kind: ProbeKind
+    model: str
+    weights: str
+    preset: str
+    image_size: int
+    channels: int
+    fit: FitName
+    augment: AugmentName
+    crop_pad: int
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    schedule: ScheduleName
+    precision: Precision
+    seed: int
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """How pictures are decoded."""
+        return PixelFormat(size=self.image_size, channels=self.channels, fit=self.fit)
+
+    @property
+    def augmentation(self) -> Augment:
+        """How training batches are augmented."""
+        return Augment(name=self.augment, pad=self.crop_pad)
+
+    @property
+    def loop(self) -> LoopSettings:
+        """The part that the training loop reads."""
+        return LoopSettings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            schedule=self.schedule,
+            precision=self.precision,
+            seed=self.seed,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self)

@@ -1,0 +1,62 @@
+"""The one loss rule, and what is recorded of a batch.
+
+Shapes: B batch, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+
+from labelaudit.methods.base import Lesson
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is recorded of each sample, detached; all [B]."""
+
+    loss_B: torch.Tensor
+    margin_B: torch.Tensor
+    predicted_B: torch.Tensor
+    alternative_B: torch.Tensor
+
+
+def lesson_loss(logits_BC: torch.Tensor, lesson: Lesson) -> torch.Tensor:
+    """Σ weight · CE(logits, target) / count: the loss that is minimised.
+
+    A batch whose weights are all zero gives 0 with zero gradient.
+
+    Args:
+        logits_BC: float32.
+        lesson: Target, weights and what the count is.
+    """
+    loss_B = functional.cross_entropy(logits_BC, lesson.target, reduction="none")
+    if lesson.per == "sample":
+        return (lesson.weight_B * loss_B).sum() / len(loss_B)
+    total = lesson.weight_B.sum()
+    return (lesson.weight_B * loss_B).sum() / torch.where(total > 0, total, torch.ones_like(total))
+
+
+@torch.no_grad()
+def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Record:
+    """Plain cross-entropy against the given label, margin and predictions.
+
+    margin = z_y − max_{j≠y} z_j (Pleiss et al. 2020, eq. 1). The alternative is the class of that maximum; the
+    prediction is the given label where the margin is positive, else the alternative, so that a network which tells no
+    classes apart is never counted as right.
+
+    Args:
+        logits_BC: float32.
+        label_B: int64.
+    """
+    given_B1 = label_B[:, None]
+    other_B, alternative_B = logits_BC.scatter(1, given_B1, -torch.inf).max(dim=1)
+    margin_B = logits_BC.gather(1, given_B1)[:, 0] - other_B
+    return Record(
+        loss_B=functional.cross_entropy(logits_BC, label_B, reduction="none"),
+        margin_B=margin_B,
+        predicted_B=torch.where(margin_B > 0, label_B, alternative_B),
+        alternative_B=alternative_B,
+    )

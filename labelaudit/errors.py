@@ -1,0 +1,67 @@
+"""The errors that labelaudit raises on purpose, and the exit codes they end a command with.
+
+    LabelauditError            exit code 2; one line: what is wrong, where, and what to do
+    ├── UsageError             options that contradict each other or the data
+    ├── DataError              the image folder, a labels file, a weights file
+    ├── RunError               a run folder: of other data or settings, locked, damaged, unfinished
+    ├── ModelError             an unknown model, weights that are missing or do not fit
+    ├── DeviceError            a device that is not there, or has too little memory
+    ├── StorageError           a disk that is full, read-only or out of reach
+    └── TrainingError          a training that diverged
+
+Anything else that escapes is a bug: the command line turns it into one line as well and asks for a report; ``--debug``
+shows the traceback.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_GATE_FAILED = 1
+EXIT_CANNOT = 2
+
+
+class LabelauditError(Exception):
+    """A failure the user can act on.
+
+    Args:
+        what: What is wrong and where, without a full stop.
+        fix: What to do about it, as a sentence without a full stop; may be empty.
+    """
+
+    exit_code = EXIT_CANNOT
+
+    def __init__(self, what: str, *, fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.fix}" if self.fix else self.what
+
+
+class UsageError(LabelauditError):
+    """Options that contradict each other or the data."""
+
+
+class DataError(LabelauditError):
+    """Something is wrong with the image folder, a labels file or a weights file."""
+
+
+class RunError(LabelauditError):
+    """A run folder of other data or settings, or one that is locked, damaged or unfinished."""
+
+
+class ModelError(LabelauditError):
+    """A model that is unknown, or weights that are missing or do not fit."""
+
+
+class DeviceError(LabelauditError):
+    """A device that is not there, or has too little memory."""
+
+
+class StorageError(LabelauditError):
+    """A disk that is full, read-only or out of reach."""
+
+
+class TrainingError(LabelauditError):
+    """A training that diverged."""

@@ -1,0 +1,15 @@
+"""The names that a user can choose from; light, so that the command line can list them without importing torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ProbeName = Literal["auto", "train", "frozen"]
+PresetName = Literal["fast", "balanced", "paper"]
+FitName = Literal["stretch", "crop"]
+AugmentName = Literal["none", "crop", "crop-flip"]
+ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+StatisticName = Literal["aul", "aum", "mean_probability", "misprediction_rate", "forgetting_count"]
+EstimatorName = Literal["gmm"]
+FormatName = Literal["table", "json"]

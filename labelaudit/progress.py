@@ -1,0 +1,45 @@
+"""How long work tells somebody about itself, without knowing who listens.
+
+The package says what it does through a `Reporter`; the command line gives one that draws on stderr, and Python callers
+get the silent `QUIET` unless they pass their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+"""Called with the number of items finished since the last call."""
+
+
+class Reporter(Protocol):
+    """Who listens to the progress of long work."""
+
+    def say(self, text: str) -> None:
+        """One line of information: what was chosen and why, what was found."""
+
+    def warn(self, text: str) -> None:
+        """One line that the user should not miss."""
+
+    def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Advance]:
+        """A progress bar over ``total`` items, open while the context lasts."""
+
+
+class Quiet:
+    """A reporter that says nothing."""
+
+    def say(self, text: str) -> None:
+        """Drop the line."""
+
+    def warn(self, text: str) -> None:
+        """Drop the line."""
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
+        """Give a bar that draws nothing."""
+        yield lambda _finished: None
+
+
+QUIET: Reporter = Quiet()

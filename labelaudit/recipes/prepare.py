@@ -1,0 +1,147 @@
+"""From a catalogue and settings to what the training loop takes: inputs, labels and a network.
+
+Shapes: R rows that take part in the training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from labelaudit.data.catalogue import Catalogue, require_trainable
+from labelaudit.data.pixels import load_pixels
+from labelaudit.engine.features import Embeddings, embed, normalisation
+from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, channel_statistics
+from labelaudit.engine.networks import linear_head
+from labelaudit.engine.settings import SCRATCH, TrainingSettings
+from labelaudit.engine.weights import build_network
+from labelaudit.errors import DataError
+from labelaudit.progress import Reporter
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Data that is ready to train on.
+
+    Attributes:
+        catalogue: With the files set aside whose pixels turned out damaged.
+        inputs: R rows.
+        label_R: int64 given labels.
+        sample_R: Sample number of each row.
+        statistics: Mean and standard deviation by which the rows were normalised; another split has to use the same.
+    """
+
+    catalogue: Catalogue
+    inputs: Inputs
+    label_R: torch.Tensor
+    sample_R: npt.NDArray[np.int32]
+    statistics: Statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a training needs beside its settings: where it runs, and where a weights file lies."""
+
+    device: torch.device
+    weights_file: Path | None = None
+    offline: bool = False
+
+
+def prepare(
+    catalogue: Catalogue,
+    settings: TrainingSettings,
+    source: Source,
+    reporter: Reporter,
+    *,
+    statistics: Statistics | None = None,
+) -> Prepared:
+    """Decode the pictures, or embed them, and check that they can be trained on.
+
+    Args:
+        catalogue: The samples.
+        settings: How they become inputs.
+        source: Where.
+        reporter: Told about the progress.
+        statistics: Those of the training data, when this is a validation split; it need not be trainable then.
+
+    Raises:
+        DataError: too few readable images.
+    """
+    inputs: Inputs
+    if settings.kind == "frozen":
+        found = _embed(catalogue, settings, source, reporter)
+        catalogue = catalogue.set_aside(found.failures)
+        _require(catalogue, statistics)
+        feature_RD = torch.from_numpy(found.feature_RD)
+        statistics = statistics or FeatureInputs.statistics(feature_RD)
+        inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
+        sample_R = found.sample_R
+    else:
+        pixels = load_pixels(catalogue, settings.pixel_format, reporter=reporter)
+        catalogue = catalogue.set_aside(pixels.failures)
+        _require(catalogue, statistics)
+        pixels_RCHW = torch.from_numpy(pixels.array_RCHW)
+        if statistics is None:
+            scratch = settings.weights == SCRATCH
+            statistics = channel_statistics(pixels_RCHW) if scratch else normalisation(settings.model, settings.weights)
+        mean_C, std_C = statistics
+        inputs = ImageInputs(
+            pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=settings.augmentation, device=source.device
+        )
+        sample_R = pixels.sample_R
+    label_R = torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64))
+    return Prepared(catalogue=catalogue, inputs=inputs, label_R=label_R, sample_R=sample_R, statistics=statistics)
+
+
+def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:
+    """The network that is trained: the ``number``-th of a method that trains several."""
+    classes = len(prepared.catalogue.classes)
+    seed = settings.seed + 1_000_003 * number
+    if settings.kind == "frozen":
+        return linear_head(len(prepared.statistics[0]), classes, seed=seed)
+    return build_network(
+        settings.model,
+        weights=settings.weights,
+        weights_file=source.weights_file,
+        num_classes=classes,
+        channels=settings.channels,
+        seed=seed,
+        offline=source.offline,
+    )
+
+
+def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, reporter: Reporter) -> Embeddings:
+    backbone = build_network(
+        settings.model,
+        weights=settings.weights,
+        weights_file=source.weights_file,
+        num_classes=0,
+        channels=settings.channels,
+        seed=settings.seed,
+        offline=source.offline,
+    )
+    mean_C, std_C = normalisation(settings.model, settings.weights)
+    return embed(
+        catalogue,
+        backbone,
+        settings.pixel_format,
+        mean_C=mean_C,
+        std_C=std_C,
+        device=source.device,
+        precision=settings.precision,
+        reporter=reporter,
+    )
+
+
+def _require(catalogue: Catalogue, statistics: Statistics | None) -> None:
+    if statistics is None:
+        require_trainable(catalogue)
+    elif not catalogue.readable_N.any():
+        raise DataError(f"none of the images in {catalogue.root} can be read", fix="check the folder")

@@ -1,0 +1,89 @@
+"""Presets: settings that belong together, with what was measured of them in docs/accuracy.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from labelaudit.names import AugmentName, PresetName, ScheduleName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Defaults of a training; see `labelaudit.engine.settings.TrainingSettings`."""
+
+    model: str
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    schedule: ScheduleName
+    augment: AugmentName
+    crop_pad: int
+
+
+FAST = Preset(
+    model="labelaudit_probe",
+    epochs=20,
+    batch_size=128,
+    lr=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=1e-4,
+    schedule="linear",
+    augment="crop-flip",
+    crop_pad=2,
+)
+
+BALANCED = Preset(
+    model="labelaudit_probe_wide",
+    epochs=30,
+    batch_size=128,
+    lr=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    schedule="linear",
+    augment="crop-flip",
+    crop_pad=4,
+)
+
+# "Detecting label noise from loss curves", section 5: ResNet-32, 150 epochs, SGD with a constant rate of 0.1, batch 64.
+# Momentum, weight decay and padding are not in the paper; these are of the same authors' AUM code.
+PAPER = Preset(
+    model="cifar_resnet32",
+    epochs=150,
+    batch_size=64,
+    lr=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=1e-4,
+    schedule="constant",
+    augment="crop-flip",
+    crop_pad=4,
+)
+
+PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}
+
+# Retraining wants a network that generalises, not one that separates: a rate that falls to nothing. The paper's is that of
+# He et al. 2016: 300 epochs, divided by 10 at epochs 150 and 225.
+RETRAIN_PRESETS: dict[PresetName, Preset] = {
+    "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
+    "balanced": replace(BALANCED, schedule="one-cycle"),
+    "paper": replace(PAPER, epochs=300, schedule="step"),
+}
+
+HEAD = Preset(
+    model="linear",
+    epochs=10,
+    batch_size=64,
+    lr=0.003,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=1e-4,
+    schedule="constant",
+    augment="none",
+    crop_pad=0,
+)
+"""The head on a frozen backbone. Trained longer or faster, it memorises."""

@@ -1,0 +1,220 @@
+"""Training a network that wrong labels do not ruin.
+
+Shapes: R rows of the training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from labelaudit.data.catalogue import Catalogue, require_trainable
+from labelaudit.data.folder import scan
+from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.engine.devices import choose_device
+from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.settings import TrainingSettings
+from labelaudit.errors import DataError, RunError, UsageError
+from labelaudit.methods.base import Ingredients
+from labelaudit.methods.table import MethodEntry, find_method
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.options import TrainingOptions, plan
+from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
+from labelaudit.recipes.presets import RETRAIN_PRESETS
+from labelaudit.recipes.probe import Data
+from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
+from labelaudit.run.files import write_atomically, write_json
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.tables import read_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainOptions:
+    """What is asked of a retraining.
+
+    Attributes:
+        method: Its name in `labelaudit.methods.table`.
+        weights_csv: Sample weights of an audit.
+        truth_csv: True labels, as ``path,label``; only the oracle reads them.
+        validation: A folder with one folder per class, on which the error is measured after every epoch.
+        training: Network and schedule.
+    """
+
+    method: str = "aul"
+    weights_csv: Path | None = None
+    truth_csv: Path | None = None
+    validation: Path | None = None
+    training: TrainingOptions = TrainingOptions()
+
+
+def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> dict[str, Any]:
+    """Train a fresh network with a robust method; go on with a training that was interrupted.
+
+    Args:
+        data: The pictures and their noisy labels.
+        out: Gets metrics.parquet, model.safetensors and result.json.
+        options: What is asked.
+        reporter: Told about the progress.
+
+    Returns:
+        The content of result.json: method, settings, and the errors after the last epoch.
+
+    Raises:
+        LabelauditError: see `labelaudit.errors`.
+    """
+    entry = find_method(options.method)
+    _check_needs(entry, options)
+    device = choose_device(options.training.device)
+    catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
+    require_trainable(catalogue)
+    weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
+    truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
+    with out.writing():
+        planned = plan(catalogue, options.training, device, presets=RETRAIN_PRESETS)
+        settings = planned.settings
+        about = _about(entry, settings, catalogue, options)
+        _begin(out, about)
+        reporter.say(f"Retraining with {entry.name}: {planned.why}")
+        source = Source(device=device, weights_file=options.training.weights_file, offline=options.training.offline)
+        prepared = prepare(catalogue, settings, source, reporter)
+        validation = _prepare_validation(options.validation, prepared, settings, source, reporter)
+        rows = prepared.sample_R
+        method = entry.build(
+            Ingredients(
+                label_R=prepared.label_R.to(device),
+                weight_R=None if weight_N is None else torch.from_numpy(weight_N[rows]).float().to(device),
+                truth_R=None if truth_N is None else torch.from_numpy(truth_N[rows]).to(device),
+            )
+        )
+        networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
+        training = Training(networks, settings.loop, device)
+        metrics = _resume(out, training, reporter)
+        left = (settings.epochs - training.finished_epochs) * len(prepared.inputs)
+        with reporter.bar(f"Training ({entry.name})", left, "images") as advance:
+            for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance):
+                row = {
+                    "epoch": record.epoch,
+                    "train_loss": float(record.loss_N.mean()),
+                    "train_error": float((record.predicted_N != prepared.label_R.numpy()).mean()),
+                    "validation_error": None if validation is None else _error(training, validation),
+                }
+                metrics.append(row)
+                _write_metrics(out.metrics, metrics)
+                write_checkpoint(out.checkpoint, training.state())
+        write_network(out.model, training.networks[0], {"format": "pt", "classes": "\n".join(catalogue.classes)})
+        result = {**about, "status": "trained", "metrics": metrics[-1]}
+        write_json(out.result, result)
+    return result
+
+
+def _check_needs(entry: MethodEntry, options: RetrainOptions) -> None:
+    if "weights" in entry.needs and options.weights_csv is None:
+        raise UsageError(
+            f"the method {entry.name} needs sample weights", fix="give --weights RUN/weights.csv of an audit"
+        )
+    if "truth" in entry.needs and options.truth_csv is None:
+        raise UsageError(
+            f"the method {entry.name} needs the true labels", fix="give --truth FILE.csv with the columns path,label"
+        )
+
+
+def _read_truth(file: Path, catalogue: Catalogue) -> Any:
+    truth = read_labels_csv(file)
+    missing = [path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in truth]
+    if missing:
+        raise DataError(
+            f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)",
+            fix=f"give the true label of every image in {catalogue.root}",
+        )
+    number_of: Mapping[str, int] = {name: number for number, name in enumerate(catalogue.classes)}
+    return np.array([number_of.get(truth.get(path, ""), -1) for path in catalogue.paths], dtype=np.int64)
+
+
+def _about(
+    entry: MethodEntry, settings: TrainingSettings, catalogue: Catalogue, options: RetrainOptions
+) -> dict[str, Any]:
+    return {
+        "method": entry.name,
+        "fingerprint": catalogue.fingerprint,
+        "weights_csv": str(options.weights_csv) if options.weights_csv else None,
+        "truth_csv": str(options.truth_csv) if options.truth_csv else None,
+        "validation": str(options.validation) if options.validation else None,
+        "settings": settings.as_json(),
+    }
+
+
+def _begin(out: RunFolder, about: dict[str, Any]) -> None:
+    if not out.exists:
+        out.write_description({"status": "training", **about})
+        return
+    before = out.read_description()
+    differing = [
+        f"{name} is {before.get(name)} there, {value} now"
+        for name, value in about.items()
+        if name != "settings" and before.get(name) != value
+    ]
+    stored = before.get("settings") or {}
+    differing += [
+        f"{name} is {stored.get(name)} there, {value} now"
+        for name, value in about["settings"].items()
+        if stored.get(name) != value
+    ]
+    if differing:
+        raise RunError(
+            f"{out.root} was begun with other settings: {'; '.join(differing)}",
+            fix="give the same options to go on with it, or another --out",
+        )
+
+
+def _resume(out: RunFolder, training: Training, reporter: Reporter) -> list[dict[str, Any]]:
+    if not out.checkpoint.exists():
+        return []
+    try:
+        training.load(read_checkpoint(out.checkpoint))
+        metrics: list[dict[str, Any]] = pq.read_table(out.metrics).to_pylist()
+    except (KeyError, RuntimeError, ValueError, TypeError, OSError, pa.ArrowException) as error:
+        raise RunError(f"{out.root} is damaged", fix="delete it to train from the start") from error
+    reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
+    return metrics[: training.finished_epochs]
+
+
+def _prepare_validation(
+    folder: Path | None, prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter
+) -> Prepared | None:
+    if folder is None:
+        return None
+    catalogue = scan(folder, reporter=reporter)
+    foreign = sorted(set(catalogue.classes) - set(prepared.catalogue.classes))
+    if foreign:
+        raise DataError(
+            f"{folder} has a class that the training data lacks: {foreign[0]!r}", fix="use the same class folders"
+        )
+    classes = prepared.catalogue.classes
+    label_N = np.array([classes.index(catalogue.classes[label]) for label in catalogue.label_N], dtype=np.int32)
+    catalogue = replace(catalogue, classes=classes, label_N=label_N)
+    return prepare(catalogue, settings, source, reporter, statistics=prepared.statistics)
+
+
+def _error(training: Training, validation: Prepared) -> float:
+    predicted = training.predict(validation.inputs).argmax(dim=1)
+    return float((predicted != validation.label_R).double().mean())
+
+
+def _write_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
+    schema = pa.schema(
+        [
+            ("epoch", pa.int32()),
+            ("train_loss", pa.float64()),
+            ("train_error", pa.float64()),
+            ("validation_error", pa.float64()),
+        ]
+    )
+    table = pa.Table.from_pylist(metrics, schema=schema)
+    write_atomically(path, lambda partial: pq.write_table(table, partial))

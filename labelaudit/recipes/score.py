@@ -1,0 +1,41 @@
+"""The whole audit in one go: what is missing is done, nothing twice."""
+
+from __future__ import annotations
+
+from labelaudit.detect.verdicts import FitSettings
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.fit import Fitted, compute, fit, is_fitted, read_noise
+from labelaudit.recipes.options import TrainingOptions
+from labelaudit.recipes.probe import Data, train_probe
+from labelaudit.run.layout import RunFolder
+
+
+def score(
+    data: Data,
+    run: RunFolder,
+    options: TrainingOptions | None = None,
+    fit_settings: FitSettings | None = None,
+    reporter: Reporter = QUIET,
+) -> Fitted:
+    """Audit a folder: train the probe (or go on with it, or find it trained), then judge every sample.
+
+    Args:
+        data: The pictures and their labels.
+        run: Where everything is written.
+        options: What is asked of the probe.
+        fit_settings: What is asked of the fit; None keeps that of a finished run.
+        reporter: Told about the progress.
+
+    Raises:
+        LabelauditError: see `train_probe` and `fit`.
+    """
+    train_probe(data, run, options, reporter)
+    return score_run(run, fit_settings, reporter)
+
+
+def score_run(run: RunFolder, fit_settings: FitSettings | None = None, reporter: Reporter = QUIET) -> Fitted:
+    """The verdicts of a run whose probe is trained; only reads when they are there already."""
+    if is_fitted(run, fit_settings):
+        settings = fit_settings or FitSettings(**read_noise(run)["fit"])
+        return compute(run, settings, reporter)
+    return fit(run, fit_settings, reporter)

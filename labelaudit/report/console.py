@@ -1,0 +1,83 @@
+"""An audit in the terminal: the lines that sum it up, and the most suspicious labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from labelaudit.text import printable
+
+_MOST_CLASSES = 12
+
+
+def show_summary(console: Console, noise: dict[str, Any]) -> None:
+    """Print noise rate, counts, the classes that stand out, and every warning.
+
+    Args:
+        console: Where to.
+        noise: The content of noise.json.
+    """
+    rate = noise["noise_rate"]
+    shown = "unknown" if rate is None else f"{rate:.1%}"
+    console.print(
+        f"[bold]{noise['suspicious']:,}[/bold] of {noise['readable']:,} labels are suspicious; "
+        f"estimated noise rate [bold]{shown}[/bold] ({noise['fit']['estimator']} on {noise['fit']['rank_by']}, "
+        f"{noise['epochs']} epochs)"
+    )
+    _show_classes(console, noise["classes"])
+    _show_confusion(console, noise["confusion"])
+    for warning in noise["warnings"]:
+        console.print(f"[yellow]Warning:[/yellow] {escape(printable(warning))}")
+
+
+def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
+    """The first rows of suspicious.csv.
+
+    Args:
+        rows: Cells by column name.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("rank", justify="right")
+    table.add_column("path", overflow="fold")
+    table.add_column("given")
+    table.add_column("suggested")
+    table.add_column("P(mislabeled)", justify="right")
+    table.add_column("AUL", justify="right")
+    for row in rows:
+        table.add_row(
+            row["rank"],
+            escape(printable(row["path"])),
+            escape(printable(row["given_label"])),
+            escape(printable(row["suggested_label"])),
+            f"{float(row['p_mislabeled']):.3f}",
+            f"{float(row['aul']):.1f}",
+        )
+    return table
+
+
+def _show_classes(console: Console, classes: list[dict[str, Any]]) -> None:
+    worst = sorted(classes, key=lambda entry: -entry["noise_rate"])[:_MOST_CLASSES]
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name, side in (("class", "left"), ("images", "right"), ("suspicious", "right"), ("noise rate", "right")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for entry in worst:
+        table.add_row(
+            escape(printable(entry["class"])),
+            f"{entry['samples']:,}",
+            f"{entry['suspicious']:,}",
+            f"{entry['noise_rate']:.1%}",
+        )
+    console.print(table)
+    if len(classes) > len(worst):
+        console.print(f"… and {len(classes) - len(worst)} classes with less noise")
+
+
+def _show_confusion(console: Console, confusion: list[dict[str, Any]]) -> None:
+    if confusion:
+        pairs = ", ".join(f"{entry['given']} → {entry['suggested']} ({entry['count']:,})" for entry in confusion[:5])
+        console.print(f"Most frequent given → suggested: {escape(printable(pairs))}")

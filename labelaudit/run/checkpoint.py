@@ -1,0 +1,51 @@
+"""The state of a training after a whole epoch, in a file that loads without running code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from labelaudit.errors import RunError
+from labelaudit.run.files import write_atomically
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values atomically."""
+    write_atomically(path, lambda partial: torch.save(state, partial))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU.
+
+    Raises:
+        RunError: the file is damaged, or holds anything but tensors and plain values.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch reports damage through many types, pickle's among them
+        raise RunError(f"the checkpoint {path} is damaged", fix="delete it to train from the start") from error
+    if not isinstance(state, dict):
+        raise RunError(f"the checkpoint {path} is not one of labelaudit", fix="delete it to train from the start")
+    return state
+
+
+def write_network(path: Path, network: torch.nn.Module, about: dict[str, str]) -> None:
+    """Write a network's parameters and buffers as safetensors, with a few words about it."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(path, lambda partial: save_file(tensors, partial, metadata=about))
+
+
+def read_network(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a safetensors file.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} is missing or damaged", fix="train again") from error

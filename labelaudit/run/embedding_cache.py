@@ -1,0 +1,88 @@
+"""Embeddings of pictures, kept across audits by the pictures' content.
+
+A cache folder belongs to one backbone and one way of decoding; it holds Parquet parts with the columns ``sha256``,
+``embedding`` (float32 list) and ``reason`` (why there is none). Parts are only ever added, each whole: a crash loses the
+part under way, a changed data set finds all pictures that it still has, and several processes may add at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelaudit.run.files import storage_errors, write_atomically
+
+CACHE_VARIABLE = "LABELAUDIT_CACHE"
+
+
+def cache_root() -> Path:
+    """The folder named by LABELAUDIT_CACHE, else the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else platformdirs.user_cache_path("labelaudit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """A picture's embedding [D], or the reason why it has none."""
+
+    vector_D: npt.NDArray[np.float32] | None
+    reason: str
+
+
+class EmbeddingCache:
+    """Embeddings by content hash.
+
+    Args:
+        key: Names backbone, its parameters and the pixel format.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.folder = cache_root() / "embeddings" / key
+
+    def load(self, wanted: set[str]) -> dict[str, Embedded]:
+        """Those of the wanted hashes that are there. Damaged parts are deleted: their pictures are embedded again."""
+        found: dict[str, Embedded] = {}
+        for path in sorted(self.folder.glob("part-*.parquet")) if self.folder.is_dir() else []:
+            try:
+                table = pq.read_table(path, columns=["sha256", "embedding", "reason"])
+                hashes, reasons = table.column("sha256").to_pylist(), table.column("reason").to_pylist()
+                column = table.column("embedding").combine_chunks()
+                vector_PD = column.flatten().to_numpy().reshape(len(table), -1) if len(table) else np.empty((0, 0))
+            except (OSError, pa.ArrowException, ValueError, KeyError):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                continue
+            for sha256, vector_D, reason in zip(hashes, vector_PD, reasons, strict=True):
+                if sha256 in wanted:
+                    found[sha256] = Embedded(vector_D=None if reason else vector_D, reason=reason)
+        return found
+
+    def add(self, hashes: Sequence[str], results: Sequence[Embedded], features: int) -> None:
+        """Add a part.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        empty_D = np.zeros(features, dtype=np.float32)
+        vector_PD = np.stack([empty_D if result.vector_D is None else result.vector_D for result in results])
+        table = pa.table(
+            {
+                "sha256": list(hashes),
+                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vector_PD.ravel()), features),
+                "reason": [result.reason for result in results],
+            }
+        )
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"part-{uuid.uuid4().hex}.parquet"
+        write_atomically(self.folder / name, lambda partial: pq.write_table(table, partial, compression="zstd"))

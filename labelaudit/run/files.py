@@ -1,0 +1,94 @@
+"""Writing files so that a crash leaves a whole one or none, and reading JSON that somebody may have touched."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from labelaudit.errors import RunError, StorageError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_LEAVE = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What an operating system error means for somebody who wants ``path`` written."""
+    if error.errno in _NO_ROOM:
+        return StorageError(f"no space left for {path}", fix="free some space and run the command again: it resumes")
+    if error.errno in _NO_LEAVE:
+        return StorageError(f"{path} may not be written ({(error.strerror or '').lower()})", fix="choose another folder")
+    return StorageError(f"cannot write {path}: {error.strerror or error}", fix="check the path and the disk")
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn any OSError in the body into a `StorageError` about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it to ``path``.
+
+    Raises:
+        StorageError: the disk is full, read-only or out of reach; ``path`` is as it was before.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with storage_errors(path):
+        try:
+            write(partial)
+            with open(partial, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
+        _flush_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+
+    def write(partial: Path) -> None:
+        partial.write_bytes(text.encode("utf-8"))
+
+    write_atomically(path, write)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON document atomically; NaN and infinity are refused, since JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        RunError: the file is missing, no JSON, or no object.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing", fix="run the audit again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged (not a JSON object)", fix="run the audit again")
+    return value
+
+
+def _flush_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems cannot flush a folder; the rename is atomic all the same
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

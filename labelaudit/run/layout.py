@@ -1,0 +1,158 @@
+"""The run folder: where everything that an audit knows lies, and who may write to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from labelaudit.errors import RunError
+from labelaudit.run.files import read_json, storage_errors, write_json
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names of the files in a run folder. Nothing else in the package knows them."""
+
+    root: Path
+
+    @property
+    def description(self) -> Path:
+        """``run.json``: settings, versions, device, seed, fingerprint of the data, status."""
+        return self.root / "run.json"
+
+    @property
+    def samples(self) -> Path:
+        """``samples.parquet``: what every sample number means."""
+        return self.root / "samples.parquet"
+
+    @property
+    def losses(self) -> Path:
+        """``losses/``: one Parquet file an epoch."""
+        return self.root / "losses"
+
+    @property
+    def checkpoint(self) -> Path:
+        """``checkpoint.pt``: the state after the last whole epoch."""
+        return self.root / "checkpoint.pt"
+
+    @property
+    def probe(self) -> Path:
+        """``probe.safetensors``: the trained probe."""
+        return self.root / "probe.safetensors"
+
+    @property
+    def scores(self) -> Path:
+        """``scores.parquet``: every sample's statistics and verdict."""
+        return self.root / "scores.parquet"
+
+    @property
+    def noise(self) -> Path:
+        """``noise.json``: the noise rate, the mixture, diagnostics and warnings."""
+        return self.root / "noise.json"
+
+    @property
+    def suspicious(self) -> Path:
+        """``suspicious.csv``: the flagged samples, most suspicious first."""
+        return self.root / "suspicious.csv"
+
+    @property
+    def weights_csv(self) -> Path:
+        """``weights.csv``: path, weight, sha256."""
+        return self.root / "weights.csv"
+
+    @property
+    def weights_npy(self) -> Path:
+        """``weights.npy``: float64 weights in the order of samples.parquet."""
+        return self.root / "weights.npy"
+
+    @property
+    def metrics(self) -> Path:
+        """``metrics.parquet``: one row an epoch, in the folder of a retraining."""
+        return self.root / "metrics.parquet"
+
+    @property
+    def model(self) -> Path:
+        """``model.safetensors``: the network, in the folder of a retraining."""
+        return self.root / "model.safetensors"
+
+    @property
+    def result(self) -> Path:
+        """``result.json``: the last figures, in the folder of a retraining."""
+        return self.root / "result.json"
+
+    def retraining(self, method: str, seed: int) -> RunFolder:
+        """``retrain/<method>-seed<seed>/``."""
+        return RunFolder(self.root / "retrain" / f"{method}-seed{seed}")
+
+    @property
+    def exists(self) -> bool:
+        """True when an audit or a retraining was begun here."""
+        return self.description.is_file()
+
+    def read_description(self) -> dict[str, Any]:
+        """The content of run.json.
+
+        Raises:
+            RunError: there is none, it is damaged, or of a schema this version does not know.
+        """
+        if not self.exists:
+            raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the --run of an audit")
+        value = read_json(self.description)
+        if value.get("schema_version") != SCHEMA_VERSION:
+            raise RunError(
+                f"{self.root} was written with schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}",
+                fix="use the labelaudit that wrote it, or audit into a new folder",
+            )
+        return value
+
+    def write_description(self, value: dict[str, Any]) -> None:
+        """Write run.json."""
+        write_json(self.description, {"schema_version": SCHEMA_VERSION, **value})
+
+    def update_description(self, **changes: object) -> None:
+        """Replace some entries of run.json."""
+        self.write_description({**self.read_description(), **changes})
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the folder and hold it for one writer.
+
+        The lock is the operating system's: it goes with the process, however that ends.
+
+        Raises:
+            RunError: another process writes to it; says which.
+            StorageError: the folder cannot be made.
+        """
+        owner = self.root / ".owner.json"
+        lock = FileLock(self.root / ".lock")
+        with storage_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            with storage_errors(self.root):
+                lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(f"{self.root} is in use by {_owner(owner)}", fix="wait for it, or give another --run") from error
+        try:
+            write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                owner.unlink()
+            lock.release()
+
+
+def _owner(file: Path) -> str:
+    try:
+        owner = read_json(file)
+    except RunError:
+        return "another process"
+    return f"process {owner.get('pid')} on {owner.get('host')}"

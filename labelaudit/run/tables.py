@@ -1,0 +1,255 @@
+"""The tables of a run folder: samples.parquet, scores.parquet, suspicious.csv, weights.csv and weights.npy.
+
+Shapes: N samples.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.verdicts import Verdicts
+from labelaudit.errors import DataError, RunError
+from labelaudit.run.files import write_atomically, write_text
+
+SUSPICIOUS_COLUMNS = (
+    "rank",
+    "path",
+    "given_label",
+    "suggested_label",
+    "p_mislabeled",
+    "label_score",
+    "aul",
+    "aum",
+    "sample",
+    "sha256",
+)
+
+_SAMPLES = pa.schema(
+    [
+        ("sample", pa.int32()),
+        ("path", pa.string()),
+        ("label", pa.int32()),
+        ("class", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("grey", pa.bool_()),
+        ("sha256", pa.string()),
+        ("readable", pa.bool_()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def write_samples(path: Path, catalogue: Catalogue) -> None:
+    """Write what every sample number means, and why some samples were set aside."""
+    table = pa.table(
+        {
+            "sample": np.arange(len(catalogue), dtype=np.int32),
+            "path": catalogue.paths,
+            "label": catalogue.label_N,
+            "class": [catalogue.classes[label] for label in catalogue.label_N],
+            "width": catalogue.width_N,
+            "height": catalogue.height_N,
+            "grey": catalogue.grey_N,
+            "sha256": catalogue.sha256,
+            "readable": catalogue.readable_N,
+            "reason": catalogue.reasons,
+        },
+        schema=_SAMPLES,
+    )
+    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+
+
+def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue:
+    """Read the catalogue back.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    table = _read_table(path, _SAMPLES)
+    return Catalogue(
+        root=root,
+        classes=tuple(classes),
+        paths=tuple(table.column("path").to_pylist()),
+        label_N=table.column("label").to_numpy(),
+        width_N=table.column("width").to_numpy(),
+        height_N=table.column("height").to_numpy(),
+        grey_N=table.column("grey").to_numpy(),
+        sha256=tuple(table.column("sha256").to_pylist()),
+        reasons=tuple(table.column("reason").to_pylist()),
+    )
+
+
+def write_scores(path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> None:
+    """Write every sample's statistics and verdict; null where a sample has no record."""
+    suggested = _names(catalogue.classes, statistics.alternative_N)
+    columns: dict[str, object] = {
+        "sample": np.arange(len(catalogue), dtype=np.int32),
+        "path": catalogue.paths,
+        "given_label": [catalogue.classes[label] for label in catalogue.label_N],
+        "suggested_label": suggested,
+        "suggested_belief": _nullable(statistics.belief_N),
+    }
+    for name in STATISTICS:
+        columns[name] = _nullable(getattr(statistics, f"{name}_N"))
+    columns["p_mislabeled"] = _nullable(verdicts.p_mislabeled_N)
+    columns["label_score"] = _nullable(1.0 - verdicts.p_mislabeled_N)
+    columns["weight"] = verdicts.weight_N
+    table = pa.table(columns).replace_schema_metadata(
+        {"p_mislabeled": "high = suspicious", "label_score": "1 - p_mislabeled; low = suspicious"}
+    )
+    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+
+
+def read_scores(path: Path) -> pa.Table:
+    """Read scores.parquet.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    return _read_table(path, None)
+
+
+def suspicious_csv(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, *, top: int | None = None
+) -> str:
+    """The ranked list as CSV text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
+    count = verdicts.flagged if top is None else min(top, len(verdicts.order))
+    suggested = _names(catalogue.classes, statistics.alternative_N)
+    return _csv(
+        SUSPICIOUS_COLUMNS,
+        (
+            (
+                rank,
+                catalogue.paths[i],
+                catalogue.classes[catalogue.label_N[i]],
+                suggested[i],
+                f"{verdicts.p_mislabeled_N[i]:.6f}",
+                f"{1 - verdicts.p_mislabeled_N[i]:.6f}",
+                f"{statistics.aul_N[i]:.6g}",
+                f"{statistics.aum_N[i]:.6g}",
+                i,
+                catalogue.sha256[i],
+            )
+            for rank, i in enumerate(verdicts.order[:count], start=1)
+        ),
+    )
+
+
+def read_suspicious(path: Path, *, most: int) -> list[dict[str, str]]:
+    """The first rows of suspicious.csv, cells by column name.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle, strict=True)
+            if tuple(reader.fieldnames or ()) != SUSPICIOUS_COLUMNS:
+                raise RunError(f"{path} has other columns than labelaudit writes", fix="run labelaudit fit again")
+            return list(itertools.islice(reader, most))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{path} is missing or damaged", fix="run labelaudit fit again") from error
+
+
+def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
+    """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
+    rows = zip(catalogue.paths, (f"{weight:.9g}" for weight in weight_N), catalogue.sha256, strict=True)
+    write_text(csv_path, _csv(("path", "weight", "sha256"), rows))
+
+    def write(partial: Path) -> None:
+        with open(partial, "wb") as handle:  # given a name, numpy would add a suffix to it
+            np.save(handle, weight_N.astype(np.float64))
+
+    write_atomically(npy_path, write)
+
+
+def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
+    """Read a weights.csv for these samples.
+
+    Args:
+        file: CSV with the columns ``path``, ``weight`` and, if its content is to be checked, ``sha256``.
+        catalogue: The data it must belong to.
+
+    Returns:
+        float64 weights [N], non-negative.
+
+    Raises:
+        DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
+    """
+    rows = _read_weight_rows(file)
+    missing = [path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in rows]
+    if missing:
+        raise DataError(
+            f"{file} belongs to other data: it has no weight for {missing[0]!r}"
+            + (f" and {len(missing) - 1} more files" if len(missing) > 1 else ""),
+            fix=f"give the weights of an audit of {catalogue.root}",
+        )
+    changed = [
+        path
+        for path, sha256 in zip(catalogue.paths, catalogue.sha256, strict=True)
+        if path in rows and rows[path][1] not in ("", sha256)
+    ]
+    if changed:
+        raise DataError(
+            f"{file} belongs to other data: the content of {changed[0]!r}"
+            + (f" and {len(changed) - 1} more files" if len(changed) > 1 else "")
+            + " has changed since",
+            fix="audit the folder again",
+        )
+    return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
+
+
+def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
+    rows: dict[str, tuple[float, str]] = {}
+    try:
+        with open(file, encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle, strict=True)
+            if not {"path", "weight"} <= set(reader.fieldnames or ()):
+                raise DataError(f"{file} has no columns path and weight", fix="give the weights.csv of an audit")
+            for row in reader:
+                weight = float(row["weight"] or "nan")
+                if not (0.0 <= weight < np.inf):
+                    raise DataError(f"{file} line {reader.line_num}: {row['weight']!r} is no weight", fix="use numbers from 0")
+                rows[row["path"]] = (weight, row.get("sha256") or "")
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise DataError(f"{file} is not a weights file ({error})", fix="give the weights.csv of an audit") from error
+    return rows
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> list[str | None]:
+    return [classes[number] if number >= 0 else None for number in number_N]
+
+
+def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
+    return pa.array(value_N, mask=~np.isfinite(value_N))
+
+
+def _read_table(path: Path, schema: pa.Schema | None) -> pa.Table:
+    try:
+        return pq.read_table(path, schema=schema)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing", fix="run labelaudit score") from error
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again") from error
