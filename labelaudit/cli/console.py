@@ -84,5 +84,7 @@ class Terminal:
 
 def show_error(message: str) -> None:
     """One line on stderr."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"[bold red]Error:[/bold red] {escape(printable(message))}"
+    )
     sys.stderr.flush()

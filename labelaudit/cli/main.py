@@ -69,5 +69,8 @@ def main() -> None:
         if debug:
             raise
         what = " ".join(str(error).split())[:200]
-        show_error(f"labelaudit failed ({type(error).__name__}: {what}). Please report it with the output of labelaudit --debug …")
+        show_error(
+            f"labelaudit failed ({type(error).__name__}: {what}). "
+            "Please report it with the output of labelaudit --debug …"
+        )
         sys.exit(EXIT_CANNOT)

@@ -51,11 +51,15 @@ Model = Annotated[
 ]
 Pretrained = Annotated[
     bool,
-    typer.Option("--pretrained", help="Start from timm's pretrained weights (downloaded once).", rich_help_panel=_TRAINING),
+    typer.Option(
+        "--pretrained", help="Start from timm's pretrained weights (downloaded once).", rich_help_panel=_TRAINING
+    ),
 ]
 NetworkWeights = Annotated[
     Optional[Path],
-    typer.Option("--weights", help="Network weights for --model: safetensors or a state dict.", rich_help_panel=_TRAINING),
+    typer.Option(
+        "--weights", help="Network weights for --model: safetensors or a state dict.", rich_help_panel=_TRAINING
+    ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.", rich_help_panel=_TRAINING)]
 ImageSize = Annotated[
@@ -70,13 +74,9 @@ Augment = Annotated[
     Optional[AugmentName], typer.Option("--augment", help="Changes to training images.", rich_help_panel=_TRAINING)
 ]
 Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Passes over the data.", rich_help_panel=_TRAINING)]
-BatchSize = Annotated[
-    Optional[int], typer.Option("--batch-size", help="Images in a step.", rich_help_panel=_TRAINING)
-]
+BatchSize = Annotated[Optional[int], typer.Option("--batch-size", help="Images in a step.", rich_help_panel=_TRAINING)]
 Rate = Annotated[Optional[float], typer.Option("--lr", help="Learning rate of SGD.", rich_help_panel=_TRAINING)]
-Momentum = Annotated[
-    Optional[float], typer.Option("--momentum", help="Momentum of SGD.", rich_help_panel=_TRAINING)
-]
+Momentum = Annotated[Optional[float], typer.Option("--momentum", help="Momentum of SGD.", rich_help_panel=_TRAINING)]
 WeightDecay = Annotated[
     Optional[float], typer.Option("--weight-decay", help="Weight decay of SGD.", rich_help_panel=_TRAINING)
 ]
@@ -91,9 +91,7 @@ Precision = Annotated[
 Seed = Annotated[
     Optional[int], typer.Option("--seed", help="Equal seeds give equal results; default: 0.", rich_help_panel=_TRAINING)
 ]
-Device = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_TRAINING)
-]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_TRAINING)]
 Threads = Annotated[
     Optional[int], typer.Option("--threads", help="Processor threads; default: torch's.", rich_help_panel=_TRAINING)
 ]

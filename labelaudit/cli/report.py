@@ -32,7 +32,7 @@ def command(
         bool, typer.Option("--fail-on-warning", help="Any warning fails.", rich_help_panel=_GATE)
     ] = False,
     top: Annotated[int, typer.Option("--top", help="How many suspicious labels to list.")] = 10,
-    format: Annotated[FormatName, typer.Option("--format", help="What to print on stdout.")] = "table",
+    output: Annotated[FormatName, typer.Option("--format", help="What to print on stdout.")] = "table",
 ) -> None:
     """Show what an audit found; fail when labels are worse than they may be."""
     from rich.console import Console
@@ -49,7 +49,7 @@ def command(
     limits = Limits(max_noise=max_noise, max_suspicious=max_suspicious, fail_on_warning=fail_on_warning)
     failures = check(noise, limits)
     rows = read_suspicious(folder.suspicious, most=top)
-    if format == "json":
+    if output == "json":
         typer.echo(json.dumps({**noise, "top": rows, "failures": failures, "passed": not failures}, indent=2))
     else:
         console = Console(highlight=False)

@@ -89,9 +89,7 @@ def command(
         seed=seed,
         device=device,
     )
-    wanted = RetrainOptions(
-        method=method, weights_csv=sample_weights, truth_csv=truth, validation=val, training=asked
-    )
+    wanted = RetrainOptions(method=method, weights_csv=sample_weights, truth_csv=truth, validation=val, training=asked)
     result = retrain(Data(root=data, labels_file=labels), folder, wanted, terminal)
     error = result["metrics"]["validation_error"]
     measured = "" if error is None else f", test error {error:.2%}"

@@ -19,12 +19,15 @@ EPILOG = o.examples(
 
 
 def command(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")
+    ],
     out: Annotated[
         Optional[Path], typer.Option("--out", "-o", help="Write the ranked CSV here too; - is stdout.")
     ] = None,
     top: Annotated[
-        Optional[int], typer.Option("--top", help="This many rows in --out, suspicious or not; default: the suspicious.")
+        Optional[int],
+        typer.Option("--top", help="This many rows in --out, suspicious or not; default: the suspicious."),
     ] = None,
     run: o.Run = None,
     labels: o.Labels = None,

@@ -1,0 +1,1 @@
+"""Image folders: what is in them, and their pixels."""

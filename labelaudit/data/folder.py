@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.images import Header, UnreadableImage, image_suffixes, read_header
+from labelaudit.data.images import Header, UnreadableImageError, image_suffixes, read_header
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.data.parts import READERS, in_parts
 from labelaudit.errors import DataError
@@ -53,17 +53,17 @@ def read_file(file: Path) -> bytes:
     """The bytes of a regular file of bearable size.
 
     Raises:
-        UnreadableImage: it is missing, not a regular file, too large, or may not be read.
+        UnreadableImageError: it is missing, not a regular file, too large, or may not be read.
     """
     try:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableImage("not a regular file")
+            raise UnreadableImageError("not a regular file")
         if status.st_size > MAX_FILE_BYTES:
-            raise UnreadableImage(f"file of {status.st_size >> 20} MiB is too large")
+            raise UnreadableImageError(f"file of {status.st_size >> 20} MiB is too large")
         return file.read_bytes()
     except OSError as error:
-        raise UnreadableImage((error.strerror or str(error)).lower()) from error
+        raise UnreadableImageError((error.strerror or str(error)).lower()) from error
 
 
 def _require_folder(root: Path) -> None:
@@ -156,9 +156,9 @@ def _look_at(root: Path, path: str) -> _Finding:
         content = read_file(root / path)
         sha256 = hashlib.sha256(content).hexdigest()
         if _printable(path) != path:
-            raise UnreadableImage("file name is not valid UTF-8")
+            raise UnreadableImageError("file name is not valid UTF-8")
         return _Finding(header=read_header(content), sha256=sha256, reason="")
-    except UnreadableImage as error:
+    except UnreadableImageError as error:
         return _Finding(header=_UNKNOWN, sha256=sha256, reason=str(error))
 
 

@@ -26,7 +26,7 @@ _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
 
 
-class UnreadableImage(ValueError):
+class UnreadableImageError(ValueError):
     """An image that cannot be used; the message is the reason shown to the user."""
 
 
@@ -49,7 +49,7 @@ def read_header(content: bytes) -> Header:
     """Read an image's size and mode from its bytes, without decoding the pixels.
 
     Raises:
-        UnreadableImage: the bytes are no image, or one so large that decoding it would be dangerous.
+        UnreadableImageError: the bytes are no image, or one so large that decoding it would be dangerous.
     """
     with _open(content) as image:
         width, height = image.size
@@ -75,21 +75,19 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Ar
         uint8 array [C, H, W] with H = W = ``size``.
 
     Raises:
-        UnreadableImage: with the reason, for anything that cannot be decoded.
+        UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
     with _open(content) as image:
         try:
             image.draft("RGB" if channels == 3 else "L", (size, size))
             image.load()
-            image = _to_mode(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
-            if image.size != (size, size):
-                image = _resize(image, size, fit)
-            pixels = np.asarray(image, dtype=np.uint8)
-        except UnreadableImage:
+            upright = _to_mode(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
+            pixels = np.asarray(_resize(upright, size, fit), dtype=np.uint8)
+        except UnreadableImageError:
             raise
         except Exception as error:
             # Pillow's plugins raise almost anything on damaged files: OSError, SyntaxError, struct.error, IndexError.
-            raise UnreadableImage(_reason(error)) from error
+            raise UnreadableImageError(_reason(error)) from error
     if pixels.ndim == 2:
         return np.ascontiguousarray(pixels[None, :, :])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -97,18 +95,18 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Ar
 
 def _open(content: bytes) -> Image.Image:
     if not content:
-        raise UnreadableImage("empty file")
+        raise UnreadableImageError("empty file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content))
             width, height = image.size
     except Exception as error:
-        raise UnreadableImage(_reason(error)) from error
+        raise UnreadableImageError(_reason(error)) from error
     if width < 1 or height < 1:
-        raise UnreadableImage(f"no pixels ({width} x {height})")
+        raise UnreadableImageError(f"no pixels ({width} x {height})")
     if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"too large to decode safely ({width} x {height})")
+        raise UnreadableImageError(f"too large to decode safely ({width} x {height})")
     return image
 
 
@@ -139,6 +137,8 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
 
 def _resize(image: Image.Image, size: int, fit: FitName) -> Image.Image:
     width, height = image.size
+    if width == height == size:
+        return image
     if fit == "crop" and width != height:
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2

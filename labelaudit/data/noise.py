@@ -15,7 +15,13 @@ NoiseName = Literal["uniform", "pair-flip"]
 
 
 def flip_labels(
-    label_N: LabelArray, *, classes: int, kind: NoiseName, rate: float, generator: np.random.Generator, exact: bool = True
+    label_N: LabelArray,
+    *,
+    classes: int,
+    kind: NoiseName,
+    rate: float,
+    generator: np.random.Generator,
+    exact: bool = True,
 ) -> LabelArray:
     """Labels of which a share is wrong.
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
-from labelaudit.data.images import UInt8Array, UnreadableImage, decode
+from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
 from labelaudit.data.parts import READERS, in_parts
 from labelaudit.errors import StorageError
 from labelaudit.names import FitName
@@ -98,7 +98,7 @@ def _decode_part(catalogue: Catalogue, numbers: Sequence[int], form: PixelFormat
 def _decode_one(file: Path, form: PixelFormat) -> UInt8Array | str:
     try:
         return decode(read_file(file), size=form.size, channels=form.channels, fit=form.fit)
-    except UnreadableImage as error:
+    except UnreadableImageError as error:
         return str(error)
 
 
@@ -108,7 +108,7 @@ def _allocate(shape: tuple[int, int, int, int], reporter: Reporter) -> UInt8Arra
         return np.empty(shape, dtype=np.uint8)
     try:
         # The file has no name, so the space is freed however the process ends.
-        backing = tempfile.TemporaryFile(prefix="labelaudit-pixels-")
+        backing = tempfile.TemporaryFile(prefix="labelaudit-pixels-")  # noqa: SIM115
         backing.truncate(needed)
         reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
         return np.memmap(backing, dtype=np.uint8, mode="r+", shape=shape)

@@ -53,7 +53,9 @@ class CurveStatistics:
 
 
 STATISTICS = tuple(
-    field.name.removesuffix("_N") for field in fields(CurveStatistics) if field.name not in ("epochs", "alternative_N", "belief_N")
+    field.name.removesuffix("_N")
+    for field in fields(CurveStatistics)
+    if field.name not in ("epochs", "alternative_N", "belief_N")
 )
 
 

@@ -1,7 +1,7 @@
 """A two-component Gaussian mixture in one dimension, and what it says about label noise.
 
-Source: "Detecting label noise from loss curves", section 4.1. The paper names no settings for the fit; here: standardised
-scores, full variances, several starts, expectation-maximisation in float64.
+Source: "Detecting label noise from loss curves", section 4.1. The paper names no settings for the fit;
+here: standardised scores, full variances, several starts, expectation-maximisation in float64.
 
 Shapes: N scores, G grid points, 2 components (0 the lower mean, clean; 1 the higher mean, mislabeled).
 """
@@ -43,7 +43,7 @@ class GaussianMixture:
         return np.exp(_log_density(score_N, self.weight_2, self.mean_2, self.std_2**2))
 
     def posterior(self, score_N: FloatArray) -> FloatArray:
-        """z = π₁N₁ / (π₀N₀ + π₁N₁) at each score: [N], NaN where the score is not finite."""
+        """Z = π₁N₁ / (π₀N₀ + π₁N₁) at each score: [N], NaN where the score is not finite."""
         finite_N = np.isfinite(score_N)
         z_N = np.full(len(score_N), np.nan)
         z_N[finite_N] = _responsibility(_log_density(score_N[finite_N], self.weight_2, self.mean_2, self.std_2**2))
@@ -112,11 +112,13 @@ def fit_gaussian_mixture(score_N: FloatArray) -> GaussianMixture | None:
 
 def _condense(value_N: FloatArray) -> tuple[FloatArray, FloatArray]:
     if len(value_N) <= EXACT_UP_TO:
-        value_G, count_G = np.unique(value_N, return_counts=True)
-        return value_G, count_G.astype(np.float64)
+        unique_G, repeats_G = np.unique(value_N, return_counts=True)
+        return unique_G, repeats_G.astype(np.float64)
     # Far outliers would stretch an even grid; they get bins of their own through the quantiles of the tails.
     low, high = np.quantile(value_N, [0.0005, 0.9995])
-    edges = np.unique(np.concatenate([np.linspace(low, high, _BINS - 255), np.quantile(value_N, np.linspace(0, 1, 256))]))
+    edges = np.unique(
+        np.concatenate([np.linspace(low, high, _BINS - 255), np.quantile(value_N, np.linspace(0, 1, 256))])
+    )
     bin_N = np.searchsorted(edges, value_N, side="right")
     count_G = np.bincount(bin_N).astype(np.float64)
     sum_G = np.bincount(bin_N, weights=value_N)

@@ -104,24 +104,24 @@ def _warnings(
     found = []
     if mixture.modes == 1:
         found.append(
-            f"The {settings.rank_by} has one peak, not two: the mixture splits its tail off whether labels are wrong or "
-            "not. The data may be clean; read the noise rate as an upper bound and trust the ranking only."
+            f"The {settings.rank_by} has one peak, not two: the mixture splits its tail off whether labels are wrong "
+            "or not. The data may be clean; read the noise rate as an upper bound and trust the ranking only."
         )
     elif mixture.separation < LOW_SEPARATION:
         found.append(
-            f"The two groups overlap (separation {mixture.separation:.1f}, under {LOW_SEPARATION:.0f}): the noise rate is "
-            "rough. More epochs or a stronger probe may part them."
+            f"The two groups overlap (separation {mixture.separation:.1f}, under {LOW_SEPARATION:.0f}): the noise rate "
+            "is rough. More epochs or a stronger probe may part them."
         )
     flagged_total = int(flagged_N.sum())
     if flagged_total and (flagged_N & ~last_wrong_N).sum() > 0.5 * flagged_total:
         found.append(
-            "The probe has memorised most of the suspicious labels by its last epoch: the ranking still counts the early "
-            "epochs, but fewer epochs or a lower learning rate would separate better."
+            "The probe has memorised most of the suspicious labels by its last epoch: the ranking still counts the "
+            "early epochs, but fewer epochs or a lower learning rate would separate better."
         )
     wrong_rate = float(last_wrong_N[seen_N].mean())
     if wrong_rate > 0.5:
         found.append(
-            f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so hard "
-            "images look like wrong labels. Train longer or take a stronger probe (--preset, --model, --pretrained)."
+            f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
+            "hard images look like wrong labels. Train longer or take a stronger probe (--preset, --model, --pretrained)."
         )
     return found

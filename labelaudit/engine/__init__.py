@@ -1,0 +1,1 @@
+"""Networks, inputs and the one training loop."""

@@ -31,7 +31,9 @@ def choose_device(name: str) -> torch.device:
         if not torch.cuda.is_available():
             raise DeviceError("CUDA was asked for, but torch finds no CUDA device", fix="use --device cpu")
         if (device.index or 0) >= torch.cuda.device_count():
-            raise DeviceError(f"there is no {name}: {torch.cuda.device_count()} CUDA device(s)", fix="use a lower number")
+            raise DeviceError(
+                f"there is no {name}: {torch.cuda.device_count()} CUDA device(s)", fix="use a lower number"
+            )
     return device
 
 
@@ -63,5 +65,6 @@ def memory_errors(batch_size: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise DeviceError(
-            f"the device ran out of memory at batch size {batch_size}", fix=f"try --batch-size {max(1, batch_size // 2)}"
+            f"the device ran out of memory at batch size {batch_size}",
+            fix=f"try --batch-size {max(1, batch_size // 2)}",
         ) from error

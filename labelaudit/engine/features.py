@@ -72,16 +72,20 @@ def embed(
         catalogue: The samples.
         backbone: A network that gives pooled features [B, D].
         form: How pictures are decoded for it.
-        mean_C, std_C: Its normalisation.
-        device, precision: Where and how it runs.
+        mean_C: Mean that it expects, of pixel / 255.
+        std_C: Standard deviation that it expects.
+        device: Where it runs.
+        precision: In which number format.
         reporter: Told about the progress.
     """
-    backbone = backbone.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     cache = EmbeddingCache(_cache_key(backbone, form, mean_C, std_C, precision))
     samples = np.flatnonzero(catalogue.readable_N).tolist()
     known = cache.load({catalogue.sha256[sample] for sample in samples})
     # Equal files are embedded once.
-    missing = list({catalogue.sha256[sample]: sample for sample in samples if catalogue.sha256[sample] not in known}.values())
+    missing = list(
+        {catalogue.sha256[sample]: sample for sample in samples if catalogue.sha256[sample] not in known}.values()
+    )
     if not missing:
         reporter.say(f"All {len(samples)} embeddings are in the cache ({cache.folder})")
     elif len(missing) < len(samples):
@@ -122,7 +126,9 @@ class _Embedder:
         arrays = [picture for picture in pictures if not isinstance(picture, str)]
         vectors = iter(self._forward(arrays) if arrays else ())
         return [
-            Embedded(vector_D=None, reason=picture) if isinstance(picture, str) else Embedded(vector_D=next(vectors), reason="")
+            Embedded(vector_D=None, reason=picture)
+            if isinstance(picture, str)
+            else Embedded(vector_D=next(vectors), reason="")
             for picture in pictures
         ]
 
@@ -137,7 +143,7 @@ class _Embedder:
         x_BCHW = inputs.batch(torch.arange(len(arrays)), None)
         enabled = self._precision == "bfloat16"
         with memory_errors(len(arrays)), torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled):
-            feature_BD = self._backbone(x_BCHW).float().cpu().numpy()
+            feature_BD: npt.NDArray[np.float32] = self._backbone(x_BCHW).float().cpu().numpy()
         self.features = feature_BD.shape[1]
         return feature_BD
 

@@ -51,7 +51,7 @@ class Training:
     """
 
     def __init__(self, networks: Sequence[nn.Module], settings: LoopSettings, device: torch.device) -> None:
-        self.networks = [network.to(device, memory_format=torch.channels_last) for network in networks]
+        self.networks = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
         self.device = device
         self.finished_epochs = 0
@@ -151,7 +151,7 @@ class Training:
         for network in self.networks:
             network.eval()
         parts = []
-        for index_B in torch.arange(len(inputs)).split(batch_size):
+        for index_B in torch.split(torch.arange(len(inputs)), batch_size):
             x_B = inputs.batch(index_B, None)
             p_BC = sum(self._forward(network, x_B).softmax(dim=1) for network in self.networks)
             parts.append((p_BC / len(self.networks)).cpu())  # type: ignore[union-attr]
@@ -169,7 +169,7 @@ class Training:
 
 def split_batches(order_N: torch.Tensor, batch_size: int) -> Sequence[torch.Tensor]:
     """Cut an order into batches; a single left-over row joins the last batch, since batch norm cannot take it alone."""
-    batches = list(order_N.split(batch_size))
+    batches = list(torch.split(order_N, batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches

@@ -1,10 +1,9 @@
 """Networks by name: timm's registry, and small-image networks of our own registered in it.
 
-| name | what | source |
-|---|---|---|
-| ``cifar_resnet20`` … ``cifar_resnet56`` | 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts | He et al. 2016, section 4.2 |
-| ``labelaudit_probe`` | 3 blocks, widths 16/32/64, stem 4×4 with stride 2: the fast probe | docs/accuracy.md |
-| ``labelaudit_probe_wide`` | the same, twice as wide, stem 3×3 with stride 1 | docs/accuracy.md |
+- ``cifar_resnet20``, ``32``, ``44``, ``56``: 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts
+  (He et al. 2016, section 4.2);
+- ``labelaudit_probe``: 3 blocks, stem 4×4 with stride 2: the fast probe;
+- ``labelaudit_probe_wide``: 3 blocks, stem 3×3 with stride 1: the balanced probe.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Any
 
 import timm
 import torch
-import torch.nn.functional as functional
 from timm.models import register_model
 from timm.models.resnet import BasicBlock
 from torch import nn
+from torch.nn import functional
 
 from labelaudit.engine.seeds import derive_seed
 from labelaudit.errors import ModelError
@@ -114,37 +113,37 @@ def _small(pretrained: bool, kwargs: dict[str, Any], **architecture: Any) -> Sma
     return SmallResNet(**architecture, **known)
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def cifar_resnet20(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """ResNet-20 for 32-pixel pictures (He et al. 2016)."""
     return _small(pretrained, kwargs, blocks=(3, 3, 3), widths=(16, 32, 64))
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def cifar_resnet32(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """ResNet-32 for 32-pixel pictures (He et al. 2016): the AUL paper's probe."""
     return _small(pretrained, kwargs, blocks=(5, 5, 5), widths=(16, 32, 64))
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def cifar_resnet44(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """ResNet-44 for 32-pixel pictures (He et al. 2016)."""
     return _small(pretrained, kwargs, blocks=(7, 7, 7), widths=(16, 32, 64))
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def cifar_resnet56(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """ResNet-56 for 32-pixel pictures (He et al. 2016)."""
     return _small(pretrained, kwargs, blocks=(9, 9, 9), widths=(16, 32, 64))
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def labelaudit_probe(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """The fast probe: 78,000 parameters, about 2 million multiplications for a 28-pixel picture."""
     return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(16, 32, 64), stem_kernel=4, stem_stride=2)
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def labelaudit_probe_wide(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """The balanced probe: twice as wide as the fast one, at full resolution."""
     return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128))
@@ -156,9 +155,9 @@ def require_known(name: str) -> None:
     Raises:
         ModelError: with the names that come close.
     """
-    if timm.is_model(name.split(".")[0]):
+    if timm.is_model(name.split(".", maxsplit=1)[0]):
         return
-    close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name.split(".", maxsplit=1)[0], timm.list_models(), n=3, cutoff=0.6)
     hint = f"close names: {', '.join(close)}" if close else "timm.list_models() has all names"
     raise ModelError(f"unknown model {name!r}", fix=hint)
 

@@ -12,8 +12,8 @@ def rate_factor(name: ScheduleName, done: float) -> float:
 
     Args:
         name: ``constant`` 1 (the AUL paper's probe); ``step`` ×0.1 at 1/2 and again at 3/4 (He et al. 2016: epochs 150
-            and 225 of 300); ``linear`` 1 → 0; ``cosine`` half a cosine 1 → 0; ``one-cycle`` 0.1 → 1 over the first fifth,
-            then linearly to 0.
+            and 225 of 300); ``linear`` 1 → 0; ``cosine`` half a cosine 1 → 0; ``one-cycle`` 0.1 → 1 over the first
+            fifth, then linearly to 0.
         done: Share of the training's steps that are done, in [0, 1).
     """
     match name:

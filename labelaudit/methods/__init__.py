@@ -1,0 +1,1 @@
+"""Robust training, a file a method."""

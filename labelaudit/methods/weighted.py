@@ -1,9 +1,9 @@
 """Training with a fixed weight per sample: AUL's reweighting, and the oracle.
 
-Source: "Detecting label noise from loss curves", section 4.2. The paper prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i after it
-has defined z_i as the probability that a sample is *mislabeled*; read to the letter that would train on the wrong labels.
-Its abstract, introduction and the text around the equation all say that mislabeled samples count less, so the weight here
-is w_i = 1 − z_i.
+Source: "Detecting label noise from loss curves", section 4.2. The paper prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i after
+it has defined z_i as the probability that a sample is *mislabeled*; read to the letter, that trains on the wrong labels.
+Its abstract, introduction and the text around the equation all say that mislabeled samples count less, so the weight
+here is w_i = 1 − z_i.
 """
 
 from __future__ import annotations
@@ -53,5 +53,7 @@ def oracle(ingredients: Ingredients) -> Weighted:
         UsageError: the truth is not known.
     """
     if ingredients.truth_R is None:
-        raise UsageError("the method oracle needs the true labels", fix="give --truth FILE.csv with the columns path,label")
+        raise UsageError(
+            "the method oracle needs the true labels", fix="give --truth FILE.csv with the columns path,label"
+        )
     return Weighted((ingredients.label_R == ingredients.truth_R).float())

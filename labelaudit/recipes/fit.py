@@ -68,7 +68,9 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
             try:
                 accumulator.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
             except ValueError as error:
-                raise RunError(f"{run.losses} is damaged in epoch {record.epoch}: {error}", fix="train again") from error
+                raise RunError(
+                    f"{run.losses} is damaged in epoch {record.epoch}: {error}", fix="train again"
+                ) from error
             wrong_N[record.sample_R] = record.margin_R <= 0
             advance(1)
     statistics = accumulator.result()

@@ -67,7 +67,15 @@ class Plan:
     why: str
 
 
-_LEAST = {"image_size": 4, "crop_pad": 0, "epochs": 1, "batch_size": 2, "lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0}
+_LEAST = {
+    "image_size": 4,
+    "crop_pad": 0,
+    "epochs": 1,
+    "batch_size": 2,
+    "lr": 1e-12,
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+}
 
 
 def plan(
@@ -117,8 +125,22 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
     """
     asked = {
         name: value
-        for name in ("preset", "model", "image_size", "fit", "augment", "crop_pad", "epochs", "batch_size", "lr",
-                     "momentum", "weight_decay", "schedule", "precision", "seed")  # fmt: skip
+        for name in (
+            "preset",
+            "model",
+            "image_size",
+            "fit",
+            "augment",
+            "crop_pad",
+            "epochs",
+            "batch_size",
+            "lr",
+            "momentum",
+            "weight_decay",
+            "schedule",
+            "precision",
+            "seed",
+        )
         if (value := getattr(options, name)) not in (None, "auto")
     }
     if options.probe not in (None, "auto"):
@@ -128,7 +150,9 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
     elif options.pretrained:
         asked["weights"] = "timm"
     stored = settings.as_json()
-    differing = [f"{name} is {stored[name]} there, {value} asked" for name, value in asked.items() if stored[name] != value]
+    differing = [
+        f"{name} is {stored[name]} there, {value} asked" for name, value in asked.items() if stored[name] != value
+    ]
     if differing:
         raise RunError(
             f"{where} was begun with other settings: {'; '.join(differing)}",
@@ -201,7 +225,9 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     if options.model in (None, EMBEDDED_MODEL) and not options.pretrained and embedded_is_installed():
         return EMBEDDED_MODEL, "embedded", "embedded weights"
     if not has_pretrained(model):
-        raise ModelError(f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE")
+        raise ModelError(
+            f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE"
+        )
     if options.offline:
         if options.model is None:
             return None
@@ -220,7 +246,11 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
         config = timm.get_pretrained_cfg(model, allow_unregistered=False)
         if config is None:
             return _PRETRAINED_SIZE
-        return int(config.input_size[-1]) if kind == "frozen" or config.fixed_input_size else min(int(config.input_size[-1]), max(side, 32))
+        return (
+            int(config.input_size[-1])
+            if kind == "frozen" or config.fixed_input_size
+            else min(int(config.input_size[-1]), max(side, 32))
+        )
     return max(8, min(side, _FALLBACK_SIZE))
 
 

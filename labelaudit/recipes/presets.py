@@ -66,8 +66,8 @@ PAPER = Preset(
 
 PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}
 
-# Retraining wants a network that generalises, not one that separates: a rate that falls to nothing. The paper's is that of
-# He et al. 2016: 300 epochs, divided by 10 at epochs 150 and 225.
+# Retraining wants a network that generalises, not one that separates: a rate that falls to nothing. The paper's is that
+# of He et al. 2016: 300 epochs, divided by 10 at epochs 150 and 225.
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
     "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
     "balanced": replace(BALANCED, schedule="one-cycle"),

@@ -42,9 +42,7 @@ class Data:
     labels_file: Path | None = None
 
 
-def train_probe(
-    data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET
-) -> None:
+def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
     """Train a probe on a folder and record its losses; go on with a run that was interrupted.
 
     Args:
@@ -182,7 +180,9 @@ def _resume(run: RunFolder, training: Training, reporter: Reporter) -> None:
         try:
             training.load(state)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise RunError(f"{run.checkpoint} is of another network", fix="delete it to train from the start") from error
+            raise RunError(
+                f"{run.checkpoint} is of another network", fix="delete it to train from the start"
+            ) from error
         reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
     discard_from(run.losses, training.finished_epochs)
     if recorded_epochs(run.losses) != list(range(training.finished_epochs)):
@@ -227,5 +227,3 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-

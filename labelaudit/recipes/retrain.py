@@ -6,7 +6,7 @@ Shapes: R rows of the training data.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class RetrainOptions:
     weights_csv: Path | None = None
     truth_csv: Path | None = None
     validation: Path | None = None
-    training: TrainingOptions = TrainingOptions()
+    training: TrainingOptions = field(default_factory=TrainingOptions)
 
 
 def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> dict[str, Any]:
@@ -127,7 +127,9 @@ def _check_needs(entry: MethodEntry, options: RetrainOptions) -> None:
 
 def _read_truth(file: Path, catalogue: Catalogue) -> Any:
     truth = read_labels_csv(file)
-    missing = [path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in truth]
+    missing = [
+        path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in truth
+    ]
     if missing:
         raise DataError(
             f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)",

@@ -30,7 +30,7 @@ def read_idx(file: Path) -> npt.NDArray[np.uint8]:
 
 
 def write_folder(idx_folder: Path, out: Path) -> None:
-    """Write both splits to ``out/train`` and ``out/test``, a file per picture: ``<class>/<number in the split>.png``."""
+    """Write both splits to ``out/train`` and ``out/test``: ``<class>/<number in the split>.png``."""
     for split, prefix in (("train", "train"), ("test", "t10k")):
         pictures = read_idx(idx_folder / f"{prefix}-images-idx3-ubyte.gz")
         labels = read_idx(idx_folder / f"{prefix}-labels-idx1-ubyte.gz")

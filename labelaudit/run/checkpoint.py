@@ -46,6 +46,7 @@ def read_network(path: Path) -> dict[str, torch.Tensor]:
         RunError: the file is missing or damaged.
     """
     try:
-        return load_file(path)
+        tensors: dict[str, torch.Tensor] = load_file(path)
+        return tensors
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} is missing or damaged", fix="train again") from error

@@ -1,8 +1,8 @@
 """Embeddings of pictures, kept across audits by the pictures' content.
 
 A cache folder belongs to one backbone and one way of decoding; it holds Parquet parts with the columns ``sha256``,
-``embedding`` (float32 list) and ``reason`` (why there is none). Parts are only ever added, each whole: a crash loses the
-part under way, a changed data set finds all pictures that it still has, and several processes may add at once.
+``embedding`` (float32 list) and ``reason`` (why there is none). Parts are only ever added, each whole: a crash loses
+the part under way, a changed data set finds all pictures that it still has, and several processes may add at once.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     if error.errno in _NO_ROOM:
         return StorageError(f"no space left for {path}", fix="free some space and run the command again: it resumes")
     if error.errno in _NO_LEAVE:
-        return StorageError(f"{path} may not be written ({(error.strerror or '').lower()})", fix="choose another folder")
+        return StorageError(
+            f"{path} may not be written ({(error.strerror or '').lower()})", fix="choose another folder"
+        )
     return StorageError(f"cannot write {path}: {error.strerror or error}", fix="check the path and the disk")
 
 
@@ -79,7 +81,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix="run the audit again") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again") from error
+        raise RunError(
+            f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again"
+        ) from error
     if not isinstance(value, dict):
         raise RunError(f"{path} is damaged (not a JSON object)", fix="run the audit again")
     return value

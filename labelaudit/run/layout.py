@@ -109,7 +109,7 @@ class RunFolder:
         value = read_json(self.description)
         if value.get("schema_version") != SCHEMA_VERSION:
             raise RunError(
-                f"{self.root} was written with schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}",
+                f"{self.root} has schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}",
                 fix="use the labelaudit that wrote it, or audit into a new folder",
             )
         return value
@@ -140,7 +140,9 @@ class RunFolder:
             with storage_errors(self.root):
                 lock.acquire(timeout=0)
         except Timeout as error:
-            raise RunError(f"{self.root} is in use by {_owner(owner)}", fix="wait for it, or give another --run") from error
+            raise RunError(
+                f"{self.root} is in use by {_owner(owner)}", fix="wait for it, or give another --run"
+            ) from error
         try:
             write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
             yield

@@ -189,7 +189,9 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
         DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
     """
     rows = _read_weight_rows(file)
-    missing = [path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in rows]
+    missing = [
+        path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in rows
+    ]
     if missing:
         raise DataError(
             f"{file} belongs to other data: it has no weight for {missing[0]!r}"
@@ -221,7 +223,9 @@ def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
             for row in reader:
                 weight = float(row["weight"] or "nan")
                 if not (0.0 <= weight < np.inf):
-                    raise DataError(f"{file} line {reader.line_num}: {row['weight']!r} is no weight", fix="use numbers from 0")
+                    raise DataError(
+                        f"{file} line {reader.line_num}: {row['weight']!r} is no weight", fix="use numbers from 0"
+                    )
                 rows[row["path"]] = (weight, row.get("sha256") or "")
     except OSError as error:
         raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
@@ -252,4 +256,6 @@ def _read_table(path: Path, schema: pa.Schema | None) -> pa.Table:
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix="run labelaudit score") from error
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again") from error
+        raise RunError(
+            f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again"
+        ) from error
