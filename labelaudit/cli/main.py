@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,12 +15,13 @@ from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, LabelauditError
 
 _MORE = "More commands"
+_Misuse: Any = typer.BadParameter.__base__
+"""What typer raises for an unknown command or option and for a value of the wrong kind; it has no public name."""
 
 app = typer.Typer(
     name="labelaudit",
     help="Find wrong labels in a folder of images.",
     epilog=examples("labelaudit demo", "labelaudit score photos", "labelaudit score photos -o - --top 100 | head"),
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,7 +55,12 @@ def main() -> None:
     """Run the command line; the console script's entry point."""
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except _Misuse as error:
+        if debug:
+            raise
+        show_error(_explain(error))
+        sys.exit(EXIT_CANNOT)
     except LabelauditError as error:
         if debug:
             raise
@@ -74,3 +80,9 @@ def main() -> None:
             "Please report it with the output of labelaudit --debug …"
         )
         sys.exit(EXIT_CANNOT)
+
+
+def _explain(misuse: Any) -> str:
+    command = misuse.ctx.command_path if misuse.ctx is not None else "labelaudit"
+    message = misuse.format_message().replace("Value error, ", "").rstrip(".")
+    return f"{message}. See {command} --help"

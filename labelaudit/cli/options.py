@@ -28,7 +28,9 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of 
 
 Run = Annotated[
     Optional[Path],
-    typer.Option("--run", help="Run folder; default: labelaudit-runs/<name of DATA>.", rich_help_panel=_DATA),
+    typer.Option(
+        "--run", help="Run folder; default: labelaudit-runs/NAME, with the name of DATA.", rich_help_panel=_DATA
+    ),
 ]
 Labels = Annotated[
     Optional[Path],

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from labelaudit.cli import options as o
-from labelaudit.errors import EXIT_GATE_FAILED
+from labelaudit.errors import EXIT_GATE_FAILED, UsageError
 from labelaudit.names import FormatName
 
 _GATE = "Gate: exit code 1 when a limit is exceeded"
@@ -35,6 +35,9 @@ def command(
     output: Annotated[FormatName, typer.Option("--format", help="What to print on stdout.")] = "table",
 ) -> None:
     """Show what an audit found; fail when labels are worse than they may be."""
+    if top < 0:
+        raise UsageError(f"--top {top} is negative", fix="give a number from 0")
+
     from rich.console import Console
 
     from labelaudit.recipes.fit import read_noise

@@ -29,7 +29,7 @@ def command(
     ] = None,
     out: Annotated[
         Optional[Path],
-        typer.Option("--out", help="Folder for the result; default: retrain/<method>-seed<N> beside the weights."),
+        typer.Option("--out", help="Folder for the result; default: retrain/METHOD-seedN beside the weights."),
     ] = None,
     labels: o.Labels = None,
     probe: o.Probe = None,

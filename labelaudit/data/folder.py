@@ -74,10 +74,14 @@ def _require_folder(root: Path) -> None:
         next(os.scandir(root), None)
     except PermissionError as error:
         raise DataError(f"you may not read the folder {root}", fix="check its permissions") from error
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {root}: {(error.strerror or str(error)).lower()}", fix="check the path"
+        ) from error
 
 
 def _from_class_folders(root: Path) -> tuple[dict[str, str], int]:
-    folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(entry.name for entry in os.scandir(root) if _is_folder(entry) and not entry.name.startswith("."))
     if not folders:
         raise DataError(
             f"{root} has no class folders",
@@ -111,10 +115,17 @@ def _files_below(root: Path, folder: str, seen: set[tuple[int, int]]) -> Iterato
         if entry.name.startswith("."):
             continue
         path = f"{folder}/{entry.name}"
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _files_below(root, path, seen)
         else:
             yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

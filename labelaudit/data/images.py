@@ -6,6 +6,7 @@ Shapes: H height, W width, C channels (1 grey or 3 RGB).
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 
@@ -20,10 +21,14 @@ UInt8Array = npt.NDArray[np.uint8]
 MAX_PIXELS = 178_956_970
 """Largest picture that is decoded: above this Pillow speaks of a decompression bomb."""
 
-_GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+_GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+
+_FILTERS = threading.Lock()
+"""Held while the process's warning filters are changed: two threads that restore them out of turn would lose them."""
 
 
 class UnreadableImageError(ValueError):
@@ -52,7 +57,7 @@ def read_header(content: bytes) -> Header:
         UnreadableImageError: the bytes are no image, or one so large that decoding it would be dangerous.
     """
     with _open(content) as image:
-        width, height = image.size
+        width, height = _stored_size(image)
         if _is_sideways(image):
             width, height = height, width
         return Header(width=width, height=height, grey=image.mode in _GREY_MODES)
@@ -97,7 +102,7 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise UnreadableImageError("empty file")
     try:
-        with warnings.catch_warnings():
+        with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content))
             width, height = image.size
@@ -108,6 +113,13 @@ def _open(content: bytes) -> Image.Image:
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too large to decode safely ({width} x {height})")
     return image
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    if image.format == "TIFF":  # some versions of Pillow give the size of a TIFF as stored, others as displayed
+        return int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
+    width, height = image.size
+    return width, height
 
 
 def _is_sideways(image: Image.Image) -> bool:

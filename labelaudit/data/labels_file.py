@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path, PurePosixPath
 
 from labelaudit.errors import DataError
@@ -22,14 +23,16 @@ def read_labels_csv(file: Path) -> dict[str, str]:
         DataError: the file cannot be read, lacks a column or a label, or names a path twice or outside the folder.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"cannot read the labels file {file}: {error.strerror}") from error
+        raise DataError(
+            f"cannot read the labels file {file}: {(error.strerror or '').lower()}", fix="check the path"
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
     labels: dict[str, str] = {}
     try:
-        rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         header = rows.fieldnames or []
         missing = [name for name in ("path", "label") if name not in header]
         if missing:
@@ -43,7 +46,9 @@ def read_labels_csv(file: Path) -> dict[str, str]:
                 raise DataError(f"{file} line {rows.line_num}: {path!r} is there twice", fix="keep one label a file")
             labels[path] = label
     except csv.Error as error:
-        raise DataError(f"{file} is not a readable CSV: {error}") from error
+        raise DataError(
+            f"{file} is not a readable CSV: {error}", fix="check its quotes, or save it as CSV again"
+        ) from error
     if not labels:
         raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
     return labels
@@ -51,9 +56,9 @@ def read_labels_csv(file: Path) -> dict[str, str]:
 
 def _checked(path: str | None, label: str | None, where: str) -> tuple[str, str]:
     if not path or not path.strip():
-        raise DataError(f"{where}: no path")
+        raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
     if not label or not label.strip():
-        raise DataError(f"{where}: no label for {path!r}")
+        raise DataError(f"{where}: no label for {path!r}", fix="give its label, or delete the line")
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts or "\0" in path:
         raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")

@@ -5,6 +5,7 @@ Shapes: R readable samples, C channels, H height, W width.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,8 @@ def _allocate(shape: tuple[int, int, int, int], reporter: Reporter) -> UInt8Arra
         # The file has no name, so the space is freed however the process ends.
         backing = tempfile.TemporaryFile(prefix="labelaudit-pixels-")  # noqa: SIM115
         backing.truncate(needed)
+        if hasattr(os, "posix_fallocate"):  # without the space, a full disk would end the process with SIGBUS
+            os.posix_fallocate(backing.fileno(), 0, needed)
         reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
         return np.memmap(backing, dtype=np.uint8, mode="r+", shape=shape)
     except OSError as error:

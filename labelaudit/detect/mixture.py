@@ -69,12 +69,21 @@ class GaussianMixture:
 
     @property
     def modes(self) -> int:
-        """Number of peaks of the mixture's density: 1 or 2."""
-        low, high = (self.mean_2 - 3 * self.std_2).min(), (self.mean_2 + 3 * self.std_2).max()
-        grid_G = np.union1d(np.linspace(low, high, 4001), self.mean_2)
-        density_G = self.component_density(grid_G).sum(axis=1)
-        inner = density_G[1:-1]
-        return int(((inner > density_G[:-2]) & (inner >= density_G[2:])).sum())
+        """Number of peaks of the mixture's density: 1 or 2.
+
+        They all lie between the means, where the density rises as long as π₁N₁ (μ₁ − x) / σ₁² > π₀N₀ (x − μ₀) / σ₀²;
+        compared as logarithms, so that neither far components nor nearly equal means leave it to rounding.
+        """
+        (low, high), (low_std, high_std) = self.mean_2, self.std_2
+        step_G = np.linspace(0.0, 1.0, 2001)
+        grid_G = np.concatenate([low + (high - low) * step_G, low + 6 * low_std * step_G, high - 6 * high_std * step_G])
+        grid_G = np.unique(grid_G[(grid_G > low) & (grid_G < high)])
+        log_density_G2 = _log_density(grid_G, self.weight_2, self.mean_2, self.std_2**2)
+        up_G = log_density_G2[:, 1] + np.log((high - grid_G) / high_std**2)
+        down_G = log_density_G2[:, 0] + np.log((grid_G - low) / low_std**2)
+        # It rises from the low mean and falls towards the high one, however little.
+        rises_G = np.concatenate([[True], up_G > down_G, [False]])
+        return int((rises_G[:-1] & ~rises_G[1:]).sum())
 
 
 def fit_gaussian_mixture(score_N: FloatArray) -> GaussianMixture | None:

@@ -99,7 +99,7 @@ def _warnings(
 ) -> list[str]:
     if mixture is None:
         few = seen_N.sum() < MIN_SCORES
-        why = f"only {seen_N.sum()} samples have one" if few else "it is the same for all samples"
+        why = f"only {seen_N.sum()} samples have one" if few else "it has fewer than three different values"
         return [f"No mixture fits the {settings.rank_by}: {why}. There is no noise rate, and nothing is flagged."]
     found = []
     if mixture.modes == 1:
@@ -122,6 +122,6 @@ def _warnings(
     if wrong_rate > 0.5:
         found.append(
             f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
-            "hard images look like wrong labels. Train longer or take a stronger probe (--preset, --model, --pretrained)."
+            "hard images look like wrong labels. Train longer, or take a stronger probe (--preset, --model)."
         )
     return found

@@ -49,7 +49,7 @@ def normalisation(model: str, weights: str) -> tuple[tuple[float, ...], tuple[fl
     """Mean and standard deviation (of pixel / 255) that a pretrained network expects."""
     if weights == "embedded":
         return EMBEDDED_MEAN, EMBEDDED_STD
-    config = timm.get_pretrained_cfg(model, allow_unregistered=False)
+    config = timm.get_pretrained_cfg(model)
     if config is None:
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     return tuple(config.mean), tuple(config.std)

@@ -128,7 +128,7 @@ def augment(x_BCHW: torch.Tensor, settings: Augment, generator: torch.Generator)
 
 def channel_statistics(pixels_NCHW: torch.Tensor, most: int = 5000) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of pixel / 255, over at most ``most`` evenly spaced pictures."""
-    step = max(1, len(pixels_NCHW) // most)
+    step = max(1, -(-len(pixels_NCHW) // most))
     values = pixels_NCHW[::step].double() / 255.0
     std_C, mean_C = torch.std_mean(values, dim=(0, 2, 3), correction=0)
     return tuple(mean_C.tolist()), tuple(std_C.clamp(min=1e-3).tolist())

@@ -34,7 +34,7 @@ def embedded_is_installed() -> bool:
 
 def cached_weights(model: str) -> Path | None:
     """The file with timm's pretrained weights for this model, if it was downloaded before."""
-    config = timm.get_pretrained_cfg(model, allow_unregistered=False)
+    config = timm.get_pretrained_cfg(model)
     if config is None:
         return None
     if config.hf_hub_id:
@@ -42,11 +42,11 @@ def cached_weights(model: str) -> Path | None:
 
         names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
         for name in names:
-            found = try_to_load_from_cache(config.hf_hub_id, name)
-            if isinstance(found, str):
-                return Path(found)
+            cached: object = try_to_load_from_cache(config.hf_hub_id, name)
+            if isinstance(cached, str):
+                return Path(cached)
     if config.url:
-        path = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(config.url)
+        path: Path = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(config.url)
         if path.is_file():
             return path
     return None
@@ -54,8 +54,8 @@ def cached_weights(model: str) -> Path | None:
 
 def has_pretrained(model: str) -> bool:
     """True when timm knows where pretrained weights for this model are."""
-    config = timm.get_pretrained_cfg(model, allow_unregistered=False)
-    return config is not None and config.has_weights
+    config = timm.get_pretrained_cfg(model)
+    return config is not None and bool(config.has_weights)
 
 
 def build_network(

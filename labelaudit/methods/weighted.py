@@ -1,9 +1,9 @@
 """Training with a fixed weight per sample: AUL's reweighting, and the oracle.
 
-Source: "Detecting label noise from loss curves", section 4.2. The paper prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i after
-it has defined z_i as the probability that a sample is *mislabeled*; read to the letter, that trains on the wrong labels.
-Its abstract, introduction and the text around the equation all say that mislabeled samples count less, so the weight
-here is w_i = 1 − z_i.
+Source: "Detecting label noise from loss curves", section 4.2. The paper prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i,
+after it has defined z_i as the probability that a sample is *mislabeled*; read to the letter, that trains on the wrong
+labels. Its abstract, introduction and the text around the equation all say that mislabeled samples count less, so the
+weight here is w_i = 1 − z_i.
 """
 
 from __future__ import annotations

@@ -18,6 +18,9 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.tables import suspicious_csv, write_scores, write_weights
 
+_NOISE_ENTRIES = ("noise_rate", "suspicious", "readable", "epochs", "fit", "classes", "confusion", "warnings")
+"""What whoever reads noise.json relies on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
@@ -45,6 +48,7 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
         RunError: the run is unfinished, damaged or in use.
         StorageError: the files cannot be written.
     """
+    run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
         fitted = compute(run, settings or FitSettings(), reporter)
         write_scores(run.scores, fitted.catalogue, fitted.statistics, fitted.verdicts)
@@ -60,7 +64,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     trained = trained_settings(run)
     catalogue = read_catalogue(run)
     if len(recorded_epochs(run.losses)) != trained.epochs:
-        raise RunError(f"{run.losses} does not hold {trained.epochs} epochs", fix="train the probe again")
+        raise RunError(f"{run.losses} does not hold {trained.epochs} epochs", fix=f"delete {run.root} and audit again")
     accumulator = CurveAccumulator(len(catalogue))
     wrong_N = np.zeros(len(catalogue), dtype=bool)
     with reporter.bar("Reading losses", trained.epochs, "epochs") as advance:
@@ -69,7 +73,8 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
                 accumulator.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
             except ValueError as error:
                 raise RunError(
-                    f"{run.losses} is damaged in epoch {record.epoch}: {error}", fix="train again"
+                    f"{run.losses} is damaged in epoch {record.epoch}: {error}",
+                    fix=f"delete {run.root} and audit again",
                 ) from error
             wrong_N[record.sample_R] = record.margin_R <= 0
             advance(1)
@@ -83,7 +88,7 @@ def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
     """True when the run folder's score files are there, and of these settings (or of any, when None)."""
     if not run.noise.exists():
         return False
-    return settings is None or read_json(run.noise).get("fit") == asdict(settings)
+    return settings is None or read_noise(run)["fit"] == asdict(settings)
 
 
 def read_noise(run: RunFolder) -> dict[str, Any]:
@@ -94,7 +99,14 @@ def read_noise(run: RunFolder) -> dict[str, Any]:
     """
     if not run.noise.exists():
         raise RunError(f"{run.root} has no verdicts yet", fix=f"run labelaudit fit {run.root}")
-    return read_json(run.noise)
+    try:
+        noise = read_json(run.noise)
+    except RunError as error:
+        raise RunError(error.what, fix=f"run labelaudit fit {run.root}") from error
+    missing = [name for name in _NOISE_ENTRIES if name not in noise]
+    if missing:
+        raise RunError(f"{run.noise} lacks {', '.join(missing)}", fix=f"run labelaudit fit {run.root}")
+    return noise
 
 
 def _noise(

@@ -5,6 +5,7 @@ Values that are not asked for come from the preset, and those that the preset le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +32,9 @@ SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger pictures go through a frozen backbone."""
 
 _FALLBACK_SIZE = 64
+_LEAST_SIZE = 16
+_STEPS_PER_EPOCH = 40
+_SMALLEST_BATCH = 16
 _PRETRAINED_SIZE = 224
 
 
@@ -101,6 +105,8 @@ def plan(
         name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
         for name in ("augment", "crop_pad", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule")
     }
+    if options.batch_size is None and options.preset != "paper":
+        values["batch_size"] = _batch_size(int(catalogue.readable_N.sum()), preset.batch_size)
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -165,6 +171,11 @@ def _check(options: TrainingOptions) -> None:
         value = getattr(options, name)
         if value is not None and not value >= least:
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small", fix=f"give at least {least:g}")
+    for name in ("lr", "weight_decay"):
+        if getattr(options, name) == math.inf:
+            raise UsageError(f"--{name.replace('_', '-')} is not finite", fix="give a number")
+    if options.momentum is not None and options.momentum >= 1:
+        raise UsageError(f"--momentum {options.momentum:g} never forgets a step", fix="give a number below 1")
     if options.probe == "frozen" and options.preset == "paper":
         raise UsageError("the paper's probe is trained from scratch", fix="leave --probe frozen or --preset paper out")
     if options.preset == "paper" and (options.pretrained or options.weights_file):
@@ -238,6 +249,14 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     return model, "timm", "weights downloaded from timm's hub"
 
 
+def _batch_size(rows: int, most: int) -> int:
+    """The largest power of two up to ``most`` that still makes 40 steps an epoch: little data needs small batches."""
+    batch_size = most
+    while batch_size > _SMALLEST_BATCH and rows < batch_size * _STEPS_PER_EPOCH:
+        batch_size //= 2
+    return batch_size
+
+
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
     import timm
 
@@ -251,7 +270,8 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
             if kind == "frozen" or config.fixed_input_size
             else min(int(config.input_size[-1]), max(side, 32))
         )
-    return max(8, min(side, _FALLBACK_SIZE))
+    # A network that halves the picture three times sees nothing in eight pixels: tiny pictures are enlarged.
+    return max(_LEAST_SIZE, min(side, _FALLBACK_SIZE))
 
 
 def settings_from_json(value: object, where: str) -> TrainingSettings:

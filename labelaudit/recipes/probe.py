@@ -60,14 +60,16 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
     device = choose_device(options.device)
     catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
     require_trainable(catalogue)
+    # Before the folder is made: a mistyped option leaves nothing behind.
+    planned = None if run.exists else plan(catalogue, options, device)
     with run.writing():
-        if run.exists:
+        if planned is None or run.exists:
             settings = _settings_to_resume(run, catalogue, options)
             if run.read_description()["status"] == TRAINED:
                 reporter.say(f"The probe in {run.root} is trained already")
                 return
         else:
-            planned = plan(catalogue, options, device)
+            run.require_fresh()
             settings = planned.settings
             reporter.say(f"Probe: {planned.why}")
         source = Source(device=device, weights_file=options.weights_file, offline=options.offline)
@@ -89,14 +91,32 @@ def trained_settings(run: RunFolder) -> TrainingSettings:
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
-    description = run.read_description()
-    if description.get("status") != TRAINED:
-        done, epochs = len(recorded_epochs(run.losses)), description.get("settings", {}).get("epochs")
+    description = read_audit(run)
+    settings = settings_from_json(description["settings"], str(run.description))
+    if description["status"] != TRAINED:
         raise RunError(
-            f"the probe in {run.root} is not trained to the end ({done} of {epochs} epochs)",
+            f"the probe in {run.root} is not trained to the end "
+            f"({len(recorded_epochs(run.losses))} of {settings.epochs} epochs)",
             fix="run labelaudit train-probe or score on the same data again: it goes on where it stopped",
         )
-    return settings_from_json(description.get("settings"), str(run.description))
+    return settings
+
+
+def read_audit(run: RunFolder) -> dict[str, Any]:
+    """The content of the run.json of an audit.
+
+    Raises:
+        RunError: there is none, or it lacks something that every audit writes there.
+    """
+    description = run.read_description()
+    data = description.get("data")
+    whole = isinstance(data, dict) and {"root", "fingerprint", "classes", "samples"} <= set(data)
+    if not whole or description.get("status") not in (TRAINED, TRAINING) or "settings" not in description:
+        raise RunError(
+            f"{run.description} is not of an audit, or damaged",
+            fix=f"give the --run of an audit, or delete {run.root} and audit again",
+        )
+    return description
 
 
 def read_catalogue(run: RunFolder) -> Catalogue:
@@ -105,7 +125,7 @@ def read_catalogue(run: RunFolder) -> Catalogue:
     Raises:
         RunError: samples.parquet is missing, damaged, or not the one that run.json describes.
     """
-    data = run.read_description()["data"]
+    data = read_audit(run)["data"]
     catalogue = read_samples(run.samples, root=Path(data["root"]), classes=data["classes"])
     if catalogue.fingerprint != data["fingerprint"]:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
@@ -144,23 +164,23 @@ def _losses(record: EpochRecord, prepared: Prepared) -> EpochLosses:
 
 
 def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings:
-    description = run.read_description()
-    data = description.get("data", {})
-    if data.get("fingerprint") != catalogue.fingerprint:
+    description = read_audit(run)
+    data = description["data"]
+    if data["fingerprint"] != catalogue.fingerprint:
         raise RunError(
             f"{run.root} is the audit of other data: {_difference(data, catalogue)}",
             fix="give another --run, or delete that folder",
         )
-    settings = settings_from_json(description.get("settings"), str(run.description))
+    settings = settings_from_json(description["settings"], str(run.description))
     agree(settings, options, str(run.root))
     return settings
 
 
 def _difference(data: dict[str, Any], catalogue: Catalogue) -> str:
-    if data.get("samples") != len(catalogue):
-        return f"{data.get('samples')} images in {data.get('root')} there, {len(catalogue)} in {catalogue.root} here"
-    if data.get("classes") != list(catalogue.classes):
-        return f"classes {', '.join(data.get('classes', [])[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
+    if data["samples"] != len(catalogue):
+        return f"{data['samples']} images in {data['root']} there, {len(catalogue)} in {catalogue.root} here"
+    if data["classes"] != list(catalogue.classes):
+        return f"classes {', '.join(data['classes'][:4])}… there, {', '.join(catalogue.classes[:4])}… here"
     return f"images or labels of {catalogue.root} have changed since"
 
 

@@ -76,15 +76,18 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
     require_trainable(catalogue)
     weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
     truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
+    held_out = _scan_validation(options.validation, catalogue, reporter)
+    planned = plan(catalogue, options.training, device, presets=RETRAIN_PRESETS)
+    settings = planned.settings
     with out.writing():
-        planned = plan(catalogue, options.training, device, presets=RETRAIN_PRESETS)
-        settings = planned.settings
         about = _about(entry, settings, catalogue, options)
         _begin(out, about)
         reporter.say(f"Retraining with {entry.name}: {planned.why}")
         source = Source(device=device, weights_file=options.training.weights_file, offline=options.training.offline)
         prepared = prepare(catalogue, settings, source, reporter)
-        validation = _prepare_validation(options.validation, prepared, settings, source, reporter)
+        validation = None
+        if held_out is not None:
+            validation = prepare(held_out, settings, source, reporter, statistics=prepared.statistics)
         rows = prepared.sample_R
         method = entry.build(
             Ingredients(
@@ -154,6 +157,7 @@ def _about(
 
 def _begin(out: RunFolder, about: dict[str, Any]) -> None:
     if not out.exists:
+        out.require_fresh()
         out.write_description({"status": "training", **about})
         return
     before = out.read_description()
@@ -187,21 +191,19 @@ def _resume(out: RunFolder, training: Training, reporter: Reporter) -> list[dict
     return metrics[: training.finished_epochs]
 
 
-def _prepare_validation(
-    folder: Path | None, prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter
-) -> Prepared | None:
+def _scan_validation(folder: Path | None, training: Catalogue, reporter: Reporter) -> Catalogue | None:
+    """The held-out pictures, with labels numbered as in the training data."""
     if folder is None:
         return None
     catalogue = scan(folder, reporter=reporter)
-    foreign = sorted(set(catalogue.classes) - set(prepared.catalogue.classes))
+    foreign = sorted(set(catalogue.classes) - set(training.classes))
     if foreign:
         raise DataError(
             f"{folder} has a class that the training data lacks: {foreign[0]!r}", fix="use the same class folders"
         )
-    classes = prepared.catalogue.classes
-    label_N = np.array([classes.index(catalogue.classes[label]) for label in catalogue.label_N], dtype=np.int32)
-    catalogue = replace(catalogue, classes=classes, label_N=label_N)
-    return prepare(catalogue, settings, source, reporter, statistics=prepared.statistics)
+    number_of = {name: number for number, name in enumerate(training.classes)}
+    label_N = np.array([number_of[catalogue.classes[label]] for label in catalogue.label_N], dtype=np.int32)
+    return replace(catalogue, classes=training.classes, label_N=label_N)
 
 
 def _error(training: Training, validation: Prepared) -> float:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from labelaudit.errors import RunError
-from labelaudit.run.files import write_atomically
+from labelaudit.run.files import write_bytes
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values atomically."""
-    write_atomically(path, lambda partial: torch.save(state, partial))
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_bytes(path, content.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def write_network(path: Path, network: torch.nn.Module, about: dict[str, str]) -> None:
     """Write a network's parameters and buffers as safetensors, with a few words about it."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path, lambda partial: save_file(tensors, partial, metadata=about))
+    write_bytes(path, save(tensors, metadata=about))
 
 
 def read_network(path: Path) -> dict[str, torch.Tensor]:

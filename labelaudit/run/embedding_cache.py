@@ -54,7 +54,7 @@ class EmbeddingCache:
         found: dict[str, Embedded] = {}
         for path in sorted(self.folder.glob("part-*.parquet")) if self.folder.is_dir() else []:
             try:
-                table = pq.read_table(path, columns=["sha256", "embedding", "reason"])
+                table = pq.read_table(path.absolute(), columns=["sha256", "embedding", "reason"])
                 hashes, reasons = table.column("sha256").to_pylist(), table.column("reason").to_pylist()
                 column = table.column("embedding").combine_chunks()
                 vector_PD = column.flatten().to_numpy().reshape(len(table), -1) if len(table) else np.empty((0, 0))

@@ -42,8 +42,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         StorageError: the disk is full, read-only or out of reach; ``path`` is as it was before.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    # Absolute: pyarrow takes a relative name with a colon in it for a URI.
+    partial = path.absolute().with_name(f".{path.name}.partial")
     with storage_errors(path):
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe, not to be replaced
+            write(path)
+            return
         try:
             write(partial)
             with open(partial, "rb") as handle:
@@ -56,13 +60,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         _flush_folder(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write bytes atomically.
+
+    For libraries that report a full disk as an error of their own, which hides what it is: let them write to memory.
+    """
 
     def write(partial: Path) -> None:
-        partial.write_bytes(text.encode("utf-8"))
+        partial.write_bytes(content)
 
     write_atomically(path, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: object) -> None:
@@ -79,14 +91,16 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing", fix="run the audit again") from error
+        raise RunError(f"{path} is missing", fix=_start_again(path)) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again"
-        ) from error
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix=_start_again(path)) from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged (not a JSON object)", fix="run the audit again")
+        raise RunError(f"{path} is damaged (not a JSON object)", fix=_start_again(path))
     return value
+
+
+def _start_again(path: Path) -> str:
+    return f"delete {path.parent} and run the command that made it again"
 
 
 def _flush_folder(folder: Path) -> None:

@@ -122,6 +122,18 @@ class RunFolder:
         """Replace some entries of run.json."""
         self.write_description({**self.read_description(), **changes})
 
+    def require_fresh(self) -> None:
+        """Refuse to begin in a folder with results that no run.json describes.
+
+        Raises:
+            RunError: there are some; going on from them would mix two trainings.
+        """
+        left = [path.name for path in (self.losses, self.checkpoint, self.noise, self.metrics) if path.exists()]
+        if left:
+            raise RunError(
+                f"{self.root} has {', '.join(left)} but no run.json", fix="delete the folder, or give another one"
+            )
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Make the folder and hold it for one writer.

@@ -84,7 +84,7 @@ def read_epochs(folder: Path) -> Iterator[EpochLosses]:
     epochs = recorded_epochs(folder)
     if epochs != list(range(len(epochs))):
         missing = next(epoch for epoch in range(len(epochs)) if epoch not in epochs)
-        raise RunError(f"{folder} lacks epoch {missing}", fix="train the probe again")
+        raise RunError(f"{folder} lacks epoch {missing}", fix=f"delete {folder.parent} and audit again")
     for epoch in epochs:
         yield _read(_file(folder, epoch), epoch)
 
@@ -109,14 +109,17 @@ def _write(table: pa.Table, path: Path) -> None:
 
 def _read(path: Path, epoch: int) -> EpochLosses:
     try:
-        table = pq.read_table(path, schema=SCHEMA)
+        table = pq.read_table(path.absolute(), schema=SCHEMA)
         columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise RunError(
-            f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="train the probe again"
+            f"{path} is damaged ({' '.join(str(error).split())[:100]})",
+            fix=f"delete {path.parent.parent} and audit again",
         ) from error
     if any(table.column(name).null_count for name in SCHEMA.names) or (columns["epoch"] != epoch).any():
-        raise RunError(f"{path} does not hold the records of epoch {epoch}", fix="train the probe again")
+        raise RunError(
+            f"{path} does not hold the records of epoch {epoch}", fix=f"delete {path.parent.parent} and audit again"
+        )
     return EpochLosses(
         epoch=epoch,
         sample_R=columns["sample"],

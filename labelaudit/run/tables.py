@@ -20,7 +20,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError
-from labelaudit.run.files import write_atomically, write_text
+from labelaudit.run.files import write_atomically, write_bytes, write_text
 
 SUSPICIOUS_COLUMNS = (
     "rank",
@@ -167,12 +167,9 @@ def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N
     """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
     rows = zip(catalogue.paths, (f"{weight:.9g}" for weight in weight_N), catalogue.sha256, strict=True)
     write_text(csv_path, _csv(("path", "weight", "sha256"), rows))
-
-    def write(partial: Path) -> None:
-        with open(partial, "wb") as handle:  # given a name, numpy would add a suffix to it
-            np.save(handle, weight_N.astype(np.float64))
-
-    write_atomically(npy_path, write)
+    content = io.BytesIO()
+    np.save(content, weight_N.astype(np.float64))
+    write_bytes(npy_path, content.getbuffer())
 
 
 def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
@@ -216,7 +213,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
 def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
     rows: dict[str, tuple[float, str]] = {}
     try:
-        with open(file, encoding="utf-8", newline="") as handle:
+        with open(file, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark
             reader = csv.DictReader(handle, strict=True)
             if not {"path", "weight"} <= set(reader.fieldnames or ()):
                 raise DataError(f"{file} has no columns path and weight", fix="give the weights.csv of an audit")
@@ -235,10 +232,14 @@ def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    text, line = io.StringIO(newline=""), io.StringIO(newline="")
+    # Some versions of Python quote a carriage return only where it is part of the line end.
+    writer = csv.writer(line, lineterminator="\r\n")
+    for row in itertools.chain([header], rows):
+        writer.writerow(row)
+        text.write(line.getvalue().removesuffix("\r\n") + "\n")
+        line.seek(0)
+        line.truncate()
     return text.getvalue()
 
 
@@ -252,10 +253,14 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
 
 def _read_table(path: Path, schema: pa.Schema | None) -> pa.Table:
     try:
-        return pq.read_table(path, schema=schema)
+        table = pq.read_table(path.absolute(), schema=schema)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix="run labelaudit score") from error
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RunError(
             f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again"
         ) from error
+    absent = [name for name in schema.names if table.column(name).null_count] if schema else []
+    if absent:
+        raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix="run the audit again")
+    return table
