@@ -17,9 +17,9 @@ _HEAD = """# Commands
 
 Made by `python -m labelaudit.cli.reference > docs/cli.md`; a test fails when the two differ.
 
-Data goes to stdout, progress and notes to stderr. Exit codes: **0** fine, **1** the gate of `report` failed, **2** cannot
-do it: one line says what is wrong, where, and what to do; `labelaudit --debug …` adds the traceback. 130 after Ctrl-C: the
-run goes on when the command is given again.
+Data goes to stdout, progress and notes to stderr. Exit codes: **0** fine, **1** the gate of `report` failed, **2**
+cannot do it: one line says what is wrong, where, and what to do; `labelaudit --debug …` adds the traceback. 130 after
+Ctrl-C: the run goes on when the command is given again.
 """
 
 

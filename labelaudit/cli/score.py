@@ -106,7 +106,7 @@ def command(
     if not quiet:
         show_summary(terminal.console, fitted.noise)
     if out is not None and str(out) == "-":
-        typer.echo(fitted.csv(top=top), nl=False)
+        typer.echo(fitted.csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
         write_text(out, fitted.csv(top=top))
     listed = out if out is not None and str(out) != "-" else folder.suspicious

@@ -71,7 +71,8 @@ def _require_folder(root: Path) -> None:
         if not root.is_dir():
             what = f"{root} is not a folder" if root.exists() else f"there is no folder {root}"
             raise DataError(what, fix="give a folder that holds one folder of images per class")
-        next(os.scandir(root), None)
+        with os.scandir(root) as entries:
+            next(entries, None)
     except PermissionError as error:
         raise DataError(f"you may not read the folder {root}", fix="check its permissions") from error
     except OSError as error:

@@ -109,17 +109,18 @@ def _allocate(shape: tuple[int, int, int, int], reporter: Reporter) -> UInt8Arra
         return np.empty(shape, dtype=np.uint8)
     try:
         # The file has no name, so the space is freed however the process ends.
-        backing = tempfile.TemporaryFile(prefix="labelaudit-pixels-")  # noqa: SIM115
-        backing.truncate(needed)
-        if hasattr(os, "posix_fallocate"):  # without the space, a full disk would end the process with SIGBUS
-            os.posix_fallocate(backing.fileno(), 0, needed)
-        reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
-        return np.memmap(backing, dtype=np.uint8, mode="r+", shape=shape)
+        with tempfile.TemporaryFile(prefix="labelaudit-pixels-") as backing:
+            backing.truncate(needed)
+            if hasattr(os, "posix_fallocate"):  # without the space, a full disk would end the process with SIGBUS
+                os.posix_fallocate(backing.fileno(), 0, needed)
+            array = np.memmap(backing, dtype=np.uint8, mode="r+", shape=shape)
     except OSError as error:
         raise StorageError(
             f"no room for {needed / 2**30:.1f} GiB of pixels: {error.strerror}",
             fix="take a smaller --image-size, or point TMPDIR to a larger disk",
         ) from error
+    reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
+    return array
 
 
 def _free_memory_bytes() -> int:

@@ -2,8 +2,8 @@
 
 - ``cifar_resnet20``, ``32``, ``44``, ``56``: 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts
   (He et al. 2016, section 4.2);
-- ``labelaudit_probe``: 3 blocks, stem 4×4 with stride 2: the fast probe;
-- ``labelaudit_probe_wide``: 3 blocks, stem 3×3 with stride 1: the balanced probe.
+- ``labelaudit_probe``: 3 blocks, widths 32/64/128, stem 4×4 with stride 2: the fast probe;
+- ``labelaudit_probe_full``: the same with a 3×3 stem of stride 1: the balanced probe.
 """
 
 from __future__ import annotations
@@ -139,13 +139,13 @@ def cifar_resnet56(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
 
 @register_model  # type: ignore[untyped-decorator]
 def labelaudit_probe(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """The fast probe: 76,000 parameters, about 2.5 million multiplications for a 28-pixel picture."""
-    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(16, 32, 64), stem_kernel=4, stem_stride=2)
+    """The fast probe: half the resolution from the first layer on."""
+    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128), stem_kernel=4, stem_stride=2)
 
 
 @register_model  # type: ignore[untyped-decorator]
-def labelaudit_probe_wide(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """The balanced probe: twice as wide as the fast one, at full resolution."""
+def labelaudit_probe_full(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """The balanced probe: the fast one at full resolution, which is four times the work."""
     return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128))
 
 

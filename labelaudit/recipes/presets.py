@@ -37,7 +37,7 @@ FAST = Preset(
 )
 
 BALANCED = Preset(
-    model="labelaudit_probe_wide",
+    model="labelaudit_probe_full",
     epochs=30,
     batch_size=128,
     lr=0.1,

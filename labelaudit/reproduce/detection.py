@@ -3,8 +3,8 @@
     python -m labelaudit.reproduce.detection DATA --out results --kind uniform --rates 0.05 0.2 0.4 --seeds 0 1
 
 The images stay where they are: each setting is a labels file and a run folder below the output folder. A setting whose
-run is finished is only read, so an interrupted table goes on where it stopped. The outcome is printed as a Markdown table
-and written to detection.json.
+run is finished is only read, so an interrupted table goes on where it stopped. The outcome is printed as a Markdown
+table and written to detection.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
-from labelaudit.data.noise import NoiseName, flip_labels
+from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.recipes.fit import Fitted
 from labelaudit.recipes.options import TrainingOptions
@@ -58,14 +58,15 @@ class Outcome:
 
 
 def write_noisy_labels(catalogue: Catalogue, file: Path, *, kind: NoiseName, rate: float, seed: int) -> None:
-    """Write ``path,label,true`` with planted errors; equal arguments give equal files."""
+    """Write ``path,label`` with planted errors; equal arguments give equal files."""
     generator = np.random.default_rng([seed, round(rate * 1_000_000)])
     given_N = flip_labels(catalogue.label_N, classes=len(catalogue.classes), kind=kind, rate=rate, generator=generator)
-    with open(file, "w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(("path", "label", "true"))
-        for path, given, true in zip(catalogue.paths, given_N, catalogue.label_N, strict=True):
-            writer.writerow((path, catalogue.classes[given], catalogue.classes[true]))
+    _write_labels(catalogue, given_N, file)
+
+
+def write_truth(catalogue: Catalogue, file: Path) -> None:
+    """Write ``path,label`` as the catalogue has them."""
+    _write_labels(catalogue, catalogue.label_N, file)
 
 
 def compare(fitted: Fitted, clean: Catalogue) -> dict[str, float]:
@@ -127,6 +128,13 @@ def as_markdown(outcomes: list[Outcome]) -> str:
         cells = [f"{value:.4f}" if isinstance(value, float) else str(value) for value in asdict(outcome).values()]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _write_labels(catalogue: Catalogue, label_N: LabelArray, file: Path) -> None:
+    with open(file, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(("path", "label"))
+        writer.writerows((path, catalogue.classes[label]) for path, label in zip(catalogue.paths, label_N, strict=True))
 
 
 def main() -> None:
