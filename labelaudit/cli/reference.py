@@ -9,6 +9,7 @@ from inspect import cleandoc, signature
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from typer import Context
 from typer.models import ArgumentInfo, CommandInfo, ParameterInfo
 
 from labelaudit.cli.main import app
@@ -33,7 +34,8 @@ def _command(command: CommandInfo) -> str:
     if function is None:
         raise TypeError(f"the command {command.name} has no function")
     # Annotated[type, Argument or Option] of each parameter, with the names in annotations resolved.
-    parameters = [get_args(found.annotation) for found in signature(function, eval_str=True).parameters.values()]
+    annotations = [found.annotation for found in signature(function, eval_str=True).parameters.values()]
+    parameters = [get_args(annotation) for annotation in annotations if annotation is not Context]
     arguments = [str(info.metavar) for _, info in parameters if isinstance(info, ArgumentInfo)]
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("$")]
     usage = " ".join(["labelaudit", str(command.name), *arguments, "[OPTIONS]"])

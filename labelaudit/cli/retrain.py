@@ -16,6 +16,7 @@ EPILOG = o.examples(
 
 
 def command(
+    context: typer.Context,
     data: o.DataArgument,
     sample_weights: Annotated[
         Optional[Path], typer.Option("--weights", help="Sample weights: the weights.csv of an audit.")
@@ -32,11 +33,11 @@ def command(
         typer.Option("--out", help="Folder for the result; default: retrain/METHOD-seedN beside the weights."),
     ] = None,
     labels: o.Labels = None,
-    probe: o.Probe = None,
+    probe: o.Probe = "train",
     preset: o.Preset = None,
     model: o.Model = None,
     pretrained: o.Pretrained = False,
-    network_weights: Annotated[
+    weights_file: Annotated[
         Optional[Path],
         typer.Option("--network-weights", help="Start from this file: safetensors or a state dict for --model."),
     ] = None,
@@ -59,8 +60,7 @@ def command(
 ) -> None:
     """Train a network from scratch in which suspicious labels count less."""
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_threads
-    from labelaudit.recipes.options import TrainingOptions
+    from labelaudit.cli.start import set_threads, training_options
     from labelaudit.recipes.probe import Data
     from labelaudit.recipes.retrain import RetrainOptions, retrain
     from labelaudit.run.layout import RunFolder
@@ -69,27 +69,9 @@ def command(
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     beside = sample_weights.parent if sample_weights is not None else o.default_run(data)
     folder = RunFolder(out) if out is not None else RunFolder(beside).retraining(method, seed or 0)
-    asked = TrainingOptions(
-        probe=probe or "train",
-        preset=preset,
-        model=model,
-        pretrained=pretrained,
-        weights_file=network_weights,
-        offline=offline,
-        image_size=image_size,
-        fit=fit,
-        augment=augment,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        schedule=schedule,
-        precision=precision,
-        seed=seed,
-        device=device,
+    wanted = RetrainOptions(
+        method=method, weights_csv=sample_weights, truth_csv=truth, validation=val, training=training_options(context)
     )
-    wanted = RetrainOptions(method=method, weights_csv=sample_weights, truth_csv=truth, validation=val, training=asked)
     result = retrain(Data(root=data, labels_file=labels), folder, wanted, terminal)
     error = result["metrics"]["validation_error"]
     measured = "" if error is None else f", test error {error:.2%}"

@@ -19,6 +19,7 @@ EPILOG = o.examples(
 
 
 def command(
+    context: typer.Context,
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")
     ],
@@ -35,7 +36,7 @@ def command(
     preset: o.Preset = None,
     model: o.Model = None,
     pretrained: o.Pretrained = False,
-    weights: o.NetworkWeights = None,
+    weights_file: o.NetworkWeights = None,
     offline: o.Offline = False,
     image_size: o.ImageSize = None,
     fit: o.Fit = None,
@@ -63,7 +64,7 @@ def command(
         raise UsageError(f"--top {top} is too few", fix="give at least 1")
 
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_threads
+    from labelaudit.cli.start import set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.probe import Data
@@ -77,31 +78,16 @@ def command(
     chosen = None
     if rank_by or estimator:
         chosen = FitSettings(rank_by=rank_by or "aul", estimator=estimator or "gmm")
-    folder = RunFolder(data)
+    folder, asked = RunFolder(data), training_options(context)
     if folder.exists:
-        fitted = score_run(folder, chosen, terminal)
+        if run or labels or asked != TrainingOptions(device=device, offline=offline):
+            raise UsageError(
+                f"{data} is a run folder: its data and training are settled",
+                fix="leave these options out, or give the data",
+            )
+        fitted = score_run(folder, asked, chosen, terminal)
     else:
         folder = RunFolder(run or o.default_run(data))
-        asked = TrainingOptions(
-            probe=probe,
-            preset=preset,
-            model=model,
-            pretrained=pretrained,
-            weights_file=weights,
-            offline=offline,
-            image_size=image_size,
-            fit=fit,
-            augment=augment,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            schedule=schedule,
-            precision=precision,
-            seed=seed,
-            device=device,
-        )
         fitted = score(Data(root=data, labels_file=labels), folder, asked, chosen, terminal)
     if not quiet:
         show_summary(terminal.console, fitted.noise)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import typer
+
 from labelaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from labelaudit.recipes.options import TrainingOptions
 
 
 def set_threads(threads: int | None) -> None:
@@ -18,3 +26,11 @@ def set_threads(threads: int | None) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def training_options(context: typer.Context) -> TrainingOptions:
+    """The training options among a command's parameters, which have the same names."""
+    from labelaudit.recipes.options import TrainingOptions
+
+    names = {field.name for field in fields(TrainingOptions)}
+    return TrainingOptions(**{name: value for name, value in context.params.items() if name in names})

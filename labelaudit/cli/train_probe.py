@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from labelaudit.cli import options as o
 
 EPILOG = o.examples(
@@ -12,6 +14,7 @@ EPILOG = o.examples(
 
 
 def command(
+    context: typer.Context,
     data: o.DataArgument,
     run: o.Run = None,
     labels: o.Labels = None,
@@ -19,7 +22,7 @@ def command(
     preset: o.Preset = None,
     model: o.Model = None,
     pretrained: o.Pretrained = False,
-    weights: o.NetworkWeights = None,
+    weights_file: o.NetworkWeights = None,
     offline: o.Offline = False,
     image_size: o.ImageSize = None,
     fit: o.Fit = None,
@@ -39,33 +42,12 @@ def command(
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_threads
-    from labelaudit.recipes.options import TrainingOptions
+    from labelaudit.cli.start import set_threads, training_options
     from labelaudit.recipes.probe import Data, train_probe
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     folder = RunFolder(run or o.default_run(data))
-    asked = TrainingOptions(
-        probe=probe,
-        preset=preset,
-        model=model,
-        pretrained=pretrained,
-        weights_file=weights,
-        offline=offline,
-        image_size=image_size,
-        fit=fit,
-        augment=augment,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        schedule=schedule,
-        precision=precision,
-        seed=seed,
-        device=device,
-    )
-    train_probe(Data(root=data, labels_file=labels), folder, asked, terminal)
+    train_probe(Data(root=data, labels_file=labels), folder, training_options(context), terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")

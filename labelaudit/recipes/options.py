@@ -36,6 +36,7 @@ _LEAST_SIZE = 16
 _STEPS_PER_EPOCH = 40
 _SMALLEST_BATCH = 16
 _PRETRAINED_SIZE = 224
+_FINE_TUNED_MODEL = "resnet18.a1_in1k"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +194,7 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
     small = side <= SMALL_IMAGE_PIXELS
     if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and small):
         weights = _named_weights(options)
-        model = options.model or (_pretrained_default(options) if weights != SCRATCH else preset.model)
+        model = options.model or (_FINE_TUNED_MODEL if weights != SCRATCH else preset.model)
         how = "from scratch" if weights == SCRATCH else "fine-tuned"
         why = f"images of {side} pixels" if options.probe is None and options.preset != "paper" else "as asked"
         return "train", model, weights, f"training {model} {how} ({why})"
@@ -219,10 +220,6 @@ def _named_weights(options: TrainingOptions) -> str:
     if options.weights_file is not None:
         return file_digest(options.weights_file)
     return "timm" if options.pretrained else SCRATCH
-
-
-def _pretrained_default(options: TrainingOptions) -> str:
-    return "resnet18.a1_in1k"
 
 
 def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:

@@ -65,7 +65,7 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
     with run.writing():
         if planned is None or run.exists:
             settings = _settings_to_resume(run, catalogue, options)
-            if run.read_description()["status"] == TRAINED:
+            if is_trained(run):
                 reporter.say(f"The probe in {run.root} is trained already")
                 return
         else:
@@ -83,6 +83,18 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
             run.write_description(_describe(data, prepared.catalogue, settings, device))
         _resume(run, training, reporter)
         _train(run, training, prepared, reporter)
+
+
+def is_trained(run: RunFolder) -> bool:
+    """True when the run's probe is trained to the end."""
+    return bool(read_audit(run)["status"] == TRAINED)
+
+
+def recorded_data(run: RunFolder) -> Data:
+    """The data that a run was begun on."""
+    data = read_audit(run)["data"]
+    labels_file = data.get("labels_file")
+    return Data(root=Path(data["root"]), labels_file=Path(labels_file) if labels_file else None)
 
 
 def trained_settings(run: RunFolder) -> TrainingSettings:

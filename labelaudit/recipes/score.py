@@ -6,7 +6,7 @@ from labelaudit.detect.verdicts import FitSettings
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.fit import Fitted, compute, fit, is_fitted, read_noise
 from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.probe import Data, train_probe
+from labelaudit.recipes.probe import Data, is_trained, recorded_data, train_probe
 from labelaudit.run.layout import RunFolder
 
 
@@ -30,12 +30,32 @@ def score(
         LabelauditError: see `train_probe` and `fit`.
     """
     train_probe(data, run, options, reporter)
-    return score_run(run, fit_settings, reporter)
+    return _judge(run, fit_settings, reporter)
 
 
-def score_run(run: RunFolder, fit_settings: FitSettings | None = None, reporter: Reporter = QUIET) -> Fitted:
-    """The verdicts of a run whose probe is trained; only reads when they are there already."""
+def score_run(
+    run: RunFolder,
+    options: TrainingOptions | None = None,
+    fit_settings: FitSettings | None = None,
+    reporter: Reporter = QUIET,
+) -> Fitted:
+    """The audit in a run folder: goes on with a probe that was interrupted; only reads when everything is there.
+
+    Args:
+        run: The run folder.
+        options: Where an unfinished probe is trained; its settings are those of the run.
+        fit_settings: What is asked of the fit; None keeps that of a finished run.
+        reporter: Told about the progress.
+
+    Raises:
+        LabelauditError: see `train_probe` and `fit`.
+    """
+    if not is_trained(run):
+        train_probe(recorded_data(run), run, options, reporter)
+    return _judge(run, fit_settings, reporter)
+
+
+def _judge(run: RunFolder, fit_settings: FitSettings | None, reporter: Reporter) -> Fitted:
     if is_fitted(run, fit_settings):
-        settings = fit_settings or FitSettings(**read_noise(run)["fit"])
-        return compute(run, settings, reporter)
+        return compute(run, fit_settings or FitSettings(**read_noise(run)["fit"]), reporter)
     return fit(run, fit_settings, reporter)
