@@ -55,7 +55,7 @@ def main() -> None:
     """Run the command line; the console script's entry point."""
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False))
     except _Misuse as error:
         if debug:
             raise

@@ -259,7 +259,7 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
 
     side = catalogue.median_short_side
     if kind == "frozen" or weights != SCRATCH:
-        config = timm.get_pretrained_cfg(model, allow_unregistered=False)
+        config = timm.get_pretrained_cfg(model)
         if config is None:
             return _PRETRAINED_SIZE
         return (

@@ -25,7 +25,7 @@ class Preset:
 
 FAST = Preset(
     model="labelaudit_probe",
-    epochs=20,
+    epochs=30,
     batch_size=256,
     lr=0.1,
     momentum=0.9,

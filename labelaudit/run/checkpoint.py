@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def write_network(path: Path, network: torch.nn.Module, about: dict[str, str]) -> None:
     """Write a network's parameters and buffers as safetensors, with a few words about it."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_bytes(path, save(tensors, metadata=about))
+    write_bytes(path, _with_sorted_header(save(tensors, metadata=about)))
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same file with the names in its header sorted: safetensors writes metadata in an order of chance."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_network(path: Path) -> dict[str, torch.Tensor]:

@@ -148,13 +148,13 @@ class RunFolder:
         lock = FileLock(self.root / ".lock")
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        try:
-            with storage_errors(self.root):
+        with storage_errors(self.root):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunError(
-                f"{self.root} is in use by {_owner(owner)}", fix="wait for it, or give another --run"
-            ) from error
+            except Timeout as error:  # an OSError too, so it has to be told from a disk's before storage_errors sees it
+                raise RunError(
+                    f"{self.root} is in use by {_owner(owner)}", fix="wait for it, or give another --run"
+                ) from error
         try:
             write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
             yield

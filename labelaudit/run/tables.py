@@ -77,7 +77,7 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
     Raises:
         RunError: the file is missing or damaged.
     """
-    table = _read_table(path, _SAMPLES)
+    table = _read_table(path, _SAMPLES, f"delete {path.parent} and audit again")
     return Catalogue(
         root=root,
         classes=tuple(classes),
@@ -118,7 +118,7 @@ def read_scores(path: Path) -> pa.Table:
     Raises:
         RunError: the file is missing or damaged.
     """
-    return _read_table(path, None)
+    return _read_table(path, None, f"run labelaudit fit {path.parent}")
 
 
 def suspicious_csv(
@@ -251,16 +251,16 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
     return pa.array(value_N, mask=~np.isfinite(value_N))
 
 
-def _read_table(path: Path, schema: pa.Schema | None) -> pa.Table:
+def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     try:
         table = pq.read_table(path.absolute(), schema=schema)
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing", fix="run labelaudit score") from error
+        raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RunError(
-            f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix="run the audit again"
+            f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix=fix
         ) from error
     absent = [name for name in schema.names if table.column(name).null_count] if schema else []
     if absent:
-        raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix="run the audit again")
+        raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)
     return table

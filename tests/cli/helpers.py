@@ -1,0 +1,160 @@
+"""Small image folders, and the command line in this process or in one of its own."""
+
+import contextlib
+import csv
+import importlib
+import io
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from PIL import Image
+
+from labelaudit.cli.main import main
+
+CLASSES = ("ant", "bee", "cat", "dog")
+QUICK = tuple("--epochs 4 --batch-size 16 --image-size 16 --augment none --precision float32".split())
+"""Training options under which an audit of `write_images` takes a fraction of a second and finds the wrong labels."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The text after ``Error:``, for a command that refused to work with one line and nothing else."""
+        assert self.code == 2, f"exit code {self.code}\n{self.out}\n{self.err}"
+        assert "Traceback" not in self.err
+        lines = self.err.splitlines()
+        errors = [line for line in lines if line.startswith("Error: ")]
+        assert len(errors) == 1, self.err
+        assert lines[-1] == errors[0], "something follows the error"
+        assert self.out == ""
+        return errors[0].removeprefix("Error: ")
+
+    @property
+    def only_error(self) -> str:
+        """The same, when stderr holds nothing but the error."""
+        assert len(self.err.splitlines()) == 1, self.err
+        return self.error
+
+
+def run(*arguments: object) -> Outcome:
+    """Run the command line in this process: no import of torch for every call."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    code = 0
+    words = ["labelaudit", *map(str, arguments)]
+    with (
+        mock.patch.object(sys, "argv", words),
+        mock.patch.dict(os.environ, {"COLUMNS": "200", "NO_COLOR": "1"}),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return Outcome(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+
+def succeed(*arguments: object) -> Outcome:
+    """Run a command that has to end with exit code 0."""
+    outcome = run(*arguments)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start the command line in a process of its own, with its streams piped."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "labelaudit", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
+    )
+
+
+def run_process(*arguments: object) -> Outcome:
+    """Run the command line in a process of its own, to its end."""
+    process = start(*arguments)
+    out, err = process.communicate(timeout=120)
+    return Outcome(process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def interrupted(function: str, *, call: int) -> Iterator[None]:
+    """Press Ctrl-C, so to speak, when a function is called for the ``call``-th time, before it does anything."""
+    module, _, name = function.rpartition(".")
+    original = getattr(importlib.import_module(module), name)
+    calls = itertools.count(1)
+
+    def counted(*arguments: object, **keywords: object) -> object:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return original(*arguments, **keywords)
+
+    with mock.patch(function, counted):
+        yield
+
+
+def write_images(
+    root: Path,
+    *,
+    classes: tuple[str, ...] = CLASSES,
+    each: int = 12,
+    wrong: int = 0,
+    size: int = 8,
+    seed: int = 0,
+    suffix: str = ".png",
+) -> Path:
+    """Write ``each`` grey pictures a class: a bright bar whose place is the class's, on noise.
+
+    The first ``wrong`` pictures of each class show the next class.
+    """
+    generator = np.random.default_rng(seed)
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for picture in range(each):
+            shown = (number + (picture < wrong)) % len(classes)
+            save(root / name / f"{picture:03d}{suffix}", pattern(shown, len(classes), size, generator))
+    return root
+
+
+def pattern(number: int, classes: int, size: int, generator: np.random.Generator) -> np.ndarray:
+    """A picture [size, size] of class ``number``."""
+    pixels = generator.integers(0, 80, (size, size))
+    start, end = number * size // classes, (number + 1) * size // classes
+    pixels[start:end] += 160
+    return pixels.astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    """Write one picture."""
+    Image.fromarray(pixels).save(path)
+
+
+def read_rows(text: str) -> list[dict[str, str]]:
+    """The rows of a CSV with a header."""
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def file_bytes(folder: Path, names: str = "*") -> dict[str, bytes]:
+    """The content of every file below a folder whose name fits."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob(names)) if path.is_file()}
+
+
+def modified(folder: Path) -> dict[str, int]:
+    """When every file below a folder was written, in nanoseconds."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

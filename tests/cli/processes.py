@@ -1,0 +1,77 @@
+"""Commands in processes of their own that can be killed, without importing torch anew for each.
+
+The server from which the processes are forked imports torch once; it is the standard library's.
+"""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from unittest import mock
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["labelaudit.recipes.probe", "labelaudit.recipes.retrain", "tests.cli.processes"])
+_DEADLINE_SECONDS = 60.0
+
+
+@contextmanager
+def running(*arguments: object, dies_at: tuple[str, int] | None = None) -> Iterator[BaseProcess]:
+    """A command at work; killed at the end, if it still runs.
+
+    With ``dies_at=(function, n)`` it kills itself with SIGKILL when it calls a function of `os` for the n-th time.
+    """
+    # Libraries must not start threads in the server, or forking it would not be safe.
+    with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}):
+        process = _CONTEXT.Process(target=_command, args=(["labelaudit", *map(str, arguments)], dies_at))
+        process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
+    """Return once the condition holds, or the process has ended."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while process.is_alive() and not condition():
+        assert time.monotonic() < deadline, "the command hangs"
+        time.sleep(0.001)
+
+
+def run_until_it_dies(*arguments: object, dies_at: tuple[str, int]) -> int:
+    """The exit code of a command that may kill itself."""
+    with running(*arguments, dies_at=dies_at) as process:
+        process.join(_DEADLINE_SECONDS)
+        assert process.exitcode is not None, "the command hangs"
+        return process.exitcode
+
+
+def _command(words: list[str], dies_at: tuple[str, int] | None) -> None:
+    import torch
+
+    from labelaudit.cli.main import main
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the shell that started the tests has set
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    torch.set_num_threads(1)
+    if dies_at is not None:
+        _arm(*dies_at)
+    sys.argv = words
+    main()
+
+
+def _arm(name: str, last: int) -> None:
+    original, calls = getattr(os, name), itertools.count(1)
+
+    def deadly(*arguments: object) -> object:
+        if next(calls) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+
+    setattr(os, name, deadly)

@@ -1,0 +1,94 @@
+"""``labelaudit report``: the table, the JSON, and the gate's exit codes."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers import modified, read_rows, run, succeed
+
+
+@pytest.fixture
+def noise(finished: Path) -> dict[str, object]:
+    return dict(json.loads((finished / "noise.json").read_text()))
+
+
+def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(finished: Path, noise: dict) -> None:
+    outcome = succeed("report", finished, "--top", "1")
+    assert f"{noise['suspicious']} of 48 labels are suspicious" in outcome.out
+    assert f"estimated noise rate {noise['noise_rate']:.1%}" in outcome.out
+    assert all(name in outcome.out for name in ("ant", "bee", "cat", "dog"))
+    rows = read_rows((finished / "suspicious.csv").read_text())
+    assert rows[0]["path"] in outcome.out
+    assert rows[1]["path"] not in outcome.out
+    assert outcome.err == ""
+
+
+def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: dict) -> None:
+    report = json.loads(succeed("report", finished, "--format", "json", "--top", "2").out)
+    assert {name: report[name] for name in noise} == noise
+    with open(finished / "suspicious.csv", newline="") as handle:
+        assert report["top"] == list(csv.DictReader(handle))[:2]
+    assert (report["failures"], report["passed"]) == ([], True)
+
+
+def test_top_zero_lists_nothing_and_less_is_refused(finished: Path) -> None:
+    assert json.loads(succeed("report", finished, "--format", "json", "--top", "0").out)["top"] == []
+    assert run("report", finished, "--top", "-1").only_error == "--top -1 is negative. give a number from 0"
+
+
+def test_report_writes_nothing(finished: Path) -> None:
+    before = modified(finished)
+    succeed("report", finished)
+    assert modified(finished) == before
+
+
+def test_the_gate_passes_at_the_limit_and_fails_below(finished: Path, noise: dict) -> None:
+    rate, count = noise["noise_rate"], noise["suspicious"]
+    passed = run("report", finished, "--max-noise", rate, "--max-suspicious", count)
+    assert passed.code == 0
+    assert "Passed: all limits are kept" in passed.out
+    failed = run("report", finished, "--max-noise", rate - 1e-6)
+    assert failed.code == 1
+    assert "Failed: noise rate " in failed.out
+    failed = run("report", finished, "--max-suspicious", count - 1)
+    assert failed.code == 1
+    assert f"Failed: {count} suspicious labels are more than {count - 1}" in failed.out
+    assert failed.err == ""
+
+
+def test_the_gate_fails_in_json_too(finished: Path) -> None:
+    outcome = run("report", finished, "--max-noise", "0", "--max-suspicious", "0", "--format", "json")
+    assert outcome.code == 1
+    report = json.loads(outcome.out)
+    assert len(report["failures"]) == 2
+    assert report["passed"] is False
+
+
+@pytest.mark.parametrize(("warnings", "code"), [([], 0), (["look closer"], 1)])
+def test_the_gate_on_warnings(audit: Path, warnings: list[str], code: int) -> None:
+    noise = json.loads((audit / "noise.json").read_text())
+    (audit / "noise.json").write_text(json.dumps({**noise, "warnings": warnings}))
+    assert run("report", audit, "--fail-on-warning").code == code
+    assert run("report", audit).code == 0
+
+
+LIMITS = {
+    ("--max-noise", "1.5"): "--max-noise 1.5 is no share. give a number from 0 to 1",
+    ("--max-noise", "-0.1"): "--max-noise -0.1 is no share. give a number from 0 to 1",
+    ("--max-noise", "nan"): "--max-noise nan is no share. give a number from 0 to 1",
+    ("--max-suspicious", "-1"): "--max-suspicious -1 is negative. give a number from 0",
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), LIMITS.items(), ids=map(" ".join, LIMITS))
+def test_limits_that_cannot_be_meant(finished: Path, options: tuple[str, str], expected: str) -> None:
+    assert run("report", finished, *options).only_error == expected
+
+
+def test_a_gate_without_a_noise_rate_does_not_pass(audit: Path) -> None:
+    noise = json.loads((audit / "noise.json").read_text())
+    (audit / "noise.json").write_text(json.dumps({**noise, "noise_rate": None}))
+    assert "unknown" in succeed("report", audit).out
+    assert run("report", audit, "--max-noise", "0.5").only_error.startswith("this audit has no noise rate to check. ")

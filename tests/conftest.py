@@ -1,0 +1,54 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+settings.register_profile("labelaudit", max_examples=50, deadline=None, database=None)
+settings.load_profile("labelaudit")
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own for each test, so that none finds what another left, or the user's."""
+    folder = tmp_path_factory.getbasetemp() / "caches" / uuid4().hex
+    monkeypatch.setenv("LABELAUDIT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes ``<class>/<number>.png`` and gives the folder."""
+
+    def write(
+        name: str = "images",
+        *,
+        classes: Sequence[str] = ("cat", "dog"),
+        per_class: int = 3,
+        size: int = 8,
+        mode: str = "RGB",
+        seed: int = 0,
+    ) -> Path:
+        root = tmp_path / name
+        generator = np.random.default_rng(seed)
+        for number, class_name in enumerate(classes):
+            (root / class_name).mkdir(parents=True)
+            for picture in range(per_class):
+                _picture(number, len(classes), size, generator).convert(mode).save(
+                    root / class_name / f"{picture:03d}.png"
+                )
+        return root
+
+    return write
+
+
+def _picture(number: int, classes: int, size: int, generator: np.random.Generator) -> Image.Image:
+    """Noise around a brightness that no other class has, with the top rows bright in every second class."""
+    level = 40 + 160 * number // max(classes - 1, 1)
+    pixels_HWC = generator.integers(level - 15, level + 15, size=(size, size, 3))
+    if number % 2:
+        pixels_HWC[: size // 2] += 35
+    return Image.fromarray(pixels_HWC.astype(np.uint8))

@@ -1,0 +1,67 @@
+"""Pictures as bytes, and catalogues, that the tests of `labelaudit.data` share."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from labelaudit.data.catalogue import Catalogue
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    content = io.BytesIO()
+    image.save(content, form, **options)
+    return content.getvalue()
+
+
+def plain_png(value: int = 100, size: tuple[int, int] = (4, 4)) -> bytes:
+    return encoded(Image.new("L", size, value))
+
+
+def halves(mode: str, left: object, right: object, size: tuple[int, int] = (4, 4)) -> Image.Image:
+    """A picture of two colours side by side."""
+    image = Image.new(mode, size, left)
+    image.paste(right, (size[0] // 2, 0, size[0], size[1]))
+    return image
+
+
+def noisy_jpeg(width: int = 48, height: int = 32) -> bytes:
+    noise_HWC = np.random.default_rng(0).integers(0, 256, size=(height, width, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(noise_HWC), "JPEG")
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG whose header promises that many pixels and whose body holds none."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def write_files(root: Path, files: dict[str, bytes]) -> Path:
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    return root
+
+
+def catalogue_of(labels, *, classes=("cat", "dog"), reasons=None, **changes) -> Catalogue:
+    """A catalogue of files that do not exist, with these labels."""
+    count = len(labels)
+    values = {
+        "root": Path("/data"),
+        "classes": tuple(classes),
+        "paths": tuple(f"{classes[label]}/{number}.png" for number, label in enumerate(labels)),
+        "label_N": np.array(labels, dtype=np.int32),
+        "width_N": np.full(count, 4, dtype=np.int32),
+        "height_N": np.full(count, 4, dtype=np.int32),
+        "grey_N": np.zeros(count, dtype=bool),
+        "sha256": tuple(f"{number:064x}" for number in range(count)),
+        "reasons": tuple(reasons or [""] * count),
+    }
+    return Catalogue(**{**values, **changes})

@@ -1,0 +1,87 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.errors import DataError
+
+
+def labels_csv(folder, text):
+    file = folder / "labels.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
+def test_paths_and_labels_come_in_the_order_of_the_file(tmp_path):
+    file = labels_csv(tmp_path, "path,label\nb/2.png,dog\na/1.png,cat\n")
+    assert list(read_labels_csv(file).items()) == [("b/2.png", "dog"), ("a/1.png", "cat")]
+
+
+def test_other_columns_any_order_blank_lines_and_spaces_do_not_matter(tmp_path):
+    file = labels_csv(tmp_path, "label,split,path\n cat ,train,a.png\n\ndog,test,b.png\n")
+    assert read_labels_csv(file) == {"a.png": "cat", "b.png": "dog"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"\xef\xbb\xbfpath,label\na.png,cat\n", id="byte-order-mark"),
+        pytest.param(b"path,label\r\na.png,cat\r\n", id="crlf"),
+        pytest.param(b"path,label\ra.png,cat\r", id="cr"),
+        pytest.param(b"path,label\na.png,cat", id="no-last-line-end"),
+        pytest.param(b'"path","label"\n"a.png","cat"\n', id="quoted"),
+        pytest.param(b"path,label\n./a.png,cat\n", id="dot"),
+    ],
+)
+def test_what_spreadsheets_make_of_a_csv_is_read(tmp_path, text):
+    assert read_labels_csv(labels_csv(tmp_path, text)) == {"a.png": "cat"}
+
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1).filter(
+    lambda name: name.strip() and name not in (".", "..")
+)
+
+
+@given(st.dictionaries(names | names.map('a,"b"\nc\r{}\u2028'.format), names.map(str.strip), min_size=1))
+def test_every_name_survives_the_csv(tmp_path_factory, labels):
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("path", "label"), *labels.items()])
+    file = labels_csv(tmp_path_factory.getbasetemp(), text.getvalue())
+    assert read_labels_csv(file) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path\na.png\n", r"has no column label\. its first line must name the columns path and label"),
+        ("file,class\na.png,cat\n", r"has no column path and no column label"),
+        ("", r"has no column path and no column label"),
+        ("path,label\n", r"lists no files\. give one line per image"),
+        ("path,label\na.png,cat\na.png,dog\n", r"line 3: 'a\.png' is there twice\. keep one label a file"),
+        ("path,label\na/b.png,cat\na//./b.png,cat\n", r"line 3: 'a/b\.png' is there twice"),
+        ("path,label\na.png,cat\n,dog\n", r"line 3: no path"),
+        ("path,label\na.png,\n", r"line 2: no label for 'a\.png'"),
+        ("path,label\na.png,  \n", r"line 2: no label for 'a\.png'"),
+        ("path,label\na.png\n", r"line 2: no label for 'a\.png'"),
+        ("path,label\n/etc/a.png,cat\n", r"line 2: '/etc/a\.png' leads out of the image folder\. give paths below"),
+        ("path,label\n../a.png,cat\n", r"'\.\./a\.png' leads out of the image folder"),
+        ("path,label\na/../../b.png,cat\n", r"leads out of the image folder"),
+        ("path,label\na\0.png,cat\n", r"leads out of the image folder|is not a readable CSV"),
+        ('path,label\n"a.png,cat\n', r"is not a readable CSV"),
+        (b"path,label\n\xff.png,cat\n", r"is not UTF-8 text\. save it as CSV in UTF-8"),
+        ("path,label\na.png,cat\n".encode("utf-16"), r"is not UTF-8 text"),
+    ],
+)
+def test_an_unusable_file_is_refused_with_the_place(tmp_path, text, message):
+    file = labels_csv(tmp_path, text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_labels_csv(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read the labels file .*labels\.csv: (?i:no such file)"):
+        read_labels_csv(tmp_path / "labels.csv")

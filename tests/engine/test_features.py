@@ -1,0 +1,209 @@
+import hashlib
+import io
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.pixels import PixelFormat
+from labelaudit.engine import features as module
+from labelaudit.engine.features import embed, normalisation
+from tests.engine.helpers import CPU
+
+FORM = PixelFormat(size=4, channels=3)
+MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.5, 1.0)
+
+
+class MeanColour(nn.Module):
+    """Gives the mean of each channel and counts what it was shown."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.seen = 0
+
+    def forward(self, x_BCHW):
+        self.seen += len(x_BCHW)
+        assert not self.training
+        return self.scale * x_BCHW.mean(dim=(2, 3))
+
+
+class Listener:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.lines, self.totals, self.finished = [], [], 0
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def warn(self, text):
+        self.lines.append(text)
+
+    @contextmanager
+    def bar(self, title, total, unit):
+        self.totals.append(total)
+        yield self._advance
+
+    def _advance(self, count):
+        self.finished += count
+
+
+def png(colour):
+    file = io.BytesIO()
+    Image.new("RGB", (6, 5), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def write(root, contents):
+    """A catalogue of these files; those that are None are set aside."""
+    for number, content in enumerate(contents):
+        if content is not None:
+            (root / f"{number}.png").write_bytes(content)
+    count = len(contents)
+    return Catalogue(
+        root=root,
+        classes=("a", "b"),
+        paths=tuple(f"{number}.png" for number in range(count)),
+        label_N=np.zeros(count, dtype=np.int32),
+        width_N=np.full(count, 6, dtype=np.int32),
+        height_N=np.full(count, 5, dtype=np.int32),
+        grey_N=np.zeros(count, dtype=bool),
+        sha256=tuple("" if content is None else hashlib.sha256(content).hexdigest() for content in contents),
+        reasons=tuple("missing" if content is None else "" for content in contents),
+    )
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("LABELAUDIT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return folder
+
+
+def run(catalogue, backbone, *, listener=None, precision="float32", mean_C=MEAN_C, form=FORM):
+    return embed(
+        catalogue,
+        backbone,
+        form,
+        mean_C=mean_C,
+        std_C=STD_C,
+        device=CPU,
+        precision=precision,
+        reporter=listener or Listener(),
+    )
+
+
+def expected(colours):
+    return (np.array(colours) / 255 - MEAN_C) / STD_C
+
+
+@pytest.mark.usefixtures("cache")
+def test_each_picture_gets_the_embedding_of_its_normalised_pixels(root):
+    colours = [(0, 51, 255), (255, 0, 0), (10, 20, 30)]
+    found = run(write(root, [png(colour) for colour in colours]), MeanColour())
+    np.testing.assert_allclose(found.feature_RD, expected(colours), atol=1e-5)
+    assert found.feature_RD.dtype == np.float32
+    assert found.sample_R.tolist() == [0, 1, 2]
+    assert found.failures == {}
+
+
+@pytest.mark.usefixtures("cache")
+def test_damaged_pictures_are_reported_and_the_others_keep_their_numbers(root):
+    colours = [(0, 0, 0), (255, 255, 255)]
+    contents = [png(colours[0]), None, png((1, 2, 3))[:50], png(colours[1])]
+    for _ in range(2):  # the second time from the cache
+        found = run(write(root, contents), MeanColour())
+        assert found.sample_R.tolist() == [0, 3]
+        np.testing.assert_allclose(found.feature_RD, expected(colours), atol=1e-5)
+        assert list(found.failures) == [2]
+        assert "damaged" in found.failures[2]
+
+
+@pytest.mark.usefixtures("cache")
+def test_equal_files_are_shown_to_the_backbone_once(root):
+    backbone = MeanColour()
+    found = run(write(root, [png((9, 9, 9)), png((200, 0, 0)), png((9, 9, 9))]), backbone)
+    assert backbone.seen == 2
+    np.testing.assert_array_equal(found.feature_RD[0], found.feature_RD[2])
+    assert found.sample_R.tolist() == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("cache")
+def test_known_pictures_come_from_the_cache_and_new_ones_do_not(root):
+    backbone, listener = MeanColour(), Listener()
+    contents = [png((value, 0, 0)) for value in (10, 20)]
+    before = run(write(root, contents), backbone, listener=listener)
+    assert (backbone.seen, listener.totals, listener.finished) == (2, [2], 2)
+    again = run(write(root, contents), backbone, listener=listener)
+    np.testing.assert_array_equal(before.feature_RD, again.feature_RD)
+    assert backbone.seen == 2
+    assert "All 2 embeddings are in the cache" in listener.lines[-1]
+    more = run(write(root, [png((30, 0, 0)), *contents]), backbone, listener=listener)
+    assert backbone.seen == 3
+    assert "2 of 3 embeddings" in listener.lines[-1]
+    np.testing.assert_array_equal(more.feature_RD[1:], before.feature_RD)
+    np.testing.assert_allclose(more.feature_RD[0], expected([(30, 0, 0)])[0], atol=1e-5)
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": MeanColour(scale=2.0)},
+        {"mean_C": (0.1, 0.1, 0.1)},
+        {"precision": "bfloat16"},
+        {"form": PixelFormat(size=4, channels=3, fit="crop")},
+        {"form": PixelFormat(size=6, channels=3)},
+    ],
+    ids=["weights", "normalisation", "precision", "fit", "size"],
+)
+def test_the_cache_of_another_backbone_or_format_is_not_used(root, change):
+    catalogue = write(root, [png((10, 20, 30))])
+    run(catalogue, MeanColour())
+    other = {"backbone": MeanColour(), **change}
+    before = other["backbone"].seen
+    run(catalogue, **other)
+    assert other["backbone"].seen == before + 1
+
+
+def test_parts_are_written_as_they_are_finished(root, cache, monkeypatch):
+    monkeypatch.setattr(module, "_PART", 2)
+    colours = [(value, 255 - value, 7) for value in range(5)]
+    found = run(write(root, [png(colour) for colour in colours]), MeanColour())
+    np.testing.assert_allclose(found.feature_RD, expected(colours), atol=1e-5)
+    assert len(list(cache.rglob("part-*.parquet"))) == 3
+
+
+@pytest.mark.usefixtures("cache")
+def test_nothing_readable_gives_no_rows(root):
+    found = run(write(root, [b"not a picture", None]), MeanColour())
+    assert len(found.feature_RD) == 0
+    assert len(found.sample_R) == 0
+    assert list(found.failures) == [0]
+
+
+@pytest.mark.usefixtures("cache")
+def test_embedding_leaves_the_backbone_without_gradients(root):
+    backbone = MeanColour().train()
+    run(write(root, [png((1, 2, 3))]), backbone)
+    assert not backbone.scale.requires_grad
+
+
+def test_normalisation_is_that_of_the_weights():
+    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert normalisation("tf_efficientnet_lite0", "embedded") == ((0.498,) * 3, (0.502,) * 3)
+    assert normalisation("tf_efficientnet_lite0", "timm") == ((0.5,) * 3, (0.5,) * 3)
+    assert normalisation("resnet18", "timm") == imagenet
+    assert normalisation("labelaudit_probe", "sha256:0123") == imagenet

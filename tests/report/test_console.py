@@ -1,0 +1,84 @@
+"""The audit in the terminal."""
+
+import io
+
+from rich.console import Console
+
+from labelaudit.report.console import show_summary, suspicious_table
+
+NOISE = {
+    "noise_rate": 0.123,
+    "suspicious": 1234,
+    "readable": 20000,
+    "epochs": 20,
+    "fit": {"rank_by": "aul", "estimator": "gmm"},
+    "classes": [
+        {"class": "ant", "samples": 9000, "noise_rate": 0.01, "suspicious": 90},
+        {"class": "bee", "samples": 11000, "noise_rate": 0.2, "suspicious": 1144},
+    ],
+    "confusion": [{"given": "bee", "suggested": "ant", "count": 1100}],
+    "warnings": ["The two groups overlap."],
+}
+
+
+def shown(noise: dict) -> str:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    show_summary(console, noise)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def table_of(**cells: str) -> str:
+    row = {
+        "rank": "1",
+        "path": "ant/1.png",
+        "given_label": "ant",
+        "suggested_label": "bee",
+        "p_mislabeled": "0.987654",
+        "aul": "12.345",
+    }
+    console = Console(file=io.StringIO(), width=200)
+    console.print(suspicious_table([{**row, **cells}]))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_summary_has_counts_rate_confusion_and_warnings() -> None:
+    text = shown(NOISE)
+    assert "1,234 of 20,000 labels are suspicious; estimated noise rate 12.3% (gmm on aul, 20 epochs)" in text
+    assert "Most frequent given → suggested: bee → ant (1,100)" in text
+    assert "Warning: The two groups overlap." in text
+
+
+def test_the_noisiest_class_comes_first() -> None:
+    text = shown(NOISE)
+    assert text.index("bee  ") < text.index("ant  ")
+    assert "20.0%" in text
+
+
+def test_of_many_classes_the_noisiest_are_shown() -> None:
+    classes = [
+        {"class": f"class{k:02d}", "samples": 10, "noise_rate": k / 100, "suspicious": k} for k in range(20)
+    ]
+    text = shown({**NOISE, "classes": classes})
+    assert "class19" in text
+    assert "class08" in text
+    assert "class07" not in text
+    assert "and 8 classes with less noise" in text
+
+
+def test_an_unknown_rate_is_called_unknown() -> None:
+    assert "estimated noise rate unknown" in shown({**NOISE, "noise_rate": None, "confusion": [], "warnings": []})
+
+
+def test_the_table_shows_a_row() -> None:
+    text = table_of()
+    assert all(cell in text for cell in ("ant/1.png", "ant", "bee", "0.988", "12.3"))
+
+
+def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
+    text = table_of(path="[red]a[/red]\x1b[2J/1.png", given_label="x\ny", suggested_label="[/]")
+    assert "[red]a[/red]\\x1b[2J/1.png" in text
+    assert "\x1b[2J" not in text
+    assert "x\\x0ay" in text
+    assert "[/]" in text
+    noise = {**NOISE, "classes": [{"class": "\x1b]0;t", "samples": 1, "noise_rate": 0, "suspicious": 0}]}
+    assert "\\x1b]0;t" in shown(noise)

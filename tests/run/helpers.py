@@ -1,0 +1,64 @@
+"""Samples, records and a disk that fills up, which the tests of `labelaudit.run` share."""
+
+import contextlib
+import resource
+from pathlib import Path
+
+import numpy as np
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.run.losses import EpochLosses
+
+AWKWARD_PATHS = (
+    "cat/plain.png",
+    "cat/a,b.png",
+    'cat/"quoted".png',
+    "dog/two\nlines.png",
+    "dog/carriage\rreturn.png",
+    "dog/both\r\n.png",
+    "dog/猫 ä ö.png",
+    "dog/para\u2029graph.png",
+)
+
+
+def catalogue_of(paths=AWKWARD_PATHS, *, reasons=None, root=Path("/data")) -> Catalogue:
+    """Samples with these paths; the first half are cats, the others dogs, and each has a content of its own."""
+    count = len(paths)
+    return Catalogue(
+        root=root,
+        classes=("cat", "dog"),
+        paths=tuple(paths),
+        label_N=(np.arange(count) * 2 // max(count, 1)).astype(np.int32),
+        width_N=np.arange(10, 10 + count, dtype=np.int32),
+        height_N=np.arange(20, 20 + count, dtype=np.int32),
+        grey_N=np.arange(count) % 2 == 0,
+        sha256=tuple(f"{number:064x}" for number in range(count)),
+        reasons=tuple(reasons or [""] * count),
+    )
+
+
+def epoch_record(epoch=0, *, count=5, seed=0) -> EpochLosses:
+    generator = np.random.default_rng([seed, epoch])
+    return EpochLosses(
+        epoch=epoch,
+        sample_R=generator.permutation(count).astype(np.int32),
+        loss_R=generator.exponential(size=count).astype(np.float32),
+        margin_R=generator.normal(size=count).astype(np.float32),
+        predicted_R=generator.integers(0, 10, count).astype(np.int32),
+        alternative_R=generator.integers(0, 10, count).astype(np.int32),
+    )
+
+
+@contextlib.contextmanager
+def room_for(count: int):
+    """In the body, files can grow to ``count`` bytes: what is written beyond fails as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
