@@ -257,9 +257,7 @@ def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise RunError(
-            f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix=fix
-        ) from error
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix=fix) from error
     absent = [name for name in schema.names if table.column(name).null_count] if schema else []
     if absent:
         raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)

@@ -19,7 +19,7 @@ from PIL import Image
 from labelaudit.cli.main import main
 
 CLASSES = ("ant", "bee", "cat", "dog")
-QUICK = tuple("--epochs 4 --batch-size 16 --image-size 16 --augment none --precision float32".split())
+QUICK = ("--epochs", "4", "--batch-size", "16", "--image-size", "16", "--augment", "none", "--precision", "float32")
 """Training options under which an audit of `write_images` takes a fraction of a second and finds the wrong labels."""
 
 

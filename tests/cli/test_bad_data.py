@@ -16,9 +16,7 @@ def refusal(*arguments: object) -> str:
 
 
 def test_no_such_folder() -> None:
-    assert refusal("nowhere") == (
-        "there is no folder nowhere. give a folder that holds one folder of images per class"
-    )
+    assert refusal("nowhere") == ("there is no folder nowhere. give a folder that holds one folder of images per class")
 
 
 def test_a_file_instead_of_a_folder(photos: Path) -> None:
@@ -68,7 +66,9 @@ def test_every_image_unreadable(tmp_path: Path) -> None:
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no picture")
     error = refusal("ruins")
-    assert error.startswith("none of the 12 images in ruins can be read (ant/000.png: not an image that Pillow can read)")
+    assert error.startswith(
+        "none of the 12 images in ruins can be read (ant/000.png: not an image that Pillow can read)"
+    )
     assert error.endswith("check that the files are images and that you may read them")
 
 
@@ -92,7 +92,10 @@ LABELS = {
         "path,label\nant/000.png,ant\nant//000.png,bee\n",
         "labels.csv line 3: 'ant/000.png' is there twice. keep one label a file",
     ),
-    "outside": ("path,label\n../secret.png,ant\n", "labels.csv line 2: '../secret.png' leads out of the image folder. "),
+    "outside": (
+        "path,label\n../secret.png,ant\n",
+        "labels.csv line 2: '../secret.png' leads out of the image folder. ",
+    ),
     "absolute": ("path,label\n/etc/passwd,ant\n", "labels.csv line 2: '/etc/passwd' leads out of the image folder. "),
     "an open quote": ('path,label\n"ant/000.png,ant\n', "labels.csv is not a readable CSV: "),
 }

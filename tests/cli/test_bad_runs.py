@@ -162,9 +162,7 @@ def empty(file: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, empty, Path.unlink])
 @pytest.mark.parametrize("name", ["losses/epoch-0001.parquet", "losses/epoch-0003.parquet", "samples.parquet"])
-def test_damaged_records_and_the_remedy(
-    audit: Path, photos: Path, finished: Path, name: str, damage: Damage
-) -> None:
+def test_damaged_records_and_the_remedy(audit: Path, photos: Path, finished: Path, name: str, damage: Damage) -> None:
     damage(audit / name)
     place = audit / (name if damage is not Path.unlink else Path(name).parts[0])
     for words in (("fit", audit), ("score", audit), ("score", photos, "--run", audit, "--quiet")):
@@ -229,9 +227,7 @@ CHECKPOINTS: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("damage", CHECKPOINTS.values(), ids=CHECKPOINTS.keys())
-def test_a_damaged_checkpoint_and_the_remedy(
-    half_trained: Path, photos: Path, finished: Path, damage: Damage
-) -> None:
+def test_a_damaged_checkpoint_and_the_remedy(half_trained: Path, photos: Path, finished: Path, damage: Damage) -> None:
     damage(half_trained / "checkpoint.pt")
     error = run("score", photos, "--run", half_trained).only_error
     assert str(half_trained / "checkpoint.pt") in error
@@ -242,9 +238,7 @@ def test_a_damaged_checkpoint_and_the_remedy(
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
 
-def test_an_epoch_that_the_checkpoint_has_and_the_losses_lack(
-    half_trained: Path, photos: Path, finished: Path
-) -> None:
+def test_an_epoch_that_the_checkpoint_has_and_the_losses_lack(half_trained: Path, photos: Path, finished: Path) -> None:
     (half_trained / "losses/epoch-0000.parquet").unlink()
     error = run("score", photos, "--run", half_trained).error
     assert error == f"{half_trained}/losses lacks epochs that the checkpoint has. delete the checkpoint to train again"

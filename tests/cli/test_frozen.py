@@ -34,7 +34,9 @@ def cached_embeddings(cache_folder: Path) -> list[int]:
 
 def test_large_pictures_are_embedded_once(large: Path, cache_folder: Path) -> None:
     first = succeed("score", large, "--run", "first", "--offline")
-    assert "Probe: a head on frozen tf_efficientnet_lite0, embedded weights (images of 96 pixels, above 64)" in first.err
+    assert (
+        "Probe: a head on frozen tf_efficientnet_lite0, embedded weights (images of 96 pixels, above 64)" in first.err
+    )
     assert json.loads(Path("first/run.json").read_text())["settings"]["kind"] == "frozen"
     assert "in the cache" not in first.err
     assert cached_embeddings(cache_folder) == [24]
@@ -54,9 +56,10 @@ def test_large_pictures_are_embedded_once(large: Path, cache_folder: Path) -> No
 def test_pictures_that_cannot_be_decoded_are_remembered(large: Path, cache_folder: Path) -> None:
     whole = (large / "cat/001.jpg").read_bytes()
     (large / "cat/001.jpg").write_bytes(whole[: len(whole) // 2])
-    assert "1 of 24 images cannot be read and are set aside (cat/001.jpg: damaged" in succeed(
-        "train-probe", large, "--run", "first", "--offline"
-    ).err
+    assert (
+        "1 of 24 images cannot be read and are set aside (cat/001.jpg: damaged"
+        in succeed("train-probe", large, "--run", "first", "--offline").err
+    )
     again = succeed("score", large, "--run", "second", "--offline")
     assert "1 of 24 images cannot be read and are set aside" in again.err
     assert "All 24 embeddings are in the cache" in again.err

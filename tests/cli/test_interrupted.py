@@ -108,9 +108,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(pictures: Path, uninterrupted:
 
 
 @pytest.mark.parametrize("function", ["write_epoch", "write_checkpoint", "write_network"])
-def test_stopped_between_any_two_writes(
-    pictures: Path, uninterrupted: Path, tmp_path: Path, function: str
-) -> None:
+def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp_path: Path, function: str) -> None:
     folder = tmp_path / "audit"
     call = 1 if function == "write_network" else EPOCHS // 2
     with interrupted(f"labelaudit.recipes.probe.{function}", call=call):
@@ -120,9 +118,7 @@ def test_stopped_between_any_two_writes(
     assert_same_run(folder, uninterrupted)
 
 
-def test_half_written_files_of_a_killed_process_do_no_harm(
-    pictures: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_half_written_files_of_a_killed_process_do_no_harm(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audit"
     with interrupted("labelaudit.recipes.probe.write_checkpoint", call=3):
         run("train-probe", pictures, "--run", folder, *LONGER)

@@ -21,7 +21,9 @@ def test_a_run_folder_that_cannot_be_made(photos: Path) -> None:
 def test_a_file_where_the_run_folder_should_be(photos: Path) -> None:
     Path("audit").write_text("mine")
     assert run("train-probe", photos, "--run", "audit", *QUICK).only_error.startswith("cannot write audit: File exists")
-    assert run("train-probe", photos, "--run", "audit/below", *QUICK).only_error.startswith("cannot write audit/below: ")
+    assert run("train-probe", photos, "--run", "audit/below", *QUICK).only_error.startswith(
+        "cannot write audit/below: "
+    )
     assert Path("audit").read_text() == "mine"
 
 

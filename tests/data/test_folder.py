@@ -237,6 +237,7 @@ def test_a_labels_file_replaces_the_folders(tmp_path):
     labels.write_text("path,label\nflat.png,wolf\ncat/0.png,dog\n")
     catalogue = scan(root, labels_file=labels)
     assert class_of(catalogue) == {"cat/0.png": "dog", "flat.png": "wolf"}
+    assert catalogue.paths == ("cat/0.png", "flat.png")
     assert catalogue.classes == ("dog", "wolf")
     assert catalogue.skipped_files == 0
 

@@ -56,9 +56,10 @@ def test_what_is_asked_for_beats_the_preset() -> None:
 
 
 def test_a_folder_without_options_is_a_fast_audit() -> None:
-    assert plan(catalogue(), TrainingOptions(), CPU).settings == plan(
-        catalogue(), TrainingOptions(probe="train", preset="fast", seed=0), CPU
-    ).settings
+    assert (
+        plan(catalogue(), TrainingOptions(), CPU).settings
+        == plan(catalogue(), TrainingOptions(probe="train", preset="fast", seed=0), CPU).settings
+    )
 
 
 def test_retraining_has_presets_of_its_own() -> None:

@@ -76,9 +76,7 @@ def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
     assert "1 files that are no images by their name are left out" in ear.said
 
 
-def test_nothing_is_printed_without_a_reporter(
-    photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_printed_without_a_reporter(photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     labelaudit.score(labelaudit.Data(root=photos), labelaudit.RunFolder(tmp_path / "audit"), QUICK)
     assert capfd.readouterr() == ("", "")
 

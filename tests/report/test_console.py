@@ -55,9 +55,7 @@ def test_the_noisiest_class_comes_first() -> None:
 
 
 def test_of_many_classes_the_noisiest_are_shown() -> None:
-    classes = [
-        {"class": f"class{k:02d}", "samples": 10, "noise_rate": k / 100, "suspicious": k} for k in range(20)
-    ]
+    classes = [{"class": f"class{k:02d}", "samples": 10, "noise_rate": k / 100, "suspicious": k} for k in range(20)]
     text = shown({**NOISE, "classes": classes})
     assert "class19" in text
     assert "class08" in text
