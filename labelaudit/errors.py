@@ -36,7 +36,7 @@ class LabelauditError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.what}. {self.fix}" if self.fix else self.what
+        return f"{self.what}; {self.fix}" if self.fix else self.what
 
 
 class UsageError(LabelauditError):

@@ -12,7 +12,7 @@ from labelaudit import __version__
 from labelaudit.cli import demo, fit, methods, report, retrain, score, train_probe
 from labelaudit.cli.console import show_error
 from labelaudit.cli.options import examples
-from labelaudit.errors import EXIT_CANNOT, LabelauditError
+from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
 
 _MORE = "More commands"
 _Misuse: Any = typer.BadParameter.__base__
@@ -66,6 +66,10 @@ def main() -> None:
             raise
         show_error(str(error))
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of stdout has seen enough. What is still held for it must go nowhere, or the exit would fail too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_OK)
     except MemoryError:
         if debug:
             raise

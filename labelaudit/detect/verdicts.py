@@ -115,8 +115,8 @@ def _warnings(
     flagged_total = int(flagged_N.sum())
     if flagged_total and (flagged_N & ~last_wrong_N).sum() > 0.5 * flagged_total:
         found.append(
-            "The probe has memorised most of the suspicious labels by its last epoch: the ranking still counts the "
-            "early epochs, but fewer epochs or a lower learning rate would separate better."
+            "By its last epoch the probe agrees with most of the suspicious labels: either they are right but hard, "
+            "or it has memorised them. Trust the ranking more than the noise rate, and look at the first rows."
         )
     wrong_rate = float(last_wrong_N[seen_N].mean())
     if wrong_rate > 0.5:

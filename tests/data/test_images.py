@@ -1,3 +1,4 @@
+import struct
 import threading
 import warnings
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from labelaudit.data import images
 from labelaudit.data.images import UnreadableImageError, decode, image_suffixes, read_header
@@ -241,6 +242,16 @@ def test_the_reason_is_one_bounded_line(monkeypatch):
         read_header(b"something")
     assert str(caught.value).startswith("damaged: first second xxx")
     assert len(str(caught.value)) == len("damaged: ") + 120
+
+
+@pytest.mark.parametrize("error", [SyntaxError("broken"), struct.error("broken"), IndexError("broken"), EOFError()])
+def test_whatever_a_decoder_raises_becomes_the_reason(monkeypatch, error):
+    def broken(_image):
+        raise error
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", broken)
+    with pytest.raises(UnreadableImageError, match=r"^damaged: (broken|EOFError)$"):
+        rgb(plain_png())
 
 
 def test_suffixes_are_those_that_can_be_opened():

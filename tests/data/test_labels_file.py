@@ -40,6 +40,12 @@ def test_what_spreadsheets_make_of_a_csv_is_read(tmp_path, text):
     assert read_labels_csv(labels_csv(tmp_path, text)) == {"a.png": "cat"}
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_the_line_ends_of_csv_end_a_line(tmp_path, character):
+    file = labels_csv(tmp_path, f"path,label\na{character}b.png,cat\n")
+    assert read_labels_csv(file) == {f"a{character}b.png": "cat"}
+
+
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1).filter(
     lambda name: name.strip() and name not in (".", "..")
 )
@@ -56,22 +62,22 @@ def test_every_name_survives_the_csv(tmp_path_factory, labels):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path\na.png\n", r"has no column label\. its first line must name the columns path and label"),
+        ("path\na.png\n", r"has no column label\W its first line must name the columns path and label"),
         ("file,class\na.png,cat\n", r"has no column path and no column label"),
         ("", r"has no column path and no column label"),
-        ("path,label\n", r"lists no files\. give one line per image"),
-        ("path,label\na.png,cat\na.png,dog\n", r"line 3: 'a\.png' is there twice\. keep one label a file"),
+        ("path,label\n", r"lists no files\W give one line per image"),
+        ("path,label\na.png,cat\na.png,dog\n", r"line 3: 'a\.png' is there twice\W keep one label a file"),
         ("path,label\na/b.png,cat\na//./b.png,cat\n", r"line 3: 'a/b\.png' is there twice"),
         ("path,label\na.png,cat\n,dog\n", r"line 3: no path"),
         ("path,label\na.png,\n", r"line 2: no label for 'a\.png'"),
         ("path,label\na.png,  \n", r"line 2: no label for 'a\.png'"),
         ("path,label\na.png\n", r"line 2: no label for 'a\.png'"),
-        ("path,label\n/etc/a.png,cat\n", r"line 2: '/etc/a\.png' leads out of the image folder\. give paths below"),
+        ("path,label\n/etc/a.png,cat\n", r"line 2: '/etc/a\.png' leads out of the image folder\W give paths below"),
         ("path,label\n../a.png,cat\n", r"'\.\./a\.png' leads out of the image folder"),
         ("path,label\na/../../b.png,cat\n", r"leads out of the image folder"),
         ("path,label\na\0.png,cat\n", r"leads out of the image folder|is not a readable CSV"),
         ('path,label\n"a.png,cat\n', r"is not a readable CSV"),
-        (b"path,label\n\xff.png,cat\n", r"is not UTF-8 text\. save it as CSV in UTF-8"),
+        (b"path,label\n\xff.png,cat\n", r"is not UTF-8 text\W save it as CSV in UTF-8"),
         ("path,label\na.png,cat\n".encode("utf-16"), r"is not UTF-8 text"),
     ],
 )

@@ -95,6 +95,12 @@ def test_the_most_believed_other_class_gathers_its_probability_over_the_epochs()
     assert found.belief_N[0] == pytest.approx(0.5 / 3, rel=1e-6)
 
 
+def test_four_alternatives_are_all_remembered():
+    found = one_believer((1, 0.2), (2, 0.3), (3, 0.35), (4, 0.25), (1, 0.2))
+    assert found.alternative_N[0] == 1
+    assert found.belief_N[0] == pytest.approx(0.4 / 5, rel=1e-6)
+
+
 def test_a_fifth_alternative_takes_over_the_smallest_slot_without_its_mass():
     first_five = [(1, 0.45), (2, 0.35), (3, 0.3), (4, 0.1), (5, 0.2)]
     assert one_believer(*first_five).alternative_N[0] == 1

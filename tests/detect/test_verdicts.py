@@ -6,7 +6,7 @@ from tests.detect.helpers import statistics_of, two_groups
 
 ONE_PEAK = "has one peak, not two"
 OVERLAP = "The two groups overlap"
-MEMORISED = "has memorised most of the suspicious labels"
+MEMORISED = "agrees with most of the suspicious labels"
 WEAK = "it has learned little"
 
 

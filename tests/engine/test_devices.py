@@ -65,7 +65,7 @@ def test_a_torch_without_the_private_questions_trains_in_float32(monkeypatch):
 
 @pytest.mark.parametrize(("tried", "advised"), [(64, 32), (3, 1)])
 def test_running_out_of_memory_advises_half_the_batch(tried, advised):
-    with pytest.raises(DeviceError, match=rf"batch size {tried}\. try --batch-size {advised}$"), memory_errors(tried):
+    with pytest.raises(DeviceError, match=rf"batch size {tried}\W try --batch-size {advised}$"), memory_errors(tried):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 

@@ -108,7 +108,7 @@ def test_a_head_for_other_classes_is_replaced_by_a_fresh_one(tmp_path):
     saved = build(seed=1, num_classes=10)
     file = save(saved, tmp_path / "probe.safetensors")
     loaded = build(seed=2, weights=A_FILE, weights_file=file, num_classes=4)
-    assert loaded.fc.weight.shape == (4, 64)
+    assert loaded.fc.weight.shape == (4, 128)
     assert same_weights(loaded, saved, but=("fc.",))
     assert torch.equal(loaded.fc.weight, build(seed=2, num_classes=4).fc.weight)
 

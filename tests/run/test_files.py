@@ -172,10 +172,10 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     received = []
-    reader = threading.Thread(target=lambda: received.append(pipe.read_text()))
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()), daemon=True)
     reader.start()
     write_text(pipe, "new")
-    reader.join(10)
+    reader.join(5)
     assert received == ["new"]
     assert pipe.is_fifo()
 

@@ -109,7 +109,7 @@ def test_a_damaged_description_is_refused(run, content):
 @pytest.mark.parametrize("schema", [SCHEMA_VERSION + 1, 0, None, str(SCHEMA_VERSION)])
 def test_an_unknown_schema_is_refused_and_left_alone(run, schema):
     described(run).description.write_text(json.dumps({"schema_version": schema}))
-    with pytest.raises(RunError, match=rf"has schema {schema!r}, this version reads {SCHEMA_VERSION}\. use the"):
+    with pytest.raises(RunError, match=rf"has schema {schema!r}, this version reads {SCHEMA_VERSION}\W use the"):
         run.update_description(status="finished")
     assert json.loads(run.description.read_text()) == {"schema_version": schema}
 
