@@ -9,6 +9,7 @@ import io
 import threading
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +47,15 @@ class Header:
 
 def image_suffixes() -> frozenset[str]:
     """The file name suffixes, lower case with the dot, that Pillow can open."""
+    formats = _formats()
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """What Pillow opens, less EPS: for that it would start Ghostscript on a stranger's program."""
     Image.init()
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN)
+    return tuple(sorted(set(Image.OPEN) - {"EPS"}))
 
 
 def read_header(content: bytes) -> Header:
@@ -104,7 +112,7 @@ def _open(content: bytes) -> Image.Image:
     try:
         with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content))
+            image = Image.open(io.BytesIO(content), formats=_formats())
             width, height = image.size
     except Exception as error:
         raise UnreadableImageError(_reason(error)) from error

@@ -16,19 +16,19 @@ def refusal(*arguments: object) -> str:
 
 
 def test_no_such_folder() -> None:
-    assert refusal("nowhere") == ("there is no folder nowhere. give a folder that holds one folder of images per class")
+    assert refusal("nowhere") == ("there is no folder nowhere; give a folder that holds one folder of images per class")
 
 
 def test_a_file_instead_of_a_folder(photos: Path) -> None:
     file = photos / "ant/000.png"
-    assert refusal(file) == f"{file} is not a folder. give a folder that holds one folder of images per class"
+    assert refusal(file) == f"{file} is not a folder; give a folder that holds one folder of images per class"
 
 
 def test_no_class_folders() -> None:
     Path("flat").mkdir()
     Path("flat/picture.png").touch()
     error = refusal("flat")
-    assert error.startswith("flat has no class folders. ")
+    assert error.startswith("flat has no class folders; ")
     assert "--labels FILE.csv" in error
 
 
@@ -36,12 +36,12 @@ def test_no_images() -> None:
     Path("texts/a").mkdir(parents=True)
     Path("texts/b").mkdir()
     Path("texts/a/notes.txt").write_text("no picture")
-    assert refusal("texts") == "there are no image files in the class folders of texts. check the folder"
+    assert refusal("texts") == "there are no image files in the class folders of texts; check the folder"
 
 
 def test_one_class(tmp_path: Path) -> None:
     write_images(tmp_path / "one", classes=("ant",))
-    assert refusal("one").startswith("one has one class only ('ant'). an audit compares classes: ")
+    assert refusal("one").startswith("one has one class only ('ant'); an audit compares classes: ")
 
 
 def test_a_class_with_one_image(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_class_with_one_image(tmp_path: Path) -> None:
     for name in ("000.png", "001.png"):
         (folder / "ant" / name).unlink()
     error = refusal("thin")
-    assert error.startswith("thin: fewer than two readable images in class 'ant'. ")
+    assert error.startswith("thin: fewer than two readable images in class 'ant'; ")
     assert "add images, or take the class out" in error
 
 
@@ -81,22 +81,22 @@ def test_an_empty_file_and_a_folder_that_looks_like_an_image(photos: Path) -> No
 
 
 LABELS = {
-    "a column is missing": ("file,label\nant/000.png,ant\n", "labels.csv has no column path. its first line must name"),
-    "no header": ("ant/000.png,ant\n", "labels.csv has no column path and no column label. its first line must name"),
-    "empty": ("", "labels.csv has no column path and no column label. its first line must name"),
-    "no rows": ("path,label\n", "labels.csv lists no files. give one line per image: path,label"),
-    "no label": ("path,label\nant/000.png,\n", "labels.csv line 2: no label for 'ant/000.png'. give its label"),
-    "a short row": ("path,label\nant/000.png\n", "labels.csv line 2: no label for 'ant/000.png'. give its label"),
-    "no path": ("path,label\n,ant\n", "labels.csv line 2: no path. give the path of an image"),
+    "a column is missing": ("file,label\nant/000.png,ant\n", "labels.csv has no column path; its first line must name"),
+    "no header": ("ant/000.png,ant\n", "labels.csv has no column path and no column label; its first line must name"),
+    "empty": ("", "labels.csv has no column path and no column label; its first line must name"),
+    "no rows": ("path,label\n", "labels.csv lists no files; give one line per image: path,label"),
+    "no label": ("path,label\nant/000.png,\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
+    "a short row": ("path,label\nant/000.png\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
+    "no path": ("path,label\n,ant\n", "labels.csv line 2: no path; give the path of an image"),
     "twice": (
         "path,label\nant/000.png,ant\nant//000.png,bee\n",
-        "labels.csv line 3: 'ant/000.png' is there twice. keep one label a file",
+        "labels.csv line 3: 'ant/000.png' is there twice; keep one label a file",
     ),
     "outside": (
         "path,label\n../secret.png,ant\n",
-        "labels.csv line 2: '../secret.png' leads out of the image folder. ",
+        "labels.csv line 2: '../secret.png' leads out of the image folder; ",
     ),
-    "absolute": ("path,label\n/etc/passwd,ant\n", "labels.csv line 2: '/etc/passwd' leads out of the image folder. "),
+    "absolute": ("path,label\n/etc/passwd,ant\n", "labels.csv line 2: '/etc/passwd' leads out of the image folder; "),
     "an open quote": ('path,label\n"ant/000.png,ant\n', "labels.csv is not a readable CSV: "),
 }
 
@@ -109,13 +109,13 @@ def test_a_labels_file_that_cannot_be_used(photos: Path, text: str, expected: st
 
 def test_a_labels_file_that_is_no_text(photos: Path) -> None:
     Path("labels.csv").write_bytes("path,label\nant/000.png,fourmi géante\n".encode("latin-1"))
-    assert refusal(photos, "--labels", "labels.csv") == "labels.csv is not UTF-8 text. save it as CSV in UTF-8"
+    assert refusal(photos, "--labels", "labels.csv") == "labels.csv is not UTF-8 text; save it as CSV in UTF-8"
 
 
 def test_a_labels_file_that_is_not_there(photos: Path) -> None:
     error = refusal(photos, "--labels", "absent.csv")
-    assert error == "cannot read the labels file absent.csv: no such file or directory. check the path"
-    assert refusal(photos, "--labels", photos).startswith(f"cannot read the labels file {photos}: is a directory. ")
+    assert error == "cannot read the labels file absent.csv: no such file or directory; check the path"
+    assert refusal(photos, "--labels", photos).startswith(f"cannot read the labels file {photos}: is a directory; ")
 
 
 def test_labels_for_files_that_are_not_there(photos: Path) -> None:
@@ -134,7 +134,7 @@ def test_weights_of_other_data(finished: Path, tmp_path: Path) -> None:
     other = write_images(tmp_path / "other", classes=("eel", "fox"), each=3)
     file = finished / "weights.csv"
     assert refused_weights(other, file) == (
-        f"{file} belongs to other data: it has no weight for 'eel/000.png' and 5 more files. "
+        f"{file} belongs to other data: it has no weight for 'eel/000.png' and 5 more files; "
         f"give the weights of an audit of {other}"
     )
 
@@ -144,17 +144,17 @@ def test_weights_of_images_that_have_changed(finished: Path, photos: Path) -> No
     shutil.copy(changed / "ant/001.png", changed / "ant/000.png")
     file = finished / "weights.csv"
     assert refused_weights(changed, file) == (
-        f"{file} belongs to other data: the content of 'ant/000.png' has changed since. audit the folder again"
+        f"{file} belongs to other data: the content of 'ant/000.png' has changed since; audit the folder again"
     )
 
 
 WEIGHTS = {
     "no CSV": (b"\xff\xfe\x00\x01", "weights.csv is not a weights file"),
-    "other columns": (b"a,b\n1,2\n", "weights.csv has no columns path and weight. give the weights.csv of an audit"),
+    "other columns": (b"a,b\n1,2\n", "weights.csv has no columns path and weight; give the weights.csv of an audit"),
     "a word": (b"path,weight\nant/000.png,heavy\n", "weights.csv is not a weights file"),
-    "negative": (b"path,weight\nant/000.png,-1\n", "weights.csv line 2: '-1' is no weight. use numbers from 0"),
-    "infinite": (b"path,weight\nant/000.png,inf\n", "weights.csv line 2: 'inf' is no weight. use numbers from 0"),
-    "not a number": (b"path,weight\nant/000.png,nan\n", "weights.csv line 2: 'nan' is no weight. use numbers from 0"),
+    "negative": (b"path,weight\nant/000.png,-1\n", "weights.csv line 2: '-1' is no weight; use numbers from 0"),
+    "infinite": (b"path,weight\nant/000.png,inf\n", "weights.csv line 2: 'inf' is no weight; use numbers from 0"),
+    "not a number": (b"path,weight\nant/000.png,nan\n", "weights.csv line 2: 'nan' is no weight; use numbers from 0"),
     "incomplete": (b"path,weight\nant/000.png,1\n", "weights.csv belongs to other data: it has no weight for 'ant/001"),
 }
 
@@ -166,7 +166,7 @@ def test_weights_that_cannot_be_used(photos: Path, content: bytes, expected: str
 
 
 def test_weights_that_are_not_there(photos: Path) -> None:
-    assert refused_weights(photos, "absent.csv") == "cannot read absent.csv: no such file or directory. check the path"
+    assert refused_weights(photos, "absent.csv") == "cannot read absent.csv: no such file or directory; check the path"
 
 
 def test_a_truth_file_that_misses_images(photos: Path) -> None:
@@ -179,6 +179,6 @@ def test_a_truth_file_that_misses_images(photos: Path) -> None:
 def test_validation_data_of_other_classes_or_that_is_not_there(photos: Path, tmp_path: Path) -> None:
     other = write_images(tmp_path / "other", classes=("ant", "fox"), each=3)
     words = ("retrain", photos, "--method", "standard", "--out", "out", *QUICK, "--val")
-    assert run(*words, other).only_error.startswith(f"{other} has a class that the training data lacks: 'fox'. ")
-    assert run(*words, "nowhere").only_error.startswith("there is no folder nowhere. ")
+    assert run(*words, other).only_error.startswith(f"{other} has a class that the training data lacks: 'fox'; ")
+    assert run(*words, "nowhere").only_error.startswith("there is no folder nowhere; ")
     assert not Path("out").exists()

@@ -15,20 +15,20 @@ def score(photos: Path, *options: object) -> Outcome:
 
 
 OUT_OF_RANGE = {
-    ("--epochs", "0"): "--epochs 0 is too small. give at least 1",
-    ("--epochs", "-2"): "--epochs -2 is too small. give at least 1",
-    ("--batch-size", "1"): "--batch-size 1 is too small. give at least 2",
-    ("--lr", "0"): "--lr 0.0 is too small. give at least 1e-12",
-    ("--lr", "nan"): "--lr nan is too small. give at least 1e-12",
-    ("--lr", "inf"): "--lr is not finite. give a number",
-    ("--momentum", "-0.1"): "--momentum -0.1 is too small. give at least 0",
-    ("--momentum", "1"): "--momentum 1 never forgets a step. give a number below 1",
-    ("--weight-decay", "-1"): "--weight-decay -1.0 is too small. give at least 0",
-    ("--image-size", "3"): "--image-size 3 is too small. give at least 4",
-    ("--threads", "0"): "--threads 0 is too few. give at least 1",
-    ("--top", "0"): "--top 0 is too few. give at least 1",
-    ("--device", "tpu"): "unknown device 'tpu'. use auto, cpu, cuda or cuda:0",
-    ("--device", "meta"): "device 'meta' is not supported. use auto, cpu, cuda or cuda:0",
+    ("--epochs", "0"): "--epochs 0 is too small; give at least 1",
+    ("--epochs", "-2"): "--epochs -2 is too small; give at least 1",
+    ("--batch-size", "1"): "--batch-size 1 is too small; give at least 2",
+    ("--lr", "0"): "--lr 0.0 is too small; give at least 1e-12",
+    ("--lr", "nan"): "--lr nan is too small; give at least 1e-12",
+    ("--lr", "inf"): "--lr is not finite; give a number",
+    ("--momentum", "-0.1"): "--momentum -0.1 is too small; give at least 0",
+    ("--momentum", "1"): "--momentum 1 never forgets a step; give a number below 1",
+    ("--weight-decay", "-1"): "--weight-decay -1.0 is too small; give at least 0",
+    ("--image-size", "3"): "--image-size 3 is too small; give at least 4",
+    ("--threads", "0"): "--threads 0 is too few; give at least 1",
+    ("--top", "0"): "--top 0 is too few; give at least 1",
+    ("--device", "tpu"): "unknown device 'tpu'; use auto, cpu, cuda or cuda:0",
+    ("--device", "meta"): "device 'meta' is not supported; use auto, cpu, cuda or cuda:0",
 }
 
 
@@ -38,10 +38,10 @@ def test_values_out_of_range(photos: Path, options: tuple[str, str], expected: s
 
 
 CONTRADICTIONS = {
-    "--probe frozen --preset paper": "the paper's probe is trained from scratch. ",
-    "--pretrained --preset paper": "the paper's probe is trained from scratch. ",
-    "--weights resnet.pt --model resnet18 --pretrained": "--pretrained and --weights both name parameters. give one",
-    "--weights resnet.pt": "--weights needs the --model that the file was saved from. add --model NAME",
+    "--probe frozen --preset paper": "the paper's probe is trained from scratch; ",
+    "--pretrained --preset paper": "the paper's probe is trained from scratch; ",
+    "--weights resnet.pt --model resnet18 --pretrained": "--pretrained and --weights both name parameters; give one",
+    "--weights resnet.pt": "--weights needs the --model that the file was saved from; add --model NAME",
 }
 
 
@@ -53,7 +53,7 @@ def test_contradictions(photos: Path, options: str, expected: str) -> None:
 MISUSES = {
     "scor photos": "No such command 'scor'.",
     "score": "Missing argument 'DATA'. See labelaudit score --help",
-    "score photos --epoch 3": "No such option: --epoch (Possible options: --epochs). See labelaudit score --help",
+    "score photos --epoch 3": "No such option: --epoch (Possible options: --epochs); See labelaudit score --help",
     "score photos --epochs": "Option '--epochs' requires an argument.",
     "score photos --epochs many": "Invalid value for '--epochs': ",
     "score photos --preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'paper'.",
@@ -73,18 +73,18 @@ def test_misused_commands(words: str, expected: str) -> None:
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_cuda_where_there_is_none(photos: Path, device: str) -> None:
     error = score(photos, "--device", device).only_error
-    assert error == "CUDA was asked for, but torch finds no CUDA device. use --device cpu"
+    assert error == "CUDA was asked for, but torch finds no CUDA device; use --device cpu"
 
 
 def test_an_unknown_model_brings_close_names(photos: Path) -> None:
     error = score(photos, "--model", "resnet1").only_error
-    assert error.startswith("unknown model 'resnet1'. close names: ")
+    assert error.startswith("unknown model 'resnet1'; close names: ")
     assert "resnet18" in error
 
 
 def test_a_model_that_is_like_no_other(photos: Path) -> None:
     error = score(photos, "--model", "qqqqqqqq").only_error
-    assert error == "unknown model 'qqqqqqqq'. timm.list_models() has all names"
+    assert error == "unknown model 'qqqqqqqq'; timm.list_models() has all names"
 
 
 def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     error = score(photos, "--model", "resnet18", "--probe", "frozen", "--offline").only_error
     assert error == (
-        "the pretrained weights of 'resnet18' are not on this machine and --offline forbids to download them. "
+        "the pretrained weights of 'resnet18' are not on this machine and --offline forbids to download them; "
         "run once without --offline, or give --weights FILE"
     )
     fine_tuned = run("score", photos, "--run", "audit", "--model", "resnet18", "--pretrained", "--offline")
@@ -120,10 +120,10 @@ def test_network_weights_that_cannot_be_used(photos: Path) -> None:
     torch.save([1, 2], "list.pt")
     words = ("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--weights")
     assert run(*words, "absent.pt").only_error == (
-        "cannot read the weights file absent.pt: no such file or directory. check the path"
+        "cannot read the weights file absent.pt: no such file or directory; check the path"
     )
-    assert "words.pt does not load as plain tensors. save the model's state_dict()" in run(*words, "words.pt").error
-    assert "list.pt holds no state dict. save the model's state_dict()" in run(*words, "list.pt").error
+    assert "words.pt does not load as plain tensors; save the model's state_dict()" in run(*words, "words.pt").error
+    assert "list.pt holds no state dict; save the model's state_dict()" in run(*words, "list.pt").error
     assert "other.pt does not fit the model: it lacks 'conv1.weight'" in run(*words, "other.pt").error
 
 
@@ -141,19 +141,19 @@ class Trap:
 
 def test_unknown_methods(photos: Path) -> None:
     words = ("retrain", photos, "--out", "out", "--method")
-    assert run(*words, "orakle").only_error == "unknown method 'orakle'. did you mean oracle?"
-    assert run(*words, "xyz").only_error.startswith("unknown method 'xyz'. there are standard, aul, oracle")
-    assert run("methods", "orakle").only_error == "unknown method 'orakle'. did you mean oracle?"
+    assert run(*words, "orakle").only_error == "unknown method 'orakle'; did you mean oracle?"
+    assert run(*words, "xyz").only_error.startswith("unknown method 'xyz'; there are standard, aul, oracle")
+    assert run("methods", "orakle").only_error == "unknown method 'orakle'; did you mean oracle?"
     assert not Path("out").exists()
 
 
 def test_a_method_is_not_begun_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labelaudit.recipes.retrain.scan", None)  # reading the data would fail
     assert run("retrain", "photos").only_error == (
-        "the method aul needs sample weights. give --weights RUN/weights.csv of an audit"
+        "the method aul needs sample weights; give --weights RUN/weights.csv of an audit"
     )
     assert run("retrain", "photos", "--method", "oracle").only_error == (
-        "the method oracle needs the true labels. give --truth FILE.csv with the columns path,label"
+        "the method oracle needs the true labels; give --truth FILE.csv with the columns path,label"
     )
     assert not Path("labelaudit-runs").exists()
 

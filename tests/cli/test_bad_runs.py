@@ -23,7 +23,7 @@ def edit(file: Path, **changes: object) -> None:
 def test_a_folder_that_is_no_run(photos: Path, command: str) -> None:
     before = file_bytes(photos)
     assert run(command, photos).only_error == (
-        f"{photos} is not a run folder (it has no run.json). give the --run of an audit"
+        f"{photos} is not a run folder (it has no run.json); give the --run of an audit"
     )
     assert file_bytes(photos) == before
     assert run(command, "nowhere").only_error.startswith("nowhere is not a run folder")
@@ -35,7 +35,7 @@ def test_other_data(audit: Path, tmp_path: Path) -> None:
     fewer = write_images(tmp_path / "fewer", each=11)
     outcome = run("score", fewer, "--run", audit)
     assert f"{audit} is the audit of other data: 48 images in " in outcome.only_error
-    assert f", 44 in {fewer} here. give another --run, or delete that folder" in outcome.only_error
+    assert f", 44 in {fewer} here; give another --run, or delete that folder" in outcome.only_error
     renamed = write_images(tmp_path / "renamed", classes=("elk", "fox", "gnu", "hen"))
     assert "classes ant, bee, cat, dog… there, elk, fox, gnu, hen… here" in run("score", renamed, "--run", audit).error
     changed = write_images(tmp_path / "changed", seed=1)
@@ -63,16 +63,16 @@ def test_other_settings_are_named(audit: Path, photos: Path) -> None:
 
 def test_a_run_folder_takes_no_training_options(audit: Path) -> None:
     error = run("score", audit, "--epochs", "9").only_error
-    assert error.startswith(f"{audit} is a run folder: its data and training are settled. ")
+    assert error.startswith(f"{audit} is a run folder: its data and training are settled; ")
 
 
 def test_a_run_that_is_not_trained_to_the_end(half_trained: Path) -> None:
     assert run("fit", half_trained).only_error == (
-        f"the probe in {half_trained} is not trained to the end (2 of 4 epochs). "
+        f"the probe in {half_trained} is not trained to the end (2 of 4 epochs); "
         "run labelaudit train-probe or score on the same data again: it goes on where it stopped"
     )
     assert run("report", half_trained).only_error == (
-        f"{half_trained} has no verdicts yet. run labelaudit fit {half_trained}"
+        f"{half_trained} has no verdicts yet; run labelaudit fit {half_trained}"
     )
 
 
@@ -103,7 +103,7 @@ def test_an_image_that_cannot_be_decoded_any_more(
 
     monkeypatch.setattr(pixels, "decode", failing)
     error = run("score", photos, "--run", half_trained).error
-    assert f"could be read when {half_trained} was begun and cannot now, or the other way round. " in error
+    assert f"could be read when {half_trained} was begun and cannot now, or the other way round; " in error
 
 
 RUN_JSON: dict[str, bytes | dict[str, object]] = {
@@ -145,7 +145,7 @@ def test_results_without_a_run_json_are_not_mixed_with_a_new_training(audit: Pat
     (audit / "run.json").unlink()
     before = file_bytes(audit)
     error = run("score", photos, "--run", audit, "--epochs", "2").only_error
-    assert error.startswith(f"{audit} has losses, checkpoint.pt, noise.json but no run.json. delete the folder")
+    assert error.startswith(f"{audit} has losses, checkpoint.pt, noise.json but no run.json; delete the folder")
     assert {**file_bytes(audit), ".lock": b""} == {**before, ".lock": b""}
 
 
@@ -177,7 +177,7 @@ def test_damaged_records_and_the_remedy(audit: Path, photos: Path, finished: Pat
 def test_records_of_another_epoch(audit: Path) -> None:
     shutil.copy(audit / "losses/epoch-0001.parquet", audit / "losses/epoch-0002.parquet")
     error = run("fit", audit).only_error
-    assert error.startswith(f"{audit}/losses/epoch-0002.parquet does not hold the records of epoch 2. ")
+    assert error.startswith(f"{audit}/losses/epoch-0002.parquet does not hold the records of epoch 2; ")
 
 
 def test_a_table_of_another_kind_among_the_records(audit: Path) -> None:
@@ -192,7 +192,7 @@ def test_samples_of_another_audit(audit: Path, tmp_path: Path) -> None:
     succeed("train-probe", other, "--run", "other-audit", *QUICK)
     shutil.copy("other-audit/samples.parquet", audit / "samples.parquet")
     error = run("fit", audit).only_error
-    assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data. ")
+    assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
 
 
 @pytest.mark.parametrize("damage", [cut, empty, lambda file: file.write_text("{}"), lambda file: edit(file, fit=None)])
@@ -241,7 +241,7 @@ def test_a_damaged_checkpoint_and_the_remedy(half_trained: Path, photos: Path, f
 def test_an_epoch_that_the_checkpoint_has_and_the_losses_lack(half_trained: Path, photos: Path, finished: Path) -> None:
     (half_trained / "losses/epoch-0000.parquet").unlink()
     error = run("score", photos, "--run", half_trained).error
-    assert error == f"{half_trained}/losses lacks epochs that the checkpoint has. delete the checkpoint to train again"
+    assert error == f"{half_trained}/losses lacks epochs that the checkpoint has; delete the checkpoint to train again"
     (half_trained / "checkpoint.pt").unlink()
     succeed("score", photos, "--run", half_trained)
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")

@@ -50,7 +50,7 @@ def test_the_demo_writes_digits_and_truth_and_compares() -> None:
 def test_the_demo_touches_no_folder_of_other_files() -> None:
     Path("mine").mkdir()
     Path("mine/letter.txt").write_text("dear")
-    assert run("demo", "mine").only_error == "mine holds other files. give a new folder to the demo"
+    assert run("demo", "mine").only_error == "mine holds other files; give a new folder to the demo"
     assert [path.name for path in Path("mine").iterdir()] == ["letter.txt"]
 
 

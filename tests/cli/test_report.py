@@ -35,7 +35,7 @@ def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: di
 
 def test_top_zero_lists_nothing_and_less_is_refused(finished: Path) -> None:
     assert json.loads(succeed("report", finished, "--format", "json", "--top", "0").out)["top"] == []
-    assert run("report", finished, "--top", "-1").only_error == "--top -1 is negative. give a number from 0"
+    assert run("report", finished, "--top", "-1").only_error == "--top -1 is negative; give a number from 0"
 
 
 def test_report_writes_nothing(finished: Path) -> None:
@@ -75,10 +75,10 @@ def test_the_gate_on_warnings(audit: Path, warnings: list[str], code: int) -> No
 
 
 LIMITS = {
-    ("--max-noise", "1.5"): "--max-noise 1.5 is no share. give a number from 0 to 1",
-    ("--max-noise", "-0.1"): "--max-noise -0.1 is no share. give a number from 0 to 1",
-    ("--max-noise", "nan"): "--max-noise nan is no share. give a number from 0 to 1",
-    ("--max-suspicious", "-1"): "--max-suspicious -1 is negative. give a number from 0",
+    ("--max-noise", "1.5"): "--max-noise 1.5 is no share; give a number from 0 to 1",
+    ("--max-noise", "-0.1"): "--max-noise -0.1 is no share; give a number from 0 to 1",
+    ("--max-noise", "nan"): "--max-noise nan is no share; give a number from 0 to 1",
+    ("--max-suspicious", "-1"): "--max-suspicious -1 is negative; give a number from 0",
 }
 
 
@@ -91,4 +91,4 @@ def test_a_gate_without_a_noise_rate_does_not_pass(audit: Path) -> None:
     noise = json.loads((audit / "noise.json").read_text())
     (audit / "noise.json").write_text(json.dumps({**noise, "noise_rate": None}))
     assert "unknown" in succeed("report", audit).out
-    assert run("report", audit, "--max-noise", "0.5").only_error.startswith("this audit has no noise rate to check. ")
+    assert run("report", audit, "--max-noise", "0.5").only_error.startswith("this audit has no noise rate to check; ")

@@ -31,15 +31,15 @@ def test_a_file_where_the_run_folder_should_be(photos: Path) -> None:
 def test_a_run_folder_without_permission(photos: Path) -> None:
     Path("locked").mkdir(mode=0o500)
     error = run("train-probe", photos, "--run", "locked/audit", *QUICK).only_error
-    assert error == "locked/audit may not be written (permission denied). choose another folder"
+    assert error == "locked/audit may not be written (permission denied); choose another folder"
 
 
 FAILURES = {
-    errno.ENOSPC: "no space left for {}. free some space and run the command again: it resumes",
-    errno.EDQUOT: "no space left for {}. free some space and run the command again: it resumes",
-    errno.EROFS: "{} may not be written (read-only file system). choose another folder",
-    errno.EACCES: "{} may not be written (permission denied). choose another folder",
-    errno.EIO: "cannot write {}: Input/output error. check the path and the disk",
+    errno.ENOSPC: "no space left for {}; free some space and run the command again: it resumes",
+    errno.EDQUOT: "no space left for {}; free some space and run the command again: it resumes",
+    errno.EROFS: "{} may not be written (read-only file system); choose another folder",
+    errno.EACCES: "{} may not be written (permission denied); choose another folder",
+    errno.EIO: "cannot write {}: Input/output error; check the path and the disk",
 }
 
 
@@ -89,7 +89,7 @@ def test_a_disk_that_is_full_for_any_file(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", failing_flush(errno.ENOSPC, call=call))
         outcome = run("train-probe", photos, "--run", "audit", *QUICK)
-    assert outcome.error.startswith(f"no space left for audit/{name}. ")
+    assert outcome.error.startswith(f"no space left for audit/{name}; ")
     assert not list(Path("audit").rglob("*.partial"))
     succeed("train-probe", photos, "--run", "audit", *QUICK)
     assert file_bytes(Path("audit/losses")) == file_bytes(finished / "losses")
@@ -107,7 +107,7 @@ def test_a_real_write_that_finds_no_room(photos: Path, most_bytes: int, name: st
         outcome = run("train-probe", photos, "--run", "audit", *QUICK)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert outcome.error == f"no space left for audit/{name}. free some space and run the command again: it resumes"
+    assert outcome.error == f"no space left for audit/{name}; free some space and run the command again: it resumes"
     assert not list(Path("audit").rglob("*.partial"))
     succeed("train-probe", photos, "--run", "audit", *QUICK)
 
@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_the_verdicts_of_before(audit: Path, monkeypatch: pyt
     before = file_bytes(audit)
     monkeypatch.setattr(os, "fsync", failing_flush(errno.ENOSPC, call=3))
     error = run("fit", audit, "--rank-by", "aum").only_error
-    assert error.startswith(f"no space left for {audit}/scores.parquet. ")
+    assert error.startswith(f"no space left for {audit}/scores.parquet; ")
     assert {**file_bytes(audit), ".lock": b""} == {**before, ".lock": b""}
 
 
@@ -131,7 +131,7 @@ def test_an_output_that_cannot_be_written(finished: Path, out: str) -> None:
 def test_an_output_without_room_keeps_the_file_of_before(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("out.csv").write_text("precious")
     monkeypatch.setattr(os, "fsync", failing_flush(errno.ENOSPC, call=1))
-    assert run("score", finished, "--out", "out.csv", "-q").only_error.startswith("no space left for out.csv. ")
+    assert run("score", finished, "--out", "out.csv", "-q").only_error.startswith("no space left for out.csv; ")
     assert Path("out.csv").read_text() == "precious"
     assert [path.name for path in Path().iterdir()] == ["out.csv"]
 
@@ -150,7 +150,7 @@ def test_an_output_that_is_a_pipe_is_written_to_and_not_replaced(finished: Path)
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs Linux's /dev/full")
 def test_an_output_on_a_full_device(finished: Path) -> None:
     Path("full").symlink_to("/dev/full")  # through a link, so that a mistake here harms only the link
-    assert run("score", finished, "--out", "full", "-q").only_error.startswith("no space left for full. ")
+    assert run("score", finished, "--out", "full", "-q").only_error.startswith("no space left for full; ")
     assert Path("full").is_symlink()
 
 

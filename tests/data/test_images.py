@@ -234,7 +234,7 @@ def test_bytes_of_no_picture_are_refused_politely(content):
 
 
 def test_the_reason_is_one_bounded_line(monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ValueError("first\nsecond " + "x" * 500)
 
     monkeypatch.setattr(Image, "open", broken)
@@ -264,7 +264,7 @@ def test_threads_leave_the_warning_filters_as_they_were(monkeypatch):
     first_is_in, second_is_in, first_is_out = threading.Event(), threading.Event(), threading.Event()
     picture = Image.new("L", (4, 4))
 
-    def overlapping_open(_content):
+    def overlapping_open(*_, **__):
         if threading.current_thread().name == "first":
             first_is_in.set()
             second_is_in.wait(0.2)
@@ -290,3 +290,10 @@ def test_threads_leave_the_warning_filters_as_they_were(monkeypatch):
         for thread in threads:
             thread.join()
         assert list(warnings.filters) == before
+
+
+def test_postscript_is_not_opened_since_that_would_run_a_program():
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(UnreadableImageError, match="not an image"):
+        read_header(program)
+    assert ".eps" not in image_suffixes()
