@@ -89,4 +89,4 @@ def main() -> None:
 def _explain(misuse: Any) -> str:
     command = misuse.ctx.command_path if misuse.ctx is not None else "labelaudit"
     message = misuse.format_message().replace("Value error, ", "").rstrip(".")
-    return f"{message}. See {command} --help"
+    return f"{message}; see {command} --help"

@@ -52,13 +52,13 @@ def test_contradictions(photos: Path, options: str, expected: str) -> None:
 
 MISUSES = {
     "scor photos": "No such command 'scor'.",
-    "score": "Missing argument 'DATA'. See labelaudit score --help",
-    "score photos --epoch 3": "No such option: --epoch (Possible options: --epochs); See labelaudit score --help",
-    "score photos --epochs": "Option '--epochs' requires an argument.",
+    "score": "Missing argument 'DATA'; see labelaudit score --help",
+    "score photos --epoch 3": "No such option: --epoch (Possible options: --epochs); see labelaudit score --help",
+    "score photos --epochs": "Option '--epochs' requires an argument;",
     "score photos --epochs many": "Invalid value for '--epochs': ",
-    "score photos --preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'paper'.",
+    "score photos --preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'paper';",
     "fit audit more": "Got unexpected extra argument",
-    "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json'.",
+    "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json';",
 }
 
 
