@@ -184,7 +184,7 @@ def _resume(out: RunFolder, training: Training, reporter: Reporter) -> list[dict
         return []
     try:
         training.load(read_checkpoint(out.checkpoint))
-        metrics: list[dict[str, Any]] = pq.read_table(out.metrics).to_pylist()
+        metrics: list[dict[str, Any]] = pq.read_table(out.metrics.absolute()).to_pylist()
     except (KeyError, RuntimeError, ValueError, TypeError, OSError, pa.ArrowException) as error:
         raise RunError(f"{out.root} is damaged", fix="delete it to train from the start") from error
     reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
