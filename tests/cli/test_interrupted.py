@@ -97,7 +97,7 @@ def test_a_whole_command_line_is_killed_and_score_finishes_the_work(
 def test_ctrl_c_ends_with_130_and_the_run_goes_on(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audit"
     with running("train-probe", pictures, "--run", folder, *LONGER) as process:
-        wait_for(epoch_file(folder, 0).exists, process)
+        wait_for((folder / "checkpoint.pt").exists, process)
         os.kill(process.pid, signal.SIGINT)
         process.join(30)
     assert process.exitcode == 130
