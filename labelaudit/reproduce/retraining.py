@@ -2,8 +2,9 @@
 
     python -m labelaudit.reproduce.retraining TRAIN TEST --out results --rate 0.4 --methods standard aul oracle
 
-TRAIN and TEST hold one folder per class, with right labels. Errors are planted in the training labels, an audit gives
-the weights, and every method trains the same network. The outcome is a Markdown table and retraining.json.
+TRAIN and TEST hold one folder per class, with right labels. Errors are planted in the training labels, an audit with
+default settings gives the weights, and every method trains the same network, to which alone the options of training
+apply. The outcome is a Markdown table and retraining.json; what is there already is not trained again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,17 @@ from labelaudit.recipes.score import score
 from labelaudit.reproduce.detection import write_noisy_labels, write_truth
 from labelaudit.run.layout import RunFolder
 
+_TRAINING: dict[str, type] = {
+    "preset": str,
+    "model": str,
+    "epochs": int,
+    "batch_size": int,
+    "lr": float,
+    "weight_decay": float,
+    "schedule": str,
+    "augment": str,
+}
+
 
 def retrain_all(
     clean: Catalogue,
@@ -35,7 +47,8 @@ def retrain_all(
     rate: float,
     seed: int,
     methods: list[str],
-    options: TrainingOptions,
+    audit: TrainingOptions,
+    retraining: TrainingOptions,
 ) -> dict[str, float]:
     """Plant errors, audit, retrain with every method.
 
@@ -48,11 +61,11 @@ def retrain_all(
     write_noisy_labels(clean, labels, kind=kind, rate=rate, seed=seed)
     write_truth(clean, truth)
     data, run = Data(root=clean.root, labels_file=labels), RunFolder(folder / "run")
-    score(data, run, options)
+    score(data, run, audit)
     errors = {}
     for method in methods:
         asked = RetrainOptions(
-            method=method, weights_csv=run.weights_csv, truth_csv=truth, validation=test, training=options
+            method=method, weights_csv=run.weights_csv, truth_csv=truth, validation=test, training=retraining
         )
         result = retrain(data, run.retraining(method, seed), asked)
         errors[method] = float(result["metrics"]["validation_error"])
@@ -79,13 +92,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=["standard", "aul", "oracle"])
-    parser.add_argument("--preset", default=None)
-    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--audit-epochs", type=int, default=None)
+    training = parser.add_argument_group("the retraining", "defaults: those of labelaudit retrain")
+    for name, kind in _TRAINING.items():
+        training.add_argument(f"--{name.replace('_', '-')}", type=kind, default=None)
     asked = parser.parse_args()
+    wanted = {name: getattr(asked, name) for name in _TRAINING}
     clean = scan(asked.train)
     table = []
     for seed in asked.seeds:
-        options = TrainingOptions(probe="train", preset=asked.preset, epochs=asked.epochs, seed=seed)
         errors = retrain_all(
             clean,
             asked.test,
@@ -94,7 +109,8 @@ def main() -> None:
             rate=asked.rate,
             seed=seed,
             methods=asked.methods,
-            options=options,
+            audit=TrainingOptions(probe="train", epochs=asked.audit_epochs, seed=seed),
+            retraining=TrainingOptions(probe="train", seed=seed, **wanted),
         )
         table.append({"seed": seed, **errors})
     print(as_markdown(table, asked.methods))
