@@ -5,6 +5,8 @@ Shapes: R readable samples, C channels, H height, W width.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
@@ -22,6 +25,7 @@ from labelaudit.data.parts import READERS, in_parts
 from labelaudit.errors import StorageError
 from labelaudit.names import FitName
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.pixel_cache import CachedPixels, PixelCache, PixelWriter
 
 RAM_SHARE = 0.5
 """Share of the free memory that pixels may take before they go into a memory-mapped file."""
@@ -70,16 +74,33 @@ def decode_stream(
             yield ready, future.result()
 
 
-def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET) -> Pixels:
-    """Decode every readable sample.
+def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
+    """Every readable sample's pixels: from the cache, or decoded, and then kept there when there is room.
+
+    Args:
+        catalogue: The samples.
+        form: How they are decoded.
+        reporter: Told about the progress.
+        processes: How many processes of this machine load the same pixels: they share its memory.
 
     Raises:
         StorageError: neither memory nor disk has room for the pixels.
     """
     samples = np.flatnonzero(catalogue.readable_N).astype(np.int32)
-    array = _allocate((len(samples), form.channels, form.size, form.size), reporter)
+    shape = (len(samples), form.channels, form.size, form.size)
+    try:
+        cached = _cached(catalogue, samples, form, reporter) if len(samples) else None
+    except (OSError, StorageError) as error:
+        reporter.warn(f"decoded pixels cannot be kept for the next time: {error}")
+        cached = None
+    if cached is not None:
+        kept_R = np.delete(np.arange(len(samples)), list(cached.failures))
+        failures = {int(samples[position]): reason for position, reason in cached.failures.items()}
+        array = _open(cached.file, (cached.rows, *shape[1:]), processes, reporter)
+        return Pixels(array_RCHW=array, sample_R=samples[kept_R], failures=failures)
+    array = _allocate(shape, processes, reporter)
     kept: list[int] = []
-    failures: dict[int, str] = {}
+    failures = {}
     with reporter.bar("Decoding images", len(samples), "images") as advance:
         for numbers, pictures in decode_stream(catalogue, samples.tolist(), form):
             for number, picture in zip(numbers, pictures, strict=True):
@@ -92,20 +113,91 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
     return Pixels(array_RCHW=array[: len(kept)], sample_R=np.array(kept, dtype=np.int32), failures=failures)
 
 
-def _decode_part(catalogue: Catalogue, numbers: Sequence[int], form: PixelFormat) -> list[UInt8Array | str]:
-    return [_decode_one(catalogue.root / catalogue.paths[number], form) for number in numbers]
+def _cached(
+    catalogue: Catalogue, samples: npt.NDArray[np.int32], form: PixelFormat, reporter: Reporter
+) -> CachedPixels | None:
+    cache = PixelCache(_cache_key(catalogue, samples, form), form.channels * form.size**2)
+    found = cache.find()
+    if found is not None:
+        reporter.say(f"All {len(samples)} images are decoded already ({found.file})")
+        return found
+    if not cache.make_room(len(samples)):
+        return None
+    with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")):
+        found = cache.find()
+        if found is not None:
+            return found
+        with cache.writer() as writer:
+            try:
+                lasting = _decode_into(writer, catalogue, samples[writer.done :].tolist(), form, reporter)
+            except OSError:
+                writer.discard()
+                raise
+            if lasting:
+                return writer.finish()
+            writer.discard()
+            return None
 
 
-def _decode_one(file: Path, form: PixelFormat) -> UInt8Array | str:
+def _decode_into(
+    writer: PixelWriter, catalogue: Catalogue, samples: list[int], form: PixelFormat, reporter: Reporter
+) -> bool:
+    """False when a picture failed for a reason that may pass: it is not the one that was catalogued."""
+    if writer.done:
+        reporter.say(f"{writer.done} images were decoded before an interruption")
+    lasting = True
+    with reporter.bar("Decoding images", len(samples), "images") as advance:
+        for numbers, pictures in decode_stream(catalogue, samples, form):
+            writer.add(pictures)
+            failed = [number for number, picture in zip(numbers, pictures, strict=True) if isinstance(picture, str)]
+            lasting = lasting and all(_is_as_catalogued(catalogue, number) for number in failed)
+            advance(len(numbers))
+    return lasting
+
+
+def _is_as_catalogued(catalogue: Catalogue, number: int) -> bool:
     try:
-        return decode(read_file(file), size=form.size, channels=form.channels, fit=form.fit)
+        content = read_file(catalogue.root / catalogue.paths[number])
+    except UnreadableImageError:
+        return False
+    return hashlib.sha256(content).hexdigest() == catalogue.sha256[number]
+
+
+def _cache_key(catalogue: Catalogue, samples: npt.NDArray[np.int32], form: PixelFormat) -> str:
+    # Labels and paths are left out: a relabelled or moved folder has the same pixels.
+    digest = hashlib.sha256(f"1 {form} Pillow {PIL.__version__}".encode())
+    for sample in samples.tolist():
+        digest.update(f"\n{catalogue.sha256[sample]}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
+    if not shape[0]:
+        return np.empty(shape, dtype=np.uint8)
+    needed = int(np.prod(shape))
+    if needed * processes <= RAM_SHARE * _free_memory_bytes():
+        return np.fromfile(file, dtype=np.uint8).reshape(shape)
+    reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
+    return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
+
+
+def _decode_part(catalogue: Catalogue, numbers: Sequence[int], form: PixelFormat) -> list[UInt8Array | str]:
+    return [_decode_one(catalogue, number, form) for number in numbers]
+
+
+def _decode_one(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8Array | str:
+    try:
+        content = read_file(catalogue.root / catalogue.paths[number])
+        if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
+            return "it changed while the folder was audited"
+        return decode(content, size=form.size, channels=form.channels, fit=form.fit)
     except UnreadableImageError as error:
         return str(error)
 
 
-def _allocate(shape: tuple[int, int, int, int], reporter: Reporter) -> UInt8Array:
+def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
     needed = int(np.prod(shape))
-    if needed <= RAM_SHARE * _free_memory_bytes():
+    if needed * processes <= RAM_SHARE * _free_memory_bytes():
         return np.empty(shape, dtype=np.uint8)
     try:
         # The file has no name, so the space is freed however the process ends.
@@ -124,10 +216,14 @@ def _allocate(shape: tuple[int, int, int, int], reporter: Reporter) -> UInt8Arra
 
 
 def _free_memory_bytes() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 4 << 30  # not Linux: a cautious guess
+    free = 4 << 30  # not Linux: a cautious guess
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    group = Path("/sys/fs/cgroup")  # a container's limit, which meminfo does not know
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        lines = (group / "memory.stat").read_text().splitlines()
+        reclaimable = sum(int(line.split()[1]) for line in lines if line.startswith(("active_file ", "inactive_file ")))
+        free = min(free, limit - used + reclaimable)
+    return free

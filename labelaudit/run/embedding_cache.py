@@ -8,27 +8,17 @@ the part under way, a changed data set finds all pictures that it still has, and
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelaudit.run.cache import cache_root
 from labelaudit.run.files import storage_errors, write_atomically
-
-CACHE_VARIABLE = "LABELAUDIT_CACHE"
-
-
-def cache_root() -> Path:
-    """The folder named by LABELAUDIT_CACHE, else the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("labelaudit")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from labelaudit.data import pixels
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, decode_stream, load_pixels
 from labelaudit.errors import StorageError
+from labelaudit.run import pixel_cache
 from tests.data.helpers import encoded, halves, plain_png, write_files
 
 GREY_4 = PixelFormat(size=4, channels=1)
@@ -24,6 +25,8 @@ class Notes:
     def say(self, text):
         self.said.append(text)
 
+    warn = say
+
     def bar(self, *_):
         return pixels.QUIET.bar("", 0, "")
 
@@ -37,6 +40,11 @@ def shades(tmp_path):
 
 def value_of(path):
     return int(path[2:5])
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "0")
 
 
 @pytest.fixture
@@ -64,14 +72,17 @@ def test_samples_set_aside_have_no_row(shades):
 
 
 def test_pictures_that_turn_out_damaged_are_left_out_with_the_reason(shades):
-    truncated, vanished = 3, 140
+    truncated, changed, vanished = 3, 77, 140
     (shades.root / shades.paths[truncated]).write_bytes(plain_png()[:50])
+    shades = scan(shades.root)
+    (shades.root / shades.paths[changed]).write_bytes(plain_png(200))
     (shades.root / shades.paths[vanished]).unlink()
     loaded = load_pixels(shades, GREY_4)
-    assert set(loaded.failures) == {truncated, vanished}
+    assert set(loaded.failures) == {truncated, changed, vanished}
     assert loaded.failures[truncated].startswith("damaged: ")
+    assert loaded.failures[changed] == "it changed while the folder was audited"
     assert loaded.failures[vanished] == "no such file or directory"
-    assert loaded.sample_R.tolist() == [number for number in range(150) if number not in (truncated, vanished)]
+    assert loaded.sample_R.tolist() == [number for number in range(150) if number not in loaded.failures]
     assert [int(picture[0, 0, 0]) for picture in loaded.array_RCHW] == [
         value_of(shades.paths[sample]) for sample in loaded.sample_R
     ]
@@ -101,7 +112,7 @@ def test_data_without_a_readable_picture_gives_no_rows(shades):
     assert loaded.sample_R.tolist() == []
 
 
-def test_pixels_that_do_not_fit_into_memory_go_into_a_file_and_are_the_same(shades, no_memory):
+def test_pixels_that_do_not_fit_into_memory_go_into_a_file_and_are_the_same(shades, no_memory, no_cache):
     notes = Notes()
     mapped = load_pixels(shades, GREY_4, reporter=notes)
     assert isinstance(mapped.array_RCHW, np.memmap)
@@ -110,7 +121,7 @@ def test_pixels_that_do_not_fit_into_memory_go_into_a_file_and_are_the_same(shad
     assert [int(picture[0, 0, 0]) for picture in mapped.array_RCHW] == [value_of(path) for path in shades.paths]
 
 
-def test_pixels_that_fit_stay_in_memory_and_nothing_is_said(shades, monkeypatch):
+def test_pixels_that_fit_stay_in_memory_and_nothing_is_said(shades, monkeypatch, no_cache):
     monkeypatch.setattr(pixels, "_free_memory_bytes", lambda: int(150 * 16 / pixels.RAM_SHARE))
     notes = Notes()
     assert not isinstance(load_pixels(shades, GREY_4, reporter=notes).array_RCHW, np.memmap)
@@ -120,7 +131,7 @@ def test_pixels_that_fit_stay_in_memory_and_nothing_is_said(shades, monkeypatch)
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot reserve disk space")
-def test_the_space_of_the_file_is_reserved_before_it_is_filled(shades, no_memory, monkeypatch):
+def test_the_space_of_the_file_is_reserved_before_it_is_filled(shades, no_memory, no_cache, monkeypatch):
     def full(_handle, start, length):
         assert (start, length) == (0, 150 * 16)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -130,7 +141,7 @@ def test_the_space_of_the_file_is_reserved_before_it_is_filled(shades, no_memory
         load_pixels(shades, GREY_4)
 
 
-def test_no_folder_for_the_file_is_a_storage_error(shades, no_memory, monkeypatch, tmp_path):
+def test_no_folder_for_the_file_is_a_storage_error(shades, no_memory, no_cache, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(StorageError, match=r"no room for .* No such file or directory"):
         load_pixels(shades, GREY_4)
@@ -165,3 +176,85 @@ def test_a_stream_decodes_only_some_parts_ahead(shades, monkeypatch):
 
 def test_free_memory_is_plausible():
     assert 1 << 20 < pixels._free_memory_bytes() < 1 << 50
+
+
+def test_a_second_load_decodes_nothing(shades, monkeypatch):
+    first = load_pixels(shades, GREY_4)
+    monkeypatch.setattr(pixels, "decode", None)
+    notes = Notes()
+    second = load_pixels(scan(shades.root), GREY_4, reporter=notes)
+    assert np.array_equal(second.array_RCHW, first.array_RCHW)
+    assert second.sample_R.tolist() == first.sample_R.tolist()
+    assert notes.said[0].startswith("All 150 images are decoded already")
+
+
+def test_a_cache_that_does_not_fit_into_memory_is_mapped(shades, monkeypatch):
+    in_memory = load_pixels(shades, GREY_4)
+    monkeypatch.setattr(pixels, "_free_memory_bytes", lambda: int(150 * 16 / pixels.RAM_SHARE))
+    assert not isinstance(load_pixels(shades, GREY_4).array_RCHW, np.memmap)
+    mapped = load_pixels(shades, GREY_4, processes=2)
+    assert isinstance(mapped.array_RCHW, np.memmap)
+    assert np.array_equal(mapped.array_RCHW, in_memory.array_RCHW)
+
+
+def test_damaged_pictures_are_remembered_with_their_reason(shades, monkeypatch):
+    (shades.root / shades.paths[3]).write_bytes(plain_png()[:50])
+    shades = scan(shades.root).set_aside({1: "empty file"})
+    first = load_pixels(shades, GREY_4)
+    monkeypatch.setattr(pixels, "decode", None)
+    second = load_pixels(shades, GREY_4)
+    assert first.failures.keys() == {3}
+    assert second.failures == first.failures
+    assert second.sample_R.tolist() == first.sample_R.tolist() == [0, 2, *range(4, 150)]
+    assert [int(picture[0, 0, 0]) for picture in second.array_RCHW] == [
+        value_of(shades.paths[sample]) for sample in second.sample_R
+    ]
+
+
+def test_a_picture_that_was_away_for_a_moment_is_not_remembered_as_damaged(shades):
+    path = shades.root / shades.paths[5]
+    content = path.read_bytes()
+    path.unlink()
+    assert load_pixels(shades, GREY_4).failures.keys() == {5}
+    path.write_bytes(content)
+    assert load_pixels(shades, GREY_4).failures == {}
+
+
+def test_an_interrupted_decoding_goes_on_after_the_last_note(shades, monkeypatch):
+    expected = load_pixels(shades, PixelFormat(size=4, channels=3)).array_RCHW[:, :1]
+    monkeypatch.setattr(pixel_cache, "_NOTE_SECONDS", -1.0)
+    decode_of_the_package, decoded = pixels.decode, []
+
+    def decode_some(content, **form):
+        if len(decoded) == 100:
+            raise KeyboardInterrupt
+        decoded.append(1)
+        return decode_of_the_package(content, **form)
+
+    monkeypatch.setattr(pixels, "READERS", 1)
+    monkeypatch.setattr(pixels, "decode", decode_some)
+    with pytest.raises(KeyboardInterrupt):
+        load_pixels(shades, GREY_4)
+    monkeypatch.setattr(pixels, "decode", decode_of_the_package)
+    notes = Notes()
+    loaded = load_pixels(shades, GREY_4, reporter=notes)
+    assert notes.said == ["64 images were decoded before an interruption"]
+    assert np.array_equal(loaded.array_RCHW, expected)
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(shades, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LABELAUDIT_CACHE", str(tmp_path / "file"))
+    notes = Notes()
+    loaded = load_pixels(shades, GREY_4, reporter=notes)
+    assert [int(picture[0, 0, 0]) for picture in loaded.array_RCHW] == [value_of(path) for path in shades.paths]
+    assert len(notes.said) == 1
+    assert notes.said[0].startswith("decoded pixels cannot be kept for the next time: ")
+
+
+def test_a_changed_picture_or_another_format_is_another_entry(shades):
+    load_pixels(shades, GREY_4)
+    path = shades.root / shades.paths[0]
+    path.write_bytes(plain_png(99))
+    assert int(load_pixels(scan(shades.root), GREY_4).array_RCHW[0, 0, 0, 0]) == 99
+    assert load_pixels(shades.set_aside({0: "x"}), PixelFormat(size=2, channels=1)).array_RCHW.shape == (149, 1, 2, 2)

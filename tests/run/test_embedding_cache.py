@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import StorageError
-from labelaudit.run.embedding_cache import Embedded, EmbeddingCache, cache_root
+from labelaudit.run.cache import cache_root
+from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
 from tests.run.helpers import names_in, room_for
 
 D = 4
