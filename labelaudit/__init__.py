@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Data": "labelaudit.recipes.probe",
+    "Data": "labelaudit.recipes.audits",
     "FitSettings": "labelaudit.detect.verdicts",
     "Fitted": "labelaudit.recipes.fit",
     "LabelauditError": "labelaudit.errors",
@@ -34,9 +34,10 @@ _HOME = {
 if TYPE_CHECKING:
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError
+    from labelaudit.recipes.audits import Data
     from labelaudit.recipes.fit import Fitted, fit
     from labelaudit.recipes.options import TrainingOptions
-    from labelaudit.recipes.probe import Data, train_probe
+    from labelaudit.recipes.probe import train_probe
     from labelaudit.recipes.retrain import RetrainOptions, retrain
     from labelaudit.recipes.score import score
     from labelaudit.run.layout import RunFolder

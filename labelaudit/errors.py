@@ -26,6 +26,9 @@ class LabelauditError(Exception):
     Args:
         what: What is wrong and where, without a full stop.
         fix: What to do about it, as a sentence without a full stop; may be empty.
+
+    Attributes:
+        told: True where another process of the same training tells the user.
     """
 
     exit_code = EXIT_CANNOT
@@ -34,9 +37,18 @@ class LabelauditError(Exception):
         super().__init__(what)
         self.what = what
         self.fix = fix
+        self.told = False
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the fix, which the other processes show too."""
+        return _rebuild, (type(self), self.what, self.fix)
 
     def __str__(self) -> str:
         return f"{self.what}; {self.fix}" if self.fix else self.what
+
+
+def _rebuild(kind: type[LabelauditError], what: str, fix: str) -> LabelauditError:
+    return kind(what, fix=fix)
 
 
 class UsageError(LabelauditError):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from labelaudit.cli.start import is_helper
 from labelaudit.progress import Advance
 from labelaudit.text import printable
 
@@ -27,8 +28,8 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
         self.console = Console(stderr=True, soft_wrap=True, highlight=False)
-        self._quiet = quiet
-        self._progress = progress and not quiet
+        self._quiet = quiet or is_helper()
+        self._progress = progress and not self._quiet
 
     def say(self, text: str) -> None:
         """A line of information."""

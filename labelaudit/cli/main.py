@@ -64,7 +64,8 @@ def main() -> None:
     except LabelauditError as error:
         if debug:
             raise
-        show_error(str(error))
+        if not error.told:
+            show_error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of stdout has seen enough. What is still held for it must go nowhere, or the exit would fail too.

@@ -61,7 +61,7 @@ def command(
     """Train a network from scratch in which suspicious labels count less."""
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.start import set_threads, training_options
-    from labelaudit.recipes.probe import Data
+    from labelaudit.recipes.audits import Data
     from labelaudit.recipes.retrain import RetrainOptions, retrain
     from labelaudit.run.layout import RunFolder
 

@@ -64,11 +64,12 @@ def command(
         raise UsageError(f"--top {top} is too few", fix="give at least 1")
 
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_threads, training_options
+    from labelaudit.cli.start import is_helper, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
+    from labelaudit.recipes.audits import Data
     from labelaudit.recipes.options import TrainingOptions
-    from labelaudit.recipes.probe import Data
-    from labelaudit.recipes.score import score, score_run
+    from labelaudit.recipes.probe import train_probe
+    from labelaudit.recipes.score import finish_probe, score, score_run
     from labelaudit.report.console import show_summary
     from labelaudit.run.files import write_text
     from labelaudit.run.layout import RunFolder
@@ -85,10 +86,17 @@ def command(
                 f"{data} is a run folder: its data and training are settled",
                 fix="leave these options out, or give the data",
             )
+        if is_helper():
+            finish_probe(folder, asked, terminal)
+            return
         fitted = score_run(folder, asked, chosen, terminal)
     else:
         folder = RunFolder(run or o.default_run(data))
-        fitted = score(Data(root=data, labels_file=labels), folder, asked, chosen, terminal)
+        pictures = Data(root=data, labels_file=labels)
+        if is_helper():
+            train_probe(pictures, folder, asked, terminal)
+            return
+        fitted = score(pictures, folder, asked, chosen, terminal)
     if not quiet:
         show_summary(terminal.console, fitted.noise)
     if out is not None and str(out) == "-":

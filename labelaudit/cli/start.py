@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,11 @@ from labelaudit.errors import UsageError
 
 if TYPE_CHECKING:
     from labelaudit.recipes.options import TrainingOptions
+
+
+def is_helper() -> bool:
+    """True in a process that torchrun started beside the first one: it trains along, and writes and says nothing."""
+    return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
 def set_threads(threads: int | None) -> None:

@@ -43,7 +43,8 @@ def command(
     """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.start import set_threads, training_options
-    from labelaudit.recipes.probe import Data, train_probe
+    from labelaudit.recipes.audits import Data
+    from labelaudit.recipes.probe import train_probe
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)

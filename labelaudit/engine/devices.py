@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Literal
 
@@ -16,11 +17,15 @@ Precision = Literal["float32", "bfloat16"]
 def choose_device(name: str) -> torch.device:
     """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
+    Of several processes on a machine, each takes the CUDA device of its own number.
+
     Raises:
         DeviceError: the device is not there, or the name is none.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

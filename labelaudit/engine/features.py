@@ -21,6 +21,7 @@ from labelaudit.data.parts import in_parts
 from labelaudit.data.pixels import PixelFormat, decode_stream
 from labelaudit.engine.devices import Precision, memory_errors
 from labelaudit.engine.inputs import Augment, ImageInputs
+from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
@@ -64,9 +65,12 @@ def embed(
     std_C: tuple[float, ...],
     device: torch.device,
     precision: Precision,
+    world: World = ALONE,
     reporter: Reporter = QUIET,
 ) -> Embeddings:
     """Embed every readable picture; those that the cache has are not even decoded.
+
+    Several processes of a machine divide the pictures among them, and find each other's embeddings in the cache.
 
     Args:
         catalogue: The samples.
@@ -76,6 +80,7 @@ def embed(
         std_C: Standard deviation that it expects.
         device: Where it runs.
         precision: In which number format.
+        world: The processes that all embed the same pictures.
         reporter: Told about the progress.
     """
     backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
@@ -90,9 +95,10 @@ def embed(
         reporter.say(f"All {len(samples)} embeddings are in the cache ({cache.folder})")
     elif len(missing) < len(samples):
         reporter.say(f"{len(samples) - len(missing)} of {len(samples)} embeddings are in the cache ({cache.folder})")
+    mine = missing[world.local_rank :: world.local_size]
     embedder = _Embedder(backbone, mean_C, std_C, device, precision)
-    with reporter.bar("Embedding images", len(missing), "images") as advance:
-        for samples_of_part in in_parts(missing, _PART):
+    with reporter.bar("Embedding images", len(mine), "images") as advance:
+        for samples_of_part in in_parts(mine, _PART):
             results: list[Embedded] = []
             for numbers, pictures in decode_stream(catalogue, samples_of_part, form, part=_BATCH):
                 results.extend(embedder.embed(pictures))
@@ -100,6 +106,9 @@ def embed(
             hashes = [catalogue.sha256[sample] for sample in samples_of_part]
             cache.add(hashes, results, embedder.features)
             known.update(zip(hashes, results, strict=True))
+    world.wait()
+    if len(mine) < len(missing):
+        known = cache.load({catalogue.sha256[sample] for sample in samples})
     failures = {sample: found.reason for sample in samples if (found := known[catalogue.sha256[sample]]).reason}
     kept = [sample for sample in samples if sample not in failures]
     vectors = [vector for sample in kept if (vector := known[catalogue.sha256[sample]].vector_D) is not None]

@@ -8,18 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from labelaudit.engine.rows import open_rows
 from labelaudit.names import AugmentName
-
-
-class Inputs(Protocol):
-    """Rows that can be turned into a batch for a network."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, index_B: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """The rows ``index_B`` (int64, on the CPU) on the device; augmented when a generator is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +24,43 @@ class Augment:
     pad: int = 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """How each picture of an epoch is seen, in the order in which the epoch takes them.
+
+    Attributes:
+        shift_N2: int64 shift down and to the right, in pixels.
+        flip_N: True where left and right change places.
+    """
+
+    shift_N2: torch.Tensor
+    flip_N: torch.Tensor
+
+    def part(self, places: slice) -> Views:
+        """Those of a batch."""
+        return Views(shift_N2=self.shift_N2[places], flip_N=self.flip_N[places])
+
+
+class Inputs(Protocol):
+    """Rows that can be turned into a batch for a network."""
+
+    def __len__(self) -> int: ...
+
+    def draw_views(self, generator: torch.Generator) -> Views | None:
+        """Random views for one epoch, on the device; None where rows are always seen alike."""
+
+    def announce(self, index_B: torch.Tensor) -> None:
+        """Say which rows will be asked for soon."""
+
+    def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
+        """The rows ``index_B`` (int64, on the CPU) on the device, as the views of the batch show them."""
+
+
 class ImageInputs:
     """uint8 pictures, normalised per channel.
 
     Args:
-        pixels_NCHW: uint8.
+        pixels_NCHW: uint8; an array in memory or memory-mapped.
         mean_C, std_C: In units of pixel / 255.
         augment: What happens to training batches.
         device: Where batches go, and the pixels too when they fit.
@@ -42,30 +68,40 @@ class ImageInputs:
 
     def __init__(
         self,
-        pixels_NCHW: torch.Tensor,
+        pixels_NCHW: torch.Tensor | npt.NDArray[np.uint8],
         *,
         mean_C: tuple[float, ...],
         std_C: tuple[float, ...],
         augment: Augment,
         device: torch.device,
     ) -> None:
-        self._pixels_NCHW = pixels_NCHW
-        if device.type == "cuda" and pixels_NCHW.numel() < 0.5 * torch.cuda.mem_get_info(device)[0]:
-            self._pixels_NCHW = pixels_NCHW.to(device)
+        self._rows = open_rows(pixels_NCHW, device)
         self._augment = augment
         self._device = device
+        self._size = (pixels_NCHW.shape[2], pixels_NCHW.shape[3])
         scale_C = 1.0 / (255.0 * torch.tensor(std_C, device=device))
         self._scale = scale_C.view(1, -1, 1, 1)
         self._shift = (-torch.tensor(mean_C, device=device) / torch.tensor(std_C, device=device)).view(1, -1, 1, 1)
 
     def __len__(self) -> int:
-        return len(self._pixels_NCHW)
+        return len(self._rows)
 
-    def batch(self, index_B: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    def draw_views(self, generator: torch.Generator) -> Views | None:
+        """Views by the augmentation; drawn on the CPU, so that they do not depend on the device."""
+        if self._augment.name == "none":
+            return None
+        views = draw_views(len(self), self._size, self._augment, generator)
+        return Views(shift_N2=views.shift_N2.to(self._device), flip_N=views.flip_N.to(self._device))
+
+    def announce(self, index_B: torch.Tensor) -> None:
+        """Have mapped rows read ahead."""
+        self._rows.announce(index_B)
+
+    def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Normalised float32 pictures [B, C, H, W], channels last in memory."""
-        x_BCHW = self._pixels_NCHW[index_B.to(self._pixels_NCHW.device)].to(self._device)
-        if generator is not None and self._augment.name != "none":
-            x_BCHW = augment(x_BCHW, self._augment, generator)
+        x_BCHW = self._rows.take(index_B)
+        if views is not None:
+            x_BCHW = show(x_BCHW, views)
         x_BCHW = x_BCHW.to(torch.float32, memory_format=torch.channels_last)
         return x_BCHW.mul_(self._scale).add_(self._shift)
 
@@ -88,7 +124,14 @@ class FeatureInputs:
     def __len__(self) -> int:
         return len(self._feature_ND)
 
-    def batch(self, index_B: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    def draw_views(self, generator: torch.Generator) -> Views | None:
+        """None."""
+        return None
+
+    def announce(self, index_B: torch.Tensor) -> None:
+        """Nothing to do."""
+
+    def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """float32 embeddings [B, D]."""
         return self._feature_ND[index_B.to(self._feature_ND.device)]
 
@@ -100,36 +143,48 @@ class FeatureInputs:
         return tuple(mean_D.tolist()), tuple(std_D.tolist())
 
 
-def augment(x_BCHW: torch.Tensor, settings: Augment, generator: torch.Generator) -> torch.Tensor:
-    """Shift and flip every picture of a batch on its own.
+def draw_views(count: int, size: tuple[int, int], settings: Augment, generator: torch.Generator) -> Views:
+    """Random shifts and flips.
+
+    Args:
+        count: Number of pictures.
+        size: Their height and width.
+        settings: What to do.
+        generator: On the CPU.
+    """
+    # Reflection reaches at most one pixel less than the picture is wide.
+    pad = min(settings.pad, size[0] - 1, size[1] - 1)
+    shift_N2 = torch.randint(0, 2 * pad + 1, (count, 2), generator=generator) - pad
+    flip_N = torch.rand(count, generator=generator) < 0.5
+    return Views(shift_N2=shift_N2, flip_N=flip_N & (settings.name == "crop-flip"))
+
+
+def show(x_BCHW: torch.Tensor, views: Views) -> torch.Tensor:
+    """Shift over a reflected border and flip every picture of a batch on its own.
 
     Args:
         x_BCHW: Pictures of any dtype.
-        settings: What to do.
-        generator: On the CPU, so that draws do not depend on the device.
+        views: One per picture, on the same device.
 
     Returns:
         Pictures of the same shape and dtype.
     """
-    count, _, height, width = x_BCHW.shape
-    # Reflection reaches at most one pixel less than the picture is wide.
-    pad = min(settings.pad, height - 1, width - 1)
-    shift_B2 = torch.randint(0, 2 * pad + 1, (count, 2), generator=generator)
-    flip_B = torch.rand(count, generator=generator) < 0.5
-    row_BH = _reflected(torch.arange(height) + shift_B2[:, :1] - pad, height)
-    column_BW = _reflected(torch.arange(width) + shift_B2[:, 1:] - pad, width)
-    if settings.name == "crop-flip":
-        column_BW = torch.where(flip_B[:, None], column_BW.flip(1), column_BW)
-    row_BH, column_BW = row_BH.to(x_BCHW.device), column_BW.to(x_BCHW.device)
+    height, width = x_BCHW.shape[2:]
+    device = x_BCHW.device
+    row_BH = _reflected(torch.arange(height, device=device) + views.shift_N2[:, :1], height)
+    column_BW = _reflected(torch.arange(width, device=device) + views.shift_N2[:, 1:], width)
+    column_BW = torch.where(views.flip_N[:, None], column_BW.flip(1), column_BW)
     row_index = row_BH[:, None, :, None].expand(x_BCHW.shape)
     column_index = column_BW[:, None, None, :].expand(x_BCHW.shape)
     return x_BCHW.gather(2, row_index).gather(3, column_index)
 
 
-def channel_statistics(pixels_NCHW: torch.Tensor, most: int = 5000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(
+    pixels_NCHW: npt.NDArray[np.uint8], most: int = 5000
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of pixel / 255, over at most ``most`` evenly spaced pictures."""
     step = max(1, -(-len(pixels_NCHW) // most))
-    values = pixels_NCHW[::step].double() / 255.0
+    values = torch.from_numpy(np.ascontiguousarray(pixels_NCHW[::step])).double() / 255.0
     std_C, mean_C = torch.std_mean(values, dim=(0, 2, 3), correction=0)
     return tuple(mean_C.tolist()), tuple(std_C.clamp(min=1e-3).tolist())
 

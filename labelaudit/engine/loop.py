@@ -1,11 +1,11 @@
 """The one training loop: probes, heads and robust retraining all go through it.
 
-Shapes: N rows of the training data, B batch, C classes.
+Shapes: N rows of the training data, B batch, b the part of it that this process has, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from labelaudit.engine.devices import Precision, memory_errors
 from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.recorder import EpochRecord, Recorder
 from labelaudit.engine.schedule import rate_factor
 from labelaudit.engine.seeds import derive_seed, make_generator
@@ -21,6 +22,9 @@ from labelaudit.engine.step import lesson_loss, observe
 from labelaudit.methods.base import Batch, Clock, Method
 from labelaudit.names import ScheduleName
 from labelaudit.progress import Advance
+
+_AHEAD = 2
+"""So many batches ahead the inputs are told what will be asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +52,17 @@ class Training:
         networks: As many as the method trains.
         settings: How to train.
         device: Where.
+        world: The processes that train them together; all have to begin with equal networks.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], settings: LoopSettings, device: torch.device) -> None:
+    def __init__(
+        self, networks: Sequence[nn.Module], settings: LoopSettings, device: torch.device, world: World = ALONE
+    ) -> None:
         self.networks = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
         self.device = device
+        self._world = world
+        self._shared = [world.share_network(network, device) for network in self.networks]
         self.finished_epochs = 0
         self._optimizers = [
             torch.optim.SGD(
@@ -62,16 +71,17 @@ class Training:
                 momentum=settings.momentum,
                 nesterov=settings.nesterov,
                 weight_decay=settings.weight_decay,
+                fused=True,
             )
             for network in self.networks
         ]
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values that `load` takes back."""
+        """A copy on the CPU, as tensors and plain values, that `load` takes back."""
         return {
             "finished_epochs": self.finished_epochs,
-            "networks": [network.state_dict() for network in self.networks],
-            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "networks": [_copied(network.state_dict()) for network in self.networks],
+            "optimizers": [_copied(optimizer.state_dict()) for optimizer in self._optimizers],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -100,49 +110,62 @@ class Training:
             DeviceError: the device is out of memory.
         """
         epoch, settings = self.finished_epochs, self.settings
-        view_generator = make_generator(settings.seed, "augment", epoch)
-        method_generator = make_generator(settings.seed, "method", epoch)
+        # All draws of the epoch are made here, on the CPU: they depend neither on the device nor on the processes.
         order_N = torch.randperm(len(inputs), generator=make_generator(settings.seed, "order", epoch))
-        batches = split_batches(order_N, settings.batch_size)
+        views = inputs.draw_views(make_generator(settings.seed, "augment", epoch))
+        method_generator = make_generator(settings.seed, "method", epoch)
+        row_N = order_N.to(self.device)
+        label_N = label_N.to(self.device)[row_N]
+        batches = split_places(len(inputs), settings.batch_size)
         clock = Clock(epoch=epoch, epochs=settings.epochs)
         recorder = Recorder(len(inputs), self.device)
-        label_N = label_N.to(self.device)
-        for network in self.networks:
+        for network in self._shared:
             network.train()
         with memory_errors(settings.batch_size), torch.random.fork_rng(self._cuda_devices()):
-            torch.manual_seed(derive_seed(settings.seed, "network", epoch))  # dropout and stochastic depth
-            for step, index_B in enumerate(batches):
+            # Dropout and stochastic depth.
+            torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self._world.rank)
+            for step, places in enumerate(batches):
                 self._set_rate((epoch + step / len(batches)) / settings.epochs)
-                batch = Batch(row_B=index_B.to(self.device), label_B=label_N[index_B.to(self.device)])
-                x_B = inputs.batch(index_B, view_generator)
-                self._step(x_B, batch, clock, method, method_generator, recorder)
-                advance(len(index_B))
+                for ahead in batches[_AHEAD + step : _AHEAD + step + 1] if step else batches[: _AHEAD + 1]:
+                    inputs.announce(order_N[self._share(ahead)])
+                share = self._share(places)
+                x_b = inputs.batch(order_N[share], None if views is None else views.part(share))
+                batch = Batch(row_B=row_N[places], label_B=label_N[places])
+                self._step(x_b, batch, clock, method, method_generator, recorder)
+                advance(places.stop - places.start)
             record = recorder.take(epoch)
         self.finished_epochs += 1
         return record
 
+    def _share(self, places: slice) -> slice:
+        share = self._world.share(places.stop - places.start)
+        return slice(places.start + share.start, places.start + share.stop)
+
     def _step(
         self,
-        x_B: torch.Tensor,
+        x_b: torch.Tensor,
         batch: Batch,
         clock: Clock,
         method: Method,
         generator: torch.Generator,
         recorder: Recorder,
     ) -> None:
-        logits = [self._forward(network, x_B) for network in self.networks]
-        seen = [logits_BC.detach() for logits_BC in logits]
+        count, world = len(batch.row_B), self._world
+        logits = [self._forward(network, x_b) for network in self._shared]
+        seen = [world.gather(logits_bC.detach(), count) for logits_bC in logits]
         recorder.put(batch.row_B, observe(seen[0], batch.label_B))
         lessons = method.teach(batch, seen, clock, generator)
-        for optimizer, logits_BC, lesson in zip(self._optimizers, logits, lessons, strict=True):
+        for optimizer, logits_bC, lesson in zip(self._optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
-            lesson_loss(logits_BC, lesson).backward()  # type: ignore[no-untyped-call]
+            # Gradients are averaged over the processes, each of which has a part of one sum.
+            loss = lesson_loss(logits_bC, lesson, world.share(count)) * world.size
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
-    def _forward(self, network: nn.Module, x_B: torch.Tensor) -> torch.Tensor:
+    def _forward(self, network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
         enabled = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
-            logits: torch.Tensor = network(x_B)
+            logits: torch.Tensor = network(x_b)
         return logits.float()
 
     @torch.no_grad()
@@ -150,12 +173,13 @@ class Training:
         """Mean softmax of the networks on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU."""
         for network in self.networks:
             network.eval()
+        share = self._world.share(len(inputs))
         parts = []
-        for index_B in torch.split(torch.arange(len(inputs)), batch_size):
-            x_B = inputs.batch(index_B, None)
-            p_BC = sum(self._forward(network, x_B).softmax(dim=1) for network in self.networks)
-            parts.append((p_BC / len(self.networks)).cpu())  # type: ignore[union-attr]
-        return torch.cat(parts)
+        for index_b in torch.split(torch.arange(share.start, share.stop), batch_size):
+            x_b = inputs.batch(index_b, None)
+            p_bC = sum(self._forward(network, x_b).softmax(dim=1) for network in self.networks)
+            parts.append((p_bC / len(self.networks)).cpu())  # type: ignore[union-attr]
+        return self._world.gather(torch.cat(parts), len(inputs))
 
     def _set_rate(self, done: float) -> None:
         rate = self.settings.lr * rate_factor(self.settings.schedule, done)
@@ -167,12 +191,22 @@ class Training:
         return [self.device] if self.device.type == "cuda" else []
 
 
-def split_batches(order_N: torch.Tensor, batch_size: int) -> Sequence[torch.Tensor]:
-    """Cut an order into batches; a single left-over row joins the last batch, since batch norm cannot take it alone."""
-    batches = list(torch.split(order_N, batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
+def split_places(count: int, batch_size: int) -> list[slice]:
+    """Cut an epoch into batches; a single left-over row joins the last batch, since batch norm cannot take it alone."""
+    starts = list(range(0, count, batch_size))
+    if len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
+
+
+def _copied(state: Any) -> Any:
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: _copied(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_copied(value) for value in state]
+    return state
 
 
 def run_epochs(

@@ -1,6 +1,6 @@
 """The one loss rule, and what is recorded of a batch.
 
-Shapes: B batch, C classes.
+Shapes: B batch, b the part of it that this process has, C classes.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ class Record:
     alternative_B: torch.Tensor
 
 
-def lesson_loss(logits_BC: torch.Tensor, lesson: Lesson) -> torch.Tensor:
+def lesson_loss(logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(None)) -> torch.Tensor:
     """Σ weight · CE(logits, target) / count: the loss that is minimised.
 
     A batch whose weights are all zero gives 0 with zero gradient.
 
     Args:
-        logits_BC: float32.
-        lesson: Target, weights and what the count is.
+        logits_bC: float32, of all samples of the batch or of some.
+        lesson: Target and weights of all B samples, and what the count is.
+        places: The places in the batch of the samples that there are logits of; the count is of all.
     """
-    loss_B = functional.cross_entropy(logits_BC, lesson.target, reduction="none")
+    weight_b = lesson.weight_B[places]
+    loss_b = functional.cross_entropy(logits_bC, lesson.target[places], reduction="none")
     if lesson.per == "sample":
-        return (lesson.weight_B * loss_B).sum() / len(loss_B)
+        return (weight_b * loss_b).sum() / len(lesson.weight_B)
     total = lesson.weight_B.sum()
-    return (lesson.weight_B * loss_B).sum() / torch.where(total > 0, total, torch.ones_like(total))
+    return (weight_b * loss_b).sum() / torch.where(total > 0, total, torch.ones_like(total))
 
 
 @torch.no_grad()

@@ -11,9 +11,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from labelaudit.data.digits import DigitsFolder, write_digits
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.audits import Data
 from labelaudit.recipes.fit import Fitted
 from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.probe import Data
 from labelaudit.recipes.score import score
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder

@@ -12,7 +12,7 @@ from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.probe import read_catalogue, trained_settings
+from labelaudit.recipes.audits import read_catalogue, trained_settings
 from labelaudit.run.files import read_json, write_json, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs, recorded_epochs

@@ -18,6 +18,7 @@ from labelaudit.data.pixels import load_pixels
 from labelaudit.engine.features import Embeddings, embed, normalisation
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, channel_statistics
 from labelaudit.engine.networks import linear_head
+from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.engine.weights import build_network
 from labelaudit.errors import DataError
@@ -47,11 +48,12 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a training needs beside its settings: where it runs, and where a weights file lies."""
+    """What a training needs beside its settings: where it runs, with whom, and where a weights file lies."""
 
     device: torch.device
     weights_file: Path | None = None
     offline: bool = False
+    world: World = ALONE
 
 
 def prepare(
@@ -84,10 +86,10 @@ def prepare(
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         sample_R = found.sample_R
     else:
-        pixels = load_pixels(catalogue, settings.pixel_format, reporter=reporter)
+        pixels = load_pixels(catalogue, settings.pixel_format, reporter=reporter, processes=source.world.local_size)
         catalogue = catalogue.set_aside(pixels.failures)
         _require(catalogue, statistics)
-        pixels_RCHW = torch.from_numpy(pixels.array_RCHW)
+        pixels_RCHW = pixels.array_RCHW
         if statistics is None:
             scratch = settings.weights == SCRATCH
             statistics = channel_statistics(pixels_RCHW) if scratch else normalisation(settings.model, settings.weights)
@@ -136,6 +138,7 @@ def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, rep
         std_C=std_C,
         device=source.device,
         precision=settings.precision,
+        world=source.world,
         reporter=reporter,
     )
 

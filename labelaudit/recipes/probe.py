@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import platform
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,32 +19,26 @@ from labelaudit.data.catalogue import Catalogue, require_trainable
 from labelaudit.data.folder import scan
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.parallel import World, joined
 from labelaudit.engine.recorder import EpochRecord
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.audits import TRAINED, TRAINING, Data, is_trained, read_audit, read_catalogue
 from labelaudit.recipes.options import TrainingOptions, agree, plan, settings_from_json
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
+from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, discard_from, recorded_epochs, write_epoch
-from labelaudit.run.tables import read_samples, write_samples
-
-TRAINED = "trained"
-TRAINING = "training"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """Which pictures: a folder, and a labels file where the folder has no class folders."""
-
-    root: Path
-    labels_file: Path | None = None
+from labelaudit.run.tables import write_samples
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
     """Train a probe on a folder and record its losses; go on with a run that was interrupted.
+
+    Under torchrun, all processes train it together; the first one writes and reports.
 
     Args:
         data: The pictures and their labels.
@@ -58,109 +53,89 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
     """
     options = options or TrainingOptions()
     device = choose_device(options.device)
+    with joined(device) as world, contextlib.ExitStack() as held:
+        if not world.is_main:
+            reporter = QUIET
+        begun = world.once(lambda: _begin(data, run, options, device, held, reporter))
+        if begun is None:
+            return
+        source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
+        prepared = prepare(begun.catalogue, begun.settings, source, reporter)
+        network = make_network(begun.settings, prepared, source)
+        training = Training([network], begun.settings.loop, device, world)
+        world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
+        state = world.once(lambda: _read_state(run))
+        _resume(run, training, state, reporter)
+        _train(run, training, prepared, world, reporter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    catalogue: Catalogue
+    settings: TrainingSettings
+    is_new: bool
+
+
+def _begin(
+    data: Data,
+    run: RunFolder,
+    options: TrainingOptions,
+    device: torch.device,
+    held: contextlib.ExitStack,
+    reporter: Reporter,
+) -> _Begun | None:
+    """What is to be trained, with the run folder held; None when the probe is trained already."""
     catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
     require_trainable(catalogue)
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if run.exists else plan(catalogue, options, device)
-    with run.writing():
-        if planned is None or run.exists:
-            settings = _settings_to_resume(run, catalogue, options)
-            if is_trained(run):
-                reporter.say(f"The probe in {run.root} is trained already")
-                return
-        else:
-            run.require_fresh()
-            settings = planned.settings
-            reporter.say(f"Probe: {planned.why}")
-        source = Source(device=device, weights_file=options.weights_file, offline=options.offline)
-        prepared = prepare(catalogue, settings, source, reporter)
-        _tell_set_aside(prepared.catalogue, reporter)
-        training = Training([make_network(settings, prepared, source)], settings.loop, device)
-        if run.exists:
-            _require_same_samples(run, prepared.catalogue)
-        else:
-            write_samples(run.samples, prepared.catalogue)
-            run.write_description(_describe(data, prepared.catalogue, settings, device))
-        _resume(run, training, reporter)
-        _train(run, training, prepared, reporter)
+    held.enter_context(run.writing())
+    if planned is not None and not run.exists:
+        run.require_fresh()
+        reporter.say(f"Probe: {planned.why}")
+        return _Begun(catalogue=catalogue, settings=planned.settings, is_new=True)
+    settings = _settings_to_resume(run, catalogue, options)
+    if is_trained(run):
+        reporter.say(f"The probe in {run.root} is trained already")
+        return None
+    return _Begun(catalogue=catalogue, settings=settings, is_new=False)
 
 
-def is_trained(run: RunFolder) -> bool:
-    """True when the run's probe is trained to the end."""
-    return bool(read_audit(run)["status"] == TRAINED)
+def _settle(
+    data: Data, run: RunFolder, begun: _Begun, prepared: Prepared, device: torch.device, reporter: Reporter
+) -> None:
+    """Write down what is trained on, or check that it is what was trained on before."""
+    _tell_set_aside(prepared.catalogue, reporter)
+    if begun.is_new:
+        write_samples(run.samples, prepared.catalogue)
+        run.write_description(_describe(data, prepared.catalogue, begun.settings, device))
+    else:
+        _require_same_samples(run, prepared.catalogue)
 
 
-def recorded_data(run: RunFolder) -> Data:
-    """The data that a run was begun on."""
-    data = read_audit(run)["data"]
-    labels_file = data.get("labels_file")
-    return Data(root=Path(data["root"]), labels_file=Path(labels_file) if labels_file else None)
-
-
-def trained_settings(run: RunFolder) -> TrainingSettings:
-    """The settings of a run whose probe is trained.
-
-    Raises:
-        RunError: there is no run, or its probe is not trained to the end.
-    """
-    description = read_audit(run)
-    settings = settings_from_json(description["settings"], str(run.description))
-    if description["status"] != TRAINED:
-        raise RunError(
-            f"the probe in {run.root} is not trained to the end "
-            f"({len(recorded_epochs(run.losses))} of {settings.epochs} epochs)",
-            fix="run labelaudit train-probe or score on the same data again: it goes on where it stopped",
-        )
-    return settings
-
-
-def read_audit(run: RunFolder) -> dict[str, Any]:
-    """The content of the run.json of an audit.
-
-    Raises:
-        RunError: there is none, or it lacks something that every audit writes there.
-    """
-    description = run.read_description()
-    data = description.get("data")
-    whole = isinstance(data, dict) and {"root", "fingerprint", "classes", "samples"} <= set(data)
-    if not whole or description.get("status") not in (TRAINED, TRAINING) or "settings" not in description:
-        raise RunError(
-            f"{run.description} is not of an audit, or damaged",
-            fix=f"give the --run of an audit, or delete {run.root} and audit again",
-        )
-    return description
-
-
-def read_catalogue(run: RunFolder) -> Catalogue:
-    """The samples of a run.
-
-    Raises:
-        RunError: samples.parquet is missing, damaged, or not the one that run.json describes.
-    """
-    data = read_audit(run)["data"]
-    catalogue = read_samples(run.samples, root=Path(data["root"]), classes=data["classes"])
-    if catalogue.fingerprint != data["fingerprint"]:
-        raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
-    return catalogue
-
-
-def _train(run: RunFolder, training: Training, prepared: Prepared, reporter: Reporter) -> None:
+def _train(run: RunFolder, training: Training, prepared: Prepared, world: World, reporter: Reporter) -> None:
     settings, rows = training.settings, len(prepared.inputs)
     left = settings.epochs - training.finished_epochs
     began = time.perf_counter()
-    with reporter.bar("Training the probe", left * rows, "images") as advance:
+    with reporter.bar("Training the probe", left * rows, "images") as advance, BackgroundWriter() as writer:
         for record in run_epochs(training, prepared.inputs, prepared.label_R, Standard(), advance):
-            # The checkpoint comes second: a crash in between repeats the epoch and writes the same file again.
-            write_epoch(run.losses, _losses(record, prepared))
-            write_checkpoint(run.checkpoint, training.state())
+            if world.is_main:
+                writer.submit(functools.partial(_write_epoch, run, _losses(record, prepared), training.state()))
     seconds = time.perf_counter() - began
+    world.once(lambda: _finish(run, training, prepared, {"epochs": left, "train_seconds": round(seconds, 3)}))
+
+
+def _write_epoch(run: RunFolder, losses: EpochLosses, state: dict[str, Any]) -> None:
+    write_epoch(run.losses, losses)
+    # The checkpoint comes second: a crash in between repeats the epoch and writes the same file again.
+    write_checkpoint(run.checkpoint, state)
+
+
+def _finish(run: RunFolder, training: Training, prepared: Prepared, last_session: dict[str, Any]) -> None:
     write_network(run.probe, training.networks[0], {"format": "pt", "classes": "\n".join(prepared.catalogue.classes)})
     mean, std = prepared.statistics
     run.update_description(
-        status=TRAINED,
-        finished=_now(),
-        normalisation={"mean": mean, "std": std},
-        last_session={"epochs": left, "train_seconds": round(seconds, 3)},
+        status=TRAINED, finished=_now(), normalisation={"mean": mean, "std": std}, last_session=last_session
     )
 
 
@@ -206,19 +181,31 @@ def _require_same_samples(run: RunFolder, catalogue: Catalogue) -> None:
         )
 
 
-def _resume(run: RunFolder, training: Training, reporter: Reporter) -> None:
-    if run.checkpoint.exists():
-        state = read_checkpoint(run.checkpoint)
-        try:
-            training.load(state)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise RunError(
-                f"{run.checkpoint} is of another network", fix="delete it to train from the start"
-            ) from error
-        reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
-    discard_from(run.losses, training.finished_epochs)
-    if recorded_epochs(run.losses) != list(range(training.finished_epochs)):
+def _read_state(run: RunFolder) -> dict[str, Any] | None:
+    """The state after the last whole epoch; later epochs are deleted."""
+    state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
+    try:
+        finished = 0 if state is None else int(state["finished_epochs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(run) from error
+    discard_from(run.losses, finished)
+    if recorded_epochs(run.losses) != list(range(finished)):
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
+    return state
+
+
+def _resume(run: RunFolder, training: Training, state: dict[str, Any] | None, reporter: Reporter) -> None:
+    if state is None:
+        return
+    try:
+        training.load(state)
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise _foreign(run) from error
+    reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
+
+
+def _foreign(run: RunFolder) -> RunError:
+    return RunError(f"{run.checkpoint} is of another network", fix="delete it to train from the start")
 
 
 def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, device: torch.device) -> dict[str, Any]:

@@ -5,14 +5,15 @@ Shapes: R rows of the training data.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy.typing as npt
 import torch
 
 from labelaudit.data.catalogue import Catalogue, require_trainable
@@ -20,18 +21,21 @@ from labelaudit.data.folder import scan
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.parallel import World, joined
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import DataError, RunError, UsageError
-from labelaudit.methods.base import Ingredients
+from labelaudit.methods.base import Ingredients, Method
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.audits import Data
 from labelaudit.recipes.options import TrainingOptions, plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.recipes.presets import RETRAIN_PRESETS
-from labelaudit.recipes.probe import Data
+from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
-from labelaudit.run.files import write_atomically, write_json
+from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics, write_metrics
 from labelaudit.run.tables import read_weights
 
 
@@ -72,48 +76,111 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
     entry = find_method(options.method)
     _check_needs(entry, options)
     device = choose_device(options.training.device)
+    with joined(device) as world, contextlib.ExitStack() as held:
+        if not world.is_main:
+            reporter = QUIET
+        begun = world.once(lambda: _begin(data, out, entry, options, device, held, reporter))
+        settings = begun.settings
+        asked = options.training
+        source = Source(device=device, weights_file=asked.weights_file, offline=asked.offline, world=world)
+        prepared = prepare(begun.catalogue, settings, source, reporter)
+        validation = None
+        if begun.held_out is not None:
+            validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
+        method = entry.build(_ingredients(begun, prepared, device))
+        networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
+        training = Training(networks, settings.loop, device, world)
+        progress = world.once(lambda: _read_progress(out))
+        metrics = _resume(out, training, progress, reporter)
+        _train(out, entry, training, method, prepared, validation, metrics, world, reporter)
+        return world.once(lambda: _finish(out, begun, training, metrics))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    catalogue: Catalogue
+    settings: TrainingSettings
+    weight_N: npt.NDArray[np.float64] | None
+    truth_N: npt.NDArray[np.int64] | None
+    held_out: Catalogue | None
+    about: dict[str, Any]
+
+
+def _begin(
+    data: Data,
+    out: RunFolder,
+    entry: MethodEntry,
+    options: RetrainOptions,
+    device: torch.device,
+    held: contextlib.ExitStack,
+    reporter: Reporter,
+) -> _Begun:
+    """What is to be trained, with the folder held."""
     catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
     require_trainable(catalogue)
     weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
     truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
     held_out = _scan_validation(options.validation, catalogue, reporter)
     planned = plan(catalogue, options.training, device, presets=RETRAIN_PRESETS)
-    settings = planned.settings
-    with out.writing():
-        about = _about(entry, settings, catalogue, options)
-        _begin(out, about)
-        reporter.say(f"Retraining with {entry.name}: {planned.why}")
-        source = Source(device=device, weights_file=options.training.weights_file, offline=options.training.offline)
-        prepared = prepare(catalogue, settings, source, reporter)
-        validation = None
-        if held_out is not None:
-            validation = prepare(held_out, settings, source, reporter, statistics=prepared.statistics)
-        rows = prepared.sample_R
-        method = entry.build(
-            Ingredients(
-                label_R=prepared.label_R.to(device),
-                weight_R=None if weight_N is None else torch.from_numpy(weight_N[rows]).float().to(device),
-                truth_R=None if truth_N is None else torch.from_numpy(truth_N[rows]).to(device),
-            )
-        )
-        networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
-        training = Training(networks, settings.loop, device)
-        metrics = _resume(out, training, reporter)
-        left = (settings.epochs - training.finished_epochs) * len(prepared.inputs)
-        with reporter.bar(f"Training ({entry.name})", left, "images") as advance:
-            for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance):
-                row = {
+    about = _about(entry, planned.settings, catalogue, options)
+    held.enter_context(out.writing())
+    _claim(out, about)
+    reporter.say(f"Retraining with {entry.name}: {planned.why}")
+    return _Begun(
+        catalogue=catalogue,
+        settings=planned.settings,
+        weight_N=weight_N,
+        truth_N=truth_N,
+        held_out=held_out,
+        about=about,
+    )
+
+
+def _ingredients(begun: _Begun, prepared: Prepared, device: torch.device) -> Ingredients:
+    rows = prepared.sample_R
+    weight_N, truth_N = begun.weight_N, begun.truth_N
+    return Ingredients(
+        label_R=prepared.label_R.to(device),
+        weight_R=None if weight_N is None else torch.from_numpy(weight_N[rows]).float().to(device),
+        truth_R=None if truth_N is None else torch.from_numpy(truth_N[rows]).to(device),
+    )
+
+
+def _train(
+    out: RunFolder,
+    entry: MethodEntry,
+    training: Training,
+    method: Method,
+    prepared: Prepared,
+    validation: Prepared | None,
+    metrics: list[dict[str, Any]],
+    world: World,
+    reporter: Reporter,
+) -> None:
+    left = (training.settings.epochs - training.finished_epochs) * len(prepared.inputs)
+    with reporter.bar(f"Training ({entry.name})", left, "images") as advance, BackgroundWriter() as writer:
+        for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance):
+            metrics.append(
+                {
                     "epoch": record.epoch,
                     "train_loss": float(record.loss_N.mean()),
                     "train_error": float((record.predicted_N != prepared.label_R.numpy()).mean()),
                     "validation_error": None if validation is None else _error(training, validation),
                 }
-                metrics.append(row)
-                _write_metrics(out.metrics, metrics)
-                write_checkpoint(out.checkpoint, training.state())
-        write_network(out.model, training.networks[0], {"format": "pt", "classes": "\n".join(catalogue.classes)})
-        result = {**about, "status": "trained", "metrics": metrics[-1]}
-        write_json(out.result, result)
+            )
+            if world.is_main:
+                writer.submit(functools.partial(_write_epoch, out, list(metrics), training.state()))
+
+
+def _write_epoch(out: RunFolder, metrics: list[dict[str, Any]], state: dict[str, Any]) -> None:
+    write_metrics(out.metrics, metrics)
+    write_checkpoint(out.checkpoint, state)
+
+
+def _finish(out: RunFolder, begun: _Begun, training: Training, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    write_network(out.model, training.networks[0], {"format": "pt", "classes": "\n".join(begun.catalogue.classes)})
+    result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
+    write_json(out.result, result)
     return result
 
 
@@ -155,7 +222,7 @@ def _about(
     }
 
 
-def _begin(out: RunFolder, about: dict[str, Any]) -> None:
+def _claim(out: RunFolder, about: dict[str, Any]) -> None:
     if not out.exists:
         out.require_fresh()
         out.write_description({"status": "training", **about})
@@ -179,16 +246,33 @@ def _begin(out: RunFolder, about: dict[str, Any]) -> None:
         )
 
 
-def _resume(out: RunFolder, training: Training, reporter: Reporter) -> list[dict[str, Any]]:
+_Progress = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def _read_progress(out: RunFolder) -> _Progress | None:
+    """State and metrics after the last whole epoch."""
     if not out.checkpoint.exists():
-        return []
+        return None
     try:
-        training.load(read_checkpoint(out.checkpoint))
-        metrics: list[dict[str, Any]] = pq.read_table(out.metrics.absolute()).to_pylist()
-    except (KeyError, RuntimeError, ValueError, TypeError, OSError, pa.ArrowException) as error:
-        raise RunError(f"{out.root} is damaged", fix="delete it to train from the start") from error
+        return read_checkpoint(out.checkpoint), read_metrics(out.metrics)
+    except (OSError, ValueError) as error:
+        raise _damaged(out) from error
+
+
+def _resume(out: RunFolder, training: Training, progress: _Progress | None, reporter: Reporter) -> list[dict[str, Any]]:
+    if progress is None:
+        return []
+    state, metrics = progress
+    try:
+        training.load(state)
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise _damaged(out) from error
     reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
     return metrics[: training.finished_epochs]
+
+
+def _damaged(out: RunFolder) -> RunError:
+    return RunError(f"{out.root} is damaged", fix="delete it to train from the start")
 
 
 def _scan_validation(folder: Path | None, training: Catalogue, reporter: Reporter) -> Catalogue | None:
@@ -209,16 +293,3 @@ def _scan_validation(folder: Path | None, training: Catalogue, reporter: Reporte
 def _error(training: Training, validation: Prepared) -> float:
     predicted = training.predict(validation.inputs).argmax(dim=1)
     return float((predicted != validation.label_R).double().mean())
-
-
-def _write_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
-    schema = pa.schema(
-        [
-            ("epoch", pa.int32()),
-            ("train_loss", pa.float64()),
-            ("train_error", pa.float64()),
-            ("validation_error", pa.float64()),
-        ]
-    )
-    table = pa.Table.from_pylist(metrics, schema=schema)
-    write_atomically(path, lambda partial: pq.write_table(table, partial))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.audits import Data, is_trained, recorded_data
 from labelaudit.recipes.fit import Fitted, compute, fit, is_fitted, read_noise
 from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.probe import Data, is_trained, recorded_data, train_probe
+from labelaudit.recipes.probe import train_probe
 from labelaudit.run.layout import RunFolder
 
 
@@ -50,9 +51,18 @@ def score_run(
     Raises:
         LabelauditError: see `train_probe` and `fit`.
     """
+    finish_probe(run, options, reporter)
+    return _judge(run, fit_settings, reporter)
+
+
+def finish_probe(run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
+    """Train the probe of a run to the end, if it is not yet.
+
+    Raises:
+        LabelauditError: see `train_probe`.
+    """
     if not is_trained(run):
         train_probe(recorded_data(run), run, options, reporter)
-    return _judge(run, fit_settings, reporter)
 
 
 def _judge(run: RunFolder, fit_settings: FitSettings | None, reporter: Reporter) -> Fitted:

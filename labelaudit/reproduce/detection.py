@@ -23,9 +23,9 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.detect.verdicts import FitSettings
+from labelaudit.recipes.audits import Data
 from labelaudit.recipes.fit import Fitted
 from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.probe import Data
 from labelaudit.recipes.score import score
 from labelaudit.run.layout import RunFolder
 

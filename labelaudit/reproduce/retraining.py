@@ -19,8 +19,8 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.noise import NoiseName
+from labelaudit.recipes.audits import Data
 from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.probe import Data
 from labelaudit.recipes.retrain import RetrainOptions, retrain
 from labelaudit.recipes.score import score
 from labelaudit.reproduce.detection import write_noisy_labels, write_truth

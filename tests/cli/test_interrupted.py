@@ -168,7 +168,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(pictures: Path, tmp_path
     assert not list(Path("out").rglob("*.partial"))
 
 
-@pytest.mark.parametrize("function", ["_write_metrics", "write_checkpoint", "write_network"])
+@pytest.mark.parametrize("function", ["write_metrics", "write_checkpoint", "write_network"])
 def test_a_retraining_stopped_between_two_writes_ends_with_the_same_figures(pictures: Path, function: str) -> None:
     words = ("retrain", pictures, "--method", "standard", *LONGER, "--epochs", "4")
     succeed(*words, "--out", "reference")

@@ -11,6 +11,12 @@ import pytest
 from tests.cli.helpers import QUICK, file_bytes, run, start, succeed
 
 
+@pytest.fixture(autouse=True)
+def no_pixel_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that are counted here are those of the run folder."""
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "0")
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc, which even root cannot write to")
 def test_a_run_folder_that_cannot_be_made(photos: Path) -> None:
     error = run("train-probe", photos, "--run", "/proc/audit", *QUICK).only_error

@@ -2,12 +2,17 @@ import pytest
 import torch
 from torch.nn import functional
 
-from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, augment, channel_statistics
+from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, channel_statistics, draw_views, show
 from tests.engine.helpers import CPU, MEAN_C, STD_C, image_inputs, small_task
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def augment(x_BCHW, settings, generator):
+    """Every picture as a random view shows it."""
+    return show(x_BCHW, draw_views(len(x_BCHW), x_BCHW.shape[2:], settings, generator))
 
 
 def copies(picture_CHW, count):
@@ -132,7 +137,7 @@ def test_the_evaluation_view_is_not_altered_by_augmented_batches():
     pixels_NCHW, _ = small_task(20)
     stored, index_B = pixels_NCHW.clone(), torch.tensor([4, 1, 19])
     inputs = image_inputs(pixels_NCHW, Augment())
-    view = inputs.batch(index_B, generator())
+    view = inputs.batch(index_B, inputs.draw_views(generator()).part(slice(7, 10)))
     plain = inputs.batch(index_B, None)
     expected = (stored[index_B] / 255 - torch.tensor(MEAN_C).view(3, 1, 1)) / torch.tensor(STD_C).view(3, 1, 1)
     torch.testing.assert_close(plain, expected)
@@ -140,14 +145,14 @@ def test_the_evaluation_view_is_not_altered_by_augmented_batches():
     assert torch.equal(pixels_NCHW, stored)
 
 
-def test_without_augmentation_a_generator_makes_no_difference():
-    inputs = image_inputs(small_task(9)[0])
-    assert torch.equal(inputs.batch(torch.arange(9), generator()), inputs.batch(torch.arange(9), None))
+def test_without_augmentation_there_are_no_views():
+    assert image_inputs(small_task(9)[0]).draw_views(generator()) is None
 
 
 def test_training_views_are_normalised_after_augmentation():
     pixels_NCHW, _ = small_task(12)
-    view = image_inputs(pixels_NCHW, Augment()).batch(torch.arange(12), generator())
+    inputs = image_inputs(pixels_NCHW, Augment())
+    view = inputs.batch(torch.arange(12), inputs.draw_views(generator()))
     expected = image_inputs(augment(pixels_NCHW, Augment(), generator())).batch(torch.arange(12), None)
     assert torch.equal(view, expected)
 
@@ -182,7 +187,8 @@ def test_features_are_standardised_and_constant_ones_stay_finite():
     assert statistics[0] == pytest.approx((3.0, 5.0))
     assert statistics[1] == pytest.approx(((8 / 3) ** 0.5, 1.0))
     inputs = FeatureInputs(feature_ND, statistics=statistics, device=CPU)
-    x_BD = inputs.batch(torch.tensor([2, 0]), generator())
+    assert inputs.draw_views(generator()) is None
+    x_BD = inputs.batch(torch.tensor([2, 0]), None)
     assert x_BD.flatten().tolist() == pytest.approx([1.5**0.5, 0.0, -(1.5**0.5), 0.0])
     assert x_BD.dtype == torch.float32
     assert len(inputs) == 3

@@ -1,0 +1,200 @@
+"""Several processes that train one network together, as torchrun starts them.
+
+Every process holds all of the network and takes its share of each batch; what depends on the whole batch (batch norm,
+the count by which the loss is divided, the method's lesson, the record) is computed over all processes, so that the
+number of processes changes nothing but the rounding.
+
+Shapes: B batch of all processes, b this process's share, C channels or classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from labelaudit.errors import LabelauditError
+
+Value = TypeVar("Value")
+
+_PATIENCE = timedelta(days=7)
+"""How long a process waits for the others: one may decode a large folder meanwhile. torchrun notices the dead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The processes of a training.
+
+    Attributes:
+        rank: This process's number; process 0 alone writes and speaks.
+        size: How many there are.
+        local_rank: This process's number on its machine.
+        local_size: How many there are on this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """True for the process that writes and speaks."""
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """The places of this process in a batch; the first ones get one more when it cannot be divided evenly."""
+        smaller, larger = divmod(count, self.size)
+        start = self.rank * smaller + min(self.rank, larger)
+        return slice(start, start + smaller + (self.rank < larger))
+
+    def gather(self, part_bC: torch.Tensor, count: int) -> torch.Tensor:
+        """The whole batch, from every process's share of it.
+
+        Args:
+            part_bC: This process's share, detached.
+            count: Size of the whole batch.
+        """
+        if self.size == 1:
+            return part_bC
+        most = -(-count // self.size)
+        padded = part_bC.new_zeros((most, *part_bC.shape[1:]))
+        padded[: len(part_bC)] = part_bC
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        distributed.all_gather(parts, padded)
+        shares = [World(rank=rank, size=self.size).share(count) for rank in range(self.size)]
+        return torch.cat([part[: share.stop - share.start] for part, share in zip(parts, shares, strict=True)])
+
+    def once(self, work: Callable[[], Value]) -> Value:
+        """What ``work`` gives in process 0; the others wait for it and do not do it.
+
+        Raises:
+            LabelauditError: the one that process 0 met, in every process.
+        """
+        if self.size == 1:
+            return work()
+        parcel: list[Any] = [None, None]
+        if self.is_main:
+            try:
+                parcel[0] = work()
+            except BaseException as error:
+                parcel[1] = (
+                    error if isinstance(error, LabelauditError) else LabelauditError(f"process 0 failed: {error}")
+                )
+                distributed.broadcast_object_list(parcel)
+                raise
+        distributed.broadcast_object_list(parcel)
+        if parcel[1] is not None:
+            parcel[1].told = True
+            raise parcel[1]
+        value: Value = parcel[0]
+        return value
+
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def share_network(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """The network as a module whose gradients are those of all processes' batches; batch norm sees them all."""
+        if self.size == 1:
+            return network
+        share_batch_norm(network)
+        return DistributedDataParallel(
+            network, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
+        )
+
+
+ALONE = World()
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[World]:
+    """Join the other processes that torchrun started; alone where it started none.
+
+    Args:
+        device: Where this process trains.
+    """
+    if "MASTER_ADDR" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    began = not distributed.is_initialized()
+    if began:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield World(
+            rank=distributed.get_rank(),
+            size=distributed.get_world_size(),
+            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+            local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        )
+    finally:
+        if began:
+            distributed.destroy_process_group()
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: Any, value: torch.Tensor) -> torch.Tensor:
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def share_batch_norm(network: nn.Module) -> None:
+    """Make every batch norm of a network see the batches of all processes, on any device; torch's own needs CUDA.
+
+    The layers stay what they are, so the network's parameters and statistics keep their names.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.forward = functools.partial(_normalise, layer)  # type: ignore[method-assign]
+
+
+def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> torch.Tensor:
+    if not layer.training:
+        result: torch.Tensor = type(layer).forward(layer, x_bC)
+        return result
+    dims = [dim for dim in range(x_bC.dim()) if dim != 1]
+    by_channel = [1, -1] + [1] * (x_bC.dim() - 2)
+    x = x_bC.float()
+    places = x.new_tensor(float(x[:, 0].numel()))
+    distributed.all_reduce(places)
+    mean_C: torch.Tensor = _SumOverProcesses.apply(x.sum(dim=dims)) / places
+    centred = x - mean_C.view(by_channel)
+    variance_C: torch.Tensor = _SumOverProcesses.apply(centred.square().sum(dim=dims)) / places
+    _follow(layer, mean_C.detach(), variance_C.detach() * places / (places - 1))
+    y: torch.Tensor = centred * torch.rsqrt(variance_C + layer.eps).view(by_channel)
+    if layer.affine:
+        y = y * layer.weight.view(by_channel) + layer.bias.view(by_channel)
+    y = y.to(x_bC.dtype)
+    for name in ("drop", "act"):  # timm's batch norms do these too
+        inner = getattr(layer, name, None)
+        y = y if inner is None else inner(y)
+    return y
+
+
+@torch.no_grad()
+def _follow(layer: nn.BatchNorm1d | nn.BatchNorm2d, mean_C: torch.Tensor, variance_C: torch.Tensor) -> None:
+    if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
+        return
+    layer.num_batches_tracked += 1
+    rate = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+    layer.running_mean.lerp_(mean_C, rate)
+    layer.running_var.lerp_(variance_C, rate)

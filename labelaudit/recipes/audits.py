@@ -1,0 +1,85 @@
+"""What the run folder of an audit says of itself: its data, its settings, and whether its probe is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.engine.settings import TrainingSettings
+from labelaudit.errors import RunError
+from labelaudit.recipes.options import settings_from_json
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import recorded_epochs
+from labelaudit.run.tables import read_samples
+
+TRAINED = "trained"
+TRAINING = "training"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which pictures: a folder, and a labels file where the folder has no class folders."""
+
+    root: Path
+    labels_file: Path | None = None
+
+
+def is_trained(run: RunFolder) -> bool:
+    """True when the run's probe is trained to the end."""
+    return bool(read_audit(run)["status"] == TRAINED)
+
+
+def recorded_data(run: RunFolder) -> Data:
+    """The data that a run was begun on."""
+    data = read_audit(run)["data"]
+    labels_file = data.get("labels_file")
+    return Data(root=Path(data["root"]), labels_file=Path(labels_file) if labels_file else None)
+
+
+def trained_settings(run: RunFolder) -> TrainingSettings:
+    """The settings of a run whose probe is trained.
+
+    Raises:
+        RunError: there is no run, or its probe is not trained to the end.
+    """
+    description = read_audit(run)
+    settings = settings_from_json(description["settings"], str(run.description))
+    if description["status"] != TRAINED:
+        raise RunError(
+            f"the probe in {run.root} is not trained to the end "
+            f"({len(recorded_epochs(run.losses))} of {settings.epochs} epochs)",
+            fix="run labelaudit train-probe or score on the same data again: it goes on where it stopped",
+        )
+    return settings
+
+
+def read_audit(run: RunFolder) -> dict[str, Any]:
+    """The content of the run.json of an audit.
+
+    Raises:
+        RunError: there is none, or it lacks something that every audit writes there.
+    """
+    description = run.read_description()
+    data = description.get("data")
+    whole = isinstance(data, dict) and {"root", "fingerprint", "classes", "samples"} <= set(data)
+    if not whole or description.get("status") not in (TRAINED, TRAINING) or "settings" not in description:
+        raise RunError(
+            f"{run.description} is not of an audit, or damaged",
+            fix=f"give the --run of an audit, or delete {run.root} and audit again",
+        )
+    return description
+
+
+def read_catalogue(run: RunFolder) -> Catalogue:
+    """The samples of a run.
+
+    Raises:
+        RunError: samples.parquet is missing, damaged, or not the one that run.json describes.
+    """
+    data = read_audit(run)["data"]
+    catalogue = read_samples(run.samples, root=Path(data["root"]), classes=data["classes"])
+    if catalogue.fingerprint != data["fingerprint"]:
+        raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
+    return catalogue

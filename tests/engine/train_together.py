@@ -1,0 +1,44 @@
+"""Run by torchrun from test_parallel.py: trains the small task in all processes and keeps what each has seen."""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labelaudit.engine.inputs import Augment
+from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.parallel import joined
+from labelaudit.methods.standard import Standard
+from labelaudit.methods.weighted import Weighted
+from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
+
+
+def train_together(folder: Path) -> None:
+    """Train with two methods, and write losses, statistics and predictions, and each process's parameters' digest."""
+    # 43 samples in batches of 7: the last batch has a single row more, and no share of two or three is even.
+    pixels_NCHW, label_N = small_task(43)
+    methods = {"plain": Standard(), "weighted": Weighted(torch.linspace(0, 1, 43))}
+    with joined(CPU) as world:
+        for name, method in methods.items():
+            training = Training([small_network()], loop_settings(batch_size=7), CPU, world)
+            inputs = image_inputs(pixels_NCHW, Augment())
+            records = list(run_epochs(training, inputs, label_N, method, ignore))
+            p_NC = training.predict(inputs)
+            state = training.networks[0].state_dict()
+            if world.is_main:
+                np.savez(
+                    folder / f"{name}.npz",
+                    loss_EN=np.stack([record.loss_N for record in records]),
+                    running_mean=state["1.running_mean"].numpy(),
+                    p_NC=p_NC.numpy(),
+                )
+        content = b"".join(tensor.numpy().tobytes() for tensor in state.values())
+    rank = os.environ.get("RANK", "0")
+    (folder / f"rank-{rank}.txt").write_text(hashlib.sha256(content).hexdigest())
+
+
+if __name__ == "__main__":
+    train_together(Path(sys.argv[1]))
