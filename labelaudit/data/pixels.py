@@ -178,7 +178,7 @@ def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter
     if needed * processes <= RAM_SHARE * _free_memory_bytes():
         return np.fromfile(file, dtype=np.uint8).reshape(shape)
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
-    return np.memmap(file, dtype=np.uint8, mode="c", shape=shape)  # never written; torch wants a writable array
+    return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
 
 
 def _decode_part(catalogue: Catalogue, numbers: Sequence[int], form: PixelFormat) -> list[UInt8Array | str]:

@@ -186,7 +186,7 @@ def channel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of pixel / 255, over at most ``most`` evenly spaced pictures."""
     step = max(1, -(-len(pixels_NCHW) // most))
-    values = torch.from_numpy(np.ascontiguousarray(pixels_NCHW[::step])).double() / 255.0
+    values = torch.from_numpy(np.array(pixels_NCHW[::step])).double() / 255.0
     std_C, mean_C = torch.std_mean(values, dim=(0, 2, 3), correction=0)
     return tuple(mean_C.tolist()), tuple(std_C.clamp(min=1e-3).tolist())
 

@@ -6,6 +6,7 @@ Shapes: N rows, B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import mmap
+import warnings
 from typing import Protocol
 
 import numpy as np
@@ -75,7 +76,10 @@ class MappedRows:
 
     def __init__(self, pixels_NCHW: npt.NDArray[np.uint8], device: torch.device) -> None:
         self._map = _map_behind(pixels_NCHW)
-        self._pixels_NCHW = torch.from_numpy(pixels_NCHW)
+        with warnings.catch_warnings():
+            # It may not be written to, and is not. A private writable map would be refused where memory is smaller.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            self._pixels_NCHW = torch.from_numpy(pixels_NCHW)
         self._row_bytes = int(np.prod(pixels_NCHW.shape[1:]))
         self._device = device
         self._read_bytes = 0

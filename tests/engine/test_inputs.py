@@ -159,7 +159,7 @@ def test_training_views_are_normalised_after_augmentation():
 
 def test_channel_statistics_by_hand():
     pixels_NCHW = torch.tensor([[[[0, 255]], [[51, 51]]], [[[0, 255]], [[51, 51]]]], dtype=torch.uint8)
-    mean_C, std_C = channel_statistics(pixels_NCHW)
+    mean_C, std_C = channel_statistics(pixels_NCHW.numpy())
     assert mean_C == pytest.approx((0.5, 0.2))
     assert std_C == pytest.approx((0.5, 1e-3))  # a channel that never changes is not blown up
 
@@ -169,12 +169,12 @@ def test_channel_statistics_by_hand():
 )
 def test_channel_statistics_use_at_most_so_many_evenly_spaced_pictures(count, used):
     pixels_NCHW = torch.randint(0, 256, (count, 3, 2, 2), generator=generator()).to(torch.uint8)
-    assert channel_statistics(pixels_NCHW, most=5) == channel_statistics(pixels_NCHW[used])
+    assert channel_statistics(pixels_NCHW.numpy(), most=5) == channel_statistics(pixels_NCHW[used].numpy())
 
 
 def test_normalised_pictures_have_mean_0_and_deviation_1():
     pixels_NCHW, _ = small_task(30)
-    mean_C, std_C = channel_statistics(pixels_NCHW)
+    mean_C, std_C = channel_statistics(pixels_NCHW.numpy())
     inputs = ImageInputs(pixels_NCHW, mean_C=mean_C, std_C=std_C, augment=Augment(name="none"), device=CPU)
     std, mean = torch.std_mean(inputs.batch(torch.arange(30), None), dim=(0, 2, 3), correction=0)
     torch.testing.assert_close(mean, torch.zeros(3), atol=1e-5, rtol=0)

@@ -18,7 +18,7 @@ def pixels_NCHW():
 @pytest.fixture
 def mapped(pixels_NCHW, tmp_path):
     (tmp_path / "pixels").write_bytes(pixels_NCHW.tobytes())
-    return np.memmap(tmp_path / "pixels", dtype=np.uint8, mode="c", shape=pixels_NCHW.shape)
+    return np.memmap(tmp_path / "pixels", dtype=np.uint8, mode="r", shape=pixels_NCHW.shape)
 
 
 def test_rows_in_memory_are_taken_by_their_number(pixels_NCHW):
@@ -46,7 +46,7 @@ def test_memory_stays_bounded_however_much_is_read(tmp_path, monkeypatch):
     size, shape = 64 << 20, (256, 1, 512, 512)
     with open(tmp_path / "pixels", "wb") as handle:
         handle.truncate(size)
-    source = MappedRows(np.memmap(tmp_path / "pixels", dtype=np.uint8, mode="c", shape=shape), CPU)
+    source = MappedRows(np.memmap(tmp_path / "pixels", dtype=np.uint8, mode="r", shape=shape), CPU)
 
     def resident_bytes():
         with open("/proc/self/statm") as handle:
