@@ -83,6 +83,13 @@ class ImageInputs:
         self._scale = scale_C.view(1, -1, 1, 1)
         self._shift = (-torch.tensor(mean_C, device=device) / torch.tensor(std_C, device=device)).view(1, -1, 1, 1)
 
+    @property
+    def place(self) -> str:
+        """How large the pixels are and where they lie, in words."""
+        height, width = self._size
+        megabytes = len(self) * self._scale.numel() * height * width / 1e6
+        return f"{len(self)} images of {height} x {width} pixels, {megabytes:,.0f} MB {self._rows.place}"
+
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -23,6 +23,10 @@ _RELEASE_BYTES = 1 << 30
 class Rows(Protocol):
     """Pixels by row number."""
 
+    @property
+    def place(self) -> str:
+        """Where they lie, in words."""
+
     def __len__(self) -> int: ...
 
     def announce(self, index_B: torch.Tensor) -> None:
@@ -52,6 +56,11 @@ class ResidentRows:
     def __init__(self, pixels_NCHW: torch.Tensor, device: torch.device) -> None:
         self._pixels_NCHW = pixels_NCHW
         self._device = device
+
+    @property
+    def place(self) -> str:
+        """See `Rows`."""
+        return "in memory" if self._pixels_NCHW.device.type == "cpu" else f"on {self._pixels_NCHW.device}"
 
     def __len__(self) -> int:
         return len(self._pixels_NCHW)
@@ -83,6 +92,11 @@ class MappedRows:
         self._row_bytes = int(np.prod(pixels_NCHW.shape[1:]))
         self._device = device
         self._read_bytes = 0
+
+    @property
+    def place(self) -> str:
+        """See `Rows`."""
+        return "behind a memory map"
 
     def __len__(self) -> int:
         return len(self._pixels_NCHW)

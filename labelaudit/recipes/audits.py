@@ -1,4 +1,7 @@
-"""What the run folder of an audit says of itself: its data, its settings, and whether its probe is trained."""
+"""What the run folder of an audit says of itself: its data, its epochs, and whether its probe is trained.
+
+A fit needs no more than this of a training: neither this module nor what it imports loads torch.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
-from labelaudit.recipes.options import settings_from_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import recorded_epochs
 from labelaudit.run.tables import read_samples
@@ -38,21 +39,26 @@ def recorded_data(run: RunFolder) -> Data:
     return Data(root=Path(data["root"]), labels_file=Path(labels_file) if labels_file else None)
 
 
-def trained_settings(run: RunFolder) -> TrainingSettings:
-    """The settings of a run whose probe is trained.
+def trained_epochs(run: RunFolder) -> int:
+    """For how many epochs the probe of a run was trained.
 
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
     description = read_audit(run)
-    settings = settings_from_json(description["settings"], str(run.description))
+    settings = description["settings"]
+    epochs = settings.get("epochs") if isinstance(settings, dict) else None
+    if not isinstance(epochs, int):
+        raise RunError(
+            f"{run.description} has settings that this version does not read", fix="audit into a new folder"
+        )
     if description["status"] != TRAINED:
         raise RunError(
             f"the probe in {run.root} is not trained to the end "
-            f"({len(recorded_epochs(run.losses))} of {settings.epochs} epochs)",
+            f"({len(recorded_epochs(run.losses))} of {epochs} epochs)",
             fix="run labelaudit train-probe or score on the same data again: it goes on where it stopped",
         )
-    return settings
+    return epochs
 
 
 def read_audit(run: RunFolder) -> dict[str, Any]:

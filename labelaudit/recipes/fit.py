@@ -12,11 +12,11 @@ from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import read_catalogue, trained_settings
-from labelaudit.run.files import read_json, write_json, write_text
+from labelaudit.recipes.audits import read_catalogue, trained_epochs
+from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs, recorded_epochs
-from labelaudit.run.tables import suspicious_csv, write_scores, write_weights
+from labelaudit.run.tables import suspicious_csv, write_scores, write_suspicious, write_weights
 
 _NOISE_ENTRIES = ("noise_rate", "suspicious", "readable", "epochs", "fit", "classes", "confusion", "warnings")
 """What whoever reads noise.json relies on."""
@@ -53,7 +53,7 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
         fitted = compute(run, settings or FitSettings(), reporter)
         write_scores(run.scores, fitted.catalogue, fitted.statistics, fitted.verdicts)
         write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
-        write_text(run.suspicious, fitted.csv())
+        write_suspicious(run.suspicious, fitted.catalogue, fitted.statistics, fitted.verdicts)
         # Last: whoever finds this file finds the others too.
         write_json(run.noise, fitted.noise)
     return fitted
@@ -61,13 +61,12 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
 
 def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -> Fitted:
     """The same without writing anything."""
-    trained = trained_settings(run)
+    epochs = trained_epochs(run)
     catalogue = read_catalogue(run)
-    if len(recorded_epochs(run.losses)) != trained.epochs:
-        raise RunError(f"{run.losses} does not hold {trained.epochs} epochs", fix=f"delete {run.root} and audit again")
+    if len(recorded_epochs(run.losses)) != epochs:
+        raise RunError(f"{run.losses} does not hold {epochs} epochs", fix=f"delete {run.root} and audit again")
     accumulator = CurveAccumulator(len(catalogue))
-    wrong_N = np.zeros(len(catalogue), dtype=bool)
-    with reporter.bar("Reading losses", trained.epochs, "epochs") as advance:
+    with reporter.bar("Reading losses", epochs, "epochs") as advance:
         for record in read_epochs(run.losses):
             try:
                 accumulator.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
@@ -76,10 +75,9 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
                     f"{run.losses} is damaged in epoch {record.epoch}: {error}",
                     fix=f"delete {run.root} and audit again",
                 ) from error
-            wrong_N[record.sample_R] = record.margin_R <= 0
             advance(1)
     statistics = accumulator.result()
-    verdicts = judge(statistics, wrong_N, settings)
+    verdicts = judge(statistics, accumulator.last_wrong_N, settings)
     noise = _noise(catalogue, statistics, verdicts, settings)
     return Fitted(catalogue=catalogue, statistics=statistics, verdicts=verdicts, noise=noise)
 

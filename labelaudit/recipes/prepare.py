@@ -94,9 +94,11 @@ def prepare(
             scratch = settings.weights == SCRATCH
             statistics = channel_statistics(pixels_RCHW) if scratch else normalisation(settings.model, settings.weights)
         mean_C, std_C = statistics
-        inputs = ImageInputs(
+        pictures = ImageInputs(
             pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=settings.augmentation, device=source.device
         )
+        reporter.say(f"Pixels: {pictures.place}")
+        inputs = pictures
         sample_R = pixels.sample_R
     label_R = torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64))
     return Prepared(catalogue=catalogue, inputs=inputs, label_R=label_R, sample_R=sample_R, statistics=statistics)

@@ -26,6 +26,7 @@ def test_rows_in_memory_are_taken_by_their_number(pixels_NCHW):
     for form in (pixels_NCHW, torch.from_numpy(pixels_NCHW)):
         source = open_rows(form, CPU)
         assert isinstance(source, ResidentRows)
+        assert source.place == "in memory"
         assert len(source) == 300
         assert np.array_equal(source.take(index_B).numpy(), pixels_NCHW[index_B.numpy()])
 
@@ -34,6 +35,7 @@ def test_mapped_rows_are_the_same_before_and_after_their_pages_are_released(pixe
     monkeypatch.setattr(rows, "_RELEASE_BYTES", 4 * 192)
     source = open_rows(mapped[:290], CPU)
     assert isinstance(source, MappedRows)
+    assert source.place == "behind a memory map"
     assert len(source) == 290
     for index_B in torch.randperm(290).split(3):
         source.announce(index_B)
