@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from labelaudit.detect.confident import Beliefs, ConfidentJoint, cell_log_odds, confident_joint
+
+
+def beliefs(given, classes, other):
+    return Beliefs(
+        given_N=np.array(given, dtype=float),
+        class_MN=np.array(classes, dtype=np.int32),
+        other_MN=np.array(other, dtype=float),
+    )
+
+
+def certain(label_N, true_N):
+    """A probe that knows the truth."""
+    right_N = label_N == true_N
+    return beliefs(np.where(right_N, 1.0, 0.0), np.where(right_N, -1, true_N)[None], np.where(right_N, 0.0, 1.0)[None])
+
+
+def test_a_probe_that_knows_the_truth_counts_the_true_confusion():
+    generator = np.random.default_rng(0)
+    true_N = generator.integers(0, 4, 500).astype(np.int32)
+    label_N = np.where(generator.random(500) < 0.3, (true_N + 1) % 4, true_N).astype(np.int32)
+    joint = confident_joint(label_N, certain(label_N, true_N), 4)
+    expected_KK = np.zeros((4, 4))
+    np.add.at(expected_KK, (label_N, true_N), 1 / 500)
+    np.testing.assert_allclose(joint.share_KK, expected_KK)
+    assert joint.noise_rate == pytest.approx((label_N != true_N).mean())
+    np.testing.assert_array_equal(joint.class_N, true_N)
+
+
+def test_by_hand():
+    # Thresholds: class 0 (.9 + .5 + .1) / 3 = .5, class 1 (.8 + .4) / 2 = .6.
+    label_N = np.array([0, 0, 0, 1, 1], dtype=np.int32)
+    found = beliefs([0.9, 0.5, 0.1, 0.8, 0.4], [[1, 1, 1, 0, 0]], [[0.1, 0.5, 0.9, 0.2, 0.55]])
+    joint = confident_joint(label_N, found, 2)
+    assert joint.class_N.tolist() == [0, 0, 1, 1, 0]
+    np.testing.assert_allclose(joint.share_KK, [[2 / 5, 1 / 5], [1 / 5, 1 / 5]])
+
+
+def test_samples_of_which_nothing_is_sure_go_like_the_others_of_their_class():
+    # Threshold of class 0: .5; the last two samples reach neither class.
+    label_N = np.array([0, 0, 0, 0, 1], dtype=np.int32)
+    found = beliefs([1.0, 0.4, 0.3, 0.3, 1.0], [[1] * 4 + [0]], [[0.0, 1.0, 0.3, 0.3, 0.0]])
+    joint = confident_joint(label_N, found, 2)
+    assert joint.class_N.tolist() == [0, 1, -1, -1, 1]
+    np.testing.assert_allclose(joint.share_KK, [[2 / 5, 2 / 5], [0, 1 / 5]])
+
+
+def test_the_most_probable_of_several_sure_classes_counts_and_all_slots_are_looked_at():
+    label_N = np.array([0, 1, 2, 0], dtype=np.int32)
+    found = beliefs([0.5, 0.2, 0.3, 0.5], [[1, -1, -1, 1], [2, -1, -1, 2]], [[0.3, 0, 0, 0.2], [0.6, 0, 0, 0.4]])
+    assert confident_joint(label_N, found, 3).class_N.tolist() == [2, 1, 2, 0]
+
+
+@pytest.mark.parametrize("label", [0, 2])
+def test_classes_without_samples_are_never_sure(label):
+    label_N = np.full(3, label, dtype=np.int32)
+    found = beliefs([0.2, 0.2, 0.2], [[1, 1, 1]], [[1.0, 1.0, 1.0]])
+    joint = confident_joint(label_N, found, 3)
+    assert joint.noise_rate == 0
+    assert joint.share_KK.sum() == pytest.approx(1)
+
+
+def test_log_odds_of_a_cell_are_its_share_of_errors():
+    # Given 1, believed 0: 4 samples, of which 2 are counted as wrong; no prior.
+    label_N = np.array([1, 1, 1, 1, 0, 0], dtype=np.int32)
+    alternative_N = np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
+    joint = ConfidentJoint(share_KK=np.array([[2, 0], [2, 2]]) / 6, class_N=np.zeros(6, dtype=np.int32))
+    log_odds_N = cell_log_odds(label_N, alternative_N, joint, prior_samples=1e-9)
+    np.testing.assert_allclose(log_odds_N[:4], 0.0, atol=1e-8)
+    np.testing.assert_allclose(log_odds_N[4:], np.log(0.002 / 0.998))
+
+
+def test_a_strong_prior_makes_all_cells_alike():
+    label_N = np.array([1, 1, 0, 0, 2], dtype=np.int32)
+    alternative_N = np.array([0, 0, 1, 2, -1], dtype=np.int32)
+    joint = ConfidentJoint(share_KK=np.array([[2, 0, 0], [1, 1, 0], [0, 0, 1]]) / 5, class_N=np.zeros(5, np.int32))
+    log_odds_N = cell_log_odds(label_N, alternative_N, joint, prior_samples=1e9)
+    np.testing.assert_allclose(log_odds_N, np.log(0.25 / 0.75), atol=1e-6)
+
+
+def test_the_favourite_other_class_is_that_of_the_fullest_slot():
+    found = beliefs([0.5, 0.5], [[2, -1], [1, -1]], [[0.1, 0.0], [0.4, 0.0]])
+    assert found.alternative_N.tolist() == [1, -1]
