@@ -134,6 +134,18 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             assert inner <= {"labelaudit.errors", "labelaudit.names", "labelaudit.progress", "labelaudit.text"}, module
 
 
+def test_a_fit_loads_no_torch() -> None:
+    # It alone takes 0.8 GB of memory and seconds: more than the statistics of a million samples.
+    reached, waiting = set(), {"labelaudit.recipes.fit", "labelaudit.report.console", "labelaudit.report.gate"}
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        names = imports(module, when_loaded=True)
+        assert not {"torch", "torchvision", "timm"} & {name.partition(".")[0] for name in names}, module
+        waiting |= names & MODULES.keys() - reached
+    assert "labelaudit.detect.mixture" in reached
+
+
 def test_no_module_is_needed_to_load_itself() -> None:
     needs = {name: imports(name, when_loaded=True) & MODULES.keys() for name in MODULES}
     while ready := {name for name, needed in needs.items() if not needed & needs.keys()}:

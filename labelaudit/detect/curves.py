@@ -1,6 +1,6 @@
 """Statistics of loss curves, in one pass over the epochs and memory that does not grow with their number.
 
-Shapes: N samples, R records of one epoch, M belief slots.
+Shapes: N samples, R records of one epoch, B samples of one block, M belief slots.
 
 For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y − max_{j≠y} z_j in epoch e of T:
 
@@ -16,6 +16,7 @@ For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,12 @@ from labelaudit.names import StatisticName
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability"})
 _SLOTS = 4
+_BLOCK = 16_384
+"""So many samples are updated at once, so that everything in between stays in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +83,8 @@ class CurveAccumulator:
         self._wrong_N = np.zeros(samples, dtype=np.int32)
         self._forgotten_N = np.zeros(samples, dtype=np.int32)
         self._was_right_N = np.zeros(samples, dtype=bool)
-        self._slot_class_NM = np.full((samples, _SLOTS), -1, dtype=np.int32)
-        self._slot_mass_NM = np.zeros((samples, _SLOTS), dtype=np.float32)
+        self._slot_class_MN = np.full((_SLOTS, samples), -1, dtype=np.int32)
+        self._slot_mass_MN = np.zeros((_SLOTS, samples), dtype=np.float32)
 
     def add(
         self,
@@ -94,20 +98,25 @@ class CurveAccumulator:
         Raises:
             ValueError: a sample number is out of range or appears twice.
         """
-        _check_samples(sample_R, len(self._count_N))
-        loss_R64, margin_R64 = loss_R.astype(np.float64), margin_R.astype(np.float64)
-        right_R = margin_R > 0
-        probability_R = np.exp(-loss_R64)
-        self._count_N[sample_R] += 1
-        self._loss_N[sample_R] += loss_R64
-        self._margin_N[sample_R] += margin_R64
-        self._probability_N[sample_R] += probability_R
-        self._wrong_N[sample_R] += ~right_R
-        self._forgotten_N[sample_R] += self._was_right_N[sample_R] & ~right_R
-        self._was_right_N[sample_R] = right_R
-        # log p_j = log p_y − m; the exponent is at most 0, so nothing overflows.
-        self._believe(sample_R, alternative_R, np.exp(np.minimum(-loss_R64 - margin_R64, 0.0)))
+        samples = len(self._count_N)
+        rising = bool((sample_R[1:] > sample_R[:-1]).all())
+        _check_samples(sample_R, samples, rising)
+        if rising and len(sample_R) == samples:
+            present_N = np.ones(samples, dtype=bool)
+            loss_N, margin_N, alternative_N = loss_R, margin_R, alternative_R
+        else:
+            present_N = _spread(np.ones(len(sample_R), dtype=bool), sample_R, samples)
+            loss_N, margin_N = _spread(loss_R, sample_R, samples), _spread(margin_R, sample_R, samples)
+            alternative_N = _spread(alternative_R, sample_R, samples)
+        for first in range(0, samples, _BLOCK):
+            block = slice(first, first + _BLOCK)
+            self._add_block(block, present_N[block], loss_N[block], margin_N[block], alternative_N[block])
         self._epochs += 1
+
+    @property
+    def last_wrong_N(self) -> npt.NDArray[np.bool_]:
+        """True where the last record of a sample predicted another class than the given one."""
+        return (self._count_N > 0) & ~self._was_right_N
 
     def result(self) -> CurveStatistics:
         """The statistics so far. AUL is scaled to the full number of epochs for samples that miss some."""
@@ -116,35 +125,70 @@ class CurveAccumulator:
         divisor_N = np.where(seen_N, count_N, np.nan)
         wrong_N = self._wrong_N / divisor_N
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
-        best_N = self._slot_mass_NM.argmax(axis=1)
-        rows_N = np.arange(len(count_N))
+        alternative_N, belief_N = self._slot_class_MN[0], self._slot_mass_MN[0]
+        for class_N, mass_N in zip(self._slot_class_MN[1:], self._slot_mass_MN[1:], strict=True):
+            alternative_N = np.where(mass_N > belief_N, class_N, alternative_N)
+            belief_N = np.maximum(mass_N, belief_N)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=self._margin_N / divisor_N,
             mean_probability_N=self._probability_N / divisor_N,
             misprediction_rate_N=wrong_N,
             forgetting_count_N=np.where(seen_N, forgotten_N, np.nan),
-            alternative_N=self._slot_class_NM[rows_N, best_N],
-            belief_N=self._slot_mass_NM[rows_N, best_N] / divisor_N,
+            alternative_N=alternative_N,
+            belief_N=belief_N / divisor_N,
             epochs=self._epochs,
         )
 
-    def _believe(self, sample_R: IntArray, class_R: IntArray, mass_R: FloatArray) -> None:
-        slot_class_RM = self._slot_class_NM[sample_R]
-        slot_mass_RM = self._slot_mass_NM[sample_R]
-        same_RM = slot_class_RM == class_R[:, None]
-        known_R = same_RM.any(axis=1)
-        slot_R = np.where(known_R, same_RM.argmax(axis=1), slot_mass_RM.argmin(axis=1))
-        rows_R = np.arange(len(sample_R))
-        before_R = np.where(known_R, slot_mass_RM[rows_R, slot_R], 0.0)
-        self._slot_class_NM[sample_R, slot_R] = class_R
-        self._slot_mass_NM[sample_R, slot_R] = before_R + mass_R
+    def _add_block(
+        self,
+        block: slice,
+        present_B: npt.NDArray[np.bool_],
+        loss_B: npt.NDArray[np.float32],
+        margin_B: npt.NDArray[np.float32],
+        alternative_B: IntArray,
+    ) -> None:
+        loss_B64, margin_B64 = loss_B.astype(np.float64), margin_B.astype(np.float64)
+        wrong_B = present_B & ~(margin_B > 0)
+        was_right_B = self._was_right_N[block]
+        self._count_N[block] += present_B
+        self._loss_N[block] += loss_B64
+        self._margin_N[block] += margin_B64
+        self._probability_N[block] += np.exp(-loss_B64) * present_B
+        self._wrong_N[block] += wrong_B
+        self._forgotten_N[block] += was_right_B & wrong_B
+        self._was_right_N[block] = np.where(present_B, ~wrong_B, was_right_B)
+        # log p_j = log p_y − m; the exponent is at most 0, so nothing overflows.
+        belief_B = np.exp(np.minimum(-loss_B64 - margin_B64, 0.0)) * present_B
+        class_MB = self._slot_class_MN[:, block]
+        # Nothing is added to a class that is known already.
+        named_B = np.where(present_B, alternative_B, class_MB[0])
+        _believe(class_MB, self._slot_mass_MN[:, block], named_B, belief_B)
 
 
-def _check_samples(sample_R: IntArray, samples: int) -> None:
+def _believe(
+    class_MB: IntArray, mass_MB: npt.NDArray[np.float32], alternative_B: IntArray, belief_B: FloatArray
+) -> None:
+    """Add the belief in one other class each to its slot, in place; a class without one takes over the smallest."""
+    same_MB = class_MB == alternative_B
+    mass_MB += np.where(same_MB, belief_B, 0.0)
+    new_B = np.flatnonzero(~same_MB.any(axis=0))
+    slot_B = mass_MB[:, new_B].argmin(axis=0)
+    class_MB[slot_B, new_B] = alternative_B[new_B]
+    mass_MB[slot_B, new_B] = belief_B[new_B]
+
+
+def _spread(value_R: npt.NDArray[Scalar], sample_R: IntArray, samples: int) -> npt.NDArray[Scalar]:
+    """The values at their samples, 0 elsewhere: [N]."""
+    value_N = np.zeros(samples, dtype=value_R.dtype)
+    value_N[sample_R] = value_R
+    return value_N
+
+
+def _check_samples(sample_R: IntArray, samples: int, rising: bool) -> None:
     if len(sample_R) == 0:
         return
     if sample_R.min() < 0 or sample_R.max() >= samples:
         raise ValueError(f"sample numbers must be in 0 … {samples - 1}")
-    if np.bincount(sample_R, minlength=samples).max() > 1:
+    if not rising and np.bincount(sample_R, minlength=samples).max() > 1:
         raise ValueError("a sample appears twice in one epoch")

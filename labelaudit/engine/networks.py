@@ -89,8 +89,8 @@ class SmallResNet(nn.Module):
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Pooled features, or logits."""
-        # The gradient of a mean comes in the order of dimensions in which it is taken. In the other order, all layers of
-        # the last stage would convert it: a twentieth of the whole training.
+        # The gradient of a mean comes in the order of dimensions in which it is taken. In the other order, all layers
+        # of the last stage would convert it: a twentieth of the whole training.
         channels_last = x.is_contiguous(memory_format=torch.channels_last)
         pooled = x.permute(0, 2, 3, 1).mean(dim=(1, 2)) if channels_last else x.mean(dim=(2, 3))
         return pooled if pre_logits else self.fc(pooled)

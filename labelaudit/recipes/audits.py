@@ -49,9 +49,7 @@ def trained_epochs(run: RunFolder) -> int:
     settings = description["settings"]
     epochs = settings.get("epochs") if isinstance(settings, dict) else None
     if not isinstance(epochs, int):
-        raise RunError(
-            f"{run.description} has settings that this version does not read", fix="audit into a new folder"
-        )
+        raise RunError(f"{run.description} has settings that this version does not read", fix="audit into a new folder")
     if description["status"] != TRAINED:
         raise RunError(
             f"the probe in {run.root} is not trained to the end "

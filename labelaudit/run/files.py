@@ -6,7 +6,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,16 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write UTF-8 lines atomically, which end as they are to end in the file; few of them are in memory at a time."""
+
+    def write(partial: Path) -> None:
+        with open(partial, "w", encoding="utf-8", newline="") as handle:
+            handle.writelines(lines)
+
+    write_atomically(path, write)
 
 
 def write_json(path: Path, value: object) -> None:

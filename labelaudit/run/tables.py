@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError
-from labelaudit.run.files import write_atomically, write_bytes, write_text
+from labelaudit.run.files import write_atomically, write_bytes, write_lines
 
 SUSPICIOUS_COLUMNS = (
     "rank",
@@ -58,7 +58,7 @@ def write_samples(path: Path, catalogue: Catalogue) -> None:
             "sample": np.arange(len(catalogue), dtype=np.int32),
             "path": catalogue.paths,
             "label": catalogue.label_N,
-            "class": [catalogue.classes[label] for label in catalogue.label_N],
+            "class": _names(catalogue.classes, catalogue.label_N),
             "width": catalogue.width_N,
             "height": catalogue.height_N,
             "grey": catalogue.grey_N,
@@ -93,12 +93,11 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
 
 def write_scores(path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> None:
     """Write every sample's statistics and verdict; null where a sample has no record."""
-    suggested = _names(catalogue.classes, statistics.alternative_N)
     columns: dict[str, object] = {
         "sample": np.arange(len(catalogue), dtype=np.int32),
         "path": catalogue.paths,
-        "given_label": [catalogue.classes[label] for label in catalogue.label_N],
-        "suggested_label": suggested,
+        "given_label": _names(catalogue.classes, catalogue.label_N),
+        "suggested_label": _names(catalogue.classes, statistics.alternative_N),
         "suggested_belief": _nullable(statistics.belief_N),
     }
     for name in STATISTICS:
@@ -126,25 +125,12 @@ def suspicious_csv(
 ) -> str:
     """The ranked list as CSV text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
     count = verdicts.flagged if top is None else min(top, len(verdicts.order))
-    suggested = _names(catalogue.classes, statistics.alternative_N)
-    return _csv(
-        SUSPICIOUS_COLUMNS,
-        (
-            (
-                rank,
-                catalogue.paths[i],
-                catalogue.classes[catalogue.label_N[i]],
-                suggested[i],
-                f"{verdicts.p_mislabeled_N[i]:.6f}",
-                f"{1 - verdicts.p_mislabeled_N[i]:.6f}",
-                f"{statistics.aul_N[i]:.6g}",
-                f"{statistics.aum_N[i]:.6g}",
-                i,
-                catalogue.sha256[i],
-            )
-            for rank, i in enumerate(verdicts.order[:count], start=1)
-        ),
-    )
+    return "".join(_suspicious_lines(catalogue, statistics, verdicts, count))
+
+
+def write_suspicious(path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> None:
+    """Write the ranked list of the flagged samples."""
+    write_lines(path, _suspicious_lines(catalogue, statistics, verdicts, verdicts.flagged))
 
 
 def read_suspicious(path: Path, *, most: int) -> list[dict[str, str]]:
@@ -165,8 +151,8 @@ def read_suspicious(path: Path, *, most: int) -> list[dict[str, str]]:
 
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
     """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
-    rows = zip(catalogue.paths, (f"{weight:.9g}" for weight in weight_N), catalogue.sha256, strict=True)
-    write_text(csv_path, _csv(("path", "weight", "sha256"), rows))
+    rows = zip(catalogue.paths, (f"{weight:.9g}" for weight in weight_N.tolist()), catalogue.sha256, strict=True)
+    write_lines(csv_path, _csv_lines(("path", "weight", "sha256"), rows))
     content = io.BytesIO()
     np.save(content, weight_N.astype(np.float64))
     write_bytes(npy_path, content.getbuffer())
@@ -231,20 +217,54 @@ def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
     return rows
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text, line = io.StringIO(newline=""), io.StringIO(newline="")
+def _suspicious_lines(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, count: int
+) -> Iterator[str]:
+    first = verdicts.order[:count]
+    columns = (
+        verdicts.p_mislabeled_N[first].tolist(),
+        statistics.aul_N[first].tolist(),
+        statistics.aum_N[first].tolist(),
+        catalogue.label_N[first].tolist(),
+        statistics.alternative_N[first].tolist(),
+        first.tolist(),
+    )
+    names = (*catalogue.classes, None)  # the last is that of number −1
+    rows = (
+        (
+            rank,
+            catalogue.paths[i],
+            names[given],
+            names[other],
+            f"{p:.6f}",
+            f"{1 - p:.6f}",
+            f"{aul:.6g}",
+            f"{aum:.6g}",
+            i,
+            catalogue.sha256[i],
+        )
+        for rank, (p, aul, aum, given, other, i) in enumerate(zip(*columns, strict=True), start=1)
+    )
+    return _csv_lines(SUSPICIOUS_COLUMNS, rows)
+
+
+class _UnixLines:
+    """What csv writes to; it hands each line back, ended as on Unix."""
+
+    def write(self, line: str) -> str:
+        return line.removesuffix("\r\n") + "\n"
+
+
+def _csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     # Some versions of Python quote a carriage return only where it is part of the line end.
-    writer = csv.writer(line, lineterminator="\r\n")
+    writer = csv.writer(_UnixLines(), lineterminator="\r\n")
     for row in itertools.chain([header], rows):
-        writer.writerow(row)
-        text.write(line.getvalue().removesuffix("\r\n") + "\n")
-        line.seek(0)
-        line.truncate()
-    return text.getvalue()
+        yield writer.writerow(row)
 
 
-def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> list[str | None]:
-    return [classes[number] if number >= 0 else None for number in number_N]
+def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> pa.Array:
+    """The class names of these numbers, null where there is none (−1)."""
+    return pa.array(classes, pa.string()).take(pa.array(number_N, mask=number_N < 0))
 
 
 def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelaudit.detect import curves as module
 from labelaudit.detect.curves import STATISTICS, CurveAccumulator
 from labelaudit.names import StatisticName
 
@@ -156,6 +157,37 @@ def test_records_land_at_their_sample_whatever_their_order():
     assert found.aul_N.tolist() == [0, 10, 20]
     assert found.aum_N.tolist() == [1, -1, -2]
     assert found.alternative_N.tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("block", [1, 4, 100])
+def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkeypatch, block):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    samples, generator = 11, np.random.default_rng(0)
+    together, alone = CurveAccumulator(samples), [CurveAccumulator(1) for _ in range(samples)]
+    for epoch in range(40):
+        order = generator.permutation(samples)[: samples if epoch % 4 else generator.integers(samples)]
+        if epoch % 2:
+            order = np.sort(order)
+        loss_R, margin_R = generator.exponential(1.0, len(order)), generator.normal(0.0, 2.0, len(order))
+        alternative_R = generator.integers(0, 7, len(order))
+        add(together, order, loss_R, margin_R, alternative_R)
+        for sample, curves in enumerate(alone):
+            place = np.flatnonzero(order == sample)
+            add(curves, [0] * len(place), loss_R[place], margin_R[place], alternative_R[place])
+    found, expected = together.result(), [curves.result() for curves in alone]
+    for name in (*STATISTICS, "alternative", "belief"):
+        each = [getattr(one, f"{name}_N")[0] for one in expected]
+        assert getattr(found, f"{name}_N").tolist() == each, name
+    assert together.last_wrong_N.tolist() == [curves.last_wrong_N[0] for curves in alone]
+    assert len(set(found.alternative_N.tolist())) > 3
+
+
+def test_last_wrong_is_what_the_last_record_says():
+    curves = CurveAccumulator(5)
+    add(curves, [0, 1, 2, 3], [1.0] * 4, [1.0, 1.0, -1.0, -1.0])
+    add(curves, [0, 2], [1.0] * 2, [-1.0, 1.0])
+    add(curves, [3], [1.0], [0.0])
+    assert curves.last_wrong_N.tolist() == [True, False, False, True, False]
 
 
 def test_an_epoch_without_records_still_counts_as_an_epoch():

@@ -111,20 +111,54 @@ def test_component_density_by_hand():
     np.testing.assert_allclose(density_N2, expected, rtol=1e-12)
 
 
-def test_a_histogram_of_many_scores_gives_the_exact_fit(monkeypatch):
-    score_N = two_groups(36_000, 24_000)
+MANY = 200_000
+SHAPES = {
+    "well apart": lambda generator: two_groups(160_000, 40_000),
+    "near": lambda generator: two_groups(160_000, 40_000, gap=3.5),
+    "1% high": lambda generator: two_groups(198_000, 2_000, wrong_std=1.0),
+    "1% high, far apart": lambda generator: 1e-3 * two_groups(198_000, 2_000, gap=1e4),
+    "exponential": lambda generator: generator.exponential(1.0, MANY),
+    "gamma": lambda generator: generator.gamma(2.0, 1.0, MANY),
+    "sums of losses": lambda generator: np.concatenate(
+        [generator.gamma(0.5, 2.0, 9 * MANY // 10), generator.gamma(20.0, 2.0, MANY // 10)]
+    ),
+    "log-normal": lambda generator: np.concatenate(
+        [generator.lognormal(-2.0, 1.5, 9 * MANY // 10), generator.normal(40.0, 8.0, MANY // 10)]
+    ),
+    "with outliers": lambda generator: np.concatenate([two_groups(160_000, 40_000), [1e3, -1e3, 2e3]]),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_a_histogram_of_many_scores_gives_the_exact_fit(shape):
+    score_N = shape(np.random.default_rng(0))
     histogram = fit_gaussian_mixture(score_N)
-    monkeypatch.setattr(module, "EXACT_UP_TO", len(score_N))
-    exact = fit_gaussian_mixture(score_N)
+    exact = fit_gaussian_mixture(score_N, exact_up_to=len(score_N))
     assert histogram.mean_2.tolist() != exact.mean_2.tolist()
-    np.testing.assert_allclose(histogram.weight_2, exact.weight_2, atol=1e-3)
-    np.testing.assert_allclose(histogram.mean_2, exact.mean_2, atol=1e-3 * score_N.std())
-    np.testing.assert_allclose(histogram.std_2, exact.std_2, atol=1e-3 * score_N.std())
+    np.testing.assert_allclose(histogram.weight_2, exact.weight_2, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(histogram.mean_2, exact.mean_2, rtol=0, atol=1e-4 * score_N.std())
+    np.testing.assert_allclose(histogram.std_2, exact.std_2, rtol=0, atol=1e-4 * score_N.std())
+
+
+@pytest.mark.parametrize("exact_up_to", [0, 300])
+def test_every_score_is_in_one_bin_with_its_value(exact_up_to):
+    rising_N = np.sort(np.random.default_rng(0).integers(0, 40, 300) / 8)
+    value_G, count_G = module._condense(rising_N, exact_up_to)
+    unique_G, repeats_G = np.unique(rising_N, return_counts=True)
+    np.testing.assert_allclose(value_G, unique_G, rtol=1e-14)
+    assert count_G.tolist() == repeats_G.tolist()
+
+
+def test_scores_are_not_changed_by_the_fit():
+    score_N = two_groups(300, 200)
+    before_N = score_N.copy()
+    fit_gaussian_mixture(score_N)
+    np.testing.assert_array_equal(score_N, before_N)
 
 
 def test_far_outliers_do_not_blunt_the_histogram():
     score_N = np.concatenate([two_groups(18_000, 12_000), [1e3, -1e3]])
-    value_G, count_G = module._condense(score_N)
+    value_G, count_G = module._condense(np.sort(score_N), 0)
     assert count_G.sum() == len(score_N)
     assert (value_G * count_G).sum() == pytest.approx(score_N.sum())
     # Even bins over all 2,000 units would be a quarter of a unit wide.

@@ -21,9 +21,10 @@ def fail():
 
 def test_a_failure_is_raised_by_the_next_write_which_is_not_begun():
     written = []
-    with pytest.raises(OSError, match="full"), BackgroundWriter() as writer:
+    with BackgroundWriter() as writer:
         writer.submit(fail)
-        writer.submit(lambda: written.append(1))
+        with pytest.raises(OSError, match="full"):
+            writer.submit(lambda: written.append(1))
     assert written == []
 
 
@@ -34,7 +35,12 @@ def test_a_failure_of_the_last_write_is_raised_at_the_end():
 
 def test_an_error_of_the_training_is_not_hidden_by_one_of_writing_and_what_was_submitted_is_written():
     written = []
-    with pytest.raises(KeyboardInterrupt), BackgroundWriter() as writer:
-        writer.submit(lambda: written.append(1))
-        raise KeyboardInterrupt
+
+    def train():
+        with BackgroundWriter() as writer:
+            writer.submit(lambda: (written.append(1), fail()))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
     assert written == [1]

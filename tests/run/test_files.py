@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, StorageError
-from labelaudit.run.files import read_json, storage_errors, write_atomically, write_bytes, write_json, write_text
+from labelaudit.run.files import (
+    read_json,
+    storage_errors,
+    write_atomically,
+    write_bytes,
+    write_json,
+    write_lines,
+    write_text,
+)
 from tests.run.helpers import names_in, room_for
 
 
@@ -200,6 +208,32 @@ def test_text_is_utf8_and_its_line_ends_are_kept(tmp_path_factory, text):
     file = tmp_path_factory.getbasetemp() / "text"
     write_text(file, text)
     assert file.read_bytes() == text.encode("utf-8")
+
+
+@given(st.lists(texts))
+def test_lines_are_written_one_after_the_other_as_they_are(tmp_path_factory, lines):
+    file = tmp_path_factory.getbasetemp() / "lines"
+    write_lines(file, iter(lines))
+    assert file.read_bytes() == "".join(lines).encode("utf-8")
+
+
+def test_lines_that_break_off_leave_the_old_file(file):
+    def lines():
+        yield "one\n" * 100_000
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        write_lines(file, lines())
+    assert file.read_text() == "old"
+    assert names_in(file.parent) == ["noise.json"]
+
+
+@pytest.mark.parametrize("each", [10, 10_000])
+def test_lines_that_find_no_room_leave_the_old_file(file, each):
+    with room_for(1000), pytest.raises(StorageError, match="no space left"):
+        write_lines(file, ("x" * each for _ in range(200)))
+    assert file.read_text() == "old"
+    assert names_in(file.parent) == ["noise.json"]
 
 
 plain_values = st.recursive(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError, StorageError
-from labelaudit.run.files import write_text
 from labelaudit.run.tables import (
     SUSPICIOUS_COLUMNS,
     read_samples,
@@ -22,6 +21,7 @@ from labelaudit.run.tables import (
     suspicious_csv,
     write_samples,
     write_scores,
+    write_suspicious,
     write_weights,
 )
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
@@ -216,6 +216,12 @@ def test_the_ranked_list_is_as_long_as_asked_and_ends_with_the_records(top, samp
     assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, len(samples) + 1)]
 
 
+def test_a_ranked_sample_without_an_alternative_has_an_empty_cell():
+    statistics = replace(four_statistics(), alternative_N=np.array([1, -1, 0, -1], dtype=np.int32))
+    (row,) = rows_of(suspicious_csv(catalogue_of(FOUR), statistics, four_verdicts()))
+    assert row["suggested_label"] == ""
+
+
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     values = {name: np.arange(count, dtype=np.float64) for name in (f"{name}_N" for name in STATISTICS)}
@@ -232,7 +238,8 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
         mixture=None,
     )
     file = tmp_path / "suspicious.csv"
-    write_text(file, suspicious_csv(catalogue_of(), statistics, verdicts))
+    write_suspicious(file, catalogue_of(), statistics, verdicts)
+    assert file.read_bytes().decode() == suspicious_csv(catalogue_of(), statistics, verdicts)
     assert [row["path"] for row in read_suspicious(file, most=99)] == list(AWKWARD_PATHS[::-1])
     assert [row["sample"] for row in read_suspicious(file, most=2)] == [str(count - 1), str(count - 2)]
 
@@ -338,6 +345,9 @@ WRITERS = {
     "samples": lambda folder: write_samples(folder / "out", MANY),
     "scores": lambda folder: write_scores(folder / "out", catalogue_of(FOUR), four_statistics(), four_verdicts()),
     "weights": lambda folder: write_weights(folder / "out", folder / "weights.npy", MANY, np.ones(300)),
+    "ranked list": lambda folder: write_suspicious(
+        folder / "out", catalogue_of(FOUR), four_statistics(), replace(four_verdicts(), flagged=3)
+    ),
 }
 
 
