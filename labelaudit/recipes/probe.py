@@ -59,12 +59,12 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         begun = world.once(lambda: _begin(data, run, options, device, held, reporter))
         if begun is None:
             return
+        state = world.once(lambda: _read_state(run))  # before the pictures: a damaged one is told at once
         source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
         network = make_network(begun.settings, prepared, source)
         training = Training([network], begun.settings.loop, device, world)
         world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
-        state = world.once(lambda: _read_state(run))
         _resume(run, training, state, reporter)
         _train(run, training, prepared, world, reporter)
 

@@ -229,7 +229,7 @@ CHECKPOINTS: dict[str, Damage] = {
 @pytest.mark.parametrize("damage", CHECKPOINTS.values(), ids=CHECKPOINTS.keys())
 def test_a_damaged_checkpoint_and_the_remedy(half_trained: Path, photos: Path, finished: Path, damage: Damage) -> None:
     damage(half_trained / "checkpoint.pt")
-    error = run("score", photos, "--run", half_trained).only_error
+    error = run("score", photos, "--run", half_trained).error
     assert str(half_trained / "checkpoint.pt") in error
     assert error.endswith("delete it to train from the start")
     assert len(list((half_trained / "losses").iterdir())) == 2
