@@ -27,6 +27,9 @@ from labelaudit.names import FitName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.pixel_cache import CachedPixels, PixelCache, PixelWriter
 
+_WORTH_SAYING = 1e9
+"""Bytes in the cache above which the user is told."""
+
 RAM_SHARE = 0.5
 """Share of the free memory that pixels may take before they go into a memory-mapped file."""
 
@@ -123,6 +126,8 @@ def _cached(
         return found
     if not cache.make_room(len(samples)):
         return None
+    if (needed := len(samples) * cache.row_bytes) > _WORTH_SAYING:
+        reporter.say(f"Decoded pixels are kept for the next time: {needed / 1e9:.1f} GB in {cache.folder}")
     with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")):
         found = cache.find()
         if found is not None:

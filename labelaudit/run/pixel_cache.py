@@ -55,11 +55,11 @@ class PixelCache:
     """
 
     def __init__(self, key: str, row_bytes: int) -> None:
-        self._folder = cache_root() / "pixels"
+        self.folder = cache_root() / "pixels"
         self._key = key
-        self._row_bytes = row_bytes
-        self._about = self._folder / f"{key}.json"
-        self._rows = self._folder / f"{key}.u8"
+        self.row_bytes = row_bytes
+        self._about = self.folder / f"{key}.json"
+        self._rows = self.folder / f"{key}.u8"
 
     def find(self) -> CachedPixels | None:
         """The entry, if it is there and whole."""
@@ -70,7 +70,7 @@ class PixelCache:
                 rows=int(about["rows"]),
                 failures={int(position): str(reason) for position, reason in about["failures"].items()},
             )
-            if self._rows.stat().st_size != found.rows * self._row_bytes:
+            if self._rows.stat().st_size != found.rows * self.row_bytes:
                 return None
             os.utime(self._about)
         except (RunError, OSError, KeyError, TypeError, ValueError, AttributeError):
@@ -79,7 +79,7 @@ class PixelCache:
 
     def make_room(self, rows: int) -> bool:
         """Delete the entries used longest ago until this one fits below the limit; False when it never will."""
-        needed = rows * self._row_bytes
+        needed = rows * self.row_bytes
         entries = sorted((path for path in self._entries() if path != self._about), key=_used_at)
         sizes = {path: _size(path.with_suffix(".u8")) for path in entries}
         used = sum(sizes.values())
@@ -105,7 +105,7 @@ class PixelCache:
             OSError: the folder cannot be written.
         """
         self._make_folder()
-        lock = FileLock(self._folder / f"{self._key}.lock")
+        lock = FileLock(self.folder / f"{self._key}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -119,21 +119,21 @@ class PixelCache:
     def writer(self) -> PixelWriter:
         """A writer that goes on after the last note; only under the lock."""
         self._make_folder()
-        return PixelWriter(self._rows, self._about, self._row_bytes)
+        return PixelWriter(self._rows, self._about, self.row_bytes)
 
     def delete(self) -> None:
         """Delete the entry."""
         _delete(self._about, self._rows)
 
     def _make_folder(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def _entries(self) -> list[Path]:
-        return list(self._folder.glob("*.json")) if self._folder.is_dir() else []
+        return list(self.folder.glob("*.json")) if self.folder.is_dir() else []
 
     def _delete_abandoned(self) -> None:
         """Delete partial files that nobody has gone on with for a week."""
-        for path in self._folder.glob("*.partial") if self._folder.is_dir() else []:
+        for path in self.folder.glob("*.partial") if self.folder.is_dir() else []:
             if time.time() - _used_at(path) > _ABANDONED_SECONDS:
                 _delete(path, _note_of(path))
 
