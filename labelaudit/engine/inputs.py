@@ -88,7 +88,7 @@ class ImageInputs:
         """How large the pixels are and where they lie, in words."""
         height, width = self._size
         megabytes = len(self) * self._scale.numel() * height * width / 1e6
-        return f"{len(self)} images of {height} x {width} pixels, {megabytes:,.0f} MB {self._rows.place}"
+        return f"{len(self)} images of {height} x {width} pixels, {megabytes:,.1f} MB {self._rows.place}"
 
     def __len__(self) -> int:
         return len(self._rows)
