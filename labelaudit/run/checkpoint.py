@@ -19,7 +19,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values atomically."""
     content = io.BytesIO()
     torch.save(state, content)
-    write_bytes(path, content.getbuffer())
+    write_bytes(path, content.getvalue())  # not its buffer, whose collection crashes Python 3.12.1
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

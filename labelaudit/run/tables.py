@@ -155,7 +155,7 @@ def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N
     write_lines(csv_path, _csv_lines(("path", "weight", "sha256"), rows))
     content = io.BytesIO()
     np.save(content, weight_N.astype(np.float64))
-    write_bytes(npy_path, content.getbuffer())
+    write_bytes(npy_path, content.getvalue())
 
 
 def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
