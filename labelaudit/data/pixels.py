@@ -134,11 +134,12 @@ def _cached(
             return found
         with cache.writer() as writer:
             try:
-                lasting = _decode_into(writer, catalogue, samples[writer.done :].tolist(), form, reporter)
-            except OSError:
+                _decode_into(writer, catalogue, samples[writer.done :].tolist(), form, reporter)
+            except (OSError, StorageError):
                 writer.discard()
                 raise
-            if lasting:
+            # A picture that failed because it is not the one that was catalogued may be back the next time.
+            if all(_is_as_catalogued(catalogue, int(samples[position])) for position in writer.failures):
                 return writer.finish()
             writer.discard()
             return None
@@ -146,18 +147,13 @@ def _cached(
 
 def _decode_into(
     writer: PixelWriter, catalogue: Catalogue, samples: list[int], form: PixelFormat, reporter: Reporter
-) -> bool:
-    """False when a picture failed for a reason that may pass: it is not the one that was catalogued."""
+) -> None:
     if writer.done:
         reporter.say(f"{writer.done} images were decoded before an interruption")
-    lasting = True
     with reporter.bar("Decoding images", len(samples), "images") as advance:
         for numbers, pictures in decode_stream(catalogue, samples, form):
             writer.add(pictures)
-            failed = [number for number, picture in zip(numbers, pictures, strict=True) if isinstance(picture, str)]
-            lasting = lasting and all(_is_as_catalogued(catalogue, number) for number in failed)
             advance(len(numbers))
-    return lasting
 
 
 def _is_as_catalogued(catalogue: Catalogue, number: int) -> bool:

@@ -121,10 +121,6 @@ class PixelCache:
         self._make_folder()
         return PixelWriter(self._rows, self._about, self.row_bytes)
 
-    def delete(self) -> None:
-        """Delete the entry."""
-        _delete(self._about, self._rows)
-
     def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -143,13 +139,14 @@ class PixelWriter:
 
     Attributes:
         done: Number of pictures that are decoded, those without a row included.
+        failures: Why a picture has no row, by its position.
     """
 
     def __init__(self, rows_file: Path, about_file: Path, row_bytes: int) -> None:
         self._rows_file, self._about_file = rows_file, about_file
         self._partial = rows_file.with_suffix(".partial")
         self._note = _note_of(self._partial)
-        self.done, self._rows, self._failures = self._read_note(row_bytes)
+        self.done, self._rows, self.failures = self._read_note(row_bytes)
         self._handle: BinaryIO = open(self._partial, "r+b" if self._partial.exists() else "w+b")  # noqa: SIM115
         self._handle.truncate(self._rows * row_bytes)
         self._handle.seek(0, os.SEEK_END)
@@ -167,7 +164,7 @@ class PixelWriter:
         """Append the next pictures: a row each, or the reason why there is none."""
         for picture in pictures:
             if isinstance(picture, str):
-                self._failures[self.done] = picture
+                self.failures[self.done] = picture
             else:
                 self._handle.write(picture.data)
                 self._rows += 1
@@ -183,14 +180,14 @@ class PixelWriter:
         os.replace(self._partial, self._rows_file)
         write_json(self._about_file, self._content())
         _delete(self._note)
-        return CachedPixels(file=self._rows_file, rows=self._rows, failures=self._failures)
+        return CachedPixels(file=self._rows_file, rows=self._rows, failures=self.failures)
 
     def discard(self) -> None:
         """Delete what was written."""
         _delete(self._partial, self._note)
 
     def _content(self) -> dict[str, object]:
-        return {"rows": self._rows, "failures": {str(position): text for position, text in self._failures.items()}}
+        return {"rows": self._rows, "failures": {str(position): text for position, text in self.failures.items()}}
 
     def _flush(self) -> None:
         self._handle.flush()

@@ -220,6 +220,29 @@ def test_a_picture_that_was_away_for_a_moment_is_not_remembered_as_damaged(shade
     assert load_pixels(shades, GREY_4).failures == {}
 
 
+def test_nor_is_one_that_was_away_before_an_interruption(shades, monkeypatch):
+    path = shades.root / shades.paths[5]
+    content = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr(pixel_cache, "_NOTE_SECONDS", -1.0)
+    decode_of_the_package, decoded = pixels.decode, []
+
+    def decode_some(content, **form):
+        if len(decoded) == 100:
+            raise KeyboardInterrupt
+        decoded.append(1)
+        return decode_of_the_package(content, **form)
+
+    monkeypatch.setattr(pixels, "READERS", 1)
+    monkeypatch.setattr(pixels, "decode", decode_some)
+    with pytest.raises(KeyboardInterrupt):
+        load_pixels(shades, GREY_4)
+    monkeypatch.setattr(pixels, "decode", decode_of_the_package)
+    assert load_pixels(shades, GREY_4).failures.keys() == {5}
+    path.write_bytes(content)
+    assert load_pixels(shades, GREY_4).failures == {}
+
+
 def test_an_interrupted_decoding_goes_on_after_the_last_note(shades, monkeypatch):
     expected = load_pixels(shades, PixelFormat(size=4, channels=3)).array_RCHW[:, :1]
     monkeypatch.setattr(pixel_cache, "_NOTE_SECONDS", -1.0)

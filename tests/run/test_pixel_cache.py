@@ -152,9 +152,10 @@ def test_a_partial_file_is_deleted_when_nobody_went_on_with_it_for_a_week(monkey
     assert sorted(path.name for path in folder.iterdir()) == ["new.note", "new.partial"]
 
 
-def test_pixels_that_are_being_read_outlive_their_entry():
+def test_pixels_that_are_being_read_outlive_their_entry(monkeypatch):
     array = np.memmap(fill("a").file, dtype=np.uint8, mode="r")
-    PixelCache("a", ROW_BYTES).delete()
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "1e-6")
+    assert PixelCache("next", ROW_BYTES).make_room(10)
     assert not is_there("a")
     assert array[-1] == 9
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 with one line on stderr that says what to do.
     """
-    modules = {name: module for name in BENCHMARKS if (module := _find(name)) is not None}
+    modules = {name: importlib.import_module(f"{_PACKAGE}.{name}") for name in BENCHMARKS}
     asked = _parser(modules).parse_args(arguments)
     try:
         if asked.threads is not None:
@@ -43,11 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _find(name: str) -> ModuleType | None:
-    full = f"{_PACKAGE}.{name}"
-    return None if importlib.util.find_spec(full) is None else importlib.import_module(full)
 
 
 def _parser(modules: dict[str, ModuleType]) -> argparse.ArgumentParser:
