@@ -52,6 +52,24 @@ def no_memory(monkeypatch):
     monkeypatch.setattr(pixels, "_free_memory_bytes", lambda: 0)
 
 
+def load_until_interrupted(shades, monkeypatch):
+    """Stop after 100 pictures, of which a whole part of 64 is noted."""
+    decode_of_the_package, decoded = pixels.decode, []
+
+    def decode_some(content, **form):
+        if len(decoded) == 100:
+            raise KeyboardInterrupt
+        decoded.append(1)
+        return decode_of_the_package(content, **form)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pixel_cache, "_NOTE_SECONDS", -1.0)
+        patched.setattr(pixels, "READERS", 1)
+        patched.setattr(pixels, "decode", decode_some)
+        with pytest.raises(KeyboardInterrupt):
+            load_pixels(shades, GREY_4)
+
+
 def test_row_after_row_holds_the_pictures_in_the_order_of_the_samples(shades):
     loaded = load_pixels(shades, GREY_4)
     assert loaded.array_RCHW.shape == (150, 1, 4, 4)
@@ -224,20 +242,7 @@ def test_nor_is_one_that_was_away_before_an_interruption(shades, monkeypatch):
     path = shades.root / shades.paths[5]
     content = path.read_bytes()
     path.unlink()
-    monkeypatch.setattr(pixel_cache, "_NOTE_SECONDS", -1.0)
-    decode_of_the_package, decoded = pixels.decode, []
-
-    def decode_some(content, **form):
-        if len(decoded) == 100:
-            raise KeyboardInterrupt
-        decoded.append(1)
-        return decode_of_the_package(content, **form)
-
-    monkeypatch.setattr(pixels, "READERS", 1)
-    monkeypatch.setattr(pixels, "decode", decode_some)
-    with pytest.raises(KeyboardInterrupt):
-        load_pixels(shades, GREY_4)
-    monkeypatch.setattr(pixels, "decode", decode_of_the_package)
+    load_until_interrupted(shades, monkeypatch)
     assert load_pixels(shades, GREY_4).failures.keys() == {5}
     path.write_bytes(content)
     assert load_pixels(shades, GREY_4).failures == {}
@@ -245,20 +250,7 @@ def test_nor_is_one_that_was_away_before_an_interruption(shades, monkeypatch):
 
 def test_an_interrupted_decoding_goes_on_after_the_last_note(shades, monkeypatch):
     expected = load_pixels(shades, PixelFormat(size=4, channels=3)).array_RCHW[:, :1]
-    monkeypatch.setattr(pixel_cache, "_NOTE_SECONDS", -1.0)
-    decode_of_the_package, decoded = pixels.decode, []
-
-    def decode_some(content, **form):
-        if len(decoded) == 100:
-            raise KeyboardInterrupt
-        decoded.append(1)
-        return decode_of_the_package(content, **form)
-
-    monkeypatch.setattr(pixels, "READERS", 1)
-    monkeypatch.setattr(pixels, "decode", decode_some)
-    with pytest.raises(KeyboardInterrupt):
-        load_pixels(shades, GREY_4)
-    monkeypatch.setattr(pixels, "decode", decode_of_the_package)
+    load_until_interrupted(shades, monkeypatch)
     notes = Notes()
     loaded = load_pixels(shades, GREY_4, reporter=notes)
     assert notes.said == ["64 images were decoded before an interruption"]
