@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 ProbeName = Literal["auto", "train", "frozen"]
 PresetName = Literal["fast", "balanced", "paper"]
@@ -10,6 +10,17 @@ FitName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]
 ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
-StatisticName = Literal["aul", "aum", "mean_probability", "misprediction_rate", "forgetting_count"]
-EstimatorName = Literal["gmm"]
+StatisticName = Literal[
+    "aul",
+    "aum",
+    "mean_probability",
+    "misprediction_rate",
+    "soft_misprediction_rate",
+    "forgetting_count",
+    "cell_margin",
+]
+EstimatorName = Literal["confident-joint", "controls", "gmm", "gmm-per-class", "bmm"]
+ControlKind = Literal["random", "confusion", "look-alike"]
 FormatName = Literal["table", "json"]
+
+CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)

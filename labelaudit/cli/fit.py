@@ -1,10 +1,12 @@
-"""``labelaudit fit``: only the mixture, again, with other settings."""
+"""``labelaudit fit``: only the verdicts, again, with other settings."""
 
 from __future__ import annotations
 
 from labelaudit.cli import options as o
 
-EPILOG = o.examples("labelaudit fit audit", "labelaudit fit audit --rank-by aum")
+EPILOG = o.examples(
+    "labelaudit fit audit", "labelaudit fit audit --estimator gmm", "labelaudit fit audit --rank-by aum"
+)
 
 
 def command(
@@ -23,7 +25,7 @@ def command(
 
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     folder = RunFolder(run)
-    fitted = fit(folder, FitSettings(rank_by=rank_by or "aul", estimator=estimator or "gmm"), terminal)
+    fitted = fit(folder, FitSettings.chosen(rank_by=rank_by, estimator=estimator), terminal)
     if not quiet:
         show_summary(terminal.console, fitted.noise)
     terminal.say(f"Ranked list: {folder.suspicious}")

@@ -97,13 +97,25 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 Threads = Annotated[
     Optional[int], typer.Option("--threads", help="Processor threads; default: torch's.", rich_help_panel=_TRAINING)
 ]
+Controls = Annotated[
+    Optional[bool],
+    typer.Option(
+        "--controls/--no-controls",
+        help="Make a few labels wrong on purpose, to measure how well wrong labels are found.",
+        rich_help_panel=_TRAINING,
+    ),
+]
 RankBy = Annotated[
     Optional[StatisticName],
-    typer.Option("--rank-by", help="Statistic that ranks the samples; default: aul.", rich_help_panel=_VERDICTS),
+    typer.Option(
+        "--rank-by", help="Statistic that ranks the samples; default: that of the estimator.", rich_help_panel=_VERDICTS
+    ),
 ]
 Estimator = Annotated[
     Optional[EstimatorName],
-    typer.Option("--estimator", help="How P(mislabeled) is estimated; default: gmm.", rich_help_panel=_VERDICTS),
+    typer.Option(
+        "--estimator", help="How P(mislabeled) is estimated; default: confident-joint.", rich_help_panel=_VERDICTS
+    ),
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=_SCREEN)

@@ -48,6 +48,7 @@ def command(
     weight_decay: o.WeightDecay = None,
     schedule: o.Schedule = None,
     precision: o.Precision = None,
+    controls: o.Controls = None,
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
@@ -78,7 +79,7 @@ def command(
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     chosen = None
     if rank_by or estimator:
-        chosen = FitSettings(rank_by=rank_by or "aul", estimator=estimator or "gmm")
+        chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
     folder, asked = RunFolder(data), training_options(context)
     if folder.exists:
         if run or labels or asked != TrainingOptions(device=device, offline=offline):

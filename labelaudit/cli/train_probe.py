@@ -34,6 +34,7 @@ def command(
     weight_decay: o.WeightDecay = None,
     schedule: o.Schedule = None,
     precision: o.Precision = None,
+    controls: o.Controls = None,
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,

@@ -1,4 +1,4 @@
-"""Label noise as the AUL paper defines it, for demonstrations and measurements.
+"""Label noise, as the AUL paper defines it and in a few classes only, for demonstrations and measurements.
 
 Shapes: N samples, K classes.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 LabelArray = npt.NDArray[np.int32]
-NoiseName = Literal["uniform", "pair-flip"]
+NoiseName = Literal["uniform", "pair-flip", "asymmetric", "one-class"]
 
 
 def flip_labels(
@@ -22,30 +22,41 @@ def flip_labels(
     rate: float,
     generator: np.random.Generator,
     exact: bool = True,
+    among: tuple[int, int] = (0, 1),
 ) -> LabelArray:
     """Labels of which a share is wrong.
 
-    ``uniform``: a wrong label is any other class with equal probability. ``pair-flip``: it is (y + 1) mod K.
+    - ``uniform``: a wrong label is any other class with equal probability;
+    - ``pair-flip``: it is (y + 1) mod K;
+    - ``asymmetric``: two classes are taken for each other, all others are right;
+    - ``one-class``: samples of one class get any other label, all others are right.
 
     Args:
         label_N: True labels.
         classes: K, at least 2.
         kind: Which noise.
-        rate: Share of wrong labels in [0, 1].
+        rate: Share of wrong labels in [0, 1]; of ``asymmetric`` and ``one-class`` in the classes concerned.
         generator: For the draws.
-        exact: Flip round(rate · N) samples; otherwise each on its own with probability ``rate``.
+        exact: Flip round(rate · count) samples; otherwise each on its own with probability ``rate``.
+        among: The classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
 
     Raises:
-        ValueError: a rate outside [0, 1], or fewer than two classes.
+        ValueError: a rate outside [0, 1], fewer than two classes, or classes that are not there.
     """
     if not 0 <= rate <= 1 or classes < 2:
         raise ValueError(f"rate must be in [0, 1] and classes at least 2, not {rate} and {classes}")
-    count = len(label_N)
+    if among[0] == among[1] or not all(0 <= label < classes for label in among):
+        raise ValueError(f"two different classes in [0, {classes}) are needed, not {among}")
+    concerned = {"asymmetric": list(among), "one-class": [among[0]]}.get(kind)
+    pool = np.arange(len(label_N)) if concerned is None else np.flatnonzero(np.isin(label_N, concerned))
     if exact:
-        wrong = generator.permutation(count)[: round(rate * count)]
+        wrong = generator.permutation(pool)[: round(rate * len(pool))]
     else:
-        wrong = np.flatnonzero(generator.random(count) < rate)
-    step = generator.integers(1, classes, size=len(wrong)) if kind == "uniform" else 1
+        wrong = pool[generator.random(len(pool)) < rate]
     noisy_N = label_N.copy()
-    noisy_N[wrong] = (label_N[wrong] + step) % classes
+    if kind == "asymmetric":
+        noisy_N[wrong] = sum(among) - label_N[wrong]
+    else:
+        step = 1 if kind == "pair-flip" else generator.integers(1, classes, size=len(wrong))
+        noisy_N[wrong] = (label_N[wrong] + step) % classes
     return noisy_N

@@ -2,9 +2,10 @@
 
 Source: Northcutt, Jiang and Chuang 2021, "Confident learning", section 3.1, with two differences: probabilities are the
 means over the epochs of one training instead of those of held-out folds, and of the other classes only those in the
-curves' M slots are looked at (a class outside of them was never the probe's second choice for long).
+curves' M slots are looked at (a class outside of them was never the probe's second choice for long). Only cells that
+hold samples are kept, so that ten thousand classes cost no more memory than ten.
 
-Shapes: N samples, K classes, M slots.
+Shapes: N samples, K classes, M slots, Q cells (given, true) that hold samples.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
+CellArray = npt.NDArray[np.int64]
 
 _ROUNDING = 1e-6
+_LEAST_RATE, _MOST_RATE = 0.002, 0.95
+"""No cell is called surely right or surely wrong."""
+
+_PRIOR_SAMPLES = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beliefs:
-    """Mean probabilities over a training; all rows have a record.
+    """Mean probabilities over a training; NaN and −1 for samples without a record.
 
     Attributes:
         given_N: Of the given label.
@@ -37,9 +43,19 @@ class Beliefs:
     @property
     def alternative_N(self) -> IntArray:
         """The most believed other class; −1 where there is none."""
-        best_N = self.other_MN.argmax(axis=0)
-        alternative_N: IntArray = self.class_MN[best_N, np.arange(len(best_N))]
+        alternative_N: IntArray = self.class_MN[self._best_N, np.arange(len(self.given_N))]
         return alternative_N
+
+    @property
+    def alternative_belief_N(self) -> FloatArray:
+        """Its mean probability."""
+        belief_N: FloatArray = self.other_MN[self._best_N, np.arange(len(self.given_N))]
+        return belief_N
+
+    @property
+    def _best_N(self) -> npt.NDArray[np.intp]:
+        best_N: npt.NDArray[np.intp] = np.nan_to_num(self.other_MN, nan=-1.0).argmax(axis=0)
+        return best_N
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +63,36 @@ class ConfidentJoint:
     """An estimate of how given and true labels go together.
 
     Attributes:
-        share_KK: Share of samples with given class i and true class j, [i, j]; sums to 1, its rows to the classes' own
-            shares.
+        classes: K.
+        given_Q, true_Q: The cells, ordered.
+        share_Q: The share of all samples in each; sums to 1, and for each given class to its own share.
         class_N: The class that the probe is sure of for each sample; −1 where it is sure of none.
     """
 
-    share_KK: FloatArray
+    classes: int
+    given_Q: CellArray
+    true_Q: CellArray
+    share_Q: FloatArray
     class_N: IntArray
 
     @property
     def noise_rate(self) -> float:
-        """The share off the diagonal."""
-        return float(max(0.0, 1.0 - np.trace(self.share_KK)))
+        """The share of the cells whose given class is not the true one."""
+        return float(self.share_Q[self.given_Q != self.true_Q].sum())
+
+    def share_of(self, given_N: npt.NDArray[np.integer], true_N: npt.NDArray[np.integer]) -> FloatArray:
+        """The share of each (given, true), 0 for a cell without samples."""
+        known_Q = self.given_Q * self.classes + self.true_Q
+        asked_N = given_N.astype(np.int64) * self.classes + true_N
+        if len(known_Q) == 0:
+            return np.zeros(len(asked_N))
+        place_N = np.minimum(np.searchsorted(known_Q, asked_N), len(known_Q) - 1)
+        return np.where(known_Q[place_N] == asked_N, self.share_Q[place_N], 0.0)
 
 
-def confident_joint(label_N: IntArray, beliefs: Beliefs, classes: int) -> ConfidentJoint:
+def confident_joint(
+    label_N: IntArray, beliefs: Beliefs, classes: int, *, counted_N: npt.NDArray[np.bool_] | None = None
+) -> ConfidentJoint:
     """Count the samples of each given class by the class that the probe is sure of.
 
     It is sure of class j where the mean probability of j is at least its mean over the samples labelled j; of several
@@ -72,29 +103,56 @@ def confident_joint(label_N: IntArray, beliefs: Beliefs, classes: int) -> Confid
         label_N: Given labels in [0, K).
         beliefs: Of the same samples.
         classes: K.
+        counted_N: The samples that are counted; those without a record never are. Default: all.
     """
-    count_K = np.bincount(label_N, minlength=classes)
-    sum_K = np.bincount(label_N, weights=beliefs.given_N, minlength=classes)
+    counted_N = np.isfinite(beliefs.given_N) & (True if counted_N is None else counted_N)
+    label_U, given_U = label_N[counted_N], beliefs.given_N[counted_N]
+    count_K = np.bincount(label_U, minlength=classes)
+    sum_K = np.bincount(label_U, weights=given_U, minlength=classes)
     # Nothing can be sure of a class without samples.
     threshold_K = np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - _ROUNDING
+    class_N = _sure_class(label_N, beliefs, threshold_K)
+    given_Q, true_Q, sure_Q = _count_cells(label_U, class_N[counted_N], classes)
+    # A class of which nothing is sure is taken to be right.
+    mass_K = np.bincount(given_Q, weights=sure_Q, minlength=classes)
+    share_K = count_K / max(int(count_K.sum()), 1)
+    return ConfidentJoint(
+        classes=classes,
+        given_Q=given_Q,
+        true_Q=true_Q,
+        share_Q=sure_Q / mass_K[given_Q] * share_K[given_Q],
+        class_N=class_N,
+    )
+
+
+def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) -> IntArray:
     class_N = np.where(beliefs.given_N >= threshold_K[label_N], label_N, -1).astype(np.int32)
     best_N = np.where(class_N >= 0, beliefs.given_N, -1.0)
     for other_N, p_N in zip(beliefs.class_MN, beliefs.other_MN, strict=True):
         better_N = (other_N >= 0) & (p_N >= threshold_K[other_N]) & (p_N > best_N)
         class_N = np.where(better_N, other_N, class_N)
         best_N = np.where(better_N, p_N, best_N)
-    sure_N = class_N >= 0
-    cell_KK = np.bincount(label_N[sure_N] * np.int64(classes) + class_N[sure_N], minlength=classes**2)
-    cell_KK = cell_KK.reshape(classes, classes).astype(np.float64)
-    # A class of which nothing is sure is taken to be right.
-    diagonal = np.arange(classes)
-    cell_KK[diagonal, diagonal] = np.maximum(cell_KK[diagonal, diagonal], 1.0)
-    share_KK = cell_KK / cell_KK.sum(axis=1, keepdims=True) * (count_K / max(count_K.sum(), 1))[:, None]
-    return ConfidentJoint(share_KK=share_KK, class_N=class_N)
+    return class_N
+
+
+def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[CellArray, CellArray, FloatArray]:
+    """Samples of each cell; every class with samples has its diagonal cell, with at least one."""
+    sure_U = class_U >= 0
+    cell_U = label_U[sure_U] * np.int64(classes) + class_U[sure_U]
+    diagonal_Q = np.unique(label_U).astype(np.int64) * (classes + 1)
+    cell_Q, count_Q = np.unique(np.concatenate([cell_U, diagonal_Q]), return_counts=True)
+    given_Q, true_Q = np.divmod(cell_Q, classes)
+    real_Q = count_Q - (given_Q == true_Q)
+    return given_Q, true_Q, np.where(given_Q == true_Q, np.maximum(real_Q, 1), real_Q).astype(np.float64)
 
 
 def cell_log_odds(
-    label_N: IntArray, alternative_N: IntArray, joint: ConfidentJoint, *, prior_samples: float = 30.0
+    label_N: IntArray,
+    alternative_N: IntArray,
+    joint: ConfidentJoint,
+    *,
+    counted_N: npt.NDArray[np.bool_] | None = None,
+    prior_samples: float = _PRIOR_SAMPLES,
 ) -> FloatArray:
     """Log-odds that a sample is wrong, from its given label and the probe's favourite other class alone: [N].
 
@@ -106,16 +164,19 @@ def cell_log_odds(
         label_N: Given labels.
         alternative_N: The most believed other classes; −1, where there is none, gives the mean of all cells.
         joint: Of the same samples.
+        counted_N: The samples that the joint counted. Default: all.
         prior_samples: How many samples the mean of all cells counts for; positive.
     """
-    classes, count = len(joint.share_KK), len(label_N)
+    counted_N = np.ones(len(label_N), dtype=bool) if counted_N is None else counted_N
     known_N = alternative_N >= 0
-    cell_N = np.where(known_N, alternative_N, 0) * np.int64(classes) + label_N
-    held_KK = np.bincount(cell_N[known_N], minlength=classes**2).reshape(classes, classes)  # [alternative, given]
-    wrong_KK = joint.share_KK.T * count
-    np.fill_diagonal(wrong_KK, 0.0)
-    mean = wrong_KK.sum() / max(held_KK.sum(), 1)
-    rate_KK = np.clip((wrong_KK + prior_samples * mean) / (held_KK + prior_samples), 0.002, 0.95)
-    rate_N = np.where(known_N, rate_KK.ravel()[cell_N], np.clip(mean, 0.002, 0.95))
-    log_odds_N: FloatArray = np.log(rate_N / (1.0 - rate_N))
+    cell_N = label_N * np.int64(joint.classes) + np.where(known_N, alternative_N, label_N)
+    cell_Q, place_N = np.unique(cell_N, return_inverse=True)
+    held_Q = np.bincount(place_N, weights=known_N & counted_N, minlength=len(cell_Q))
+    given_Q, alternative_Q = np.divmod(cell_Q, joint.classes)
+    wrong_Q = joint.share_of(given_Q, alternative_Q) * counted_N.sum()
+    mean = joint.noise_rate * counted_N.sum() / max(held_Q.sum(), 1.0)
+    rate_Q = np.where(given_Q == alternative_Q, mean, (wrong_Q + prior_samples * mean) / (held_Q + prior_samples)).clip(
+        _LEAST_RATE, _MOST_RATE
+    )
+    log_odds_N: FloatArray = np.log(rate_Q / (1.0 - rate_Q))[place_N]
     return log_odds_N

@@ -10,7 +10,9 @@ For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y
 | ``aum`` | (1/T) Σ_e m_e | low | Pleiss et al. 2020, eq. 2 |
 | ``mean_probability`` | (1/T) Σ_e p_e(y) | low | the confidence of Swayamdipta et al. 2020 |
 | ``misprediction_rate`` | (1/T) Σ_e 1[prediction ≠ y] | high | 1 − correctness of the same |
+| ``soft_misprediction_rate`` | (1/T) Σ_e σ(−4 m_e) | high | the same with a soft step |
 | ``forgetting_count`` | Σ_e 1[right in e − 1, wrong in e]; T if never right | high | Toneva et al. 2019 |
+| ``cell_margin`` | aum − ½ log-odds of the sample's cell | low | `labelaudit.detect.confident.cell_log_odds` |
 """
 
 from __future__ import annotations
@@ -21,13 +23,18 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.detect.confident import Beliefs, ConfidentJoint, cell_log_odds, confident_joint
 from labelaudit.names import StatisticName
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability"})
+SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability", "cell_margin"})
+_SHARPNESS = 4.0
+_CELL_SHARE = 0.5
+"""How much of a cell's log-odds counts beside the margin (docs/accuracy.md)."""
+
 _SLOTS = 4
 _BLOCK = 16_384
 """So many samples are updated at once, so that everything in between stays in the processor's cache."""
@@ -37,17 +44,20 @@ _BLOCK = 16_384
 class CurveStatistics:
     """Statistics of N samples; NaN (−1 for integers) where a sample has no record.
 
-    ``alternative_N`` is the class other than the given one that the probe believed most over the training, and
-    ``belief_N`` its mean probability.
+    Attributes:
+        beliefs: The probe's mean probabilities of the given class and of the others that it believed in.
+        joint: How given and true labels go together, counted from these beliefs.
     """
 
     aul_N: FloatArray
     aum_N: FloatArray
     mean_probability_N: FloatArray
     misprediction_rate_N: FloatArray
+    soft_misprediction_rate_N: FloatArray
     forgetting_count_N: FloatArray
-    alternative_N: IntArray
-    belief_N: FloatArray
+    cell_margin_N: FloatArray
+    beliefs: Beliefs
+    joint: ConfidentJoint
     epochs: int
 
     def suspicion(self, name: StatisticName) -> FloatArray:
@@ -59,7 +69,7 @@ class CurveStatistics:
 STATISTICS = tuple(
     field.name.removesuffix("_N")
     for field in fields(CurveStatistics)
-    if field.name not in ("epochs", "alternative_N", "belief_N")
+    if field.name not in ("epochs", "beliefs", "joint")
 )
 
 
@@ -71,16 +81,22 @@ class CurveAccumulator:
     probable other class is one of at most four over the training.
 
     Args:
-        samples: N, the number of rows of samples.parquet.
+        label_N: The labels that the losses were recorded against, in [0, ``classes``).
+        classes: Number of classes.
+        counted_N: The samples that tell how labels are confused; the others get their statistics all the same.
+            Default: all.
     """
 
-    def __init__(self, samples: int) -> None:
+    def __init__(self, label_N: IntArray, classes: int, *, counted_N: npt.NDArray[np.bool_] | None = None) -> None:
+        samples = len(label_N)
+        self._label_N, self._classes, self._counted_N = label_N, classes, counted_N
         self._epochs = 0
         self._count_N = np.zeros(samples, dtype=np.int32)
         self._loss_N = np.zeros(samples)
         self._margin_N = np.zeros(samples)
         self._probability_N = np.zeros(samples)
         self._wrong_N = np.zeros(samples, dtype=np.int32)
+        self._soft_wrong_N = np.zeros(samples)
         self._forgotten_N = np.zeros(samples, dtype=np.int32)
         self._was_right_N = np.zeros(samples, dtype=bool)
         self._slot_class_MN = np.full((_SLOTS, samples), -1, dtype=np.int32)
@@ -125,18 +141,25 @@ class CurveAccumulator:
         divisor_N = np.where(seen_N, count_N, np.nan)
         wrong_N = self._wrong_N / divisor_N
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
-        alternative_N, belief_N = self._slot_class_MN[0], self._slot_mass_MN[0]
-        for class_N, mass_N in zip(self._slot_class_MN[1:], self._slot_mass_MN[1:], strict=True):
-            alternative_N = np.where(mass_N > belief_N, class_N, alternative_N)
-            belief_N = np.maximum(mass_N, belief_N)
+        aum_N = self._margin_N / divisor_N
+        beliefs = Beliefs(
+            given_N=self._probability_N / divisor_N,
+            class_MN=self._slot_class_MN.copy(),
+            other_MN=self._slot_mass_MN / divisor_N,
+        )
+        joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
+        counted_N = seen_N if self._counted_N is None else seen_N & self._counted_N
+        log_odds_N = cell_log_odds(self._label_N, beliefs.alternative_N, joint, counted_N=counted_N)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
-            aum_N=self._margin_N / divisor_N,
-            mean_probability_N=self._probability_N / divisor_N,
+            aum_N=aum_N,
+            mean_probability_N=beliefs.given_N,
             misprediction_rate_N=wrong_N,
+            soft_misprediction_rate_N=self._soft_wrong_N / divisor_N,
             forgetting_count_N=np.where(seen_N, forgotten_N, np.nan),
-            alternative_N=alternative_N,
-            belief_N=belief_N / divisor_N,
+            cell_margin_N=aum_N - _CELL_SHARE * log_odds_N,
+            beliefs=beliefs,
+            joint=joint,
             epochs=self._epochs,
         )
 
@@ -156,6 +179,7 @@ class CurveAccumulator:
         self._margin_N[block] += margin_B64
         self._probability_N[block] += np.exp(-loss_B64) * present_B
         self._wrong_N[block] += wrong_B
+        self._soft_wrong_N[block] += present_B / (1.0 + np.exp(np.minimum(_SHARPNESS * margin_B64, 700.0)))
         self._forgotten_N[block] += was_right_B & wrong_B
         self._was_right_N[block] = np.where(present_B, ~wrong_B, was_right_B)
         # log p_j = log p_y − m; the exponent is at most 0, so nothing overflows.

@@ -52,17 +52,8 @@ class GaussianMixture:
         return z_N
 
     def monotone_posterior(self, score_N: FloatArray) -> FloatArray:
-        """The posterior, made to rise with the score.
-
-        With unequal variances z rises again below the low mean and falls above the high one. Here it is 0 below the low
-        mean and its own running maximum above, so that a smaller loss is never more suspicious.
-        """
-        z_N = self.posterior(score_N)
-        finite = np.flatnonzero(np.isfinite(score_N))
-        order = finite[np.argsort(score_N[finite], kind="stable")]
-        above = np.where(score_N[order] >= self.mean_2[0], z_N[order], 0.0)
-        z_N[order] = np.maximum.accumulate(above) if len(above) else above
-        return z_N
+        """The posterior, made to rise with the score; see `rising`."""
+        return rising(self.posterior(score_N), score_N, float(self.mean_2[0]))
 
     @property
     def separation(self) -> float:
@@ -86,6 +77,25 @@ class GaussianMixture:
         # It rises from the low mean and falls towards the high one, however little.
         rises_G = np.concatenate([[True], up_G > down_G, [False]])
         return int((rises_G[:-1] & ~rises_G[1:]).sum())
+
+
+def rising(z_N: FloatArray, score_N: FloatArray, low_mean: float) -> FloatArray:
+    """A mixture's posterior, made to rise with the score: [N].
+
+    Where the components' spreads differ, the posterior rises again below the low mean or falls above the high one. Here
+    it is 0 below the low mean and its own running maximum above, so that a smaller loss is never more suspicious.
+
+    Args:
+        z_N: Posteriors; NaN where the score is not finite.
+        score_N: Scores.
+        low_mean: Mean of the component of the clean.
+    """
+    z_N = z_N.copy()
+    finite = np.flatnonzero(np.isfinite(score_N))
+    order = finite[np.argsort(score_N[finite], kind="stable")]
+    above = np.where(score_N[order] >= low_mean, z_N[order], 0.0)
+    z_N[order] = np.maximum.accumulate(above) if len(above) else above
+    return z_N
 
 
 def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = EXACT_UP_TO) -> GaussianMixture | None:

@@ -1,32 +1,42 @@
-"""From statistics to verdicts: P(mislabeled), weights, a noise rate, and warnings where these are not to be trusted.
+"""From evidence to verdicts: P(mislabeled), weights, a noise rate, and warnings where these are not to be trusted.
 
 Shapes: N samples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect.curves import CurveStatistics, FloatArray
-from labelaudit.detect.mixture import MIN_SCORES, GaussianMixture, fit_gaussian_mixture
+from labelaudit.detect.curves import FloatArray
+from labelaudit.detect.estimators import ESTIMATORS, Estimate
+from labelaudit.detect.evidence import Evidence
+from labelaudit.detect.interval import noise_interval
+from labelaudit.detect.power import Power, measure_power
+from labelaudit.detect.warnings import find_warnings
 from labelaudit.names import EstimatorName, StatisticName
 
 FLAG_ABOVE = 0.5
 """A sample with P(mislabeled) above this is suspicious (the AUL paper, section 5)."""
 
-LOW_SEPARATION = 2.0
-"""Ashman's D below which two Gaussians are not told apart."""
+DEFAULT_ESTIMATOR: EstimatorName = "confident-joint"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
     """Which statistic ranks the samples, and how P(mislabeled) is estimated from it."""
 
-    rank_by: StatisticName = "aul"
-    estimator: EstimatorName = "gmm"
+    rank_by: StatisticName = ESTIMATORS[DEFAULT_ESTIMATOR].rank_by
+    estimator: EstimatorName = DEFAULT_ESTIMATOR
+
+    @classmethod
+    def chosen(cls, *, rank_by: StatisticName | None = None, estimator: EstimatorName | None = None) -> FitSettings:
+        """What was asked for; the statistic is the estimator's own unless another is named."""
+        estimator = estimator or DEFAULT_ESTIMATOR
+        return cls(rank_by=rank_by or ESTIMATORS[estimator].rank_by, estimator=estimator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +45,14 @@ class Verdicts:
 
     Attributes:
         p_mislabeled_N: In [0, 1], high = suspicious; rises with the suspicion. NaN without a record.
-        raw_posterior_N: The mixture's posterior before it was made to rise with the score.
+        raw_posterior_N: A mixture's posterior before it was made to rise with the score.
         weight_N: 1 − P(mislabeled); 0 without a record.
         order: Samples with a record, most suspicious first.
         flagged: How many of them are suspicious: the head of ``order``.
-        noise_rate: Mean of the raw posterior: the estimated share of wrong labels. None without a mixture.
-        mixture: The fit, or None.
+        noise_rate: The estimated share of wrong labels. None where the estimator finds nothing to fit.
+        interval: Where the noise rate lies, [low, high]; None as above.
+        estimates: What each estimator says, the chosen one among them; those that find nothing to fit are left out.
+        power: How well wrong labels are found.
         warnings: Why not to trust the figures, in words.
     """
 
@@ -50,32 +62,37 @@ class Verdicts:
     order: npt.NDArray[np.int64]
     flagged: int
     noise_rate: float | None
-    mixture: GaussianMixture | None
+    interval: tuple[float, float] | None
+    estimates: Mapping[EstimatorName, Estimate]
+    power: Power
     warnings: list[str] = field(default_factory=list)
 
 
-def judge(statistics: CurveStatistics, last_wrong_N: npt.NDArray[np.bool_], settings: FitSettings) -> Verdicts:
-    """Fit the mixture to the chosen statistic and judge every sample.
+def judge(evidence: Evidence, settings: FitSettings) -> Verdicts:
+    """Judge every sample.
 
     Weights are w = 1 − P(mislabeled). The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
     weight, against its own text; see `labelaudit.methods.weighted`.
 
     Args:
-        statistics: Of N samples.
-        last_wrong_N: True where the last epoch predicted another class than the given one.
-        settings: What to fit.
+        evidence: Of N samples.
+        settings: Which estimator's verdict counts.
     """
-    suspicion_N = statistics.suspicion(settings.rank_by)
+    estimates: dict[EstimatorName, Estimate] = {}
+    for name, estimator in ESTIMATORS.items():
+        found = estimator.estimate(evidence, settings.rank_by if name == settings.estimator else estimator.rank_by)
+        if found is not None:
+            estimates[name] = found
+    suspicion_N = evidence.statistics.suspicion(settings.rank_by)
     seen_N = np.isfinite(suspicion_N)
-    mixture = fit_gaussian_mixture(suspicion_N)
-    if mixture is None:
+    estimate = estimates.get(settings.estimator)
+    if estimate is None:
         p_N = raw_N = np.where(seen_N, 0.0, np.nan)
-        noise_rate = None
     else:
-        p_N, raw_N = mixture.monotone_posterior(suspicion_N), mixture.posterior(suspicion_N)
-        noise_rate = float(raw_N[seen_N].mean())
+        p_N, raw_N = estimate.p_mislabeled_N, estimate.raw_posterior_N
     seen = np.flatnonzero(seen_N)
-    order = seen[np.argsort(-suspicion_N[seen], kind="stable")]
+    # By P first: with an estimator that looks at each class on its own, it does not rise with the statistic of all.
+    order = seen[np.lexsort((-suspicion_N[seen], -p_N[seen]))]
     flagged_N = p_N > FLAG_ABOVE
     return Verdicts(
         p_mislabeled_N=p_N,
@@ -83,45 +100,9 @@ def judge(statistics: CurveStatistics, last_wrong_N: npt.NDArray[np.bool_], sett
         weight_N=np.where(seen_N, 1.0 - p_N, 0.0),
         order=order,
         flagged=int(flagged_N.sum()),
-        noise_rate=noise_rate,
-        mixture=mixture,
-        warnings=_warnings(statistics, seen_N, flagged_N, last_wrong_N, mixture, settings),
+        noise_rate=None if estimate is None else estimate.noise_rate,
+        interval=None if estimate is None else noise_interval(evidence, estimate, estimates),
+        estimates=estimates,
+        power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
+        warnings=find_warnings(evidence, estimate, flagged_N, settings.estimator, settings.rank_by),
     )
-
-
-def _warnings(
-    statistics: CurveStatistics,
-    seen_N: npt.NDArray[np.bool_],
-    flagged_N: npt.NDArray[np.bool_],
-    last_wrong_N: npt.NDArray[np.bool_],
-    mixture: GaussianMixture | None,
-    settings: FitSettings,
-) -> list[str]:
-    if mixture is None:
-        few = seen_N.sum() < MIN_SCORES
-        why = f"only {seen_N.sum()} samples have one" if few else "it has fewer than three different values"
-        return [f"No mixture fits the {settings.rank_by}: {why}. There is no noise rate, and nothing is flagged."]
-    found = []
-    if mixture.modes == 1:
-        found.append(
-            f"The {settings.rank_by} has one peak, not two: the mixture splits its tail off whether labels are wrong "
-            "or not. The data may be clean; read the noise rate as an upper bound and trust the ranking only."
-        )
-    elif mixture.separation < LOW_SEPARATION:
-        found.append(
-            f"The two groups overlap (separation {mixture.separation:.1f}, under {LOW_SEPARATION:.0f}): the noise rate "
-            "is rough. More epochs or a stronger probe may part them."
-        )
-    flagged_total = int(flagged_N.sum())
-    if flagged_total and (flagged_N & ~last_wrong_N).sum() > 0.5 * flagged_total:
-        found.append(
-            "By its last epoch the probe agrees with most of the suspicious labels: either they are right but hard, "
-            "or it has memorised them. Trust the ranking more than the noise rate, and look at the first rows."
-        )
-    wrong_rate = float(last_wrong_N[seen_N].mean())
-    if wrong_rate > 0.5:
-        found.append(
-            f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
-            "hard images look like wrong labels. Train longer, or take a stronger probe (--preset, --model)."
-        )
-    return found

@@ -18,7 +18,7 @@ from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.recorder import EpochRecord, Recorder
 from labelaudit.engine.schedule import rate_factor
 from labelaudit.engine.seeds import derive_seed, make_generator
-from labelaudit.engine.step import lesson_loss, observe
+from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, Clock, Method
 from labelaudit.names import ScheduleName
 from labelaudit.progress import Advance
@@ -153,7 +153,7 @@ class Training:
         count, world = len(batch.row_B), self._world
         logits = [self._forward(network, x_b) for network in self._shared]
         seen = [world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        recorder.put(batch.row_B, observe(seen[0], batch.label_B))
+        recorder.put(batch.row_B, seen[0], batch.label_B)
         lessons = method.teach(batch, seen, clock, generator)
         for optimizer, logits_bC, lesson in zip(self._optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)

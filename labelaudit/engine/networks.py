@@ -3,7 +3,8 @@
 - ``cifar_resnet20``, ``32``, ``44``, ``56``: 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts
   (He et al. 2016, section 4.2);
 - ``labelaudit_probe``: 3 blocks, widths 32/64/128, stem 4×4 with stride 2: the fast probe;
-- ``labelaudit_probe_full``: the same with a 3×3 stem of stride 1: the balanced probe.
+- ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for pictures of 64 pixels and more;
+- ``labelaudit_probe_full``: the fast probe with a 3×3 stem of stride 1: the balanced probe.
 """
 
 from __future__ import annotations
@@ -144,6 +145,18 @@ def cifar_resnet56(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
 def labelaudit_probe(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """The fast probe: half the resolution from the first layer on."""
     return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128), stem_kernel=4, stem_stride=2)
+
+
+@register_model  # type: ignore[untyped-decorator]
+def labelaudit_probe_coarse(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """The fast probe for larger pictures: a quarter of the resolution, which is a quarter of the work."""
+    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128), stem_kernel=8, stem_stride=4)
+
+
+@register_model  # type: ignore[untyped-decorator]
+def labelaudit_probe_patch(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
+    """The fast probe on patches of 8 pixels."""
+    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128), stem_kernel=8, stem_stride=8)
 
 
 @register_model  # type: ignore[untyped-decorator]

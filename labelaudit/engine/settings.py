@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine.devices import Precision
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import LoopSettings
+from labelaudit.engine.seeds import derive_seed
 from labelaudit.names import AugmentName, FitName, ScheduleName
 
 ProbeKind = Literal["train", "frozen"]
@@ -29,6 +30,8 @@ class TrainingSettings:
         fit: What happens to pictures that are not square.
         augment, crop_pad: See `labelaudit.engine.inputs.Augment`.
         lr, momentum, nesterov, weight_decay, schedule: SGD.
+        controls: How many labels of each kind are made wrong on purpose; 0 for none.
+        pilot_epochs: Of the short training that chooses them.
     """
 
     kind: ProbeKind
@@ -49,6 +52,13 @@ class TrainingSettings:
     schedule: ScheduleName
     precision: Precision
     seed: int
+    controls: int = 0
+    pilot_epochs: int = 0
+
+    @property
+    def pilot(self) -> TrainingSettings:
+        """Those of the short training that chooses controls."""
+        return replace(self, epochs=self.pilot_epochs, seed=derive_seed(self.seed, "pilot"), controls=0, pilot_epochs=0)
 
     @property
     def pixel_format(self) -> PixelFormat:

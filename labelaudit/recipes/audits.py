@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.curves import CurveAccumulator
 from labelaudit.errors import RunError
+from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import recorded_epochs
+from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.tables import read_samples
 
 TRAINED = "trained"
@@ -45,11 +50,7 @@ def trained_epochs(run: RunFolder) -> int:
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
-    description = read_audit(run)
-    settings = description["settings"]
-    epochs = settings.get("epochs") if isinstance(settings, dict) else None
-    if not isinstance(epochs, int):
-        raise RunError(f"{run.description} has settings that this version does not read", fix="audit into a new folder")
+    description, epochs = read_audit(run), _setting(run, "epochs")
     if description["status"] != TRAINED:
         raise RunError(
             f"the probe in {run.root} is not trained to the end "
@@ -57,6 +58,23 @@ def trained_epochs(run: RunFolder) -> int:
             fix="run labelaudit train-probe or score on the same data again: it goes on where it stopped",
         )
     return epochs
+
+
+def pilot_epochs(run: RunFolder) -> int:
+    """For how many epochs the pilot of a run with controls was trained.
+
+    Raises:
+        RunError: there is no run, or it is of another version.
+    """
+    return _setting(run, "pilot_epochs")
+
+
+def _setting(run: RunFolder, name: str) -> int:
+    settings = read_audit(run)["settings"]
+    value = settings.get(name) if isinstance(settings, dict) else None
+    if not isinstance(value, int):
+        raise RunError(f"{run.description} has settings that this version does not read", fix="audit into a new folder")
+    return value
 
 
 def read_audit(run: RunFolder) -> dict[str, Any]:
@@ -74,6 +92,40 @@ def read_audit(run: RunFolder) -> dict[str, Any]:
             fix=f"give the --run of an audit, or delete {run.root} and audit again",
         )
     return description
+
+
+def read_curves(
+    run: RunFolder,
+    epochs: int,
+    label_N: npt.NDArray[np.int32],
+    classes: int,
+    *,
+    counted_N: npt.NDArray[np.bool_] | None = None,
+    reporter: Reporter = QUIET,
+) -> CurveAccumulator:
+    """The recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
+
+    Args:
+        run: Where they lie.
+        epochs: How many there have to be.
+        label_N, classes, counted_N: See `labelaudit.detect.curves.CurveAccumulator`.
+        reporter: Told about the progress.
+
+    Raises:
+        RunError: they are damaged, or not all there.
+    """
+    fix = f"delete {run.root} and audit again"
+    if len(recorded_epochs(run.losses)) != epochs:
+        raise RunError(f"{run.losses} does not hold {epochs} epochs", fix=fix)
+    curves = CurveAccumulator(label_N, classes, counted_N=counted_N)
+    with reporter.bar("Reading losses", epochs, "epochs") as advance:
+        for record in read_epochs(run.losses):
+            try:
+                curves.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
+            except ValueError as error:
+                raise RunError(f"{run.losses} is damaged in epoch {record.epoch}: {error}", fix=fix) from error
+            advance(1)
+    return curves
 
 
 def read_catalogue(run: RunFolder) -> Catalogue:

@@ -8,17 +8,32 @@ from typing import Any
 import numpy as np
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
+from labelaudit.detect.curves import CurveStatistics
+from labelaudit.detect.estimators import Estimate
+from labelaudit.detect.evidence import Evidence, gather
+from labelaudit.detect.power import Power
 from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
 from labelaudit.errors import RunError
+from labelaudit.names import CONTROL_KINDS
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import read_catalogue, trained_epochs
+from labelaudit.recipes.audits import pilot_epochs, read_catalogue, read_curves, trained_epochs
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import read_epochs, recorded_epochs
-from labelaudit.run.tables import suspicious_csv, write_scores, write_suspicious, write_weights
+from labelaudit.run.tables import read_controls, suspicious_csv, write_scores, write_suspicious, write_weights
 
-_NOISE_ENTRIES = ("noise_rate", "suspicious", "readable", "epochs", "fit", "classes", "confusion", "warnings")
+_NOISE_ENTRIES = (
+    "noise_rate",
+    "noise_rate_interval",
+    "suspicious",
+    "readable",
+    "epochs",
+    "fit",
+    "estimators",
+    "classes",
+    "confusion",
+    "power",
+    "warnings",
+)
 """What whoever reads noise.json relies on."""
 
 
@@ -61,25 +76,21 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
 
 def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -> Fitted:
     """The same without writing anything."""
-    epochs = trained_epochs(run)
-    catalogue = read_catalogue(run)
-    if len(recorded_epochs(run.losses)) != epochs:
-        raise RunError(f"{run.losses} does not hold {epochs} epochs", fix=f"delete {run.root} and audit again")
-    accumulator = CurveAccumulator(len(catalogue))
-    with reporter.bar("Reading losses", epochs, "epochs") as advance:
-        for record in read_epochs(run.losses):
-            try:
-                accumulator.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
-            except ValueError as error:
-                raise RunError(
-                    f"{run.losses} is damaged in epoch {record.epoch}: {error}",
-                    fix=f"delete {run.root} and audit again",
-                ) from error
-            advance(1)
-    statistics = accumulator.result()
-    verdicts = judge(statistics, accumulator.last_wrong_N, settings)
-    noise = _noise(catalogue, statistics, verdicts, settings)
-    return Fitted(catalogue=catalogue, statistics=statistics, verdicts=verdicts, noise=noise)
+    epochs, catalogue = trained_epochs(run), read_catalogue(run)
+    controls, classes = read_controls(run.samples), len(catalogue.classes)
+    if controls is None:
+        evidence = gather(catalogue.label_N, read_curves(run, epochs, catalogue.label_N, classes, reporter=reporter))
+    else:
+        counted_N = ~controls.planted_N
+        evidence = gather(
+            catalogue.label_N,
+            read_curves(run, epochs, controls.label_N, classes, counted_N=counted_N, reporter=reporter),
+            controls=controls,
+            pilot=read_curves(run.pilot, pilot_epochs(run), catalogue.label_N, classes, counted_N=counted_N),
+        )
+    verdicts = judge(evidence, settings)
+    noise = _noise(catalogue, evidence, verdicts, settings)
+    return Fitted(catalogue=catalogue, statistics=evidence.statistics, verdicts=verdicts, noise=noise)
 
 
 def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
@@ -107,31 +118,65 @@ def read_noise(run: RunFolder) -> dict[str, Any]:
     return noise
 
 
-def _noise(
-    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, settings: FitSettings
-) -> dict[str, Any]:
-    mixture = verdicts.mixture
+def _noise(catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, settings: FitSettings) -> dict[str, Any]:
     return {
         "noise_rate": verdicts.noise_rate,
+        "noise_rate_interval": None if verdicts.interval is None else list(verdicts.interval),
         "suspicious": verdicts.flagged,
         "flag_above": FLAG_ABOVE,
         "samples": len(catalogue),
         "readable": int(catalogue.readable_N.sum()),
-        "epochs": statistics.epochs,
+        "epochs": evidence.statistics.epochs,
         "fit": asdict(settings),
-        "mixture": None
-        if mixture is None
-        else {
+        "estimators": {name: _estimate(estimate) for name, estimate in verdicts.estimates.items()},
+        "classes": _class_rates(catalogue, verdicts),
+        "confusion": _confusion(catalogue, evidence.statistics, verdicts),
+        "controls": _controls(evidence),
+        "power": _power(catalogue, verdicts.power),
+        "warnings": verdicts.warnings,
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "rank_by": estimate.rank_by,
+        "noise_rate": estimate.noise_rate,
+        "suspicious": int((estimate.p_mislabeled_N > FLAG_ABOVE).sum()),
+    }
+    mixture = estimate.mixture
+    if mixture is not None:
+        values["mixture"] = {
             "weight": mixture.weight_2.tolist(),
             "mean": mixture.mean_2.tolist(),
             "std": mixture.std_2.tolist(),
             "separation": mixture.separation,
             "modes": mixture.modes,
             "log_likelihood": mixture.log_likelihood,
-        },
-        "classes": _class_rates(catalogue, verdicts),
-        "confusion": _confusion(catalogue, statistics, verdicts),
-        "warnings": verdicts.warnings,
+        }
+    if estimate.tails:
+        values["by_kind"] = {
+            kind: {"noise_rate": tail.rate, "interval": [tail.low, tail.high]} for kind, tail in estimate.tails.items()
+        }
+    return values
+
+
+def _controls(evidence: Evidence) -> dict[str, int] | None:
+    controls = evidence.controls
+    return None if controls is None else {kind: int(controls.of_kind(kind).sum()) for kind in CONTROL_KINDS}
+
+
+def _power(catalogue: Catalogue, power: Power) -> dict[str, Any]:
+    return {
+        "kinds": [
+            {
+                "kind": found.kind,
+                "class": None if found.label is None else catalogue.classes[found.label],
+                "planted": found.planted,
+                "found": found.found,
+            }
+            for found in power.found
+        ],
+        "review": [{"top": review.top, "caught": review.caught} for review in power.reviews],
     }
 
 
@@ -153,7 +198,7 @@ def _class_rates(catalogue: Catalogue, verdicts: Verdicts) -> list[dict[str, Any
 def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> list[dict[str, Any]]:
     """Counts of (given, suggested) among the suspicious, the most frequent first."""
     flagged = verdicts.order[: verdicts.flagged]
-    pairs = np.stack([catalogue.label_N[flagged], statistics.alternative_N[flagged]], axis=1)
+    pairs = np.stack([catalogue.label_N[flagged], statistics.beliefs.alternative_N[flagged]], axis=1)
     unique, count = np.unique(pairs, axis=0, return_counts=True)
     return [
         {"given": catalogue.classes[unique[i, 0]], "suggested": catalogue.classes[unique[i, 1]], "count": int(count[i])}

@@ -36,6 +36,12 @@ _LEAST_SIZE = 16
 _STEPS_PER_EPOCH = 40
 _SMALLEST_BATCH = 16
 _PRETRAINED_SIZE = 224
+_CONTROLS_SHARE, _MOST_CONTROLS = 0.015, 500
+"""Of each kind: so large a part of the data, up to so many."""
+
+_PILOT_SHARE = 0.15
+"""Epochs of the training that chooses controls, of those of the probe."""
+
 _FINE_TUNED_MODEL = "resnet18.a1_in1k"
 
 
@@ -60,6 +66,7 @@ class TrainingOptions:
     weight_decay: float | None = None
     schedule: ScheduleName | None = None
     precision: PrecisionName | None = None
+    controls: bool | None = None
     seed: int | None = None
     device: str = "auto"
 
@@ -108,6 +115,7 @@ def plan(
     }
     if options.batch_size is None and options.preset != "paper":
         values["batch_size"] = _batch_size(int(catalogue.readable_N.sum()), preset.batch_size)
+    controls = _controls(int(catalogue.readable_N.sum())) if options.controls else 0
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -119,6 +127,8 @@ def plan(
         nesterov=preset.nesterov and values["momentum"] > 0,
         precision=choose_precision(options.precision or "auto", device),
         seed=options.seed or 0,
+        controls=controls,
+        pilot_epochs=max(1, round(_PILOT_SHARE * values["epochs"])) if controls else 0,
         **values,
     )
     return Plan(settings=settings, why=why)
@@ -150,6 +160,12 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         )
         if (value := getattr(options, name)) not in (None, "auto")
     }
+    if options.controls is not None and options.controls != bool(settings.controls):
+        there, wanted = ("has", "without") if settings.controls else ("has no", "with")
+        raise RunError(
+            f"{where} was begun with other settings: it {there} planted controls, {wanted} them is asked",
+            fix="leave --controls and --no-controls out to go on with it, or give another --run",
+        )
     if options.probe not in (None, "auto"):
         asked["kind"] = options.probe
     if options.weights_file is not None:
@@ -192,9 +208,10 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
         require_known(options.model)
     side = catalogue.median_short_side
     small = side <= SMALL_IMAGE_PIXELS
+    own_model = preset.model_for(options.image_size or _scratch_size(side))
     if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and small):
         weights = _named_weights(options)
-        model = options.model or (_FINE_TUNED_MODEL if weights != SCRATCH else preset.model)
+        model = options.model or (_FINE_TUNED_MODEL if weights != SCRATCH else own_model)
         how = "from scratch" if weights == SCRATCH else "fine-tuned"
         why = f"images of {side} pixels" if options.probe is None and options.preset != "paper" else "as asked"
         return "train", model, weights, f"training {model} {how} ({why})"
@@ -210,9 +227,9 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
         )
     return (
         "train",
-        preset.model,
+        own_model,
         SCRATCH,
-        f"training {preset.model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand",
+        f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand",
     )
 
 
@@ -254,6 +271,10 @@ def _batch_size(rows: int, most: int) -> int:
     return batch_size
 
 
+def _controls(rows: int) -> int:
+    return min(_MOST_CONTROLS, math.ceil(_CONTROLS_SHARE * rows))
+
+
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
     import timm
 
@@ -267,6 +288,10 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
             if kind == "frozen" or config.fixed_input_size
             else min(int(config.input_size[-1]), max(side, 32))
         )
+    return _scratch_size(side)
+
+
+def _scratch_size(side: int) -> int:
     # A network that halves the picture three times sees nothing in eight pixels: tiny pictures are enlarged.
     return max(_LEAST_SIZE, min(side, _FALLBACK_SIZE))
 

@@ -6,12 +6,20 @@ from dataclasses import dataclass, replace
 
 from labelaudit.names import AugmentName, PresetName, ScheduleName
 
+COARSE_FROM = 64
+"""From this side in pixels on, a network may take a coarser first look."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Defaults of a training; see `labelaudit.engine.settings.TrainingSettings`."""
+    """Defaults of a training; see `labelaudit.engine.settings.TrainingSettings`.
+
+    Attributes:
+        coarse_model: Takes the place of ``model`` for pictures of `COARSE_FROM` pixels and more.
+    """
 
     model: str
+    coarse_model: str | None = None
     epochs: int
     batch_size: int
     lr: float
@@ -22,10 +30,15 @@ class Preset:
     augment: AugmentName
     crop_pad: int
 
+    def model_for(self, image_size: int) -> str:
+        """The network for pictures of this side in pixels."""
+        return self.coarse_model if self.coarse_model and image_size >= COARSE_FROM else self.model
+
 
 FAST = Preset(
     model="labelaudit_probe",
-    epochs=30,
+    coarse_model="labelaudit_probe_coarse",
+    epochs=24,
     batch_size=256,
     lr=0.1,
     momentum=0.9,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import platform
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,22 +16,24 @@ import torch
 import labelaudit
 from labelaudit.data.catalogue import Catalogue, require_trainable
 from labelaudit.data.folder import scan
+from labelaudit.detect.controls import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.parallel import World, joined
+from labelaudit.engine.parallel import joined
 from labelaudit.engine.recorder import EpochRecord
+from labelaudit.engine.seeds import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import TRAINED, TRAINING, Data, is_trained, read_audit, read_catalogue
+from labelaudit.recipes.audits import TRAINED, TRAINING, Data, is_trained, read_audit, read_catalogue, read_curves
 from labelaudit.recipes.options import TrainingOptions, agree, plan, settings_from_json
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, discard_from, recorded_epochs, write_epoch
-from labelaudit.run.tables import write_samples
+from labelaudit.run.tables import read_controls, write_samples
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
@@ -59,14 +60,48 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         begun = world.once(lambda: _begin(data, run, options, device, held, reporter))
         if begun is None:
             return
-        state = world.once(lambda: _read_state(run))  # before the pictures: a damaged one is told at once
+        world.once(lambda: _read_state(run))  # before the pictures: a damaged one is told at once
         source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
-        network = make_network(begun.settings, prepared, source)
-        training = Training([network], begun.settings.loop, device, world)
         world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
-        _resume(run, training, state, reporter)
-        _train(run, training, prepared, world, reporter)
+        if begun.settings.controls:
+            prepared = _with_controls(run, begun.settings, prepared, source, reporter)
+        training = _train(run, begun.settings, prepared, source, reporter)
+        world.once(lambda: _finish(run, training, prepared))
+
+
+def _with_controls(
+    run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
+) -> Prepared:
+    """The same data with a few labels made wrong on purpose, chosen by a short training on the labels as they are."""
+    world = source.world
+    if not world.once(lambda: bool(run.read_description().get("controls_planted"))):
+        _train(run.pilot, settings.pilot, prepared, source, reporter, title="Training the pilot")
+        world.once(lambda: _plant(run, settings, prepared, reporter))
+    controls = world.once(lambda: read_controls(run.samples))
+    if controls is None:
+        return prepared
+    return replace(prepared, label_R=torch.from_numpy(controls.label_N[prepared.sample_R].astype(np.int64)))
+
+
+def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter) -> None:
+    catalogue = prepared.catalogue
+    found = read_curves(run.pilot, settings.pilot_epochs, catalogue.label_N, len(catalogue.classes)).result()
+    controls = plant(
+        catalogue.label_N,
+        found.beliefs,
+        found.joint,
+        per_kind=settings.controls,
+        generator=np.random.default_rng(derive_seed(settings.seed, "controls")),
+    )
+    write_samples(run.samples, catalogue, controls)
+    run.update_description(controls_planted=True)
+    # The pilot's losses stay: they judge the given labels of the controls.
+    run.pilot.checkpoint.unlink(missing_ok=True)
+    planted = int(controls.planted_N.sum())
+    reporter.say(
+        f"Controls: {planted:,} labels are made wrong on purpose for the training, and never counted as errors"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,16 +148,25 @@ def _settle(
         _require_same_samples(run, prepared.catalogue)
 
 
-def _train(run: RunFolder, training: Training, prepared: Prepared, world: World, reporter: Reporter) -> None:
-    settings, rows = training.settings, len(prepared.inputs)
-    left = settings.epochs - training.finished_epochs
-    began = time.perf_counter()
-    with reporter.bar("Training the probe", left * rows, "images") as advance, BackgroundWriter() as writer:
+def _train(
+    run: RunFolder,
+    settings: TrainingSettings,
+    prepared: Prepared,
+    source: Source,
+    reporter: Reporter,
+    *,
+    title: str = "Training the probe",
+) -> Training:
+    """Train to the end, from the state in the folder."""
+    world = source.world
+    training = Training([make_network(settings, prepared, source)], settings.loop, source.device, world)
+    _resume(run, training, world.once(lambda: _read_state(run)), reporter)
+    rows, left = len(prepared.inputs), settings.epochs - training.finished_epochs
+    with reporter.bar(title, left * rows, "images") as advance, BackgroundWriter() as writer:
         for record in run_epochs(training, prepared.inputs, prepared.label_R, Standard(), advance):
             if world.is_main:
                 writer.submit(functools.partial(_write_epoch, run, _losses(record, prepared), training.state()))
-    seconds = time.perf_counter() - began
-    world.once(lambda: _finish(run, training, prepared, {"epochs": left, "train_seconds": round(seconds, 3)}))
+    return training
 
 
 def _write_epoch(run: RunFolder, losses: EpochLosses, state: dict[str, Any]) -> None:
@@ -131,12 +175,10 @@ def _write_epoch(run: RunFolder, losses: EpochLosses, state: dict[str, Any]) -> 
     write_checkpoint(run.checkpoint, state)
 
 
-def _finish(run: RunFolder, training: Training, prepared: Prepared, last_session: dict[str, Any]) -> None:
+def _finish(run: RunFolder, training: Training, prepared: Prepared) -> None:
     write_network(run.probe, training.networks[0], {"format": "pt", "classes": "\n".join(prepared.catalogue.classes)})
     mean, std = prepared.statistics
-    run.update_description(
-        status=TRAINED, finished=_now(), normalisation={"mean": mean, "std": std}, last_session=last_session
-    )
+    run.update_description(status=TRAINED, finished=_now(), normalisation={"mean": mean, "std": std})
 
 
 def _losses(record: EpochRecord, prepared: Prepared) -> EpochLosses:

@@ -57,10 +57,13 @@ class Outcome:
     seconds: float
 
 
-def write_noisy_labels(catalogue: Catalogue, file: Path, *, kind: NoiseName, rate: float, seed: int) -> None:
+def write_noisy_labels(
+    catalogue: Catalogue, file: Path, *, kind: NoiseName, rate: float, seed: int, among: tuple[int, int] = (0, 1)
+) -> None:
     """Write ``path,label`` with planted errors; equal arguments give equal files."""
     generator = np.random.default_rng([seed, round(rate * 1_000_000)])
-    given_N = flip_labels(catalogue.label_N, classes=len(catalogue.classes), kind=kind, rate=rate, generator=generator)
+    classes = len(catalogue.classes)
+    given_N = flip_labels(catalogue.label_N, classes=classes, kind=kind, rate=rate, generator=generator, among=among)
     _write_labels(catalogue, given_N, file)
 
 
@@ -83,7 +86,7 @@ def compare(fitted: Fitted, clean: Catalogue) -> dict[str, float]:
     suspicion_N = fitted.statistics.suspicion(fitted.noise["fit"]["rank_by"])[used_N]
     flagged_N = fitted.verdicts.p_mislabeled_N[used_N] > fitted.noise["flag_above"]
     hits = float((flagged_N & wrong_N).sum())
-    suggested_N = (fitted.statistics.alternative_N == true_N)[used_N]
+    suggested_N = (fitted.statistics.beliefs.alternative_N == true_N)[used_N]
     mixed = 0 < wrong_N.sum() < len(wrong_N)
     return {
         "rate": float(wrong_N.mean()),
@@ -105,13 +108,14 @@ def measure(
     seed: int,
     options: TrainingOptions,
     fit_settings: FitSettings,
+    among: tuple[int, int] = (0, 1),
 ) -> Outcome:
     """Plant errors, audit, compare."""
     folder = out / f"{kind}-{rate:g}-seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     labels = folder / "labels.csv"
     if not labels.exists():
-        write_noisy_labels(clean, labels, kind=kind, rate=rate, seed=seed)
+        write_noisy_labels(clean, labels, kind=kind, rate=rate, seed=seed, among=among)
     run = RunFolder(folder / "run")
     new = not run.noise.exists()
     began = time.perf_counter()

@@ -75,6 +75,11 @@ class RunFolder:
         return self.root / "weights.npy"
 
     @property
+    def pilot(self) -> RunFolder:
+        """``pilot/``: losses and checkpoint of the short training that comes before controls are planted."""
+        return RunFolder(self.root / "pilot")
+
+    @property
     def metrics(self) -> Path:
         """``metrics.parquet``: one row an epoch, in the folder of a retraining."""
         return self.root / "metrics.parquet"
@@ -128,11 +133,15 @@ class RunFolder:
         Raises:
             RunError: there are some; going on from them would mix two trainings.
         """
-        left = [path.name for path in (self.losses, self.checkpoint, self.noise, self.metrics) if path.exists()]
+        left = [path.name for path in self._results if path.exists()]
         if left:
             raise RunError(
                 f"{self.root} has {', '.join(left)} but no run.json", fix="delete the folder, or give another one"
             )
+
+    @property
+    def _results(self) -> tuple[Path, ...]:
+        return self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

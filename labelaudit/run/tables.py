@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.controls import Controls
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError
+from labelaudit.names import CONTROL_KINDS
 from labelaudit.run.files import write_atomically, write_bytes, write_lines
 
 SUSPICIOUS_COLUMNS = (
@@ -47,12 +50,21 @@ _SAMPLES = pa.schema(
         ("sha256", pa.string()),
         ("readable", pa.bool_()),
         ("reason", pa.string()),
+        ("control", pa.string()),
+        ("taught_label", pa.int32()),
     ]
 )
 
 
-def write_samples(path: Path, catalogue: Catalogue) -> None:
-    """Write what every sample number means, and why some samples were set aside."""
+def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = None) -> None:
+    """Write what every sample number means, why some samples were set aside, and which were taught another label.
+
+    Args:
+        path: The file.
+        catalogue: N samples.
+        controls: Of the same samples; None where none are planted.
+    """
+    kind_N = np.full(len(catalogue), -1, dtype=np.int32) if controls is None else controls.kind_N
     table = pa.table(
         {
             "sample": np.arange(len(catalogue), dtype=np.int32),
@@ -65,6 +77,8 @@ def write_samples(path: Path, catalogue: Catalogue) -> None:
             "sha256": catalogue.sha256,
             "readable": catalogue.readable_N,
             "reason": catalogue.reasons,
+            "control": pa.array((*CONTROL_KINDS, "")).take(pa.array(kind_N % (len(CONTROL_KINDS) + 1))),
+            "taught_label": catalogue.label_N if controls is None else controls.label_N,
         },
         schema=_SAMPLES,
     )
@@ -91,14 +105,32 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
     )
 
 
+def read_controls(path: Path) -> Controls | None:
+    """Read which samples were taught another label than the given one; None where none are planted.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    fix = f"delete {path.parent} and audit again"
+    table = _read_table(path, _SAMPLES, fix)
+    kinds = pa.array(("", *CONTROL_KINDS))
+    kind_N = pc.index_in(table.column("control"), value_set=kinds)
+    if kind_N.null_count:
+        raise RunError(f"{path} has controls of a kind that this version does not know", fix=fix)
+    kind_N = kind_N.to_numpy().astype(np.int32) - 1
+    if not (kind_N >= 0).any():
+        return None
+    return Controls(kind_N=kind_N, label_N=table.column("taught_label").to_numpy())
+
+
 def write_scores(path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> None:
     """Write every sample's statistics and verdict; null where a sample has no record."""
     columns: dict[str, object] = {
         "sample": np.arange(len(catalogue), dtype=np.int32),
         "path": catalogue.paths,
         "given_label": _names(catalogue.classes, catalogue.label_N),
-        "suggested_label": _names(catalogue.classes, statistics.alternative_N),
-        "suggested_belief": _nullable(statistics.belief_N),
+        "suggested_label": _names(catalogue.classes, statistics.beliefs.alternative_N),
+        "suggested_belief": _nullable(statistics.beliefs.alternative_belief_N),
     }
     for name in STATISTICS:
         columns[name] = _nullable(getattr(statistics, f"{name}_N"))
@@ -226,7 +258,7 @@ def _suspicious_lines(
         statistics.aul_N[first].tolist(),
         statistics.aum_N[first].tolist(),
         catalogue.label_N[first].tolist(),
-        statistics.alternative_N[first].tolist(),
+        statistics.beliefs.alternative_N[first].tolist(),
         first.tolist(),
     )
     names = (*catalogue.classes, None)  # the last is that of number −1

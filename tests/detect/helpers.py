@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from labelaudit.detect.curves import CurveStatistics
+from labelaudit.detect.confident import Beliefs, confident_joint
+from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.evidence import Evidence
 
 
 def two_groups(clean=6000, wrong=4000, *, gap=6.0, wrong_std=1.5, seed=0):
@@ -11,17 +13,43 @@ def two_groups(clean=6000, wrong=4000, *, gap=6.0, wrong_std=1.5, seed=0):
     return np.concatenate([generator.normal(0, 1, clean), generator.normal(gap, wrong_std, wrong)])
 
 
-def statistics_of(aul_N, **others):
-    """Statistics with these AULs; the rest follows from them unless it is given."""
+def beliefs_of(given, classes, other):
+    return Beliefs(
+        given_N=np.array(given, dtype=float),
+        class_MN=np.array(classes, dtype=np.int32),
+        other_MN=np.array(other, dtype=float),
+    )
+
+
+def certain(label_N, true_N):
+    """The beliefs of a probe that knows the truth."""
+    right_N = label_N == true_N
+    return beliefs_of(
+        np.where(right_N, 1.0, 0.0), np.where(right_N, -1, true_N)[None], np.where(right_N, 0.0, 1.0)[None]
+    )
+
+
+def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
+    """Statistics with these AULs; the rest follows from them unless it is given.
+
+    All samples are of class 0, the beliefs in which are like the AULs' unless they are given.
+    """
     aul_N = np.asarray(aul_N, dtype=np.float64)
-    values = {
-        "aul_N": aul_N,
-        "aum_N": -aul_N,
-        "mean_probability_N": -aul_N,
-        "misprediction_rate_N": aul_N,
-        "forgetting_count_N": aul_N,
-        "alternative_N": np.zeros(len(aul_N), dtype=np.int32),
-        "belief_N": np.zeros(len(aul_N)),
-        "epochs": 1,
-    }
+    label_N = np.zeros(len(aul_N), dtype=np.int32) if label_N is None else label_N
+    if beliefs is None:
+        given_N = np.where(np.isfinite(aul_N), 1 / (1 + np.exp(np.clip(aul_N - 3, -30, 30))), np.nan)
+        beliefs = beliefs_of(given_N, [1 - np.minimum(label_N, 1)], [1 - given_N])
+    low = {"aum", "mean_probability", "cell_margin"}
+    values = {f"{name}_N": -aul_N if name in low else aul_N for name in STATISTICS}
+    values |= {"beliefs": beliefs, "joint": confident_joint(label_N, beliefs, classes), "epochs": 1}
     return CurveStatistics(**{**values, **others})
+
+
+def evidence_of(aul_N, last_wrong_N=None, *, label_N=None, **others):
+    """Evidence of these AULs, without controls."""
+    aul_N = np.asarray(aul_N, dtype=np.float64)
+    label_N = np.zeros(len(aul_N), dtype=np.int32) if label_N is None else label_N
+    if last_wrong_N is None:
+        last_wrong_N = np.nan_to_num(aul_N, nan=-1.0) > 3
+    statistics = statistics_of(aul_N, label_N=label_N, **others)
+    return Evidence(label_N=label_N, statistics=statistics, last_wrong_N=last_wrong_N)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labelaudit.detect.verdicts import FitSettings, judge
-from tests.detect.helpers import statistics_of, two_groups
+from tests.detect.helpers import evidence_of, two_groups
 
 ONE_PEAK = "has one peak, not two"
 OVERLAP = "The two groups overlap"
@@ -11,9 +11,7 @@ WEAK = "it has learned little"
 
 
 def verdicts_of(aul_N, last_wrong_N=None, *, rank_by="aul", **others):
-    if last_wrong_N is None:
-        last_wrong_N = np.nan_to_num(aul_N, nan=-1.0) > 3
-    return judge(statistics_of(aul_N, **others), last_wrong_N, FitSettings(rank_by=rank_by))
+    return judge(evidence_of(aul_N, last_wrong_N, **others), FitSettings(rank_by=rank_by, estimator="gmm"))
 
 
 def warned(verdicts):
@@ -111,10 +109,11 @@ def test_two_peaks_that_overlap_warn_that_the_rate_is_rough():
     generator = np.random.default_rng(0)
     aul_N = np.concatenate([generator.normal(0, 0.3, 3000), generator.normal(2.2, 2, 3000)])
     found = verdicts_of(aul_N, np.arange(6000) >= 3000)
-    assert found.mixture.modes == 2
-    assert found.mixture.separation < 2
+    mixture = found.estimates["gmm"].mixture
+    assert mixture.modes == 2
+    assert mixture.separation < 2
     assert OVERLAP in warned(found)
-    assert f"separation {found.mixture.separation:.1f}" in found.warnings[0]
+    assert f"separation {mixture.separation:.1f}" in found.warnings[0]
 
 
 @pytest.mark.parametrize(("still_disagrees", "expected"), [(0.0, {MEMORISED}), (0.4, {MEMORISED}), (0.6, set())])
@@ -152,7 +151,7 @@ def test_weak_probe_looks_only_at_samples_with_a_record():
 def test_without_a_mixture_nothing_is_flagged_and_the_reason_is_told(aul_N, why):
     found = verdicts_of(aul_N)
     seen_N = np.isfinite(aul_N)
-    assert found.mixture is None
+    assert "gmm" not in found.estimates
     assert found.noise_rate is None
     assert found.flagged == 0
     assert found.p_mislabeled_N[seen_N].tolist() == [0.0] * seen_N.sum()

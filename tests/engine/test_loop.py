@@ -247,7 +247,7 @@ def test_a_method_that_teaches_nothing_leaves_the_network_as_it_was():
 def test_every_row_is_taught_and_recorded_exactly_once_an_epoch(monkeypatch):
     recorded = []
     put = Recorder.put
-    monkeypatch.setattr(Recorder, "put", lambda self, row_B, record: (recorded.append(row_B), put(self, row_B, record)))
+    monkeypatch.setattr(Recorder, "put", lambda self, row_B, *seen: (recorded.append(row_B), put(self, row_B, *seen)))
     spy, finished = Spy(), []
     pixels_NCHW, label_N = small_task(41)  # 5 batches of 8 and a single row
     training = Training([small_network()], loop_settings(epochs=2), CPU)
@@ -341,7 +341,7 @@ def test_training_goes_back_to_training_mode_after_a_prediction():
 
 
 def auls_of(records):
-    curves = CurveAccumulator(len(records[0].loss_N))
+    curves = CurveAccumulator(np.zeros(len(records[0].loss_N), dtype=np.int32), 1000)
     for record in records:
         curves.add(np.arange(len(record.loss_N), dtype=np.int32), record.loss_N, record.margin_N, record.alternative_N)
     return curves.result().aul_N

@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,10 +45,11 @@ def described(run, value=None):
 
 def test_files_have_the_names_that_other_tools_rely_on(run):
     names = {
-        name: str(getattr(run, name).relative_to(run.root))
+        name: str(path.relative_to(run.root))
         for name, kind in vars(RunFolder).items()
-        if isinstance(kind, property) and name != "exists"
+        if isinstance(kind, property) and isinstance(path := getattr(run, name), Path)
     }
+    assert run.pilot.root == run.root / "pilot"
     assert names == {
         "description": "run.json",
         "samples": "samples.parquet",

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.power import Power
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.run.tables import (
@@ -24,11 +26,15 @@ from labelaudit.run.tables import (
     write_suspicious,
     write_weights,
 )
+from tests.detect.helpers import beliefs_of
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
 
 NAN = float("nan")
 FOUR = ("cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png")
 WEIGHT_4 = np.array([1.0, 0.25, 0.0, 1 / 3])
+
+
+FOUR_BELIEFS = beliefs_of([0.9, 0.1, 0.5, NAN], [[1, 1, 0, -1]], [[0.05, 0.8, 0.4, NAN]])
 
 
 def four_statistics():
@@ -38,9 +44,11 @@ def four_statistics():
         aum_N=np.array([4.0, -3.0, 0.5, NAN]),
         mean_probability_N=np.array([0.9, 0.1, 0.5, NAN]),
         misprediction_rate_N=np.array([0.0, 1.0, 0.5, NAN]),
+        soft_misprediction_rate_N=np.array([0.0, 1.0, 0.1, NAN]),
         forgetting_count_N=np.array([0.0, 3.0, 1.0, NAN]),
-        alternative_N=np.array([1, 1, 0, -1], dtype=np.int32),
-        belief_N=np.array([0.05, 0.8, 0.4, NAN]),
+        cell_margin_N=np.array([4.5, -2.5, 1.0, NAN]),
+        beliefs=FOUR_BELIEFS,
+        joint=confident_joint(np.array([0, 0, 1, 1], dtype=np.int32), FOUR_BELIEFS, 2),
         epochs=3,
     )
 
@@ -55,7 +63,9 @@ def four_verdicts():
         order=np.array([1, 2, 0]),
         flagged=1,
         noise_rate=0.4,
-        mixture=None,
+        interval=(0.3, 0.5),
+        estimates={},
+        power=Power(found=(), reviews=()),
     )
 
 
@@ -116,6 +126,8 @@ def test_samples_have_the_columns_that_others_join_on(tmp_path):
         "sha256": "string",
         "readable": "bool",
         "reason": "string",
+        "control": "string",
+        "taught_label": "int32",
     }
     assert table.column("sample").to_pylist() == [0, 1, 2, 3]
     assert table.column("path").to_pylist() == list(FOUR)
@@ -157,7 +169,9 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
         "aum": -3.0,
         "mean_probability": 0.1,
         "misprediction_rate": 1.0,
+        "soft_misprediction_rate": 1.0,
         "forgetting_count": 3.0,
+        "cell_margin": -2.5,
         "p_mislabeled": 0.75,
         "label_score": 0.25,
         "weight": 0.25,
@@ -217,7 +231,8 @@ def test_the_ranked_list_is_as_long_as_asked_and_ends_with_the_records(top, samp
 
 
 def test_a_ranked_sample_without_an_alternative_has_an_empty_cell():
-    statistics = replace(four_statistics(), alternative_N=np.array([1, -1, 0, -1], dtype=np.int32))
+    beliefs = replace(FOUR_BELIEFS, class_MN=np.array([[1, -1, 0, -1]], dtype=np.int32))
+    statistics = replace(four_statistics(), beliefs=beliefs)
     (row,) = rows_of(suspicious_csv(catalogue_of(FOUR), statistics, four_verdicts()))
     assert row["suggested_label"] == ""
 
@@ -225,9 +240,9 @@ def test_a_ranked_sample_without_an_alternative_has_an_empty_cell():
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     values = {name: np.arange(count, dtype=np.float64) for name in (f"{name}_N" for name in STATISTICS)}
-    statistics = CurveStatistics(
-        **values, alternative_N=np.ones(count, dtype=np.int32), belief_N=np.ones(count), epochs=1
-    )
+    beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
+    joint = confident_joint(np.zeros(count, dtype=np.int32), beliefs, 2)
+    statistics = CurveStatistics(**values, beliefs=beliefs, joint=joint, epochs=1)
     verdicts = Verdicts(
         p_mislabeled_N=np.ones(count),
         raw_posterior_N=np.ones(count),
@@ -235,7 +250,9 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
         order=np.arange(count)[::-1],
         flagged=count,
         noise_rate=1.0,
-        mixture=None,
+        interval=(1.0, 1.0),
+        estimates={},
+        power=Power(found=(), reviews=()),
     )
     file = tmp_path / "suspicious.csv"
     write_suspicious(file, catalogue_of(), statistics, verdicts)
