@@ -97,7 +97,7 @@ def _code(name: str) -> str:
     name = _shortened(printable(name), _LONGEST_NAME)
     if not name:
         return ""
-    if not set(name) & set("`|\\"):
+    if not set(name) & set("`|"):
         return f"`{name}`"
     # In a code span a backtick ends the code; in a table a pipe ends the cell, and a backslash before its escape undoes
     # that. As an entity none of them is markup.
@@ -111,10 +111,12 @@ def _text(text: str) -> str:
 
 
 def _entities(text: str, keep: str = " ") -> str:
-    return "".join(
+    encoded = "".join(
         character if character.isalnum() or character in keep or not character.isascii() else f"&#{ord(character)};"
         for character in text
     )
+    # Addresses and mentions are looked for after entities are read; a comment parts them.
+    return encoded.replace("&#64;", "&#64;<!-- -->")
 
 
 def _shortened(text: str, longest: int) -> str:

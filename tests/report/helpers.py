@@ -20,6 +20,8 @@ HOSTILE_NAMES = (
     "[x](0)",
     "]](",
     "@everyone #1 http://evil.example www.evil.example",
+    "somebody@evil.example",
+    "`somebody@evil.example|",
     "two\nlines",
     "carriage\r\n| return",
     "\x1b[2J\x07",

@@ -9,7 +9,7 @@ from labelaudit.report.markdown import render
 from labelaudit.text import printable
 from tests.report.helpers import HOSTILE_NAMES, report, row
 
-OURS = {"<br>", "<code>", "</code>"}
+OURS = {"<br>", "<code>", "</code>", "<!-- -->"}
 OUR_TOKENS = {"text", "text_special", "code_inline", "html_inline", "strong_open", "strong_close"}
 
 
