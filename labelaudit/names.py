@@ -21,6 +21,6 @@ StatisticName = Literal[
 ]
 EstimatorName = Literal["confident-joint", "controls", "gmm", "gmm-per-class", "bmm"]
 ControlKind = Literal["random", "confusion", "look-alike"]
-FormatName = Literal["table", "json"]
+FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)

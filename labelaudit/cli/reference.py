@@ -60,7 +60,8 @@ def _row(kind: Any, info: ParameterInfo) -> str:
         return f"| `{info.metavar}` | {info.help} |"
     # Inside Annotated, typer keeps the first name in ``default``.
     names = ", ".join(name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str))
-    return f"| `{names}{_value(kind)}` | {info.help} |"
+    value = f" {info.metavar}" if info.metavar else _value(kind)
+    return f"| `{names}{value}` | {info.help} |"
 
 
 def _value(kind: Any) -> str:

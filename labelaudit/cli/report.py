@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Optional
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional, get_args
 
 import typer
 
 from labelaudit.cli import options as o
-from labelaudit.errors import EXIT_GATE_FAILED, UsageError
+from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import FormatName
 
+if TYPE_CHECKING:
+    from labelaudit.report.content import Report
+
 _GATE = "Gate: exit code 1 when a limit is exceeded"
+_OUTPUT = "Output"
 
 EPILOG = o.examples(
     "labelaudit report audit",
-    "labelaudit report audit --max-noise 0.05 --max-suspicious 100",
+    "labelaudit report audit --max-noise 0.05 --max-class-noise 0.15 --max-suspicious 100",
+    "labelaudit report audit --baseline last-audit/suspicious.csv --max-suspicious 0",
     "labelaudit report audit --format json",
+    "labelaudit report audit --write sarif=labels.sarif --write junit=labels.xml",
 )
 
 
@@ -25,43 +32,117 @@ def command(
     max_noise: Annotated[
         Optional[float], typer.Option("--max-noise", help="Largest noise rate, 0 to 1.", rich_help_panel=_GATE)
     ] = None,
+    max_class_noise: Annotated[
+        Optional[float],
+        typer.Option("--max-class-noise", help="Largest noise rate of a class, 0 to 1.", rich_help_panel=_GATE),
+    ] = None,
     max_suspicious: Annotated[
         Optional[int], typer.Option("--max-suspicious", help="Most suspicious labels.", rich_help_panel=_GATE)
     ] = None,
     fail_on_warning: Annotated[
         bool, typer.Option("--fail-on-warning", help="Any warning fails.", rich_help_panel=_GATE)
     ] = False,
-    top: Annotated[int, typer.Option("--top", help="How many suspicious labels to list.")] = 10,
-    output: Annotated[FormatName, typer.Option("--format", help="What to print on stdout.")] = "table",
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Compare the estimated noise rates with the limits; without it, the lower ends of their intervals.",
+            rich_help_panel=_GATE,
+        ),
+    ] = False,
+    baseline: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--baseline",
+            help="An earlier run folder or suspicious.csv: only labels that are not in it count as suspicious.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
+    top: Annotated[
+        int, typer.Option("--top", help="How many suspicious labels to list.", rich_help_panel=_OUTPUT)
+    ] = 10,
+    output: Annotated[
+        FormatName, typer.Option("--format", help="What to print on stdout.", rich_help_panel=_OUTPUT)
+    ] = "table",
+    write: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--write",
+            metavar="FORMAT=PATH",
+            help="Write the report in this format to a file too; may be given several times.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
 ) -> None:
-    """Show what an audit found; fail when labels are worse than they may be."""
+    """Show what an audit found; fail when labels are worse than they may be.
+
+    Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
+    """
     if top < 0:
         raise UsageError(f"--top {top} is negative", fix="give a number from 0")
+    targets = _targets(write or [])
 
+    from labelaudit.report.content import read_report
+    from labelaudit.report.formats import FORMATS, most_listed
+    from labelaudit.report.gate import Limits
+    from labelaudit.run.files import write_text
+    from labelaudit.run.layout import RunFolder
+
+    limits = Limits(
+        max_noise=max_noise,
+        max_class_noise=max_class_noise,
+        max_suspicious=max_suspicious,
+        fail_on_warning=fail_on_warning,
+        strict=strict,
+    )
+    most = most_listed({output, *targets.values()})
+    report = read_report(RunFolder(run), limits, baseline=baseline, top=top, most=most)
+    for path, name in targets.items():
+        write_text(path, FORMATS[name](report))
+    _append_step_summary(report)
+    if output == "table":
+        _show(report)
+    else:
+        typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
+    if report.failures:
+        raise typer.Exit(EXIT_GATE_FAILED)
+
+
+def _targets(written: list[str]) -> dict[Path, str]:
+    """The format of each file to write."""
+    names = [name for name in get_args(FormatName) if name != "table"]
+    targets: dict[Path, str] = {}
+    for text in written:
+        name, equals, path = text.partition("=")
+        if name not in names or not equals or not path:
+            raise UsageError(f"--write {text} is no FORMAT=PATH", fix=f"give one of {', '.join(names)}, = and a path")
+        if path == "-":
+            raise UsageError(f"--write {text}: - is no file", fix=f"take --format {name} for stdout")
+        if Path(path) in targets:
+            raise UsageError(f"--write names {path} twice", fix="give each format a file of its own")
+        targets[Path(path)] = name
+    return targets
+
+
+def _append_step_summary(report: Report) -> None:
+    from labelaudit.cli.console import Terminal
+    from labelaudit.report import markdown, step_summary
+
+    path = os.environ.get(step_summary.VARIABLE)
+    if path:
+        try:
+            step_summary.append(markdown.render(report), Path(path))
+        except StorageError as error:  # the outcome of the gate matters more
+            Terminal().warn(f"no step summary: {error}")
+
+
+def _show(report: Report) -> None:
     from rich.console import Console
 
-    from labelaudit.recipes.fit import read_noise
-    from labelaudit.report.console import show_summary, suspicious_table
-    from labelaudit.report.gate import Limits, check
-    from labelaudit.run.layout import RunFolder
-    from labelaudit.run.tables import read_suspicious
+    from labelaudit.report.console import show_checks, show_summary, suspicious_table
 
-    folder = RunFolder(run)
-    folder.read_description()
-    noise = read_noise(folder)
-    limits = Limits(max_noise=max_noise, max_suspicious=max_suspicious, fail_on_warning=fail_on_warning)
-    failures = check(noise, limits)
-    rows = read_suspicious(folder.suspicious, most=top)
-    if output == "json":
-        typer.echo(json.dumps({**noise, "top": rows, "failures": failures, "passed": not failures}, indent=2))
-    else:
-        console = Console(highlight=False)
-        show_summary(console, noise)
-        if rows:
-            console.print(suspicious_table(rows))
-        for failure in failures:
-            console.print(f"[bold red]Failed:[/bold red] {failure}")
-        if limits.any and not failures:
-            console.print("[green]Passed:[/green] all limits are kept")
-    if failures:
-        raise typer.Exit(EXIT_GATE_FAILED)
+    console = Console(highlight=False)
+    show_summary(console, report.noise)
+    if report.shown:
+        console.print(suspicious_table(report.shown))
+    show_checks(console, report)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from labelaudit.report.content import Report
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
@@ -58,6 +59,20 @@ def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
             f"{float(row['aul']):.1f}",
         )
     return table
+
+
+def show_checks(console: Console, report: Report) -> None:
+    """Print what is new since a baseline, and a line for each check of the gate that has a limit."""
+    findings = report.findings
+    if findings.new is not None:
+        console.print(
+            f"Against the baseline: [bold]{findings.new:,}[/bold] suspicious labels are new, "
+            f"{findings.total - findings.new:,} known, {findings.gone:,} gone"
+        )
+    for check in report.checks:
+        if check.outcome != "skipped":
+            colour, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
+            console.print(f"[{colour}]{word}:[/{colour}] {escape(printable(check.sentence))}", soft_wrap=True)
 
 
 def _show_classes(console: Console, classes: list[dict[str, Any]]) -> None:

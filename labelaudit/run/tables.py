@@ -171,12 +171,21 @@ def read_suspicious(path: Path, *, most: int) -> list[dict[str, str]]:
     Raises:
         RunError: the file is missing or damaged.
     """
+    return list(itertools.islice(suspicious_rows(path), most))
+
+
+def suspicious_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Each row of suspicious.csv in turn, cells by column name.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
     try:
         with open(path, encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
             if tuple(reader.fieldnames or ()) != SUSPICIOUS_COLUMNS:
                 raise RunError(f"{path} has other columns than labelaudit writes", fix="run labelaudit fit again")
-            return list(itertools.islice(reader, most))
+            yield from reader
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{path} is missing or damaged", fix="run labelaudit fit again") from error
 

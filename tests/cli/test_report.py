@@ -30,7 +30,7 @@ def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: di
     assert {name: report[name] for name in noise} == noise
     with open(finished / "suspicious.csv", newline="") as handle:
         assert report["top"] == list(csv.DictReader(handle))[:2]
-    assert (report["failures"], report["passed"]) == ([], True)
+    assert (report["failures"], report["passed"], report["baseline"]) == ([], True, None)
 
 
 def test_top_zero_lists_nothing_and_less_is_refused(finished: Path) -> None:
@@ -48,7 +48,9 @@ def test_the_gate_passes_at_the_limit_and_fails_below(finished: Path, noise: dic
     rate, count = noise["noise_rate"], noise["suspicious"]
     passed = run("report", finished, "--max-noise", rate, "--max-suspicious", count)
     assert passed.code == 0
-    assert "Passed: all limits are kept" in passed.out
+    assert passed.out.count("Passed: ") == 2
+    assert "Passed: noise rate " in passed.out
+    assert "(the estimate itself: this audit has no interval)" in passed.out
     failed = run("report", finished, "--max-noise", rate - 1e-6)
     assert failed.code == 1
     assert "Failed: noise rate " in failed.out
@@ -74,10 +76,37 @@ def test_the_gate_on_warnings(audit: Path, warnings: list[str], code: int) -> No
     assert run("report", audit).code == 0
 
 
+def test_the_lower_end_of_the_interval_counts_and_strict_takes_the_estimate(audit: Path) -> None:
+    noise = json.loads((audit / "noise.json").read_text())
+    interval = {"noise_rate": 0.1, "noise_rate_interval": [0.04, 0.2]}
+    (audit / "noise.json").write_text(json.dumps({**noise, **interval}))
+    passed = succeed("report", audit, "--max-noise", "0.05")
+    assert "Passed: noise rate 10.00% (4.00% to 20.00%): the lower end 4.00% is not above 5.00%" in passed.out
+    assert run("report", audit, "--max-noise", "0.03").code == 1
+    failed = run("report", audit, "--max-noise", "0.05", "--strict")
+    assert failed.code == 1
+    assert "Failed: noise rate 10.00% is above 5.00% (the estimate itself: --strict)" in failed.out
+
+
+def test_the_class_that_fails_is_named(audit: Path) -> None:
+    noise = json.loads((audit / "noise.json").read_text())
+    noise["classes"] = [
+        {"class": "ant", "samples": 100, "noise_rate": 0.5, "suspicious": 50},
+        {"class": "bee", "samples": 100, "noise_rate": 0.1, "suspicious": 10},
+    ]
+    (audit / "noise.json").write_text(json.dumps(noise))
+    failed = run("report", audit, "--max-class-noise", "0.15")
+    assert failed.code == 1
+    assert "Failed: 1 of 2 classes is above a noise rate of 15.00%" in failed.out
+    assert "'ant' 50.00% of 100 images" in failed.out
+    assert "'bee'" not in failed.out
+
+
 LIMITS = {
     ("--max-noise", "1.5"): "--max-noise 1.5 is no share; give a number from 0 to 1",
     ("--max-noise", "-0.1"): "--max-noise -0.1 is no share; give a number from 0 to 1",
     ("--max-noise", "nan"): "--max-noise nan is no share; give a number from 0 to 1",
+    ("--max-class-noise", "2"): "--max-class-noise 2 is no share; give a number from 0 to 1",
     ("--max-suspicious", "-1"): "--max-suspicious -1 is negative; give a number from 0",
 }
 

@@ -1,62 +1,189 @@
 """The gate: which limits an audit exceeds."""
 
+import math
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, UsageError
-from labelaudit.report.gate import Limits, check
-
-NOISE = {"noise_rate": 0.1, "suspicious": 7, "warnings": ["a", "b"]}
-
-
-def test_no_limits_are_never_exceeded() -> None:
-    assert check(NOISE, Limits()) == []
-    assert not Limits().any
+from labelaudit.report.gate import TITLES, Check, Limits, check, lower_end
+from tests.report.helpers import noise
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [Limits(max_noise=0.1), Limits(max_noise=1.0), Limits(max_suspicious=7), Limits(max_noise=0.5, max_suspicious=9)],
-)
-def test_a_limit_may_be_reached(limits: Limits) -> None:
-    assert check(NOISE, limits) == []
-    assert limits.any
+def outcome(name: str, limits: Limits, *, new: int | None = None, **changes: Any) -> Check:
+    (found,) = (found for found in check(noise(**changes), limits, new=new) if found.name == name)
+    return found
 
 
-def test_each_limit_that_is_exceeded_is_a_sentence() -> None:
-    limits = Limits(max_noise=0.0999, max_suspicious=6, fail_on_warning=True)
-    assert check(NOISE, limits) == [
-        "noise rate 10.00% is above 9.99%",
-        "7 suspicious labels are more than 6",
-        "2 warning(s)",
+def classes(*rates: tuple[float, int]) -> list[dict[str, object]]:
+    return [
+        {"class": f"class {k}", "samples": samples, "noise_rate": rate, "suspicious": 0}
+        for k, (rate, samples) in enumerate(rates)
     ]
 
 
+def test_without_limits_every_check_is_there_and_skipped() -> None:
+    checks = check(noise(noise_rate=None), Limits())
+    assert [found.name for found in checks] == list(TITLES)
+    assert {found.outcome for found in checks} == {"skipped"}
+
+
+def test_each_check_that_fails_is_a_sentence() -> None:
+    limits = Limits(max_noise=0.0999, max_class_noise=0.1, max_suspicious=6, fail_on_warning=True)
+    checks = check(noise(warnings=["a", "b"]), limits)
+    assert {found.outcome for found in checks} == {"failed"}
+    assert [found.sentence for found in checks] == [
+        "noise rate 10.00% is above 9.99% (the estimate itself: this audit has no interval)",
+        "1 of 2 classes is above a noise rate of 10.00% by the lower end of its 95% interval (1 by the estimate itself)"
+        ": 'bee' 20.00% of 100 images, at least 13.34%",
+        "7 suspicious labels are more than 6",
+        "2 warnings",
+    ]
+    assert checks[-1].subjects == (("", "a"), ("", "b"))
+
+
+def test_limits_may_be_reached() -> None:
+    limits = Limits(max_noise=0.1, max_class_noise=0.2, max_suspicious=7, fail_on_warning=True)
+    assert [found.outcome for found in check(noise(), limits)] == ["passed"] * 4
+    strict = Limits(max_noise=0.1, max_class_noise=0.2, strict=True)
+    assert [found.outcome for found in check(noise(), strict)[:2]] == ["passed"] * 2
+
+
 def test_a_limit_of_zero_is_a_limit() -> None:
-    assert Limits(max_suspicious=0).any
-    assert Limits(max_noise=0.0).any
-    assert len(check(NOISE, Limits(max_noise=0.0, max_suspicious=0))) == 2
-    assert check({**NOISE, "noise_rate": 0.0, "suspicious": 0}, Limits(max_noise=0.0, max_suspicious=0)) == []
+    limits = Limits(max_noise=0.0, max_class_noise=0.0, max_suspicious=0)
+    assert [found.outcome for found in check(noise(), limits)[:3]] == ["failed"] * 3
+    clean = noise(noise_rate=0.0, suspicious=0, classes=classes((0.0, 7), (0.0, 1000)))
+    assert [found.outcome for found in check(clean, limits)[:3]] == ["passed"] * 3
 
 
-def test_warnings_fail_only_when_asked_and_there() -> None:
-    assert check(NOISE, Limits(max_noise=1.0)) == []
-    assert check({**NOISE, "warnings": []}, Limits(fail_on_warning=True)) == []
-    assert Limits(fail_on_warning=True).any
+@pytest.mark.parametrize(
+    ("interval", "strict", "expected", "why"),
+    [
+        ([0.06, 0.14], False, "failed", "noise rate 10.00% (6.00% to 14.00%): the lower end 6.00% is above 5.00%"),
+        ([0.04, 0.14], False, "passed", "noise rate 10.00% (4.00% to 14.00%): the lower end 4.00% is not above 5.00%"),
+        ([0.04, 0.14], True, "failed", "noise rate 10.00% is above 5.00% (the estimate itself: --strict)"),
+        (None, False, "failed", "noise rate 10.00% is above 5.00% (the estimate itself: this audit has no interval)"),
+    ],
+)
+def test_the_noise_check_takes_the_lower_end_and_says_what_it_takes(
+    interval: list[float] | None, strict: bool, expected: str, why: str
+) -> None:
+    found = outcome("noise_rate", Limits(max_noise=0.05, strict=strict), noise_rate_interval=interval)
+    assert (found.outcome, found.text) == (expected, why)
+
+
+def test_figures_that_differ_look_different() -> None:
+    assert "10.00001% is above 10.00000%" in outcome("noise_rate", Limits(max_noise=0.1), noise_rate=0.1000001).text
+    assert "10.00% is not above 10.00%" in outcome("noise_rate", Limits(max_noise=0.1)).text
+
+
+def test_wilsons_interval_by_hand() -> None:
+    # (.5 + .19207 − 1.95996 √(.025 + .0096037)) / 1.38415
+    assert lower_end(0.5, 10) == pytest.approx(0.236593, abs=1e-6)
+    # (1 + 1.92073 − 1.95996 √(3.84146 / 4)) / (1 + 3.84146)
+    assert lower_end(1.0, 1) == pytest.approx(1 / 4.841459, abs=1e-6)
+    assert lower_end(0.0, 3) == 0.0
+
+
+@given(st.floats(0, 1), st.integers(1, 10**7))
+def test_the_lower_end_is_below_the_rate_and_nears_it(rate: float, samples: int) -> None:
+    low = lower_end(rate, samples)
+    assert 0 <= low <= rate + 1e-12
+    assert low <= lower_end(rate, 2 * samples) + 1e-12
+    assert rate - low <= 2 * math.sqrt(rate * (1 - rate) / samples) + 4 / samples
+
+
+def test_a_class_of_few_images_fails_on_strong_evidence_only() -> None:
+    # Three images of which one looks wrong say little, four of which all look wrong say enough.
+    found = outcome(
+        "class_noise_rate", Limits(max_class_noise=0.15), classes=classes((1 / 3, 3), (1.0, 4), (0.4, 1000))
+    )
+    assert found.outcome == "failed"
+    assert [name for name, _ in found.subjects] == ["class 1", "class 2"]
+    assert "2 of 3 classes are above" in found.text
+    assert "(3 by the estimate itself)" in found.text
+    alone = outcome("class_noise_rate", Limits(max_class_noise=0.15), classes=classes((1 / 3, 3)))
+    assert alone.outcome == "passed"
+    assert "0 of 1 class are above" in alone.text
+
+
+def test_strict_takes_the_estimates_of_classes() -> None:
+    limits = Limits(max_class_noise=0.15, strict=True)
+    found = outcome("class_noise_rate", limits, classes=classes((0.2, 1000), (1 / 3, 3), (0.15, 10)))
+    assert [name for name, _ in found.subjects] == ["class 1", "class 0"]
+    assert "(the estimate itself: --strict)" in found.text
+
+
+def test_of_many_classes_the_worst_are_named_and_all_are_there() -> None:
+    found = outcome(
+        "class_noise_rate", Limits(max_class_noise=0.1), classes=classes(*((k / 10, 500) for k in range(2, 10)))
+    )
+    assert [name for name, _ in found.subjects] == [f"class {k}" for k in reversed(range(8))]
+    assert "'class 3'" in found.sentence
+    assert "'class 2'" not in found.sentence
+    assert found.sentence.endswith("; and 3 more")
+
+
+def test_a_class_without_images_is_left_out() -> None:
+    found = outcome("class_noise_rate", Limits(max_class_noise=0.0), classes=classes((0.0, 0), (0.0, 5)))
+    assert found.text.startswith("0 of 1 class ")
+
+
+@pytest.mark.parametrize(
+    ("new", "limit", "expected", "text"),
+    [
+        (None, 7, "passed", "7 suspicious labels are not more than 7"),
+        (2, 2, "passed", "2 suspicious labels are new since the baseline, not more than 2"),
+        (2, 1, "failed", "2 suspicious labels are new since the baseline, more than 1"),
+        (1, 0, "failed", "1 suspicious label is new since the baseline, more than 0"),
+        (0, 0, "passed", "0 suspicious labels are new since the baseline, not more than 0"),
+    ],
+)
+def test_with_a_baseline_only_new_labels_count(new: int | None, limit: int, expected: str, text: str) -> None:
+    found = outcome("suspicious_labels", Limits(max_suspicious=limit), new=new)
+    assert (found.outcome, found.text) == (expected, text)
+
+
+def test_names_cannot_break_a_sentence() -> None:
+    hostile = [{"class": "a\nb\x1b[2J'", "samples": 100, "noise_rate": 0.9, "suspicious": 90}]
+    sentence = outcome("class_noise_rate", Limits(max_class_noise=0.1), classes=hostile).sentence
+    assert sentence.isprintable()
+    assert r'"a\nb\x1b[2J' in sentence
 
 
 @pytest.mark.parametrize("share", [-0.01, 1.01, float("nan"), float("inf")])
-def test_a_share_is_between_0_and_1(share: float) -> None:
-    with pytest.raises(UsageError, match="is no share"):
-        check(NOISE, Limits(max_noise=share))
+@pytest.mark.parametrize("limit", ["max_noise", "max_class_noise"])
+def test_a_share_is_between_0_and_1(limit: str, share: float) -> None:
+    with pytest.raises(UsageError, match=rf"--{limit.replace('_', '-')} .* is no share"):
+        Limits(**{limit: share})
 
 
 def test_a_count_is_not_negative() -> None:
     with pytest.raises(UsageError, match="--max-suspicious -1 is negative"):
-        check(NOISE, Limits(max_suspicious=-1))
+        Limits(max_suspicious=-1)
 
 
-def test_an_unknown_rate_is_no_pass() -> None:
-    unknown = {**NOISE, "noise_rate": None}
+@pytest.mark.parametrize("limits", [Limits(max_noise=1.0), Limits(max_class_noise=1.0)])
+def test_an_unknown_rate_is_no_pass(limits: Limits) -> None:
     with pytest.raises(RunError, match="no noise rate to check"):
-        check(unknown, Limits(max_noise=1.0))
-    assert check(unknown, Limits(max_suspicious=7)) == []
+        check(noise(noise_rate=None), limits)
+    assert outcome("suspicious_labels", Limits(max_suspicious=7), noise_rate=None).outcome == "passed"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"noise_rate": float("nan")},
+        {"noise_rate": "0.1"},
+        {"noise_rate": 1.5},
+        {"noise_rate_interval": [float("nan"), 0.2]},
+        {"noise_rate_interval": 0.1},
+        {"noise_rate_interval": [0.1]},
+        {"classes": classes((float("nan"), 3))},
+    ],
+)
+def test_a_rate_that_is_no_rate_is_no_pass(damage: dict[str, object]) -> None:
+    with pytest.raises(RunError, match="where a noise rate should be; run labelaudit fit again"):
+        check(noise(**damage), Limits(max_noise=1.0, max_class_noise=1.0))

@@ -1,0 +1,124 @@
+"""A report as GitHub Flavored Markdown, for a step summary or a comment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labelaudit.report.content import Report
+from labelaudit.report.gate import TITLES, Check, noise_interval
+from labelaudit.text import printable
+
+_MOST_BYTES = 60_000
+"""Of the list of suspicious labels, which is most of the text: a step summary takes 1 MiB."""
+
+_MOST_ITEMS = 20
+_LONGEST_NAME = 120
+_LONGEST_TEXT = 500
+
+_OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not checked"}
+
+
+def render(report: Report) -> str:
+    """Verdict, checks, warnings, and the first suspicious labels; bounded, whatever the names are."""
+    lines = [f"## Labels: {_verdict(report)}", "", _summary(report), ""]
+    if report.checked:
+        lines += ["| check | outcome | |", "|---|---|---|"]
+        lines += [f"| {TITLES[check.name]} | {_OUTCOMES[check.outcome]} | {_said(check)} |" for check in report.checks]
+        lines.append("")
+    warnings = report.noise["warnings"]
+    if warnings:
+        lines += ["### Warnings", ""]
+        lines += _items([_text(str(warning)) for warning in warnings], "- ")
+        lines.append("")
+    lines += _suspicious(report)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _verdict(report: Report) -> str:
+    if report.failures:
+        return "❌ the gate failed"
+    return "✅ the gate passed" if report.checked else "audited"
+
+
+def _summary(report: Report) -> str:
+    noise, findings = report.noise, report.findings
+    rate, interval = noise["noise_rate"], noise_interval(noise)
+    shown = "unknown" if rate is None else f"{rate:.1%}"
+    if rate is not None and interval is not None:
+        shown += f" ({interval[0]:.1%} to {interval[1]:.1%})"
+    text = (
+        f"**{findings.total:,}** of {noise['readable']:,} labels are suspicious; estimated noise rate **{shown}** "
+        f"({_text(str(noise['fit']['estimator']))} on {_text(str(noise['fit']['rank_by']))}, {noise['epochs']} epochs)."
+    )
+    if findings.new is not None:
+        text += f" Against the baseline **{findings.new:,}** are new, and {findings.gone:,} are gone."
+    return text
+
+
+def _said(check: Check) -> str:
+    named = [f"{_code(name)} {_text(said)}" for name, said in check.subjects if name]
+    return "<br>".join([_text(check.text), *_items(named, "")])
+
+
+def _suspicious(report: Report) -> list[str]:
+    findings = report.findings
+    if not report.shown:
+        return []
+    kinds = any(row.get("kind") for row in report.shown)
+    lines = [
+        f"### Most suspicious{' of the new' if findings.new is not None else ''}",
+        "",
+        f"| rank | image | given | suggested | P(mislabeled) |{' kind |' if kinds else ''}",
+        f"|---:|---|---|---|---:|{'---|' if kinds else ''}",
+    ]
+    listed = size = 0
+    for row in report.shown:
+        cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label", "suggested_label"))]
+        cells += [f"{float(row['p_mislabeled']):.3f}", *([_text(row.get("kind", ""))] if kinds else [])]
+        line = f"| {' | '.join(cells)} |"
+        size += len(line.encode()) + 1
+        if size > _MOST_BYTES:
+            break
+        lines.append(line)
+        listed += 1
+    if findings.counted > listed:
+        lines += ["", f"… and {findings.counted - listed:,} more."]
+    return lines
+
+
+def _items(texts: Sequence[str], bullet: str) -> list[str]:
+    shown = [f"{bullet}{text}" for text in texts[:_MOST_ITEMS]]
+    left = len(texts) - len(shown)
+    return [*shown, f"{bullet}… and {left:,} more"] if left else shown
+
+
+def _code(name: str) -> str:
+    """A name of the data as code, so that nothing in it is markup, a link or a mention."""
+    name = _shortened(printable(name), _LONGEST_NAME)
+    if not name:
+        return ""
+    if not set(name) & set("`|"):
+        return f"`{name}`"
+    # In a code span a backtick ends the code; in a table a pipe ends the cell, and a backslash before its escape undoes
+    # that. As an entity none of them is markup.
+    return f"<code>{_entities(name)}</code>"
+
+
+def _text(text: str) -> str:
+    """Words that may hold a name of the data, with everything that could be markup as an entity."""
+    text = _entities(_shortened(printable(text), _LONGEST_TEXT), keep=" .,:;%()+-/='\"…")
+    return text.replace("://", "&#58;//").replace("www.", "www&#46;").replace("WWW.", "WWW&#46;")
+
+
+def _entities(text: str, keep: str = " ") -> str:
+    encoded = "".join(
+        character if character.isalnum() or character in keep or not character.isascii() else f"&#{ord(character)};"
+        for character in text
+    )
+    # Addresses and mentions are looked for after entities are read; a comment parts them.
+    return encoded.replace("&#64;", "&#64;<!-- -->")
+
+
+def _shortened(text: str, longest: int) -> str:
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half + 1 :]}"
