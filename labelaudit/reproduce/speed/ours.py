@@ -129,4 +129,3 @@ class _NoRecorder:
 
     def take(self, epoch: int) -> None:
         """Nothing was kept."""
-

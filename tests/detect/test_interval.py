@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from labelaudit.detect.controls import TailRate
+from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.detect.interval import noise_interval, wilson
+from tests.detect.helpers import beliefs_of, evidence_of
+
+
+def audit(sure, leaning, right):
+    """So many samples of which the probe is sure that they are wrong, leans to another class, or agrees."""
+    count = sure + leaning + right
+    # Class 0 is believed at .8 where the label is right; class 1, without samples of its own but one, at .9.
+    given = [0.05] * sure + [0.2] * leaning + [0.8] * right + [0.9]
+    other = [0.95] * sure + [0.4] * leaning + [0.2] * right + [0.1]
+    label_N = np.append(np.zeros(count), 1).astype(np.int32)
+    beliefs = beliefs_of(given, [1 - label_N], [other])
+    return evidence_of([1.0] * (count + 1), label_N=label_N, beliefs=beliefs)
+
+
+def interval_of(evidence, tails=None):
+    estimate = ESTIMATORS["confident-joint"].estimate(evidence, "cell_margin")
+    estimates = {"confident-joint": estimate}
+    if tails:
+        estimates["controls"] = replace(estimate, tails=tails)
+    return estimate.noise_rate, noise_interval(evidence, estimate, estimates)
+
+
+def test_it_goes_from_what_the_probe_is_sure_of_to_what_it_leans_to():
+    rate, (low, high) = interval_of(audit(1000, 500, 8499))
+    assert low == pytest.approx(0.1, abs=0.007)
+    assert low < 0.1
+    assert high == pytest.approx(0.15, abs=0.008)
+    assert high > 0.15
+    assert low <= rate <= high
+
+
+def test_it_widens_with_fewer_samples():
+    (_, many), (_, few) = interval_of(audit(1000, 500, 8499)), interval_of(audit(10, 5, 84))
+    assert few[0] < many[0]
+    assert few[1] > many[1]
+
+
+def test_clean_labels_of_few_samples_may_hide_an_error():
+    rate, (low, high) = interval_of(audit(0, 0, 99))
+    assert rate == low == 0.0
+    assert 0.02 < high < 0.06
+
+
+def test_controls_that_contradict_widen_it():
+    tails = {
+        "random": TailRate(rate=0.0, low=0.0, high=0.0),
+        "confusion": TailRate(rate=0.06, low=0.05, high=0.07),
+        "look-alike": TailRate(rate=0.2, low=0.18, high=0.22),
+    }
+    _, (low, high) = interval_of(audit(1000, 500, 8499), tails)
+    assert (low, high) == (0.05, 0.22)
+
+
+def test_wilsons_interval_by_hand():
+    # 1 of 10: (0.1 + z²/20 ± z √(0.009 + z²/400)) / (1 + z²/10) with z = 1.96.
+    assert wilson(1, 10) == pytest.approx((0.0179, 0.4042), abs=1e-4)
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(10, 10)[1] == 1.0
+    assert wilson(0, 0) == (0.0, 1.0)
