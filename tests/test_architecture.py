@@ -20,10 +20,11 @@ LAYERS = (
     ("labelaudit.__main__",),
     ("labelaudit.cli",),
     ("labelaudit.reproduce", "labelaudit.report", "labelaudit.recipes"),
+    ("labelaudit.relabel",),
     ("labelaudit.engine", "labelaudit.methods"),
     ("labelaudit.methods.base", "labelaudit.methods.table", "labelaudit.run", "labelaudit.data"),
     ("labelaudit.detect",),
-    ("labelaudit.errors", "labelaudit.progress", "labelaudit.names", "labelaudit.text"),
+    ("labelaudit.cells", "labelaudit.errors", "labelaudit.progress", "labelaudit.names", "labelaudit.text"),
 )
 """From top to bottom; the longest prefix of a module's name decides."""
 
