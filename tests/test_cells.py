@@ -66,4 +66,9 @@ def test_numbers_stay_numbers():
 
 
 def test_lines_end_as_on_unix_and_line_ends_in_cells_stay():
-    assert list(csv_lines(("a",), [("x\r\ny",), ("x\ry",)])) == ["a\n", '"x\r\ny"\n', '"x\ry"\n']
+    assert list(csv_lines(("a",), [("x\ny",), ("x\ry",), ("x\r\ny",)])) == [
+        "a\n",
+        '"x\ny"\n',
+        '"x\ry"\n',
+        '"x\r\'\ny"\n',
+    ]

@@ -54,8 +54,8 @@ def require_free(tree: Tree, out: Path) -> None:
     place = out.resolve()
     if place == tree.root or tree.root in place.parents or place in tree.root.parents:
         raise UsageError(f"--out {out} and {tree.root} lie in each other", fix="give a place beside the data folder")
-    if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not os.listdir(out)):
-        raise UsageError(f"--out {out} is there already", fix="give a new folder: nothing is overwritten")
+    if _is_there(out) and not _note(out).exists():
+        raise _taken(out)
 
 
 def write_copy(tree: Tree, plan: Plan, out: Path, reporter: Reporter = QUIET) -> Copied:
@@ -73,18 +73,23 @@ def write_copy(tree: Tree, plan: Plan, out: Path, reporter: Reporter = QUIET) ->
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     with held(_beside(out, "lock"), out):
-        growing, note = _beside(out, "partial"), _beside(out, "plan.json")
+        growing, half, note = _beside(out, "partial"), _beside(out, "file"), _note(out)
         mark = {"source": os.fsencode(tree.root).hex(), "plan": _digest(plan)}
         with storage_errors(out):
+            whole = _is_there(out)  # a crash came between the copy's name and the end of the note
+            if whole and not _is_of(note, mark):
+                raise _taken(out)
             if growing.exists() and not _is_of(note, mark):
                 shutil.rmtree(growing)
             write_json(note, mark)
-            growing.mkdir(exist_ok=True)
-            copied = _fill(tree, plan, growing, _beside(out, "file"), reporter)
-            os.sync()  # all contents at once: flushing each file would take longer than copying it
+            copied = _fill(tree, plan, out if whole else growing, half, reporter)
+            if not whole:
+                growing.mkdir(exist_ok=True)  # with nothing in it when there is nothing to copy
+                os.sync()  # all contents at once: flushing each file would take longer than copying it
+                growing.rename(out)
+                flush_folder(out.parent)
+            half.unlink(missing_ok=True)
             note.unlink()
-            growing.rename(out)
-            flush_folder(out.parent)
     return copied
 
 
@@ -151,6 +156,19 @@ def _put(source: Path, place: Path, half: Path) -> _Kind:
 
 def _beside(out: Path, what: str) -> Path:
     return out.absolute().with_name(f".{out.absolute().name}.labelaudit-{what}")
+
+
+def _note(out: Path) -> Path:
+    return _beside(out, "plan.json")
+
+
+def _is_there(out: Path) -> bool:
+    """True for anything but an empty folder."""
+    return os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir()))
+
+
+def _taken(out: Path) -> UsageError:
+    return UsageError(f"--out {out} is there already", fix="give a new folder: nothing is overwritten")
 
 
 def _is_of(note: Path, mark: dict[str, str]) -> bool:
