@@ -22,5 +22,7 @@ StatisticName = Literal[
 EstimatorName = Literal["confident-joint", "controls", "gmm", "gmm-per-class", "bmm"]
 ControlKind = Literal["random", "confusion", "look-alike"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
+ActionName = Literal["keep", "change", "drop"]
+PlanFormatName = Literal["table", "json"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from labelaudit.cells import csv_lines
 from labelaudit.data.noise import flip_labels
 
 
@@ -46,8 +46,6 @@ def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
         rows.append((path, str(label), str(given)))
     truth_csv = folder / "truth.csv"
     with open(truth_csv, "w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(("path", "label", "given"))
-        writer.writerows(sorted(rows))
+        handle.writelines(csv_lines(("path", "label", "given"), sorted(rows)))
     wrong = frozenset(path for path, label, given in rows if label != given)
     return DigitsFolder(images=images, truth_csv=truth_csv, wrong=wrong)

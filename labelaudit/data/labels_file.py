@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path, PurePosixPath
 
+from labelaudit.cells import unguarded
 from labelaudit.errors import DataError
 
 
@@ -55,9 +56,10 @@ def read_labels_csv(file: Path) -> dict[str, str]:
 
 
 def _checked(path: str | None, label: str | None, where: str) -> tuple[str, str]:
-    if not path or not path.strip():
+    path, label = unguarded(path or ""), unguarded(label or "")
+    if not path.strip():
         raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
-    if not label or not label.strip():
+    if not label.strip():
         raise DataError(f"{where}: no label for {path!r}", fix="give its label, or delete the line")
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts or "\0" in path:

@@ -49,10 +49,8 @@ def flip_labels(
         raise ValueError(f"two different classes in [0, {classes}) are needed, not {among}")
     concerned = {"asymmetric": list(among), "one-class": [among[0]]}.get(kind)
     pool = np.arange(len(label_N)) if concerned is None else np.flatnonzero(np.isin(label_N, concerned))
-    if exact:
-        wrong = generator.permutation(pool)[: round(rate * len(pool))]
-    else:
-        wrong = pool[generator.random(len(pool)) < rate]
+    chosen = round(rate * len(pool))
+    wrong = generator.permutation(pool)[:chosen] if exact else pool[generator.random(len(pool)) < rate]
     noisy_N = label_N.copy()
     if kind == "asymmetric":
         noisy_N[wrong] = sum(among) - label_N[wrong]

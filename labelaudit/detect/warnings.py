@@ -39,7 +39,8 @@ def find_warnings(
         evidence: Of N samples.
         estimate: The chosen estimator's, or None.
         flagged_N: The suspicious.
-        estimator, rank_by: What was chosen.
+        estimator: Which was chosen.
+        rank_by: What it ranks by.
     """
     seen_N = np.isfinite(evidence.statistics.suspicion(rank_by))
     if estimate is None:

@@ -15,7 +15,7 @@ from labelaudit.engine.step import observe
 from labelaudit.errors import TrainingError
 
 _HELD_LOGITS = 1 << 18
-"""So many logits are held back before they are looked at: a few large operations instead of a dozen small ones a batch."""
+"""So many logits are held back before they are looked at: a few large operations instead of many small ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

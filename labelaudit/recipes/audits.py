@@ -108,7 +108,9 @@ def read_curves(
     Args:
         run: Where they lie.
         epochs: How many there have to be.
-        label_N, classes, counted_N: See `labelaudit.detect.curves.CurveAccumulator`.
+        label_N: See `labelaudit.detect.curves.CurveAccumulator`.
+        classes: Likewise.
+        counted_N: Likewise.
         reporter: Told about the progress.
 
     Raises:

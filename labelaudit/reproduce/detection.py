@@ -10,7 +10,6 @@ table and written to detection.json.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from labelaudit.cells import csv_lines
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
@@ -136,9 +136,8 @@ def as_markdown(outcomes: list[Outcome]) -> str:
 
 def _write_labels(catalogue: Catalogue, label_N: LabelArray, file: Path) -> None:
     with open(file, "w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(("path", "label"))
-        writer.writerows((path, catalogue.classes[label]) for path, label in zip(catalogue.paths, label_N, strict=True))
+        labels = (catalogue.classes[label] for label in label_N)
+        handle.writelines(csv_lines(("path", "label"), zip(catalogue.paths, labels, strict=True)))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from labelaudit.cells import unguarded
 from labelaudit.errors import DataError, RunError
 from labelaudit.run.layout import RunFolder
 
@@ -55,4 +56,4 @@ def _finding(row: dict[str, str | None], path: Path, line: int) -> Finding:
     if not sha256 or given_label is None:
         # It would match nothing: each label that it stands for would be called new.
         raise DataError(f"{path} line {line} has no content hash", fix="give the suspicious.csv of an audit")
-    return sha256, given_label
+    return sha256, unguarded(given_label)

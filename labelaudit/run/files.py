@@ -57,7 +57,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             with contextlib.suppress(OSError):
                 partial.unlink()
             raise
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -113,7 +113,8 @@ def _start_again(path: Path) -> str:
     return f"delete {path.parent} and run the command that made it again"
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """See to it that the names in a folder outlast a power cut, where the file system can."""
     with contextlib.suppress(OSError):  # some file systems cannot flush a folder; the rename is atomic all the same
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.controls import Controls
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
@@ -37,6 +38,9 @@ SUSPICIOUS_COLUMNS = (
     "sample",
     "sha256",
 )
+
+_FIGURES = frozenset({"p_mislabeled", "label_score", "aul", "aum"})
+"""The columns of numbers that are written with a fixed number of digits, as text."""
 
 _SAMPLES = pa.schema(
     [
@@ -185,7 +189,8 @@ def suspicious_rows(path: Path) -> Iterator[dict[str, str]]:
             reader = csv.DictReader(handle, strict=True)
             if tuple(reader.fieldnames or ()) != SUSPICIOUS_COLUMNS:
                 raise RunError(f"{path} has other columns than labelaudit writes", fix="run labelaudit fit again")
-            yield from reader
+            for row in reader:
+                yield {name: unguarded(cell or "") for name, cell in row.items() if name}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{path} is missing or damaged", fix="run labelaudit fit again") from error
 
@@ -193,7 +198,7 @@ def suspicious_rows(path: Path) -> Iterator[dict[str, str]]:
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
     """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
     rows = zip(catalogue.paths, (f"{weight:.9g}" for weight in weight_N.tolist()), catalogue.sha256, strict=True)
-    write_lines(csv_path, _csv_lines(("path", "weight", "sha256"), rows))
+    write_lines(csv_path, csv_lines(("path", "weight", "sha256"), rows, numbers={"weight"}))
     content = io.BytesIO()
     np.save(content, weight_N.astype(np.float64))
     write_bytes(npy_path, content.getvalue())
@@ -250,7 +255,7 @@ def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
                     raise DataError(
                         f"{file} line {reader.line_num}: {row['weight']!r} is no weight", fix="use numbers from 0"
                     )
-                rows[row["path"]] = (weight, row.get("sha256") or "")
+                rows[unguarded(row["path"] or "")] = (weight, row.get("sha256") or "")
     except OSError as error:
         raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
@@ -286,21 +291,7 @@ def _suspicious_lines(
         )
         for rank, (p, aul, aum, given, other, i) in enumerate(zip(*columns, strict=True), start=1)
     )
-    return _csv_lines(SUSPICIOUS_COLUMNS, rows)
-
-
-class _UnixLines:
-    """What csv writes to; it hands each line back, ended as on Unix."""
-
-    def write(self, line: str) -> str:
-        return line.removesuffix("\r\n") + "\n"
-
-
-def _csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    # Some versions of Python quote a carriage return only where it is part of the line end.
-    writer = csv.writer(_UnixLines(), lineterminator="\r\n")
-    for row in itertools.chain([header], rows):
-        yield writer.writerow(row)
+    return csv_lines(SUSPICIOUS_COLUMNS, rows, numbers=_FIGURES)
 
 
 def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> pa.Array:

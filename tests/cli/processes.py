@@ -15,7 +15,9 @@ from multiprocessing.process import BaseProcess
 from unittest import mock
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["labelaudit.recipes.probe", "labelaudit.recipes.retrain", "tests.cli.processes"])
+_CONTEXT.set_forkserver_preload(
+    ["labelaudit.recipes.probe", "labelaudit.recipes.relabel", "labelaudit.recipes.retrain", "tests.cli.processes"]
+)
 _DEADLINE_SECONDS = 60.0
 
 
@@ -69,9 +71,9 @@ def _command(words: list[str], dies_at: tuple[str, int] | None) -> None:
 def _arm(name: str, last: int) -> None:
     original, calls = getattr(os, name), itertools.count(1)
 
-    def deadly(*arguments: object) -> object:
+    def deadly(*arguments: object, **keywords: object) -> object:
         if next(calls) == last:
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments)
+        return original(*arguments, **keywords)
 
     setattr(os, name, deadly)

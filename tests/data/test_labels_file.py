@@ -1,10 +1,10 @@
-import csv
 import io
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labelaudit.cells import csv_lines
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.errors import DataError
 
@@ -51,10 +51,15 @@ names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 )
 
 
+def test_names_that_were_guarded_from_spreadsheets_are_what_they_were(tmp_path):
+    file = labels_csv(tmp_path, "path,label\n'=1.png,'-cat\n''=1.png,'tis\n=2.png,+raw\n")
+    assert read_labels_csv(file) == {"=1.png": "-cat", "'=1.png": "'tis", "=2.png": "+raw"}
+
+
 @given(st.dictionaries(names | names.map('a,"b"\nc\r{}\u2028'.format), names.map(str.strip), min_size=1))
 def test_every_name_survives_the_csv(tmp_path_factory, labels):
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([("path", "label"), *labels.items()])
+    text.writelines(csv_lines(("path", "label"), labels.items()))
     file = labels_csv(tmp_path_factory.getbasetemp(), text.getvalue())
     assert read_labels_csv(file) == labels
 

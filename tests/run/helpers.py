@@ -18,6 +18,11 @@ AWKWARD_PATHS = (
     "dog/both\r\n.png",
     "dog/猫 ä ö.png",
     "dog/para\u2029graph.png",
+    "=1+1/formula.png",
+    "'=1+1/formula with an apostrophe.png",
+    "'tis/an apostrophe.png",
+    "-1;+2/three\n=formulas.png",
+    "cat/not utf-8 \\xff.png",
 )
 
 

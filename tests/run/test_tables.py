@@ -94,7 +94,8 @@ def weights_csv(folder, text):
 
 
 def test_samples_are_read_back_as_they_were(tmp_path):
-    catalogue = catalogue_of(reasons=["", "empty file", "", "", 'damaged: a, "b"', "", "", ""])
+    reasons = {1: "empty file", 4: 'damaged: a, "b"'}
+    catalogue = catalogue_of(reasons=[reasons.get(number, "") for number in range(len(AWKWARD_PATHS))])
     write_samples(tmp_path / "samples.parquet", catalogue)
     require_equal(read_samples(tmp_path / "samples.parquet", root=catalogue.root, classes=catalogue.classes), catalogue)
 
@@ -259,6 +260,19 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     assert file.read_bytes().decode() == suspicious_csv(catalogue_of(), statistics, verdicts)
     assert [row["path"] for row in read_suspicious(file, most=99)] == list(AWKWARD_PATHS[::-1])
     assert [row["sample"] for row in read_suspicious(file, most=2)] == [str(count - 1), str(count - 2)]
+
+
+def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
+    names = ("=cat", "+dog")
+    catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
+    write_suspicious(tmp_path / "suspicious.csv", catalogue, four_statistics(), four_verdicts())
+    (line,) = (tmp_path / "suspicious.csv").read_text().splitlines()[1:]
+    assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,9,-3,1,{1:064x}"
+    (row,) = read_suspicious(tmp_path / "suspicious.csv", most=9)
+    assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-3")
+    write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
+    assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
+    np.testing.assert_allclose(read_weights(tmp_path / "weights.csv", catalogue), WEIGHT_4, rtol=1e-8, atol=0)
 
 
 @pytest.mark.parametrize(
