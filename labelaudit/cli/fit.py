@@ -20,7 +20,7 @@ def command(
     from labelaudit.cli.console import Terminal
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.recipes.fit import fit
-    from labelaudit.report.console import show_summary
+    from labelaudit.report.console import show_estimators, show_summary
     from labelaudit.run.layout import RunFolder
 
     terminal = Terminal(quiet=quiet, progress=not no_progress)
@@ -28,4 +28,5 @@ def command(
     fitted = fit(folder, FitSettings.chosen(rank_by=rank_by, estimator=estimator), terminal)
     if not quiet:
         show_summary(terminal.console, fitted.noise)
+        show_estimators(terminal.console, fitted.noise)
     terminal.say(f"Ranked list: {folder.suspicious}")

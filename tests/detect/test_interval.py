@@ -21,11 +21,8 @@ def audit(sure, leaning, right):
 
 
 def interval_of(evidence, tails=None):
-    estimate = ESTIMATORS["confident-joint"].estimate(evidence, "cell_margin")
-    estimates = {"confident-joint": estimate}
-    if tails:
-        estimates["controls"] = replace(estimate, tails=tails)
-    return estimate.noise_rate, noise_interval(evidence, estimate, estimates)
+    estimate = replace(ESTIMATORS["confident-joint"].estimate(evidence, "cell_margin"), tails=tails or {})
+    return estimate.noise_rate, noise_interval(evidence, estimate)
 
 
 def test_it_goes_from_what_the_probe_is_sure_of_to_what_it_leans_to():
@@ -49,14 +46,16 @@ def test_clean_labels_of_few_samples_may_hide_an_error():
     assert 0.02 < high < 0.06
 
 
-def test_controls_that_contradict_widen_it():
+def test_controls_have_an_interval_of_their_own():
     tails = {
         "random": TailRate(rate=0.0, low=0.0, high=0.0),
-        "confusion": TailRate(rate=0.06, low=0.05, high=0.07),
+        "confusion": TailRate(rate=0.12, low=0.1, high=0.14),
         "look-alike": TailRate(rate=0.2, low=0.18, high=0.22),
     }
     _, (low, high) = interval_of(audit(1000, 500, 8499), tails)
-    assert (low, high) == (0.05, 0.22)
+    assert (low, high) == (0.1, 0.22)
+    _, (low, high) = interval_of(audit(1000, 500, 8499), {"random": TailRate(rate=0.1, low=0.05, high=0.3)})
+    assert (low, high) == (0.05, 0.3)
 
 
 def test_wilsons_interval_by_hand():

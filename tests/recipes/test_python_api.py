@@ -13,7 +13,8 @@ from labelaudit.data.folder import scan
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.names import ProbeName
 from labelaudit.progress import QUIET, Advance
-from labelaudit.recipes.options import TrainingOptions, plan
+from labelaudit.recipes.options import TrainingOptions
+from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 
 QUICK = labelaudit.TrainingOptions(epochs=2, batch_size=4, image_size=8, precision="float32")

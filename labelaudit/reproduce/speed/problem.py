@@ -25,7 +25,8 @@ from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.progress import QUIET
 from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions, plan
+from labelaudit.recipes.options import TrainingOptions
+from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Source, Statistics, make_network, prepare
 from labelaudit.reproduce.detection import write_truth
 from labelaudit.reproduce.speed.arguments import positive

@@ -10,8 +10,9 @@ import torch
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.names import PresetName
-from labelaudit.recipes import options as module
-from labelaudit.recipes.options import TrainingOptions, agree, plan, settings_from_json
+from labelaudit.recipes import plan as module
+from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
+from labelaudit.recipes.plan import plan
 from labelaudit.recipes.presets import HEAD, PRESETS, RETRAIN_PRESETS
 
 CPU = torch.device("cpu")
