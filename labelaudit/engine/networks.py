@@ -154,12 +154,6 @@ def labelaudit_probe_coarse(pretrained: bool = False, **kwargs: Any) -> SmallRes
 
 
 @register_model  # type: ignore[untyped-decorator]
-def labelaudit_probe_patch(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """The fast probe on patches of 8 pixels."""
-    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128), stem_kernel=8, stem_stride=8)
-
-
-@register_model  # type: ignore[untyped-decorator]
 def labelaudit_probe_full(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
     """The balanced probe: the fast one at full resolution, which is four times the work."""
     return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128))

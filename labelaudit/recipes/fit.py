@@ -19,7 +19,8 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import pilot_epochs, read_catalogue, read_curves, trained_epochs
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import read_controls, suspicious_csv, write_scores, write_suspicious, write_weights
+from labelaudit.run.tables import read_controls, suspicious_csv, write_scores, write_suspicious
+from labelaudit.run.weights import write_weights
 
 _NOISE_ENTRIES = (
     "noise_rate",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from torch import nn
 
 import labelaudit
 from labelaudit.data.catalogue import Catalogue, require_trainable
@@ -64,10 +65,11 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         world.once(lambda: _read_state(run))  # before the pictures: a damaged one is told at once
         source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
+        network = make_network(begun.settings, prepared, source)  # before anything is written: it may not be to be had
         world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
         if begun.settings.controls:
             prepared = _with_controls(run, begun.settings, prepared, source, reporter)
-        training = _train(run, begun.settings, prepared, source, reporter)
+        training = _train(run, network, begun.settings, prepared, source, reporter)
         world.once(lambda: _finish(run, training, prepared))
 
 
@@ -77,7 +79,8 @@ def _with_controls(
     """The same data with a few labels made wrong on purpose, chosen by a short training on the labels as they are."""
     world = source.world
     if not world.once(lambda: bool(run.read_description().get("controls_planted"))):
-        _train(run.pilot, settings.pilot, prepared, source, reporter, title="Training the pilot")
+        network = make_network(settings.pilot, prepared, source)
+        _train(run.pilot, network, settings.pilot, prepared, source, reporter, title="Training the pilot")
         world.once(lambda: _plant(run, settings, prepared, reporter))
     controls = world.once(lambda: read_controls(run.samples))
     if controls is None:
@@ -151,6 +154,7 @@ def _settle(
 
 def _train(
     run: RunFolder,
+    network: nn.Module,
     settings: TrainingSettings,
     prepared: Prepared,
     source: Source,
@@ -160,7 +164,7 @@ def _train(
 ) -> Training:
     """Train to the end, from the state in the folder."""
     world = source.world
-    training = Training([make_network(settings, prepared, source)], settings.loop, source.device, world)
+    training = Training([network], settings.loop, source.device, world)
     _resume(run, training, world.once(lambda: _read_state(run)), reporter)
     rows, left = len(prepared.inputs), settings.epochs - training.finished_epochs
     with reporter.bar(title, left * rows, "images") as advance, BackgroundWriter() as writer:

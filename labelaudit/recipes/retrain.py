@@ -37,7 +37,7 @@ from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_n
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, write_metrics
-from labelaudit.run.tables import read_weights
+from labelaudit.run.weights import read_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ MISUSES = {
     "score photos --epochs many": "Invalid value for '--epochs': ",
     "score photos --preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'paper';",
     "fit audit more": "Got unexpected extra argument",
-    "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json';",
+    "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json', 'markdown',",
 }
 
 

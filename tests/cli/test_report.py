@@ -46,12 +46,14 @@ def test_report_writes_nothing(finished: Path) -> None:
 
 def test_the_gate_passes_at_the_limit_and_fails_below(finished: Path, noise: dict) -> None:
     rate, count = noise["noise_rate"], noise["suspicious"]
-    passed = run("report", finished, "--max-noise", rate, "--max-suspicious", count)
+    low, _ = noise["noise_rate_interval"]
+    passed = run("report", finished, "--max-noise", low, "--max-suspicious", count)
     assert passed.code == 0
     assert passed.out.count("Passed: ") == 2
     assert "Passed: noise rate " in passed.out
-    assert "(the estimate itself: this audit has no interval)" in passed.out
-    failed = run("report", finished, "--max-noise", rate - 1e-6)
+    assert run("report", finished, "--strict", "--max-noise", rate).code == 0
+    assert run("report", finished, "--max-noise", low - 1e-6).code == 1
+    failed = run("report", finished, "--strict", "--max-noise", rate - 1e-6)
     assert failed.code == 1
     assert "Failed: noise rate " in failed.out
     failed = run("report", finished, "--max-suspicious", count - 1)

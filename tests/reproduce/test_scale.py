@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from labelaudit.detect.mixture import fit_gaussian_mixture
+from labelaudit.detect.verdicts import FitSettings
 from labelaudit.recipes.fit import fit
 from labelaudit.reproduce.speed import scale
 from labelaudit.reproduce.speed.made_up import CLASSES, SCORE_SHAPES, WRONG, write_run
@@ -60,13 +61,13 @@ def test_bytes_are_those_of_the_losses_that_are_given(made_up: RunFolder, tmp_pa
 
 
 def test_the_made_up_run_is_one_that_can_be_scored(made_up: RunFolder) -> None:
-    fitted = fit(made_up)
+    fitted = fit(made_up, FitSettings.chosen(estimator="gmm"))
     assert fitted.noise["epochs"] == 12
     assert len(set(fitted.catalogue.paths)) == len(set(fitted.catalogue.sha256)) == 5000
     assert fitted.noise["noise_rate"] == pytest.approx(WRONG, abs=0.1)
     flagged = fitted.verdicts.order[: fitted.verdicts.flagged]
     assert len(flagged) > 0.5 * WRONG * 5000
-    assert (fitted.catalogue.label_N[flagged] != fitted.statistics.alternative_N[flagged]).all()
+    assert (fitted.catalogue.label_N[flagged] != fitted.statistics.beliefs.alternative_N[flagged]).all()
 
 
 def test_made_up_records_agree_with_themselves(made_up: RunFolder) -> None:

@@ -19,13 +19,12 @@ from labelaudit.run.tables import (
     read_samples,
     read_scores,
     read_suspicious,
-    read_weights,
     suspicious_csv,
     write_samples,
     write_scores,
     write_suspicious,
-    write_weights,
 )
+from labelaudit.run.weights import read_weights, write_weights
 from tests.detect.helpers import beliefs_of
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
 
