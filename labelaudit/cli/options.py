@@ -105,6 +105,20 @@ Controls = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+Members = Annotated[
+    Optional[int],
+    typer.Option(
+        "--members", help="Trainings with seeds of their own, all recorded; default: 1.", rich_help_panel=_TRAINING
+    ),
+]
+Folds = Annotated[
+    Optional[int],
+    typer.Option(
+        "--folds",
+        help="Heads on a frozen backbone, each recorded on the part of the data that it is not trained on.",
+        rich_help_panel=_TRAINING,
+    ),
+]
 RankBy = Annotated[
     Optional[StatisticName],
     typer.Option(

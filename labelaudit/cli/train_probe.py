@@ -35,6 +35,8 @@ def command(
     schedule: o.Schedule = None,
     precision: o.Precision = None,
     controls: o.Controls = None,
+    members: o.Members = None,
+    folds: o.Folds = None,
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,

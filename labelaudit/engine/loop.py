@@ -97,7 +97,7 @@ class Training:
         self.finished_epochs = int(state["finished_epochs"])
 
     def run_epoch(self, inputs: Inputs, label_N: torch.Tensor, method: Method, advance: Advance) -> EpochRecord:
-        """Train one epoch and give every row's record, as the first network saw it before each step.
+        """Train one epoch and give every row's record, as the networks saw it before each step.
 
         Args:
             inputs: N rows.
@@ -153,7 +153,7 @@ class Training:
         count, world = len(batch.row_B), self._world
         logits = [self._forward(network, x_b) for network in self._shared]
         seen = [world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        recorder.put(batch.row_B, seen[0], batch.label_B)
+        recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
         lessons = method.teach(batch, seen, clock, generator)
         for optimizer, logits_bC, lesson in zip(self._optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)

@@ -3,7 +3,7 @@
 - ``cifar_resnet20``, ``32``, ``44``, ``56``: 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts
   (He et al. 2016, section 4.2);
 - ``labelaudit_probe``: 3 blocks, widths 32/64/128, stem 4×4 with stride 2: the fast probe;
-- ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for pictures of 64 pixels and more;
+- ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for pictures of 80 pixels and more;
 - ``labelaudit_probe_full``: the fast probe with a 3×3 stem of stride 1: the balanced probe.
 """
 

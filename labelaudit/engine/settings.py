@@ -32,6 +32,8 @@ class TrainingSettings:
         lr, momentum, nesterov, weight_decay, schedule: SGD.
         controls: How many labels of each kind are made wrong on purpose; 0 for none.
         pilot_epochs: Of the short training that chooses them.
+        members: How many trainings are recorded, one after the other.
+        folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
     """
 
     kind: ProbeKind
@@ -54,11 +56,19 @@ class TrainingSettings:
     seed: int
     controls: int = 0
     pilot_epochs: int = 0
+    members: int = 1
+    folds: int = 1
+
+    @property
+    def recorded_epochs(self) -> int:
+        """Of all members together."""
+        return self.members * self.epochs
 
     @property
     def pilot(self) -> TrainingSettings:
         """Those of the short training that chooses controls."""
-        return replace(self, epochs=self.pilot_epochs, seed=derive_seed(self.seed, "pilot"), controls=0, pilot_epochs=0)
+        seed = derive_seed(self.seed, "pilot")
+        return replace(self, epochs=self.pilot_epochs, seed=seed, controls=0, pilot_epochs=0, members=1)
 
     @property
     def pixel_format(self) -> PixelFormat:

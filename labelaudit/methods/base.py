@@ -85,3 +85,6 @@ class Method(Protocol):
             clock: Where the training is.
             generator: For the method's random draws; on the CPU.
         """
+
+    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The logits [B, C] of which losses and margins are recorded: the first network's, for most methods."""

@@ -23,6 +23,10 @@ class Standard:
         """The given labels, all with weight 1."""
         return [Lesson(target=batch.label_B, weight_B=torch.ones_like(logits[0][:, 0]))]
 
+    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Those of the one network."""
+        return logits[0]
+
 
 def standard(ingredients: Ingredients) -> Standard:
     """Standard training needs nothing."""

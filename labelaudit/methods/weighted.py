@@ -34,6 +34,10 @@ class Weighted:
         """The given labels with their weights."""
         return [Lesson(target=batch.label_B, weight_B=self._weight_R[batch.row_B], per="weight")]
 
+    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Those of the one network."""
+        return logits[0]
+
 
 def aul(ingredients: Ingredients) -> Weighted:
     """Weights of an audit: w = 1 − P(mislabeled).

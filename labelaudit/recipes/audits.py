@@ -45,12 +45,12 @@ def recorded_data(run: RunFolder) -> Data:
 
 
 def trained_epochs(run: RunFolder) -> int:
-    """For how many epochs the probe of a run was trained.
+    """For how many epochs the probe of a run was trained, all members together.
 
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
-    description, epochs = read_audit(run), _setting(run, "epochs")
+    description, epochs = read_audit(run), _setting(run, "epochs") * _setting(run, "members")
     if description["status"] != TRAINED:
         raise RunError(
             f"the probe in {run.root} is not trained to the end "

@@ -34,6 +34,8 @@ class TrainingOptions:
     schedule: ScheduleName | None = None
     precision: PrecisionName | None = None
     controls: bool | None = None
+    members: int | None = None
+    folds: int | None = None
     seed: int | None = None
     device: str = "auto"
 
@@ -44,6 +46,8 @@ _LEAST = {
     "epochs": 1,
     "batch_size": 2,
     "lr": 1e-12,
+    "members": 1,
+    "folds": 2,
     "momentum": 0.0,
     "weight_decay": 0.0,
 }
@@ -71,6 +75,8 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
             "weight_decay",
             "schedule",
             "precision",
+            "members",
+            "folds",
             "seed",
         )
         if (value := getattr(options, name)) not in (None, "auto")

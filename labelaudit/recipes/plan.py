@@ -20,7 +20,7 @@ from labelaudit.engine.weights import (
     file_digest,
     has_pretrained,
 )
-from labelaudit.errors import ModelError
+from labelaudit.errors import ModelError, UsageError
 from labelaudit.names import PresetName
 from labelaudit.recipes.options import TrainingOptions, check_options
 from labelaudit.recipes.presets import HEAD, PRESETS, Preset
@@ -68,6 +68,8 @@ def plan(
     kind, model, weights, why = _choose_network(catalogue, options, preset)
     if kind == "frozen":
         preset = HEAD
+    elif options.folds:
+        raise UsageError("--folds is for heads on a frozen backbone", fix="leave it out, or add --probe frozen")
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     values: dict[str, Any] = {
         name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
@@ -88,6 +90,8 @@ def plan(
         precision=choose_precision(options.precision or "auto", device),
         seed=options.seed or 0,
         controls=controls,
+        members=options.members or 1,
+        folds=options.folds or 1,
         pilot_epochs=max(1, round(_PILOT_SHARE * values["epochs"])) if controls else 0,
         **values,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from labelaudit.names import AugmentName, PresetName, ScheduleName
 
-COARSE_FROM = 64
+COARSE_FROM = 80
 """From this side in pixels on, a network may take a coarser first look."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import platform
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,22 +18,18 @@ from labelaudit.data.catalogue import Catalogue, require_trainable
 from labelaudit.data.folder import scan
 from labelaudit.detect.controls import plant
 from labelaudit.engine.devices import choose_device
-from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import joined
-from labelaudit.engine.recorder import EpochRecord
 from labelaudit.engine.seeds import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
-from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import TRAINED, TRAINING, Data, is_trained, read_audit, read_catalogue, read_curves
 from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
-from labelaudit.run.background import BackgroundWriter
-from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
+from labelaudit.recipes.recorded import read_state, train_recorded
+from labelaudit.run.checkpoint import write_network
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import EpochLosses, discard_from, recorded_epochs, write_epoch
 from labelaudit.run.tables import read_controls, write_samples
 
 
@@ -62,15 +57,15 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         begun = world.once(lambda: _begin(data, run, options, device, held, reporter))
         if begun is None:
             return
-        world.once(lambda: _read_state(run))  # before the pictures: a damaged one is told at once
+        world.once(lambda: read_state(run))  # before the pictures: a damaged one is told at once
         source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
-        network = make_network(begun.settings, prepared, source)  # before anything is written: it may not be to be had
+        make_network(begun.settings, prepared, source)  # before anything is written: it may not be to be had
         world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
         if begun.settings.controls:
             prepared = _with_controls(run, begun.settings, prepared, source, reporter)
-        training = _train(run, network, begun.settings, prepared, source, reporter)
-        world.once(lambda: _finish(run, training, prepared))
+        network = train_recorded(run, begun.settings, prepared, source, reporter)
+        world.once(lambda: _finish(run, network, prepared))
 
 
 def _with_controls(
@@ -79,8 +74,7 @@ def _with_controls(
     """The same data with a few labels made wrong on purpose, chosen by a short training on the labels as they are."""
     world = source.world
     if not world.once(lambda: bool(run.read_description().get("controls_planted"))):
-        network = make_network(settings.pilot, prepared, source)
-        _train(run.pilot, network, settings.pilot, prepared, source, reporter, title="Training the pilot")
+        train_recorded(run.pilot, settings.pilot, prepared, source, reporter, title="Training the pilot")
         world.once(lambda: _plant(run, settings, prepared, reporter))
     controls = world.once(lambda: read_controls(run.samples))
     if controls is None:
@@ -152,49 +146,10 @@ def _settle(
         _require_same_samples(run, prepared.catalogue)
 
 
-def _train(
-    run: RunFolder,
-    network: nn.Module,
-    settings: TrainingSettings,
-    prepared: Prepared,
-    source: Source,
-    reporter: Reporter,
-    *,
-    title: str = "Training the probe",
-) -> Training:
-    """Train to the end, from the state in the folder."""
-    world = source.world
-    training = Training([network], settings.loop, source.device, world)
-    _resume(run, training, world.once(lambda: _read_state(run)), reporter)
-    rows, left = len(prepared.inputs), settings.epochs - training.finished_epochs
-    with reporter.bar(title, left * rows, "images") as advance, BackgroundWriter() as writer:
-        for record in run_epochs(training, prepared.inputs, prepared.label_R, Standard(), advance):
-            if world.is_main:
-                writer.submit(functools.partial(_write_epoch, run, _losses(record, prepared), training.state()))
-    return training
-
-
-def _write_epoch(run: RunFolder, losses: EpochLosses, state: dict[str, Any]) -> None:
-    write_epoch(run.losses, losses)
-    # The checkpoint comes second: a crash in between repeats the epoch and writes the same file again.
-    write_checkpoint(run.checkpoint, state)
-
-
-def _finish(run: RunFolder, training: Training, prepared: Prepared) -> None:
-    write_network(run.probe, training.networks[0], {"format": "pt", "classes": "\n".join(prepared.catalogue.classes)})
+def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
+    write_network(run.probe, network, {"format": "pt", "classes": "\n".join(prepared.catalogue.classes)})
     mean, std = prepared.statistics
     run.update_description(status=TRAINED, finished=_now(), normalisation={"mean": mean, "std": std})
-
-
-def _losses(record: EpochRecord, prepared: Prepared) -> EpochLosses:
-    return EpochLosses(
-        epoch=record.epoch,
-        sample_R=prepared.sample_R,
-        loss_R=record.loss_N,
-        margin_R=record.margin_N,
-        predicted_R=record.predicted_N,
-        alternative_R=record.alternative_N,
-    )
 
 
 def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings:
@@ -226,33 +181,6 @@ def _require_same_samples(run: RunFolder, catalogue: Catalogue) -> None:
             f"{changed!r} could be read when {run.root} was begun and cannot now, or the other way round",
             fix="bring the file back, or audit into a new --run",
         )
-
-
-def _read_state(run: RunFolder) -> dict[str, Any] | None:
-    """The state after the last whole epoch; later epochs are deleted."""
-    state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
-    try:
-        finished = 0 if state is None else int(state["finished_epochs"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise _foreign(run) from error
-    discard_from(run.losses, finished)
-    if recorded_epochs(run.losses) != list(range(finished)):
-        raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
-    return state
-
-
-def _resume(run: RunFolder, training: Training, state: dict[str, Any] | None, reporter: Reporter) -> None:
-    if state is None:
-        return
-    try:
-        training.load(state)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise _foreign(run) from error
-    reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
-
-
-def _foreign(run: RunFolder) -> RunError:
-    return RunError(f"{run.checkpoint} is of another network", fix="delete it to train from the start")
 
 
 def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,7 @@ OURS = (
     "cifar_resnet44",
     "cifar_resnet56",
     "labelaudit_probe",
+    "labelaudit_probe_coarse",
     "labelaudit_probe_full",
 )
 
@@ -56,7 +57,12 @@ def test_names_count_the_layers_with_weights(name, layers):
 
 @pytest.mark.parametrize(
     ("name", "sides"),
-    [("cifar_resnet20", (32, 16, 8)), ("labelaudit_probe", (16, 8, 4)), ("labelaudit_probe_full", (32, 16, 8))],
+    [
+        ("cifar_resnet20", (32, 16, 8)),
+        ("labelaudit_probe", (16, 8, 4)),
+        ("labelaudit_probe_coarse", (8, 4, 2)),
+        ("labelaudit_probe_full", (32, 16, 8)),
+    ],
 )
 def test_each_later_stage_halves_the_picture(name, sides):
     network = timm.create_model(name)

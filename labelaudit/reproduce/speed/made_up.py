@@ -47,7 +47,7 @@ def write_run(run: RunFolder, *, samples: int, epochs: int, seed: int = 0) -> No
                 "samples": samples,
                 "readable": samples,
             },
-            "settings": {"epochs": epochs},
+            "settings": {"epochs": epochs, "members": 1},
         }
     )
 

@@ -1,0 +1,161 @@
+"""A training whose losses and checkpoints go to a run folder, epoch by epoch, and which goes on from there.
+
+Members train one after the other with seeds of their own; their epochs are counted through, so that M members of E
+epochs leave M · E files. Folds train side by side, each head without its own part of the data.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.recorder import EpochRecord
+from labelaudit.engine.seeds import derive_seed, make_generator
+from labelaudit.engine.settings import TrainingSettings
+from labelaudit.errors import RunError
+from labelaudit.methods.base import Method
+from labelaudit.methods.folds import Folds
+from labelaudit.methods.standard import Standard
+from labelaudit.progress import Advance, Reporter
+from labelaudit.recipes.prepare import Prepared, Source, make_network
+from labelaudit.run.background import BackgroundWriter
+from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import EpochLosses, discard_from, recorded_epochs, write_epoch
+
+
+def train_recorded(
+    run: RunFolder,
+    settings: TrainingSettings,
+    prepared: Prepared,
+    source: Source,
+    reporter: Reporter,
+    *,
+    title: str = "Training the probe",
+) -> nn.Module:
+    """Train all members to the end, from the state in the folder.
+
+    Returns:
+        The first network of the last member.
+
+    Raises:
+        RunError: the state is damaged, or of another network.
+        TrainingError: the training diverged.
+        DeviceError: the device is out of memory.
+    """
+    state = source.world.once(lambda: read_state(run))
+    finished = _finished(state)
+    whole = settings.recorded_epochs
+    if finished:
+        reporter.say(f"Going on after {finished} of {whole} epochs")
+    # A member that ended with the last whole epoch is loaded again only if it is the last: it is what is returned.
+    first = min(finished // settings.epochs, settings.members - 1)
+    with (
+        reporter.bar(title, (whole - finished) * len(prepared.inputs), "images") as advance,
+        BackgroundWriter() as writer,
+    ):
+        for member in range(first, settings.members):
+            training = _start(run, settings, member, prepared, source, state if member == first else None)
+            _train(run, training, member, _method(settings, prepared, source), prepared, source, advance, writer)
+    return training.networks[0]
+
+
+def _start(
+    run: RunFolder,
+    settings: TrainingSettings,
+    member: int,
+    prepared: Prepared,
+    source: Source,
+    state: dict[str, Any] | None,
+) -> Training:
+    settings = member_settings(settings, member)
+    networks = [make_network(settings, prepared, source, number=fold) for fold in range(settings.folds)]
+    training = Training(networks, settings.loop, source.device, source.world)
+    if state is not None and int(state["member"]) == member:
+        try:
+            training.load(state)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise _foreign(run) from error
+    return training
+
+
+def _train(
+    run: RunFolder,
+    training: Training,
+    member: int,
+    method: Method,
+    prepared: Prepared,
+    source: Source,
+    advance: Advance,
+    writer: BackgroundWriter,
+) -> None:
+    epochs = training.settings.epochs
+    for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance):
+        if source.world.is_main:
+            losses = _losses(record, member * epochs, prepared)
+            state = {"member": member, "epochs": epochs, **training.state()}
+            writer.submit(functools.partial(_write_epoch, run, losses, state))
+
+
+def member_settings(settings: TrainingSettings, member: int) -> TrainingSettings:
+    """Those of one member: the first has the seed that was asked for."""
+    return replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
+
+
+def _method(settings: TrainingSettings, prepared: Prepared, source: Source) -> Method:
+    if settings.folds == 1:
+        return Standard()
+    order_R = torch.randperm(len(prepared.inputs), generator=make_generator(settings.seed, "folds"))
+    fold_R = torch.empty_like(order_R)
+    fold_R[order_R] = torch.arange(len(order_R)) % settings.folds
+    return Folds(fold_R.to(source.device), settings.folds)
+
+
+def read_state(run: RunFolder) -> dict[str, Any] | None:
+    """The state after the last whole epoch; later epochs are deleted.
+
+    Raises:
+        RunError: it is damaged, or epochs are missing that it has.
+    """
+    state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
+    if state is None:
+        discard_from(run.losses, 0)
+        return None
+    try:
+        epochs = _finished(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(run) from error
+    discard_from(run.losses, epochs)
+    if recorded_epochs(run.losses) != list(range(epochs)):
+        raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
+    return state
+
+
+def _finished(state: dict[str, Any] | None) -> int:
+    return 0 if state is None else int(state["member"]) * int(state["epochs"]) + int(state["finished_epochs"])
+
+
+def _write_epoch(run: RunFolder, losses: EpochLosses, state: dict[str, Any]) -> None:
+    write_epoch(run.losses, losses)
+    # The checkpoint comes second: a crash in between repeats the epoch and writes the same file again.
+    write_checkpoint(run.checkpoint, state)
+
+
+def _losses(record: EpochRecord, before: int, prepared: Prepared) -> EpochLosses:
+    return EpochLosses(
+        epoch=before + record.epoch,
+        sample_R=prepared.sample_R,
+        loss_R=record.loss_N,
+        margin_R=record.margin_N,
+        predicted_R=record.predicted_N,
+        alternative_R=record.alternative_N,
+    )
+
+
+def _foreign(run: RunFolder) -> RunError:
+    return RunError(f"{run.checkpoint} is of another network", fix="delete it to train from the start")
