@@ -75,6 +75,11 @@ class RunFolder:
         return self.root / "weights.npy"
 
     @property
+    def page(self) -> Path:
+        """``report.html``: the findings to look at and to review."""
+        return self.root / "report.html"
+
+    @property
     def metrics(self) -> Path:
         """``metrics.parquet``: one row an epoch, in the folder of a retraining."""
         return self.root / "metrics.parquet"
