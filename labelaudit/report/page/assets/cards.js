@@ -49,7 +49,7 @@ class Cards {
   picture(row) {
     const content = this.thumbnails.content[row];
     if (typeof content !== "string") {
-      const why = content === undefined ? "no thumbnail" : this.thumbnails.reasons[content];
+      const why = content === undefined ? "no thumbnail in this file" : this.thumbnails.reasons[content];
       return make("div", { class: "picture none" }, make("span", {}, visible(why)));
     }
     const image = make("img", { alt: "", decoding: "async", draggable: "false" });

@@ -2,9 +2,11 @@
 
 const CORRECTION_COLUMNS = ["path", "given_label", "action", "label", "sha256", "sample"];
 
-// A spreadsheet runs cells that begin like a formula: these get a single quote in front. So does a cell that begins
-// with a single quote itself, which makes the rule reversible: whoever reads takes one leading quote off.
-const sheetSafe = (text) => (/^[=+\-@\t\r']/.test(text) ? `'${text}` : text);
+// A spreadsheet runs a cell that begins like a formula. Such a beginning gets an apostrophe in front, and one more where
+// apostrophes stand there already, so that whoever reads can take exactly one off. The same holds after a semicolon or
+// a line end inside a cell, for spreadsheets that split there.
+const FORMULA = /(?<![^;\r\n])(?='*[=+\-@\t\r\n＝＋－＠])/g;
+const sheetSafe = (text) => text.replace(FORMULA, "'");
 const csvCell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 const csvLine = (cells) => `${cells.map((cell) => csvCell(sheetSafe(String(cell)))).join(",")}\r\n`;
 

@@ -215,9 +215,10 @@ byId("choice-words").addEventListener("input", listChoices);
 byId("choose").addEventListener("keydown", (event) => {
   const buttons = [...byId("choices").querySelectorAll("button")];
   const at = buttons.indexOf(document.activeElement);
-  if (event.key === "Enter" && at < 0 && buttons.length && document.activeElement === byId("choice-words")) {
+  if (event.key === "Enter" && document.activeElement === byId("choice-words")) {
+    // The first that fits, once something was typed: Enter alone should not change a label.
     event.preventDefault();
-    buttons[0].click();
+    if (byId("choice-words").value !== "" && buttons.length) buttons[0].click();
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     event.preventDefault();
     const next = at + (event.key === "ArrowDown" ? 1 : -1);
