@@ -81,7 +81,7 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
                 epoch=epoch,
                 sample_R=np.arange(count, dtype=np.int32),
                 loss_R=loss_N,
-                margin_R=np.where(is_wrong_N, -2.0, 2.0).astype(np.float32),
+                margin_R=(np.where(is_wrong_N, -2.0, 2.0) * generator.uniform(0.8, 1.2, count)).astype(np.float32),
                 predicted_R=np.where(is_wrong_N, other_N, catalogue.label_N).astype(np.int32),
                 alternative_R=other_N,
             ),

@@ -20,7 +20,9 @@ CLASSES = ("ant", "bee", "cat")
 WRONG = ("ant/000.png", "ant/001.png", "ant/002.png", "bee/000.png", "bee/001.png", "cat/000.png")
 """The suggested label is always the next class."""
 
-HACK = "window.hacked=1"
+TALL = 3000
+"""Height of a window in which charts and cards are in sight together."""
+
 LABELS = (
     "</script><script>window.hacked=1</script>",
     "<img src=x onerror=window.hacked=1>",
@@ -100,7 +102,7 @@ def active_path(tab: Tab) -> str:
 
 
 def test_everything_is_there_and_nothing_is_fetched(made: MadeUp, tab: Tab) -> None:
-    tab.open(made.run.page)
+    tab.open(made.run.page, height=TALL)
     assert tab.text("h1") == "zoo"
     assert tab.text("#found") == "6 shown"
     assert sorted(tab.texts("article .path")) == sorted(WRONG)
@@ -119,7 +121,7 @@ def test_everything_is_there_and_nothing_is_fetched(made: MadeUp, tab: Tab) -> N
 
 
 def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
-    tab.open(made.run.page)
+    tab.open(made.run.page, height=TALL)
     tab.choose("#given", "0")
     assert tab.text("#found") == "3 of 6 shown"
     assert all(path.startswith("ant/") for path in tab.texts("article .path"))
@@ -206,9 +208,9 @@ def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, downloads:
 
 
 def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
-    tab.open(made.run.page)
+    tab.open(made.run.page, height=TALL)
     tab.evaluate("localStorage.clear()")
-    tab.open(made.run.page)
+    tab.open(made.run.page, height=TALL)
     card = card_of(tab, "cat/000.png")
     tab.click(f"{card} [data-action=suggested]")
     assert tab.text("#tally") == "0 kept · 1 changed · 0 dropped"
@@ -218,6 +220,13 @@ def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
     tab.click(f"{card} [data-action=other]")
     tab.frames()
     assert tab.texts("#choices li") == ["ant", "bee"]
+    tab.type("zebra")
+    assert tab.texts("#choices li") == []
+    tab.press("Enter")
+    tab.press("Escape")
+    assert tab.evaluate("document.getElementById('choose').open") is False
+    tab.click(f"{card} [data-action=other]")
+    tab.frames()
     tab.click("#choices li:last-child button")
     assert tab.text(f"{card} [data-action=other]") == "→ bee"
     tab.click(f"{card} [data-action=drop]")
@@ -229,12 +238,11 @@ def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
 
 
 def test_a_decision_moves_a_sample_out_of_what_is_to_review_and_undo_back(made: MadeUp, tab: Tab) -> None:
-    tab.open(made.run.page)
+    tab.open(made.run.page, height=TALL)
     tab.evaluate("localStorage.clear()")
-    tab.open(made.run.page)
+    tab.open(made.run.page, height=TALL)
     tab.choose("#sort", "path")
     tab.choose("#state", "open")
-    tab.press("k")
     for key in "kk":
         tab.press(key)
         tab.frames()
@@ -308,7 +316,7 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
     made = make_run(tmp_path / "run", root, wrong=paths[: len(NAMES)], labels_file=labels_file)
     write_page(made.run)
 
-    tab.open(made.run.page, height=6000)
+    tab.open(made.run.page, height=2 * TALL)
     assert tab.evaluate("window.hacked") is None
     assert tab.text("h1") == "<b>zoo"
     assert tab.evaluate("document.querySelectorAll('script').length") == 1

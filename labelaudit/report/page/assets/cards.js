@@ -34,7 +34,7 @@ class Cards {
         "aria-label": heard.join(" "),
       },
       make("div", { class: "look" }, this.picture(row), this.facts(row, given, suggested)),
-      make("p", { class: "path" }, nameOf(rows.path[row])),
+      make("div", { class: "foot" }, make("p", { class: "path" }, nameOf(rows.path[row])), this.kind(row)),
       this.actions(row, suggested, decision),
     );
   }
@@ -60,7 +60,6 @@ class Cards {
 
   facts(row, given, suggested) {
     const { rows } = this;
-    const kind = rows.kind[row] < 0 ? null : make("span", { class: "kind" }, visible(this.kinds[rows.kind[row]]));
     const numbers = `#${row + 1} · P ${probability(rows.p[row])} · ${this.statistic} ${compact(rows.value[row])}`;
     return make(
       "div",
@@ -72,9 +71,14 @@ class Cards {
         make("span", { class: "what" }, "suggested"),
         suggested === null ? make("span", { class: "what" }, "–") : nameOf(suggested, { class: "suggested" }),
       ),
-      make("p", { class: "numbers" }, numbers, kind),
+      make("p", { class: "numbers" }, numbers),
       this.points ? this.curve(row) : null,
     );
+  }
+
+  kind(row) {
+    const kind = this.rows.kind[row];
+    return kind < 0 ? null : make("span", { class: "kind" }, visible(this.kinds[kind]));
   }
 
   curve(row) {
@@ -89,15 +93,22 @@ class Cards {
     const change = decision && decision.action === "change";
     const toSuggested = change && decision.label === this.rows.suggested[row];
     const other = change && !toSuggested ? this.classes[decision.label] : null;
-    const button = (action, pressed, ...content) =>
-      make("button", { type: "button", "data-action": action, tabindex: -1, "aria-pressed": pressed ? "true" : "false" }, ...content);
+    const button = (action, says, pressed, ...content) =>
+      make(
+        "button",
+        { type: "button", "data-action": action, title: says, "aria-label": says, tabindex: -1, "aria-pressed": pressed ? "true" : "false" },
+        ...content,
+      );
+    const changeTo = (name) => `Change to ${visible(name)}`;
     return make(
       "div",
       { class: "actions" },
-      button("keep", decision && decision.action === "keep", "Keep"),
-      suggested === null ? null : button("suggested", toSuggested, "→ ", nameOf(suggested)),
-      button("other", other !== null, ...(other === null ? ["Other…"] : ["→ ", nameOf(other)])),
-      button("drop", decision && decision.action === "drop", "Drop"),
+      button("keep", "Keep the given label (K)", decision && decision.action === "keep", "Keep"),
+      suggested === null ? null : button("suggested", `${changeTo(suggested)} (C)`, toSuggested, "→ ", nameOf(suggested)),
+      other === null
+        ? button("other", "Choose another label (O)", false, "Other…")
+        : button("other", changeTo(other), true, "→ ", nameOf(other)),
+      button("drop", "Drop the image (D)", decision && decision.action === "drop", "Drop"),
     );
   }
 }

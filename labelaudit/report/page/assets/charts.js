@@ -128,15 +128,18 @@ const lossChart = (data, width) => {
 const confusionChart = (pairs, classes, width, pick) => {
   const used = [...new Set(pairs.flatMap(([given, suggested]) => [given, suggested]))].sort((a, b) => a - b);
   const place = new Map(used.map((name, at) => [name, at]));
-  const labels = Math.min(120, width * 0.28);
-  const cell = Math.min(46, (width - labels - 4) / used.length);
-  const characters = Math.floor(labels / 6.6);
+  const letter = 6.8;
+  const longest = Math.max(...used.map((name) => visible(classes[name]).length));
+  const labels = Math.min(longest * letter + 12, 120, width * 0.28);
+  const head = labels * 0.77 + 8; // the names above are turned by 50 degrees,
+  const overhang = labels * 0.5; // so the last one leans out to the right
+  const cell = Math.min(46, (width - labels - overhang) / used.length);
+  const characters = Math.floor((labels - 8) / letter);
   const cut = (name) => (name.length > characters ? `${name.slice(0, characters - 1)}…` : name);
-  const head = Math.min(labels, 90);
   const svg = draw("svg", {
-    viewBox: `0 0 ${labels + cell * used.length + 4} ${head + cell * used.length + 4}`,
-    width: labels + cell * used.length + 4,
-    height: head + cell * used.length + 4,
+    viewBox: `0 0 ${labels + cell * used.length + overhang} ${head + cell * used.length}`,
+    width: labels + cell * used.length + overhang,
+    height: head + cell * used.length,
     role: "img",
     "aria-label": "Suspicious images by given and suggested label; the most frequent pairs are listed below",
   });
@@ -181,7 +184,7 @@ const curveChart = (own, typical, width, height, title) => {
     ]);
   const svg = draw(
     "svg",
-    { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title },
+    { class: "curve", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMinYMid", role: "img", "aria-label": title },
     draw("title", {}, title),
     draw("line", { class: "axis", x1: 0, x2: width, y1: height - 1, y2: height - 1 }),
     draw("path", { class: "line rest", d: pathOf(points(typical)) }),

@@ -17,11 +17,18 @@ class Gallery {
     new ResizeObserver(onceAFrame(() => list.clientWidth !== this.width && this.measure())).observe(list);
   }
 
-  // Shows these rows in this order. The active row stays active if it is among them; otherwise that position is.
-  show(order, otherwise) {
+  // Shows these rows in this order, the first of them active.
+  show(order) {
+    this.order = order;
+    this.active = 0;
+    this.measure();
+  }
+
+  // The same, but the active row stays active if it is among them, or else its position does.
+  update(order) {
     const at = this.row === null ? -1 : order.indexOf(this.row);
     this.order = order;
-    this.active = at >= 0 ? at : Math.max(0, Math.min(otherwise, order.length - 1));
+    this.active = at >= 0 ? at : Math.max(0, Math.min(this.active, order.length - 1));
     this.measure();
   }
 

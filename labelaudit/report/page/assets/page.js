@@ -73,7 +73,7 @@ const cards = new Cards({
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
-const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter(0)) });
+const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
 
 const jumpTo = (given, suggested) => {
   filters.set({ given, suggested });
@@ -119,7 +119,7 @@ const showCounts = () => {
   byId("tally").textContent = `${whole.format(keep)} kept · ${whole.format(change)} changed · ${whole.format(drop)} dropped`;
   byId("progress").max = Math.max(1, rows.all.length);
   byId("progress").value = review.count;
-  byId("download").textContent = `Download corrections.csv (${whole.format(review.count)})`;
+  byId("download").textContent = `↓ corrections.csv (${whole.format(review.count)})`;
   byId("download").disabled = review.count === 0;
   byId("undo").disabled = review.undone.length === 0;
   byId("not-stored").hidden = review.stored;
@@ -131,8 +131,8 @@ const showFound = () => {
   byId("nothing").hidden = found > 0;
 };
 
-const refilter = (otherwise) => {
-  gallery.show(filters.result(), otherwise);
+const refilter = () => {
+  gallery.show(filters.result());
   showFound();
 };
 
@@ -141,8 +141,10 @@ const announce = (text) => {
 };
 
 function afterDecision(changedRows) {
-  if (filters.followDecisions || !changedRows.length) refilter(gallery.active);
-  else gallery.refresh(changedRows);
+  if (filters.followDecisions || !changedRows.length) {
+    gallery.update(filters.result());
+    showFound();
+  } else gallery.refresh(changedRows);
   showCounts();
 }
 
@@ -202,6 +204,7 @@ const listChoices = () => {
     return make("li", {}, button);
   });
   byId("choices").replaceChildren(...buttons);
+  byId("no-choice").hidden = buttons.length > 0;
 };
 const choose = (row, thenNext) => {
   choosing = { row, thenNext };
@@ -231,6 +234,8 @@ for (const dialog of document.querySelectorAll("dialog")) {
 }
 
 // The bar and the keys.
+
+byId("filters").open = !matchMedia("(max-width: 640px)").matches;
 
 byId("undo").addEventListener("click", undo);
 byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
@@ -285,5 +290,5 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-refilter(0);
+refilter();
 showCounts();
