@@ -43,7 +43,7 @@ class PageLimits:
     max_bytes: int = 14_500_000
     max_row_bytes: int = 6_000_000
     max_rows: int = 50_000
-    max_thumbnails: int = 15_000
+    max_thumbnails: int = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)

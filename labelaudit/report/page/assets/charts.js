@@ -66,7 +66,9 @@ const STATISTIC_NAMES = {
 const histogramChart = (data, width, logarithmic) => {
   const bins = data.rest.length;
   const total = data.rest.map((count, bin) => count + data.suspicious[bin]);
-  const high = Math.max(...total, 1);
+  const tallest = Math.max(...total, 1);
+  // A narrow component may stand far above every bar: it is cut rather than flatten them.
+  const high = Math.max(tallest, Math.min(1.5 * tallest, Math.max(0, ...(data.components ?? []).flat())));
   const step = (data.high - data.low) / bins;
   const powers = Array.from({ length: Math.ceil(Math.log10(high)) + 1 }, (_, power) => 10 ** power);
   const { svg, x, y } = frame(width, 260, {
@@ -184,7 +186,7 @@ const curveChart = (own, typical, width, height, title) => {
     ]);
   const svg = draw(
     "svg",
-    { class: "curve", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMinYMid", role: "img", "aria-label": title },
+    { class: "curve", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": title },
     draw("title", {}, title),
     draw("line", { class: "axis", x1: 0, x2: width, y1: height - 1, y2: height - 1 }),
     draw("path", { class: "line rest", d: pathOf(points(typical)) }),
