@@ -352,7 +352,10 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeUp, float]:
-    """60,000 samples of which 10,000 are suspicious, and how long the page took in seconds."""
+    """60,000 samples of which 10,000 are suspicious, and the processor's seconds that their page took.
+
+    On a machine with nothing else to do the clock shows less; on a busy one it would measure the others.
+    """
     folder = tmp_path_factory.mktemp("large")
     content = picture(1, (28, 28))
     (folder / "images").mkdir()
@@ -366,9 +369,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeUp, float]:
         classes=[f"class {number}" for number in range(10)],
     )
     made = record(folder / "run", catalogue, range(10_000), epochs=20)
-    began = time.perf_counter()
+    began = time.process_time()
     write_page(made.run)
-    return made, time.perf_counter() - began
+    return made, time.process_time() - began
 
 
 def test_ten_thousand_stay_smooth(large: tuple[MadeUp, float], tab: Tab) -> None:
@@ -414,9 +417,10 @@ def test_ten_thousand_stay_smooth(large: tuple[MadeUp, float], tab: Tab) -> None
     )
     cards = tab.evaluate("document.querySelectorAll('article').length")
     print(
-        f"60,000 samples: page of {size / 1e6:.1f} MB in {seconds:.1f} s, opened in {opened:.1f} s; frames "
-        f"{np.median(frames):.0f} ms, 95% under {np.quantile(frames, 0.95):.0f} ms; a key {np.median(keys):.1f} ms, "
-        f"at most {max(keys):.0f} ms; a filter {filtering:.0f} ms; {cards} cards at a time"
+        f"60,000 samples: page of {size / 1e6:.1f} MB in {seconds:.1f} s of processor time, opened in {opened:.1f} s; "
+        f"frames {np.median(frames):.0f} ms, 95% under {np.quantile(frames, 0.95):.0f} ms; "
+        f"a key {np.median(keys):.1f} ms, at most {max(keys):.0f} ms; "
+        f"a filter {filtering:.0f} ms; {cards} cards at a time"
     )
     assert size < 15_000_000
     assert seconds < 10
