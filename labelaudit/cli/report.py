@@ -13,13 +13,16 @@ from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import FormatName
 
 if TYPE_CHECKING:
+    from labelaudit.cli.console import Terminal
     from labelaudit.report.content import Report
+    from labelaudit.report.page.write import Page
 
 _GATE = "Gate: exit code 1 when a limit is exceeded"
 _OUTPUT = "Output"
+_PAGE = "Page"
 
 EPILOG = o.examples(
-    "labelaudit report audit",
+    "labelaudit report audit                       (and look at audit/report.html)",
     "labelaudit report audit --max-noise 0.05 --max-class-noise 0.15 --max-suspicious 100",
     "labelaudit report audit --baseline last-audit/suspicious.csv --max-suspicious 0",
     "labelaudit report audit --format json",
@@ -73,15 +76,25 @@ def command(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    html: Annotated[
+        Optional[Path],
+        typer.Option("--html", help="Where to write the page; default: report.html in RUN.", rich_help_panel=_PAGE),
+    ] = None,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Write no page.", rich_help_panel=_PAGE)] = False,
+    quiet: o.Quiet = False,
+    no_progress: o.NoProgress = False,
 ) -> None:
-    """Show what an audit found; fail when labels are worse than they may be.
+    """Show what an audit found, write a page to review it, fail when labels are worse than they may be.
 
     Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
     """
     if top < 0:
         raise UsageError(f"--top {top} is negative", fix="give a number from 0")
+    if html is not None and no_html:
+        raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
     targets = _targets(write or [])
 
+    from labelaudit.cli.console import Terminal
     from labelaudit.report.content import read_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
@@ -100,6 +113,8 @@ def command(
     for path, name in targets.items():
         write_text(path, FORMATS[name](report))
     _append_step_summary(report)
+    if not no_html:
+        _write_page(run, html, Terminal(quiet=quiet, progress=not no_progress))
     if output == "table":
         _show(report)
     else:
@@ -146,3 +161,28 @@ def _show(report: Report) -> None:
     if report.shown:
         console.print(suspicious_table(report.shown))
     show_checks(console, report)
+
+
+def _write_page(run: Path, html: Path | None, terminal: Terminal) -> None:
+    from labelaudit.report.page.write import write_page
+    from labelaudit.run.layout import RunFolder
+
+    try:
+        page = write_page(RunFolder(run), html, reporter=terminal)
+    except StorageError as error:
+        if html is not None:
+            raise
+        # Nobody asked for it: figures and gate do not depend on whether the run folder can be written to.
+        terminal.warn(f"no page: {error}")
+        return
+    terminal.say(f"Wrote {page.path} ({page.size_bytes / 1e6:.1f} MB): {_extent(page)}")
+
+
+def _extent(page: Page) -> str:
+    """How much of the findings is in a page."""
+    parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
+    if page.looked_at < page.rows:
+        parts.append(f"thumbnails of the first {page.looked_at:,}")
+    if page.missing:
+        parts.append(f"{page.missing:,} image files are gone or have changed")
+    return ", ".join(parts)

@@ -5,9 +5,11 @@ Shapes: H height, W width, C channels (1 grey or 3 RGB).
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -90,20 +92,51 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Ar
     Raises:
         UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
-    with _open(content) as image:
-        try:
-            image.draft("RGB" if channels == 3 else "L", (size, size))
-            image.load()
-            upright = _to_mode(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
-            pixels = np.asarray(_resize(upright, size, fit), dtype=np.uint8)
-        except UnreadableImageError:
-            raise
-        except Exception as error:
-            # Pillow's plugins raise almost anything on damaged files: OSError, SyntaxError, struct.error, IndexError.
-            raise UnreadableImageError(_reason(error)) from error
+    mode = "RGB" if channels == 3 else "L"
+    with _open(content) as image, _damage():
+        pixels = np.asarray(_resize(_upright(image, mode, size), size, fit), dtype=np.uint8)
     if pixels.ndim == 2:
         return np.ascontiguousarray(pixels[None, :, :])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def decode_small(content: bytes, *, side: int) -> UInt8Array:
+    """Decode an image's first frame, upright and in its own proportions, to fit into ``side`` × ``side`` pixels.
+
+    Otherwise as `decode`; a picture that fits already keeps its size.
+
+    Returns:
+        uint8 array [H, W, C] with 1 ≤ H, W ≤ ``side`` and C = 3.
+
+    Raises:
+        UnreadableImageError: with the reason, for anything that cannot be decoded.
+    """
+    with _open(content) as image, _damage():
+        upright = _upright(image, "RGB", side)
+        scale = min(1.0, side / max(upright.size))
+        size = tuple(max(1, round(length * scale)) for length in upright.size)
+        if size != upright.size:
+            upright = upright.resize(size, Image.Resampling.BILINEAR)
+        return np.asarray(upright, dtype=np.uint8)
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """Turn whatever decoding raises into an `UnreadableImageError`."""
+    try:
+        yield
+    except UnreadableImageError:
+        raise
+    except Exception as error:
+        # Pillow's plugins raise almost anything on damaged files: OSError, SyntaxError, struct.error, IndexError.
+        raise UnreadableImageError(_reason(error)) from error
+
+
+def _upright(image: Image.Image, mode: str, side: int) -> Image.Image:
+    """The decoded picture, turned as it is meant to be seen; a JPEG at a reduced scale that still covers ``side``."""
+    image.draft(mode, (side, side))
+    image.load()
+    return _to_mode(ImageOps.exif_transpose(image), mode)
 
 
 def _open(content: bytes) -> Image.Image:

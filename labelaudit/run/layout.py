@@ -80,6 +80,11 @@ class RunFolder:
         return RunFolder(self.root / "pilot")
 
     @property
+    def page(self) -> Path:
+        """``report.html``: the findings to look at and to review."""
+        return self.root / "report.html"
+
+    @property
     def metrics(self) -> Path:
         """``metrics.parquet``: one row an epoch, in the folder of a retraining."""
         return self.root / "metrics.parquet"

@@ -15,7 +15,7 @@ def noise(finished: Path) -> dict[str, object]:
 
 
 def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(finished: Path, noise: dict) -> None:
-    outcome = succeed("report", finished, "--top", "1")
+    outcome = succeed("report", finished, "--no-html", "--top", "1")
     assert f"{noise['suspicious']} of 48 labels are suspicious" in outcome.out
     assert f"estimated noise rate {noise['noise_rate']:.1%}" in outcome.out
     assert all(name in outcome.out for name in ("ant", "bee", "cat", "dog"))
@@ -26,7 +26,7 @@ def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(finished: P
 
 
 def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: dict) -> None:
-    report = json.loads(succeed("report", finished, "--format", "json", "--top", "2").out)
+    report = json.loads(succeed("report", finished, "--no-html", "--format", "json", "--top", "2").out)
     assert {name: report[name] for name in noise} == noise
     with open(finished / "suspicious.csv", newline="") as handle:
         assert report["top"] == list(csv.DictReader(handle))[:2]
@@ -34,36 +34,75 @@ def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: di
 
 
 def test_top_zero_lists_nothing_and_less_is_refused(finished: Path) -> None:
-    assert json.loads(succeed("report", finished, "--format", "json", "--top", "0").out)["top"] == []
-    assert run("report", finished, "--top", "-1").only_error == "--top -1 is negative; give a number from 0"
+    assert json.loads(succeed("report", finished, "--no-html", "--format", "json", "--top", "0").out)["top"] == []
+    assert (
+        run("report", finished, "--no-html", "--top", "-1").only_error == "--top -1 is negative; give a number from 0"
+    )
 
 
-def test_report_writes_nothing(finished: Path) -> None:
-    before = modified(finished)
-    succeed("report", finished)
-    assert modified(finished) == before
+def test_a_page_is_written_unless_nobody_wants_it(audit: Path) -> None:
+    before = modified(audit)
+    assert succeed("report", audit, "--no-html").err == ""
+    assert modified(audit) == before
+    outcome = succeed("report", audit)
+    assert modified(audit).keys() - before.keys() == {"report.html"}
+    assert "report.html (0." in outcome.err
+    assert " suspicious images" in outcome.err
+    assert "report.html" not in outcome.out
+    assert succeed("report", audit, "--quiet").err == ""
+
+
+def test_the_page_goes_where_it_is_wanted(audit: Path, tmp_path: Path) -> None:
+    succeed("report", audit, "--html", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert not (audit / "report.html").exists()
+    told = run("report", audit, "--html", tmp_path / "nowhere" / "page.html").error
+    assert told.startswith("cannot write ")
+    assert run("report", audit, "--html", "x.html", "--no-html").only_error == (
+        "--html and --no-html contradict each other; leave one of them out"
+    )
+
+
+def test_a_failed_gate_has_a_page_too(audit: Path) -> None:
+    assert run("report", audit, "--max-noise", "0").code == 1
+    assert (audit / "report.html").exists()
+
+
+def test_a_run_folder_that_cannot_be_written_to_is_still_reported(audit: Path) -> None:
+    (audit / "report.html").mkdir()
+    outcome = succeed("report", audit, "--quiet")
+    assert "labels are suspicious" in outcome.out
+    assert outcome.err.startswith("Warning: no page: cannot write ")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_the_page_says_when_the_images_are_gone(audit: Path) -> None:
+    description = json.loads((audit / "run.json").read_text())
+    description["data"]["root"] = str(audit / "gone")
+    (audit / "run.json").write_text(json.dumps(description))
+    assert "image files are gone or have changed" in succeed("report", audit).err
 
 
 def test_the_gate_passes_at_the_limit_and_fails_below(finished: Path, noise: dict) -> None:
     rate, count = noise["noise_rate"], noise["suspicious"]
     low, _ = noise["noise_rate_interval"]
-    passed = run("report", finished, "--max-noise", low, "--max-suspicious", count)
+    passed = run("report", finished, "--no-html", "--max-noise", low, "--max-suspicious", count)
     assert passed.code == 0
     assert passed.out.count("Passed: ") == 2
     assert "Passed: noise rate " in passed.out
-    assert run("report", finished, "--strict", "--max-noise", rate).code == 0
-    assert run("report", finished, "--max-noise", low - 1e-6).code == 1
-    failed = run("report", finished, "--strict", "--max-noise", rate - 1e-6)
+    assert run("report", finished, "--no-html", "--strict", "--max-noise", rate).code == 0
+    assert run("report", finished, "--no-html", "--max-noise", low - 1e-6).code == 1
+    failed = run("report", finished, "--no-html", "--strict", "--max-noise", rate - 1e-6)
     assert failed.code == 1
     assert "Failed: noise rate " in failed.out
-    failed = run("report", finished, "--max-suspicious", count - 1)
+    failed = run("report", finished, "--no-html", "--max-suspicious", count - 1)
     assert failed.code == 1
     assert f"Failed: {count} suspicious labels are more than {count - 1}" in failed.out
     assert failed.err == ""
 
 
 def test_the_gate_fails_in_json_too(finished: Path) -> None:
-    outcome = run("report", finished, "--max-noise", "0", "--max-suspicious", "0", "--format", "json")
+    outcome = run("report", finished, "--no-html", "--max-noise", "0", "--max-suspicious", "0", "--format", "json")
     assert outcome.code == 1
     report = json.loads(outcome.out)
     assert len(report["failures"]) == 2
@@ -115,7 +154,7 @@ LIMITS = {
 
 @pytest.mark.parametrize(("options", "expected"), LIMITS.items(), ids=map(" ".join, LIMITS))
 def test_limits_that_cannot_be_meant(finished: Path, options: tuple[str, str], expected: str) -> None:
-    assert run("report", finished, *options).only_error == expected
+    assert run("report", finished, "--no-html", *options).only_error == expected
 
 
 def test_a_gate_without_a_noise_rate_does_not_pass(audit: Path) -> None:

@@ -26,7 +26,9 @@ def write(rows: list[dict[str, str]], name: str = "baseline.csv") -> str:
 
 
 def counts(audit: Path, baseline: object) -> dict[str, int]:
-    return dict(json.loads(succeed("report", audit, "--baseline", baseline, "--format", "json").out)["baseline"])
+    return dict(
+        json.loads(succeed("report", audit, "--no-html", "--baseline", baseline, "--format", "json").out)["baseline"]
+    )
 
 
 def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(finished: Path, rows: list[dict[str, str]]) -> None:
@@ -34,15 +36,15 @@ def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(finished: Path, 
     shutil.copy(finished / "suspicious.csv", "earlier.csv")
     for baseline in ("earlier", "earlier.csv"):
         assert counts(finished, baseline) == {"new": 0, "known": len(rows), "gone": 0}
-        passed = succeed("report", finished, "--baseline", baseline, "--max-suspicious", "0")
+        passed = succeed("report", finished, "--no-html", "--baseline", baseline, "--max-suspicious", "0")
         assert "Passed: 0 suspicious labels are new since the baseline, not more than 0" in passed.out
         assert f"Against the baseline: 0 suspicious labels are new, {len(rows)} known, 0 gone" in passed.out
         assert rows[0]["path"] not in passed.out
-    assert run("report", finished, "--max-suspicious", "0").code == 1
+    assert run("report", finished, "--no-html", "--max-suspicious", "0").code == 1
 
 
 def test_a_label_that_the_baseline_lacks_fails_and_is_listed(finished: Path, rows: list[dict[str, str]]) -> None:
-    failed = run("report", finished, "--baseline", write(rows[:1] + rows[2:]), "--max-suspicious", "0")
+    failed = run("report", finished, "--no-html", "--baseline", write(rows[:1] + rows[2:]), "--max-suspicious", "0")
     assert failed.code == 1
     assert "Failed: 1 suspicious label is new since the baseline, more than 0" in failed.out
     assert rows[1]["path"] in failed.out
@@ -57,25 +59,27 @@ def test_moved_files_are_known_and_changed_labels_new(finished: Path, rows: list
 
 
 def test_the_other_checks_are_unchanged(finished: Path, rows: list[dict[str, str]]) -> None:
-    failed = run("report", finished, "--baseline", write(rows), "--max-noise", "0", "--max-suspicious", "0")
+    failed = run(
+        "report", finished, "--no-html", "--baseline", write(rows), "--max-noise", "0", "--max-suspicious", "0"
+    )
     assert failed.code == 1
     assert "Failed: noise rate " in failed.out
     assert "Passed: 0 suspicious labels are new" in failed.out
 
 
 def test_known_labels_are_in_sarif_with_their_state(finished: Path, rows: list[dict[str, str]]) -> None:
-    out = succeed("report", finished, "--baseline", write(rows[1:]), "--format", "sarif").out
+    out = succeed("report", finished, "--no-html", "--baseline", write(rows[1:]), "--format", "sarif").out
     states = [result["baselineState"] for result in json.loads(out)["runs"][0]["results"]]
     assert states == ["new"] + ["unchanged"] * (len(rows) - 1)
 
 
 def test_an_audit_is_no_baseline_of_itself(finished: Path, audit: Path) -> None:
     for baseline in (audit, audit / "suspicious.csv", "audit", "./audit/../audit"):
-        error = run("report", audit, "--baseline", baseline, "--max-suspicious", "0").only_error
+        error = run("report", audit, "--no-html", "--baseline", baseline, "--max-suspicious", "0").only_error
         assert error.startswith(
             f"--baseline {Path(baseline)} is this audit itself: nothing could be new; give an earlier run"
         )
-    assert run("report", finished, "--baseline", audit, "--max-suspicious", "0").code == 0
+    assert run("report", finished, "--no-html", "--baseline", audit, "--max-suspicious", "0").code == 0
 
 
 BASELINES = {
@@ -89,7 +93,7 @@ BASELINES = {
 def test_a_baseline_that_is_none(finished: Path, baseline: str, expected: str) -> None:
     Path("folder").mkdir()
     Path("other.csv").write_text("path,label\na.png,ant\n")
-    assert run("report", finished, "--baseline", baseline).only_error.startswith(expected)
+    assert run("report", finished, "--no-html", "--baseline", baseline).only_error.startswith(expected)
 
 
 def test_a_list_without_a_probability_is_refused(audit: Path, rows: list[dict[str, str]]) -> None:

@@ -13,11 +13,11 @@ FORMATS = ("json", "markdown", "sarif", "junit")
 
 def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path) -> None:
     targets = [word for name in FORMATS for word in ("--write", f"{name}=labels={name}")]
-    table = succeed("report", finished, *targets)
+    table = succeed("report", finished, "--no-html", *targets)
     assert "labels are suspicious" in table.out
     assert table.err == ""
     for name in FORMATS:
-        printed = succeed("report", finished, "--format", name)
+        printed = succeed("report", finished, "--no-html", "--format", name)
         assert printed.out == Path(f"labels={name}").read_text(encoding="utf-8")
         assert printed.out.endswith("\n")
         assert printed.err == ""
@@ -25,7 +25,7 @@ def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path) -> None
 
 def test_what_the_formats_say(finished: Path) -> None:
     rows = read_rows((finished / "suspicious.csv").read_text())
-    words = ("report", finished, "--max-suspicious", "0", "--format")
+    words = ("report", finished, "--no-html", "--max-suspicious", "0", "--format")
     outcomes = {name: run(*words, name) for name in FORMATS}
     assert {outcome.code for outcome in outcomes.values()} == {1}
     assert len(json.loads(outcomes["json"].out)["failures"]) == 1
@@ -41,7 +41,17 @@ def test_what_the_formats_say(finished: Path) -> None:
 
 
 def test_files_are_written_when_the_gate_fails(finished: Path) -> None:
-    outcome = run("report", finished, "--max-noise", "0", "--write", "junit=labels.xml", "--write", "json=labels.json")
+    outcome = run(
+        "report",
+        finished,
+        "--no-html",
+        "--max-noise",
+        "0",
+        "--write",
+        "junit=labels.xml",
+        "--write",
+        "json=labels.json",
+    )
     assert outcome.code == 1
     assert json.loads(Path("labels.json").read_text())["passed"] is False
     assert 'failures="1"' in Path("labels.xml").read_text()
@@ -66,11 +76,11 @@ BAD_TARGETS = {
 
 @pytest.mark.parametrize(("target", "expected"), BAD_TARGETS.items(), ids=BAD_TARGETS)
 def test_targets_that_cannot_be_meant(finished: Path, target: str, expected: str) -> None:
-    assert run("report", finished, "--write", target).only_error.startswith(expected)
+    assert run("report", finished, "--no-html", "--write", target).only_error.startswith(expected)
 
 
 def test_one_file_for_two_formats_is_refused(finished: Path) -> None:
-    error = run("report", finished, "--write", "json=a", "--write", "junit=./a").only_error
+    error = run("report", finished, "--no-html", "--write", "json=a", "--write", "junit=./a").only_error
     assert error == "--write names ./a twice; give each format a file of its own"
     assert not Path("a").exists()
 
@@ -78,10 +88,10 @@ def test_one_file_for_two_formats_is_refused(finished: Path) -> None:
 def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     Path("summary.md").write_text("before")
-    outcome = run("report", finished, "--max-suspicious", "0")
+    outcome = run("report", finished, "--no-html", "--max-suspicious", "0")
     assert outcome.code == 1
     assert outcome.err == ""
-    expected = run("report", finished, "--max-suspicious", "0", "--format", "markdown").out
+    expected = run("report", finished, "--no-html", "--max-suspicious", "0", "--format", "markdown").out
     assert Path("summary.md").read_text(encoding="utf-8") == f"before\n{expected}\n{expected}"
 
 
@@ -90,7 +100,7 @@ def test_a_summary_that_cannot_be_written_is_a_warning(
     finished: Path, monkeypatch: pytest.MonkeyPatch, variable: str, code: int
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", variable)
-    outcome = run("report", finished)
+    outcome = run("report", finished, "--no-html")
     assert outcome.code == code
     assert outcome.err.startswith("Warning: no step summary: cannot write nowhere" if variable else "")
     assert bool(outcome.err) == bool(variable)
@@ -99,5 +109,5 @@ def test_a_summary_that_cannot_be_written_is_a_warning(
 def test_report_writes_nothing_to_the_run_folder(finished: Path) -> None:
     before = modified(finished)
     for name in FORMATS:
-        succeed("report", finished, "--format", name)
+        succeed("report", finished, "--no-html", "--format", name)
     assert modified(finished) == before

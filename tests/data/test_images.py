@@ -297,3 +297,44 @@ def test_postscript_is_not_opened_since_that_would_run_a_program():
     with pytest.raises(UnreadableImageError, match="not an image"):
         read_header(program)
     assert ".eps" not in image_suffixes()
+
+
+SMALL = {
+    "wide": ((400, 100), (96, 24)),
+    "tall": ((100, 400), (24, 96)),
+    "square": ((97, 97), (96, 96)),
+    "fits": ((96, 10), (96, 10)),
+    "thin": ((5000, 1), (96, 1)),
+}
+
+
+@pytest.mark.parametrize(("size", "expected"), SMALL.values(), ids=SMALL)
+def test_a_small_picture_keeps_its_proportions(size, expected):
+    pixels_HWC = images.decode_small(encoded(halves("RGB", INK, PAPER, size)), side=96)
+    assert pixels_HWC.shape == (expected[1], expected[0], 3)
+    assert pixels_HWC.dtype == np.uint8
+    assert pixels_HWC[0, 0].tolist() == list(INK)
+    assert pixels_HWC[-1, -1].tolist() == list(PAPER)
+
+
+def test_a_small_picture_stands_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned a quarter: what is stored on the left is the top
+    pixels_HWC = images.decode_small(
+        encoded(halves("RGB", WHITE, BLACK, (64, 16)), "JPEG", exif=exif, quality=95), side=32
+    )
+    assert pixels_HWC.shape == (32, 8, 3)
+    assert pixels_HWC[2].mean() > 200
+    assert pixels_HWC[-3].mean() < 50
+
+
+def test_a_grey_or_see_through_picture_has_three_channels_too():
+    assert images.decode_small(plain_png(100), side=96).tolist() == [[[100] * 3] * 4] * 4
+    content = encoded(Image.new("RGBA", (2, 1), (0, 0, 0, 0)))
+    assert images.decode_small(content, side=96).tolist() == [[[255] * 3] * 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", png_that_claims(30, 30), png_that_claims(100_000, 100_000)])
+def test_what_cannot_be_decoded_has_no_small_picture(content):
+    with pytest.raises(UnreadableImageError):
+        images.decode_small(content, side=96)

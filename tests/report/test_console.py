@@ -4,10 +4,11 @@ import io
 
 from rich.console import Console
 
-from labelaudit.report.console import show_summary, suspicious_table
+from labelaudit.report.console import show_estimators, show_summary, suspicious_table
 
 NOISE = {
     "noise_rate": 0.123,
+    "noise_rate_interval": [0.1, 0.15],
     "suspicious": 1234,
     "readable": 20000,
     "epochs": 20,
@@ -17,6 +18,22 @@ NOISE = {
         {"class": "bee", "samples": 11000, "noise_rate": 0.2, "suspicious": 1144},
     ],
     "confusion": [{"given": "bee", "suggested": "ant", "count": 1100}],
+    "estimators": {
+        "controls": {
+            "rank_by": "aum",
+            "noise_rate": 0.11,
+            "suspicious": 900,
+            "by_kind": {"look-alike": {"noise_rate": 0.2, "interval": [0.18, 0.22]}},
+        },
+        "gmm": {"rank_by": "aul", "noise_rate": 0.123, "suspicious": 1234},
+    },
+    "power": {
+        "kinds": [
+            {"kind": "random", "class": None, "planted": 500, "found": 487},
+            {"kind": "random", "class": "ant", "planted": 240, "found": 233},
+        ],
+        "review": [{"top": 300, "caught": 0.25}, {"top": 1200, "caught": 0.9}, {"top": 2400, "caught": 1.0}],
+    },
     "warnings": ["The two groups overlap."],
 }
 
@@ -43,7 +60,7 @@ def table_of(**cells: str) -> str:
 
 def test_the_summary_has_counts_rate_confusion_and_warnings() -> None:
     text = shown(NOISE)
-    assert "1,234 of 20,000 labels are suspicious; estimated noise rate 12.3% (gmm on aul, 20 epochs)" in text
+    assert "1,234 of 20,000 labels are suspicious; estimated noise rate 12.3%, 10.0% to 15.0% (gmm on aul" in text
     assert "Most frequent given → suggested: bee → ant (1,100)" in text
     assert "Warning: The two groups overlap." in text
 
@@ -80,3 +97,26 @@ def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
     assert "[/]" in text
     noise = {**NOISE, "classes": [{"class": "\x1b]0;t", "samples": 1, "noise_rate": 0, "suspicious": 0}]}
     assert "\\x1b]0;t" in shown(noise)
+
+
+def test_the_interval_stands_beside_the_rate() -> None:
+    assert "estimated noise rate 12.3%, 10.0% to 15.0% (gmm on aul" in shown(NOISE)
+    assert "unknown (gmm" in shown({**NOISE, "noise_rate": None, "noise_rate_interval": None})
+
+
+def test_power_is_told_for_all_classes_together_and_reviews_that_add_something() -> None:
+    text = shown(NOISE)
+    assert "this audit ranks above the cut: of 500 random ones 487\n" in text
+    assert "Errors that a review would catch: the top 300: about 25%; the top 1,200: about 90%\n" in text
+    silent = shown({**NOISE, "power": {"kinds": [], "review": []}})
+    assert "on purpose" not in silent
+    assert "review" not in silent
+
+
+def test_every_estimator_is_shown_and_the_chosen_one_marked() -> None:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    show_estimators(console, NOISE)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert ["→", "gmm", "aul", "12.3%", "1,234"] in lines
+    assert ["controls", "aum", "11.0%", "900"] in lines
+    assert ["like", "look-alike", "20.0%", "(18.0%", "to", "22.0%)"] in lines

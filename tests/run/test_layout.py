@@ -61,6 +61,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         "suspicious": "suspicious.csv",
         "weights_csv": "weights.csv",
         "weights_npy": "weights.npy",
+        "page": "report.html",
         "metrics": "metrics.parquet",
         "model": "model.safetensors",
         "result": "result.json",

@@ -1,0 +1,1 @@
+"""report.html: one file to look at an audit, review its suspicious labels, and take the corrections away."""

@@ -1,0 +1,55 @@
+// What every part uses: building elements, numbers as text, bytes from Base64.
+// Text from outside only ever becomes a text node or an attribute's value: nothing here parses HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+const fill = (node, attributes, children) => {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+};
+const make = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
+const draw = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+const byId = (id) => document.getElementById(id);
+
+// Characters that show nothing, or turn the text around them, would let one name pass for another: they are written out.
+// The two joiners stay, without which some scripts are misspelt.
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu;
+const visible = (text) =>
+  text.replace(UNSEEN, (character) =>
+    character === "\u200c" || character === "\u200d"
+      ? character
+      : `\\x${character.codePointAt(0).toString(16).padStart(2, "0")}`,
+  );
+const nameOf = (text, attributes = {}) => {
+  const shown = visible(text);
+  return make("bdi", { title: shown, ...attributes }, shown);
+};
+
+const whole = new Intl.NumberFormat("en");
+const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
+const probability = (p) => (p === null ? "–" : p > 0.9995 ? ">0.999" : p.toFixed(3));
+const compact = (value) =>
+  value === null ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString();
+
+const bytesOf = (base64) => {
+  const binary = atob(base64);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at += 1) bytes[at] = binary.charCodeAt(at);
+  return bytes;
+};
+
+// Runs a function at the next frame, once, however often it is asked for until then.
+const onceAFrame = (action) => {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      action();
+    });
+  };
+};

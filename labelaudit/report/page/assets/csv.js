@@ -1,0 +1,33 @@
+// corrections.csv: RFC 4180 in UTF-8.
+
+const CORRECTION_COLUMNS = ["path", "given_label", "action", "label", "sha256", "sample"];
+
+// A spreadsheet runs a cell that begins like a formula. Such a beginning gets an apostrophe in front, and one more where
+// apostrophes stand there already, so that whoever reads can take exactly one off. The same holds after a semicolon or
+// a line end inside a cell, for spreadsheets that split there.
+const FORMULA = /(?<![^;\r\n])(?='*[=+\-@\t\r\n＝＋－＠])/g;
+const sheetSafe = (text) => text.replace(FORMULA, "'");
+const csvCell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const csvLine = (cells) => `${cells.map((cell) => csvCell(sheetSafe(String(cell)))).join(",")}\r\n`;
+
+const correctionsCsv = (rows, classes, review) => {
+  const lines = [csvLine(CORRECTION_COLUMNS)];
+  for (const row of rows.all) {
+    const decision = review.of(row);
+    if (!decision) continue;
+    const label = decision.action === "drop" ? "" : classes[decision.label];
+    lines.push(
+      csvLine([rows.path[row], classes[rows.given[row]], decision.action, label, rows.sha256(row), rows.sample[row]]),
+    );
+  }
+  return lines.join("");
+};
+
+const download = (name, text) => {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  const link = make("a", { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+};

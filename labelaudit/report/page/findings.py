@@ -1,0 +1,133 @@
+"""What an audit found, read from its run folder: all that a page is made of, less curves and pictures.
+
+Shapes: N samples, S suspicious samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.curves import STATISTICS, SUSPICIOUS_WHEN_LOW
+from labelaudit.detect.verdicts import FLAG_ABOVE
+from labelaudit.errors import RunError
+from labelaudit.recipes.audits import read_audit, read_catalogue
+from labelaudit.recipes.fit import read_noise
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.tables import read_scores, read_suspicious
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What an audit found.
+
+    Attributes:
+        description: The content of run.json.
+        noise: The content of noise.json.
+        catalogue: The samples.
+        statistic: The name of the statistic that ranks them.
+        value_N: That statistic; NaN without a record.
+        p_mislabeled_N: NaN without a record.
+        suggested_N: Class number of the suggested label; −1 where there is none.
+        kind_N: Number of the kind; −1 where there is none.
+        kinds: The names of the kinds; empty when the audit tells none apart.
+        suspicious_N: True for the suspicious samples.
+        ranked_S: The first of them, as suspicious.csv ranks them.
+    """
+
+    description: dict[str, Any]
+    noise: dict[str, Any]
+    catalogue: Catalogue
+    statistic: str
+    value_N: FloatArray
+    p_mislabeled_N: FloatArray
+    suggested_N: IntArray
+    kind_N: IntArray
+    kinds: tuple[str, ...]
+    suspicious_N: npt.NDArray[np.bool_]
+    ranked_S: IntArray
+
+    @property
+    def suspicious_when_low(self) -> bool:
+        """True when a small value of the statistic speaks against a label."""
+        return self.statistic in SUSPICIOUS_WHEN_LOW
+
+
+def read_findings(run: RunFolder, *, most: int) -> Findings:
+    """Read an audit's verdicts.
+
+    Args:
+        run: A run folder with verdicts.
+        most: How many suspicious samples are ranked at most.
+
+    Raises:
+        RunError: a file of the run is missing, damaged, or does not go with the others.
+    """
+    description, noise, catalogue = read_audit(run), read_noise(run), read_catalogue(run)
+    table, fix = read_scores(run.scores), f"run labelaudit fit {run.root}"
+    samples = len(catalogue)
+    if table.num_rows != samples:
+        raise RunError(f"{run.scores} has {table.num_rows} rows, {run.samples} has {samples}", fix=fix)
+    settings = noise["fit"]
+    statistic = settings.get("rank_by") if isinstance(settings, dict) else None
+    if statistic not in STATISTICS:
+        statistic = "aul"
+    try:
+        value_N, p_N = (_numbers(table, name) for name in (statistic, "p_mislabeled"))
+        suggested_N = _positions(table, "suggested_label", catalogue.classes)
+        has_kinds = "kind" in table.column_names
+        kinds = tuple(sorted(set(table.column("kind").drop_null().to_pylist()))) if has_kinds else ()
+        kind_N = _positions(table, "kind", kinds) if kinds else np.full(samples, -1, dtype=np.int32)
+        ranked_S = np.array([int(row["sample"]) for row in read_suspicious(run.suspicious, most=most)], dtype=np.int32)
+        above = float(noise.get("flag_above", FLAG_ABOVE))
+    except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        what = " ".join(str(error).split())[:100]
+        raise RunError(f"the verdicts in {run.root} are damaged ({what})", fix=fix) from error
+    if len(ranked_S) and not 0 <= ranked_S.min() <= ranked_S.max() < samples:
+        raise RunError(f"{run.suspicious} names samples that {run.samples} does not have", fix=fix)
+    suspicious_N = p_N > above
+    suspicious_N[ranked_S] = True
+    return Findings(
+        description=description,
+        noise=noise,
+        catalogue=catalogue,
+        statistic=statistic,
+        value_N=value_N,
+        p_mislabeled_N=p_N,
+        suggested_N=suggested_N,
+        kind_N=kind_N,
+        kinds=kinds,
+        suspicious_N=suspicious_N,
+        ranked_S=ranked_S,
+    )
+
+
+def damaged(findings: Findings, error: Exception) -> RunError:
+    """What to tell when noise.json turns out to hold something else than figures."""
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+    return RunError(
+        f"the figures of the audit of {findings.catalogue.root} are damaged ({what})",
+        fix="run labelaudit fit on its run folder",
+    )
+
+
+def _numbers(table: pa.Table, name: str) -> FloatArray:
+    numbers_N: FloatArray = table.column(name).cast(pa.float64()).to_numpy()
+    return numbers_N
+
+
+def _positions(table: pa.Table, name: str, names: Sequence[str]) -> IntArray:
+    """Where each text of a column stands in ``names``: [N], −1 where nowhere."""
+    position = pc.index_in(table.column(name).cast(pa.string()), value_set=pa.array(names, pa.string()))
+    position_N: IntArray = pc.fill_null(position, -1).to_numpy().astype(np.int32)
+    return position_N

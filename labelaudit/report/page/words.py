@@ -1,0 +1,124 @@
+"""What a page says in words: the headline, and the tables of estimators and planted controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from labelaudit.report.page.findings import Findings, damaged
+from labelaudit.text import printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """The texts of a page; names in them are as they came, so whoever shows them has to escape them.
+
+    Attributes:
+        title: The name of the image folder.
+        facts: What was audited, and how, in a few words each.
+        rate: The noise rate as a percentage, or "unknown".
+        sentence: What it means.
+        interval: Its interval in words; empty without one.
+        range: Interval and rate as percentages, for a drawing; None without an interval.
+        suspicious: How many samples are suspicious.
+        readable: How many were audited.
+        set_aside: How many could not be read.
+        warnings: Why not to trust the figures.
+        estimators: Name, noise rate, suspicious, and whether it is the one that the verdicts are from.
+        planted: Kind, planted, found, share.
+        review: How many rows are looked at, and which share of the errors that is expected to find.
+    """
+
+    title: str
+    facts: list[str]
+    rate: str
+    sentence: str
+    interval: str
+    range: tuple[float, float, float] | None
+    suspicious: int
+    readable: int
+    set_aside: int
+    warnings: list[str]
+    estimators: list[tuple[str, str, str, bool]]
+    planted: list[tuple[str, int, int, str]]
+    review: list[tuple[int, str]]
+
+
+def describe(findings: Findings) -> Words:
+    """Put an audit's figures into words.
+
+    Raises:
+        RunError: noise.json holds something else than figures.
+    """
+    try:
+        return _describe(findings)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(findings, error) from error
+
+
+def _describe(findings: Findings) -> Words:
+    noise = findings.noise
+    rate = None if noise["noise_rate"] is None else float(noise["noise_rate"])
+    bounds = noise.get("noise_rate_interval")
+    low, high = (float(bounds[0]), float(bounds[1])) if bounds and rate is not None else (0.0, 0.0)
+    power = noise.get("power") or {}
+    return Words(
+        title=printable(findings.catalogue.root.name or "labelaudit"),
+        facts=_facts(findings),
+        rate="unknown" if rate is None else f"{rate:.1%}",
+        sentence=_sentence(rate),
+        interval=f"between {low:.1%} and {high:.1%}" if bounds and rate is not None else "",
+        range=(100 * low, 100 * rate, 100 * high) if bounds and rate is not None else None,
+        suspicious=int(noise["suspicious"]),
+        readable=int(noise["readable"]),
+        set_aside=int((~findings.catalogue.readable_N).sum()),
+        warnings=[printable(str(warning)) for warning in noise["warnings"]],
+        estimators=_estimators(noise),
+        planted=[_planted(entry) for entry in power.get("kinds") or [] if entry.get("class") is None],
+        review=[(int(entry["top"]), f"{float(entry['caught']):.0%}") for entry in power.get("review") or []],
+    )
+
+
+def _sentence(rate: float | None) -> str:
+    if rate is None:
+        return "How many labels are wrong could not be estimated; the ranking below stands all the same."
+    of_hundred = round(100 * rate)
+    if of_hundred == 0:
+        return "Fewer than one label in a hundred looks wrong."
+    return f"About {of_hundred} label{'' if of_hundred == 1 else 's'} in a hundred look{'s' * (of_hundred == 1)} wrong."
+
+
+def _facts(findings: Findings) -> list[str]:
+    settings = findings.description.get("settings")
+    settings = settings if isinstance(settings, dict) else {}
+    epochs, classes = findings.noise["epochs"], len(findings.catalogue.classes)
+    facts = [
+        f"{len(findings.catalogue):,} images",
+        f"{classes:,} class{'' if classes == 1 else 'es'}",
+        f"{epochs:,} epochs",
+    ]
+    model = settings.get("model")
+    if isinstance(model, str):
+        facts.append(printable(f"head on frozen {model}" if settings.get("kind") == "frozen" else model))
+    finished = findings.description.get("finished")
+    if isinstance(finished, str):
+        facts.append(f"audited {printable(finished[:10])}")
+    return facts
+
+
+def _estimators(noise: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    used = noise["fit"].get("estimator")
+    return [
+        (
+            printable(name),
+            "unknown" if entry.get("noise_rate") is None else f"{float(entry['noise_rate']):.1%}",
+            "" if entry.get("suspicious") is None else f"{int(entry['suspicious']):,}",
+            name == used,
+        )
+        for name, entry in (noise.get("estimators") or {}).items()
+    ]
+
+
+def _planted(entry: dict[str, Any]) -> tuple[str, int, int, str]:
+    planted, found = int(entry["planted"]), int(entry["found"])
+    return printable(str(entry["kind"])), planted, found, f"{found / planted:.1%}" if planted else "–"

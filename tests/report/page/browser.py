@@ -1,0 +1,268 @@
+"""A headless Chromium, driven over its DevTools protocol through two pipes: nothing but the standard library."""
+
+import base64
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell")
+MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+DEADLINE_SECONDS = 60.0
+
+_EXEC = """
+import os, sys
+for source, high in zip(sys.argv[1:3], (98, 99)):
+    os.dup2(int(source), high)
+for high, low in ((98, 3), (99, 4)):
+    os.dup2(high, low)
+    os.close(high)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The browser reads its pipes from descriptors 3 and 4, which Popen cannot hand over under these numbers."""
+
+KEYS = {
+    "ArrowRight": 39,
+    "ArrowLeft": 37,
+    "ArrowDown": 40,
+    "ArrowUp": 38,
+    "Home": 36,
+    "End": 35,
+    "Enter": 13,
+    "Escape": 27,
+}
+
+
+def find_browser() -> str | None:
+    """A Chromium or Chrome on this machine: the one that LABELAUDIT_BROWSER names, or one on the PATH."""
+    named = os.environ.get("LABELAUDIT_BROWSER")
+    found = [shutil.which(name) for name in ((named,) if named else (*NAMES, MAC))]
+    return next((path for path in found if path), None)
+
+
+class BrowserError(AssertionError):
+    """The browser, or a script in it, failed."""
+
+
+class Browser:
+    """A running browser; see `browser`."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self._commands, self._answers = commands, answers
+        self._held = b""
+        self._last = 0
+        self.events: list[dict[str, Any]] = []
+
+    def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its result."""
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            answer = self._read(deadline)
+            if answer.get("id") == message["id"]:
+                if "error" in answer:
+                    raise BrowserError(f"{method}: {answer['error']}")
+                return dict(answer["result"])
+            self.events.append(answer)
+
+    def wait_for(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The parameters of the next event of this name with these values."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        looked = 0
+        while True:
+            for at in range(looked, len(self.events)):
+                event = self.events[at]
+                if event.get("method") == method and parameters.items() <= event["params"].items():
+                    return dict(self.events.pop(at)["params"])
+            looked = len(self.events)
+            self.events.append(self._read(deadline))
+
+    def _read(self, deadline: float) -> dict[str, Any]:
+        while b"\0" not in self._held:
+            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise BrowserError("the browser does not answer")
+            part = os.read(self._answers, 1 << 20)
+            if not part:
+                raise BrowserError("the browser has ended")
+            self._held += part
+        message, _, self._held = self._held.partition(b"\0")
+        return dict(json.loads(message))
+
+
+@contextlib.contextmanager
+def browser(executable: str, folder: Path) -> Iterator[Browser]:
+    """Start a browser with a profile of its own in this folder; ended with the context."""
+    read_commands, commands = os.pipe()
+    answers, write_answers = os.pipe()
+    arguments = [
+        executable,
+        "--headless",
+        "--remote-debugging-pipe",
+        f"--user-data-dir={folder / 'profile'}",
+        "--no-first-run",
+        "--no-default-browser-check",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--force-color-profile=srgb",
+        # In a container the browser's own sandbox has no leave to work, and root may not use it.
+        *(["--no-sandbox"] if os.geteuid() == 0 or os.environ.get("CI") else []),
+        "about:blank",
+    ]
+    with open(folder / "browser.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _EXEC, str(read_commands), str(write_answers), *arguments],
+            pass_fds=(read_commands, write_answers),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    os.close(read_commands)
+    os.close(write_answers)
+    try:
+        running = Browser(commands, answers)
+        yield running
+        with contextlib.suppress(BrowserError, OSError):
+            running.call("Browser.close")
+            process.wait(10)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(commands)
+        os.close(answers)
+
+
+@dataclass
+class Tab:
+    """One page in a browser."""
+
+    browser: Browser
+    session: str
+    target: str
+
+    @classmethod
+    def new(cls, running: Browser) -> "Tab":
+        target = running.call("Target.createTarget", url="about:blank")["targetId"]
+        session = running.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        tab = cls(running, session, target)
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            tab.call(f"{domain}.enable")
+        return tab
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return self.browser.call(method, self.session, **parameters)
+
+    def close(self) -> None:
+        self.browser.call("Target.closeTarget", targetId=self.target)
+
+    def open(self, path: Path, *, width: int = 1280, height: int = 900) -> None:
+        """Load a file and wait until its script has run."""
+        self.viewport(width, height)
+        self.browser.events.clear()
+        self.call("Page.navigate", url=path.absolute().as_uri())
+        self.browser.wait_for("Page.loadEventFired")
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression, awaited if it is a promise."""
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise BrowserError(json.dumps(answer["exceptionDetails"])[:2000])
+        return answer["result"].get("value")
+
+    def frames(self, count: int = 2) -> None:
+        """Let the page draw so many frames."""
+        self.evaluate(
+            f"new Promise((done) => {{ let left = {count};"
+            " const step = () => (left-- > 0 ? requestAnimationFrame(step) : done()); step(); })"
+        )
+
+    def press(self, key: str, *, modifiers: int = 0) -> None:
+        """Press and release a key."""
+        text = key if len(key) == 1 and not modifiers else ""
+        code = KEYS.get(key, ord(key.upper()[0]))
+        common = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def type(self, text: str) -> None:
+        self.call("Input.insertText", text=text)
+
+    def click(self, selector: str) -> None:
+        """Click into the middle of an element, as a mouse would."""
+        place = self.evaluate(
+            f"(() => {{ const node = document.querySelector({json.dumps(selector)});"
+            " node.scrollIntoView({block: 'nearest', behavior: 'instant'});"
+            " const box = node.getBoundingClientRect();"
+            " return [box.left + box.width / 2, box.top + box.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
+    def choose(self, selector: str, value: str) -> None:
+        """Set the value of a field, as a person would, and wait for what follows."""
+        self.evaluate(
+            f"(() => {{ const node = document.querySelector({json.dumps(selector)}); node.value = {json.dumps(value)};"
+            " node.dispatchEvent(new Event('input', {bubbles: true})); })()"
+        )
+        self.frames()
+
+    def text(self, selector: str) -> str:
+        return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent"))
+
+    def texts(self, selector: str) -> list[str]:
+        return list(
+            self.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((node) => node.textContent)")
+        )
+
+    def viewport(self, width: int, height: int, *, scale: float = 1, mobile: bool = False) -> None:
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
+        )
+
+    def scheme(self, name: str) -> None:
+        """Be a system with a light or dark theme."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+    def screenshot(self, path: Path, *, full: bool = False) -> None:
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def download(self, folder: Path, selector: str) -> Path:
+        """Click on something that downloads a file, and wait for it."""
+        folder.mkdir(exist_ok=True)
+        self.browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), eventsEnabled=True)
+        self.click(selector)
+        begun = self.browser.wait_for("Browser.downloadWillBegin")
+        self.browser.wait_for("Browser.downloadProgress", guid=begun["guid"], state="completed")
+        return folder / begun["suggestedFilename"]
+
+    def complaints(self) -> list[str]:
+        """Exceptions, console and log messages, dialogs, and requests for anything but the page itself, so far."""
+        self.frames(1)
+        found = []
+        for event in self.browser.events:
+            name, values = event.get("method"), event.get("params", {})
+            if name == "Runtime.exceptionThrown":
+                found.append(json.dumps(values["exceptionDetails"])[:1000])
+            elif name in ("Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening"):
+                found.append(json.dumps(values)[:1000])
+            elif name == "Network.requestWillBeSent" and values.get("type") != "Document":
+                url = values["request"]["url"]
+                if not url.startswith(("data:", "blob:")):
+                    found.append(f"request {url}")
+        return found

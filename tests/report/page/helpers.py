@@ -1,0 +1,107 @@
+"""Run folders made without a training: pictures, made-up losses, and the fit of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import scan
+from labelaudit.detect.verdicts import FitSettings
+from labelaudit.recipes.fit import fit
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import EpochLosses, write_epoch
+from labelaudit.run.tables import write_samples
+from tests.data.helpers import encoded
+
+EPOCHS = 6
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """A run folder and what was put into it."""
+
+    run: RunFolder
+    catalogue: Catalogue
+    wrong: Sequence[int] = field(default_factory=tuple)
+
+
+def picture(number: int = 0, size: tuple[int, int] = (12, 10)) -> bytes:
+    """A PNG of its own for each number."""
+    generator = np.random.default_rng(number)
+    return encoded(Image.fromarray(generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)))
+
+
+def write_pictures(root: Path, names: Sequence[str]) -> Path:
+    """Write a picture of its own under each of these paths."""
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(picture(number))
+    return root
+
+
+def make_run(
+    folder: Path, root: Path, *, wrong: Sequence[str] = (), labels_file: Path | None = None, epochs: int = EPOCHS
+) -> MadeUp:
+    """A finished audit of a folder in which the loss of the samples with these paths stays high."""
+    catalogue = scan(root, labels_file=labels_file)
+    return record(folder, catalogue, [catalogue.paths.index(path) for path in wrong], epochs=epochs)
+
+
+def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: int = EPOCHS, seed: int = 0) -> MadeUp:
+    """Write a run of these samples: the losses of all fall, but those of the wrong ones do not."""
+    run, count = RunFolder(folder), len(catalogue)
+    folder.mkdir(parents=True, exist_ok=True)
+    run.write_description(
+        {
+            "status": "trained",
+            "data": {
+                "root": str(catalogue.root),
+                "labels_file": None,
+                "fingerprint": catalogue.fingerprint,
+                "classes": list(catalogue.classes),
+                "samples": count,
+            },
+            "settings": {"epochs": epochs, "members": 1, "model": "labelaudit_probe", "kind": "train"},
+            "finished": "2026-03-04T05:06:07+00:00",
+        }
+    )
+    write_samples(run.samples, catalogue)
+    generator = np.random.default_rng(seed)
+    is_wrong_N = np.zeros(count, dtype=bool)
+    is_wrong_N[list(wrong)] = True
+    other_N = ((catalogue.label_N + 1) % len(catalogue.classes)).astype(np.int32)
+    for epoch in range(epochs):
+        level_N = np.where(is_wrong_N, 3.0, 2.0 / (1 + epoch))
+        loss_N = (level_N * generator.uniform(0.8, 1.2, count)).astype(np.float32)
+        write_epoch(
+            run.losses,
+            EpochLosses(
+                epoch=epoch,
+                sample_R=np.arange(count, dtype=np.int32),
+                loss_R=loss_N,
+                margin_R=(np.where(is_wrong_N, -2.0, 2.0) * generator.uniform(0.8, 1.2, count)).astype(np.float32),
+                predicted_R=np.where(is_wrong_N, other_N, catalogue.label_N).astype(np.int32),
+                alternative_R=other_N,
+            ),
+        )
+    fit(run, FitSettings.chosen(estimator="gmm"))
+    return MadeUp(run, catalogue, tuple(wrong))
+
+
+def made_up_catalogue(root: Path, paths: Sequence[str], sha256: Sequence[str], *, classes: Sequence[str]) -> Catalogue:
+    """A catalogue without looking at files; the labels go round."""
+    count = len(paths)
+    return Catalogue(
+        root=root,
+        classes=tuple(classes),
+        paths=tuple(paths),
+        label_N=(np.arange(count) % len(classes)).astype(np.int32),
+        width_N=np.full(count, 12, dtype=np.int32),
+        height_N=np.full(count, 10, dtype=np.int32),
+        grey_N=np.zeros(count, dtype=bool),
+        sha256=tuple(sha256),
+        reasons=("",) * count,
+    )

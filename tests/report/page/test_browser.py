@@ -1,0 +1,442 @@
+"""The page in a real browser: filters, keys, what is stored, what is downloaded, hostile names, many samples."""
+
+import csv
+import hashlib
+import json
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from labelaudit.cells import csv_lines
+from labelaudit.report.page.write import write_page
+from tests.report.page.browser import Tab
+from tests.report.page.helpers import MadeUp, made_up_catalogue, make_run, picture, record, write_pictures
+
+CLASSES = ("ant", "bee", "cat")
+WRONG = ("ant/000.png", "ant/001.png", "ant/002.png", "bee/000.png", "bee/001.png", "cat/000.png")
+"""The suggested label is always the next class."""
+
+TALL = 3000
+"""Height of a window in which charts and cards are in sight together."""
+
+LABELS = (
+    "</script><script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    'it\'s "quoted" & {{7*7}} ]]> -->',
+    "=HYPERLINK(1)",
+    "\u05e9\u05dc\u05d5\u05dd",
+)
+NAMES = (
+    "<img src=x onerror=window.hacked=1>.png",
+    '"><svg onload=window.hacked=1>.png',
+    "' onfocus='window.hacked=1' autofocus='.png",
+    "</script><script>window.hacked=1</script>.png",
+    "<!--<script>.png",
+    "a,b.png",
+    "two\nlines.png",
+    "carriage\rreturn.png",
+    "javascript:window.hacked=1.png",
+    "=cmd|' /C calc'!A0.png",
+    "+1.png",
+    "-1.png",
+    "@sum.png",
+    "\ttab.png",
+    "'=quoted.png",
+    "''.png",
+    "''=1.png",
+    "semi;=1;;+2.png",
+    "end\r\n=1.png",
+    "＝wide.png",
+    "evil\u202egnp.exe.png",
+    "\u05e7\u05d5\u05d1\u05e5.png",
+    "\u732b \U0001f431.png",
+    "\u2028line.png",
+    "&lt;b&gt;.png",
+    "\\u003cscript\\u003e.png",
+)
+
+
+GUARD = re.compile(r"(?<![^;\r\n])'(?='*[=+\-@\t\r\n＝＋－＠])")
+FORMULA = re.compile(r"(?<![^;\r\n])[=+\-@\t\r\n＝＋－＠]")
+
+
+def read_corrections(path: Path) -> list[dict[str, str]]:
+    """The rows of a corrections.csv, with the apostrophes that keep a spreadsheet from running a cell taken off."""
+    content = path.read_bytes()
+    assert content.count(b"\n") >= content.count(b"\r\n") > 0
+    with open(path, encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle, strict=True)
+        assert reader.fieldnames == ["path", "given_label", "action", "label", "sha256", "sample"]
+        rows = list(reader)
+    assert not [cell for row in rows for cell in row.values() if FORMULA.search(cell)]
+    return [{name: GUARD.sub("", cell) for name, cell in row.items()} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
+    folder = tmp_path_factory.mktemp("page")
+    root = write_pictures(folder / "zoo", [f"{name}/{number:03d}.png" for name in CLASSES for number in range(12)])
+    made = make_run(folder / "run", root, wrong=WRONG)
+    scores = pq.read_table(made.run.scores)
+    kind = ["duplicate" if path == "cat/000.png" else "mislabeled" for path in made.catalogue.paths]
+    pq.write_table(scores.append_column("kind", pa.array(kind)), made.run.scores)
+    write_page(made.run)
+    return made
+
+
+def card_of(tab: Tab, path: str) -> str:
+    """The selector of a sample's card."""
+    row = tab.evaluate(
+        "[...document.querySelectorAll('article')]"
+        f".find((card) => card.querySelector('.path').textContent === {json.dumps(path)}).dataset.row"
+    )
+    return f'article[data-row="{row}"]'
+
+
+def active_path(tab: Tab) -> str:
+    return tab.text("article.active .path")
+
+
+def test_everything_is_there_and_nothing_is_fetched(made: MadeUp, tab: Tab) -> None:
+    tab.open(made.run.page, height=TALL)
+    assert tab.text("h1") == "zoo"
+    assert tab.text("#found") == "6 shown"
+    assert sorted(tab.texts("article .path")) == sorted(WRONG)
+    for chart in ("histogram", "losses", "confusion"):
+        assert tab.evaluate(f"document.querySelectorAll('#{chart} svg *').length") > 10
+    assert len(tab.texts("#classes li")) == 3
+    assert tab.texts("#pairs li")[0] == "ant → bee 3"
+    assert (
+        tab.evaluate(
+            "Promise.all([...document.querySelectorAll('article img')]"
+            ".map((image) => image.decode().then(() => image.naturalWidth)))"
+        )
+        == [12] * 6
+    )
+    assert tab.complaints() == []
+
+
+def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
+    tab.open(made.run.page, height=TALL)
+    tab.choose("#given", "0")
+    assert tab.text("#found") == "3 of 6 shown"
+    assert all(path.startswith("ant/") for path in tab.texts("article .path"))
+    tab.choose("#suggested", "2")
+    assert tab.text("#found") == "0 of 6 shown"
+    assert tab.evaluate("document.getElementById('nothing').hidden") is False
+    tab.click("#clear")
+    tab.frames()
+    assert tab.text("#found") == "6 shown"
+    tab.choose("#kind", "0")
+    assert tab.texts("article .path") == ["cat/000.png"]
+    tab.click("#clear")
+    tab.choose("#low", "1.01")
+    assert tab.text("#found") == "0 of 6 shown"
+    tab.choose("#low", "0.5")
+    tab.choose("#high", "1")
+    assert tab.text("#found") == "6 shown"
+    tab.choose("#words", "BEE/")
+    assert sorted(tab.texts("article .path")) == ["bee/000.png", "bee/001.png"]
+    tab.click("#clear")
+    tab.choose("#sort", "path")
+    assert tab.texts("article .path") == sorted(WRONG)
+    tab.choose("#sort", "rank")
+    ranked = tab.texts("article .path")
+    tab.choose("#sort", "least")
+    assert tab.texts("article .path") == ranked[::-1]
+    tab.click("#clear")
+    tab.click("#pairs li:first-child button")
+    tab.frames()
+    assert tab.text("#found") == "3 of 6 shown"
+    assert tab.complaints() == []
+
+
+def show_cards(tab: Tab) -> None:
+    """Only the cards near the window are in the document."""
+    tab.evaluate("document.getElementById('cards').scrollIntoView()")
+    tab.frames()
+
+
+def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, downloads: Path) -> None:
+    tab.open(made.run.page)
+    tab.evaluate("localStorage.clear()")
+    tab.open(made.run.page)
+    tab.choose("#sort", "path")
+    tab.press("k")  # the cards are out of sight: they are scrolled to, and nothing is decided
+    assert tab.text("#reviewed") == "0"
+    assert active_path(tab) == "ant/000.png"
+    for key in "kcd":
+        tab.press(key)
+    assert active_path(tab) == "bee/000.png"
+    tab.press("o")
+    tab.type("ca")
+    tab.press("Enter")
+    assert active_path(tab) == "bee/001.png"
+    tab.press("ArrowRight")
+    tab.press("d")
+    assert tab.text("#tally") == "1 kept · 2 changed · 2 dropped"
+    tab.press("u")
+    assert active_path(tab) == "cat/000.png"
+    assert tab.text("#reviewed") == "4"
+    tab.press("z", modifiers=2)
+    assert active_path(tab) == "bee/000.png"
+    assert tab.text("#reviewed") == "3"
+    tab.press("c")
+    tab.evaluate("new Promise((done) => setTimeout(done, 400))")
+
+    tab.open(made.run.page)
+    assert tab.text("#reviewed") == "4"
+    tab.choose("#state", "open")
+    show_cards(tab)
+    assert sorted(tab.texts("article .path")) == ["bee/001.png", "cat/000.png"]
+    file = tab.download(downloads, "#download")
+    assert file.name == "corrections.csv"
+    digest = dict(zip(made.catalogue.paths, made.catalogue.sha256, strict=True))
+    expected = {
+        "ant/000.png": ("ant", "keep", "ant"),
+        "ant/001.png": ("ant", "change", "bee"),
+        "ant/002.png": ("ant", "drop", ""),
+        "bee/000.png": ("bee", "change", "cat"),
+    }
+    rows = read_corrections(file)
+    assert {row["path"]: (row["given_label"], row["action"], row["label"]) for row in rows} == expected
+    for row in rows:
+        assert (
+            row["sha256"]
+            == digest[row["path"]]
+            == hashlib.sha256((made.catalogue.root / row["path"]).read_bytes()).hexdigest()
+        )
+        assert made.catalogue.paths[int(row["sample"])] == row["path"]
+    assert tab.complaints() == []
+
+
+def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
+    tab.open(made.run.page, height=TALL)
+    tab.evaluate("localStorage.clear()")
+    tab.open(made.run.page, height=TALL)
+    card = card_of(tab, "cat/000.png")
+    tab.click(f"{card} [data-action=suggested]")
+    assert tab.text("#tally") == "0 kept · 1 changed · 0 dropped"
+    assert (
+        tab.evaluate(f"document.querySelector('{card} [data-action=suggested]').getAttribute('aria-pressed')") == "true"
+    )
+    tab.click(f"{card} [data-action=other]")
+    tab.frames()
+    assert tab.texts("#choices li") == ["ant", "bee"]
+    tab.type("zebra")
+    assert tab.texts("#choices li") == []
+    tab.press("Enter")
+    tab.press("Escape")
+    assert tab.evaluate("document.getElementById('choose').open") is False
+    tab.click(f"{card} [data-action=other]")
+    tab.frames()
+    tab.click("#choices li:last-child button")
+    assert tab.text(f"{card} [data-action=other]") == "→ bee"
+    tab.click(f"{card} [data-action=drop]")
+    tab.click(f"{card} [data-action=drop]")
+    assert tab.text("#reviewed") == "0"
+    tab.click("#undo")
+    assert tab.text("#tally") == "0 kept · 0 changed · 1 dropped"
+    assert tab.complaints() == []
+
+
+def test_a_decision_moves_a_sample_out_of_what_is_to_review_and_undo_back(made: MadeUp, tab: Tab) -> None:
+    tab.open(made.run.page, height=TALL)
+    tab.evaluate("localStorage.clear()")
+    tab.open(made.run.page, height=TALL)
+    tab.choose("#sort", "path")
+    tab.choose("#state", "open")
+    for key in "kk":
+        tab.press(key)
+        tab.frames()
+    assert tab.text("#found") == "4 of 6 shown"
+    assert active_path(tab) == "ant/002.png"
+    tab.press("u")
+    tab.frames()
+    assert tab.text("#found") == "5 of 6 shown"
+    assert active_path(tab) == "ant/001.png"
+    assert tab.complaints() == []
+
+
+def test_without_storage_the_page_says_so_and_works(made: MadeUp, tab: Tab) -> None:
+    tab.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no'); }});",
+    )
+    tab.open(made.run.page)
+    assert tab.evaluate("document.getElementById('not-stored').hidden") is False
+    show_cards(tab)
+    tab.click("article [data-action=keep]")
+    assert tab.text("#reviewed") == "1"
+    assert tab.complaints() == []
+
+
+def test_rubbish_in_the_storage_is_left_out(made: MadeUp, tab: Tab) -> None:
+    tab.open(made.run.page)
+    key = f"labelaudit:review:{made.catalogue.fingerprint}"
+    rubbish = ["[", "null", "7", '{"0": ["change", 99], "1": ["explode"], "x": 3, "999999": ["keep"]}']
+    for text in rubbish:
+        tab.evaluate(f"localStorage.setItem({json.dumps(key)}, {json.dumps(text)})")
+        tab.open(made.run.page)
+        assert tab.text("#reviewed") == "0"
+        assert tab.complaints() == []
+    show_cards(tab)
+    tab.click("article [data-action=keep]")
+    tab.evaluate("new Promise((done) => setTimeout(done, 400))")
+    assert json.loads(tab.evaluate(f"localStorage.getItem({json.dumps(key)})")).get("999999") == ["keep"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_nothing_is_wider_than_the_window(made: MadeUp, tab: Tab, scheme: str, width: int) -> None:
+    tab.scheme(scheme)
+    tab.open(made.run.page, width=width, height=800)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    colours = tab.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    dark = [sum(int(part) for part in colour.strip("rgb()").split(",")) < 380 for colour in colours]
+    assert dark == ([True, False] if scheme == "dark" else [False, True])
+
+
+def test_the_theme_can_be_switched_and_is_kept(made: MadeUp, tab: Tab) -> None:
+    tab.scheme("light")
+    tab.open(made.run.page)
+    tab.click("#theme")
+    tab.click("#theme")
+    assert tab.text("#theme") == "Theme: dark"
+    tab.open(made.run.page)
+    assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
+    tab.click("#theme")
+    assert tab.text("#theme") == "Theme: auto"
+
+
+def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab: Tab, downloads: Path) -> None:
+    root = tmp_path / "<b>zoo"
+    paths = [*NAMES, *(f"plain{number}.png" for number in range(60))]
+    write_pictures(root, paths)
+    labels = {path: LABELS[number % len(LABELS)] for number, path in enumerate(paths)}
+    labels_file = tmp_path / "labels.csv"
+    with open(labels_file, "w", encoding="utf-8", newline="") as handle:
+        handle.writelines(csv_lines(("path", "label"), labels.items()))
+    made = make_run(tmp_path / "run", root, wrong=paths[: len(NAMES)], labels_file=labels_file)
+    write_page(made.run)
+
+    tab.open(made.run.page, height=2 * TALL)
+    assert tab.evaluate("window.hacked") is None
+    assert tab.text("h1") == "<b>zoo"
+    assert tab.evaluate("document.querySelectorAll('script').length") == 1
+    assert tab.evaluate("document.querySelectorAll('article').length") == len(NAMES)
+    assert (
+        tab.evaluate(
+            "document.querySelectorAll("
+            "'img:not([src^=\"data:image/\"]), article script, article svg[onload], [onerror]').length"
+        )
+        == 0
+    )
+    shown = tab.texts("article .path")
+    assert "<img src=x onerror=window.hacked=1>.png" in shown
+    assert "evil\\x202egnp.exe.png" in shown
+    tab.press("k")
+    for _ in NAMES:
+        tab.press("k")
+    given = tab.text("article.active .given")
+    tab.press("o")
+    tab.press("Enter")
+    tab.type("</SCRIPT" if given == LABELS[1] else "<IMG")
+    tab.press("Enter")
+    tab.choose("#given", "1")
+    tab.choose("#given", "")
+    assert tab.evaluate("window.hacked") is None
+    rows = read_corrections(tab.download(downloads, "#download"))
+    assert {row["path"] for row in rows} == set(paths[: len(NAMES)])
+    assert all(row["given_label"] == labels[row["path"]] for row in rows)
+    assert {row["label"] for row in rows} <= set(LABELS)
+    assert [row["action"] for row in rows].count("change") == 1
+    assert tab.complaints() == []
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeUp, float]:
+    """60,000 samples of which 10,000 are suspicious, and the processor's seconds that their page took.
+
+    On a machine with nothing else to do the clock shows less; on a busy one it would measure the others.
+    """
+    folder = tmp_path_factory.mktemp("large")
+    content = picture(1, (28, 28))
+    (folder / "images").mkdir()
+    for number in range(10_000):
+        (folder / "images" / f"{number:05d}.png").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    catalogue = made_up_catalogue(
+        folder / "images",
+        [f"{number:05d}.png" for number in range(60_000)],
+        [digest] * 60_000,
+        classes=[f"class {number}" for number in range(10)],
+    )
+    made = record(folder / "run", catalogue, range(10_000), epochs=20)
+    began = time.process_time()
+    write_page(made.run)
+    return made, time.process_time() - began
+
+
+def test_ten_thousand_stay_smooth(large: tuple[MadeUp, float], tab: Tab) -> None:
+    made, seconds = large
+    size = made.run.page.stat().st_size
+    began = time.perf_counter()
+    tab.open(made.run.page)
+    opened = time.perf_counter() - began
+    assert tab.text("#found") == "10,000 shown"
+    tab.evaluate("document.getElementById('cards').scrollIntoView()")
+    frames = tab.evaluate(
+        """new Promise((done) => {
+            const times = []; let last = null;
+            const step = (now) => {
+                if (last !== null) times.push(now - last);
+                last = now;
+                scrollBy({top: times.length % 20 === 19 ? 100000 : 300, behavior: "instant"});
+                if (times.length < 200) requestAnimationFrame(step); else done(times);
+            };
+            requestAnimationFrame(step);
+        })"""
+    )
+    keys = tab.evaluate(
+        """(() => {
+            const times = [];
+            for (let at = 0; at < 60; at += 1) {
+                const began = performance.now();
+                document.dispatchEvent(new KeyboardEvent("keydown", {key: "kcd"[at % 3], bubbles: true}));
+                document.body.getBoundingClientRect();
+                times.push(performance.now() - began);
+            }
+            return times;
+        })()"""
+    )
+    filtering = tab.evaluate(
+        """(async () => {
+            const began = performance.now();
+            document.getElementById("given").value = "3";
+            document.getElementById("given").dispatchEvent(new Event("input"));
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            return performance.now() - began;
+        })()"""
+    )
+    cards = tab.evaluate("document.querySelectorAll('article').length")
+    print(
+        f"60,000 samples: page of {size / 1e6:.1f} MB in {seconds:.1f} s of processor time, opened in {opened:.1f} s; "
+        f"frames {np.median(frames):.0f} ms, 95% under {np.quantile(frames, 0.95):.0f} ms; "
+        f"a key {np.median(keys):.1f} ms, at most {max(keys):.0f} ms; "
+        f"a filter {filtering:.0f} ms; {cards} cards at a time"
+    )
+    assert size < 15_000_000
+    assert seconds < 10
+    assert cards < 100
+    assert np.median(frames) < 50
+    assert np.quantile(frames, 0.95) < 120
+    assert np.median(keys) < 30
+    assert filtering < 500
+    assert int(tab.text("#reviewed")) >= 59
+    assert tab.complaints() == []

@@ -1,0 +1,72 @@
+"""Curves: gathered, thinned, put into bytes."""
+
+import numpy as np
+import pytest
+
+from labelaudit.report.page.curves import MISSING, gather_curves, quantise, thin, top_loss
+from labelaudit.run.losses import EpochLosses
+
+
+def epoch(number: int, losses: dict[int, float]) -> EpochLosses:
+    zeros = np.zeros(len(losses), dtype=np.int32)
+    return EpochLosses(
+        epoch=number,
+        sample_R=np.array(list(losses), dtype=np.int32),
+        loss_R=np.array(list(losses.values()), dtype=np.float32),
+        margin_R=zeros.astype(np.float32),
+        predicted_R=zeros,
+        alternative_R=zeros,
+    )
+
+
+LABELS = np.array([0, 0, 0, 1, 2], dtype=np.int32)
+SUSPICIOUS = np.array([False, False, True, True, False])
+
+
+def gathered(*records: EpochLosses, samples: tuple[int, ...] = (3, 0)):
+    return gather_curves(records, np.array(samples, dtype=np.int32), LABELS, SUSPICIOUS, classes=4)
+
+
+def test_curves_by_hand() -> None:
+    curves = gathered(epoch(0, {4: 5.0, 3: 4.0, 2: 3.0, 1: 2.0, 0: 1.0}), epoch(1, {0: 0.5, 2: 7.0, 3: 1.0}))
+    assert curves.sample_SE.tolist() == [[4.0, 1.0], [1.0, 0.5]]
+    expected = [[2.0, 3.75], [4.0, 1.0], [5.0, np.nan], [np.nan, np.nan]]
+    np.testing.assert_array_equal(curves.class_KE, np.array(expected, dtype=np.float32))
+    suspicious, rest = curves.quartiles_23E
+    np.testing.assert_allclose(suspicious, [[3.25, 2.5], [3.5, 4.0], [3.75, 5.5]])
+    np.testing.assert_allclose(rest, [[1.5, 0.5], [2.0, 0.5], [3.5, 0.5]])
+
+
+def test_without_epochs_there_are_no_points() -> None:
+    curves = gathered()
+    assert curves.sample_SE.shape == (2, 0)
+    assert curves.class_KE.shape == (4, 0)
+    assert thin(curves.sample_SE).shape == (2, 0)
+    assert top_loss(curves.sample_SE, curves.class_KE) == 1.0
+
+
+@pytest.mark.parametrize("sample", [-1, 5])
+def test_records_of_other_samples_are_refused(sample: int) -> None:
+    with pytest.raises(ValueError, match="epoch 1 has records of samples outside"):
+        gathered(epoch(0, {0: 1.0}), epoch(1, {sample: 1.0}))
+
+
+def test_thinning_takes_means_and_skips_what_is_missing() -> None:
+    loss_SE = np.array([[1, 3, 5, np.nan, 9], [np.nan, np.nan, 2, 4, 6]], dtype=np.float32)
+    np.testing.assert_array_equal(thin(loss_SE, 3), [[2, 5, 9], [np.nan, 3, 6]])
+    assert thin(loss_SE, 5) is loss_SE
+    assert thin(np.zeros((2, 150), dtype=np.float32)).shape == (2, 38)
+
+
+def test_bytes_stand_for_roots() -> None:
+    loss = np.array([[0.0, 1.0, 4.0, 9.0, np.nan]], dtype=np.float32)
+    assert quantise(loss, 4.0).tolist() == [[0, 127, 254, 254, MISSING]]
+    back = (quantise(loss, 4.0)[0, :3] / 254.0) ** 2 * 4.0
+    np.testing.assert_allclose(back, [0, 1, 4], atol=0.02)
+
+
+def test_a_single_giant_does_not_set_the_scale() -> None:
+    loss = np.ones(10_000, dtype=np.float32)
+    loss[17] = 1e6
+    assert top_loss(loss) == 1.0
+    assert top_loss(np.zeros(5, dtype=np.float32)) == 1e-3

@@ -1,0 +1,107 @@
+"""The page's words."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labelaudit.errors import RunError
+from labelaudit.report.page.findings import Findings
+from labelaudit.report.page.words import Words, describe
+from tests.data.helpers import catalogue_of
+
+NOISE: dict[str, Any] = {
+    "noise_rate": 0.123,
+    "suspicious": 2,
+    "readable": 3,
+    "epochs": 20,
+    "fit": {"rank_by": "aul", "estimator": "gmm"},
+    "classes": [],
+    "confusion": [],
+    "warnings": ["The two groups\x1b overlap."],
+}
+FINDINGS = Findings(
+    description={"settings": {"model": "resnet18", "kind": "frozen"}, "finished": "2026-03-04T05:06:07+00:00"},
+    noise=NOISE,
+    catalogue=replace(catalogue_of([0, 0, 1, 1], reasons=["", "", "", "empty file"]), root=Path("/data/my\u202ezoo")),
+    statistic="aul",
+    value_N=np.zeros(4),
+    p_mislabeled_N=np.zeros(4),
+    suggested_N=np.zeros(4, dtype=np.int32),
+    kind_N=np.zeros(4, dtype=np.int32),
+    kinds=(),
+    suspicious_N=np.zeros(4, dtype=bool),
+    ranked_S=np.zeros(0, dtype=np.int32),
+)
+
+
+def words(**changes: object) -> Words:
+    return describe(replace(FINDINGS, noise={**NOISE, **changes}))
+
+
+def test_the_headline() -> None:
+    found = words()
+    assert (found.rate, found.suspicious, found.readable, found.set_aside) == ("12.3%", 2, 3, 1)
+    assert found.sentence == "About 12 labels in a hundred look wrong."
+    assert (found.interval, found.range) == ("", None)
+    assert found.title == "my\\x202ezoo"
+    assert found.warnings == ["The two groups\\x1b overlap."]
+    assert found.facts == ["4 images", "2 classes", "20 epochs", "head on frozen resnet18", "audited 2026-03-04"]
+    assert (found.estimators, found.planted, found.review) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown", "sentence"),
+    [
+        (0.0, "0.0%", "Fewer than one label in a hundred looks wrong."),
+        (0.0049, "0.5%", "Fewer than one label in a hundred looks wrong."),
+        (0.01, "1.0%", "About 1 label in a hundred looks wrong."),
+        (1.0, "100.0%", "About 100 labels in a hundred look wrong."),
+        (None, "unknown", "How many labels are wrong could not be estimated; the ranking below stands all the same."),
+    ],
+)
+def test_the_rate_in_words(rate: float | None, shown: str, sentence: str) -> None:
+    found = words(noise_rate=rate)
+    assert (found.rate, found.sentence) == (shown, sentence)
+
+
+def test_interval_estimators_and_power_are_shown_when_there() -> None:
+    found = words(
+        noise_rate_interval=[0.08, 0.15],
+        estimators={"confident-joint": {"noise_rate": 0.1, "suspicious": 1234}, "gmm": {"noise_rate": None}},
+        power={
+            "kinds": [{"kind": "random", "planted": 500, "found": 487}, {"kind": "none", "planted": 0, "found": 0}],
+            "review": [{"top": 300, "caught": 0.8}],
+        },
+    )
+    assert found.interval == "between 8.0% and 15.0%"
+    assert found.range == pytest.approx((8.0, 12.3, 15.0))
+    assert found.estimators == [("confident-joint", "10.0%", "1,234", False), ("gmm", "unknown", "", True)]
+    assert found.planted == [("random", 500, 487, "97.4%"), ("none", 0, 0, "–")]
+    assert found.review == [(300, "80%")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"noise_rate_interval": None, "estimators": None, "power": None}, {"power": {}}, {"estimators": {}}],
+)
+def test_none_is_as_good_as_absent(changes: dict[str, object]) -> None:
+    assert words(**changes) == words()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"noise_rate": "high"},
+        {"noise_rate_interval": [1]},
+        {"estimators": {"gmm": 3}},
+        {"power": {"kinds": [{"kind": "random"}]}},
+        {"suspicious": None},
+        {"fit": 5},
+    ],
+)
+def test_figures_that_are_none_are_told(changes: dict[str, object]) -> None:
+    with pytest.raises(RunError, match="damaged"):
+        words(**changes)
