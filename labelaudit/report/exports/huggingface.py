@@ -40,8 +40,8 @@ def write(job: Job) -> None:
     _require_text(job.classes)
     write_text(job.folder / _FILES[0], _CARD)
     names = [_link_name(sample) for sample in job.samples]
-    _clear_links(job.folder)
-    _link(job.folder, job.root, names, job.samples)
+    places = zip(names, job.samples, strict=True)
+    _link(job.folder, {job.folder / name: job.root / sample.path for name, sample in places})
     rows = [_row(name, sample) for name, sample in zip(names, job.samples, strict=True)]
     if any(sample.kind is not None for sample in job.samples):
         # In every row and never null: datasets takes the columns and their types from the first rows alone.
@@ -87,28 +87,33 @@ def _link_name(sample: Sample) -> str:
     return f"images/{sample.sample:07d}{os.path.splitext(sample.path)[1]}"
 
 
-def _clear_links(folder: Path) -> None:
-    """Take away the links of an earlier export; nothing else is deleted."""
+def _link(folder: Path, target_of: dict[Path, Path]) -> None:
+    """Make these links, and take away those of an earlier export; nothing but links is deleted."""
     with storage_errors(folder):
-        for place, folders, files in os.walk(folder, topdown=False):
-            for name in (*files, *folders):
-                path = Path(place, name)
-                if path.is_symlink():
+        there = _clear_links(folder, target_of)
+    for parent in {link.parent for link in target_of}:
+        with storage_errors(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+    for link, target in target_of.items():
+        if link not in there:
+            with storage_errors(link):
+                try:
+                    link.symlink_to(target)
+                except FileExistsError as error:
+                    raise StorageError(f"{link} is in the way", fix="delete it, or give another --out") from error
+
+
+def _clear_links(folder: Path, target_of: dict[Path, Path]) -> set[Path]:
+    """Delete the links that are not wanted, and folders that are empty without them; give the others."""
+    kept = set()
+    for place, folders, files in os.walk(folder, topdown=False):
+        for path in (Path(place, name) for name in (*files, *folders)):
+            if path.is_symlink():
+                if path in target_of and path.readlink() == target_of[path]:
+                    kept.add(path)
+                else:
                     path.unlink()
-            if Path(place) != folder:
-                with contextlib.suppress(OSError):  # files that are not ours are in it
-                    Path(place).rmdir()
-
-
-def _link(folder: Path, root: Path, names: Sequence[str], samples: Sequence[Sample]) -> None:
-    made: set[Path] = set()
-    for name, sample in zip(names, samples, strict=True):
-        link = folder / name
-        with storage_errors(link):
-            if link.parent not in made:
-                link.parent.mkdir(parents=True, exist_ok=True)
-                made.add(link.parent)
-            try:
-                link.symlink_to(root / sample.path)
-            except FileExistsError as error:
-                raise StorageError(f"{link} is in the way", fix="delete it, or give another --out") from error
+        if Path(place) != folder:
+            with contextlib.suppress(OSError):  # something is in it
+                Path(place).rmdir()
+    return kept

@@ -60,7 +60,7 @@ FORMATS = (
     ),
     ExportFormat(
         name="fiftyone",
-        summary="FiftyOneImageClassificationDataset: the given labels, with the verdicts as attributes.",
+        summary="An image classification dataset: the given labels, with the verdicts as attributes.",
         files=("data.json", "labels.json"),
         ranked=False,
         reads_images=True,

@@ -160,3 +160,17 @@ def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, pictures:
         assert label.label == known["given_label"]
         found = {name: label[name] for name in ("p_mislabeled", "suggested_label", "weight", "is_suspicious")}
         assert same(found, known, *found)
+
+
+def test_fiftyones_reader_of_cvat_files_reads_the_annotations(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
+    cvat = pytest.importorskip("fiftyone.utils.cvat")
+    written = export(hostile, "cvat", tmp_path / "out", EVERYTHING)
+    info, _, images = cvat.load_cvat_image_annotations(str(written.main_file))
+    assert [label["name"] for label in info["task_labels"]] == sorted(HOSTILE_CLASSES)
+    assert sorted(image.name for image in images) == sorted(truth)
+    for image in images:
+        known, (tag,) = truth[image.name], image.tags
+        assert tag.label == known["suggested_label" if known["is_suspicious"] else "given_label"]
+        said = {attribute.name: attribute.value for attribute in tag.attributes}
+        assert str(said["given_label"]) == known["given_label"]  # it makes numbers of what looks like one
+        assert float(said["p_mislabeled"]) == pytest.approx(known["p_mislabeled"], abs=1e-6)
