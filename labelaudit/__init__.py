@@ -1,11 +1,10 @@
 """labelaudit finds wrong labels in a folder of images.
 
-    from pathlib import Path
     import labelaudit
 
-    fitted = labelaudit.score(labelaudit.Data(root=Path("photos")), labelaudit.RunFolder(Path("audit")))
-    fitted.noise["noise_rate"]
-    print(fitted.csv(top=10))
+    audit = labelaudit.audit("photos")
+    audit.noise_rate
+    audit.suspicious  # an Arrow table, the most suspicious first
 
 Names are loaded when they are first used: importing the package does not import torch.
 """
@@ -18,14 +17,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Audit": "labelaudit.recipes.results",
     "Data": "labelaudit.recipes.audits",
+    "ExportOptions": "labelaudit.report.exports.export",
     "FitSettings": "labelaudit.detect.verdicts",
     "Fitted": "labelaudit.recipes.fit",
     "LabelauditError": "labelaudit.errors",
     "RetrainOptions": "labelaudit.recipes.retrain",
     "RunFolder": "labelaudit.run.layout",
     "TrainingOptions": "labelaudit.recipes.options",
+    "audit": "labelaudit.recipes.results",
+    "export": "labelaudit.report.exports.export",
     "fit": "labelaudit.recipes.fit",
+    "open_run": "labelaudit.recipes.results",
     "retrain": "labelaudit.recipes.retrain",
     "score": "labelaudit.recipes.score",
     "train_probe": "labelaudit.recipes.probe",
@@ -38,12 +42,16 @@ if TYPE_CHECKING:
     from labelaudit.recipes.fit import Fitted, fit
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.probe import train_probe
+    from labelaudit.recipes.results import Audit, audit, open_run
     from labelaudit.recipes.retrain import RetrainOptions, retrain
     from labelaudit.recipes.score import score
+    from labelaudit.report.exports.export import ExportOptions, export
     from labelaudit.run.layout import RunFolder
 
 __all__ = [
+    "Audit",
     "Data",
+    "ExportOptions",
     "FitSettings",
     "Fitted",
     "LabelauditError",
@@ -51,7 +59,10 @@ __all__ = [
     "RunFolder",
     "TrainingOptions",
     "__version__",
+    "audit",
+    "export",
     "fit",
+    "open_run",
     "retrain",
     "score",
     "train_probe",

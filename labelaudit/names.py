@@ -24,5 +24,6 @@ ControlKind = Literal["random", "confusion", "look-alike"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
 PlanFormatName = Literal["table", "json"]
+ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import labelaudit
+from labelaudit.report.exports.table import FORMATS
 from labelaudit.run.layout import RunFolder
 
 PACKAGE = Path(labelaudit.__file__).parent
@@ -136,10 +137,21 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             assert inner <= {"labelaudit.errors", "labelaudit.names", "labelaudit.progress", "labelaudit.text"}, module
 
 
+def test_formats_are_listed_without_anything_heavy() -> None:
+    names = imports("labelaudit.report.exports.table", when_loaded=True)
+    assert names <= {"__future__", "dataclasses", "importlib", "typing", "labelaudit.errors", "labelaudit.names"}
+
+
+def test_each_format_is_a_file_that_knows_no_other() -> None:
+    writers = {entry.writer.partition(":")[0] for entry in FORMATS}
+    for module in writers:
+        assert not imports(module) & writers, module
+
+
 def test_a_fit_loads_no_torch() -> None:
     # It alone takes 0.8 GB of memory and seconds: more than the statistics of a million samples.
-    reached, waiting = set(), {"labelaudit.recipes.fit", "labelaudit.report.console", "labelaudit.report.formats"}
-    waiting.add("labelaudit.report.page.write")
+    reached, waiting = set(), {"labelaudit.recipes.fit", "labelaudit.recipes.results"}
+    waiting |= {name for name in MODULES if name.startswith("labelaudit.report.")}
     while waiting:
         module = waiting.pop()
         reached.add(module)

@@ -140,8 +140,3 @@ NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bar
 def examples(*lines: str) -> str:
     """An epilog with one example a line."""
     return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
-
-
-def default_run(data: Path) -> Path:
-    """Where an audit of ``data`` goes when nothing else is said."""
-    return Path("labelaudit-runs") / (data.resolve().name or "root")

@@ -61,13 +61,13 @@ def command(
     """Train a network from scratch in which suspicious labels count less."""
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.start import set_threads, training_options
-    from labelaudit.recipes.audits import Data
+    from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.retrain import RetrainOptions, retrain
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    beside = sample_weights.parent if sample_weights is not None else o.default_run(data)
+    beside = sample_weights.parent if sample_weights is not None else default_run(data)
     folder = RunFolder(out) if out is not None else RunFolder(beside).retraining(method, seed or 0)
     wanted = RetrainOptions(
         method=method, weights_csv=sample_weights, truth_csv=truth, validation=val, training=training_options(context)

@@ -69,7 +69,7 @@ def command(
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.start import is_helper, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.recipes.audits import Data
+    from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.probe import train_probe
     from labelaudit.recipes.score import finish_probe, score, score_run
@@ -94,7 +94,7 @@ def command(
             return
         fitted = score_run(folder, asked, chosen, terminal)
     else:
-        folder = RunFolder(run or o.default_run(data))
+        folder = RunFolder(run or default_run(data))
         pictures = Data(root=data, labels_file=labels)
         if is_helper():
             train_probe(pictures, folder, asked, terminal)

@@ -46,12 +46,12 @@ def command(
     """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.start import set_threads, training_options
-    from labelaudit.recipes.audits import Data
+    from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.probe import train_probe
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    folder = RunFolder(run or o.default_run(data))
+    folder = RunFolder(run or default_run(data))
     train_probe(Data(root=data, labels_file=labels), folder, training_options(context), terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")

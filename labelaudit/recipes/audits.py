@@ -32,6 +32,11 @@ class Data:
     labels_file: Path | None = None
 
 
+def default_run(root: Path) -> Path:
+    """Where an audit of ``root`` goes when nothing else is said."""
+    return Path("labelaudit-runs") / (root.resolve().name or "root")
+
+
 def is_trained(run: RunFolder) -> bool:
     """True when the run's probe is trained to the end."""
     return bool(read_audit(run)["status"] == TRAINED)

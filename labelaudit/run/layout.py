@@ -103,6 +103,10 @@ class RunFolder:
         """``retrain/<method>-seed<seed>/``."""
         return RunFolder(self.root / "retrain" / f"{method}-seed{seed}")
 
+    def exports(self, to: str) -> Path:
+        """``exports/<format>/``: the audit in another tool's format."""
+        return self.root / "exports" / to
+
     @property
     def exists(self) -> bool:
         """True when an audit or a retraining was begun here."""

@@ -33,7 +33,9 @@ def test_help_is_quick() -> None:
     assert min(seconds) < 1.0
 
 
-@pytest.mark.parametrize("words", [["--help"], ["score", "--help"], ["methods"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["--help"], ["score", "--help"], ["methods"], ["export", "--formats"], ["--version"]], ids=" ".join
+)
 def test_nothing_heavy_is_imported_where_nothing_is_computed(words: list[str]) -> None:
     code = f"""
 import sys

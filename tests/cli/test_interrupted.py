@@ -111,7 +111,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(pictures: Path, uninterrupted:
 def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp_path: Path, function: str) -> None:
     folder = tmp_path / "audit"
     call = 1 if function == "write_network" else EPOCHS // 2
-    with interrupted(f"labelaudit.recipes.probe.{function}", call=call):
+    with interrupted(f"labelaudit.recipes.recorded.{function}", call=call):
         assert run("train-probe", pictures, "--run", folder, *LONGER).code == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "training"
     succeed("train-probe", pictures, "--run", folder)
@@ -120,7 +120,7 @@ def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp
 
 def test_half_written_files_of_a_killed_process_do_no_harm(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audit"
-    with interrupted("labelaudit.recipes.probe.write_checkpoint", call=3):
+    with interrupted("labelaudit.recipes.recorded.write_checkpoint", call=3):
         run("train-probe", pictures, "--run", folder, *LONGER)
     (folder / "losses" / ".epoch-0003.parquet.partial").write_bytes(b"PAR1 half a file")
     (folder / ".checkpoint.pt.partial").write_bytes(b"half a checkpoint")

@@ -1,0 +1,84 @@
+"""``labelaudit export``: an audit in the format of another tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from labelaudit.cli import options as o
+from labelaudit.names import ExportName
+
+_SERVED = "Where Label Studio finds the images"
+
+EPILOG = o.examples(
+    "labelaudit export audit --to label-studio --local-files-root /srv/files",
+    "labelaudit export audit --to cvat --top 200 --out for-cvat",
+    "labelaudit export audit --to huggingface",
+    "labelaudit export --formats",
+)
+
+
+def _show_formats(wanted: bool) -> None:
+    if not wanted:
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from labelaudit.report.exports.table import FORMATS
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("format", "samples", "what is written", "files"):
+        table.add_column(column)
+    for entry in FORMATS:
+        table.add_row(entry.name, "suspicious" if entry.ranked else "all", entry.summary, ", ".join(entry.files))
+    Console(highlight=False).print(table)
+    raise typer.Exit
+
+
+def command(
+    run: o.RunArgument,
+    to: Annotated[ExportName, typer.Option("--to", help="The other tool; see --formats.")],
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", "-o", help="Folder for the files; default: exports/FORMAT in the run folder."),
+    ] = None,
+    top: Annotated[
+        Optional[int], typer.Option("--top", help="Only this many samples, the most suspicious, flagged or not.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every audited sample, in a format that has the suspicious only, too.")
+    ] = False,
+    data: Annotated[
+        Optional[Path], typer.Option("--data", help="Where the images are now; default: where they were audited.")
+    ] = None,
+    url_prefix: Annotated[
+        Optional[str],
+        typer.Option("--url-prefix", help="Address that the images' paths are appended to.", rich_help_panel=_SERVED),
+    ] = None,
+    local_files_root: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--local-files-root",
+            help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder.",
+            rich_help_panel=_SERVED,
+        ),
+    ] = None,
+    quiet: o.Quiet = False,
+    formats: Annotated[
+        bool, typer.Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
+    ] = False,
+) -> None:
+    """Write an audit for another tool: to look at it, to relabel, or to train on it."""
+    from labelaudit.cli.console import Terminal
+    from labelaudit.report.exports.export import ExportOptions, export
+    from labelaudit.run.layout import RunFolder
+
+    terminal = Terminal(quiet=quiet)
+    options = ExportOptions(
+        top=top, everything=everything, data=data, url_prefix=url_prefix, local_files_root=local_files_root
+    )
+    written = export(RunFolder(run), to, out, options, terminal)
+    terminal.say(f"{written.samples} samples for {to}: {written.main_file}")

@@ -1,0 +1,92 @@
+"""Croissant: the verdicts as a table, and their description in Croissant 1.1."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelaudit import __version__
+from labelaudit.report.exports.base import Job
+from labelaudit.report.exports.croissant_context import CONTEXT
+from labelaudit.report.exports.verdicts import verdicts_table
+from labelaudit.run.files import write_atomically, write_json
+
+_TABLE = "verdicts.parquet"
+_MEANINGS = {
+    "sample": "The sample's number: its row in the audit's table of samples.",
+    "path": "The image, below the audited folder.",
+    "given_label": "The label as it was given.",
+    "suggested_label": "The other label that the probe believed most.",
+    "p_mislabeled": "Probability that the given label is wrong: high = suspicious.",
+    "label_score": "1 - p_mislabeled: low = suspicious.",
+    "weight": "How much the sample should count in a loss.",
+    "is_suspicious": "Whether the audit flagged the sample.",
+    "rank": "Place in the order of suspicion, from 1.",
+    "sha256": "Of the image file's content.",
+    "kind": "What is wrong with the sample.",
+}
+
+
+def write(job: Job) -> None:
+    """Write ``verdicts.parquet`` and ``croissant.json``, which describes it."""
+    table = verdicts_table(job.samples)
+    file = job.folder / _TABLE
+    write_atomically(file, lambda partial: pq.write_table(table, partial))
+    content = file.read_bytes()
+    write_json(job.folder / "croissant.json", _description(job, table.schema, content))
+
+
+def _description(job: Job, schema: pa.Schema, content: bytes) -> dict[str, Any]:
+    published = {"datePublished": job.created} if job.created else {}
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": "labelaudit-verdicts",
+        "description": f"What an audit by labelaudit {__version__} says of {len(job.samples)} image labels.",
+        **published,
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": _TABLE,
+                "name": _TABLE,
+                "description": "A row per image.",
+                "contentUrl": _TABLE,
+                "contentSize": f"{len(content)} B",
+                "encodingFormat": "application/x-parquet",
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "verdicts",
+                "name": "verdicts",
+                "description": "A row per image, in the order of the paths.",
+                "key": {"@id": "verdicts/sample"},
+                "field": [_field(name, kind) for name, kind in zip(schema.names, schema.types, strict=True)],
+            }
+        ],
+    }
+
+
+def _field(name: str, kind: pa.DataType) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"verdicts/{name}",
+        "name": name,
+        "description": _MEANINGS[name],
+        "dataType": _data_type(kind),
+        "source": {"fileObject": {"@id": _TABLE}, "extract": {"column": name}},
+    }
+
+
+def _data_type(kind: pa.DataType) -> str:
+    if pa.types.is_boolean(kind):
+        return "sc:Boolean"
+    if pa.types.is_integer(kind):
+        return "sc:Integer"
+    return "sc:Float" if pa.types.is_floating(kind) else "sc:Text"

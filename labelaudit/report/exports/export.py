@@ -1,0 +1,166 @@
+"""Writing an audit in another tool's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from labelaudit import __version__
+from labelaudit.errors import RunError, StorageError, UsageError
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.recipes.audits import read_audit
+from labelaudit.recipes.results import Audit, open_run
+from labelaudit.report.exports.base import Job, Sample
+from labelaudit.report.exports.samples import choose_samples
+from labelaudit.report.exports.table import ExportFormat, find_format
+from labelaudit.run.files import read_json, storage_errors, write_json
+from labelaudit.run.layout import RunFolder
+
+_MARK = ".labelaudit-export.json"
+"""Says that a folder is an export, so that the next one may write over it."""
+
+_LOCAL_FILES = "/data/local-files/?d="
+"""Where Label Studio serves files below its LOCAL_FILES_DOCUMENT_ROOT."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What is asked of an export.
+
+    Attributes:
+        top: Only so many samples, the most suspicious; None: what the format holds by itself.
+        everything: Every audited sample, also in a format that holds the suspicious ones by itself.
+        data: Where the image folder is now; None: where it was audited.
+        url_prefix: What the path of an image, percent-encoded, is appended to; only for Label Studio.
+        local_files_root: The folder that Label Studio serves as local files; None: the image folder itself.
+    """
+
+    top: int | None = None
+    everything: bool = False
+    data: Path | None = None
+    url_prefix: str | None = None
+    local_files_root: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written: how many samples, into which folder, and the file to open in the other tool."""
+
+    samples: int
+    folder: Path
+    main_file: Path
+
+
+def export(
+    run: RunFolder, to: str, out: Path | None = None, options: ExportOptions | None = None, reporter: Reporter = QUIET
+) -> Exported:
+    """Write an audit in another tool's format.
+
+    Images that could not be read are left out of every format.
+
+    Args:
+        run: A finished audit.
+        to: The name of a format; see `labelaudit.report.exports.table`.
+        out: A folder that is new, empty, or of an earlier export to this format; None: ``exports/<format>`` in the run.
+        options: What to write.
+        reporter: Told what is left out.
+
+    Raises:
+        UsageError: options that contradict each other or the format, or a folder that holds something else.
+        RunError: the audit is not finished or damaged, or its images are gone and the format needs them.
+        DataError: a name that the format cannot hold.
+        StorageError: the files cannot be written.
+    """
+    options = options or ExportOptions()
+    entry = find_format(to)
+    _check(entry, options)
+    audit = open_run(run.root)
+    root = options.data.resolve() if options.data is not None else audit.catalogue.root
+    samples = choose_samples(audit, count=_count(entry, options, audit), ranked=entry.ranked)
+    if entry.reads_images:
+        _require_images(root, samples)
+    left_out = len(audit.catalogue) - len(audit.order_U)
+    if left_out:
+        reporter.warn(f"{left_out} images that could not be read are left out")
+    prefix = _url_prefix(options, root)
+    folder = out if out is not None else run.exports(to)
+    _claim(folder, entry)
+    job = Job(
+        samples=samples,
+        classes=audit.catalogue.classes,
+        root=root,
+        folder=folder,
+        url_prefix=prefix,
+        created=str(read_audit(run).get("finished") or ""),
+    )
+    entry.load()(job)
+    return Exported(samples=len(samples), folder=folder, main_file=folder / entry.files[-1])
+
+
+def _check(entry: ExportFormat, options: ExportOptions) -> None:
+    if options.top is not None and options.top < 1:
+        raise UsageError(f"--top {options.top} is too few", fix="give at least 1")
+    if options.top is not None and options.everything:
+        raise UsageError("--top and --all contradict each other", fix="give one of them")
+    if options.url_prefix is not None and options.local_files_root is not None:
+        raise UsageError("--url-prefix and --local-files-root both say where images are served", fix="give one of them")
+    served = options.url_prefix is not None or options.local_files_root is not None
+    if served and entry.name != "label-studio":
+        raise UsageError(
+            f"{entry.name} takes no --url-prefix or --local-files-root", fix="they are for label-studio: leave them out"
+        )
+    if options.url_prefix is not None and not options.url_prefix.isprintable():
+        raise UsageError(f"--url-prefix {options.url_prefix!r} has characters that no address has", fix="check it")
+
+
+def _count(entry: ExportFormat, options: ExportOptions, audit: Audit) -> int | None:
+    if options.top is not None:
+        return options.top
+    return audit.flagged if entry.ranked and not options.everything else None
+
+
+def _url_prefix(options: ExportOptions, root: Path) -> str:
+    if options.url_prefix is not None:
+        prefix = options.url_prefix
+        return prefix if prefix.endswith(("/", "=")) else f"{prefix}/"
+    if options.local_files_root is None:
+        return _LOCAL_FILES
+    served = options.local_files_root.resolve()
+    if not root.is_relative_to(served):
+        raise UsageError(
+            f"the images are in {root}, which is not below --local-files-root {served}",
+            fix="give a folder above the images, the one in LOCAL_FILES_DOCUMENT_ROOT",
+        )
+    below = root.relative_to(served).as_posix()
+    return _LOCAL_FILES if below == "." else f"{_LOCAL_FILES}{quote(below)}/"
+
+
+def _require_images(root: Path, samples: Sequence[Sample]) -> None:
+    missing = [sample.path for sample in samples if not (root / sample.path).is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more images" if len(missing) > 1 else ""
+        raise RunError(f"{missing[0]!r}{more} are not in {root}", fix="give the image folder with --data DIR")
+
+
+def _claim(folder: Path, entry: ExportFormat) -> None:
+    """Make the folder, and mark it; refuse one that holds anything but an earlier export."""
+    with storage_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise StorageError(f"{folder} is not a folder", fix="give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    mark = folder / _MARK
+    if taken and not _is_earlier(mark, entry):
+        raise UsageError(
+            f"{folder} is not empty and no earlier export to {entry.name}", fix="give a new folder with --out"
+        )
+    write_json(mark, {"format": entry.name, "labelaudit": __version__})
+
+
+def _is_earlier(mark: Path, entry: ExportFormat) -> bool:
+    try:
+        return read_json(mark).get("format") == entry.name
+    except RunError:
+        return False

@@ -1,0 +1,119 @@
+"""Hugging Face datasets: an imagefolder of links to the images, with the verdicts in metadata.jsonl."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.json
+
+from labelaudit.errors import DataError, StorageError
+from labelaudit.report.exports.base import Job, Sample
+from labelaudit.report.exports.text import json_text
+from labelaudit.run.files import storage_errors, write_lines, write_text
+
+_FILES = ("README.md", "metadata.jsonl")
+_CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: "**"
+---
+The images are links to the audited folder. Columns: `label` as given, `suggested_label`, `p_mislabeled` (high =
+suspicious), `label_score` (low = suspicious), `weight` in a loss, `is_suspicious`, `rank` (1 = most suspicious).
+"""
+# Without the card's data_files, a folder or file with "test" in its name would become a split of its own.
+
+
+def write(job: Job) -> None:
+    """Write ``README.md``, a link to every image and ``metadata.jsonl``.
+
+    Raises:
+        DataError: a class name that datasets would take for a date.
+        StorageError: something is where a link should be, or the files cannot be written.
+    """
+    _require_text(job.classes)
+    write_text(job.folder / _FILES[0], _CARD)
+    names = [_link_name(sample) for sample in job.samples]
+    places = zip(names, job.samples, strict=True)
+    _link(job.folder, {job.folder / name: job.root / sample.path for name, sample in places})
+    rows = [_row(name, sample) for name, sample in zip(names, job.samples, strict=True)]
+    if any(sample.kind is not None for sample in job.samples):
+        # In every row and never null: datasets takes the columns and their types from the first rows alone.
+        for row, sample in zip(rows, job.samples, strict=True):
+            row["kind"] = sample.kind or ""
+    lines = (f"{json_text(row)}\n" for row in rows)
+    write_lines(job.folder / _FILES[1], lines)
+
+
+def _require_text(classes: Sequence[str]) -> None:
+    """Refuse classes like 2024-01-01: datasets reads JSON with Arrow, which makes dates of texts that look like one."""
+    for name in classes:
+        line = json_text({"label": name}).encode()
+        if pyarrow.json.read_json(io.BytesIO(line)).schema.field("label").type != pyarrow.string():
+            raise DataError(
+                f"datasets would take the class {name!r} for a date",
+                fix="rename it and audit again, or export to croissant or cleanlab",
+            )
+
+
+def _row(name: str, sample: Sample) -> dict[str, Any]:
+    return {
+        "file_name": name,
+        "label": sample.given_label,
+        "suggested_label": sample.suggested_label,
+        "p_mislabeled": sample.p_mislabeled,
+        "label_score": sample.label_score,
+        "weight": sample.weight,
+        "is_suspicious": sample.is_suspicious,
+        "rank": sample.rank,
+        "sample": sample.sample,
+        "path": sample.path,
+        "sha256": sample.sha256,
+    }
+
+
+def _link_name(sample: Sample) -> str:
+    """The path, or where datasets would change it or pass over it, a name made of the sample's number."""
+    parts = sample.path.split("/")
+    special = parts[0] in _FILES or any(part.startswith((".", "__")) for part in parts)
+    if sample.path.isprintable() and not special and not set(sample.path) & set("\\:*?[]#%"):
+        return sample.path
+    return f"images/{sample.sample:07d}{os.path.splitext(sample.path)[1]}"
+
+
+def _link(folder: Path, target_of: dict[Path, Path]) -> None:
+    """Make these links, and take away those of an earlier export; nothing but links is deleted."""
+    with storage_errors(folder):
+        there = _clear_links(folder, target_of)
+    for parent in {link.parent for link in target_of}:
+        with storage_errors(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+    for link, target in target_of.items():
+        if link not in there:
+            with storage_errors(link):
+                try:
+                    link.symlink_to(target)
+                except FileExistsError as error:
+                    raise StorageError(f"{link} is in the way", fix="delete it, or give another --out") from error
+
+
+def _clear_links(folder: Path, target_of: dict[Path, Path]) -> set[Path]:
+    """Delete the links that are not wanted, and folders that are empty without them; give the others."""
+    kept = set()
+    for place, folders, files in os.walk(folder, topdown=False):
+        for path in (Path(place, name) for name in (*files, *folders)):
+            if path.is_symlink():
+                if path in target_of and path.readlink() == target_of[path]:
+                    kept.add(path)
+                else:
+                    path.unlink()
+        if Path(place) != folder:
+            with contextlib.suppress(OSError):  # something is in it
+                Path(place).rmdir()
+    return kept

@@ -1,0 +1,69 @@
+"""Label Studio: tasks with a prediction each, and the labeling configuration that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from labelaudit import __version__
+from labelaudit.report.exports.base import Job, Sample
+from labelaudit.report.exports.text import json_members, json_text, xml_attribute
+from labelaudit.run.files import write_lines
+
+_CHOICES = "label"
+_IMAGE = "image"
+
+
+def write(job: Job) -> None:
+    """Write ``config.xml`` and ``tasks.json``.
+
+    A prediction proposes the suggested label where the sample is suspicious, else the given one; its score is the
+    probability of that verdict.
+    """
+    write_lines(job.folder / "config.xml", _config(job.classes))
+    tasks = (json_text(_task(sample, job.url_prefix)) for sample in job.samples)
+    write_lines(job.folder / "tasks.json", json_members(tasks, opening="[", closing="]"))
+
+
+def _task(sample: Sample, url_prefix: str) -> dict[str, Any]:
+    kind = {} if sample.kind is None else {"kind": sample.kind}
+    return {
+        "data": {
+            _IMAGE: url_prefix + quote(sample.path),
+            "path": sample.path,
+            "given_label": sample.given_label,
+            "suggested_label": sample.suggested_label,
+            "p_mislabeled": sample.p_mislabeled,
+            "label_score": sample.label_score,
+            "rank": sample.rank,
+            "sample": sample.sample,
+            "sha256": sample.sha256,
+            **kind,
+        },
+        "predictions": [
+            {
+                "model_version": f"labelaudit-{__version__}",
+                "score": sample.confidence,
+                "result": [
+                    {
+                        "from_name": _CHOICES,
+                        "to_name": _IMAGE,
+                        "type": "choices",
+                        "value": {"choices": [sample.proposed_label]},
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _config(classes: tuple[str, ...]) -> Iterator[str]:
+    yield "<View>\n"
+    yield f'  <Image name="{_IMAGE}" value="${_IMAGE}"/>\n'
+    yield '  <Header value="Given label"/>\n'
+    yield '  <Text name="given" value="$given_label"/>\n'
+    yield f'  <Choices name="{_CHOICES}" toName="{_IMAGE}" choice="single" required="true">\n'
+    for name in classes:
+        yield f"    <Choice value={xml_attribute(name, 'the class')}/>\n"
+    yield "  </Choices>\n</View>\n"

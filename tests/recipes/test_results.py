@@ -1,0 +1,195 @@
+"""An audit from Python: its tables, and how it is shown."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import labelaudit
+from labelaudit.run.files import read_json, write_json
+from labelaudit.run.tables import read_scores, read_suspicious
+from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
+
+QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> labelaudit.Audit:
+    """Six pictures, the first and the last of which are suspicious."""
+    data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=("1.png", "2.png", "3.png"))
+    return labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+
+
+def test_audit_gives_what_the_run_folder_has(image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    photos = image_folder(per_class=8)
+    audit = labelaudit.audit(photos, run=tmp_path / "audit", **QUICK)
+    assert audit.run.root == tmp_path / "audit"
+    assert audit.scores.equals(read_scores(audit.run.scores))
+    assert audit.summary == json.loads(audit.run.noise.read_text())
+    assert audit.noise.to_pylist() == audit.summary["classes"]
+    assert audit.noise_rate == audit.summary["noise_rate"]
+    listed = read_suspicious(audit.run.suspicious, most=16)
+    assert [str(row["sample"]) for row in audit.suspicious.to_pylist()] == [row["sample"] for row in listed]
+    again = labelaudit.open_run(str(audit.run.root))
+    assert again.scores.equals(audit.scores)
+
+
+def test_the_default_run_folder_is_the_commands(
+    image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = image_folder(per_class=4)
+    monkeypatch.chdir(tmp_path)
+    audit = labelaudit.audit(str(photos), rank_by="aum", **QUICK)
+    assert audit.run.root == Path("labelaudit-runs/images")
+    assert audit.summary["fit"] == {"rank_by": "aum", "estimator": "gmm"}
+
+
+def test_top_continues_the_ranking_past_the_suspicious(image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    photos = image_folder(per_class=8)
+    for rank_by in ("aul", "aum", "mean_probability"):
+        audit = labelaudit.audit(photos, run=tmp_path / "audit", rank_by=rank_by, **QUICK)
+        fitted = labelaudit.fit(audit.run, labelaudit.FitSettings(rank_by=rank_by))
+        assert audit.order_U.tolist() == fitted.verdicts.order.tolist()
+        lines = fitted.csv(top=11).splitlines()[1:]
+        assert [row["path"] for row in audit.top(11).to_pylist()] == [line.split(",")[1] for line in lines]
+
+
+def test_the_tables_are_typed_and_ranked(small: labelaudit.Audit) -> None:
+    rows = small.suspicious.to_pylist()
+    assert [row["rank"] for row in rows] == [1, 2]
+    assert {row["path"] for row in rows} == {"ant/1.png", "bee/3.png"}
+    assert rows[0]["p_mislabeled"] > rows[1]["p_mislabeled"] > 0.5
+    assert all(len(row["sha256"]) == 64 for row in rows)
+    assert small.suspicious.schema.field("p_mislabeled").type == pa.float64()
+    assert small.suspicious.column_names == ["rank", *small.scores.column_names, "sha256"]
+    assert small.noise.column_names == ["class", "samples", "noise_rate", "suspicious"]
+    assert small.confusion.to_pylist() == [{"given": "ant", "suggested": "bee", "count": 1}]
+    assert small.top(99).num_rows == 6
+
+
+def test_an_audit_without_findings_has_empty_tables(small: labelaudit.Audit) -> None:
+    lines = small.run.suspicious.read_text().splitlines()
+    small.run.suspicious.write_text(lines[0] + "\n")
+    write_json(small.run.noise, {**read_json(small.run.noise), "noise_rate": None, "confusion": [], "warnings": []})
+    empty = labelaudit.open_run(small.run.root)
+    assert empty.suspicious.num_rows == empty.confusion.num_rows == 0
+    assert empty.suspicious.schema == small.suspicious.schema
+    assert empty.noise_rate is None
+    assert "0 of 6 labels are suspicious; estimated noise rate unknown" in repr(empty)
+    assert "<table>" not in empty._repr_html_()
+
+
+def test_a_run_is_opened_without_torch_and_images(small: labelaudit.Audit) -> None:
+    for image in small.catalogue.root.rglob("*.png"):
+        image.unlink()
+    code = f"""
+import sys, labelaudit
+audit = labelaudit.open_run({str(small.run.root)!r})
+repr(audit), audit._repr_html_(), audit.suspicious, audit.noise, audit.confusion
+labelaudit.export(audit.run, "label-studio")
+print([name for name in ("torch", "torchvision", "timm", "pandas") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_what_goes_wrong_says_what_to_do(small: labelaudit.Audit, tmp_path: Path) -> None:
+    refused = {
+        f"{small.run.root} is a run folder; read it with labelaudit.open_run({str(small.run.root)!r})": (
+            lambda: labelaudit.audit(small.run.root)
+        ),
+        "unknown option 'epoch'; did you mean epochs?": lambda: labelaudit.audit(tmp_path, epoch=3),
+        f"{tmp_path} is not a run folder (it has no run.json); give the --run of an audit": (
+            lambda: labelaudit.open_run(tmp_path)
+        ),
+    }
+    for message, call in refused.items():
+        with pytest.raises(labelaudit.LabelauditError) as error:
+            call()
+        assert str(error.value) == message
+
+
+def test_the_prompt_shows_figures_and_the_first_labels(small: labelaudit.Audit) -> None:
+    text = repr(small)
+    lines = text.splitlines()
+    assert lines[0] == "2 of 6 labels are suspicious; estimated noise rate 20.0% (10.0% to 30.0%)"
+    assert re.search(r"^ *1 +(ant/1.png|bee/3.png) +(ant +bee|bee +ant) ", text, re.MULTILINE)
+    assert "Warning: The <b>two</b> groups overlap." in lines
+    assert lines[-1] == f"Run folder: {small.run.root}"
+    assert max(map(len, lines[:-1])) <= 100
+
+
+def test_an_interval_is_shown_where_there_is_one(small: labelaudit.Audit) -> None:
+    write_json(small.run.noise, {**read_json(small.run.noise), "noise_rate_interval": [0.12, 0.31]})
+    assert "noise rate 20.0% (12.0% to 31.0%)" in repr(labelaudit.open_run(small.run.root))
+
+
+class Parser(HTMLParser):
+    """Remembers every tag, every attribute and the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path: Path) -> None:
+    classes = ("<script>alert(1)<", '"onerror="alert(1)', *HOSTILE_CLASSES)
+    data = hostile_folder(tmp_path / "data", classes=classes, files=("<img src=x onerror=alert(1)>.png", "1.png"))
+    audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+    parser = Parser()
+    parser.feed(audit._repr_html_())
+    known = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "bdi", "img", "code"}
+    assert parser.tags == known
+    assert parser.attributes == {"alt", "src"}
+    assert "<img src=x onerror=alert(1)>.png" in parser.text
+    assert "The <b>two</b> groups overlap." in parser.text
+    assert "\u202e" not in parser.text + repr(audit)
+    assert audit._repr_html_().count("data:image/jpeg;base64,") == min(10, audit.flagged)
+
+
+def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:
+    files = tuple(f"{number}.png" for number in range(40))
+    data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=files)
+    audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+    html = audit._repr_html_()
+    assert audit.flagged == 16
+    assert html.count("<tr>") == 11
+    assert "… and 6 more in <code>.suspicious</code>" in html
+    assert len([line for line in repr(audit).splitlines() if ".png" in line]) == 5
+
+
+def test_the_page_in_the_docs_runs(
+    image_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image_folder("photos", per_class=12)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 4
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    audit, weight = names["audit"], names["weight"]
+    assert isinstance(audit, labelaudit.Audit)
+    assert isinstance(weight, dict)
+    assert len(weight) == audit.scores.num_rows == 24
+    assert "labels are suspicious; estimated noise rate" in capsys.readouterr().out
+    assert (tmp_path / "for-label-studio/tasks.json").is_file()

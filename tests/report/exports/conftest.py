@@ -1,0 +1,38 @@
+"""Made-up audits, written once; to be read only."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.tables import read_scores
+from tests.report.exports.helpers import hostile_folder, made_up_audit
+
+
+@pytest.fixture(scope="package")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """216 pictures with hostile names in classes with hostile names, three of which cannot be read."""
+    return hostile_folder(tmp_path_factory.mktemp("data") / "pic tures")
+
+
+@pytest.fixture(scope="package")
+def hostile(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The audit of ``pictures``."""
+    broken = ("cat/1.png", "cat/same.jpg", "two\nlines/1.png")
+    return made_up_audit(pictures, tmp_path_factory.mktemp("run") / "audit", broken=broken)
+
+
+@pytest.fixture(scope="package")
+def truth(hostile: RunFolder) -> dict[str, dict[str, object]]:
+    """The readable samples by their path, from the run's own files."""
+    flag_above = json.loads(hostile.noise.read_text())["flag_above"]
+    rows = [row for row in read_scores(hostile.scores).to_pylist() if row["p_mislabeled"] is not None]
+    return {row["path"]: {**row, "is_suspicious": row["p_mislabeled"] > flag_above} for row in rows}
+
+
+@pytest.fixture(scope="package")
+def suspicious(truth: dict[str, dict[str, object]]) -> list[str]:
+    """The paths of the suspicious samples, the most suspicious first."""
+    flagged = [path for path, row in truth.items() if row["is_suspicious"]]
+    return sorted(flagged, key=lambda path: -float(str(truth[path]["aul"])))

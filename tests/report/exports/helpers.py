@@ -1,0 +1,162 @@
+"""An audit of pictures with hostile names, made up without a training: in a run folder, as a fit leaves it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import scan
+from labelaudit.detect.confident import confident_joint
+from labelaudit.detect.curves import CurveStatistics
+from labelaudit.detect.power import Power
+from labelaudit.detect.verdicts import FLAG_ABOVE, Verdicts
+from labelaudit.run.files import write_json
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.tables import write_samples, write_scores, write_suspicious
+from labelaudit.run.weights import write_weights
+from tests.detect.helpers import beliefs_of
+
+HOSTILE_CLASSES = (
+    "=cmd()",
+    "2024",
+    "NA",
+    'a,b name="label"',
+    "cat",
+    "test",
+    "two\nlines",
+    "<b>&amp;",
+    "\u202eevil",
+    "猫 ä",
+    "$given_label",
+    "__special",
+)
+HOSTILE_FILES = (
+    "1.png",
+    "a,b.png",
+    '"quoted".png',
+    "=1+1.png",
+    "two\nlines.png",
+    "return\r\nline.png",
+    "para\u2029graph.png",
+    "\u202ertl.png",
+    "a b&c#d%20?e+f.png",
+    "[glob]*.png",
+    "col:on::.png",
+    "dot.in.name.png",
+    "__x.png",
+    "train.png",
+    "same.png",
+    "same.jpg",
+    "e\u0301 decomposed.png",
+    "tab\there.png",
+)
+
+
+def hostile_folder(
+    root: Path, *, classes: Sequence[str] = HOSTILE_CLASSES, files: Sequence[str] = HOSTILE_FILES
+) -> Path:
+    """Every file in every class; no two pictures are equal."""
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for which, file in enumerate(files):
+            size = (4 + number, 3 + which)
+            Image.new("RGB", size, (10 * number, 10 * which, 7)).save(root / name / file)
+    return root
+
+
+def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFolder:
+    """A finished audit of ``data``: every fifth readable sample is suspicious.
+
+    Args:
+        data: An image folder.
+        run: Where the run folder is made.
+        broken: Paths that could not be read.
+    """
+    for path in broken:
+        (data / path).write_bytes(b"no picture")
+    catalogue = scan(data)
+    folder = RunFolder(run)
+    run.mkdir(parents=True)
+    statistics = _statistics(catalogue)
+    verdicts = _verdicts(catalogue, statistics)
+    write_samples(folder.samples, catalogue)
+    folder.write_description(
+        {
+            "status": "trained",
+            "finished": "2024-05-06T07:08:09+00:00",
+            "settings": {"epochs": 2, "members": 1},
+            "data": {
+                "root": str(data.resolve()),
+                "labels_file": None,
+                "fingerprint": catalogue.fingerprint,
+                "classes": list(catalogue.classes),
+                "samples": len(catalogue),
+                "readable": int(catalogue.readable_N.sum()),
+            },
+        }
+    )
+    write_scores(folder.scores, catalogue, statistics, verdicts)
+    write_weights(folder.weights_csv, folder.weights_npy, catalogue, verdicts.weight_N)
+    write_suspicious(folder.suspicious, catalogue, statistics, verdicts)
+    write_json(folder.noise, _noise(catalogue, verdicts))
+    return folder
+
+
+def _statistics(catalogue: Catalogue) -> CurveStatistics:
+    samples, classes = len(catalogue), len(catalogue.classes)
+    generator = np.random.default_rng(0)
+    unread_N = ~catalogue.readable_N
+    aul_N = generator.uniform(0, 5, samples) + 10 * (np.arange(samples) % 5 == 0)
+    aul_N[unread_N] = np.nan
+    alternative_N = ((catalogue.label_N + 1) % classes).astype(np.int32)
+    alternative_N[unread_N] = -1
+    beliefs = beliefs_of(np.exp(-aul_N), alternative_N[None], np.where(unread_N, np.nan, 0.25)[None])
+    return CurveStatistics(
+        aul_N=aul_N,
+        aum_N=-aul_N,
+        mean_probability_N=np.exp(-aul_N),
+        misprediction_rate_N=np.where(unread_N, np.nan, 0.5),
+        soft_misprediction_rate_N=np.where(unread_N, np.nan, 0.5),
+        forgetting_count_N=np.where(unread_N, np.nan, 1.0),
+        cell_margin_N=-aul_N,
+        beliefs=beliefs,
+        joint=confident_joint(catalogue.label_N, beliefs, classes),
+        epochs=2,
+    )
+
+
+def _verdicts(catalogue: Catalogue, statistics: CurveStatistics) -> Verdicts:
+    # Zero for most, as a mixture gives it: the order of those is the statistic's.
+    p_N = np.clip((statistics.aul_N - 4.0) / 12.0, 0.0, 1.0)
+    seen = np.flatnonzero(np.isfinite(p_N))
+    return Verdicts(
+        p_mislabeled_N=p_N,
+        raw_posterior_N=p_N,
+        weight_N=np.where(np.isfinite(p_N), 1.0 - p_N, 0.0),
+        order=seen[np.argsort(-statistics.aul_N[seen], kind="stable")],
+        flagged=int((p_N > FLAG_ABOVE).sum()),
+        noise_rate=0.2,
+        interval=(0.1, 0.3),
+        estimates={},
+        power=Power(found=(), reviews=()),
+    )
+
+
+def _noise(catalogue: Catalogue, verdicts: Verdicts) -> dict[str, object]:
+    return {
+        "noise_rate": 0.2,
+        "suspicious": verdicts.flagged,
+        "flag_above": FLAG_ABOVE,
+        "samples": len(catalogue),
+        "readable": int(catalogue.readable_N.sum()),
+        "epochs": 2,
+        "fit": {"rank_by": "aul", "estimator": "gmm"},
+        "noise_rate_interval": [0.1, 0.3],
+        "estimators": {"gmm": {"rank_by": "aul", "noise_rate": 0.2, "suspicious": verdicts.flagged}},
+        "power": {"kinds": [], "review": []},
+        "classes": [{"class": name, "samples": 5, "noise_rate": 0.2, "suspicious": 1} for name in catalogue.classes],
+        "confusion": [{"given": catalogue.classes[0], "suggested": catalogue.classes[1], "count": 1}],
+        "warnings": ["The <b>two</b> groups overlap."],
+    }

@@ -1,0 +1,176 @@
+"""The tools that read the exports, on the same audit: counts and labels are ours. ``pip install -e '.[consumers]'``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labelaudit.report.exports.export import ExportOptions, export
+from labelaudit.run.layout import RunFolder
+from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+"""What other packages warn of is theirs."""
+
+EVERYTHING = ExportOptions(everything=True)
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "FIFTYONE_DO_NOT_TRACK"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path / "mongo"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+
+
+def same(row: dict[str, Any], known: dict[str, Any], *names: str) -> bool:
+    return all(row[name] == known[name] for name in names)
+
+
+def loaded(folder: Path, cache: Path) -> Any:
+    datasets = pytest.importorskip("datasets")
+    return datasets.load_dataset(str(folder), cache_dir=str(cache))
+
+
+def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, pictures: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    pytest.importorskip("datasets")
+    splits = loaded(export(hostile, "huggingface", tmp_path / "out").folder, tmp_path / "cache")
+    assert list(splits) == ["train"]
+    rows = splits["train"]
+    assert len(rows) == len(truth)
+    assert {row["path"] for row in rows} == set(truth)
+    for row in rows:
+        known = truth[row["path"]]
+        assert row["label"] == known["given_label"]
+        assert same(row, known, "suggested_label", "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
+        with Image.open(pictures / row["path"]) as picture:
+            np.testing.assert_array_equal(np.asarray(row["image"].convert("RGB")), np.asarray(picture.convert("RGB")))
+
+
+def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    classes = ("1", "1e5", "12:30:00", "2024", "2024-01", "false", "null")
+    data = hostile_folder(tmp_path / "data", classes=classes, files=("1.png",))
+    run = made_up_audit(data, tmp_path / "run")
+    rows = loaded(export(run, "huggingface", tmp_path / "out").folder, tmp_path / "cache")["train"]
+    assert sorted(row["label"] for row in rows) == sorted(classes)
+
+
+def test_cleanlab_trains_on_the_labels_that_are_no_issue(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
+    learning = pytest.importorskip("cleanlab.classification")
+    pandas = pytest.importorskip("pandas")
+    from sklearn.tree import DecisionTreeClassifier
+
+    issues = pandas.read_parquet(export(hostile, "cleanlab", tmp_path / "out").main_file)
+    assert issues["path"].tolist() == list(truth)
+    seen: list[int] = []
+
+    class Counting(DecisionTreeClassifier):
+        def fit(self, X: Any, y: Any, **others: Any) -> Any:
+            seen.append(len(y))
+            return super().fit(X, y, **others)
+
+    labels = np.array([HOSTILE_CLASSES.index(label) for label in issues["given_label"]])
+    mask = issues["is_label_issue"].to_numpy()
+    learning.CleanLearning(Counting()).fit(np.arange(len(labels))[:, None], labels, label_issues=mask)
+    assert seen == [len([row for row in truth.values() if not row["is_suspicious"]])]
+
+
+def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tmp_path: Path) -> None:
+    datalab = pytest.importorskip("cleanlab.datalab.datalab")
+    pytest.importorskip("datasets")
+    pandas = pytest.importorskip("pandas")
+    generator = np.random.default_rng(0)
+    label_N = np.arange(40) % 2
+    features_ND = label_N[:, None] + 0.1 * generator.normal(size=(40, 2))
+    label_N[:3] = 1 - label_N[:3]
+    lab = datalab.Datalab({"y": [("cat", "dog")[label] for label in label_N]}, label_name="y", verbosity=0)
+    p_N2 = np.clip(np.stack([1 - features_ND[:, 0], features_ND[:, 0]], axis=1), 0.02, 0.98)
+    lab.find_issues(pred_probs=p_N2 / p_N2.sum(axis=1, keepdims=True), issue_types={"label": {}})
+    theirs = lab.get_issues("label")
+    ours = pandas.read_parquet(export(hostile, "cleanlab", tmp_path / "out").main_file)
+    assert list(ours.columns[: len(theirs.columns)]) == list(theirs.columns)
+    for name in ("is_label_issue", "label_score"):
+        assert ours[name].dtype == theirs[name].dtype
+    assert {type(value) for value in ours["given_label"]} == {str}
+
+
+def test_mlcroissant_validates_the_description_and_reads_the_table(
+    hostile: RunFolder, truth: dict, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    written = export(hostile, "croissant", tmp_path / "out")
+    dataset = mlcroissant.Dataset(jsonld=str(written.main_file))
+    assert not dataset.metadata.ctx.issues.errors
+    assert not [record for record in caplog.records if "not standard" in record.getMessage()]
+    rows = [
+        {name.removeprefix("verdicts/"): value for name, value in record.items()}
+        for record in dataset.records(record_set="verdicts")
+    ]
+    assert len(rows) == len(truth)
+    for row in rows:
+        known = truth[row["path"].decode()]
+        assert row["given_label"].decode() == known["given_label"]
+        assert row["suggested_label"].decode() == known["suggested_label"]
+        assert same(row, known, "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
+
+
+def test_mlcroissant_notices_a_table_that_was_changed(hostile: RunFolder, tmp_path: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    written = export(hostile, "croissant", tmp_path / "out")
+    with open(written.folder / "verdicts.parquet", "ab") as handle:
+        handle.write(b"x")
+    with pytest.raises(Exception, match="Download") as refused:
+        list(mlcroissant.Dataset(jsonld=str(written.main_file)).records(record_set="verdicts"))
+    assert "hash" in str(refused.value.__cause__).lower()
+
+
+def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
+    label_interface = pytest.importorskip("label_studio_sdk.label_interface")
+    folder = export(hostile, "label-studio", tmp_path / "out", EVERYTHING).folder
+    interface = label_interface.LabelInterface((folder / "config.xml").read_text())
+    interface.validate()
+    assert sorted(interface.get_control("label").labels) == sorted(HOSTILE_CLASSES)
+    tasks = json.loads((folder / "tasks.json").read_text())
+    assert len(tasks) == len(truth)
+    for task in tasks:
+        assert interface.validate_task({"data": task["data"]})
+        assert interface.validate_prediction(task["predictions"][0])
+    wrong = {**tasks[0]["predictions"][0]}
+    wrong["result"] = [{**wrong["result"][0], "value": {"choices": ["no such class"]}}]
+    assert not interface.validate_prediction(wrong), "the check above can fail"
+
+
+def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, pictures: Path, tmp_path: Path) -> None:
+    try:
+        fiftyone = pytest.importorskip("fiftyone")
+    except Exception as error:  # it needs a database server
+        pytest.skip(f"FiftyOne does not start here: {error}")
+    folder = export(hostile, "fiftyone", tmp_path / "out").folder
+    dataset = fiftyone.Dataset.from_dir(
+        str(folder), dataset_type=fiftyone.types.FiftyOneImageClassificationDataset, data_path="data.json"
+    )
+    assert len(dataset) == len(truth)
+    for sample in dataset:
+        known, label = truth[str(Path(sample.filepath).relative_to(pictures))], sample.ground_truth
+        assert label.label == known["given_label"]
+        found = {name: label[name] for name in ("p_mislabeled", "suggested_label", "weight", "is_suspicious")}
+        assert same(found, known, *found)
+
+
+def test_fiftyones_reader_of_cvat_files_reads_the_annotations(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
+    cvat = pytest.importorskip("fiftyone.utils.cvat")
+    written = export(hostile, "cvat", tmp_path / "out", EVERYTHING)
+    info, _, images = cvat.load_cvat_image_annotations(str(written.main_file))
+    assert [label["name"] for label in info["task_labels"]] == sorted(HOSTILE_CLASSES)
+    assert sorted(image.name for image in images) == sorted(truth)
+    for image in images:
+        known, (tag,) = truth[image.name], image.tags
+        assert tag.label == known["suggested_label" if known["is_suspicious"] else "given_label"]
+        said = {attribute.name: attribute.value for attribute in tag.attributes}
+        assert str(said["given_label"]) == known["given_label"]  # it makes numbers of what looks like one
+        assert float(said["p_mislabeled"]) == pytest.approx(known["p_mislabeled"], abs=1e-6)
