@@ -67,9 +67,11 @@ class ConfidentJoint:
         given_Q, true_Q: The cells, ordered.
         share_Q: The share of all samples in each; sums to 1, and for each given class to its own share.
         class_N: The class that the probe is sure of for each sample; −1 where it is sure of none.
+        samples: How many samples were counted.
     """
 
     classes: int
+    samples: int
     given_Q: CellArray
     true_Q: CellArray
     share_Q: FloatArray
@@ -79,6 +81,22 @@ class ConfidentJoint:
     def noise_rate(self) -> float:
         """The share of the cells whose given class is not the true one."""
         return float(self.share_Q[self.given_Q != self.true_Q].sum())
+
+    @property
+    def structure(self) -> float:
+        """How far the errors are from being spread evenly over the pairs of classes: 0 evenly, 1 all in one pair.
+
+        With n errors in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Of even errors, drawn
+        by chance with μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ); the structure is the
+        share that is missing from that.
+        """
+        error_Q = self.share_Q[self.given_Q != self.true_Q] * self.samples
+        pairs = self.classes * (self.classes - 1)
+        if pairs == 0 or not error_Q.any():
+            return 0.0
+        mean = error_Q.sum() / pairs
+        even = pairs * mean / (1.0 + mean)
+        return float(np.clip(1.0 - error_Q.sum() ** 2 / (error_Q**2).sum() / even, 0.0, 1.0))
 
     def share_of(self, given_N: npt.NDArray[np.integer], true_N: npt.NDArray[np.integer]) -> FloatArray:
         """The share of each (given, true), 0 for a cell without samples."""
@@ -118,6 +136,7 @@ def confident_joint(
     share_K = count_K / max(int(count_K.sum()), 1)
     return ConfidentJoint(
         classes=classes,
+        samples=len(label_U),
         given_Q=given_Q,
         true_Q=true_Q,
         share_Q=sure_Q / mass_K[given_Q] * share_K[given_Q],

@@ -12,7 +12,7 @@ For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y
 | ``misprediction_rate`` | (1/T) Σ_e 1[prediction ≠ y] | high | 1 − correctness of the same |
 | ``soft_misprediction_rate`` | (1/T) Σ_e σ(−4 m_e) | high | the same with a soft step |
 | ``forgetting_count`` | Σ_e 1[right in e − 1, wrong in e]; T if never right | high | Toneva et al. 2019 |
-| ``cell_margin`` | aum − ½ log-odds of the sample's cell | low | `labelaudit.detect.confident.cell_log_odds` |
+| ``cell_margin`` | aum − λ · log-odds of the sample's cell | low | `labelaudit.detect.confident.cell_log_odds` |
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability", "cell_margin"})
 _SHARPNESS = 4.0
-_CELL_SHARE = 0.5
-"""How much of a cell's log-odds counts beside the margin (docs/accuracy.md)."""
+_LEAST_CELL_SHARE, _MOST_CELL_SHARE = 0.2, 0.75
+"""How much of a cell's log-odds counts beside the margin: as much as the errors are structured (docs/accuracy.md)."""
 
 _SLOTS = 4
 _BLOCK = 16_384
@@ -150,6 +150,7 @@ class CurveAccumulator:
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
         counted_N = seen_N if self._counted_N is None else seen_N & self._counted_N
         log_odds_N = cell_log_odds(self._label_N, beliefs.alternative_N, joint, counted_N=counted_N)
+        cell_share = min(max(joint.structure, _LEAST_CELL_SHARE), _MOST_CELL_SHARE)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=aum_N,
@@ -157,7 +158,7 @@ class CurveAccumulator:
             misprediction_rate_N=wrong_N,
             soft_misprediction_rate_N=self._soft_wrong_N / divisor_N,
             forgetting_count_N=np.where(seen_N, forgotten_N, np.nan),
-            cell_margin_N=aum_N - _CELL_SHARE * log_odds_N,
+            cell_margin_N=aum_N - cell_share * log_odds_N,
             beliefs=beliefs,
             joint=joint,
             epochs=self._epochs,

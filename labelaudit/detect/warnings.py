@@ -21,8 +21,8 @@ LOW_SEPARATION = 2.0
 
 _FEW = 20
 _WEAK = 0.5
-_STRUCTURED = 0.5
-_STRUCTURED_CELLS = 0.1
+_STRUCTURED = 0.6
+_LEAST_CLASSES = 4
 _LEAST_RATE = 0.01
 
 
@@ -117,15 +117,12 @@ def _few(evidence: Evidence, seen_N: BoolArray) -> str | None:
 def _structured(evidence: Evidence) -> str | None:
     """Errors that lie in a few cells: a rate measured on random flips would miss them."""
     joint = evidence.statistics.joint
-    off_Q = joint.given_Q != joint.true_Q
-    share_Q = np.sort(joint.share_Q[off_Q])[::-1]
-    classes = len(np.unique(joint.given_Q))
-    cells = max(1, round(_STRUCTURED_CELLS * classes * (classes - 1)))
-    total = share_Q.sum()
-    if total < _LEAST_RATE or classes < 4 or share_Q[:cells].sum() <= _STRUCTURED * total:
+    if joint.noise_rate < _LEAST_RATE or joint.classes < _LEAST_CLASSES or joint.structure <= _STRUCTURED:
         return None
+    share_Q = np.sort(joint.share_Q[joint.given_Q != joint.true_Q])[::-1]
+    half = int(np.searchsorted(share_Q.cumsum(), 0.5 * share_Q.sum())) + 1
     return (
-        f"The errors are not spread evenly: {share_Q[:cells].sum() / total:.0%} of them are between {cells} of "
-        f"{classes * (classes - 1)} pairs of classes. Either these classes were confused when the data was labelled, "
-        "or the probe cannot tell them apart: look at the most frequent pairs first."
+        f"The errors are not spread evenly: half of them are between {half} of {joint.classes * (joint.classes - 1)} "
+        "pairs of classes. Either these classes were confused when the data was labelled, or the probe cannot tell "
+        "them apart: look at the most frequent pairs first."
     )

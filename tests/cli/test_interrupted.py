@@ -107,11 +107,11 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(pictures: Path, uninterrupted:
     assert_same_run(folder, uninterrupted)
 
 
-@pytest.mark.parametrize("function", ["write_epoch", "write_checkpoint", "write_network"])
+@pytest.mark.parametrize("function", ["recorded.write_epoch", "recorded.write_checkpoint", "probe.write_network"])
 def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp_path: Path, function: str) -> None:
     folder = tmp_path / "audit"
-    call = 1 if function == "write_network" else EPOCHS // 2
-    with interrupted(f"labelaudit.recipes.recorded.{function}", call=call):
+    call = 1 if function == "probe.write_network" else EPOCHS // 2
+    with interrupted(f"labelaudit.recipes.{function}", call=call):
         assert run("train-probe", pictures, "--run", folder, *LONGER).code == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "training"
     succeed("train-probe", pictures, "--run", folder)

@@ -16,6 +16,7 @@ def joint_of(share_KK, samples):
     given_Q, true_Q = np.nonzero(share_KK)
     return ConfidentJoint(
         classes=len(share_KK),
+        samples=samples,
         given_Q=given_Q,
         true_Q=true_Q,
         share_Q=share_KK[given_Q, true_Q],
@@ -120,3 +121,24 @@ def test_ten_thousand_classes_take_no_table_of_all_pairs():
     assert joint.noise_rate == pytest.approx(500 / 20_000)
     assert len(joint.share_Q) <= 10_500
     assert joint.share_of(np.array([0, 0]), np.array([7, 8])).tolist() == [pytest.approx(1 / 20_000), 0.0]
+
+
+def test_structure_by_hand():
+    # Four classes, 12 pairs; 24 errors: mean 2, so even errors fill 12 · 2/3 = 8 pairs.
+    def of(errors):
+        share_KK = np.diag([10.0] * 4)
+        share_KK[~np.eye(4, dtype=bool)] = errors
+        return joint_of(share_KK / share_KK.sum(), int(share_KK.sum())).structure
+
+    assert of([2] * 12) == 0.0  # more even than chance
+    assert of([24] + [0] * 11) == pytest.approx(1 - 1 / 8)
+    assert of([6] * 4 + [0] * 8) == pytest.approx(1 - 4 / 8)
+    assert of([0] * 12) == 0.0
+
+
+def test_errors_by_chance_have_hardly_any_structure_and_pair_flips_nearly_all():
+    generator = np.random.default_rng(0)
+    true_N = generator.integers(0, 10, 5000).astype(np.int32)
+    for step_N, least, most in ((generator.integers(1, 10, 5000), 0.0, 0.2), (1, 0.85, 1.0)):
+        label_N = np.where(generator.random(5000) < 0.1, (true_N + step_N) % 10, true_N).astype(np.int32)
+        assert least <= confident_joint(label_N, certain(label_N, true_N), 10).structure <= most
