@@ -115,7 +115,7 @@ Folds = Annotated[
     Optional[int],
     typer.Option(
         "--folds",
-        help="Heads on a frozen backbone, each recorded on the part of the data that it is not trained on.",
+        help="Heads on a frozen backbone, each recorded on the part of the data that it is not trained on; default: 5.",
         rich_help_panel=_TRAINING,
     ),
 ]

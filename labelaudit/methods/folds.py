@@ -40,3 +40,18 @@ class Folds:
         """Of each sample, those of the head that was not taught it."""
         fold_B = self._fold_R[batch.row_B]
         return torch.stack(list(logits))[fold_B, torch.arange(len(fold_B), device=fold_B.device)]
+
+
+def draw_folds(label_R: torch.Tensor, folds: int, generator: torch.Generator) -> torch.Tensor:
+    """A fold for each row, at random, such that the folds of each class differ by one sample at most: int64 [R].
+
+    Args:
+        label_R: int64 labels.
+        folds: How many.
+        generator: Draws; on the CPU.
+    """
+    order_R = torch.randperm(len(label_R), generator=generator)
+    by_class_R = order_R[torch.argsort(label_R[order_R], stable=True)]
+    fold_R = torch.empty_like(order_R)
+    fold_R[by_class_R] = torch.arange(len(order_R)) % folds
+    return fold_R

@@ -47,7 +47,7 @@ _LEAST = {
     "batch_size": 2,
     "lr": 1e-12,
     "members": 1,
-    "folds": 2,
+    "folds": 1,
     "momentum": 0.0,
     "weight_decay": 0.0,
 }

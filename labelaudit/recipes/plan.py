@@ -23,7 +23,7 @@ from labelaudit.engine.weights import (
 from labelaudit.errors import ModelError, UsageError
 from labelaudit.names import PresetName
 from labelaudit.recipes.options import TrainingOptions, check_options
-from labelaudit.recipes.presets import HEAD, PRESETS, Preset
+from labelaudit.recipes.presets import HEAD, HEAD_FOLDS, PRESETS, Preset
 
 SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger pictures go through a frozen backbone."""
@@ -68,7 +68,7 @@ def plan(
     kind, model, weights, why = _choose_network(catalogue, options, preset)
     if kind == "frozen":
         preset = HEAD
-    elif options.folds:
+    elif options.folds not in (None, 1):
         raise UsageError("--folds is for heads on a frozen backbone", fix="leave it out, or add --probe frozen")
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     values: dict[str, Any] = {
@@ -91,7 +91,7 @@ def plan(
         seed=options.seed or 0,
         controls=controls,
         members=options.members or 1,
-        folds=options.folds or 1,
+        folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
         pilot_epochs=max(1, round(_PILOT_SHARE * values["epochs"])) if controls else 0,
         **values,
     )

@@ -10,7 +10,6 @@ import functools
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from labelaudit.engine.loop import Training, run_epochs
@@ -19,7 +18,7 @@ from labelaudit.engine.seeds import derive_seed, make_generator
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Method
-from labelaudit.methods.folds import Folds
+from labelaudit.methods.folds import Folds, draw_folds
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
 from labelaudit.recipes.prepare import Prepared, Source, make_network
@@ -110,9 +109,7 @@ def member_settings(settings: TrainingSettings, member: int) -> TrainingSettings
 def _method(settings: TrainingSettings, prepared: Prepared, source: Source) -> Method:
     if settings.folds == 1:
         return Standard()
-    order_R = torch.randperm(len(prepared.inputs), generator=make_generator(settings.seed, "folds"))
-    fold_R = torch.empty_like(order_R)
-    fold_R[order_R] = torch.arange(len(order_R)) % settings.folds
+    fold_R = draw_folds(prepared.label_R, settings.folds, make_generator(settings.seed, "folds"))
     return Folds(fold_R.to(source.device), settings.folds)
 
 

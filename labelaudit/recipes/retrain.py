@@ -123,6 +123,7 @@ def _begin(
     truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
     held_out = _scan_validation(options.validation, catalogue, reporter)
     planned = plan(catalogue, options.training, device, presets=RETRAIN_PRESETS)
+    planned = replace(planned, settings=replace(planned.settings, folds=1))  # one network that has seen all images
     about = _about(entry, planned.settings, catalogue, options)
     held.enter_context(out.writing())
     _claim(out, about)

@@ -125,8 +125,12 @@ def test_folds_are_for_frozen_backbones(pictures: Path, tmp_path: Path) -> None:
     backbone = timm.create_model("cifar_resnet20", num_classes=10)
     torch.save(backbone.state_dict(), tmp_path / "backbone.pt")
     words = ("--probe", "frozen", "--model", "cifar_resnet20", "--weights", tmp_path / "backbone.pt", *QUICK)
-    for folds in ((), ("--folds", 3)):
-        succeed("train-probe", pictures, "--run", tmp_path / f"audit{len(folds)}", *words, *folds)
-    plain, folded = losses_of(tmp_path / "audit0"), losses_of(tmp_path / "audit2")
-    assert len(plain) == len(folded) == 7
-    assert not set(plain.values()) & set(folded.values())
+    losses = {}
+    for folds in (None, 1, 3, 5):
+        options = () if folds is None else ("--folds", folds)
+        succeed("train-probe", pictures, "--run", tmp_path / f"audit{folds}", *words, *options)
+        losses[folds] = losses_of(tmp_path / f"audit{folds}")
+    assert losses[None] == losses[5]
+    assert {len(epochs) for epochs in losses.values()} == {7}
+    assert not set(losses[1].values()) & set(losses[3].values())
+    assert not set(losses[5].values()) & set(losses[3].values())

@@ -3,7 +3,7 @@ import torch
 
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, Clock
-from labelaudit.methods.folds import Folds
+from labelaudit.methods.folds import Folds, draw_folds
 
 FOLD_R = torch.tensor([0, 1, 2, 0, 1])
 ROW_B = torch.tensor([3, 2, 4])  # of the folds 0, 2, 1
@@ -41,3 +41,15 @@ def test_a_batch_of_one_fold_alone_teaches_its_head_nothing():
     batch = Batch(row_B=torch.tensor([0, 3]), label_B=torch.tensor([0, 1]))
     found = Folds(FOLD_R, 3).teach(batch, [torch.zeros(2, 2)] * 3, Clock(epoch=0, epochs=1), torch.Generator())
     assert lesson_loss(torch.zeros(2, 2), found[0]).item() == 0.0
+
+
+def test_folds_share_out_every_class_and_depend_on_the_draw():
+    label_R = torch.tensor([0] * 23 + [1] * 10 + [2] * 2)[
+        torch.randperm(35, generator=torch.Generator().manual_seed(3))
+    ]
+    fold_R = draw_folds(label_R, 5, torch.Generator().manual_seed(0))
+    for label in range(3):
+        sizes = torch.bincount(fold_R[label_R == label], minlength=5)
+        assert sizes.max() - sizes.min() <= 1
+    assert torch.bincount(fold_R).tolist() == [7] * 5
+    assert not torch.equal(fold_R, draw_folds(label_R, 5, torch.Generator().manual_seed(1)))
