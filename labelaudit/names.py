@@ -24,5 +24,6 @@ ControlKind = Literal["random", "confusion", "look-alike"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
 PlanFormatName = Literal["table", "json"]
+PlotFormatName = Literal["svg", "png"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
