@@ -8,7 +8,7 @@ from labelaudit.cli.reproduce import detection
 
 app = typer.Typer(
     help="Repeat the papers' measurements on your own data.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -16,5 +16,7 @@ app.command("detection", epilog=detection.EPILOG)(detection.command)
 
 
 @app.callback()
-def _root() -> None:
+def _root(context: typer.Context) -> None:
     """Repeat the papers' measurements on your own data."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

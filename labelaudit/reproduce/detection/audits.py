@@ -28,7 +28,7 @@ from labelaudit.reproduce.detection.records import (
     Tables,
 )
 from labelaudit.reproduce.detection.settings import Setting
-from labelaudit.run.files import storage_errors
+from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
 
 OURS = "labelaudit"
@@ -98,10 +98,9 @@ def measure(
     seed = options.seed or 0
     data = plant(setting, truth, folder, seed)
     run = run or RunFolder(folder / "run")
-    new = not run.noise.exists()
-    began = time.perf_counter()
+    new, began = not run.exists, time.perf_counter()
     fitted = score(data, run, options, reporter=reporter)
-    seconds = time.perf_counter() - began if new else math.nan
+    seconds = _seconds(run, time.perf_counter() - began if new else None)
     comparison = Comparison(fitted, truth)
     curves = read_loss_curves(run, comparison.wrong_N)
     model = str(read_audit(run)["settings"]["model"])
@@ -118,6 +117,14 @@ def measure(
         networks=[],
     )
     return Measured(run=run, model=model, fitted=fitted, comparison=comparison, curves=curves, tables=tables)
+
+
+def _seconds(run: RunFolder, taken: float | None) -> float:
+    """What the audit took, kept beside it for whoever reads it later; NaN when it was done in several goes."""
+    file = run.root.with_name(f"{run.root.name}-seconds.json")
+    if taken is not None:
+        write_json(file, {"seconds": taken})
+    return float(read_json(file)["seconds"]) if file.exists() else math.nan
 
 
 class _Rows:

@@ -25,6 +25,7 @@ from labelaudit.reproduce.detection.records import NetworkRecord, Tables
 from labelaudit.reproduce.detection.settings import (
     PAPER_NOISE,
     Setting,
+    file_name,
     label_settings,
     parse_noise,
     require_different,
@@ -114,8 +115,10 @@ def _measure_all(
     if asked.peers:
         measured.tables.add(measure_peers(measured, folder / "peers", options, reporter))
     for model in asked.also_models:
+        if model == measured.model:
+            raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
         other = replace(options, model=model, weights_file=None)
-        run = RunFolder(folder / f"run-{model.replace('/', '-')}")
+        run = RunFolder(folder / f"run-{file_name(model)}")
         every.append(measure(setting, truth, folder, other, run=run, reporter=reporter))
         measured.tables.add(every[-1].tables)
     measured.tables.networks += [
@@ -147,8 +150,6 @@ def _check(asked: DetectionOptions) -> None:
         raise UsageError(f"--seed {min(asked.seeds)} is negative", fix="give 0 or more")
     for model in asked.also_models:
         require_known(model)
-        if model == asked.training.model:
-            raise UsageError(f"--also-model {model} is the --model itself", fix="name another network")
     if asked.peers:
         require_peers()
     if asked.plots:

@@ -149,7 +149,7 @@ def _intervals(tables: Tables, several: bool) -> list[str]:
         )
     note = (
         "*Suggestion*: the share of wrong labels whose suggested label is right. "
-        "An audit that was only read has no seconds."
+        "An audit that was done in several goes has no seconds."
     )
     header = ("noise", "true rate", "low", "high", "held the truth", "suggestion", "audit, s")
     return _table("The audit's interval", note, header, rows)

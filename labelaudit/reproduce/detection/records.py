@@ -42,7 +42,7 @@ class AuditRecord(Record):
         held: 1 where the interval held the truth, 0 where not, NaN without one.
         suggestion: Share of the wrong labels whose suggested label is the true one.
         epochs: Of the probe.
-        seconds: Wall time of the audit; NaN when it was only read.
+        seconds: Wall time of the audit; NaN when it was done in several goes.
     """
 
     samples: int

@@ -22,6 +22,11 @@ PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:
 """That of the AUL paper's Figures 7 and 9."""
 
 
+def file_name(text: str) -> str:
+    """The text, with - for what some file system does not take."""
+    return re.sub(r"[^\w.,+-]+", "-", text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Planted:
     """Errors that are planted in right labels; see `labelaudit.data.noise.flip_labels`."""
@@ -48,7 +53,7 @@ class Setting:
     @property
     def folder_name(self) -> str:
         """The name, as far as any file system takes it."""
-        return re.sub(r"[^\w.,+-]+", "-", self.name)
+        return file_name(self.name)
 
 
 def parse_noise(text: str, classes: Sequence[str]) -> Setting:

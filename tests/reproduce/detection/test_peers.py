@@ -123,5 +123,7 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(monkeypatch: pytest.M
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr("labelaudit.reproduce.speed.extras.importlib", SimpleNamespace(import_module=import_module))
-    with pytest.raises(UsageError, match=r"compares with cleanlab, not installed here; pip install 'labelaudit\[bench\]'"):
+    with pytest.raises(
+        UsageError, match=r"compares with cleanlab, not installed here; pip install 'labelaudit\[bench\]'"
+    ):
         require_peers()
