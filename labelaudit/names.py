@@ -25,5 +25,6 @@ FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
 PlanFormatName = Literal["table", "json"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
+PlotFormatName = Literal["svg", "png"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)

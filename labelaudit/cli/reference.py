@@ -26,10 +26,16 @@ Ctrl-C: the run goes on when the command is given again.
 
 def render() -> str:
     """The whole page as Markdown."""
-    return "\n".join([_HEAD, *(_command(command) for command in app.registered_commands)])
+    groups = [
+        _command(command, f"{group.name} ")
+        for group in app.registered_groups
+        if group.typer_instance is not None
+        for command in group.typer_instance.registered_commands
+    ]
+    return "\n".join([_HEAD, *(_command(command) for command in app.registered_commands), *groups])
 
 
-def _command(command: CommandInfo) -> str:
+def _command(command: CommandInfo, group: str = "") -> str:
     function = command.callback
     if function is None:
         raise TypeError(f"the command {command.name} has no function")
@@ -38,8 +44,8 @@ def _command(command: CommandInfo) -> str:
     parameters = [get_args(annotation) for annotation in annotations if annotation is not Context]
     arguments = [str(info.metavar) for _, info in parameters if isinstance(info, ArgumentInfo)]
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("$")]
-    usage = " ".join(["labelaudit", str(command.name), *arguments, "[OPTIONS]"])
-    lines = [f"## labelaudit {command.name}", "", f"    {usage}"]
+    usage = " ".join(["labelaudit", f"{group}{command.name}", *arguments, "[OPTIONS]"])
+    lines = [f"## labelaudit {group}{command.name}", "", f"    {usage}"]
     lines += [
         "",
         cleandoc(function.__doc__ or ""),

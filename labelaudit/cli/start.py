@@ -19,6 +19,19 @@ def is_helper() -> bool:
     return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
+def refuse_torchrun(command: str) -> None:
+    """Refuse to do in several processes what would get into each other's way there.
+
+    Raises:
+        UsageError: torchrun started this process.
+    """
+    if "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError(
+            f"labelaudit {command} does not run under torchrun",
+            fix="start it in one process; several of them can share the work by their own --noise, --seed and --out",
+        )
+
+
 def set_threads(threads: int | None) -> None:
     """Use this many processor threads for arithmetic.
 

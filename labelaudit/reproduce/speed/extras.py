@@ -24,7 +24,7 @@ def require(*names: str) -> list[Any]:
             missing.append(name.partition(".")[0])
     if missing:
         raise UsageError(
-            f"this benchmark compares with {' and '.join(missing)}, not installed here",
+            f"this benchmark compares with {' and '.join(dict.fromkeys(missing))}, not installed here",
             fix="pip install 'labelaudit[bench]'",
         )
     return modules
