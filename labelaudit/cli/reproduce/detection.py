@@ -103,6 +103,8 @@ def command(
     weight_decay: o.WeightDecay = None,
     precision: o.Precision = None,
     controls: o.Controls = None,
+    members: o.Members = None,
+    folds: o.Folds = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
     quiet: o.Quiet = False,
