@@ -118,8 +118,8 @@ def audit(
         folder: One folder of images per class; or any layout, with ``labels_file``.
         run: The run folder; None: ``labelaudit-runs/<name of folder>``.
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
-        rank_by: Statistic that ranks the samples; None: that of a finished run, or AUL.
-        estimator: How P(mislabeled) is estimated; None: that of a finished run, or the Gaussian mixture.
+        rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
+        estimator: How P(mislabeled) is estimated; None: that of a finished run, or the confident joint.
         reporter: Told about the progress.
         training: `TrainingOptions` by their names: ``epochs=50``, ``device="cuda"``, ``preset="balanced"``.
 
@@ -136,7 +136,7 @@ def audit(
     _require_known(training, [field.name for field in fields(TrainingOptions)])
     chosen = None
     if rank_by or estimator:
-        chosen = FitSettings(rank_by=rank_by or "aul", estimator=estimator or "gmm")
+        chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
     data = Data(root=root, labels_file=None if labels_file is None else Path(labels_file))
     target = RunFolder(default_run(root) if run is None else Path(run))
     score(data, target, TrainingOptions(**training), chosen, reporter)

@@ -79,10 +79,13 @@ def measure(asked: argparse.Namespace) -> list[Row]:
         clean,
         TrainingOptions(model=asked.model, epochs=asked.epochs, seed=asked.seed, device="cpu"),
     )
-    tried = comparison.try_epochs(asked.epochs_cv)
-    best = max(tried, key=lambda epochs: tried[epochs][0].average_precision)
-    rows = [row for epochs, found in tried.items() for row in _accuracy_rows(epochs, found)]
-    rows += comparison.in_turns(best, asked.rounds)
+    counts = list(dict.fromkeys(asked.epochs_cv))
+    if len(counts) > 1:  # a single one is tried when it is timed
+        comparison.try_epochs(counts)
+    tried = comparison.tried
+    best = max(counts, key=lambda epochs: tried[epochs][0].average_precision) if tried else counts[0]
+    timed = comparison.in_turns(best, asked.rounds)
+    rows = [row for epochs, found in tried.items() for row in _accuracy_rows(epochs, found)] + timed
     return rows + (comparison.with_ordinary_loop(best, asked.ordinary_images) if asked.ordinary_images else [])
 
 
@@ -94,14 +97,15 @@ class _Comparison:
         self._stages = Stages()
         self._found: dict[str, float] = {}
         self._own_seconds = float("nan")
+        self.tried: dict[int, list[Ranked]] = {}
 
-    def try_epochs(self, counts: Sequence[int]) -> dict[int, list[Ranked]]:
+    def try_epochs(self, counts: Sequence[int]) -> None:
         """Rank as cleanlab does, from the folder, with an empty cache; the best ranking of each epoch count first."""
         with empty_folder():
             folder = prepare_folder(self._data, self._options)
             wrong_N: npt.NDArray[np.bool_] = folder.catalogue.label_N != self._clean.label_N
             wrong_R = wrong_N[folder.problem.sample_R]
-            return {epochs: rank(folder.problem, epochs, wrong_R) for epochs in counts}
+            self.tried |= {epochs: rank(folder.problem, epochs, wrong_R) for epochs in counts}
 
     def in_turns(self, epochs: int, rounds: int) -> list[Row]:
         """The audit and cleanlab's best."""
