@@ -48,7 +48,7 @@ def test_the_default_run_folder_is_the_commands(
     monkeypatch.chdir(tmp_path)
     audit = labelaudit.audit(str(photos), rank_by="aum", **QUICK)
     assert audit.run.root == Path("labelaudit-runs/images")
-    assert audit.summary["fit"] == {"rank_by": "aum", "estimator": "gmm"}
+    assert audit.summary["fit"] == {"rank_by": "aum", "estimator": "confident-joint"}
 
 
 def test_top_continues_the_ranking_past_the_suspicious(image_folder: Callable[..., Path], tmp_path: Path) -> None:
