@@ -77,7 +77,7 @@ def controls_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | 
         found = tail_rate(
             suspicion_N[own_N],
             evidence.planted(kind, rank_by),
-            np.random.default_rng([evidence.seed, number]),
+            np.random.default_rng([0, number]),
             classes=classes if kind == "random" else None,
         )
         if found is not None:

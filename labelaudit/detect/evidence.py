@@ -28,7 +28,6 @@ class Evidence:
         last_wrong_N: True where the last epoch predicted another class than the given one.
         controls: Which samples were trained with another label, or None.
         taught: Statistics of the losses against the labels that were taught; None without controls.
-        seed: Of the resamples.
     """
 
     label_N: IntArray
@@ -36,7 +35,6 @@ class Evidence:
     last_wrong_N: npt.NDArray[np.bool_]
     controls: Controls | None = None
     taught: CurveStatistics | None = None
-    seed: int = 0
 
     @property
     def own_N(self) -> npt.NDArray[np.bool_]:
@@ -58,7 +56,6 @@ def gather(
     *,
     controls: Controls | None = None,
     pilot: CurveAccumulator | None = None,
-    seed: int = 0,
 ) -> Evidence:
     """From recorded curves to evidence.
 
@@ -70,18 +67,16 @@ def gather(
         curves: Of the labels that were taught.
         controls: Which of those are not the given ones; needs ``pilot``.
         pilot: Curves of the given labels from the training before.
-        seed: Of the resamples.
     """
     statistics, last_wrong_N = curves.result(), curves.last_wrong_N
     if controls is None or pilot is None:
-        return Evidence(label_N=label_N, statistics=statistics, last_wrong_N=last_wrong_N, seed=seed)
+        return Evidence(label_N=label_N, statistics=statistics, last_wrong_N=last_wrong_N)
     return Evidence(
         label_N=label_N,
         statistics=_judged_by_pilot(statistics, pilot.result(), controls.planted_N),
         last_wrong_N=np.where(controls.planted_N, pilot.last_wrong_N, last_wrong_N),
         controls=controls,
         taught=statistics,
-        seed=seed,
     )
 
 

@@ -5,15 +5,11 @@ Shapes: N samples.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.evidence import Evidence
-
-_NORMAL_95 = 1.959964
-"""97.5% quantile of the standard normal distribution."""
+from labelaudit.detect.wilson import wilson
 
 
 def noise_interval(evidence: Evidence, estimate: Estimate) -> tuple[float, float]:
@@ -46,14 +42,3 @@ def _bracket(evidence: Evidence) -> tuple[float, float]:
         leans_N = own_N & (class_N < 0) & (beliefs.alternative_belief_N > beliefs.given_N)
     samples = int(own_N.sum())
     return wilson(int(sure_N.sum()), samples)[0], wilson(int((sure_N | leans_N).sum()), samples)[1]
-
-
-def wilson(count: int, samples: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share (Wilson 1927), which stays in [0, 1] for few samples too."""
-    if samples == 0:
-        return 0.0, 1.0
-    share, z2 = count / samples, _NORMAL_95**2
-    middle = share + z2 / (2 * samples)
-    spread = _NORMAL_95 * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2))
-    low, high = ((middle + sign * spread) / (1 + z2 / samples) for sign in (-1, 1))
-    return (0.0 if count == 0 else max(0.0, low)), (1.0 if count == samples else min(1.0, high))

@@ -6,10 +6,10 @@ so that chance alone rarely fails a pipeline; `Limits.strict` compares the estim
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from labelaudit.detect.wilson import wilson
 from labelaudit.errors import RunError, UsageError
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -21,9 +21,6 @@ TITLES: dict[CheckName, str] = {
     "suspicious_labels": "Suspicious labels",
     "warnings": "Warnings",
 }
-
-_NORMAL_95 = 1.959964
-"""97.5% quantile of the standard normal distribution."""
 
 _MOST_NAMED = 5
 
@@ -102,17 +99,12 @@ def check(noise: dict[str, Any], limits: Limits, *, new: int | None = None) -> t
 
 
 def lower_end(rate: float, samples: int) -> float:
-    """Lower end of Wilson's 95% interval of a share ``rate`` among ``samples``, both above or equal to 0.
+    """Lower end of Wilson's 95% interval of a share ``rate`` among ``samples``.
 
-    (p + z²/2n − z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), Wilson 1927. It stays in [0, rate] for few samples and for rates
-    near 0 and 1, where the normal approximation does not. ``rate`` is a mean of probabilities here; their variance is
-    at most p(1−p), that of the zeros and ones for which the interval is made.
+    ``rate`` is a mean of probabilities here; their variance is at most p(1−p), that of the zeros and ones for which the
+    interval is made.
     """
-    if rate == 0:
-        return 0.0  # what rounding would leave exceeds a limit of 0
-    z2 = _NORMAL_95**2
-    spread = _NORMAL_95 * math.sqrt(rate * (1 - rate) / samples + z2 / (4 * samples**2))
-    return max(0.0, (rate + z2 / (2 * samples) - spread) / (1 + z2 / samples))
+    return wilson(rate * samples, samples)[0]
 
 
 def _check_noise(noise: dict[str, Any], limits: Limits) -> Check:

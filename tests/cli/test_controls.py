@@ -102,7 +102,7 @@ def test_members_are_trainings_with_seeds_of_their_own(pictures: Path, tmp_path:
     for name, members in (("one", 1), ("three", 3)):
         succeed("train-probe", pictures, "--run", tmp_path / name, "--members", members, *QUICK)
     one, three = losses_of(tmp_path / "one"), losses_of(tmp_path / "three")
-    assert len(one), len(three) == (7, 21)
+    assert (len(one), len(three)) == (7, 21)
     assert {name: three[name] for name in one} == one
     assert len(set(three.values())) == 21
     succeed("fit", tmp_path / "three")
