@@ -18,32 +18,36 @@ _BISECTIONS = 80
 _FARTHEST = 40.0
 
 
-def calibrated_probability(suspicion_N: FloatArray, sure_N: BoolArray, wrong_N: BoolArray, rate: float) -> FloatArray:
+def calibrated_probability(
+    suspicion_N: FloatArray, sure_N: BoolArray, wrong_N: BoolArray, rate: float, *, counted_N: BoolArray | None = None
+) -> FloatArray:
     """σ(a + b · suspicion), b ≥ 0: [N], NaN where the suspicion is not finite.
 
     The slope b is that of a logistic regression on the samples of which the probe is sure; a is set so that the mean
-    over all samples is ``rate``.
+    over the counted samples is ``rate``.
 
     Args:
         suspicion_N: High = suspicious.
         sure_N: Samples that teach.
         wrong_N: Whether the probe is sure of another class than the given one.
-        rate: The share of wrong labels, in [0, 1].
+        rate: The share of wrong labels among the counted samples, in [0, 1].
+        counted_N: The others get a probability from the same curve. Default: all.
     """
     finite_N = np.isfinite(suspicion_N)
     p_N = np.full(len(suspicion_N), np.nan)
     seen = suspicion_N[finite_N]
-    if len(seen) == 0:
+    counted = np.ones(len(seen), dtype=bool) if counted_N is None else counted_N[finite_N]
+    if not counted.any():
         return p_N
     teach_N = finite_N & sure_N
     if rate <= 0.0 or not wrong_N[teach_N].any():
         p_N[finite_N] = 0.0
         return p_N
     # Ranks of far outliers are no evidence: in units of the spread of the middle half, from the median.
-    centre, spread = _location(seen)
+    centre, spread = _location(seen[counted])
     slope = _slope((suspicion_N[teach_N] - centre) / spread, wrong_N[teach_N])
     logit = slope * (seen - centre) / spread
-    p_N[finite_N] = _sigmoid(logit + _offset(logit, rate))
+    p_N[finite_N] = _sigmoid(logit + _offset(logit[counted], rate))
     return p_N
 
 

@@ -32,8 +32,8 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability", "cell_margin"})
 _SHARPNESS = 4.0
-_LEAST_CELL_SHARE, _MOST_CELL_SHARE = 0.2, 0.75
-"""How much of a cell's log-odds counts beside the margin: as much as the errors are structured (docs/accuracy.md)."""
+_LEAST_CELL_SHARE, _MOST_CELL_SHARE = 0.05, 0.75
+"""How much of a cell's log-odds counts beside the margin: as much as structure outweighs chance (docs/accuracy.md)."""
 
 _SLOTS = 4
 _BLOCK = 16_384
@@ -76,9 +76,11 @@ STATISTICS = tuple(
 class CurveAccumulator:
     """Takes one epoch after the other.
 
-    The belief in other classes is kept in M = 4 slots a sample: in each epoch the most probable other class adds its
-    probability p_j = p_y · exp(−m) to its slot, or takes over the smallest slot. That is exact for a sample whose most
-    probable other class is one of at most four over the training.
+    The belief in other classes is kept in M = 4 slots a sample. An epoch's record names only the most probable other
+    class, with p_j = p_y · exp(−m); that class adds its probability to its slot, or takes over the smallest slot. Every
+    other class is taken to have had an even part of the rest, (1 − p_y − p_j) / (K − 2): without it, a class that is not
+    the favourite in every epoch would be believed too little beside the given one, whose probability is in every record.
+    That is exact where the rest is spread evenly and at most four classes are ever the favourite.
 
     Args:
         label_N: The labels that the losses were recorded against, in [0, ``classes``).
@@ -100,7 +102,9 @@ class CurveAccumulator:
         self._forgotten_N = np.zeros(samples, dtype=np.int32)
         self._was_right_N = np.zeros(samples, dtype=bool)
         self._slot_class_MN = np.full((_SLOTS, samples), -1, dtype=np.int32)
+        # What a slot's class had beyond its even part of the rest, in the epochs in which it was named.
         self._slot_mass_MN = np.zeros((_SLOTS, samples), dtype=np.float32)
+        self._rest_N = np.zeros(samples)
 
     def add(
         self,
@@ -145,12 +149,12 @@ class CurveAccumulator:
         beliefs = Beliefs(
             given_N=self._probability_N / divisor_N,
             class_MN=self._slot_class_MN.copy(),
-            other_MN=self._slot_mass_MN / divisor_N,
+            other_MN=(self._slot_mass_MN + np.where(self._slot_class_MN >= 0, self._rest_N, 0.0)) / divisor_N,
         )
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
         counted_N = seen_N if self._counted_N is None else seen_N & self._counted_N
         log_odds_N = cell_log_odds(self._label_N, beliefs.alternative_N, joint, counted_N=counted_N)
-        cell_share = min(max(joint.structure, _LEAST_CELL_SHARE), _MOST_CELL_SHARE)
+        cell_share = min(max(2.0 * joint.structure - 1.0, _LEAST_CELL_SHARE), _MOST_CELL_SHARE)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=aum_N,
@@ -178,17 +182,20 @@ class CurveAccumulator:
         self._count_N[block] += present_B
         self._loss_N[block] += loss_B64
         self._margin_N[block] += margin_B64
-        self._probability_N[block] += np.exp(-loss_B64) * present_B
+        given_B = np.exp(-loss_B64) * present_B
+        self._probability_N[block] += given_B
         self._wrong_N[block] += wrong_B
         self._soft_wrong_N[block] += present_B / (1.0 + np.exp(np.minimum(_SHARPNESS * margin_B64, 700.0)))
         self._forgotten_N[block] += was_right_B & wrong_B
         self._was_right_N[block] = np.where(present_B, ~wrong_B, was_right_B)
         # log p_j = log p_y − m; the exponent is at most 0, so nothing overflows.
         belief_B = np.exp(np.minimum(-loss_B64 - margin_B64, 0.0)) * present_B
+        rest_B = np.maximum(present_B - given_B - belief_B, 0.0) / max(self._classes - 2, 1)
+        self._rest_N[block] += rest_B
         class_MB = self._slot_class_MN[:, block]
         # Nothing is added to a class that is known already.
         named_B = np.where(present_B, alternative_B, class_MB[0])
-        _believe(class_MB, self._slot_mass_MN[:, block], named_B, belief_B)
+        _believe(class_MB, self._slot_mass_MN[:, block], named_B, belief_B - rest_B)
 
 
 def _believe(

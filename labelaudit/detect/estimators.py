@@ -54,11 +54,16 @@ def confident_joint_estimate(evidence: Evidence, rank_by: StatisticName) -> Esti
     joint, own_N = evidence.statistics.joint, evidence.own_N
     if not own_N.any():
         return None
-    sure_N = own_N & (joint.class_N >= 0)
     p_N = calibrated_probability(
-        evidence.statistics.suspicion(rank_by), sure_N, joint.class_N != evidence.label_N, joint.noise_rate
+        evidence.statistics.suspicion(rank_by),
+        own_N & (joint.class_N >= 0),
+        joint.class_N != evidence.label_N,
+        joint.noise_rate,
+        counted_N=own_N,
     )
-    return Estimate(rank_by=rank_by, noise_rate=joint.noise_rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
+    # Controls are mostly planted where labels are right, so without them the others look a little worse than all.
+    rate = joint.noise_rate if evidence.controls is None else float(np.nanmean(p_N))
+    return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
 
 
 def controls_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:

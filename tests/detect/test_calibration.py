@@ -72,3 +72,13 @@ def test_p_is_a_probability_and_rises_with_the_score(scores, seed, rate):
     )
     assert ((found_N >= 0) & (found_N <= 1)).all()
     assert (np.diff(found_N[np.argsort(score_N)]) >= -1e-12).all()
+
+
+def test_only_counted_samples_set_the_rate_and_the_others_get_the_same_curve():
+    suspicion_N, sure_N, wrong_N = np.linspace(-3, 3, 200), np.ones(200, dtype=bool), np.arange(200) > 150
+    counted_N = np.arange(200) % 4 != 3
+    suspicion_N[~counted_N] = 3.0
+    p_N = calibrated_probability(suspicion_N, sure_N & counted_N, wrong_N, 0.2, counted_N=counted_N)
+    assert p_N[counted_N].mean() == pytest.approx(0.2, abs=1e-6)
+    assert p_N.mean() > 0.3
+    assert p_N[~counted_N] == pytest.approx(np.interp(3.0, suspicion_N[counted_N], p_N[counted_N]), abs=0.05)

@@ -11,6 +11,10 @@ from labelaudit.detect.curves import STATISTICS, CurveAccumulator
 from labelaudit.names import StatisticName
 
 
+OTHERS = 998
+"""Classes of the `accumulator` that are neither the given one nor the favourite."""
+
+
 def accumulator(samples):
     """Of samples labelled 999, a class that no test takes for another one."""
     return CurveAccumulator(np.full(samples, 999, dtype=np.int32), 1000)
@@ -98,13 +102,33 @@ def test_forgetting_looks_at_the_last_record_where_an_epoch_is_missing():
 def test_the_most_believed_other_class_gathers_its_probability_over_the_epochs():
     found = one_believer((3, 0.25), (7, 0.375), (3, 0.25))
     assert found.beliefs.alternative_N[0] == 3
-    assert found.beliefs.alternative_belief_N[0] == pytest.approx(0.5 / 3, rel=1e-6)
+    # In the second epoch it had its even part of what 7 and the given class left over.
+    assert found.beliefs.alternative_belief_N[0] == pytest.approx((0.5 + 0.125 / OTHERS) / 3, rel=1e-6)
+
+
+def test_a_class_is_believed_as_much_whether_it_is_the_favourite_or_nearly_so():
+    # Given .1, and in turns 3 and 7 a little ahead of nine classes that have .1 each: all have .1 or a little more.
+    losses = [-math.log(0.1)] * 10
+    named = [3, 7] * 5
+    classes = 10
+    curves = CurveAccumulator(np.zeros(1, dtype=np.int32), classes)
+    for loss, alternative in zip(losses, named, strict=True):
+        add(curves, [0], [loss], [math.log(0.1 / 0.12)], [alternative])
+    even = (1.0 - 0.1 - 0.12) / (classes - 2)
+    assert curves.result().beliefs.alternative_belief_N[0] == pytest.approx((0.12 + even) / 2, rel=1e-6)
+
+
+def test_of_two_classes_there_is_no_rest():
+    curves = CurveAccumulator(np.zeros(1, dtype=np.int32), 2)
+    for given in (0.25, 0.75):
+        add(curves, [0], [-math.log(given)], [math.log(given / (1 - given))], [1])
+    assert curves.result().beliefs.alternative_belief_N[0] == pytest.approx(0.5, rel=1e-6)
 
 
 def test_four_alternatives_are_all_remembered():
     found = one_believer((1, 0.2), (2, 0.3), (3, 0.35), (4, 0.25), (1, 0.2))
     assert found.beliefs.alternative_N[0] == 1
-    assert found.beliefs.alternative_belief_N[0] == pytest.approx(0.4 / 5, rel=1e-6)
+    assert found.beliefs.alternative_belief_N[0] == pytest.approx((0.4 + (0.2 + 0.15 + 0.25) / OTHERS) / 5, rel=1e-6)
 
 
 def test_a_fifth_alternative_takes_over_the_smallest_slot_without_its_mass():
@@ -113,14 +137,18 @@ def test_a_fifth_alternative_takes_over_the_smallest_slot_without_its_mass():
     # 5 now holds .2 + .3 = .5; with the .1 of class 4 it would be .6.
     found = one_believer(*first_five, (5, 0.3))
     assert found.beliefs.alternative_N[0] == 5
-    assert found.beliefs.alternative_belief_N[0] == pytest.approx(0.5 / 6, rel=1e-6)
+    assert found.beliefs.alternative_belief_N[0] == pytest.approx(
+        (0.5 + (0.05 + 0.15 + 0.2 + 0.4) / OTHERS) / 6, rel=1e-6
+    )
 
 
 def test_a_class_that_lost_its_slot_starts_again_from_nothing():
     found = one_believer((1, 0.45), (2, 0.35), (3, 0.3), (4, 0.2), (5, 0.25), (4, 0.3))
     # 4 takes over the slot of 5; had it kept its old mass it would hold .5 and win.
     assert found.beliefs.alternative_N[0] == 1
-    assert found.beliefs.alternative_belief_N[0] == pytest.approx(0.45 / 6, rel=1e-6)
+    assert found.beliefs.alternative_belief_N[0] == pytest.approx(
+        (0.45 + (0.15 + 0.2 + 0.3 + 0.25 + 0.2) / OTHERS) / 6, rel=1e-6
+    )
 
 
 def test_belief_stays_a_probability_when_the_loss_is_huge():
