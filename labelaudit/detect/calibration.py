@@ -16,6 +16,7 @@ _STEPS = 100
 _TOLERANCE = 1e-10
 _BISECTIONS = 80
 _FARTHEST = 40.0
+_LEAST_SPREAD = 1e-9
 
 
 def calibrated_probability(
@@ -56,6 +57,8 @@ def _location(value_N: FloatArray) -> tuple[float, float]:
     spread = high - low
     if spread <= 0:
         spread = value_N.std()
+    # Where nearly all values are the same, the others would be too far off to compute with.
+    spread = max(spread, _LEAST_SPREAD * np.ptp(value_N))
     return float(middle), float(spread) if spread > 0 else 1.0
 
 

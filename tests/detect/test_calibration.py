@@ -82,3 +82,9 @@ def test_only_counted_samples_set_the_rate_and_the_others_get_the_same_curve():
     assert p_N[counted_N].mean() == pytest.approx(0.2, abs=1e-6)
     assert p_N.mean() > 0.3
     assert p_N[~counted_N] == pytest.approx(np.interp(3.0, suspicion_N[counted_N], p_N[counted_N]), abs=0.05)
+
+
+def test_values_that_hardly_differ_are_no_trouble():
+    score_N = np.concatenate([np.zeros(50), np.full(30, 5e-324), [1e6, -1e6]])
+    found_N = calibrated_probability(score_N, np.ones(82, dtype=bool), score_N > 0, 0.3)
+    assert found_N.mean() == pytest.approx(0.3, abs=1e-6)
