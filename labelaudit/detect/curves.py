@@ -78,8 +78,9 @@ class CurveAccumulator:
 
     The belief in other classes is kept in M = 4 slots a sample. An epoch's record names only the most probable other
     class, with p_j = p_y · exp(−m); that class adds its probability to its slot, or takes over the smallest slot. Every
-    other class is taken to have had an even part of the rest, (1 − p_y − p_j) / (K − 2): without it, a class that is not
-    the favourite in every epoch would be believed too little beside the given one, whose probability is in every record.
+    other class is taken to have had an even part of the rest, (1 − p_y − p_j) / (K − 2): without it, a class that is
+    not the favourite in every epoch would be believed too little beside the given one, whose probability is in every
+    record.
     That is exact where the rest is spread evenly and at most four classes are ever the favourite.
 
     Args:
