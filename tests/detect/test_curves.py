@@ -10,7 +10,6 @@ from labelaudit.detect import curves as module
 from labelaudit.detect.curves import STATISTICS, CurveAccumulator
 from labelaudit.names import StatisticName
 
-
 OTHERS = 998
 """Classes of the `accumulator` that are neither the given one nor the favourite."""
 
@@ -120,8 +119,8 @@ def test_a_class_is_believed_as_much_whether_it_is_the_favourite_or_nearly_so():
 
 def test_of_two_classes_there_is_no_rest():
     curves = CurveAccumulator(np.zeros(1, dtype=np.int32), 2)
-    for given in (0.25, 0.75):
-        add(curves, [0], [-math.log(given)], [math.log(given / (1 - given))], [1])
+        add(curves, [0], [-math.log(belief)], [math.log(belief / (1 - belief))], [1])
+        add(curves, [0], [-math.log(belief)], [math.log(belief / (1 - belief))], [1])
     assert curves.result().beliefs.alternative_belief_N[0] == pytest.approx(0.5, rel=1e-6)
 
 
