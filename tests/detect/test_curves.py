@@ -119,7 +119,7 @@ def test_a_class_is_believed_as_much_whether_it_is_the_favourite_or_nearly_so():
 
 def test_of_two_classes_there_is_no_rest():
     curves = CurveAccumulator(np.zeros(1, dtype=np.int32), 2)
-        add(curves, [0], [-math.log(belief)], [math.log(belief / (1 - belief))], [1])
+    for belief in (0.25, 0.75):
         add(curves, [0], [-math.log(belief)], [math.log(belief / (1 - belief))], [1])
     assert curves.result().beliefs.alternative_belief_N[0] == pytest.approx(0.5, rel=1e-6)
 
