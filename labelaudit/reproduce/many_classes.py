@@ -49,7 +49,8 @@ def _draw(picture_D88: npt.NDArray[np.float64], generator: np.random.Generator) 
     """One of D pictures of 8 × 8 pixels with values up to 16, as 16 × 16 pixels with values up to 255."""
     picture_88 = picture_D88[generator.integers(len(picture_D88))]
     grey_88 = np.clip(picture_88 * 16, 0, 255).astype(np.uint8)
-    return grey_88.repeat(2, axis=0).repeat(2, axis=1)
+    larger_PP: npt.NDArray[np.uint8] = grey_88.repeat(2, axis=0).repeat(2, axis=1)
+    return larger_PP
 
 
 if __name__ == "__main__":
