@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 ProbeName = Literal["auto", "train", "frozen"]
-PresetName = Literal["fast", "balanced", "paper"]
+PresetName = Literal["fast", "balanced", "strong", "paper"]
 FitName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]
 ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle"]

@@ -50,17 +50,19 @@ FAST = Preset(
 )
 
 BALANCED = Preset(
-    model="labelaudit_probe_full",
-    epochs=30,
-    batch_size=128,
-    lr=0.1,
+    model="labelaudit_probe_pooled",
+    epochs=16,
+    batch_size=256,
+    lr=0.4,
     momentum=0.9,
     nesterov=True,
     weight_decay=5e-4,
-    schedule="linear",
+    schedule="one-cycle",
     augment="crop-flip",
-    crop_pad=4,
+    crop_pad=2,
 )
+
+STRONG = replace(BALANCED, model="labelaudit_probe_pooled_wide")
 
 # "Detecting label noise from loss curves", section 5: ResNet-32, 150 epochs, SGD with a constant rate of 0.1, batch 64.
 # Momentum, weight decay and padding are not in the paper; these are of the same authors' AUM code.
@@ -77,13 +79,14 @@ PAPER = Preset(
     crop_pad=4,
 )
 
-PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}
+PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong": STRONG, "paper": PAPER}
 
 # Retraining wants a network that generalises, not one that separates: a rate that falls to nothing. The paper's is that
 # of He et al. 2016: 300 epochs, divided by 10 at epochs 150 and 225.
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
     "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
-    "balanced": replace(BALANCED, schedule="one-cycle"),
+    "balanced": BALANCED,
+    "strong": STRONG,
     "paper": replace(PAPER, epochs=300, schedule="step"),
 }
 

@@ -15,6 +15,8 @@ OURS = (
     "labelaudit_probe",
     "labelaudit_probe_coarse",
     "labelaudit_probe_full",
+    "labelaudit_probe_pooled",
+    "labelaudit_probe_pooled_wide",
 )
 
 
@@ -47,6 +49,21 @@ def test_parameter_counts_are_those_of_he_et_al(name, millions):
 
 def test_parameter_count_of_the_fast_probe():
     assert parameters(timm.create_model("labelaudit_probe", num_classes=10)) == pytest.approx(0.3e6, rel=0.02)
+
+
+def test_the_pooled_network_begins_as_the_identity_on_its_first_channels():
+    network = timm.create_model("labelaudit_probe_pooled", num_classes=10)
+    first, halve = network.groups[0][0], network.groups[0][1]
+    x = pictures(channels=24, size=31)
+    assert torch.equal(first(x)[:, :24], x)
+    assert halve(x).shape[-2:] == (15, 15)
+    assert torch.equal(halve(x)[:, :, 0, 0], x[:, :, :2, :2].amax(dim=(2, 3)))
+
+
+def test_logits_of_the_pooled_network_begin_small():
+    network = timm.create_model("labelaudit_probe_pooled_wide", num_classes=10).eval()
+    assert network(pictures(count=64)).std() < 0.3
+    assert network.forward_head(network.forward_features(pictures()), pre_logits=True).shape == (2, 256)
 
 
 @pytest.mark.parametrize(("name", "layers"), [("cifar_resnet20", 20), ("cifar_resnet32", 32), ("cifar_resnet56", 56)])
