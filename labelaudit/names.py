@@ -8,7 +8,8 @@ ProbeName = Literal["auto", "train", "frozen"]
 PresetName = Literal["fast", "balanced", "strong", "paper"]
 FitName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]
-ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle"]
+ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle", "late-linear", "milestones"]
+OptimizerName = Literal["sgd", "adam"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 StatisticName = Literal[
     "aul",
@@ -24,6 +25,7 @@ ControlKind = Literal["random", "confusion", "look-alike"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
 PlanFormatName = Literal["table", "json"]
+TableFormatName = Literal["table", "json", "csv"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
 PlotFormatName = Literal["svg", "png"]
 
