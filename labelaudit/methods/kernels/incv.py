@@ -99,6 +99,27 @@ def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
     return wrong / (wrong + right) if wrong + right > 0 else 0.0
 
 
+def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
+    """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
+
+    With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over; of evenly drawn
+    ones, μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ). When each class is taken for
+    one other, they are K of the K(K − 1); few means less than halfway from there. The published method is told instead.
+
+    Args:
+        given_D: Given labels of the samples that surely disagree.
+        predicted_D: What was predicted.
+        classes: K.
+    """
+    pairs = classes * (classes - 1)
+    if len(given_D) == 0 or classes < 3:
+        return True
+    _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
+    mean = len(given_D) / pairs
+    spread = len(given_D) ** 2 / (count_Q.astype(np.float64) ** 2).sum()
+    return bool(spread / (pairs * mean / (1 + mean)) > (1 + 1 / (classes - 1)) / 2)
+
+
 def best_epoch_until(noise: float, *, symmetric: bool) -> int:
     """Through which iteration the network of the best held-out epoch judges; after it, that of the last epoch."""
     if not symmetric or noise > 0.6:

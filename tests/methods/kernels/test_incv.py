@@ -9,6 +9,7 @@ from labelaudit.methods.kernels.incv import (
     discard_ratio,
     discarded,
     expected_agreement,
+    looks_symmetric,
     noise_from_agreement,
     noise_left,
 )
@@ -96,3 +97,20 @@ def test_the_selection_only_grows_and_is_never_a_candidate(seed):
 def test_the_best_epoch_judges_the_longer_the_less_noise_there_is():
     assert [best_epoch_until(noise, symmetric=True) for noise in (0.2, 0.3, 0.4, 0.6, 0.7)] == [4, 4, 2, 2, 1]
     assert best_epoch_until(0.2, symmetric=False) == 1
+
+
+@pytest.mark.parametrize("classes", [3, 5, 10])
+def test_noise_over_all_pairs_is_symmetric_and_noise_of_few_is_not(classes):
+    generator = np.random.default_rng(classes)
+    given_D = generator.integers(0, classes, 4000)
+    even_D = (given_D + generator.integers(1, classes, 4000)) % classes
+    assert looks_symmetric(given_D, even_D, classes)
+    next_D = (given_D + 1) % classes
+    assert not looks_symmetric(given_D, next_D, classes)
+    assert not looks_symmetric(given_D, np.where(generator.random(4000) < 0.8, next_D, even_D), classes)
+    assert looks_symmetric(given_D[:30], even_D[:30], classes)
+
+
+def test_two_classes_or_no_disagreement_are_symmetric():
+    assert looks_symmetric(np.array([0, 1]), np.array([1, 0]), 2)
+    assert looks_symmetric(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), 10)
