@@ -25,6 +25,7 @@ ControlKind = Literal["random", "confusion", "look-alike"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
 PlanFormatName = Literal["table", "json"]
+TableFormatName = Literal["table", "json", "csv"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
 PlotFormatName = Literal["svg", "png"]
 

@@ -84,6 +84,16 @@ METHODS = (
         factory="labelaudit.methods.standard:standard",
     ),
     MethodEntry(
+        name="random",
+        summary="Random weights in every batch: what reweighting does by chance alone.",
+        source="Ren et al. 2018, arXiv:1803.09050, section 4",
+        needs=(),
+        factory="labelaudit.methods.random_weights:random_weights",
+        published=Published(
+            epochs=160, batch_size=100, lr=0.1, momentum=0.9, nesterov=False, weight_decay=2e-4, schedule="step"
+        ),
+    ),
+    MethodEntry(
         name="reed-hard",
         summary="The target is 0.8 given label, 0.2 the network's own prediction.",
         source="Reed et al. 2015, arXiv:1412.6596, section 3",
@@ -105,6 +115,26 @@ METHODS = (
             nesterov=False,
             schedule="milestones",
             milestones=((19_531 / 39_000, 0.1), (25_000 / 39_000, 0.01), (30_000 / 39_000, 0.001)),
+        ),
+    ),
+    MethodEntry(
+        name="co-teaching",
+        summary="Each of two networks learns from the samples that the other one finds easy.",
+        source="Han et al. 2018, arXiv:1804.06872, algorithm 1",
+        needs=("noise_rate",),
+        factory="labelaudit.methods.co_teaching:co_teaching",
+        parameters=p.CoTeachingParameters,
+        networks=2,
+        published=Published(
+            epochs=200,
+            batch_size=128,
+            optimizer="adam",
+            lr=0.001,
+            momentum=0.9,
+            late_momentum=0.1,
+            weight_decay=0.0,
+            schedule="late-linear",
+            augment="none",
         ),
     ),
     MethodEntry(
@@ -143,6 +173,38 @@ METHODS = (
         verifies=True,
     ),
     MethodEntry(
+        name="elr",
+        summary="What the network believed early on keeps it from memorising labels later.",
+        source="Liu et al. 2020, arXiv:2007.00151, section 4",
+        needs=(),
+        factory="labelaudit.methods.elr:elr",
+        parameters=p.ElrParameters,
+        published=Published(
+            epochs=120,
+            batch_size=128,
+            lr=0.02,
+            momentum=0.9,
+            nesterov=False,
+            weight_decay=1e-3,
+            schedule="milestones",
+            milestones=((1 / 3, 0.01), (2 / 3, 0.0001)),
+        ),
+    ),
+    MethodEntry(
+        name="aul",
+        summary="Samples count 1 - P(mislabeled), from an audit.",
+        source="Detecting label noise from loss curves, section 4.2",
+        needs=("weights",),
+        factory="labelaudit.methods.weighted:aul",
+    ),
+    MethodEntry(
+        name="oracle",
+        summary="Only samples whose given label is the true one: the best that weights can do.",
+        source="Detecting label noise from loss curves, Table 1",
+        needs=("truth",),
+        factory="labelaudit.methods.weighted:oracle",
+    ),
+    MethodEntry(
         name="dividemix",
         summary="What an audit suspects is learned without its labels, by two networks and mixtures.",
         source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by the AUL",
@@ -159,20 +221,6 @@ METHODS = (
             schedule="milestones",
             milestones=((0.5, 0.1),),
         ),
-    ),
-    MethodEntry(
-        name="aul",
-        summary="Samples count 1 - P(mislabeled), from an audit.",
-        source="Detecting label noise from loss curves, section 4.2",
-        needs=("weights",),
-        factory="labelaudit.methods.weighted:aul",
-    ),
-    MethodEntry(
-        name="oracle",
-        summary="Only samples whose given label is the true one: the best that weights can do.",
-        source="Detecting label noise from loss curves, Table 1",
-        needs=("truth",),
-        factory="labelaudit.methods.weighted:oracle",
     ),
 )
 
