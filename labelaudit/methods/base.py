@@ -5,6 +5,7 @@ Every method is a `Method`. What only some need is a protocol of its own, which 
     Plans    looks at the networks before an epoch, chooses the rows of its batches, goes back to earlier parameters
     Mixes    blends the pictures of a batch before the networks see them
     Carries  keeps something from one epoch to the next, which belongs into a checkpoint
+    Reports  finds something out that belongs into the result
 
 With several processes, each asks its own copy of the method, with the same batches, logits and draws: what a method
 answers may depend on nothing else, so that all processes come to the same lessons.
@@ -231,6 +232,14 @@ class Mixes(Protocol):
             clock: Where the training is.
             generator: The same as that of `Method.teach`.
         """
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """A method that finds something out which belongs into the result."""
+
+    def report(self) -> dict[str, Any]:
+        """Plain values by name, none of them NaN or infinite."""
 
 
 @runtime_checkable

@@ -95,7 +95,7 @@ def cross_validate(
     settings: TrainingSettings,
     prepared: Prepared,
     source: Source,
-    parameters: IncvParameters,
+    parameters: object,
     reporter: Reporter,
     *,
     prior_R: torch.Tensor | None = None,
@@ -107,7 +107,7 @@ def cross_validate(
         settings: Of the retraining; its network and rates are those of every training here.
         prepared: R rows.
         source: Where.
-        parameters: Iterations, epochs, type of noise.
+        parameters: `IncvParameters`: iterations, epochs, type of noise.
         reporter: Told about the progress.
         prior_R: Weights that the samples have whatever is taught.
 
@@ -115,6 +115,8 @@ def cross_validate(
         RunError: what an earlier call left is damaged.
         TrainingError: a training diverged.
     """
+    if not isinstance(parameters, IncvParameters):
+        raise TypeError(f"{type(parameters).__name__} given, IncvParameters expected")
     epochs = parameters.selection_epochs or max(1, round(settings.epochs / 4))
     validation = _Validation(settings, epochs, prepared, source, prior_R)
     progress = source.world.once(lambda: _read(out, len(prepared.inputs)))
