@@ -51,7 +51,7 @@ def alone(tmp_path_factory):
 
 
 def outcome_in(folder):
-    return {name: np.load(folder / f"{name}.npz") for name in ("plain", "weighted")}
+    return {name: np.load(folder / f"{name}.npz") for name in ("plain", "weighted", "asking")}
 
 
 @pytest.mark.parametrize(("processes", "nodes"), [(2, 1), (3, 1), (1, 2)], ids=["2", "3", "2 machines"])
