@@ -36,7 +36,7 @@ class Incv:
     """See the module.
 
     Args:
-        verified: S, C and ε_S. Where nothing is believed, all candidates are.
+        verified: S, C and ε_S. Where fewer than two samples are believed, all samples are.
         batch_size: Samples from S in a step.
         settings: The rest.
     """
@@ -45,7 +45,7 @@ class Incv:
 
     def __init__(self, verified: Verified, batch_size: int, settings: IncvParameters) -> None:
         selected_R, candidate_R = verified.selected_R.cpu(), verified.candidate_R.cpu()
-        if not selected_R.any():
+        if selected_R.sum() < 2:  # batch norm cannot take one alone
             selected_R, candidate_R = candidate_R | ~selected_R, torch.zeros_like(candidate_R)
         self._selected_R = selected_R.to(verified.selected_R.device)
         self._selected = selected_R.nonzero()[:, 0]

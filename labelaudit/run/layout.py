@@ -155,7 +155,7 @@ class RunFolder:
 
     @property
     def _results(self) -> tuple[Path, ...]:
-        return self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics
+        return self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics, self.verified
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -1,10 +1,12 @@
 """``labelaudit reproduce table1``: the table from a data folder, resumed, and refused in one line."""
 
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from labelaudit.methods.table import METHODS
 from tests.cli.helpers import modified, run, succeed, write_images
 
 TABLE1 = ("reproduce", "table1")
@@ -45,6 +47,20 @@ def test_methods_and_seeds_become_a_table_that_is_only_read_again(data: Path) ->
     assert "| DivideMix with the AUL |" in more.out
     assert "## Audits" in more.out
     assert "| D2L |" not in more.out
+
+
+def test_every_method_runs_on_the_digits() -> None:
+    outcome = succeed(*TABLE1, "--out", "digits", "--scale", "smoke", "--subset", 150, "--epochs", 2, "--no-progress")
+    runs = pq.read_table(Path("digits") / "runs.parquet").to_pylist()
+    assert {row["method"] for row in runs} == {entry.name for entry in METHODS}
+    assert all(row["status"] == "trained" for row in runs)
+    audit, noise_rate = pq.read_table(Path("digits") / "audits.parquet").to_pylist(), {}
+    for row in runs:
+        noise_rate[row["method"]] = row["noise_rate"]
+    assert noise_rate["co-teaching"] == audit[0]["noise_rate"]
+    assert 0 < noise_rate["incv"] <= 0.9
+    assert noise_rate["standard"] is None or math.isnan(noise_rate["standard"])
+    assert "| MentorNet-PD |" in outcome.out
 
 
 def test_the_cost_is_told_and_nothing_is_trained(data: Path) -> None:

@@ -61,6 +61,8 @@ def test_no_candidates_and_nothing_believed():
     assert [len(batch) for batch in batches(Incv(verified(range(5), []), 8, IncvParameters()), LATE)] == [5]
     nothing = Incv(verified([], range(40)), 8, IncvParameters())
     assert sorted(torch.cat(batches(nothing, LATE)).tolist()) == list(range(40))
+    one = Incv(verified([3], range(10)), 8, IncvParameters())
+    assert sorted(torch.cat(batches(one, LATE)).tolist()) == list(range(40))
     # All discarded, too: everything is trained on rather than nothing.
     assert sorted(torch.cat(batches(Incv(verified([], []), 8, IncvParameters()), EARLY)).tolist()) == list(range(40))
 
