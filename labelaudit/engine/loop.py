@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,6 +27,16 @@ from labelaudit.progress import Advance
 
 _AHEAD = 2
 """So many batches ahead the inputs are told what will be asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Epoch:
+    inputs: Inputs
+    order: EpochOrder
+    method: Method
+    mixes: Mixes | None
+    generator: torch.Generator
+    recorder: Recorder
 
 
 class Training:
@@ -113,6 +124,14 @@ class Training:
             plan = self._plan(method, inputs, clock, generator)
             order = self._order(plan, inputs, label_N, prior_N, epoch)
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
+            taken = _Epoch(
+                inputs=inputs,
+                order=order,
+                method=method,
+                mixes=method if isinstance(method, Mixes) else None,
+                generator=generator,
+                recorder=recorder,
+            )
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self._world.rank)
             for step, places in enumerate(order.batches):
@@ -120,7 +139,7 @@ class Training:
                 set_pace(self._optimizers, settings, clock.done)
                 for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
                     inputs.announce(order.order_M[self._share(ahead)])
-                self._step(inputs, order, places, clock, method, generator, recorder)
+                self._step(taken, places, clock)
                 advance(places.stop - places.start)
             record = recorder.take(epoch)
         self.finished_epochs += 1
@@ -160,28 +179,19 @@ class Training:
         share = self._world.share(places.stop - places.start)
         return slice(places.start + share.start, places.start + share.stop)
 
-    def _step(
-        self,
-        inputs: Inputs,
-        order: EpochOrder,
-        places: slice,
-        clock: Clock,
-        method: Method,
-        generator: torch.Generator,
-        recorder: Recorder,
-    ) -> None:
-        count = places.stop - places.start
+    def _step(self, epoch: _Epoch, places: slice, clock: Clock) -> None:
+        count, order, method = places.stop - places.start, epoch.order, epoch.method
         share, batch = self._world.share(count), order.batch(places)
         prior_B = None if order.prior_M is None else order.prior_M[places]
-        x_b = order.pictures(inputs, self._share(places))
-        if isinstance(method, Mixes):
-            mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, generator)
-            x_b = order.blended(x_b, inputs, places, share, mixing)
+        x_b = order.pictures(epoch.inputs, self._share(places))
+        if epoch.mixes is not None:
+            mixing = epoch.mixes.mix(batch, functools.partial(self._guess, x_b, count), clock, epoch.generator)
+            x_b = order.blended(x_b, epoch.inputs, places, share, mixing)
             prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self._forward(network, x_b) for network in self._shared]
         seen = [self._world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
-        lessons = method.teach(batch, seen, clock, generator)
+        epoch.recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
+        lessons = method.teach(batch, seen, clock, epoch.generator)
         for optimizer, logits_bC, lesson in zip(self._optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
             # Gradients are averaged over the processes, each of which has a part of one sum.
@@ -207,15 +217,22 @@ class Training:
         return torch.stack(self.predict_each(inputs, batch_size=batch_size)).mean(dim=0)
 
     @torch.no_grad()
-    def predict_each(self, inputs: Inputs, *, batch_size: int = 512) -> list[torch.Tensor]:
-        """Softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU."""
-        for network in self.networks:
+    def predict_each(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> list[torch.Tensor]:
+        """Softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
+
+        Args:
+            inputs: N rows.
+            networks: Only so many, from the first on.
+            batch_size: Rows at a time.
+        """
+        asked = self.networks[:networks]
+        for network in asked:
             network.eval()
         share = self._world.share(len(inputs))
-        parts: list[list[torch.Tensor]] = [[] for _ in self.networks]
+        parts: list[list[torch.Tensor]] = [[] for _ in asked]
         for index_b in torch.split(torch.arange(share.start, share.stop), batch_size):
             x_b = inputs.batch(index_b, None)
-            for network, found in zip(self.networks, parts, strict=True):
+            for network, found in zip(asked, parts, strict=True):
                 found.append(self._forward(network, x_b).softmax(dim=1).cpu())
         return [self._world.gather(torch.cat(found), len(inputs)) for found in parts]
 

@@ -132,7 +132,9 @@ def retrain(
         metrics = resume(out, training, method, progress, reporter)
         mark("begun")
         _train(out, entry, training, method, prepared, prior_R, validation, metrics, world, reporter, mark)
-        together = _errors(training, validation)[-1] if validation is not None and method.networks > 1 else None
+        together = None
+        if validation is not None and method.networks > 1:
+            together = _error(training.predict(validation.inputs), validation)
         return world.once(lambda: _finish(out, begun, training, method, metrics, together))
 
 
@@ -209,15 +211,14 @@ def _measure(
         "epoch": record.epoch,
         "train_loss": float(record.loss_N[taken_R].mean()),
         "train_error": float(wrong_R[taken_R].mean()),
-        "validation_error": None if validation is None else _errors(training, validation)[0],
+        "validation_error": None
+        if validation is None
+        else _error(training.predict_each(validation.inputs, networks=1)[0], validation),
     }
 
 
-def _errors(training: Training, validation: Prepared) -> list[float]:
-    """Of each network, and of their mean probabilities."""
-    p_kNC = training.predict_each(validation.inputs)
-    together_NC = torch.stack(p_kNC).mean(dim=0)
-    return [float((p_NC.argmax(dim=1) != validation.label_R).double().mean()) for p_NC in (*p_kNC, together_NC)]
+def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
+    return float((p_NC.argmax(dim=1) != validation.label_R).double().mean())
 
 
 def _finish(
