@@ -10,6 +10,7 @@ FitName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]
 ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle", "late-linear", "milestones"]
 OptimizerName = Literal["sgd", "adam"]
+ScaleName = Literal["smoke", "small", "paper"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 StatisticName = Literal[
     "aul",

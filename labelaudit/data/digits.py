@@ -49,3 +49,18 @@ def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
         handle.writelines(csv_lines(("path", "label", "given"), sorted(rows)))
     wrong = frozenset(path for path, label, given in rows if label != given)
     return DigitsFolder(images=images, truth_csv=truth_csv, wrong=wrong)
+
+
+def write_digits_split(folder: Path) -> tuple[Path, Path]:
+    """Write the rightly labelled digits as ``train/<digit>/`` and ``test/<digit>/``, every fourth one to the latter.
+
+    Returns:
+        Both folders.
+    """
+    digits = load_digits()
+    folders = folder / "train", folder / "test"
+    for number, (picture, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        place = folders[number % 4 == 3] / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.clip(picture * 16, 0, 255).astype(np.uint8)).save(place / f"{number:04d}.png")
+    return folders

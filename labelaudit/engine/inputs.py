@@ -150,6 +150,34 @@ class FeatureInputs:
         return tuple(mean_D.tolist()), tuple(std_D.tolist())
 
 
+class SomeRows:
+    """Some rows of other inputs, as inputs of their own; numbered in the order in which they are given.
+
+    Args:
+        inputs: The others.
+        rows: int64 row numbers, on the CPU.
+    """
+
+    def __init__(self, inputs: Inputs, rows: torch.Tensor) -> None:
+        self._inputs = inputs
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
+        """As those others draw them."""
+        return self._inputs.draw_views(generator, len(self) if count is None else count)
+
+    def announce(self, index_B: torch.Tensor) -> None:
+        """Pass it on."""
+        self._inputs.announce(self._rows[index_B])
+
+    def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
+        """See `Inputs`."""
+        return self._inputs.batch(self._rows[index_B], views)
+
+
 def draw_views(count: int, size: tuple[int, int], settings: Augment, generator: torch.Generator) -> Views:
     """Random shifts and flips.
 

@@ -5,6 +5,7 @@ Every method is a `Method`. What only some need is a protocol of its own, which 
     Plans    looks at the networks before an epoch, chooses the rows of its batches, goes back to earlier parameters
     Mixes    blends the pictures of a batch before the networks see them
     Carries  keeps something from one epoch to the next, which belongs into a checkpoint
+    Reports  finds something out that belongs into the result
 
 With several processes, each asks its own copy of the method, with the same batches, logits and draws: what a method
 answers may depend on nothing else, so that all processes come to the same lessons.
@@ -88,6 +89,25 @@ def steer(logits_BC: torch.Tensor, gradient_BC: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What cross-validation on noisy labels found; see `labelaudit.recipes.incv`.
+
+    Attributes:
+        selected_R: True for the samples that are believed.
+        candidate_R: True for those that still may be right; samples that are neither are discarded.
+        noise_rate: Share of wrong labels in the data, estimated from how often held-out labels agree.
+        noise_left: Share of wrong labels that is to be expected among the believed.
+        symmetric: True when wrong labels look as if drawn from all other classes, False when from few.
+    """
+
+    selected_R: torch.Tensor
+    candidate_R: torch.Tensor
+    noise_rate: float
+    noise_left: float
+    symmetric: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ingredients:
     """What methods are built from; all for the R rows of the training data, on the training's device.
 
@@ -96,6 +116,8 @@ class Ingredients:
         classes: How many there are.
         weight_R: float32 sample weights, when there are any.
         truth_R: int64 true labels, when they are known; −1 for a true class that the data does not have.
+        batch_size: How many samples a step is to have.
+        verified: What cross-validation found, for the method that asks for it.
         parameters: The method's own settings; see `labelaudit.methods.parameters`.
     """
 
@@ -103,6 +125,8 @@ class Ingredients:
     classes: int = 0
     weight_R: torch.Tensor | None = None
     truth_R: torch.Tensor | None = None
+    batch_size: int = 128
+    verified: Verified | None = None
     parameters: object = None
 
     def settings(self, kind: type[Parameters]) -> Parameters:
@@ -208,6 +232,14 @@ class Mixes(Protocol):
             clock: Where the training is.
             generator: The same as that of `Method.teach`.
         """
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """A method that finds something out which belongs into the result."""
+
+    def report(self) -> dict[str, Any]:
+        """Plain values by name, none of them NaN or infinite."""
 
 
 @runtime_checkable

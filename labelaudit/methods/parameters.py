@@ -47,6 +47,73 @@ class ReedHardParameters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class D2LParameters:
+    """Of `labelaudit.methods.d2l`."""
+
+    window: int = parameter(5, "epochs with which the dimension of the present one is compared", least=2)
+    init_epochs: int | None = parameter(
+        None, "epochs before the first window that is compared; a third of the training if not given", least=0
+    )
+    neighbours: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
+    samples: int = parameter(1280, "images that are looked at before each epoch", least=3)
+    chunk: int = parameter(128, "images among which neighbours are looked for", least=3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MentorNetParameters:
+    """Of `labelaudit.methods.mentornet`."""
+
+    percentile: float = parameter(
+        0.75, "share of a batch whose losses count as small; published: 0.5 at 80% noise", least=0, most=1
+    )
+    average_decay: float = parameter(0.5, "share of the old value in the moving percentile", least=0, below=1)
+    gamma: float = parameter(1.0, "how far above the percentile a loss counts a little, late in the training", above=0)
+    burn_in: float = parameter(0.0, "share of the training in which all samples count", least=0, most=1)
+    early_dropout: float = parameter(0.5, "share of a batch that is left out at random, early", least=0, below=1)
+    early_share: float = parameter(0.17, "share of the training that is early", least=0, most=1)
+    dropout: float = parameter(0.05, "share of a batch that is left out at random, later", least=0, below=1)
+    mentor: Literal["rule", "lstm"] = parameter(
+        "rule", "the weights in closed form, or by a network that is trained on them"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncvParameters:
+    """Of `labelaudit.recipes.incv` and `labelaudit.methods.incv`."""
+
+    iterations: int = parameter(4, "rounds of cross-validation", least=1)
+    selection_epochs: int | None = parameter(
+        None, "of each of the two trainings in a round; a quarter of the training if not given", least=1
+    )
+    noise_type: Literal["auto", "symmetric", "asymmetric"] = parameter(
+        "auto", "wrong labels of all classes or of few; auto: by the labels that disagree in the first round"
+    )
+    ramp_share: float = parameter(0.05, "share of the training over which fewer and fewer are kept", least=0, most=1)
+    believed_share: float | None = parameter(
+        None,
+        "share of the training on believed labels alone; if not given 0.2, of asymmetric or above 60% noise 0.4",
+        least=0,
+        most=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DivideMixParameters:
+    """Of `labelaudit.methods.dividemix`."""
+
+    threshold: float = parameter(0.5, "weight from which on a label is believed", least=0, most=1)
+    temperature: float = parameter(0.5, "sharpening of refined and guessed labels; 1 leaves them", above=0, most=1)
+    alpha: float = parameter(4.0, "of the beta distribution that mixtures are drawn from; 0 mixes nothing", least=0)
+    guess_weight: float | None = parameter(
+        None, "weight of the loss on guessed labels; if not given 0, from 35% noise on 25, from 85% on 50", least=0
+    )
+    views: int = parameter(2, "how often a step has each sample, each time augmented anew", least=1)
+    balance: float = parameter(1.0, "weight of the loss that keeps predictions spread over the classes", least=0)
+    warmup_share: float = parameter(1 / 30, "share of the training before labels are guessed", least=0, most=1)
+    ramp_share: float = parameter(16 / 300, "share of the training over which that loss grows", least=0, most=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CoTeachingParameters:
     """Of `labelaudit.methods.co_teaching`."""
 

@@ -55,6 +55,7 @@ class MethodEntry:
         parameters: The dataclass of its own settings.
         networks: How many it trains side by side.
         published: What ``--preset paper`` changes for it.
+        verifies: Whether labels are cross-validated before it is built.
     """
 
     name: str
@@ -65,6 +66,7 @@ class MethodEntry:
     parameters: type = p.NoParameters
     networks: int = 1
     published: Published = Published()
+    verifies: bool = False
 
     def build(self, ingredients: Ingredients) -> Method:
         """The method, ready to teach."""
@@ -100,6 +102,22 @@ METHODS = (
         parameters=p.ReedHardParameters,
     ),
     MethodEntry(
+        name="mentornet",
+        summary="Samples with a small loss count, by MentorNet's predefined curriculum.",
+        source="Jiang et al. 2018, MentorNet, arXiv:1712.05055",
+        needs=(),
+        factory="labelaudit.methods.mentornet:mentornet",
+        parameters=p.MentorNetParameters,
+        published=Published(
+            epochs=111,
+            batch_size=128,
+            weight_decay=2e-4,
+            nesterov=False,
+            schedule="milestones",
+            milestones=((19_531 / 39_000, 0.1), (25_000 / 39_000, 0.01), (30_000 / 39_000, 0.001)),
+        ),
+    ),
+    MethodEntry(
         name="co-teaching",
         summary="Each of two networks learns from the samples that the other one finds easy.",
         source="Han et al. 2018, arXiv:1804.06872, algorithm 1",
@@ -118,6 +136,41 @@ METHODS = (
             schedule="late-linear",
             augment="none",
         ),
+    ),
+    MethodEntry(
+        name="d2l",
+        summary="Once the network starts to memorise, its predictions take over from the labels.",
+        source="Ma et al. 2018, Dimensionality-driven learning, arXiv:1806.02612",
+        needs=(),
+        factory="labelaudit.methods.d2l:d2l",
+        parameters=p.D2LParameters,
+        published=Published(
+            epochs=120,
+            batch_size=128,
+            nesterov=False,
+            schedule="milestones",
+            milestones=((1 / 3, 0.1), (2 / 3, 0.01)),
+        ),
+    ),
+    MethodEntry(
+        name="incv",
+        summary="Labels that agree with networks which have not seen them, and Co-Teaching on these.",
+        source="Chen et al. 2019, INCV, arXiv:1905.05040",
+        needs=(),
+        factory="labelaudit.methods.incv:incv",
+        parameters=p.IncvParameters,
+        networks=2,
+        published=Published(
+            epochs=200,
+            batch_size=128,
+            optimizer="adam",
+            lr=1e-3,
+            momentum=0.9,
+            weight_decay=0.0,
+            schedule="milestones",
+            milestones=((0.4, 0.1), (0.6, 0.01), (0.8, 0.001), (0.9, 0.0005)),
+        ),
+        verifies=True,
     ),
     MethodEntry(
         name="elr",
@@ -150,6 +203,24 @@ METHODS = (
         source="Detecting label noise from loss curves, Table 1",
         needs=("truth",),
         factory="labelaudit.methods.weighted:oracle",
+    ),
+    MethodEntry(
+        name="dividemix",
+        summary="What an audit suspects is learned without its labels, by two networks and mixtures.",
+        source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by the AUL",
+        needs=("weights",),
+        factory="labelaudit.methods.dividemix:dividemix",
+        parameters=p.DivideMixParameters,
+        networks=2,
+        published=Published(
+            epochs=300,
+            batch_size=256,
+            lr=0.02,
+            weight_decay=5e-4,
+            nesterov=False,
+            schedule="milestones",
+            milestones=((0.5, 0.1),),
+        ),
     ),
 )
 

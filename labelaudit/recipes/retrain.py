@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,11 +18,12 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import World, joined
 from labelaudit.engine.recorder import EpochRecord
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.methods.base import Method
+from labelaudit.methods.base import Method, Reports
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data
+from labelaudit.recipes.incv import cross_validate
 from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
@@ -40,6 +41,13 @@ from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
+
+Mark = Callable[[Literal["prepared", "begun", "trained", "measured"]], None]
+"""Told where a retraining is: pictures are decoded, the first epoch begins, an epoch is trained, its error is known."""
+
+
+def unmarked(_where: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +80,14 @@ class RetrainOptions:
         )
 
 
-def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> dict[str, Any]:
+def retrain(
+    data: Data,
+    out: RunFolder,
+    options: RetrainOptions,
+    reporter: Reporter = QUIET,
+    *,
+    mark: Mark = unmarked,
+) -> dict[str, Any]:
     """Train a fresh network with a robust method; go on with a training that was interrupted.
 
     Args:
@@ -80,6 +95,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         out: Gets metrics.parquet, model.safetensors and result.json.
         options: What is asked.
         reporter: Told about the progress.
+        mark: For whoever wants to know how long its parts take.
 
     Returns:
         The content of result.json: method, settings, and the errors after the last epoch.
@@ -101,17 +117,25 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         validation = None
         if begun.held_out is not None:
             validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
-        method = entry.build(begun.given.ingredients(prepared, device))
+        mark("prepared")
+        prior_R = None if "weights" in entry.needs else begun.given.prior(prepared, device)
+        verified = None
+        if entry.verifies:
+            verified = cross_validate(
+                out, settings, prepared, source, begun.given.parameters, reporter, prior_R=prior_R
+            )
+        made_of = begun.given.ingredients(prepared, device, batch_size=settings.batch_size, verified=verified)
+        method = entry.build(made_of)
         networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
         training = Training(networks, settings.loop, device, world)
         progress = world.once(lambda: read_progress(out))
         metrics = resume(out, training, method, progress, reporter)
-        prior_R = None if "weights" in entry.needs else begun.given.prior(prepared, device)
-        _train(out, entry, training, method, prepared, prior_R, validation, metrics, world, reporter)
+        mark("begun")
+        _train(out, entry, training, method, prepared, prior_R, validation, metrics, world, reporter, mark)
         together = None
         if validation is not None and method.networks > 1:
             together = _error(training.predict(validation.inputs), validation)
-        return world.once(lambda: _finish(out, begun, training, metrics, together))
+        return world.once(lambda: _finish(out, begun, training, method, metrics, together))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,13 +190,16 @@ def _train(
     metrics: list[dict[str, Any]],
     world: World,
     reporter: Reporter,
+    mark: Mark,
 ) -> None:
     left = (training.settings.epochs - training.finished_epochs) * len(prepared.inputs)
     with reporter.bar(f"Training ({entry.name})", left, "images") as advance, BackgroundWriter() as writer:
         for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance, prior_N=prior_R):
+            mark("trained")
             metrics.append(_measure(record, training, prepared, validation))
             if world.is_main:
                 writer.submit(functools.partial(write_epoch, out, list(metrics), training.state(method)))
+            mark("measured")
 
 
 def _measure(
@@ -195,10 +222,17 @@ def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
 
 
 def _finish(
-    out: RunFolder, begun: _Begun, training: Training, metrics: list[dict[str, Any]], together: float | None
+    out: RunFolder,
+    begun: _Begun,
+    training: Training,
+    method: Method,
+    metrics: list[dict[str, Any]],
+    together: float | None,
 ) -> dict[str, Any]:
     write_network(out.model, training.networks[0], {"format": "pt", "classes": "\n".join(begun.catalogue.classes)})
-    extra = {} if together is None else {"validation_error_of_all_networks": together}
+    extra: dict[str, Any] = {} if together is None else {"validation_error_of_all_networks": together}
+    if isinstance(method, Reports):
+        extra["found"] = method.report()
     result = {**begun.about, "status": "trained", "metrics": metrics[-1], **extra}
     write_json(out.result, result)
     return result

@@ -19,7 +19,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.errors import DataError, RunError, UsageError
-from labelaudit.methods.base import Ingredients
+from labelaudit.methods.base import Ingredients, Verified
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import MethodEntry
 from labelaudit.progress import Reporter
@@ -48,14 +48,25 @@ class Given:
     parameters: object
     noise_rate_from: str | None
 
-    def ingredients(self, prepared: Prepared, device: torch.device) -> Ingredients:
-        """What the method is built from."""
+    def ingredients(
+        self, prepared: Prepared, device: torch.device, *, batch_size: int, verified: Verified | None = None
+    ) -> Ingredients:
+        """What the method is built from.
+
+        Args:
+            prepared: R rows.
+            device: Where the training is.
+            batch_size: Its.
+            verified: What a cross-validation found, for the method that needs one.
+        """
         truth_R = None if self.truth_N is None else torch.from_numpy(self.truth_N[prepared.sample_R]).to(device)
         return Ingredients(
             label_R=prepared.label_R.to(device),
             classes=len(prepared.catalogue.classes),
             weight_R=self.prior(prepared, device),
             truth_R=truth_R,
+            batch_size=batch_size,
+            verified=verified,
             parameters=self.parameters,
         )
 

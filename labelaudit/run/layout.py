@@ -99,6 +99,11 @@ class RunFolder:
         """``result.json``: the last figures, in the folder of a retraining."""
         return self.root / "result.json"
 
+    @property
+    def verified(self) -> Path:
+        """``verified.pt``: which labels a cross-validation believes so far, in the folder of a retraining."""
+        return self.root / "verified.pt"
+
     def retraining(self, method: str, seed: int) -> RunFolder:
         """``retrain/<method>-seed<seed>/``."""
         return RunFolder(self.root / "retrain" / f"{method}-seed{seed}")
@@ -150,7 +155,7 @@ class RunFolder:
 
     @property
     def _results(self) -> tuple[Path, ...]:
-        return self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics
+        return self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics, self.verified
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import torch
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Method
+from labelaudit.methods.base import Batch, Clock, Ingredients, Method, Verified
 from labelaudit.methods.table import MethodEntry
 
 CLASSES = 3
@@ -27,9 +27,17 @@ def ready(entry: MethodEntry, truth_R: torch.Tensor, **parameters: object) -> Me
             classes=CLASSES,
             weight_R=torch.linspace(0.1, 1, len(truth_R), device=truth_R.device),
             truth_R=truth_R,
+            batch_size=8,
+            verified=verified(len(truth_R)),
             parameters=settings,
         )
     )
+
+
+def verified(rows: int) -> Verified:
+    """Of four rows the first two are believed, the third is a candidate, the fourth is discarded."""
+    place_R = torch.arange(rows) % 4
+    return Verified(selected_R=place_R < 2, candidate_R=place_R == 2, noise_rate=0.2, noise_left=0.03, symmetric=True)
 
 
 def random_batch(count: int = 12, *, seed: int = 0, classes: int = CLASSES) -> tuple[Batch, torch.Tensor]:

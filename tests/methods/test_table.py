@@ -8,6 +8,7 @@ import torch
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Ingredients
 from labelaudit.methods.table import METHODS, find_method
+from tests.methods.helpers import verified
 
 GIVEN_BY_NEED = {
     "weights": {"weight_R": torch.ones(3)},
@@ -22,6 +23,8 @@ def ingredients(entry, needs):
     parameters = entry.parameters()
     if "noise_rate" in needs and "noise_rate" in {field.name for field in fields(parameters)}:
         parameters = replace(parameters, noise_rate=0.2)
+    if entry.verifies:
+        given["verified"] = verified(3)
     return Ingredients(label_R=torch.zeros(3, dtype=torch.int64), classes=2, parameters=parameters, **given)
 
 

@@ -1,0 +1,217 @@
+"""DivideMix with the AUL: what an audit suspects is learned without its labels.
+
+Source: Li et al. 2020, "DivideMix: learning with noisy labels as semi-supervised learning" (ICLR), and the authors'
+code; the division is that of an audit, w = 1 − P(mislabeled) ≥ threshold, where theirs is a mixture of the losses of
+each epoch.
+
+For the first epochs all samples are taught their given label with the weight w. After that, a step takes as many
+believed as suspicious samples, each in two views, and two networks learn from them at once:
+
+    believed:   target = sharpen(w · onehot(y) + (1 − w) · p̄_k), p̄_k the network's own mean over the views
+    suspicious: target = sharpen(mean over both networks and all views of p); the given label is not looked at
+    mixup:      x ← λ x + (1 − λ) x', targets alike, λ ~ max(Beta(α, α), 1 − ·), partners from the whole step
+    L_k = mean CE on the believed + λ_u · ramp · mean squared error of p on the suspicious + KL(uniform ‖ p̄ of the step)
+
+Which is followed: the code (its mean squared error is over classes, its balance term of weight 1). Deviations: the
+networks learn in the same step from the same mixture, where there each has an epoch of its own with the other held
+still; own beliefs are those of evaluation mode for both networks; suspects are the audit's for both, so neither divides
+for the other.
+Published for CIFAR-10: 300 epochs of which 10 warm up, 64 believed and 64 suspicious samples a step (256 pictures), SGD
+.02 divided by 10 at epoch 150, momentum .9, weight decay 5e-4; T = .5, α = 4, threshold .5; λ_u 0, 25, 25, 50 at
+uniform .2, .5, .8, .9 and 0 at asymmetric .4, growing over 16 epochs. Here λ_u follows the audit's noise rate alone.
+
+Shapes: R rows of the training data, B pictures of a step, X, U of them believed and suspicious, V views, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from labelaudit.errors import UsageError
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, Mixing, steer
+from labelaudit.methods.kernels.mixmatch import balance, guess, guess_loss, guess_weight, mixing_share, ramp, refine
+from labelaudit.methods.parameters import DivideMixParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    """What is taught in the step that is being made.
+
+    Attributes:
+        believed_B: Which of its pictures are believed.
+        targets: For each network float32 [B, C], mixed.
+    """
+
+    believed_B: torch.Tensor
+    targets: list[torch.Tensor]
+
+
+class DivideMix:
+    """See the module.
+
+    Args:
+        weight_R: The audit's 1 − P(mislabeled), on the training's device.
+        noise_rate: Decides λ_u.
+        batch_size: Pictures of a step.
+        settings: The rest.
+    """
+
+    networks = 2
+
+    def __init__(
+        self, weight_R: torch.Tensor, noise_rate: float, batch_size: int, settings: DivideMixParameters
+    ) -> None:
+        self._weight_R = weight_R.float()
+        self._settings = settings
+        believed_R = weight_R >= settings.threshold
+        # Nothing to believe leaves nothing to divide: all are taught what is refined of their labels.
+        self._believed_R = believed_R if believed_R.any() else torch.ones_like(believed_R)
+        self._batch_size = batch_size
+        chosen = settings.guess_weight
+        self._guess_weight = guess_weight(noise_rate) if chosen is None else chosen
+        self._step: _Step | None = None
+
+    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        """After the first epochs: batches of believed samples in all views, then suspicious ones in all views."""
+        if self._is_warming_up(clock):
+            return EpochPlan()
+        believed_R = self._believed_R.cpu()
+        believed = _shuffled(believed_R.nonzero()[:, 0], generator)
+        suspicious = _shuffled((~believed_R).nonzero()[:, 0], generator)
+        views = self._settings.views
+        parts = 2 if len(suspicious) else 1
+        size = max(1, self._batch_size // (parts * views))
+        batches, taken = [], 0
+        for clean in torch.split(believed, size):
+            batches.append(clean.repeat(views))
+            if len(suspicious):
+                place = torch.arange(taken, taken + len(clean)) % len(suspicious)
+                batches[-1] = torch.cat([batches[-1], suspicious[place].repeat(views)])
+                taken += len(clean)
+        return EpochPlan(batches=_joined(batches))
+
+    def mix(
+        self, batch: Batch, guess: Callable[[], Sequence[torch.Tensor]], clock: Clock, generator: torch.Generator
+    ) -> Mixing:
+        """Refine and guess the labels, and blend pictures and labels alike."""
+        count = len(batch.row_B)
+        if self._is_warming_up(clock):
+            self._step = None
+            return Mixing(partner_B=torch.arange(count), factor_B=torch.ones(count))
+        mixing = Mixing(
+            partner_B=torch.randperm(count, generator=generator),
+            factor_B=torch.full((count,), mixing_share(self._settings.alpha, generator)),
+        )
+        believed_B = self._believed_R[batch.row_B]
+        beliefs = [logits_BC.softmax(dim=1) for logits_BC in guess()]
+        targets = [mixing.blend(target_BC) for target_BC in self.targets(batch, believed_B, beliefs)]
+        self._step = _Step(believed_B=believed_B, targets=targets)
+        return mixing
+
+    def targets(self, batch: Batch, believed_B: torch.Tensor, beliefs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """For each network, refined labels of the believed and guessed ones of the suspicious: float32 [B, C].
+
+        Args:
+            batch: The samples; views of one sample have the same row.
+            believed_B: Which of them are believed.
+            beliefs: For each network softmax [B, C].
+        """
+        temperature = self._settings.temperature
+        over_views = [_mean_over_views(batch.row_B, p_BC) for p_BC in beliefs]
+        guess_BC = guess(over_views, temperature)
+        clean_B = self._weight_R[batch.row_B]
+        return [
+            torch.where(believed_B[:, None], refine(batch.label_B, clean_B, p_BC, temperature), guess_BC)
+            for p_BC in over_views
+        ]
+
+    def teach(
+        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
+    ) -> Sequence[Lesson]:
+        """Targets whose cross-entropy has the gradient of the whole loss."""
+        step = self._step
+        if step is None:
+            weight_B = self._weight_R[batch.row_B]
+            return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for _ in logits]
+        return [
+            Lesson(
+                target=steer(logits_BC, self._gradient(logits_BC, target_BC, step.believed_B, clock)),
+                weight_B=torch.ones_like(logits_BC[:, 0]),
+            )
+            for logits_BC, target_BC in zip(logits, step.targets, strict=True)
+        ]
+
+    def loss(
+        self, logits_BC: torch.Tensor, target_BC: torch.Tensor, believed_B: torch.Tensor, clock: Clock
+    ) -> torch.Tensor:
+        """L_k of a step."""
+        settings = self._settings
+        first = _epochs_of(settings.warmup_share, clock)
+        grown = ramp(clock.done * clock.epochs - first, settings.ramp_share * clock.epochs)
+        taught_B = functional.cross_entropy(logits_BC, target_BC, reduction="none")
+        loss = _mean_where(believed_B, taught_B)
+        loss = loss + self._guess_weight * grown * _mean_where(~believed_B, guess_loss(logits_BC, target_BC))
+        return loss + settings.balance * balance(logits_BC)
+
+    def _gradient(
+        self, logits_BC: torch.Tensor, target_BC: torch.Tensor, believed_B: torch.Tensor, clock: Clock
+    ) -> torch.Tensor:
+        """Of each sample's share in the loss, B times what the mean gives."""
+        with torch.enable_grad():
+            seen_BC = logits_BC.detach().requires_grad_()
+            loss = self.loss(seen_BC, target_BC, believed_B, clock)
+            (gradient_BC,) = torch.autograd.grad(loss, seen_BC)
+        return len(logits_BC) * gradient_BC
+
+    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Those of the first network."""
+        return logits[0]
+
+    def _is_warming_up(self, clock: Clock) -> bool:
+        return clock.epoch < _epochs_of(self._settings.warmup_share, clock)
+
+
+def _epochs_of(share: float, clock: Clock) -> int:
+    """At least one epoch of a share that is not 0: guesses of networks that have learned nothing are worth nothing."""
+    return min(clock.epochs, max(1, round(share * clock.epochs))) if share > 0 else 0
+
+
+def _shuffled(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return row[torch.randperm(len(row), generator=generator)]
+
+
+def _joined(batches: list[torch.Tensor]) -> list[torch.Tensor]:
+    """No batch of one picture: batch norm cannot take it alone."""
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        return [*batches[:-2], torch.cat(batches[-2:])]
+    return batches
+
+
+def _mean_over_views(row_B: torch.Tensor, p_BC: torch.Tensor) -> torch.Tensor:
+    """Each sample's mean over its views, given to each of them."""
+    same_BB = (row_B[:, None] == row_B[None, :]).to(p_BC.dtype)
+    return same_BB @ p_BC / same_BB.sum(dim=1, keepdim=True)
+
+
+def _mean_where(counts_B: torch.Tensor, value_B: torch.Tensor) -> torch.Tensor:
+    """The mean over some of the batch; 0 over none of it."""
+    counted_B = counts_B.to(value_B.dtype)
+    return (counted_B * value_B).sum() / counted_B.sum().clamp(min=1)
+
+
+def dividemix(ingredients: Ingredients) -> DivideMix:
+    """DivideMix with the weights of an audit.
+
+    Raises:
+        UsageError: there are no weights.
+    """
+    if ingredients.weight_R is None:
+        raise UsageError("the method dividemix needs sample weights", fix="give --weights RUN/weights.csv of an audit")
+    weight_R = ingredients.weight_R
+    return DivideMix(
+        weight_R, 1 - float(weight_R.mean()), ingredients.batch_size, ingredients.settings(DivideMixParameters)
+    )

@@ -1,0 +1,124 @@
+"""INCV's second half: two networks teach each other, on believed labels first and then on candidates too.
+
+Source: Chen et al. 2019, "Understanding and utilizing deep neural networks trained with noisy labels" (ICML), and the
+authors' code; the INCV row of Table 1 in "Detecting label noise from loss curves". The first half, iterative
+cross-validation on noisy labels, is
+`labelaudit.recipes.incv`; it gives the believed samples S and the candidates C.
+
+    up to 20% of the training (40% for asymmetric or more than 60% noise): batches from S
+    after that: each batch from S, with min(B · |C| / |S|, B / 2) from C
+    each network ranks the batch by its own loss; the round(b · (1 − ε_S · min(1, e/T_k))) smallest teach the other one
+    ε_S = ε² / (ε² + c (1 − ε)²), c = K − 1 for symmetric noise, else 1; b counts the batch's samples from S
+
+Which is followed: the code. Deviations: losses are those of the training's own forward pass, as Co-Teaching has them,
+where the code makes another one in evaluation mode; the code's n_keep counts S alone also when C is there, as here.
+Published: 200 epochs, batch 128 from S, Adam .001 divided by 10 at epochs 80, 120 and 160 and by 2 at 180, T_k = 10.
+
+Shapes: R rows of the training data, B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from labelaudit.errors import UsageError
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, Verified
+from labelaudit.methods.parameters import IncvParameters
+
+_BELIEVED_SHARE, _LONG_BELIEVED_SHARE, _MUCH_NOISE = 0.2, 0.4, 0.6
+
+
+class Incv:
+    """See the module.
+
+    Args:
+        verified: S, C and ε_S. Where fewer than two samples are believed, all samples are.
+        batch_size: Samples from S in a step.
+        settings: The rest.
+    """
+
+    networks = 2
+
+    def __init__(self, verified: Verified, batch_size: int, settings: IncvParameters) -> None:
+        selected_R, candidate_R = verified.selected_R.cpu(), verified.candidate_R.cpu()
+        if selected_R.sum() < 2:  # batch norm cannot take one alone
+            selected_R, candidate_R = candidate_R | ~selected_R, torch.zeros_like(candidate_R)
+        self._selected_R = selected_R.to(verified.selected_R.device)
+        self._selected = selected_R.nonzero()[:, 0]
+        self._candidates = candidate_R.nonzero()[:, 0]
+        self._verified = verified
+        self._batch_size = batch_size
+        self._settings = settings
+        late = not verified.symmetric or verified.noise_rate > _MUCH_NOISE
+        chosen = settings.believed_share
+        self._believed_share = chosen if chosen is not None else (_LONG_BELIEVED_SHARE if late else _BELIEVED_SHARE)
+
+    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        """Batches from S, and later from C too."""
+        selected = _shuffled(self._selected, generator)
+        batches = list(torch.split(selected, self._batch_size))
+        if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm cannot take it alone
+            batches = [*batches[:-2], torch.cat(batches[-2:])]
+        if clock.epoch / clock.epochs <= self._believed_share or len(self._candidates) == 0:
+            return EpochPlan(batches=batches)
+        candidates = _shuffled(self._candidates, generator)
+        more = min(self._batch_size * len(candidates) // len(selected), self._batch_size // 2)
+        place = torch.arange(more * len(batches)) % len(candidates)
+        parts = torch.split(candidates[place], more) if more else [candidates[:0]] * len(batches)
+        return EpochPlan(batches=[torch.cat(pair) for pair in zip(batches, parts, strict=True)])
+
+    def teach(
+        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
+    ) -> Sequence[Lesson]:
+        """Each network learns from the samples that the other one finds easiest."""
+        grown = min(1.0, clock.epoch / (self._settings.ramp_share * clock.epochs)) if self._settings.ramp_share else 1.0
+        share = 1 - self._verified.noise_left * grown
+        believed = self._selected_R[batch.row_B].sum()
+        kept = (believed * share).round().clamp(min=1)
+        easy = [_smallest(logits_BC, batch.label_B, kept) for logits_BC in logits]
+        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
+
+    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Those of the first network."""
+        return logits[0]
+
+    def report(self) -> dict[str, Any]:
+        """What the result of a training tells of it."""
+        verified = self._verified
+        return {
+            "noise_rate": verified.noise_rate,
+            "noise_type": "symmetric" if verified.symmetric else "asymmetric",
+            "noise_left": verified.noise_left,
+            "selected": int(verified.selected_R.sum()),
+            "candidates": int(verified.candidate_R.sum()),
+        }
+
+
+def _smallest(logits_BC: torch.Tensor, label_B: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """1 for the ``count`` samples of the smallest loss, else 0: float32 [B]."""
+    loss_B = functional.cross_entropy(logits_BC, label_B, reduction="none")
+    rank_B = torch.empty_like(label_B)
+    order_B = torch.argsort(loss_B, stable=True)
+    rank_B[order_B] = torch.arange(len(label_B), device=label_B.device)
+    return (rank_B < count).float()
+
+
+def _shuffled(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return row[torch.randperm(len(row), generator=generator)]
+
+
+def incv(ingredients: Ingredients) -> Incv:
+    """Co-teaching on what cross-validation found.
+
+    Raises:
+        UsageError: no cross-validation was made.
+    """
+    if ingredients.verified is None:
+        raise UsageError(
+            "the method incv needs cross-validated labels", fix="run it by labelaudit retrain --method incv"
+        )
+    return Incv(ingredients.verified, ingredients.batch_size, ingredients.settings(IncvParameters))
