@@ -26,5 +26,7 @@ ActionName = Literal["keep", "change", "drop"]
 PlanFormatName = Literal["table", "json"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
 PlotFormatName = Literal["svg", "png"]
+CorruptionName = Literal["uniform", "pair-flip", "random-labels", "shuffle-pixels", "gaussian"]
+DrawsName = Literal["exact", "independent"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
