@@ -8,7 +8,8 @@ ProbeName = Literal["auto", "train", "frozen"]
 PresetName = Literal["fast", "balanced", "paper"]
 FitName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]
-ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle"]
+ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle", "late-linear", "milestones"]
+OptimizerName = Literal["sgd", "adam"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 StatisticName = Literal[
     "aul",

@@ -36,8 +36,8 @@ class Views:
     shift_N2: torch.Tensor
     flip_N: torch.Tensor
 
-    def part(self, places: slice) -> Views:
-        """Those of a batch."""
+    def part(self, places: slice | torch.Tensor) -> Views:
+        """Those at some places of the epoch."""
         return Views(shift_N2=self.shift_N2[places], flip_N=self.flip_N[places])
 
 
@@ -46,7 +46,7 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def draw_views(self, generator: torch.Generator) -> Views | None:
+    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
         """Random views for one epoch, on the device; None where rows are always seen alike."""
 
     def announce(self, index_B: torch.Tensor) -> None:
@@ -93,11 +93,11 @@ class ImageInputs:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def draw_views(self, generator: torch.Generator) -> Views | None:
+    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
         """Views by the augmentation; drawn on the CPU, so that they do not depend on the device."""
         if self._augment.name == "none":
             return None
-        views = draw_views(len(self), self._size, self._augment, generator)
+        views = draw_views(len(self) if count is None else count, self._size, self._augment, generator)
         return Views(shift_N2=views.shift_N2.to(self._device), flip_N=views.flip_N.to(self._device))
 
     def announce(self, index_B: torch.Tensor) -> None:
@@ -131,7 +131,7 @@ class FeatureInputs:
     def __len__(self) -> int:
         return len(self._feature_ND)
 
-    def draw_views(self, generator: torch.Generator) -> Views | None:
+    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
         """None."""
         return None
 

@@ -5,41 +5,27 @@ Shapes: N rows of the training data, B batch, b the part of it that this process
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from labelaudit.engine.devices import Precision, memory_errors
+from labelaudit.engine.devices import memory_errors
 from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.look import NetworkLook, evaluating
+from labelaudit.engine.optimizers import LoopSettings, build_optimizer, set_pace, step_with_decay
+from labelaudit.engine.order import EpochOrder, given_places, split_places
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.recorder import EpochRecord, Recorder
-from labelaudit.engine.schedule import rate_factor
 from labelaudit.engine.seeds import derive_seed, make_generator
 from labelaudit.engine.step import lesson_loss
-from labelaudit.methods.base import Batch, Clock, Method
-from labelaudit.names import ScheduleName
+from labelaudit.methods.base import Carries, Clock, EpochPlan, Method, Mixes, Plans
 from labelaudit.progress import Advance
 
 _AHEAD = 2
 """So many batches ahead the inputs are told what will be asked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How long and how fast to train; SGD with momentum."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    nesterov: bool
-    weight_decay: float
-    schedule: ScheduleName
-    precision: Precision
-    seed: int
 
 
 class Training:
@@ -64,39 +50,46 @@ class Training:
         self._world = world
         self._shared = [world.share_network(network, device) for network in self.networks]
         self.finished_epochs = 0
-        self._optimizers = [
-            torch.optim.SGD(
-                network.parameters(),
-                lr=settings.lr,
-                momentum=settings.momentum,
-                nesterov=settings.nesterov,
-                weight_decay=settings.weight_decay,
-                fused=True,
-            )
-            for network in self.networks
-        ]
+        self._optimizers = [build_optimizer(network, settings) for network in self.networks]
+        self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self) -> dict[str, Any]:
-        """A copy on the CPU, as tensors and plain values, that `load` takes back."""
-        return {
+    def state(self, method: Method | None = None) -> dict[str, Any]:
+        """A copy on the CPU, as tensors and plain values, that `load` takes back; with what the method carries."""
+        state = {
             "finished_epochs": self.finished_epochs,
             "networks": [_copied(network.state_dict()) for network in self.networks],
             "optimizers": [_copied(optimizer.state_dict()) for optimizer in self._optimizers],
         }
+        if self._kept is not None:
+            state["kept"] = _copied(self._kept)
+        if isinstance(method, Carries):
+            state["method"] = _copied(method.state())
+        return state
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: dict[str, Any], method: Method | None = None) -> None:
         """Go on from a state.
 
         Raises:
-            KeyError, RuntimeError, ValueError: the state is of other networks.
+            KeyError, RuntimeError, ValueError: the state is of other networks, or of another method.
         """
         for network, values in zip(self.networks, state["networks"], strict=True):
             network.load_state_dict(values)
         for optimizer, values in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
+        self._kept = state.get("kept")
+        if isinstance(method, Carries):
+            method.load(state["method"])
         self.finished_epochs = int(state["finished_epochs"])
 
-    def run_epoch(self, inputs: Inputs, label_N: torch.Tensor, method: Method, advance: Advance) -> EpochRecord:
+    def run_epoch(
+        self,
+        inputs: Inputs,
+        label_N: torch.Tensor,
+        method: Method,
+        advance: Advance,
+        *,
+        prior_N: torch.Tensor | None = None,
+    ) -> EpochRecord:
         """Train one epoch and give every row's record, as the networks saw it before each step.
 
         Args:
@@ -104,6 +97,7 @@ class Training:
             label_N: int64 given labels.
             method: What to teach.
             advance: Told the size of each finished batch.
+            prior_N: float32 weights of the samples, by which every lesson's weights are multiplied.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -111,31 +105,56 @@ class Training:
         """
         epoch, settings = self.finished_epochs, self.settings
         # All draws of the epoch are made here, on the CPU: they depend neither on the device nor on the processes.
-        order_N = torch.randperm(len(inputs), generator=make_generator(settings.seed, "order", epoch))
-        views = inputs.draw_views(make_generator(settings.seed, "augment", epoch))
-        method_generator = make_generator(settings.seed, "method", epoch)
-        row_N = order_N.to(self.device)
-        label_N = label_N.to(self.device)[row_N]
-        batches = split_places(len(inputs), settings.batch_size)
+        generator = make_generator(settings.seed, "method", epoch)
         clock = Clock(epoch=epoch, epochs=settings.epochs)
-        recorder = Recorder(len(inputs), self.device)
         for network in self._shared:
             network.train()
         with memory_errors(settings.batch_size), torch.random.fork_rng(self._cuda_devices()):
+            plan = self._plan(method, inputs, clock, generator)
+            order = self._order(plan, inputs, label_N, prior_N, epoch)
+            recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self._world.rank)
-            for step, places in enumerate(batches):
-                self._set_rate((epoch + step / len(batches)) / settings.epochs)
-                for ahead in batches[_AHEAD + step : _AHEAD + step + 1] if step else batches[: _AHEAD + 1]:
-                    inputs.announce(order_N[self._share(ahead)])
-                share = self._share(places)
-                x_b = inputs.batch(order_N[share], None if views is None else views.part(share))
-                batch = Batch(row_B=row_N[places], label_B=label_N[places])
-                self._step(x_b, batch, clock, method, method_generator, recorder)
+            for step, places in enumerate(order.batches):
+                clock = Clock(epoch=epoch, epochs=settings.epochs, step=step, steps=len(order.batches))
+                set_pace(self._optimizers, settings, clock.done)
+                for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
+                    inputs.announce(order.order_M[self._share(ahead)])
+                self._step(inputs, order, places, clock, method, generator, recorder)
                 advance(places.stop - places.start)
             record = recorder.take(epoch)
         self.finished_epochs += 1
         return record
+
+    def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        if not isinstance(method, Plans):
+            return EpochPlan()
+        plan = method.plan_epoch(NetworkLook(self.networks, inputs, self._forward, self._world), clock, generator)
+        if plan.go_back and self._kept is not None:
+            for network, values in zip(self.networks, self._kept, strict=True):
+                network.load_state_dict(values)
+        self._kept = [_copied(network.state_dict()) for network in self.networks] if plan.keep else None
+        return plan
+
+    def _order(
+        self, plan: EpochPlan, inputs: Inputs, label_N: torch.Tensor, prior_N: torch.Tensor | None, epoch: int
+    ) -> EpochOrder:
+        seed = self.settings.seed
+        if plan.batches is None:
+            order_M = torch.randperm(len(inputs), generator=make_generator(seed, "order", epoch))
+            batches = split_places(len(inputs), self.settings.batch_size)
+        else:
+            order_M = torch.cat(list(plan.batches))
+            batches = given_places([len(row_B) for row_B in plan.batches])
+        row_M = order_M.to(self.device)
+        return EpochOrder(
+            order_M=order_M,
+            row_M=row_M,
+            label_M=label_N.to(self.device)[row_M],
+            prior_M=None if prior_N is None else prior_N.to(self.device)[row_M],
+            views=inputs.draw_views(make_generator(seed, "augment", epoch), len(order_M)),
+            batches=batches,
+        )
 
     def _share(self, places: slice) -> slice:
         share = self._world.share(places.stop - places.start)
@@ -143,24 +162,39 @@ class Training:
 
     def _step(
         self,
-        x_b: torch.Tensor,
-        batch: Batch,
+        inputs: Inputs,
+        order: EpochOrder,
+        places: slice,
         clock: Clock,
         method: Method,
         generator: torch.Generator,
         recorder: Recorder,
     ) -> None:
-        count, world = len(batch.row_B), self._world
+        count = places.stop - places.start
+        share, batch = self._world.share(count), order.batch(places)
+        prior_B = None if order.prior_M is None else order.prior_M[places]
+        x_b = order.pictures(inputs, self._share(places))
+        if isinstance(method, Mixes):
+            mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, generator)
+            x_b = order.blended(x_b, inputs, places, share, mixing)
+            prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self._forward(network, x_b) for network in self._shared]
-        seen = [world.gather(logits_bC.detach(), count) for logits_bC in logits]
+        seen = [self._world.gather(logits_bC.detach(), count) for logits_bC in logits]
         recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
         lessons = method.teach(batch, seen, clock, generator)
         for optimizer, logits_bC, lesson in zip(self._optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
             # Gradients are averaged over the processes, each of which has a part of one sum.
-            loss = lesson_loss(logits_bC, lesson, world.share(count)) * world.size
+            loss = lesson_loss(logits_bC, lesson, share, prior_B) * self._world.size
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            if lesson.decay is None:
+                optimizer.step()
+            else:
+                step_with_decay(optimizer, self.settings.weight_decay, lesson.decay)
+
+    def _guess(self, x_b: torch.Tensor, count: int) -> list[torch.Tensor]:
+        with evaluating(self.networks):
+            return [self._world.gather(self._forward(network, x_b), count) for network in self.networks]
 
     def _forward(self, network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
         enabled = self.settings.precision == "bfloat16"
@@ -168,35 +202,25 @@ class Training:
             logits: torch.Tensor = network(x_b)
         return logits.float()
 
-    @torch.no_grad()
     def predict(self, inputs: Inputs, *, batch_size: int = 512) -> torch.Tensor:
         """Mean softmax of the networks on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU."""
+        return torch.stack(self.predict_each(inputs, batch_size=batch_size)).mean(dim=0)
+
+    @torch.no_grad()
+    def predict_each(self, inputs: Inputs, *, batch_size: int = 512) -> list[torch.Tensor]:
+        """Softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU."""
         for network in self.networks:
             network.eval()
         share = self._world.share(len(inputs))
-        parts = []
+        parts: list[list[torch.Tensor]] = [[] for _ in self.networks]
         for index_b in torch.split(torch.arange(share.start, share.stop), batch_size):
             x_b = inputs.batch(index_b, None)
-            p_bC = sum(self._forward(network, x_b).softmax(dim=1) for network in self.networks)
-            parts.append((p_bC / len(self.networks)).cpu())  # type: ignore[union-attr]
-        return self._world.gather(torch.cat(parts), len(inputs))
-
-    def _set_rate(self, done: float) -> None:
-        rate = self.settings.lr * rate_factor(self.settings.schedule, done)
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            for network, found in zip(self.networks, parts, strict=True):
+                found.append(self._forward(network, x_b).softmax(dim=1).cpu())
+        return [self._world.gather(torch.cat(found), len(inputs)) for found in parts]
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
-
-
-def split_places(count: int, batch_size: int) -> list[slice]:
-    """Cut an epoch into batches; a single left-over row joins the last batch, since batch norm cannot take it alone."""
-    starts = list(range(0, count, batch_size))
-    if len(starts) > 1 and count - starts[-1] == 1:
-        starts.pop()
-    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 
 
 def _copied(state: Any) -> Any:
@@ -210,8 +234,14 @@ def _copied(state: Any) -> Any:
 
 
 def run_epochs(
-    training: Training, inputs: Inputs, label_N: torch.Tensor, method: Method, advance: Advance
+    training: Training,
+    inputs: Inputs,
+    label_N: torch.Tensor,
+    method: Method,
+    advance: Advance,
+    *,
+    prior_N: torch.Tensor | None = None,
 ) -> Iterator[EpochRecord]:
     """Train the epochs that are left, and yield the record of each."""
     while training.finished_epochs < training.settings.epochs:
-        yield training.run_epoch(inputs, label_N, method, advance)
+        yield training.run_epoch(inputs, label_N, method, advance, prior_N=prior_N)

@@ -20,7 +20,10 @@ _HELD_LOGITS = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """Everything recorded in an epoch. Shapes: N rows of the training data, all arrays [N]."""
+    """Everything recorded in an epoch. Shapes: N rows of the training data, all arrays [N].
+
+    Rows that the epoch did not take have a loss and a margin of NaN, and −1 as prediction and alternative.
+    """
 
     epoch: int
     loss_N: npt.NDArray[np.float32]
@@ -30,15 +33,26 @@ class EpochRecord:
 
 
 class Recorder:
-    """Collects the records of one epoch; never waits for the device before the epoch is over."""
+    """Collects the records of one epoch; never waits for the device before the epoch is over.
 
-    def __init__(self, rows: int, device: torch.device) -> None:
+    Args:
+        rows: N.
+        device: Of the training.
+        order_M: int64 rows in the order in which they are going to be put, on the CPU, where it is not each row once;
+            of a row that comes again, the first record counts.
+    """
+
+    def __init__(self, rows: int, device: torch.device, order_M: torch.Tensor | None = None) -> None:
         self._loss_N = torch.full((rows,), torch.nan, device=device)
         self._margin_N = torch.full((rows,), torch.nan, device=device)
         self._predicted_N = torch.full((rows,), -1, dtype=torch.int32, device=device)
         self._alternative_N = torch.full((rows,), -1, dtype=torch.int32, device=device)
         self._held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._held_logits = 0
+        self._device = device
+        self._first_M = None if order_M is None else _first_times(order_M, rows)
+        self._taken_N = None if order_M is None else np.isin(np.arange(rows), order_M.numpy())
+        self._put = 0
 
     def put(self, row_B: torch.Tensor, logits_BC: torch.Tensor, label_B: torch.Tensor) -> None:
         """Record a batch; see `labelaudit.engine.step.observe`.
@@ -48,6 +62,10 @@ class Recorder:
             logits_BC: float32, detached; not to be changed afterwards.
             label_B: int64 given labels.
         """
+        if self._first_M is not None:
+            first_B = self._first_M[self._put : self._put + len(row_B)].nonzero()[:, 0].to(self._device)
+            self._put += len(row_B)
+            row_B, logits_BC, label_B = row_B[first_B], logits_BC[first_B], label_B[first_B]
         self._held.append((row_B, logits_BC, label_B))
         self._held_logits += logits_BC.numel()
         if self._held_logits >= _HELD_LOGITS:
@@ -72,10 +90,11 @@ class Recorder:
         """
         self._look()
         loss_N = self._loss_N.cpu().numpy().copy()
-        bad = int((~np.isfinite(loss_N)).sum())
+        taken_N = loss_N if self._taken_N is None else loss_N[self._taken_N]
+        bad = int((~np.isfinite(taken_N)).sum())
         if bad:
             raise TrainingError(
-                f"the training diverged in epoch {epoch}: {bad} of {len(loss_N)} losses are not finite",
+                f"the training diverged in epoch {epoch}: {bad} of {len(taken_N)} losses are not finite",
                 fix="try a lower --lr, or --precision float32",
             )
         return EpochRecord(
@@ -85,3 +104,10 @@ class Recorder:
             predicted_N=self._predicted_N.cpu().numpy().copy(),
             alternative_N=self._alternative_N.cpu().numpy().copy(),
         )
+
+
+def _first_times(order_M: torch.Tensor, rows: int) -> torch.Tensor:
+    """True at each place whose row comes for the first time."""
+    place_M = torch.arange(len(order_M))
+    first_N = torch.full((rows,), len(order_M)).scatter_reduce(0, order_M, place_M, "amin")
+    return first_N[order_M] == place_M

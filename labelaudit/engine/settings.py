@@ -8,9 +8,9 @@ from typing import Any, Literal
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine.devices import Precision
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import LoopSettings
+from labelaudit.engine.optimizers import LoopSettings
 from labelaudit.engine.seeds import derive_seed
-from labelaudit.names import AugmentName, FitName, ScheduleName
+from labelaudit.names import AugmentName, FitName, OptimizerName, ScheduleName
 
 ProbeKind = Literal["train", "frozen"]
 SCRATCH = "scratch"
@@ -29,7 +29,8 @@ class TrainingSettings:
         channels: 1 grey, 3 RGB.
         fit: What happens to pictures that are not square.
         augment, crop_pad: See `labelaudit.engine.inputs.Augment`.
-        lr, momentum, nesterov, weight_decay, schedule: SGD.
+        lr, momentum, nesterov, weight_decay, schedule, milestones, optimizer, beta2, late_momentum: See
+            `labelaudit.engine.optimizers.LoopSettings`.
         controls: How many labels of each kind are made wrong on purpose; 0 for none.
         pilot_epochs: Of the short training that chooses them.
         members: How many trainings are recorded, one after the other.
@@ -58,6 +59,10 @@ class TrainingSettings:
     pilot_epochs: int = 0
     members: int = 1
     folds: int = 1
+    milestones: tuple[tuple[float, float], ...] = ()
+    optimizer: OptimizerName = "sgd"
+    beta2: float = 0.999
+    late_momentum: float | None = None
 
     @property
     def recorded_epochs(self) -> int:
@@ -93,6 +98,10 @@ class TrainingSettings:
             schedule=self.schedule,
             precision=self.precision,
             seed=self.seed,
+            milestones=self.milestones,
+            optimizer=self.optimizer,
+            beta2=self.beta2,
+            late_momentum=self.late_momentum,
         )
 
     def as_json(self) -> dict[str, Any]:

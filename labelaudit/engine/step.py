@@ -23,8 +23,10 @@ class Record:
     alternative_B: torch.Tensor
 
 
-def lesson_loss(logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(None)) -> torch.Tensor:
-    """Σ weight · CE(logits, target) / count: the loss that is minimised.
+def lesson_loss(
+    logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(None), prior_B: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Σ prior · weight · CE(logits, target) / count: the loss that is minimised.
 
     A batch whose weights are all zero gives 0 with zero gradient.
 
@@ -32,13 +34,15 @@ def lesson_loss(logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(N
         logits_bC: float32, of all samples of the batch or of some.
         lesson: Target and weights of all B samples, and what the count is.
         places: The places in the batch of the samples that there are logits of; the count is of all.
+        prior_B: Weights that the samples have whatever is taught; where they are not given, all are 1.
     """
-    weight_b = lesson.weight_B[places]
+    weight_B = lesson.weight_B if prior_B is None else prior_B * lesson.weight_B
     loss_b = functional.cross_entropy(logits_bC, lesson.target[places], reduction="none")
-    if lesson.per == "sample":
-        return (weight_b * loss_b).sum() / len(lesson.weight_B)
-    total = lesson.weight_B.sum()
-    return (weight_b * loss_b).sum() / torch.where(total > 0, total, torch.ones_like(total))
+    loss = (weight_B[places] * loss_b).sum()
+    if lesson.per == "sample" and prior_B is None:
+        return loss / len(weight_B)
+    total = weight_B.sum() if lesson.per == "weight" else prior_B.sum()  # type: ignore[union-attr]
+    return loss / torch.where(total > 0, total, torch.ones_like(total))
 
 
 @torch.no_grad()

@@ -1,17 +1,27 @@
-"""What a robust-training method is: it says what to teach in a batch, and nothing else.
+"""What a robust-training method is: it says what to teach in a batch. Whatever else it needs, it has to ask for.
 
-Shapes: B batch, C classes, R rows of the training data.
+Every method is a `Method`. What only some need is a protocol of its own, which the loop looks for once an epoch:
+
+    Plans    looks at the networks before an epoch, chooses the rows of its batches, goes back to earlier parameters
+    Mixes    blends the pictures of a batch before the networks see them
+    Carries  keeps something from one epoch to the next, which belongs into a checkpoint
+
+With several processes, each asks its own copy of the method, with the same batches, logits and draws: what a method
+answers may depend on nothing else, so that all processes come to the same lessons.
+
+Shapes: B batch, C classes, R rows of the training data, M rows that are looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 
 PerName = Literal["sample", "weight"]
+Parameters = TypeVar("Parameters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +39,17 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Where the training is: epoch (from 0) of epochs."""
+    """Where the training is: epoch (from 0) of epochs, and step (from 0) of the steps of this epoch."""
 
     epoch: int
     epochs: int
+    step: int = 0
+    steps: int = 1
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is done, in [0, 1)."""
+        return (self.epoch + self.step / self.steps) / self.epochs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +57,34 @@ class Lesson:
     """What one network is taught from a batch.
 
     The loop minimises Σ weight · CE(logits, target) / count, where the count is the number of samples in the batch
-    (``per="sample"``) or the sum of their weights (``per="weight"``); over all processes, when there are several.
+    (``per="sample"``) or the sum of their weights (``per="weight"``); over all processes, when there are several. Where
+    samples have weights of their own, they multiply the lesson's and take the place of the number of samples.
 
     Attributes:
-        target: int64 class numbers [B], or probabilities [B, C].
+        target: int64 class numbers [B], or rows that sum to 1 [B, C]: probabilities, or what `steer` gives.
         weight_B: float32, non-negative.
         per: What the sum is divided by.
+        decay: Factor on the weight decay in this step: float32 with no dimensions, on the device. None for 1.
     """
 
     target: torch.Tensor
     weight_B: torch.Tensor
     per: PerName = "sample"
+    decay: torch.Tensor | None = None
+
+
+def steer(logits_BC: torch.Tensor, gradient_BC: torch.Tensor) -> torch.Tensor:
+    """The target whose cross-entropy has a given gradient: softmax(logits) − gradient, float32 [B, C].
+
+    ∂CE(z, t)/∂z = p − t wherever the entries of t sum to 1. A loss of any other form that does not change when all
+    logits of a sample move together has a gradient whose entries sum to 0, so it is taught by such a target. Entries
+    may be negative; the value of the cross-entropy means nothing then, only its gradient.
+
+    Args:
+        logits_BC: float32, those that the gradient was computed at.
+        gradient_BC: Of the sample's own loss by its logits.
+    """
+    return logits_BC.softmax(dim=1) - gradient_BC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +93,25 @@ class Ingredients:
 
     Attributes:
         label_R: int64 given labels.
+        classes: How many there are.
         weight_R: float32 sample weights, when there are any.
         truth_R: int64 true labels, when they are known; −1 for a true class that the data does not have.
+        parameters: The method's own settings; see `labelaudit.methods.parameters`.
     """
 
     label_R: torch.Tensor
+    classes: int = 0
     weight_R: torch.Tensor | None = None
     truth_R: torch.Tensor | None = None
+    parameters: object = None
+
+    def settings(self, kind: type[Parameters]) -> Parameters:
+        """The method's own settings, or their defaults where none were given."""
+        if isinstance(self.parameters, kind):
+            return self.parameters
+        if self.parameters is None:
+            return kind()
+        raise TypeError(f"{type(self.parameters).__name__} given, {kind.__name__} expected")
 
 
 class Method(Protocol):
@@ -83,8 +129,97 @@ class Method(Protocol):
             batch: The samples of this step, on the device.
             logits: For each network float32 [B, C], detached.
             clock: Where the training is.
-            generator: For the method's random draws; on the CPU.
+            generator: For the method's random draws; on the CPU, anew from (seed, epoch) in every epoch.
         """
 
     def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
         """The logits [B, C] of which losses and margins are recorded: the first network's, for most methods."""
+
+
+class Look(Protocol):
+    """A look at the networks between two epochs, in evaluation mode: nothing in them changes."""
+
+    rows: int
+    """R."""
+
+    def logits(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
+        """float32 [M, C] on the device, of the un-augmented rows ``row_M`` (int64, on the CPU)."""
+
+    def features(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
+        """float32 [M, D] on the device: what the network's last layer is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochPlan:
+    """What a method asks of an epoch; the default is an ordinary one.
+
+    Attributes:
+        batches: int64 rows of each batch, on the CPU, where not every row is to be taken once in random order. A row
+            may come several times, also in one batch, each time with a view of its own. Its first loss is recorded.
+        keep: Keep the networks as they are before this epoch, for a later ``go_back``. Forgotten again by the next
+            plan without it.
+        go_back: Begin this epoch with the networks that the epoch before kept, if it did; optimisers go on.
+    """
+
+    batches: Sequence[torch.Tensor] | None = None
+    keep: bool = False
+    go_back: bool = False
+
+
+@runtime_checkable
+class Plans(Protocol):
+    """A method that has a say before an epoch."""
+
+    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        """Look at the networks, and say what this epoch is to be like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixing:
+    """What samples of a batch are blended: x_i ← f_i · x_i + (1 − f_i) · x_j with j the partner (mixup).
+
+    Attributes:
+        partner_B: int64 place in the batch of each sample's partner, on the CPU.
+        factor_B: float32 f, on the CPU.
+    """
+
+    partner_B: torch.Tensor
+    factor_B: torch.Tensor
+
+    def blend(self, value: torch.Tensor) -> torch.Tensor:
+        """Blend what belongs to the samples of a batch, targets for example, alike: [B, …] of floats."""
+        factor = self.factor_B.to(value.device).view(-1, *[1] * (value.dim() - 1))
+        return factor * value + (1 - factor) * value[self.partner_B.to(value.device)]
+
+
+@runtime_checkable
+class Mixes(Protocol):
+    """A method that blends pictures. Its lessons, and the losses that are recorded, are of the blended ones."""
+
+    def mix(
+        self, batch: Batch, guess: Callable[[], Sequence[torch.Tensor]], clock: Clock, generator: torch.Generator
+    ) -> Mixing:
+        """What to blend in this batch; called before its forward pass, and `Method.teach` after it.
+
+        Args:
+            batch: The samples of this step.
+            guess: Gives for each network float32 [B, C]: the logits of the pictures as they are before they are
+                blended, in evaluation mode. It costs a forward pass of each network.
+            clock: Where the training is.
+            generator: The same as that of `Method.teach`.
+        """
+
+
+@runtime_checkable
+class Carries(Protocol):
+    """A method that has a memory."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values, all that the method knows from finished epochs."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state, whose tensors are on the CPU.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: the state is of something else.
+        """

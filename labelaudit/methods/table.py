@@ -8,11 +8,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from labelaudit.errors import UsageError
+from labelaudit.methods import parameters as p
+from labelaudit.names import AugmentName, OptimizerName, ScheduleName
 
 if TYPE_CHECKING:
     from labelaudit.methods.base import Ingredients, Method
 
-Need = Literal["weights", "truth"]
+Need = Literal["weights", "truth", "noise_rate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """How a method was trained where it was published; None where that is as the AUL paper retrains, or not known.
+
+    Attributes: those of `labelaudit.engine.optimizers.LoopSettings`, and how pictures were augmented.
+    """
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    optimizer: OptimizerName | None = None
+    lr: float | None = None
+    momentum: float | None = None
+    late_momentum: float | None = None
+    nesterov: bool | None = None
+    weight_decay: float | None = None
+    schedule: ScheduleName | None = None
+    milestones: tuple[tuple[float, float], ...] | None = None
+    augment: AugmentName | None = None
+
+    @property
+    def given(self) -> dict[str, object]:
+        """What is known, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +50,11 @@ class MethodEntry:
         name: As the user writes it.
         summary: What it does, in a line.
         source: Where it is described.
-        needs: What it cannot train without: sample ``weights``, or the ``truth``.
+        needs: What it cannot train without: sample ``weights``, the ``truth``, or a ``noise_rate``.
         factory: ``module:function`` that takes `Ingredients` and gives a `Method`.
+        parameters: The dataclass of its own settings.
+        networks: How many it trains side by side.
+        published: What ``--preset paper`` changes for it.
     """
 
     name: str
@@ -32,6 +62,9 @@ class MethodEntry:
     source: str
     needs: tuple[Need, ...]
     factory: str
+    parameters: type = p.NoParameters
+    networks: int = 1
+    published: Published = Published()
 
     def build(self, ingredients: Ingredients) -> Method:
         """The method, ready to teach."""
@@ -47,6 +80,14 @@ METHODS = (
         source="Detecting label noise from loss curves, Table 1",
         needs=(),
         factory="labelaudit.methods.standard:standard",
+    ),
+    MethodEntry(
+        name="reed-hard",
+        summary="The target is 0.8 given label, 0.2 the network's own prediction.",
+        source="Reed et al. 2015, arXiv:1412.6596, section 3",
+        needs=(),
+        factory="labelaudit.methods.reed_hard:reed_hard",
+        parameters=p.ReedHardParameters,
     ),
     MethodEntry(
         name="aul",

@@ -92,7 +92,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
         training = Training(networks, settings.loop, device, world)
         progress = world.once(lambda: _read_progress(out))
-        metrics = _resume(out, training, progress, reporter)
+        metrics = _resume(out, training, method, progress, reporter)
         _train(out, entry, training, method, prepared, validation, metrics, world, reporter)
         return world.once(lambda: _finish(out, begun, training, metrics))
 
@@ -143,6 +143,7 @@ def _ingredients(begun: _Begun, prepared: Prepared, device: torch.device) -> Ing
     weight_N, truth_N = begun.weight_N, begun.truth_N
     return Ingredients(
         label_R=prepared.label_R.to(device),
+        classes=len(prepared.catalogue.classes),
         weight_R=None if weight_N is None else torch.from_numpy(weight_N[rows]).float().to(device),
         truth_R=None if truth_N is None else torch.from_numpy(truth_N[rows]).to(device),
     )
@@ -171,7 +172,7 @@ def _train(
                 }
             )
             if world.is_main:
-                writer.submit(functools.partial(_write_epoch, out, list(metrics), training.state()))
+                writer.submit(functools.partial(_write_epoch, out, list(metrics), training.state(method)))
 
 
 def _write_epoch(out: RunFolder, metrics: list[dict[str, Any]], state: dict[str, Any]) -> None:
@@ -261,12 +262,14 @@ def _read_progress(out: RunFolder) -> _Progress | None:
         raise _damaged(out) from error
 
 
-def _resume(out: RunFolder, training: Training, progress: _Progress | None, reporter: Reporter) -> list[dict[str, Any]]:
+def _resume(
+    out: RunFolder, training: Training, method: Method, progress: _Progress | None, reporter: Reporter
+) -> list[dict[str, Any]]:
     if progress is None:
         return []
     state, metrics = progress
     try:
-        training.load(state)
+        training.load(state, method)
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise _damaged(out) from error
     reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")

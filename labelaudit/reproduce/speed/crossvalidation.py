@@ -74,7 +74,7 @@ class Part:
     def __len__(self) -> int:
         return len(self._row_P)
 
-    def draw_views(self, generator: torch.Generator) -> Views | None:
+    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
         """More than are needed: those of all rows."""
         return self._inputs.draw_views(generator)
 

@@ -121,7 +121,7 @@ def wait_for(device: torch.device) -> None:
 
 
 class _NoRecorder:
-    def __init__(self, rows: int, device: torch.device) -> None:
+    def __init__(self, rows: int, device: torch.device, order_M: torch.Tensor | None = None) -> None:
         pass
 
     def put(self, row_B: torch.Tensor, logits_BC: torch.Tensor, label_B: torch.Tensor) -> None:

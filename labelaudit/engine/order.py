@@ -1,0 +1,73 @@
+"""Which rows an epoch takes, in which order, and how they are seen.
+
+Shapes: M places of the epoch, N of them when every row comes once; B batch, b this process's share of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from labelaudit.engine.inputs import Inputs, Views
+from labelaudit.methods.base import Batch, Mixing
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochOrder:
+    """The places of an epoch, drawn before it begins.
+
+    Attributes:
+        order_M: int64 row at each place, on the CPU.
+        row_M: The same on the device.
+        label_M: int64 given labels, on the device.
+        prior_M: float32 weights of the samples, where they have any.
+        views: How each place is seen.
+        batches: The places of each batch.
+    """
+
+    order_M: torch.Tensor
+    row_M: torch.Tensor
+    label_M: torch.Tensor
+    prior_M: torch.Tensor | None
+    views: Views | None
+    batches: list[slice]
+
+    def batch(self, places: slice) -> Batch:
+        """What a method is told of a batch."""
+        return Batch(row_B=self.row_M[places], label_B=self.label_M[places])
+
+    def pictures(self, inputs: Inputs, places: slice | torch.Tensor) -> torch.Tensor:
+        """The inputs at some places, on the device."""
+        return inputs.batch(self.order_M[places], None if self.views is None else self.views.part(places))
+
+    def blended(self, x_b: torch.Tensor, inputs: Inputs, places: slice, share: slice, mixing: Mixing) -> torch.Tensor:
+        """A share of a batch, blended with its partners, which may be in another process's share.
+
+        Args:
+            x_b: The share as it is.
+            inputs: Where partners are taken from.
+            places: Of the whole batch.
+            share: Its places within the batch.
+            mixing: Of the whole batch.
+        """
+        other_b = self.pictures(inputs, places.start + mixing.partner_B[share])
+        factor_b = mixing.factor_B[share].to(x_b.device).view(-1, *[1] * (x_b.dim() - 1))
+        return torch.lerp(other_b, x_b, factor_b)
+
+
+def split_places(count: int, batch_size: int) -> list[slice]:
+    """Cut an epoch into batches; a single left-over row joins the last batch, since batch norm cannot take it alone."""
+    starts = list(range(0, count, batch_size))
+    if len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
+
+
+def given_places(sizes: list[int]) -> list[slice]:
+    """The places of batches of these sizes, one after the other."""
+    places, start = [], 0
+    for size in sizes:
+        places.append(slice(start, start + size))
+        start += size
+    return places
