@@ -4,7 +4,8 @@
   (He et al. 2016, section 4.2);
 - ``labelaudit_probe``: 3 blocks, widths 32/64/128, stem 4×4 with stride 2: the fast probe;
 - ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for pictures of 80 pixels and more;
-- ``labelaudit_probe_full``: the fast probe with a 3×3 stem of stride 1: the balanced probe.
+- ``labelaudit_probe_full``: the fast probe with a 3×3 stem of stride 1: the balanced probe;
+- ``wide_resnet28_10``, ``wide_resnet16_4``: see `labelaudit.engine.wide_resnet`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from timm.models.resnet import BasicBlock
 from torch import nn
 from torch.nn import functional
 
+import labelaudit.engine.wide_resnet  # noqa: F401  (registers its networks)
 from labelaudit.engine.seeds import derive_seed
 from labelaudit.errors import ModelError
 
