@@ -9,7 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from labelaudit import __version__
-from labelaudit.cli import corrupt, demo, export, fit, methods, relabel, report, reproduce, retrain, score, train_probe
+from labelaudit.cli import (
+    compare,
+    corrupt,
+    demo,
+    export,
+    fit,
+    methods,
+    relabel,
+    report,
+    reproduce,
+    retrain,
+    score,
+    train_probe,
+)
 from labelaudit.cli.console import show_error
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
@@ -35,6 +48,7 @@ app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_MORE)(relabel.com
 app.command("corrupt", epilog=corrupt.EPILOG, rich_help_panel=_MORE)(corrupt.command)
 app.command("demo", epilog=demo.EPILOG, rich_help_panel=_MORE)(demo.command)
 app.command("export", epilog=export.EPILOG, rich_help_panel=_MORE)(export.command)
+app.command("compare", epilog=compare.EPILOG, rich_help_panel=_MORE)(compare.command)
 app.command("methods", epilog=methods.EPILOG, rich_help_panel=_MORE)(methods.command)
 app.add_typer(reproduce.app, name="reproduce", rich_help_panel=_MORE)
 

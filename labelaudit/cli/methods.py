@@ -2,27 +2,99 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.names import PlanFormatName
 
-EPILOG = o.examples("labelaudit methods", "labelaudit methods aul")
+if TYPE_CHECKING:
+    from labelaudit.methods.table import MethodEntry
+
+EPILOG = o.examples("labelaudit methods", "labelaudit methods co-teaching", "labelaudit methods --format json")
 
 
-def command(name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this one.")] = None) -> None:
-    """List the robust-training methods: what each does, needs, and where it is from."""
+def command(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this one, with its parameters.")] = None,
+    output: Annotated[PlanFormatName, typer.Option("--format", help="How to print them.")] = "table",
+) -> None:
+    """List the robust-training methods: what each does, needs, can be set, and where it is from."""
+    from labelaudit.methods.table import METHODS, find_method
+
+    entries = METHODS if name is None else (find_method(name),)
+    if output == "json":
+        described = [_as_json(entry) for entry in entries]
+        typer.echo(json.dumps(described if name is None else described[0], indent=2))
+    elif name is None:
+        _print_all(entries)
+    else:
+        _print_one(entries[0])
+
+
+def _as_json(entry: MethodEntry) -> dict[str, Any]:
+    from labelaudit.methods.parameters import describe_parameters
+
+    return {
+        "name": entry.name,
+        "summary": entry.summary,
+        "source": entry.source,
+        "needs": list(entry.needs),
+        "networks": entry.networks,
+        "parameters": [
+            {
+                "name": info.name,
+                "kind": info.kind,
+                "default": info.default,
+                "what": info.what,
+                "limits": {name: limit for name, limit in info.limits.items() if limit is not None},
+            }
+            for info in describe_parameters(entry.parameters)
+        ],
+        "published": entry.published.given,
+    }
+
+
+def _print_all(entries: tuple[MethodEntry, ...]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from labelaudit.methods.table import METHODS, find_method
+    from labelaudit.methods.parameters import describe_parameters
 
-    entries = METHODS if name is None else (find_method(name),)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("method", "what it does", "needs", "source"):
-        table.add_column(column)
+    for column in ("method", "what it does", "needs", "parameters", "source"):
+        table.add_column(column, no_wrap=column == "method")
     for entry in entries:
-        table.add_row(entry.name, entry.summary, ", ".join(entry.needs) or "-", entry.source)
+        settings = [f"{info.name}={_shown(info.default)}" for info in describe_parameters(entry.parameters)]
+        table.add_row(entry.name, entry.summary, _needs(entry), "\n".join(settings) or "-", entry.source)
     Console(highlight=False).print(table)
+
+
+def _print_one(entry: MethodEntry) -> None:
+    from labelaudit.methods.parameters import describe_parameters
+
+    typer.echo(f"{entry.name}: {entry.summary}")
+    typer.echo(f"  source    {entry.source}")
+    typer.echo(f"  needs     {_needs(entry)}")
+    for info in describe_parameters(entry.parameters):
+        typer.echo(f"  -P {info.name}={_shown(info.default)}  {info.kind}: {info.what}")
+    given = [f"{name.replace('_', ' ')} {_worded(value)}" for name, value in entry.published.given.items()]
+    if given:
+        typer.echo(f"  --preset paper  {', '.join(given)}")
+
+
+def _needs(entry: MethodEntry) -> str:
+    words = [need.replace("_", " ") for need in entry.needs]
+    return ", ".join([*words, *(["two networks"] if entry.networks == 2 else [])]) or "-"
+
+
+def _shown(default: object) -> str:
+    return "(from the audit)" if default is None else str(default).lower() if default is True else f"{default}"
+
+
+def _worded(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(f"{factor:g} from {start:.3g}" for start, factor in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

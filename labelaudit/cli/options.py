@@ -11,6 +11,7 @@ from labelaudit.names import (
     AugmentName,
     EstimatorName,
     FitName,
+    OptimizerName,
     PrecisionName,
     PresetName,
     ProbeName,
@@ -77,14 +78,18 @@ Augment = Annotated[
 ]
 Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Passes over the data.", rich_help_panel=_TRAINING)]
 BatchSize = Annotated[Optional[int], typer.Option("--batch-size", help="Images in a step.", rich_help_panel=_TRAINING)]
-Rate = Annotated[Optional[float], typer.Option("--lr", help="Learning rate of SGD.", rich_help_panel=_TRAINING)]
+Rate = Annotated[Optional[float], typer.Option("--lr", help="Learning rate.", rich_help_panel=_TRAINING)]
 Momentum = Annotated[Optional[float], typer.Option("--momentum", help="Momentum of SGD.", rich_help_panel=_TRAINING)]
 WeightDecay = Annotated[
-    Optional[float], typer.Option("--weight-decay", help="Weight decay of SGD.", rich_help_panel=_TRAINING)
+    Optional[float], typer.Option("--weight-decay", help="Weight decay.", rich_help_panel=_TRAINING)
 ]
 Schedule = Annotated[
     Optional[ScheduleName],
     typer.Option("--schedule", help="How the learning rate changes.", rich_help_panel=_TRAINING),
+]
+Optimizer = Annotated[
+    Optional[OptimizerName],
+    typer.Option("--optimizer", help="SGD, or Adam with the momentum as its β₁.", rich_help_panel=_TRAINING),
 ]
 Precision = Annotated[
     Optional[PrecisionName],

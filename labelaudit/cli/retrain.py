@@ -11,7 +11,8 @@ from labelaudit.cli import options as o
 
 EPILOG = o.examples(
     "labelaudit retrain photos --weights audit/weights.csv --val photos-test",
-    "labelaudit retrain photos --method standard --val photos-test --seed 1",
+    "labelaudit retrain photos --method elr --val photos-test --seeds 0,1,2",
+    "labelaudit retrain photos --method co-teaching --run audit -P warm_up=5 --val photos-test",
 )
 
 
@@ -19,9 +20,23 @@ def command(
     context: typer.Context,
     data: o.DataArgument,
     sample_weights: Annotated[
-        Optional[Path], typer.Option("--weights", help="Sample weights: the weights.csv of an audit.")
+        Optional[Path],
+        typer.Option(
+            "--weights", help="Sample weights: the weights.csv of an audit; with any method, whose own they multiply."
+        ),
     ] = None,
     method: Annotated[str, typer.Option("--method", help="See labelaudit methods.")] = "aul",
+    pairs: Annotated[
+        Optional[list[str]],
+        typer.Option("-P", metavar="NAME=VALUE", help="A parameter of the method; may be given several times."),
+    ] = None,
+    params: Annotated[
+        Optional[Path], typer.Option("--params", help="Parameters of the method, as name = value in TOML.")
+    ] = None,
+    audit: Annotated[
+        Optional[Path],
+        typer.Option("--run", help="Run folder of an audit: the noise rate; default: that of the weights."),
+    ] = None,
     val: Annotated[
         Optional[Path], typer.Option("--val", help="Folder with one folder per class: error after every epoch.")
     ] = None,
@@ -31,6 +46,10 @@ def command(
     out: Annotated[
         Optional[Path],
         typer.Option("--out", help="Folder for the result; default: retrain/METHOD-seedN beside the weights."),
+    ] = None,
+    seeds: Annotated[
+        Optional[str],
+        typer.Option("--seeds", help="Several trainings, as 0,1,2; with --out FOLDER in FOLDER/METHOD-seedN."),
     ] = None,
     labels: o.Labels = None,
     probe: o.Probe = "train",
@@ -51,6 +70,7 @@ def command(
     momentum: o.Momentum = None,
     weight_decay: o.WeightDecay = None,
     schedule: o.Schedule = None,
+    optimizer: o.Optimizer = None,
     precision: o.Precision = None,
     seed: o.Seed = None,
     device: o.Device = "auto",
@@ -60,19 +80,39 @@ def command(
 ) -> None:
     """Train a network from scratch in which suspicious labels count less."""
     from labelaudit.cli.console import Terminal
+    from labelaudit.cli.parameters import given_parameters
     from labelaudit.cli.start import set_threads, training_options
+    from labelaudit.errors import UsageError
     from labelaudit.recipes.audits import Data, default_run
-    from labelaudit.recipes.retrain import RetrainOptions, retrain
+    from labelaudit.recipes.retrain import RetrainOptions
+    from labelaudit.recipes.seeds import parse_seeds, retrain_seeds
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
+    if seeds is not None and seed is not None:
+        raise UsageError("--seed and --seeds both name seeds", fix="give one of them")
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    beside = sample_weights.parent if sample_weights is not None else default_run(data)
-    folder = RunFolder(out) if out is not None else RunFolder(beside).retraining(method, seed or 0)
     wanted = RetrainOptions(
-        method=method, weights_csv=sample_weights, truth_csv=truth, validation=val, training=training_options(context)
+        method=method,
+        parameters=given_parameters(pairs or [], params),
+        weights_csv=sample_weights,
+        truth_csv=truth,
+        audit=audit,
+        validation=val,
+        training=training_options(context),
     )
-    result = retrain(Data(root=data, labels_file=labels), folder, wanted, terminal)
-    error = result["metrics"]["validation_error"]
-    measured = "" if error is None else f", test error {error:.2%}"
-    terminal.say(f"Trained with {method}{measured}. Model and metrics: {folder.root}")
+    beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or default_run(data))
+    if seeds is None:
+        folders = {seed or 0: RunFolder(out) if out is not None else beside.retraining(method, seed or 0)}
+    else:
+        folders = {
+            number: beside.retraining(method, number) if out is None else RunFolder(out / f"{method}-seed{number}")
+            for number in parse_seeds(seeds)
+        }
+    results = retrain_seeds(Data(root=data, labels_file=labels), folders, wanted, terminal)
+    for folder, result in zip(folders.values(), results, strict=True):
+        error = result["metrics"]["validation_error"]
+        measured = "" if error is None else f", test error {error:.2%}"
+        terminal.say(f"Trained with {method}{measured}. Model and metrics: {folder.root}")
+    if len(results) > 1:
+        terminal.say("Mean and deviation: labelaudit compare " + " ".join(str(made.root) for made in folders.values()))

@@ -104,6 +104,12 @@ class TrainingSettings:
             late_momentum=self.late_momentum,
         )
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainingSettings:
+        """What `as_json` gave; settings that came later have their defaults."""
+        milestones = tuple((float(start), float(factor)) for start, factor in values.get("milestones", ()))
+        return cls(**{**values, "milestones": milestones})
+
     def as_json(self) -> dict[str, Any]:
-        """Plain values by name."""
-        return asdict(self)
+        """Plain values by name, as JSON reads them again."""
+        return {**asdict(self), "milestones": [list(milestone) for milestone in self.milestones]}

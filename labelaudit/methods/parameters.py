@@ -47,6 +47,23 @@ class ReedHardParameters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CoTeachingParameters:
+    """Of `labelaudit.methods.co_teaching`."""
+
+    noise_rate: float | None = parameter(None, "share of each batch that is dropped in the end", least=0, below=1)
+    warm_up_epochs: int = parameter(10, "epochs over which the dropped share rises from 0", least=1)
+    exponent: float = parameter(1.0, "how it rises: (epoch / warm_up_epochs) to this power", above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElrParameters:
+    """Of `labelaudit.methods.elr`."""
+
+    strength: float = parameter(3.0, "λ: how much early beliefs count against the given label; 0 is standard", least=0)
+    beta: float = parameter(0.7, "β: share of the old belief that stays in each epoch", least=0, below=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParameterInfo:
     """What a user is told of a parameter.
 

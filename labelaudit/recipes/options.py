@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.weights import file_digest
 from labelaudit.errors import RunError, UsageError
-from labelaudit.names import AugmentName, FitName, PrecisionName, PresetName, ProbeName, ScheduleName
+from labelaudit.names import AugmentName, FitName, OptimizerName, PrecisionName, PresetName, ProbeName, ScheduleName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class TrainingOptions:
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: ScheduleName | None = None
+    optimizer: OptimizerName | None = None
     precision: PrecisionName | None = None
     controls: bool | None = None
     members: int | None = None
@@ -74,6 +75,7 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
             "momentum",
             "weight_decay",
             "schedule",
+            "optimizer",
             "precision",
             "members",
             "folds",
@@ -135,7 +137,8 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
     Raises:
         RunError: they are not what this version writes.
     """
-    names = {field.name for field in fields(TrainingSettings)}
-    if not isinstance(value, dict) or set(value) != names:
+    known = {field.name for field in fields(TrainingSettings)}
+    needed = {field.name for field in fields(TrainingSettings) if field.default is MISSING}
+    if not isinstance(value, dict) or not needed <= set(value) <= known:
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
-    return TrainingSettings(**value)
+    return TrainingSettings.from_json(value)

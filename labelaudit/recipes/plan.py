@@ -23,7 +23,7 @@ from labelaudit.engine.weights import (
 from labelaudit.errors import ModelError, UsageError
 from labelaudit.names import PresetName
 from labelaudit.recipes.options import TrainingOptions, check_options
-from labelaudit.recipes.presets import HEAD, HEAD_FOLDS, PRESETS, Preset
+from labelaudit.recipes.presets import HEAD, HEAD_FOLDS, PRESETS, USUAL_RATE, Preset
 
 SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger pictures go through a frozen backbone."""
@@ -73,8 +73,22 @@ def plan(
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     values: dict[str, Any] = {
         name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
-        for name in ("augment", "crop_pad", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule")
+        for name in (
+            "augment",
+            "crop_pad",
+            "epochs",
+            "batch_size",
+            "lr",
+            "momentum",
+            "weight_decay",
+            "schedule",
+            "optimizer",
+        )
     }
+    if options.lr is None and values["optimizer"] != preset.optimizer:
+        values["lr"] = USUAL_RATE[values["optimizer"]]
+    if values["schedule"] == "milestones" and not preset.milestones:
+        raise UsageError("--schedule milestones is of methods that were published with it", fix="choose another one")
     if options.batch_size is None and options.preset != "paper":
         values["batch_size"] = _batch_size(int(catalogue.readable_N.sum()), preset.batch_size)
     controls = _controls(int(catalogue.readable_N.sum())) if options.controls else 0
@@ -86,7 +100,9 @@ def plan(
         image_size=size,
         channels=1 if weights == SCRATCH and catalogue.is_grey else 3,
         fit=options.fit or "stretch",
-        nesterov=preset.nesterov and values["momentum"] > 0,
+        nesterov=preset.nesterov and values["momentum"] > 0 and values["optimizer"] == "sgd",
+        milestones=preset.milestones if values["schedule"] == "milestones" else (),
+        late_momentum=preset.late_momentum if values["schedule"] == "late-linear" else None,
         precision=choose_precision(options.precision or "auto", device),
         seed=options.seed or 0,
         controls=controls,

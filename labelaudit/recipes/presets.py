@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from labelaudit.names import AugmentName, PresetName, ScheduleName
+from labelaudit.names import AugmentName, OptimizerName, PresetName, ScheduleName
 
 COARSE_FROM = 80
 """From this side in pixels on, a network may take a coarser first look."""
@@ -29,6 +29,9 @@ class Preset:
     schedule: ScheduleName
     augment: AugmentName
     crop_pad: int
+    milestones: tuple[tuple[float, float], ...] = ()
+    optimizer: OptimizerName = "sgd"
+    late_momentum: float | None = None
 
     def model_for(self, image_size: int) -> str:
         """The network for pictures of this side in pixels."""
@@ -86,6 +89,9 @@ RETRAIN_PRESETS: dict[PresetName, Preset] = {
     "balanced": replace(BALANCED, schedule="one-cycle"),
     "paper": replace(PAPER, epochs=300, schedule="step"),
 }
+
+USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
+"""Of an optimiser that is not the preset's own."""
 
 HEAD = Preset(
     model="linear",

@@ -1,7 +1,4 @@
-"""Training a network that wrong labels do not ruin.
-
-Shapes: R rows of the training data.
-"""
+"""Training a network that wrong labels do not ruin."""
 
 from __future__ import annotations
 
@@ -12,32 +9,37 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from labelaudit.data.catalogue import Catalogue, require_trainable
 from labelaudit.data.folder import scan
-from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import World, joined
+from labelaudit.engine.recorder import EpochRecord
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.errors import DataError, RunError, UsageError
-from labelaudit.methods.base import Ingredients, Method
+from labelaudit.methods.base import Method
 from labelaudit.methods.table import MethodEntry, find_method
+from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data
 from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
-from labelaudit.recipes.presets import RETRAIN_PRESETS
+from labelaudit.recipes.presets import RETRAIN_PRESETS, Preset
+from labelaudit.recipes.retrain_folder import claim, read_progress, resume, write_epoch
+from labelaudit.recipes.retrain_given import (
+    Given,
+    Sources,
+    check_sources,
+    parameter_values,
+    read_given,
+    scan_validation,
+)
 from labelaudit.run.background import BackgroundWriter
-from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
+from labelaudit.run.checkpoint import write_network
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics, write_metrics
-from labelaudit.run.weights import read_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +48,28 @@ class RetrainOptions:
 
     Attributes:
         method: Its name in `labelaudit.methods.table`.
-        weights_csv: Sample weights of an audit.
+        parameters: The method's own, by name.
+        weights_csv: Sample weights of an audit. A method that does not need them has its own multiplied by them.
         truth_csv: True labels, as ``path,label``; only the oracle reads them.
+        audit: Run folder of an audit of the same data, for the noise rate; else that beside ``weights_csv`` is taken.
         validation: A folder with one folder per class, on which the error is measured after every epoch.
         training: Network and schedule.
     """
 
     method: str = "aul"
+    parameters: Mapping[str, object] = field(default_factory=dict)
     weights_csv: Path | None = None
     truth_csv: Path | None = None
+    audit: Path | None = None
     validation: Path | None = None
     training: TrainingOptions = field(default_factory=TrainingOptions)
+
+    @property
+    def sources(self) -> Sources:
+        """Those of what the method is given."""
+        return Sources(
+            weights_csv=self.weights_csv, truth_csv=self.truth_csv, audit=self.audit, parameters=self.parameters
+        )
 
 
 def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> dict[str, Any]:
@@ -75,7 +88,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         LabelauditError: see `labelaudit.errors`.
     """
     entry = find_method(options.method)
-    _check_needs(entry, options)
+    check_sources(entry, options.sources)
     device = choose_device(options.training.device)
     with joined(device) as world, contextlib.ExitStack() as held:
         if not world.is_main:
@@ -88,21 +101,22 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         validation = None
         if begun.held_out is not None:
             validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
-        method = entry.build(_ingredients(begun, prepared, device))
+        method = entry.build(begun.given.ingredients(prepared, device))
         networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
         training = Training(networks, settings.loop, device, world)
-        progress = world.once(lambda: _read_progress(out))
-        metrics = _resume(out, training, method, progress, reporter)
-        _train(out, entry, training, method, prepared, validation, metrics, world, reporter)
-        return world.once(lambda: _finish(out, begun, training, metrics))
+        progress = world.once(lambda: read_progress(out))
+        metrics = resume(out, training, method, progress, reporter)
+        prior_R = None if "weights" in entry.needs else begun.given.prior(prepared, device)
+        _train(out, entry, training, method, prepared, prior_R, validation, metrics, world, reporter)
+        together = _errors(training, validation)[-1] if validation is not None and method.networks > 1 else None
+        return world.once(lambda: _finish(out, begun, training, metrics, together))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
     catalogue: Catalogue
     settings: TrainingSettings
-    weight_N: npt.NDArray[np.float64] | None
-    truth_N: npt.NDArray[np.int64] | None
+    given: Given
     held_out: Catalogue | None
     about: dict[str, Any]
 
@@ -119,34 +133,24 @@ def _begin(
     """What is to be trained, with the folder held."""
     catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
     require_trainable(catalogue)
-    weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
-    truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
-    held_out = _scan_validation(options.validation, catalogue, reporter)
-    planned = plan(catalogue, options.training, device, presets=RETRAIN_PRESETS)
+    given = read_given(entry, options.sources, catalogue)
+    held_out = scan_validation(options.validation, catalogue, reporter)
+    planned = plan(catalogue, options.training, device, presets=presets_of(entry))
     planned = replace(planned, settings=replace(planned.settings, folds=1))  # one network that has seen all images
-    about = _about(entry, planned.settings, catalogue, options)
+    about = _about(entry, planned.settings, catalogue, given, options)
     held.enter_context(out.writing())
-    _claim(out, about)
+    claim(out, about)
     reporter.say(f"Retraining with {entry.name}: {planned.why}")
-    return _Begun(
-        catalogue=catalogue,
-        settings=planned.settings,
-        weight_N=weight_N,
-        truth_N=truth_N,
-        held_out=held_out,
-        about=about,
-    )
+    if given.noise_rate_from is not None:
+        rate = parameter_values(given.parameters)["noise_rate"]
+        reporter.say(f"Noise rate: {rate:.1%} ({given.noise_rate_from})")
+    return _Begun(catalogue=catalogue, settings=planned.settings, given=given, held_out=held_out, about=about)
 
 
-def _ingredients(begun: _Begun, prepared: Prepared, device: torch.device) -> Ingredients:
-    rows = prepared.sample_R
-    weight_N, truth_N = begun.weight_N, begun.truth_N
-    return Ingredients(
-        label_R=prepared.label_R.to(device),
-        classes=len(prepared.catalogue.classes),
-        weight_R=None if weight_N is None else torch.from_numpy(weight_N[rows]).float().to(device),
-        truth_R=None if truth_N is None else torch.from_numpy(truth_N[rows]).to(device),
-    )
+def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
+    """The presets of retraining, with what the method was published with as ``paper``."""
+    published: Any = entry.published.given
+    return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **published)}
 
 
 def _train(
@@ -155,6 +159,7 @@ def _train(
     training: Training,
     method: Method,
     prepared: Prepared,
+    prior_R: torch.Tensor | None,
     validation: Prepared | None,
     metrics: list[dict[str, Any]],
     world: World,
@@ -162,139 +167,52 @@ def _train(
 ) -> None:
     left = (training.settings.epochs - training.finished_epochs) * len(prepared.inputs)
     with reporter.bar(f"Training ({entry.name})", left, "images") as advance, BackgroundWriter() as writer:
-        for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance):
-            metrics.append(
-                {
-                    "epoch": record.epoch,
-                    "train_loss": float(record.loss_N.mean()),
-                    "train_error": float((record.predicted_N != prepared.label_R.numpy()).mean()),
-                    "validation_error": None if validation is None else _error(training, validation),
-                }
-            )
+        for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance, prior_N=prior_R):
+            metrics.append(_measure(record, training, prepared, validation))
             if world.is_main:
-                writer.submit(functools.partial(_write_epoch, out, list(metrics), training.state(method)))
+                writer.submit(functools.partial(write_epoch, out, list(metrics), training.state(method)))
 
 
-def _write_epoch(out: RunFolder, metrics: list[dict[str, Any]], state: dict[str, Any]) -> None:
-    write_metrics(out.metrics, metrics)
-    write_checkpoint(out.checkpoint, state)
+def _measure(
+    record: EpochRecord, training: Training, prepared: Prepared, validation: Prepared | None
+) -> dict[str, Any]:
+    taken_R = record.predicted_N >= 0
+    wrong_R = record.predicted_N != prepared.label_R.numpy()
+    return {
+        "epoch": record.epoch,
+        "train_loss": float(record.loss_N[taken_R].mean()),
+        "train_error": float(wrong_R[taken_R].mean()),
+        "validation_error": None if validation is None else _errors(training, validation)[0],
+    }
 
 
-def _finish(out: RunFolder, begun: _Begun, training: Training, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+def _errors(training: Training, validation: Prepared) -> list[float]:
+    """Of each network, and of their mean probabilities."""
+    p_kNC = training.predict_each(validation.inputs)
+    together_NC = torch.stack(p_kNC).mean(dim=0)
+    return [float((p_NC.argmax(dim=1) != validation.label_R).double().mean()) for p_NC in (*p_kNC, together_NC)]
+
+
+def _finish(
+    out: RunFolder, begun: _Begun, training: Training, metrics: list[dict[str, Any]], together: float | None
+) -> dict[str, Any]:
     write_network(out.model, training.networks[0], {"format": "pt", "classes": "\n".join(begun.catalogue.classes)})
-    result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
+    extra = {} if together is None else {"validation_error_of_all_networks": together}
+    result = {**begun.about, "status": "trained", "metrics": metrics[-1], **extra}
     write_json(out.result, result)
     return result
 
 
-def _check_needs(entry: MethodEntry, options: RetrainOptions) -> None:
-    if "weights" in entry.needs and options.weights_csv is None:
-        raise UsageError(
-            f"the method {entry.name} needs sample weights", fix="give --weights RUN/weights.csv of an audit"
-        )
-    if "truth" in entry.needs and options.truth_csv is None:
-        raise UsageError(
-            f"the method {entry.name} needs the true labels", fix="give --truth FILE.csv with the columns path,label"
-        )
-
-
-def _read_truth(file: Path, catalogue: Catalogue) -> Any:
-    truth = read_labels_csv(file)
-    missing = [
-        path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in truth
-    ]
-    if missing:
-        raise DataError(
-            f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)",
-            fix=f"give the true label of every image in {catalogue.root}",
-        )
-    number_of: Mapping[str, int] = {name: number for number, name in enumerate(catalogue.classes)}
-    return np.array([number_of.get(truth.get(path, ""), -1) for path in catalogue.paths], dtype=np.int64)
-
-
 def _about(
-    entry: MethodEntry, settings: TrainingSettings, catalogue: Catalogue, options: RetrainOptions
+    entry: MethodEntry, settings: TrainingSettings, catalogue: Catalogue, given: Given, options: RetrainOptions
 ) -> dict[str, Any]:
     return {
         "method": entry.name,
         "fingerprint": catalogue.fingerprint,
         "weights_csv": str(options.weights_csv) if options.weights_csv else None,
         "truth_csv": str(options.truth_csv) if options.truth_csv else None,
+        "noise_rate_from": given.noise_rate_from,
         "validation": str(options.validation) if options.validation else None,
+        "parameters": parameter_values(given.parameters),
         "settings": settings.as_json(),
     }
-
-
-def _claim(out: RunFolder, about: dict[str, Any]) -> None:
-    if not out.exists:
-        out.require_fresh()
-        out.write_description({"status": "training", **about})
-        return
-    before = out.read_description()
-    differing = [
-        f"{name} is {before.get(name)} there, {value} now"
-        for name, value in about.items()
-        if name != "settings" and before.get(name) != value
-    ]
-    stored = before.get("settings") or {}
-    differing += [
-        f"{name} is {stored.get(name)} there, {value} now"
-        for name, value in about["settings"].items()
-        if stored.get(name) != value
-    ]
-    if differing:
-        raise RunError(
-            f"{out.root} was begun with other settings: {'; '.join(differing)}",
-            fix="give the same options to go on with it, or another --out",
-        )
-
-
-_Progress = tuple[dict[str, Any], list[dict[str, Any]]]
-
-
-def _read_progress(out: RunFolder) -> _Progress | None:
-    """State and metrics after the last whole epoch."""
-    if not out.checkpoint.exists():
-        return None
-    try:
-        return read_checkpoint(out.checkpoint), read_metrics(out.metrics)
-    except (OSError, ValueError) as error:
-        raise _damaged(out) from error
-
-
-def _resume(
-    out: RunFolder, training: Training, method: Method, progress: _Progress | None, reporter: Reporter
-) -> list[dict[str, Any]]:
-    if progress is None:
-        return []
-    state, metrics = progress
-    try:
-        training.load(state, method)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise _damaged(out) from error
-    reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
-    return metrics[: training.finished_epochs]
-
-
-def _damaged(out: RunFolder) -> RunError:
-    return RunError(f"{out.root} is damaged", fix="delete it to train from the start")
-
-
-def _scan_validation(folder: Path | None, training: Catalogue, reporter: Reporter) -> Catalogue | None:
-    """The held-out pictures, with labels numbered as in the training data."""
-    if folder is None:
-        return None
-    catalogue = scan(folder, reporter=reporter)
-    foreign = sorted(set(catalogue.classes) - set(training.classes))
-    if foreign:
-        raise DataError(
-            f"{folder} has a class that the training data lacks: {foreign[0]!r}", fix="use the same class folders"
-        )
-    number_of = {name: number for number, name in enumerate(training.classes)}
-    label_N = np.array([number_of[catalogue.classes[label]] for label in catalogue.label_N], dtype=np.int32)
-    return replace(catalogue, classes=training.classes, label_N=label_N)
-
-
-def _error(training: Training, validation: Prepared) -> float:
-    predicted = training.predict(validation.inputs).argmax(dim=1)
-    return float((predicted != validation.label_R).double().mean())

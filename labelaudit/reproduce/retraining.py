@@ -19,6 +19,7 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.noise import NoiseName
+from labelaudit.methods.table import find_method
 from labelaudit.recipes.audits import Data
 from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.retrain import RetrainOptions, retrain
@@ -64,8 +65,14 @@ def retrain_all(
     score(data, run, audit)
     errors = {}
     for method in methods:
+        needs_weights = "weights" in find_method(method).needs
         asked = RetrainOptions(
-            method=method, weights_csv=run.weights_csv, truth_csv=truth, validation=test, training=retraining
+            method=method,
+            weights_csv=run.weights_csv if needs_weights else None,
+            truth_csv=truth,
+            audit=run.root,
+            validation=test,
+            training=retraining,
         )
         result = retrain(data, run.retraining(method, seed), asked)
         errors[method] = float(result["metrics"]["validation_error"])

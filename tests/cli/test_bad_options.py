@@ -142,7 +142,7 @@ class Trap:
 def test_unknown_methods(photos: Path) -> None:
     words = ("retrain", photos, "--out", "out", "--method")
     assert run(*words, "orakle").only_error == "unknown method 'orakle'; did you mean oracle?"
-    assert run(*words, "xyz").only_error.startswith("unknown method 'xyz'; there are standard, aul, oracle")
+    assert run(*words, "xyz").only_error.startswith("unknown method 'xyz'; there are standard, ")
     assert run("methods", "orakle").only_error == "unknown method 'orakle'; did you mean oracle?"
     assert not Path("out").exists()
 

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine.inputs import Augment
@@ -37,4 +37,13 @@ def test_the_parts_take_their_values_from_the_settings():
 def test_plain_values_survive_json():
     values = json.loads(json.dumps(SETTINGS.as_json()))
     assert set(values) == {field.name for field in fields(TrainingSettings)}
-    assert TrainingSettings(**values) == SETTINGS
+    assert TrainingSettings.from_json(values) == SETTINGS
+    adam = replace(SETTINGS, optimizer="adam", schedule="milestones", milestones=((0.5, 0.1), (0.75, 0.01)))
+    assert TrainingSettings.from_json(json.loads(json.dumps(adam.as_json()))) == adam
+
+
+def test_settings_of_before_there_was_a_choice_of_optimisers_are_read():
+    values = json.loads(json.dumps(SETTINGS.as_json()))
+    for name in ("optimizer", "milestones", "beta2", "late_momentum"):
+        del values[name]
+    assert TrainingSettings.from_json(values) == SETTINGS

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -8,13 +9,20 @@ from labelaudit.errors import UsageError
 from labelaudit.methods.base import Ingredients
 from labelaudit.methods.table import METHODS, find_method
 
-GIVEN_BY_NEED = {"weights": {"weight_R": torch.ones(3)}, "truth": {"truth_R": torch.zeros(3, dtype=torch.int64)}}
+GIVEN_BY_NEED = {
+    "weights": {"weight_R": torch.ones(3)},
+    "truth": {"truth_R": torch.zeros(3, dtype=torch.int64)},
+    "noise_rate": {},
+}
 ENTRIES = pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
 
 
-def ingredients(needs):
+def ingredients(entry, needs):
     given = {name: value for need in needs for name, value in GIVEN_BY_NEED[need].items()}
-    return Ingredients(label_R=torch.zeros(3, dtype=torch.int64), **given)
+    parameters = entry.parameters()
+    if "noise_rate" in needs and "noise_rate" in {field.name for field in fields(parameters)}:
+        parameters = replace(parameters, noise_rate=0.2)
+    return Ingredients(label_R=torch.zeros(3, dtype=torch.int64), classes=2, parameters=parameters, **given)
 
 
 def test_the_table_is_read_without_importing_torch():
@@ -42,7 +50,7 @@ def test_every_entry_says_what_it_is(entry):
 
 @ENTRIES
 def test_every_entry_builds_from_what_it_needs(entry):
-    assert entry.build(ingredients(entry.needs)).networks >= 1
+    assert entry.build(ingredients(entry, entry.needs)).networks >= 1
 
 
 @ENTRIES
@@ -50,7 +58,7 @@ def test_no_entry_builds_without_one_of_its_needs(entry):
     for missing in entry.needs:
         others = [need for need in GIVEN_BY_NEED if need != missing]
         with pytest.raises(UsageError, match=f"the method {entry.name} needs"):
-            entry.build(ingredients(others))
+            entry.build(ingredients(entry, others))
 
 
 @ENTRIES

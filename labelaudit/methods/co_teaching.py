@@ -1,0 +1,85 @@
+"""Two networks, each of which learns from the samples that the other one finds easy.
+
+Source: Han et al. 2018, "Co-teaching: robust training of deep neural networks with extremely noisy labels",
+arXiv:1804.06872, algorithm 1; the Co-Teaching row of Table 1 in "Detecting label noise from loss curves".
+The dropped share is R(e) = τ · min(e / T, 1)^c with e from 0. The reference code sets T shares from 0 to τ^c in even
+steps, and never uses the first.
+Deviations from the reference code: the loss is the mean over the kept samples; there it is divided by their number
+once more, which Adam cancels. The last batch of an epoch is not dropped. At least one sample is kept. The noise rate τ
+is oracle knowledge there; here it comes from an audit unless it is given.
+
+Shapes: B batch, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional
+
+from labelaudit.errors import UsageError
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson
+from labelaudit.methods.parameters import CoTeachingParameters
+
+
+class CoTeaching:
+    """L_k = mean CE of network k over the (1 − R(e)) · B samples on which the other network's loss is smallest.
+
+    Args:
+        noise_rate: τ.
+        warm_up_epochs: T, over which the dropped share rises from 0 to τ.
+        exponent: c.
+    """
+
+    networks = 2
+
+    def __init__(self, noise_rate: float, warm_up_epochs: int, exponent: float) -> None:
+        self._noise_rate = noise_rate
+        self._warm_up_epochs = warm_up_epochs
+        self._exponent = exponent
+
+    def teach(
+        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
+    ) -> Sequence[Lesson]:
+        """The given labels, with weight 1 where the other network finds them easy, else 0."""
+        dropped = dropped_share(clock.epoch, self._noise_rate, self._warm_up_epochs, self._exponent)
+        easy = [
+            smallest(functional.cross_entropy(own_BC, batch.label_B, reduction="none"), kept(len(own_BC), dropped))
+            for own_BC in logits
+        ]
+        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
+
+    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Those of the first network."""
+        return logits[0]
+
+
+def dropped_share(epoch: int, noise_rate: float, warm_up_epochs: int, exponent: float = 1.0) -> float:
+    """R(e) = τ · min(e / T, 1)^c, with e from 0."""
+    share: float = min(epoch / warm_up_epochs, 1.0) ** exponent
+    return noise_rate * share
+
+
+def kept(count: int, dropped: float) -> int:
+    """How many of a batch are kept: int((1 − R) · B), at least one."""
+    # The tolerance is for shares that binary numbers miss: 10 · (1 − .9) is .9999…
+    return max(1, int((1.0 - dropped) * count + 1e-9))
+
+
+def smallest(loss_B: torch.Tensor, count: int) -> torch.Tensor:
+    """1 for the ``count`` samples of smallest loss, else 0; of equal losses the first count: float32 [B]."""
+    chosen = torch.sort(loss_B, stable=True).indices[:count]
+    return torch.zeros_like(loss_B).scatter_(0, chosen, 1.0)
+
+
+def co_teaching(ingredients: Ingredients) -> CoTeaching:
+    """Co-teaching with the noise rate that was given or estimated.
+
+    Raises:
+        UsageError: there is no noise rate.
+    """
+    parameters = ingredients.settings(CoTeachingParameters)
+    if parameters.noise_rate is None:
+        raise UsageError("the method co-teaching needs a noise rate", fix="give -P noise_rate=0.2")
+    return CoTeaching(parameters.noise_rate, parameters.warm_up_epochs, parameters.exponent)

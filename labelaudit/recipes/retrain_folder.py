@@ -1,0 +1,97 @@
+"""The folder of a retraining: what it was begun with, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from labelaudit.engine.loop import Training
+from labelaudit.errors import RunError
+from labelaudit.methods.base import Method
+from labelaudit.progress import Reporter
+from labelaudit.recipes.options import settings_from_json
+from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics, write_metrics
+
+Progress = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def claim(out: RunFolder, about: Mapping[str, Any]) -> None:
+    """Begin a retraining in a folder, or make sure that it is the one that was begun there.
+
+    Args:
+        out: Held for writing.
+        about: What decides the outcome; values, or ``settings`` and ``parameters`` by name.
+
+    Raises:
+        RunError: something else was begun there; says what differs.
+    """
+    if not out.exists:
+        out.require_fresh()
+        out.write_description({"status": "training", **about})
+        return
+    there = out.read_description()
+    if isinstance(there.get("settings"), dict):
+        there["settings"] = settings_from_json(there["settings"], str(out.description)).as_json()
+    before, now = _flat(there), _flat(about)
+    differing = [
+        f"{name} is {before.get(name)} there, {value} now" for name, value in now.items() if before.get(name) != value
+    ]
+    if differing:
+        raise RunError(
+            f"{out.root} was begun with other settings: {'; '.join(differing)}",
+            fix="give the same options to go on with it, or another --out",
+        )
+
+
+def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
+    nested = ("settings", "parameters")
+    plain = {name: value for name, value in about.items() if name not in nested}
+    return plain | {name: value for group in nested for name, value in (about.get(group) or {}).items()}
+
+
+def read_progress(out: RunFolder) -> Progress | None:
+    """State and metrics after the last whole epoch; None before the first.
+
+    Raises:
+        RunError: they are damaged.
+    """
+    if not out.checkpoint.exists():
+        return None
+    try:
+        return read_checkpoint(out.checkpoint), read_metrics(out.metrics)
+    except (OSError, ValueError) as error:
+        raise _damaged(out) from error
+
+
+def resume(
+    out: RunFolder, training: Training, method: Method, progress: Progress | None, reporter: Reporter
+) -> list[dict[str, Any]]:
+    """Bring a training to where it was.
+
+    Returns:
+        The metrics of the epochs that are finished.
+
+    Raises:
+        RunError: the state is damaged.
+    """
+    if progress is None:
+        return []
+    state, metrics = progress
+    try:
+        training.load(state, method)
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise _damaged(out) from error
+    reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
+    return metrics[: training.finished_epochs]
+
+
+def write_epoch(out: RunFolder, metrics: list[dict[str, Any]], state: dict[str, Any]) -> None:
+    """Write metrics and checkpoint, in an order that a crash in between does not harm."""
+    write_metrics(out.metrics, metrics)
+    write_checkpoint(out.checkpoint, state)
+
+
+def _damaged(out: RunFolder) -> RunError:
+    return RunError(f"{out.root} is damaged", fix="delete it to train from the start")

@@ -1,0 +1,172 @@
+"""What holds for every method of the table."""
+
+import copy
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from labelaudit.engine.inputs import Augment
+from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.step import lesson_loss
+from labelaudit.methods.base import Batch
+from labelaudit.methods.table import METHODS
+from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
+from tests.engine.test_parallel import torchrun
+from tests.methods.helpers import CLASSES, clock, generator, noisy_labels, ready
+from tests.methods.train_together import train_together
+
+EVERY_METHOD = pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
+PIXELS_NCHW, TRUTH_N = small_task(43)
+LABEL_N = noisy_labels(TRUTH_N)
+
+
+def start(entry, *, first_seed=0, **settings):
+    method = ready(entry, TRUTH_N)
+    networks = [small_network(seed=first_seed + number, dropout=0.2) for number in range(method.networks)]
+    return method, Training(networks, loop_settings(epochs=4, batch_size=14, lr=0.02, **settings), CPU)
+
+
+def finish(training, method, prior_N=None):
+    inputs = image_inputs(PIXELS_NCHW, Augment())
+    return list(run_epochs(training, inputs, LABEL_N, method, ignore, prior_N=prior_N))
+
+
+def parameters_of(training):
+    return [tensor for network in training.networks for tensor in network.parameters()]
+
+
+def assert_equal_records(one, other):
+    for first, second in zip(one, other, strict=True):
+        for name in ("loss_N", "margin_N", "predicted_N", "alternative_N"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@EVERY_METHOD
+def test_lessons_fit_their_networks(entry):
+    method = ready(entry, TRUTH_N)
+    assert method.networks == entry.networks
+    batch = Batch(row_B=torch.arange(20), label_B=LABEL_N[:20])
+    logits = [3 * torch.randn(20, CLASSES, generator=generator(seed)) for seed in range(method.networks)]
+    before = [logits_BC.clone() for logits_BC in logits]
+    lessons = method.teach(batch, logits, clock(3), generator())
+    assert len(lessons) == method.networks
+    for lesson, logits_BC in zip(lessons, logits, strict=True):
+        assert lesson.weight_B.shape == (20,)
+        assert lesson.weight_B.dtype == torch.float32
+        assert (lesson.weight_B >= 0).all()
+        assert not lesson.weight_B.requires_grad
+        assert not lesson.target.requires_grad
+        if lesson.target.dtype == torch.int64:
+            assert lesson.target.shape == (20,)
+            assert lesson.target.min() >= 0
+            assert lesson.target.max() < CLASSES
+        else:
+            assert lesson.target.shape == (20, CLASSES)
+            torch.testing.assert_close(lesson.target.sum(dim=1), torch.ones(20))
+        assert lesson_loss(logits_BC, lesson).isfinite()
+    assert method.recorded(batch, logits).shape == (20, CLASSES)
+    for logits_BC, kept_BC in zip(logits, before, strict=True):
+        assert torch.equal(logits_BC, kept_BC)
+
+
+@EVERY_METHOD
+def test_a_seed_decides_everything(entry):
+    first, second = start(entry), start(entry)
+    assert_equal_records(finish(first[1], first[0]), finish(second[1], second[0]))
+    method, training = start(entry, seed=6)
+    other = finish(training, method)
+    assert not np.allclose(other[1].loss_N, finish(*reversed(start(entry)))[1].loss_N, equal_nan=True)
+
+
+@EVERY_METHOD
+def test_a_resumed_training_equals_the_uninterrupted_one(entry):
+    method, training = start(entry)
+    expected = finish(training, method)
+    for stop in (1, 3):
+        before, first = start(entry)
+        inputs = image_inputs(PIXELS_NCHW, Augment())
+        records = [first.run_epoch(inputs, LABEL_N, before, ignore) for _ in range(stop)]
+        # As a checkpoint does, which loads without running code.
+        file = io.BytesIO()
+        torch.save(first.state(before), file)
+        file.seek(0)
+        after, second = start(entry, first_seed=50)
+        second.load(torch.load(file, weights_only=True), after)
+        assert_equal_records(records + finish(second, after), expected)
+        for one, other in zip(parameters_of(second), parameters_of(training), strict=True):
+            assert torch.equal(one, other)
+
+
+@EVERY_METHOD
+def test_a_state_is_a_copy(entry):
+    method, training = start(entry)
+    inputs = image_inputs(PIXELS_NCHW, Augment())
+    training.run_epoch(inputs, LABEL_N, method, ignore)
+    state = training.state(method)
+    kept = copy.deepcopy(state)
+    training.run_epoch(inputs, LABEL_N, method, ignore)
+    again_method, again = start(entry)
+    again.load(state, again_method)
+    same_method, same = start(entry)
+    same.load(kept, same_method)
+    assert_equal_records(finish(again, again_method), finish(same, same_method))
+
+
+@EVERY_METHOD
+def test_every_sample_is_recorded_finite(entry):
+    method, training = start(entry)
+    for record in finish(training, method):
+        taken_N = record.predicted_N >= 0
+        assert taken_N.any()
+        assert np.isfinite(record.loss_N[taken_N]).all()
+        assert np.isnan(record.loss_N[~taken_N]).all()
+
+
+@EVERY_METHOD
+def test_prior_weights_multiply_those_of_the_method(entry):
+    outcome = {}
+    priors = {"none": None, "one": torch.ones(43), "half": torch.full((43,), 0.5), "some": torch.arange(43.0) % 2}
+    for name, prior_N in priors.items():
+        method, training = start(entry)
+        outcome[name] = finish(training, method, prior_N)
+    for name in ("one", "half"):
+        np.testing.assert_allclose(outcome[name][1].loss_N, outcome["none"][1].loss_N, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(outcome["some"][1].loss_N, outcome["none"][1].loss_N, rtol=1e-2, equal_nan=True)
+
+
+@EVERY_METHOD
+def test_samples_of_no_prior_weight_teach_nothing(entry):
+    method, training = start(entry, weight_decay=0.0)
+    before = [tensor.clone() for tensor in parameters_of(training)]
+    finish(training, method, torch.zeros(43))
+    for one, other in zip(parameters_of(training), before, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_prior_weights_make_standard_training_the_weighted_one():
+    entries = {entry.name: entry for entry in METHODS}
+    method, training = start(entries["standard"])
+    with_prior = finish(training, method, torch.linspace(0.1, 1, 43))
+    method, training = start(entries["aul"])
+    for one, other in zip(with_prior, finish(training, method), strict=True):
+        np.testing.assert_allclose(one.loss_N, other.loss_N, rtol=1e-3, atol=1e-5)
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "together").mkdir()
+    train_together(tmp_path / "alone")
+    torchrun(2, "tests.methods.train_together", tmp_path / "together")
+    for entry in METHODS:
+        expected_EN, found_EN = (
+            np.load(tmp_path / where / f"{entry.name}.npz")["loss_EN"] for where in ("alone", "together")
+        )
+        for epoch in range(len(expected_EN)):
+            # Rounding differs, and a training magnifies it from epoch to epoch.
+            np.testing.assert_allclose(
+                found_EN[epoch], expected_EN[epoch], rtol=1e-3, atol=1e-4 * 10**epoch, err_msg=entry.name
+            )
+    digests = {path.read_text() for path in (tmp_path / "together").glob("rank-*.txt")}
+    assert len(digests) == 1
