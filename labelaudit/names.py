@@ -30,5 +30,6 @@ ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanla
 PlotFormatName = Literal["svg", "png"]
 CorruptionName = Literal["uniform", "pair-flip", "random-labels", "shuffle-pixels", "gaussian"]
 DrawsName = Literal["exact", "independent"]
+ScaleName = Literal["smoke", "small", "paper"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)

@@ -220,7 +220,8 @@ def test_a_stale_score_is_used_in_so_many_epochs():
     _, records = trained(f"selective-backprop {NO_WARM_UP} stale_epochs=3", how=loop_settings(epochs=7))
     assert [int(np.isfinite(record.loss_N).sum()) for record in records] == [42, 0, 0, 42, 0, 0, 42]
     saved = [record.effort.forwards - record.effort.backpropagated for record in records]
-    assert min(saved[::3]) >= 42 > 5 > max(saved[1], saved[2], saved[4], saved[5])
+    assert min(saved[::3]) >= 42
+    assert max(saved[1], saved[2], saved[4], saved[5]) <= 1
     spy = Chooses(lambda score_B: range(len(score_B)), stale_epochs=2)
     trained(spy, how=loop_settings(epochs=2, batch_size=42))
     first, second = (torch.randperm(42, generator=make_generator(5, "order", epoch)) for epoch in range(2))
