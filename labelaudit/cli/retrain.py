@@ -12,7 +12,7 @@ from labelaudit.cli import options as o
 EPILOG = o.examples(
     "labelaudit retrain photos --weights audit/weights.csv --val photos-test",
     "labelaudit retrain photos --method elr --val photos-test --seeds 0,1,2",
-    "labelaudit retrain photos --method co-teaching --run audit -P warm_up=5 --val photos-test",
+    "labelaudit retrain photos --method co-teaching --run audit -P warm_up_epochs=5 --val photos-test",
 )
 
 

@@ -51,7 +51,8 @@ def alone(tmp_path_factory):
 
 
 def outcome_in(folder):
-    return {name: np.load(folder / f"{name}.npz") for name in ("plain", "weighted", "selected", "drawn")}
+    names = ("plain", "weighted", "asking", "selected", "drawn")
+    return {name: np.load(folder / f"{name}.npz") for name in names}
 
 
 @pytest.mark.parametrize(("processes", "nodes"), [(2, 1), (3, 1), (1, 2)], ids=["2", "3", "2 machines"])

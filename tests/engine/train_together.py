@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,34 @@ from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.selection import Selection
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Look, Mixing
 from labelaudit.methods.standard import Standard
 from labelaudit.methods.weighted import Weighted
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
+
+
+class Asking(Standard):
+    """Asks the loop for everything: a look, rows of its own, earlier parameters, and blended pictures."""
+
+    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        """The rows by a score, the first ones twice; the last epoch begins as the one before did."""
+        row_M = torch.arange(look.rows)
+        score_M = look.logits(row_M)[:, 0] + look.features(row_M).mean(dim=1)
+        order = score_M.round(decimals=0).sort(stable=True).indices
+        batches = [*torch.split(order, 11), order[:7]]
+        return EpochPlan(batches=batches, keep=clock.epoch == 1, go_back=clock.epoch == 2)
+
+    def mix(
+        self,
+        batch: Batch,
+        guess: Callable[[], Sequence[torch.Tensor]],
+        clock: Clock,
+        generator: torch.Generator,
+    ) -> Mixing:
+        """A partner by chance, and more of it the surer the network is."""
+        sure_B = guess()[0].softmax(dim=1).max(dim=1).values
+        return Mixing(partner_B=torch.randperm(len(batch.row_B), generator=generator), factor_B=1 - 0.5 * sure_B.cpu())
 
 
 def train_together(folder: Path) -> None:
@@ -25,6 +50,7 @@ def train_together(folder: Path) -> None:
     runs = {
         "plain": (Standard(), "none"),
         "weighted": (Weighted(torch.linspace(0, 1, 43)), "none"),
+        "asking": (Asking(), "none"),
         # Few are chosen, so that at the end of an epoch there are fewer than processes.
         "selected": (Standard(), "selective-backprop beta=3 warm_up_epochs=0"),
         "drawn": (Standard(), "variance-reduction pool=2 weights=unbiased switch=none"),

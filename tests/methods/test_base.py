@@ -1,62 +1,55 @@
 import pytest
 import torch
+from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients
-from labelaudit.methods.table import METHODS
-
-CLOCK = Clock(epoch=2, epochs=10)
-ENTRIES = pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
+from labelaudit.methods.base import Carries, Clock, Ingredients, Mixes, Mixing, Plans, steer
+from labelaudit.methods.parameters import ElrParameters, ReedHardParameters
+from labelaudit.methods.standard import Standard
 
 
-def ingredients(rows=30, classes=4):
+def test_the_share_that_is_done_counts_epochs_and_steps():
+    assert Clock(epoch=0, epochs=4).done == 0
+    assert Clock(epoch=3, epochs=4, step=1, steps=2).done == 0.875
+    assert Clock(epoch=3, epochs=4, step=9, steps=10).done == pytest.approx(0.975)
+
+
+def test_cross_entropy_with_a_steered_target_has_the_wanted_gradient():
     generator = torch.Generator().manual_seed(0)
-    truth_R = torch.randint(0, classes, (rows,), generator=generator)
-    label_R = torch.where(torch.rand(rows, generator=generator) < 0.3, (truth_R + 1) % classes, truth_R)
-    return Ingredients(label_R=label_R, weight_R=torch.rand(rows, generator=generator), truth_R=truth_R)
+    logits_BC = torch.randn(5, 4, generator=generator, requires_grad=True)
+    wanted_BC = torch.randn(5, 4, generator=generator)
+    wanted_BC -= wanted_BC.mean(dim=1, keepdim=True)
+    target_BC = steer(logits_BC.detach(), wanted_BC)
+    torch.testing.assert_close(target_BC.sum(dim=1), torch.ones(5))
+    loss = functional.cross_entropy(logits_BC, target_BC, reduction="sum")
+    (found_BC,) = torch.autograd.grad(loss, logits_BC)
+    torch.testing.assert_close(found_BC, wanted_BC)
 
 
-def teach(method, made_of, row_B, logits=None):
-    if logits is None:
-        generator = torch.Generator().manual_seed(1)
-        logits = [torch.randn(len(row_B), 4, generator=generator) for _ in range(method.networks)]
-    batch = Batch(row_B=row_B, label_B=made_of.label_R[row_B])
-    return method.teach(batch, logits, CLOCK, torch.Generator().manual_seed(2))
+def test_any_loss_that_a_common_shift_of_logits_leaves_alone_can_be_steered():
+    def squared_error(logits_BC):
+        return (logits_BC.softmax(dim=1) - torch.tensor([0.1, 0.2, 0.7])).square().sum()
+
+    logits_BC = torch.tensor([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    (wanted_BC,) = torch.autograd.grad(squared_error(logits_BC), logits_BC)
+    target_BC = steer(logits_BC.detach(), wanted_BC)
+    (found_BC,) = torch.autograd.grad(functional.cross_entropy(logits_BC, target_BC, reduction="sum"), logits_BC)
+    torch.testing.assert_close(found_BC, wanted_BC)
 
 
-@ENTRIES
-def test_every_method_gives_each_network_a_lesson_that_the_loop_can_take(entry):
-    made_of, row_B = ingredients(), torch.tensor([4, 29, 0, 7, 12])
-    method = entry.build(made_of)
-    lessons = teach(method, made_of, row_B)
-    assert len(lessons) == method.networks >= 1
-    for lesson in lessons:
-        assert lesson.weight_B.shape == (5,)
-        assert lesson.weight_B.dtype == torch.float32
-        assert (lesson.weight_B >= 0).all()
-        assert lesson.target.shape[0] == 5
-        assert lesson.per in ("sample", "weight")
+def test_blending_by_hand():
+    mixing = Mixing(partner_B=torch.tensor([1, 2, 0]), factor_B=torch.tensor([1.0, 0.75, 0.5]))
+    assert mixing.blend(torch.tensor([0.0, 4.0, 8.0])).tolist() == [0.0, 5.0, 4.0]
+    assert mixing.blend(torch.eye(3)).tolist() == [[1, 0, 0], [0, 0.75, 0.25], [0.5, 0, 0.5]]
 
 
-@ENTRIES
-def test_every_method_follows_the_order_of_the_batch(entry):
-    made_of, row_B = ingredients(), torch.arange(12)
-    turned = torch.arange(12).flip(0)
-    method = entry.build(made_of)
-    logits = [torch.randn(12, 4, generator=torch.Generator().manual_seed(1)) for _ in range(method.networks)]
-    lessons = teach(method, made_of, row_B, logits)
-    again = teach(method, made_of, row_B[turned], [logits_BC[turned] for logits_BC in logits])
-    for lesson, other in zip(lessons, again, strict=True):
-        assert torch.equal(lesson.target[turned], other.target)
-        assert torch.equal(lesson.weight_B[turned], other.weight_B)
+def test_a_method_gets_its_own_settings_or_their_defaults():
+    label_R = torch.zeros(2, dtype=torch.int64)
+    assert Ingredients(label_R=label_R).settings(ReedHardParameters).beta == 0.8
+    given = Ingredients(label_R=label_R, parameters=ReedHardParameters(beta=0.3))
+    assert given.settings(ReedHardParameters).beta == 0.3
+    with pytest.raises(TypeError, match="ReedHardParameters given, ElrParameters expected"):
+        given.settings(ElrParameters)
 
 
-@ENTRIES
-def test_no_method_changes_what_it_was_built_from_or_shown(entry):
-    made_of, untouched = ingredients(), ingredients()
-    method = entry.build(made_of)
-    logits = [torch.randn(30, 4) for _ in range(method.networks)]
-    copies = [logits_BC.clone() for logits_BC in logits]
-    teach(method, made_of, torch.arange(30), logits)
-    assert all(torch.equal(one, other) for one, other in zip(logits, copies, strict=True))
-    for name in ("label_R", "weight_R", "truth_R"):
-        assert torch.equal(getattr(made_of, name), getattr(untouched, name))
+def test_a_simple_method_asks_for_nothing_more():
+    assert not any(isinstance(Standard(), kind) for kind in (Plans, Mixes, Carries))

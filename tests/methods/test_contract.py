@@ -72,6 +72,21 @@ def test_lessons_fit_their_networks(entry):
 
 
 @EVERY_METHOD
+def test_lessons_follow_the_order_of_the_batch(entry):
+    turned = torch.arange(12).flip(0)
+    logits = [torch.randn(12, CLASSES, generator=generator(seed)) for seed in range(entry.networks)]
+    draws = generator()
+    lessons = ready(entry, TRUTH_N).teach(Batch(row_B=torch.arange(12), label_B=LABEL_N[:12]), logits, clock(3), draws)
+    if not torch.equal(draws.get_state(), generator().get_state()):
+        return  # the draws are for places of the batch
+    batch = Batch(row_B=torch.arange(12)[turned], label_B=LABEL_N[:12][turned])
+    others = ready(entry, TRUTH_N).teach(batch, [logits_BC[turned] for logits_BC in logits], clock(3), draws)
+    for lesson, other in zip(lessons, others, strict=True):
+        torch.testing.assert_close(lesson.target[turned], other.target)
+        torch.testing.assert_close(lesson.weight_B[turned], other.weight_B)
+
+
+@EVERY_METHOD
 def test_a_seed_decides_everything(entry):
     first, second = start(entry), start(entry)
     assert_equal_records(finish(first[1], first[0]), finish(second[1], second[0]))

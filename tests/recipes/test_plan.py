@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.methods.table import METHODS, find_method
 from labelaudit.names import PresetName
 from labelaudit.recipes import plan as module
 from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.presets import HEAD, PRESETS, RETRAIN_PRESETS
+from labelaudit.recipes.retrain import presets_of
 
 CPU = torch.device("cpu")
 
@@ -54,6 +58,27 @@ def test_what_is_asked_for_beats_the_preset() -> None:
     assert (settings.epochs, settings.batch_size, settings.lr) == (3, 7, 0.5)
     assert (settings.augment, settings.schedule, settings.seed) == ("none", "step", 4)
     assert (settings.momentum, settings.nesterov) == (0.0, False)  # Nesterov's step needs momentum
+
+
+def test_the_paper_preset_of_a_method_has_its_published_settings() -> None:
+    def settings_of(method: str, **options: Any) -> TrainingSettings:
+        asked = TrainingOptions(preset="paper", **options)
+        return plan(catalogue(), asked, CPU, presets=presets_of(find_method(method))).settings
+
+    standard, pair, elr = (settings_of(method) for method in ("standard", "co-teaching", "elr"))
+    assert (standard.epochs, standard.schedule, standard.optimizer, standard.milestones) == (300, "step", "sgd", ())
+    assert (pair.epochs, pair.batch_size, pair.optimizer, pair.lr) == (200, 128, "adam", 0.001)
+    assert (pair.schedule, pair.late_momentum, pair.augment, pair.nesterov) == ("late-linear", 0.1, "none", False)
+    assert {settings.model for settings in (standard, pair, elr)} == {"cifar_resnet32"}
+    assert (elr.milestones, elr.loop.milestones) == (((1 / 3, 0.01), (2 / 3, 0.0001)),) * 2
+    changed = settings_of("co-teaching", optimizer="sgd", schedule="linear")
+    assert (changed.optimizer, changed.lr, changed.late_momentum) == ("sgd", 0.1, None)
+    assert settings_of("elr", schedule="linear").milestones == ()
+
+
+def test_a_preset_that_is_not_the_papers_is_the_same_for_all_methods() -> None:
+    settings = {plan(catalogue(), TrainingOptions(), CPU, presets=presets_of(entry)).settings for entry in METHODS}
+    assert len(settings) == 1
 
 
 def test_a_folder_without_options_is_a_fast_audit() -> None:

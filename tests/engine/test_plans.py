@@ -1,0 +1,190 @@
+"""What a method may ask of an epoch before it begins: a look at the networks, other rows, earlier parameters."""
+
+import copy
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+import labelaudit.engine.networks  # noqa: F401  (registers the small networks)
+from labelaudit.engine.inputs import Augment
+from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.errors import TrainingError
+from labelaudit.methods.base import EpochPlan
+from labelaudit.methods.standard import Standard
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
+
+
+class Planner(Standard):
+    """Standard training with a plan for each epoch, which sees what the network was before it."""
+
+    def __init__(self, *plans, look=None):
+        self.plans, self.looking, self.looks, self.seen, self.taught = plans, look, [], [], []
+
+    def plan_epoch(self, look, clock, generator):
+        if self.looking is not None:
+            self.looks.append(self.looking(look))
+        return self.plans[clock.epoch] if clock.epoch < len(self.plans) else EpochPlan()
+
+    def teach(self, batch, logits, clock, generator):
+        self.taught.append(batch.row_B.tolist())
+        self.seen.append(logits[0])
+        return super().teach(batch, logits, clock, generator)
+
+
+def begin(method, epochs=2, network=None, augment=None, **settings):
+    pixels_NCHW, label_N = small_task()
+    training = Training([network or small_network(dropout=0.3)], loop_settings(epochs=epochs, **settings), CPU)
+    inputs = image_inputs(pixels_NCHW, augment or Augment())
+    return training, lambda: training.run_epoch(inputs, label_N, method, ignore)
+
+
+def weights_of(training):
+    return {name: tensor.clone() for name, tensor in training.networks[0].state_dict().items()}
+
+
+def assert_same(one, other):
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+BATCHES = tuple(torch.tensor(rows) for rows in ([5, 1, 5], [0, 7], [1, 9, 3, 0]))
+
+
+def test_a_plan_decides_which_rows_come_in_which_batch():
+    method = Planner(EpochPlan(batches=BATCHES))
+    _, run = begin(method)
+    record = run()
+    assert method.taught == [[5, 1, 5], [0, 7], [1, 9, 3, 0]]
+    taken = np.flatnonzero(np.isfinite(record.loss_N))
+    assert taken.tolist() == [0, 1, 3, 5, 7, 9]
+    assert (record.predicted_N >= 0).nonzero()[0].tolist() == taken.tolist()
+    run()
+    assert sorted(row for rows in method.taught[3:] for row in rows) == list(range(42))
+
+
+def test_of_a_row_that_comes_again_the_first_loss_is_recorded():
+    method = Planner(EpochPlan(batches=BATCHES))
+    _, run = begin(method, lr=0.3)
+    record = run()
+    labels_N = small_task()[1]
+    for row, step, place in ((5, 0, 0), (1, 0, 1), (0, 1, 0), (9, 2, 1)):
+        expected = nn.functional.cross_entropy(method.seen[step][place], labels_N[row])
+        assert record.loss_N[row] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_row_that_comes_again_has_a_view_of_its_own():
+    method = Planner(EpochPlan(batches=[torch.full((8,), 4)]))
+    _, run = begin(method, network=linear_network())
+    run()
+    assert len(method.seen[0].unique(dim=0)) > 2
+    plain = Planner(EpochPlan(batches=[torch.full((8,), 4)]))
+    begin(plain, network=linear_network(), augment=Augment(name="none"))[1]()
+    torch.testing.assert_close(plain.seen[0], plain.seen[0][:1].expand(8, -1))
+
+
+def test_a_plan_of_the_ordinary_batches_changes_nothing():
+    ordinary = Planner()
+    training, run = begin(ordinary)
+    records = [run(), run()]
+    batches = [torch.tensor(rows) for rows in ordinary.taught]
+    half = len(batches) // 2
+    planned = Planner(EpochPlan(batches=batches[:half]), EpochPlan(batches=batches[half:]))
+    again, run_again = begin(planned)
+    for record in records:
+        np.testing.assert_array_equal(run_again().loss_N, record.loss_N)
+    assert_same(weights_of(training), weights_of(again))
+
+
+def test_a_diverging_training_of_chosen_rows_stops():
+    method = Planner(EpochPlan(batches=BATCHES * 5))
+    with pytest.raises(TrainingError, match="of 6 losses are not finite"):
+        begin(method, lr=1e20)[1]()
+
+
+def test_going_back_is_to_what_the_epoch_before_kept():
+    method = Planner(EpochPlan(keep=True), EpochPlan(keep=True), EpochPlan(go_back=True), EpochPlan(go_back=True))
+    training, run = begin(method, epochs=5)
+    run()
+    before_second = weights_of(training)
+    run()
+    after_second = weights_of(training)
+    assert not torch.equal(before_second["0.weight"], after_second["0.weight"])
+    method.looking = lambda look: None
+    state = copy.deepcopy(training.state(method))
+    run()
+    # A copy that starts where the second epoch did, with the optimiser of after it, takes the same third epoch.
+    other, run_other = begin(Planner(), epochs=5)
+    other.load({**state, "networks": [before_second]})
+    run_other()
+    assert_same(weights_of(training), weights_of(other))
+    # Nothing was kept for the fourth.
+    run()
+    run_other()
+    assert_same(weights_of(training), weights_of(other))
+
+
+def test_what_is_kept_is_in_the_checkpoint():
+    plans = [EpochPlan(keep=True), EpochPlan(keep=True), EpochPlan(go_back=True)]
+    whole, run = begin(Planner(*plans), epochs=3)
+    for _ in range(3):
+        run()
+    first, run = begin(Planner(*plans), epochs=3)
+    run()
+    run()
+    second, run = begin(Planner(*plans), epochs=3, network=small_network(seed=9, dropout=0.3))
+    second.load(copy.deepcopy(first.state()))
+    run()
+    assert_same(weights_of(whole), weights_of(second))
+    forgetful, run = begin(Planner(*plans), epochs=3, network=small_network(seed=9, dropout=0.3))
+    forgetful.load({name: value for name, value in first.state().items() if name != "kept"})
+    run()
+    assert not torch.equal(weights_of(whole)["0.weight"], weights_of(forgetful)["0.weight"])
+
+
+def test_a_look_is_in_evaluation_mode_and_changes_nothing():
+    rows = torch.tensor([3, 3, 0, 41])
+    looking = Planner(look=lambda look: (look.rows, look.logits(rows), look.features(rows)))
+    seeing, run = begin(looking)
+    blind, run_blind = begin(Planner())
+    reference = copy.deepcopy(seeing.networks[0]).eval()
+    run()
+    run_blind()
+    assert_same(weights_of(seeing), weights_of(blind))
+    count, logits_MC, features_MD = looking.looks[0]
+    assert count == 42
+    x = image_inputs(small_task()[0]).batch(rows, None)
+    torch.testing.assert_close(logits_MC, reference(x).detach())
+    torch.testing.assert_close(features_MD, reference[:-1](x).detach())
+    assert seeing.networks[0].training
+
+
+def test_a_look_at_many_rows_keeps_their_order():
+    rows = torch.arange(1200) % 42
+    method = Planner(look=lambda look: look.logits(rows))
+    _, run = begin(method)
+    run()
+    torch.testing.assert_close(method.looks[0][:42], method.looks[0][42 * 20 : 42 * 21])
+
+
+def test_features_of_a_timm_model_are_its_pre_logits():
+    network = timm.create_model("cifar_resnet20", num_classes=3)
+    reference = copy.deepcopy(network).eval()
+    rows = torch.arange(5)
+    method = Planner(look=lambda look: (look.features(rows), look.logits(rows)))
+    _, run = begin(method, network=network)
+    run()
+    features_MD, logits_MC = method.looks[0]
+    x = image_inputs(small_task()[0]).batch(rows, None)
+    expected = reference.forward_head(reference.forward_features(x), pre_logits=True).detach()
+    torch.testing.assert_close(features_MD, expected)
+    torch.testing.assert_close(reference.get_classifier()(features_MD).detach(), logits_MC)
+
+
+def test_run_epochs_takes_plans_too():
+    pixels_NCHW, label_N = small_task()
+    method = Planner(EpochPlan(batches=BATCHES), EpochPlan(batches=BATCHES))
+    training = Training([small_network()], loop_settings(epochs=2), CPU)
+    list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
+    assert len(method.taught) == 6
