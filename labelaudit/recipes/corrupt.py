@@ -196,7 +196,9 @@ def _settings(catalogue: Catalogue, options: CorruptOptions, corrupted: Corrupte
         "generator": f"numpy {np.__version__} PCG64",
         "seed": options.seed,
         "draws": "exact" if options.exact else "independent",
+        "source": str(catalogue.root.resolve()),
         "source_fingerprint": catalogue.fingerprint,
+        "most": options.most,
         "images": corrupted.images,
         "corruptions": [
             {

@@ -57,6 +57,20 @@ def test_an_interrupted_table_goes_on_where_it_stopped() -> None:
         assert {**row, "seconds": 0} == {**other, "seconds": 0}
 
 
+def test_another_scale_or_other_data_need_another_place() -> None:
+    for name in ("train", "test", "others"):
+        write_images(Path(name), each=20)
+    asked = ("--data-set", "clean", "--algorithm", "standard", "--epochs", 1, "--image-size", 16, "--out", "out")
+    succeed(*MEASURE, "--data", "train", "--test", "test", *asked)
+    other = run(*MEASURE, "--data", "others", "--test", "test", *asked).error
+    assert "data is a copy of" in other
+    assert "give another --out" in other
+    smaller = run(*MEASURE, "--data", "train", "--test", "test", "--scale", "smoke", *asked).error
+    assert "at most 5000 images of it" in smaller
+    again = run(*MEASURE, "--data", "train", "--test", "test", *asked, "--epochs", 2).error
+    assert "was begun with other settings: epochs is 1 there, 2 asked; give another --out" in again
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [

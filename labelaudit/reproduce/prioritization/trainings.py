@@ -18,14 +18,14 @@ from labelaudit.data.digits import write_digits
 from labelaudit.errors import RunError
 from labelaudit.progress import Reporter
 from labelaudit.recipes.audits import Data
-from labelaudit.recipes.corrupt import TRUTH_FILE, corrupt
+from labelaudit.recipes.corrupt import SETTINGS_FILE, TRUTH_FILE, corrupt
 from labelaudit.recipes.corrupt_plan import Corruption, CorruptOptions
-from labelaudit.recipes.options import TrainingOptions
+from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
 from labelaudit.recipes.retrain import RetrainOptions, retrain
 from labelaudit.relabel.links import link_or_copy
 from labelaudit.reproduce.prioritization.records import EpochRow
 from labelaudit.reproduce.prioritization.settings import CLEAN, STANDARD, Algorithm, DataSet, Scale
-from labelaudit.run.files import storage_errors
+from labelaudit.run.files import read_json, storage_errors
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_seconds
 from labelaudit.run.picks import read_picks
@@ -55,11 +55,17 @@ def corrupted(
 
     Raises:
         LabelauditError: see `labelaudit.recipes.corrupt.corrupt`.
-        RunError: its truth cannot be read.
+        RunError: it is of other data, or its truth cannot be read.
     """
     if not folder.exists():
         kinds = () if data_set.kind is None else (Corruption(kind=data_set.kind, rate=data_set.rate),)
         corrupt(data, folder, CorruptOptions(corruptions=kinds, seed=seed, most=most), reporter)
+    made = read_json(folder / SETTINGS_FILE)
+    if (made.get("source"), made.get("most")) != (str(data.resolve()), most):
+        raise RunError(
+            f"{folder} is a copy of {made.get('source')}, at most {made.get('most')} images of it",
+            fix=f"give another --out, or delete {folder.parent}",
+        )
     try:
         with open(folder / TRUTH_FILE, encoding="utf-8", newline="") as handle:
             rows = list(csv.DictReader(handle))
@@ -119,17 +125,16 @@ def train(
     """Train, unless that is done, and give the rows of all epochs.
 
     Raises:
+        RunError: it was trained with other settings, or is damaged.
         LabelauditError: see `labelaudit.recipes.retrain.retrain`.
     """
-    if not out.result.exists():
-        training = replace(
-            asked.training,
-            probe="train",
-            preset="paper",
-            seed=seed,
-            selector=algorithm.selector,
-            selector_parameters=algorithm.parameters,
-        )
+    training = _options(asked, algorithm, seed)
+    if out.result.exists():
+        try:
+            agree(settings_from_json(read_json(out.result).get("settings"), str(out.result)), training, str(out.root))
+        except RunError as error:
+            raise RunError(error.what, fix="give another --out") from error
+    else:
         wanted = RetrainOptions(
             method="standard", validation=asked.test, training=training, presets={"paper": asked.scale.preset}
         )
@@ -159,6 +164,22 @@ def train(
             )
         )
     return rows
+
+
+def _options(asked: Asked, algorithm: Algorithm, seed: int) -> TrainingOptions:
+    """All of them, so that a finished training can be told from another one."""
+    names = ("model", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "augment", "crop_pad")
+    given = {name: getattr(asked.training, name) for name in names}
+    preset = asked.scale.preset
+    return replace(
+        asked.training,
+        **{name: getattr(preset, name) if value is None else value for name, value in given.items()},
+        probe="train",
+        preset="paper",
+        seed=seed,
+        selector=algorithm.selector,
+        selector_parameters=algorithm.parameters,
+    )
 
 
 def _shares(out: RunFolder, epoch: int, made: Corrupted, algorithm: Algorithm) -> Sequence[float]:
