@@ -27,6 +27,7 @@ _HOME = {
     "RunFolder": "labelaudit.run.layout",
     "TrainingOptions": "labelaudit.recipes.options",
     "audit": "labelaudit.recipes.results",
+    "compare": "labelaudit.recipes.compare",
     "export": "labelaudit.report.exports.export",
     "fit": "labelaudit.recipes.fit",
     "open_run": "labelaudit.recipes.results",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError
     from labelaudit.recipes.audits import Data
+    from labelaudit.recipes.compare import compare
     from labelaudit.recipes.fit import Fitted, fit
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.probe import train_probe
@@ -60,6 +62,7 @@ __all__ = [
     "TrainingOptions",
     "__version__",
     "audit",
+    "compare",
     "export",
     "fit",
     "open_run",

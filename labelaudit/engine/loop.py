@@ -6,7 +6,7 @@ Shapes: N rows of the training data, B batch, b the part of it that this process
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.recorder import Effort, EpochRecord, Recorder
 from labelaudit.engine.seeds import derive_seed, make_generator
 from labelaudit.engine.selection import Selection, Work
+from labelaudit.engine.states import copied
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans
 from labelaudit.progress import Advance
@@ -62,15 +63,15 @@ class Training:
         """
         state = {
             "finished_epochs": self.finished_epochs,
-            "networks": [_copied(network.state_dict()) for network in self.networks],
-            "optimizers": [_copied(optimizer.state_dict()) for optimizer in self.optimizers],
+            "networks": [copied(network.state_dict()) for network in self.networks],
+            "optimizers": [copied(optimizer.state_dict()) for optimizer in self.optimizers],
         }
         if self._kept is not None:
-            state["kept"] = _copied(self._kept)
+            state["kept"] = copied(self._kept)
         if isinstance(method, Carries):
-            state["method"] = _copied(method.state())
+            state["method"] = copied(method.state())
         if selection is not None:
-            state["selection"] = _copied(selection.state())
+            state["selection"] = copied(selection.state())
         return state
 
     def load(self, state: dict[str, Any], method: Method | None = None, selection: Selection | None = None) -> None:
@@ -131,6 +132,7 @@ class Training:
                 order=order,
                 clock=clock,
                 method=method,
+                mixes=method if isinstance(method, Mixes) else None,
                 generator=generator,
                 recorder=recorder,
                 advance=advance,
@@ -159,7 +161,7 @@ class Training:
         if plan.go_back and self._kept is not None:
             for network, values in zip(self.networks, self._kept, strict=True):
                 network.load_state_dict(values)
-        self._kept = [_copied(network.state_dict()) for network in self.networks] if plan.keep else None
+        self._kept = [copied(network.state_dict()) for network in self.networks] if plan.keep else None
         return plan
 
     def _order(
@@ -192,8 +194,8 @@ class Training:
         share, batch = self.world.share(count), order.batch(places)
         prior_B = None if order.prior_M is None else order.prior_M[places]
         x_b = order.pictures(work.inputs, self._share(places))
-        if isinstance(method, Mixes):
-            mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
+        if work.mixes is not None:
+            mixing = work.mixes.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, work.inputs, places, share, mixing)
             prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self.forward(network, x_b) for network in self.shared]
@@ -242,30 +244,27 @@ class Training:
         return torch.stack(self.predict_each(inputs, batch_size=batch_size)).mean(dim=0)
 
     @torch.no_grad()
-    def predict_each(self, inputs: Inputs, *, batch_size: int = 512) -> list[torch.Tensor]:
-        """Softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU."""
-        for network in self.networks:
+    def predict_each(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> list[torch.Tensor]:
+        """Softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
+
+        Args:
+            inputs: N rows.
+            networks: Only so many, from the first on.
+            batch_size: Rows at a time.
+        """
+        asked = self.networks[:networks]
+        for network in asked:
             network.eval()
         share = self.world.share(len(inputs))
-        parts: list[list[torch.Tensor]] = [[] for _ in self.networks]
+        parts: list[list[torch.Tensor]] = [[] for _ in asked]
         for index_b in torch.split(torch.arange(share.start, share.stop), batch_size):
             x_b = inputs.batch(index_b, None)
-            for network, found in zip(self.networks, parts, strict=True):
+            for network, found in zip(asked, parts, strict=True):
                 found.append(self.forward(network, x_b).softmax(dim=1).cpu())
         return [self.world.gather(torch.cat(found), len(inputs)) for found in parts]
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
-
-
-def _copied(state: Any) -> Any:
-    if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, Mapping):
-        return {key: _copied(value) for key, value in state.items()}
-    if isinstance(state, list):
-        return [_copied(value) for value in state]
-    return state
 
 
 def run_epochs(

@@ -23,7 +23,7 @@ from labelaudit.engine.order import EpochOrder, split_places
 from labelaudit.engine.recorder import Effort, Recorder
 from labelaudit.engine.scores import scores
 from labelaudit.engine.seeds import make_generator
-from labelaudit.methods.base import Batch, Clock, Method
+from labelaudit.methods.base import Batch, Clock, Method, Mixes
 from labelaudit.progress import Advance
 from labelaudit.selectors.base import Choice, Selector
 
@@ -40,6 +40,7 @@ class Work:
         order: In which order they come.
         clock: Where the training is.
         method: What is taught of what is chosen.
+        mixes: The method, if it blends pictures; asked once, since that takes its time.
         generator: The method's.
         recorder: Gets every candidate's record.
         advance: Told how many candidates are done.
@@ -49,6 +50,7 @@ class Work:
     order: EpochOrder
     clock: Clock
     method: Method
+    mixes: Mixes | None
     generator: torch.Generator
     recorder: Recorder
     advance: Advance

@@ -114,7 +114,9 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         metrics = resume(out, training, method, selection, progress, reporter)
         prior_R = None if "weights" in entry.needs else begun.given.prior(prepared, device)
         _train(out, entry, training, method, selection, prepared, prior_R, validation, metrics, world, reporter)
-        together = _errors(training, validation)[-1] if validation is not None and method.networks > 1 else None
+        together = None
+        if validation is not None and method.networks > 1:
+            together = _error(training.predict(validation.inputs), validation)
         return world.once(lambda: _finish(out, begun, training, metrics, together))
 
 
@@ -202,17 +204,16 @@ def _measure(
         "epoch": record.epoch,
         "train_loss": loss,
         "train_error": error,
-        "validation_error": None if validation is None else _errors(training, validation)[0],
+        "validation_error": None
+        if validation is None
+        else _error(training.predict_each(validation.inputs, networks=1)[0], validation),
         "forwards": None if effort is None else effort.forwards,
         "backpropagated": None if effort is None else effort.backpropagated,
     }
 
 
-def _errors(training: Training, validation: Prepared) -> list[float]:
-    """Of each network, and of their mean probabilities."""
-    p_kNC = training.predict_each(validation.inputs)
-    together_NC = torch.stack(p_kNC).mean(dim=0)
-    return [float((p_NC.argmax(dim=1) != validation.label_R).double().mean()) for p_NC in (*p_kNC, together_NC)]
+def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
+    return float((p_NC.argmax(dim=1) != validation.label_R).double().mean())
 
 
 def _finish(

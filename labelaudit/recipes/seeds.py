@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from labelaudit.engine.devices import choose_device
+from labelaudit.engine.parallel import joined
 from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data
@@ -31,11 +33,12 @@ def retrain_seeds(
         The content of each result.json.
     """
     results = []
-    for seed, out in folder_for.items():
-        if len(folder_for) > 1:
-            reporter.say(f"Seed {seed}")
-        wanted = replace(options, training=replace(options.training, seed=seed))
-        results.append(retrain(data, out, wanted, reporter))
+    with joined(choose_device(options.training.device)):  # once for all of them
+        for seed, out in folder_for.items():
+            if len(folder_for) > 1:
+                reporter.say(f"Seed {seed}")
+            wanted = replace(options, training=replace(options.training, seed=seed))
+            results.append(retrain(data, out, wanted, reporter))
     return results
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
-from tests.cli.helpers import QUICK
+from tests.cli.helpers import QUICK, succeed
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,3 +51,18 @@ def test_a_mistake_is_told_once(photos: Path) -> None:
     ended = torchrun("train-probe", photos / "nowhere", "--run", "audit", *QUICK)
     assert ended.returncode != 0
     assert ended.stderr.count("Error: there is no folder") == 1, ended.stderr
+
+
+def test_two_processes_retrain_two_networks_with_two_seeds(photos: Path) -> None:
+    words = ("retrain", photos, "--method", "co-teaching", "-P", "noise_rate=.2", "-P", "warm_up_epochs=1")
+    words = (*words, "--seeds", "0,1", "--val", photos, *QUICK, "--out")
+    ended = torchrun(*words, "together")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("Trained with co-teaching") == 2
+    succeed(*words, "alone")
+    for seed in (0, 1):
+        together, alone = (
+            pq.read_table(f"{out}/co-teaching-seed{seed}/metrics.parquet").to_pylist() for out in ("together", "alone")
+        )
+        assert [row["epoch"] for row in together] == list(range(4))
+        assert together[1]["train_loss"] == pytest.approx(alone[1]["train_loss"], rel=5e-2)

@@ -12,7 +12,7 @@ CLASSES = 3
 
 def noisy_labels(truth_R: torch.Tensor) -> torch.Tensor:
     """Every fifth label is the next class."""
-    wrong_R = torch.arange(len(truth_R)) % 5 == 0
+    wrong_R = torch.arange(len(truth_R), device=truth_R.device) % 5 == 0
     return torch.where(wrong_R, (truth_R + 1) % CLASSES, truth_R)
 
 
@@ -25,7 +25,7 @@ def ready(entry: MethodEntry, truth_R: torch.Tensor, **parameters: object) -> Me
         Ingredients(
             label_R=noisy_labels(truth_R),
             classes=CLASSES,
-            weight_R=torch.linspace(0.1, 1, len(truth_R)),
+            weight_R=torch.linspace(0.1, 1, len(truth_R), device=truth_R.device),
             truth_R=truth_R,
             parameters=settings,
         )

@@ -185,3 +185,25 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
             )
     digests = {path.read_text() for path in (tmp_path / "together").glob("rank-*.txt")}
     assert len(digests) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@EVERY_METHOD
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_cuda_gives_nearly_the_losses_of_the_cpu(entry, optimizer):
+    losses = {}
+    for name in ("cpu", "cuda"):
+        device = torch.device(name)
+        method = ready(entry, TRUTH_N.to(device))
+        networks = [small_network(seed=number) for number in range(method.networks)]
+        how = loop_settings(epochs=2, batch_size=14, lr=0.002, optimizer=optimizer, nesterov=False)
+        training = Training(networks, how, device)
+        inputs = image_inputs(PIXELS_NCHW, Augment(), device)
+        prior_N = torch.linspace(0.5, 1, 43)
+        records = [training.run_epoch(inputs, LABEL_N, method, ignore, prior_N=prior_N)]
+        state = training.state(method)
+        training.load(state, method)
+        losses[name] = [*records, training.run_epoch(inputs, LABEL_N, method, ignore, prior_N=prior_N)]
+    for one, other in zip(losses["cpu"], losses["cuda"], strict=True):
+        np.testing.assert_allclose(one.loss_N, other.loss_N, atol=0.02)
