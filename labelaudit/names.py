@@ -10,7 +10,6 @@ FitName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]
 ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle", "late-linear", "milestones"]
 OptimizerName = Literal["sgd", "adam"]
-ScaleName = Literal["smoke", "small", "paper"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 StatisticName = Literal[
     "aul",
@@ -29,5 +28,8 @@ PlanFormatName = Literal["table", "json"]
 TableFormatName = Literal["table", "json", "csv"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
 PlotFormatName = Literal["svg", "png"]
+CorruptionName = Literal["uniform", "pair-flip", "random-labels", "shuffle-pixels", "gaussian"]
+DrawsName = Literal["exact", "independent"]
+ScaleName = Literal["smoke", "small", "paper"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)

@@ -23,11 +23,14 @@ LAYERS = (
     ("labelaudit.cli",),
     ("labelaudit.reproduce", "labelaudit.report", "labelaudit.recipes"),
     ("labelaudit.relabel",),
-    ("labelaudit.engine", "labelaudit.methods"),
+    ("labelaudit.engine", "labelaudit.methods", "labelaudit.selectors"),
     (
         "labelaudit.methods.base",
         "labelaudit.methods.parameters",
         "labelaudit.methods.table",
+        "labelaudit.selectors.base",
+        "labelaudit.selectors.parameters",
+        "labelaudit.selectors.table",
         "labelaudit.run",
         "labelaudit.data",
     ),
@@ -40,6 +43,11 @@ CONCRETE_METHODS = {
     name
     for name in MODULES
     if name.startswith("labelaudit.methods.") and not name.endswith((".base", ".table", ".parameters"))
+}
+CONCRETE_SELECTORS = {
+    name
+    for name in MODULES
+    if name.startswith("labelaudit.selectors.") and not name.endswith((".base", ".table", ".parameters"))
 }
 FILE_NAMES = {
     path.name
@@ -90,6 +98,7 @@ def inner_imports(module: str) -> set[str]:
 def test_there_is_something_to_check() -> None:
     assert len(MODULES) > 40
     assert len(CONCRETE_METHODS) >= 2
+    assert len(CONCRETE_SELECTORS) >= 2
     assert {"run.json", "scores.parquet", "weights.csv", "checkpoint.pt", "metrics.parquet"} <= FILE_NAMES
     assert "labelaudit.engine.loop" in inner_imports("labelaudit.recipes.recorded")
     assert layer("labelaudit.cli.score") < layer("labelaudit.engine.loop") < layer("labelaudit.methods.base")
@@ -109,7 +118,9 @@ def test_only_the_program_imports_the_command_line() -> None:
 def test_the_engine_knows_no_concrete_method() -> None:
     for module in MODULES:
         if module.startswith(("labelaudit.engine", "labelaudit.run", "labelaudit.data", "labelaudit.detect")):
-            assert not imports(module) & (CONCRETE_METHODS | {"labelaudit.methods.table"}), module
+            concrete = CONCRETE_METHODS | CONCRETE_SELECTORS
+            tables = {"labelaudit.methods.table", "labelaudit.selectors.table"}
+            assert not imports(module) & (concrete | tables), module
 
 
 def test_methods_know_only_what_a_method_is() -> None:
@@ -118,14 +129,23 @@ def test_methods_know_only_what_a_method_is() -> None:
         assert inner_imports(module) <= allowed | CONCRETE_METHODS, module
 
 
-def test_methods_are_listed_without_torch() -> None:
-    for module in ("labelaudit.methods.table", "labelaudit.methods.parameters"):
+def test_selectors_know_only_what_a_selector_is() -> None:
+    for module in CONCRETE_SELECTORS:
+        assert inner_imports(module) <= {"labelaudit.selectors.base", "labelaudit.selectors.parameters"}, module
+
+
+def test_methods_and_selectors_are_listed_without_torch() -> None:
+    listed = [f"labelaudit.{kind}.{name}" for kind in ("methods", "selectors") for name in ("table", "parameters")]
+    for module in listed:
         outside = {name.partition(".")[0] for name in imports(module, when_loaded=True)}
         assert outside <= sys.stdlib_module_names | {"labelaudit"}, module
         assert inner_imports(module) <= {
             "labelaudit.methods",
             "labelaudit.methods.parameters",
             "labelaudit.methods.base",
+            "labelaudit.selectors",
+            "labelaudit.selectors.parameters",
+            "labelaudit.selectors.base",
             "labelaudit.errors",
             "labelaudit.names",
         }

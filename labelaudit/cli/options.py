@@ -124,6 +124,24 @@ Folds = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+Selector = Annotated[
+    Optional[str],
+    typer.Option(
+        "--selector",
+        help="Back-propagate only a part of the samples: none, selective-backprop, selective-backprop-entropy, "
+        "variance-reduction.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+SelectorPairs = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "-S",
+        metavar="NAME=VALUE",
+        help="A parameter of the selector; may be given several times.",
+        rich_help_panel=_TRAINING,
+    ),
+]
 RankBy = Annotated[
     Optional[StatisticName],
     typer.Option(

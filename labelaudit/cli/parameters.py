@@ -20,16 +20,29 @@ def given_parameters(pairs: Sequence[str], file: Path | None) -> dict[str, objec
         UsageError: a pair without ``=``, or a name that is given twice.
         DataError: the file cannot be read.
     """
+    return {**(_read(file) if file is not None else {}), **given_pairs(pairs, "-P")}
+
+
+def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
+    """Values by name from ``name=value``.
+
+    Args:
+        pairs: As they were given.
+        option: By which, for errors.
+
+    Raises:
+        UsageError: a pair without ``=``, or a name that is given twice.
+    """
     values: dict[str, object] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise UsageError(f"-P {pair} is no parameter", fix="give -P name=value")
+            raise UsageError(f"{option} {pair} is no parameter", fix=f"give {option} name=value")
         if name in values:
-            raise UsageError(f"-P gives {name} twice", fix="give it once")
+            raise UsageError(f"{option} gives {name} twice", fix="give it once")
         values[name] = value.strip()
-    return {**(_read(file) if file is not None else {}), **values}
+    return values
 
 
 def _read(file: Path) -> dict[str, object]:

@@ -72,6 +72,8 @@ def command(
     schedule: o.Schedule = None,
     optimizer: o.Optimizer = None,
     precision: o.Precision = None,
+    selector: o.Selector = None,
+    selector_pairs: o.SelectorPairs = None,
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,

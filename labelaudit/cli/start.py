@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from labelaudit.cli.parameters import given_pairs
 from labelaudit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,4 +53,6 @@ def training_options(context: typer.Context) -> TrainingOptions:
     from labelaudit.recipes.options import TrainingOptions
 
     names = {field.name for field in fields(TrainingOptions)}
-    return TrainingOptions(**{name: value for name, value in context.params.items() if name in names})
+    given = {name: value for name, value in context.params.items() if name in names}
+    pairs = given_pairs(context.params.get("selector_pairs") or (), "-S")
+    return TrainingOptions(**given, selector_parameters=pairs)

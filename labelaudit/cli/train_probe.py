@@ -37,6 +37,8 @@ def command(
     controls: o.Controls = None,
     members: o.Members = None,
     folds: o.Folds = None,
+    selector: o.Selector = None,
+    selector_pairs: o.SelectorPairs = None,
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,

@@ -100,6 +100,25 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Ar
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
+def decode_whole(content: bytes) -> UInt8Array:
+    """Decode an image's first frame, upright, at its own size.
+
+    Otherwise as `decode`.
+
+    Returns:
+        uint8 array [H, W, C]: C = 1 for a picture without colour channels, else 3.
+
+    Raises:
+        UnreadableImageError: with the reason, for anything that cannot be decoded.
+    """
+    with _open(content) as image, _damage():
+        grey = image.mode in _GREY_MODES
+        image.load()
+        upright = _to_mode(ImageOps.exif_transpose(image), "L" if grey else "RGB")
+        pixels = np.array(upright, dtype=np.uint8)
+    return pixels[:, :, None] if grey else pixels
+
+
 def decode_small(content: bytes, *, side: int) -> UInt8Array:
     """Decode an image's first frame, upright and in its own proportions, to fit into ``side`` × ``side`` pixels.
 

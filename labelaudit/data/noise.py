@@ -1,17 +1,74 @@
-"""Label noise, as the AUL paper defines it and in a few classes only, for demonstrations and measurements.
+"""Label noise, as the two papers define it and in a few classes only, for demonstrations and measurements.
 
-Shapes: N samples, K classes.
+Shapes: N samples, S of them chosen, K classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 LabelArray = npt.NDArray[np.int32]
-NoiseName = Literal["uniform", "pair-flip", "asymmetric", "one-class"]
+NoiseName = Literal["uniform", "pair-flip", "random-labels", "asymmetric", "one-class"]
+
+
+def choose_samples(
+    count: int, rates: Sequence[float], *, generator: np.random.Generator, exact: bool = True
+) -> npt.NDArray[np.int32]:
+    """Which of several rates chooses each sample: no sample is chosen twice.
+
+    Args:
+        count: N.
+        rates: Shares of the N samples, in [0, 1] and together at most 1.
+        generator: For the draws.
+        exact: Choose round(rate · N) samples; otherwise each on its own with probability ``rate``.
+
+    Returns:
+        int32 [N]: the number of the rate that chooses the sample, or −1.
+
+    Raises:
+        ValueError: rates that are negative, not finite, or together more than 1.
+    """
+    if not all(rate >= 0 for rate in rates) or not sum(rates) <= 1 + 1e-9:
+        raise ValueError(f"rates must not be negative, and together at most 1, not {list(rates)}")
+    bounds = np.cumsum([0.0, *rates])
+    chosen_N = np.full(count, -1, dtype=np.int32)
+    if exact:
+        order = generator.permutation(count)
+        starts = np.round(bounds * count).astype(int)
+        for number in range(len(rates)):
+            chosen_N[order[starts[number] : starts[number + 1]]] = number
+        return chosen_N
+    draw_N = generator.random(count)
+    for number in range(len(rates)):
+        chosen_N[(draw_N >= bounds[number]) & (draw_N < bounds[number + 1])] = number
+    return chosen_N
+
+
+def draw_labels(
+    label_S: LabelArray,
+    *,
+    classes: int,
+    kind: Literal["uniform", "pair-flip", "random-labels"],
+    generator: np.random.Generator,
+) -> LabelArray:
+    """New labels for samples that are chosen to get one; see `flip_labels`.
+
+    Args:
+        label_S: True labels.
+        classes: K, at least 2.
+        kind: Which noise.
+        generator: For the draws.
+    """
+    if kind == "pair-flip":
+        return (label_S + 1) % classes
+    least = 0 if kind == "random-labels" else 1
+    step_S = generator.integers(least, classes, size=len(label_S)).astype(label_S.dtype)
+    new_S: LabelArray = (label_S + step_S) % classes
+    return new_S
 
 
 def flip_labels(
@@ -28,6 +85,8 @@ def flip_labels(
 
     - ``uniform``: a wrong label is any other class with equal probability;
     - ``pair-flip``: it is (y + 1) mod K;
+    - ``random-labels``: the label is drawn anew from all K classes, so that only (K − 1)/K of the chosen are wrong
+      ("When does loss-based prioritization fail?", section 3.1);
     - ``asymmetric``: two classes are taken for each other, all others are right;
     - ``one-class``: samples of one class get any other label, all others are right.
 
@@ -35,9 +94,9 @@ def flip_labels(
         label_N: True labels.
         classes: K, at least 2.
         kind: Which noise.
-        rate: Share of wrong labels in [0, 1]; of ``asymmetric`` and ``one-class`` in the classes concerned.
+        rate: Share of chosen samples in [0, 1]; of ``asymmetric`` and ``one-class`` in the classes concerned.
         generator: For the draws.
-        exact: Flip round(rate · count) samples; otherwise each on its own with probability ``rate``.
+        exact: Choose round(rate · count) samples; otherwise each on its own with probability ``rate``.
         among: The classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
 
     Raises:
@@ -55,6 +114,6 @@ def flip_labels(
     if kind == "asymmetric":
         noisy_N[wrong] = sum(among) - label_N[wrong]
     else:
-        step = 1 if kind == "pair-flip" else generator.integers(1, classes, size=len(wrong))
-        noisy_N[wrong] = (label_N[wrong] + step) % classes
+        drawn = "uniform" if kind == "one-class" else kind
+        noisy_N[wrong] = draw_labels(label_N[wrong], classes=classes, kind=drawn, generator=generator)
     return noisy_N

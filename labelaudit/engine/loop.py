@@ -6,8 +6,8 @@ Shapes: N rows of the training data, B batch, b the part of it that this process
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,24 +19,16 @@ from labelaudit.engine.look import NetworkLook, evaluating
 from labelaudit.engine.optimizers import LoopSettings, build_optimizer, set_pace, step_with_decay
 from labelaudit.engine.order import EpochOrder, given_places, split_places
 from labelaudit.engine.parallel import ALONE, World
-from labelaudit.engine.recorder import EpochRecord, Recorder
+from labelaudit.engine.recorder import Effort, EpochRecord, Recorder
 from labelaudit.engine.seeds import derive_seed, make_generator
+from labelaudit.engine.selection import Selection, Work
+from labelaudit.engine.states import copied
 from labelaudit.engine.step import lesson_loss
-from labelaudit.methods.base import Carries, Clock, EpochPlan, Method, Mixes, Plans
+from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans
 from labelaudit.progress import Advance
 
 _AHEAD = 2
 """So many batches ahead the inputs are told what will be asked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Epoch:
-    inputs: Inputs
-    order: EpochOrder
-    method: Method
-    mixes: Mixes | None
-    generator: torch.Generator
-    recorder: Recorder
 
 
 class Training:
@@ -58,38 +50,45 @@ class Training:
         self.networks = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
         self.device = device
-        self._world = world
-        self._shared = [world.share_network(network, device) for network in self.networks]
+        self.world = world
+        self.shared = [world.share_network(network, device) for network in self.networks]
         self.finished_epochs = 0
-        self._optimizers = [build_optimizer(network, settings) for network in self.networks]
+        self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None) -> dict[str, Any]:
-        """A copy on the CPU, as tensors and plain values, that `load` takes back; with what the method carries."""
+    def state(self, method: Method | None = None, selection: Selection | None = None) -> dict[str, Any]:
+        """A copy on the CPU, as tensors and plain values, that `load` takes back.
+
+        With what the method and the selection know from finished epochs.
+        """
         state = {
             "finished_epochs": self.finished_epochs,
-            "networks": [_copied(network.state_dict()) for network in self.networks],
-            "optimizers": [_copied(optimizer.state_dict()) for optimizer in self._optimizers],
+            "networks": [copied(network.state_dict()) for network in self.networks],
+            "optimizers": [copied(optimizer.state_dict()) for optimizer in self.optimizers],
         }
         if self._kept is not None:
-            state["kept"] = _copied(self._kept)
+            state["kept"] = copied(self._kept)
         if isinstance(method, Carries):
-            state["method"] = _copied(method.state())
+            state["method"] = copied(method.state())
+        if selection is not None:
+            state["selection"] = copied(selection.state())
         return state
 
-    def load(self, state: dict[str, Any], method: Method | None = None) -> None:
+    def load(self, state: dict[str, Any], method: Method | None = None, selection: Selection | None = None) -> None:
         """Go on from a state.
 
         Raises:
-            KeyError, RuntimeError, ValueError: the state is of other networks, or of another method.
+            KeyError, RuntimeError, ValueError, TypeError: the state is of other networks, another method or selector.
         """
         for network, values in zip(self.networks, state["networks"], strict=True):
             network.load_state_dict(values)
-        for optimizer, values in zip(self._optimizers, state["optimizers"], strict=True):
+        for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
         self._kept = state.get("kept")
         if isinstance(method, Carries):
             method.load(state["method"])
+        if selection is not None:
+            selection.load(state["selection"])
         self.finished_epochs = int(state["finished_epochs"])
 
     def run_epoch(
@@ -100,6 +99,7 @@ class Training:
         advance: Advance,
         *,
         prior_N: torch.Tensor | None = None,
+        selection: Selection | None = None,
     ) -> EpochRecord:
         """Train one epoch and give every row's record, as the networks saw it before each step.
 
@@ -109,6 +109,7 @@ class Training:
             method: What to teach.
             advance: Told the size of each finished batch.
             prior_N: float32 weights of the samples, by which every lesson's weights are multiplied.
+            selection: Chooses which samples are back-propagated; its scoring pass is recorded. For one network.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -118,41 +119,49 @@ class Training:
         # All draws of the epoch are made here, on the CPU: they depend neither on the device nor on the processes.
         generator = make_generator(settings.seed, "method", epoch)
         clock = Clock(epoch=epoch, epochs=settings.epochs)
-        for network in self._shared:
+        for network in self.shared:
             network.train()
         with memory_errors(settings.batch_size), torch.random.fork_rng(self._cuda_devices()):
             plan = self._plan(method, inputs, clock, generator)
             order = self._order(plan, inputs, label_N, prior_N, epoch)
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
-            taken = _Epoch(
+            # Dropout and stochastic depth.
+            torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
+            work = Work(
                 inputs=inputs,
                 order=order,
+                clock=clock,
                 method=method,
                 mixes=method if isinstance(method, Mixes) else None,
                 generator=generator,
                 recorder=recorder,
+                advance=advance,
             )
-            # Dropout and stochastic depth.
-            torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self._world.rank)
-            for step, places in enumerate(order.batches):
-                clock = Clock(epoch=epoch, epochs=settings.epochs, step=step, steps=len(order.batches))
-                set_pace(self._optimizers, settings, clock.done)
-                for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
-                    inputs.announce(order.order_M[self._share(ahead)])
-                self._step(taken, places, clock)
-                advance(places.stop - places.start)
-            record = recorder.take(epoch)
+            effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
+            record = recorder.take(epoch, effort)
         self.finished_epochs += 1
         return record
+
+    def _train_epoch(self, work: Work) -> Effort:
+        """Take a step on each batch, one after the other."""
+        order, clock = work.order, work.clock
+        for step, places in enumerate(order.batches):
+            at = replace(clock, step=step, steps=len(order.batches))
+            set_pace(self.optimizers, self.settings, at.done)
+            for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
+                work.inputs.announce(order.order_M[self._share(ahead)])
+            self._step(work, places, at)
+            work.advance(places.stop - places.start)
+        return order.effort(len(work.inputs))
 
     def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
         if not isinstance(method, Plans):
             return EpochPlan()
-        plan = method.plan_epoch(NetworkLook(self.networks, inputs, self._forward, self._world), clock, generator)
+        plan = method.plan_epoch(NetworkLook(self.networks, inputs, self.forward, self.world), clock, generator)
         if plan.go_back and self._kept is not None:
             for network, values in zip(self.networks, self._kept, strict=True):
                 network.load_state_dict(values)
-        self._kept = [_copied(network.state_dict()) for network in self.networks] if plan.keep else None
+        self._kept = [copied(network.state_dict()) for network in self.networks] if plan.keep else None
         return plan
 
     def _order(
@@ -176,26 +185,43 @@ class Training:
         )
 
     def _share(self, places: slice) -> slice:
-        share = self._world.share(places.stop - places.start)
+        share = self.world.share(places.stop - places.start)
         return slice(places.start + share.start, places.start + share.stop)
 
-    def _step(self, epoch: _Epoch, places: slice, clock: Clock) -> None:
-        count, order, method = places.stop - places.start, epoch.order, epoch.method
-        share, batch = self._world.share(count), order.batch(places)
+    def _step(self, work: Work, places: slice, clock: Clock) -> None:
+        order, method = work.order, work.method
+        count = places.stop - places.start
+        share, batch = self.world.share(count), order.batch(places)
         prior_B = None if order.prior_M is None else order.prior_M[places]
-        x_b = order.pictures(epoch.inputs, self._share(places))
-        if epoch.mixes is not None:
-            mixing = epoch.mixes.mix(batch, functools.partial(self._guess, x_b, count), clock, epoch.generator)
-            x_b = order.blended(x_b, epoch.inputs, places, share, mixing)
+        x_b = order.pictures(work.inputs, self._share(places))
+        if work.mixes is not None:
+            mixing = work.mixes.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
+            x_b = order.blended(x_b, work.inputs, places, share, mixing)
             prior_B = None if prior_B is None else mixing.blend(prior_B)
-        logits = [self._forward(network, x_b) for network in self._shared]
-        seen = [self._world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        epoch.recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
-        lessons = method.teach(batch, seen, clock, epoch.generator)
-        for optimizer, logits_bC, lesson in zip(self._optimizers, logits, lessons, strict=True):
+        logits = [self.forward(network, x_b) for network in self.shared]
+        seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
+        work.recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
+        self.learn(logits, method.teach(batch, seen, clock, work.generator), share, prior_B)
+
+    def learn(
+        self,
+        logits: Sequence[torch.Tensor],
+        lessons: Sequence[Lesson],
+        share: slice,
+        prior_B: torch.Tensor | None,
+    ) -> None:
+        """Take the step that the lessons ask for.
+
+        Args:
+            logits: For each network float32 [b, C], of this process's share of the batch.
+            lessons: For each network, of the whole batch.
+            share: The places of the share in the batch.
+            prior_B: See `labelaudit.engine.step.lesson_loss`.
+        """
+        for optimizer, logits_bC, lesson in zip(self.optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
             # Gradients are averaged over the processes, each of which has a part of one sum.
-            loss = lesson_loss(logits_bC, lesson, share, prior_B) * self._world.size
+            loss = lesson_loss(logits_bC, lesson, share, prior_B) * self.world.size
             loss.backward()  # type: ignore[no-untyped-call]
             if lesson.decay is None:
                 optimizer.step()
@@ -204,9 +230,10 @@ class Training:
 
     def _guess(self, x_b: torch.Tensor, count: int) -> list[torch.Tensor]:
         with evaluating(self.networks):
-            return [self._world.gather(self._forward(network, x_b), count) for network in self.networks]
+            return [self.world.gather(self.forward(network, x_b), count) for network in self.networks]
 
-    def _forward(self, network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
+    def forward(self, network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch in float32, computed in the training's precision."""
         enabled = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
             logits: torch.Tensor = network(x_b)
@@ -228,26 +255,16 @@ class Training:
         asked = self.networks[:networks]
         for network in asked:
             network.eval()
-        share = self._world.share(len(inputs))
+        share = self.world.share(len(inputs))
         parts: list[list[torch.Tensor]] = [[] for _ in asked]
         for index_b in torch.split(torch.arange(share.start, share.stop), batch_size):
             x_b = inputs.batch(index_b, None)
             for network, found in zip(asked, parts, strict=True):
-                found.append(self._forward(network, x_b).softmax(dim=1).cpu())
-        return [self._world.gather(torch.cat(found), len(inputs)) for found in parts]
+                found.append(self.forward(network, x_b).softmax(dim=1).cpu())
+        return [self.world.gather(torch.cat(found), len(inputs)) for found in parts]
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
-
-
-def _copied(state: Any) -> Any:
-    if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, Mapping):
-        return {key: _copied(value) for key, value in state.items()}
-    if isinstance(state, list):
-        return [_copied(value) for value in state]
-    return state
 
 
 def run_epochs(
@@ -258,7 +275,8 @@ def run_epochs(
     advance: Advance,
     *,
     prior_N: torch.Tensor | None = None,
+    selection: Selection | None = None,
 ) -> Iterator[EpochRecord]:
     """Train the epochs that are left, and yield the record of each."""
     while training.finished_epochs < training.settings.epochs:
-        yield training.run_epoch(inputs, label_N, method, advance, prior_N=prior_N)
+        yield training.run_epoch(inputs, label_N, method, advance, prior_N=prior_N, selection=selection)

@@ -6,7 +6,8 @@
 - ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for pictures of 80 pixels and more;
 - ``labelaudit_probe_full``: the fast probe with a 3×3 stem of stride 1;
 - ``labelaudit_probe_pooled``, ``labelaudit_probe_pooled_wide``: groups of widths 32/128/256 and 64/256/256, see
-  `labelaudit.engine.pooled`: the balanced and the strong probe.
+  `labelaudit.engine.pooled`: the balanced and the strong probe;
+- ``wide_resnet28_10``, ``wide_resnet16_4``: see `labelaudit.engine.wide_resnet`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from timm.models.resnet import BasicBlock
 from torch import nn
 from torch.nn import functional
 
+import labelaudit.engine.wide_resnet  # noqa: F401  (registers its networks)
 from labelaudit.engine.pooled import PooledNet
 from labelaudit.engine.seeds import derive_seed
 from labelaudit.errors import ModelError

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from labelaudit.engine.inputs import Inputs, Views
+from labelaudit.engine.recorder import Effort
 from labelaudit.methods.base import Batch, Mixing
 
 
@@ -36,6 +37,16 @@ class EpochOrder:
     def batch(self, places: slice) -> Batch:
         """What a method is told of a batch."""
         return Batch(row_B=self.row_M[places], label_B=self.label_M[places])
+
+    def effort(self, rows: int) -> Effort:
+        """What it costs to train on every place once.
+
+        Args:
+            rows: N.
+        """
+        count = len(self.order_M)
+        times_N = torch.bincount(self.order_M, minlength=rows).to(torch.int32).numpy()
+        return Effort(forwards=count, backpropagated=count, times_N=times_N)
 
     def pictures(self, inputs: Inputs, places: slice | torch.Tensor) -> torch.Tensor:
         """The inputs at some places, on the device."""

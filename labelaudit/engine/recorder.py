@@ -19,10 +19,28 @@ _HELD_LOGITS = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What an epoch cost, over all processes; with several networks, that of each of them.
+
+    Attributes:
+        forwards: Samples that went forward through the network, for scoring or for training.
+        backpropagated: Samples that were back-propagated; one that is there twice in a step counts once.
+        times_N: int32 number of steps in which each row was back-propagated.
+    """
+
+    forwards: int
+    backpropagated: int
+    times_N: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochRecord:
     """Everything recorded in an epoch. Shapes: N rows of the training data, all arrays [N].
 
     Rows that the epoch did not take have a loss and a margin of NaN, and −1 as prediction and alternative.
+
+    Attributes:
+        effort: What the epoch cost.
     """
 
     epoch: int
@@ -30,6 +48,7 @@ class EpochRecord:
     margin_N: npt.NDArray[np.float32]
     predicted_N: npt.NDArray[np.int32]
     alternative_N: npt.NDArray[np.int32]
+    effort: Effort | None = None
 
 
 class Recorder:
@@ -71,6 +90,12 @@ class Recorder:
         if self._held_logits >= _HELD_LOGITS:
             self._look()
 
+    def skip(self, row_B: torch.Tensor) -> None:
+        """Say that these rows, int64 on the CPU, are not going to be put."""
+        if self._taken_N is None:
+            self._taken_N = np.ones(len(self._loss_N), dtype=bool)
+        self._taken_N[row_B.numpy()] = False
+
     def _look(self) -> None:
         if not self._held:
             return
@@ -82,7 +107,7 @@ class Recorder:
         self._predicted_N[row_B] = record.predicted_B.to(torch.int32)
         self._alternative_N[row_B] = record.alternative_B.to(torch.int32)
 
-    def take(self, epoch: int) -> EpochRecord:
+    def take(self, epoch: int, effort: Effort | None = None) -> EpochRecord:
         """The whole epoch, on the host.
 
         Raises:
@@ -103,6 +128,7 @@ class Recorder:
             margin_N=self._margin_N.cpu().numpy().copy(),
             predicted_N=self._predicted_N.cpu().numpy().copy(),
             alternative_N=self._alternative_N.cpu().numpy().copy(),
+            effort=effort,
         )
 
 

@@ -35,6 +35,7 @@ class TrainingSettings:
         pilot_epochs: Of the short training that chooses them.
         members: How many trainings are recorded, one after the other.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
+        selector: Which samples are back-propagated, as `labelaudit.selectors.table` describes it.
     """
 
     kind: ProbeKind
@@ -63,6 +64,7 @@ class TrainingSettings:
     optimizer: OptimizerName = "sgd"
     beta2: float = 0.999
     late_momentum: float | None = None
+    selector: str = "none"
 
     @property
     def recorded_epochs(self) -> int:
@@ -73,7 +75,9 @@ class TrainingSettings:
     def pilot(self) -> TrainingSettings:
         """Those of the short training that chooses controls."""
         seed = derive_seed(self.seed, "pilot")
-        return replace(self, epochs=self.pilot_epochs, seed=seed, controls=0, pilot_epochs=0, members=1)
+        return replace(
+            self, epochs=self.pilot_epochs, seed=seed, controls=0, pilot_epochs=0, members=1, selector="none"
+        )
 
     @property
     def pixel_format(self) -> PixelFormat:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.weights import file_digest
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import AugmentName, FitName, OptimizerName, PrecisionName, PresetName, ProbeName, ScheduleName
+from labelaudit.selectors.table import NONE, describe_selector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,17 @@ class TrainingOptions:
     folds: int | None = None
     seed: int | None = None
     device: str = "auto"
+    selector: str | None = None
+    selector_parameters: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def selector_description(self) -> str:
+        """The selector with its settings, as `TrainingSettings` has it.
+
+        Raises:
+            UsageError: an unknown selector or parameter.
+        """
+        return describe_selector(self.selector or NONE, self.selector_parameters)
 
 
 _LEAST = {
@@ -95,6 +108,8 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         asked["weights"] = file_digest(options.weights_file)
     elif options.pretrained:
         asked["weights"] = "timm"
+    if options.selector is not None or options.selector_parameters:
+        asked["selector"] = options.selector_description
     stored = settings.as_json()
     differing = [
         f"{name} is {stored[name]} there, {value} asked" for name, value in asked.items() if stored[name] != value
@@ -137,8 +152,8 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
     Raises:
         RunError: they are not what this version writes.
     """
-    known = {field.name for field in fields(TrainingSettings)}
-    needed = {field.name for field in fields(TrainingSettings) if field.default is MISSING}
+    known = {entry.name for entry in fields(TrainingSettings)}
+    needed = {entry.name for entry in fields(TrainingSettings) if entry.default is MISSING}
     if not isinstance(value, dict) or not needed <= set(value) <= known:
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     return TrainingSettings.from_json(value)

@@ -108,6 +108,7 @@ def plan(
         controls=controls,
         members=options.members or 1,
         folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
+        selector=options.selector_description,
         pilot_epochs=max(1, round(_PILOT_SHARE * values["epochs"])) if controls else 0,
         **values,
     )

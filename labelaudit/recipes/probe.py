@@ -27,7 +27,8 @@ from labelaudit.recipes.audits import TRAINED, TRAINING, Data, is_trained, read_
 from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
-from labelaudit.recipes.recorded import read_state, train_recorded
+from labelaudit.recipes.recorded import read_state, recording_of, train_recorded
+from labelaudit.recipes.selecting import check_probe
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_controls, write_samples
@@ -122,6 +123,8 @@ def _begin(
     require_trainable(catalogue)
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if run.exists else plan(catalogue, options, device)
+    if planned is not None:
+        check_probe(planned.settings)
     held.enter_context(run.writing())
     if planned is not None and not run.exists:
         run.require_fresh()
@@ -206,6 +209,7 @@ def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, devi
             "samples": len(catalogue),
             "readable": int(catalogue.readable_N.sum()),
         },
+        "recording": recording_of(settings),
         "settings": settings.as_json(),
     }
 

@@ -15,17 +15,32 @@ from torch import nn
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.recorder import EpochRecord
 from labelaudit.engine.seeds import derive_seed, make_generator
+from labelaudit.engine.selection import Selection
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Method
 from labelaudit.methods.folds import Folds, draw_folds
 from labelaudit.methods.standard import Standard
-from labelaudit.progress import Advance, Reporter
+from labelaudit.progress import Reporter
 from labelaudit.recipes.prepare import Prepared, Source, make_network
+from labelaudit.recipes.selecting import build_selection
 from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import EpochLosses, discard_from, recorded_epochs, write_epoch
+from labelaudit.run.losses import (
+    SCORING_PASS,
+    TRAINING_FORWARD,
+    EpochLosses,
+    discard_from,
+    recorded_epochs,
+    write_epoch,
+)
+from labelaudit.selectors.table import NONE
+
+
+def recording_of(settings: TrainingSettings) -> str:
+    """Of which forward pass the recorded losses are, in words."""
+    return TRAINING_FORWARD if settings.selector == NONE else SCORING_PASS
 
 
 def train_recorded(
@@ -59,8 +74,20 @@ def train_recorded(
         BackgroundWriter() as writer,
     ):
         for member in range(first, settings.members):
-            training = _start(run, settings, member, prepared, source, state if member == first else None)
-            _train(run, training, member, _method(settings, prepared, source), prepared, source, advance, writer)
+            training, selection = _start(run, settings, member, prepared, source, state if member == first else None)
+            epochs = run_epochs(
+                training,
+                prepared.inputs,
+                prepared.label_R,
+                _method(settings, prepared, source),
+                advance,
+                selection=selection,
+            )
+            for record in epochs:
+                if source.world.is_main:
+                    losses = _losses(record, member * settings.epochs, prepared)
+                    state = {"member": member, "epochs": settings.epochs, **training.state(selection=selection)}
+                    writer.submit(functools.partial(_write_epoch, run, losses, state, recording_of(settings)))
     return training.networks[0]
 
 
@@ -71,34 +98,18 @@ def _start(
     prepared: Prepared,
     source: Source,
     state: dict[str, Any] | None,
-) -> Training:
+) -> tuple[Training, Selection | None]:
     settings = member_settings(settings, member)
     networks = [make_network(settings, prepared, source, number=fold) for fold in range(settings.folds)]
     training = Training(networks, settings.loop, source.device, source.world)
+    # Every loss is of the scoring pass then, also while a selector is off: one curve holds one kind of loss.
+    selection = build_selection(settings, len(prepared.inputs), records_scores=True)
     if state is not None and int(state["member"]) == member:
         try:
-            training.load(state)
+            training.load(state, selection=selection)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise _foreign(run) from error
-    return training
-
-
-def _train(
-    run: RunFolder,
-    training: Training,
-    member: int,
-    method: Method,
-    prepared: Prepared,
-    source: Source,
-    advance: Advance,
-    writer: BackgroundWriter,
-) -> None:
-    epochs = training.settings.epochs
-    for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance):
-        if source.world.is_main:
-            losses = _losses(record, member * epochs, prepared)
-            state = {"member": member, "epochs": epochs, **training.state()}
-            writer.submit(functools.partial(_write_epoch, run, losses, state))
+    return training, selection
 
 
 def member_settings(settings: TrainingSettings, member: int) -> TrainingSettings:
@@ -137,8 +148,8 @@ def _finished(state: dict[str, Any] | None) -> int:
     return 0 if state is None else int(state["member"]) * int(state["epochs"]) + int(state["finished_epochs"])
 
 
-def _write_epoch(run: RunFolder, losses: EpochLosses, state: dict[str, Any]) -> None:
-    write_epoch(run.losses, losses)
+def _write_epoch(run: RunFolder, losses: EpochLosses, state: dict[str, Any], recording: str) -> None:
+    write_epoch(run.losses, losses, recording=recording)
     # The checkpoint comes second: a crash in between repeats the epoch and writes the same file again.
     write_checkpoint(run.checkpoint, state)
 

@@ -17,6 +17,7 @@ from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import World, joined
 from labelaudit.engine.recorder import EpochRecord
+from labelaudit.engine.selection import Selection
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.methods.base import Method, Reports
 from labelaudit.methods.table import MethodEntry, find_method
@@ -28,7 +29,7 @@ from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.recipes.presets import RETRAIN_PRESETS, Preset
-from labelaudit.recipes.retrain_folder import claim, read_progress, resume, write_epoch
+from labelaudit.recipes.retrain_folder import Done, claim, read_progress, resume, timed, write_epoch
 from labelaudit.recipes.retrain_given import (
     Given,
     Sources,
@@ -37,6 +38,7 @@ from labelaudit.recipes.retrain_given import (
     read_given,
     scan_validation,
 )
+from labelaudit.recipes.selecting import build_selection, check_method
 from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.files import write_json
@@ -62,6 +64,7 @@ class RetrainOptions:
         audit: Run folder of an audit of the same data, for the noise rate; else that beside ``weights_csv`` is taken.
         validation: A folder with one folder per class, on which the error is measured after every epoch.
         training: Network and schedule.
+        presets: What ``training.preset`` names; None for those of retraining, with the method's own as ``paper``.
     """
 
     method: str = "aul"
@@ -71,6 +74,7 @@ class RetrainOptions:
     audit: Path | None = None
     validation: Path | None = None
     training: TrainingOptions = field(default_factory=TrainingOptions)
+    presets: Mapping[PresetName, Preset] | None = None
 
     @property
     def sources(self) -> Sources:
@@ -105,6 +109,7 @@ def retrain(
     """
     entry = find_method(options.method)
     check_sources(entry, options.sources)
+    check_method(entry, options.training.selector_description)
     device = choose_device(options.training.device)
     with joined(device) as world, contextlib.ExitStack() as held:
         if not world.is_main:
@@ -129,9 +134,10 @@ def retrain(
         networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
         training = Training(networks, settings.loop, device, world)
         progress = world.once(lambda: read_progress(out))
-        metrics = resume(out, training, method, progress, reporter)
+        selection = build_selection(settings, len(prepared.inputs))
+        metrics = resume(out, training, method, selection, progress, reporter)
         mark("begun")
-        _train(out, entry, training, method, prepared, prior_R, validation, metrics, world, reporter, mark)
+        _train(out, entry, training, method, selection, prepared, prior_R, validation, metrics, world, reporter, mark)
         together = None
         if validation is not None and method.networks > 1:
             together = _error(training.predict(validation.inputs), validation)
@@ -161,7 +167,7 @@ def _begin(
     require_trainable(catalogue)
     given = read_given(entry, options.sources, catalogue)
     held_out = scan_validation(options.validation, catalogue, reporter)
-    planned = plan(catalogue, options.training, device, presets=presets_of(entry))
+    planned = plan(catalogue, options.training, device, presets=options.presets or presets_of(entry))
     planned = replace(planned, settings=replace(planned.settings, folds=1))  # one network that has seen all images
     about = _about(entry, planned.settings, catalogue, given, options)
     held.enter_context(out.writing())
@@ -184,6 +190,7 @@ def _train(
     entry: MethodEntry,
     training: Training,
     method: Method,
+    selection: Selection | None,
     prepared: Prepared,
     prior_R: torch.Tensor | None,
     validation: Prepared | None,
@@ -194,11 +201,21 @@ def _train(
 ) -> None:
     left = (training.settings.epochs - training.finished_epochs) * len(prepared.inputs)
     with reporter.bar(f"Training ({entry.name})", left, "images") as advance, BackgroundWriter() as writer:
-        for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance, prior_N=prior_R):
+        epochs = run_epochs(
+            training, prepared.inputs, prepared.label_R, method, advance, prior_N=prior_R, selection=selection
+        )
+        for record, seconds in timed(epochs):
             mark("trained")
             metrics.append(_measure(record, training, prepared, validation))
             if world.is_main:
-                writer.submit(functools.partial(write_epoch, out, list(metrics), training.state(method)))
+                done = Done(
+                    metrics=list(metrics),
+                    seconds=seconds,
+                    sample_R=prepared.sample_R,
+                    times_R=None if selection is None or record.effort is None else record.effort.times_N,
+                    state=training.state(method, selection),
+                )
+                writer.submit(functools.partial(write_epoch, out, done))
             mark("measured")
 
 
@@ -207,13 +224,18 @@ def _measure(
 ) -> dict[str, Any]:
     taken_R = record.predicted_N >= 0
     wrong_R = record.predicted_N != prepared.label_R.numpy()
+    effort = record.effort
+    # With stale scores there are epochs in which no sample has a loss.
+    loss, error = (float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R))
     return {
         "epoch": record.epoch,
-        "train_loss": float(record.loss_N[taken_R].mean()),
-        "train_error": float(wrong_R[taken_R].mean()),
+        "train_loss": loss,
+        "train_error": error,
         "validation_error": None
         if validation is None
         else _error(training.predict_each(validation.inputs, networks=1)[0], validation),
+        "forwards": None if effort is None else effort.forwards,
+        "backpropagated": None if effort is None else effort.backpropagated,
     }
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from labelaudit.engine.loop import Training
+from labelaudit.engine.recorder import EpochRecord
+from labelaudit.engine.selection import Selection
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Method
 from labelaudit.progress import Reporter
 from labelaudit.recipes.options import settings_from_json
 from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics, write_metrics
+from labelaudit.run.metrics import read_metrics, read_seconds, write_metrics, write_seconds
+from labelaudit.run.picks import write_picks
 
 Progress = tuple[dict[str, Any], list[dict[str, Any]]]
 
@@ -66,7 +74,12 @@ def read_progress(out: RunFolder) -> Progress | None:
 
 
 def resume(
-    out: RunFolder, training: Training, method: Method, progress: Progress | None, reporter: Reporter
+    out: RunFolder,
+    training: Training,
+    method: Method,
+    selection: Selection | None,
+    progress: Progress | None,
+    reporter: Reporter,
 ) -> list[dict[str, Any]]:
     """Bring a training to where it was.
 
@@ -80,17 +93,51 @@ def resume(
         return []
     state, metrics = progress
     try:
-        training.load(state, method)
+        training.load(state, method, selection)
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise _damaged(out) from error
     reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
     return metrics[: training.finished_epochs]
 
 
-def write_epoch(out: RunFolder, metrics: list[dict[str, Any]], state: dict[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """An epoch that is over.
+
+    Attributes:
+        metrics: Of all epochs so far.
+        seconds: Wall time of this one.
+        sample_R: Sample number of each row of the training data.
+        times_R: How often a selector back-propagated each; None without one.
+        state: Of the training.
+    """
+
+    metrics: list[dict[str, Any]]
+    seconds: float
+    sample_R: npt.NDArray[np.int32]
+    times_R: npt.NDArray[np.int32] | None
+    state: dict[str, Any]
+
+
+def write_epoch(out: RunFolder, done: Done) -> None:
     """Write metrics and checkpoint, in an order that a crash in between does not harm."""
-    write_metrics(out.metrics, metrics)
-    write_checkpoint(out.checkpoint, state)
+    epoch = done.metrics[-1]["epoch"]
+    if done.times_R is not None:
+        write_picks(out.picks, epoch, done.sample_R, done.times_R)
+    earlier = [row for row in read_seconds(out.seconds) if row["epoch"] < epoch]
+    write_seconds(out.seconds, [*earlier, {"epoch": epoch, "seconds": done.seconds}])
+    write_metrics(out.metrics, done.metrics)
+    write_checkpoint(out.checkpoint, done.state)
+
+
+def timed(records: Iterator[EpochRecord]) -> Iterator[tuple[EpochRecord, float]]:
+    """Each record with the seconds that its epoch took; what is done with it in between does not count."""
+    while True:
+        began = time.perf_counter()
+        record = next(records, None)
+        if record is None:
+            return
+        yield record, time.perf_counter() - began
 
 
 def _damaged(out: RunFolder) -> RunError:

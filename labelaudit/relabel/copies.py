@@ -6,7 +6,6 @@ with what is there.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -20,12 +19,11 @@ from typing import Literal
 
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.relabel.links import link_or_copy
 from labelaudit.relabel.lock import held
 from labelaudit.relabel.plan import Plan
 from labelaudit.relabel.tree import Tree
 from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
-
-_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,15 +141,7 @@ def _put(source: Path, place: Path, half: Path) -> _Kind:
         if (there.st_size, there.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
             return "copied"  # a copy has the time of its source, and its name only once it is whole
         place.unlink()
-    try:
-        os.link(source, place, follow_symlinks=False)
-        return "linked"
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-    shutil.copy2(source, half)
-    half.rename(place)
-    return "copied"
+    return "linked" if link_or_copy(source, place, half) else "copied"
 
 
 def _beside(out: Path, what: str) -> Path:

@@ -90,6 +90,16 @@ class RunFolder:
         return self.root / "metrics.parquet"
 
     @property
+    def seconds(self) -> Path:
+        """``seconds.parquet``: the wall time of each epoch, in the folder of a retraining."""
+        return self.root / "seconds.parquet"
+
+    @property
+    def picks(self) -> Path:
+        """``picks/``: what a selector back-propagated, one Parquet file an epoch."""
+        return self.root / "picks"
+
+    @property
     def model(self) -> Path:
         """``model.safetensors``: the network, in the folder of a retraining."""
         return self.root / "model.safetensors"

@@ -20,6 +20,10 @@ import pyarrow.parquet as pq
 from labelaudit.errors import RunError
 from labelaudit.run.files import storage_errors, write_atomically
 
+TRAINING_FORWARD = "training forward: augmented view, train mode, before the update of that step"
+SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
+"""What ``recording`` in the files' metadata says: of which forward pass the losses are."""
+
 SCHEMA = pa.schema(
     [
         ("sample", pa.int32()),
@@ -30,7 +34,7 @@ SCHEMA = pa.schema(
         ("alternative", pa.int32()),
     ],
     metadata={
-        "recording": "training forward: augmented view, train mode, before the update of that step",
+        "recording": TRAINING_FORWARD,
         "loss": "cross-entropy in nats of the given label, from float32 logits",
         "margin": "logit of the given label minus the largest other logit",
     },
@@ -50,11 +54,18 @@ class EpochLosses:
     alternative_R: npt.NDArray[np.int32]
 
 
-def write_epoch(folder: Path, record: EpochLosses) -> None:
-    """Write one epoch's file, whole or not at all."""
+def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_FORWARD) -> None:
+    """Write one epoch's file, whole or not at all.
+
+    Args:
+        folder: Of the files.
+        record: What is written.
+        recording: Of which forward pass the losses are; goes to the file's metadata.
+    """
+    schema = SCHEMA.with_metadata({**SCHEMA.metadata, b"recording": recording.encode()})
     epoch_R = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
     columns = [record.sample_R, epoch_R, record.loss_R, record.margin_R, record.predicted_R, record.alternative_R]
-    table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=SCHEMA)
+    table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / f"epoch-{record.epoch:04d}.parquet", lambda partial: _write(table, partial))

@@ -56,7 +56,7 @@ MISUSES = {
     "score photos --epoch 3": "No such option: --epoch (Possible options: --epochs); see labelaudit score --help",
     "score photos --epochs": "Option '--epochs' requires an argument;",
     "score photos --epochs many": "Invalid value for '--epochs': ",
-    "score photos --preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'strong', 'paper';",
+    "score photos --preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'strong',",
     "fit audit more": "Got unexpected extra argument",
     "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json', 'markdown',",
 }

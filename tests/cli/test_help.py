@@ -18,7 +18,17 @@ HEAVY = ("torch", "torchvision", "timm", "sklearn", "pyarrow", "numpy", "PIL", "
 
 
 def test_the_main_commands_are_there() -> None:
-    assert set(COMMANDS) >= {"score", "train-probe", "fit", "report", "retrain", "relabel", "demo", "methods"}
+    assert set(COMMANDS) >= {
+        "score",
+        "train-probe",
+        "fit",
+        "report",
+        "retrain",
+        "relabel",
+        "demo",
+        "methods",
+        "corrupt",
+    }
 
 
 def test_help_is_quick() -> None:
@@ -95,7 +105,7 @@ def test_methods_are_listed() -> None:
 
 
 def test_quiet_and_progress_options_are_everywhere_where_work_is_done() -> None:
-    for command in ("score", "train-probe", "fit", "retrain", "relabel", "demo"):
+    for command in ("score", "train-probe", "fit", "retrain", "relabel", "demo", "corrupt"):
         text = run(command, "--help").out
         assert "--quiet" in text
         assert "--no-progress" in text

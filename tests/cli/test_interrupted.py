@@ -168,11 +168,13 @@ def test_a_killed_retraining_ends_with_the_same_figures(pictures: Path, tmp_path
     assert not list(Path("out").rglob("*.partial"))
 
 
-@pytest.mark.parametrize("function", ["write_metrics", "write_checkpoint", "write_network"])
+@pytest.mark.parametrize(
+    "function", ["retrain_folder.write_metrics", "retrain_folder.write_checkpoint", "retrain.write_network"]
+)
 def test_a_retraining_stopped_between_two_writes_ends_with_the_same_figures(pictures: Path, function: str) -> None:
     words = ("retrain", pictures, "--method", "standard", *LONGER, "--epochs", "4")
     succeed(*words, "--out", "reference")
-    with interrupted(f"labelaudit.recipes.retrain.{function}", call=1 if function == "write_network" else 3):
+    with interrupted(f"labelaudit.recipes.{function}", call=1 if function.endswith("network") else 3):
         assert run(*words, "--out", "out").code == 130
     assert not Path("out/result.json").exists()
     assert "Going on after" in succeed(*words, "--out", "out").err

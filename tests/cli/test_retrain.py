@@ -50,7 +50,14 @@ def test_the_result_of_a_retraining(noisy: Path) -> None:
     assert outcome.out == ""
     assert "Trained with standard, test error " in outcome.err
     table = pq.read_table("out/metrics.parquet")
-    assert table.column_names == ["epoch", "train_loss", "train_error", "validation_error"]
+    assert table.column_names == [
+        "epoch",
+        "train_loss",
+        "train_error",
+        "validation_error",
+        "forwards",
+        "backpropagated",
+    ]
     assert table["epoch"].to_pylist() == list(range(6))
     assert all(0 <= error <= 1 for error in table["validation_error"].to_pylist())
     result = json.loads(Path("out/result.json").read_text())

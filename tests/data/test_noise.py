@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.data.noise import flip_labels
+from labelaudit.data.noise import choose_samples, flip_labels
 
 KINDS = ("uniform", "pair-flip")
 cases = {
@@ -107,3 +107,59 @@ def test_equal_seeds_draw_equal_noise_and_others_other_noise(exact):
 def test_impossible_noise_is_refused(rate, classes):
     with pytest.raises(ValueError, match=r"rate must be in \[0, 1\] and classes at least 2"):
         flipped(np.zeros(4, dtype=np.int32), rate=rate, classes=classes)
+
+
+def test_random_labels_are_drawn_from_all_classes_alike_whatever_the_truth():
+    count, classes = 45_000, 10
+    label_N = drawn(count, classes, 0)
+    noisy_N = flipped(label_N, kind="random-labels", rate=1.0, classes=classes)
+    # Of each true class, every given class has a tenth, the true one too.
+    table_KK = np.zeros((classes, classes))
+    np.add.at(table_KK, (label_N, noisy_N), 1)
+    share_KK = table_KK / table_KK.sum(axis=1, keepdims=True)
+    assert np.abs(share_KK - 1 / classes).max() < 4.5 * np.sqrt(0.09 / (count / classes))
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5])
+def test_of_random_labels_a_tenth_is_right_by_chance(rate):
+    count, classes = 40_000, 10
+    label_N = drawn(count, classes, 1)
+    wrong = (flipped(label_N, kind="random-labels", rate=rate, classes=classes) != label_N).mean()
+    expected = rate * (classes - 1) / classes
+    assert abs(wrong - expected) < 4 * np.sqrt(expected * (1 - expected) / count)
+
+
+def test_random_labels_at_no_rate_change_nothing():
+    label_N = drawn(300, 10, 0)
+    assert (flipped(label_N, kind="random-labels", rate=0.0) == label_N).all()
+
+
+def chosen(count, *rates, seed=0, exact=True):
+    return choose_samples(count, rates, generator=np.random.default_rng(seed), exact=exact)
+
+
+@given(st.integers(0, 300), st.lists(st.floats(0, 0.3), max_size=3), st.integers(0, 2**32 - 1))
+def test_every_rate_chooses_its_share_and_no_sample_is_chosen_twice(count, rates, seed):
+    chosen_N = chosen(count, *rates, seed=seed)
+    assert chosen_N.shape == (count,)
+    for number, rate in enumerate(rates):
+        assert abs((chosen_N == number).sum() - rate * count) <= 1
+    assert ((chosen_N >= -1) & (chosen_N < len(rates))).all()
+
+
+def test_rates_that_make_up_the_whole_choose_every_sample():
+    assert sorted(chosen(7, 0.5, 0.5).tolist()) == [0, 0, 0, 0, 1, 1, 1]
+    assert (chosen(1000, 0.5, 0.5, exact=False) >= 0).all()
+
+
+def test_independent_choices_vary_around_their_rates():
+    counts_T3 = np.array([np.bincount(chosen(2000, 0.1, 0.3, seed=seed, exact=False) + 1) for seed in range(40)])
+    for number, rate in ((0, 0.6), (1, 0.1), (2, 0.3)):
+        assert abs(counts_T3[:, number].mean() - 2000 * rate) < 4 * np.sqrt(2000 * rate * (1 - rate) / 40)
+        assert 0.5 < counts_T3[:, number].std() / np.sqrt(2000 * rate * (1 - rate)) < 1.6
+
+
+@pytest.mark.parametrize("rates", [[-0.1], [0.6, 0.5], [float("nan")]])
+def test_impossible_rates_are_refused(rates):
+    with pytest.raises(ValueError, match="together at most 1"):
+        chosen(10, *rates)

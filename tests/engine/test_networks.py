@@ -17,6 +17,7 @@ OURS = (
     "labelaudit_probe_full",
     "labelaudit_probe_pooled",
     "labelaudit_probe_pooled_wide",
+    "wide_resnet16_4",
 )
 
 
@@ -45,6 +46,10 @@ def test_every_network_of_ours_takes_small_pictures_and_trains_on_them(name, siz
 )
 def test_parameter_counts_are_those_of_he_et_al(name, millions):
     assert parameters(timm.create_model(name, num_classes=10)) == pytest.approx(1e6 * millions, rel=0.02)
+
+
+def test_parameter_count_of_the_wide_resnet():
+    assert parameters(timm.create_model("wide_resnet28_10", num_classes=10)) == 36_479_194
 
 
 def test_parameter_count_of_the_fast_probe():

@@ -51,7 +51,8 @@ def alone(tmp_path_factory):
 
 
 def outcome_in(folder):
-    return {name: np.load(folder / f"{name}.npz") for name in ("plain", "weighted", "asking")}
+    names = ("plain", "weighted", "asking", "selected", "drawn")
+    return {name: np.load(folder / f"{name}.npz") for name in names}
 
 
 @pytest.mark.parametrize(("processes", "nodes"), [(2, 1), (3, 1), (1, 2)], ids=["2", "3", "2 machines"])
@@ -65,6 +66,7 @@ def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, nodes
             np.testing.assert_allclose(
                 found["loss_EN"][epoch], expected["loss_EN"][epoch], rtol=1e-3, atol=1e-4 * 10**epoch
             )
+        np.testing.assert_array_equal(found["times_EN"], expected["times_EN"])
         np.testing.assert_allclose(found["running_mean"], expected["running_mean"], rtol=1e-2, atol=1e-3)
         np.testing.assert_allclose(found["p_NC"], expected["p_NC"], atol=5e-3)
         assert np.abs(expected["loss_EN"][1] - expected["loss_EN"][0]).mean() > 0.01

@@ -12,9 +12,11 @@ import torch
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import joined
+from labelaudit.engine.selection import Selection
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Look, Mixing
 from labelaudit.methods.standard import Standard
 from labelaudit.methods.weighted import Weighted
+from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 
 
@@ -42,21 +44,31 @@ class Asking(Standard):
 
 
 def train_together(folder: Path) -> None:
-    """Train with two methods, and write losses, statistics and predictions, and each process's parameters' digest."""
+    """Train with methods and selectors, and write losses, statistics, predictions and each process's digest."""
     # 43 samples in batches of 7: the last batch has a single row more, and no share of two or three is even.
     pixels_NCHW, label_N = small_task(43)
-    methods = {"plain": Standard(), "weighted": Weighted(torch.linspace(0, 1, 43)), "asking": Asking()}
+    runs = {
+        "plain": (Standard(), "none"),
+        "weighted": (Weighted(torch.linspace(0, 1, 43)), "none"),
+        "asking": (Asking(), "none"),
+        # Few are chosen, so that at the end of an epoch there are fewer than processes.
+        "selected": (Standard(), "selective-backprop beta=3 warm_up_epochs=0"),
+        "drawn": (Standard(), "variance-reduction pool=2 weights=unbiased switch=none"),
+    }
     with joined(CPU) as world:
-        for name, method in methods.items():
+        for name, (method, selector) in runs.items():
             training = Training([small_network()], loop_settings(batch_size=7), CPU, world)
             inputs = image_inputs(pixels_NCHW, Augment())
-            records = list(run_epochs(training, inputs, label_N, method, ignore))
+            by = build_selector(selector)
+            selection = None if by is None else Selection(by, 43)
+            records = list(run_epochs(training, inputs, label_N, method, ignore, selection=selection))
             p_NC = training.predict(inputs)
             state = training.networks[0].state_dict()
             if world.is_main:
                 np.savez(
                     folder / f"{name}.npz",
                     loss_EN=np.stack([record.loss_N for record in records]),
+                    times_EN=np.stack([record.effort.times_N for record in records]),
                     running_mean=state["1.running_mean"].numpy(),
                     p_NC=p_NC.numpy(),
                 )

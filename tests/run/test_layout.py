@@ -63,6 +63,8 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         "weights_npy": "weights.npy",
         "page": "report.html",
         "metrics": "metrics.parquet",
+        "seconds": "seconds.parquet",
+        "picks": "picks",
         "model": "model.safetensors",
         "result": "result.json",
     }

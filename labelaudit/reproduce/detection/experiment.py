@@ -20,7 +20,7 @@ from labelaudit.reproduce.detection.audits import Measured, measure
 from labelaudit.reproduce.detection.curves import correlation
 from labelaudit.reproduce.detection.markdown import Heading, as_markdown
 from labelaudit.reproduce.detection.peers import measure_peers, require_peers
-from labelaudit.reproduce.detection.plots import draw, has_matplotlib, require_matplotlib
+from labelaudit.reproduce.detection.plots import draw
 from labelaudit.reproduce.detection.records import NetworkRecord, Tables
 from labelaudit.reproduce.detection.settings import (
     PAPER_NOISE,
@@ -30,6 +30,7 @@ from labelaudit.reproduce.detection.settings import (
     parse_noise,
     require_different,
 )
+from labelaudit.reproduce.figures import has_matplotlib, require_matplotlib
 from labelaudit.run.files import storage_errors, write_text
 from labelaudit.run.layout import RunFolder
 

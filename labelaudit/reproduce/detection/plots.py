@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from labelaudit.errors import UsageError
 from labelaudit.names import PlotFormatName
 from labelaudit.reproduce.detection.markdown import grouped, without_rate
 from labelaudit.reproduce.detection.quality import spread
 from labelaudit.reproduce.detection.records import EstimateRecord, Tables
+from labelaudit.reproduce.figures import Panel, save_figure
 from labelaudit.run.files import write_atomically
-
-_PANEL_INCHES = (4.0, 3.2)
-_PANELS_IN_A_ROW = 3
-
-
-def has_matplotlib() -> bool:
-    """Whether plots can be drawn here."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def require_matplotlib() -> None:
-    """Refuse to begin without it.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    if not has_matplotlib():
-        raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
 
 
 def draw(tables: Tables, folder: Path, form: PlotFormatName) -> list[Path]:
@@ -52,31 +33,9 @@ def draw(tables: Tables, folder: Path, form: PlotFormatName) -> list[Path]:
     ):
         if panels:
             file = folder / f"{name}.{form}"
-            write_atomically(file, partial(_save, panels, form))
+            write_atomically(file, partial(save_figure, panels, form))
             drawn.append(file)
     return drawn
-
-
-Panel = Callable[[Any], None]
-"""Draws on a matplotlib Axes."""
-
-
-def _save(panels: Sequence[Panel], form: PlotFormatName, file: Path) -> None:
-    import matplotlib
-    from matplotlib.figure import Figure  # without pyplot: no windows, and no state between figures
-
-    columns = min(len(panels), _PANELS_IN_A_ROW)
-    rows = math.ceil(len(panels) / columns)
-    size = columns * _PANEL_INCHES[0], rows * _PANEL_INCHES[1]
-    # The same figures give the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "labelaudit"}):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for panel, place in zip(panels, axes, strict=False):
-            panel(place)
-        for place in axes[len(panels) :]:
-            place.set_axis_off()
-        figure.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
 
 
 def _loss_and_aul(tables: Tables) -> list[Panel]:

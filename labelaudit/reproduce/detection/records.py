@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelaudit.reproduce.tables import to_table
 from labelaudit.run.files import write_atomically
-
-_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +155,3 @@ class Tables:
         for field, kind in zip(fields(self), kinds, strict=True):
             table = to_table(kind, getattr(self, field.name))
             write_atomically(folder / f"{field.name}.parquet", partial(pq.write_table, table))
-
-
-def to_table(kind: type[Record], rows: Sequence[Record]) -> Any:
-    """A pyarrow table with a column for each field, also when there are no rows."""
-    hints = get_type_hints(kind)
-    schema = pa.schema([(field.name, _TYPES[hints[field.name]]) for field in fields(kind)])
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)

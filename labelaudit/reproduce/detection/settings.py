@@ -12,7 +12,7 @@ from typing import cast, get_args
 from labelaudit.data.noise import NoiseName
 from labelaudit.errors import UsageError
 
-_CLASSES = {"uniform": 0, "pair-flip": 0, "asymmetric": 2, "one-class": 1}
+_CLASSES = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
 _FIX = (
     "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
     "name classes too"

@@ -1,0 +1,71 @@
+"""``labelaudit corrupt``: a copy of a data folder with known damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional, cast, get_args
+
+import typer
+
+from labelaudit.cli import options as o
+from labelaudit.errors import UsageError
+from labelaudit.names import CorruptionName, DrawsName
+
+EPILOG = o.examples(
+    "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
+    "labelaudit corrupt photos spoiled --kind uniform --rate 0.1 --kind shuffle-pixels --rate 0.05 --seed 1",
+)
+
+
+def command(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with one folder of rightly labelled images per class.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the copy.")],
+    kind: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--kind",
+            metavar="uniform\\|pair-flip\\|random-labels\\|shuffle-pixels\\|gaussian",
+            help="What is done to images. Repeatable, each with its --rate; no image gets two.",
+        ),
+    ] = None,
+    rate: Annotated[
+        Optional[list[float]],
+        typer.Option("--rate", metavar="X", help="Share of the images that it is done to. Repeatable."),
+    ] = None,
+    draws: Annotated[
+        DrawsName, typer.Option("--draws", help="Exactly that share, or each image on its own with that probability.")
+    ] = "exact",
+    seed: Annotated[int, typer.Option("--seed", help="For all draws.")] = 0,
+    quiet: o.Quiet = False,
+    no_progress: o.NoProgress = False,
+) -> None:
+    """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.
+
+    Untouched images are hard links. DATA stays as it is, and nothing is overwritten.
+    """
+    if not kind or len(kind) != len(rate or ()):
+        raise UsageError(
+            f"there are {len(kind or ())} of --kind and {len(rate or ())} of --rate", fix="give each --kind its --rate"
+        )
+    unknown = [name for name in kind if name not in get_args(CorruptionName)]
+    if unknown:
+        raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
+
+    from labelaudit.cli.console import Terminal
+    from labelaudit.recipes.corrupt import TRUTH_FILE, corrupt
+    from labelaudit.recipes.corrupt_plan import Corruption, CorruptOptions
+
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    corruptions = [
+        Corruption(kind=cast("CorruptionName", name), rate=share) for name, share in zip(kind, rate or (), strict=True)
+    ]
+    asked = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
+    done = corrupt(data, out, asked, terminal)
+    if done.left_out:
+        terminal.warn(f"{done.left_out} files are left out: their names are not valid UTF-8")
+    for name, selected in done.selected.items():
+        changed = done.changed[name]
+        terminal.say(f"{name}: {selected:,} images chosen ({selected / done.images:.2%}), {changed:,} of them changed")
+    terminal.say(f"{done.images:,} images, {done.linked:,} of them hard links. Truth: {out / TRUTH_FILE}")

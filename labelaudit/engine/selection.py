@@ -1,0 +1,218 @@
+"""An epoch in which a selector says which samples are back-propagated.
+
+Candidates come in the epoch's order. What is chosen waits in a queue, as places of the epoch, so that a sample is
+trained on in the very view that it was scored in, whatever became of the queue's front. A step takes a batch from the
+front; what is left at the end of the epoch makes one more step, so that the queue is no part of a checkpoint.
+
+Shapes: N rows, M places of the epoch, B candidates, b samples of a step, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.look import evaluating
+from labelaudit.engine.optimizers import set_pace
+from labelaudit.engine.order import EpochOrder, split_places
+from labelaudit.engine.recorder import Effort, Recorder
+from labelaudit.engine.scores import scores
+from labelaudit.engine.seeds import make_generator
+from labelaudit.methods.base import Batch, Clock, Method, Mixes
+from labelaudit.progress import Advance
+from labelaudit.selectors.base import Choice, Selector
+
+if TYPE_CHECKING:
+    from labelaudit.engine.loop import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """An epoch that is about to be trained.
+
+    Attributes:
+        inputs: N rows.
+        order: In which order they come.
+        clock: Where the training is.
+        method: What is taught of what is chosen.
+        mixes: The method, if it blends pictures; asked once, since that takes its time.
+        generator: The method's.
+        recorder: Gets every candidate's record.
+        advance: Told how many candidates are done.
+    """
+
+    inputs: Inputs
+    order: EpochOrder
+    clock: Clock
+    method: Method
+    mixes: Mixes | None
+    generator: torch.Generator
+    recorder: Recorder
+    advance: Advance
+
+
+class Selection:
+    """A selector at work, and what it remembers between two epochs.
+
+    Args:
+        selector: Which samples are back-propagated.
+        rows: N.
+        records_scores: Record the scoring pass of every sample in every epoch, also while the selector is off: losses
+            of training mode and of evaluation mode do not belong into one curve.
+    """
+
+    def __init__(self, selector: Selector, rows: int, *, records_scores: bool = False) -> None:
+        self._selector = selector
+        self._records_scores = records_scores
+        self._score_N = torch.full((rows,), torch.nan)
+        self._age_N = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
+
+    def state(self) -> dict[str, Any]:
+        """Tensors on the CPU and plain values, which `load` takes back."""
+        state: dict[str, Any] = {"selector": self._selector.state()}
+        if self._selector.stale_epochs > 1:
+            state |= {"score": self._score_N.clone(), "age": self._age_N.clone()}
+        return state
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            KeyError, RuntimeError, ValueError, TypeError: the state is of another selector.
+        """
+        self._selector.load(state["selector"])
+        if self._selector.stale_epochs > 1:
+            self._score_N.copy_(state["score"])
+            self._age_N.copy_(state["age"])
+
+    def train_epoch(self, training: Training, work: Work) -> Effort:
+        """Take an epoch's steps, and say what they cost."""
+        selector, batches, clock = self._selector, work.order.batches, work.clock
+        generator = make_generator(training.settings.seed, "selector", clock.epoch)
+        queue, tally = _Queue(training.settings.batch_size), _Tally(len(work.inputs))
+        done = 0
+        while done < len(batches):
+            at = replace(clock, step=done, steps=len(batches))
+            choosing = clock.epoch >= selector.warm_up_epochs and selector.is_on
+            pool = batches[done : done + (selector.pool if choosing else 1)]
+            done += len(pool)
+            candidates = slice(pool[0].start, pool[-1].stop)
+            following = batches[done : done + len(pool)]
+            work.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
+            set_pace(training.optimizers, training.settings, at.done)
+            choice, scored = self._choose(training, work, candidates, choosing, generator, tally)
+            queue.put(candidates.start + choice.index_b, choice.weight_b)
+            for place_b, weight_b in queue.take(is_last=done == len(batches)):
+                self._step(training, work, place_b, weight_b, at, scored)
+                tally.add(work.order.order_M[place_b])
+            work.advance(candidates.stop - candidates.start)
+        return tally.effort
+
+    def _choose(
+        self,
+        training: Training,
+        work: Work,
+        candidates: slice,
+        choosing: bool,
+        generator: torch.Generator,
+        tally: _Tally,
+    ) -> tuple[Choice, bool]:
+        """What is to be trained on, and whether the candidates were scored and recorded."""
+        count = candidates.stop - candidates.start
+        everything = Choice(index_b=torch.arange(count), weight_b=torch.ones(count))
+        if not choosing and not self._records_scores:
+            return everything, False
+        score_B = self._score(training, work, torch.arange(candidates.start, candidates.stop), tally)
+        if choosing:
+            return self._selector.choose(score_B, training.settings.batch_size, generator), True
+        self._selector.observe(score_B)
+        return everything, True
+
+    def _score(self, training: Training, work: Work, place_B: torch.Tensor, tally: _Tally) -> torch.Tensor:
+        """Scores of candidates, float32 [B] on the CPU; stale ones where they still hold."""
+        order, world = work.order, training.world
+        row_B = order.order_M[place_B]
+        fresh_B = self._age_N[row_B] >= self._selector.stale_epochs
+        if fresh_B.any():
+            place_b = place_B[fresh_B]
+            with evaluating(training.networks):
+                x_b = order.pictures(work.inputs, place_b[world.share(len(place_b))])
+                logits_bC = world.gather(training.forward(training.networks[0], x_b), len(place_b))
+            batch = _batch(order, place_b)
+            work.recorder.put(batch.row_B, logits_bC, batch.label_B)
+            self._score_N[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()
+            self._age_N[row_B[fresh_B]] = 0
+            tally.forwards += len(place_b)
+        work.recorder.skip(row_B[~fresh_B])
+        self._age_N[row_B] += 1
+        return self._score_N[row_B]
+
+    def _step(
+        self, training: Training, work: Work, place_b: torch.Tensor, weight_b: torch.Tensor, at: Clock, scored: bool
+    ) -> None:
+        order, world = work.order, training.world
+        batch, share = _batch(order, place_b), world.share(len(place_b))
+        prior_b = None if order.prior_M is None else order.prior_M[place_b.to(order.row_M.device)]
+        logits_bC = training.forward(training.shared[0], order.pictures(work.inputs, place_b[share]))
+        seen = [world.gather(logits_bC.detach(), len(place_b))]
+        if not scored:
+            work.recorder.put(batch.row_B, work.method.recorded(batch, seen), batch.label_B)
+            self._selector.observe(scores(self._selector.score, seen[0], batch.label_B).cpu())
+        lessons = work.method.teach(batch, seen, at, work.generator)
+        weight_b = weight_b.to(logits_bC.device)
+        weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
+        training.learn([logits_bC], weighted, share, prior_b)
+
+
+def _batch(order: EpochOrder, place_b: torch.Tensor) -> Batch:
+    place_b = place_b.to(order.row_M.device)
+    return Batch(row_B=order.row_M[place_b], label_B=order.label_M[place_b])
+
+
+class _Queue:
+    """Chosen places that wait for a step, first come, first served."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._place_Q = torch.empty(0, dtype=torch.int64)
+        self._weight_Q = torch.empty(0)
+
+    def put(self, place_b: torch.Tensor, weight_b: torch.Tensor) -> None:
+        """Add to the end."""
+        self._place_Q = torch.cat([self._place_Q, place_b])
+        self._weight_Q = torch.cat([self._weight_Q, weight_b])
+
+    def take(self, *, is_last: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches that are full; all that is there when no more will come."""
+        whole = len(self._place_Q) // self._batch_size * self._batch_size
+        count = len(self._place_Q) if is_last else whole
+        place_Q, weight_Q = self._place_Q[:count], self._weight_Q[:count]
+        self._place_Q, self._weight_Q = self._place_Q[count:], self._weight_Q[count:]
+        if count == 1:  # batch norm may need two: twice the same has the same mean loss
+            place_Q, weight_Q = place_Q.repeat(2), weight_Q.repeat(2)
+        # Cut as an epoch is: with everything chosen, the steps are those of a training without a selector.
+        for places in split_places(len(place_Q), self._batch_size) if len(place_Q) else []:
+            yield place_Q[places], weight_Q[places]
+
+
+class _Tally:
+    """Counts what is done."""
+
+    def __init__(self, rows: int) -> None:
+        self.forwards = 0
+        self._times_N = np.zeros(rows, dtype=np.int32)
+
+    def add(self, row_b: torch.Tensor) -> None:
+        """A step on these rows."""
+        self.forwards += len(row_b)
+        self._times_N[np.unique(row_b.numpy())] += 1
+
+    @property
+    def effort(self) -> Effort:
+        """So far."""
+        return Effort(forwards=self.forwards, backpropagated=int(self._times_N.sum()), times_N=self._times_N)

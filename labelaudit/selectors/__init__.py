@@ -1,0 +1,1 @@
+"""Loss-based prioritization: which samples of a training are back-propagated, a file a selector."""

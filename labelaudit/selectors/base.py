@@ -1,0 +1,72 @@
+"""What a selector is: of some candidates it says which are back-propagated, by a score of each.
+
+The loop shows it one *pool* of candidates after the other, scored by a forward pass in evaluation mode, and trains on
+what it chooses. With several processes each asks its own copy, with the same scores and draws.
+
+Shapes: B candidates of a pool, b chosen ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+
+ScoreName = Literal["loss", "entropy", "gradient"]
+"""What candidates are scored by; see `labelaudit.engine.scores`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is back-propagated of a pool.
+
+    Attributes:
+        index_b: int64 places in the pool, on the CPU; one may come several times.
+        weight_b: float32 factor on the loss of each, on the CPU.
+    """
+
+    index_b: torch.Tensor
+    weight_b: torch.Tensor
+
+
+class Selector(Protocol):
+    """A way to choose what is back-propagated."""
+
+    score: ScoreName
+    """What it chooses by."""
+
+    pool: int
+    """How many batches of candidates it chooses from at a time."""
+
+    warm_up_epochs: int
+    """In so many epochs it is not asked: every sample is back-propagated."""
+
+    stale_epochs: int
+    """A score is used in so many epochs before it is computed again; 1 for a fresh one in each."""
+
+    @property
+    def is_on(self) -> bool:
+        """False while every sample is to be back-propagated; `observe` is told the scores of each batch then."""
+
+    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
+        """Choose from a pool.
+
+        Args:
+            score_B: float32 on the CPU; not a number for a sample that cannot be scored, which is never chosen.
+            size: How many samples a step of the training takes.
+            generator: For the draws; on the CPU, anew from (seed, epoch) in every epoch.
+        """
+
+    def observe(self, score_B: torch.Tensor) -> None:
+        """Take note of a batch that was back-propagated whole, while the selector is off."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors on the CPU and plain values: all that it knows from finished epochs."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            KeyError, RuntimeError, ValueError, TypeError: the state is of something else.
+        """

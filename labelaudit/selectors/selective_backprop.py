@@ -1,0 +1,107 @@
+"""Selective Backprop: the larger a sample's score among the last ones, the likelier it is back-propagated.
+
+Source: Jiang et al. 2019, "Accelerating deep learning by focusing on the biggest losers", arXiv:1910.00762; as used in
+"When does loss-based prioritization fail?", section 2, which also scores by entropy instead of the loss (section 4).
+
+    P(choose i) = CDF(score_i)^β,   CDF(s) = #{h in history: h < s} / |history|
+
+The history holds the last H scores, those of the pool itself included. β = 0 chooses every sample, 1 half of them, 2 a
+third. Settings that the papers leave open are those of the first one's code: H = 1024, and a first epoch in which every
+sample is back-propagated and none enters the history. What is added: `mid_rank`, and `patience`, since with a strict
+percentile equal scores have rank 0 and would starve the training. What differs from the code: with stale scores, its
+choice is made among other samples than those that the scores belong to.
+
+Shapes: B candidates, b chosen ones, H scores in the history.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from labelaudit.selectors.base import Choice, ScoreName
+from labelaudit.selectors.parameters import SelectiveBackpropParameters
+
+
+def percentile(score_B: torch.Tensor, history_H: torch.Tensor, *, mid_rank: bool = False) -> torch.Tensor:
+    """Share of the history below each score, float32 [B] in [0, 1].
+
+    Args:
+        score_B: float32; NaN has percentile 0.
+        history_H: float32, without NaN; an empty one gives 0.
+        mid_rank: Count half of what equals the score.
+    """
+    if not len(history_H):
+        return torch.zeros_like(score_B)
+    sorted_H = history_H.sort().values
+    below_B = torch.searchsorted(sorted_H, score_B).float()
+    if mid_rank:
+        below_B = (below_B + torch.searchsorted(sorted_H, score_B, right=True).float()) / 2
+    return torch.where(score_B.isnan(), 0.0, below_B / len(history_H))
+
+
+def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float, *, mid_rank: bool = False) -> torch.Tensor:
+    """P(choose) of each sample: percentile^β with 0⁰ = 1; 0 where the score is NaN."""
+    chance_B = percentile(score_B, history_H, mid_rank=mid_rank) ** beta
+    return torch.where(score_B.isnan(), 0.0, chance_B)
+
+
+class SelectiveBackprop:
+    """Chooses each sample on its own; see the module.
+
+    Args:
+        settings: What was asked for.
+        score: ``loss``, or ``entropy`` for the version that does not look at the label.
+    """
+
+    pool = 1
+
+    def __init__(self, settings: SelectiveBackpropParameters, score: ScoreName) -> None:
+        self.score: ScoreName = score
+        self.warm_up_epochs = settings.warm_up_epochs
+        self.stale_epochs = settings.stale_epochs
+        self._settings = settings
+        self._history_H = torch.empty(0)
+        self._starved = 0
+
+    @property
+    def is_on(self) -> bool:
+        """Always."""
+        return True
+
+    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
+        """See `Selector`; how many are chosen does not depend on ``size``."""
+        settings = self._settings
+        self._history_H = torch.cat([self._history_H, score_B[~score_B.isnan()]])[-settings.history :]
+        chance_B = chances(score_B, self._history_H, settings.beta, mid_rank=settings.mid_rank)
+        chosen_B = torch.rand(len(score_B), generator=generator) < chance_B
+        if chosen_B.any():
+            self._starved = 0
+        elif self._starved >= settings.patience:
+            chosen_B, self._starved = ~score_B.isnan(), 0
+        else:
+            self._starved += 1
+        index_b = chosen_B.nonzero()[:, 0]
+        return Choice(index_b=index_b, weight_b=torch.ones(len(index_b)))
+
+    def observe(self, score_B: torch.Tensor) -> None:
+        """Nothing: the first epoch does not fill the history."""
+
+    def state(self) -> dict[str, Any]:
+        """The history, and how many pools in a row nothing was chosen of."""
+        return {"history": self._history_H.clone(), "starved": self._starved}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See `Selector`."""
+        self._history_H, self._starved = state["history"].float(), int(state["starved"])
+
+
+def by_loss(settings: SelectiveBackpropParameters) -> SelectiveBackprop:
+    """By the loss, as published."""
+    return SelectiveBackprop(settings, "loss")
+
+
+def by_entropy(settings: SelectiveBackpropParameters) -> SelectiveBackprop:
+    """By the entropy of the prediction."""
+    return SelectiveBackprop(settings, "entropy")

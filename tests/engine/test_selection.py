@@ -1,0 +1,304 @@
+"""The loop's selecting epoch: what is trained on, in which view, at what cost, and that a resume changes nothing."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from labelaudit.engine.inputs import Augment
+from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.seeds import make_generator
+from labelaudit.engine.selection import Selection
+from labelaudit.engine.step import observe
+from labelaudit.methods.standard import Standard
+from labelaudit.methods.weighted import Weighted
+from labelaudit.selectors.base import Choice
+from labelaudit.selectors.table import build_selector
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
+
+EVERY = ("selective-backprop", "selective-backprop-entropy", "variance-reduction switch=none")
+NO_WARM_UP = "warm_up_epochs=0"
+
+
+class Chooses:
+    """Chooses the places that a function of the scores says, and keeps the scores."""
+
+    score, pool, warm_up_epochs, stale_epochs = "loss", 1, 0, 1
+    is_on = True
+
+    def __init__(self, places, weight=1.0, **changes):
+        self._places, self._weight = places, weight
+        self.seen, self.observed = [], []
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def choose(self, score_B, size, generator):
+        self.seen.append(score_B.clone())
+        index_b = torch.as_tensor(self._places(score_B), dtype=torch.int64)
+        return Choice(index_b=index_b, weight_b=torch.full((len(index_b),), self._weight))
+
+    def observe(self, score_B):
+        self.observed.append(score_B)
+
+    def state(self):
+        return {}
+
+    def load(self, state):
+        pass
+
+
+def trained(selector, *, network=None, task=None, method=None, how=None, records_scores=False, augment=None):
+    """A network trained with a selector (None: without), the records, and the training."""
+    pixels_NCHW, label_N = task or small_task()
+    training = Training([network or small_network(dropout=0.3)], how or loop_settings(), CPU)
+    if isinstance(selector, str):
+        selector = build_selector(selector)
+    selection = None if selector is None else Selection(selector, len(label_N), records_scores=records_scores)
+    inputs = image_inputs(pixels_NCHW, augment or Augment())
+    records = list(run_epochs(training, inputs, label_N, method or Standard(), ignore, selection=selection))
+    return training, records
+
+
+def assert_equal_states(one, other):
+    one, other = one.state(), other.state()
+    for kind in ("networks", "optimizers"):
+        assert one[kind][0].keys() == other[kind][0].keys()
+    for name, tensor in one["networks"][0].items():
+        assert torch.equal(tensor, other["networks"][0][name]), name
+    for number, values in one["optimizers"][0]["state"].items():
+        for name, tensor in values.items():
+            assert torch.equal(torch.as_tensor(tensor), torch.as_tensor(other["optimizers"][0]["state"][number][name]))
+
+
+@pytest.mark.parametrize("count", [40, 41, 42], ids=["even", "one left over", "two left over"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_beta_0_is_plain_training_bit_for_bit(count, precision):
+    how = loop_settings(schedule="one-cycle", precision=precision)
+    plain, records = trained(None, task=small_task(count), how=how)
+    chosen, others = trained(f"selective-backprop beta=0 {NO_WARM_UP}", task=small_task(count), how=how)
+    assert_equal_states(plain, chosen)
+    # Losses are those of the scoring pass, in evaluation mode, and not those of training.
+    assert not np.allclose(records[1].loss_N, others[1].loss_N)
+    assert [record.effort.backpropagated for record in others] == [count] * 3
+    assert [record.effort.forwards for record in others] == [2 * count] * 3
+    assert [(record.effort.backpropagated, record.effort.forwards) for record in records] == [(count, count)] * 3
+
+
+def test_beta_1_is_not():
+    plain, _ = trained(None)
+    chosen, _ = trained(f"selective-backprop {NO_WARM_UP}")
+    with pytest.raises(AssertionError):
+        assert_equal_states(plain, chosen)
+
+
+@pytest.mark.parametrize(
+    "selector", ["selective-backprop warm_up_epochs=9", "variance-reduction threshold=99", "variance-reduction"]
+)
+def test_while_a_selector_is_off_training_and_records_are_plain(selector):
+    plain, records = trained(None)
+    off, others = trained(selector)
+    assert_equal_states(plain, off)
+    for one, other in zip(records, others, strict=True):
+        np.testing.assert_array_equal(one.loss_N, other.loss_N)
+        assert one.effort.forwards == other.effort.forwards == 42
+
+
+def test_scoring_leaves_the_network_as_it_was():
+    network = small_network(dropout=0.3)
+    before = copy.deepcopy(network.state_dict())
+    _, records = trained(Chooses(lambda score_B: []), network=network)
+    for name, tensor in network.state_dict().items():  # batch-norm statistics and their counter too
+        assert torch.equal(tensor, before[name]), name
+    assert [record.effort.backpropagated for record in records] == [0, 0, 0]
+    assert [record.effort.forwards for record in records] == [42, 42, 42]
+    # Nothing was learned, so the same views would have the same losses.
+    assert np.isfinite(records[0].loss_N).all()
+
+
+def test_the_recorded_loss_is_that_of_the_scoring_pass():
+    pixels_NCHW, label_N = small_task()
+    network = small_network(dropout=0.5)
+    expected = observe(network.eval()(image_inputs(pixels_NCHW).batch(torch.arange(42), None)), label_N)
+    spy = Chooses(lambda score_B: [])
+    _, (record,) = trained(spy, network=network, how=loop_settings(epochs=1), augment=Augment(name="none"))
+    np.testing.assert_allclose(record.loss_N, expected.loss_B.detach(), rtol=1e-5)
+    np.testing.assert_allclose(record.margin_N, expected.margin_B.detach(), rtol=1e-4, atol=1e-5)
+    order_N = torch.randperm(42, generator=make_generator(5, "order", 0))
+    assert torch.equal(torch.cat(spy.seen), torch.from_numpy(record.loss_N)[order_N])
+
+
+def test_what_is_chosen_is_trained_on_once_in_the_view_that_was_scored():
+    seen = {True: [], False: []}
+    network = small_network()
+    network[0].register_forward_pre_hook(lambda module, given: seen[module.training].append(given[0].detach().clone()))
+    task = small_task(41)
+    _, (record,) = trained(
+        Chooses(lambda score_B: range(0, len(score_B), 3)), network=network, task=task, how=loop_settings(epochs=1)
+    )
+    scored, used = torch.cat(seen[False]), torch.cat(seen[True])
+    assert len(scored) == 41
+    # Batches of 8 and a last one of 9: places 0, 3, 6 of each.
+    places = [start + place for start in range(0, 40, 8) for place in (0, 3, 6)]
+    assert torch.equal(used, scored[places])
+    assert [len(x) for x in seen[True]] == [8, 7]
+    order_N = torch.randperm(41, generator=make_generator(5, "order", 0))
+    assert record.effort.times_N.tolist() == torch.bincount(order_N[places], minlength=41).tolist()
+    assert record.effort.backpropagated == 15
+    assert record.effort.forwards == 41 + 15
+
+
+def test_a_single_sample_at_the_end_is_not_lost():
+    seen = []
+    network = small_network()
+    network[0].register_forward_pre_hook(lambda module, given: seen.append(len(given[0])) if module.training else None)
+    selector = Chooses(lambda score_B: [1] if len(score_B) == 10 else [])
+    _, (record,) = trained(selector, network=network, how=loop_settings(epochs=1, batch_size=16))
+    assert seen == [2]
+    assert record.effort.backpropagated == 1
+
+
+def test_candidates_come_in_pools_of_whole_batches():
+    selector = Chooses(lambda score_B: [0, 1], pool=3)
+    trained(selector, how=loop_settings(epochs=1))
+    assert [len(score_B) for score_B in selector.seen] == [24, 18]
+    warm = Chooses(lambda score_B: [0], pool=3, warm_up_epochs=1)
+    trained(warm, how=loop_settings(epochs=2))
+    assert [len(score_B) for score_B in warm.observed] == [8, 8, 8, 8, 8, 2]
+    assert [len(score_B) for score_B in warm.seen] == [24, 18]
+
+
+def test_weights_of_a_choice_multiply_the_lesson():
+    how = loop_settings(epochs=1, batch_size=42, weight_decay=0.0, momentum=0.0, nesterov=False)
+    networks = {weight: linear_network() for weight in (0.0, 0.5, 1.0)}
+    before = networks[0.0][1].weight.detach().clone()
+    for weight, network in networks.items():
+        trained(Chooses(lambda score_B: range(42), weight), network=network, how=how)
+    moved = {weight: network[1].weight.detach() - before for weight, network in networks.items()}
+    assert (moved[0.0] == 0).all()
+    torch.testing.assert_close(moved[0.5], moved[1.0] / 2)
+
+
+def test_methods_teach_what_is_chosen():
+    # Samples of weight 0 teach nothing, also when they are chosen.
+    network = linear_network()
+    before = copy.deepcopy(network.state_dict())
+    method = Weighted(torch.zeros(42))
+    trained("selective-backprop beta=0", network=network, method=method, how=loop_settings(weight_decay=0.0))
+    assert torch.equal(network[1].weight, before["1.weight"])
+
+
+def test_permuted_labels_leave_the_choice_by_entropy_unchanged_and_not_that_by_loss():
+    pixels_NCHW, label_N = small_task()
+    other_N = (label_N + 1) % 3
+    for name, unchanged in (("selective-backprop-entropy", True), ("selective-backprop", False)):
+        times = []
+        for given_N in (label_N, other_N):
+            # One pool: the scores are those of the untrained network.
+            how = loop_settings(epochs=1, batch_size=42)
+            _, (record,) = trained(f"{name} {NO_WARM_UP}", task=(pixels_NCHW, given_N), how=how)
+            times.append(record.effort.times_N.tolist())
+        assert (times[0] == times[1]) == unchanged
+
+
+@pytest.mark.parametrize("selector", EVERY)
+def test_samples_of_wrong_label_are_oversampled_by_loss(selector):
+    pixels_NCHW, label_N = small_task(240)
+    wrong_N = np.arange(240) % 8 == 0
+    label_N[::8] = (label_N[::8] + 1) % 3
+    how = loop_settings(epochs=10)
+    _, records = trained(selector, network=small_network(), task=(pixels_NCHW, label_N), how=how)
+    times_N = np.sum([record.effort.times_N for record in records[4:]], axis=0)
+    share = times_N[wrong_N].sum() / times_N.sum()
+    if selector == "selective-backprop-entropy":
+        assert share < 0.17
+    else:
+        assert share > 0.2  # of an eighth
+
+
+def test_a_stale_score_is_used_in_so_many_epochs():
+    _, records = trained(f"selective-backprop {NO_WARM_UP} stale_epochs=3", how=loop_settings(epochs=7))
+    assert [int(np.isfinite(record.loss_N).sum()) for record in records] == [42, 0, 0, 42, 0, 0, 42]
+    saved = [record.effort.forwards - record.effort.backpropagated for record in records]
+    assert min(saved[::3]) >= 42
+    assert max(saved[1], saved[2], saved[4], saved[5]) <= 1
+    spy = Chooses(lambda score_B: range(len(score_B)), stale_epochs=2)
+    trained(spy, how=loop_settings(epochs=2, batch_size=42))
+    first, second = (torch.randperm(42, generator=make_generator(5, "order", epoch)) for epoch in range(2))
+    score_N = torch.empty(42)
+    score_N[first] = spy.seen[0]
+    assert torch.equal(spy.seen[1], score_N[second])
+
+
+def test_every_loss_is_of_the_scoring_pass_when_that_is_asked_for():
+    for selector in ("selective-backprop", "variance-reduction"):
+        _, plain = trained(None)
+        training, records = trained(selector, records_scores=True)
+        assert not np.allclose(records[0].loss_N, plain[0].loss_N)
+        assert records[0].effort.forwards == 84
+        off, _ = trained(selector)
+        assert (training.finished_epochs, off.finished_epochs) == (3, 3)
+
+
+@pytest.mark.parametrize("selector", [*EVERY, "variance-reduction pool=2 weights=unbiased switch=none"])
+@pytest.mark.parametrize("more", ["", " stale_epochs=2"])
+def test_a_resumed_training_equals_the_uninterrupted_one(selector, more):
+    if more and not selector.startswith("selective"):
+        pytest.skip("it has no stale scores")
+    selector += more
+    pixels_NCHW, label_N = small_task()
+    inputs, how = image_inputs(pixels_NCHW, Augment()), loop_settings(epochs=5)
+    whole, expected = trained(selector, how=how)
+
+    def start(state=None):
+        training = Training([small_network(dropout=0.3)], how, CPU)
+        by = build_selector(selector)
+        selection = Selection(by, 42)
+        if state is not None:
+            training.load(copy.deepcopy(state), selection=selection)
+        return training, selection
+
+    training, selection = start()
+    records = []
+    for _ in range(5):
+        records.append(training.run_epoch(inputs, label_N, Standard(), ignore, selection=selection))
+        training, selection = start(training.state(selection=selection))
+    assert_equal_states(whole, training)
+    for record, other in zip(records, expected, strict=True):
+        np.testing.assert_array_equal(record.loss_N, other.loss_N)
+        np.testing.assert_array_equal(record.effort.times_N, other.effort.times_N)
+
+
+def test_the_history_is_part_of_the_state():
+    how = loop_settings(epochs=3)
+    pixels_NCHW, label_N = small_task()
+    inputs = image_inputs(pixels_NCHW, Augment())
+    times = []
+    for forgets in (False, True):
+        training = Training([small_network()], how, CPU)
+        selection = Selection(build_selector("selective-backprop"), 42)
+        for _ in range(2):
+            training.run_epoch(inputs, label_N, Standard(), ignore, selection=selection)
+        if forgets:
+            selection = Selection(build_selector("selective-backprop"), 42)
+        times.append(training.run_epoch(inputs, label_N, Standard(), ignore, selection=selection).effort.times_N)
+    assert (times[0] != times[1]).any()
+
+
+def test_a_state_of_another_selector_is_refused():
+    one, other = (Selection(build_selector(name), 4) for name in ("selective-backprop", "variance-reduction"))
+    with pytest.raises(KeyError):
+        one.load(other.state())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("selector", EVERY)
+def test_cuda_trains_with_a_selector(selector):
+    device = torch.device("cuda")
+    pixels_NCHW, label_N = small_task()
+    training = Training([small_network()], loop_settings(), device)
+    selection = Selection(build_selector(selector), 42)
+    inputs = image_inputs(pixels_NCHW, Augment(), device)
+    records = list(run_epochs(training, inputs, label_N, Standard(), ignore, selection=selection))
+    assert 0 < records[-1].effort.backpropagated <= 42

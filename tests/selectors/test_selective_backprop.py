@@ -1,0 +1,133 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelaudit.selectors.parameters import SelectiveBackpropParameters
+from labelaudit.selectors.selective_backprop import SelectiveBackprop, by_entropy, by_loss, chances, percentile
+
+scores = st.lists(st.floats(0, 20, width=32), min_size=1, max_size=60)
+
+
+def selector(**settings):
+    return by_loss(SelectiveBackpropParameters(**settings))
+
+
+def chosen(by, score_B, seed=0):
+    return by.choose(torch.tensor(score_B), 8, torch.Generator().manual_seed(seed)).index_b.tolist()
+
+
+def test_percentile_by_hand():
+    history_H = torch.tensor([4.0, 1.0, 2.0, 2.0])
+    # Strictly below: 0, 1, 1, 3 and 4 of 4.
+    score_B = torch.tensor([1.0, 2.0, 1.5, 3.0, 5.0])
+    assert percentile(score_B, history_H).tolist() == [0.0, 0.25, 0.25, 0.75, 1.0]
+    # Equal ones count half: .5, 1 + 1, 1, 3 and 4.
+    assert percentile(score_B, history_H, mid_rank=True).tolist() == [0.125, 0.5, 0.25, 0.75, 1.0]
+
+
+def test_chances_by_hand():
+    history_H = torch.arange(4.0)
+    score_B = torch.tensor([0.0, 2.0, 3.0, math.nan])
+    assert chances(score_B, history_H, 0.0).tolist() == [1, 1, 1, 0]
+    assert chances(score_B, history_H, 1.0).tolist() == [0, 0.5, 0.75, 0]
+    assert chances(score_B, history_H, 2.0).tolist() == [0, 0.25, 0.5625, 0]
+
+
+@given(scores, scores, st.floats(0.1, 4), st.booleans())
+def test_the_larger_the_score_the_larger_the_chance(history, score, beta, mid_rank):
+    sorted_B = torch.tensor(score).sort().values
+    chance_B = chances(sorted_B, torch.tensor(history), beta, mid_rank=mid_rank)
+    assert (chance_B.diff() >= 0).all()
+    assert ((chance_B >= 0) & (chance_B <= 1)).all()
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=60, unique=True), st.floats(0.1, 4))
+def test_only_the_order_of_scores_matters(values, beta):
+    score_B = torch.tensor(values, dtype=torch.float32)
+    cubed = chances(score_B**3 + 7, score_B**3 + 7, beta)
+    assert torch.equal(chances(score_B, score_B, beta), cubed)
+
+
+@pytest.mark.parametrize(("beta", "share"), [(1.0, 0.4995), (2.0, 0.3328)])
+def test_half_or_a_third_of_exchangeable_scores_are_chosen(beta, share):
+    history = 1024
+    ranks = np.arange(history) / history
+    assert (ranks**beta).mean() == pytest.approx(share, abs=5e-5)
+    by, generator = selector(beta=beta), torch.Generator().manual_seed(3)
+    by.choose(torch.rand(history, generator=generator), 8, generator)
+    count, total = 0, 64 * 500
+    for _ in range(500):
+        count += len(by.choose(torch.rand(64, generator=generator), 8, generator).index_b)
+    assert count / total == pytest.approx(share, abs=4 * math.sqrt(0.25 / total))
+
+
+def test_large_losses_are_chosen_and_small_ones_left_out():
+    by, times_B = selector(), np.zeros(100)
+    score_B = np.random.default_rng(0).permutation(100).astype(np.float32)
+    for seed in range(300):
+        times_B[chosen(by, score_B, seed)] += 1
+    # The chance of the r-th smallest of 100 is r / 100.
+    assert times_B[score_B == 0].item() == 0
+    assert np.abs(times_B / 300 - score_B / 100).max() < 0.13
+    assert np.corrcoef(times_B, score_B)[0, 1] > 0.98
+
+
+def test_the_history_is_that_of_the_last_scores_its_own_among_them():
+    by = selector(history=4)
+    chosen(by, [9.0, 9.0, 9.0])
+    assert by.state()["history"].tolist() == [9, 9, 9]
+    # Of the history 9, 1, 2, 3 the scores 1, 2 and 3 have 0, 1 and 2 below them.
+    times_B = np.zeros(3)
+    for seed in range(400):
+        by.load({"history": torch.tensor([9.0, 9.0, 9.0]), "starved": 0})
+        times_B[chosen(by, [1.0, 2.0, 3.0], seed)] += 1
+    assert by.state()["history"].tolist() == [9, 1, 2, 3]
+    assert np.abs(times_B / 400 - [0, 0.25, 0.5]).max() < 0.1
+
+
+def test_beta_0_chooses_everything_that_can_be_scored():
+    assert chosen(selector(beta=0.0), [3.0, 1.0, math.nan, 1.0]) == [0, 1, 3]
+
+
+def test_a_score_that_is_no_number_is_never_chosen_and_no_part_of_the_history():
+    by = selector(mid_rank=True, patience=1)
+    for seed in range(50):
+        assert 1 not in chosen(by, [5.0, math.nan, 5.0], seed)
+    assert not by.state()["history"].isnan().any()
+
+
+def test_equal_scores_starve_until_a_batch_is_taken_whole():
+    by = selector(patience=3)
+    assert [len(chosen(by, [2.0] * 5, seed)) for seed in range(9)] == [0, 0, 0, 5, 0, 0, 0, 5, 0]
+    # With the middle rank each has a chance of one half, and nothing starves.
+    by = selector(mid_rank=True)
+    assert 150 < sum(len(chosen(by, [2.0] * 5, seed)) for seed in range(80)) < 250
+
+
+def test_the_state_holds_all_that_later_choices_depend_on():
+    def later(by):
+        return [chosen(by, np.random.default_rng(seed).random(16).astype(np.float32), seed) for seed in range(10, 20)]
+
+    first, resumed = selector(history=40, patience=2), selector(history=40, patience=2)
+    for seed in range(5):
+        chosen(first, np.random.default_rng(seed).random(16).astype(np.float32), seed)
+    chosen(first, [0.0] * 3)
+    resumed.load(first.state())
+    assert later(resumed) == later(first) != later(selector(history=40, patience=2))
+
+
+def test_weights_are_1_and_places_come_in_order():
+    choice = selector(beta=0.5).choose(torch.rand(50), 8, torch.Generator().manual_seed(0))
+    assert (choice.weight_b == 1).all()
+    assert len(choice.weight_b) == len(choice.index_b)
+    assert (choice.index_b.diff() > 0).all()
+
+
+def test_what_is_scored():
+    settings = SelectiveBackpropParameters()
+    assert (by_loss(settings).score, by_entropy(settings).score) == ("loss", "entropy")
+    assert isinstance(by_entropy(settings), SelectiveBackprop)
