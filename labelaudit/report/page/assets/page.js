@@ -51,12 +51,19 @@ const responsive = (id, build) => {
   return redraw;
 };
 
+const nameOfStatistic = (name) => ({ aul: "AUL", aum: "AUM" })[name] ?? name.replaceAll("_", " ");
 const without = (id) => byId(id).closest("figure").remove();
 
-if (data.histogram) {
-  const redraw = responsive("histogram", (width) => histogramChart(data.histogram, width, byId("logarithmic").checked));
-  byId("logarithmic").addEventListener("input", redraw);
-  byId("components").hidden = !data.histogram.components;
+if (data.histograms.length) {
+  const drawn = () => data.histograms[Number(byId("statistic").value)];
+  const option = ({ statistic }, at) => make("option", { value: String(at) }, `${nameOfStatistic(statistic)}${at ? "" : ", which ranks"}`);
+  byId("statistic").replaceChildren(...data.histograms.map(option));
+  byId("statistic").hidden = data.histograms.length < 2;
+  const redraw = responsive("histogram", (width) => {
+    byId("components").hidden = !drawn().components;
+    return histogramChart(drawn(), width, byId("logarithmic").checked);
+  });
+  for (const id of ["statistic", "logarithmic"]) byId(id).addEventListener("input", redraw);
 } else without("histogram");
 
 if (data.group_curves) responsive("losses", (width) => lossChart(data.group_curves, width));
@@ -69,7 +76,7 @@ const cards = new Cards({
   kinds,
   curves: data.curves,
   thumbnails: data.thumbnails,
-  statistic: { aul: "AUL", aum: "AUM" }[data.statistic] ?? data.statistic.replaceAll("_", " "),
+  statistic: nameOfStatistic(data.statistic),
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
@@ -128,7 +135,7 @@ const showCounts = () => {
 const showFound = () => {
   const found = gallery.order.length, all = rows.all.length;
   byId("found").textContent = found === all ? `${whole.format(all)} shown` : `${whole.format(found)} of ${whole.format(all)} shown`;
-  byId("nothing").hidden = found > 0;
+  byId("nothing").hidden = found > 0 || all === 0;
 };
 
 const refilter = () => {
