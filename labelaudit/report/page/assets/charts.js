@@ -64,9 +64,11 @@ const STATISTIC_NAMES = {
   forgetting_count: "times forgotten",
 };
 
+const nameOfStatistic = (name) => ({ aul: "AUL", aum: "AUM" })[name] ?? name.replaceAll("_", " ");
+
 const histogramChart = (data, width, logarithmic) => {
   const bins = data.rest.length;
-  const name = STATISTIC_NAMES[data.statistic] ?? data.statistic;
+  const name = (width < 420 ? null : STATISTIC_NAMES[data.statistic]) ?? nameOfStatistic(data.statistic);
   const total = data.rest.map((count, bin) => count + data.suspicious[bin]);
   const tallest = Math.max(...total, 1);
   // A narrow component may stand far above every bar: it is cut rather than flatten them.

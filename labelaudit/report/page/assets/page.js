@@ -51,7 +51,6 @@ const responsive = (id, build) => {
   return redraw;
 };
 
-const nameOfStatistic = (name) => ({ aul: "AUL", aum: "AUM" })[name] ?? name.replaceAll("_", " ");
 const without = (id) => byId(id).closest("figure").remove();
 
 if (data.histograms.length) {
@@ -87,9 +86,12 @@ const jumpTo = (given, suggested) => {
   byId("review").scrollIntoView();
 };
 
+// The longest bar is full, unless all rates are small: then it shows that.
+const fullBar = Math.max(0.2, ...data.class_table.map(({ rate }) => rate));
+
 const classRow = ({ class: number, rate, samples, suspicious }) => {
   const bar = make("span", { class: "bar" });
-  bar.style.width = `${Math.min(100, 100 * rate)}%`;
+  bar.style.width = `${(100 * rate) / fullBar}%`;
   const counts = `${whole.format(suspicious)} of ${whole.format(samples)}`;
   const button = make(
     "button",
@@ -111,7 +113,7 @@ if (data.confusion.length) {
     responsive("confusion", (width) => confusionChart(data.confusion, classes, width, jumpTo));
   } else byId("confusion").remove();
   const pairs = data.confusion.slice(0, used.size <= MOST_CELLS ? 6 : 16).map(([given, suggested, count]) => {
-    const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` ${whole.format(count)}`);
+    const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(count)})`);
     button.addEventListener("click", () => jumpTo(given, suggested));
     return make("li", {}, button);
   });
