@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -41,5 +42,6 @@ def command(
     )
     console.print(
         f"Images       {result.digits.images}\nTruth        {result.digits.truth_csv}\n"
-        f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}"
+        f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
+        f"To review    {shlex.join(['labelaudit', 'report', str(result.run.root)])}"
     )
