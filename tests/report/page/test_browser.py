@@ -436,7 +436,7 @@ def test_ten_thousand_stay_smooth(large: tuple[MadeUp, float], tab: Tab) -> None
     print(
         f"60,000 samples: page of {size / 1e6:.1f} MB in {seconds:.1f} s of processor time, opened in {opened:.1f} s; "
         f"frames {np.median(frames):.0f} ms, 95% under {np.quantile(frames, 0.95):.0f} ms, "
-        f"each with {scripting:.1f} ms of script and {tasks:.1f} ms of work in all, {len(long_tasks)} tasks over 50 ms; "
+        f"each with {scripting:.1f} ms of script and {tasks:.1f} ms of all work, {len(long_tasks)} tasks over 50 ms; "
         f"a key {np.median(keys):.1f} ms, at most {max(keys):.0f} ms; "
         f"a filter {filtering:.0f} ms; {cards} cards at a time"
     )
