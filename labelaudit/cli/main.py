@@ -92,5 +92,6 @@ def main() -> None:
 
 def _explain(misuse: Any) -> str:
     command = misuse.ctx.command_path if misuse.ctx is not None else "labelaudit"
-    message = misuse.format_message().replace("Value error, ", "").rstrip(".")
+    # Some messages are lists with line ends and tabs.
+    message = " ".join(misuse.format_message().split()).replace("Value error, ", "").rstrip(".")
     return f"{message}; see {command} --help"
