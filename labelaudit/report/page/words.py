@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from labelaudit.report.page.findings import Findings, damaged
@@ -15,6 +16,7 @@ _ESTIMATORS = {
     "gmm-per-class": "the same within each class",
     "bmm": "the same with beta distributions",
 }
+_SAYS_LITTLE = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
 _CONTROLS = {
     "random": "any other class",
     "confusion": "a class that the data's own classes are taken for",
@@ -44,7 +46,7 @@ class Words:
     """The texts of a page; names in them are as they came, so whoever shows them has to escape them.
 
     Attributes:
-        title: The name of the image folder.
+        title: The name of the image folder, after that of the folder it lies in where it says little itself.
         facts: What was audited, and how, in a few words each.
         rate: The noise rate as a percentage, or "unknown".
         sentence: What it means.
@@ -94,7 +96,7 @@ def _describe(findings: Findings) -> Words:
     low, high = (float(bounds[0]), float(bounds[1])) if bounds and rate is not None else (0.0, 0.0)
     power = noise.get("power") or {}
     return Words(
-        title=printable(findings.catalogue.root.name or "labelaudit"),
+        title=printable(_title(findings.catalogue.root)),
         facts=_facts(findings),
         rate="unknown" if rate is None else f"{rate:.1%}",
         sentence=_sentence(rate),
@@ -108,6 +110,12 @@ def _describe(findings: Findings) -> Words:
         planted=[_planted(entry) for entry in power.get("kinds") or [] if entry.get("class") is None],
         review=_review(power.get("review") or []),
     )
+
+
+def _title(root: Path) -> str:
+    if root.name.lower() in _SAYS_LITTLE and root.parent.name:
+        return f"{root.parent.name}/{root.name}"
+    return root.name or "labelaudit"
 
 
 def _sentence(rate: float | None) -> str:

@@ -56,6 +56,15 @@ def test_the_headline() -> None:
 
 
 @pytest.mark.parametrize(
+    ("folder", "title"),
+    [("/data/zoo", "zoo"), ("/data/zoo/Train", "zoo/Train"), ("/images", "images"), ("/", "labelaudit")],
+)
+def test_a_folder_whose_name_says_little_is_named_after_its_parent_too(folder: str, title: str) -> None:
+    found = replace(FINDINGS, catalogue=replace(FINDINGS.catalogue, root=Path(folder)))
+    assert describe(found).title == title
+
+
+@pytest.mark.parametrize(
     ("rate", "shown", "sentence"),
     [
         (0.0, "0.0%", "Fewer than one label in a hundred looks wrong."),
