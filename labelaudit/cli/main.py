@@ -10,7 +10,7 @@ import typer
 
 from labelaudit import __version__
 from labelaudit.cli import demo, export, fit, methods, relabel, report, reproduce, retrain, score, train_probe
-from labelaudit.cli.console import show_error
+from labelaudit.cli.console import show_error, silence_stdout
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
 
@@ -71,8 +71,7 @@ def main() -> None:
             show_error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader of stdout has seen enough. What is still held for it must go nowhere, or the exit would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()  # its reader has seen enough
         sys.exit(EXIT_OK)
     except MemoryError:
         if debug:

@@ -105,7 +105,7 @@ def command(
         raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
     targets = _targets(write or [])
 
-    from labelaudit.cli.console import Terminal
+    from labelaudit.cli.console import Terminal, hand_out
     from labelaudit.report.content import read_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
@@ -129,7 +129,7 @@ def command(
     if output == "table":
         _show(report)
     else:
-        typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
+        hand_out(FORMATS[output](report).encode())  # bytes: UTF-8 everywhere
     if page is not None:
         terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {_extent(page)}")
         if page.rows:
@@ -167,15 +167,14 @@ def _append_step_summary(report: Report) -> None:
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
-
+    from labelaudit.cli.console import printed
     from labelaudit.report.console import show_checks, show_summary, suspicious_table
 
-    console = Console(highlight=False)
-    show_summary(console, report.noise)
-    if report.shown:
-        console.print(suspicious_table(report.shown))
-    show_checks(console, report)
+    with printed() as console:
+        show_summary(console, report.noise)
+        if report.shown:
+            console.print(suspicious_table(report.shown))
+        show_checks(console, report)
 
 
 def _write_page(run: Path, html: Path | None, thumbnails: int, terminal: Terminal) -> Page | None:
