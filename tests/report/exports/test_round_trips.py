@@ -17,7 +17,7 @@ from labelaudit.relabel.corrections import read_review
 from labelaudit.report.exports.export import export
 from labelaudit.run.layout import RunFolder
 from tests.relabel.helpers import snapshot
-from tests.report.exports.helpers import HOSTILE_CLASSES
+from tests.report.exports.helpers import HOSTILE_CLASSES, consumer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """What other packages warn of is theirs."""
@@ -88,8 +88,8 @@ def annotate(tasks: list[dict[str, Any]], interface: Any) -> list[dict[str, Any]
 @pytest.fixture
 def label_studio(hostile: RunFolder, tmp_path: Path) -> Any:
     """Exports annotated tasks in one of Label Studio's formats; gives the file."""
-    converter = pytest.importorskip("label_studio_sdk.converter")
-    label_interface = pytest.importorskip("label_studio_sdk.label_interface")
+    converter = consumer("label_studio_sdk.converter")
+    label_interface = consumer("label_studio_sdk.label_interface")
     folder = export(hostile, "label-studio", tmp_path / "out").folder
     configuration = (folder / "config.xml").read_text()
     tasks = annotate(json.loads((folder / "tasks.json").read_text()), label_interface.LabelInterface(configuration))
