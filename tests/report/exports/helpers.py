@@ -59,7 +59,7 @@ HOSTILE_FILES = (
 
 
 def consumer(name: str) -> Any:
-    """A module of a tool that reads exports; without it the test is skipped, or fails where the tools have to be there."""
+    """A module of a tool that reads exports; without it the test is skipped, or fails where the tools must be there."""
     if os.environ.get("LABELAUDIT_REQUIRE_CONSUMERS"):
         return importlib.import_module(name)
     return pytest.importorskip(name)
