@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -81,6 +83,31 @@ class Terminal:
         seconds = time.perf_counter() - began
         if seconds > _SHOW_BAR_AFTER_SECONDS:
             self.say(f"{title}: {done} {unit} in {seconds:.0f} s ({done / seconds:,.0f} {unit}/s)")
+
+
+@contextmanager
+def printed(*, soft_wrap: bool = False) -> Iterator[Console]:
+    """A console for stdout, whose text is handed out when the context ends; see `hand_out`.
+
+    Rich itself ends a program with exit code 1 when the reader has gone, which is what a failed gate ends with.
+    """
+    console = Console(highlight=False, soft_wrap=soft_wrap)
+    with console.capture() as captured:
+        yield console
+    hand_out(captured.get())
+
+
+def hand_out(text: str | bytes) -> None:
+    """Write to stdout. A reader that has seen enough and gone, such as head, changes nothing of what is done after."""
+    try:
+        typer.echo(text, nl=False)
+    except BrokenPipeError:
+        silence_stdout()
+
+
+def silence_stdout() -> None:
+    """Let what is still held for stdout go nowhere, or the exit would fail too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_error(message: str) -> None:

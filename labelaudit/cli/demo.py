@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,24 +23,24 @@ def command(
     no_progress: o.NoProgress = False,
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
-    from rich.console import Console
-
-    from labelaudit.cli.console import Terminal
+    from labelaudit.cli.console import Terminal, printed
     from labelaudit.recipes.demo import demo
     from labelaudit.report.console import show_summary, suspicious_table
     from labelaudit.run.tables import read_suspicious
 
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     result = demo(folder, seed=seed, device=device, reporter=terminal)
-    console = Console(highlight=False, soft_wrap=True)
-    show_summary(console, result.fitted.noise)
-    console.print(suspicious_table(read_suspicious(result.run.suspicious, most=5)))
     planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
-    console.print(
-        f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], average precision {result.average_precision:.4f}; "
-        f"{result.found} of {planted} planted errors are among the {flagged} suspicious labels."
-    )
-    console.print(
-        f"Images       {result.digits.images}\nTruth        {result.digits.truth_csv}\n"
-        f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}"
-    )
+    with printed(soft_wrap=True) as console:
+        show_summary(console, result.fitted.noise)
+        console.print(suspicious_table(read_suspicious(result.run.suspicious, most=5)))
+        console.print(
+            f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
+            f"average precision {result.average_precision:.4f}; "
+            f"{result.found} of {planted} planted errors are among the {flagged} suspicious labels."
+        )
+        console.print(
+            f"Images       {result.digits.images}\nTruth        {result.digits.truth_csv}\n"
+            f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
+            f"To review    {shlex.join(['labelaudit', 'report', str(result.run.root)])}"
+        )

@@ -24,9 +24,9 @@ def _show_formats(wanted: bool) -> None:
     if not wanted:
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from labelaudit.cli.console import printed
     from labelaudit.report.exports.table import FORMATS
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -34,7 +34,8 @@ def _show_formats(wanted: bool) -> None:
         table.add_column(column)
     for entry in FORMATS:
         table.add_row(entry.name, "suspicious" if entry.ranked else "all", entry.summary, ", ".join(entry.files))
-    Console(highlight=False).print(table)
+    with printed() as console:
+        console.print(table)
     raise typer.Exit
 
 

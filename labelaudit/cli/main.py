@@ -23,7 +23,7 @@ from labelaudit.cli import (
     score,
     train_probe,
 )
-from labelaudit.cli.console import show_error
+from labelaudit.cli.console import show_error, silence_stdout
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
 
@@ -86,8 +86,7 @@ def main() -> None:
             show_error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader of stdout has seen enough. What is still held for it must go nowhere, or the exit would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()  # its reader has seen enough
         sys.exit(EXIT_OK)
     except MemoryError:
         if debug:
@@ -107,5 +106,6 @@ def main() -> None:
 
 def _explain(misuse: Any) -> str:
     command = misuse.ctx.command_path if misuse.ctx is not None else "labelaudit"
-    message = misuse.format_message().replace("Value error, ", "").rstrip(".")
+    # Some messages are lists with line ends and tabs.
+    message = " ".join(misuse.format_message().split()).replace("Value error, ", "").rstrip(".")
     return f"{message}; see {command} --help"

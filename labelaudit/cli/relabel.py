@@ -140,14 +140,14 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
 
 
 def _show(plan: Plan, output: PlanFormatName) -> None:
-    from rich.console import Console
-
+    from labelaudit.cli.console import hand_out, printed
     from labelaudit.report.relabeling import plan_as_json, show_plan
 
     if output == "json":
-        typer.echo(json.dumps(plan_as_json(plan), indent=2))
+        hand_out(json.dumps(plan_as_json(plan), indent=2) + "\n")
     else:
-        show_plan(Console(highlight=False), plan)
+        with printed() as console:
+            show_plan(console, plan)
 
 
 def _describe(linked: int, copied: int, symbolic: int, skipped: int, out: Path) -> str:

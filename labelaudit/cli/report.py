@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional, get_args
 
@@ -81,6 +82,14 @@ def command(
         typer.Option("--html", help="Where to write the page; default: report.html in RUN.", rich_help_panel=_PAGE),
     ] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Write no page.", rich_help_panel=_PAGE)] = False,
+    thumbnails: Annotated[
+        int,
+        typer.Option(
+            "--thumbnails",
+            help="Show at most so many images in the page; large files take time to read.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = 10_000,
     quiet: o.Quiet = False,
     no_progress: o.NoProgress = False,
 ) -> None:
@@ -90,11 +99,13 @@ def command(
     """
     if top < 0:
         raise UsageError(f"--top {top} is negative", fix="give a number from 0")
+    if thumbnails < 0:
+        raise UsageError(f"--thumbnails {thumbnails} is negative", fix="give a number from 0")
     if html is not None and no_html:
         raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
     targets = _targets(write or [])
 
-    from labelaudit.cli.console import Terminal
+    from labelaudit.cli.console import Terminal, hand_out
     from labelaudit.report.content import read_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
@@ -113,12 +124,16 @@ def command(
     for path, name in targets.items():
         write_text(path, FORMATS[name](report))
     _append_step_summary(report)
-    if not no_html:
-        _write_page(run, html, Terminal(quiet=quiet, progress=not no_progress))
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    page = None if no_html else _write_page(run, html, thumbnails, terminal)
     if output == "table":
         _show(report)
     else:
-        typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
+        hand_out(FORMATS[output](report).encode())  # bytes: UTF-8 everywhere
+    if page is not None:
+        terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {_extent(page)}")
+        if page.rows:
+            terminal.say(f"Open it in a browser to review. The corrections go into the data by: {_relabeling(run)}")
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -152,30 +167,40 @@ def _append_step_summary(report: Report) -> None:
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
-
+    from labelaudit.cli.console import printed
     from labelaudit.report.console import show_checks, show_summary, suspicious_table
 
-    console = Console(highlight=False)
-    show_summary(console, report.noise)
-    if report.shown:
-        console.print(suspicious_table(report.shown))
-    show_checks(console, report)
+    with printed() as console:
+        show_summary(console, report.noise)
+        if report.shown:
+            console.print(suspicious_table(report.shown))
+        show_checks(console, report)
 
 
-def _write_page(run: Path, html: Path | None, terminal: Terminal) -> None:
-    from labelaudit.report.page.write import write_page
+def _write_page(run: Path, html: Path | None, thumbnails: int, terminal: Terminal) -> Page | None:
+    from labelaudit.report.page.write import PageLimits, write_page
     from labelaudit.run.layout import RunFolder
 
     try:
-        page = write_page(RunFolder(run), html, reporter=terminal)
+        return write_page(RunFolder(run), html, PageLimits(max_thumbnails=thumbnails), terminal)
     except StorageError as error:
         if html is not None:
             raise
         # Nobody asked for it: figures and gate do not depend on whether the run folder can be written to.
         terminal.warn(f"no page: {error}")
-        return
-    terminal.say(f"Wrote {page.path} ({page.size_bytes / 1e6:.1f} MB): {_extent(page)}")
+        return None
+
+
+def _relabeling(run: Path) -> str:
+    """The command that takes the corrections which the page hands out."""
+    from labelaudit.recipes.audits import recorded_data
+    from labelaudit.run.layout import RunFolder
+
+    data = recorded_data(RunFolder(run))
+    words = ["labelaudit", "relabel", str(data.root), "corrections.csv"]
+    if data.labels_file is not None:
+        words += ["--labels", str(data.labels_file), "--out", "corrected.csv"]
+    return shlex.join(words)
 
 
 def _extent(page: Page) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -108,3 +109,4 @@ def command(
         write_text(out, fitted.csv(top=top))
     listed = out if out is not None and str(out) != "-" else folder.suspicious
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
+    terminal.say(f"To look at them and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")

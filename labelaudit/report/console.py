@@ -69,8 +69,9 @@ def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
     table.add_column("path", overflow="fold")
     table.add_column("given")
     table.add_column("suggested")
-    table.add_column("P(mislabeled)", justify="right")
-    table.add_column("AUL", justify="right")
+    # In a narrow window names are broken into lines, figures are not.
+    table.add_column("P(mislabeled)", justify="right", no_wrap=True)
+    table.add_column("AUL", justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row["rank"],
@@ -127,5 +128,5 @@ def _show_power(console: Console, power: dict[str, Any]) -> None:
         console.print(f"Of labels made wrong on purpose, this audit ranks above the cut: {found}")
     if power["review"]:
         useful = [entry for entry in power["review"] if entry["caught"] < _AS_GOOD_AS_ALL] or power["review"][:1]
-        shown = "; ".join(f"the top {entry['top']:,}: about {entry['caught']:.0%}" for entry in useful)
-        console.print(f"Errors that a review would catch: {shown}")
+        shown = ", ".join(f"the top {entry['top']:,} hold about {entry['caught']:.0%}" for entry in useful)
+        console.print(f"Of the errors that the noise rate counts, {shown}")

@@ -53,7 +53,7 @@ REFUSED = {
     ("--to", "cvat", "--top", "0"): "--top 0 is too few; give at least 1",
     ("--to", "cvat", "--top", "1", "--all"): "--top and --all contradict each other; give one of them",
     ("--to", "coco"): "Invalid value for '--to': 'coco' is not one of ",
-    (): "Missing option '--to'",
+    (): "Missing option '--to'. Choose from: label-studio, cvat, ",
 }
 
 

@@ -1,8 +1,8 @@
 """``--help``: quick, complete, and the same as the page in the docs."""
 
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -32,11 +32,13 @@ def test_the_main_commands_are_there() -> None:
 
 
 def test_help_is_quick() -> None:
+    # The processor's time: on a busy machine the clock would measure the others.
     seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
+    for _ in range(3):
+        before = os.times()
         outcome = run_process("--help")
-        seconds.append(time.perf_counter() - began)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert outcome.code == 0
         assert all(f" {command} " in outcome.out for command in COMMANDS)
     print(f"labelaudit --help: {min(seconds):.2f} s, the best of {len(seconds)}")

@@ -63,6 +63,25 @@ def test_the_page_goes_where_it_is_wanted(audit: Path, tmp_path: Path) -> None:
     )
 
 
+def test_what_comes_next_is_told(photos: Path, audit: Path, tmp_path: Path) -> None:
+    assert succeed("report", audit).err.splitlines()[-1].endswith(f"labelaudit relabel {photos} corrections.csv")
+    description = json.loads((audit / "run.json").read_text())
+    labels = tmp_path / "given labels.csv"
+    description["data"].update(root="my photos", labels_file=str(labels))
+    (audit / "run.json").write_text(json.dumps(description))
+    asked = f"labelaudit relabel 'my photos' corrections.csv --labels '{labels}' --out corrected.csv"
+    assert succeed("report", audit).err.splitlines()[-1].endswith(asked)
+    assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit report {audit}")
+
+
+def test_fewer_thumbnails_are_read_where_that_is_wanted(audit: Path) -> None:
+    assert "thumbnails of the first 2" in succeed("report", audit, "--thumbnails", "2").err
+    assert "thumbnails of the first 0" in succeed("report", audit, "--thumbnails", "0").err
+    assert run("report", audit, "--thumbnails", "-1").only_error == (
+        "--thumbnails -1 is negative; give a number from 0"
+    )
+
+
 def test_a_failed_gate_has_a_page_too(audit: Path) -> None:
     assert run("report", audit, "--max-noise", "0").code == 1
     assert (audit / "report.html").exists()

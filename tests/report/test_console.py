@@ -89,6 +89,15 @@ def test_the_table_shows_a_row() -> None:
     assert all(cell in text for cell in ("ant/1.png", "ant", "bee", "0.988", "12.3"))
 
 
+def test_figures_are_whole_in_a_narrow_window() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    row = {"rank": "1", "path": "a long path/1.png", "given_label": "longer", "suggested_label": "longest"}
+    console.print(suspicious_table([{**row, "p_mislabeled": "0.987654", "aul": "123.456"}]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "0.988" in text
+    assert "123.5" in text
+
+
 def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
     text = table_of(path="[red]a[/red]\x1b[2J/1.png", given_label="x\ny", suggested_label="[/]")
     assert "[red]a[/red]\\x1b[2J/1.png" in text
@@ -107,10 +116,12 @@ def test_the_interval_stands_beside_the_rate() -> None:
 def test_power_is_told_for_all_classes_together_and_reviews_that_add_something() -> None:
     text = shown(NOISE)
     assert "this audit ranks above the cut: of 500 random ones 487\n" in text
-    assert "Errors that a review would catch: the top 300: about 25%; the top 1,200: about 90%\n" in text
+    assert (
+        "Of the errors that the noise rate counts, the top 300 hold about 25%, the top 1,200 hold about 90%\n" in text
+    )
     silent = shown({**NOISE, "power": {"kinds": [], "review": []}})
     assert "on purpose" not in silent
-    assert "review" not in silent
+    assert "hold about" not in silent
 
 
 def test_every_estimator_is_shown_and_the_chosen_one_marked() -> None:

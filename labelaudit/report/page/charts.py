@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.report.page.curves import LossCurves
 from labelaudit.report.page.findings import Findings, damaged
@@ -30,7 +31,7 @@ def charts(findings: Findings, curves: LossCurves) -> dict[str, Any]:
     """
     try:
         return {
-            "histogram": histogram(findings),
+            "histograms": histograms(findings),
             "class_table": class_table(findings),
             "confusion": confusion(findings),
             "group_curves": group_curves(curves),
@@ -39,13 +40,21 @@ def charts(findings: Findings, curves: LossCurves) -> dict[str, Any]:
         raise damaged(findings, error) from error
 
 
-def histogram(findings: Findings) -> dict[str, Any] | None:
-    """The ranking statistic's histogram, and the fitted components as counts a bin; None without two values.
+def histograms(findings: Findings) -> list[dict[str, Any]]:
+    """The histogram of the statistic that ranks, and that of the AUL, which the mixture was fitted to."""
+    drawn = [histogram(findings, findings.statistic, findings.value_N)]
+    if findings.statistic != "aul":
+        drawn.append(histogram(findings, "aul", findings.aul_N))
+    return [one for one in drawn if one is not None]
+
+
+def histogram(findings: Findings, statistic: str, value_N: FloatArray) -> dict[str, Any] | None:
+    """A statistic's histogram, and the components fitted to it as counts a bin; None without two values.
 
     The few values beyond the 0.05% quantile at either end count in the outermost bins.
     """
-    finite_N = np.isfinite(findings.value_N)
-    value = findings.value_N[finite_N]
+    finite_N = np.isfinite(value_N)
+    value = value_N[finite_N]
     distinct = len(np.unique(value[:100_000]))
     if distinct < 2:
         return None
@@ -59,13 +68,13 @@ def histogram(findings: Findings) -> dict[str, Any] | None:
     rest_G, edges = np.histogram(clipped[~suspicious], bins=bins, range=(low, high))
     suspicious_G, _ = np.histogram(clipped[suspicious], bins=bins, range=(low, high))
     return {
-        "statistic": findings.statistic,
-        "suspicious_when_low": findings.suspicious_when_low,
+        "statistic": statistic,
+        "suspicious_when_low": statistic in SUSPICIOUS_WHEN_LOW,
         "low": float(low),
         "high": float(high),
         "rest": rest_G.tolist(),
         "suspicious": suspicious_G.tolist(),
-        "components": _components(findings, float(low), float(high), len(value) * (edges[1] - edges[0])),
+        "components": _components(findings, statistic, float(low), float(high), len(value) * (edges[1] - edges[0])),
     }
 
 
@@ -104,10 +113,11 @@ def group_curves(curves: LossCurves) -> dict[str, Any] | None:
     return {name: [_rounded(line) for line in quartiles_3E] for name, quartiles_3E in groups}
 
 
-def _components(findings: Findings, low: float, high: float, scale: float) -> list[list[float | None]] | None:
-    # Other estimators fit no Gaussians, or not to this statistic.
-    used = findings.noise["estimators"].get("gmm", {}) if findings.noise["fit"].get("estimator") == "gmm" else {}
-    mixture = used.get("mixture")
+def _components(
+    findings: Findings, statistic: str, low: float, high: float, scale: float
+) -> list[list[float | None]] | None:
+    fitted = findings.noise["estimators"].get("gmm") or {}
+    mixture = fitted.get("mixture") if fitted.get("rank_by") == statistic else None
     if not isinstance(mixture, dict) or not {"weight", "mean", "std"} <= set(mixture):
         return None
     weight_2, mean_2, std_2 = (np.array(mixture[name], dtype=np.float64) for name in ("weight", "mean", "std"))
@@ -118,7 +128,7 @@ def _components(findings: Findings, low: float, high: float, scale: float) -> li
     grid_G = np.linspace(low, high, _GRID)
     gaussians = GaussianMixture(weight_2=weight_2, mean_2=mean_2, std_2=std_2, log_likelihood=0.0)
     # The mixture is fitted to the suspicion: the statistic, turned so that higher is more suspicious.
-    density_G2 = gaussians.component_density(-grid_G if findings.suspicious_when_low else grid_G)
+    density_G2 = gaussians.component_density(-grid_G if statistic in SUSPICIOUS_WHEN_LOW else grid_G)
     return [_rounded(density_G2[:, component] * scale) for component in (0, 1)]
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect.curves import STATISTICS, SUSPICIOUS_WHEN_LOW
+from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.verdicts import FLAG_ABOVE
 from labelaudit.errors import RunError
 from labelaudit.recipes.audits import read_audit, read_catalogue
@@ -37,6 +37,7 @@ class Findings:
         catalogue: The samples.
         statistic: The name of the statistic that ranks them.
         value_N: That statistic; NaN without a record.
+        aul_N: The area under the loss curve; likewise.
         p_mislabeled_N: NaN without a record.
         suggested_N: Class number of the suggested label; −1 where there is none.
         kind_N: Number of the kind; −1 where there is none.
@@ -50,17 +51,13 @@ class Findings:
     catalogue: Catalogue
     statistic: str
     value_N: FloatArray
+    aul_N: FloatArray
     p_mislabeled_N: FloatArray
     suggested_N: IntArray
     kind_N: IntArray
     kinds: tuple[str, ...]
     suspicious_N: npt.NDArray[np.bool_]
     ranked_S: IntArray
-
-    @property
-    def suspicious_when_low(self) -> bool:
-        """True when a small value of the statistic speaks against a label."""
-        return self.statistic in SUSPICIOUS_WHEN_LOW
 
 
 def read_findings(run: RunFolder, *, most: int) -> Findings:
@@ -83,7 +80,7 @@ def read_findings(run: RunFolder, *, most: int) -> Findings:
     if statistic not in STATISTICS:
         statistic = "aul"
     try:
-        value_N, p_N = (_numbers(table, name) for name in (statistic, "p_mislabeled"))
+        value_N, aul_N, p_N = (_numbers(table, name) for name in (statistic, "aul", "p_mislabeled"))
         suggested_N = _positions(table, "suggested_label", catalogue.classes)
         has_kinds = "kind" in table.column_names
         kinds = tuple(sorted(set(table.column("kind").drop_null().to_pylist()))) if has_kinds else ()
@@ -103,6 +100,7 @@ def read_findings(run: RunFolder, *, most: int) -> Findings:
         catalogue=catalogue,
         statistic=statistic,
         value_N=value_N,
+        aul_N=aul_N,
         p_mislabeled_N=p_N,
         suggested_N=suggested_N,
         kind_N=kind_N,

@@ -3,10 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from labelaudit.report.page.findings import Findings, damaged
 from labelaudit.text import printable
+
+_ESTIMATORS = {
+    "confident-joint": "counts images of which the probe is sure that they belong elsewhere",
+    "controls": "compares with the labels that were made wrong on purpose",
+    "gmm": "splits the AULs into two groups, as the AUL paper does; too high where few labels are wrong",
+    "gmm-per-class": "the same within each class",
+    "bmm": "the same with beta distributions",
+}
+_SAYS_LITTLE = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
+_CONTROLS = {
+    "random": "any other class",
+    "confusion": "a class that the data's own classes are taken for",
+    "look-alike": "the class that the image itself looks like most",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A name that labelaudit made up, and what it means; empty for one that it does not know."""
+
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorWords(Named):
+    """What one estimator says, and whether the verdicts are from it."""
+
+    rate: str
+    suspicious: str
+    used: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +46,7 @@ class Words:
     """The texts of a page; names in them are as they came, so whoever shows them has to escape them.
 
     Attributes:
-        title: The name of the image folder.
+        title: The name of the image folder, after that of the folder it lies in where it says little itself.
         facts: What was audited, and how, in a few words each.
         rate: The noise rate as a percentage, or "unknown".
         sentence: What it means.
@@ -24,9 +56,10 @@ class Words:
         readable: How many were audited.
         set_aside: How many could not be read.
         warnings: Why not to trust the figures.
-        estimators: Name, noise rate, suspicious, and whether it is the one that the verdicts are from.
+        estimators: What each of them says.
         planted: Kind, planted, found, share.
-        review: How many rows are looked at, and which share of the errors that is expected to find.
+        review: How many rows are looked at, and which share of the estimated errors they hold; none after the first
+            that holds all of them.
     """
 
     title: str
@@ -39,8 +72,8 @@ class Words:
     readable: int
     set_aside: int
     warnings: list[str]
-    estimators: list[tuple[str, str, str, bool]]
-    planted: list[tuple[str, int, int, str]]
+    estimators: list[EstimatorWords]
+    planted: list[tuple[Named, int, int, str]]
     review: list[tuple[int, str]]
 
 
@@ -63,7 +96,7 @@ def _describe(findings: Findings) -> Words:
     low, high = (float(bounds[0]), float(bounds[1])) if bounds and rate is not None else (0.0, 0.0)
     power = noise.get("power") or {}
     return Words(
-        title=printable(findings.catalogue.root.name or "labelaudit"),
+        title=printable(_title(findings.catalogue.root)),
         facts=_facts(findings),
         rate="unknown" if rate is None else f"{rate:.1%}",
         sentence=_sentence(rate),
@@ -75,8 +108,14 @@ def _describe(findings: Findings) -> Words:
         warnings=[printable(str(warning)) for warning in noise["warnings"]],
         estimators=_estimators(noise),
         planted=[_planted(entry) for entry in power.get("kinds") or [] if entry.get("class") is None],
-        review=[(int(entry["top"]), f"{float(entry['caught']):.0%}") for entry in power.get("review") or []],
+        review=_review(power.get("review") or []),
     )
+
+
+def _title(root: Path) -> str:
+    if root.name.lower() in _SAYS_LITTLE and root.parent.name:
+        return f"{root.parent.name}/{root.name}"
+    return root.name or "labelaudit"
 
 
 def _sentence(rate: float | None) -> str:
@@ -106,19 +145,27 @@ def _facts(findings: Findings) -> list[str]:
     return facts
 
 
-def _estimators(noise: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+def _estimators(noise: dict[str, Any]) -> list[EstimatorWords]:
     used = noise["fit"].get("estimator")
     return [
-        (
-            printable(name),
-            "unknown" if entry.get("noise_rate") is None else f"{float(entry['noise_rate']):.1%}",
-            "" if entry.get("suspicious") is None else f"{int(entry['suspicious']):,}",
-            name == used,
+        EstimatorWords(
+            name=printable(name),
+            meaning=_ESTIMATORS.get(name, ""),
+            rate="unknown" if entry.get("noise_rate") is None else f"{float(entry['noise_rate']):.1%}",
+            suspicious="" if entry.get("suspicious") is None else f"{int(entry['suspicious']):,}",
+            used=name == used,
         )
         for name, entry in (noise.get("estimators") or {}).items()
     ]
 
 
-def _planted(entry: dict[str, Any]) -> tuple[str, int, int, str]:
-    planted, found = int(entry["planted"]), int(entry["found"])
-    return printable(str(entry["kind"])), planted, found, f"{found / planted:.1%}" if planted else "–"
+def _planted(entry: dict[str, Any]) -> tuple[Named, int, int, str]:
+    planted, found, kind = int(entry["planted"]), int(entry["found"]), str(entry["kind"])
+    named = Named(name=printable(kind), meaning=_CONTROLS.get(kind, ""))
+    return named, planted, found, f"{found / planted:.1%}" if planted else "–"
+
+
+def _review(entries: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    shares = [(int(entry["top"]), f"{float(entry['caught']):.0%}") for entry in entries]
+    whole = next((at for at, (_, share) in enumerate(shares) if share == "100%"), len(shares))
+    return shares[: whole + 1]

@@ -16,6 +16,7 @@ from labelaudit.names import PlotFormatName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import read_audit
 from labelaudit.recipes.options import TrainingOptions, check_options
+from labelaudit.reproduce.checks import require_once, require_outside, require_seeds
 from labelaudit.reproduce.detection.audits import Measured, measure
 from labelaudit.reproduce.detection.curves import correlation
 from labelaudit.reproduce.detection.markdown import Heading, as_markdown
@@ -141,14 +142,9 @@ def _check(asked: DetectionOptions) -> None:
     check_options(asked.training)
     if not (asked.noises or asked.paper_noise or asked.labels or asked.truth):
         raise UsageError("there is nothing to measure", fix="give --noise KIND:RATE, or --labels FILE, or --truth FILE")
-    if asked.out.resolve().is_relative_to(asked.data.resolve()):
-        raise UsageError(f"--out {asked.out} lies in the data folder", fix="give a folder elsewhere")
-    for name, values in (("seed", asked.seeds), ("also-model", asked.also_models)):
-        twice = [value for value in values if list(values).count(value) > 1]
-        if twice:
-            raise UsageError(f"--{name} {twice[0]} is given twice", fix="give it once")
-    if any(seed < 0 for seed in asked.seeds):
-        raise UsageError(f"--seed {min(asked.seeds)} is negative", fix="give 0 or more")
+    require_outside(asked.out, asked.data)
+    require_seeds(asked.seeds)
+    require_once("also-model", asked.also_models)
     for model in asked.also_models:
         require_known(model)
     if asked.peers:

@@ -17,6 +17,15 @@ from labelaudit.errors import DataError, RunError
 from labelaudit.run.files import write_lines
 
 
+def noisy_labels(
+    catalogue: Catalogue, *, kind: NoiseName, rate: float, seed: int, among: tuple[int, int] = (0, 1)
+) -> LabelArray:
+    """The labels with planted errors, an exact share of them: [N]; equal arguments give equal ones."""
+    generator = np.random.default_rng([seed, round(rate * 1_000_000)])
+    classes = len(catalogue.classes)
+    return flip_labels(catalogue.label_N, classes=classes, kind=kind, rate=rate, generator=generator, among=among)
+
+
 def write_noisy_labels(
     catalogue: Catalogue, file: Path, *, kind: NoiseName, rate: float, seed: int, among: tuple[int, int] = (0, 1)
 ) -> None:
@@ -25,7 +34,7 @@ def write_noisy_labels(
     Raises:
         StorageError: the file cannot be written.
     """
-    write_lines(file, _lines(catalogue, _noisy_labels(catalogue, kind, rate, seed, among)))
+    write_lines(file, _lines(catalogue, noisy_labels(catalogue, kind=kind, rate=rate, seed=seed, among=among)))
 
 
 def keep_noisy_labels(
@@ -40,7 +49,7 @@ def keep_noisy_labels(
     if not file.exists():
         write_noisy_labels(catalogue, file, kind=kind, rate=rate, seed=seed, among=among)
         return
-    wanted = "".join(_lines(catalogue, _noisy_labels(catalogue, kind, rate, seed, among)))
+    wanted = "".join(_lines(catalogue, noisy_labels(catalogue, kind=kind, rate=rate, seed=seed, among=among)))
     if file.read_bytes() != wanted.encode():
         raise RunError(
             f"{file} holds other labels: the data, or the classes that are confused, have changed since",
@@ -72,12 +81,6 @@ def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
             fix="give the truth for every image, or leave these out of the labels",
         )
     return np.array([number_of.get(truth.classes[true_of[path]], -1) for path in given.paths], dtype=np.int32)
-
-
-def _noisy_labels(catalogue: Catalogue, kind: NoiseName, rate: float, seed: int, among: tuple[int, int]) -> LabelArray:
-    generator = np.random.default_rng([seed, round(rate * 1_000_000)])
-    classes = len(catalogue.classes)
-    return flip_labels(catalogue.label_N, classes=classes, kind=kind, rate=rate, generator=generator, among=among)
 
 
 def _lines(catalogue: Catalogue, label_N: LabelArray) -> Iterator[str]:

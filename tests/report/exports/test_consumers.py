@@ -9,7 +9,7 @@ import pytest
 
 from labelaudit.report.exports.export import ExportOptions, export
 from labelaudit.run.layout import RunFolder
-from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
+from tests.report.exports.helpers import HOSTILE_CLASSES, consumer, hostile_folder, made_up_audit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """What other packages warn of is theirs."""
@@ -30,14 +30,14 @@ def same(row: dict[str, Any], known: dict[str, Any], *names: str) -> bool:
 
 
 def loaded(folder: Path, cache: Path) -> Any:
-    datasets = pytest.importorskip("datasets")
+    datasets = consumer("datasets")
     return datasets.load_dataset(str(folder), cache_dir=str(cache))
 
 
 def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, pictures: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    pytest.importorskip("datasets")
+    consumer("datasets")
     splits = loaded(export(hostile, "huggingface", tmp_path / "out").folder, tmp_path / "cache")
     assert list(splits) == ["train"]
     rows = splits["train"]
@@ -52,7 +52,7 @@ def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, picture
 
 
 def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path: Path) -> None:
-    pytest.importorskip("datasets")
+    consumer("datasets")
     classes = ("1", "1e5", "12:30:00", "2024", "2024-01", "false", "null")
     data = hostile_folder(tmp_path / "data", classes=classes, files=("1.png",))
     run = made_up_audit(data, tmp_path / "run")
@@ -61,8 +61,8 @@ def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_pa
 
 
 def test_cleanlab_trains_on_the_labels_that_are_no_issue(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
-    learning = pytest.importorskip("cleanlab.classification")
-    pandas = pytest.importorskip("pandas")
+    learning = consumer("cleanlab.classification")
+    pandas = consumer("pandas")
     from sklearn.tree import DecisionTreeClassifier
 
     issues = pandas.read_parquet(export(hostile, "cleanlab", tmp_path / "out").main_file)
@@ -81,9 +81,9 @@ def test_cleanlab_trains_on_the_labels_that_are_no_issue(hostile: RunFolder, tru
 
 
 def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tmp_path: Path) -> None:
-    datalab = pytest.importorskip("cleanlab.datalab.datalab")
-    pytest.importorskip("datasets")
-    pandas = pytest.importorskip("pandas")
+    datalab = consumer("cleanlab.datalab.datalab")
+    consumer("datasets")
+    pandas = consumer("pandas")
     generator = np.random.default_rng(0)
     label_N = np.arange(40) % 2
     features_ND = label_N[:, None] + 0.1 * generator.normal(size=(40, 2))
@@ -102,7 +102,7 @@ def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tm
 def test_mlcroissant_validates_the_description_and_reads_the_table(
     hostile: RunFolder, truth: dict, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mlcroissant = pytest.importorskip("mlcroissant")
+    mlcroissant = consumer("mlcroissant")
     written = export(hostile, "croissant", tmp_path / "out")
     dataset = mlcroissant.Dataset(jsonld=str(written.main_file))
     assert not dataset.metadata.ctx.issues.errors
@@ -120,7 +120,7 @@ def test_mlcroissant_validates_the_description_and_reads_the_table(
 
 
 def test_mlcroissant_notices_a_table_that_was_changed(hostile: RunFolder, tmp_path: Path) -> None:
-    mlcroissant = pytest.importorskip("mlcroissant")
+    mlcroissant = consumer("mlcroissant")
     written = export(hostile, "croissant", tmp_path / "out")
     with open(written.folder / "verdicts.parquet", "ab") as handle:
         handle.write(b"x")
@@ -130,7 +130,7 @@ def test_mlcroissant_notices_a_table_that_was_changed(hostile: RunFolder, tmp_pa
 
 
 def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
-    label_interface = pytest.importorskip("label_studio_sdk.label_interface")
+    label_interface = consumer("label_studio_sdk.label_interface")
     folder = export(hostile, "label-studio", tmp_path / "out", EVERYTHING).folder
     interface = label_interface.LabelInterface((folder / "config.xml").read_text())
     interface.validate()

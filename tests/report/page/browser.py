@@ -221,6 +221,11 @@ class Tab:
         )
         self.frames()
 
+    def metrics(self) -> dict[str, float]:
+        """The browser's counters: the processor's seconds in scripts, in tasks and so on since the page was opened."""
+        self.call("Performance.enable", timeDomain="threadTicks")
+        return {entry["name"]: entry["value"] for entry in self.call("Performance.getMetrics")["metrics"]}
+
     def text(self, selector: str) -> str:
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent"))
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.errors import RunError
+from labelaudit.names import CONTROL_KINDS
 from labelaudit.report.page.findings import Findings
 from labelaudit.report.page.words import Words, describe
 from tests.data.helpers import catalogue_of
@@ -28,6 +30,7 @@ FINDINGS = Findings(
     catalogue=replace(catalogue_of([0, 0, 1, 1], reasons=["", "", "", "empty file"]), root=Path("/data/my\u202ezoo")),
     statistic="aul",
     value_N=np.zeros(4),
+    aul_N=np.zeros(4),
     p_mislabeled_N=np.zeros(4),
     suggested_N=np.zeros(4, dtype=np.int32),
     kind_N=np.zeros(4, dtype=np.int32),
@@ -53,6 +56,15 @@ def test_the_headline() -> None:
 
 
 @pytest.mark.parametrize(
+    ("folder", "title"),
+    [("/data/zoo", "zoo"), ("/data/zoo/Train", "zoo/Train"), ("/images", "images"), ("/", "labelaudit")],
+)
+def test_a_folder_whose_name_says_little_is_named_after_its_parent_too(folder: str, title: str) -> None:
+    found = replace(FINDINGS, catalogue=replace(FINDINGS.catalogue, root=Path(folder)))
+    assert describe(found).title == title
+
+
+@pytest.mark.parametrize(
     ("rate", "shown", "sentence"),
     [
         (0.0, "0.0%", "Fewer than one label in a hundred looks wrong."),
@@ -73,14 +85,30 @@ def test_interval_estimators_and_power_are_shown_when_there() -> None:
         estimators={"confident-joint": {"noise_rate": 0.1, "suspicious": 1234}, "gmm": {"noise_rate": None}},
         power={
             "kinds": [{"kind": "random", "planted": 500, "found": 487}, {"kind": "none", "planted": 0, "found": 0}],
-            "review": [{"top": 300, "caught": 0.8}],
+            "review": [{"top": top, "caught": caught} for top, caught in ((300, 0.8), (600, 0.996), (900, 1.0))],
         },
     )
     assert found.interval == "between 8.0% and 15.0%"
     assert found.range == pytest.approx((8.0, 12.3, 15.0))
-    assert found.estimators == [("confident-joint", "10.0%", "1,234", False), ("gmm", "unknown", "", True)]
-    assert found.planted == [("random", 500, 487, "97.4%"), ("none", 0, 0, "–")]
-    assert found.review == [(300, "80%")]
+    assert [(one.name, one.rate, one.suspicious, one.used) for one in found.estimators] == [
+        ("confident-joint", "10.0%", "1,234", False),
+        ("gmm", "unknown", "", True),
+    ]
+    assert [(named.name, *figures) for named, *figures in found.planted] == [
+        ("random", 500, 487, "97.4%"),
+        ("none", 0, 0, "–"),
+    ]
+    assert found.review == [(300, "80%"), (600, "100%")]
+
+
+def test_every_name_of_ours_is_explained() -> None:
+    found = words(
+        estimators={name: {"noise_rate": 0.1} for name in (*ESTIMATORS, "next-year's")},
+        power={"kinds": [{"kind": kind, "planted": 1, "found": 1} for kind in (*CONTROL_KINDS, "next-year's")]},
+    )
+    for named in ([*found.estimators], [named for named, *_ in found.planted]):
+        assert all(one.meaning for one in named[:-1])
+        assert (named[-1].name, named[-1].meaning) == ("next-year's", "")
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,9 @@ def test_the_data_are_those_of_the_run(made: MadeUp) -> None:
     digests = base64.b64decode(rows["sha256"])
     assert [digests[32 * k : 32 * k + 32].hex() for k in range(8)] == [made.catalogue.sha256[i] for i in rows["sample"]]
     assert data["fingerprint"] == made.catalogue.fingerprint
-    assert sum(data["histogram"]["rest"]) == 32
-    assert sum(data["histogram"]["suspicious"]) == 8
+    (histogram,) = data["histograms"]
+    assert sum(histogram["rest"]) == 32
+    assert sum(histogram["suspicious"]) == 8
     assert data["confusion"] == [[0, 1, 8]]
     assert [entry["class"] for entry in data["class_table"]] == [0, 1]
 
@@ -184,8 +185,8 @@ def test_nothing_suspicious_is_a_page_too(tmp_path: Path) -> None:
     made = make_run(tmp_path / "run", root)  # too few for a mixture: nothing is flagged
     text, data = written(made)
     assert data["rows"]["path"] == []
-    assert data["histogram"]["components"] is None
-    assert "No image is suspicious." in text
+    assert [histogram["components"] for histogram in data["histograms"]] == [None]
+    assert "No image is suspicious, so there is nothing to review." in text
     assert '<p class="big">unknown</p>' in text
 
 
@@ -205,10 +206,27 @@ def test_another_statistic_is_drawn_as_it_is(made: MadeUp) -> None:
 
     fit(made.run, FitSettings(rank_by="aum", estimator="gmm"))
     _, data = written(made)
-    histogram = data["histogram"]
-    assert (histogram["statistic"], histogram["suspicious_when_low"]) == ("aum", True)
-    low, high = (np.argmax(line) for line in histogram["components"])
+    margin, area = data["histograms"]
+    assert (margin["statistic"], margin["suspicious_when_low"]) == ("aum", True)
+    low, high = (np.argmax(line) for line in margin["components"])
     assert low > high  # the suspicious component lies at the small margins
+    assert (area["statistic"], area["suspicious_when_low"], area["components"]) == ("aul", False, None)
+
+
+def test_the_mixture_is_drawn_over_the_aul_whatever_ranks(made: MadeUp) -> None:
+    from labelaudit.detect.verdicts import FitSettings
+    from labelaudit.recipes.fit import fit
+
+    fit(made.run, FitSettings())
+    _, data = written(made)
+    ranks, area = data["histograms"]
+    assert (ranks["statistic"], ranks["components"]) == ("cell_margin", None)
+    assert sum(area["rest"]) + sum(area["suspicious"]) == 40
+    right, wrong = (np.argmax(line) for line in area["components"])
+    assert right < wrong
+    # As many images as there are, but for what lies beyond the outermost bins.
+    per_bin = len(area["components"][0]) / len(area["rest"])
+    assert np.sum(area["components"]) / per_bin == pytest.approx(40, rel=0.2)
 
 
 def test_damage_is_told_in_a_line(made: MadeUp) -> None:

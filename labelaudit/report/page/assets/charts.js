@@ -58,13 +58,17 @@ const short = (value) =>
 const STATISTIC_NAMES = {
   aul: "area under the loss curve (AUL)",
   aum: "area under the margin (AUM)",
+  cell_margin: "margin of the given label (cell margin)",
   mean_probability: "mean probability of the given label",
   misprediction_rate: "share of epochs with another prediction",
   forgetting_count: "times forgotten",
 };
 
+const nameOfStatistic = (name) => ({ aul: "AUL", aum: "AUM" })[name] ?? name.replaceAll("_", " ");
+
 const histogramChart = (data, width, logarithmic) => {
   const bins = data.rest.length;
+  const name = (width < 420 ? null : STATISTIC_NAMES[data.statistic]) ?? nameOfStatistic(data.statistic);
   const total = data.rest.map((count, bin) => count + data.suspicious[bin]);
   const tallest = Math.max(...total, 1);
   // A narrow component may stand far above every bar: it is cut rather than flatten them.
@@ -75,11 +79,11 @@ const histogramChart = (data, width, logarithmic) => {
     xLow: data.low,
     xHigh: data.high,
     yHigh: high * (logarithmic ? 1.5 : 1.06),
-    xName: STATISTIC_NAMES[data.statistic] ?? data.statistic,
+    xName: data.suspicious_when_low ? `← more suspicious · ${name}` : `${name} · more suspicious →`,
     yName: logarithmic ? "images, log scale" : "images",
     yTicks: logarithmic ? powers.filter((power) => power <= high) : null,
     yScale: logarithmic ? (count) => Math.log10(1 + count) : undefined,
-    label: `Histogram of the ${STATISTIC_NAMES[data.statistic] ?? data.statistic}, with the suspicious images apart`,
+    label: `Histogram of the ${name}, with the suspicious images apart`,
   });
   for (let bin = 0; bin < bins; bin += 1) {
     const from = data.low + bin * step;
@@ -147,6 +151,8 @@ const confusionChart = (pairs, classes, width, pick) => {
   });
   const most = Math.max(...pairs.map(([, , count]) => count), 1);
   const sign = cell >= 26;
+  // The sign has to be read on the colour that lies under it.
+  const signOn = (strength) => `count${strength > 0.85 ? " strong" : strength > 0.62 ? " middle" : ""}`;
   for (const name of used) {
     const middle = (place.get(name) + 0.5) * cell;
     const text = visible(classes[name]);
@@ -168,7 +174,7 @@ const confusionChart = (pairs, classes, width, pick) => {
     );
     if (sign) {
       group.append(
-        draw("text", { class: strength > 0.55 ? "count strong" : "count", x: left + cell / 2 - 0.5, y: top + cell / 2 + 4, "text-anchor": "middle" }, short(count)),
+        draw("text", { class: signOn(strength), x: left + cell / 2 - 0.5, y: top + cell / 2 + 4, "text-anchor": "middle" }, short(count)),
       );
     }
     group.addEventListener("click", () => pick(given, suggested));

@@ -53,10 +53,16 @@ const responsive = (id, build) => {
 
 const without = (id) => byId(id).closest("figure").remove();
 
-if (data.histogram) {
-  const redraw = responsive("histogram", (width) => histogramChart(data.histogram, width, byId("logarithmic").checked));
-  byId("logarithmic").addEventListener("input", redraw);
-  byId("components").hidden = !data.histogram.components;
+if (data.histograms.length) {
+  const drawn = () => data.histograms[Number(byId("statistic").value)];
+  const option = ({ statistic }, at) => make("option", { value: String(at) }, `${nameOfStatistic(statistic)}${at ? "" : ", which ranks"}`);
+  byId("statistic").replaceChildren(...data.histograms.map(option));
+  byId("statistic").hidden = data.histograms.length < 2;
+  const redraw = responsive("histogram", (width) => {
+    byId("components").hidden = !drawn().components;
+    return histogramChart(drawn(), width, byId("logarithmic").checked);
+  });
+  for (const id of ["statistic", "logarithmic"]) byId(id).addEventListener("input", redraw);
 } else without("histogram");
 
 if (data.group_curves) responsive("losses", (width) => lossChart(data.group_curves, width));
@@ -69,7 +75,7 @@ const cards = new Cards({
   kinds,
   curves: data.curves,
   thumbnails: data.thumbnails,
-  statistic: { aul: "AUL", aum: "AUM" }[data.statistic] ?? data.statistic.replaceAll("_", " "),
+  statistic: nameOfStatistic(data.statistic),
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
@@ -80,9 +86,12 @@ const jumpTo = (given, suggested) => {
   byId("review").scrollIntoView();
 };
 
+// The longest bar is full, unless all rates are small: then it shows that.
+const fullBar = Math.max(0.2, ...data.class_table.map(({ rate }) => rate));
+
 const classRow = ({ class: number, rate, samples, suspicious }) => {
   const bar = make("span", { class: "bar" });
-  bar.style.width = `${Math.min(100, 100 * rate)}%`;
+  bar.style.width = `${(100 * rate) / fullBar}%`;
   const counts = `${whole.format(suspicious)} of ${whole.format(samples)}`;
   const button = make(
     "button",
@@ -104,7 +113,7 @@ if (data.confusion.length) {
     responsive("confusion", (width) => confusionChart(data.confusion, classes, width, jumpTo));
   } else byId("confusion").remove();
   const pairs = data.confusion.slice(0, used.size <= MOST_CELLS ? 6 : 16).map(([given, suggested, count]) => {
-    const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` ${whole.format(count)}`);
+    const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(count)})`);
     button.addEventListener("click", () => jumpTo(given, suggested));
     return make("li", {}, button);
   });
@@ -128,7 +137,7 @@ const showCounts = () => {
 const showFound = () => {
   const found = gallery.order.length, all = rows.all.length;
   byId("found").textContent = found === all ? `${whole.format(all)} shown` : `${whole.format(found)} of ${whole.format(all)} shown`;
-  byId("nothing").hidden = found > 0;
+  byId("nothing").hidden = found > 0 || all === 0;
 };
 
 const refilter = () => {

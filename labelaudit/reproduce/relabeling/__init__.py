@@ -1,0 +1,1 @@
+"""What a review is worth: audit, review, relabel, audit again: ``labelaudit reproduce relabeling``."""

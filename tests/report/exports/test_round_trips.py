@@ -1,0 +1,172 @@
+"""Out to a labeling tool, annotated there, exported by the tool's own code, and back into the data."""
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import XMLGenerator
+
+import pytest
+
+from labelaudit.errors import DataError
+from labelaudit.recipes.relabel import Corrections, relabel, undo
+from labelaudit.relabel.corrections import read_review
+from labelaudit.report.exports.export import export
+from labelaudit.run.layout import RunFolder
+from tests.relabel.helpers import snapshot
+from tests.report.exports.helpers import HOSTILE_CLASSES, consumer
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+"""What other packages warn of is theirs."""
+
+HOW = ("accept", "other", "skip", "leave")
+"""What the annotator does with the first, second, third … image, over and over."""
+
+
+def other_label(given: str, proposed: str) -> str:
+    """A class that is neither."""
+    return next(name for name in HOSTILE_CLASSES if name not in (given, proposed))
+
+
+def expected_labels(suspicious: list[str], truth: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The label that each reviewed image has afterwards, by its path now."""
+    labels = {}
+    for number, path in enumerate(suspicious):
+        proposed = str(truth[path]["suggested_label"])
+        how = HOW[number % len(HOW)]
+        if how == "accept":
+            labels[path] = proposed
+        elif how == "other":
+            labels[path] = other_label(str(truth[path]["given_label"]), proposed)
+    return labels
+
+
+def check(file: Path, pictures: Path, tmp_path: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]) -> None:
+    """Relabel a copy of the pictures; everything lies where the annotator said, and an undo takes it all back."""
+    wanted = expected_labels(suspicious, truth)
+    review = read_review(file)
+    assert {one.path: one.label for one in review.corrections} == wanted
+    assert review.unreviewed == len(suspicious) - len(wanted)
+    assert not review.unclear
+    data = Path(shutil.copytree(pictures, tmp_path / "data"))
+    before = snapshot(data)
+    outcome = relabel(data, Corrections(file=file))
+    assert outcome is not None
+    assert outcome.moved == len(wanted) > 10
+    content_of = {path: (pictures / path).read_bytes() for path in wanted}
+    for path, label in wanted.items():
+        assert not (data / path).exists()
+        assert content_of[path] in [place.read_bytes() for place in (data / label).iterdir()]
+    undo(data)
+    assert snapshot(data) == before
+
+
+def annotate(tasks: list[dict[str, Any]], interface: Any) -> list[dict[str, Any]]:
+    """What Label Studio's server hands to its exporter: the tasks with numbers and annotations."""
+    for number, task in enumerate(tasks):
+        proposed = task["predictions"][0]["result"][0]["value"]["choices"][0]
+        how = HOW[number % len(HOW)]
+        label = other_label(task["data"]["given_label"], proposed) if how == "other" else proposed
+        regions = [] if how == "skip" else [region._dict() for region in interface.create_regions({"label": label})]
+        annotation = {
+            "id": 1000 + number,
+            "completed_by": 1,
+            "was_cancelled": how == "skip",
+            "ground_truth": False,
+            "created_at": "2026-01-02T03:04:05.678901Z",
+            "lead_time": 1.5,
+            "result": [{**region, "origin": "manual"} for region in regions],
+        }
+        assert how == "skip" or interface.validate_annotation(annotation)
+        task.update(id=number + 1, annotations=[] if how == "leave" else [annotation], drafts=[], project=1)
+    return tasks
+
+
+@pytest.fixture
+def label_studio(hostile: RunFolder, tmp_path: Path) -> Any:
+    """Exports annotated tasks in one of Label Studio's formats; gives the file."""
+    converter = consumer("label_studio_sdk.converter")
+    label_interface = consumer("label_studio_sdk.label_interface")
+    folder = export(hostile, "label-studio", tmp_path / "out").folder
+    configuration = (folder / "config.xml").read_text()
+    tasks = annotate(json.loads((folder / "tasks.json").read_text()), label_interface.LabelInterface(configuration))
+    (tmp_path / "annotated.json").write_text(json.dumps(tasks))
+
+    def convert(form: str) -> Path:
+        made = converter.Converter(configuration, project_dir=None, download_resources=False)
+        made.convert(str(tmp_path / "annotated.json"), str(tmp_path / form), form, is_dir=False)
+        (file,) = (tmp_path / form).iterdir()
+        return Path(file)
+
+    return convert
+
+
+def test_label_studios_json_goes_back_into_the_data(
+    label_studio: Any, pictures: Path, tmp_path: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]
+) -> None:
+    check(label_studio("JSON"), pictures, tmp_path, suspicious, truth)
+
+
+def test_label_studios_other_formats_are_refused_with_the_right_one(label_studio: Any) -> None:
+    with pytest.raises(DataError, match=r"export the annotations as JSON \(not JSON-MIN\) from Label Studio"):
+        read_review(label_studio("JSON_MIN"))
+    with pytest.raises(DataError, match=r"has no column action; give .* Label Studio's JSON export"):
+        read_review(label_studio("CSV"))
+
+
+def cvats_export(annotations: Path, subset: str = "") -> bytes:
+    """An export of CVAT's server after the upload of our annotations and the work of an annotator.
+
+    The server is no package, so this is written after its exporter for images: an archive with annotations.xml, written
+    by the standard library's generator; images that nobody annotated are in it without a tag; a tag that was uploaded
+    keeps its source, one that was changed becomes ``semi-auto``, and a new one is ``manual``.
+    """
+    text = io.StringIO()
+    writer = XMLGenerator(text, "utf-8")
+    writer.startDocument()
+    writer.startElement("annotations", {})
+    writer.startElement("version", {})
+    writer.characters("1.1")
+    writer.endElement("version")
+    for number, image in enumerate(ElementTree.parse(annotations).getroot().iter("image")):
+        place = {"subset": subset, "task_id": "7"} if subset else {}
+        writer.startElement("image", {"id": str(number), "name": image.attrib["name"], **place, "width": "9"})
+        (tag,) = image.iter("tag")
+        said = {entry.attrib["name"]: entry.text or "" for entry in tag.iter("attribute")}
+        how = HOW[number % len(HOW)]
+        if how != "skip":
+            other = other_label(said["given_label"], tag.attrib["label"])
+            label = other if how == "other" else tag.attrib["label"]
+            source = {"accept": "semi-auto", "other": "manual", "leave": tag.attrib["source"]}[how]
+            writer.ignorableWhitespace("\n    ")
+            writer.startElement("tag", {"label": label, "source": source, "group_id": "3"})
+            for name, value in said.items():
+                writer.startElement("attribute", {"name": name})
+                writer.characters("" if how == "other" else value)  # a new tag has the defaults
+                writer.endElement("attribute")
+            writer.endElement("tag")
+        writer.endElement("image")
+    writer.endElement("annotations")
+    writer.endDocument()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("annotations.xml", text.getvalue())
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("subset", ["", "train"], ids=["task", "project"])
+def test_cvats_export_goes_back_into_the_data(
+    hostile: RunFolder,
+    pictures: Path,
+    tmp_path: Path,
+    suspicious: list[str],
+    truth: dict[str, dict[str, Any]],
+    subset: str,
+) -> None:
+    written = export(hostile, "cvat", tmp_path / "out")
+    file = tmp_path / "task.zip"
+    file.write_bytes(cvats_export(written.main_file, subset))
+    check(file, pictures, tmp_path, suspicious, truth)
