@@ -21,10 +21,16 @@ StatisticName = Literal[
 ]
 EstimatorName = Literal["confident-joint", "controls", "gmm", "gmm-per-class", "bmm"]
 ControlKind = Literal["random", "confusion", "look-alike"]
+SpoiledKind = Literal["shuffled", "gaussian", "noise", "blank"]
+PrioritizerName = Literal["none", "selective-backprop", "selective-backprop-entropy"]
+KindName = Literal["mislabeled", "corrupted", "ambiguous", "duplicate"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
+AdviceFormatName = Literal["text", "json"]
 PlanFormatName = Literal["table", "json"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
 PlotFormatName = Literal["svg", "png"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
+SPOILED_KINDS: tuple[SpoiledKind, ...] = get_args(SpoiledKind)
+KINDS: tuple[KindName, ...] = get_args(KindName)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from labelaudit import __version__
-from labelaudit.cli import demo, export, fit, methods, relabel, report, reproduce, retrain, score, train_probe
+from labelaudit.cli import advise, demo, export, fit, methods, relabel, report, reproduce, retrain, score, train_probe
 from labelaudit.cli.console import show_error
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
@@ -32,6 +32,7 @@ app.command("fit", epilog=fit.EPILOG)(fit.command)
 app.command("report", epilog=report.EPILOG)(report.command)
 app.command("retrain", epilog=retrain.EPILOG)(retrain.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_MORE)(relabel.command)
+app.command("advise", epilog=advise.EPILOG, rich_help_panel=_MORE)(advise.command)
 app.command("demo", epilog=demo.EPILOG, rich_help_panel=_MORE)(demo.command)
 app.command("export", epilog=export.EPILOG, rich_help_panel=_MORE)(export.command)
 app.command("methods", epilog=methods.EPILOG, rich_help_panel=_MORE)(methods.command)

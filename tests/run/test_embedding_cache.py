@@ -155,7 +155,7 @@ def test_a_part_without_pictures_is_harmless():
 
 def test_the_columns_are_open_to_other_tools():
     table = pq.read_table(next(iter(filled((1,)).folder.iterdir())))
-    assert table.column_names == ["sha256", "embedding", "reason"]
+    assert table.column_names == ["sha256", "embedding", "reason", "digest", "look"]
     assert table.column("embedding").to_pylist() == [[1.0] * D]
     assert table.schema.field("embedding").type.value_type == pa.float32()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.page.findings import Findings, damaged
 from labelaudit.text import printable
 
@@ -27,6 +28,10 @@ class Words:
         estimators: Name, noise rate, suspicious, and whether it is the one that the verdicts are from.
         planted: Kind, planted, found, share.
         review: How many rows are looked at, and which share of the errors that is expected to find.
+        kinds: What the suspicious are, and what else was found, a sentence each.
+        matrix: What planted controls are called; the first row is the header, empty without any.
+        matrix_note: What it is made of.
+        advice: Whether to train on high losses, a sentence each.
     """
 
     title: str
@@ -42,6 +47,10 @@ class Words:
     estimators: list[tuple[str, str, str, bool]]
     planted: list[tuple[str, int, int, str]]
     review: list[tuple[int, str]]
+    kinds: list[str]
+    matrix: list[list[str]]
+    matrix_note: str
+    advice: list[str]
 
 
 def describe(findings: Findings) -> Words:
@@ -76,7 +85,16 @@ def _describe(findings: Findings) -> Words:
         estimators=_estimators(noise),
         planted=[_planted(entry) for entry in power.get("kinds") or [] if entry.get("class") is None],
         review=[(int(entry["top"]), f"{float(entry['caught']):.0%}") for entry in power.get("review") or []],
+        kinds=[printable(sentence) for sentence in kinds_sentences(noise)],
+        matrix=_matrix(noise),
+        matrix_note=printable(matrix_note(noise)),
+        advice=[printable(sentence) for sentence in advice_sentences(noise)],
     )
+
+
+def _matrix(noise: dict[str, Any]) -> list[list[str]]:
+    rows = [[printable(cell) for cell in row] for row in matrix_rows(noise)]
+    return [list(MATRIX_HEADER), *rows] if rows else []
 
 
 def _sentence(rate: float | None) -> str:
