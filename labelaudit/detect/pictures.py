@@ -153,12 +153,13 @@ def _factor(x_BCHW: UInt8Array) -> int:
 def _averaged(x_bCHW: UInt8Array | Float32Array, factor: int) -> Float32Array:
     """The means of factor × factor pixels; what is left over at the right and below is cut off."""
     height, width = (side // factor * factor for side in x_bCHW.shape[2:])
-    sum_bChw = np.zeros((*x_bCHW.shape[:2], height // factor, width // factor), dtype=np.float32)
+    sum_bChw: Float32Array = np.zeros((*x_bCHW.shape[:2], height // factor, width // factor), dtype=np.float32)
     # A sum over shifted grids: numpy's own mean over two short axes takes several times as long.
     for row in range(factor):
         for column in range(factor):
             sum_bChw += x_bCHW[:, :, row:height:factor, column:width:factor]
-    return sum_bChw / np.float32(factor**2)
+    sum_bChw /= np.float32(factor**2)
+    return sum_bChw
 
 
 def _statistics(x_bChw: Float32Array) -> Float32Array:

@@ -104,7 +104,7 @@ def advice_sentences(noise: dict[str, Any]) -> list[str]:
 
 
 def _safe(selector: str) -> str:
-    margin = f"{HARMLESS:.0%} more noise than there is"
+    margin = f"{100 * HARMLESS:.0f} points more noise than there is"
     if selector == "selective-backprop":
         return f"Safe: --selector selective-backprop, which takes at most {margin}."
     if selector == "selective-backprop-entropy":
