@@ -29,6 +29,10 @@ _MOST_FITTED = 10_000
 _FARTHEST = 10.0
 """Statistics count up to so many deviations from the middle: one odd picture must not turn a regression around."""
 
+_TOO_DENSE = 1.5
+"""Pictures are set aside in the second round where copies are so many times as dense as they are. If two thirds of the
+pictures are like the copies, or more, that is what this data looks like."""
+
 _FIRST_SHARE, _LARGEST_SHARE, _STEPS = 0.1, 0.99, 200
 _LARGEST_EXPONENT = 50.0
 _TINY = 1e-6
@@ -104,7 +108,7 @@ def find_corrupted(pictures: Pictures, generator: np.random.Generator) -> Corrup
             ratio_UM[inside_U] = _log_ratios(model, value_US[inside_U])
             ratio_PMM[inside_P] = _log_ratios(model, value_PMS[inside_P])
         # By the ratio alone: of pictures that it was fitted on, the shares above would find none corrupted.
-        own_U = ratio_UM.max(axis=1) < 0.0
+        own_U = ratio_UM.max(axis=1) < np.log(_TOO_DENSE)
         if own_U.sum() < LEAST_PICTURES:  # nothing tells copies from these pictures
             break
     share_M = _shares(ratio_UM)
