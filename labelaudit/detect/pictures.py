@@ -6,7 +6,6 @@ statistics.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,11 +43,6 @@ class Look:
     digest: str
     value_S: Float32Array
     spoiled_MS: Float32Array | None
-
-
-def pixel_digest(x_CHW: UInt8Array) -> str:
-    """SHA-256 over the pixels, cut to 16 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(x_CHW).data).hexdigest()[:16]
 
 
 def picture_statistics(x_BCHW: UInt8Array) -> Float32Array:

@@ -18,8 +18,8 @@ from torch import nn
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.images import UInt8Array
 from labelaudit.data.parts import in_parts
-from labelaudit.data.pixels import PixelFormat, decode_stream
-from labelaudit.detect.pictures import Look, picture_statistics, pixel_digest, spoiled_statistics
+from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
+from labelaudit.detect.pictures import Look, picture_statistics, spoiled_statistics
 from labelaudit.engine.devices import Precision, memory_errors
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.parallel import ALONE, World

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.data.parts import in_parts
+from labelaudit.data.pixels import pixel_digest
 from labelaudit.detect.corruption import Pictures
 from labelaudit.detect.pictures import (
     PICTURE_STATISTICS,
     Look,
     picture_statistics,
-    pixel_digest,
     spoiled_statistics,
 )
 from labelaudit.names import SPOILED_KINDS
