@@ -22,8 +22,12 @@ StatisticName = Literal[
 ]
 EstimatorName = Literal["confident-joint", "controls", "gmm", "gmm-per-class", "bmm"]
 ControlKind = Literal["random", "confusion", "look-alike"]
+SpoiledKind = Literal["shuffled", "gaussian", "noise", "blank"]
+PrioritizerName = Literal["none", "selective-backprop", "selective-backprop-entropy"]
+KindName = Literal["mislabeled", "corrupted", "ambiguous", "duplicate"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
+AdviceFormatName = Literal["text", "json"]
 PlanFormatName = Literal["table", "json"]
 TableFormatName = Literal["table", "json", "csv"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
@@ -33,3 +37,5 @@ DrawsName = Literal["exact", "independent"]
 ScaleName = Literal["smoke", "small", "paper"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
+SPOILED_KINDS: tuple[SpoiledKind, ...] = get_args(SpoiledKind)
+KINDS: tuple[KindName, ...] = get_args(KindName)

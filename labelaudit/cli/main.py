@@ -10,6 +10,7 @@ import typer
 
 from labelaudit import __version__
 from labelaudit.cli import (
+    advise,
     compare,
     corrupt,
     demo,
@@ -45,6 +46,7 @@ app.command("fit", epilog=fit.EPILOG)(fit.command)
 app.command("report", epilog=report.EPILOG)(report.command)
 app.command("retrain", epilog=retrain.EPILOG)(retrain.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_MORE)(relabel.command)
+app.command("advise", epilog=advise.EPILOG, rich_help_panel=_MORE)(advise.command)
 app.command("corrupt", epilog=corrupt.EPILOG, rich_help_panel=_MORE)(corrupt.command)
 app.command("demo", epilog=demo.EPILOG, rich_help_panel=_MORE)(demo.command)
 app.command("export", epilog=export.EPILOG, rich_help_panel=_MORE)(export.command)

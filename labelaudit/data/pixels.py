@@ -58,6 +58,11 @@ class Pixels:
     failures: dict[int, str]
 
 
+def pixel_digest(x_CHW: UInt8Array) -> str:
+    """SHA-256 over the pixels of a picture, cut to 16 hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(x_CHW).data).hexdigest()[:16]
+
+
 def decode_stream(
     catalogue: Catalogue, samples: Sequence[int], form: PixelFormat, *, part: int = 64
 ) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:

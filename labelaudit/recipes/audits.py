@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import CurveAccumulator
+from labelaudit.detect.prioritization import PriorityWatch
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder
@@ -106,6 +107,7 @@ def read_curves(
     classes: int,
     *,
     counted_N: npt.NDArray[np.bool_] | None = None,
+    watch: PriorityWatch | None = None,
     reporter: Reporter = QUIET,
 ) -> CurveAccumulator:
     """The recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
@@ -116,6 +118,7 @@ def read_curves(
         label_N: See `labelaudit.detect.curves.CurveAccumulator`.
         classes: Likewise.
         counted_N: Likewise.
+        watch: Shown every epoch too.
         reporter: Told about the progress.
 
     Raises:
@@ -129,6 +132,8 @@ def read_curves(
         for record in read_epochs(run.losses):
             try:
                 curves.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
+                if watch is not None:
+                    watch.add(record.sample_R, record.loss_R, record.margin_R)
             except ValueError as error:
                 raise RunError(f"{run.losses} is damaged in epoch {record.epoch}: {error}", fix=fix) from error
             advance(1)

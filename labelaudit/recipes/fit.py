@@ -11,15 +11,19 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.evidence import Evidence, gather
+from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.power import Power
+from labelaudit.detect.prioritization import PriorityWatch, advise, choose_watched
 from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
 from labelaudit.errors import RunError
 from labelaudit.names import CONTROL_KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import pilot_epochs, read_catalogue, read_curves, trained_epochs
+from labelaudit.recipes.findings import advice_entry, kinds_entry, noise_probability
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import read_controls, suspicious_csv, write_scores, write_suspicious
+from labelaudit.run.pictures import read_pictures
+from labelaudit.run.tables import read_controls, suspicious_csv, write_corrupted, write_scores, write_suspicious
 from labelaudit.run.weights import write_weights
 
 _NOISE_ENTRIES = (
@@ -45,11 +49,12 @@ class Fitted:
     catalogue: Catalogue
     statistics: CurveStatistics
     verdicts: Verdicts
+    kinds: Kinds
     noise: dict[str, Any]
 
     def csv(self, *, top: int | None = None) -> str:
         """The ranked list; see `labelaudit.run.tables.suspicious_csv`."""
-        return suspicious_csv(self.catalogue, self.statistics, self.verdicts, top=top)
+        return suspicious_csv(self.catalogue, self.statistics, self.verdicts, self.kinds, top=top)
 
 
 def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter = QUIET) -> Fitted:
@@ -67,9 +72,10 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
         fitted = compute(run, settings or FitSettings(), reporter)
-        write_scores(run.scores, fitted.catalogue, fitted.statistics, fitted.verdicts)
+        write_scores(run.scores, fitted.catalogue, fitted.statistics, fitted.verdicts, fitted.kinds)
         write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
-        write_suspicious(run.suspicious, fitted.catalogue, fitted.statistics, fitted.verdicts)
+        write_suspicious(run.suspicious, fitted.catalogue, fitted.statistics, fitted.verdicts, fitted.kinds)
+        write_corrupted(run.corrupted, fitted.catalogue, fitted.verdicts, fitted.kinds)
         # Last: whoever finds this file finds the others too.
         write_json(run.noise, fitted.noise)
     return fitted
@@ -79,19 +85,27 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     """The same without writing anything."""
     epochs, catalogue = trained_epochs(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
+    pictures = read_pictures(run.pictures, len(catalogue))
+    watched_S = choose_watched(catalogue.readable_N, np.random.default_rng([0, 0]))
+    watch = PriorityWatch(watched_S, classes)
     if controls is None:
-        evidence = gather(catalogue.label_N, read_curves(run, epochs, catalogue.label_N, classes, reporter=reporter))
+        curves = read_curves(run, epochs, catalogue.label_N, classes, watch=watch, reporter=reporter)
+        evidence = gather(catalogue.label_N, curves)
     else:
         counted_N = ~controls.planted_N
         evidence = gather(
             catalogue.label_N,
-            read_curves(run, epochs, controls.label_N, classes, counted_N=counted_N, reporter=reporter),
+            read_curves(run, epochs, controls.label_N, classes, counted_N=counted_N, watch=watch, reporter=reporter),
             controls=controls,
             pilot=read_curves(run.pilot, pilot_epochs(run), catalogue.label_N, classes, counted_N=counted_N),
         )
     verdicts = judge(evidence, settings)
+    flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE
+    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, catalogue.sha256, pictures, np.random.default_rng([0, 1]))
     noise = _noise(catalogue, evidence, verdicts, settings)
-    return Fitted(catalogue=catalogue, statistics=evidence.statistics, verdicts=verdicts, noise=noise)
+    noise["kinds"] = kinds_entry(kinds, flagged_N)
+    noise["advice"] = advice_entry(advise(noise_probability(verdicts, kinds)[watched_S], watch.chances()))
+    return Fitted(catalogue=catalogue, statistics=evidence.statistics, verdicts=verdicts, kinds=kinds, noise=noise)
 
 
 def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:

@@ -15,14 +15,17 @@ from torch import nn
 
 from labelaudit.data.catalogue import Catalogue, require_trainable
 from labelaudit.data.pixels import load_pixels
+from labelaudit.detect.corruption import Pictures
 from labelaudit.engine.features import Embeddings, embed, normalisation
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, channel_statistics
 from labelaudit.engine.networks import linear_head
 from labelaudit.engine.parallel import ALONE, World
+from labelaudit.engine.seeds import derive_seed
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.engine.weights import build_network
 from labelaudit.errors import DataError
 from labelaudit.progress import Reporter
+from labelaudit.recipes.looks import pictures_of_looks, pictures_of_pixels
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -37,6 +40,7 @@ class Prepared:
         label_R: int64 given labels.
         sample_R: Sample number of each row.
         statistics: Mean and standard deviation by which the rows were normalised; another split has to use the same.
+        pictures: What is known of the pictures beside that, where it was asked for.
     """
 
     catalogue: Catalogue
@@ -44,6 +48,7 @@ class Prepared:
     label_R: torch.Tensor
     sample_R: npt.NDArray[np.int32]
     statistics: Statistics
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,7 @@ def prepare(
     reporter: Reporter,
     *,
     statistics: Statistics | None = None,
+    look: bool = False,
 ) -> Prepared:
     """Decode the pictures, or embed them, and check that they can be trained on.
 
@@ -72,6 +78,7 @@ def prepare(
         source: Where.
         reporter: Told about the progress.
         statistics: Those of the training data, when this is a validation split; it need not be trainable then.
+        look: Look at the pictures themselves too.
 
     Raises:
         DataError: too few readable images.
@@ -85,6 +92,7 @@ def prepare(
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         sample_R = found.sample_R
+        known = pictures_of_looks(sample_R, found.looks) if look else None
     else:
         pixels = load_pixels(catalogue, settings.pixel_format, reporter=reporter, processes=source.world.local_size)
         catalogue = catalogue.set_aside(pixels.failures)
@@ -100,8 +108,20 @@ def prepare(
         reporter.say(f"Pixels: {pictures.place}")
         inputs = pictures
         sample_R = pixels.sample_R
+        known = pictures_of_pixels(sample_R, pixels_RCHW, _spoiling(settings), reporter) if look else None
     label_R = torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64))
-    return Prepared(catalogue=catalogue, inputs=inputs, label_R=label_R, sample_R=sample_R, statistics=statistics)
+    return Prepared(
+        catalogue=catalogue,
+        inputs=inputs,
+        label_R=label_R,
+        sample_R=sample_R,
+        statistics=statistics,
+        pictures=known,
+    )
+
+
+def _spoiling(settings: TrainingSettings) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(settings.seed, "spoiled pictures"))
 
 
 def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:

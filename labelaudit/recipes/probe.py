@@ -31,6 +31,7 @@ from labelaudit.recipes.recorded import read_state, recording_of, train_recorded
 from labelaudit.recipes.selecting import check_probe
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.pictures import write_pictures
 from labelaudit.run.tables import read_controls, write_samples
 
 
@@ -60,7 +61,9 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
             return
         world.once(lambda: read_state(run))  # before the pictures: a damaged one is told at once
         source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
-        prepared = prepare(begun.catalogue, begun.settings, source, reporter)
+        prepared = prepare(
+            begun.catalogue, begun.settings, source, reporter, look=begun.is_new and source.world.is_main
+        )
         make_network(begun.settings, prepared, source)  # before anything is written: it may not be to be had
         world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
         if begun.settings.controls:
@@ -144,6 +147,8 @@ def _settle(
     _tell_set_aside(prepared.catalogue, reporter)
     if begun.is_new:
         write_samples(run.samples, prepared.catalogue)
+        if prepared.pictures is not None:
+            write_pictures(run.pictures, prepared.pictures)
         run.write_description(_describe(data, prepared.catalogue, begun.settings, device))
     else:
         _require_same_samples(run, prepared.catalogue)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from labelaudit.report.content import Report
+from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
@@ -35,6 +36,7 @@ def show_summary(console: Console, noise: dict[str, Any]) -> None:
     _show_classes(console, noise["classes"])
     _show_confusion(console, noise["confusion"])
     _show_power(console, noise["power"])
+    _show_kinds(console, noise)
     for warning in noise["warnings"]:
         console.print(f"[yellow]Warning:[/yellow] {escape(printable(warning))}")
 
@@ -72,6 +74,9 @@ def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
     # In a narrow window names are broken into lines, figures are not.
     table.add_column("P(mislabeled)", justify="right", no_wrap=True)
     table.add_column("AUL", justify="right", no_wrap=True)
+    kinds = any(row.get("kind") for row in rows)
+    if kinds:
+        table.add_column("kind")
     for row in rows:
         table.add_row(
             row["rank"],
@@ -80,6 +85,7 @@ def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
             escape(printable(row["suggested_label"])),
             f"{float(row['p_mislabeled']):.3f}",
             f"{float(row['aul']):.1f}",
+            *([escape(printable(row.get("kind", "")))] if kinds else []),
         )
     return table
 
@@ -130,3 +136,20 @@ def _show_power(console: Console, power: dict[str, Any]) -> None:
         useful = [entry for entry in power["review"] if entry["caught"] < _AS_GOOD_AS_ALL] or power["review"][:1]
         shown = ", ".join(f"the top {entry['top']:,} hold about {entry['caught']:.0%}" for entry in useful)
         console.print(f"Of the errors that the noise rate counts, {shown}")
+
+
+def _show_kinds(console: Console, noise: dict[str, Any]) -> None:
+    for sentence in kinds_sentences(noise):
+        console.print(escape(printable(sentence)))
+    rows = matrix_rows(noise)
+    if rows:
+        console.print(escape(matrix_note(noise)))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for number, name in enumerate(MATRIX_HEADER):
+            table.add_column(name, justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*(escape(printable(cell)) for cell in row))
+        console.print(table)
+    advice = advice_sentences(noise)
+    if advice:
+        console.print(escape(printable(f"{advice[0]} {advice[-1]}")))

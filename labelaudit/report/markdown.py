@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from labelaudit.report.content import Report
 from labelaudit.report.gate import TITLES, Check, noise_interval
+from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.text import printable
 
 _MOST_BYTES = 60_000
@@ -30,6 +31,7 @@ def render(report: Report) -> str:
         lines += ["### Warnings", ""]
         lines += _items([_text(str(warning)) for warning in warnings], "- ")
         lines.append("")
+    lines += _kinds(report)
     lines += _suspicious(report)
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -83,6 +85,24 @@ def _suspicious(report: Report) -> list[str]:
         listed += 1
     if findings.counted > listed:
         lines += ["", f"… and {findings.counted - listed:,} more."]
+    return lines
+
+
+def _kinds(report: Report) -> list[str]:
+    sentences, rows, advice = kinds_sentences(report.noise), matrix_rows(report.noise), advice_sentences(report.noise)
+    if not (sentences or rows or advice):
+        return []
+    lines = [
+        "### Kinds",
+        "",
+        *_items([_text(sentence) for sentence in [*sentences, *advice[:1], *advice[2:]]], "- "),
+        "",
+    ]
+    if rows:
+        lines += [_text(matrix_note(report.noise)), "", f"| {' | '.join(MATRIX_HEADER)} |"]
+        lines.append("|---|" + "---:|" * (len(MATRIX_HEADER) - 1))
+        lines += [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
+        lines.append("")
     return lines
 
 

@@ -65,6 +65,16 @@ class RunFolder:
         return self.root / "suspicious.csv"
 
     @property
+    def pictures(self) -> Path:
+        """``pictures.parquet``: statistics of every picture, and of copies that were spoiled on purpose."""
+        return self.root / "pictures.parquet"
+
+    @property
+    def corrupted(self) -> Path:
+        """``corrupted.csv``: the samples whose picture is corrupted, the surest first."""
+        return self.root / "corrupted.csv"
+
+    @property
     def weights_csv(self) -> Path:
         """``weights.csv``: path, weight, sha256."""
         return self.root / "weights.csv"

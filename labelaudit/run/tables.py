@@ -20,9 +20,10 @@ from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.controls import Controls
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError
-from labelaudit.names import CONTROL_KINDS
+from labelaudit.names import CONTROL_KINDS, KINDS
 from labelaudit.run.files import write_atomically, write_lines
 
 SUSPICIOUS_COLUMNS = (
@@ -34,11 +35,14 @@ SUSPICIOUS_COLUMNS = (
     "label_score",
     "aul",
     "aum",
+    "kind",
     "sample",
     "sha256",
 )
 
-_FIGURES = frozenset({"p_mislabeled", "label_score", "aul", "aum"})
+CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
+
+_FIGURES = frozenset({"p_mislabeled", "label_score", "aul", "aum", "p_corrupted", "corruption"})
 """The columns of numbers that are written with a fixed number of digits, as text."""
 
 _SAMPLES = pa.schema(
@@ -126,7 +130,9 @@ def read_controls(path: Path) -> Controls | None:
     return Controls(kind_N=kind_N, label_N=table.column("taught_label").to_numpy())
 
 
-def write_scores(path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> None:
+def write_scores(
+    path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None = None
+) -> None:
     """Write every sample's statistics and verdict; null where a sample has no record."""
     columns: dict[str, object] = {
         "sample": np.arange(len(catalogue), dtype=np.int32),
@@ -139,9 +145,18 @@ def write_scores(path: Path, catalogue: Catalogue, statistics: CurveStatistics, 
         columns[name] = _nullable(getattr(statistics, f"{name}_N"))
     columns["p_mislabeled"] = _nullable(verdicts.p_mislabeled_N)
     columns["label_score"] = _nullable(1.0 - verdicts.p_mislabeled_N)
+    nothing_N = np.full(len(catalogue), np.nan)
+    columns["p_corrupted"] = _nullable(nothing_N if kinds is None else kinds.p_corrupted_N)
+    columns["corruption"] = _nullable(nothing_N if kinds is None else kinds.corruption_N)
+    kind_N = np.full(len(catalogue), -1, dtype=np.int32) if kinds is None else kinds.kind_N.astype(np.int32)
+    columns["kind"] = _names(KINDS, kind_N)
     columns["weight"] = verdicts.weight_N
     table = pa.table(columns).replace_schema_metadata(
-        {"p_mislabeled": "high = suspicious", "label_score": "1 - p_mislabeled; low = suspicious"}
+        {
+            "p_mislabeled": "high = suspicious",
+            "label_score": "1 - p_mislabeled; low = suspicious",
+            "p_corrupted": "high = the picture is corrupted",
+        }
     )
     write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
 
@@ -156,16 +171,41 @@ def read_scores(path: Path) -> pa.Table:
 
 
 def suspicious_csv(
-    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, *, top: int | None = None
+    catalogue: Catalogue,
+    statistics: CurveStatistics,
+    verdicts: Verdicts,
+    kinds: Kinds | None = None,
+    *,
+    top: int | None = None,
 ) -> str:
     """The ranked list as CSV text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
     count = verdicts.flagged if top is None else min(top, len(verdicts.order))
-    return "".join(_suspicious_lines(catalogue, statistics, verdicts, count))
+    return "".join(_suspicious_lines(catalogue, statistics, verdicts, kinds, count))
 
 
-def write_suspicious(path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> None:
+def write_suspicious(
+    path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None = None
+) -> None:
     """Write the ranked list of the flagged samples."""
-    write_lines(path, _suspicious_lines(catalogue, statistics, verdicts, verdicts.flagged))
+    write_lines(path, _suspicious_lines(catalogue, statistics, verdicts, kinds, verdicts.flagged))
+
+
+def write_corrupted(path: Path, catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> None:
+    """Write the samples whose picture is corrupted, suspicious or not, the surest first."""
+    rows = (
+        (
+            rank,
+            catalogue.paths[i],
+            catalogue.classes[catalogue.label_N[i]],
+            f"{kinds.p_corrupted_N[i]:.6f}",
+            f"{kinds.corruption_N[i]:.6g}",
+            f"{verdicts.p_mislabeled_N[i]:.6f}",
+            i,
+            catalogue.sha256[i],
+        )
+        for rank, i in enumerate(kinds.corrupted.tolist(), start=1)
+    )
+    write_lines(path, csv_lines(CORRUPTED_COLUMNS, rows, numbers=_FIGURES))
 
 
 def read_suspicious(path: Path, *, most: int) -> list[dict[str, str]]:
@@ -195,18 +235,21 @@ def suspicious_rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _suspicious_lines(
-    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, count: int
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None, count: int
 ) -> Iterator[str]:
     first = verdicts.order[:count]
+    kind_S = np.full(len(first), -1) if kinds is None else kinds.kind_N[first]
     columns = (
         verdicts.p_mislabeled_N[first].tolist(),
         statistics.aul_N[first].tolist(),
         statistics.aum_N[first].tolist(),
         catalogue.label_N[first].tolist(),
         statistics.beliefs.alternative_N[first].tolist(),
+        kind_S.tolist(),
         first.tolist(),
     )
-    names = (*catalogue.classes, None)  # the last is that of number −1
+    # The last ones are those of number −1.
+    names, kind_names = (*catalogue.classes, None), (*KINDS, "")
     rows = (
         (
             rank,
@@ -217,10 +260,11 @@ def _suspicious_lines(
             f"{1 - p:.6f}",
             f"{aul:.6g}",
             f"{aum:.6g}",
+            kind_names[kind],
             i,
             catalogue.sha256[i],
         )
-        for rank, (p, aul, aum, given, other, i) in enumerate(zip(*columns, strict=True), start=1)
+        for rank, (p, aul, aum, given, other, kind, i) in enumerate(zip(*columns, strict=True), start=1)
     )
     return csv_lines(SUSPICIOUS_COLUMNS, rows, numbers=_FIGURES)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from labelaudit.data import pixels
 from labelaudit.data.folder import scan
-from labelaudit.data.pixels import PixelFormat, decode_stream, load_pixels
+from labelaudit.data.pixels import PixelFormat, decode_stream, load_pixels, pixel_digest
 from labelaudit.errors import StorageError
 from labelaudit.run import pixel_cache
 from tests.data.helpers import encoded, halves, plain_png, write_files
@@ -273,3 +273,9 @@ def test_a_changed_picture_or_another_format_is_another_entry(shades):
     path.write_bytes(plain_png(99))
     assert int(load_pixels(scan(shades.root), GREY_4).array_RCHW[0, 0, 0, 0]) == 99
     assert load_pixels(shades.set_aside({0: "x"}), PixelFormat(size=2, channels=1)).array_RCHW.shape == (149, 1, 2, 2)
+
+
+def test_the_digest_is_of_the_pixels_however_they_lie_in_memory():
+    one, other = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8)).astype(np.uint8)
+    assert pixel_digest(one) == pixel_digest(one.copy(order="F")) != pixel_digest(other)
+    assert len(pixel_digest(one)) == 16

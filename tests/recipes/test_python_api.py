@@ -68,6 +68,7 @@ def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
     assert ear.bars == {
         "Reading files": [16, 16],
         "Decoding images": [15, 15],
+        "Looking at images": [15, 15],
         "Training the probe": [30, 30],
         "Reading losses": [2, 2],
     }

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from labelaudit.detect.pictures import PICTURE_STATISTICS, Look
 from labelaudit.errors import StorageError
+from labelaudit.names import SPOILED_KINDS
 from labelaudit.run.cache import cache_root
 from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
 from tests.run.helpers import names_in, room_for
@@ -65,6 +68,24 @@ def test_embeddings_are_found_by_content_bit_for_bit():
         assert found[sha256].vector_D.dtype == np.float32
         assert found[sha256].vector_D.tobytes() == vector_D.tobytes()
         assert found[sha256].reason == ""
+
+
+@pytest.mark.parametrize("spoiled", [True, False])
+def test_what_was_seen_of_a_picture_comes_back_with_its_embedding(spoiled):
+    generator = np.random.default_rng(0)
+    spoiled_MS = generator.normal(size=(len(SPOILED_KINDS), len(PICTURE_STATISTICS))).astype(np.float32)
+    value_S = generator.normal(size=len(PICTURE_STATISTICS)).astype(np.float32)
+    look = Look(digest="0123456789abcdef", value_S=value_S, spoiled_MS=spoiled_MS if spoiled else None)
+    cache = EmbeddingCache("resnet-224")
+    cache.add(hashes(5, 6), [replace(embedded(5), look=look), embedded(6)], D)
+    found = cache.load(set(hashes(5, 6)))
+    again = found[hashes(5)[0]].look
+    assert again.digest == look.digest
+    np.testing.assert_array_equal(again.value_S, value_S)
+    assert (again.spoiled_MS is None) == (not spoiled)
+    if spoiled:
+        np.testing.assert_array_equal(again.spoiled_MS, spoiled_MS)
+    assert found[hashes(6)[0]].look is None
 
 
 def test_only_what_is_wanted_is_given():
@@ -155,7 +176,7 @@ def test_a_part_without_pictures_is_harmless():
 
 def test_the_columns_are_open_to_other_tools():
     table = pq.read_table(next(iter(filled((1,)).folder.iterdir())))
-    assert table.column_names == ["sha256", "embedding", "reason"]
+    assert table.column_names == ["sha256", "embedding", "reason", "digest", "look"]
     assert table.column("embedding").to_pylist() == [[1.0] * D]
     assert table.schema.field("embedding").type.value_type == pa.float32()
 

@@ -59,6 +59,8 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         "scores": "scores.parquet",
         "noise": "noise.json",
         "suspicious": "suspicious.csv",
+        "pictures": "pictures.parquet",
+        "corrupted": "corrupted.csv",
         "weights_csv": "weights.csv",
         "weights_npy": "weights.npy",
         "page": "report.html",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from labelaudit.cli.reproduce import detection, prioritization, relabeling, table1
+from labelaudit.cli.reproduce import detection, kinds, prioritization, relabeling, table1
 
 app = typer.Typer(
     help="Repeat the papers' measurements on your own data.",
@@ -13,6 +13,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("detection", epilog=detection.EPILOG)(detection.command)
+app.command("kinds", epilog=kinds.EPILOG)(kinds.command)
 app.command("prioritization", epilog=prioritization.EPILOG)(prioritization.command)
 app.command("relabeling", epilog=relabeling.EPILOG)(relabeling.command)
 app.command("table1", epilog=table1.EPILOG)(table1.command)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.page.findings import Findings, damaged
 from labelaudit.text import printable
 
@@ -60,6 +61,10 @@ class Words:
         planted: Kind, planted, found, share.
         review: How many rows are looked at, and which share of the estimated errors they hold; none after the first
             that holds all of them.
+        kinds: What the suspicious are, and what else was found, a sentence each.
+        matrix: What planted controls are called; the first row is the header, empty without any.
+        matrix_note: What it is made of.
+        advice: Whether to train on high losses, a sentence each.
     """
 
     title: str
@@ -75,6 +80,10 @@ class Words:
     estimators: list[EstimatorWords]
     planted: list[tuple[Named, int, int, str]]
     review: list[tuple[int, str]]
+    kinds: list[str]
+    matrix: list[list[str]]
+    matrix_note: str
+    advice: list[str]
 
 
 def describe(findings: Findings) -> Words:
@@ -109,6 +118,10 @@ def _describe(findings: Findings) -> Words:
         estimators=_estimators(noise),
         planted=[_planted(entry) for entry in power.get("kinds") or [] if entry.get("class") is None],
         review=_review(power.get("review") or []),
+        kinds=[printable(sentence) for sentence in kinds_sentences(noise)],
+        matrix=_matrix(noise),
+        matrix_note=printable(matrix_note(noise)),
+        advice=[printable(sentence) for sentence in advice_sentences(noise)],
     )
 
 
@@ -116,6 +129,11 @@ def _title(root: Path) -> str:
     if root.name.lower() in _SAYS_LITTLE and root.parent.name:
         return f"{root.parent.name}/{root.name}"
     return root.name or "labelaudit"
+
+
+def _matrix(noise: dict[str, Any]) -> list[list[str]]:
+    rows = [[printable(cell) for cell in row] for row in matrix_rows(noise)]
+    return [list(MATRIX_HEADER), *rows] if rows else []
 
 
 def _sentence(rate: float | None) -> str:

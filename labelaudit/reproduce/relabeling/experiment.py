@@ -18,10 +18,10 @@ from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.options import TrainingOptions, check_options
 from labelaudit.reproduce.checks import require_outside, require_seeds
-from labelaudit.reproduce.detection.records import to_table
 from labelaudit.reproduce.detection.settings import parse_noise, require_different
 from labelaudit.reproduce.relabeling.markdown import as_markdown
 from labelaudit.reproduce.relabeling.rounds import RoundRecord, measure_rounds
+from labelaudit.reproduce.tables import to_table
 from labelaudit.run.files import storage_errors, write_atomically, write_text
 
 DEFAULT_NOISE = "uniform:0.1"

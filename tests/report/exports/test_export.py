@@ -104,7 +104,7 @@ def test_kinds_are_passed_on_where_the_audit_has_them(tmp_path: Path, to: Export
     run = made_up_audit(data, tmp_path / "run")
     table = read_scores(run.scores)
     kinds = pa.array([None, "ambiguous", None, None, None, "duplicate"], pa.string())
-    pq.write_table(table.append_column("kind", kinds), run.scores)
+    pq.write_table(table.drop_columns(["kind"]).append_column("kind", kinds), run.scores)
     folder = export(run, to, options=ExportOptions(everything=True)).folder
     if list(folder.glob("*.parquet")):
         (file,) = folder.glob("*.parquet")

@@ -84,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     made = make_run(folder / "run", root, wrong=WRONG)
     scores = pq.read_table(made.run.scores)
     kind = ["duplicate" if path == "cat/000.png" else "mislabeled" for path in made.catalogue.paths]
-    pq.write_table(scores.append_column("kind", pa.array(kind)), made.run.scores)
+    pq.write_table(scores.drop_columns(["kind"]).append_column("kind", pa.array(kind)), made.run.scores)
     write_page(made.run)
     return made
 

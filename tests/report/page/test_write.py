@@ -64,7 +64,8 @@ def test_the_data_are_those_of_the_run(made: MadeUp) -> None:
     assert sorted(rows["path"]) == sorted(WRONG)
     assert [made.catalogue.paths[sample] for sample in rows["sample"]] == rows["path"]
     assert data["classes"] == ["ant", "bee"]
-    assert (rows["given"], rows["suggested"], rows["kind"]) == ([0] * 8, [1] * 8, [-1] * 8)
+    assert (rows["given"], rows["suggested"], rows["kind"]) == ([0] * 8, [1] * 8, [0] * 8)
+    assert data["kinds"] == ["mislabeled"]
     aul = scores.column("aul").to_pylist()
     assert rows["value"] == [float(f"{aul[sample]:.4g}") for sample in rows["sample"]]
     assert rows["value"] == sorted(rows["value"], reverse=True)
@@ -194,7 +195,7 @@ def test_kinds_are_taken_when_they_are_there(made: MadeUp) -> None:
     scores = pq.read_table(made.run.scores)
     kinds = [None] * 39 + ["ambiguous"]
     kinds[0] = "duplicate"
-    pq.write_table(scores.append_column("kind", pa.array(kinds)), made.run.scores)
+    pq.write_table(scores.drop_columns(["kind"]).append_column("kind", pa.array(kinds)), made.run.scores)
     _, data = written(made)
     assert data["kinds"] == ["ambiguous", "duplicate"]
     assert [data["rows"]["kind"][data["rows"]["sample"].index(k)] for k in (0, 1)] == [1, -1]

@@ -1,0 +1,40 @@
+"""``labelaudit advise``: whether a training that prefers high losses would be hurt by this data."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from labelaudit.cli import options as o
+from labelaudit.errors import RunError
+from labelaudit.names import AdviceFormatName
+
+EPILOG = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
+
+
+def command(
+    run: o.RunArgument,
+    output: Annotated[AdviceFormatName, typer.Option("--format", help="How to print it.")] = "text",
+) -> None:
+    """Say whether loss-based prioritization (Selective Backprop) is safe on audited data, and which selector is.
+
+    It counts the noise among the samples that each selector would have back-propagated while the probe was trained,
+    against the noise among all; needs no images and no GPU.
+    """
+    from labelaudit.recipes.fit import read_noise
+    from labelaudit.report.kinds import advice_sentences
+    from labelaudit.run.layout import RunFolder
+
+    folder = RunFolder(run)
+    folder.read_description()
+    noise = read_noise(folder)
+    fix = f"run labelaudit fit {run}"
+    if not noise.get("advice"):
+        raise RunError(f"{folder.noise} is of a version without advice", fix=fix)
+    try:
+        sentences = advice_sentences(noise)
+    except (LookupError, TypeError, ValueError) as error:
+        raise RunError(f"the advice in {folder.noise} is damaged", fix=fix) from error
+    typer.echo(json.dumps(noise["advice"], indent=2) if output == "json" else "\n".join(sentences))

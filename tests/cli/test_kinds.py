@@ -1,0 +1,187 @@
+"""Kinds from the folder to the report, ``labelaudit advise``, and ``labelaudit reproduce kinds``."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from labelaudit.names import KINDS, SPOILED_KINDS
+from tests.cli.helpers import QUICK, run, succeed, write_images
+
+SMOOTH = 60
+BLANK, NOISE = "bee/blank.png", "ant/noise.png"
+
+
+def write_smooth(root: Path) -> Path:
+    """Two classes of smooth pictures, slopes to the right and downwards; one blank, one of noise; one twice."""
+    generator = np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        (root / name).mkdir(parents=True)
+        for number in range(SMOOTH):
+            slope = np.linspace(40 * generator.random(), 160 + 80 * generator.random(), 16)
+            x_HW = np.tile(slope, (16, 1)) + generator.normal(0, 3, (16, 16))
+            x_HW = x_HW.T if name == "bee" else x_HW
+            Image.fromarray(x_HW.clip(0, 255).astype(np.uint8)).save(root / name / f"{number:02}.png")
+    Image.fromarray(np.full((16, 16), 90, dtype=np.uint8)).save(root / BLANK)
+    Image.fromarray(generator.integers(0, 256, (16, 16)).astype(np.uint8)).save(root / NOISE)
+    # Another file with the same pixels, under the other label.
+    Image.open(root / "ant" / "03.png").save(root / "bee" / "as-ant-03.bmp")
+    return root
+
+
+@pytest.fixture(scope="module")
+def smooth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `write_smooth`, audited into ``audit`` beside it; to be read only."""
+    folder = tmp_path_factory.mktemp("smooth")
+    succeed("score", write_smooth(folder / "data"), "--run", folder / "audit", *QUICK)
+    return folder
+
+
+def kinds_of(folder: Path) -> dict[str, str | None]:
+    table = pq.read_table(folder / "scores.parquet")
+    return dict(zip(table.column("path").to_pylist(), table.column("kind").to_pylist(), strict=True))
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    with open(file, encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_corrupted_pictures_and_duplicates_are_named(smooth: Path) -> None:
+    kinds = kinds_of(smooth / "audit")
+    assert {path for path, kind in kinds.items() if kind == "corrupted"} == {BLANK, NOISE}
+    assert {path for path, kind in kinds.items() if kind == "duplicate"} == {"ant/03.png", "bee/as-ant-03.bmp"}
+    corrupted = read_csv(smooth / "audit" / "corrupted.csv")
+    assert {row["path"] for row in corrupted} == {BLANK, NOISE}
+    assert [row["rank"] for row in corrupted] == ["1", "2"]
+    assert all(float(row["p_corrupted"]) > 0.5 for row in corrupted)
+    suspicious = read_csv(smooth / "audit" / "suspicious.csv")
+    assert all(row["kind"] == kinds[row["path"]] for row in suspicious)
+    assert {"as-ant-03.bmp"} <= {Path(row["path"]).name for row in suspicious}
+    assert all(row["kind"] in KINDS for row in suspicious)
+
+
+def test_the_matrix_of_planted_pictures_is_in_the_files_and_in_every_report(smooth: Path) -> None:
+    noise = json.loads((smooth / "audit" / "noise.json").read_text())
+    planted = {row["planted"]: row for row in noise["kinds"]["planted"]}
+    assert tuple(planted) == SPOILED_KINDS
+    assert all(row["count"] == 2 * SMOOTH + 3 for row in planted.values())
+    assert all(planted[kind]["called"]["corrupted"] > 2 * SMOOTH - 6 for kind in ("shuffled", "gaussian", "blank"))
+    outcome = succeed("report", smooth / "audit", "--html", "page.html")
+    assert "pictures, shuffled" in outcome.out
+    assert "Loss-based prioritization" in outcome.out
+    page = Path("page.html").read_text()
+    assert "pictures, shuffled" in page
+    assert "Training on high losses?" in page
+    assert "pictures, shuffled" in succeed("report", smooth / "audit", "--no-html", "--format", "markdown").out
+
+
+def test_with_controls_the_matrix_has_labels_too(smooth: Path) -> None:
+    succeed("score", smooth / "data", "--run", "audit", "--controls", *QUICK)
+    noise = json.loads(Path("audit/noise.json").read_text())
+    assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
+
+
+def test_two_audits_give_equal_files(smooth: Path) -> None:
+    succeed("score", smooth / "data", "--run", "audit", *QUICK)
+    for name in ("pictures.parquet", "scores.parquet", "corrupted.csv", "noise.json"):
+        assert (Path("audit") / name).read_bytes() == (smooth / "audit" / name).read_bytes(), name
+
+
+def test_a_run_of_an_earlier_version_is_fitted_without_pictures(smooth: Path) -> None:
+    shutil.copytree(smooth / "audit", "audit")
+    Path("audit/pictures.parquet").unlink()
+    succeed("fit", "audit")
+    assert "corrupted" not in kinds_of(Path("audit")).values()
+    assert read_csv(Path("audit/corrupted.csv")) == []
+    assert set(pq.read_table("audit/scores.parquet").column("p_corrupted").to_pylist()) == {None}
+
+
+def test_damaged_pictures_are_told(smooth: Path) -> None:
+    shutil.copytree(smooth / "audit", "audit")
+    Path("audit/pictures.parquet").write_bytes(b"nothing")
+    assert "pictures.parquet is damaged" in run("fit", "audit").error
+
+
+def test_advice(finished: Path) -> None:
+    text = succeed("advise", finished).out
+    assert text.startswith("Loss-based prioritization ")
+    assert len(text.splitlines()) == 3
+    advice = json.loads(succeed("advise", finished, "--format", "json").out)
+    assert {row["selector"] for row in advice["selectors"]} == {"selective-backprop", "selective-backprop-entropy"}
+    # Two of twelve labels of each class are wrong, and their losses are high.
+    shares = [row["noise_share"] for row in advice["selectors"] if row["selector"] == "selective-backprop"]
+    assert min(shares) > 1.5 * advice["base_rate"] > 0.1
+    assert advice["safe"] != "selective-backprop"
+
+
+def test_there_is_no_advice_without_verdicts_or_from_an_earlier_version(audit: Path) -> None:
+    assert "is not a run folder" in run("advise", ".").only_error
+    noise = json.loads((audit / "noise.json").read_text())
+    for advice, said in ((None, "is of a version without advice"), ({"base_rate": "x"}, "is damaged")):
+        (audit / "noise.json").write_text(json.dumps({**noise, "advice": advice}))
+        assert said in run("advise", audit).only_error
+    (audit / "noise.json").unlink()
+    assert "has no verdicts yet" in run("advise", audit).only_error
+
+
+REPRODUCE = ("reproduce", "kinds")
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rightly labelled pictures; to be read only."""
+    return write_images(tmp_path_factory.mktemp("clean") / "photos")
+
+
+def test_spoiled_copies_become_tables(clean: Path) -> None:
+    asked = (
+        "--data",
+        clean,
+        "--out",
+        "out",
+        "--shuffled",
+        0.1,
+        "--gaussian",
+        0.1,
+        *QUICK[:6],
+        "--precision",
+        "float32",
+    )
+    outcome = succeed(*REPRODUCE, *asked, "--seed", 0, "--seed", 2)
+    assert outcome.out == Path("out/kinds.md").read_text()
+    matrix = pq.read_table("out/matrix.parquet").to_pylist()
+    for seed in (0, 2):
+        of_seed = [row for row in matrix if row["seed"] == seed]
+        counts = dict.fromkeys(("mislabeled", "shuffled", "gaussian", "clean"), 0)
+        for row in of_seed:
+            counts[row["true_kind"]] += row["samples"]
+        assert counts == {"mislabeled": 5, "shuffled": 5, "gaussian": 5, "clean": 33}
+    before = Path("out/seed0/run/noise.json").stat().st_mtime_ns
+    assert succeed(*REPRODUCE, *asked, "--seed", 0, "--seed", 2).out == outcome.out
+    assert Path("out/seed0/run/noise.json").stat().st_mtime_ns == before
+    assert "was spoiled with other rates" in run(*REPRODUCE, *asked, "--mislabeled", 0.2).error
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mislabeled", 0.9, "--shuffled", 0.2), "are no shares"),
+        (("--gaussian", -0.1), "are no shares"),
+        (("--images", 0), "--images 0 is too few"),
+        (("--seed", 1, "--seed", 1), "--seed is given twice"),
+        (("--epochs", 0), "--epochs 0 is too small"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(clean: Path, options: tuple[object, ...], said: str) -> None:
+    assert said in run(*REPRODUCE, "--data", clean, "--out", "out", *options).only_error
+    assert not Path("out").exists()
+
+
+def test_the_copy_does_not_go_into_the_data(clean: Path) -> None:
+    assert "lies in the data folder" in run(*REPRODUCE, "--data", clean, "--out", clean / "out").only_error
