@@ -17,7 +17,6 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data, read_audit
 from labelaudit.recipes.options import TrainingOptions, check_options
 from labelaudit.recipes.score import score
-from labelaudit.reproduce.detection.records import to_table
 from labelaudit.reproduce.kinds.markdown import as_markdown
 from labelaudit.reproduce.kinds.spoil import Rates, write_spoiled
 from labelaudit.reproduce.kinds.tables import (
@@ -31,6 +30,7 @@ from labelaudit.reproduce.kinds.tables import (
     ranking_of,
     selectors_of,
 )
+from labelaudit.reproduce.tables import to_table
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_json, write_text
 from labelaudit.run.layout import RunFolder
 
