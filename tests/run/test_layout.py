@@ -55,6 +55,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         "samples": "samples.parquet",
         "losses": "losses",
         "checkpoint": "checkpoint.pt",
+        "verified": "verified.pt",
         "probe": "probe.safetensors",
         "scores": "scores.parquet",
         "noise": "noise.json",
