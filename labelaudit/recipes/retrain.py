@@ -61,6 +61,7 @@ class RetrainOptions:
         truth_csv: True labels, as ``path,label``; only the oracle reads them.
         audit: Run folder of an audit of the same data, for the noise rate; else that beside ``weights_csv`` is taken.
         validation: A folder with one folder per class, on which the error is measured after every epoch.
+        measure_every: Only after every so many epochs, and after the last.
         training: Network and schedule.
     """
 
@@ -70,6 +71,7 @@ class RetrainOptions:
     truth_csv: Path | None = None
     audit: Path | None = None
     validation: Path | None = None
+    measure_every: int = 1
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
     @property
@@ -131,7 +133,8 @@ def retrain(
         progress = world.once(lambda: read_progress(out))
         metrics = resume(out, training, method, progress, reporter)
         mark("begun")
-        _train(out, entry, training, method, prepared, prior_R, validation, metrics, world, reporter, mark)
+        errors = _Errors(training, validation, options.measure_every)
+        _train(out, entry, training, method, prepared, prior_R, errors, metrics, world, reporter, mark)
         together = None
         if validation is not None and method.networks > 1:
             together = _error(training.predict(validation.inputs), validation)
@@ -186,7 +189,7 @@ def _train(
     method: Method,
     prepared: Prepared,
     prior_R: torch.Tensor | None,
-    validation: Prepared | None,
+    errors: _Errors,
     metrics: list[dict[str, Any]],
     world: World,
     reporter: Reporter,
@@ -196,24 +199,36 @@ def _train(
     with reporter.bar(f"Training ({entry.name})", left, "images") as advance, BackgroundWriter() as writer:
         for record in run_epochs(training, prepared.inputs, prepared.label_R, method, advance, prior_N=prior_R):
             mark("trained")
-            metrics.append(_measure(record, training, prepared, validation))
+            metrics.append(_measure(record, prepared, errors))
             if world.is_main:
                 writer.submit(functools.partial(write_epoch, out, list(metrics), training.state(method)))
             mark("measured")
 
 
-def _measure(
-    record: EpochRecord, training: Training, prepared: Prepared, validation: Prepared | None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Errors:
+    """Errors on held-out pictures, measured now and then."""
+
+    training: Training
+    validation: Prepared | None
+    every: int
+
+    def after(self, epoch: int) -> float | None:
+        """Of the first network; None where there is nothing to measure on, or it is not the time."""
+        done = epoch + 1
+        if self.validation is None or (done % self.every and done < self.training.settings.epochs):
+            return None
+        return _error(self.training.predict_each(self.validation.inputs, networks=1)[0], self.validation)
+
+
+def _measure(record: EpochRecord, prepared: Prepared, errors: _Errors) -> dict[str, Any]:
     taken_R = record.predicted_N >= 0
     wrong_R = record.predicted_N != prepared.label_R.numpy()
     return {
         "epoch": record.epoch,
         "train_loss": float(record.loss_N[taken_R].mean()),
         "train_error": float(wrong_R[taken_R].mean()),
-        "validation_error": None
-        if validation is None
-        else _error(training.predict_each(validation.inputs, networks=1)[0], validation),
+        "validation_error": errors.after(record.epoch),
     }
 
 
