@@ -23,7 +23,7 @@ def train_together(folder: Path) -> None:
         for entry in METHODS:
             method = ready(entry, truth_N)
             networks = [small_network(seed=number) for number in range(method.networks)]
-            training = Training(networks, loop_settings(batch_size=14, lr=0.02), CPU, world)
+            training = Training(networks, loop_settings(batch_size=22, lr=0.02), CPU, world)
             inputs = image_inputs(pixels_NCHW, Augment())
             records = list(run_epochs(training, inputs, noisy_labels(truth_N), method, ignore))
             if world.is_main:
