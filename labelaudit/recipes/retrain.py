@@ -63,6 +63,7 @@ class RetrainOptions:
         truth_csv: True labels, as ``path,label``; only the oracle reads them.
         audit: Run folder of an audit of the same data, for the noise rate; else that beside ``weights_csv`` is taken.
         validation: A folder with one folder per class, on which the error is measured after every epoch.
+        measure_every: Only after every so many epochs, and after the last.
         training: Network and schedule.
         presets: What ``training.preset`` names; None for those of retraining, with the method's own as ``paper``.
     """
@@ -73,6 +74,7 @@ class RetrainOptions:
     truth_csv: Path | None = None
     audit: Path | None = None
     validation: Path | None = None
+    measure_every: int = 1
     training: TrainingOptions = field(default_factory=TrainingOptions)
     presets: Mapping[PresetName, Preset] | None = None
 
@@ -137,7 +139,8 @@ def retrain(
         selection = build_selection(settings, len(prepared.inputs))
         metrics = resume(out, training, method, selection, progress, reporter)
         mark("begun")
-        _train(out, entry, training, method, selection, prepared, prior_R, validation, metrics, world, reporter, mark)
+        errors = _Errors(training, validation, options.measure_every)
+        _train(out, entry, training, method, selection, prepared, prior_R, errors, metrics, world, reporter, mark)
         together = None
         if validation is not None and method.networks > 1:
             together = _error(training.predict(validation.inputs), validation)
@@ -193,7 +196,7 @@ def _train(
     selection: Selection | None,
     prepared: Prepared,
     prior_R: torch.Tensor | None,
-    validation: Prepared | None,
+    errors: _Errors,
     metrics: list[dict[str, Any]],
     world: World,
     reporter: Reporter,
@@ -206,7 +209,7 @@ def _train(
         )
         for record, seconds in timed(epochs):
             mark("trained")
-            metrics.append(_measure(record, training, prepared, validation))
+            metrics.append(_measure(record, prepared, errors))
             if world.is_main:
                 done = Done(
                     metrics=list(metrics),
@@ -219,9 +222,23 @@ def _train(
             mark("measured")
 
 
-def _measure(
-    record: EpochRecord, training: Training, prepared: Prepared, validation: Prepared | None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Errors:
+    """Errors on held-out pictures, measured now and then."""
+
+    training: Training
+    validation: Prepared | None
+    every: int
+
+    def after(self, epoch: int) -> float | None:
+        """Of the first network; None where there is nothing to measure on, or it is not the time."""
+        done = epoch + 1
+        if self.validation is None or (done % self.every and done < self.training.settings.epochs):
+            return None
+        return _error(self.training.predict_each(self.validation.inputs, networks=1)[0], self.validation)
+
+
+def _measure(record: EpochRecord, prepared: Prepared, errors: _Errors) -> dict[str, Any]:
     taken_R = record.predicted_N >= 0
     wrong_R = record.predicted_N != prepared.label_R.numpy()
     effort = record.effort
@@ -231,9 +248,7 @@ def _measure(
         "epoch": record.epoch,
         "train_loss": loss,
         "train_error": error,
-        "validation_error": None
-        if validation is None
-        else _error(training.predict_each(validation.inputs, networks=1)[0], validation),
+        "validation_error": errors.after(record.epoch),
         "forwards": None if effort is None else effort.forwards,
         "backpropagated": None if effort is None else effort.backpropagated,
     }

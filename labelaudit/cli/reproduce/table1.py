@@ -32,7 +32,7 @@ def command(
         ScaleName,
         typer.Option(
             "--scale",
-            help="smoke: digits, under two minutes; small: 10,000 images, a small network; paper: its own settings.",
+            help="smoke: digits, under two minutes; small: 5,000 images, a small network; paper: its own settings.",
             rich_help_panel=_MEASURED,
         ),
     ] = "small",

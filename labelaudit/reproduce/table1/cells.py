@@ -72,6 +72,7 @@ class Task:
         noisy: The data.
         test: Folder of the test images.
         audit: Whose weights and noise rate the method gets where it needs them.
+        measure_every: The test error, after so many epochs and the last.
     """
 
     noise: str
@@ -82,6 +83,7 @@ class Task:
     noisy: NoisyData
     test: Path
     audit: RunFolder | None
+    measure_every: int = 1
 
 
 def train_cell(task: Task, folder: Path, reporter: Reporter) -> Run:
@@ -120,6 +122,7 @@ def _train(task: Task, out: RunFolder, reporter: Reporter) -> Run:
         truth_csv=task.noisy.truth_csv if "truth" in entry.needs else None,
         audit=audit.root if audit is not None and "noise_rate" in entry.needs else None,
         validation=task.test,
+        measure_every=task.measure_every,
         training=replace(task.training, seed=task.seed),
     )
     watch = Stopwatch(task.training.device)
@@ -151,7 +154,7 @@ def _train(task: Task, out: RunFolder, reporter: Reporter) -> Run:
         **common,
         status=TRAINED,
         error=float(result["validation_error_of_all_networks"] if both else result["metrics"]["validation_error"]),
-        best_error=min(float(row["validation_error"]) for row in metrics),
+        best_error=min(row["validation_error"] for row in metrics if row["validation_error"] is not None),
         train_error=float(metrics[-1]["train_error"]),
         epochs=len(metrics),
         epoch_seconds=watch.epoch_seconds,

@@ -185,6 +185,7 @@ def _task(
         noisy=noisy,
         test=test,
         audit=audit,
+        measure_every=scale.measure_every,
     )
 
 
