@@ -106,10 +106,10 @@ class Selection:
             work.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
             set_pace(training.optimizers, training.settings, at.done)
             choice, scored = self._choose(training, work, candidates, choosing, generator, tally)
-            queue.put(candidates.start + choice.index_b, choice.weight_b)
-            for place_b, weight_b in queue.take(is_last=done == len(batches)):
-                self._step(training, work, place_b, weight_b, at, scored)
-                tally.add(work.order.order_M[place_b])
+            queue.put(candidates.start + choice.index_b, choice.weight_b, scored=scored)
+            for chosen in queue.take(is_last=done == len(batches)):
+                self._step(training, work, chosen, at)
+                tally.add(work.order.order_M[chosen.place_b])
             work.advance(candidates.stop - candidates.start)
         return tally.effort
 
@@ -152,19 +152,20 @@ class Selection:
         self._age_N[row_B] += 1
         return self._score_N[row_B]
 
-    def _step(
-        self, training: Training, work: Work, place_b: torch.Tensor, weight_b: torch.Tensor, at: Clock, scored: bool
-    ) -> None:
-        order, world = work.order, training.world
+    def _step(self, training: Training, work: Work, chosen: _Chosen, at: Clock) -> None:
+        order, world, place_b = work.order, training.world, chosen.place_b
         batch, share = _batch(order, place_b), world.share(len(place_b))
         prior_b = None if order.prior_M is None else order.prior_M[place_b.to(order.row_M.device)]
         logits_bC = training.forward(training.shared[0], order.pictures(work.inputs, place_b[share]))
         seen = [world.gather(logits_bC.detach(), len(place_b))]
-        if not scored:
-            work.recorder.put(batch.row_B, work.method.recorded(batch, seen), batch.label_B)
-            self._selector.observe(scores(self._selector.score, seen[0], batch.label_B).cpu())
+        if not chosen.scored_b.all():
+            # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
+            new_b = (~chosen.scored_b).to(batch.row_B.device)
+            row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
+            work.recorder.put(row_b, work.method.recorded(batch, seen)[new_b], label_b)
+            self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
         lessons = work.method.teach(batch, seen, at, work.generator)
-        weight_b = weight_b.to(logits_bC.device)
+        weight_b = chosen.weight_b.to(logits_bC.device)
         weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
         training.learn([logits_bC], weighted, share, prior_b)
 
@@ -174,30 +175,45 @@ def _batch(order: EpochOrder, place_b: torch.Tensor) -> Batch:
     return Batch(row_B=order.row_M[place_b], label_B=order.label_M[place_b])
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """Places that were chosen, with the weights of their losses, and whether their scores were recorded."""
+
+    place_b: torch.Tensor
+    weight_b: torch.Tensor
+    scored_b: torch.Tensor
+
+    def part(self, places: slice | torch.Tensor) -> _Chosen:
+        """Some of them."""
+        return _Chosen(self.place_b[places], self.weight_b[places], self.scored_b[places])
+
+
 class _Queue:
     """Chosen places that wait for a step, first come, first served."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._place_Q = torch.empty(0, dtype=torch.int64)
-        self._weight_Q = torch.empty(0)
+        self._waiting = _Chosen(torch.empty(0, dtype=torch.int64), torch.empty(0), torch.empty(0, dtype=torch.bool))
 
-    def put(self, place_b: torch.Tensor, weight_b: torch.Tensor) -> None:
+    def put(self, place_b: torch.Tensor, weight_b: torch.Tensor, *, scored: bool) -> None:
         """Add to the end."""
-        self._place_Q = torch.cat([self._place_Q, place_b])
-        self._weight_Q = torch.cat([self._weight_Q, weight_b])
+        before = self._waiting
+        self._waiting = _Chosen(
+            torch.cat([before.place_b, place_b]),
+            torch.cat([before.weight_b, weight_b]),
+            torch.cat([before.scored_b, torch.full((len(place_b),), scored)]),
+        )
 
-    def take(self, *, is_last: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def take(self, *, is_last: bool) -> Iterator[_Chosen]:
         """The batches that are full; all that is there when no more will come."""
-        whole = len(self._place_Q) // self._batch_size * self._batch_size
-        count = len(self._place_Q) if is_last else whole
-        place_Q, weight_Q = self._place_Q[:count], self._weight_Q[:count]
-        self._place_Q, self._weight_Q = self._place_Q[count:], self._weight_Q[count:]
+        there = len(self._waiting.place_b)
+        count = there if is_last else there // self._batch_size * self._batch_size
+        taken, self._waiting = self._waiting.part(slice(count)), self._waiting.part(slice(count, None))
         if count == 1:  # batch norm may need two: twice the same has the same mean loss
-            place_Q, weight_Q = place_Q.repeat(2), weight_Q.repeat(2)
+            taken, count = taken.part(torch.tensor([0, 0])), 2
         # Cut as an epoch is: with everything chosen, the steps are those of a training without a selector.
-        for places in split_places(len(place_Q), self._batch_size) if len(place_Q) else []:
-            yield place_Q[places], weight_Q[places]
+        for places in split_places(count, self._batch_size) if count else []:
+            yield taken.part(places)
 
 
 class _Tally:

@@ -168,6 +168,28 @@ def test_candidates_come_in_pools_of_whole_batches():
     assert [len(score_B) for score_B in warm.seen] == [24, 18]
 
 
+class Flickers(Chooses):
+    """On and off in turn, and chooses fewer than a batch."""
+
+    @property
+    def is_on(self):
+        return (len(self.seen) + len(self.observed)) % 2 == 0
+
+
+def test_a_selector_that_is_switched_on_and_off_leaves_no_sample_out():
+    selector = Flickers(lambda score_B: [0, 2, 5])
+    _, records = trained(selector, how=loop_settings(epochs=4), task=small_task(64))
+    for record in records:
+        assert np.isfinite(record.loss_N).all()
+        assert (record.predicted_N >= 0).all()
+        assert record.effort.backpropagated == record.effort.times_N.sum() > 4 * 3
+        assert record.effort.times_N.max() == 1
+    # Each sample is either a candidate, or observed once when it is trained on.
+    assert len(selector.seen) > 4
+    assert len(selector.observed) > 4
+    assert sum(map(len, selector.seen)) + sum(map(len, selector.observed)) == 4 * 64
+
+
 def test_weights_of_a_choice_multiply_the_lesson():
     how = loop_settings(epochs=1, batch_size=42, weight_decay=0.0, momentum=0.0, nesterov=False)
     networks = {weight: linear_network() for weight in (0.0, 0.5, 1.0)}

@@ -12,11 +12,15 @@ import numpy as np
 from labelaudit.names import PlotFormatName
 from labelaudit.reproduce.figures import Panel, save_figure
 from labelaudit.reproduce.prioritization.records import MEAN, EpochRow, Tables
-from labelaudit.reproduce.prioritization.settings import ALGORITHMS, CLEAN
+from labelaudit.reproduce.prioritization.settings import ALGORITHMS, CLEAN, STANDARD
 from labelaudit.run.files import write_atomically
 
 _ENTROPY = ("standard", "sb-50", "sbe-50")
-_COLOURS = {entry.name: f"C{number}" for number, entry in enumerate(ALGORITHMS)}
+_STYLES: dict[str, dict[str, Any]] = {
+    entry.name: {"label": entry.name, "color": f"C{number}"} for number, entry in enumerate(ALGORITHMS)
+}
+# On top, and broken: while a selector is off, its curve is this one.
+_STYLES[STANDARD.name] |= {"color": "black", "linestyle": "--", "zorder": 3}
 
 
 def draw(tables: Tables, folder: Path, form: PlotFormatName) -> list[Path]:
@@ -62,7 +66,7 @@ def _errors(tables: Tables, data_set: str, only: Sequence[str], place: Any) -> N
     """Test error over examples back-propagated, and the error that counts as reached."""
     for name, curves in _curves(tables, data_set, only).items():
         examples, error = _mean(curves, "backpropagated") / 1000, 100 * _mean(curves, "test_error")
-        place.plot(examples, error, label=name, color=_COLOURS[name])
+        place.plot(examples, error, **_STYLES[name])
     target = next(row.target for row in tables.results if row.data_set == data_set and row.seed == MEAN)
     place.axhline(100 * target, linestyle=":", color="grey")
     place.set(title=data_set, xlabel="thousand examples back-propagated", ylabel="test error, %")
@@ -73,6 +77,6 @@ def _shares(tables: Tables, data_set: str, place: Any) -> None:
     """Figure 3."""
     for name, curves in _curves(tables, data_set, ()).items():
         epochs = [row.epoch for row in curves[0]]
-        place.plot(epochs, 100 * _mean(curves, "selected_share"), label=name, color=_COLOURS[name])
+        place.plot(epochs, 100 * _mean(curves, "selected_share"), **_STYLES[name])
     place.set(title=data_set, xlabel="epoch", ylabel="corrupted among back-propagated, %")
     place.legend(fontsize="x-small")
