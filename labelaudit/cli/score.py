@@ -74,7 +74,7 @@ def command(
     from labelaudit.recipes.probe import train_probe
     from labelaudit.recipes.score import finish_probe, score, score_run
     from labelaudit.report.console import show_summary
-    from labelaudit.run.files import write_text
+    from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
@@ -105,6 +105,6 @@ def command(
     if out is not None and str(out) == "-":
         typer.echo(fitted.csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
-        write_text(out, fitted.csv(top=top))
+        write_text(behind_links(out), fitted.csv(top=top))
     listed = out if out is not None and str(out) != "-" else folder.suspicious
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")

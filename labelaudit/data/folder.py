@@ -10,7 +10,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.images import Header, UnreadableImageError, image_suffixes, read_header
 from labelaudit.data.labels_file import read_labels_csv
-from labelaudit.data.parts import READERS, in_parts
+from labelaudit.data.parts import in_parts, readers
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
 
@@ -142,7 +141,7 @@ _UNKNOWN = Header(width=0, height=0, grey=True)
 def _inspect(root: Path, label_of: Mapping[str, str], skipped: int, reporter: Reporter) -> Catalogue:
     paths = sorted(label_of)
     findings: list[_Finding] = []
-    with reporter.bar("Reading files", len(paths), "files") as advance, ThreadPoolExecutor(READERS) as pool:
+    with reporter.bar("Reading files", len(paths), "files") as advance, readers() as pool:
         for part in pool.map(lambda part: [_look_at(root, path) for path in part], in_parts(paths)):
             findings.extend(part)
             advance(len(part))

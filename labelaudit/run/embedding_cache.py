@@ -8,7 +8,8 @@ the part under way, a changed data set finds all pictures that it still has, and
 from __future__ import annotations
 
 import contextlib
-import uuid
+import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit.run.cache import cache_root
-from labelaudit.run.files import storage_errors, write_atomically
+from labelaudit.run.files import require_regular, storage_errors, write_atomically
+
+_ABANDONED_SECONDS = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class EmbeddingCache:
         found: dict[str, Embedded] = {}
         for path in sorted(self.folder.glob("part-*.parquet")) if self.folder.is_dir() else []:
             try:
-                table = pq.read_table(path.absolute(), columns=["sha256", "embedding", "reason"])
+                table = pq.read_table(require_regular(path).absolute(), columns=["sha256", "embedding", "reason"])
                 hashes, reasons = table.column("sha256").to_pylist(), table.column("reason").to_pylist()
                 column = table.column("embedding").combine_chunks()
                 vector_PD = column.flatten().to_numpy().reshape(len(table), -1) if len(table) else np.empty((0, 0))
@@ -74,5 +77,14 @@ class EmbeddingCache:
         )
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"part-{uuid.uuid4().hex}.parquet"
+            self._delete_abandoned()
+        # Named by its pictures: who goes on after a crash writes the same part, and what is left of it is used up.
+        name = f"part-{hashlib.sha256(' '.join(hashes).encode()).hexdigest()[:32]}.parquet"
         write_atomically(self.folder / name, lambda partial: pq.write_table(table, partial, compression="zstd"))
+
+    def _delete_abandoned(self) -> None:
+        """Delete half-written parts that nobody has gone on with for a week."""
+        for path in self.folder.glob(".*.partial"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit.errors import RunError
-from labelaudit.run.files import storage_errors, write_atomically
+from labelaudit.run.files import require_regular, storage_errors, write_atomically
 
 SCHEMA = pa.schema(
     [
@@ -109,7 +109,7 @@ def _write(table: pa.Table, path: Path) -> None:
 
 def _read(path: Path, epoch: int) -> EpochLosses:
     try:
-        table = pq.read_table(path.absolute(), schema=SCHEMA)
+        table = pq.read_table(require_regular(path).absolute(), schema=SCHEMA)
         columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise RunError(

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.run.files import write_atomically
+from labelaudit.run.files import require_regular, write_atomically
 
 SCHEMA = pa.schema(
     [
@@ -33,7 +33,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         OSError, ValueError: the file is missing, damaged, or of other columns.
     """
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path.absolute(), schema=SCHEMA).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(require_regular(path).absolute(), schema=SCHEMA).to_pylist()
     except pa.ArrowException as error:
         raise ValueError(f"{path} cannot be read") from error
     return rows

@@ -23,7 +23,7 @@ from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError
 from labelaudit.names import CONTROL_KINDS
-from labelaudit.run.files import write_atomically, write_lines
+from labelaudit.run.files import require_regular, write_atomically, write_lines
 
 SUSPICIOUS_COLUMNS = (
     "rank",
@@ -184,7 +184,7 @@ def suspicious_rows(path: Path) -> Iterator[dict[str, str]]:
         RunError: the file is missing or damaged.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as handle:
+        with open(require_regular(path), encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
             if tuple(reader.fieldnames or ()) != SUSPICIOUS_COLUMNS:
                 raise RunError(f"{path} has other columns than labelaudit writes", fix="run labelaudit fit again")
@@ -236,7 +236,7 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
 
 def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     try:
-        table = pq.read_table(path.absolute(), schema=schema)
+        table = pq.read_table(require_regular(path).absolute(), schema=schema)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, pa.ArrowException, ValueError) as error:
