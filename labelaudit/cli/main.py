@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -58,6 +59,8 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
+    # Of damaged pictures, decoders say on stderr what the audit says itself.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
         with stopped_by_signals():

@@ -68,6 +68,8 @@ def command(
     set_threads(threads)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     beside = sample_weights.parent if sample_weights is not None else default_run(data)
+    if out is None:
+        RunFolder(beside).require_own_folders()
     folder = RunFolder(out) if out is not None else RunFolder(beside).retraining(method, seed or 0)
     wanted = RetrainOptions(
         method=method, weights_csv=sample_weights, truth_csv=truth, validation=val, training=training_options(context)

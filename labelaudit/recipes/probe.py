@@ -28,6 +28,7 @@ from labelaudit.recipes.options import TrainingOptions, agree, settings_from_jso
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.recipes.recorded import read_state, train_recorded
+from labelaudit.relabel.names import folded
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_controls, write_samples
@@ -217,6 +218,10 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
         reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
     if catalogue.skipped_files:
         reporter.say(f"{catalogue.skipped_files} files that are no images by their name are left out")
+    seen: dict[str, str] = {}
+    for name in catalogue.classes:
+        if (twin := seen.setdefault(folded(name), name)) != name:
+            reporter.warn(f"the classes {twin!r} and {name!r} differ in case or Unicode form only; are they one?")
 
 
 def _now() -> str:
