@@ -55,17 +55,19 @@ def command(
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
+    deterministic: o.Deterministic = False,
     quiet: o.Quiet = False,
     no_progress: o.NoProgress = False,
 ) -> None:
     """Train a network from scratch in which suspicious labels count less."""
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_threads, training_options
+    from labelaudit.cli.start import set_deterministic, set_threads, training_options
     from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.retrain import RetrainOptions, retrain
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
+    set_deterministic(deterministic)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     beside = sample_weights.parent if sample_weights is not None else default_run(data)
     if out is None:

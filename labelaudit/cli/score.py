@@ -54,6 +54,7 @@ def command(
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
+    deterministic: o.Deterministic = False,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
     quiet: o.Quiet = False,
@@ -67,7 +68,7 @@ def command(
         raise UsageError(f"--top {top} is too few", fix="give at least 1")
 
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import is_helper, set_threads, training_options
+    from labelaudit.cli.start import is_helper, set_deterministic, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.options import TrainingOptions
@@ -78,6 +79,7 @@ def command(
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
+    set_deterministic(deterministic)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     chosen = None
     if rank_by or estimator:

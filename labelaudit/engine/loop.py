@@ -94,7 +94,10 @@ class Training:
             network.load_state_dict(values)
         for optimizer, values in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
-        self.finished_epochs = int(state["finished_epochs"])
+        finished = state["finished_epochs"]
+        if not isinstance(finished, int) or not 0 <= finished <= self.settings.epochs:
+            raise ValueError(f"a state after {finished} of {self.settings.epochs} epochs")
+        self.finished_epochs = finished
 
     def run_epoch(self, inputs: Inputs, label_N: torch.Tensor, method: Method, advance: Advance) -> EpochRecord:
         """Train one epoch and give every row's record, as the networks saw it before each step.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.weights import file_digest
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import AugmentName, FitName, PrecisionName, PresetName, ProbeName, ScheduleName
+from labelaudit.run.shape import count, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,4 +140,21 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
     names = {field.name for field in fields(TrainingSettings)}
     if not isinstance(value, dict) or set(value) != names:
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
+    hints = get_type_hints(TrainingSettings)
+    wrong = [name for name, entry in value.items() if not _is_of(entry, hints[name], least=_LEAST.get(name, 0))]
+    if wrong:
+        raise RunError(
+            f"{where} is damaged ({', '.join(wrong)} is not what labelaudit writes)", fix="audit into a new folder"
+        )
     return TrainingSettings(**value)
+
+
+def _is_of(value: object, hint: Any, *, least: float) -> bool:
+    """Whether an entry of a run.json has the type of its field, and a number is not too small."""
+    if hint is int:
+        return count(value) and isinstance(value, int) and value >= least
+    if hint is float:
+        return number(value) and isinstance(value, int | float) and value >= least
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    return isinstance(value, hint)

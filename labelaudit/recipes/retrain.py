@@ -32,6 +32,7 @@ from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.recipes.presets import RETRAIN_PRESETS
+from labelaudit.relabel.settled import require_settled
 from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
 from labelaudit.run.files import write_json
@@ -117,6 +118,7 @@ def _begin(
     reporter: Reporter,
 ) -> _Begun:
     """What is to be trained, with the folder held."""
+    require_settled(data.root)
     catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
     require_trainable(catalogue)
     weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
@@ -267,7 +269,7 @@ def _resume(out: RunFolder, training: Training, progress: _Progress | None, repo
     state, metrics = progress
     try:
         training.load(state)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(out) from error
     reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
     return metrics[: training.finished_epochs]

@@ -127,7 +127,7 @@ def _read_curves(run: RunFolder, findings: Findings, ranked_S: IntArray, reporte
             return gather_curves(
                 counted(), ranked_S, catalogue.label_N, findings.suspicious_N, classes=len(catalogue.classes)
             )
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
 
