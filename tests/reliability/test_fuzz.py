@@ -1,6 +1,6 @@
 """Every reader, fed with what somebody has damaged or made up: a LabelauditError or an answer, and nothing else.
 
-LABELAUDIT_FUZZ_EXAMPLES=2000 python -m pytest --timeout 0 tests/reliability/test_fuzz.py     (CI: 30 a reader)
+LABELAUDIT_FUZZ_EXAMPLES=2000 python -m pytest --timeout 0 tests/reliability/test_fuzz.py     (else 10)
 """
 
 import contextlib
@@ -43,7 +43,7 @@ from labelaudit.run.metrics import read_metrics
 from labelaudit.run.weights import read_weights
 from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
-EXAMPLES = int(os.environ.get("LABELAUDIT_FUZZ_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("LABELAUDIT_FUZZ_EXAMPLES", "10"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 

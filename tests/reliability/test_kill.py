@@ -14,8 +14,8 @@ def test_a_command_that_is_killed_and_run_again_leaves_what_the_undisturbed_one_
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tally = kill_often([job], tmp_path / "work", kills=2, cold=0.0, seed=0)[job.name]
-    assert tally.kills >= 2
+    tally = kill_often([job], tmp_path / "work", kills=1, cold=0.0, seed=0)[job.name]
+    assert tally.kills >= 1
     assert tally.rounds >= 1
 
 
