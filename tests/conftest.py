@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,14 @@ from PIL import Image
 
 settings.register_profile("labelaudit", max_examples=50, deadline=None, database=None)
 settings.load_profile("labelaudit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless it is asked for."""
+    if not os.environ.get("LABELAUDIT_LONG"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; set LABELAUDIT_LONG"))
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -26,9 +27,11 @@ from labelaudit.cli import (
 )
 from labelaudit.cli.console import show_error, silence_stdout
 from labelaudit.cli.options import examples
+from labelaudit.cli.signals import Stopped, stopped_by_signals
 from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
 
 _MORE = "More commands"
+_OUT_OF_MEMORY = "out of memory. Try a smaller --batch-size or --image-size"
 _Misuse: Any = typer.BadParameter.__base__
 """What typer raises for an unknown command or option and for a value of the wrong kind; it has no public name."""
 
@@ -72,10 +75,16 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the console script's entry point."""
+    """Run the command line."""
+    # Of damaged pictures, decoders say on stderr what the audit says itself.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False))
+        with stopped_by_signals():
+            sys.exit(app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False))
+    except Stopped:
+        show_error("stopped by a signal. What is done is kept: the same command goes on from there")
+        raise
     except _Misuse as error:
         if debug:
             raise
@@ -93,17 +102,25 @@ def main() -> None:
     except MemoryError:
         if debug:
             raise
-        show_error("out of memory. Try a smaller --batch-size or --image-size")
+        show_error(_OUT_OF_MEMORY)
         sys.exit(EXIT_CANNOT)
     except Exception as error:
         if debug:
             raise
+        if _is_out_of_memory(error):
+            show_error(_OUT_OF_MEMORY)
+            sys.exit(EXIT_CANNOT)
         what = " ".join(str(error).split())[:200]
         show_error(
             f"labelaudit failed ({type(error).__name__}: {what}). "
             "Please report it with the output of labelaudit --debug …"
         )
         sys.exit(EXIT_CANNOT)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether a device has no memory left; torch, whose error it is, may not even be imported here."""
+    return type(error).__name__ == "OutOfMemoryError"
 
 
 def _explain(misuse: Any) -> str:

@@ -102,6 +102,14 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 Threads = Annotated[
     Optional[int], typer.Option("--threads", help="Processor threads; default: torch's.", rich_help_panel=_TRAINING)
 ]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="On a GPU: only steps that give the same bits each time; slower. A processor's always do.",
+        rich_help_panel=_TRAINING,
+    ),
+]
 Controls = Annotated[
     Optional[bool],
     typer.Option(

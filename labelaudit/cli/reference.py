@@ -20,7 +20,7 @@ Made by `python -m labelaudit.cli.reference > docs/cli.md`; a test fails when th
 
 Data goes to stdout, progress and notes to stderr. Exit codes: **0** fine, **1** the gate of `report` failed, **2**
 cannot do it: one line says what is wrong, where, and what to do; `labelaudit --debug …` adds the traceback. 130 after
-Ctrl-C: the run goes on when the command is given again.
+Ctrl-C and 143 after SIGTERM: the run goes on when the command is given again.
 """
 
 

@@ -109,7 +109,7 @@ def command(
     from labelaudit.report.content import read_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
-    from labelaudit.run.files import write_text
+    from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
     limits = Limits(
@@ -122,7 +122,7 @@ def command(
     most = most_listed({output, *targets.values()})
     report = read_report(RunFolder(run), limits, baseline=baseline, top=top, most=most)
     for path, name in targets.items():
-        write_text(path, FORMATS[name](report))
+        write_text(behind_links(path), FORMATS[name](report))
     _append_step_summary(report)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     page = None if no_html else _write_page(run, html, thumbnails, terminal)

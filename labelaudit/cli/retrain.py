@@ -77,13 +77,14 @@ def command(
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
+    deterministic: o.Deterministic = False,
     quiet: o.Quiet = False,
     no_progress: o.NoProgress = False,
 ) -> None:
     """Train a network from scratch in which suspicious labels count less."""
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.parameters import given_parameters
-    from labelaudit.cli.start import set_threads, training_options
+    from labelaudit.cli.start import set_deterministic, set_threads, training_options
     from labelaudit.errors import UsageError
     from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.retrain import RetrainOptions
@@ -91,6 +92,7 @@ def command(
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
+    set_deterministic(deterministic)
     if seeds is not None and seed is not None:
         raise UsageError("--seed and --seeds both name seeds", fix="give one of them")
     terminal = Terminal(quiet=quiet, progress=not no_progress)
@@ -104,6 +106,8 @@ def command(
         training=training_options(context),
     )
     beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or default_run(data))
+    if out is None:
+        beside.require_own_folders()
     if seeds is None:
         folders = {seed or 0: RunFolder(out) if out is not None else beside.retraining(method, seed or 0)}
     else:

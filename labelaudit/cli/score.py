@@ -55,6 +55,7 @@ def command(
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
+    deterministic: o.Deterministic = False,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
     quiet: o.Quiet = False,
@@ -68,17 +69,18 @@ def command(
         raise UsageError(f"--top {top} is too few", fix="give at least 1")
 
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import is_helper, set_threads, training_options
+    from labelaudit.cli.start import is_helper, set_deterministic, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.probe import train_probe
     from labelaudit.recipes.score import finish_probe, score, score_run
     from labelaudit.report.console import show_summary
-    from labelaudit.run.files import write_text
+    from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
+    set_deterministic(deterministic)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     chosen = None
     if rank_by or estimator:
@@ -106,7 +108,7 @@ def command(
     if out is not None and str(out) == "-":
         typer.echo(fitted.csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
-        write_text(out, fitted.csv(top=top))
+        write_text(behind_links(out), fitted.csv(top=top))
     listed = out if out is not None and str(out) != "-" else folder.suspicious
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
     terminal.say(f"To look at them and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")

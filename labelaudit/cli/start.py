@@ -48,6 +48,14 @@ def set_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
+def set_deterministic(wanted: bool) -> None:
+    """Have the same bits come out each time on a GPU too."""
+    if wanted:
+        from labelaudit.engine.devices import compute_deterministically
+
+        compute_deterministically()
+
+
 def training_options(context: typer.Context) -> TrainingOptions:
     """The training options among a command's parameters, which have the same names."""
     from labelaudit.recipes.options import TrainingOptions

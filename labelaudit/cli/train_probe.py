@@ -42,17 +42,19 @@ def command(
     seed: o.Seed = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
+    deterministic: o.Deterministic = False,
     quiet: o.Quiet = False,
     no_progress: o.NoProgress = False,
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_threads, training_options
+    from labelaudit.cli.start import set_deterministic, set_threads, training_options
     from labelaudit.recipes.audits import Data, default_run
     from labelaudit.recipes.probe import train_probe
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
+    set_deterministic(deterministic)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     folder = RunFolder(run or default_run(data))
     train_probe(Data(root=data, labels_file=labels), folder, training_options(context), terminal)

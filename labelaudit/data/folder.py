@@ -10,7 +10,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.images import Header, UnreadableImageError, image_suffixes, read_header
 from labelaudit.data.labels_file import read_labels_csv
-from labelaudit.data.parts import READERS, in_parts
+from labelaudit.data.parts import in_parts, readers
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
 
@@ -56,12 +55,18 @@ def read_file(file: Path) -> bytes:
         UnreadableImageError: it is missing, not a regular file, too large, or may not be read.
     """
     try:
-        status = os.stat(file)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableImageError("not a regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise UnreadableImageError(f"file of {status.st_size >> 20} MiB is too large")
-        return file.read_bytes()
+        # Without waiting, should a pipe have taken its place; what is looked at is what is read.
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableImageError("not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise UnreadableImageError(f"file of {status.st_size >> 20} MiB is too large")
+            with open(handle, "rb", closefd=False) as content:
+                return content.read(MAX_FILE_BYTES)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise UnreadableImageError((error.strerror or str(error)).lower()) from error
 
@@ -89,10 +94,12 @@ def _from_class_folders(root: Path) -> tuple[dict[str, str], int]:
             fix="put the images of each class into a folder of its own, or name their labels with --labels FILE.csv",
         )
     suffixes = image_suffixes()
+    # A link to a folder that the data lie in would make every class a part of this one, or walk the whole disk.
+    above = {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)}
     label_of: dict[str, str] = {}
     skipped = 0
     for name in folders:
-        for path in _files_below(root, name, set()):
+        for path in _files_below(root, name, above):
             if os.path.splitext(path)[1].lower() in suffixes:
                 label_of[path] = name
             else:
@@ -104,8 +111,7 @@ def _from_class_folders(root: Path) -> tuple[dict[str, str], int]:
 
 def _files_below(root: Path, folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
     try:
-        status = os.stat(root / folder)
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(root / folder)
         if identity in seen:  # a link back to a folder above
             return
         seen = seen | {identity}
@@ -120,6 +126,11 @@ def _files_below(root: Path, folder: str, seen: set[tuple[int, int]]) -> Iterato
             yield from _files_below(root, path, seen)
         else:
             yield path
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -142,7 +153,7 @@ _UNKNOWN = Header(width=0, height=0, grey=True)
 def _inspect(root: Path, label_of: Mapping[str, str], skipped: int, reporter: Reporter) -> Catalogue:
     paths = sorted(label_of)
     findings: list[_Finding] = []
-    with reporter.bar("Reading files", len(paths), "files") as advance, ThreadPoolExecutor(READERS) as pool:
+    with reporter.bar("Reading files", len(paths), "files") as advance, readers() as pool:
         for part in pool.map(lambda part: [_look_at(root, path) for path in part], in_parts(paths)):
             findings.extend(part)
             advance(len(part))

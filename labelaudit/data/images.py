@@ -30,6 +30,11 @@ _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
 _TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
 
+_LARGE_PIXELS = 1 << 25
+_LARGE = threading.Lock()
+"""Held while a picture above `_LARGE_PIXELS` is decoded: a hundred small files can hold one each, and the threads that
+decode would together fill the memory. JPEGs rarely count, being decoded at a reduced scale."""
+
 _FILTERS = threading.Lock()
 """Held while the process's warning filters are changed: two threads that restore them out of turn would lose them."""
 
@@ -93,8 +98,8 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Ar
         UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
     mode = "RGB" if channels == 3 else "L"
-    with _open(content) as image, _damage():
-        pixels = np.asarray(_resize(_upright(image, mode, size), size, fit), dtype=np.uint8)
+    with _open(content) as image, _damage(), _room_for(image, mode, size):
+        pixels = np.asarray(_resize(_upright(image, mode), size, fit), dtype=np.uint8)
     if pixels.ndim == 2:
         return np.ascontiguousarray(pixels[None, :, :])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -130,8 +135,8 @@ def decode_small(content: bytes, *, side: int) -> UInt8Array:
     Raises:
         UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
-    with _open(content) as image, _damage():
-        upright = _upright(image, "RGB", side)
+    with _open(content) as image, _damage(), _room_for(image, "RGB", side):
+        upright = _upright(image, "RGB")
         scale = min(1.0, side / max(upright.size))
         size = tuple(max(1, round(length * scale)) for length in upright.size)
         if size != upright.size:
@@ -151,9 +156,16 @@ def _damage() -> Iterator[None]:
         raise UnreadableImageError(_reason(error)) from error
 
 
-def _upright(image: Image.Image, mode: str, side: int) -> Image.Image:
-    """The decoded picture, turned as it is meant to be seen; a JPEG at a reduced scale that still covers ``side``."""
+@contextlib.contextmanager
+def _room_for(image: Image.Image, mode: str, side: int) -> Iterator[None]:
+    """Choose the scale of a JPEG, the smallest that covers ``side``; then wait for room if the picture is large."""
     image.draft(mode, (side, side))
+    with _LARGE if image.size[0] * image.size[1] > _LARGE_PIXELS else contextlib.nullcontext():
+        yield
+
+
+def _upright(image: Image.Image, mode: str) -> Image.Image:
+    """The decoded picture, turned as it is meant to be seen."""
     image.load()
     return _to_mode(ImageOps.exif_transpose(image), mode)
 

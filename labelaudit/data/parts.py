@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -16,3 +18,13 @@ def in_parts(items: Sequence[Item], size: int = 64) -> Iterator[Sequence[Item]]:
     """``items`` in order, in slices of ``size``; the last may be shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+@contextlib.contextmanager
+def readers() -> Iterator[ThreadPoolExecutor]:
+    """`READERS` threads; whoever leaves early, by an error or a signal, does not wait for what is not begun."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -10,7 +10,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import PIL
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
-from labelaudit.data.parts import READERS, in_parts
+from labelaudit.data.parts import READERS, in_parts, readers
 from labelaudit.errors import StorageError
 from labelaudit.names import FitName
 from labelaudit.progress import QUIET, Reporter
@@ -71,7 +70,7 @@ def decode_stream(
     Yields:
         The sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
     """
-    with ThreadPoolExecutor(READERS) as pool:
+    with readers() as pool:
         waiting = []
         for numbers in in_parts(samples, part):
             waiting.append((numbers, pool.submit(_decode_part, catalogue, numbers, form)))

@@ -61,15 +61,41 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def memory_errors(batch_size: int) -> Iterator[None]:
-    """Turn a device that runs out of memory into advice.
+    """Turn a device that runs out of memory, or has no deterministic form of a step, into advice.
 
     Raises:
         DeviceError: naming a batch size to try.
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"the device ran out of memory at batch size {batch_size}",
-            fix=f"try --batch-size {max(1, batch_size // 2)}",
-        ) from error
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise DeviceError(
+                f"the device ran out of memory at batch size {batch_size}", fix=_smaller(batch_size)
+            ) from error
+        if "deterministic" in str(error):
+            raise DeviceError(
+                f"a step of this network has no deterministic form ({' '.join(str(error).split())[:80]})",
+                fix="leave --deterministic out, or take another --model",
+            ) from error
+        raise
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that a device has no memory left; for the processor it has no type of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _smaller(batch_size: int) -> str:
+    least = 2  # batch norm cannot take one picture alone
+    if batch_size > least:
+        return f"try --batch-size {max(least, batch_size // 2)}"
+    return "try a smaller --image-size or another --model"
+
+
+def compute_deterministically() -> None:
+    """Have torch take only steps that give the same bits each time, from now on in this process; slower on a GPU."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True

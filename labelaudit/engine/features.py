@@ -20,10 +20,11 @@ from labelaudit.data.images import UInt8Array
 from labelaudit.data.parts import in_parts
 from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
 from labelaudit.detect.pictures import Look, picture_statistics, spoiled_statistics
-from labelaudit.engine.devices import Precision, memory_errors
+from labelaudit.engine.devices import Precision, is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
+from labelaudit.errors import DeviceError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
 
@@ -150,6 +151,20 @@ class _Embedder:
         ]
 
     def _forward(self, arrays: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
+        """Embeddings of a batch; of its halves, where the device has no memory for all of it."""
+        half = len(arrays) // 2
+        try:
+            return self._forward_at_once(arrays)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if not half:
+                raise DeviceError(
+                    "the device has no memory for one image", fix="try --device cpu, or a smaller --image-size"
+                ) from error
+        return np.concatenate([self._forward(arrays[:half]), self._forward(arrays[half:])])
+
+    def _forward_at_once(self, arrays: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
         inputs = ImageInputs(
             torch.from_numpy(np.stack(arrays)),
             mean_C=self._mean_C,
@@ -159,7 +174,7 @@ class _Embedder:
         )
         x_BCHW = inputs.batch(torch.arange(len(arrays)), None)
         enabled = self._precision == "bfloat16"
-        with memory_errors(len(arrays)), torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled):
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled):
             feature_BD: npt.NDArray[np.float32] = self._backbone(x_BCHW).float().cpu().numpy()
         self.features = feature_BD.shape[1]
         return feature_BD

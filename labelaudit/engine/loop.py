@@ -89,7 +89,10 @@ class Training:
             method.load(state["method"])
         if selection is not None:
             selection.load(state["selection"])
-        self.finished_epochs = int(state["finished_epochs"])
+        finished = state["finished_epochs"]
+        if not isinstance(finished, int) or not 0 <= finished <= self.settings.epochs:
+            raise ValueError(f"a state after {finished} of {self.settings.epochs} epochs")
+        self.finished_epochs = finished
 
     def run_epoch(
         self,

@@ -19,10 +19,24 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs, recorded_epochs
+from labelaudit.run.shape import Shape, count, either, list_of, misfits, nothing, one_of, record, text
 from labelaudit.run.tables import read_samples
 
 TRAINED = "trained"
 TRAINING = "training"
+
+
+def _path(value: object) -> bool:
+    return text(value) and "\0" not in str(value)
+
+
+_AUDIT: dict[str, Shape] = {
+    "status": one_of((TRAINED, TRAINING)),
+    "data": record(
+        root=_path, fingerprint=text, classes=list_of(text), samples=count, maybe_labels_file=either(nothing, _path)
+    ),
+    "settings": lambda value: isinstance(value, dict),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +92,7 @@ def pilot_epochs(run: RunFolder) -> int:
 def _setting(run: RunFolder, name: str) -> int:
     settings = read_audit(run)["settings"]
     value = settings.get(name) if isinstance(settings, dict) else None
-    if not isinstance(value, int):
+    if not isinstance(value, int) or not count(value):
         raise RunError(f"{run.description} has settings that this version does not read", fix="audit into a new folder")
     return value
 
@@ -90,9 +104,7 @@ def read_audit(run: RunFolder) -> dict[str, Any]:
         RunError: there is none, or it lacks something that every audit writes there.
     """
     description = run.read_description()
-    data = description.get("data")
-    whole = isinstance(data, dict) and {"root", "fingerprint", "classes", "samples"} <= set(data)
-    if not whole or description.get("status") not in (TRAINED, TRAINING) or "settings" not in description:
+    if misfits(description, _AUDIT):
         raise RunError(
             f"{run.description} is not of an audit, or damaged",
             fix=f"give the --run of an audit, or delete {run.root} and audit again",
@@ -129,13 +141,15 @@ def read_curves(
         raise RunError(f"{run.losses} does not hold {epochs} epochs", fix=fix)
     curves = CurveAccumulator(label_N, classes, counted_N=counted_N)
     with reporter.bar("Reading losses", epochs, "epochs") as advance:
-        for record in read_epochs(run.losses):
+        for epoch in read_epochs(run.losses):
+            if len(epoch.alternative_R) and not 0 <= epoch.alternative_R.min() <= epoch.alternative_R.max() < classes:
+                raise RunError(f"{run.losses} has classes that there are not in epoch {epoch.epoch}", fix=fix)
             try:
-                curves.add(record.sample_R, record.loss_R, record.margin_R, record.alternative_R)
+                curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
                 if watch is not None:
-                    watch.add(record.sample_R, record.loss_R, record.margin_R)
+                    watch.add(epoch.sample_R, epoch.loss_R, epoch.margin_R)
             except ValueError as error:
-                raise RunError(f"{run.losses} is damaged in epoch {record.epoch}: {error}", fix=fix) from error
+                raise RunError(f"{run.losses} is damaged in epoch {epoch.epoch}: {error}", fix=fix) from error
             advance(1)
     return curves
 

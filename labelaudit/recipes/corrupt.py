@@ -28,8 +28,8 @@ from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.corrupt_plan import INPUT_KINDS, CopiedImage, CorruptOptions, plan_copy
 from labelaudit.relabel.links import link_or_copy
-from labelaudit.relabel.lock import held
 from labelaudit.run.files import flush_folder, storage_errors, write_json, write_lines
+from labelaudit.run.lock import held
 
 TRUTH_FILE = "truth.csv"
 """In the copy, beside the class folders: what every image was and is."""

@@ -20,26 +20,13 @@ from labelaudit.names import CONTROL_KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import pilot_epochs, read_catalogue, read_curves, trained_epochs
 from labelaudit.recipes.findings import advice_entry, kinds_entry, noise_probability
+from labelaudit.recipes.noise_shape import NOISE
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.pictures import read_pictures
+from labelaudit.run.shape import misfits
 from labelaudit.run.tables import read_controls, suspicious_csv, write_corrupted, write_scores, write_suspicious
 from labelaudit.run.weights import write_weights
-
-_NOISE_ENTRIES = (
-    "noise_rate",
-    "noise_rate_interval",
-    "suspicious",
-    "readable",
-    "epochs",
-    "fit",
-    "estimators",
-    "classes",
-    "confusion",
-    "power",
-    "warnings",
-)
-"""What whoever reads noise.json relies on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +114,12 @@ def read_noise(run: RunFolder) -> dict[str, Any]:
         noise = read_json(run.noise)
     except RunError as error:
         raise RunError(error.what, fix=f"run labelaudit fit {run.root}") from error
-    missing = [name for name in _NOISE_ENTRIES if name not in noise]
-    if missing:
-        raise RunError(f"{run.noise} lacks {', '.join(missing)}", fix=f"run labelaudit fit {run.root}")
+    wrong = misfits(noise, NOISE)
+    if wrong:
+        raise RunError(
+            f"{run.noise} is damaged ({', '.join(wrong)} missing or not as labelaudit writes it)",
+            fix=f"run labelaudit fit {run.root}",
+        )
     return noise
 
 

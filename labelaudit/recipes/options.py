@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.weights import file_digest
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import AugmentName, FitName, OptimizerName, PrecisionName, PresetName, ProbeName, ScheduleName
+from labelaudit.run.shape import count, number
 from labelaudit.selectors.table import NONE, describe_selector
 
 
@@ -156,4 +159,33 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
     needed = {entry.name for entry in fields(TrainingSettings) if entry.default is MISSING}
     if not isinstance(value, dict) or not needed <= set(value) <= known:
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
+    hints = get_type_hints(TrainingSettings)
+    wrong = [name for name, entry in value.items() if not _is_of(entry, hints[name], least=_LEAST.get(name, 0))]
+    if wrong:
+        raise RunError(
+            f"{where} is damaged ({', '.join(wrong)} is not what labelaudit writes)", fix="audit into a new folder"
+        )
     return TrainingSettings.from_json(value)
+
+
+def _is_of(value: object, hint: Any, *, least: float) -> bool:
+    """Whether an entry of a run.json has the type of its field, and a number is not too small."""
+    if hint is int:
+        return count(value) and isinstance(value, int) and value >= least
+    if hint is float:
+        return number(value) and isinstance(value, int | float) and value >= least
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in parts
+    if origin is UnionType:
+        return any(_is_of(value, part, least=least) for part in parts)
+    if origin is tuple:
+        return isinstance(value, list) and _are_of(value, parts, least=least)
+    return isinstance(value, hint)
+
+
+def _are_of(values: list[Any], parts: tuple[Any, ...], *, least: float) -> bool:
+    """Whether the entries of a list have the types of a tuple's."""
+    if parts[-1] is ...:
+        parts = parts[:1] * len(values)
+    return len(values) == len(parts) and all(_is_of(*pair, least=least) for pair in zip(values, parts, strict=True))

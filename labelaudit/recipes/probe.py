@@ -29,6 +29,8 @@ from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.recipes.recorded import read_state, recording_of, train_recorded
 from labelaudit.recipes.selecting import check_probe
+from labelaudit.relabel.names import folded
+from labelaudit.relabel.settled import Relabelings, require_settled
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.pictures import write_pictures
@@ -110,6 +112,7 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
 class _Begun:
     catalogue: Catalogue
     settings: TrainingSettings
+    relabelings: Relabelings
     is_new: bool
 
 
@@ -122,6 +125,7 @@ def _begin(
     reporter: Reporter,
 ) -> _Begun | None:
     """What is to be trained, with the run folder held; None when the probe is trained already."""
+    relabelings = require_settled(data.root)
     catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
     require_trainable(catalogue)
     # Before the folder is made: a mistyped option leaves nothing behind.
@@ -132,18 +136,20 @@ def _begin(
     if planned is not None and not run.exists:
         run.require_fresh()
         reporter.say(f"Probe: {planned.why}")
-        return _Begun(catalogue=catalogue, settings=planned.settings, is_new=True)
+        return _Begun(catalogue=catalogue, settings=planned.settings, relabelings=relabelings, is_new=True)
     settings = _settings_to_resume(run, catalogue, options)
     if is_trained(run):
         reporter.say(f"The probe in {run.root} is trained already")
         return None
-    return _Begun(catalogue=catalogue, settings=settings, is_new=False)
+    return _Begun(catalogue=catalogue, settings=settings, relabelings=relabelings, is_new=False)
 
 
 def _settle(
     data: Data, run: RunFolder, begun: _Begun, prepared: Prepared, device: torch.device, reporter: Reporter
 ) -> None:
     """Write down what is trained on, or check that it is what was trained on before."""
+    if require_settled(data.root) != begun.relabelings:
+        raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
     _tell_set_aside(prepared.catalogue, reporter)
     if begun.is_new:
         write_samples(run.samples, prepared.catalogue)
@@ -205,6 +211,7 @@ def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, devi
             "type": device.type,
             "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
             "threads": torch.get_num_threads(),
+            "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         },
         "data": {
             "root": str(data.root.resolve()),
@@ -226,6 +233,10 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
         reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
     if catalogue.skipped_files:
         reporter.say(f"{catalogue.skipped_files} files that are no images by their name are left out")
+    seen: dict[str, str] = {}
+    for name in catalogue.classes:
+        if (twin := seen.setdefault(folded(name), name)) != name:
+            reporter.warn(f"the classes {twin!r} and {name!r} differ in case or Unicode form only; are they one?")
 
 
 def _now() -> str:

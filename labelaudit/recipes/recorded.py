@@ -35,6 +35,7 @@ from labelaudit.run.losses import (
     recorded_epochs,
     write_epoch,
 )
+from labelaudit.run.shape import count
 from labelaudit.selectors.table import NONE
 
 
@@ -107,7 +108,7 @@ def _start(
     if state is not None and int(state["member"]) == member:
         try:
             training.load(state, selection=selection)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise _foreign(run) from error
     return training, selection
 
@@ -134,12 +135,12 @@ def read_state(run: RunFolder) -> dict[str, Any] | None:
     if state is None:
         discard_from(run.losses, 0)
         return None
-    try:
-        epochs = _finished(state)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _foreign(run) from error
+    if not all(count(state.get(name)) for name in ("member", "epochs", "finished_epochs")):
+        raise _foreign(run)
+    epochs = _finished(state)
     discard_from(run.losses, epochs)
-    if recorded_epochs(run.losses) != list(range(epochs)):
+    recorded = recorded_epochs(run.losses)
+    if len(recorded) != epochs or recorded != list(range(len(recorded))):
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
     return state
 

@@ -18,12 +18,12 @@ from labelaudit.relabel.corrections import read_review
 from labelaudit.relabel.folders import plan_moves
 from labelaudit.relabel.journal import Journal, begin_journal, last_journal, remove_leftovers
 from labelaudit.relabel.labels import plan_labels, require_new, write_corrected_labels
-from labelaudit.relabel.lock import held
 from labelaudit.relabel.moves import Outcome, carry_out, take_back
-from labelaudit.relabel.names import OWN_PREFIX
 from labelaudit.relabel.plan import Plan
 from labelaudit.relabel.review import Review
+from labelaudit.relabel.settled import LOCK
 from labelaudit.relabel.tree import Tree
+from labelaudit.run.lock import held
 
 _MOST_NAMED = 3
 
@@ -207,7 +207,7 @@ def relabel_labels(
 
 @contextlib.contextmanager
 def _holding(tree: Tree) -> Iterator[None]:
-    with held(tree.root / f"{OWN_PREFIX}relabel.lock", tree.root):
+    with held(tree.root / LOCK, tree.root):
         remove_leftovers(tree.root)
         yield
 

@@ -39,6 +39,7 @@ from labelaudit.recipes.retrain_given import (
     scan_validation,
 )
 from labelaudit.recipes.selecting import build_selection, check_method
+from labelaudit.relabel.settled import require_settled
 from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.files import write_json
@@ -166,6 +167,7 @@ def _begin(
     reporter: Reporter,
 ) -> _Begun:
     """What is to be trained, with the folder held."""
+    require_settled(data.root)
     catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
     require_trainable(catalogue)
     given = read_given(entry, options.sources, catalogue)

@@ -94,7 +94,7 @@ def resume(
     state, metrics = progress
     try:
         training.load(state, method, selection)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(out) from error
     reporter.say(f"Going on after {training.finished_epochs} of {training.settings.epochs} epochs")
     return metrics[: training.finished_epochs]

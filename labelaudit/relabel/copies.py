@@ -20,10 +20,10 @@ from typing import Literal
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.relabel.links import link_or_copy
-from labelaudit.relabel.lock import held
 from labelaudit.relabel.plan import Plan
 from labelaudit.relabel.tree import Tree
 from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
+from labelaudit.run.lock import held
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
@@ -13,6 +16,12 @@ from labelaudit.relabel.review import Correction, Refusal, Review
 
 MAX_BYTES = 1 << 29
 """An annotations.xml above this is refused, so that a small archive cannot fill the memory."""
+
+_UNPACKING = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError),
+)
+"""What reading a damaged archive raises."""
 
 _UNTOUCHED = {"auto", "file"}
 _NOT_OURS = "export the task from CVAT as 'CVAT for images 1.1'"
@@ -89,7 +98,7 @@ def _unpacked(file: Path, content: bytes) -> bytes:
             unpacked = member.read(MAX_BYTES + 1)
     except KeyError as error:
         raise DataError(f"{file} has no annotations.xml in it", fix=_NOT_OURS) from error
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+    except _UNPACKING as error:
         raise DataError(f"{file} is a damaged archive ({' '.join(str(error).split())[:100]})", fix=_NOT_OURS) from error
     if len(unpacked) > MAX_BYTES:
         raise DataError(f"{file} unpacks to more than {MAX_BYTES >> 20} MiB", fix=_NOT_OURS)
@@ -100,7 +109,7 @@ def _parse(file: Path, content: bytes) -> list[_Image]:
     reader = _Reader()
     try:
         reader.parser.Parse(content, True)
-    except (expat.ExpatError, _UnknownError) as error:
+    except (expat.ExpatError, LookupError, ValueError, _UnknownError) as error:
         what = " ".join(str(error).split())[:100]
         raise DataError(f"{file} is not a readable XML file of CVAT ({what})", fix=_NOT_OURS) from error
     if reader.root != "annotations":

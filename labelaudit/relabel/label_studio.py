@@ -81,7 +81,7 @@ def _decision(annotation: dict[str, Any]) -> tuple[str, str] | str:
         value = result.get("value") if isinstance(result, dict) else None
         choices = value.get("choices") if isinstance(value, dict) else None
         into = words if isinstance(result, dict) and result.get("from_name") == _ACTION_CONTROL else labels
-        into.update(choice for choice in choices or () if isinstance(choice, str))
+        into.update(choice for choice in (choices if isinstance(choices, list) else ()) if isinstance(choice, str))
     if words & {_DROP, _KEEP}:
         return (words.pop(), "") if len(words) == 1 else "more than one action is chosen"
     if not labels:

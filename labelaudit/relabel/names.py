@@ -62,7 +62,7 @@ def checked_class(name: str, classes: Iterable[str]) -> str:
     known = set(classes)
     if name in known:
         return name
-    twin = next((other for other in known if _folded(other) == _folded(name)), None)
+    twin = next((other for other in known if folded(other) == folded(name)), None)
     if twin is not None:
         raise RefusedError(f"there is no class {name!r}, but {twin!r}")
     unsafe = (
@@ -107,7 +107,8 @@ def _cut(stem: str, most_bytes: int) -> str:
     return stem
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Equal for names that differ in case or Unicode form only, and are one name on some file systems."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from labelaudit.data.parts import READERS, in_parts
+from labelaudit.data.parts import in_parts, readers
 from labelaudit.names import ActionName
 from labelaudit.progress import Reporter
 from labelaudit.relabel.names import RefusedError
@@ -133,7 +132,7 @@ def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Re
             return str(error)
 
     faults: dict[str, str] = {}
-    with reporter.bar("Checking files", len(expected), "files") as advance, ThreadPoolExecutor(READERS) as pool:
+    with reporter.bar("Checking files", len(expected), "files") as advance, readers() as pool:
         for part in pool.map(lambda part: [(path, fault(path, sha)) for path, sha in part], in_parts(expected)):
             faults.update((path, reason) for path, reason in part if reason)
             advance(len(part))

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from labelaudit.errors import RunError
-from labelaudit.run.files import write_bytes
+from labelaudit.run.files import require_regular, write_bytes
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -29,7 +29,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RunError: the file is damaged, or holds anything but tensors and plain values.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(require_regular(path), map_location="cpu", weights_only=True)
     except Exception as error:  # torch reports damage through many types, pickle's among them
         raise RunError(f"the checkpoint {path} is damaged", fix="delete it to train from the start") from error
     if not isinstance(state, dict):
@@ -58,7 +58,7 @@ def read_network(path: Path) -> dict[str, torch.Tensor]:
         RunError: the file is missing or damaged.
     """
     try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
+        tensors: dict[str, torch.Tensor] = load_file(require_regular(path))
         return tensors
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} is missing or damaged", fix="train again") from error

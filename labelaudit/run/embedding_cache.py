@@ -10,7 +10,8 @@ has, and several processes may add at once.
 from __future__ import annotations
 
 import contextlib
-import uuid
+import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,10 @@ import pyarrow.parquet as pq
 from labelaudit.detect.pictures import PICTURE_STATISTICS, Look
 from labelaudit.names import SPOILED_KINDS
 from labelaudit.run.cache import cache_root
-from labelaudit.run.files import storage_errors, write_atomically
+from labelaudit.run.files import require_regular, storage_errors, write_atomically
+
+_COLUMNS = ["sha256", "embedding", "reason", "digest", "look"]
+_ABANDONED_SECONDS = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,9 @@ class EmbeddingCache:
         found: dict[str, Embedded] = {}
         for path in sorted(self.folder.glob("part-*.parquet")) if self.folder.is_dir() else []:
             try:
-                table = pq.read_table(path.absolute(), columns=["sha256", "embedding", "reason", "digest", "look"])
+                table = pq.read_table(
+                    require_regular(path).absolute(), columns=["sha256", "embedding", "reason", "digest", "look"]
+                )
                 hashes, reasons = table.column("sha256").to_pylist(), table.column("reason").to_pylist()
                 column = table.column("embedding").combine_chunks()
                 vector_PD = column.flatten().to_numpy().reshape(len(table), -1) if len(table) else np.empty((0, 0))
@@ -91,8 +97,17 @@ class EmbeddingCache:
         )
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"part-{uuid.uuid4().hex}.parquet"
+            self._delete_abandoned()
+        # Named by its pictures: who goes on after a crash writes the same part, and what is left of it is used up.
+        name = f"part-{hashlib.sha256(' '.join(hashes).encode()).hexdigest()[:32]}.parquet"
         write_atomically(self.folder / name, lambda partial: pq.write_table(table, partial, compression="zstd"))
+
+    def _delete_abandoned(self) -> None:
+        """Delete half-written parts that nobody has gone on with for a week."""
+        for path in self.folder.glob(".*.partial"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
 
 
 def _packed(look: Look | None) -> npt.NDArray[np.float32]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import itertools
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from labelaudit.errors import RunError, StorageError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LEAVE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
@@ -42,12 +46,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         StorageError: the disk is full, read-only or out of reach; ``path`` is as it was before.
     """
-    # Absolute: pyarrow takes a relative name with a colon in it for a URI.
-    partial = path.absolute().with_name(f".{path.name}.partial")
     with storage_errors(path):
         if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe, not to be replaced
             write(path)
             return
+        # Absolute: pyarrow takes a relative name with a colon in it for a URI.
+        partial, held = _hold_partial(path.absolute())
         try:
             write(partial)
             with open(partial, "rb") as handle:
@@ -57,7 +61,72 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             with contextlib.suppress(OSError):
                 partial.unlink()
             raise
+        finally:
+            os.close(held)
         flush_folder(path.parent)
+
+
+def _hold_partial(path: Path) -> tuple[Path, int]:
+    """A temporary file beside ``path``, and the handle that holds it: no other process writes to the same one.
+
+    What a killed process left is used again, so nothing piles up. A link in its place is never followed: the folder may
+    come from a stranger.
+    """
+    for number in itertools.count(1):
+        partial = path.with_name(f".{path.name}.partial" if number == 1 else f".{path.name}.{number}.partial")
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(partial.lstat().st_mode):
+                partial.unlink()
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _BUSY:
+                os.close(handle)
+                continue
+            # A file system without locks: two writers of one file are not told apart there.
+        if is_still(partial, handle):
+            return partial, handle
+        os.close(handle)  # the process that held it has renamed or deleted it meanwhile
+    raise RuntimeError("numbers do not end")
+
+
+def is_still(file: Path, handle: int) -> bool:
+    """Whether ``file`` is the file that was opened as ``handle``, and no other that has taken its name since."""
+    try:
+        return os.path.samestat(os.stat(file, follow_symlinks=False), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def behind_links(path: Path) -> Path:
+    """Where a file goes that the user has named: to what a symbolic link leads to, so that the link stays.
+
+    Only for names from the command line: in a run folder, which may come from a stranger, links are replaced.
+
+    Raises:
+        StorageError: the link leads to itself.
+    """
+    if not path.is_symlink() or (path.exists() and not path.is_file()):
+        return path
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"cannot write {path}: it is a link that leads to itself", fix="check the path") from error
+
+
+def require_regular(path: Path) -> Path:
+    """``path``, unless something is there that is no regular file: a pipe would never end, a folder be taken for many.
+
+    Raises:
+        OSError: it is not; also where there is nothing.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -99,7 +168,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: the file is missing, no JSON, or no object.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(require_regular(path).read_bytes())
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=_start_again(path)) from error
     except (OSError, ValueError, RecursionError) as error:

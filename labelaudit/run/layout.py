@@ -177,6 +177,23 @@ class RunFolder:
     def _results(self) -> tuple[Path, ...]:
         return self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics, self.verified
 
+    def require_own_folders(self) -> None:
+        """Refuse a run folder in which something that is written into is a symbolic link: it may lead anywhere.
+
+        Files are no danger: a file that is written takes the place of a link.
+
+        Raises:
+            RunError: naming the link.
+        """
+        parents = (self.root / "exports", self.root / "retrain")
+        inner = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
+        for path in (self.root / ".lock", self.losses, self.pilot.root, self.pilot.losses, *parents, *inner):
+            if path.is_symlink():
+                raise RunError(
+                    f"{path} is a symbolic link, and what is written there would lie elsewhere",
+                    fix="delete the link, or audit into a new folder",
+                )
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Make the folder and hold it for one writer.
@@ -184,7 +201,7 @@ class RunFolder:
         The lock is the operating system's: it goes with the process, however that ends.
 
         Raises:
-            RunError: another process writes to it; says which.
+            RunError: another process writes to it; says which. Or it holds links; see `require_own_folders`.
             StorageError: the folder cannot be made.
         """
         owner = self.root / ".owner.json"
@@ -192,6 +209,7 @@ class RunFolder:
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
         with storage_errors(self.root):
+            self.require_own_folders()
             try:
                 lock.acquire(timeout=0)
             except Timeout as error:  # an OSError too, so it has to be told from a disk's before storage_errors sees it

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit.errors import RunError
-from labelaudit.run.files import storage_errors, write_atomically
+from labelaudit.run.files import require_regular, storage_errors, write_atomically
 
 TRAINING_FORWARD = "training forward: augmented view, train mode, before the update of that step"
 SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
@@ -120,7 +120,7 @@ def _write(table: pa.Table, path: Path) -> None:
 
 def _read(path: Path, epoch: int) -> EpochLosses:
     try:
-        table = pq.read_table(path.absolute(), schema=SCHEMA)
+        table = pq.read_table(require_regular(path).absolute(), schema=SCHEMA)
         columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise RunError(
@@ -130,6 +130,10 @@ def _read(path: Path, epoch: int) -> EpochLosses:
     if any(table.column(name).null_count for name in SCHEMA.names) or (columns["epoch"] != epoch).any():
         raise RunError(
             f"{path} does not hold the records of epoch {epoch}", fix=f"delete {path.parent.parent} and audit again"
+        )
+    if not all(np.isfinite(columns[name]).all() for name in ("loss", "margin")):
+        raise RunError(
+            f"{path} has losses or margins that are no numbers", fix=f"delete {path.parent.parent} and audit again"
         )
     return EpochLosses(
         epoch=epoch,

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.run.files import write_atomically
+from labelaudit.run.files import require_regular, write_atomically
 
 SCHEMA = pa.schema(
     [
@@ -59,7 +59,7 @@ def read_seconds(path: Path) -> list[dict[str, Any]]:
 
 def _read(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path.absolute(), schema=schema).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(require_regular(path).absolute(), schema=schema).to_pylist()
     except pa.ArrowException as error:
         raise ValueError(f"{path} cannot be read") from error
     return rows

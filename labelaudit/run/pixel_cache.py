@@ -19,11 +19,11 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from labelaudit.errors import RunError
 from labelaudit.run.cache import cache_limit_bytes, cache_root
 from labelaudit.run.files import read_json, write_json
+from labelaudit.run.lock import held
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -102,19 +102,11 @@ class PixelCache:
             tell: Called once when another process holds it, before waiting for that one.
 
         Raises:
-            OSError: the folder cannot be written.
+            OSError, StorageError: the folder cannot be written.
         """
         self._make_folder()
-        lock = FileLock(self.folder / f"{self._key}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            tell()
-            lock.acquire()
-        try:
+        with held(self.folder / f"{self._key}.lock", self._rows, wait=tell):
             yield
-        finally:
-            lock.release()
 
     def writer(self) -> PixelWriter:
         """A writer that goes on after the last note; only under the lock."""

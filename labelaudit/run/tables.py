@@ -24,7 +24,7 @@ from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError
 from labelaudit.names import CONTROL_KINDS, KINDS
-from labelaudit.run.files import write_atomically, write_lines
+from labelaudit.run.files import require_regular, write_atomically, write_lines
 
 SUSPICIOUS_COLUMNS = (
     "rank",
@@ -62,6 +62,15 @@ _SAMPLES = pa.schema(
     ]
 )
 
+_SCORES = {
+    **dict.fromkeys(("path", "given_label", "suggested_label"), pa.string()),
+    **dict.fromkeys(("suggested_belief", *STATISTICS, "p_mislabeled", "label_score", "weight"), pa.float64()),
+    "sample": pa.int32(),
+}
+"""The columns of scores.parquet; there may be more."""
+
+_OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"
+
 
 def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = None) -> None:
     """Write what every sample number means, why some samples were set aside, and which were taught another label.
@@ -98,7 +107,16 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
     Raises:
         RunError: the file is missing or damaged.
     """
-    table = _read_table(path, _SAMPLES, f"delete {path.parent} and audit again")
+    fix = f"delete {path.parent} and audit again"
+    table = _read_table(path, _SAMPLES, fix)
+    for name in ("label", "taught_label"):
+        label_N = table.column(name).to_numpy()
+        if len(label_N) and not 0 <= label_N.min() <= label_N.max() < len(classes):
+            raise RunError(f"{path} has labels of classes that there are not", fix=fix)
+    if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(table))):
+        raise RunError(f"{path} has other sample numbers than its rows", fix=fix)
+    if pc.any(pc.match_substring_regex(table.column("path"), _OUTSIDE)).as_py():
+        raise RunError(f"{path} has paths that lead out of the image folder", fix=fix)
     return Catalogue(
         root=root,
         classes=tuple(classes),
@@ -167,7 +185,13 @@ def read_scores(path: Path) -> pa.Table:
     Raises:
         RunError: the file is missing or damaged.
     """
-    return _read_table(path, None, f"run labelaudit fit {path.parent}")
+    fix = f"run labelaudit fit {path.parent}"
+    table = _read_table(path, None, fix)
+    types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    wrong = [name for name, kind in _SCORES.items() if types.get(name) != kind]
+    if wrong:
+        raise RunError(f"{path} lacks {', '.join(wrong)}, or has something else there", fix=fix)
+    return table
 
 
 def suspicious_csv(
@@ -224,7 +248,7 @@ def suspicious_rows(path: Path) -> Iterator[dict[str, str]]:
         RunError: the file is missing or damaged.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as handle:
+        with open(require_regular(path), encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
             if tuple(reader.fieldnames or ()) != SUSPICIOUS_COLUMNS:
                 raise RunError(f"{path} has other columns than labelaudit writes", fix="run labelaudit fit again")
@@ -280,7 +304,7 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
 
 def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     try:
-        table = pq.read_table(path.absolute(), schema=schema)
+        table = pq.read_table(require_regular(path).absolute(), schema=schema)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, pa.ArrowException, ValueError) as error:

@@ -78,7 +78,12 @@ def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
                     raise DataError(
                         f"{file} line {reader.line_num}: {row['weight']!r} is no weight", fix="use numbers from 0"
                     )
-                rows[unguarded(row["path"] or "")] = (weight, row.get("sha256") or "")
+                path = unguarded(row["path"] or "")
+                if path in rows:
+                    raise DataError(
+                        f"{file} line {reader.line_num}: {path!r} is there twice", fix="keep one line a file"
+                    )
+                rows[path] = (weight, row.get("sha256") or "")
     except OSError as error:
         raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
     except (UnicodeDecodeError, csv.Error, ValueError) as error:

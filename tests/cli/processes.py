@@ -3,13 +3,14 @@
 The server from which the processes are forked imports torch once; it is the standard library's.
 """
 
+import importlib
 import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from unittest import mock
@@ -22,14 +23,21 @@ _DEADLINE_SECONDS = 60.0
 
 
 @contextmanager
-def running(*arguments: object, dies_at: tuple[str, int] | None = None) -> Iterator[BaseProcess]:
+def running(
+    *arguments: object,
+    dies_at: tuple[str, int] | None = None,
+    environment: Mapping[str, str] | None = None,
+    constants: Mapping[str, object] | None = None,
+) -> Iterator[BaseProcess]:
     """A command at work; killed at the end, if it still runs.
 
     With ``dies_at=(function, n)`` it kills itself with SIGKILL when it calls a function of `os` for the n-th time.
+    ``constants`` are values of modules, by ``module.NAME``, that are different in this process.
     """
     # Libraries must not start threads in the server, or forking it would not be safe.
     with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}):
-        process = _CONTEXT.Process(target=_command, args=(["labelaudit", *map(str, arguments)], dies_at))
+        words = ["labelaudit", *map(str, arguments)]
+        process = _CONTEXT.Process(target=_command, args=(words, dies_at, dict(environment or {}), constants or {}))
         process.start()
     try:
         yield process
@@ -54,14 +62,24 @@ def run_until_it_dies(*arguments: object, dies_at: tuple[str, int]) -> int:
         return process.exitcode
 
 
-def _command(words: list[str], dies_at: tuple[str, int] | None) -> None:
+def _command(
+    words: list[str],
+    dies_at: tuple[str, int] | None,
+    environment: Mapping[str, str],
+    constants: Mapping[str, object],
+) -> None:
     import torch
 
     from labelaudit.cli.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the shell that started the tests has set
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     torch.set_num_threads(1)
+    os.environ.update(environment)  # the server's is that of whoever started it
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
     if dies_at is not None:
         _arm(*dies_at)
     sys.argv = words

@@ -169,10 +169,14 @@ def test_a_wrong_suffix_does_not_matter(tmp_path):
 def test_a_file_that_may_not_be_read_is_set_aside(tmp_path, monkeypatch):
     write_files(tmp_path, PAIR)
 
-    def refuse(file):
-        raise PermissionError(13, "Permission denied", str(file))
+    opened = os.open
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    def refuse(file, *arguments):
+        if str(file).endswith(".png"):
+            raise PermissionError(13, "Permission denied", str(file))
+        return opened(file, *arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
     catalogue = scan(tmp_path)
     assert catalogue.reasons == ("permission denied",) * 2
     assert catalogue.sha256 == ("", "")

@@ -50,6 +50,8 @@ def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
                 what: tuple[object, ...] = ("link", path.readlink())
             elif path.is_dir():
                 what = ("folder", status.st_mode)
+            elif not path.is_file() or status.st_size > 1 << 30:
+                what = ("no file", status.st_mode, status.st_size, status.st_mtime_ns)
             else:
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 what = ("file", digest, status.st_mode, status.st_mtime_ns, status.st_nlink)

@@ -12,8 +12,8 @@ from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.recipes.relabel import Corrections, plan_relabeling, relabel_copy, relabel_labels
 from labelaudit.relabel.copies import Copied
 from labelaudit.relabel.corrections import write_corrections
-from labelaudit.relabel.lock import held
 from labelaudit.relabel.review import Correction
+from labelaudit.run.lock import held
 from tests.relabel.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/sub/3.png", "dog/1.png", "dog/notes.txt")

@@ -386,7 +386,7 @@ def test_a_folder_that_may_not_be_written_to_is_a_storage_error(root, correction
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("labelaudit.relabel.lock._locked", refuse)
+    monkeypatch.setattr("labelaudit.run.lock._locked", refuse)
     with pytest.raises(StorageError, match="may not be written"):
         relabel(root, corrections)
     assert set(contents(root)) == set(FILES)

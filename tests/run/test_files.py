@@ -149,10 +149,14 @@ def test_a_failure_after_the_writing_leaves_the_old_file(file, monkeypatch, step
 
 
 def test_a_file_system_that_cannot_flush_folders_is_good_enough(file, monkeypatch):
-    def fail(*_):
-        raise refused(errno.EINVAL)
+    opened = os.open
 
-    monkeypatch.setattr(os, "open", fail)
+    def fail_for_folders(path, *arguments):
+        if Path(path).is_dir():
+            raise refused(errno.EINVAL)
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(os, "open", fail_for_folders)
     write_bytes(file, b"new")
     assert file.read_bytes() == b"new"
 

@@ -44,7 +44,7 @@ def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
     assert found == written
     assert (found.rows, found.failures) == (2, {1: "damaged"})
     assert found.file.read_bytes() == bytes([7] * 100 + [9] * 100)
-    assert sorted(path.suffix for path in found.file.parent.iterdir()) == [".json", ".lock", ".u8"]
+    assert sorted(path.suffix for path in found.file.parent.iterdir()) == [".json", ".u8"]
 
 
 @pytest.mark.parametrize("size", [0, 999, 1001])

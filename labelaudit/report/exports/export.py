@@ -85,6 +85,8 @@ def export(
     if left_out:
         reporter.warn(f"{left_out} images that could not be read are left out")
     prefix = _url_prefix(options, root)
+    if out is None:
+        run.require_own_folders()
     folder = out if out is not None else run.exports(to)
     _claim(folder, entry)
     job = Job(

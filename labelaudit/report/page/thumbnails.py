@@ -9,7 +9,6 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from PIL import Image, features
 
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
-from labelaudit.data.parts import READERS, in_parts
+from labelaudit.data.parts import READERS, in_parts, readers
 from labelaudit.progress import QUIET, Reporter
 
 _WEBP = {"format": "WEBP", "quality": 62, "method": 2}
@@ -101,8 +100,7 @@ def _ahead(
     pictures: Sequence[Picture], look: Callable[[Sequence[Picture]], list[tuple[str | None, str]]]
 ) -> Iterator[list[tuple[str | None, str]]]:
     """Parts in order, some of them ahead of the reader, who may stop at any."""
-    pool = ThreadPoolExecutor(READERS)
-    try:
+    with readers() as pool:
         waiting = []
         for part in in_parts(pictures):
             waiting.append(pool.submit(look, part))
@@ -110,8 +108,6 @@ def _ahead(
                 yield waiting.pop(0).result()
         for future in waiting:
             yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _thumbnail(root: Path, picture: Picture, side: int, form: dict[str, object]) -> tuple[str | None, str]:

@@ -18,7 +18,7 @@ from labelaudit.report.page.findings import Findings, IntArray, read_findings
 from labelaudit.report.page.render import render
 from labelaudit.report.page.thumbnails import NONE, Picture, read_thumbnails
 from labelaudit.report.page.words import describe
-from labelaudit.run.files import write_text
+from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
 
@@ -103,7 +103,7 @@ def write_page(
         with run.writing():
             write_text(run.page, text)
     else:
-        write_text(path, text)
+        write_text(behind_links(path), text)
     return Page(
         path=path or run.page,
         size_bytes=len(text.encode()),
@@ -127,7 +127,7 @@ def _read_curves(run: RunFolder, findings: Findings, ranked_S: IntArray, reporte
             return gather_curves(
                 counted(), ranked_S, catalogue.label_N, findings.suspicious_N, classes=len(catalogue.classes)
             )
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
 

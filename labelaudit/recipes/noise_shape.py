@@ -1,0 +1,37 @@
+"""The form of noise.json: what everything that reads it relies on."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from labelaudit.names import EstimatorName, StatisticName
+from labelaudit.run.shape import Shape, count, either, list_of, nothing, number, one_of, record, share, text, values_of
+
+_interval = list_of(share, length=2)
+
+NOISE: dict[str, Shape] = {
+    "noise_rate": either(nothing, share),
+    "noise_rate_interval": either(nothing, _interval),
+    "suspicious": count,
+    "maybe_flag_above": share,
+    "maybe_samples": count,
+    "readable": count,
+    "epochs": count,
+    "fit": record(rank_by=one_of(get_args(StatisticName)), estimator=one_of(get_args(EstimatorName))),
+    "estimators": values_of(
+        record(
+            rank_by=text,
+            noise_rate=share,
+            suspicious=count,
+            maybe_by_kind=values_of(record(noise_rate=share, interval=_interval)),
+        )
+    ),
+    "classes": list_of(record(**{"class": text}, samples=count, noise_rate=share, suspicious=count)),
+    "confusion": list_of(record(given=text, suggested=text, count=count)),
+    "maybe_controls": either(nothing, values_of(count)),
+    "power": record(
+        kinds=list_of(record(**{"class": either(nothing, text)}, kind=text, planted=count, found=count)),
+        review=list_of(record(top=count, caught=number)),
+    ),
+    "warnings": list_of(text),
+}

@@ -1,0 +1,70 @@
+"""The main path opens no connection: everything that could is refused, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.helpers import CLASSES, QUICK, write_images
+
+_GUARDED = """
+import sys
+
+asked = []
+
+def refuse(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg",
+                 "socket.bind", "urllib.Request", "http.client.connect", "ftplib.connect", "smtplib.connect"}:
+        asked.append((event, arguments))
+        raise RuntimeError(f"the network is asked for: {event} {arguments}")
+
+sys.addaudithook(refuse)
+from labelaudit.__main__ import main
+
+for words in WORDS:
+    sys.argv = ["labelaudit", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, (words, ended.code)
+assert not asked, asked
+print("never asked")
+"""
+
+
+def test_the_main_path_asks_for_no_network(tmp_path: Path) -> None:
+    small = write_images(tmp_path / "small")
+    large = write_images(tmp_path / "large", classes=CLASSES[:2], each=3, size=80)
+    audit = str(tmp_path / "audit")
+    words = [
+        ["score", str(small), "--run", audit, "-o", str(tmp_path / "list.csv"), *QUICK],
+        ["report", audit, "--write", f"sarif={tmp_path}/labels.sarif"],
+        ["fit", audit, "--rank-by", "aum"],
+        ["export", audit, "--to", "huggingface"],
+        ["retrain", str(small), "--weights", f"{audit}/weights.csv", "--out", str(tmp_path / "net"), *QUICK],
+        ["score", str(large), "--run", str(tmp_path / "frozen"), "--epochs", "2"],
+    ]
+    done = _run(words, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("never asked\n")
+    assert "embedded weights" in done.stderr
+
+
+def test_the_guard_sees_a_download(tmp_path: Path) -> None:
+    pictures = write_images(tmp_path / "small")
+    words = [["score", str(pictures), "--run", str(tmp_path / "audit"), "--model", "resnet10t.c3_in1k", "--pretrained"]]
+    done = _run(words, tmp_path)
+    assert done.returncode != 0
+    assert "cannot be downloaded" in done.stderr
+
+
+def _run(words: list[list[str]], place: Path) -> "subprocess.CompletedProcess[str]":
+    environment = {"HF_HOME": str(place / "hub"), "TORCH_HOME": str(place / "torch"), "HF_HUB_OFFLINE": "0"}
+    return subprocess.run(
+        [sys.executable, "-c", _GUARDED.replace("WORDS", repr(words))],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
