@@ -26,7 +26,7 @@ def command(
     from labelaudit.cli.console import Terminal, printed
     from labelaudit.recipes.demo import demo
     from labelaudit.report.console import show_summary, suspicious_table
-    from labelaudit.run.tables import read_suspicious
+    from labelaudit.run.lists import read_suspicious
 
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     result = demo(folder, seed=seed, device=device, reporter=terminal)

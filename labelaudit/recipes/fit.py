@@ -23,9 +23,10 @@ from labelaudit.recipes.findings import advice_entry, kinds_entry, noise_probabi
 from labelaudit.recipes.noise_shape import NOISE
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import suspicious_csv, write_corrupted, write_suspicious
 from labelaudit.run.pictures import read_pictures
 from labelaudit.run.shape import misfits
-from labelaudit.run.tables import read_controls, suspicious_csv, write_corrupted, write_scores, write_suspicious
+from labelaudit.run.tables import read_controls, write_scores
 from labelaudit.run.weights import write_weights
 
 
@@ -40,7 +41,7 @@ class Fitted:
     noise: dict[str, Any]
 
     def csv(self, *, top: int | None = None) -> str:
-        """The ranked list; see `labelaudit.run.tables.suspicious_csv`."""
+        """The ranked list; see `labelaudit.run.lists.suspicious_csv`."""
         return suspicious_csv(self.catalogue, self.statistics, self.verdicts, self.kinds, top=top)
 
 

@@ -24,7 +24,8 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data, default_run, read_catalogue
 from labelaudit.recipes.fit import read_noise
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import read_scores, read_suspicious
+from labelaudit.run.lists import read_suspicious
+from labelaudit.run.tables import read_scores
 
 IntArray = npt.NDArray[np.int64]
 

@@ -12,7 +12,7 @@ from labelaudit.report.findings import Findings, gather
 from labelaudit.report.gate import Check, Limits, check
 from labelaudit.run.baseline import read_baseline
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import suspicious_rows
+from labelaudit.run.lists import suspicious_rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ import pytest
 
 import labelaudit
 from labelaudit.run.files import read_json, write_json
-from labelaudit.run.tables import read_scores, read_suspicious
+from labelaudit.run.lists import read_suspicious
+from labelaudit.run.tables import read_scores
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
 QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}

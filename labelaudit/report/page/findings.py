@@ -21,7 +21,8 @@ from labelaudit.errors import RunError
 from labelaudit.recipes.audits import read_audit, read_catalogue
 from labelaudit.recipes.fit import read_noise
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import read_scores, read_suspicious
+from labelaudit.run.lists import read_suspicious
+from labelaudit.run.tables import read_scores
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
