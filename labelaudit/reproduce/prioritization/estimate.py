@@ -7,22 +7,20 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import labelaudit.engine.networks  # noqa: F401  (registers our networks)
-from labelaudit.recipes.options import TrainingOptions
 from labelaudit.reproduce.prioritization.settings import Scale
 
 _PIXELS = 32
 
 
-def what_it_takes(scale: Scale, options: TrainingOptions, images: int, trainings: int) -> str:
+def what_it_takes(scale: Scale, images: int, trainings: int) -> str:
     """Trainings, epochs and arithmetic, in words.
 
     Args:
         scale: What is trained.
-        options: What takes the place of the scale's own settings.
         images: Of the training data.
         trainings: How many.
     """
-    model, epochs = options.model or scale.preset.model, options.epochs or scale.preset.epochs
+    model, epochs = scale.preset.model, scale.preset.epochs
     forward = forward_operations(model)
     # A backward pass is two forward passes, and a selector scores every image once more in the worst case.
     worst = trainings * epochs * images * 4 * forward

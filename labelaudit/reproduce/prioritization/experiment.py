@@ -78,7 +78,7 @@ def prioritize(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         LabelauditError: see `labelaudit.recipes.retrain.retrain`.
     """
     data_sets, algorithms = _check(asked)
-    scale, out = SCALES[asked.scale], asked.out
+    scale, out = SCALES[asked.scale].with_options(asked.training), asked.out
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     data, test = (asked.data, asked.test) if asked.data and asked.test else digits(out / "digits")
@@ -93,7 +93,7 @@ def prioritize(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
             folder.mkdir(parents=True, exist_ok=True)
         made = corrupted(data, folder / "data", data_set, seed, scale.train, reporter)
         if next(count) == 1:
-            reporter.say(what_it_takes(scale, asked.training, len(made.selected_N), several))
+            reporter.say(what_it_takes(scale, len(made.selected_N), several))
         for algorithm in algorithms:
             reporter.say(f"{data_set.name}, seed {seed}: {algorithm.title}")
             run = RunFolder(folder / algorithm.name)

@@ -22,8 +22,9 @@ def as_markdown(tables: Tables, data: str, scale: Scale, images: int) -> str:
     lines = [
         f"# Prioritization: {data}",
         "",
-        f"Scale {scale.name}: {images:,} images, {epochs} epochs, seeds {', '.join(map(str, seeds))}; labelaudit "
-        f"{__version__}.",
+        f"Scale {scale.name}: {images:,} images, {epochs} epochs of {scale.preset.model}, batch "
+        f"{scale.preset.batch_size}, rate {scale.preset.lr:g}; seeds {', '.join(map(str, seeds))}; "
+        f"labelaudit {__version__}.",
         "",
         *_table_1(tables),
         *_costs(tables),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, ScaleName
+from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.presets import Preset
 
 
@@ -85,6 +86,14 @@ class Scale:
     train: int | None
     test: int | None
     preset: Preset
+
+    def with_options(self, options: TrainingOptions) -> Scale:
+        """The same with what is asked for in the place of its own settings."""
+        given = {name: value for name in _ITS_OWN if (value := getattr(options, name)) is not None}
+        return replace(self, preset=replace(self.preset, **given))
+
+
+_ITS_OWN = ("model", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "augment", "crop_pad")
 
 
 def _preset(model: str, *, epochs: int, batch_size: int, lr: float) -> Preset:

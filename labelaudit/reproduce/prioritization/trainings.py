@@ -104,7 +104,7 @@ class Asked:
 
     Attributes:
         scale: Network, schedule and sizes.
-        training: What takes the place of the scale's own settings.
+        training: What the scale does not say.
         test: The pictures to test on.
     """
 
@@ -168,12 +168,18 @@ def train(
 
 def _options(asked: Asked, algorithm: Algorithm, seed: int) -> TrainingOptions:
     """All of them, so that a finished training can be told from another one."""
-    names = ("model", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "augment", "crop_pad")
-    given = {name: getattr(asked.training, name) for name in names}
     preset = asked.scale.preset
     return replace(
         asked.training,
-        **{name: getattr(preset, name) if value is None else value for name, value in given.items()},
+        model=preset.model,
+        epochs=preset.epochs,
+        batch_size=preset.batch_size,
+        lr=preset.lr,
+        momentum=preset.momentum,
+        weight_decay=preset.weight_decay,
+        schedule=preset.schedule,
+        augment=preset.augment,
+        crop_pad=preset.crop_pad,
         probe="train",
         preset="paper",
         seed=seed,

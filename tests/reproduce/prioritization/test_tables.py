@@ -27,7 +27,7 @@ def tables(seeds=(0,)):
 def test_the_page_has_ours_beside_the_papers():
     text = as_markdown(tables(), "photos", SCALES["small"], 1234)
     assert text.startswith("# Prioritization: photos\n")
-    assert "1,234 images, 3 epochs, seeds 0;" in text
+    assert "1,234 images, 3 epochs of labelaudit_probe, batch 64, rate 0.05; seeds 0;" in text
     assert "| algorithm | clean | random-labels:0.5 |" in text
     assert "| SB, 50% selectivity | 2.00× (12.00%) | 2.00× (12.00%) |" in text
     assert "| *in the paper* | *2.0× (4.26%)* | *1.5× (14.66%)* |" in text
