@@ -63,7 +63,7 @@ def test_a_torch_without_the_private_questions_trains_in_float32(monkeypatch):
     assert choose_precision("auto", CPU) == "float32"
 
 
-@pytest.mark.parametrize(("tried", "advised"), [(64, 32), (3, 1)])
+@pytest.mark.parametrize(("tried", "advised"), [(64, 32), (3, 2)])
 def test_running_out_of_memory_advises_half_the_batch(tried, advised):
     with pytest.raises(DeviceError, match=rf"batch size {tried}\W try --batch-size {advised}$"), memory_errors(tried):
         raise torch.OutOfMemoryError("CUDA out of memory")
