@@ -64,6 +64,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         "page": "report.html",
         "metrics": "metrics.parquet",
         "model": "model.safetensors",
+        "verified": "verified.pt",
         "result": "result.json",
     }
 
