@@ -10,7 +10,7 @@ Shapes: N samples, K classes, M slots, Q cells (given, true) that hold samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,22 @@ class Beliefs:
         given_N: Of the given label.
         class_MN: The other classes that the probe believed in; −1 in empty slots.
         other_MN: Their mean probabilities.
+        rest_N: How much of these is no record's, but an even part of what the records leave open; None for nothing.
     """
 
     given_N: FloatArray
     class_MN: IntArray
     other_MN: FloatArray
+    rest_N: FloatArray | None = None
+
+    @property
+    def recorded(self) -> Beliefs:
+        """The same without what no record says of the other classes."""
+        if self.rest_N is None:
+            return self
+        return replace(
+            self, other_MN=np.where(self.class_MN >= 0, self.other_MN - self.rest_N, self.other_MN), rest_N=None
+        )
 
     @property
     def alternative_N(self) -> IntArray:

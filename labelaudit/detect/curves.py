@@ -151,6 +151,7 @@ class CurveAccumulator:
             given_N=self._probability_N / divisor_N,
             class_MN=self._slot_class_MN.copy(),
             other_MN=(self._slot_mass_MN + np.where(self._slot_class_MN >= 0, self._rest_N, 0.0)) / divisor_N,
+            rest_N=self._rest_N / divisor_N,
         )
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
         counted_N = seen_N if self._counted_N is None else seen_N & self._counted_N

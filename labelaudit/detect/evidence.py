@@ -96,6 +96,12 @@ def _judged_by_pilot(statistics: CurveStatistics, pilot: CurveStatistics, plante
             given_N=np.where(planted_N, pilot.beliefs.given_N, beliefs.given_N),
             class_MN=np.where(planted_N, pilot.beliefs.class_MN, beliefs.class_MN),
             other_MN=np.where(planted_N, pilot.beliefs.other_MN, beliefs.other_MN),
+            rest_N=_chosen(planted_N, pilot.beliefs.rest_N, beliefs.rest_N),
         ),
         joint=replace(joint, class_N=np.where(planted_N, pilot.joint.class_N, joint.class_N)),
     )
+
+
+def _chosen(here_N: BoolArray, one_N: FloatArray | None, other_N: FloatArray | None) -> FloatArray | None:
+    """Of each sample the one or the other, where there are both."""
+    return other_N if one_N is None or other_N is None else np.where(here_N, one_N, other_N)

@@ -35,6 +35,21 @@ def test_it_goes_from_what_the_probe_is_sure_of_to_what_it_leans_to():
     assert low <= rate <= high
 
 
+def test_its_lower_end_counts_only_what_records_say():
+    evidence = audit(1000, 500, 8499)
+    beliefs = evidence.statistics.beliefs
+    # Of the 1,000, 400 are above the threshold of class 1 only by what the records leave open.
+    rest_N = np.zeros(len(beliefs.given_N))
+    rest_N[:400] = 0.3
+    weaker = replace(evidence, statistics=replace(evidence.statistics, beliefs=replace(beliefs, rest_N=rest_N)))
+    _, (low, high) = interval_of(evidence)
+    rate, (lower, same) = interval_of(weaker)
+    assert lower == pytest.approx(0.06, abs=0.006)
+    assert lower < low
+    assert same == high
+    assert rate == pytest.approx(1000 / 9500, abs=0.01)
+
+
 def test_it_widens_with_fewer_samples():
     (_, many), (_, few) = interval_of(audit(1000, 500, 8499)), interval_of(audit(10, 5, 84))
     assert few[0] < many[0]
