@@ -90,7 +90,7 @@ def test_killed_before_and_after_planting_it_ends_the_same(
 ) -> None:
     words = ("train-probe", pictures, "--run", tmp_path / "audit", "--controls", *QUICK)
     ends = [run_until_it_dies(*words, dies_at=("replace", calls))]
-    while ends[-1] != 0 and len(ends) < 15:
+    while ends[-1] != 0 and len(ends) < 20:
         ends.append(run_until_it_dies(*words, dies_at=("replace", max(calls, 4))))
     assert ends[0] != 0
     assert ends[-1] == 0
@@ -113,7 +113,7 @@ def test_killed_between_members_it_ends_the_same(pictures: Path, tmp_path: Path)
     words = ("train-probe", pictures, "--members", 2, *QUICK, "--run")
     succeed(*words, tmp_path / "whole")
     ends = [run_until_it_dies(*words, tmp_path / "audit", dies_at=("replace", 9))]
-    while ends[-1] != 0 and len(ends) < 15:
+    while ends[-1] != 0 and len(ends) < 20:
         ends.append(run_until_it_dies(*words, tmp_path / "audit", dies_at=("replace", 8)))
     assert ends[0] != 0
     assert losses_of(tmp_path / "audit") == losses_of(tmp_path / "whole")
