@@ -8,7 +8,6 @@ import pytest
 from tests.reliability.jobs import JOBS, Job, outcome_of
 from tests.reliability.kill import kill_often
 
-
 _LATER = {"fit", "report", "relabel --undo"}
 """Left to the long run: their writes are those of the others."""
 
