@@ -99,7 +99,13 @@ def test_samples_are_read_back_as_they_were(tmp_path):
     require_equal(read_samples(tmp_path / "samples.parquet", root=catalogue.root, classes=catalogue.classes), catalogue)
 
 
-paths = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=6, unique=True)
+path_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+paths = st.lists(
+    path_texts.filter(lambda path: not path.startswith("/") and ".." not in path.split("/")),
+    min_size=1,
+    max_size=6,
+    unique=True,
+)
 
 
 @given(paths)
@@ -393,3 +399,14 @@ def test_a_full_disk_is_noticed_for_the_array_of_weights_too(tmp_path):
     with room_for(250), pytest.raises(StorageError, match=r"no space left for .*weights\.npy"):
         write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", few, np.ones(20))
     assert names_in(tmp_path) == ["weights.csv"]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../secret.png", "cat/../../secret.png", "cat/..", "nul\0.png"])
+def test_a_path_that_leads_out_of_the_image_folder_is_refused(tmp_path, path):
+    catalogue = catalogue_of([path, "dog/..1.png"])
+    write_samples(tmp_path / "samples.parquet", catalogue)
+    with pytest.raises(RunError, match="lead out of the image folder"):
+        read_samples(tmp_path / "samples.parquet", root=catalogue.root, classes=catalogue.classes)
+    fine = catalogue_of(["cat/..1.png", "dog/two..dots.png"])
+    write_samples(tmp_path / "samples.parquet", fine)
+    assert read_samples(tmp_path / "samples.parquet", root=fine.root, classes=fine.classes).paths == fine.paths
