@@ -144,6 +144,8 @@ def read_curves(
         for epoch in read_epochs(run.losses):
             if len(epoch.alternative_R) and not 0 <= epoch.alternative_R.min() <= epoch.alternative_R.max() < classes:
                 raise RunError(f"{run.losses} has classes that there are not in epoch {epoch.epoch}", fix=fix)
+            if not (np.isfinite(epoch.loss_R).all() and np.isfinite(epoch.margin_R).all()):
+                raise RunError(f"{run.losses} has losses that are no numbers in epoch {epoch.epoch}", fix=fix)
             try:
                 curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
                 if watch is not None:

@@ -131,10 +131,6 @@ def _read(path: Path, epoch: int) -> EpochLosses:
         raise RunError(
             f"{path} does not hold the records of epoch {epoch}", fix=f"delete {path.parent.parent} and audit again"
         )
-    if not all(np.isfinite(columns[name]).all() for name in ("loss", "margin")):
-        raise RunError(
-            f"{path} has losses or margins that are no numbers", fix=f"delete {path.parent.parent} and audit again"
-        )
     return EpochLosses(
         epoch=epoch,
         sample_R=columns["sample"],
