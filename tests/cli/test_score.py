@@ -21,6 +21,7 @@ CSV_COLUMNS = [
     "label_score",
     "aul",
     "aum",
+    "kind",
     "sample",
     "sha256",
 ]

@@ -66,9 +66,9 @@ def failing_flush(number: int, call: int) -> Callable[[int], None]:
 def test_a_disk_that_fails_in_the_first_epoch(
     photos: Path, finished: Path, number: int, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each file is flushed, and then its folder: owner, samples and run.json come before the losses.
+    # Each file is flushed, and then its folder: owner, samples, pictures and run.json come before the losses.
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", failing_flush(number, call=7))
+        patched.setattr(os, "fsync", failing_flush(number, call=9))
         outcome = run("train-probe", photos, "--run", "audit", *QUICK)
     assert outcome.error == expected.format("audit/losses/epoch-0000.parquet")
     assert not list(Path("audit").rglob("*.partial"))
@@ -80,11 +80,12 @@ def test_a_disk_that_fails_in_the_first_epoch(
 FILES = {
     1: ".owner.json",
     3: "samples.parquet",
-    5: "run.json",
-    9: "checkpoint.pt",
-    15: "losses/epoch-0002.parquet",
-    23: "probe.safetensors",
-    25: "run.json",
+    5: "pictures.parquet",
+    7: "run.json",
+    11: "checkpoint.pt",
+    17: "losses/epoch-0002.parquet",
+    25: "probe.safetensors",
+    27: "run.json",
 }
 
 

@@ -11,19 +11,13 @@ from hypothesis import strategies as st
 
 from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.power import Power
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError, StorageError
-from labelaudit.run.tables import (
-    SUSPICIOUS_COLUMNS,
-    read_samples,
-    read_scores,
-    read_suspicious,
-    suspicious_csv,
-    write_samples,
-    write_scores,
-    write_suspicious,
-)
+from labelaudit.names import KINDS
+from labelaudit.run.lists import SUSPICIOUS_COLUMNS, read_suspicious, suspicious_csv, write_corrupted, write_suspicious
+from labelaudit.run.tables import read_samples, read_scores, write_samples, write_scores
 from labelaudit.run.weights import read_weights, write_weights
 from tests.detect.helpers import beliefs_of
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
@@ -65,6 +59,17 @@ def four_verdicts():
         interval=(0.3, 0.5),
         estimates={},
         power=Power(found=(), reviews=()),
+    )
+
+
+def four_kinds():
+    """The second sample is mislabeled, the third corrupted."""
+    return Kinds(
+        kind_N=np.array([-1, KINDS.index("mislabeled"), KINDS.index("corrupted"), -1], dtype=np.int8),
+        p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
+        corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
+        ambiguous_below=0.1,
+        matrix=(),
     )
 
 
@@ -163,7 +168,7 @@ def test_samples_that_are_missing_damaged_or_incomplete_are_refused(tmp_path):
 
 
 def test_scores_say_for_each_sample_what_was_found(tmp_path):
-    write_scores(tmp_path / "scores.parquet", catalogue_of(FOUR), four_statistics(), four_verdicts())
+    write_scores(tmp_path / "scores.parquet", catalogue_of(FOUR), four_statistics(), four_verdicts(), four_kinds())
     table = read_scores(tmp_path / "scores.parquet")
     assert table.to_pylist()[1] == {
         "sample": 1,
@@ -180,17 +185,22 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
         "cell_margin": -2.5,
         "p_mislabeled": 0.75,
         "label_score": 0.25,
+        "p_corrupted": 0.25,
+        "corruption": -1.5,
+        "kind": "mislabeled",
         "weight": 0.25,
     }
+    assert table.column("kind").to_pylist() == [None, "mislabeled", "corrupted", None]
     assert table.column("p_mislabeled").to_pylist() == [0.125, 0.75, 0.5, None]
     assert table.column("given_label").to_pylist() == ["cat", "cat", "dog", "dog"]
     assert table.column("suggested_label").to_pylist() == ["dog", "dog", "cat", None]
 
 
 def test_a_sample_without_a_record_has_nulls_and_no_weight(tmp_path):
-    write_scores(tmp_path / "scores.parquet", catalogue_of(FOUR), four_statistics(), four_verdicts())
+    write_scores(tmp_path / "scores.parquet", catalogue_of(FOUR), four_statistics(), four_verdicts(), four_kinds())
     row = read_scores(tmp_path / "scores.parquet").to_pylist()[3]
     empty = {"suggested_label", "suggested_belief", "p_mislabeled", "label_score", *STATISTICS}
+    empty |= {"p_corrupted", "corruption", "kind"}
     assert {name for name, value in row.items() if value is None} == empty
     assert row["weight"] == 0.0
 
@@ -211,7 +221,7 @@ def test_missing_and_damaged_scores_are_refused(tmp_path):
 
 
 def test_the_ranked_list_begins_with_the_most_suspicious(tmp_path):
-    text = suspicious_csv(catalogue_of(FOUR), four_statistics(), four_verdicts())
+    text = suspicious_csv(catalogue_of(FOUR), four_statistics(), four_verdicts(), four_kinds())
     assert text.splitlines()[0] == ",".join(SUSPICIOUS_COLUMNS)
     assert rows_of(text) == [
         {
@@ -223,9 +233,24 @@ def test_the_ranked_list_begins_with_the_most_suspicious(tmp_path):
             "label_score": "0.250000",
             "aul": "9",
             "aum": "-3",
+            "kind": "mislabeled",
             "sample": "1",
             "sha256": f"{1:064x}",
         }
+    ]
+
+
+def test_the_corrupted_are_listed_suspicious_or_not_and_the_surest_first(tmp_path):
+    corrupted = np.array([1, -1, 1, -1], dtype=np.int8)
+    assert KINDS[1] == "corrupted"
+    kinds = replace(four_kinds(), kind_N=corrupted, p_corrupted_N=np.array([1.0, 0.25, 1.0, NAN]))
+    kinds = replace(kinds, corruption_N=np.array([15.0, -1.5, 20.5, NAN]))
+    write_corrupted(tmp_path / "corrupted.csv", catalogue_of(FOUR), four_verdicts(), kinds)
+    lines = (tmp_path / "corrupted.csv").read_text().splitlines()
+    assert lines == [
+        "rank,path,given_label,p_corrupted,corruption,p_mislabeled,sample,sha256",
+        f"1,dog/2.png,dog,1.000000,20.5,0.500000,2,{2:064x}",
+        f"2,cat/0.png,cat,1.000000,15,0.125000,0,{0:064x}",
     ]
 
 
@@ -272,7 +297,7 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
     catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
     write_suspicious(tmp_path / "suspicious.csv", catalogue, four_statistics(), four_verdicts())
     (line,) = (tmp_path / "suspicious.csv").read_text().splitlines()[1:]
-    assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,9,-3,1,{1:064x}"
+    assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,9,-3,,1,{1:064x}"
     (row,) = read_suspicious(tmp_path / "suspicious.csv", most=9)
     assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-3")
     write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
