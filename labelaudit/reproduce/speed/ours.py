@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from labelaudit.engine import loop
 from labelaudit.engine.loop import Training
-from labelaudit.engine.recorder import EpochRecord
+from labelaudit.engine.recorder import Effort, EpochRecord
 from labelaudit.methods.standard import Standard
 from labelaudit.reproduce.speed.problem import Problem
 from labelaudit.run.background import BackgroundWriter
@@ -127,5 +127,5 @@ class _NoRecorder:
     def put(self, row_B: torch.Tensor, logits_BC: torch.Tensor, label_B: torch.Tensor) -> None:
         """Drop it."""
 
-    def take(self, epoch: int) -> None:
+    def take(self, epoch: int, effort: Effort | None = None) -> None:
         """Nothing was kept."""

@@ -245,11 +245,11 @@ def test_damage_is_told_in_a_line(made: MadeUp) -> None:
     pq.write_table(table.slice(0, 39), made.run.scores)
     refused("has 39 rows, .* has 40")
     pq.write_table(table.drop_columns(["aul"]), made.run.scores)
-    refused("are damaged")
+    refused("lacks aul")
     pq.write_table(
         table.drop_columns(["p_mislabeled"]).append_column("p_mislabeled", pa.array(["x"] * 40)), made.run.scores
     )
-    refused("are damaged")
+    refused("lacks p_mislabeled")
     for cell in (b"40", b"-1", b"x", b"99999999999"):
         made.run.suspicious.write_bytes(re.sub(rb",\d+,([0-9a-f]{64})", b"," + cell + rb",\1", suspicious, count=1))
         refused("names samples that|are damaged")
