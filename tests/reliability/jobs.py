@@ -185,6 +185,8 @@ def outcome_of(place: Path) -> dict[str, object]:
             rows = zip(*(table.column(c).to_pylist() for c in ("sha256", "embedding", "reason")), strict=True)
             for sha256, embedding, reason in rows:
                 found[f"embedding {sha256}"] = (embedding, reason)
+        elif path.name == "seconds.parquet":  # wall times; which epochs have one is what counts
+            found[name] = pq.read_table(path).column("epoch").to_pylist()
         elif path.suffix == ".json":
             found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key not in _TIMES}
         else:

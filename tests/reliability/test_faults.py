@@ -96,7 +96,7 @@ def test_a_training_without_memory_is_one_line_and_goes_on_with_more(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "_forward", full)
+        patched.setattr(Training, "forward", full)
         error = run("score", pictures, "--run", tmp_path / "audit", *QUICK).error
     assert error == "the device ran out of memory at batch size 16; try --batch-size 8"
     succeed("score", pictures, "--run", tmp_path / "audit", *QUICK)
@@ -137,7 +137,7 @@ def test_embeddings_take_smaller_batches_where_memory_is_short(tmp_path: Path, m
         np.testing.assert_allclose(other.feature_RD, found[0].feature_RD, rtol=1e-6)
     embedder = features._Embedder(Narrow(0), (0.5,) * 3, (0.2,) * 3, choose_device("cpu"), "float32")
     with pytest.raises(DeviceError, match="no memory for one image; try --device cpu"):
-        embedder.embed([np.zeros((3, 8, 8), dtype=np.uint8)])
+        embedder.embed([np.zeros((3, 8, 8), dtype=np.uint8)], ["0" * 64])
 
 
 def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(

@@ -149,9 +149,9 @@ def test_no_sample_is_predicted_by_a_network_that_was_trained_on_it(
     asked: list[int] = []
     teach, predict = loop.Training.run_epoch, loop.Training.predict
 
-    def watch_epoch(self: loop.Training, inputs: Part, *rest: object) -> object:
+    def watch_epoch(self: loop.Training, inputs: Part, *rest: object, **others: object) -> object:
         taught.append(set(inputs._row_P.tolist()))
-        return teach(self, inputs, *rest)  # type: ignore[arg-type]
+        return teach(self, inputs, *rest, **others)  # type: ignore[arg-type]
 
     def watch_predict(self: loop.Training, inputs: Part) -> torch.Tensor:
         assert not taught[-1] & set(inputs._row_P.tolist())
