@@ -5,7 +5,7 @@ Table 1 in "Detecting label noise from loss curves" (the AUL paper). While a net
 dimensionality (LID) of its last features falls; when it begins to memorise, it rises.
 
     LID_i  = −k / Σ_{j ≤ k} log(r_j / r_k), over the k = 20 nearest of a chunk of 128; mean over 1,280 samples
-    turned : LID_now − mean(last w) > 2 · std(last w), from epoch ``init`` + w on; then the epoch before is undone
+    turned : LID_now − mean(last w) > 2 · std(last w), from epoch init + w on; then the epoch before is undone
     α      = 1 before, exp(−(e/T) · LID_now / min LID) after
     L      = (1/B) Σ CE(logits, α · onehot(y) + (1 − α) · onehot(argmax p))
 
@@ -14,7 +14,8 @@ cross-entropy that came later); the paper for undoing one epoch, where the code 
 Deviations: plain cross-entropy before the turning point, where the code's is of targets clipped to [.01/9, .99];
 samples whose neighbours are all at one distance are left out of the mean, where the code divides by zero.
 Published for CIFAR-10: 120 epochs, batch 128, SGD .1 divided by 10 at epochs 40 and 80, momentum .9, weight decay 1e-4
-(not in the sources at hand: the AUL authors'), w = 5, init = 40. The AUL paper reports divergence at 60 and 80% noise.
+(not in the sources at hand: the AUL authors'), w = 5, init = 40 (here a share of the epochs). The AUL paper reports
+divergence at 60 and 80% noise.
 
 Shapes: R rows of the training data, M rows that are looked at, B batch, C classes.
 """
@@ -63,9 +64,7 @@ class D2L:
         row_M = torch.randperm(look.rows, generator=generator)[: settings.samples]
         found = mean_dimension(look.features(row_M), neighbours=settings.neighbours, chunk=settings.chunk)
         self._history = append_dimension(self._history, found)
-        first = settings.init_epochs
-        if first is None:
-            first = round(clock.epochs / 3)
+        first = round(settings.init_share * clock.epochs)
         turns = self._turned_at < 0 and has_turned(self._history, first_epochs=first, window=settings.window)
         if turns:
             self._turned_at = clock.epoch

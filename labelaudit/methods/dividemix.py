@@ -72,7 +72,7 @@ class DivideMix:
         self._believed_R = believed_R if believed_R.any() else torch.ones_like(believed_R)
         self._batch_size = batch_size
         chosen = settings.guess_weight
-        self._guess_weight = guess_weight(noise_rate) if chosen is None else chosen
+        self._guess_weight = guess_weight(noise_rate) if chosen == "auto" else chosen
         self._step: _Step | None = None
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:

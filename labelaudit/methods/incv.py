@@ -29,7 +29,7 @@ from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, Verified
 from labelaudit.methods.parameters import IncvParameters
 
-_BELIEVED_SHARE, _LONG_BELIEVED_SHARE, _MUCH_NOISE = 0.2, 0.4, 0.6
+_MUCH_NOISE = 0.6
 
 
 class Incv:
@@ -54,8 +54,7 @@ class Incv:
         self._batch_size = batch_size
         self._settings = settings
         late = not verified.symmetric or verified.noise_rate > _MUCH_NOISE
-        chosen = settings.believed_share
-        self._believed_share = chosen if chosen is not None else (_LONG_BELIEVED_SHARE if late else _BELIEVED_SHARE)
+        self._believed_share = (2 if late else 1) * settings.believed_share
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
         """Batches from S, and later from C too."""

@@ -51,8 +51,8 @@ class D2LParameters:
     """Of `labelaudit.methods.d2l`."""
 
     window: int = parameter(5, "epochs with which the dimension of the present one is compared", least=2)
-    init_epochs: int | None = parameter(
-        None, "epochs before the first window that is compared; a third of the training if not given", least=0
+    init_share: float = parameter(
+        1 / 3, "share of the training before the first window that is compared", least=0, most=1
     )
     neighbours: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
     samples: int = parameter(1280, "images that are looked at before each epoch", least=3)
@@ -82,16 +82,16 @@ class IncvParameters:
     """Of `labelaudit.recipes.incv` and `labelaudit.methods.incv`."""
 
     iterations: int = parameter(4, "rounds of cross-validation", least=1)
-    selection_epochs: int | None = parameter(
-        None, "of each of the two trainings in a round; a quarter of the training if not given", least=1
+    selection_share: float = parameter(
+        0.25, "epochs of each of the two trainings in a round, as a share of the training's", above=0, most=1
     )
     noise_type: Literal["auto", "symmetric", "asymmetric"] = parameter(
         "auto", "wrong labels of all classes or of few; auto: by the labels that disagree in the first round"
     )
     ramp_share: float = parameter(0.05, "share of the training over which fewer and fewer are kept", least=0, most=1)
-    believed_share: float | None = parameter(
-        None,
-        "share of the training on believed labels alone; if not given 0.2, of asymmetric or above 60% noise 0.4",
+    believed_share: float = parameter(
+        0.2,
+        "share of the training on believed labels alone; twice that if asymmetric or above 60% noise",
         least=0,
         most=1,
     )
@@ -104,8 +104,8 @@ class DivideMixParameters:
     threshold: float = parameter(0.5, "weight from which on a label is believed", least=0, most=1)
     temperature: float = parameter(0.5, "sharpening of refined and guessed labels; 1 leaves them", above=0, most=1)
     alpha: float = parameter(4.0, "of the beta distribution that mixtures are drawn from; 0 mixes nothing", least=0)
-    guess_weight: float | None = parameter(
-        None, "weight of the loss on guessed labels; if not given 0, from 35% noise on 25, from 85% on 50", least=0
+    guess_weight: float | Literal["auto"] = parameter(
+        "auto", "weight of the loss on guessed labels; auto: 0, from 35% noise on 25, from 85% on 50", least=0
     )
     views: int = parameter(2, "how often a step has each sample, each time augmented anew", least=1)
     balance: float = parameter(1.0, "weight of the loss that keeps predictions spread over the classes", least=0)

@@ -117,7 +117,7 @@ def cross_validate(
     """
     if not isinstance(parameters, IncvParameters):
         raise TypeError(f"{type(parameters).__name__} given, IncvParameters expected")
-    epochs = parameters.selection_epochs or max(1, round(settings.epochs / 4))
+    epochs = max(1, round(parameters.selection_share * settings.epochs))
     validation = _Validation(settings, epochs, prepared, source, prior_R)
     progress = source.world.once(lambda: _read(out, len(prepared.inputs)))
     left = (parameters.iterations - progress.iterations) * epochs * len(prepared.inputs)

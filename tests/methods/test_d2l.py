@@ -47,7 +47,7 @@ DIMENSIONS = [4] * 12 + [20] * 4
 
 
 def test_the_epoch_before_the_jump_is_undone_once():
-    method = D2L(D2LParameters(init_epochs=4))
+    method = D2L(D2LParameters(init_share=4 / 30))
     plans = plan(method, DIMENSIONS)
     assert [number for number, found in enumerate(plans) if found.go_back] == [12]
     assert method.turned_at == 12
@@ -56,10 +56,10 @@ def test_the_epoch_before_the_jump_is_undone_once():
 
 
 def test_labels_are_taught_until_the_jump_and_from_there_beliefs_take_over():
-    method = D2L(D2LParameters(init_epochs=4))
+    method = D2L(D2LParameters(init_share=4 / 30))
     plan(method, DIMENSIONS[:12])
     assert lesson(method).target.tolist() == [[1.0, 0.0]]
-    method = D2L(D2LParameters(init_epochs=4))
+    method = D2L(D2LParameters(init_share=4 / 30))
     plan(method, DIMENSIONS)
     alpha = math.exp(-15 / 30 * method.history[-1] / min(method.history))
     assert lesson(method).target.tolist()[0] == pytest.approx([alpha, 1 - alpha])
@@ -74,7 +74,7 @@ def test_the_first_window_is_waited_for_a_third_of_the_training_and_the_window()
 
 
 def test_features_that_are_all_alike_never_turn():
-    method = D2L(D2LParameters(init_epochs=0))
+    method = D2L(D2LParameters(init_share=0.0))
     plan(method, [0] * 12)
     assert method.turned_at == -1
     assert lesson(method).target.tolist() == [[1.0, 0.0]]
@@ -82,10 +82,10 @@ def test_features_that_are_all_alike_never_turn():
 
 
 def test_a_state_carries_the_course_and_the_jump():
-    whole, first = D2L(D2LParameters(init_epochs=4)), D2L(D2LParameters(init_epochs=4))
+    whole, first = D2L(D2LParameters(init_share=4 / 30)), D2L(D2LParameters(init_share=4 / 30))
     plan(whole, DIMENSIONS)
     plan(first, DIMENSIONS[:14])
-    second = D2L(D2LParameters(init_epochs=4))
+    second = D2L(D2LParameters(init_share=4 / 30))
     second.load(first.state())
     look = SpreadLook(DIMENSIONS)
     for epoch in (14, 15):
@@ -132,5 +132,5 @@ def test_at_the_jump_the_networks_go_back_by_one_epoch():
 def test_tiny_data_are_trained_on(count):
     pixels_NCHW, label_N = small_task(count)
     training = Training([small_network()], loop_settings(), CPU)
-    method = D2L(D2LParameters(init_epochs=0, window=2))
+    method = D2L(D2LParameters(init_share=0.0, window=2))
     assert len(list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))) == 3

@@ -142,7 +142,7 @@ def test_a_damaged_selection_is_refused(tmp_path):
 
 @pytest.mark.parametrize("rows", [2, 3, 5])
 def test_tiny_data_are_judged_or_left_as_candidates(tmp_path, rows):
-    found = verify(tmp_path / "run", prepared(rows), iterations=2, selection_epochs=1)
+    found = verify(tmp_path / "run", prepared(rows), iterations=2, selection_share=1 / 16)
     assert len(found.selected_R) == rows
     assert not (found.selected_R & found.candidate_R).any()
 
@@ -151,7 +151,7 @@ def test_the_best_epoch_judges_while_it_is_asked_for(tmp_path, monkeypatch):
     predictions = []
     predict = incv.Training.predict
     monkeypatch.setattr(incv.Training, "predict", lambda self, inputs: predictions.append(1) or predict(self, inputs))
-    verify(tmp_path / "run", iterations=3, selection_epochs=3, noise_type="asymmetric")
+    verify(tmp_path / "run", iterations=3, selection_share=3 / 16, noise_type="asymmetric")
     # In the first iteration two trainings predict after each of three epochs, later after the last only.
     assert len(predictions) == 2 * 3 + 2 + 2
 
@@ -168,6 +168,6 @@ def test_adam_has_the_published_schedule_and_sgd_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(incv, "Training", Seen)
     verify(tmp_path / "sgd", iterations=1)
     adam = replace(SETTINGS, optimizer="adam", lr=0.001, nesterov=False)
-    verify(tmp_path / "adam", settings=adam, iterations=1, selection_epochs=2)
+    verify(tmp_path / "adam", settings=adam, iterations=1, selection_share=2 / 16)
     assert schedules[0] == ("constant", 4, ())
     assert schedules[2] == ("milestones", 2, ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1)))

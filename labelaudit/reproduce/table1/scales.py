@@ -47,8 +47,8 @@ SCALES: dict[ScaleName, Scale] = {
         audit=TrainingOptions(probe="train", epochs=6),
         training=TrainingOptions(probe="train", epochs=6, **_MEMORISES),
         parameters={
-            "incv": {"iterations": 2, "selection_epochs": 2},
-            "d2l": {"init_epochs": 1, "window": 2},
+            "incv": {"iterations": 2, "selection_share": 1 / 3},
+            "d2l": {"init_share": 1 / 6, "window": 2},
             "co-teaching": {"warm_up_epochs": 2},
             "dividemix": _ONE_VIEW,
         },
