@@ -43,13 +43,12 @@ class Beliefs:
     rest_N: FloatArray | None = None
 
     @property
-    def recorded(self) -> Beliefs:
-        """The same without what no record says of the other classes."""
+    def cautious(self) -> Beliefs:
+        """The same with only half of what no record says of the other classes."""
         if self.rest_N is None:
             return self
-        return replace(
-            self, other_MN=np.where(self.class_MN >= 0, self.other_MN - self.rest_N, self.other_MN), rest_N=None
-        )
+        half_MN = np.where(self.class_MN >= 0, self.other_MN - self.rest_N / 2, self.other_MN)
+        return replace(self, other_MN=half_MN, rest_N=None)
 
     @property
     def alternative_N(self) -> IntArray:

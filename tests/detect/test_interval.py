@@ -35,12 +35,12 @@ def test_it_goes_from_what_the_probe_is_sure_of_to_what_it_leans_to():
     assert low <= rate <= high
 
 
-def test_its_lower_end_counts_only_what_records_say():
+def test_its_lower_end_counts_half_of_what_the_records_leave_open():
     evidence = audit(1000, 500, 8499)
     beliefs = evidence.statistics.beliefs
-    # Of the 1,000, 400 are above the threshold of class 1 only by what the records leave open.
+    # Of the 1,000, 400 are above the threshold of class 1 only by more than half of what the records leave open.
     rest_N = np.zeros(len(beliefs.given_N))
-    rest_N[:400] = 0.3
+    rest_N[:400] = 0.6
     weaker = replace(evidence, statistics=replace(evidence.statistics, beliefs=replace(beliefs, rest_N=rest_N)))
     _, (low, high) = interval_of(evidence)
     rate, (lower, same) = interval_of(weaker)
