@@ -1,25 +1,26 @@
 """A copy of a folder in which some labels are wrong and some pictures are spoiled, and which they are.
 
-Shapes: N samples, H height, W width.
+Shapes: N samples, H height, W width, C channels.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.corruption import draw_permutation, gaussian_pixels, shuffle_pixels
+from labelaudit.data.folder import read_file
+from labelaudit.data.images import decode_whole
 from labelaudit.engine.seeds import derive_seed
 from labelaudit.errors import RunError
+from labelaudit.relabel.links import link_or_copy
 from labelaudit.run.files import storage_errors, write_lines
 
 TRUE_KINDS = ("mislabeled", "shuffled", "gaussian", "clean")
@@ -108,19 +109,6 @@ def write_spoiled(catalogue: Catalogue, folder: Path, rates: Rates, *, seed: int
     return spoiled
 
 
-def shuffle_pixels(x_HWC: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:
-    """Whole pixels in another order, which depends on the seed and the size alone: [H, W] or [H, W, C]."""
-    height, width = x_HWC.shape[:2]
-    order_P = np.random.default_rng(derive_seed(seed, f"shuffle {height} {width}")).permutation(height * width)
-    return x_HWC.reshape(height * width, -1)[order_P].reshape(x_HWC.shape)
-
-
-def gaussian_pixels(x_HWC: npt.NDArray[np.uint8], generator: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Values from N(mean, variance) of the picture's own values, rounded and cut to 0 … 255: [H, W] or [H, W, C]."""
-    drawn_HWC = generator.normal(x_HWC.mean(), x_HWC.std(), x_HWC.shape)
-    return np.rint(drawn_HWC).clip(0, 255).astype(np.uint8)
-
-
 def _draw_kinds(count: int, rates: Rates, generator: np.random.Generator) -> list[str]:
     kinds = ["clean"] * count
     order = generator.permutation(count).tolist()
@@ -140,17 +128,14 @@ def _write_picture(
     if kind not in ("shuffled", "gaussian"):
         (images / path).parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            try:
-                os.link(source, images / path)
-            except OSError as error:  # another disk, or links are not allowed
-                if isinstance(error, FileExistsError):
-                    raise
-                shutil.copyfile(source, images / path)
+            link_or_copy(source, images / path, images / path.with_name(f".{path.name}.half"))
         return path.as_posix()
     path = path.with_name(f"{path.stem}-{sample}.png")
     (images / path).parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(source) as image:
-        x_HWC = np.asarray(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB"))
-    spoiled_HWC = shuffle_pixels(x_HWC, seed) if kind == "shuffled" else gaussian_pixels(x_HWC, generator)
-    Image.fromarray(spoiled_HWC).save(images / path, compress_level=1)
+    x_HWC = decode_whole(read_file(source))
+    if kind == "shuffled":
+        spoiled_HWC = shuffle_pixels(x_HWC, draw_permutation(*x_HWC.shape[:2], seed=derive_seed(seed, "shuffle")))
+    else:
+        spoiled_HWC = gaussian_pixels(x_HWC, generator)
+    Image.fromarray(spoiled_HWC.squeeze()).save(images / path, compress_level=1)
     return path.as_posix()
