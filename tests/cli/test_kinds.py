@@ -77,7 +77,7 @@ def test_the_matrix_of_planted_pictures_is_in_the_files_and_in_every_report(smoo
     assert "Loss-based prioritization" in outcome.out
     page = Path("page.html").read_text()
     assert "pictures, shuffled" in page
-    assert "Training on high losses?" in page
+    assert "Would training on high losses hurt?" in page
     assert "pictures, shuffled" in succeed("report", smooth / "audit", "--no-html", "--format", "markdown").out
 
 
