@@ -125,7 +125,7 @@ def _times(summary: Summary) -> list[str]:
         )
     note = (
         "Without measuring the error; on a CPU the time that the processor worked. An epoch of DivideMix is a pass "
-        "over the believed images, in two views, with as many suspicious ones; INCV's cross-validation counts in the "
+        "over the believed images, in all views, with as many suspicious ones; INCV's cross-validation counts in the "
         "last column alone. The audit is not in it."
     )
     header = ("method", "seconds an epoch", "epoch / Standard's", "whole training / Standard's")
