@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelaudit.data import pixels
+from labelaudit.data import parts, pixels
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, decode_stream, load_pixels, pixel_digest
 from labelaudit.errors import StorageError
@@ -64,7 +64,7 @@ def load_until_interrupted(shades, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(pixel_cache, "_NOTE_SECONDS", -1.0)
-        patched.setattr(pixels, "READERS", 1)
+        patched.setattr(parts, "READERS", 1)
         patched.setattr(pixels, "decode", decode_some)
         with pytest.raises(KeyboardInterrupt):
             load_pixels(shades, GREY_4)
