@@ -142,6 +142,9 @@ def joined(device: torch.device) -> Iterator[World]:
             local_rank=int(os.environ.get("LOCAL_RANK", "0")),
             local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         )
+        if began:
+            # Who left first would tear down connections that the others still use, and die of it.
+            distributed.barrier()
     finally:
         if began:
             distributed.destroy_process_group()
