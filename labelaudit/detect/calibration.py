@@ -20,18 +20,25 @@ _LEAST_SPREAD = 1e-9
 
 
 def calibrated_probability(
-    suspicion_N: FloatArray, sure_N: BoolArray, wrong_N: BoolArray, rate: float, *, counted_N: BoolArray | None = None
+    suspicion_N: FloatArray,
+    sure_N: BoolArray,
+    wrong_N: BoolArray,
+    rate: float,
+    *,
+    steepness: float = 1.0,
+    counted_N: BoolArray | None = None,
 ) -> FloatArray:
     """σ(a + b · suspicion), b ≥ 0: [N], NaN where the suspicion is not finite.
 
-    The slope b is that of a logistic regression on the samples of which the probe is sure; a is set so that the mean
-    over the counted samples is ``rate``.
+    The slope b is that of a logistic regression on the samples of which the probe is sure, times ``steepness``; a is
+    set so that the mean over the counted samples is ``rate``.
 
     Args:
         suspicion_N: High = suspicious.
         sure_N: Samples that teach.
         wrong_N: Whether the probe is sure of another class than the given one.
         rate: The share of wrong labels among the counted samples, in [0, 1].
+        steepness: Positive; under 1 where the samples that teach are told apart more easily than the others.
         counted_N: The others get a probability from the same curve. Default: all.
     """
     finite_N = np.isfinite(suspicion_N)
@@ -46,7 +53,7 @@ def calibrated_probability(
         return p_N
     # Ranks of far outliers are no evidence: in units of the spread of the middle half, from the median.
     centre, spread = _location(seen[counted])
-    slope = _slope((suspicion_N[teach_N] - centre) / spread, wrong_N[teach_N])
+    slope = steepness * _slope((suspicion_N[teach_N] - centre) / spread, wrong_N[teach_N])
     logit = slope * (seen - centre) / spread
     p_N[finite_N] = _sigmoid(logit + _offset(logit[counted], rate))
     return p_N

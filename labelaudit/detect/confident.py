@@ -108,6 +108,11 @@ class ConfidentJoint:
         even = pairs * mean / (1.0 + mean)
         return float(np.clip(1.0 - error_Q.sum() ** 2 / (error_Q**2).sum() / even, 0.0, 1.0))
 
+    @property
+    def evenness(self) -> float:
+        """How much chance outweighs structure among the errors: 1 − 2 · structure, at least 0."""
+        return max(0.0, 1.0 - 2.0 * self.structure)
+
     def share_of(self, given_N: npt.NDArray[np.integer], true_N: npt.NDArray[np.integer]) -> FloatArray:
         """The share of each (given, true), 0 for a cell without samples."""
         known_Q = self.given_Q * self.classes + self.true_Q

@@ -27,6 +27,9 @@ from labelaudit.detect.evidence import Evidence
 from labelaudit.detect.mixture import GaussianMixture, fit_gaussian_mixture
 from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
 
+_FLATTER_WHEN_EVEN = 0.5
+"""How much of the logistic curve's slope is given up under even errors (docs/accuracy.md)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -50,19 +53,30 @@ class Estimate:
 
 
 def confident_joint_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """See `labelaudit.detect.confident` and `labelaudit.detect.calibration`."""
+    """See `labelaudit.detect.confident` and `labelaudit.detect.calibration`.
+
+    Where errors are spread evenly over the classes, in the measure of `ConfidentJoint.evenness`:
+
+    - random controls are errors of the same sort, so that their tail ratio's interval bounds the rate;
+    - the samples that teach the logistic curve are told apart more easily than the others, so that it is flatter.
+    """
     joint, own_N = evidence.statistics.joint, evidence.own_N
     if not own_N.any():
         return None
+    rate = joint.noise_rate
+    random = _tail(evidence, "random", rank_by)
+    if random is not None:
+        rate += joint.evenness * (float(np.clip(rate, random.low, random.high)) - rate)
     p_N = calibrated_probability(
         evidence.statistics.suspicion(rank_by),
         own_N & (joint.class_N >= 0),
         joint.class_N != evidence.label_N,
-        joint.noise_rate,
+        rate,
+        steepness=1.0 - joint.evenness * _FLATTER_WHEN_EVEN,
         counted_N=own_N,
     )
     # Controls are mostly planted where labels are right, so without them the others look a little worse than all.
-    rate = joint.noise_rate if evidence.controls is None else float(np.nanmean(p_N))
+    rate = rate if evidence.controls is None else float(np.nanmean(p_N))
     return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
 
 
@@ -76,17 +90,8 @@ def controls_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | 
         return None
     own_N = evidence.own_N
     suspicion_N = evidence.statistics.suspicion(rank_by)
-    classes = len(np.unique(evidence.label_N))
-    tails: dict[ControlKind, TailRate] = {}
-    for number, kind in enumerate(CONTROL_KINDS):
-        found = tail_rate(
-            suspicion_N[own_N],
-            evidence.planted(kind, rank_by),
-            np.random.default_rng([0, number]),
-            classes=classes if kind == "random" else None,
-        )
-        if found is not None:
-            tails[kind] = found
+    found = {kind: _tail(evidence, kind, rank_by) for kind in CONTROL_KINDS}
+    tails = {kind: tail for kind, tail in found.items() if tail is not None}
     for kind in ("confusion", "random", "look-alike"):
         if kind in tails:
             rate = tails[kind].rate
@@ -102,6 +107,16 @@ def controls_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | 
     rest_N = seen_N & ~own_N
     p_N[rest_N] = np.interp(suspicion_N[rest_N], suspicion_N[own_N][order], p_N[own_N][order])
     return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N, tails=tails)
+
+
+def _tail(evidence: Evidence, kind: ControlKind, rank_by: StatisticName) -> TailRate | None:
+    """The tail ratio against the controls of this kind, None with too few."""
+    return tail_rate(
+        evidence.statistics.suspicion(rank_by)[evidence.own_N],
+        evidence.planted(kind, rank_by),
+        np.random.default_rng([0, CONTROL_KINDS.index(kind)]),
+        classes=len(np.unique(evidence.label_N)) if kind == "random" else None,
+    )
 
 
 def gmm_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:

@@ -29,6 +29,15 @@ def test_the_mean_probability_is_the_rate(rate):
     assert found_N.mean() == pytest.approx(rate, abs=1e-6)
 
 
+def test_half_the_steepness_is_half_the_slope():
+    score_N, _, wrong_N = logistic_task(2000)
+    everywhere = np.ones(2000, dtype=bool)
+    steep_N, flat_N = (calibrated_probability(score_N, everywhere, wrong_N, 0.3, steepness=step) for step in (1, 0.5))
+    slope = [np.polyfit(score_N, np.log(p_N / (1 - p_N)), 1)[0] for p_N in (steep_N, flat_N)]
+    assert slope[1] == pytest.approx(slope[0] / 2)
+    assert flat_N.mean() == pytest.approx(0.3)
+
+
 def test_only_sure_samples_teach():
     score_N, _, wrong_N = logistic_task(2000)
     sure_N = np.arange(2000) < 1000

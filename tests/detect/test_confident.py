@@ -136,6 +136,12 @@ def test_structure_by_hand():
     assert of([0] * 12) == 0.0
 
 
+@pytest.mark.parametrize(("structure", "evenness"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
+def test_evenness_is_what_chance_outweighs_structure_by(structure, evenness, monkeypatch):
+    monkeypatch.setattr(ConfidentJoint, "structure", property(lambda _: structure))
+    assert joint_of(np.eye(2) / 2, 10).evenness == evenness
+
+
 def test_errors_by_chance_have_hardly_any_structure_and_pair_flips_nearly_all():
     generator = np.random.default_rng(0)
     true_N = generator.integers(0, 10, 5000).astype(np.int32)
