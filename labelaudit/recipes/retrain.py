@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from labelaudit.data.catalogue import Catalogue, require_trainable
 from labelaudit.data.folder import scan
 from labelaudit.engine.devices import choose_device
-from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.parallel import World, joined
-from labelaudit.engine.recorder import EpochRecord
-from labelaudit.engine.selection import Selection
+from labelaudit.engine.loop import Training
+from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.methods.base import Method, Reports
+from labelaudit.methods.base import Reports
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
@@ -27,9 +24,10 @@ from labelaudit.recipes.audits import Data
 from labelaudit.recipes.incv import cross_validate
 from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.plan import plan
-from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
+from labelaudit.recipes.prepare import Source, make_network, prepare
 from labelaudit.recipes.presets import RETRAIN_PRESETS, Preset
-from labelaudit.recipes.retrain_folder import Done, claim, read_progress, resume, timed, write_epoch
+from labelaudit.recipes.retrain_epochs import Mark, Running, train, unmarked
+from labelaudit.recipes.retrain_folder import claim, read_progress, resume
 from labelaudit.recipes.retrain_given import (
     Given,
     Sources,
@@ -40,17 +38,9 @@ from labelaudit.recipes.retrain_given import (
 )
 from labelaudit.recipes.selecting import build_selection, check_method
 from labelaudit.relabel.settled import require_settled
-from labelaudit.run.background import BackgroundWriter
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
-
-Mark = Callable[[Literal["prepared", "begun", "trained", "measured"]], None]
-"""Told where a retraining is: pictures are decoded, the first epoch begins, an epoch is trained, its error is known."""
-
-
-def unmarked(_where: str) -> None:
-    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +130,18 @@ def retrain(
         selection = build_selection(settings, len(prepared.inputs))
         metrics = resume(out, training, method, selection, progress, reporter)
         mark("begun")
-        errors = _Errors(training, validation, options.measure_every)
-        _train(out, entry, training, method, selection, prepared, prior_R, errors, metrics, world, reporter, mark)
-        together = None
-        if validation is not None and method.networks > 1:
-            together = _error(training.predict(validation.inputs), validation)
-        return world.once(lambda: _finish(out, begun, training, method, metrics, together))
+        running = Running(
+            training=training,
+            method=method,
+            selection=selection,
+            prepared=prepared,
+            prior_R=prior_R,
+            validation=validation,
+            measure_every=options.measure_every,
+        )
+        train(out, running, metrics, f"Training ({entry.name})", reporter, mark)
+        together = running.error_of_all()
+        return world.once(lambda: _finish(out, begun, running, metrics, together))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,88 +186,19 @@ def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
     return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **published)}
 
 
-def _train(
-    out: RunFolder,
-    entry: MethodEntry,
-    training: Training,
-    method: Method,
-    selection: Selection | None,
-    prepared: Prepared,
-    prior_R: torch.Tensor | None,
-    errors: _Errors,
-    metrics: list[dict[str, Any]],
-    world: World,
-    reporter: Reporter,
-    mark: Mark,
-) -> None:
-    left = (training.settings.epochs - training.finished_epochs) * len(prepared.inputs)
-    with reporter.bar(f"Training ({entry.name})", left, "images") as advance, BackgroundWriter() as writer:
-        epochs = run_epochs(
-            training, prepared.inputs, prepared.label_R, method, advance, prior_N=prior_R, selection=selection
-        )
-        for record, seconds in timed(epochs):
-            mark("trained")
-            metrics.append(_measure(record, prepared, errors))
-            if world.is_main:
-                done = Done(
-                    metrics=list(metrics),
-                    seconds=seconds,
-                    sample_R=prepared.sample_R,
-                    times_R=None if selection is None or record.effort is None else record.effort.times_N,
-                    state=training.state(method, selection),
-                )
-                writer.submit(functools.partial(write_epoch, out, done))
-            mark("measured")
-
-
-@dataclass(frozen=True)
-class _Errors:
-    """Errors on held-out pictures, measured now and then."""
-
-    training: Training
-    validation: Prepared | None
-    every: int
-
-    def after(self, epoch: int) -> float | None:
-        """Of the first network; None where there is nothing to measure on, or it is not the time."""
-        done = epoch + 1
-        if self.validation is None or (done % self.every and done < self.training.settings.epochs):
-            return None
-        return _error(self.training.predict_each(self.validation.inputs, networks=1)[0], self.validation)
-
-
-def _measure(record: EpochRecord, prepared: Prepared, errors: _Errors) -> dict[str, Any]:
-    taken_R = record.predicted_N >= 0
-    wrong_R = record.predicted_N != prepared.label_R.numpy()
-    effort = record.effort
-    # With stale scores there are epochs in which no sample has a loss.
-    loss, error = (float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R))
-    return {
-        "epoch": record.epoch,
-        "train_loss": loss,
-        "train_error": error,
-        "validation_error": errors.after(record.epoch),
-        "forwards": None if effort is None else effort.forwards,
-        "backpropagated": None if effort is None else effort.backpropagated,
-    }
-
-
-def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
-    return float((p_NC.argmax(dim=1) != validation.label_R).double().mean())
-
-
 def _finish(
     out: RunFolder,
     begun: _Begun,
-    training: Training,
-    method: Method,
+    running: Running,
     metrics: list[dict[str, Any]],
     together: float | None,
 ) -> dict[str, Any]:
-    write_network(out.model, training.networks[0], {"format": "pt", "classes": "\n".join(begun.catalogue.classes)})
+    write_network(
+        out.model, running.training.networks[0], {"format": "pt", "classes": "\n".join(begun.catalogue.classes)}
+    )
     extra: dict[str, Any] = {} if together is None else {"validation_error_of_all_networks": together}
-    if isinstance(method, Reports):
-        extra["found"] = method.report()
+    if isinstance(running.method, Reports):
+        extra["found"] = running.method.report()
     result = {**begun.about, "status": "trained", "metrics": metrics[-1], **extra}
     write_json(out.result, result)
     return result
