@@ -144,11 +144,13 @@ def _show_kinds(console: Console, noise: dict[str, Any]) -> None:
     rows = matrix_rows(noise)
     if rows:
         console.print(escape(matrix_note(noise)))
+        # What nothing was called is left out, so that the table fits 80 columns.
+        used = [number for number in range(len(MATRIX_HEADER)) if any(row[number] != "0" for row in rows)]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, name in enumerate(MATRIX_HEADER):
-            table.add_column(name, justify="right" if number else "left")
+        for number in used:
+            table.add_column(MATRIX_HEADER[number], justify="right" if number else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(escape(printable(cell)) for cell in row))
+            table.add_row(*(escape(printable(row[number])) for number in used))
         console.print(table)
     advice = advice_sentences(noise)
     if advice:

@@ -7,7 +7,7 @@ from typing import Any
 from labelaudit.detect.prioritization import HARMLESS
 from labelaudit.names import KINDS
 
-MATRIX_HEADER = ("made on purpose", "how many", *KINDS, "not found")
+MATRIX_HEADER = ("made on purpose", "made", *KINDS, "missed")
 
 _PLANTED = {
     "random": "labels, random",
@@ -15,7 +15,7 @@ _PLANTED = {
     "look-alike": "labels, look-alike",
     "shuffled": "pictures, shuffled",
     "gaussian": "pictures, Gaussian",
-    "noise": "pictures, partly noise",
+    "noise": "pictures, part noise",
     "blank": "pictures, blank",
 }
 

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from labelaudit.names import CONTROL_KINDS, SPOILED_KINDS
 from labelaudit.report.console import show_summary, suspicious_table
 from labelaudit.report.kinds import advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.markdown import render
@@ -49,8 +50,8 @@ def advice(safe):
     }
 
 
-def console_text(**changes):
-    console = Console(file=io.StringIO(), width=200, highlight=False)
+def console_text(*, width=200, **changes):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     power = {"kinds": [], "review": []}
     show_summary(console, {**noise(), "noise_rate_interval": None, "power": power, **changes})
     return console.file.getvalue()
@@ -100,10 +101,18 @@ def test_audits_of_earlier_versions_say_nothing():
 
 def test_the_terminal_shows_kinds_matrix_and_advice():
     text = console_text(kinds=KINDS, advice=advice("none"))
-    for part in ("5 mislabeled, 1 corrupted", "pictures, shuffled", "499", "not found", "would hurt here", "Safe:"):
+    for part in ("5 mislabeled, 1 corrupted", "pictures, shuffled", "499", "missed", "would hurt here", "Safe:"):
         assert part in text
     assert "kind" in _shown(suspicious_table([row(kind="corrupted")]))
     assert "kind" not in _shown(suspicious_table([row()]))
+
+
+def test_the_matrix_fits_a_narrow_terminal():
+    planted = [{**KINDS["planted"][1], "planted": name} for name in (*CONTROL_KINDS, *SPOILED_KINDS)]
+    lines = console_text(width=80, kinds={**KINDS, "planted": planted}, advice=None).splitlines()
+    header = next(line for line in lines if line.lstrip().startswith("made on purpose"))
+    assert "missed" in header
+    assert "…" not in "".join(lines)
 
 
 def _shown(table):
@@ -117,5 +126,5 @@ def test_markdown_has_them_as_a_table_and_no_name_in_them_is_markup():
     text = render(report(kinds=hostile, advice=advice("none"), readable=12000))
     require_harmless(text)
     matrix = next(table for table in tables(text) if table[0][0] == "made on purpose")
-    assert matrix[0][-1] == "not found"
+    assert matrix[0][-1] == "missed"
     assert matrix[1][1:] == ["50", "40", "1", "2", "0", "7"]

@@ -1,13 +1,13 @@
 """Loss curves for a page: those of single samples in a byte a point, and what is typical of groups and classes.
 
-Shapes: N samples, S samples whose curves are shown, E epochs, P points, K classes.
+Shapes: N samples, S samples whose curves are shown, U samples with a record, E epochs, P points, K classes, H of them
+with records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +60,6 @@ def gather_curves(
     Raises:
         ValueError: a record is of a sample that there is not.
     """
-    by_class = np.argsort(label_N, kind="stable")
-    bounds = np.searchsorted(label_N[by_class], np.arange(classes + 1))
     of_samples, of_classes, of_groups = [], [], []
     for record in epochs:
         if len(record.sample_R) and not 0 <= record.sample_R.min() <= record.sample_R.max() < len(label_N):
@@ -69,8 +67,7 @@ def gather_curves(
         loss_N = np.full(len(label_N), np.nan, dtype=np.float32)
         loss_N[record.sample_R] = record.loss_R
         of_samples.append(loss_N[samples_S])
-        sorted_N = loss_N[by_class]
-        of_classes.append([_median(sorted_N[start:end]) for start, end in pairwise(bounds)])
+        of_classes.append(_class_medians(loss_N, label_N, classes))
         of_groups.append([_quartiles(loss_N[suspicious_N]), _quartiles(loss_N[~suspicious_N])])
     if not of_samples:
         return LossCurves(
@@ -80,7 +77,7 @@ def gather_curves(
         )
     return LossCurves(
         sample_SE=np.stack(of_samples, axis=1),
-        class_KE=np.array(of_classes, dtype=np.float32).T,
+        class_KE=np.stack(of_classes, axis=1),
         quartiles_23E=np.moveaxis(np.array(of_groups), 0, 2),
     )
 
@@ -118,9 +115,20 @@ def quantise(loss_SP: Float32Array, top: float) -> npt.NDArray[np.uint8]:
     return byte_SP
 
 
-def _median(loss_N: Float32Array) -> float:
-    finite = loss_N[np.isfinite(loss_N)]
-    return float(np.median(finite)) if len(finite) else float("nan")
+def _class_medians(loss_N: Float32Array, label_N: npt.NDArray[np.int32], classes: int) -> Float32Array:
+    """The median loss of each class, NaN where it has none: [K]."""
+    seen_N = np.isfinite(loss_N)
+    label_U, loss_U = label_N[seen_N].astype(np.uint64), np.maximum(loss_N[seen_N], np.float32(0))
+    # Bits of floats that are not negative are ordered as the floats are: one quick sort by class and loss, whatever K.
+    key_U = np.sort(label_U << np.uint64(32) | np.abs(loss_U).view(np.uint32))
+    rising_U = key_U.astype(np.uint32).view(np.float32)
+    count_K = np.bincount(label_N[seen_N], minlength=classes)
+    median_K = np.full(classes, np.nan, dtype=np.float32)
+    held_K = count_K > 0
+    start_H, count_H = (np.cumsum(count_K) - count_K)[held_K], count_K[held_K]
+    lower_H, upper_H = rising_U[start_H + (count_H - 1) // 2], rising_U[start_H + count_H // 2]
+    median_K[held_K] = (lower_H + upper_H) / 2
+    return median_K
 
 
 def _quartiles(loss_N: Float32Array) -> FloatArray:

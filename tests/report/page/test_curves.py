@@ -37,6 +37,22 @@ def test_curves_by_hand() -> None:
     np.testing.assert_allclose(rest, [[1.5, 0.5], [2.0, 0.5], [3.5, 0.5]])
 
 
+def test_class_medians_are_numpys() -> None:
+    generator = np.random.default_rng(0)
+    label_N = generator.integers(0, 40, 500, dtype=np.int32)
+    loss_N = np.where(generator.random(500) < 0.1, 0.0, generator.exponential(2.0, 500)).astype(np.float32)
+    recorded = np.flatnonzero(generator.random(500) < 0.8)
+    curves = gather_curves(
+        [epoch(0, {int(i): float(loss_N[i]) for i in recorded})],
+        np.empty(0, dtype=np.int32),
+        label_N,
+        np.zeros(500, dtype=bool),
+        classes=41,
+    )
+    expected = [np.median(loss_N[recorded][label_N[recorded] == label]) for label in range(40)]
+    np.testing.assert_allclose(curves.class_KE[:, 0], [*expected, np.nan], rtol=1e-6)
+
+
 def test_without_epochs_there_are_no_points() -> None:
     curves = gathered()
     assert curves.sample_SE.shape == (2, 0)
