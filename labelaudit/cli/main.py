@@ -23,6 +23,7 @@ from labelaudit.cli import (
     reproduce,
     retrain,
     score,
+    selectors,
     train_probe,
 )
 from labelaudit.cli.console import show_error, silence_stdout
@@ -55,6 +56,7 @@ app.command("demo", epilog=demo.EPILOG, rich_help_panel=_MORE)(demo.command)
 app.command("export", epilog=export.EPILOG, rich_help_panel=_MORE)(export.command)
 app.command("compare", epilog=compare.EPILOG, rich_help_panel=_MORE)(compare.command)
 app.command("methods", epilog=methods.EPILOG, rich_help_panel=_MORE)(methods.command)
+app.command("selectors", epilog=selectors.EPILOG, rich_help_panel=_MORE)(selectors.command)
 app.add_typer(reproduce.app, name="reproduce", rich_help_panel=_MORE)
 
 

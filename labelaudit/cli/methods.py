@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from labelaudit.methods.table import MethodEntry
 
 EPILOG = o.examples("labelaudit methods", "labelaudit methods co-teaching", "labelaudit methods --format json")
+_AUDITED = "(from the audit)"
 
 
 def command(
@@ -34,7 +35,7 @@ def command(
 
 
 def _as_json(entry: MethodEntry) -> dict[str, Any]:
-    from labelaudit.methods.parameters import describe_parameters
+    from labelaudit.cli.settings_text import parameters_json
 
     return {
         "name": entry.name,
@@ -42,16 +43,7 @@ def _as_json(entry: MethodEntry) -> dict[str, Any]:
         "source": entry.source,
         "needs": list(entry.needs),
         "networks": entry.networks,
-        "parameters": [
-            {
-                "name": info.name,
-                "kind": info.kind,
-                "default": info.default,
-                "what": info.what,
-                "limits": {name: limit for name, limit in info.limits.items() if limit is not None},
-            }
-            for info in describe_parameters(entry.parameters)
-        ],
+        "parameters": parameters_json(entry.parameters),
         "published": entry.published.given,
     }
 
@@ -61,25 +53,25 @@ def _print_all(entries: tuple[MethodEntry, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from labelaudit.methods.parameters import describe_parameters
+    from labelaudit.cli.settings_text import parameter_defaults
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("method", "what it does", "needs", "parameters", "source"):
         table.add_column(column, no_wrap=column == "method")
     for entry in entries:
-        settings = [f"{info.name}={_shown(info.default)}" for info in describe_parameters(entry.parameters)]
-        table.add_row(entry.name, entry.summary, _needs(entry), "\n".join(settings) or "-", entry.source)
+        settings = parameter_defaults(entry.parameters, none=_AUDITED)
+        table.add_row(entry.name, entry.summary, _needs(entry), settings, entry.source)
     Console(highlight=False).print(table)
 
 
 def _print_one(entry: MethodEntry) -> None:
-    from labelaudit.methods.parameters import describe_parameters
+    from labelaudit.cli.settings_text import parameter_lines
 
     typer.echo(f"{entry.name}: {entry.summary}")
     typer.echo(f"  source    {entry.source}")
     typer.echo(f"  needs     {_needs(entry)}")
-    for info in describe_parameters(entry.parameters):
-        typer.echo(f"  -P {info.name}={_shown(info.default)}  {info.kind}: {info.what}")
+    for line in parameter_lines(entry.parameters, "-P", none=_AUDITED):
+        typer.echo(line)
     given = [f"{name.replace('_', ' ')} {_worded(value)}" for name, value in entry.published.given.items()]
     if given:
         typer.echo(f"  --preset paper  {', '.join(given)}")
@@ -88,10 +80,6 @@ def _print_one(entry: MethodEntry) -> None:
 def _needs(entry: MethodEntry) -> str:
     words = [need.replace("_", " ") for need in entry.needs]
     return ", ".join([*words, *(["two networks"] if entry.networks == 2 else [])]) or "-"
-
-
-def _shown(default: object) -> str:
-    return "(from the audit)" if default is None else str(default).lower() if default is True else f"{default}"
 
 
 def _worded(value: object) -> str:

@@ -136,8 +136,7 @@ Selector = Annotated[
     Optional[str],
     typer.Option(
         "--selector",
-        help="Back-propagate only a part of the samples: none, selective-backprop, selective-backprop-entropy, "
-        "variance-reduction.",
+        help="Back-propagate only a part of the samples; see labelaudit selectors.",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -46,7 +46,9 @@ def test_help_is_quick() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["score", "--help"], ["methods"], ["export", "--formats"], ["--version"]], ids=" ".join
+    "words",
+    [["--help"], ["score", "--help"], ["methods"], ["selectors"], ["export", "--formats"], ["--version"]],
+    ids=" ".join,
 )
 def test_nothing_heavy_is_imported_where_nothing_is_computed(words: list[str]) -> None:
     code = f"""

@@ -16,6 +16,22 @@ SELECTORS = ("selective-backprop", "selective-backprop-entropy", "variance-reduc
 STANDARD = ("--method", "standard", *QUICK)
 
 
+def test_the_list_has_every_selector_with_its_parameters() -> None:
+    text = succeed("selectors").out
+    for name in (*SELECTORS, "beta=1.0", "mid_rank=false", "threshold=auto"):
+        assert name in text
+    listed = json.loads(succeed("selectors", "--format", "json").out)
+    assert [entry["name"] for entry in listed] == list(SELECTORS)
+    assert json.loads(succeed("selectors", "variance-reduction", "--format", "json").out) == listed[-1]
+
+
+def test_one_selector_is_told_in_full() -> None:
+    lines = succeed("selectors", "selective-backprop").out.splitlines()
+    assert lines[0].startswith("selective-backprop: Back-propagates samples of large loss")
+    assert any(line.startswith("  -S beta=1.0  a number: back-propagates 1 / (beta + 1)") for line in lines)
+    assert "did you mean selective-backprop?" in run("selectors", "selective-backdrop").only_error
+
+
 def metrics(out: str) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = pq.read_table(Path(out, "metrics.parquet")).to_pylist()
     return rows
