@@ -64,10 +64,13 @@ class GaussianMixture:
     def modes(self) -> int:
         """Number of peaks of the mixture's density: 1 or 2.
 
-        They all lie between the means, where the density rises as long as π₁N₁ (μ₁ − x) / σ₁² > π₀N₀ (x − μ₀) / σ₀²;
-        compared as logarithms, so that neither far components nor nearly equal means leave it to rounding.
+        Means no further apart than twice the smaller deviation have one (Behboodian 1970). Otherwise all peaks lie
+        between the means, where the density rises as long as π₁N₁ (μ₁ − x) / σ₁² > π₀N₀ (x − μ₀) / σ₀²;
+        compared as logarithms, so that far components do not leave it to rounding.
         """
         (low, high), (low_std, high_std) = self.mean_2, self.std_2
+        if high - low <= 2 * min(low_std, high_std):
+            return 1
         step_G = np.linspace(0.0, 1.0, 2001)
         grid_G = np.concatenate([low + (high - low) * step_G, low + 6 * low_std * step_G, high - 6 * high_std * step_G])
         grid_G = np.unique(grid_G[(grid_G > low) & (grid_G < high)])
