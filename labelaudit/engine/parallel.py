@@ -9,7 +9,9 @@ Shapes: B batch of all processes, b this process's share, C channels or classes.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -148,3 +150,6 @@ def joined(device: torch.device) -> Iterator[World]:
     finally:
         if began:
             distributed.destroy_process_group()
+            # DistributedDataParallel keeps the group's threads, in a ring of references. Threads that are still there
+            # when the interpreter goes end the process with SIGABRT, now and then: they have to be gone before.
+            atexit.register(gc.collect)
