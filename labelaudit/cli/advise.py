@@ -30,11 +30,6 @@ def command(
     folder = RunFolder(run)
     folder.read_description()
     noise = read_noise(folder)
-    fix = f"run labelaudit fit {run}"
     if not noise.get("advice"):
-        raise RunError(f"{folder.noise} is of a version without advice", fix=fix)
-    try:
-        sentences = advice_sentences(noise)
-    except (LookupError, TypeError, ValueError) as error:
-        raise RunError(f"the advice in {folder.noise} is damaged", fix=fix) from error
-    typer.echo(json.dumps(noise["advice"], indent=2) if output == "json" else "\n".join(sentences))
+        raise RunError(f"{folder.noise} is of a version without advice", fix=f"run labelaudit fit {run}")
+    typer.echo(json.dumps(noise["advice"], indent=2) if output == "json" else "\n".join(advice_sentences(noise)))

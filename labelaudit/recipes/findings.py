@@ -1,4 +1,4 @@
-"""Kinds and advice as noise.json has them, and the check of what it has.
+"""Kinds and advice as noise.json has them; their form is in `labelaudit.recipes.noise_shape`.
 
 Shapes: N samples.
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import get_args
 
-from labelaudit.names import EstimatorName, StatisticName
+from labelaudit.names import KINDS, EstimatorName, StatisticName
 from labelaudit.run.shape import Shape, count, either, list_of, nothing, number, one_of, record, share, text, values_of
 
 _interval = list_of(share, length=2)
+_counts = record(**dict.fromkeys(KINDS, count))
 
 NOISE: dict[str, Shape] = {
     "noise_rate": either(nothing, share),
@@ -34,4 +35,21 @@ NOISE: dict[str, Shape] = {
         review=list_of(record(top=count, caught=number)),
     ),
     "warnings": list_of(text),
+    "maybe_kinds": either(
+        nothing,
+        record(
+            samples=_counts,
+            suspicious=_counts,
+            corrupted_rate=either(nothing, share),
+            planted=list_of(record(planted=text, expected=text, count=count, called=values_of(count))),
+        ),
+    ),
+    "maybe_advice": either(
+        nothing,
+        record(
+            base_rate=share,
+            selectors=list_of(record(selector=text, selectivity=text, noise_share=number)),
+            safe=text,
+        ),
+    ),
 }

@@ -184,6 +184,7 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
 def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     try:
         table = pq.read_table(require_regular(path).absolute(), schema=schema)
+        table.validate(full=True)  # texts that are no UTF-8 would fail wherever they are first looked at
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, pa.ArrowException, ValueError) as error:
