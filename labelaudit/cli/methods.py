@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -22,20 +22,15 @@ def command(
     output: Annotated[PlanFormatName, typer.Option("--format", help="How to print them.")] = "table",
 ) -> None:
     """List the robust-training methods: what each does, needs, can be set, and where it is from."""
+    from labelaudit.cli.listing import show_entries
     from labelaudit.methods.table import METHODS, find_method
 
-    entries = METHODS if name is None else (find_method(name),)
-    if output == "json":
-        described = [_as_json(entry) for entry in entries]
-        typer.echo(json.dumps(described if name is None else described[0], indent=2))
-    elif name is None:
-        _print_all(entries)
-    else:
-        _print_one(entries[0])
+    one = None if name is None else find_method(name)
+    show_entries(METHODS, one, output, as_json=_as_json, print_all=_print_all, print_one=_print_one)
 
 
 def _as_json(entry: MethodEntry) -> dict[str, Any]:
-    from labelaudit.cli.settings_text import parameters_json
+    from labelaudit.cli.listing import parameters_json
 
     return {
         "name": entry.name,
@@ -48,12 +43,12 @@ def _as_json(entry: MethodEntry) -> dict[str, Any]:
     }
 
 
-def _print_all(entries: tuple[MethodEntry, ...]) -> None:
+def _print_all(entries: Sequence[MethodEntry]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from labelaudit.cli.settings_text import parameter_defaults
+    from labelaudit.cli.listing import parameter_defaults
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("method", "what it does", "needs", "parameters", "source"):
@@ -65,7 +60,7 @@ def _print_all(entries: tuple[MethodEntry, ...]) -> None:
 
 
 def _print_one(entry: MethodEntry) -> None:
-    from labelaudit.cli.settings_text import parameter_lines
+    from labelaudit.cli.listing import parameter_lines
 
     typer.echo(f"{entry.name}: {entry.summary}")
     typer.echo(f"  source    {entry.source}")

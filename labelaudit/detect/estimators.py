@@ -28,7 +28,7 @@ from labelaudit.detect.mixture import GaussianMixture, fit_gaussian_mixture
 from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
 
 _FLATTER_WHEN_EVEN = 0.5
-"""How much of the logistic curve's slope is given up under even errors (docs/accuracy.md)."""
+"""How much of the logistic curve's slope is given up under even errors (docs/log.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,9 +118,9 @@ def quantise(loss_SP: Float32Array, top: float) -> npt.NDArray[np.uint8]:
 def _class_medians(loss_N: Float32Array, label_N: npt.NDArray[np.int32], classes: int) -> Float32Array:
     """The median loss of each class, NaN where it has none: [K]."""
     seen_N = np.isfinite(loss_N)
-    label_U, loss_U = label_N[seen_N].astype(np.uint64), np.maximum(loss_N[seen_N], np.float32(0))
+    label_U, loss_U = label_N[seen_N].astype(np.uint64), np.abs(loss_N[seen_N])  # −0 is 0
     # Bits of floats that are not negative are ordered as the floats are: one quick sort by class and loss, whatever K.
-    key_U = np.sort(label_U << np.uint64(32) | np.abs(loss_U).view(np.uint32))
+    key_U = np.sort(label_U << np.uint64(32) | loss_U.view(np.uint32))
     rising_U = key_U.astype(np.uint32).view(np.float32)
     count_K = np.bincount(label_N[seen_N], minlength=classes)
     median_K = np.full(classes, np.nan, dtype=np.float32)

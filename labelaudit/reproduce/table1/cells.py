@@ -41,7 +41,7 @@ class Stopwatch:
         self._epochs: list[float] = []
 
     def __call__(self, where: str) -> None:
-        """Take note; see `labelaudit.recipes.retrain.Mark`."""
+        """Take note; see `labelaudit.recipes.retrain_epochs.Mark`."""
         now = self._now()
         if where == "begun":
             self._before = now - self._last

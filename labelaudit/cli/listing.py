@@ -1,8 +1,43 @@
-"""A method's or selector's own settings, in words and as JSON."""
+"""Entries of a table (methods, selectors) with the settings that are their own, in words and as JSON."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import typer
+
+from labelaudit.names import PlanFormatName
+
+Entry = TypeVar("Entry")
+
+
+def show_entries(
+    entries: Sequence[Entry],
+    one: Entry | None,
+    output: PlanFormatName,
+    *,
+    as_json: Callable[[Entry], dict[str, Any]],
+    print_all: Callable[[Sequence[Entry]], None],
+    print_one: Callable[[Entry], None],
+) -> None:
+    """Print all entries, or the one that was asked for.
+
+    Args:
+        entries: All.
+        one: That one; None for all.
+        output: As a table or as JSON: a list of all, or an object.
+        as_json: An entry as an object.
+        print_all: Prints the table of all.
+        print_one: Prints one in full.
+    """
+    if output == "json":
+        typer.echo(json.dumps([as_json(entry) for entry in entries] if one is None else as_json(one), indent=2))
+    elif one is None:
+        print_all(entries)
+    else:
+        print_one(one)
 
 
 def parameters_json(parameters: type) -> list[dict[str, Any]]:
