@@ -12,7 +12,9 @@ For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y
 | ``misprediction_rate`` | (1/T) Σ_e 1[prediction ≠ y] | high | 1 − correctness of the same |
 | ``soft_misprediction_rate`` | (1/T) Σ_e σ(−4 m_e) | high | the same with a soft step |
 | ``forgetting_count`` | Σ_e 1[right in e − 1, wrong in e]; T if never right | high | Toneva et al. 2019 |
-| ``cell_margin`` | aum − λ · log-odds of the sample's cell | low | `labelaudit.detect.confident.cell_log_odds` |
+| ``cell_margin`` | Σ_e w_e m_e / Σ_e w_e − λ · log-odds of the sample's cell | low | `cell_log_odds` |
+
+w_e is e² times the trust in epoch e, see `labelaudit.detect.epochs`; beliefs are means weighted with the trust alone.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.detect.confident import Beliefs, ConfidentJoint, cell_log_odds, confident_joint
+from labelaudit.detect.epochs import LATENESS, Course, EpochTrust
 from labelaudit.names import StatisticName
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,6 +50,7 @@ class CurveStatistics:
     Attributes:
         beliefs: The probe's mean probabilities of the given class and of the others that it believed in.
         joint: How given and true labels go together, counted from these beliefs.
+        memorised_from: See `labelaudit.detect.epochs.EpochTrust`.
     """
 
     aul_N: FloatArray
@@ -59,6 +63,7 @@ class CurveStatistics:
     beliefs: Beliefs
     joint: ConfidentJoint
     epochs: int
+    memorised_from: int | None = None
 
     def suspicion(self, name: StatisticName) -> FloatArray:
         """The named statistic, turned so that higher is more suspicious."""
@@ -69,7 +74,7 @@ class CurveStatistics:
 STATISTICS = tuple(
     field.name.removesuffix("_N")
     for field in fields(CurveStatistics)
-    if field.name not in ("epochs", "beliefs", "joint")
+    if field.name not in ("epochs", "beliefs", "joint", "memorised_from")
 )
 
 
@@ -88,11 +93,21 @@ class CurveAccumulator:
         classes: Number of classes.
         counted_N: The samples that tell how labels are confused; the others get their statistics all the same.
             Default: all.
+        course: How the epochs follow each other. Default: they are of one network's training.
     """
 
-    def __init__(self, label_N: IntArray, classes: int, *, counted_N: npt.NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self,
+        label_N: IntArray,
+        classes: int,
+        *,
+        counted_N: npt.NDArray[np.bool_] | None = None,
+        course: Course | None = None,
+    ) -> None:
         samples = len(label_N)
         self._label_N, self._classes, self._counted_N = label_N, classes, counted_N
+        self._lateness = LATENESS if course is None else course.lateness
+        self._trust = EpochTrust(samples, epochs=None if course is None else course.epochs)
         self._epochs = 0
         self._count_N = np.zeros(samples, dtype=np.int32)
         self._loss_N = np.zeros(samples)
@@ -106,6 +121,10 @@ class CurveAccumulator:
         # What a slot's class had beyond its even part of the rest, in the epochs in which it was named.
         self._slot_mass_MN = np.zeros((_SLOTS, samples), dtype=np.float32)
         self._rest_N = np.zeros(samples)
+        # Weighted with the trust in their epochs: what the given class was believed, and the sum of the weights.
+        self._given_N, self._trust_N = np.zeros(samples), np.zeros(samples)
+        # Likewise, and with how late they are: the margins.
+        self._late_margin_N, self._late_N = np.zeros(samples), np.zeros(samples)
 
     def add(
         self,
@@ -129,9 +148,13 @@ class CurveAccumulator:
             present_N = _spread(np.ones(len(sample_R), dtype=bool), sample_R, samples)
             loss_N, margin_N = _spread(loss_R, sample_R, samples), _spread(margin_R, sample_R, samples)
             alternative_N = _spread(alternative_R, sample_R, samples)
+        late = float(self._trust.number**self._lateness)
+        trust = self._trust.add(present_N, margin_N)
         for first in range(0, samples, _BLOCK):
             block = slice(first, first + _BLOCK)
-            self._add_block(block, present_N[block], loss_N[block], margin_N[block], alternative_N[block])
+            self._add_block(
+                block, present_N[block], loss_N[block], margin_N[block], alternative_N[block], trust, late * trust
+            )
         self._epochs += 1
 
     @property
@@ -146,12 +169,12 @@ class CurveAccumulator:
         divisor_N = np.where(seen_N, count_N, np.nan)
         wrong_N = self._wrong_N / divisor_N
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
-        aum_N = self._margin_N / divisor_N
+        trust_N = np.where(seen_N, self._trust_N, np.nan)
         beliefs = Beliefs(
-            given_N=self._probability_N / divisor_N,
+            given_N=self._given_N / trust_N,
             class_MN=self._slot_class_MN.copy(),
-            other_MN=(self._slot_mass_MN + np.where(self._slot_class_MN >= 0, self._rest_N, 0.0)) / divisor_N,
-            rest_N=self._rest_N / divisor_N,
+            other_MN=(self._slot_mass_MN + np.where(self._slot_class_MN >= 0, self._rest_N, 0.0)) / trust_N,
+            rest_N=self._rest_N / trust_N,
         )
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
         counted_N = seen_N if self._counted_N is None else seen_N & self._counted_N
@@ -159,15 +182,16 @@ class CurveAccumulator:
         cell_share = min(max(2.0 * joint.structure - 1.0, _LEAST_CELL_SHARE), _MOST_CELL_SHARE)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
-            aum_N=aum_N,
-            mean_probability_N=beliefs.given_N,
+            aum_N=self._margin_N / divisor_N,
+            mean_probability_N=self._probability_N / divisor_N,
             misprediction_rate_N=wrong_N,
             soft_misprediction_rate_N=self._soft_wrong_N / divisor_N,
             forgetting_count_N=np.where(seen_N, forgotten_N, np.nan),
-            cell_margin_N=aum_N - cell_share * log_odds_N,
+            cell_margin_N=self._late_margin_N / np.where(seen_N, self._late_N, np.nan) - cell_share * log_odds_N,
             beliefs=beliefs,
             joint=joint,
             epochs=self._epochs,
+            memorised_from=self._trust.memorised_from,
         )
 
     def _add_block(
@@ -177,6 +201,8 @@ class CurveAccumulator:
         loss_B: npt.NDArray[np.float32],
         margin_B: npt.NDArray[np.float32],
         alternative_B: IntArray,
+        trust: float,
+        weight: float,
     ) -> None:
         loss_B64, margin_B64 = loss_B.astype(np.float64), margin_B.astype(np.float64)
         wrong_B = present_B & ~(margin_B > 0)
@@ -184,8 +210,12 @@ class CurveAccumulator:
         self._count_N[block] += present_B
         self._loss_N[block] += loss_B64
         self._margin_N[block] += margin_B64
+        self._late_margin_N[block] += weight * margin_B64
+        self._late_N[block] += weight * present_B
+        self._trust_N[block] += trust * present_B
         given_B = np.exp(-loss_B64) * present_B
         self._probability_N[block] += given_B
+        self._given_N[block] += trust * given_B
         self._wrong_N[block] += wrong_B
         self._soft_wrong_N[block] += present_B / (1.0 + np.exp(np.minimum(_SHARPNESS * margin_B64, 700.0)))
         self._forgotten_N[block] += was_right_B & wrong_B
@@ -193,11 +223,11 @@ class CurveAccumulator:
         # log p_j = log p_y − m; the exponent is at most 0, so nothing overflows.
         belief_B = np.exp(np.minimum(-loss_B64 - margin_B64, 0.0)) * present_B
         rest_B = np.maximum(present_B - given_B - belief_B, 0.0) / max(self._classes - 2, 1)
-        self._rest_N[block] += rest_B
+        self._rest_N[block] += trust * rest_B
         class_MB = self._slot_class_MN[:, block]
         # Nothing is added to a class that is known already.
         named_B = np.where(present_B, alternative_B, class_MB[0])
-        _believe(class_MB, self._slot_mass_MN[:, block], named_B, belief_B - rest_B)
+        _believe(class_MB, self._slot_mass_MN[:, block], named_B, trust * (belief_B - rest_B))
 
 
 def _believe(

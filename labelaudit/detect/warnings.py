@@ -47,7 +47,7 @@ def find_warnings(
         return [_nothing_fits(evidence, estimator, rank_by, evidence.statistics.suspicion(rank_by)[seen_N])]
     found = [
         _of_mixture(estimate, rank_by),
-        _memorised(flagged_N, evidence.last_wrong_N),
+        _memorised(evidence.statistics.memorised_from) or _agreed(flagged_N, evidence.last_wrong_N),
         _weak(evidence, seen_N),
         _few(evidence, seen_N),
         _structured(evidence),
@@ -83,7 +83,17 @@ def _of_mixture(estimate: Estimate, rank_by: StatisticName) -> str | None:
     return None
 
 
-def _memorised(flagged_N: BoolArray, last_wrong_N: BoolArray) -> str | None:
+def _memorised(epoch: int | None) -> str | None:
+    if epoch is None:
+        return None
+    return (
+        f"From epoch {epoch} on the probe agrees with most of the labels that it had doubted: it learns them by "
+        "heart. The default counts these epochs for little; AUL, AUM and the mixtures do not. Audit again with "
+        f"--epochs {max(epoch - 1, 1)}."
+    )
+
+
+def _agreed(flagged_N: BoolArray, last_wrong_N: BoolArray) -> str | None:
     flagged = int(flagged_N.sum())
     if not flagged or (flagged_N & ~last_wrong_N).sum() <= 0.5 * flagged:
         return None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import CurveAccumulator
+from labelaudit.detect.epochs import LATENESS, Course
 from labelaudit.detect.prioritization import PriorityWatch
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
@@ -64,29 +65,34 @@ def recorded_data(run: RunFolder) -> Data:
     return Data(root=Path(data["root"]), labels_file=Path(labels_file) if labels_file else None)
 
 
-def trained_epochs(run: RunFolder) -> int:
-    """For how many epochs the probe of a run was trained, all members together.
+def recorded_course(run: RunFolder) -> Course:
+    """How the epochs that a run recorded follow each other.
 
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
-    description, epochs = read_audit(run), _setting(run, "epochs") * _setting(run, "members")
+    description = read_audit(run)
+    course = Course(epochs=_setting(run, "epochs"), members=_setting(run, "members"), lateness=_lateness(run))
     if description["status"] != TRAINED:
         raise RunError(
             f"the probe in {run.root} is not trained to the end "
-            f"({len(recorded_epochs(run.losses))} of {epochs} epochs)",
+            f"({len(recorded_epochs(run.losses))} of {course.recorded} epochs)",
             fix="run labelaudit train-probe or score on the same data again: it goes on where it stopped",
         )
-    return epochs
+    return course
 
 
-def pilot_epochs(run: RunFolder) -> int:
-    """For how many epochs the pilot of a run with controls was trained.
+def pilot_course(run: RunFolder) -> Course:
+    """The same of the pilot of a run with controls.
 
     Raises:
         RunError: there is no run, or it is of another version.
     """
-    return _setting(run, "pilot_epochs")
+    return Course(epochs=_setting(run, "pilot_epochs"), lateness=_lateness(run))
+
+
+def _lateness(run: RunFolder) -> int:
+    return 0 if read_audit(run)["settings"].get("kind") == "frozen" else LATENESS
 
 
 def _setting(run: RunFolder, name: str) -> int:
@@ -114,7 +120,7 @@ def read_audit(run: RunFolder) -> dict[str, Any]:
 
 def read_curves(
     run: RunFolder,
-    epochs: int,
+    course: Course,
     label_N: npt.NDArray[np.int32],
     classes: int,
     *,
@@ -126,7 +132,7 @@ def read_curves(
 
     Args:
         run: Where they lie.
-        epochs: How many there have to be.
+        course: Which epochs there have to be.
         label_N: See `labelaudit.detect.curves.CurveAccumulator`.
         classes: Likewise.
         counted_N: Likewise.
@@ -137,10 +143,10 @@ def read_curves(
         RunError: they are damaged, or not all there.
     """
     fix = f"delete {run.root} and audit again"
-    if len(recorded_epochs(run.losses)) != epochs:
-        raise RunError(f"{run.losses} does not hold {epochs} epochs", fix=fix)
-    curves = CurveAccumulator(label_N, classes, counted_N=counted_N)
-    with reporter.bar("Reading losses", epochs, "epochs") as advance:
+    if len(recorded_epochs(run.losses)) != course.recorded:
+        raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
+    curves = CurveAccumulator(label_N, classes, counted_N=counted_N, course=course)
+    with reporter.bar("Reading losses", course.recorded, "epochs") as advance:
         for epoch in read_epochs(run.losses):
             if len(epoch.alternative_R) and not 0 <= epoch.alternative_R.min() <= epoch.alternative_R.max() < classes:
                 raise RunError(f"{run.losses} has classes that there are not in epoch {epoch.epoch}", fix=fix)

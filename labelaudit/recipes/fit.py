@@ -18,7 +18,7 @@ from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
 from labelaudit.errors import RunError
 from labelaudit.names import CONTROL_KINDS
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import pilot_epochs, read_catalogue, read_curves, trained_epochs
+from labelaudit.recipes.audits import pilot_course, read_catalogue, read_curves, recorded_course
 from labelaudit.recipes.findings import advice_entry, kinds_entry, noise_probability
 from labelaudit.recipes.noise_shape import NOISE
 from labelaudit.run.files import read_json, write_json
@@ -71,21 +71,21 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
 
 def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -> Fitted:
     """The same without writing anything."""
-    epochs, catalogue = trained_epochs(run), read_catalogue(run)
+    course, catalogue = recorded_course(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
     pictures = read_pictures(run.pictures, len(catalogue))
     watched_S = choose_watched(catalogue.readable_N, np.random.default_rng([0, 0]))
     watch = PriorityWatch(watched_S, classes)
     if controls is None:
-        curves = read_curves(run, epochs, catalogue.label_N, classes, watch=watch, reporter=reporter)
+        curves = read_curves(run, course, catalogue.label_N, classes, watch=watch, reporter=reporter)
         evidence = gather(catalogue.label_N, curves)
     else:
         counted_N = ~controls.planted_N
         evidence = gather(
             catalogue.label_N,
-            read_curves(run, epochs, controls.label_N, classes, counted_N=counted_N, watch=watch, reporter=reporter),
+            read_curves(run, course, controls.label_N, classes, counted_N=counted_N, watch=watch, reporter=reporter),
             controls=controls,
-            pilot=read_curves(run.pilot, pilot_epochs(run), catalogue.label_N, classes, counted_N=counted_N),
+            pilot=read_curves(run.pilot, pilot_course(run), catalogue.label_N, classes, counted_N=counted_N),
         )
     verdicts = judge(evidence, settings)
     flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE

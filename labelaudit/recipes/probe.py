@@ -23,7 +23,16 @@ from labelaudit.engine.seeds import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import TRAINED, TRAINING, Data, is_trained, read_audit, read_catalogue, read_curves
+from labelaudit.recipes.audits import (
+    TRAINED,
+    TRAINING,
+    Data,
+    is_trained,
+    pilot_course,
+    read_audit,
+    read_catalogue,
+    read_curves,
+)
 from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
@@ -90,7 +99,7 @@ def _with_controls(
 
 def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter) -> None:
     catalogue = prepared.catalogue
-    found = read_curves(run.pilot, settings.pilot_epochs, catalogue.label_N, len(catalogue.classes)).result()
+    found = read_curves(run.pilot, pilot_course(run), catalogue.label_N, len(catalogue.classes)).result()
     controls = plant(
         catalogue.label_N,
         found.beliefs,

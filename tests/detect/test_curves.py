@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from labelaudit.detect import curves as module
 from labelaudit.detect.curves import STATISTICS, CurveAccumulator
+from labelaudit.detect.epochs import Course
 from labelaudit.names import StatisticName
 
 OTHERS = 998
@@ -194,6 +195,7 @@ def test_records_land_at_their_sample_whatever_their_order():
 @pytest.mark.parametrize("block", [1, 4, 100])
 def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkeypatch, block):
     monkeypatch.setattr(module, "_BLOCK", block)
+    monkeypatch.setattr(module.EpochTrust, "add", lambda *_: 1.0)  # it is of all samples together
     samples, generator = 11, np.random.default_rng(0)
     together, alone = accumulator(samples), [accumulator(1) for _ in range(samples)]
     for epoch in range(40):
@@ -214,6 +216,51 @@ def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkey
         assert getattr(found.beliefs, name).tolist() == [getattr(one.beliefs, name)[0] for one in expected], name
     assert together.last_wrong_N.tolist() == [curves.last_wrong_N[0] for curves in alone]
     assert len(set(found.beliefs.alternative_N.tolist())) > 3
+
+
+def _margins_of(course, *epochs):
+    """Statistics of samples with these margins, one list an epoch; nothing is confused with anything."""
+    curves = CurveAccumulator(np.full(len(epochs[0]), 999, dtype=np.int32), 1000, course=course)
+    for margins in epochs:
+        add(curves, range(len(margins)), [1.0] * len(margins), margins)
+    return curves.result()
+
+
+def _without_cells(found):
+    """The cell-aware margin less what the cell adds, which is the same for all samples of these tests."""
+    return found.cell_margin_N - found.cell_margin_N.mean()
+
+
+def test_margins_count_with_the_square_of_their_epochs_number():
+    found = _margins_of(None, [1.0, 1.0], [2.0, 0.5], [6.0, 3.0])
+    late_N = np.array([1 * 1 + 4 * 2 + 9 * 6, 1 * 1 + 4 * 0.5 + 9 * 3]) / 14
+    np.testing.assert_allclose(_without_cells(found), late_N - late_N.mean())
+    assert found.aum_N.tolist() == [3.0, 1.5]
+
+
+def test_another_training_counts_from_one_again():
+    found = _margins_of(Course(epochs=2, members=2), [1.0, 1.0], [2.0, 0.5], [6.0, 3.0], [1.0, 0.25])
+    late_N = np.array([1 * 1 + 4 * 2 + 1 * 6 + 4 * 1, 1 * 1 + 4 * 0.5 + 1 * 3 + 4 * 0.25]) / 10
+    np.testing.assert_allclose(_without_cells(found), late_N - late_N.mean())
+
+
+def test_all_epochs_of_a_head_count_alike():
+    found = _margins_of(Course(epochs=3, lateness=0), [1.0, 1.0], [2.0, 0.5], [6.0, 3.0])
+    np.testing.assert_allclose(_without_cells(found), found.aum_N - found.aum_N.mean())
+
+
+def test_an_epoch_that_is_not_trusted_counts_in_neither_margins_nor_beliefs(monkeypatch):
+    trusts = iter([1.0, 0.5, 0.0])
+    monkeypatch.setattr(module.EpochTrust, "add", lambda *_: next(trusts))
+    curves = CurveAccumulator(np.array([0, 0], dtype=np.int32), 3, course=Course(epochs=3, lateness=0))
+    for label, other in ((0.25, 0.5), (0.5, 0.375), (1.0, 0.0001)):
+        add(curves, [0, 1], [-math.log(label)] * 2, [math.log(label / other), 2.0], [1, 1])
+    found = curves.result()
+    assert found.beliefs.given_N[0] == pytest.approx((0.25 + 0.5 * 0.5) / 1.5, rel=1e-6)
+    assert found.beliefs.alternative_belief_N[0] == pytest.approx((0.5 + 0.5 * 0.375) / 1.5, rel=1e-6)
+    late_N = np.array([(math.log(0.5) + 0.5 * math.log(0.5 / 0.375)) / 1.5, 2.0])
+    np.testing.assert_allclose(_without_cells(found), late_N - late_N.mean(), rtol=1e-6)
+    assert found.mean_probability_N[0] == pytest.approx((0.25 + 0.5 + 1.0) / 3, rel=1e-6)
 
 
 def test_last_wrong_is_what_the_last_record_says():

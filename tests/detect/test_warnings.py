@@ -53,3 +53,12 @@ def test_controls_that_were_not_planted_are_told_with_what_to_do():
     text = warned(noisy("uniform"), "controls")
     assert NO_CONTROLS in text
     assert "--controls" in text
+
+
+def test_a_probe_that_learns_by_heart_is_told_once_with_what_to_do():
+    text = warned(evidence_of(np.arange(100.0), memorised_from=9))
+    assert "From epoch 9 on" in text
+    assert "Audit again with --epochs 8." in text
+    assert "By its last epoch" not in text
+    assert "--epochs 1." in warned(evidence_of(np.arange(100.0), memorised_from=1))
+    assert "by heart" not in warned(evidence_of(np.arange(100.0)))
