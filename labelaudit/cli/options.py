@@ -55,7 +55,9 @@ Model = Annotated[
 Pretrained = Annotated[
     bool,
     typer.Option(
-        "--pretrained", help="Start from timm's pretrained weights (downloaded once).", rich_help_panel=_TRAINING
+        "--pretrained",
+        help="Fine-tune pretrained weights: those that come along, or those of --model (downloaded once).",
+        rich_help_panel=_TRAINING,
     ),
 ]
 NetworkWeights = Annotated[

@@ -14,7 +14,8 @@ For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y
 | ``forgetting_count`` | Σ_e 1[right in e − 1, wrong in e]; T if never right | high | Toneva et al. 2019 |
 | ``cell_margin`` | Σ_e w_e m_e / Σ_e w_e − λ · log-odds of the sample's cell | low | `cell_log_odds` |
 
-w_e is e² times the trust in epoch e, see `labelaudit.detect.epochs`; beliefs are means weighted with the trust alone.
+w_e is e² times the trust in epoch e, see `labelaudit.detect.epochs`, and the trust alone where the training memorised.
+Beliefs are means weighted with the trust alone.
 """
 
 from __future__ import annotations
@@ -121,10 +122,10 @@ class CurveAccumulator:
         # What a slot's class had beyond its even part of the rest, in the epochs in which it was named.
         self._slot_mass_MN = np.zeros((_SLOTS, samples), dtype=np.float32)
         self._rest_N = np.zeros(samples)
-        # Weighted with the trust in their epochs: what the given class was believed, and the sum of the weights.
-        self._given_N, self._trust_N = np.zeros(samples), np.zeros(samples)
-        # Likewise, and with how late they are: the margins.
-        self._late_margin_N, self._late_N = np.zeros(samples), np.zeros(samples)
+        # Weighted with the trust in their epochs: the belief in the given class, the margins, and the sum of weights.
+        self._given_N, self._trusted_margin_N, self._trust_N = np.zeros((3, samples))
+        # Likewise, and with how late they are.
+        self._late_margin_N, self._late_N = np.zeros((2, samples))
 
     def add(
         self,
@@ -179,6 +180,11 @@ class CurveAccumulator:
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
         counted_N = seen_N if self._counted_N is None else seen_N & self._counted_N
         log_odds_N = cell_log_odds(self._label_N, beliefs.alternative_N, joint, counted_N=counted_N)
+        # What a training that memorised knew best it knew in the middle.
+        late = self._trust.memorised_from is None
+        margin_N = (
+            self._late_margin_N / np.where(seen_N, self._late_N, np.nan) if late else self._trusted_margin_N / trust_N
+        )
         cell_share = min(max(2.0 * joint.structure - 1.0, _LEAST_CELL_SHARE), _MOST_CELL_SHARE)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
@@ -187,7 +193,7 @@ class CurveAccumulator:
             misprediction_rate_N=wrong_N,
             soft_misprediction_rate_N=self._soft_wrong_N / divisor_N,
             forgetting_count_N=np.where(seen_N, forgotten_N, np.nan),
-            cell_margin_N=self._late_margin_N / np.where(seen_N, self._late_N, np.nan) - cell_share * log_odds_N,
+            cell_margin_N=margin_N - cell_share * log_odds_N,
             beliefs=beliefs,
             joint=joint,
             epochs=self._epochs,
@@ -210,6 +216,7 @@ class CurveAccumulator:
         self._count_N[block] += present_B
         self._loss_N[block] += loss_B64
         self._margin_N[block] += margin_B64
+        self._trusted_margin_N[block] += trust * margin_B64
         self._late_margin_N[block] += weight * margin_B64
         self._late_N[block] += weight * present_B
         self._trust_N[block] += trust * present_B

@@ -88,7 +88,7 @@ def _memorised(epoch: int | None) -> str | None:
         return None
     return (
         f"From epoch {epoch} on the probe agrees with most of the labels that it had doubted: it learns them by "
-        "heart. The default counts these epochs for little; AUL, AUM and the mixtures do not. Audit again with "
+        "heart. The default counts these epochs for little, AUM and the mixtures do not. Audit again with "
         f"--epochs {max(epoch - 1, 1)}."
     )
 

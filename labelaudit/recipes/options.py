@@ -109,7 +109,7 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         asked["kind"] = options.probe
     if options.weights_file is not None:
         asked["weights"] = file_digest(options.weights_file)
-    elif options.pretrained:
+    elif options.pretrained and settings.weights != "embedded":
         asked["weights"] = "timm"
     if options.selector is not None or options.selector_parameters:
         asked["selector"] = options.selector_description

@@ -23,7 +23,7 @@ from labelaudit.engine.weights import (
 from labelaudit.errors import ModelError, UsageError
 from labelaudit.names import PresetName
 from labelaudit.recipes.options import TrainingOptions, check_options
-from labelaudit.recipes.presets import HEAD, HEAD_FOLDS, PRESETS, USUAL_RATE, Preset
+from labelaudit.recipes.presets import FINE_TUNED, HEAD, HEAD_FOLDS, PRESETS, USUAL_RATE, Preset
 
 SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger pictures go through a frozen backbone."""
@@ -39,7 +39,8 @@ _CONTROLS_SHARE, _MOST_CONTROLS = 0.015, 500
 _PILOT_SHARE = 0.15
 """Epochs of the training that chooses controls, of those of the probe."""
 
-_FINE_TUNED_MODEL = "resnet18.a1_in1k"
+_FINE_TUNED_LEAST_SIZE = 64
+"""Pretrained networks halve the picture five times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ def plan(
         preset = HEAD
     elif options.folds not in (None, 1):
         raise UsageError("--folds is for heads on a frozen backbone", fix="leave it out, or add --probe frozen")
+    elif weights != SCRATCH and options.preset is None:
+        preset = FINE_TUNED
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     values: dict[str, Any] = {
         name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
@@ -103,7 +106,7 @@ def plan(
         nesterov=preset.nesterov and values["momentum"] > 0 and values["optimizer"] == "sgd",
         milestones=preset.milestones if values["schedule"] == "milestones" else (),
         late_momentum=preset.late_momentum if values["schedule"] == "late-linear" else None,
-        precision=choose_precision(options.precision or "auto", device),
+        precision=choose_precision(_precision(options, kind, model, device), device),
         seed=options.seed or 0,
         controls=controls,
         members=options.members or 1,
@@ -123,7 +126,7 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
     own_model = preset.model_for(options.image_size or _scratch_size(side))
     if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and small):
         weights = _named_weights(options)
-        model = options.model or (_FINE_TUNED_MODEL if weights != SCRATCH else own_model)
+        model = options.model or (EMBEDDED_MODEL if weights != SCRATCH else own_model)
         how = "from scratch" if weights == SCRATCH else "fine-tuned"
         why = f"images of {side} pixels" if options.probe is None and options.preset != "paper" else "as asked"
         return "train", model, weights, f"training {model} {how} ({why})"
@@ -148,7 +151,20 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
 def _named_weights(options: TrainingOptions) -> str:
     if options.weights_file is not None:
         return file_digest(options.weights_file)
-    return "timm" if options.pretrained else SCRATCH
+    if not options.pretrained:
+        return SCRATCH
+    return "embedded" if _embedded(options) else "timm"
+
+
+def _embedded(options: TrainingOptions) -> bool:
+    """True when the weights that come along will do: timm's are of the same architecture, and have to be downloaded."""
+    return options.model in (None, EMBEDDED_MODEL) and embedded_is_installed()
+
+
+def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device) -> str:
+    if options.precision is None and kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
+        return "float32"  # processors have no bfloat16 for convolutions of one channel each: 2.5 times the time
+    return options.precision or "auto"
 
 
 def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
@@ -158,8 +174,7 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     model = options.model or EMBEDDED_MODEL
     if cached_weights(model) is not None:
         return model, "timm", "weights from the local cache"
-    # The embedded file is the same architecture: there is nothing to gain from a download.
-    if options.model in (None, EMBEDDED_MODEL) and not options.pretrained and embedded_is_installed():
+    if _embedded(options):
         return EMBEDDED_MODEL, "embedded", "embedded weights"
     if not has_pretrained(model):
         raise ModelError(
@@ -198,7 +213,7 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
         return (
             int(config.input_size[-1])
             if kind == "frozen" or config.fixed_input_size
-            else min(int(config.input_size[-1]), max(side, 32))
+            else min(int(config.input_size[-1]), max(side, _FINE_TUNED_LEAST_SIZE))
         )
     return _scratch_size(side)
 

@@ -249,6 +249,14 @@ def test_all_epochs_of_a_head_count_alike():
     np.testing.assert_allclose(_without_cells(found), found.aum_N - found.aum_N.mean())
 
 
+def test_in_a_training_that_memorised_late_epochs_count_no_more_than_others():
+    right, taken_back = [3.0] * 8 + [-2.0, -2.5], [3.0] * 8 + [1.0, 5.0]
+    found = _margins_of(None, right, right, taken_back)
+    assert found.memorised_from == 3
+    # The third epoch counts a millionth, the first two alike.
+    np.testing.assert_allclose(_without_cells(found), np.array(right) - np.mean(right), atol=1e-5)
+
+
 def test_an_epoch_that_is_not_trusted_counts_in_neither_margins_nor_beliefs(monkeypatch):
     trusts = iter([1.0, 0.5, 0.0])
     monkeypatch.setattr(module.EpochTrust, "add", lambda *_: next(trusts))

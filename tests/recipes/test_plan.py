@@ -16,7 +16,7 @@ from labelaudit.names import PresetName
 from labelaudit.recipes import plan as module
 from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
 from labelaudit.recipes.plan import plan
-from labelaudit.recipes.presets import HEAD, PRESETS, RETRAIN_PRESETS
+from labelaudit.recipes.presets import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS
 from labelaudit.recipes.retrain import presets_of
 
 CPU = torch.device("cpu")
@@ -125,6 +125,25 @@ def test_channels_follow_the_data(grey: bool, channels: int) -> None:
 
 def test_pretrained_networks_see_colour_even_in_grey_pictures() -> None:
     assert plan(catalogue(300, grey=True), TrainingOptions(), CPU).settings.channels == 3
+
+
+def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "embedded_is_installed", lambda: True)
+    settings = plan(catalogue(images=20_000), TrainingOptions(pretrained=True), CPU).settings
+    assert (settings.kind, settings.model, settings.weights) == ("train", "tf_efficientnet_lite0", "embedded")
+    assert (settings.epochs, settings.lr, settings.image_size) == (FINE_TUNED.epochs, FINE_TUNED.lr, 64)
+    assert settings.precision == "float32"
+    agree(settings, TrainingOptions(pretrained=True), "run")
+    asked = TrainingOptions(pretrained=True, preset="balanced", epochs=3, precision="bfloat16")
+    settings = plan(catalogue(images=20_000), asked, CPU).settings
+    assert (settings.epochs, settings.lr, settings.precision) == (3, PRESETS["balanced"].lr, "bfloat16")
+    settings = plan(catalogue(), TrainingOptions(pretrained=True, model="resnet18"), CPU).settings
+    assert (settings.model, settings.weights, settings.epochs) == ("resnet18", "timm", FINE_TUNED.epochs)
+
+
+def test_fine_tuning_downloads_where_nothing_came_along(no_weights: None) -> None:
+    settings = plan(catalogue(), TrainingOptions(pretrained=True), CPU).settings
+    assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
 
 
 @pytest.mark.parametrize(("side", "size"), [(4, 16), (28, 28), (64, 64)])
