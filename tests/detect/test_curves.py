@@ -238,6 +238,14 @@ def test_margins_count_with_the_square_of_their_epochs_number():
     assert found.aum_N.tolist() == [3.0, 1.5]
 
 
+def test_margins_of_a_missing_epoch_are_not_counted_as_0():
+    curves = CurveAccumulator(np.full(2, 999, dtype=np.int32), 1000)
+    for samples, margins in (([0, 1], [1.0, 1.0]), ([1], [2.0]), ([0, 1], [6.0, 3.0])):
+        add(curves, samples, [1.0] * len(samples), margins)
+    late_N = np.array([(1 * 1 + 9 * 6) / 10, (1 * 1 + 4 * 2 + 9 * 3) / 14])
+    np.testing.assert_allclose(_without_cells(curves.result()), late_N - late_N.mean())
+
+
 def test_another_training_counts_from_one_again():
     found = _margins_of(Course(epochs=2, members=2), [1.0, 1.0], [2.0, 0.5], [6.0, 3.0], [1.0, 0.25])
     late_N = np.array([1 * 1 + 4 * 2 + 1 * 6 + 4 * 1, 1 * 1 + 4 * 0.5 + 1 * 3 + 4 * 0.25]) / 10

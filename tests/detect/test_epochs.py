@@ -26,16 +26,22 @@ def test_epochs_that_stand_by_their_doubt_are_all_trusted():
 
 
 def test_the_trust_is_what_is_left_of_the_doubt():
-    found, judge = trusts(*[margins(3.0, wrong) for wrong in (-2.0, -2.0, -1.5, -0.5, 1.0, 2.0)])
-    assert found[:4] == pytest.approx([1.0, 1.0, 0.75, 0.25])
-    assert 0.0 < found[4] < 1e-5
-    assert judge.memorised_from == 4
+    found, judge = trusts(*[margins(3.0, wrong) for wrong in (-2.0, -2.0, -1.5, -0.5, -0.4, 1.0, 2.0)])
+    assert found[:5] == pytest.approx([1.0, 1.0, 0.75, 0.25, 0.2])
+    assert 0.0 < found[5] < 1e-5
+    assert judge.memorised_from == 5
 
 
 def test_doubt_that_comes_back_is_not_taken_back():
-    found, judge = trusts(*[margins(3.0, wrong) for wrong in (-2.0, -2.0, -0.5, -2.0)])
-    assert found == pytest.approx([1.0, 1.0, 0.25, 1.0])
+    found, judge = trusts(*[margins(3.0, wrong) for wrong in (-2.0, -2.0, -0.2, -2.0)])
+    assert found == pytest.approx([1.0, 1.0, 0.1, 1.0])
     assert judge.memorised_from is None
+
+
+def test_what_was_said_later_decides_who_is_doubted():
+    # −3 and then twice 2: by the second epoch these are no longer doubted, so that nothing is taken back in the fourth.
+    found, _ = trusts(*[margins(3.0, wrong) for wrong in (-3.0, 2.0, -1.0, 3.0)])
+    assert found == [1.0] * 4
 
 
 def test_learning_is_no_memorising():
@@ -72,15 +78,24 @@ def test_samples_without_a_record_have_no_say():
     assert trusts(*padded, present_N=present_N)[0] == trusts(*half)[0]
 
 
+def test_doubt_is_counted_among_those_with_a_record():
+    judge, half_N = EpochTrust(SAMPLES), np.arange(SAMPLES) % 2 == 0
+    for _ in range(2):
+        judge.add(np.ones(SAMPLES, dtype=bool), margins(3.0, -2.0).astype(np.float32))
+    assert judge.add(half_N, np.where(half_N, margins(3.0, -2.0), 0.0).astype(np.float32)) == pytest.approx(1.0)
+
+
 def test_an_epoch_without_records_is_trusted():
     assert trusts([0.0, 0.0], present_N=np.zeros(2, dtype=bool))[0] == [1.0]
 
 
-def test_a_later_training_begins_at_one_and_is_told_by_its_own_numbers():
-    good, memorised = margins(3.0, -2.0), margins(3.0, 2.0)
-    found, judge = trusts(good, good, good, good, good, memorised, epochs=3)
-    assert found[:5] == [1.0] * 5
-    assert judge.memorised_from == 3
+def test_a_later_training_is_judged_by_itself_and_told_by_its_own_numbers():
+    unknown, good, memorised = np.full(SAMPLES, -0.1), margins(3.0, -2.0), margins(3.0, 2.0)
+    found, judge = trusts(good, good, memorised, unknown, good, good, epochs=3)
+    assert found[2] < 1e-5
+    assert found[3:] == [1.0] * 3
+    assert judge.memorised_from is None
+    assert trusts(good, good, good, good, good, memorised, epochs=3)[1].memorised_from == 3
 
 
 def test_a_course_knows_how_many_epochs_were_recorded():
