@@ -7,20 +7,17 @@ import pytest
 from labelaudit.detect.epochs import LATENESS, Course
 from labelaudit.errors import RunError
 from labelaudit.recipes.audits import TRAINED, TRAINING, pilot_course, recorded_course
-from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
 
 
 def run_of(root: Path, status: str = TRAINED, **settings: object) -> RunFolder:
     run = RunFolder(root)
-    write_json(
-        run.description,
+    run.write_description(
         {
-            "schema": 1,
             "status": status,
             "data": {"root": "photos", "fingerprint": "0", "classes": ["ant", "bee"], "samples": 4},
             "settings": {"epochs": 5, "members": 3, "pilot_epochs": 2, "kind": "train", **settings},
-        },
+        }
     )
     return run
 
