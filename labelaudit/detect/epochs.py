@@ -55,8 +55,9 @@ class EpochTrust:
     """Tells memorising from learning while the epochs go by.
 
     In each epoch e, the *doubted* samples are those with Σ_{f<e} f · m_f < 0: until then the probe spoke against their
-    labels, and the more so the later. Their *doubt* is max(0, −Σ m_e) / N, which is 0 where most of what was doubted is
-    agreed with, times the share of samples that are not doubted: a probe that doubts everything has not learned yet.
+    labels, and the more so the later. Their *doubt* is max(0, −Σ m_e) / N over the N samples with a record, which is 0
+    where most of what was doubted is agreed with; times the share of samples that are not doubted, as a probe that
+    doubts everything has not learned yet.
     An epoch's trust is 1 as long as the doubt grows, and else what is left of the largest doubt so far. On clean data
     there never is much doubt to be taken back, and all epochs are trusted.
 

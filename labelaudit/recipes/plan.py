@@ -162,7 +162,7 @@ def _embedded(options: TrainingOptions) -> bool:
 
 
 def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device) -> str:
-    if options.precision is None and kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
+    if options.precision in (None, "auto") and kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
         return "float32"  # processors have no bfloat16 for convolutions of one channel each: 2.5 times the time
     return options.precision or "auto"
 
