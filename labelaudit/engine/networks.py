@@ -176,7 +176,7 @@ def labelaudit_probe_pooled(pretrained: bool = False, **kwargs: Any) -> PooledNe
 
 @register_model  # type: ignore[untyped-decorator]
 def labelaudit_probe_pooled_wide(pretrained: bool = False, **kwargs: Any) -> PooledNet:
-    """The strong probe: twice the work of the balanced one."""
+    """The strong probe: nearly three times the work of the balanced one."""
     return PooledNet(widths=(64, 256, 256), **_known(pretrained, kwargs))
 
 
