@@ -72,11 +72,7 @@ class CurveStatistics:
         return -value_N if name in SUSPICIOUS_WHEN_LOW else value_N
 
 
-STATISTICS = tuple(
-    field.name.removesuffix("_N")
-    for field in fields(CurveStatistics)
-    if field.name not in ("epochs", "beliefs", "joint", "memorised_from")
-)
+STATISTICS = tuple(field.name.removesuffix("_N") for field in fields(CurveStatistics) if field.name.endswith("_N"))
 
 
 class CurveAccumulator:
@@ -181,10 +177,10 @@ class CurveAccumulator:
         counted_N = seen_N if self._counted_N is None else seen_N & self._counted_N
         log_odds_N = cell_log_odds(self._label_N, beliefs.alternative_N, joint, counted_N=counted_N)
         # What a training that memorised knew best it knew in the middle.
-        late = self._trust.memorised_from is None
-        margin_N = (
-            self._late_margin_N / np.where(seen_N, self._late_N, np.nan) if late else self._trusted_margin_N / trust_N
-        )
+        if self._trust.memorised_from is None:
+            margin_N = self._late_margin_N / np.where(seen_N, self._late_N, np.nan)
+        else:
+            margin_N = self._trusted_margin_N / trust_N
         cell_share = min(max(2.0 * joint.structure - 1.0, _LEAST_CELL_SHARE), _MOST_CELL_SHARE)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,

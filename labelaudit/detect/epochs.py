@@ -80,7 +80,7 @@ class EpochTrust:
 
     @property
     def memorised_from(self) -> int | None:
-        """The number of the epoch from which on most of the doubt has been taken back; None where none or some has."""
+        """The number of the epoch from which on less than a quarter of the doubt is left; None where more is."""
         return self._memorised_from
 
     def add(self, present_N: npt.NDArray[np.bool_], margin_N: npt.NDArray[np.float32]) -> float:

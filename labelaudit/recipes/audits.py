@@ -72,7 +72,10 @@ def recorded_course(run: RunFolder) -> Course:
         RunError: there is no run, or its probe is not trained to the end.
     """
     description = read_audit(run)
-    course = Course(epochs=_setting(run, "epochs"), members=_setting(run, "members"), lateness=_lateness(run))
+    settings = description["settings"]
+    course = Course(
+        epochs=_count(run, settings, "epochs"), members=_count(run, settings, "members"), lateness=_lateness(settings)
+    )
     if description["status"] != TRAINED:
         raise RunError(
             f"the probe in {run.root} is not trained to the end "
@@ -88,16 +91,16 @@ def pilot_course(run: RunFolder) -> Course:
     Raises:
         RunError: there is no run, or it is of another version.
     """
-    return Course(epochs=_setting(run, "pilot_epochs"), lateness=_lateness(run))
-
-
-def _lateness(run: RunFolder) -> int:
-    return 0 if read_audit(run)["settings"].get("kind") == "frozen" else LATENESS
-
-
-def _setting(run: RunFolder, name: str) -> int:
     settings = read_audit(run)["settings"]
-    value = settings.get(name) if isinstance(settings, dict) else None
+    return Course(epochs=_count(run, settings, "pilot_epochs"), lateness=_lateness(settings))
+
+
+def _lateness(settings: dict[str, Any]) -> int:
+    return 0 if settings.get("kind") == "frozen" else LATENESS
+
+
+def _count(run: RunFolder, settings: dict[str, Any], name: str) -> int:
+    value = settings.get(name)
     if not isinstance(value, int) or not count(value):
         raise RunError(f"{run.description} has settings that this version does not read", fix="audit into a new folder")
     return value
