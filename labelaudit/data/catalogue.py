@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import DataError
 
 Int32Array = npt.NDArray[np.int32]
@@ -35,6 +36,7 @@ class Catalogue:
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
         skipped_files: Number of files that are no images by their name.
+        rendering: How the images become 8-bit.
     """
 
     root: Path
@@ -47,6 +49,7 @@ class Catalogue:
     sha256: tuple[str, ...]
     reasons: tuple[str, ...]
     skipped_files: int = 0
+    rendering: Rendering = PLAIN
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.images import Header, UnreadableImageError, image_suffixes, read_header
+from labelaudit.data.images import Header, UnreadableImageError, image_suffixes, read_header, read_values
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.data.parts import in_parts, readers
+from labelaudit.data.rendering import DEEP_KINDS, Rendering, read_rendering
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
 
@@ -170,7 +173,28 @@ def _inspect(root: Path, label_of: Mapping[str, str], skipped: int, reporter: Re
         sha256=tuple(finding.sha256 for finding in findings),
         reasons=tuple(finding.reason for finding in findings),
         skipped_files=skipped,
+        rendering=_rendering(root, paths, findings, reporter),
     )
+
+
+def _rendering(root: Path, paths: Sequence[str], findings: Sequence[_Finding], reporter: Reporter) -> Rendering:
+    usable = [number for number, finding in enumerate(findings) if not finding.reason]
+    deep = {kind: [number for number in usable if findings[number].header.deep == kind] for kind in DEEP_KINDS}
+    transparent = [number for number in usable if findings[number].header.transparent]
+
+    def values(number: int) -> npt.NDArray[Any] | None:
+        try:
+            return read_values(read_file(root / paths[number]))
+        except UnreadableImageError:  # found and reported when it is decoded
+            return None
+
+    with readers() as pool:
+        found, notes = read_rendering(
+            deep, transparent, lambda numbers: [read for read in pool.map(values, numbers) if read is not None]
+        )
+    for note in notes:
+        reporter.say(note)
+    return found
 
 
 def _look_at(root: Path, path: str) -> _Finding:

@@ -12,11 +12,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
+from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.names import FitName
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -25,10 +27,12 @@ MAX_PIXELS = 178_956_970
 """Largest picture that is decoded: above this Pillow speaks of a decompression bomb."""
 
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-_WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+_INTEGER_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
-_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x0100, 0x0101, 0x0153, 2
+
+_VALUES_SIDE = 512
 
 _LARGE_PIXELS = 1 << 25
 _LARGE = threading.Lock()
@@ -45,11 +49,20 @@ class UnreadableImageError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What is known of an image without decoding it: size in pixels as displayed, and whether it is grey."""
+    """What the file says of an image before it is decoded.
+
+    Attributes:
+        width, height: In pixels, as displayed.
+        grey: True without colour channels.
+        deep: For values of more than 8 bits, one of `labelaudit.data.rendering.DEEP_KINDS`; else empty.
+        transparent: True where 8-bit pixels may be transparent.
+    """
 
     width: int
     height: int
     grey: bool
+    deep: str = ""
+    transparent: bool = False
 
 
 def image_suffixes() -> frozenset[str]:
@@ -72,17 +85,18 @@ def read_header(content: bytes) -> Header:
         UnreadableImageError: the bytes are no image, or one so large that decoding it would be dangerous.
     """
     with _open(content) as image:
+        grey, deep = image.mode in _GREY_MODES, _deep(image)
         width, height = _stored_size(image)
-        if _is_sideways(image):
+        if _orientation(image) in _SIDEWAYS:
             width, height = height, width
-        return Header(width=width, height=height, grey=image.mode in _GREY_MODES)
+        transparent = not deep and image.has_transparency_data
+        return Header(width=width, height=height, grey=grey, deep=deep, transparent=transparent)
 
 
-def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Array:
+def decode(content: bytes, *, size: int, channels: int, fit: FitName, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright, to ``size`` × ``size`` pixels.
 
-    Transparent parts become white, 16-bit values are scaled to 8 bits, and a JPEG is decoded at the smallest of its
-    reduced scales that still covers the target.
+    A JPEG is decoded at the smallest of its reduced scales that still covers the target.
 
     Args:
         content: The file's bytes.
@@ -90,6 +104,7 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Ar
         channels: 1 for grey, 3 for RGB.
         fit: ``stretch`` keeps the whole picture and changes its proportions; ``crop`` scales the short side to ``size``
             and cuts the middle.
+        rendering: How values of more than 8 bits and transparent parts become 8-bit.
 
     Returns:
         uint8 array [C, H, W] with H = W = ``size``.
@@ -99,13 +114,13 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName) -> UInt8Ar
     """
     mode = "RGB" if channels == 3 else "L"
     with _open(content) as image, _damage(), _room_for(image, mode, size):
-        pixels = np.asarray(_resize(_upright(image, mode), size, fit), dtype=np.uint8)
+        pixels = np.asarray(_resize(_upright(image, content, mode, rendering), size, fit), dtype=np.uint8)
     if pixels.ndim == 2:
         return np.ascontiguousarray(pixels[None, :, :])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def decode_whole(content: bytes) -> UInt8Array:
+def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright, at its own size.
 
     Otherwise as `decode`.
@@ -118,13 +133,11 @@ def decode_whole(content: bytes) -> UInt8Array:
     """
     with _open(content) as image, _damage():
         grey = image.mode in _GREY_MODES
-        image.load()
-        upright = _to_mode(ImageOps.exif_transpose(image), "L" if grey else "RGB")
-        pixels = np.array(upright, dtype=np.uint8)
+        pixels = np.array(_upright(image, content, "L" if grey else "RGB", rendering), dtype=np.uint8)
     return pixels[:, :, None] if grey else pixels
 
 
-def decode_small(content: bytes, *, side: int) -> UInt8Array:
+def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright and in its own proportions, to fit into ``side`` × ``side`` pixels.
 
     Otherwise as `decode`; a picture that fits already keeps its size.
@@ -136,7 +149,7 @@ def decode_small(content: bytes, *, side: int) -> UInt8Array:
         UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
     with _open(content) as image, _damage(), _room_for(image, "RGB", side):
-        upright = _upright(image, "RGB")
+        upright = _upright(image, content, "RGB", rendering)
         scale = min(1.0, side / max(upright.size))
         size = tuple(max(1, round(length * scale)) for length in upright.size)
         if size != upright.size:
@@ -164,10 +177,33 @@ def _room_for(image: Image.Image, mode: str, side: int) -> Iterator[None]:
         yield
 
 
-def _upright(image: Image.Image, mode: str) -> Image.Image:
-    """The decoded picture, turned as it is meant to be seen."""
-    image.load()
-    return _to_mode(ImageOps.exif_transpose(image), mode)
+def read_values(content: bytes) -> npt.NDArray[Any]:
+    """Decode the values from which `labelaudit.data.rendering.read_rendering` decides.
+
+    Returns:
+        For an image of more than 8 bits its stored values, [H, W] or [H, W, C] without opacity; else uint8 [H, W, 4].
+        Of images above `_VALUES_SIDE` pixels only every n-th row and column.
+
+    Raises:
+        UnreadableImageError: with the reason, for anything that cannot be decoded.
+    """
+    with _open(content) as image, _damage(), _room_for(image, "RGB", max(image.size)):
+        step = -(-max(image.size) // _VALUES_SIDE)
+        values = _deep_values(image, content)[0] if _deep(image) else np.asarray(image.convert("RGBA"))
+        return values[::step, ::step].copy()
+
+
+def _upright(image: Image.Image, content: bytes, mode: str, rendering: Rendering) -> Image.Image:
+    """The decoded image as 8-bit, turned as it is meant to be seen."""
+    if _deep(image):
+        values, opacity_HW1 = _deep_values(image, content)
+        eight_bit = rendering.eight_bit(values)
+        orientation = _orientation(image)
+        image = Image.fromarray(eight_bit if opacity_HW1 is None else np.concatenate([eight_bit, opacity_HW1], axis=2))
+        image.getexif()[_EXIF_ORIENTATION] = orientation
+    else:
+        image.load()
+    return _to_mode(ImageOps.exif_transpose(image), mode, rendering)
 
 
 def _open(content: bytes) -> Image.Image:
@@ -194,28 +230,52 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     return width, height
 
 
-def _is_sideways(image: Image.Image) -> bool:
+def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:
         # A damaged EXIF block says nothing about the pixels, which decode on their own.
-        return False
+        return 1
 
 
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode in _WIDE_MODES:
-        wide = np.asarray(image).astype(np.int64)
-        if wide.max(initial=0) > 255:
-            wide = np.clip(wide, 0, 65535) >> 8
-        image = Image.fromarray(np.clip(wide, 0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        real = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=255.0, neginf=0.0)
-        scale = 255.0 if real.max(initial=0.0) <= 1.0 else 1.0
-        image = Image.fromarray(np.clip(real * scale, 0, 255).astype(np.uint8))
-    elif image.has_transparency_data:
+def _deep(image: Image.Image) -> str:
+    """How the file stores values of more than 8 bits; empty for 8-bit images."""
+    if image.mode == "F":
+        return "reals"
+    return "integers" if image.mode in _INTEGER_MODES or _is_deep_png(image) or _is_signed(image) else ""
+
+
+def _is_deep_png(image: Image.Image) -> bool:
+    """True for 16-bit colour, of which Pillow keeps the upper 8 bits only. Ask before the image is loaded."""
+    return image.format == "PNG" and bool(image.tile) and image.mode in ("RGB", "RGBA") and ";16" in str(image.tile[0])
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """True for a TIFF of signed 8-bit values, which Pillow reads as unsigned."""
+    return image.format == "TIFF" and image.mode == "L" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
+
+
+def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+    """Stored values [H, W] or [H, W, C] of an image of more than 8 bits, and its opacity [H, W, 1] if it has one."""
+    if _is_deep_png(image):
+        import torch
+        from torchvision.io import decode_png
+
+        value_HWC = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8)).permute(1, 2, 0).numpy()
+        if value_HWC.shape[2] in (1, 3):
+            return value_HWC, None
+        color_HWC, opacity_HW1 = value_HWC[..., :-1], (value_HWC[..., -1:] >> 8).astype(np.uint8)
+        return np.broadcast_to(color_HWC, (*color_HWC.shape[:2], 3)), opacity_HW1
+    image.load()
+    values = np.asarray(image)
+    return values.view(np.int8) if _is_signed(image) else values, None
+
+
+def _to_mode(image: Image.Image, mode: str, rendering: Rendering) -> Image.Image:
+    if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
+        background = Image.new("RGBA", image.size, (*(rendering.background,) * 3, 255))
+        image = Image.alpha_composite(background, image)
     return image if image.mode == mode else image.convert(mode)
 
 

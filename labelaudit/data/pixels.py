@@ -170,7 +170,7 @@ def _is_as_catalogued(catalogue: Catalogue, number: int) -> bool:
 
 def _cache_key(catalogue: Catalogue, samples: npt.NDArray[np.int32], form: PixelFormat) -> str:
     # Labels and paths are left out: a relabelled or moved folder has the same pixels.
-    digest = hashlib.sha256(f"1 {form} Pillow {PIL.__version__}".encode())
+    digest = hashlib.sha256(f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}".encode())
     for sample in samples.tolist():
         digest.update(f"\n{catalogue.sha256[sample]}".encode())
     return digest.hexdigest()[:32]
@@ -195,7 +195,7 @@ def _decode_one(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8Ar
         content = read_file(catalogue.root / catalogue.paths[number])
         if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
             return "it changed while the folder was audited"
-        return decode(content, size=form.size, channels=form.channels, fit=form.fit)
+        return decode(content, size=form.size, channels=form.channels, fit=form.fit, rendering=catalogue.rendering)
     except UnreadableImageError as error:
         return str(error)
 

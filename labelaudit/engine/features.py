@@ -19,6 +19,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.images import UInt8Array
 from labelaudit.data.parts import in_parts
 from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
+from labelaudit.data.rendering import PLAIN
 from labelaudit.detect.pictures import Look, picture_statistics, spoiled_statistics
 from labelaudit.engine.devices import Precision, is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs
@@ -91,7 +92,8 @@ def embed(
         reporter: Told about the progress.
     """
     backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    cache = EmbeddingCache(_cache_key(backbone, form, mean_C, std_C, precision))
+    rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
+    cache = EmbeddingCache(_cache_key(backbone, f"{form}{rendering}", mean_C, std_C, precision))
     samples = np.flatnonzero(catalogue.readable_N).tolist()
     known = cache.load({catalogue.sha256[sample] for sample in samples})
     # Equal files are embedded once.
@@ -189,7 +191,7 @@ def _look(x_CHW: UInt8Array, sha256: str, value_S: npt.NDArray[np.float32]) -> L
 
 
 def _cache_key(
-    backbone: nn.Module, form: PixelFormat, mean_C: tuple[float, ...], std_C: tuple[float, ...], precision: Precision
+    backbone: nn.Module, form: str, mean_C: tuple[float, ...], std_C: tuple[float, ...], precision: Precision
 ) -> str:
     text = f"{network_digest(backbone)} {form} {mean_C} {std_C} {precision} looks 1"
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -5,7 +5,7 @@ A fit needs no more than this of a training: neither this module nor what it imp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.rendering import Rendering
 from labelaudit.detect.curves import CurveAccumulator
 from labelaudit.detect.epochs import LATENESS, Course
 from labelaudit.detect.prioritization import PriorityWatch
@@ -31,10 +32,23 @@ def _path(value: object) -> bool:
     return text(value) and "\0" not in str(value)
 
 
+def _rendering(value: object) -> bool:
+    try:
+        Rendering.from_json(value)
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
 _AUDIT: dict[str, Shape] = {
     "status": one_of((TRAINED, TRAINING)),
     "data": record(
-        root=_path, fingerprint=text, classes=list_of(text), samples=count, maybe_labels_file=either(nothing, _path)
+        root=_path,
+        fingerprint=text,
+        classes=list_of(text),
+        samples=count,
+        maybe_labels_file=either(nothing, _path),
+        maybe_rendering=_rendering,
     ),
     "settings": lambda value: isinstance(value, dict),
 }
@@ -175,4 +189,4 @@ def read_catalogue(run: RunFolder) -> Catalogue:
     catalogue = read_samples(run.samples, root=Path(data["root"]), classes=data["classes"])
     if catalogue.fingerprint != data["fingerprint"]:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
-    return catalogue
+    return replace(catalogue, rendering=Rendering.from_json(data["rendering"])) if "rendering" in data else catalogue

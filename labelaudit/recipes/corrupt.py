@@ -24,6 +24,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.corruption import draw_permutation, gaussian_pixels, shuffle_pixels
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode_whole
+from labelaudit.data.rendering import Rendering
 from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.corrupt_plan import INPUT_KINDS, CopiedImage, CorruptOptions, plan_copy
@@ -136,7 +137,7 @@ def _fill(
             place.parent.mkdir(parents=True, exist_ok=True)
             source = Path(os.path.realpath(catalogue.root / image.source))
             try:
-                spoiled = _spoiled(source, image, seed) if image.kind in INPUT_KINDS else None
+                spoiled = _spoiled(source, image, seed, catalogue.rendering) if image.kind in INPUT_KINDS else None
             except UnreadableImageError as error:
                 reporter.warn(f"{image.source} stays as it is: {error}")
                 image.path, spoiled = image.source, None
@@ -149,8 +150,8 @@ def _fill(
     return linked
 
 
-def _spoiled(source: Path, image: CopiedImage, seed: int) -> UInt8Array:
-    pixels_HWC = decode_whole(read_file(source))
+def _spoiled(source: Path, image: CopiedImage, seed: int, rendering: Rendering) -> UInt8Array:
+    pixels_HWC = decode_whole(read_file(source), rendering)
     spoiled = _SPOIL[image.kind](pixels_HWC, seed, image.number)
     image.changed = not np.array_equal(spoiled, pixels_HWC)
     return spoiled

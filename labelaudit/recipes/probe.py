@@ -229,6 +229,7 @@ def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, devi
             "classes": list(catalogue.classes),
             "samples": len(catalogue),
             "readable": int(catalogue.readable_N.sum()),
+            "rendering": catalogue.rendering.as_json(),
         },
         "recording": recording_of(settings),
         "settings": settings.as_json(),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from rich.console import Console
 
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode
 from labelaudit.report.console import suspicious_table
@@ -44,7 +44,7 @@ def as_html(audit: Audit) -> str:
     parts += [f"<p>⚠ {_safe(warning)}</p>" for warning in audit.warnings]
     if rows:
         head = "".join(f"<th>{name}</th>" for name in ("rank", "", "given", "suggested", "P(mislabeled)", "path"))
-        body = "".join(_row(audit.catalogue.root, row) for row in rows)
+        body = "".join(_row(audit.catalogue, row) for row in rows)
         parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
     if audit.flagged > len(rows):
         parts.append(f"<p>… and {audit.flagged - len(rows):,} more in <code>.suspicious</code></p>")
@@ -61,11 +61,11 @@ def _headline(audit: Audit) -> str:
     return f"{audit.flagged:,} of {audited:,} labels are suspicious; estimated noise rate {shown}"
 
 
-def _row(root: Path, row: dict[str, Any]) -> str:
+def _row(catalogue: Catalogue, row: dict[str, Any]) -> str:
     names = (row["given_label"], row["suggested_label"])
     cells = (
         f"{row['rank']}",
-        _thumbnail(root / row["path"]),
+        _thumbnail(catalogue, row["path"]),
         *(f"<bdi>{_safe(str(name))}</bdi>" for name in names),
         f"{row['p_mislabeled']:.3f}",
         f"<bdi>{_safe(row['path'])}</bdi>",
@@ -73,14 +73,15 @@ def _row(root: Path, row: dict[str, Any]) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _thumbnail(file: Path) -> str:
+def _thumbnail(catalogue: Catalogue, path: str) -> str:
     try:
-        pixels_CHW = decode(read_file(file), size=_THUMBNAIL_PIXELS, channels=3, fit="crop")
+        content = read_file(catalogue.root / path)
+        pixels_CHW = decode(content, size=_THUMBNAIL_PIXELS, channels=3, fit="crop", rendering=catalogue.rendering)
     except UnreadableImageError:
         return ""
-    content = io.BytesIO()
-    Image.fromarray(pixels_CHW.transpose(1, 2, 0)).save(content, format="JPEG", quality=85)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode("ascii")}">'
+    encoded = io.BytesIO()
+    Image.fromarray(pixels_CHW.transpose(1, 2, 0)).save(encoded, format="JPEG", quality=85)
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode("ascii")}">'
 
 
 def _safe(text: str) -> str:

@@ -10,10 +10,10 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, features
 
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.data.parts import READERS, in_parts, readers
@@ -63,14 +63,14 @@ NONE = Thumbnails(kind="", content=(), reasons=())
 
 
 def read_thumbnails(
-    root: Path, pictures: Sequence[Picture], *, side: int, most_bytes: int, reporter: Reporter = QUIET
+    catalogue: Catalogue, pictures: Sequence[Picture], *, side: int, most_bytes: int, reporter: Reporter = QUIET
 ) -> Thumbnails:
     """Read the pictures in order until the next would not fit.
 
     A file that is gone, damaged or no longer the one that was audited counts as read and takes no room.
 
     Args:
-        root: The image folder.
+        catalogue: Of the image folder.
         pictures: Which, most wanted first.
         side: Of the square that a thumbnail fits into, in pixels.
         most_bytes: What all of them may take together, as Base64.
@@ -82,7 +82,7 @@ def read_thumbnails(
     left = most_bytes
 
     def look(part: Sequence[Picture]) -> list[tuple[str | None, str]]:
-        return [_thumbnail(root, picture, side, form) for picture in part]
+        return [_thumbnail(catalogue, picture, side, form) for picture in part]
 
     with reporter.bar("Thumbnails", len(pictures), "images") as advance:
         for part in _ahead(pictures, look):
@@ -110,12 +110,12 @@ def _ahead(
             yield future.result()
 
 
-def _thumbnail(root: Path, picture: Picture, side: int, form: dict[str, object]) -> tuple[str | None, str]:
+def _thumbnail(catalogue: Catalogue, picture: Picture, side: int, form: dict[str, object]) -> tuple[str | None, str]:
     try:
-        content = read_file(root / picture.path)
+        content = read_file(catalogue.root / picture.path)
         if hashlib.sha256(content).hexdigest() != picture.sha256:
             return None, CHANGED
-        pixels_HWC = decode_small(content, side=side)
+        pixels_HWC = decode_small(content, side=side, rendering=catalogue.rendering)
     except UnreadableImageError as error:
         return None, str(error)
     encoded = io.BytesIO()

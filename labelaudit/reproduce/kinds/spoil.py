@@ -132,7 +132,7 @@ def _write_picture(
         return path.as_posix()
     path = path.with_name(f"{path.stem}-{sample}.png")
     (images / path).parent.mkdir(parents=True, exist_ok=True)
-    x_HWC = decode_whole(read_file(source))
+    x_HWC = decode_whole(read_file(source), catalogue.rendering)
     if kind == "shuffled":
         spoiled_HWC = shuffle_pixels(x_HWC, draw_permutation(*x_HWC.shape[:2], seed=derive_seed(seed, "shuffle")))
     else:

@@ -1,0 +1,175 @@
+"""Decide how the images of a folder become 8-bit: one rule for all of them, read from the data.
+
+Two kinds of images need a rule. Values of more than 8 bits need to know which value is black and which is white. And
+transparent parts need a background on which the shapes stay visible.
+
+Shapes: H height, W width, C channels, S sampled images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Range = tuple[float, float]
+
+DEEP_KINDS = ("integers", "reals")
+"""How files store values of more than 8 bits. A folder has one range for each."""
+
+_MOST_SAMPLED = 256
+"""The rule is read from at most this many images, evenly spaced over the folder."""
+
+_TAIL = 0.001
+"""Share of an image's pixels at either end that set no limit: hot and dead pixels."""
+
+_OUTLYING_IMAGES = 0.02
+"""Share of the images at either end that set no limit, and at least one: saturated or blank exposures."""
+
+_BACKGROUNDS = (255, 0, 128)
+_VISIBLE = 0.1
+"""A shape is visible where the image keeps this part of the contrast that it has on its best background."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """How images that are not plain 8-bit become 8-bit.
+
+    Attributes:
+        integers: The integer values of more than 8 bits that become black and white. Values outside are clipped.
+        reals: The same for floating-point values.
+        background: Grey level, 0 to 255, on which transparent parts are shown.
+    """
+
+    integers: Range = (0.0, 65535.0)
+    reals: Range = (0.0, 1.0)
+    background: int = 255
+
+    def __post_init__(self) -> None:
+        """Refuse values that no folder has."""
+        ordered = all(-np.inf < low < high < np.inf for low, high in (self.integers, self.reals))
+        if not ordered or self.background not in _BACKGROUNDS:
+            raise ValueError(f"{self} is no rendering")
+
+    def eight_bit(self, value_HW: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Scale values of more than 8 bits to 0 … 255: round(255 · (value − low) / (high − low)), clipped.
+
+        NaN becomes black. The result has the shape of ``value_HW``, which may also be [H, W, C].
+        """
+        low, high = self.reals if value_HW.dtype.kind == "f" else self.integers
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (value_HW.astype(np.float64) - low) * (255.0 / (high - low))
+        return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values by name; `from_json` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Rendering:
+        """Read what `as_json` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: it returned something else.
+        """
+        (black, white), (least, most) = values["integers"], values["reals"]
+        return cls(integers=(black, white), reals=(least, most), background=values["background"])
+
+
+PLAIN = Rendering()
+"""The rule for a folder of opaque 8-bit images."""
+
+
+def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
+    """Find the values that become black and white, robust to hot pixels and to single images.
+
+    An image's own limits are its 0.1% and 99.9% quantiles; the folder's are the outermost of these, less one image or
+    2% of them at either end. Integers that all fit in 8 bits keep their values. The clipping of a data set's tails
+    follows common practice in microscopy and nnU-Net (Isensee et al. 2021); the shares are our own choice.
+
+    Args:
+        images: S arrays of values of one kind, of any shape; at least one is not empty.
+    """
+    finite = [values[np.isfinite(values)] for values in images]
+    finite = [values for values in finite if values.size]
+    if not finite:
+        return 0.0, 1.0
+    low_S, high_S = (np.array([np.quantile(values, tail) for values in finite]) for tail in (_TAIL, 1 - _TAIL))
+    least_S, most_S = (np.array([float(pick(values)) for values in finite]) for pick in (np.min, np.max))
+    if finite[0].dtype.kind in "iu" and least_S.min() >= 0 and most_S.max() <= 255:
+        return 0.0, 255.0
+    # The second try is for images that are blank but for a few pixels, the third for very few images.
+    for lows, highs, outlying in (
+        (low_S, high_S, _OUTLYING_IMAGES),
+        (least_S, most_S, _OUTLYING_IMAGES),
+        (least_S, most_S, 0.0),
+    ):
+        low = float(np.quantile(lows, outlying, method="higher"))
+        high = float(np.quantile(highs, 1 - outlying, method="lower"))
+        if low < high:
+            return low, high
+    return low, low + 1.0
+
+
+def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int]:
+    """Choose the background on which the fewest images vanish: white if it is as good as any, else black or grey.
+
+    Args:
+        images: S arrays [H, W, 4]: red, green, blue and opacity.
+
+    Returns:
+        The grey level, and how many of the images would be blank on white.
+    """
+    contrast_SB = np.array([[_contrast(image_HW4, grey) for grey in _BACKGROUNDS] for image_HW4 in images])
+    vanish_SB = contrast_SB < _VISIBLE * contrast_SB.max(axis=1, keepdims=True)
+    vanish_B = vanish_SB.sum(axis=0)
+    return _BACKGROUNDS[int(vanish_B.argmin())], int(vanish_B[0])
+
+
+def _contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
+    opacity_HW1 = image_HW4[..., 3:] / 255.0
+    shown_HW3 = image_HW4[..., :3] * opacity_HW1 + grey * (1.0 - opacity_HW1)
+    return float(shown_HW3.std(axis=(0, 1)).max())
+
+
+def read_rendering(
+    deep: Mapping[str, Sequence[int]],
+    transparent: Sequence[int],
+    read: Callable[[Sequence[int]], list[npt.NDArray[Any]]],
+) -> tuple[Rendering, list[str]]:
+    """Decide the rendering of a folder.
+
+    Args:
+        deep: The numbers of the images of more than 8 bits, by `DEEP_KINDS`.
+        transparent: The numbers of the 8-bit images that may have transparent parts.
+        read: Reads the values of images: [H, W] or [H, W, C] of a deep one, else uint8 [H, W, 4]. It skips damaged
+            ones.
+
+    Returns:
+        The rendering, and a sentence for each part of it that is not `PLAIN`.
+    """
+    chosen: dict[str, Any] = {}
+    notes = []
+    for kind in DEEP_KINDS:
+        if images := read(_sampled(deep.get(kind, ()))):
+            low, high = chosen[kind] = range_of(images)
+            notes.append(
+                f"{len(deep[kind]):,} images have more than 8 bits ({kind}): "
+                f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
+            )
+    if images := read(_sampled(transparent)):
+        background, blank = background_of(images)
+        chosen["background"] = background
+        if background != PLAIN.background:
+            name = {0: "black", 128: "grey"}[background]
+            notes.append(
+                f"Transparent parts are shown {name}: on white, {blank:,} of {len(images):,} images would be blank"
+            )
+    return Rendering(**chosen), notes
+
+
+def _sampled(numbers: Sequence[int]) -> Sequence[int]:
+    return numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]
