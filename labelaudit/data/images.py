@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ _SIDEWAYS = {5, 6, 7, 8}
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x0100, 0x0101, 0x0153, 2
 
 _VALUES_SIDE = 512
+_OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+"""By the byte order at the end of Pillow's name of a layout."""
 
 _LARGE_PIXELS = 1 << 25
 _LARGE = threading.Lock()
@@ -239,15 +242,19 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _deep(image: Image.Image) -> str:
-    """How the file stores values of more than 8 bits; empty for 8-bit images."""
+    """How the file stores values of more than 8 bits; empty for 8-bit images. Ask before the image is loaded."""
     if image.mode == "F":
         return "reals"
-    return "integers" if image.mode in _INTEGER_MODES or _is_deep_png(image) or _is_signed(image) else ""
+    return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) or _is_signed(image) else ""
 
 
-def _is_deep_png(image: Image.Image) -> bool:
-    """True for 16-bit colour, of which Pillow keeps the upper 8 bits only. Ask before the image is loaded."""
-    return image.format == "PNG" and bool(image.tile) and image.mode in ("RGB", "RGBA") and ";16" in str(image.tile[0])
+def _deep_layout(image: Image.Image) -> str:
+    """Pillow's name for the 16-bit colour in a file, such as ``RGB;16B``, of which it keeps the upper 8 bits only."""
+    if image.mode not in ("RGB", "RGBA") or not image.tile:
+        return ""
+    layout = image.tile[0][3]
+    name = layout if isinstance(layout, str) else str(layout[0]) if layout else ""
+    return name if ";16" in name else ""
 
 
 def _is_signed(image: Image.Image) -> bool:
@@ -257,18 +264,31 @@ def _is_signed(image: Image.Image) -> bool:
 
 def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
     """Stored values [H, W] or [H, W, C] of an image of more than 8 bits, and its opacity [H, W, 1] if it has one."""
-    if _is_deep_png(image):
-        import torch
-        from torchvision.io import decode_png
-
-        value_HWC = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8)).permute(1, 2, 0).numpy()
-        if value_HWC.shape[2] in (1, 3):
-            return value_HWC, None
-        color_HWC, opacity_HW1 = value_HWC[..., :-1], (value_HWC[..., -1:] >> 8).astype(np.uint8)
-        return np.broadcast_to(color_HWC, (*color_HWC.shape[:2], 3)), opacity_HW1
+    layout = _deep_layout(image)
     image.load()
     values = np.asarray(image)
+    if layout:
+        opacity_HW1 = values[..., 3:] if values.shape[2] == 4 else None
+        return (values[..., :3].astype(np.uint16) << 8) | _lower_bytes(content, layout), opacity_HW1
     return values.view(np.int8) if _is_signed(image) else values, None
+
+
+def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
+    """Decode 16-bit colour in the wrong byte order, so that Pillow keeps the lower 8 bits: [H, W, 3].
+
+    Where Pillow knows no such order (grey with opacity), the result is one 0.
+    """
+    swapped = layout[:-1] + _OTHER_ORDER.get(layout[-1], "L")
+    with _open(content) as image:
+        for number, tile in enumerate(image.tile):
+            layout_of = swapped if isinstance(tile[3], str) else (swapped, *tile[3][1:])
+            named = hasattr(tile, "_replace")  # Pillow 10 has plain tuples
+            image.tile[number] = tile._replace(args=layout_of) if named else (*tile[:3], layout_of)
+        try:
+            image.load()
+        except ValueError:
+            return np.zeros(1, dtype=np.uint8)
+        return np.asarray(image)[..., :3]
 
 
 def _to_mode(image: Image.Image, mode: str, rendering: Rendering) -> Image.Image:

@@ -111,7 +111,7 @@ def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
         high = float(np.quantile(highs, 1 - outlying, method="lower"))
         if low < high:
             return low, high
-    return low, low + 1.0
+    return low, low + max(1.0, abs(low))
 
 
 def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int]:

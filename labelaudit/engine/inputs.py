@@ -5,6 +5,7 @@ Shapes: N rows, B batch, C channels, H height, W width, R = B · C · H rows of 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,6 +83,12 @@ class ImageInputs:
         scale_C = 1.0 / (255.0 * torch.tensor(std_C, device=device))
         self._scale = scale_C.view(1, -1, 1, 1)
         self._shift = (-torch.tensor(mean_C, device=device) / torch.tensor(std_C, device=device)).view(1, -1, 1, 1)
+
+    def augmented(self, augment: Augment) -> ImageInputs:
+        """Return the same images with another augmentation. Both share the pixels."""
+        other = copy.copy(self)
+        other._augment = augment
+        return other
 
     @property
     def place(self) -> str:

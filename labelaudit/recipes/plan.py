@@ -93,7 +93,7 @@ def plan(
     if values["schedule"] == "milestones" and not preset.milestones:
         raise UsageError("--schedule milestones is of methods that were published with it", fix="choose another one")
     if options.batch_size is None and options.preset != "paper":
-        values["batch_size"] = _batch_size(int(catalogue.readable_N.sum()), preset.batch_size)
+        values["batch_size"] = fitting_batch_size(int(catalogue.readable_N.sum()), preset.batch_size)
     controls = _controls(int(catalogue.readable_N.sum())) if options.controls else 0
     settings = TrainingSettings(
         kind=kind,
@@ -192,7 +192,7 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     return model, "timm", "weights downloaded from timm's hub"
 
 
-def _batch_size(rows: int, most: int) -> int:
+def fitting_batch_size(rows: int, most: int) -> int:
     """The largest power of two up to ``most`` that still makes 40 steps an epoch: little data needs small batches."""
     batch_size = most
     while batch_size > _SMALLEST_BATCH and rows < batch_size * _STEPS_PER_EPOCH:

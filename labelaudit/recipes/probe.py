@@ -33,6 +33,7 @@ from labelaudit.recipes.audits import (
     read_catalogue,
     read_curves,
 )
+from labelaudit.recipes.mirror import MirrorTest, settle_flip
 from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
@@ -76,6 +77,9 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
             begun.catalogue, begun.settings, source, reporter, look=begun.is_new and source.world.is_main
         )
         make_network(begun.settings, prepared, source)  # before anything is written: it may not be to be had
+        if begun.is_new and options.augment is None:
+            settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
+            begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
         if begun.settings.controls:
             prepared = _with_controls(run, begun.settings, prepared, source, reporter)
@@ -123,6 +127,7 @@ class _Begun:
     settings: TrainingSettings
     relabelings: Relabelings
     is_new: bool
+    mirror: MirrorTest | None = None
 
 
 def _begin(
@@ -164,7 +169,7 @@ def _settle(
         write_samples(run.samples, prepared.catalogue)
         if prepared.pictures is not None:
             write_pictures(run.pictures, prepared.pictures)
-        run.write_description(_describe(data, prepared.catalogue, begun.settings, device))
+        run.write_description(_describe(data, prepared.catalogue, begun, device))
     else:
         _require_same_samples(run, prepared.catalogue)
 
@@ -206,7 +211,7 @@ def _require_same_samples(run: RunFolder, catalogue: Catalogue) -> None:
         )
 
 
-def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, device: torch.device) -> dict[str, Any]:
+def _describe(data: Data, catalogue: Catalogue, begun: _Begun, device: torch.device) -> dict[str, Any]:
     return {
         "status": TRAINING,
         "created": _now(),
@@ -231,8 +236,9 @@ def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, devi
             "readable": int(catalogue.readable_N.sum()),
             "rendering": catalogue.rendering.as_json(),
         },
-        "recording": recording_of(settings),
-        "settings": settings.as_json(),
+        "mirror_test": begun.mirror.as_json() if begun.mirror else None,
+        "recording": recording_of(begun.settings),
+        "settings": begun.settings.as_json(),
     }
 
 

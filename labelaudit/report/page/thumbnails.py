@@ -10,13 +10,14 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, features
 
-from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.data.parts import READERS, in_parts, readers
+from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.progress import QUIET, Reporter
 
 _WEBP = {"format": "WEBP", "quality": 62, "method": 2}
@@ -63,17 +64,24 @@ NONE = Thumbnails(kind="", content=(), reasons=())
 
 
 def read_thumbnails(
-    catalogue: Catalogue, pictures: Sequence[Picture], *, side: int, most_bytes: int, reporter: Reporter = QUIET
+    root: Path,
+    pictures: Sequence[Picture],
+    *,
+    side: int,
+    most_bytes: int,
+    rendering: Rendering = PLAIN,
+    reporter: Reporter = QUIET,
 ) -> Thumbnails:
     """Read the pictures in order until the next would not fit.
 
     A file that is gone, damaged or no longer the one that was audited counts as read and takes no room.
 
     Args:
-        catalogue: Of the image folder.
+        root: The image folder.
         pictures: Which, most wanted first.
         side: Of the square that a thumbnail fits into, in pixels.
         most_bytes: What all of them may take together, as Base64.
+        rendering: How values of more than 8 bits and transparent parts become 8-bit.
         reporter: Told about the progress.
     """
     form = _WEBP if features.check("webp") else _JPEG
@@ -82,7 +90,7 @@ def read_thumbnails(
     left = most_bytes
 
     def look(part: Sequence[Picture]) -> list[tuple[str | None, str]]:
-        return [_thumbnail(catalogue, picture, side, form) for picture in part]
+        return [_thumbnail(root, picture, side, rendering, form) for picture in part]
 
     with reporter.bar("Thumbnails", len(pictures), "images") as advance:
         for part in _ahead(pictures, look):
@@ -110,12 +118,14 @@ def _ahead(
             yield future.result()
 
 
-def _thumbnail(catalogue: Catalogue, picture: Picture, side: int, form: dict[str, object]) -> tuple[str | None, str]:
+def _thumbnail(
+    root: Path, picture: Picture, side: int, rendering: Rendering, form: dict[str, object]
+) -> tuple[str | None, str]:
     try:
-        content = read_file(catalogue.root / picture.path)
+        content = read_file(root / picture.path)
         if hashlib.sha256(content).hexdigest() != picture.sha256:
             return None, CHANGED
-        pixels_HWC = decode_small(content, side=side, rendering=catalogue.rendering)
+        pixels_HWC = decode_small(content, side=side, rendering=rendering)
     except UnreadableImageError as error:
         return None, str(error)
     encoded = io.BytesIO()

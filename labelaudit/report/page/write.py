@@ -92,10 +92,11 @@ def write_page(
     curves = _read_curves(run, findings, ranked_S, reporter)
     bare = render(words, content_of(findings, ranked_S, curves, NONE))
     thumbnails = read_thumbnails(
-        findings.catalogue,
+        findings.catalogue.root,
         _pictures(findings, ranked_S[: limits.max_thumbnails]),
         side=next((side for most, side in _SIDES if len(ranked_S) <= most), _SMALL_SIDE),
         most_bytes=limits.max_bytes - len(bare.encode()) - _EMPTY_BYTES * len(ranked_S),
+        rendering=findings.catalogue.rendering,
         reporter=reporter,
     )
     text = render(words, content_of(findings, ranked_S, curves, thumbnails))

@@ -1,0 +1,126 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from labelaudit.data.folder import scan
+from labelaudit.data.images import decode, decode_small, decode_whole, read_header
+from labelaudit.data.pixels import PixelFormat, load_pixels
+from labelaudit.data.rendering import PLAIN, Rendering, background_of, range_of
+from tests.data.helpers import _chunk, encoded, write_files
+
+
+def dim(seed, low=100, high=300):
+    return np.random.default_rng(seed).integers(low, high, (40, 40)).astype(np.uint16)
+
+
+def colour_png(value_HWC):
+    """A PNG of 16-bit colour, which Pillow does not write."""
+    height, width, channels = value_HWC.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in value_HWC)
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    parts = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def test_hot_pixels_and_single_exposures_do_not_set_the_range():
+    images = [dim(seed) for seed in range(10)]
+    for image in images:
+        image[0, 0] = 65535  # a hot pixel in each
+    images[3][:] = 65535
+    images[7][:] = 0
+    low, high = range_of(images)
+    assert 95 <= low <= 105
+    assert 295 <= high <= 305
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ([np.array([[0, 200]], np.uint16), np.array([[3, 90]], np.uint16)], (0, 255)),
+        ([np.array([[0.0, 1.0]] * 4), np.array([[0.0, 1.0]] * 4)], (0, 1)),
+        ([np.array([[-1000, 3000]] * 4)] * 3, (-1000, 3000)),
+        ([np.array([[np.nan, np.inf, 2.0, 4.0]] * 4)] * 3, (2, 4)),
+        ([np.full((4, 4), 700)] * 3, (700, 1400)),
+        ([np.full((4, 4), np.nan)], (0, 1)),
+        ([np.eye(2000, dtype=np.uint16)[:, :1] * 5000] * 4, (0, 5000)),
+        ([np.array([[5000]]), np.array([[9]])], (9, 5000)),
+    ],
+    ids=["8-bit values", "unit", "signed", "not finite", "one value", "no value", "a few bright pixels", "two images"],
+)
+def test_the_range_is_that_of_the_data(images, expected):
+    assert range_of(images) == pytest.approx(expected, abs=0.02 * (expected[1] - expected[0]))
+
+
+@given(st.lists(st.lists(st.floats(width=32), min_size=1, max_size=9), min_size=1, max_size=5))
+def test_whatever_the_values_there_is_a_range_and_a_rendering(rows):
+    images = [np.array(row, dtype=np.float32) for row in rows]
+    low, high = range_of(images)
+    assert low < high
+    assert Rendering(reals=(low, high)).eight_bit(images[0]).dtype == np.uint8
+
+
+def test_values_become_eight_bit_in_order_and_are_clipped():
+    rendering = Rendering(integers=(100, 355), reals=(-1, 1))
+    assert rendering.eight_bit(np.array([[0, 100, 101, 355, 60000]])).tolist() == [[0, 0, 1, 255, 255]]
+    assert rendering.eight_bit(np.array([[-1.0, 0.0, 1.0, np.nan]])).tolist() == [[0, 128, 255, 0]]
+
+
+def icon(shade, size=8):
+    image_HW4 = np.zeros((size, size, 4), dtype=np.uint8)
+    image_HW4[2:6, 2:6] = (*(shade,) * 3, 255)
+    return image_HW4
+
+
+@pytest.mark.parametrize(
+    ("shades", "expected"),
+    [((0, 40, 200), (255, 0)), ((255, 250), (0, 2)), ((255, 0), (128, 1)), ((255, 255, 90), (0, 2))],
+    ids=["dark on white", "white on black", "both on grey", "some white"],
+)
+def test_the_background_leaves_shapes_visible(shades, expected):
+    assert background_of([icon(shade) for shade in shades]) == expected
+
+
+def test_a_dim_folder_is_shown_by_one_rule_everywhere(tmp_path):
+    bright, dark = dim(1, 250, 300), dim(2, 100, 150)
+    files = {f"a/{n}.png": encoded(Image.fromarray(bright)) for n in range(2)}
+    files |= {f"b/{n}.png": encoded(Image.fromarray(dark)) for n in range(2)}
+    catalogue = scan(write_files(tmp_path, files))
+    rendering = catalogue.rendering
+    assert rendering == Rendering.from_json(rendering.as_json()) != PLAIN
+    array_RCHW = load_pixels(catalogue, PixelFormat(size=40, channels=1)).array_RCHW
+    assert array_RCHW[0].mean() > 180  # bright stays brighter than dark: no image has a rule of its own
+    assert array_RCHW[3].mean() < 70
+    content = files["a/0.png"]
+    whole = decode_whole(content, rendering)
+    assert np.array_equal(whole[:, :, 0], array_RCHW[0, 0])
+    assert np.array_equal(decode_small(content, side=40, rendering=rendering)[:, :, 0], array_RCHW[0, 0])
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bit_colour_keeps_its_lower_bits(channels):
+    value_HWC = np.random.default_rng(0).integers(0, 200, (6, 5, channels)).astype(np.uint16)
+    if channels == 4:
+        value_HWC[..., 3] = 65535
+    content = colour_png(value_HWC)
+    assert read_header(content).deep == "integers"
+    shown_CHW = decode(content, size=6, channels=3, fit="stretch", rendering=Rendering(integers=(0, 255)))
+    assert abs(int(shown_CHW.max()) - int(value_HWC[..., :3].max())) < 20
+
+
+def test_signed_eight_bit_values_do_not_wrap_around():
+    info = {339: 2}  # SampleFormat: signed
+    content = encoded(Image.fromarray(np.array([[0xFF, 0x01]] * 2, dtype=np.uint8)), "TIFF", tiffinfo=info)
+    assert read_header(content).deep == "integers"
+    shown = decode_whole(content, Rendering(integers=(-1, 1)))[:, :, 0]
+    assert shown.tolist() == [[0, 255]] * 2
+
+
+def test_a_damaged_image_does_not_stop_the_choice(tmp_path):
+    good = encoded(Image.fromarray(dim(0)))
+    catalogue = scan(write_files(tmp_path, {"a/0.png": good, "a/1.png": good[:-300], "b/0.png": good}))
+    assert catalogue.rendering.integers[1] < 400
