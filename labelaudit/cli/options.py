@@ -76,7 +76,12 @@ Fit = Annotated[
     typer.Option("--fit", help="What happens to images that are not square.", rich_help_panel=_TRAINING),
 ]
 Augment = Annotated[
-    Optional[AugmentName], typer.Option("--augment", help="Changes to training images.", rich_help_panel=_TRAINING)
+    Optional[AugmentName],
+    typer.Option(
+        "--augment",
+        help="Changes to training images; default: shifts, and flips where they keep the labels.",
+        rich_help_panel=_TRAINING,
+    ),
 ]
 Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Passes over the data.", rich_help_panel=_TRAINING)]
 BatchSize = Annotated[Optional[int], typer.Option("--batch-size", help="Images in a step.", rich_help_panel=_TRAINING)]

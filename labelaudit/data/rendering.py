@@ -54,6 +54,11 @@ class Rendering:
         if not ordered or self.background not in _BACKGROUNDS:
             raise ValueError(f"{self} is no rendering")
 
+    @property
+    def deep(self) -> bool:
+        """True for a folder with images of more than 8 bits."""
+        return (self.integers, self.reals) != (PLAIN.integers, PLAIN.reals)
+
     def eight_bit(self, value_HW: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Scale values of more than 8 bits to 0 … 255: round(255 · (value − low) / (high − low)), clipped.
 

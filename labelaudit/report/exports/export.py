@@ -84,6 +84,11 @@ def export(
     left_out = len(audit.catalogue) - len(audit.order_U)
     if left_out:
         reporter.warn(f"{left_out} images that could not be read are left out")
+    if audit.catalogue.rendering.deep:
+        reporter.warn(
+            f"{to} shows images of more than 8 bits by a rule of its own: dim ones may be black there "
+            f"({run.description} has the values from black to white)"
+        )
     prefix = _url_prefix(options, root)
     if out is None:
         run.require_own_folders()
