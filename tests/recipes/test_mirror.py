@@ -83,4 +83,5 @@ def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, 
     assert bool(views.flip_N.any()) == (augment == "crop-flip")
     assert any("no left-right flips" in line for line in heard.lines) == (augment == "crop")
     again, _, untested = settle_flip(settled, prepared, source, heard)
-    assert (again == settled) and (untested is None) == (augment == "crop")
+    assert again == settled
+    assert (untested is None) == (augment == "crop")
