@@ -18,6 +18,7 @@ def command(
     data: o.DataArgument,
     run: o.Run = None,
     labels: o.Labels = None,
+    split: o.Split = None,
     probe: o.Probe = None,
     preset: o.Preset = None,
     model: o.Model = None,
@@ -57,5 +58,7 @@ def command(
     set_deterministic(deterministic)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     folder = RunFolder(run or default_run(data))
-    train_probe(Data(root=data, labels_file=labels), folder, training_options(context), terminal)
+    train_probe(
+        Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training_options(context), terminal
+    )
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")

@@ -139,7 +139,8 @@ def _noise(catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, setting
         "confusion": _confusion(catalogue, evidence.statistics, verdicts),
         "controls": _controls(evidence),
         "power": _power(catalogue, verdicts.power),
-        "warnings": verdicts.warnings,
+        "warnings": [*catalogue.warnings, *verdicts.warnings],
+        "left_out": [asdict(row) for row in catalogue.left_out],
     }
 
 
