@@ -71,9 +71,9 @@ def command(
         raise UsageError(f"--top {top} is too few", fix="give at least 1")
 
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import is_helper, set_deterministic, set_threads, training_options
+    from labelaudit.cli.start import is_helper, run_folder, set_deterministic, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.recipes.audits import Data, default_run
+    from labelaudit.recipes.audits import Data
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.probe import train_probe
     from labelaudit.recipes.score import finish_probe, score, score_run
@@ -99,7 +99,7 @@ def command(
             return
         fitted = score_run(folder, asked, chosen, terminal)
     else:
-        folder = RunFolder(run or default_run(data))
+        folder = run_folder(run, data, terminal)
         pictures = Data(root=data, labels_file=labels, split=o.split_names(split))
         if is_helper():
             train_probe(pictures, folder, asked, terminal)

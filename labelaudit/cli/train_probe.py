@@ -49,15 +49,14 @@ def command(
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_deterministic, set_threads, training_options
-    from labelaudit.recipes.audits import Data, default_run
+    from labelaudit.cli.start import run_folder, set_deterministic, set_threads, training_options
+    from labelaudit.recipes.audits import Data
     from labelaudit.recipes.probe import train_probe
-    from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
     set_deterministic(deterministic)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    folder = RunFolder(run or default_run(data))
+    folder = run_folder(run, data, terminal)
     train_probe(
         Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training_options(context), terminal
     )

@@ -45,9 +45,9 @@ class LeftOut:
     @property
     def text(self) -> str:
         """The same in words: ``12 .heic: read when … (iphone/0.heic)``."""
-        return (
-            f"{self.files:,} {self.suffix or ('file' if self.files == 1 else 'files')}: {self.reason} ({self.example})"
-        )
+        unit = self.suffix or ("file" if self.files == 1 else "files")
+        what = f"× {self.reason}" if self.reason.startswith("a ") else f"{unit}: {self.reason}"
+        return f"{self.files:,} {what} ({self.example})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from labelaudit.data.layout import check_layout
 from labelaudit.data.parts import in_parts, readers
 from labelaudit.data.walk import (
     BESIDE,
+    CLOSED,
     NO_WAY_IN,
     NOT_LISTED,
     OTHER_SPLIT,
@@ -70,7 +71,7 @@ def scan(
     return replace(
         _inspect(root, label_of, reporter),
         left_out=summed(walk.left),
-        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *([layout] if layout else [])),
+        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *filter(None, [layout])),
         split=tuple(base or "." for base in bases) if split else (),
     )
 
@@ -107,7 +108,9 @@ def require_outside(place: Path, root: Path, option: str) -> None:
     target, data = place.resolve(), root.resolve()
     if target == data or data in target.parents:
         where = "is the image folder" if target == data else f"lies in the image folder {root}"
-        raise UsageError(f"{option} {place} {where}", fix=f"give a place outside it, as {data.parent / place.name}")
+        raise UsageError(
+            f"{option} {place} {where}", fix=f"give a place outside it, as {data.parent / data.name}-audit"
+        )
 
 
 def _require_folder(root: Path) -> None:
@@ -195,6 +198,14 @@ def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterat
             told.setdefault(name, why)
     for name, why in told.items():
         yield f"class {printable_path(name)!r} is not in the audit: {why}"
+
+
+def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
+    """A sentence about the folders in class folders that cannot be entered."""
+    inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
+    if inner:
+        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
+        yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
 
 
 def _listed(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:

@@ -18,11 +18,12 @@ IN_A_TOOLS_FOLDER = "in a folder of the system or a tool"
 DROPPED = "dropped by labelaudit relabel"
 HIDDEN = "hidden: the name begins with a dot"
 NO_IMAGE = "not an image by its name"
-UNSUPPORTED = "a format that is not read: convert it to PNG or JPEG"
+UNSUPPORTED = "in a format that is not read: convert it to PNG or JPEG"
 BESIDE = "beside the class folders"
 NOT_LISTED = "not in the labels file"
 OTHER_SPLIT = "outside the folders of --split"
-NO_WAY_IN = ("a folder that ", "a link that ")
+CLOSED = "a folder that "
+NO_WAY_IN = (CLOSED, "a link that ")
 """How the reasons begin where a whole folder may be missing."""
 
 
@@ -98,6 +99,8 @@ class Walk:
         within = [entry for entry in self.left if entry[0] == folder or entry[0].startswith(f"{folder}/")]
         if not within:
             return "its folder is empty"
+        if within[0][0] == folder:
+            return f"it is {within[0][2]}"
         telling = [
             (path, suffix, reason)
             for path, suffix, reason in within
@@ -150,8 +153,8 @@ def _visit(
             return
         entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
     except OSError as error:
-        why = "you may not read it" if isinstance(error, PermissionError) else (error.strerror or str(error)).lower()
-        walk.left.append((folder, "", f"a folder that cannot be read: {why}"))
+        why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
+        walk.left.append((folder, "", f"a folder that {why}"))
         return
     if not excuse and folder:
         walk.folders.append(folder)

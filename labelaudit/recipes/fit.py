@@ -199,6 +199,7 @@ def _class_rates(catalogue: Catalogue, verdicts: Verdicts) -> list[dict[str, Any
     return [
         {"class": name, "samples": int(count_K[k]), "noise_rate": float(rate_K[k]), "suspicious": int(flagged_K[k])}
         for k, name in enumerate(catalogue.classes)
+        if count_K[k]
     ]
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import labelaudit
-from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.controls import plant
 from labelaudit.engine.devices import choose_device
@@ -242,8 +242,8 @@ def _describe(data: Data, catalogue: Catalogue, settings: TrainingSettings, devi
 
 
 def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
-    bad = np.flatnonzero(~catalogue.readable_N)
-    if len(bad):
+    bad = [i for i, reason in enumerate(catalogue.reasons) if reason not in ("", LONELY)]
+    if bad:
         first = f"{catalogue.paths[bad[0]]}: {catalogue.reasons[bad[0]]}"
         reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be used and are set aside ({first})")
     for text in catalogue.warnings:
