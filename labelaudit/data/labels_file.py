@@ -88,7 +88,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
                 numbers.append(reader.line_num)
     except csv.Error as error:
         raise DataError(
-            f"{file} is not a readable CSV from line {numbers[-1] + 1 if numbers else 1} on: {error}",
+            f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}",
             fix="check its quotes, or save it as CSV again",
         ) from error
     if not rows:

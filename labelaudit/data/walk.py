@@ -32,7 +32,7 @@ def _words(text: str, separator: str | None = None) -> frozenset[str]:
 
 
 _NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, DROPPED, HIDDEN})
-"""Reasons of files that say nothing about a class."""
+"""Reasons of files that are in no class; they are counted together, whatever their suffix."""
 
 _TOOLS_FOLDERS = _words(
     "@eadir,@recycle,@recently-snapshot,@__thumb,@tmp,#recycle,#snapshot,~snapshot,__macosx,__pycache__,"

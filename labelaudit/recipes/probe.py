@@ -245,7 +245,7 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
     bad = [i for i, reason in enumerate(catalogue.reasons) if reason not in ("", LONELY)]
     if bad:
         first = f"{catalogue.paths[bad[0]]}: {catalogue.reasons[bad[0]]}"
-        reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be used and are set aside ({first})")
+        reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
     for text in catalogue.warnings:
         reporter.warn(text)
     if catalogue.left_out:

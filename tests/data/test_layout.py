@@ -52,7 +52,7 @@ def test_parts_of_a_data_set_data_sets_and_wraps_are_refused_with_the_command(tm
         crossed("cat dog", "2021 2022"),
         crossed("cat dog", "2021-05 2021-06 2021-07"),
         crossed("cat dog", "train test val"),
-        crossed("beast bird", "cat dog") + ["bird/owl"],
+        [*crossed("beast bird", "2021 2022"), "bird/2023"],
         ["train", "plane", "bus"],
         ["train/ice", "train/tgv", "plane/jet", "plane/prop"],
         ["test", "control"],
