@@ -66,12 +66,15 @@ def scan(
         catalogue = _inspect(root, table.label_of, reporter)
         return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
     bases = _bases(root, walk, split) if split else [""]
-    layout = "" if split else check_layout(root, walk.images)
+    doubt = None if split else check_layout(root, walk.images)
+    if doubt and not doubt.serious:
+        reporter.say(f"Note: {doubt.text}")
+    doubts = [doubt.text] if doubt and doubt.serious else []
     label_of = _from_class_folders(root, walk, bases)
     return replace(
         _inspect(root, label_of, reporter),
         left_out=summed(walk.left),
-        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *filter(None, [layout])),
+        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *doubts),
         split=tuple(base or "." for base in bases) if split else (),
     )
 
@@ -144,7 +147,7 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
 
 
 def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
-    bases = list(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split))
+    bases = list(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name))
     bases = ["" if base == "." else base for base in bases]
     known = {"", *walk.folders}
     for base in bases:
@@ -189,7 +192,7 @@ def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
 
 def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
     """A sentence for each class folder that gives no sample."""
-    told = {}
+    told: dict[str, str] = {}
     names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
     names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
     for folder in names:
@@ -216,10 +219,8 @@ def _listed(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> La
     for path in walk.images:
         if path not in table.label_of:
             walk.leave_out(path, NOT_LISTED)
-    own = labels_file.resolve()
-    walk.left[:] = [
-        entry for entry in walk.left if entry[0] not in table.label_of and (root / entry[0]).resolve() != own
-    ]
+    own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
+    walk.left[:] = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
     return table
 
 

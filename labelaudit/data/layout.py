@@ -28,7 +28,8 @@ _NUMBERED = frozenset({"fold", "split", "set", "dataset", "subset", "site", "dom
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
 
 _LEAST_SHARED = 3
-"""Folders below every top folder, under the same names, from which these names are taken for the classes."""
+"""From so many folders of equal names below every top folder on, and at least as many as top folders, and at least half
+of those below them, these are taken for the classes. Two may be day and night."""
 
 _MOST_NAMED = 6
 
@@ -55,7 +56,15 @@ class _Folder:
         return folder
 
 
-def check_layout(root: Path, images: Sequence[str]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """A sentence about folders on top that may be no classes; ``serious`` where much speaks for it."""
+
+    text: str
+    serious: bool
+
+
+def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
     """Refuse folders on top that are no classes.
 
     Args:
@@ -63,17 +72,17 @@ def check_layout(root: Path, images: Sequence[str]) -> str:
         images: Paths of the images in it.
 
     Returns:
-        A warning where the folders on top may be no classes; else an empty text.
+        A doubt where the folders on top may be no classes.
 
     Raises:
         DataError: they are none; names the command to give.
     """
     top = _tree(images)
     if not top.inner:
-        return ""
+        return None
     if len(top.inner) == 1:
         _refuse_wrapped(root, top)
-        return ""
+        return None
     if parts := _parts(top):
         raise DataError(
             f"the folders {_listed(parts)} in {root} are parts of a data set, not classes", fix=_fix(root, parts)
@@ -136,25 +145,28 @@ def _is_divided(folder: _Folder) -> bool:
     return any(part.innermost.has_classes for part in _parts(folder))
 
 
-def _check_shared(root: Path, top: _Folder) -> str:
-    """Whether the same folders lie in every folder on top: classes in several data sets, or kinds in every class."""
+def _check_shared(root: Path, top: _Folder) -> Doubt | None:
+    """Whether the folders on top are all made of folders: classes in several data sets, or kinds in every class."""
     folders = list(top.inner.values())
+    if any(folder.images or len(folder.inner) < 2 for folder in folders):
+        return None
+    names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
+    if all(_DATE.fullmatch(name) or _part_name(name)[0] for name in names):
+        return None
     shared = _shared(folders)
-    if len(shared) < 2 or any(folder.images for folder in folders):
-        return ""
-    names, outer = ", ".join(shared[:_MOST_NAMED]), ",".join(folder.path for folder in folders)
-    if all(_DATE.fullmatch(name) or _part_name(name)[0] for name in shared):
-        return ""
-    all_same = all(len(folder.inner) == len(shared) for folder in folders)
-    plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in shared)
-    if all_same and plain and len(shared) >= max(_LEAST_SHARED, len(folders)):
+    plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
+    if plain and len(shared) >= max(_LEAST_SHARED, len(folders), len(names) / 2):
         raise DataError(
-            f"the folders {_listed(folders)} in {root} hold the same folders ({names}): they seem to be data sets",
+            f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {_some(shared)}",
             fix=_fix(root, folders),
         )
-    return (
-        f"all class folders hold folders of the same names ({names}), which count for the class above; "
-        f"if those are the classes, audit with --split {outer}, if not, add --split ."
+    serious = len(shared) > 1
+    what = f"folders of the same names ({_some(shared)})" if serious else f"more folders ({_some(names)})"
+    outer = ",".join(folder.path for folder in folders)
+    return Doubt(
+        text=f"all class folders hold {what}, which count for the class above; "
+        f"if those are the classes, audit with --split {outer}, if not, add --split .",
+        serious=serious,
     )
 
 
@@ -177,8 +189,12 @@ def _fix(root: Path, parts: Sequence[_Folder]) -> str:
 
 
 def _listed(folders: Sequence[_Folder]) -> str:
-    names = [folder.path for folder in folders[:_MOST_NAMED]]
-    return ", ".join(names) + (f" and {len(folders) - _MOST_NAMED} more" if len(folders) > _MOST_NAMED else "")
+    return _some([folder.path for folder in folders])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _tree(images: Sequence[str]) -> _Folder:

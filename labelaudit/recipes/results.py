@@ -144,7 +144,7 @@ def audit(
     data = Data(
         root=root,
         labels_file=None if labels_file is None else Path(labels_file),
-        split=tuple(split.split(",") if isinstance(split, str) else split),
+        split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
     )
     target = RunFolder(default_run(root) if run is None else Path(run))
     score(data, target, TrainingOptions(**training), chosen, reporter)

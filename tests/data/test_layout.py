@@ -1,11 +1,13 @@
 """Folders on top that are no classes are told from classes with folders in them."""
 
 from itertools import product
+from typing import ClassVar
 
 import pytest
 
 from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, UsageError
+from labelaudit.progress import Quiet
 from tests.data.helpers import plain_png, write_files
 
 
@@ -73,6 +75,19 @@ def test_where_it_cannot_be_known_a_warning_says_so_and_split_settles_it(tmp_pat
     assert "if those are the classes, audit with --split cat,dog, if not, add --split ." in catalogue.warnings[0]
     assert scan(root, split=["."]).warnings == []
     assert scan(root, split=["cat", "dog"]).classes == ("day", "night")
+
+
+def test_folders_in_all_classes_are_noted(tmp_path):
+    class Ear(Quiet):
+        said: ClassVar[list[str]] = []
+
+        def say(self, text):
+            self.said.append(text)
+
+    root = images(tmp_path, "pets/cat", "pets/dog", "shapes/round", "shapes/square")
+    assert scan(root, reporter=Ear()).warnings == []
+    assert "hold more folders (cat, dog, round, square), which count for the class above" in Ear.said[0]
+    assert "audit with --split pets,shapes, if not, add --split ." in Ear.said[0]
 
 
 def test_splits_are_read_as_one_data_set(tmp_path):
