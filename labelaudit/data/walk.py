@@ -31,7 +31,7 @@ def _words(text: str, separator: str | None = None) -> frozenset[str]:
     return frozenset(text.split(separator))
 
 
-_NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, DROPPED, HIDDEN})
+NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, DROPPED, HIDDEN})
 """Reasons of files that are in no class; they are counted together, whatever their suffix."""
 
 _TOOLS_FOLDERS = _words(
@@ -87,7 +87,7 @@ class Walk:
 
     def leave_out(self, path: str, reason: str) -> None:
         """Count a file as left out."""
-        suffix = "" if reason in _NO_CLASS else os.path.splitext(path)[1].lower()
+        suffix = "" if reason in NO_CLASS else os.path.splitext(path)[1].lower()
         self.left.append((path, suffix, reason))
 
     def lost(self, folder: str) -> str:
@@ -104,7 +104,7 @@ class Walk:
         telling = [
             (path, suffix, reason)
             for path, suffix, reason in within
-            if reason not in _NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
+            if reason not in NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
         ]
         return _in_words(summed(telling)) if telling else ""
 
