@@ -265,12 +265,19 @@ def _prefix(file: Path, root: Path, found: Callable[[str], str], own: str, cells
             for start in range(1, len(parts)):
                 if found("/".join(parts[start:])):
                     before = "/".join(parts[:start]) + "/"
-                    here = [place for place in (file.parent / before, root / before) if place.is_dir()]
+                    here = [place for place in (file.parent / before, root / before) if _is_folder(place)]
                     return before if all(place.samefile(root) for place in here) else ""
         nowhere += 1
         if nowhere == _MOST_TRIED:
             break
     return ""
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
 
 
 def _forms(cell: str) -> Iterator[str]:

@@ -122,6 +122,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         ("Cat/0.PNG", "cat/0.png"),
         (" cat/0.png", "cat/0.png"),
         ("dog/cafe\u0301.png", "dog/caf\u00e9.png"),
+        ("x" * 300 + "/cat/0.png", "cat/0.png"),
         ("cat/../dog/x.png", None),
         ("/etc/passwd", None),
     ],
