@@ -37,7 +37,7 @@ def unguarded(cell: str) -> str:
 
 
 def csv_lines(
-    header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Collection[str] = ()
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Collection[str] = (), separator: str = ","
 ) -> Iterator[str]:
     """The lines of a CSV, each with its line end, texts guarded.
 
@@ -45,9 +45,10 @@ def csv_lines(
         header: Column names.
         rows: A cell per column; None is an empty one.
         numbers: Columns whose texts are numbers, written as they are: a spreadsheet shall see −3 as a number.
+        separator: What stands between the cells.
     """
     # Some versions of Python quote a carriage return only where it is part of the line end.
-    writer = csv.writer(_UnixLines(), lineterminator="\r\n")
+    writer = csv.writer(_UnixLines(), lineterminator="\r\n", delimiter=separator)
     as_they_are = {number for number, name in enumerate(header) if name in numbers}
     yield writer.writerow(header)
     for row in rows:

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from labelaudit.errors import UsageError
 from labelaudit.names import (
     AugmentName,
     EstimatorName,
@@ -30,12 +31,23 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of 
 Run = Annotated[
     Optional[Path],
     typer.Option(
-        "--run", help="Run folder; default: labelaudit-runs/NAME, with the name of DATA.", rich_help_panel=_DATA
+        "--run",
+        help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA.",
+        rich_help_panel=_DATA,
     ),
 ]
 Labels = Annotated[
     Optional[Path],
     typer.Option("--labels", help="CSV with the columns path,label, instead of class folders.", rich_help_panel=_DATA),
+]
+Split = Annotated[
+    Optional[str],
+    typer.Option(
+        "--split",
+        metavar="FOLDER,…",
+        help="Folders in DATA that hold the class folders, as train,val: one data set; . is DATA itself.",
+        rich_help_panel=_DATA,
+    ),
 ]
 Probe = Annotated[
     Optional[ProbeName],
@@ -172,6 +184,18 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=_SCREEN)
 ]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars.", rich_help_panel=_SCREEN)]
+
+
+def split_names(text: str | None) -> tuple[str, ...]:
+    """The folders that --split names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    names = tuple(dict.fromkeys(name for part in (text or "").split(",") if (name := part.strip())))
+    if text is not None and not names:
+        raise UsageError("--split names no folder", fix="give one or more, as train,val")
+    return names
 
 
 def examples(*lines: str) -> str:

@@ -43,6 +43,7 @@ def command(
         Optional[Path],
         typer.Option("--labels", help="CSV path,label instead of class folders; --out gets the corrected CSV."),
     ] = None,
+    split: o.Split = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last relabeling of DATA back.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before files are moved.")] = False,
@@ -73,7 +74,7 @@ def command(
         wanted = None if file is None else Corrections(file=file)
         _undo(data, wanted, dry_run=dry_run, yes=yes, terminal=terminal)
     elif file is not None:
-        corrections = Corrections(file=file, accept_suggestions=accept_suggestions)
+        corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
         _relabel(data, corrections, out, labels, output, dry_run=dry_run, yes=yes, terminal=terminal)
 
 

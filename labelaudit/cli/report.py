@@ -198,6 +198,8 @@ def _relabeling(run: Path) -> str:
 
     data = recorded_data(RunFolder(run))
     words = ["labelaudit", "relabel", str(data.root), "corrections.csv"]
+    if data.split:
+        words += ["--split", ",".join(data.split)]
     if data.labels_file is not None:
         words += ["--labels", str(data.labels_file), "--out", "corrected.csv"]
     return shlex.join(words)

@@ -52,6 +52,7 @@ def command(
         typer.Option("--seeds", help="Several trainings, as 0,1,2; with --out FOLDER in FOLDER/METHOD-seedN."),
     ] = None,
     labels: o.Labels = None,
+    split: o.Split = None,
     probe: o.Probe = "train",
     preset: o.Preset = None,
     model: o.Model = None,
@@ -115,7 +116,7 @@ def command(
             number: beside.retraining(method, number) if out is None else RunFolder(out / f"{method}-seed{number}")
             for number in parse_seeds(seeds)
         }
-    results = retrain_seeds(Data(root=data, labels_file=labels), folders, wanted, terminal)
+    results = retrain_seeds(Data(root=data, labels_file=labels, split=o.split_names(split)), folders, wanted, terminal)
     for folder, result in zip(folders.values(), results, strict=True):
         error = result["metrics"]["validation_error"]
         measured = "" if error is None else f", test error {error:.2%}"

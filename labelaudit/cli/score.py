@@ -15,6 +15,7 @@ EPILOG = o.examples(
     "labelaudit score photos",
     "labelaudit score photos -o suspicious.csv --run audit",
     "labelaudit score photos -o - --top 100 | cut -d, -f2",
+    "labelaudit score birds --split train,val      (birds/train/CLASS/… and birds/val/CLASS/…)",
     "labelaudit score audit -o -      (a run folder: only reads)",
 )
 
@@ -33,6 +34,7 @@ def command(
     ] = None,
     run: o.Run = None,
     labels: o.Labels = None,
+    split: o.Split = None,
     probe: o.Probe = None,
     preset: o.Preset = None,
     model: o.Model = None,
@@ -69,9 +71,9 @@ def command(
         raise UsageError(f"--top {top} is too few", fix="give at least 1")
 
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import is_helper, set_deterministic, set_threads, training_options
+    from labelaudit.cli.start import is_helper, run_folder, set_deterministic, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.recipes.audits import Data, default_run
+    from labelaudit.recipes.audits import Data
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.probe import train_probe
     from labelaudit.recipes.score import finish_probe, score, score_run
@@ -87,7 +89,7 @@ def command(
         chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
     folder, asked = RunFolder(data), training_options(context)
     if folder.exists:
-        if run or labels or asked != TrainingOptions(device=device, offline=offline):
+        if run or labels or split or asked != TrainingOptions(device=device, offline=offline):
             raise UsageError(
                 f"{data} is a run folder: its data and training are settled",
                 fix="leave these options out, or give the data",
@@ -97,8 +99,8 @@ def command(
             return
         fitted = score_run(folder, asked, chosen, terminal)
     else:
-        folder = RunFolder(run or default_run(data))
-        pictures = Data(root=data, labels_file=labels)
+        folder = run_folder(run, data, terminal)
+        pictures = Data(root=data, labels_file=labels, split=o.split_names(split))
         if is_helper():
             train_probe(pictures, folder, asked, terminal)
             return

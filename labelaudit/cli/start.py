@@ -12,7 +12,11 @@ from labelaudit.cli.parameters import given_pairs
 from labelaudit.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from labelaudit.progress import Reporter
     from labelaudit.recipes.options import TrainingOptions
+    from labelaudit.run.layout import RunFolder
 
 
 def is_helper() -> bool:
@@ -54,6 +58,19 @@ def set_deterministic(wanted: bool) -> None:
         from labelaudit.engine.devices import compute_deterministically
 
         compute_deterministically()
+
+
+def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:
+    """Where an audit of ``data`` goes: where it is said, or the default."""
+    from labelaudit.recipes.audits import default_run
+    from labelaudit.run.layout import RunFolder
+
+    if run is not None:
+        return RunFolder(run)
+    place = default_run(data)
+    if place.is_absolute():
+        terminal.say(f"The run folder is {place}: nothing is written into the folder of the images")
+    return RunFolder(place)
 
 
 def training_options(context: typer.Context) -> TrainingOptions:

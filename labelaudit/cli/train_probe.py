@@ -18,6 +18,7 @@ def command(
     data: o.DataArgument,
     run: o.Run = None,
     labels: o.Labels = None,
+    split: o.Split = None,
     probe: o.Probe = None,
     preset: o.Preset = None,
     model: o.Model = None,
@@ -48,14 +49,15 @@ def command(
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import set_deterministic, set_threads, training_options
-    from labelaudit.recipes.audits import Data, default_run
+    from labelaudit.cli.start import run_folder, set_deterministic, set_threads, training_options
+    from labelaudit.recipes.audits import Data
     from labelaudit.recipes.probe import train_probe
-    from labelaudit.run.layout import RunFolder
 
     set_threads(threads)
     set_deterministic(deterministic)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    folder = RunFolder(run or default_run(data))
-    train_probe(Data(root=data, labels_file=labels), folder, training_options(context), terminal)
+    folder = run_folder(run, data, terminal)
+    train_probe(
+        Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training_options(context), terminal
+    )
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")

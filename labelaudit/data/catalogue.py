@@ -21,6 +21,36 @@ Int32Array = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
 
+LONELY = "the only readable image of its class"
+"""Why an image is set aside: its label could be judged from no other."""
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Files of one kind that are in the folder and not in the audit.
+
+    Attributes:
+        reason: A short text.
+        suffix: In lower case with the dot; empty for none, and where files of a folder are counted together.
+        files: Their number.
+        example: The path of one of them, below the root.
+    """
+
+    reason: str
+    suffix: str
+    files: int
+    example: str
+
+    @property
+    def text(self) -> str:
+        """The same in words: ``12 .heic: read when … (iphone/0.heic)``."""
+        unit = self.suffix or ("file" if self.files == 1 else "files")
+        what = f"× {self.reason}" if self.reason.startswith("a ") else f"{unit}: {self.reason}"
+        return f"{self.files:,} {what} ({self.example})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
     """Every sample of a folder; a sample's number is its row here and in every file of a run.
@@ -35,8 +65,10 @@ class Catalogue:
         grey_N: True for images without colour channels.
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
-        skipped_files: Number of files that are no images by their name.
         rendering: How the images become 8-bit.
+        left_out: What else is in the folder.
+        remarks: What the scan warns of, a sentence each.
+        split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
     """
 
     root: Path
@@ -48,8 +80,10 @@ class Catalogue:
     grey_N: BoolArray
     sha256: tuple[str, ...]
     reasons: tuple[str, ...]
-    skipped_files: int = 0
     rendering: Rendering = PLAIN
+    left_out: tuple[LeftOut, ...] = ()
+    remarks: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -87,12 +121,37 @@ class Catalogue:
             merged[sample] = merged[sample] or reason
         return replace(self, reasons=tuple(merged))
 
+    @property
+    def warnings(self) -> list[str]:
+        """Which classes drop out of the audit as a whole, and why; a sentence each."""
+        left_K = np.bincount(self.label_N[self.readable_N], minlength=len(self.classes))
+        first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
+        first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
+        gone = [k for k in range(len(self.classes)) if not left_K[k] and k in first]
+        lonely = [self.classes[k] for k in gone if first[k] == LONELY]
+        unread = [self.classes[k] for k in gone if first[k] != LONELY]
+        texts = list(self.remarks)
+        if lonely:
+            texts.append(f"{_named(lonely)} not in the audit: one readable image only, which none can be compared with")
+        if unread:
+            why = first[self.classes.index(unread[0])]
+            texts.append(f"{_named(unread)} not in the audit: no image can be read ({why})")
+        return texts
 
-def require_trainable(catalogue: Catalogue) -> None:
-    """Refuse data that no classifier can be trained on.
+    @property
+    def split_names(self) -> list[str]:
+        """N: the folder of ``split`` that each sample lies in; no entries where the classes are on top."""
+        if self.split in ((), (".",)):
+            return []
+        inner_first = sorted(self.split, key=len, reverse=True)
+        return [next((name for name in inner_first if path.startswith(f"{name}/")), "") for path in self.paths]
+
+
+def trainable(catalogue: Catalogue) -> Catalogue:
+    """The catalogue with the classes of one readable image set aside: a classifier can be trained on the others.
 
     Raises:
-        DataError: no readable image, fewer than two classes, or a class with fewer than two readable images.
+        DataError: no readable image, or fewer than two classes with two of them.
     """
     root, readable_N = catalogue.root, catalogue.readable_N
     if not readable_N.any():
@@ -102,15 +161,26 @@ def require_trainable(catalogue: Catalogue) -> None:
             fix="check that the files are images and that you may read them",
         )
     if len(catalogue.classes) < 2:
+        lost = f"; {catalogue.remarks[0]}" if catalogue.remarks else ""
         raise DataError(
-            f"{root} has one class only ({catalogue.classes[0]!r})",
+            f"{root} has one class only ({catalogue.classes[0]!r}){lost}",
             fix="an audit compares classes: give a folder with at least two class folders",
         )
     count_K = np.bincount(catalogue.label_N[readable_N], minlength=len(catalogue.classes))
-    few = [catalogue.classes[k] for k in np.flatnonzero(count_K < 2)]
-    if few:
-        names = ", ".join(repr(name) for name in few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
+    lonely_N = readable_N & (count_K[catalogue.label_N] == 1)
+    settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
+    if (count_K > 1).sum() < 2:
+        few = [f"{catalogue.classes[k]!r}" for k in np.flatnonzero(count_K < 2)]
+        names = ", ".join(few[:_MOST_NAMED]) + (f" and {len(few) - _MOST_NAMED} more" if len(few) > _MOST_NAMED else "")
+        why = next((f" ({w})" for w in settled.warnings if "can be read" in w), "")
         raise DataError(
-            f"{root}: fewer than two readable images in class {names}",
-            fix="a label can only be judged from other images of its class: add images, or take the class out",
+            f"{root}: fewer than two readable images in class {names}{why}",
+            fix="a label can only be judged from other images of its class, in at least two classes: add images",
         )
+    return settled
+
+
+def _named(classes: list[str]) -> str:
+    names = ", ".join(repr(name) for name in classes[:_MOST_NAMED])
+    more = f" and {len(classes) - _MOST_NAMED} more" if len(classes) > _MOST_NAMED else ""
+    return f"class {names} is" if len(classes) == 1 else f"the classes {names}{more} are"

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,39 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.images import Header, UnreadableImageError, image_suffixes, read_header, read_values
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
+from labelaudit.data.labels_file import LabelsFile, read_labels
+from labelaudit.data.layout import check_layout
 from labelaudit.data.parts import in_parts, readers
 from labelaudit.data.rendering import DEEP_KINDS, Rendering, read_rendering
-from labelaudit.errors import DataError
+from labelaudit.data.walk import (
+    BESIDE,
+    CLOSED,
+    NO_WAY_IN,
+    NOT_LISTED,
+    OTHER_SPLIT,
+    Walk,
+    printable_path,
+    summed,
+    walk_folder,
+    why_nothing,
+)
+from labelaudit.errors import DataError, UsageError
 from labelaudit.progress import QUIET, Reporter
 
 MAX_FILE_BYTES = 1 << 30
 """Files above this are set aside unread."""
 
 
-def scan(root: Path, *, labels_file: Path | None = None, reporter: Reporter = QUIET) -> Catalogue:
+def scan(
+    root: Path, *, labels_file: Path | None = None, split: Sequence[str] = (), reporter: Reporter = QUIET
+) -> Catalogue:
     """List, hash and check every image below ``root``.
 
     Args:
         root: ``root/<class>/…/<image>``; or any layout, with ``labels_file``.
         labels_file: CSV with the columns ``path`` and ``label``; replaces the class folders.
+        split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
         reporter: Told about the progress.
 
     Returns:
@@ -42,13 +58,28 @@ def scan(root: Path, *, labels_file: Path | None = None, reporter: Reporter = QU
 
     Raises:
         DataError: no such folder, no class folders, no image files, or an unusable labels file.
+        UsageError: ``split`` and ``labels_file`` together.
     """
     _require_folder(root)
-    if labels_file is None:
-        label_of, skipped = _from_class_folders(root)
-    else:
-        label_of, skipped = read_labels_csv(labels_file), 0
-    return _inspect(root, label_of, skipped, reporter)
+    if labels_file is not None and split:
+        raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
+    walk = walk_folder(root)
+    if labels_file is not None:
+        table = _listed(root, labels_file, walk, reporter)
+        catalogue = _inspect(root, table.label_of, reporter)
+        return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
+    bases = _bases(root, walk, split) if split else [""]
+    doubt = None if split else check_layout(root, walk.images)
+    if doubt and not doubt.serious:
+        reporter.say(f"Note: {doubt.text}")
+    doubts = [doubt.text] if doubt and doubt.serious else []
+    label_of = _from_class_folders(root, walk, bases)
+    return replace(
+        _inspect(root, label_of, reporter),
+        left_out=summed(walk.left),
+        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *doubts),
+        split=tuple(base or "." for base in bases) if split else (),
+    )
 
 
 def read_file(file: Path) -> bytes:
@@ -74,6 +105,20 @@ def read_file(file: Path) -> bytes:
         raise UnreadableImageError((error.strerror or str(error)).lower()) from error
 
 
+def require_outside(place: Path, root: Path, option: str) -> None:
+    """Refuse to write a folder into an image folder, where it would be a class.
+
+    Raises:
+        UsageError: ``place`` is the image folder, or lies in it.
+    """
+    target, data = place.resolve(), root.resolve()
+    if target == data or data in target.parents:
+        where = "is the image folder" if target == data else f"lies in the image folder {root}"
+        raise UsageError(
+            f"{option} {place} {where}", fix=f"give a place outside it, as {data.parent / data.name}-audit"
+        )
+
+
 def _require_folder(root: Path) -> None:
     try:
         if not root.is_dir():
@@ -89,58 +134,97 @@ def _require_folder(root: Path) -> None:
         ) from error
 
 
-def _from_class_folders(root: Path) -> tuple[dict[str, str], int]:
-    folders = sorted(entry.name for entry in os.scandir(root) if _is_folder(entry) and not entry.name.startswith("."))
-    if not folders:
-        raise DataError(
-            f"{root} has no class folders",
-            fix="put the images of each class into a folder of its own, or name their labels with --labels FILE.csv",
-        )
-    suffixes = image_suffixes()
-    # A link to a folder that the data lie in would make every class a part of this one, or walk the whole disk.
-    above = {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)}
+def class_bases(root: Path, split: Sequence[str]) -> list[str]:
+    """The folders whose class folders are the labels, ``""`` for ``root``; see `scan`.
+
+    Raises:
+        DataError: the folders on top are no classes, or there is no such split.
+    """
+    _require_folder(root)
+    walk = walk_folder(root)
+    if split:
+        return _bases(root, walk, split)
+    if len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders in it
+        check_layout(root, walk.images)
+    return [""]
+
+
+def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
+    bases = list(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name))
+    bases = ["" if base == "." else base for base in bases]
+    known = {"", *walk.folders}
+    for base in bases:
+        if base not in known:
+            there = ", ".join(folder for folder in walk.folders if "/" not in folder)
+            raise DataError(f"--split: there is no folder {base} in {root}", fix=f"there are: {there}")
+        if any(base != other and (not other or base.startswith(f"{other}/")) for other in bases):
+            raise DataError(f"--split: the folders {', '.join(split)} lie in each other", fix="leave one of them out")
+    return bases
+
+
+def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[str, str]:
+    """The label of each image: the folder below its base."""
     label_of: dict[str, str] = {}
-    skipped = 0
-    for name in folders:
-        for path in _files_below(root, name, above):
-            if os.path.splitext(path)[1].lower() in suffixes:
-                label_of[path] = name
-            else:
-                skipped += 1
-    if not label_of:
-        raise DataError(f"there are no image files in the class folders of {root}", fix="check the folder")
-    return label_of, skipped
-
-
-def _files_below(root: Path, folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    try:
-        identity = _identity(root / folder)
-        if identity in seen:  # a link back to a folder above
-            return
-        seen = seen | {identity}
-        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        path = f"{folder}/{entry.name}"
-        if _is_folder(entry):
-            yield from _files_below(root, path, seen)
+    for path in walk.images:
+        base = next((base for base in bases if not base or path.startswith(f"{base}/")), None)
+        label, slash, _ = path[len(base) + 1 if base else 0 :].partition("/") if base is not None else ("", "", "")
+        if slash:
+            label_of[path] = label
         else:
-            yield path
+            walk.leave_out(path, OTHER_SPLIT if base is None else BESIDE)
+    empty = [base for base in bases if base and not any(path.startswith(f"{base}/") for path in label_of)]
+    if empty:
+        raise DataError(
+            f"--split: {empty[0]} in {root} has no class folders with images", fix="leave it out, or check the folder"
+        )
+    if label_of:
+        return label_of
+    if any(_is_class_folder(folder, bases) for folder in walk.folders):
+        raise DataError(
+            f"there are no image files in the class folders of {root}{why_nothing(walk)}", fix="check the folder"
+        )
+    raise DataError(
+        f"{root} has no class folders{why_nothing(walk)}",
+        fix="put the images of each class into a folder of its own, or name their labels with --labels FILE.csv",
+    )
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
+def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
+    return folder.rpartition("/")[0] in bases
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
+def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
+    """A sentence for each class folder that gives no sample."""
+    told: dict[str, str] = {}
+    names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
+    names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
+    for folder in names:
+        name = folder.rpartition("/")[2]
+        if name not in classes and (why := walk.lost(folder)):
+            told.setdefault(name, why)
+    for name, why in told.items():
+        yield f"class {printable_path(name)!r} is not in the audit: {why}"
+
+
+def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
+    """A sentence about the folders in class folders that cannot be entered."""
+    inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
+    if inner:
+        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
+        yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
+
+
+def _listed(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:
+    """The labels in a file; images that it does not name are left out."""
+    table = read_labels(labels_file, root, walk.images)
+    for note in table.notes:
+        reporter.say(note)
+    for path in walk.images:
+        if path not in table.label_of:
+            walk.leave_out(path, NOT_LISTED)
+    own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
+    walk.left[:] = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
+    return table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,29 +234,37 @@ class _Finding:
     reason: str
 
 
+_STAND_INS = (
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
+    (b"version https://hawser.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
+    (b"/annex/objects/", "a git-annex pointer, not the image: git annex get fetches it"),
+    (b"<!doctype html", "a web page, not an image: download it again"),
+    (b"<html", "a web page, not an image: download it again"),
+)
+"""How files begin that stand where an image should be, and what they are."""
+
 _UNKNOWN = Header(width=0, height=0, grey=True)
 
 
-def _inspect(root: Path, label_of: Mapping[str, str], skipped: int, reporter: Reporter) -> Catalogue:
+def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:
     paths = sorted(label_of)
     findings: list[_Finding] = []
     with reporter.bar("Reading files", len(paths), "files") as advance, readers() as pool:
         for part in pool.map(lambda part: [_look_at(root, path) for path in part], in_parts(paths)):
             findings.extend(part)
             advance(len(part))
-    classes = tuple(sorted({_printable(label) for label in label_of.values()}))
+    classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
     number_of = {name: number for number, name in enumerate(classes)}
     return Catalogue(
         root=root,
         classes=classes,
-        paths=tuple(_printable(path) for path in paths),
-        label_N=np.array([number_of[_printable(label_of[path])] for path in paths], dtype=np.int32),
+        paths=tuple(printable_path(path) for path in paths),
+        label_N=np.array([number_of[printable_path(label_of[path])] for path in paths], dtype=np.int32),
         width_N=np.array([finding.header.width for finding in findings], dtype=np.int32),
         height_N=np.array([finding.header.height for finding in findings], dtype=np.int32),
         grey_N=np.array([finding.header.grey for finding in findings], dtype=bool),
         sha256=tuple(finding.sha256 for finding in findings),
         reasons=tuple(finding.reason for finding in findings),
-        skipped_files=skipped,
         rendering=_rendering(root, paths, findings, reporter),
     )
 
@@ -202,13 +294,12 @@ def _look_at(root: Path, path: str) -> _Finding:
     try:
         content = read_file(root / path)
         sha256 = hashlib.sha256(content).hexdigest()
-        if _printable(path) != path:
+        if printable_path(path) != path:
             raise UnreadableImageError("file name is not valid UTF-8")
+        start = content[:256].lstrip().lower()
+        for beginning, what in _STAND_INS:
+            if start.startswith(beginning):
+                raise UnreadableImageError(what)
         return _Finding(header=read_header(content), sha256=sha256, reason="")
     except UnreadableImageError as error:
         return _Finding(header=_UNKNOWN, sha256=sha256, reason=str(error))
-
-
-def _printable(name: str) -> str:
-    """``name`` with bytes that are no UTF-8 written as backslash escapes; other names unchanged."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -6,6 +6,7 @@ Shapes: H height, W width, C channels (1 grey or 3 RGB).
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import sys
 import threading
@@ -78,6 +79,11 @@ def image_suffixes() -> frozenset[str]:
 def _formats() -> tuple[str, ...]:
     """What Pillow opens, less EPS: for that it would start Ghostscript on a stranger's program."""
     Image.init()
+    for name in ("pillow_heif", "pillow_avif", "pillow_jxl"):
+        with contextlib.suppress(ImportError):
+            plugin = importlib.import_module(name)  # where installed: HEIC, AVIF and JPEG XL
+            if name == "pillow_heif":
+                plugin.register_heif_opener()
     return tuple(sorted(set(Image.OPEN) - {"EPS"}))
 
 

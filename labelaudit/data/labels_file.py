@@ -1,67 +1,299 @@
-"""Reading a CSV that says each file's label, for images that do not lie in class folders."""
+"""Reading a CSV that says each file's label, for images that do not lie in class folders.
+
+Other programs write such files with semicolons or tabs, absolute paths, backslashes, or names in another Unicode form.
+What is meant is taken where it is certain, and said; everything else is refused with the line.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from labelaudit.cells import unguarded
 from labelaudit.errors import DataError
 
+_PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
+_LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
+"""What the two columns may be called, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MISSING = frozenset({"nan", "null", "<na>"})
+_MOST_TRIED = 100
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsFile:
+    """A labels file as it was read.
+
+    Attributes:
+        header: Column names.
+        rows: All rows that are not blank, a cell per column.
+        columns: Number of the path's and of the label's column.
+        separator: What stands between the cells.
+        paths: The path of each row, as the image folder has it.
+        label_of: Label by path, in the file's order.
+        notes: What was taken for what, a sentence each.
+        warnings: What looks wrong in it, likewise.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    columns: tuple[int, int]
+    separator: str
+    paths: list[str]
+    label_of: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
 
 def read_labels_csv(file: Path) -> dict[str, str]:
+    """Label by path, as the file has them; see `read_labels`."""
+    return read_labels(file).label_of
+
+
+def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
     """Read ``path,label`` rows; other columns are ignored.
 
     Args:
-        file: A UTF-8 CSV with a header that names the columns ``path`` and ``label``. Paths are relative to the image
-            folder.
-
-    Returns:
-        Label by normalised path, in the file's order.
+        file: A CSV with a header that names the columns. Paths are relative to the image folder.
+        root: The image folder; paths that lead nowhere in it are matched with ``images``.
+        images: Paths of the images in it.
 
     Raises:
-        DataError: the file cannot be read, lacks a column or a label, or names a path twice or outside the folder.
+        DataError: the file cannot be read, lacks a column or a label, has surplus cells, or names a path twice or
+            outside the folder.
     """
+    notes: list[str] = []
+    lines, separator = _separated(file, notes)
+    header, rows, numbers = [], [], []
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        header = next(reader, [])
+        if any(cell.startswith(" ") for cell in header[1:]):
+            lines.seek(0)
+            reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+            header = next(reader)
+        columns = _columns(file, header)
+        for row in reader:
+            if any(row):
+                rows.append(_fitted(row, len(header), f"{file} line {reader.line_num}"))
+                numbers.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(
+            f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}",
+            fix="check its quotes, or save it as CSV again",
+        ) from error
+    if not rows:
+        raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
+    cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
+    resolve = _resolver(file, root, images, [path for path, _ in cells])
+    label_of: dict[str, str] = {}
+    for (cell, label), number in zip(cells, numbers, strict=True):
+        path = _checked(cell, label, resolve, f"{file} line {number}")
+        if path in label_of:
+            raise DataError(f"{file} line {number}: {path!r} is there twice", fix="keep one label a file")
+        label_of[path] = label
+    paths = list(label_of)
+    other = [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if _normal(cell) != path]
+    if other:
+        cell, path = other[0]
+        notes.append(f"{len(other):,} paths in {file} are taken as the folder has them, as {path!r} for {cell!r}")
+    return LabelsFile(
+        header=header,
+        rows=rows,
+        columns=columns,
+        separator=separator,
+        paths=paths,
+        label_of=label_of,
+        notes=notes,
+        warnings=_doubts(file, list(label_of.values())),
+    )
+
+
+def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
+    """The text, and what stands between its cells: what gives the first line the two columns."""
+    try:
+        content = file.read_bytes()
+        encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+        text = content.decode(encoding)
     except OSError as error:
         raise DataError(
             f"cannot read the labels file {file}: {(error.strerror or '').lower()}", fix="check the path"
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    labels: dict[str, str] = {}
-    try:
-        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        header = rows.fieldnames or []
-        missing = [name for name in ("path", "label") if name not in header]
-        if missing:
-            raise DataError(
-                f"{file} has no column {' and no column '.join(missing)}",
-                fix="its first line must name the columns path and label",
-            )
-        for row in rows:
-            path, label = _checked(row["path"], row["label"], f"{file} line {rows.line_num}")
-            if path in labels:
-                raise DataError(f"{file} line {rows.line_num}: {path!r} is there twice", fix="keep one label a file")
-            labels[path] = label
-    except csv.Error as error:
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    for separator, name in _SEPARATORS.items():
+        try:
+            header = next(csv.reader([first], delimiter=separator), [])
+        except csv.Error:
+            continue
+        if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
+            if separator != ",":
+                notes.append(f"{file} is read with {name} between its cells")
+            return io.StringIO(text, newline=""), separator
+    return io.StringIO(text, newline=""), ","
+
+
+def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
+    """The numbers of the two columns.
+
+    Raises:
+        DataError: one is missing, or there is more than one.
+    """
+    found = [_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)]
+    missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
+    if missing:
+        first = ", ".join(repr(cell[:40]) for cell in header[:4]) or "nothing"
         raise DataError(
-            f"{file} is not a readable CSV: {error}", fix="check its quotes, or save it as CSV again"
-        ) from error
-    if not labels:
-        raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
-    return labels
+            f"{file} has no column {' and no column '.join(missing)} (its first line has {first})",
+            fix="its first line must name the columns path and label",
+        )
+    for places in found:
+        if len(places) > 1:
+            names = " and ".join(repr(header[place]) for place in places)
+            raise DataError(f"{file} line 1: the columns {names} are for the same", fix="keep one of them")
+    return found[0][0], found[1][0]
 
 
-def _checked(path: str | None, label: str | None, where: str) -> tuple[str, str]:
-    path, label = unguarded(path or ""), unguarded(label or "")
-    if not path.strip():
+def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
+    """The columns of the first of these names, or all that have any of the others."""
+    plain = [re.sub(r"[\s_-]", "", cell).lower() for cell in header]
+    exact = [place for place, name in enumerate(plain) if name == names[0]]
+    return exact or [place for place, name in enumerate(plain) if name in names]
+
+
+def _fitted(row: list[str], columns: int, where: str) -> list[str]:
+    """A row with as many cells as there are columns; surplus cells may be there if nothing is in them."""
+    if any(cell.strip() for cell in row[columns:]):
+        raise DataError(
+            f"{where}: {len(row)} cells for {columns} columns",
+            fix='put quotes around a label or path with a comma in it, as "fox, red"',
+        )
+    return row[:columns] + [""] * (columns - len(row))
+
+
+def _checked(cell: str, label: str, resolve: Callable[[str], str], where: str) -> str:
+    """The normalised path of a row."""
+    if not cell.strip():
         raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
-    if not label.strip():
-        raise DataError(f"{where}: no label for {path!r}", fix="give its label, or delete the line")
+    if not label:
+        raise DataError(f"{where}: no label for {cell!r}", fix="give its label, or delete the line")
+    path = resolve(cell)
     parts = PurePosixPath(path).parts
-    if path.startswith("/") or ".." in parts or "\0" in path:
+    if path.startswith("/") or _DRIVE.match(path) or ".." in parts or "\0" in path:
         raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")
-    return str(PurePosixPath(*parts)), label.strip()
+    return str(PurePosixPath(*parts))
+
+
+def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
+    """What looks like no label, or like several."""
+    missing = [label for label in labels if label.lower() in _MISSING]
+    known = set(labels)
+    several = [label for label in labels if any(part in known for part in re.split(r"[|;,]", label)[:-1])]
+    texts = []
+    if missing:
+        texts.append(f"{len(missing):,} labels in {file} are {missing[0]!r}, which programs write where there is none")
+    if several:
+        texts.append(f"{len(several):,} labels in {file} look like several, as {several[0]!r}: each text is one class")
+    return texts
+
+
+def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Sequence[str]) -> Callable[[str], str]:
+    """What gives a path of the file as the image folder has it; one that it does not have stays as it is.
+
+    A path is changed only where it leads nowhere, and the folders that are taken off its front are the same in all
+    rows.
+    """
+    if root is None:
+        return lambda cell: cell
+    known = set(images)
+    alike: dict[str, set[str]] = {}
+    for path in images:
+        for name in (path, os.path.splitext(path)[0]):
+            alike.setdefault(_folded(name), set()).add(path)
+
+    def found(path: str) -> str:
+        """The only path of the folder that one of the file can mean; empty where there is none or more."""
+        if path in known:
+            return path
+        meant = alike.get(_folded(path), set())
+        same_form = {
+            other for other in meant if unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", path)
+        }
+        (only,) = same_form if len(same_form) == 1 else meant if len(meant) == 1 else ("",)
+        return only
+
+    own = f"{root.resolve().as_posix()}/"
+    prefix = _prefix(file, root, found, own, cells)
+
+    def resolve(cell: str) -> str:
+        for plain in _forms(cell):
+            if path := found(plain):
+                return path
+            for before in (own, prefix):
+                if before and plain.startswith(before):
+                    below = plain[len(before) :]
+                    return found(below) or below
+            if not plain.startswith("/") and ".." not in plain and os.path.lexists(root / plain):
+                return plain
+        return cell
+
+    return resolve
+
+
+def _prefix(file: Path, root: Path, found: Callable[[str], str], own: str, cells: Sequence[str]) -> str:
+    """The folders before the paths of a file that was written elsewhere, where the image folder has the rest of them.
+
+    Empty where there are such folders here, and they are not the image folder.
+    """
+    nowhere = 0
+    for cell in cells:
+        forms = list(_forms(cell))
+        if any(found(path) or path.startswith(own) for path in forms):
+            continue
+        for path in forms:
+            parts = path.split("/")
+            for start in range(1, len(parts)):
+                if found("/".join(parts[start:])):
+                    before = "/".join(parts[:start]) + "/"
+                    here = [place for place in (file.parent / before, root / before) if _is_folder(place)]
+                    return before if all(place.samefile(root) for place in here) else ""
+        nowhere += 1
+        if nowhere == _MOST_TRIED:
+            break
+    return ""
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
+
+
+def _forms(cell: str) -> Iterator[str]:
+    """What a path in a file may mean, the literal first."""
+    if "\0" not in cell:
+        yield _normal(cell)
+        yield _normal(cell.strip())
+        if "\\" in cell:
+            yield _normal(cell.strip().replace("\\", "/"))
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _normal(path: str) -> str:
+    """``path`` without superfluous parts."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return ("/" if path.startswith("/") else "") + "/".join(parts)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.rendering import Rendering
+from labelaudit.data.catalogue import Catalogue, LeftOut
+from labelaudit.data.folder import scan
+from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.detect.curves import CurveAccumulator
 from labelaudit.detect.epochs import LATENESS, Course
 from labelaudit.detect.prioritization import PriorityWatch
@@ -26,6 +27,7 @@ from labelaudit.run.tables import read_samples
 
 TRAINED = "trained"
 TRAINING = "training"
+_RUNS = "labelaudit-runs"
 
 
 def _path(value: object) -> bool:
@@ -40,6 +42,9 @@ def _rendering(value: object) -> bool:
     return True
 
 
+LEFT_OUT = record(reason=text, suffix=text, files=count, example=text)
+_LEFT_OUT_NAMES = ("reason", "suffix", "files", "example")
+
 _AUDIT: dict[str, Shape] = {
     "status": one_of((TRAINED, TRAINING)),
     "data": record(
@@ -49,6 +54,9 @@ _AUDIT: dict[str, Shape] = {
         samples=count,
         maybe_labels_file=either(nothing, _path),
         maybe_rendering=_rendering,
+        maybe_split=list_of(text),
+        maybe_left_out=list_of(LEFT_OUT),
+        maybe_remarks=list_of(text),
     ),
     "settings": lambda value: isinstance(value, dict),
 }
@@ -56,15 +64,28 @@ _AUDIT: dict[str, Shape] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which pictures: a folder, and a labels file where the folder has no class folders."""
+    """Which images.
+
+    Attributes:
+        root: The folder.
+        labels_file: CSV with the labels, where the folder has no class folders.
+        split: Folders below ``root`` that hold the class folders; empty: ``root`` holds them.
+    """
 
     root: Path
     labels_file: Path | None = None
+    split: tuple[str, ...] = ()
+
+    def scan(self, reporter: Reporter = QUIET) -> Catalogue:
+        """What is in it; see `labelaudit.data.folder.scan`."""
+        return scan(self.root, labels_file=self.labels_file, split=self.split, reporter=reporter)
 
 
 def default_run(root: Path) -> Path:
-    """Where an audit of ``root`` goes when nothing else is said."""
-    return Path("labelaudit-runs") / (root.resolve().name or "root")
+    """Where an audit of ``root`` goes when nothing else is said: below the current folder, or beside ``root`` in it."""
+    data, here = root.resolve(), Path.cwd()
+    runs = data.parent / _RUNS if data in (here, *here.parents) else Path(_RUNS)
+    return runs / (data.name or "root")
 
 
 def is_trained(run: RunFolder) -> bool:
@@ -76,7 +97,11 @@ def recorded_data(run: RunFolder) -> Data:
     """The data that a run was begun on."""
     data = read_audit(run)["data"]
     labels_file = data.get("labels_file")
-    return Data(root=Path(data["root"]), labels_file=Path(labels_file) if labels_file else None)
+    return Data(
+        root=Path(data["root"]),
+        labels_file=Path(labels_file) if labels_file else None,
+        split=tuple(data.get("split", ())),
+    )
 
 
 def recorded_course(run: RunFolder) -> Course:
@@ -189,4 +214,12 @@ def read_catalogue(run: RunFolder) -> Catalogue:
     catalogue = read_samples(run.samples, root=Path(data["root"]), classes=data["classes"])
     if catalogue.fingerprint != data["fingerprint"]:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
-    return replace(catalogue, rendering=Rendering.from_json(data["rendering"])) if "rendering" in data else catalogue
+    return replace(
+        catalogue,
+        rendering=Rendering.from_json(data["rendering"]) if "rendering" in data else PLAIN,
+        left_out=tuple(
+            LeftOut(**{name: entry[name] for name in _LEFT_OUT_NAMES}) for entry in data.get("left_out", ())
+        ),
+        remarks=tuple(data.get("remarks", ())),
+        split=tuple(data.get("split", ())),
+    )

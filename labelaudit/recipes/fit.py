@@ -139,7 +139,8 @@ def _noise(catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, setting
         "confusion": _confusion(catalogue, evidence.statistics, verdicts),
         "controls": _controls(evidence),
         "power": _power(catalogue, verdicts.power),
-        "warnings": verdicts.warnings,
+        "warnings": [*catalogue.warnings, *verdicts.warnings],
+        "left_out": [asdict(row) for row in catalogue.left_out],
     }
 
 
@@ -198,6 +199,7 @@ def _class_rates(catalogue: Catalogue, verdicts: Verdicts) -> list[dict[str, Any
     return [
         {"class": name, "samples": int(count_K[k]), "noise_rate": float(rate_K[k]), "suspicious": int(flagged_K[k])}
         for k, name in enumerate(catalogue.classes)
+        if count_K[k]
     ]
 
 

@@ -35,6 +35,7 @@ NOISE: dict[str, Shape] = {
         review=list_of(record(top=count, caught=number)),
     ),
     "warnings": list_of(text),
+    "maybe_left_out": list_of(record(reason=text, suffix=text, files=count, example=text)),
     "maybe_kinds": either(
         nothing,
         record(

@@ -5,16 +5,18 @@ Shapes: R rows that take part in the training.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from labelaudit.data.catalogue import Catalogue, require_trainable
-from labelaudit.data.pixels import load_pixels
+from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.data.pixels import Pixels, load_pixels
 from labelaudit.detect.corruption import Pictures
 from labelaudit.engine.features import Embeddings, embed, normalisation
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, channel_statistics
@@ -27,6 +29,7 @@ from labelaudit.errors import DataError
 from labelaudit.progress import Reporter
 from labelaudit.recipes.looks import pictures_of_looks, pictures_of_pixels
 
+Loaded = TypeVar("Loaded", Embeddings, Pixels)
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -85,18 +88,22 @@ def prepare(
     """
     inputs: Inputs
     if settings.kind == "frozen":
-        found = _embed(catalogue, settings, source, reporter)
-        catalogue = catalogue.set_aside(found.failures)
-        _require(catalogue, statistics)
+        catalogue, found = _loaded(
+            catalogue, lambda usable: _embed(usable, settings, source, reporter), is_validation=statistics is not None
+        )
         feature_RD = torch.from_numpy(found.feature_RD)
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         sample_R = found.sample_R
         known = pictures_of_looks(sample_R, found.looks) if look else None
     else:
-        pixels = load_pixels(catalogue, settings.pixel_format, reporter=reporter, processes=source.world.local_size)
-        catalogue = catalogue.set_aside(pixels.failures)
-        _require(catalogue, statistics)
+        catalogue, pixels = _loaded(
+            catalogue,
+            lambda usable: load_pixels(
+                usable, settings.pixel_format, reporter=reporter, processes=source.world.local_size
+            ),
+            is_validation=statistics is not None,
+        )
         pixels_RCHW = pixels.array_RCHW
         if statistics is None:
             scratch = settings.weights == SCRATCH
@@ -165,8 +172,19 @@ def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, rep
     )
 
 
-def _require(catalogue: Catalogue, statistics: Statistics | None) -> None:
-    if statistics is None:
-        require_trainable(catalogue)
-    elif not catalogue.readable_N.any():
-        raise DataError(f"none of the images in {catalogue.root} can be read", fix="check the folder")
+def _loaded(
+    catalogue: Catalogue, load: Callable[[Catalogue], Loaded], *, is_validation: bool
+) -> tuple[Catalogue, Loaded]:
+    """The data without the files whose pixels are damaged, and what was loaded of it.
+
+    Where such a file leaves its class with one image, that is set aside too, and the rest is loaded again.
+    """
+    while True:
+        loaded = load(catalogue)
+        catalogue = catalogue.set_aside(loaded.failures)
+        if not is_validation:
+            catalogue = trainable(catalogue)
+        elif not catalogue.readable_N.any():
+            raise DataError(f"none of the images in {catalogue.root} can be read", fix="check the folder")
+        if int(catalogue.readable_N.sum()) == len(loaded.sample_R):
+            return catalogue, loaded

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from dataclasses import dataclass, replace
+import re
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +15,8 @@ import torch
 from torch import nn
 
 import labelaudit
-from labelaudit.data.catalogue import Catalogue, require_trainable
-from labelaudit.data.folder import scan
+from labelaudit.data.catalogue import LONELY, Catalogue, trainable
+from labelaudit.data.folder import require_outside
 from labelaudit.detect.controls import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.parallel import joined
@@ -45,6 +46,8 @@ from labelaudit.run.checkpoint import write_network
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.pictures import write_pictures
 from labelaudit.run.tables import read_controls, write_samples
+
+_MOST_TOLD = 10
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
@@ -140,8 +143,8 @@ def _begin(
 ) -> _Begun | None:
     """What is to be trained, with the run folder held; None when the probe is trained already."""
     relabelings = require_settled(data.root)
-    catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
-    require_trainable(catalogue)
+    require_outside(run.root, data.root, "--run")
+    catalogue = trainable(data.scan(reporter))
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if run.exists else plan(catalogue, options, device)
     if planned is not None:
@@ -235,6 +238,9 @@ def _describe(data: Data, catalogue: Catalogue, begun: _Begun, device: torch.dev
             "samples": len(catalogue),
             "readable": int(catalogue.readable_N.sum()),
             "rendering": catalogue.rendering.as_json(),
+            "split": list(catalogue.split),
+            "left_out": [asdict(row) for row in catalogue.left_out],
+            "remarks": list(catalogue.remarks),
         },
         "mirror_test": begun.mirror.as_json() if begun.mirror else None,
         "recording": recording_of(begun.settings),
@@ -243,16 +249,28 @@ def _describe(data: Data, catalogue: Catalogue, begun: _Begun, device: torch.dev
 
 
 def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
-    bad = np.flatnonzero(~catalogue.readable_N)
-    if len(bad):
+    bad = [i for i, reason in enumerate(catalogue.reasons) if reason not in ("", LONELY)]
+    if bad:
         first = f"{catalogue.paths[bad[0]]}: {catalogue.reasons[bad[0]]}"
         reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
-    if catalogue.skipped_files:
-        reporter.say(f"{catalogue.skipped_files} files that are no images by their name are left out")
+    for text in catalogue.warnings:
+        reporter.warn(text)
+    if catalogue.left_out:
+        reporter.say(f"Left out (in the folder, not in the audit): {sum(row.files for row in catalogue.left_out):,}")
+        for row in catalogue.left_out[:_MOST_TOLD]:
+            reporter.say(f"  {row.text}")
+        if len(catalogue.left_out) > _MOST_TOLD:
+            reporter.say(f"  and {len(catalogue.left_out) - _MOST_TOLD} kinds more, in run.json")
     seen: dict[str, str] = {}
     for name in catalogue.classes:
-        if (twin := seen.setdefault(folded(name), name)) != name:
-            reporter.warn(f"the classes {twin!r} and {name!r} differ in case or Unicode form only; are they one?")
+        if (twin := seen.setdefault(_alike(name), name)) != name:
+            reporter.warn(f"the classes {twin!r} and {name!r} differ in their form only; are they one?")
+
+
+def _alike(name: str) -> str:
+    """Equal for names that differ in case, Unicode form, or as ``1`` and ``1.0`` do."""
+    plain = folded(name)
+    return plain.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.0*", plain) else plain
 
 
 def _now() -> str:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.folder import class_bases
+from labelaudit.data.labels_file import LabelsFile, read_labels
+from labelaudit.data.walk import walk_folder
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.relabel.copies import Copied, require_free, write_copy
@@ -35,10 +37,12 @@ class Corrections:
     Attributes:
         file: corrections.csv, Label Studio's JSON export, or CVAT's export for images.
         accept_suggestions: Take tags of CVAT that nobody touched as accepted.
+        split: The folders in the data whose class folders were audited; empty for the data folder itself.
     """
 
     file: Path
     accept_suggestions: bool = False
+    split: tuple[str, ...] = ()
 
     def read(self) -> Review:
         """Read them.
@@ -57,13 +61,13 @@ def plan_relabeling(
     Raises:
         DataError: the folder, the corrections or the labels file cannot be read.
     """
-    tree, review = Tree(root), corrections.read()
     if labels_file is None:
+        tree, review = _tree(root, corrections), corrections.read()
         journal = last_journal(tree.root)
         if journal is not None and journal.state != "moved":
             reporter.warn(f"A relabeling of {root} was interrupted: the plan is for what is left of it, and more")
         return plan_moves(tree, review, reporter)
-    return plan_labels(tree, read_labels_csv(labels_file), review, reporter)
+    return plan_labels(Tree(root), _labels(root, labels_file).label_of, corrections.read(), reporter)
 
 
 def relabel(
@@ -96,7 +100,7 @@ def relabel(
             _require_same(journal, review, root)
             reporter.say(f"Going on with the relabeling of {journal.began} that was interrupted")
         else:
-            plan = plan_moves(tree, review, reporter)
+            plan = plan_moves(_tree(root, corrections), review, reporter)
             if not agree(plan) or not plan.steps:
                 return None
             journal = begin_journal(tree.root, review, plan)
@@ -172,7 +176,7 @@ def relabel_copy(
         UsageError: ``out`` is there, or lies in the data folder.
         StorageError: the copy cannot be written; running the same again goes on.
     """
-    tree = Tree(root)
+    tree = _tree(root, corrections)
     require_free(tree, out)
     plan = plan_moves(tree, corrections.read(), reporter)
     return write_copy(tree, plan, out, reporter) if agree(plan) else None
@@ -201,8 +205,18 @@ def relabel_labels(
     plan = plan_relabeling(root, corrections, labels_file=labels_file, reporter=reporter)
     if not agree(plan):
         return None
-    write_corrected_labels(labels_file, plan, out)
+    write_corrected_labels(_labels(root, labels_file), plan, out)
     return plan
+
+
+def _tree(root: Path, corrections: Corrections) -> Tree:
+    if not root.is_dir():
+        return Tree(root)
+    return Tree(root, class_bases(root, corrections.split))
+
+
+def _labels(root: Path, labels_file: Path) -> LabelsFile:
+    return read_labels(labels_file, root, walk_folder(root).images)
 
 
 @contextlib.contextmanager

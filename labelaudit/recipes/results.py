@@ -6,6 +6,7 @@ Shapes: N samples, U samples that were audited, S suspicious ones.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +107,7 @@ def audit(
     *,
     run: Path | str | None = None,
     labels_file: Path | str | None = None,
+    split: str | Sequence[str] = (),
     rank_by: StatisticName | None = None,
     estimator: EstimatorName | None = None,
     reporter: Reporter = QUIET,
@@ -119,6 +121,7 @@ def audit(
         folder: One folder of images per class; or any layout, with ``labels_file``.
         run: The run folder; None: ``labelaudit-runs/<name of folder>``.
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
+        split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.
         rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
         estimator: How P(mislabeled) is estimated; None: that of a finished run, or the confident joint.
         reporter: Told about the progress.
@@ -138,7 +141,11 @@ def audit(
     chosen = None
     if rank_by or estimator:
         chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
-    data = Data(root=root, labels_file=None if labels_file is None else Path(labels_file))
+    data = Data(
+        root=root,
+        labels_file=None if labels_file is None else Path(labels_file),
+        split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
+    )
     target = RunFolder(default_run(root) if run is None else Path(run))
     score(data, target, TrainingOptions(**training), chosen, reporter)
     return open_run(target.root)

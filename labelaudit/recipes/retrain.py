@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from labelaudit.data.catalogue import Catalogue, require_trainable
-from labelaudit.data.folder import scan
+from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.data.folder import require_outside
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
@@ -165,8 +165,8 @@ def _begin(
 ) -> _Begun:
     """What is to be trained, with the folder held."""
     require_settled(data.root)
-    catalogue = scan(data.root, labels_file=data.labels_file, reporter=reporter)
-    require_trainable(catalogue)
+    require_outside(out.root, data.root, "--out")
+    catalogue = trainable(data.scan(reporter))
     given = read_given(entry, options.sources, catalogue)
     held_out = scan_validation(options.validation, catalogue, reporter)
     planned = plan(catalogue, options.training, device, presets=options.presets or presets_of(entry))

@@ -58,7 +58,7 @@ def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
 
 def _step(tree: Tree, correction: Correction, classes: list[str]) -> Step:
     path = _find(tree, correction)
-    given, rest = checked_sample(path)
+    base, given, rest = checked_sample(path, tree.bases)
     if correction.given_label not in ("", given):
         raise RefusedError(f"lies in {given!r}, but had the label {correction.given_label!r} when it was reviewed")
     if correction.action == "drop":
@@ -66,7 +66,7 @@ def _step(tree: Tree, correction: Correction, classes: list[str]) -> Step:
     if correction.action == "keep" or correction.label == given:
         return Step(path=path, given_label=given, action="keep")
     label = checked_class(correction.label, classes)
-    return Step(path=path, given_label=given, action="change", label=label, target=f"{label}/{rest}")
+    return Step(path=path, given_label=given, action="change", label=label, target=f"{base}{label}/{rest}")
 
 
 def _find(tree: Tree, correction: Correction) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from labelaudit.cells import csv_lines, guarded, unguarded
+from labelaudit.data.labels_file import LabelsFile
 from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.relabel.names import RefusedError, checked_path
@@ -56,7 +55,7 @@ def require_new(out: Path) -> None:
         raise UsageError(f"--out {out} is there already", fix="give a new file: nothing is overwritten")
 
 
-def write_corrected_labels(labels_file: Path, plan: Plan, out: Path) -> None:
+def write_corrected_labels(labels: LabelsFile, plan: Plan, out: Path) -> None:
     """Write a labels file with the steps of a plan taken; other columns and the order of the rows stay.
 
     Raises:
@@ -64,7 +63,7 @@ def write_corrected_labels(labels_file: Path, plan: Plan, out: Path) -> None:
         StorageError: it cannot be written.
     """
     require_new(out)
-    write_lines(out, _corrected_lines(labels_file, {step.path: step for step in plan.steps}))
+    write_lines(out, _corrected_lines(labels, {step.path: step for step in plan.steps}))
 
 
 def _step(label_of: dict[str, str], known: set[str], correction: Correction) -> Step:
@@ -88,23 +87,18 @@ def _step(label_of: dict[str, str], known: set[str], correction: Correction) -> 
     return Step(path=path, given_label=given, action="change", label=label)
 
 
-def _corrected_lines(labels_file: Path, step_of: dict[str, Step]) -> Iterator[str]:
+def _corrected_lines(labels: LabelsFile, step_of: dict[str, Step]) -> Iterator[str]:
     """Only the two columns are guarded: the others are the user's own, and formulas in them may be meant."""
-    text = labels_file.read_bytes().decode("utf-8-sig")
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header = next(rows)
-    # A header may name a column twice; the last one counts, as for whoever reads the file.
-    path_at, label_at = (len(header) - 1 - header[::-1].index(name) for name in ("path", "label"))
+    path_at, label_at = labels.columns
 
     def corrected() -> Iterator[list[str]]:
-        for row in rows:
-            if not row:
-                continue
-            step = step_of.get(str(PurePosixPath(unguarded(row[path_at]))))
+        for path, cells in zip(labels.paths, labels.rows, strict=True):
+            step = step_of.get(path)
             if step is not None and step.action == "drop":
                 continue
-            path, label = unguarded(row[path_at]), unguarded(row[label_at]) if step is None else step.label
-            row[path_at], row[label_at] = guarded(path), guarded(label)
+            row = list(cells)
+            row[path_at] = guarded(unguarded(row[path_at]))
+            row[label_at] = guarded(unguarded(row[label_at]) if step is None else step.label)
             yield row
 
-    return csv_lines(header, corrected(), numbers=header)
+    return csv_lines(labels.header, corrected(), numbers=labels.header, separator=labels.separator)

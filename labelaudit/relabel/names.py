@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
 OWN_PREFIX = ".labelaudit-"
@@ -38,18 +38,25 @@ def checked_path(path: str) -> str:
     return str(pure)
 
 
-def checked_sample(path: str) -> tuple[str, str]:
-    """Class folder and the rest of a `checked_path`.
+def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, str]:
+    """Where the class folders are, class folder, and the rest of a `checked_path`.
+
+    Args:
+        path: Of a file in the data folder.
+        bases: The folders whose folders are classes: those of ``--split``, or ``""`` for the data folder.
 
     Raises:
         RefusedError: it does not lie in a class folder, or is hidden.
     """
-    label, _, rest = path.partition("/")
+    base = next((f"{base}/" if base else "" for base in bases if not base or path.startswith(f"{base}/")), None)
+    if base is None:
+        raise RefusedError("lies outside the folders of --split")
+    label, _, rest = path[len(base) :].partition("/")
     if not rest:
         raise RefusedError("lies in no class folder")
     if any(part.startswith(".") for part in path.split("/")):
         raise RefusedError("is hidden, and so no sample")
-    return label, rest
+    return base, label, rest
 
 
 def checked_class(name: str, classes: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from labelaudit.errors import DataError
@@ -18,22 +19,22 @@ class Tree:
 
     Args:
         root: The folder.
+        bases: The folders in it whose folders are classes; ``""`` is the data folder.
 
     Raises:
         DataError: there is no such folder, or it may not be read.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, bases: Sequence[str] = ("",)) -> None:
         try:
             self.root = root.resolve(strict=True)
-            entries = sorted(os.scandir(self.root), key=lambda entry: entry.name)
+            names = {entry.name for base in bases for entry in os.scandir(self.root / base) if _is_class(entry)}
         except OSError as error:
             raise DataError(
                 f"cannot read the folder {root}: {(error.strerror or str(error)).lower()}", fix="check the path"
             ) from error
-        self.classes = tuple(
-            entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(Path(entry.path))
-        )
+        self.bases = tuple(bases)
+        self.classes = tuple(sorted(names))
         self._real: dict[str, bool] = {}
 
     def at(self, path: str) -> Path:
@@ -114,8 +115,8 @@ class Tree:
         return digest.hexdigest()
 
 
-def _is_folder(path: Path) -> bool:
+def _is_class(entry: os.DirEntry[str]) -> bool:
     try:
-        return path.is_dir()
+        return not entry.name.startswith(".") and entry.is_dir()
     except OSError:
         return False

@@ -35,6 +35,9 @@ SUSPICIOUS_COLUMNS = (
     "sha256",
 )
 
+_SPLIT = "split"
+"""The last column, where the data are in splits."""
+
 CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
 
 _FIGURES = frozenset({"p_mislabeled", "label_score", "aul", "aum", "p_corrupted", "corruption"})
@@ -97,7 +100,7 @@ def suspicious_rows(path: Path) -> Iterator[dict[str, str]]:
     try:
         with open(require_regular(path), encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
-            if tuple(reader.fieldnames or ()) != SUSPICIOUS_COLUMNS:
+            if tuple(reader.fieldnames or ()) not in (SUSPICIOUS_COLUMNS, (*SUSPICIOUS_COLUMNS, _SPLIT)):
                 raise RunError(f"{path} has other columns than labelaudit writes", fix="run labelaudit fit again")
             for row in reader:
                 yield {name: unguarded(cell or "") for name, cell in row.items() if name}
@@ -120,6 +123,7 @@ def _suspicious_lines(
         first.tolist(),
     )
     # The last ones are those of number −1.
+    split_of = catalogue.split_names
     names, kind_names = (*catalogue.classes, None), (*KINDS, "")
     rows = (
         (
@@ -134,7 +138,8 @@ def _suspicious_lines(
             kind_names[kind],
             i,
             catalogue.sha256[i],
+            *split_of[i : i + 1],
         )
         for rank, (p, aul, aum, given, other, kind, i) in enumerate(zip(*columns, strict=True), start=1)
     )
-    return csv_lines(SUSPICIOUS_COLUMNS, rows, numbers=_FIGURES)
+    return csv_lines((*SUSPICIOUS_COLUMNS, *([_SPLIT] if split_of else [])), rows, numbers=_FIGURES)

@@ -39,6 +39,7 @@ _SAMPLES = pa.schema(
         ("taught_label", pa.int32()),
     ]
 )
+"""The columns of samples.parquet that are read back; where the data are in splits, there is one more."""
 
 _SCORES = {
     **dict.fromkeys(("path", "given_label", "suggested_label"), pa.string()),
@@ -76,6 +77,8 @@ def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = 
         },
         schema=_SAMPLES,
     )
+    if split_N := catalogue.split_names:
+        table = table.append_column("split", pa.array(split_N, pa.string()))
     write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
 
 
@@ -147,6 +150,8 @@ def write_scores(
     kind_N = np.full(len(catalogue), -1, dtype=np.int32) if kinds is None else kinds.kind_N.astype(np.int32)
     columns["kind"] = _names(KINDS, kind_N)
     columns["weight"] = verdicts.weight_N
+    if split_N := catalogue.split_names:
+        columns["split"] = pa.array(split_N, pa.string())
     table = pa.table(columns).replace_schema_metadata(
         {
             "p_mislabeled": "high = suspicious",

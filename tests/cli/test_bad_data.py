@@ -1,5 +1,6 @@
 """Data that cannot be audited: one line that says what, where and what to do, and nothing left behind."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def test_no_class_folders() -> None:
     Path("flat").mkdir()
     Path("flat/picture.png").touch()
     error = refusal("flat")
-    assert error.startswith("flat has no class folders; ")
+    assert error.startswith("flat has no class folders (1 .png: beside the class folders (picture.png)); ")
     assert "--labels FILE.csv" in error
 
 
@@ -36,7 +37,8 @@ def test_no_images() -> None:
     Path("texts/a").mkdir(parents=True)
     Path("texts/b").mkdir()
     Path("texts/a/notes.txt").write_text("no picture")
-    assert refusal("texts") == "there are no image files in the class folders of texts; check the folder"
+    found = "(1 .txt: not an image by its name (a/notes.txt))"
+    assert refusal("texts") == f"there are no image files in the class folders of texts {found}; check the folder"
 
 
 def test_one_class(tmp_path: Path) -> None:
@@ -50,7 +52,23 @@ def test_a_class_with_one_image(tmp_path: Path) -> None:
         (folder / "ant" / name).unlink()
     error = refusal("thin")
     assert error.startswith("thin: fewer than two readable images in class 'ant'; ")
-    assert "add images, or take the class out" in error
+    assert "in at least two classes: add images" in error
+
+
+def test_a_class_of_one_image_whose_pixels_remain_is_set_aside(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "thin", classes=("ant", "bee", "cat", "dog"), each=4, size=32)
+    for number in ("000", "001", "002"):
+        (folder / "ant" / f"{number}.png").unlink()
+        damaged = folder / "bee" / f"{number}.png"
+        damaged.write_bytes(damaged.read_bytes()[:200])  # the header is whole
+    outcome = succeed("score", folder, "--run", "audit", *QUICK)
+    assert "3 of 13 images cannot be read and are set aside (bee/000.png: " in outcome.err
+    text = "the classes 'ant', 'bee' are not in the audit: one readable image only, which none can be compared with"
+    assert f"Warning: {text}" in outcome.err
+    noise = json.loads(Path("audit/noise.json").read_text())
+    assert noise["warnings"][0] == text
+    assert (noise["samples"], noise["readable"]) == (13, 8)
+    assert [entry["class"] for entry in noise["classes"]] == ["cat", "dog"]
 
 
 def test_a_class_whose_pixels_turn_out_damaged(tmp_path: Path) -> None:
@@ -81,9 +99,15 @@ def test_an_empty_file_and_a_folder_that_looks_like_an_image(photos: Path) -> No
 
 
 LABELS = {
-    "a column is missing": ("file,label\nant/000.png,ant\n", "labels.csv has no column path; its first line must name"),
-    "no header": ("ant/000.png,ant\n", "labels.csv has no column path and no column label; its first line must name"),
-    "empty": ("", "labels.csv has no column path and no column label; its first line must name"),
+    "a column is missing": (
+        "id,label\nant/000.png,ant\n",
+        "labels.csv has no column path (its first line has 'id', 'label'); its first line must name",
+    ),
+    "no header": (
+        "ant/000.png,ant\n",
+        "labels.csv has no column path and no column label (its first line has 'ant/000.png', 'ant'); its",
+    ),
+    "empty": ("", "labels.csv has no column path and no column label (its first line has nothing); its"),
     "no rows": ("path,label\n", "labels.csv lists no files; give one line per image: path,label"),
     "no label": ("path,label\nant/000.png,\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
     "a short row": ("path,label\nant/000.png\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
@@ -97,7 +121,7 @@ LABELS = {
         "labels.csv line 2: '../secret.png' leads out of the image folder; ",
     ),
     "absolute": ("path,label\n/etc/passwd,ant\n", "labels.csv line 2: '/etc/passwd' leads out of the image folder; "),
-    "an open quote": ('path,label\n"ant/000.png,ant\n', "labels.csv is not a readable CSV: "),
+    "an open quote": ('path,label\n"ant/000.png,ant\n', "labels.csv is not a readable CSV from line 2 on: "),
 }
 
 

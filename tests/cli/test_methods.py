@@ -74,7 +74,7 @@ def test_the_list_as_json() -> None:
 def test_what_is_wrong_is_said_before_any_data_is_read(
     words: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labelaudit.recipes.retrain.scan", None)  # reading the data would fail
+    monkeypatch.setattr("labelaudit.recipes.audits.scan", None)  # reading the data would fail
     assert run("retrain", "photos", *words.split()).only_error.startswith(message)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.data.catalogue import require_trainable
+from labelaudit.data.catalogue import LONELY, trainable
 from labelaudit.errors import DataError
 from tests.data.helpers import catalogue_of
 
@@ -71,31 +71,38 @@ def test_one_readable_picture_with_colour_makes_the_data_coloured():
 
 
 def test_two_classes_of_two_readable_pictures_can_be_trained_on():
-    require_trainable(catalogue_of([0, 0, 1, 1]))
-    require_trainable(catalogue_of([0, 0, 0, 1, 1, 1]).set_aside({0: "damaged", 3: "damaged"}))
+    trainable(catalogue_of([0, 0, 1, 1]))
+    trainable(catalogue_of([0, 0, 0, 1, 1, 1]).set_aside({0: "damaged", 3: "damaged"}))
 
 
 def test_data_without_a_readable_picture_is_refused_with_an_example():
     with pytest.raises(DataError) as caught:
-        require_trainable(catalogue_of([0, 1], reasons=["empty file", "damaged: x"]))
+        trainable(catalogue_of([0, 1], reasons=["empty file", "damaged: x"]))
     assert caught.value.what == "none of the 2 images in /data can be read (cat/0.png: empty file)"
     assert caught.value.fix == "check that the files are images and that you may read them"
 
 
 def test_a_single_class_is_refused_by_name():
     with pytest.raises(DataError) as caught:
-        require_trainable(catalogue_of([0, 0, 0], classes=("cat",)))
+        trainable(catalogue_of([0, 0, 0], classes=("cat",)))
     assert caught.value.what == "/data has one class only ('cat')"
     assert "at least two class folders" in caught.value.fix
 
 
-def test_a_class_with_one_readable_picture_is_refused_by_name():
+def test_one_class_of_two_readable_pictures_is_refused_and_the_others_named():
     with pytest.raises(DataError) as caught:
-        require_trainable(catalogue_of([0, 0, 1, 1], reasons=["", "", "", "damaged"]))
+        trainable(catalogue_of([0, 0, 1, 1], reasons=["", "", "", "damaged"]))
     assert caught.value.what == "/data: fewer than two readable images in class 'dog'"
-    assert "add images, or take the class out" in caught.value.fix
-
-
-def test_of_many_small_classes_three_are_named():
+    assert "in at least two classes: add images" in caught.value.fix
     with pytest.raises(DataError, match="class 'b', 'c', 'd' and 2 more"):
-        require_trainable(catalogue_of([0, 0, 1, 2, 3, 4, 5], classes="abcdef"))
+        trainable(catalogue_of([0, 0, 1, 2, 3, 4, 5], classes="abcdef"))
+
+
+def test_classes_of_one_readable_picture_are_set_aside_with_a_warning():
+    reasons = [*[""] * 5, "damaged", "", "a pointer", "a pointer"]
+    found = trainable(catalogue_of([0, 0, 1, 1, 2, 2, 3, 4, 4], classes="abcde", reasons=reasons))
+    assert found.reasons == ("", "", "", "", LONELY, "damaged", LONELY, "a pointer", "a pointer")
+    lonely, unread = found.warnings
+    assert lonely.startswith("the classes 'c', 'd' are not in the audit: one readable image only")
+    assert unread == "class 'e' is not in the audit: no image can be read (a pointer)"
+    assert catalogue_of([0, 0, 1, 1]).warnings == []

@@ -65,21 +65,6 @@ def test_pictures_at_any_depth_belong_to_the_class_at_the_top(tmp_path):
     }
 
 
-def test_hidden_files_and_folders_are_passed_over_and_files_of_other_kinds_counted(tmp_path):
-    extra = {
-        "cat/.thumb.png": plain_png(),
-        "cat/.cache/0.png": plain_png(),
-        ".git/0.png": plain_png(),
-        "top.png": plain_png(),
-        "cat/notes.txt": b"x",
-        "dog/deep/Thumbs.db": b"x",
-        "dog/noend": plain_png(),
-    }
-    catalogue = scan(write_files(tmp_path, PAIR | extra))
-    assert catalogue.paths == ("cat/0.png", "dog/0.png")
-    assert catalogue.skipped_files == 3
-
-
 def test_an_empty_class_folder_is_no_class(tmp_path):
     (tmp_path / "bird").mkdir()
     assert scan(write_files(tmp_path, PAIR)).classes == ("cat", "dog")
@@ -243,7 +228,7 @@ def test_a_labels_file_replaces_the_folders(tmp_path):
     assert class_of(catalogue) == {"cat/0.png": "dog", "flat.png": "wolf"}
     assert catalogue.paths == ("cat/0.png", "flat.png")
     assert catalogue.classes == ("dog", "wolf")
-    assert catalogue.skipped_files == 0
+    assert [row.text for row in catalogue.left_out] == ["1 .png: not in the labels file (dog/0.png)"]
 
 
 def test_a_listed_file_that_is_missing_or_a_folder_is_set_aside(tmp_path):

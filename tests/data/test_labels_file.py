@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.cells import csv_lines
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.labels_file import read_labels, read_labels_csv
 from labelaudit.errors import DataError
+from tests.data.helpers import write_files
 
 
 def labels_csv(folder, text):
@@ -34,6 +35,12 @@ def test_other_columns_any_order_blank_lines_and_spaces_do_not_matter(tmp_path):
         pytest.param(b"path,label\na.png,cat", id="no-last-line-end"),
         pytest.param(b'"path","label"\n"a.png","cat"\n', id="quoted"),
         pytest.param(b"path,label\n./a.png,cat\n", id="dot"),
+        pytest.param(b"path;label;note\na.png;cat;a, b\n", id="semicolons"),
+        pytest.param(b'label;path\n"cat";"a.png"\n', id="quoted-semicolons"),
+        pytest.param("path\tlabel\r\na.png\tcat\r\n".encode("utf-16"), id="utf-16-tabs"),
+        pytest.param(b'path, label\na.png, "cat"\n', id="spaces"),
+        pytest.param(b"path,label,\na.png,cat,,\n,,\n", id="surplus-commas"),
+        pytest.param(b"File_Name,Class\na.png,cat\n", id="other-names"),
     ],
 )
 def test_what_spreadsheets_make_of_a_csv_is_read(tmp_path, text):
@@ -67,8 +74,8 @@ def test_every_name_survives_the_csv(tmp_path_factory, labels):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path\na.png\n", r"has no column label\W its first line must name the columns path and label"),
-        ("file,class\na.png,cat\n", r"has no column path and no column label"),
+        ("path\na.png\n", r"has no column label \(its first line has 'path'\)\W its first line must name"),
+        ("id,breed\na.png,cat\n", r"has no column path and no column label"),
         ("", r"has no column path and no column label"),
         ("path,label\n", r"lists no files\W give one line per image"),
         ("path,label\na.png,cat\na.png,dog\n", r"line 3: 'a\.png' is there twice\W keep one label a file"),
@@ -83,7 +90,12 @@ def test_every_name_survives_the_csv(tmp_path_factory, labels):
         ("path,label\na\0.png,cat\n", r"leads out of the image folder|is not a readable CSV"),
         ('path,label\n"a.png,cat\n', r"is not a readable CSV"),
         (b"path,label\n\xff.png,cat\n", r"is not UTF-8 text\W save it as CSV in UTF-8"),
-        ("path,label\na.png,cat\n".encode("utf-16"), r"is not UTF-8 text"),
+        ("path,label\na.png,fox, red\n", r"line 2: 3 cells for 2 columns\W put quotes"),
+        ("path;label\na.png;fox\nb.png;fox;red\n", r"line 3: 3 cells for 2 columns"),
+        ("path,label,label\na.png,cat,dog\n", r"line 1: the columns 'label' and 'label' are for the same"),
+        ("Path,file,image,class\na.png,b,c,cat\n,,,dog\n", r"line 3: no path"),
+        ("file,image,class\na.png,b.png,cat\n", r"line 1: the columns 'file' and 'image' are for the same"),
+        ("path,label\nC:\\data\\a.png,cat\n", r"leads out of the image folder"),
     ],
 )
 def test_an_unusable_file_is_refused_with_the_place(tmp_path, text, message):
@@ -96,3 +108,52 @@ def test_an_unusable_file_is_refused_with_the_place(tmp_path, text, message):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"cannot read the labels file .*labels\.csv: (?i:no such file)"):
         read_labels_csv(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("listed", "meant"),
+    [
+        ("cat\\0.png", "cat/0.png"),
+        ("C:\\data\\images\\cat\\0.png", "cat/0.png"),
+        ("/somewhere/else/cat/0.png", "cat/0.png"),
+        ("images/cat/0.png", "cat/0.png"),
+        ("{root}/cat/0.png", "cat/0.png"),
+        ("cat/0", "cat/0.png"),
+        ("Cat/0.PNG", "cat/0.png"),
+        (" cat/0.png", "cat/0.png"),
+        ("dog/cafe\u0301.png", "dog/caf\u00e9.png"),
+        ("x" * 300 + "/cat/0.png", "cat/0.png"),
+        ("cat/../dog/x.png", None),
+        ("/etc/passwd", None),
+    ],
+)
+def test_paths_of_other_programs_are_matched_with_the_folder(tmp_path, listed, meant):
+    root = write_files(tmp_path / "images", {"cat/0.png": b"", "dog/caf\u00e9.png": b"", "back\\slash.png": b""})
+    images = ["cat/0.png", "dog/caf\u00e9.png", "back\\slash.png"]
+    listed = listed.format(root=root)
+    file = labels_csv(tmp_path, f"path,label\nback\\slash.png,owl\n{listed},cat\n")
+    if meant is None:
+        with pytest.raises(DataError, match=r"line 3: .* leads out of the image folder"):
+            read_labels(file, root, images)
+        return
+    found = read_labels(file, root, images)
+    assert found.label_of == {"back\\slash.png": "owl", meant: "cat"}
+    assert f"as {meant!r} for {listed!r}" in found.notes[0]
+
+
+def test_folders_before_a_path_that_are_there_are_not_taken_off(tmp_path):
+    root = write_files(tmp_path / "images", {"0.png": b"", "val/1.png": b""})
+    write_files(tmp_path / "other", {"0.png": b""})
+    for listed in ("val/0.png", "other/0.png"):
+        file = labels_csv(tmp_path, f"path,label\n{listed},cat\n")
+        assert read_labels(file, root, ["0.png", "val/1.png"]).label_of == {listed: "cat"}
+    file = labels_csv(tmp_path, "path,label\n../images/0.png,cat\n")
+    assert read_labels(file, root, ["0.png"]).label_of == {"0.png": "cat"}
+
+
+def test_labels_that_look_like_none_or_several_are_warned_of(tmp_path):
+    none, several = read_labels(
+        labels_csv(tmp_path, "path,label\na.png,cat\nb.png,nan\nc.png,cat|dog\nd.png,a|b\n")
+    ).warnings
+    assert "labels.csv are 'nan'," in none
+    assert "look like several, as 'cat|dog'" in several

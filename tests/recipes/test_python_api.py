@@ -75,7 +75,7 @@ def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
     assert len(ear.warned) == 1
     assert ear.warned[0].startswith("1 of 16 images cannot be read and are set aside (cat/000.png: ")
     assert any(text.startswith("Probe: training ") for text in ear.said)
-    assert "1 files that are no images by their name are left out" in ear.said
+    assert "  1 .txt: not an image by its name (cat/notes.txt)" in ear.said
 
 
 def test_nothing_is_printed_without_a_reporter(photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

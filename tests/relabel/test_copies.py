@@ -168,6 +168,16 @@ def test_a_labels_file_is_corrected_and_keeps_the_rest(root, labels, tmp_path):
     assert labels.read_text() == LABELS
 
 
+def test_a_labels_file_keeps_its_separator_and_its_way_to_write_paths(root, tmp_path):
+    (tmp_path / "labels.csv").write_text("Class;File\ncat;C:\\old\\cat\\1.png\ndog;C:\\old\\dog\\1.png\n")
+    for image in ("cat/1.png", "dog/1.png"):
+        (root / image).write_bytes(b"x")
+    corrections = saved(tmp_path / "c.csv", change("dog/1.png", "red; fox", given_label="dog"))
+    relabel_labels(root, corrections, tmp_path / "labels.csv", tmp_path / "new.csv")
+    text = 'Class;File\ncat;C:\\old\\cat\\1.png\n"red; fox";C:\\old\\dog\\1.png\n'
+    assert (tmp_path / "new.csv").read_text() == text
+
+
 def test_decisions_that_a_labels_file_refuses(root, labels, tmp_path):
     (tmp_path / "secret").write_text("x")
     corrections = saved(

@@ -44,7 +44,10 @@ def test_whatever_is_let_through_stays_in_the_folder(path):
 
 
 def test_the_class_is_the_first_folder():
-    assert checked_sample("cat/sub/1.png") == ("cat", "sub/1.png")
+    assert checked_sample("cat/sub/1.png") == ("", "cat", "sub/1.png")
+    assert checked_sample("a/cat/sub/1.png", ["b", "a"]) == ("a/", "cat", "sub/1.png")
+    with pytest.raises(RefusedError, match="outside the folders of --split"):
+        checked_sample("c/cat/1.png", ["b", "a"])
 
 
 @pytest.mark.parametrize("path", ["1.png", ".hidden/1.png", "cat/.hidden.png", ".labelaudit-dropped/cat/1.png"])

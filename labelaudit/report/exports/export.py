@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from labelaudit import __version__
+from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import read_audit
@@ -93,6 +94,8 @@ def export(
     if out is None:
         run.require_own_folders()
     folder = out if out is not None else run.exports(to)
+    if out is not None:
+        require_outside(out, root, "--out")
     _claim(folder, entry)
     job = Job(
         samples=samples,

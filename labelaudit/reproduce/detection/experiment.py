@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labelaudit import __version__
-from labelaudit.data.catalogue import Catalogue, require_trainable
+from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import scan
 from labelaudit.engine.networks import require_known
 from labelaudit.errors import UsageError
@@ -85,7 +85,7 @@ def detect(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     """
     _check(asked)
     truth = scan(asked.data, labels_file=asked.truth, reporter=reporter)
-    require_trainable(truth)
+    truth = trainable(truth)
     settings = _settings(asked, truth)
     with storage_errors(asked.out):
         asked.out.mkdir(parents=True, exist_ok=True)

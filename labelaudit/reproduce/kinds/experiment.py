@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from labelaudit import __version__
-from labelaudit.data.catalogue import require_trainable
+from labelaudit.data.catalogue import trainable
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
@@ -73,7 +73,7 @@ def measure_kinds(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """
     _check(asked)
     catalogue = scan(asked.data, reporter=reporter)
-    require_trainable(catalogue)
+    catalogue = trainable(catalogue)
     with storage_errors(asked.out):
         asked.out.mkdir(parents=True, exist_ok=True)
     matrix: list[MatrixRecord] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from labelaudit import __version__
-from labelaudit.data.catalogue import require_trainable
+from labelaudit.data.catalogue import trainable
 from labelaudit.data.digits import write_digits
 from labelaudit.data.folder import scan
 from labelaudit.errors import UsageError
@@ -74,7 +74,7 @@ def relabel_and_audit(asked: RelabelingOptions, reporter: Reporter = QUIET) -> s
         asked.out.mkdir(parents=True, exist_ok=True)
         data = asked.data or write_digits(asked.out / "digits", rate=0.0, seed=0).images
     truth = scan(data, reporter=reporter)
-    require_trainable(truth)
+    truth = trainable(truth)
     settings = [parse_noise(text, truth.classes) for text in dict.fromkeys(asked.noises)]
     require_different(settings)
     records: list[RoundRecord] = []

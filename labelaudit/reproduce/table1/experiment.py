@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labelaudit import __version__
-from labelaudit.data.catalogue import Catalogue, require_trainable
+from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.digits import write_digits_split
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
@@ -94,7 +94,7 @@ def reproduce_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     _check(asked, scale)
     data, test = _folders(asked)
     clean = scan(data, reporter=reporter)
-    require_trainable(clean)
+    clean = trainable(clean)
     settings = [parse_noise(text, clean.classes) for text in asked.noises or scale.noises]
     require_different(settings)
     if asked.scale == "paper" or asked.only_cost:

@@ -1,0 +1,232 @@
+"""One walk through an image folder: the images in it, and everything that is left out, with the reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labelaudit.data.catalogue import LeftOut
+from labelaudit.data.images import image_suffixes
+from labelaudit.errors import RunError
+from labelaudit.run.files import read_json
+from labelaudit.run.layout import RunFolder
+
+IN_A_RUN = "in a run folder of labelaudit"
+IN_A_TOOLS_FOLDER = "in a folder of the system or a tool"
+DROPPED = "dropped by labelaudit relabel"
+HIDDEN = "hidden: the name begins with a dot"
+NO_IMAGE = "not an image by its name"
+UNSUPPORTED = "in a format that is not read: convert it to PNG or JPEG"
+BESIDE = "beside the class folders"
+NOT_LISTED = "not in the labels file"
+OTHER_SPLIT = "outside the folders of --split"
+CLOSED = "a folder that "
+NO_WAY_IN = (CLOSED, "a link that ")
+"""How the reasons begin where a whole folder may be missing."""
+
+
+def _words(text: str, separator: str | None = None) -> frozenset[str]:
+    return frozenset(text.split(separator))
+
+
+NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, DROPPED, HIDDEN})
+"""Reasons of files that are in no class; they are counted together, whatever their suffix."""
+
+_TOOLS_FOLDERS = _words(
+    "@eadir,@recycle,@recently-snapshot,@__thumb,@tmp,#recycle,#snapshot,~snapshot,__macosx,__pycache__,"
+    "node_modules,bower_components,site-packages,lightning_logs,lost+found,lost.dir,found.000,$recycle.bin,"
+    "recycler,system volume information,network trash folder,temporary items",
+    separator=",",
+)
+"""Folders that systems, storage boxes and tools put anywhere, in lower case."""
+
+_REPOSITORIES = frozenset({".git", ".hg", ".svn", ".dvc", ".bzr"})
+"""Hidden folders that are not entered: they hold copies of what lies beside them."""
+
+_PACKAGES = {
+    ".heic": "pillow-heif",
+    ".heif": "pillow-heif",
+    ".heics": "pillow-heif",
+    ".hif": "pillow-heif",
+    ".avif": "pillow-avif-plugin",
+    ".jxl": "pillow-jxl-plugin",
+}
+"""What has to be installed to read a format."""
+
+_UNSUPPORTED = _words(
+    ".dcm .dicom .nii .nrrd .mha .mhd .cr2 .cr3 .nef .nrw .arw .srf .sr2 .dng .orf .rw2 .raf .pef .srw .raw .x3f .iiq "
+    ".3fr .svg .svgz .pdf .eps .ps .ai .psb .xcf .kra .czi .nd2 .lif .lsm .oib .vsi .svs .ndpi .mrxs .scn .exr .hdr "
+    ".npy .npz .pt .mat .h5 .hdf5 .fits .mp4 .m4v .mov .avi .mkv .webm .wmv .mts .mpg .mpeg"
+)
+
+_DOCUMENTS = _words(
+    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .css .js .py .ipynb .sh .m .log "
+    ".pdf .doc .docx .xls .xlsx .odt .ods .ppt .pptx .names .cache .db .sqlite .parquet .pkl .bib .tex .lock"
+)
+"""A folder with nothing but these is no class that has lost its images."""
+
+_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
+_BEGINNING_BYTES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """What is in a folder.
+
+    Attributes:
+        images: Paths below the folder, ``/`` between the parts.
+        folders: The folders that may hold images, likewise.
+        left: (path, suffix, reason) of what is left out; the path of a folder where that cannot be entered.
+    """
+
+    images: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    left: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def leave_out(self, path: str, reason: str) -> None:
+        """Count a file as left out."""
+        suffix = "" if reason in NO_CLASS else os.path.splitext(path)[1].lower()
+        self.left.append((path, suffix, reason))
+
+    def lost(self, folder: str) -> str:
+        """Why a folder without images may be a class that drops out; empty where it is none.
+
+        Args:
+            folder: A path of ``folders``.
+        """
+        within = [entry for entry in self.left if entry[0] == folder or entry[0].startswith(f"{folder}/")]
+        if not within:
+            return "its folder is empty"
+        if within[0][0] == folder:
+            return f"it is {within[0][2]}"
+        telling = [
+            (path, suffix, reason)
+            for path, suffix, reason in within
+            if reason not in NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
+        ]
+        return _in_words(summed(telling)) if telling else ""
+
+
+def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
+    """What is left out, counted by reason and suffix, the most frequent first."""
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    for path, suffix, reason in left:
+        files, example = found.get((reason, suffix), (0, path))
+        found[reason, suffix] = (files + 1, example)
+    rows = [
+        LeftOut(reason=reason, suffix=printable_path(suffix), files=files, example=printable_path(example))
+        for (reason, suffix), (files, example) in found.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.files, row.reason, row.suffix)))
+
+
+def _in_words(rows: Iterable[LeftOut]) -> str:
+    return "; ".join(row.text for row in rows)
+
+
+def why_nothing(walk: Walk) -> str:
+    """What was found instead of images, in parentheses; empty where nothing was."""
+    text = _in_words(summed(walk.left)[:3])
+    return f" ({text})" if text else ""
+
+
+def walk_folder(root: Path) -> Walk:
+    """Walk through a folder. Links to folders are followed, but not back to a folder above."""
+    walk = Walk()
+    above = {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)}
+    _visit(root, "", "", above, image_suffixes(), walk)
+    walk.images.sort()
+    return walk
+
+
+def _visit(
+    root: Path, folder: str, excuse: str, seen: set[tuple[int, int]], suffixes: frozenset[str], walk: Walk
+) -> None:
+    """Enter a folder; with an ``excuse``, everything in it is left out for that reason."""
+    try:
+        identity = _identity(root / folder)
+        if folder and identity in seen:
+            if not excuse:
+                walk.left.append((folder, "", "a link to a folder that it lies in"))
+            return
+        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+    except OSError as error:
+        why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
+        walk.left.append((folder, "", f"a folder that {why}"))
+        return
+    if not excuse and folder:
+        walk.folders.append(folder)
+    for entry in entries:
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        suffix = os.path.splitext(path)[1].lower()
+        if _is_folder(entry):
+            if entry.name not in _REPOSITORIES:
+                _visit(root, path, excuse or _excuse(root / path), seen | {identity}, suffixes, walk)
+        elif excuse or entry.name.startswith("."):
+            if suffix in suffixes or (excuse not in ("", HIDDEN)):
+                walk.leave_out(path, excuse or HIDDEN)
+        elif reason := _why_no_image(root / path, suffix, suffixes):
+            walk.leave_out(path, reason)
+        else:
+            walk.images.append(path)
+
+
+def _excuse(folder: Path) -> str:
+    """Why everything in a folder is left out; empty for others."""
+    name = folder.name.lower()
+    if name in _TOOLS_FOLDERS:
+        return IN_A_TOOLS_FOLDER
+    if name.startswith("."):
+        return DROPPED if name == ".labelaudit-dropped" else HIDDEN
+    return IN_A_RUN if _is_run(folder) else ""
+
+
+def _is_run(folder: Path) -> bool:
+    run = RunFolder(folder)
+    try:
+        return run.exists and "schema_version" in read_json(run.description)
+    except (OSError, RunError):
+        return False
+
+
+def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
+    """Why a file is no image; empty for one. A file without a suffix is one by its first bytes."""
+    if suffix in suffixes:
+        return ""
+    if suffix in _PACKAGES:
+        return f"read when {_PACKAGES[suffix]} is installed: pip install {_PACKAGES[suffix]}"
+    if suffix in _UNSUPPORTED:
+        return UNSUPPORTED
+    if not file.exists():
+        return "a link that leads nowhere"
+    return "" if not suffix and _begins_as_an_image(file) else NO_IMAGE
+
+
+def _begins_as_an_image(file: Path) -> bool:
+    try:
+        if not file.is_file():  # opening a pipe would wait
+            return False
+        with open(file, "rb") as handle:
+            beginning = handle.read(_BEGINNING_BYTES)
+    except OSError:
+        return False
+    return beginning.startswith(_BEGINNINGS) or (beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def printable_path(name: str) -> str:
+    """``name`` with bytes that are no UTF-8 written as backslash escapes; other names unchanged."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,121 @@
+"""Folders on top that are no classes are told from classes with folders in them."""
+
+from itertools import product
+from typing import ClassVar
+
+import pytest
+
+from labelaudit.data.folder import scan
+from labelaudit.errors import DataError, UsageError
+from labelaudit.progress import Quiet
+from tests.data.helpers import plain_png, write_files
+
+
+def images(root, *folders):
+    return write_files(root, {f"{folder}/{number}.png": plain_png() for folder in folders for number in range(2)})
+
+
+def crossed(outer, inner):
+    return [f"{first}/{second}" for first, second in product(outer.split(), inner.split())]
+
+
+@pytest.mark.parametrize(
+    ("folders", "command"),
+    [
+        (crossed("train val test", "cat dog"), "--split train,val,test"),
+        (crossed("Training Validation", "cat dog"), "--split Training,Validation"),
+        (crossed("train2017 val2017", "cat dog"), "--split train2017,val2017"),
+        (
+            [*crossed("seg_train/seg_train seg_test/seg_test", "cat dog"), "seg_pred"],
+            "--split seg_train/seg_train,seg_",
+        ),
+        ([*crossed("train", "cat dog"), "val"], r"--split train \(val without class folders\)"),
+        ([*crossed("train test", "cat dog"), "notes"], "--split train,test"),
+        (["train", "test"], r"no class folders: give the labels with --labels FILE\.csv"),
+        (crossed("north south", "cat dog fox"), "--split north,south"),
+        (crossed("site1 site2", "cat dog"), "--split site1,site2"),
+        (
+            [*crossed("birds/train birds/val", "owl tit"), *crossed("beasts", "cat dog")],
+            "--split birds/train,birds/val",
+        ),
+        (crossed("dataset", "cat dog"), "give .*/dataset"),
+        (crossed("data/set", "cat dog"), "give .*/data/set"),
+        (crossed("set/train set/val", "cat dog"), "--split set/train,set/val"),
+    ],
+)
+def test_parts_of_a_data_set_data_sets_and_wraps_are_refused_with_the_command(tmp_path, folders, command):
+    with pytest.raises(DataError, match=command):
+        scan(images(tmp_path, *folders))
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        crossed("cat dog", "2021 2022"),
+        crossed("cat dog", "2021-05 2021-06 2021-07"),
+        crossed("cat dog", "train test val"),
+        [*crossed("beast bird", "2021 2022"), "bird/2023"],
+        ["train", "plane", "bus"],
+        ["train/ice", "train/tgv", "plane/jet", "plane/prop"],
+        ["test", "control"],
+        ["test_tube/a", "test_tube/b", "train_station/c", "train_station/d"],
+        ["mammal/cat", "mammal/dog", "bird/owl", "bird/tit"],
+    ],
+)
+def test_classes_with_folders_in_them_are_audited(tmp_path, folders):
+    catalogue = scan(images(tmp_path, *folders))
+    assert set(catalogue.classes) == {folder.split("/")[0] for folder in folders}
+    assert len(catalogue) == 2 * len(folders)
+
+
+def test_where_it_cannot_be_known_a_warning_says_so_and_split_settles_it(tmp_path):
+    root = images(tmp_path, *crossed("cat dog", "day night"))
+    catalogue = scan(root)
+    assert (catalogue.classes, len(catalogue.warnings)) == (("cat", "dog"), 1)
+    assert "if those are the classes, audit with --split cat,dog, if not, add --split ." in catalogue.warnings[0]
+    assert scan(root, split=["."]).warnings == []
+    assert scan(root, split=["cat", "dog"]).classes == ("day", "night")
+
+
+def test_folders_in_all_classes_are_noted(tmp_path):
+    class Ear(Quiet):
+        said: ClassVar[list[str]] = []
+
+        def say(self, text):
+            self.said.append(text)
+
+    root = images(tmp_path, "pets/cat", "pets/dog", "shapes/round", "shapes/square")
+    assert scan(root, reporter=Ear()).warnings == []
+    assert "hold more folders (cat, dog, round, square), which count for the class above" in Ear.said[0]
+    assert "audit with --split pets,shapes, if not, add --split ." in Ear.said[0]
+
+
+def test_splits_are_read_as_one_data_set(tmp_path):
+    root = images(tmp_path, *crossed("train val test", "cat dog"), "val/owl")
+    write_files(root, {"train/stray.png": plain_png()})
+    catalogue = scan(root, split=["train/", "./val"])
+    assert catalogue.classes == ("cat", "dog", "owl")
+    assert catalogue.paths[::4] == ("train/cat/0.png", "val/cat/0.png", "val/owl/0.png")
+    assert catalogue.split == ("train", "val")
+    assert catalogue.split_names == ["train"] * 4 + ["val"] * 6
+    assert {row.reason: row.files for row in catalogue.left_out} == {
+        "outside the folders of --split": 4,
+        "beside the class folders": 1,
+    }
+    whole = scan(root, split=["."])
+    assert (whole.classes, whole.split_names) == (("test", "train", "val"), [])
+
+
+def test_splits_that_cannot_be_read_are_refused(tmp_path):
+    root = images(tmp_path, *crossed("train", "cat dog"), "val")
+    for split, message in (
+        (["trian"], r"there is no folder trian in .*; there are: train, val"),
+        (["../x"], r"there is no folder \.\./x"),
+        (["train", "train/cat"], "lie in each other"),
+        ([".", "train"], "lie in each other"),
+        (["train", "val"], "val in .* has no class folders with images"),
+    ):
+        with pytest.raises(DataError, match=message):
+            scan(root, split=split)
+    with pytest.raises(UsageError, match="--labels and --split"):
+        scan(root, split=["train"], labels_file=tmp_path / "labels.csv")
