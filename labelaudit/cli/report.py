@@ -43,8 +43,14 @@ def command(
     max_suspicious: Annotated[
         Optional[int], typer.Option("--max-suspicious", help="Most suspicious labels.", rich_help_panel=_GATE)
     ] = None,
+    max_unreadable: Annotated[
+        Optional[int], typer.Option("--max-unreadable", help="Most images that cannot be read.", rich_help_panel=_GATE)
+    ] = None,
     fail_on_warning: Annotated[
-        bool, typer.Option("--fail-on-warning", help="Any warning fails.", rich_help_panel=_GATE)
+        bool,
+        typer.Option(
+            "--fail-on-warning", help="Any warning fails, and any image unreadable or left out.", rich_help_panel=_GATE
+        ),
     ] = False,
     strict: Annotated[
         bool,
@@ -116,6 +122,7 @@ def command(
         max_noise=max_noise,
         max_class_noise=max_class_noise,
         max_suspicious=max_suspicious,
+        max_unreadable=max_unreadable,
         fail_on_warning=fail_on_warning,
         strict=strict,
     )

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from labelaudit.report.content import Report
 from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
+from labelaudit.report.unused import left_out_sentences, unreadable_sentence
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
@@ -37,6 +38,10 @@ def show_summary(console: Console, noise: dict[str, Any]) -> None:
     _show_confusion(console, noise["confusion"])
     _show_power(console, noise["power"])
     _show_kinds(console, noise)
+    if sentence := unreadable_sentence(noise):
+        console.print(f"[yellow]Unreadable:[/yellow] {escape(sentence)}")
+    for number, line in enumerate(left_out_sentences(noise)):
+        console.print(f"{'  ' if number else '[yellow]Left out:[/yellow] '}{escape(printable(line))}")
     for warning in noise["warnings"]:
         console.print(f"[yellow]Warning:[/yellow] {escape(printable(warning))}")
 
