@@ -8,24 +8,13 @@ MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
 
 _NO_IMAGES = frozenset(
-    (
-        ".txt",
-        ".md",
-        ".rst",
-        ".html",
-        ".pdf",
-        ".csv",
-        ".tsv",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".ini",
+    f".{suffix}"
+    for group in (
+        ("txt", "md", "rst", "html", "pdf", "csv", "tsv", "json", "jsonl", "xml", "yaml", "yml", "toml", "ini", "cfg"),
+        ("log", "db", "py", "ipynb", "npy", "npz", "pkl", "pt", "h5", "parquet", "zip", "tar", "gz", "7z"),
+        ("mp4", "avi", "mov", "mkv", "wav", "mp3"),
     )
-    + (".cfg", ".log", ".db", ".py", ".ipynb", ".npy", ".npz", ".pkl", ".pt", ".h5", ".parquet", ".zip", ".tar", ".gz")
-    + (".7z", ".mp4", ".avi", ".mov", ".mkv", ".wav", ".mp3")
+    for suffix in group
 )
 """Suffixes of what often lies beside images and is none."""
 
@@ -63,7 +52,7 @@ def left_out_sentences(noise: dict[str, Any]) -> list[str]:
     total = sum(int(entry["files"]) for entry in entries)
     lines = [f"{_count(total, 'file')} in the folder {'is' if total == 1 else 'are'} not in the audit:"]
     lines += [
-        f"{int(entry['files']):,} {entry['suffix'] or 'without a suffix'}: {entry['reason']}, such as {entry['example']}"
+        f"{int(entry['files']):,} {entry['suffix'] or 'without suffix'}: {entry['reason']}, such as {entry['example']}"
         for entry in entries[:MOST_KINDS]
     ]
     if len(entries) > MOST_KINDS:
