@@ -175,12 +175,12 @@ def _append_step_summary(report: Report) -> None:
 
 def _show(report: Report) -> None:
     from labelaudit.cli.console import printed
-    from labelaudit.report.console import show_checks, show_summary, suspicious_table
+    from labelaudit.report.console import show_checks, show_summary, show_suspicious
 
     with printed() as console:
         show_summary(console, report.noise)
         if report.shown:
-            console.print(suspicious_table(report.shown))
+            show_suspicious(console, report.shown)
         show_checks(console, report)
 
 

@@ -59,7 +59,7 @@ RULES = (
     Rule(
         id="LA002",
         name="CorruptedImage",
-        kind="corrupted image",
+        kind="corrupted",
         short="This image is probably damaged.",
         full="The loss of this image stayed high, and its content is unlike that of the images of any class.",
         help="Look at the image. If it shows nothing of use, take it out of the data.",

@@ -112,7 +112,7 @@ def test_rules_say_what_they_are(validator: Draft4Validator) -> None:
     ("kind", "rule"),
     [
         ("mislabeled", "LA001"),
-        ("corrupted image", "LA002"),
+        ("corrupted", "LA002"),
         ("ambiguous", "LA003"),
         ("duplicate", "LA004"),
         ("of a later version", "LA001"),
