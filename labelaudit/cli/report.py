@@ -83,6 +83,12 @@ def command(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    data: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--data", help="Where the images are now; default: where they were audited.", rich_help_panel=_PAGE
+        ),
+    ] = None,
     html: Annotated[
         Optional[Path],
         typer.Option("--html", help="Where to write the page; default: report.html in RUN.", rich_help_panel=_PAGE),
@@ -109,6 +115,12 @@ def command(
         raise UsageError(f"--thumbnails {thumbnails} is negative", fix="give a number from 0")
     if html is not None and no_html:
         raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
+    if data is not None and no_html:
+        raise UsageError(
+            "--data says where the images for the page are, and --no-html writes none", fix="leave one out"
+        )
+    if data is not None and not data.is_dir():
+        raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
     from labelaudit.cli.console import Terminal, hand_out
@@ -132,15 +144,22 @@ def command(
         write_text(behind_links(path), FORMATS[name](report))
     _append_step_summary(report)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    page = None if no_html else _write_page(run, html, thumbnails, terminal)
+    page = None if no_html else _write_page(run, html, thumbnails, terminal, data=data, baseline=baseline)
     if output == "table":
         _show(report)
     else:
         hand_out(FORMATS[output](report).encode())  # bytes: UTF-8 everywhere
     if page is not None:
         terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {_extent(page)}")
+        if page.without_images:
+            terminal.warn(
+                f"the page has no images: none of them is in {page.root} as it was audited. "
+                "If they were moved, give their folder with --data DIR"
+            )
         if page.rows:
-            terminal.say(f"Open it in a browser to review. The corrections go into the data by: {_relabeling(run)}")
+            terminal.say(
+                f"Open it in a browser to review. The corrections go into the data by: {_relabeling(run, data)}"
+            )
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -184,12 +203,15 @@ def _show(report: Report) -> None:
         show_checks(console, report)
 
 
-def _write_page(run: Path, html: Path | None, thumbnails: int, terminal: Terminal) -> Page | None:
+def _write_page(
+    run: Path, html: Path | None, thumbnails: int, terminal: Terminal, *, data: Path | None, baseline: Path | None
+) -> Page | None:
     from labelaudit.report.page.write import PageLimits, write_page
     from labelaudit.run.layout import RunFolder
 
     try:
-        return write_page(RunFolder(run), html, PageLimits(max_thumbnails=thumbnails), terminal)
+        limits = PageLimits(max_thumbnails=thumbnails)
+        return write_page(RunFolder(run), html, limits, terminal, data=data, baseline=baseline)
     except StorageError as error:
         if html is not None:
             raise
@@ -198,13 +220,13 @@ def _write_page(run: Path, html: Path | None, thumbnails: int, terminal: Termina
         return None
 
 
-def _relabeling(run: Path) -> str:
+def _relabeling(run: Path, root: Path | None) -> str:
     """The command that takes the corrections which the page hands out."""
     from labelaudit.recipes.audits import recorded_data
     from labelaudit.run.layout import RunFolder
 
     data = recorded_data(RunFolder(run))
-    words = ["labelaudit", "relabel", str(data.root), "corrections.csv"]
+    words = ["labelaudit", "relabel", str(root or data.root), "corrections.csv"]
     if data.labels_file is not None:
         words += ["--labels", str(data.labels_file), "--out", "corrected.csv"]
     return shlex.join(words)
@@ -212,7 +234,12 @@ def _relabeling(run: Path) -> str:
 
 def _extent(page: Page) -> str:
     """How much of the findings is in a page."""
-    parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
+    if page.new is None:
+        parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
+    else:
+        parts = [
+            f"{page.rows:,} of {page.new:,} new suspicious images ({page.suspicious:,} with those of the baseline)"
+        ]
     if page.looked_at < page.rows:
         parts.append(f"thumbnails of the first {page.looked_at:,}")
     if page.missing:
