@@ -41,8 +41,8 @@ _BEGINS_PATH = re.compile(r"[(\[]*(?:['\"/]|~/|\.\.?/)")
 class Screen(Console):
     """A console that breaks no path and no command.
 
-    On a terminal it wraps text at words. A longer word goes over the edge: the terminal continues it and copies it whole.
-    Elsewhere nothing is wrapped.
+    On a terminal it wraps text at words. A longer word goes over the edge: the terminal shows the rest in the next line
+    and copies it whole. Elsewhere nothing is wrapped.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:

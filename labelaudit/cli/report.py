@@ -116,9 +116,7 @@ def command(
     if html is not None and no_html:
         raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
     if data is not None and no_html:
-        raise UsageError(
-            "--data says where the images for the page are, and --no-html writes none", fix="leave one out"
-        )
+        raise UsageError("--data is for the page, and --no-html writes none", fix="leave one of them out")
     if data is not None and not data.is_dir():
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
@@ -237,9 +235,8 @@ def _extent(page: Page) -> str:
     if page.new is None:
         parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
     else:
-        parts = [
-            f"{page.rows:,} of {page.new:,} new suspicious images ({page.suspicious:,} with those of the baseline)"
-        ]
+        known = page.suspicious - page.new
+        parts = [f"{page.rows:,} of {page.new:,} new suspicious images, {known:,} known to the baseline"]
     if page.looked_at < page.rows:
         parts.append(f"thumbnails of the first {page.looked_at:,}")
     if page.missing:
