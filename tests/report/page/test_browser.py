@@ -479,9 +479,9 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
     made = make_run(tmp_path / "run", root, wrong=[f"{label}/{k}.png" for label in SIMILAR for k in range(5)])
     write_page(made.run)
     for width in (1280, 390):
-        tab.open(made.run.page, width=width, height=TALL)
-        assert len(tab.texts("article")) > 2
-        assert tab.evaluate("[...document.querySelectorAll('.picture img')].map((image) => image.decode()).length") > 2
+        tab.open(made.run.page, width=width, height=2 * TALL)
+        decoded = "Promise.all([...document.querySelectorAll('.picture img')].map((image) => image.decode()))"
+        assert tab.evaluate(f"{decoded}.then((all) => all.length)") == 10
         assert tab.evaluate(CUT) == 0
         assert tab.evaluate(HIDDEN) == 0
         assert set(tab.texts("article .given")) == set(SIMILAR)
