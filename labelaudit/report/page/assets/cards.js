@@ -16,7 +16,7 @@ class Cards {
     const used = [...new Set([...rows.given, ...rows.suggested])].filter((name) => name >= 0);
     const longest = Math.max(0, ...used.map((name) => widthOf(visible(classes[name]))));
     this.lines = longest <= LABEL.beside ? 0 : Math.min(LABEL.lines, Math.ceil(longest / LABEL.line));
-    CARD.height += this.lines ? 32 + 2 * LABEL.height * (this.lines - 1) : 0;
+    CARD.height += this.lines ? 42 + 2 * LABEL.height * (this.lines - 1) : 0;
   }
 
   // position: where the card stands in the list of count that is shown.
