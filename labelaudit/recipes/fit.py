@@ -23,7 +23,7 @@ from labelaudit.recipes.findings import advice_entry, kinds_entry, noise_probabi
 from labelaudit.recipes.noise_shape import NOISE
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import suspicious_csv, write_corrupted, write_suspicious, write_unreadable
+from labelaudit.run.lists import suspicious_csv, unreadable_rows, write_corrupted, write_suspicious, write_unreadable
 from labelaudit.run.pictures import read_pictures
 from labelaudit.run.shape import misfits
 from labelaudit.run.tables import read_controls, write_scores
@@ -140,6 +140,7 @@ def _noise(catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, setting
         "confusion": _confusion(catalogue, evidence.statistics, verdicts),
         "controls": _controls(evidence),
         "power": _power(catalogue, verdicts.power),
+        "unreadable": sum(1 for _ in unreadable_rows(catalogue)),
         "left_out": [asdict(entry) for entry in getattr(catalogue, "left_out", ())],
         "warnings": verdicts.warnings,
     }

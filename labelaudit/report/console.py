@@ -41,8 +41,6 @@ def show_summary(console: Console, noise: dict[str, Any]) -> None:
     _show_kinds(console, noise)
     if sentence := unreadable_sentence(noise):
         console.print(f"[yellow]Unreadable:[/yellow] {escape(sentence)}")
-    for number, line in enumerate(left_out_sentences(noise)):
-        console.print(f"{'  ' if number else '[yellow]Left out:[/yellow] '}{escape(printable(line))}")
     for warning in noise["warnings"]:
         console.print(f"[yellow]Warning:[/yellow] {escape(printable(warning))}")
 
@@ -106,6 +104,17 @@ def show_suspicious(console: Console, rows: Sequence[dict[str, str]]) -> None:
         console.print(escape(printable(f"{row['rank']:>5}  {labels}")), soft_wrap=True)
         console.print(escape(printable(f"       {figures}{kind}")))
         console.print(escape(printable(f"       {row['path']}")), soft_wrap=True)
+
+
+def show_left_out(console: Console, noise: dict[str, Any]) -> None:
+    """Print what is in the folder and not in the audit, a line for each kind.
+
+    Args:
+        console: Where to.
+        noise: The content of noise.json.
+    """
+    for number, line in enumerate(left_out_sentences(noise)):
+        console.print(f"{'  ' if number else ''}{escape(printable(line))}")
 
 
 def show_checks(console: Console, report: Report) -> None:

@@ -17,7 +17,8 @@ def render(report: Report) -> str:
     value = {
         **report.noise,
         "top": report.shown,
-        "unreadable": {"images": unreadable(report.noise), "top": report.unreadable[: report.top]},
+        "unreadable": unreadable(report.noise),
+        "unreadable_top": report.unreadable[: report.top],
         "baseline": baseline,
         "checks": [
             {

@@ -7,16 +7,15 @@ from typing import Any
 MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
 
-_NO_IMAGES = frozenset(
-    f".{suffix}"
-    for group in (
-        ("txt", "md", "rst", "html", "pdf", "csv", "tsv", "json", "jsonl", "xml", "yaml", "yml", "toml", "ini", "cfg"),
-        ("log", "db", "py", "ipynb", "npy", "npz", "pkl", "pt", "h5", "parquet", "zip", "tar", "gz", "7z"),
-        ("mp4", "avi", "mov", "mkv", "wav", "mp3"),
-    )
-    for suffix in group
+_NO_LOSS = (
+    "not an image by its name",
+    "hidden",
+    "dropped by labelaudit relabel",
+    "in a run folder",
+    "in a folder of the system",
+    "outside the folders of --split",
 )
-"""Suffixes of what often lies beside images and is none."""
+"""How the reasons begin for which no image of the data is lost."""
 
 
 def unreadable(noise: dict[str, Any]) -> int:
@@ -25,7 +24,8 @@ def unreadable(noise: dict[str, Any]) -> int:
     Args:
         noise: The content of noise.json.
     """
-    return max(0, int(noise.get("samples", noise["readable"])) - int(noise["readable"]))
+    readable = int(noise["readable"])
+    return int(noise.get("unreadable", int(noise.get("samples", readable)) - readable))
 
 
 def unreadable_sentence(noise: dict[str, Any]) -> str:
@@ -51,10 +51,7 @@ def left_out_sentences(noise: dict[str, Any]) -> list[str]:
         return []
     total = sum(int(entry["files"]) for entry in entries)
     lines = [f"{_count(total, 'file')} in the folder {'is' if total == 1 else 'are'} not in the audit:"]
-    lines += [
-        f"{int(entry['files']):,} {entry['suffix'] or 'without suffix'}: {entry['reason']}, such as {entry['example']}"
-        for entry in entries[:MOST_KINDS]
-    ]
+    lines += [f"{int(entry['files']):,} {_kind(entry)} ({entry['example']})" for entry in entries[:MOST_KINDS]]
     if len(entries) > MOST_KINDS:
         rest = sum(int(entry["files"]) for entry in entries[MOST_KINDS:])
         lines.append(f"{_count(rest, 'more file')} of {len(entries) - MOST_KINDS} other kinds; noise.json lists them")
@@ -62,14 +59,22 @@ def left_out_sentences(noise: dict[str, Any]) -> list[str]:
 
 
 def maybe_images(noise: dict[str, Any]) -> int:
-    """How many left-out files may be images: all but those whose suffix is known to be of something else.
+    """How many left-out files may be images that are missing in the audit.
 
-    Text, tables and annotations beside the images are common and lose no image; they are listed and do not fail a gate.
+    Notes, hidden files and the like are listed too, and do not fail a gate.
 
     Args:
         noise: The content of noise.json.
     """
-    return sum(int(entry["files"]) for entry in noise.get("left_out") or [] if entry["suffix"] not in _NO_IMAGES)
+    entries = noise.get("left_out") or []
+    return sum(int(entry["files"]) for entry in entries if not entry["reason"].startswith(_NO_LOSS))
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    """What the files are: a suffix and the reason, or the reason alone where it names a folder or a link."""
+    reason = str(entry["reason"])
+    unit = entry["suffix"] or ("file" if entry["files"] == 1 else "files")
+    return f"× {reason}" if reason.startswith("a ") else f"{unit}: {reason}"
 
 
 def _count(count: int, noun: str) -> str:

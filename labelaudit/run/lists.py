@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit.cells import csv_lines, unguarded
+from labelaudit.data import catalogue as data_catalogue
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.kinds import Kinds
@@ -38,6 +39,9 @@ SUSPICIOUS_COLUMNS = (
 CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
 
 UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
+
+_NO_FAULT = ("", getattr(data_catalogue, "LONELY", ""))
+"""Reasons of the samples that take part, and of those that are readable and cannot be judged."""
 
 _FIGURES = frozenset({"p_mislabeled", "label_score", "aul", "aum", "p_corrupted", "corruption"})
 """The columns of numbers that are written with a fixed number of digits, as text."""
@@ -83,7 +87,7 @@ def write_corrupted(path: Path, catalogue: Catalogue, verdicts: Verdicts, kinds:
 
 def unreadable_rows(catalogue: Catalogue) -> Iterator[dict[str, str]]:
     """The samples whose image cannot be read, in the order of their paths, cells by column name."""
-    for i in np.flatnonzero(~catalogue.readable_N).tolist():
+    for i in [i for i, reason in enumerate(catalogue.reasons) if reason not in _NO_FAULT]:
         cells = (
             catalogue.paths[i],
             catalogue.classes[catalogue.label_N[i]],

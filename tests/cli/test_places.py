@@ -104,4 +104,4 @@ def test_an_unreadable_image_is_a_finding(tmp_path: Path) -> None:
     told = run("report", "audit", "--max-unreadable", "-1").only_error
     assert told == "--max-unreadable -1 is negative; give a number from 0"
     Path("audit/unreadable.csv").unlink()  # as in a run of an earlier version
-    assert json.loads(succeed("report", "audit", "--format", "json").out)["unreadable"]["top"] == [row]
+    assert json.loads(succeed("report", "audit", "--format", "json").out)["unreadable_top"] == [row]

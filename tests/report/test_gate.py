@@ -197,12 +197,14 @@ def test_an_image_that_is_unreadable_or_left_out_fails_like_a_warning() -> None:
     def failed(**changes: Any) -> bool:
         return outcome("warnings", Limits(fail_on_warning=True), **changes).outcome == "failed"
 
-    def left_out(suffix: str) -> list[dict[str, object]]:
-        return [{"reason": "why", "suffix": suffix, "files": 3, "example": f"ant/a{suffix}"}]
+    def left_out(reason: str) -> list[dict[str, object]]:
+        return [{"reason": reason, "suffix": ".x", "files": 3, "example": "ant/a.x"}]
 
     assert not failed()
     assert failed(samples=301)
-    assert failed(left_out=left_out(".heic"))
-    assert failed(left_out=left_out(""))
-    assert not failed(left_out=left_out(".txt"))  # notes and annotations beside the images lose none
+    assert failed(samples=301, unreadable=1)
+    assert not failed(samples=301, unreadable=0)  # set aside for another reason
+    assert failed(left_out=left_out("in a format that is not read"))
+    assert failed(left_out=left_out("a folder that cannot be read"))
+    assert not failed(left_out=left_out("not an image by its name"))  # notes beside the images lose none
     assert "(2 unreadable images)" in outcome("unreadable_images", Limits(), samples=302).text

@@ -29,8 +29,8 @@ def test_sentences() -> None:
     assert left_out_sentences(noise()) == []
     assert left_out_sentences(noise(left_out=LEFT_OUT)) == [
         "1,202 files in the folder are not in the audit:",
-        "1,200 without suffix: no class folder, such as loose",
-        "2 .txt: no image by its name, such as ant/a.txt",
+        "1,200 files: no class folder (loose)",
+        "2 .txt: no image by its name (ant/a.txt)",
     ]
     many = [{"reason": "why", "suffix": f".{n}", "files": 1, "example": "x"} for n in range(MOST_KINDS + 3)]
     assert left_out_sentences(noise(left_out=many))[-1].startswith("3 more files of 3 other kinds")
@@ -39,12 +39,12 @@ def test_sentences() -> None:
 def test_every_format_tells_both() -> None:
     content = with_unreadable(limits=Limits(max_unreadable=0))
     value = json.loads(json_text.render(content))
-    assert value["unreadable"] == {"images": 1, "top": list(content.unreadable)}
+    assert (value["unreadable"], value["unreadable_top"]) == (1, list(content.unreadable))
     assert value["left_out"] == LEFT_OUT
     text = markdown.render(content)
     assert "1 image of 301 cannot be read" in text
     assert "- `ant/x.png`: empty file" in text
-    assert "- 2 .txt: no image by its name, such as ant/a.txt" in text
+    assert "- 2 .txt: no image by its name (ant/a.txt)" in text
     assert "ant/x.png: empty file, given ant" in junit.render(content)
     assert "no --max-unreadable (1 unreadable image)" in junit.render(with_unreadable())
     run = json.loads(sarif.render(content))["runs"][0]

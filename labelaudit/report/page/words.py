@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +115,7 @@ def _describe(findings: Findings) -> Words:
     bounds = noise.get("noise_rate_interval")
     low, high = (float(bounds[0]), float(bounds[1])) if bounds and rate is not None else (0.0, 0.0)
     power = noise.get("power") or {}
+    unreadable = list(unreadable_rows(findings.catalogue))
     return Words(
         title=printable(_title(findings.catalogue.root)),
         facts=_facts(findings),
@@ -125,13 +125,12 @@ def _describe(findings: Findings) -> Words:
         range=(100 * low, 100 * rate, 100 * high) if bounds and rate is not None else None,
         suspicious=int(noise["suspicious"]),
         readable=int(noise["readable"]),
-        set_aside=len(findings.catalogue) - int(noise["readable"]),
+        set_aside=len(unreadable),
         new=findings.new,
-        set_aside_sentence=unreadable_sentence({**noise, "samples": len(findings.catalogue)}),
-        set_aside_files=[
-            (printable(row["path"]), printable(row["reason"]))
-            for row in itertools.islice(unreadable_rows(findings.catalogue), _MOST_FILES)
-        ],
+        set_aside_sentence=unreadable_sentence(
+            {**noise, "samples": len(findings.catalogue), "unreadable": len(unreadable)}
+        ),
+        set_aside_files=[(printable(row["path"]), printable(row["reason"])) for row in unreadable[:_MOST_FILES]],
         left_out=[printable(line) for line in left_out_sentences(noise)],
         warnings=[printable(str(warning)) for warning in noise["warnings"]],
         estimators=_estimators(noise),

@@ -289,7 +289,7 @@ def test_unreadable_and_left_out_files_are_told(tmp_path: Path) -> None:
     text, _ = written(made)
     assert "1 image of 17 cannot be read; unreadable.csv says which and why." in text
     assert "<bdi>ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read" in text
-    assert "5 .heic: no &lt;i&gt;, such as ant/1.heic" in text
+    assert "5 .heic: no &lt;i&gt; (ant/1.heic)" in text
     with open(made.run.unreadable, newline="") as handle:
         (row,) = csv.DictReader(handle)
     assert (row["path"], row["given_label"]) == ("ant/<b>.png", "ant")
