@@ -57,8 +57,9 @@ def _as_csv(rows: list[Comparison]) -> str:
 
 def _print(rows: list[Comparison]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from labelaudit.cli.console import printed
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("method", "test error", "disagrees with labels", "seeds"):
@@ -69,7 +70,8 @@ def _print(rows: list[Comparison]) -> None:
         values = row.as_json()
         cells = [row.method, _error(row), f"{values['train_error']:.2%}", str(len(row.seeds))]
         table.add_row(*cells, *([_differing(row)] if len(table.columns) > len(cells) else []))
-    Console(highlight=False).print(table)
+    with printed() as console:
+        console.print(table)
 
 
 def _error(row: Comparison) -> str:

@@ -2,22 +2,86 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from labelaudit.cli.start import is_helper
 from labelaudit.progress import Advance
 from labelaudit.text import printable
 
 _SHOW_BAR_AFTER_SECONDS = 2.0
+
+
+_ENDLESS = 100_000
+_WORD = re.compile(
+    r"""(?:
+        \blabelaudit\ (?:advise|compare|demo|export|fit|relabel|report|retrain|score|train-probe)\b[^;,]*  # a command
+        | (?<!\w)(['"]).*?\1(?!\w)  # a quoted text
+        | \S*/\S*(?:\ [^\s/:;,]+)*\ [^\s/:;]+/\S*  # a path with blanks between its slashes
+        | \S
+    )+""",
+    re.VERBOSE,
+)
+_BEGINS_PATH = re.compile(r"[(\[]*(?:['\"/]|~/|\.\.?/)")
+
+
+class Screen(Console):
+    """A console that breaks no path and no command.
+
+    On a terminal it wraps text at words. A longer word goes over the edge: the terminal shows the rest in the next line
+    and copies it whole. Elsewhere nothing is wrapped.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+        self._wraps = self.file.isatty()
+        if not self._wraps:
+            self.width = _ENDLESS
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print; with ``soft_wrap`` text is never wrapped."""
+        if len(objects) == 1 and isinstance(objects[0], str):
+            wraps = self._wraps and not soft_wrap
+            for text in Text.from_markup(objects[0]).split("\n", allow_blank=True):
+                for line in text.divide(_breaks(text.plain, self.width) if wraps else []):
+                    line.rstrip()
+                    super().print(line, soft_wrap=True, **options)
+        else:
+            super().print(*objects, soft_wrap=soft_wrap, **options)
+
+
+def _breaks(text: str, width: int) -> list[int]:
+    """Where to break a text so that its lines are no wider than this, as far as the places between words allow."""
+    words = list(_WORD.finditer(text))
+    places = [second.start() for first, second in itertools.pairwise(words) if _may_part(first, second)]
+    breaks: list[int] = []
+    start = last = 0
+    for place in [*places, len(text)]:
+        if last > start and cell_len(text[start:place].rstrip()) > width:
+            breaks.append(last)
+            start = last
+        last = place
+    return breaks
+
+
+def _may_part(first: re.Match[str], second: re.Match[str]) -> bool:
+    """Whether a line may end between two words: not where both may be of one path with a blank in it."""
+    if second.start() - first.end() > 1 or first[0].endswith(":") or _BEGINS_PATH.match(second[0]):
+        return True
+    return ("/" not in first[0] or first[0].endswith((".", ";", ")"))) and "/" not in second[0]
 
 
 class Terminal:
@@ -29,7 +93,7 @@ class Terminal:
     """
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.console = Screen(stderr=True)
         self._quiet = quiet or is_helper()
         self._progress = progress and not self._quiet
 
@@ -86,12 +150,12 @@ class Terminal:
 
 
 @contextmanager
-def printed(*, soft_wrap: bool = False) -> Iterator[Console]:
+def printed() -> Iterator[Console]:
     """A console for stdout, whose text is handed out when the context ends; see `hand_out`.
 
     Rich itself ends a program with exit code 1 when the reader has gone, which is what a failed gate ends with.
     """
-    console = Console(highlight=False, soft_wrap=soft_wrap)
+    console = Screen()
     with console.capture() as captured:
         yield console
     hand_out(captured.get())
@@ -112,7 +176,5 @@ def silence_stdout() -> None:
 
 def show_error(message: str) -> None:
     """One line on stderr."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(
-        f"[bold red]Error:[/bold red] {escape(printable(message))}"
-    )
+    Screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
     sys.stderr.flush()

@@ -25,15 +25,15 @@ def command(
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.cli.console import Terminal, printed
     from labelaudit.recipes.demo import demo
-    from labelaudit.report.console import show_summary, suspicious_table
+    from labelaudit.report.console import show_summary, show_suspicious
     from labelaudit.run.lists import read_suspicious
 
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     result = demo(folder, seed=seed, device=device, reporter=terminal)
     planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
-    with printed(soft_wrap=True) as console:
+    with printed() as console:
         show_summary(console, result.fitted.noise)
-        console.print(suspicious_table(read_suspicious(result.run.suspicious, most=5)))
+        show_suspicious(console, read_suspicious(result.run.suspicious, most=5))
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
             f"average precision {result.average_precision:.4f}; "

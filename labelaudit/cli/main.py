@@ -30,6 +30,7 @@ from labelaudit.cli.console import show_error, silence_stdout
 from labelaudit.cli.options import examples
 from labelaudit.cli.signals import Stopped, stopped_by_signals
 from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
+from labelaudit.text import require_local_words
 
 _MORE = "More commands"
 _OUT_OF_MEMORY = "out of memory. Try a smaller --batch-size or --image-size"
@@ -83,6 +84,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
         with stopped_by_signals():
+            require_local_words(sys.argv[1:], but="--url-prefix")
             sys.exit(app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False))
     except Stopped:
         show_error("stopped by a signal. What is done is kept: the same command goes on from there")

@@ -45,9 +45,9 @@ def _as_json(entry: MethodEntry) -> dict[str, Any]:
 
 def _print_all(entries: Sequence[MethodEntry]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from labelaudit.cli.console import printed
     from labelaudit.cli.listing import parameter_defaults
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -56,7 +56,8 @@ def _print_all(entries: Sequence[MethodEntry]) -> None:
     for entry in entries:
         settings = parameter_defaults(entry.parameters, none=_AUDITED)
         table.add_row(entry.name, entry.summary, _needs(entry), settings, entry.source)
-    Console(highlight=False).print(table)
+    with printed() as console:
+        console.print(table)
 
 
 def _print_one(entry: MethodEntry) -> None:

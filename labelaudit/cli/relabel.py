@@ -61,10 +61,6 @@ def command(
     taken back by --undo.
     """
     _check(file, out, labels, undo=undo, dry_run=dry_run)
-    if out is None and not dry_run and not yes and not sys.stdin.isatty():
-        raise UsageError(
-            "there is nobody to ask whether files may be moved", fix="give --yes, or --dry-run to look only"
-        )
 
     from labelaudit.cli.console import Terminal
     from labelaudit.recipes.relabel import Corrections
@@ -101,6 +97,8 @@ def _relabel(
     from labelaudit.recipes.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
     def agree(plan: Plan) -> bool:
+        if plan.steps and out is None and not yes:
+            _require_somebody()
         _show(plan, output)
         if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
             raise DataError("none of the corrections can be used", fix="see the reasons above")
@@ -133,6 +131,8 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
         if dry_run:
             terminal.say(f"Would move back {what}")
             return False
+        if not yes:
+            _require_somebody()
         return yes or _confirm(f"Move back {what}?")
 
     outcome = undo(data, corrections=corrections, agree=agree, reporter=terminal)
@@ -157,6 +157,13 @@ def _describe(linked: int, copied: int, symbolic: int, skipped: int, out: Path) 
     parts += [f"{symbolic:,} symbolic links"] if symbolic else []
     parts += [f"{skipped:,} left out that are no files"] if skipped else []
     return f"Corrected copy: {out} ({', '.join(parts) or 'empty'})"
+
+
+def _require_somebody() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "there is nobody to ask whether files may be moved", fix="give --yes, or --dry-run to look only"
+        )
 
 
 def _confirm(question: str) -> bool:

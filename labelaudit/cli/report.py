@@ -43,8 +43,14 @@ def command(
     max_suspicious: Annotated[
         Optional[int], typer.Option("--max-suspicious", help="Most suspicious labels.", rich_help_panel=_GATE)
     ] = None,
+    max_unreadable: Annotated[
+        Optional[int], typer.Option("--max-unreadable", help="Most images that cannot be read.", rich_help_panel=_GATE)
+    ] = None,
     fail_on_warning: Annotated[
-        bool, typer.Option("--fail-on-warning", help="Any warning fails.", rich_help_panel=_GATE)
+        bool,
+        typer.Option(
+            "--fail-on-warning", help="Any warning fails, and any image unreadable or left out.", rich_help_panel=_GATE
+        ),
     ] = False,
     strict: Annotated[
         bool,
@@ -77,6 +83,12 @@ def command(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    data: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--data", help="Where the images are now; default: where they were audited.", rich_help_panel=_PAGE
+        ),
+    ] = None,
     html: Annotated[
         Optional[Path],
         typer.Option("--html", help="Where to write the page; default: report.html in RUN.", rich_help_panel=_PAGE),
@@ -103,6 +115,10 @@ def command(
         raise UsageError(f"--thumbnails {thumbnails} is negative", fix="give a number from 0")
     if html is not None and no_html:
         raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
+    if data is not None and no_html:
+        raise UsageError("--data is for the page, and --no-html writes none", fix="leave one of them out")
+    if data is not None and not data.is_dir():
+        raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
     from labelaudit.cli.console import Terminal, hand_out
@@ -116,6 +132,7 @@ def command(
         max_noise=max_noise,
         max_class_noise=max_class_noise,
         max_suspicious=max_suspicious,
+        max_unreadable=max_unreadable,
         fail_on_warning=fail_on_warning,
         strict=strict,
     )
@@ -125,15 +142,22 @@ def command(
         write_text(behind_links(path), FORMATS[name](report))
     _append_step_summary(report)
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    page = None if no_html else _write_page(run, html, thumbnails, terminal)
+    page = None if no_html else _write_page(run, html, thumbnails, terminal, data=data, baseline=baseline)
     if output == "table":
         _show(report)
     else:
         hand_out(FORMATS[output](report).encode())  # bytes: UTF-8 everywhere
     if page is not None:
         terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {_extent(page)}")
+        if page.without_images:
+            terminal.warn(
+                f"the page has no images: none of them is in {page.root} as it was audited. "
+                "If they were moved, give their folder with --data DIR"
+            )
         if page.rows:
-            terminal.say(f"Open it in a browser to review. The corrections go into the data by: {_relabeling(run)}")
+            terminal.say(
+                f"Open it in a browser to review. The corrections go into the data by: {_relabeling(run, data)}"
+            )
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -168,21 +192,25 @@ def _append_step_summary(report: Report) -> None:
 
 def _show(report: Report) -> None:
     from labelaudit.cli.console import printed
-    from labelaudit.report.console import show_checks, show_summary, suspicious_table
+    from labelaudit.report.console import show_checks, show_left_out, show_summary, show_suspicious
 
     with printed() as console:
         show_summary(console, report.noise)
+        show_left_out(console, report.noise)
         if report.shown:
-            console.print(suspicious_table(report.shown))
+            show_suspicious(console, report.shown)
         show_checks(console, report)
 
 
-def _write_page(run: Path, html: Path | None, thumbnails: int, terminal: Terminal) -> Page | None:
+def _write_page(
+    run: Path, html: Path | None, thumbnails: int, terminal: Terminal, *, data: Path | None, baseline: Path | None
+) -> Page | None:
     from labelaudit.report.page.write import PageLimits, write_page
     from labelaudit.run.layout import RunFolder
 
     try:
-        return write_page(RunFolder(run), html, PageLimits(max_thumbnails=thumbnails), terminal)
+        limits = PageLimits(max_thumbnails=thumbnails)
+        return write_page(RunFolder(run), html, limits, terminal, data=data, baseline=baseline)
     except StorageError as error:
         if html is not None:
             raise
@@ -191,13 +219,13 @@ def _write_page(run: Path, html: Path | None, thumbnails: int, terminal: Termina
         return None
 
 
-def _relabeling(run: Path) -> str:
+def _relabeling(run: Path, root: Path | None) -> str:
     """The command that takes the corrections which the page hands out."""
     from labelaudit.recipes.audits import recorded_data
     from labelaudit.run.layout import RunFolder
 
     data = recorded_data(RunFolder(run))
-    words = ["labelaudit", "relabel", str(data.root), "corrections.csv"]
+    words = ["labelaudit", "relabel", str(root or data.root), "corrections.csv"]
     if data.split:
         words += ["--split", ",".join(data.split)]
     if data.labels_file is not None:
@@ -207,7 +235,11 @@ def _relabeling(run: Path) -> str:
 
 def _extent(page: Page) -> str:
     """How much of the findings is in a page."""
-    parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
+    if page.new is None:
+        parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
+    else:
+        known = page.suspicious - page.new
+        parts = [f"{page.rows:,} of {page.new:,} new suspicious images, {known:,} known to the baseline"]
     if page.looked_at < page.rows:
         parts.append(f"thumbnails of the first {page.looked_at:,}")
     if page.missing:

@@ -69,6 +69,8 @@ def command(
     """
     if top is not None and top < 1:
         raise UsageError(f"--top {top} is too few", fix="give at least 1")
+    if top is not None and out is None:
+        raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
 
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.start import is_helper, run_folder, set_deterministic, set_threads, training_options
@@ -97,7 +99,7 @@ def command(
         if is_helper():
             finish_probe(folder, asked, terminal)
             return
-        fitted = score_run(folder, asked, chosen, terminal)
+        fitted = score_run(folder, asked, chosen, terminal, keep=out is None)
     else:
         folder = run_folder(run, data, terminal)
         pictures = Data(root=data, labels_file=labels, split=o.split_names(split))

@@ -42,9 +42,9 @@ def _as_json(entry: SelectorEntry) -> dict[str, Any]:
 
 def _print_all(entries: Sequence[SelectorEntry]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from labelaudit.cli.console import printed
     from labelaudit.cli.listing import parameter_defaults
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -52,7 +52,8 @@ def _print_all(entries: Sequence[SelectorEntry]) -> None:
         table.add_column(column, no_wrap=column in ("selector", "parameters"))
     for entry in entries:
         table.add_row(entry.name, entry.summary, parameter_defaults(entry.parameters, none=_COMPUTED), entry.source)
-    Console(highlight=False).print(table)
+    with printed() as console:
+        console.print(table)
 
 
 def _print_one(entry: SelectorEntry) -> None:

@@ -34,6 +34,9 @@ def _words(text: str, separator: str | None = None) -> frozenset[str]:
 NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, DROPPED, HIDDEN})
 """Reasons of files that are in no class; they are counted together, whatever their suffix."""
 
+NO_LOSS = NO_CLASS | {NO_IMAGE, OTHER_SPLIT}
+"""Reasons by which no image of the data is lost; a gate does not count these files."""
+
 _TOOLS_FOLDERS = _words(
     "@eadir,@recycle,@recently-snapshot,@__thumb,@tmp,#recycle,#snapshot,~snapshot,__macosx,__pycache__,"
     "node_modules,bower_components,site-packages,lightning_logs,lost+found,lost.dir,found.000,$recycle.bin,"

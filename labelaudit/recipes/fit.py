@@ -23,7 +23,7 @@ from labelaudit.recipes.findings import advice_entry, kinds_entry, noise_probabi
 from labelaudit.recipes.noise_shape import NOISE
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import suspicious_csv, write_corrupted, write_suspicious
+from labelaudit.run.lists import suspicious_csv, unreadable_rows, write_corrupted, write_suspicious, write_unreadable
 from labelaudit.run.pictures import read_pictures
 from labelaudit.run.shape import misfits
 from labelaudit.run.tables import read_controls, write_scores
@@ -64,6 +64,7 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
         write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
         write_suspicious(run.suspicious, fitted.catalogue, fitted.statistics, fitted.verdicts, fitted.kinds)
         write_corrupted(run.corrupted, fitted.catalogue, fitted.verdicts, fitted.kinds)
+        write_unreadable(run.unreadable, fitted.catalogue)
         # Last: whoever finds this file finds the others too.
         write_json(run.noise, fitted.noise)
     return fitted
@@ -141,6 +142,7 @@ def _noise(catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, setting
         "power": _power(catalogue, verdicts.power),
         "warnings": [*catalogue.warnings, *verdicts.warnings],
         "left_out": [asdict(row) for row in catalogue.left_out],
+        "unreadable": sum(1 for _ in unreadable_rows(catalogue)),
     }
 
 

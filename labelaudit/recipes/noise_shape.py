@@ -34,6 +34,8 @@ NOISE: dict[str, Shape] = {
         kinds=list_of(record(**{"class": either(nothing, text)}, kind=text, planted=count, found=count)),
         review=list_of(record(top=count, caught=number)),
     ),
+    "maybe_unreadable": count,
+    "maybe_left_out": list_of(record(reason=text, suffix=text, files=count, example=text)),
     "warnings": list_of(text),
     "maybe_left_out": list_of(record(reason=text, suffix=text, files=count, example=text)),
     "maybe_kinds": either(

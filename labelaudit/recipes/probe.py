@@ -22,7 +22,7 @@ from labelaudit.engine.devices import choose_device
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.seeds import derive_seed
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.errors import RunError
+from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import (
     TRAINED,
@@ -146,6 +146,11 @@ def _begin(
     require_outside(run.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
     # Before the folder is made: a mistyped option leaves nothing behind.
+    if run.exists and is_trained(run):  # nothing is written, so the folder may be read-only
+        _settings_to_resume(run, catalogue, options)
+        reporter.say(f"The probe in {run.root} is trained already")
+        _remember_place(data, run, reporter)
+        return None
     planned = None if run.exists else plan(catalogue, options, device)
     if planned is not None:
         check_probe(planned.settings)
@@ -155,9 +160,9 @@ def _begin(
         reporter.say(f"Probe: {planned.why}")
         return _Begun(catalogue=catalogue, settings=planned.settings, relabelings=relabelings, is_new=True)
     settings = _settings_to_resume(run, catalogue, options)
-    if is_trained(run):
-        reporter.say(f"The probe in {run.root} is trained already")
+    if is_trained(run):  # by another process, meanwhile
         return None
+    _remember_place(data, run, reporter, held=True)
     return _Begun(catalogue=catalogue, settings=settings, relabelings=relabelings, is_new=False)
 
 
@@ -196,6 +201,25 @@ def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingO
     return settings
 
 
+def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
+    """Write to run.json where the images of a run are now, if they have moved since."""
+    known, place = read_audit(run)["data"], _place(data)
+    if all(known.get(name) == value for name, value in place.items()):
+        return
+    try:
+        with contextlib.nullcontext() if held else run.writing():
+            run.update_description(data={**known, **place})
+    except StorageError as error:
+        reporter.warn(f"{run.root} still looks for its images in {known['root']}: {error.what}")
+    else:
+        reporter.say(f"{run.root} now looks for its images in {place['root']}; before, in {known['root']}")
+
+
+def _place(data: Data) -> dict[str, str | None]:
+    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
+    return {"root": str(data.root.resolve()), "labels_file": labels_file}
+
+
 def _difference(data: dict[str, Any], catalogue: Catalogue) -> str:
     if data["samples"] != len(catalogue):
         return f"{data['samples']} images in {data['root']} there, {len(catalogue)} in {catalogue.root} here"
@@ -231,8 +255,7 @@ def _describe(data: Data, catalogue: Catalogue, begun: _Begun, device: torch.dev
             "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         },
         "data": {
-            "root": str(data.root.resolve()),
-            "labels_file": str(data.labels_file.resolve()) if data.labels_file else None,
+            **_place(data),
             "fingerprint": catalogue.fingerprint,
             "classes": list(catalogue.classes),
             "samples": len(catalogue),
@@ -256,11 +279,8 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
     for text in catalogue.warnings:
         reporter.warn(text)
     if catalogue.left_out:
-        reporter.say(f"Left out (in the folder, not in the audit): {sum(row.files for row in catalogue.left_out):,}")
-        for row in catalogue.left_out[:_MOST_TOLD]:
-            reporter.say(f"  {row.text}")
-        if len(catalogue.left_out) > _MOST_TOLD:
-            reporter.say(f"  and {len(catalogue.left_out) - _MOST_TOLD} kinds more, in run.json")
+        files = sum(row.files for row in catalogue.left_out)
+        reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
     seen: dict[str, str] = {}
     for name in catalogue.classes:
         if (twin := seen.setdefault(_alike(name), name)) != name:

@@ -27,6 +27,7 @@ from labelaudit.recipes.fit import read_noise
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_suspicious
 from labelaudit.run.tables import read_scores
+from labelaudit.text import require_local
 
 IntArray = npt.NDArray[np.int64]
 
@@ -134,6 +135,8 @@ def audit(
     from labelaudit.recipes.options import TrainingOptions
     from labelaudit.recipes.score import score
 
+    for place in (folder, run, labels_file):
+        require_local(place or "")
     root = Path(folder)
     if RunFolder(root).exists:
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
@@ -157,6 +160,7 @@ def open_run(path: Path | str) -> Audit:
     Raises:
         RunError: ``path`` is no run folder, its verdicts are missing, or a file is damaged.
     """
+    require_local(path)
     run = RunFolder(Path(path))
     catalogue = read_catalogue(run)
     noise = read_noise(run)

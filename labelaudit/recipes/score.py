@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labelaudit.detect.verdicts import FitSettings
+from labelaudit.errors import StorageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data, is_trained, recorded_data
 from labelaudit.recipes.fit import Fitted, compute, fit, is_fitted, read_noise
@@ -39,6 +40,8 @@ def score_run(
     options: TrainingOptions | None = None,
     fit_settings: FitSettings | None = None,
     reporter: Reporter = QUIET,
+    *,
+    keep: bool = True,
 ) -> Fitted:
     """The audit in a run folder: goes on with a probe that was interrupted; only reads when everything is there.
 
@@ -47,12 +50,19 @@ def score_run(
         options: Where an unfinished probe is trained; its settings are those of the run.
         fit_settings: What is asked of the fit; None keeps that of a finished run.
         reporter: Told about the progress.
+        keep: Refuse where new verdicts cannot be written to the run folder; otherwise only warn.
 
     Raises:
         LabelauditError: see `train_probe` and `fit`.
     """
     finish_probe(run, options, reporter)
-    return _judge(run, fit_settings, reporter)
+    try:
+        return _judge(run, fit_settings, reporter)
+    except StorageError as error:
+        if keep:
+            raise
+        reporter.warn(f"the run folder keeps its earlier verdicts: {error.what}")
+        return compute(run, fit_settings or FitSettings(), reporter)
 
 
 def finish_probe(run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:

@@ -11,8 +11,10 @@ from labelaudit.relabel.names import (
     checked_class,
     checked_path,
     checked_sample,
+    find_uploaded,
     free_path,
     parents,
+    uploaded_as,
 )
 from labelaudit.relabel.plan import Plan, Step, Wanted, refusal, settle
 from labelaudit.relabel.review import Correction, Refusal, Review
@@ -75,7 +77,10 @@ def _find(tree: Tree, correction: Correction) -> str:
     parts = path.split("/")
     if correction.prefixed and not tree.has(path):
         ends = ("/".join(parts[start:]) for start in range(1, len(parts) - 1))
-        return next((end for end in ends if tree.has(end)), path)
+        if found := next((end for end in ends if tree.has(end)), None):
+            return found
+        if name := uploaded_as(path):
+            return find_uploaded(name, correction.given_label, tree.by_stored_name)
     return path
 
 

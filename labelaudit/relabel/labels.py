@@ -10,7 +10,7 @@ from labelaudit.cells import csv_lines, guarded, unguarded
 from labelaudit.data.labels_file import LabelsFile
 from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.relabel.names import RefusedError, checked_path
+from labelaudit.relabel.names import RefusedError, by_stored_name, checked_path, find_uploaded, uploaded_as
 from labelaudit.relabel.plan import Plan, Step, Wanted, refusal, settle
 from labelaudit.relabel.review import Correction, Refusal, Review
 from labelaudit.relabel.tree import Tree
@@ -27,11 +27,12 @@ def plan_labels(tree: Tree, label_of: dict[str, str], review: Review, reporter: 
         reporter: Told about the progress.
     """
     known = set(label_of.values())
+    named = by_stored_name(label_of) if any(correction.prefixed for correction in review.corrections) else {}
     wanted: list[Wanted] = []
     refused: list[Refusal] = []
     for correction in review.corrections:
         try:
-            wanted.append(Wanted(correction=correction, step=_step(label_of, known, correction)))
+            wanted.append(Wanted(correction=correction, step=_step(label_of, named, known, correction)))
         except RefusedError as error:
             refused.append(refusal(correction, str(error)))
     settled = settle(wanted, tree, refused, reporter)
@@ -66,12 +67,15 @@ def write_corrected_labels(labels: LabelsFile, plan: Plan, out: Path) -> None:
     write_lines(out, _corrected_lines(labels, {step.path: step for step in plan.steps}))
 
 
-def _step(label_of: dict[str, str], known: set[str], correction: Correction) -> Step:
+def _step(label_of: dict[str, str], named: dict[str, dict[str, str]], known: set[str], correction: Correction) -> Step:
     path = checked_path(correction.path)
     if correction.prefixed and path not in label_of:
         parts = path.split("/")
         ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
-        path = next((end for end in ends if end in label_of), path)
+        found = next((end for end in ends if end in label_of), None)
+        if found is None and (name := uploaded_as(path)):
+            found = find_uploaded(name, correction.given_label.strip(), named)
+        path = found or path
     if path not in label_of:
         raise RefusedError("is not in the labels file")
     given = label_of[path]

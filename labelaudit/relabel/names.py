@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 OWN_PREFIX = ".labelaudit-"
@@ -13,6 +14,7 @@ OWN_PREFIX = ".labelaudit-"
 DROPPED = f"{OWN_PREFIX}dropped"
 """The folder for dropped files, by class."""
 
+_UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-([^/]+)$")
 _MAX_NAME_BYTES = 255
 _MAX_SUFFIX_BYTES = 32
 _MAX_CLASS_BYTES = 200
@@ -100,6 +102,49 @@ def free_path(path: str, is_taken: Callable[[str], bool]) -> str:
         if not is_taken(candidate):
             return candidate
         number += 1
+
+
+def uploaded_as(path: str) -> str | None:
+    """The name of a file that Label Studio was given by an upload; None for another path.
+
+    Label Studio keeps it as ``upload/<project>/<8 hexadecimal digits>-<name>``, without the folder that it was in.
+    """
+    found = _UPLOAD.search(path)
+    return found[1] if found else None
+
+
+def by_stored_name(label_of: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Images by the name that Label Studio stores an upload of them under; of each name the label by path."""
+    named: dict[str, dict[str, str]] = {}
+    for path, label in label_of.items():
+        named.setdefault(_stored(path.rpartition("/")[2]), {})[path] = label
+    return named
+
+
+def find_uploaded(name: str, given_label: str, named: Mapping[str, Mapping[str, str]]) -> str:
+    """The one image that an upload can be.
+
+    Args:
+        name: See `uploaded_as`.
+        given_label: The label that it had; empty where the review does not say.
+        named: See `by_stored_name`.
+
+    Raises:
+        RefusedError: there is none, or more than one.
+    """
+    found = named.get(_stored(name), {})
+    paths = [path for path, label in found.items() if label == given_label] or list(found)
+    if len(paths) == 1:
+        return paths[0]
+    raise RefusedError(
+        f"is an upload of Label Studio, and {len(paths) or 'no'} images have the name {name!r}; "
+        "give each task the image's path below the data folder as data.path"
+    )
+
+
+def _stored(name: str) -> str:
+    """A file name as Label Studio stores it: blanks become ``_``; only letters, digits, ``-``, ``_`` and ``.`` stay."""
+    return re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
 
 
 def parents(path: str) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from labelaudit.errors import DataError
-from labelaudit.relabel.names import RefusedError, parents
+from labelaudit.relabel.names import RefusedError, by_stored_name, parents
 
 _CHUNK_BYTES = 1 << 20
 
@@ -36,6 +38,17 @@ class Tree:
         self.bases = tuple(bases)
         self.classes = tuple(sorted(names))
         self._real: dict[str, bool] = {}
+
+    @cached_property
+    def by_stored_name(self) -> dict[str, dict[str, str]]:
+        """The files in class folders; see `labelaudit.relabel.names.by_stored_name`."""
+        label_of: dict[str, str] = {}
+        for base, label in itertools.product(self.bases, self.classes):
+            for folder, folders, names in os.walk(self.root / base / label):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                below = Path(folder).relative_to(self.root).as_posix()
+                label_of.update((f"{below}/{name}", label) for name in names if not name.startswith("."))
+        return by_stored_name(label_of)
 
     def at(self, path: str) -> Path:
         """Where a path of the data folder is on this machine."""

@@ -12,10 +12,12 @@ from rich.table import Table
 
 from labelaudit.report.content import Report
 from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
+from labelaudit.report.unused import left_out_sentences, unreadable_sentence
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
 _AS_GOOD_AS_ALL = 0.995
+_ANY_WIDTH = 100_000
 
 
 def show_summary(console: Console, noise: dict[str, Any]) -> None:
@@ -37,6 +39,8 @@ def show_summary(console: Console, noise: dict[str, Any]) -> None:
     _show_confusion(console, noise["confusion"])
     _show_power(console, noise["power"])
     _show_kinds(console, noise)
+    if sentence := unreadable_sentence(noise):
+        console.print(f"[yellow]Unreadable:[/yellow] {escape(sentence)}")
     for warning in noise["warnings"]:
         console.print(f"[yellow]Warning:[/yellow] {escape(printable(warning))}")
 
@@ -60,23 +64,13 @@ def show_estimators(console: Console, noise: dict[str, Any]) -> None:
     console.print(table)
 
 
-def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
-    """The first rows of suspicious.csv.
-
-    Args:
-        rows: Cells by column name.
-    """
+def _suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
+    """The first rows of suspicious.csv as a table; see `show_suspicious`."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("rank", justify="right")
-    table.add_column("path", overflow="fold")
-    table.add_column("given")
-    table.add_column("suggested")
-    # In a narrow window names are broken into lines, figures are not.
-    table.add_column("P(mislabeled)", justify="right", no_wrap=True)
-    table.add_column("AUL", justify="right", no_wrap=True)
     kinds = any(row.get("kind") for row in rows)
-    if kinds:
-        table.add_column("kind")
+    names = ("rank", "path", "given", "suggested", "P(mislabeled)", "AUL", *(["kind"] if kinds else []))
+    for name in names:
+        table.add_column(name, justify="right" if name in ("rank", "P(mislabeled)", "AUL") else "left", no_wrap=True)
     for row in rows:
         table.add_row(
             row["rank"],
@@ -90,6 +84,39 @@ def suspicious_table(rows: Sequence[dict[str, str]]) -> Table:
     return table
 
 
+def show_suspicious(console: Console, rows: Sequence[dict[str, str]]) -> None:
+    """Print the first rows of suspicious.csv.
+
+    Where the table would be too wide, each path gets a line of its own, so that it can be copied.
+
+    Args:
+        console: Where to.
+        rows: Cells by column name.
+    """
+    table = _suspicious_table(rows)
+    if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        figures = f"P(mislabeled) {float(row['p_mislabeled']):.3f}, AUL {float(row['aul']):.1f}"
+        kind = f", {row['kind']}" if row.get("kind") else ""
+        labels = f"{row['given_label']} → {row['suggested_label']}"
+        console.print(escape(printable(f"{row['rank']:>5}  {labels}")), soft_wrap=True)
+        console.print(escape(printable(f"       {figures}{kind}")))
+        console.print(escape(printable(f"       {row['path']}")), soft_wrap=True)
+
+
+def show_left_out(console: Console, noise: dict[str, Any]) -> None:
+    """Print what is in the folder and not in the audit, a line for each kind.
+
+    Args:
+        console: Where to.
+        noise: The content of noise.json.
+    """
+    for number, line in enumerate(left_out_sentences(noise)):
+        console.print(f"{'  ' if number else ''}{escape(printable(line))}")
+
+
 def show_checks(console: Console, report: Report) -> None:
     """Print what is new since a baseline, and a line for each check of the gate that has a limit."""
     findings = report.findings
@@ -101,7 +128,7 @@ def show_checks(console: Console, report: Report) -> None:
     for check in report.checks:
         if check.outcome != "skipped":
             colour, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
-            console.print(f"[{colour}]{word}:[/{colour}] {escape(printable(check.sentence))}", soft_wrap=True)
+            console.print(f"[{colour}]{word}:[/{colour}] {escape(printable(check.sentence))}")
 
 
 def _show_classes(console: Console, classes: list[dict[str, Any]]) -> None:

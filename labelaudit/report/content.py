@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labelaudit.errors import UsageError
+from labelaudit.recipes.audits import read_catalogue
 from labelaudit.recipes.fit import read_noise
 from labelaudit.report.findings import Findings, gather
 from labelaudit.report.gate import Check, Limits, check
+from labelaudit.report.unused import unreadable
 from labelaudit.run.baseline import read_baseline
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import suspicious_rows
+from labelaudit.run.lists import suspicious_rows, unreadable_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,7 @@ class Report:
     Attributes:
         noise: The content of noise.json.
         findings: The suspicious labels.
+        unreadable: The first images that cannot be read, cells by column of unreadable.csv; `noise` has their number.
         checks: Every check of the gate.
         top: How many suspicious labels a list for people shows.
     """
@@ -30,6 +34,7 @@ class Report:
     findings: Findings
     checks: tuple[Check, ...]
     top: int
+    unreadable: tuple[dict[str, str], ...] = ()
 
     @property
     def failures(self) -> list[str]:
@@ -55,7 +60,7 @@ def read_report(folder: RunFolder, limits: Limits, *, baseline: Path | None = No
         limits: What to check.
         baseline: Run folder or suspicious.csv; the labels that it knows do not count as suspicious.
         top: How many suspicious labels a list for people shows.
-        most: How many suspicious labels to keep for other formats, if more than ``top``.
+        most: How many suspicious labels and unreadable images to keep for other formats, if more than ``top``.
 
     Raises:
         RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
@@ -73,4 +78,13 @@ def read_report(folder: RunFolder, limits: Limits, *, baseline: Path | None = No
             )
         known = read_baseline(baseline)
     findings = gather(suspicious_rows(folder.suspicious), noise["suspicious"], most=max(top, most), baseline=known)
-    return Report(noise=noise, findings=findings, checks=check(noise, limits, new=findings.new), top=top)
+    return Report(
+        noise=noise,
+        findings=findings,
+        checks=check(noise, limits, new=findings.new),
+        top=top,
+        # From the catalogue, so that runs of versions that wrote no unreadable.csv have them too.
+        unreadable=tuple(itertools.islice(unreadable_rows(read_catalogue(folder)), max(top, most)))
+        if unreadable(noise)
+        else (),
+    )

@@ -11,14 +11,16 @@ from typing import Any, Literal
 
 from labelaudit.detect.wilson import wilson
 from labelaudit.errors import RunError, UsageError
+from labelaudit.report.unused import maybe_images, unreadable
 
 Outcome = Literal["passed", "failed", "skipped"]
-CheckName = Literal["noise_rate", "class_noise_rate", "suspicious_labels", "warnings"]
+CheckName = Literal["noise_rate", "class_noise_rate", "suspicious_labels", "unreadable_images", "warnings"]
 
 TITLES: dict[CheckName, str] = {
     "noise_rate": "Noise rate",
     "class_noise_rate": "Noise rate per class",
     "suspicious_labels": "Suspicious labels",
+    "unreadable_images": "Unreadable images",
     "warnings": "Warnings",
 }
 
@@ -33,7 +35,8 @@ class Limits:
         max_noise: Noise rate, a share in [0, 1].
         max_class_noise: Noise rate of each class, a share in [0, 1].
         max_suspicious: Number of suspicious labels; of new ones, where there is a baseline.
-        fail_on_warning: Whether a warning is a failure.
+        max_unreadable: Number of images that cannot be read.
+        fail_on_warning: Whether a warning is a failure, and an image that is unreadable or left out.
         strict: Compare the estimated rates, not the lower ends of their intervals.
 
     Raises:
@@ -43,6 +46,7 @@ class Limits:
     max_noise: float | None = None
     max_class_noise: float | None = None
     max_suspicious: int | None = None
+    max_unreadable: int | None = None
     fail_on_warning: bool = False
     strict: bool = False
 
@@ -50,8 +54,9 @@ class Limits:
         for option, share in (("--max-noise", self.max_noise), ("--max-class-noise", self.max_class_noise)):
             if share is not None and not 0 <= share <= 1:
                 raise UsageError(f"{option} {share:g} is no share", fix="give a number from 0 to 1")
-        if self.max_suspicious is not None and self.max_suspicious < 0:
-            raise UsageError(f"--max-suspicious {self.max_suspicious} is negative", fix="give a number from 0")
+        for option, most in (("--max-suspicious", self.max_suspicious), ("--max-unreadable", self.max_unreadable)):
+            if most is not None and most < 0:
+                raise UsageError(f"{option} {most} is negative", fix="give a number from 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +99,7 @@ def check(noise: dict[str, Any], limits: Limits, *, new: int | None = None) -> t
         _check_noise(noise, limits),
         _check_classes(noise, limits),
         _check_suspicious(noise, limits, new),
+        _check_unreadable(noise, limits),
         _check_warnings(noise, limits),
     )
 
@@ -163,14 +169,29 @@ def _check_suspicious(noise: dict[str, Any], limits: Limits, new: int | None) ->
     return Check(name="suspicious_labels", outcome=_outcome(counted > limit), text=text)
 
 
+def _check_unreadable(noise: dict[str, Any], limits: Limits) -> Check:
+    limit, counted = limits.max_unreadable, unreadable(noise)
+    said = _count(counted, "unreadable image")
+    if limit is None:
+        text = "no --max-unreadable" + (f" ({said})" if counted else "")
+        return Check(name="unreadable_images", outcome="skipped", text=text)
+    text = f"{said} {'is' if counted == 1 else 'are'} {'' if counted > limit else 'not '}more than {limit}"
+    return Check(name="unreadable_images", outcome=_outcome(counted > limit), text=text)
+
+
 def _check_warnings(noise: dict[str, Any], limits: Limits) -> Check:
     if not limits.fail_on_warning:
         return Check(name="warnings", outcome="skipped", text="no --fail-on-warning")
     warnings = [str(warning) for warning in noise["warnings"]]
+    counts = [_count(len(warnings), "warning")]
+    if bad := unreadable(noise):
+        counts.append(_count(bad, "unreadable image"))
+    if absent := maybe_images(noise):
+        counts.append(f"{_count(absent, 'file')} left out that may be images")
     return Check(
         name="warnings",
-        outcome=_outcome(bool(warnings)),
-        text=_count(len(warnings), "warning"),
+        outcome=_outcome(bool(warnings or bad or absent)),
+        text=", ".join(counts),
         subjects=tuple(("", warning) for warning in warnings),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from labelaudit.report.content import Report
+from labelaudit.report.unused import unreadable
 
 
 def render(report: Report) -> str:
@@ -16,6 +17,8 @@ def render(report: Report) -> str:
     value = {
         **report.noise,
         "top": report.shown,
+        "unreadable": unreadable(report.noise),
+        "unreadable_top": report.unreadable[: report.top],
         "baseline": baseline,
         "checks": [
             {

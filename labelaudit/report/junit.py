@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from labelaudit.report.content import Report
 from labelaudit.report.gate import Check
+from labelaudit.report.unused import unreadable
 from labelaudit.text import printable
 
 _MOST_LINES = 1000
@@ -41,6 +42,12 @@ def render(report: Report) -> str:
 
 
 def _lines(check: Check, report: Report) -> list[str]:
+    if check.name == "unreadable_images":
+        lines = [
+            f"{printable(row['path'])}: {printable(row['reason'])}, given {printable(row['given_label'])}"
+            for row in report.unreadable[: report.top]
+        ]
+        return _bounded([check.text, *lines], unreadable(report.noise))
     if check.name != "suspicious_labels":
         lines = [f"{printable(name)}: {printable(said)}" if name else printable(said) for name, said in check.subjects]
         return _bounded([check.text, *lines], len(lines))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from labelaudit.report.content import Report
 from labelaudit.report.gate import TITLES, Check, noise_interval
 from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
+from labelaudit.report.unused import left_out_sentences, unreadable_sentence
 from labelaudit.text import printable
 
 _MOST_BYTES = 60_000
@@ -31,6 +32,7 @@ def render(report: Report) -> str:
         lines += ["### Warnings", ""]
         lines += _items([_text(str(warning)) for warning in warnings], "- ")
         lines.append("")
+    lines += _unused(report)
     lines += _kinds(report)
     lines += _suspicious(report)
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -103,6 +105,20 @@ def _kinds(report: Report) -> list[str]:
         lines.append("|---|" + "---:|" * (len(MATRIX_HEADER) - 1))
         lines += [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
         lines.append("")
+    return lines
+
+
+def _unused(report: Report) -> list[str]:
+    """The images that cannot be read and the files that are left out."""
+    sentence, left_out = unreadable_sentence(report.noise), left_out_sentences(report.noise)
+    rows = report.unreadable[: report.top]
+    lines = []
+    if sentence:
+        lines += ["### Unreadable images", "", _text(sentence), ""]
+        lines += _items([f"{_code(row['path'])}: {_text(row['reason'])}" for row in rows], "- ")
+        lines.append("")
+    if left_out:
+        lines += ["### Left out", "", _text(left_out[0]), "", *_items([_text(line) for line in left_out[1:]], "- "), ""]
     return lines
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode
-from labelaudit.report.console import suspicious_table
+from labelaudit.report.console import show_suspicious
 from labelaudit.text import printable
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def as_text(audit: Audit) -> str:
     lines = [_headline(audit)]
     if rows:
         drawn = io.StringIO()
-        table = suspicious_table([{name: str(value) for name, value in row.items()} for row in rows])
-        Console(file=drawn, width=100, color_system=None, highlight=False).print(table)
+        # In a notebook rich would display what it prints.
+        console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
+        show_suspicious(console, [{name: str(value) for name, value in row.items()} for row in rows])
         lines += [line.rstrip() for line in drawn.getvalue().splitlines() if line.strip()]
     lines += [f"Warning: {printable(warning)}" for warning in audit.warnings]
     return "\n".join([*lines, f"Run folder: {printable(str(audit.run.root))}"])

@@ -17,6 +17,7 @@ from labelaudit import __version__
 from labelaudit.report.content import Report
 from labelaudit.report.findings import Row
 from labelaudit.report.gate import TITLES
+from labelaudit.report.unused import left_out_sentences, unreadable
 from labelaudit.text import printable
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -58,7 +59,7 @@ RULES = (
     Rule(
         id="LA002",
         name="CorruptedImage",
-        kind="corrupted image",
+        kind="corrupted",
         short="This image is probably damaged.",
         full="The loss of this image stayed high, and its content is unlike that of the images of any class.",
         help="Look at the image. If it shows nothing of use, take it out of the data.",
@@ -80,6 +81,14 @@ RULES = (
         "same label make the audit trust that label too much.",
         help="Compare the copies, keep one, and give it the right label.",
     ),
+    Rule(
+        id="LA005",
+        name="UnreadableImage",
+        kind="unreadable",
+        short="This image cannot be read.",
+        full="The file is damaged, empty, of another format than its name says, or may not be read. It has no verdict.",
+        help="Open the file. Replace it by a sound copy, or take it out of the data.",
+    ),
 )
 """The first is that of a label of an unknown kind, and of an audit that tells no kinds."""
 
@@ -87,11 +96,12 @@ RULES = (
 def render(report: Report) -> str:
     """The SARIF log. With a baseline it has the known labels too, after the new ones, each with its state."""
     findings = report.findings
+    copies: Counter[str] = Counter()
+    # Before the suspicious: they are certain, and few where the data are of any use.
+    results = [_unreadable(row, findings.new is not None, copies) for row in report.unreadable[:MOST_RESULTS]]
     stated: list[tuple[Row, str | None]] = [(row, None if findings.new is None else "new") for row in findings.rows]
     stated += [(row, "unchanged") for row in findings.known_rows]
-    stated = stated[:MOST_RESULTS]
-    copies: Counter[str] = Counter()
-    results = [_result(row, state, copies) for row, state in stated]
+    results += [_result(row, state, copies) for row, state in stated[: MOST_RESULTS - len(results)]]
     run = {
         "tool": {"driver": _driver()},
         "originalUriBaseIds": {_DATA: {"description": _message("The audited folder of images.")}},
@@ -99,7 +109,9 @@ def render(report: Report) -> str:
             {
                 "executionSuccessful": True,
                 "exitCode": 1 if report.failures else 0,
-                "toolExecutionNotifications": _notifications(report, findings.total - len(results)),
+                "toolExecutionNotifications": _notifications(
+                    report, findings.total + unreadable(report.noise) - len(results)
+                ),
             }
         ],
         "results": results,
@@ -129,16 +141,31 @@ def _driver() -> dict[str, Any]:
 
 def _result(row: Row, state: str | None, copies: Counter[str]) -> dict[str, Any]:
     number = next((number for number, rule in enumerate(RULES) if rule.kind == row.get("kind")), 0)
-    fingerprint = hashlib.sha256(f"{row['sha256']}\0{row['given_label']}".encode()).hexdigest()
-    copies[fingerprint] += 1
     probability = float(row["p_mislabeled"])
     suggestion = f", looks like {_quoted(row['suggested_label'])}" if row["suggested_label"] else ""
-    result = {
-        "ruleId": RULES[number].id,
-        "ruleIndex": number,
+    message = f"Labeled {_quoted(row['given_label'])}{suggestion}: P(mislabeled) {probability:.3f}."
+    result = _located(RULES[number], row, message, copies) | {"rank": round(100 * probability, 4)}
+    if state is not None:
+        result["baselineState"] = state
+    return result
+
+
+def _unreadable(row: Row, against_baseline: bool, copies: Counter[str]) -> dict[str, Any]:
+    message = f"Cannot be read ({_plain(row['reason'])}); labeled {_quoted(row['given_label'])}."
+    result = _located(RULES[-1], row, message, copies)
+    # A baseline knows suspicious labels only.
+    return result | {"baselineState": "new"} if against_baseline else result
+
+
+def _located(rule: Rule, row: Row, message: str, copies: Counter[str]) -> dict[str, Any]:
+    """A result for the image of a row; the path stands in for the content of a file that nobody could read."""
+    fingerprint = hashlib.sha256(f"{row['sha256'] or row['path']}\0{row['given_label']}".encode()).hexdigest()
+    copies[fingerprint] += 1
+    return {
+        "ruleId": rule.id,
+        "ruleIndex": RULES.index(rule),
         "level": "warning",
-        "rank": round(100 * probability, 4),
-        "message": _message(f"Labeled {_quoted(row['given_label'])}{suggestion}: P(mislabeled) {probability:.3f}."),
+        "message": _message(message),
         "locations": [
             {
                 "physicalLocation": {
@@ -155,12 +182,11 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> dict[str, Any]
             "primaryLocationLineHash": f"{fingerprint[:16]}:{copies[fingerprint]}",
         },
         "properties": {
-            name: row[name] for name in ("rank", "given_label", "suggested_label", "sha256", "kind") if row.get(name)
+            name: row[name]
+            for name in ("rank", "given_label", "suggested_label", "sha256", "kind", "reason")
+            if row.get(name)
         },
     }
-    if state is not None:
-        result["baselineState"] = state
-    return result
 
 
 def _notifications(report: Report, left_out: int) -> list[dict[str, Any]]:
@@ -175,8 +201,10 @@ def _notifications(report: Report, left_out: int) -> list[dict[str, Any]]:
         for warning in report.noise["warnings"]
         if str(warning)
     ]
+    if kinds := left_out_sentences(report.noise):
+        found.append({"level": "note", "message": _message(_plain(" ".join(kinds)))})
     if left_out > 0:
-        found.append({"level": "note", "message": _message(f"{left_out} suspicious labels are left out.")})
+        found.append({"level": "note", "message": _message(f"{left_out} findings are not listed.")})
     return found
 
 

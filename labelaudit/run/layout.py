@@ -75,6 +75,11 @@ class RunFolder:
         return self.root / "corrupted.csv"
 
     @property
+    def unreadable(self) -> Path:
+        """``unreadable.csv``: the samples whose image cannot be read, and why."""
+        return self.root / "unreadable.csv"
+
+    @property
     def weights_csv(self) -> Path:
         """``weights.csv``: path, weight, sha256."""
         return self.root / "weights.csv"

@@ -1,4 +1,4 @@
-"""The ranked lists of a run folder: suspicious.csv and corrupted.csv.
+"""The lists of a run folder: suspicious.csv, corrupted.csv and unreadable.csv.
 
 Shapes: N samples, S of them in a list.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit.cells import csv_lines, unguarded
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Verdicts
@@ -39,6 +39,11 @@ _SPLIT = "split"
 """The last column, where the data are in splits."""
 
 CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
+
+UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
+
+_NO_FAULT = ("", LONELY)
+"""Reasons of the samples that take part, and of those that are readable and cannot be judged."""
 
 _FIGURES = frozenset({"p_mislabeled", "label_score", "aul", "aum", "p_corrupted", "corruption"})
 """The columns of numbers that are written with a fixed number of digits, as text."""
@@ -80,6 +85,24 @@ def write_corrupted(path: Path, catalogue: Catalogue, verdicts: Verdicts, kinds:
         for rank, i in enumerate(kinds.corrupted.tolist(), start=1)
     )
     write_lines(path, csv_lines(CORRUPTED_COLUMNS, rows, numbers=_FIGURES))
+
+
+def unreadable_rows(catalogue: Catalogue) -> Iterator[dict[str, str]]:
+    """The samples whose image cannot be read, in the order of their paths, cells by column name."""
+    for i in [i for i, reason in enumerate(catalogue.reasons) if reason not in _NO_FAULT]:
+        cells = (
+            catalogue.paths[i],
+            catalogue.classes[catalogue.label_N[i]],
+            catalogue.reasons[i],
+            catalogue.sha256[i],
+        )
+        yield dict(zip(UNREADABLE_COLUMNS, cells, strict=True))
+
+
+def write_unreadable(path: Path, catalogue: Catalogue) -> None:
+    """Write the samples whose image cannot be read."""
+    rows = (tuple(row.values()) for row in unreadable_rows(catalogue))
+    write_lines(path, csv_lines(UNREADABLE_COLUMNS, rows))
 
 
 def read_suspicious(path: Path, *, most: int) -> list[dict[str, str]]:

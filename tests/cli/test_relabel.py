@@ -129,10 +129,15 @@ def test_it_asks_before_it_moves(data: Path, file: Path, answer: bool) -> None:
 def test_with_nobody_to_ask_nothing_is_moved(data: Path, file: Path) -> None:
     before = snapshot(data)
     with mock.patch.object(sys, "stdin", mock.Mock(isatty=lambda: False)):
-        for words in ((data, file), (data, "--undo")):
-            error = run("relabel", *words).only_error
-            assert error == "there is nobody to ask whether files may be moved; give --yes, or --dry-run to look only"
-    assert snapshot(data) == before
+        nobody = "there is nobody to ask whether files may be moved; give --yes, or --dry-run to look only"
+        assert run("relabel", data, file).only_error == nobody
+        assert run("relabel", data, "--undo").only_error.startswith(f"there is no relabeling of {data} to undo")
+        assert snapshot(data) == before
+        succeed("relabel", data, file, "--yes", "--quiet")
+        moved = snapshot(data)
+        assert run("relabel", data, "--undo").only_error == nobody
+        assert snapshot(data) == moved
+        assert "Nothing was moved" in succeed("relabel", data, file).err  # nothing is left to ask about
 
 
 def test_a_copy_needs_no_answer(data: Path, file: Path) -> None:

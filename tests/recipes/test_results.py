@@ -194,3 +194,14 @@ def test_the_page_in_the_docs_runs(
     assert len(weight) == audit.scores.num_rows == 24
     assert "labels are suspicious; estimated noise rate" in capsys.readouterr().out
     assert (tmp_path / "for-label-studio/tasks.json").is_file()
+
+
+def test_in_a_notebook_nothing_is_displayed_beside_the_audit(
+    small: labelaudit.Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[object] = []
+    plain = repr(small)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *what: shown.append(what))
+    assert repr(small) == plain
+    assert shown == []

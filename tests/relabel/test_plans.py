@@ -8,6 +8,7 @@ import pytest
 from labelaudit.errors import DataError
 from labelaudit.recipes.relabel import plan_relabeling
 from labelaudit.relabel.folders import plan_moves
+from labelaudit.relabel.labels import plan_labels
 from labelaudit.relabel.plan import Step
 from labelaudit.relabel.review import Correction, Refusal, Review
 from labelaudit.relabel.tree import Tree
@@ -211,3 +212,29 @@ def test_planning_writes_nothing(root, tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"cannot read the folder .*none: no such file"):
         plan_relabeling(tmp_path / "none", saved(tmp_path / "c.csv", keep("cat/1.png")))
+
+
+def uploaded(name: str, label: str, given_label: str = "") -> Correction:
+    path = f"data/upload/3/1a2b3c4d-{name}"
+    return Correction(path=path, action="change", label=label, given_label=given_label, prefixed=True)
+
+
+def test_an_upload_of_label_studio_is_the_one_image_of_its_name(root):
+    write_tree(root, ("cat/my photo (2).png", "cat/.hidden/4.png"))
+    planned = plan(root, uploaded("3.png", "dog"), uploaded("my_photo_2.png", "dog"), uploaded("1.png", "dog", "cat"))
+    assert [step.path for step in planned.steps] == ["cat/sub/3.png", "cat/my photo (2).png", "cat/1.png"]
+    assert planned.refused == ()
+    hint = "give each task the image's path below the data folder as data.path"
+    for name, count in (("1.png", "2"), ("5.png", "no")):
+        expected = f"is an upload of Label Studio, and {count} images have the name {name!r}; {hint}"
+        assert refusal_of(root, uploaded(name, "dog")) == expected
+    write_tree(root, ("cat/1a2b3c4d-4.png",))  # the name as it is in the data folder, no upload
+    asked = Correction(path="x/cat/1a2b3c4d-4.png", action="change", label="dog", prefixed=True)
+    assert [step.path for step in plan(root, asked).steps] == ["cat/1a2b3c4d-4.png"]
+
+
+def test_an_upload_of_label_studio_is_found_in_a_labels_file(root):
+    review = Review(file=Path("c.json"), digest="", corrections=(uploaded("4.png", "cat"), uploaded("1.png", "cat")))
+    planned = plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review)
+    assert [step.path for step in planned.steps] == ["dog/4.png"]
+    assert "2 images have the name '1.png'" in planned.refused[0].reason

@@ -84,6 +84,7 @@ def report(
     known_rows: list[dict[str, str]] | None = None,
     top: int = 10,
     gone: int = 0,
+    unreadable: tuple[dict[str, str], ...] = (),
     **changes: object,
 ) -> Report:
     """A report on these rows; with ``known_rows``, against a baseline that has these."""
@@ -97,5 +98,9 @@ def report(
         gone=gone,
     )
     return Report(
-        noise=content, findings=findings, checks=check(content, limits or Limits(), new=findings.new), top=top
+        noise=content,
+        findings=findings,
+        checks=check(content, limits or Limits(), new=findings.new),
+        top=top,
+        unreadable=unreadable,
     )

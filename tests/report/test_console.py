@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from labelaudit.report.console import show_estimators, show_summary, suspicious_table
+from labelaudit.report.console import show_estimators, show_summary, show_suspicious
 
 NOISE = {
     "noise_rate": 0.123,
@@ -54,7 +54,7 @@ def table_of(**cells: str) -> str:
         "aul": "12.345",
     }
     console = Console(file=io.StringIO(), width=200)
-    console.print(suspicious_table([{**row, **cells}]))
+    show_suspicious(console, [{**row, **cells}])
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -89,11 +89,13 @@ def test_the_table_shows_a_row() -> None:
     assert all(cell in text for cell in ("ant/1.png", "ant", "bee", "0.988", "12.3"))
 
 
-def test_figures_are_whole_in_a_narrow_window() -> None:
+def test_in_a_narrow_window_paths_and_figures_are_whole() -> None:
     console = Console(file=io.StringIO(), width=40)
-    row = {"rank": "1", "path": "a long path/1.png", "given_label": "longer", "suggested_label": "longest"}
-    console.print(suspicious_table([{**row, "p_mislabeled": "0.987654", "aul": "123.456"}]))
+    row = {"rank": "1", "path": f"a long path/{'x' * 60}.png", "given_label": "longer", "suggested_label": "longest"}
+    show_suspicious(console, [{**row, "p_mislabeled": "0.987654", "aul": "123.456"}])
     text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert row["path"] in text
+    assert "longer → longest" in text
     assert "0.988" in text
     assert "123.5" in text
 

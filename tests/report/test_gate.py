@@ -31,22 +31,26 @@ def test_without_limits_every_check_is_there_and_skipped() -> None:
 
 
 def test_each_check_that_fails_is_a_sentence() -> None:
-    limits = Limits(max_noise=0.0999, max_class_noise=0.1, max_suspicious=6, fail_on_warning=True)
-    checks = check(noise(warnings=["a", "b"]), limits)
+    limits = Limits(max_noise=0.0999, max_class_noise=0.1, max_suspicious=6, max_unreadable=1, fail_on_warning=True)
+    checks = check(noise(warnings=["a", "b"], samples=302), limits)
     assert {found.outcome for found in checks} == {"failed"}
     assert [found.sentence for found in checks] == [
         "noise rate 10.00% is above 9.99% (the estimate itself: this audit has no interval)",
         "1 of 2 classes is above a noise rate of 10.00% by the lower end of its 95% interval (1 by the estimate itself)"
         ": 'bee' 20.00% of 100 images, at least 13.34%",
         "7 suspicious labels are more than 6",
-        "2 warnings",
+        "2 unreadable images are more than 1",
+        "2 warnings, 2 unreadable images",
     ]
     assert checks[-1].subjects == (("", "a"), ("", "b"))
 
 
 def test_limits_may_be_reached() -> None:
-    limits = Limits(max_noise=0.1, max_class_noise=0.2, max_suspicious=7, fail_on_warning=True)
-    assert [found.outcome for found in check(noise(), limits)] == ["passed"] * 4
+    limits = Limits(max_noise=0.1, max_class_noise=0.2, max_suspicious=7, max_unreadable=0, fail_on_warning=True)
+    assert [found.outcome for found in check(noise(), limits)] == ["passed"] * 5
+    few = Limits(max_unreadable=2)
+    assert outcome("unreadable_images", few, samples=302).outcome == "passed"
+    assert outcome("unreadable_images", few, samples=303).outcome == "failed"
     strict = Limits(max_noise=0.1, max_class_noise=0.2, strict=True)
     assert [found.outcome for found in check(noise(), strict)[:2]] == ["passed"] * 2
 
@@ -187,3 +191,20 @@ def test_an_unknown_rate_is_no_pass(limits: Limits) -> None:
 def test_a_rate_that_is_no_rate_is_no_pass(damage: dict[str, object]) -> None:
     with pytest.raises(RunError, match="where a noise rate should be; run labelaudit fit again"):
         check(noise(**damage), Limits(max_noise=1.0, max_class_noise=1.0))
+
+
+def test_an_image_that_is_unreadable_or_left_out_fails_like_a_warning() -> None:
+    def failed(**changes: Any) -> bool:
+        return outcome("warnings", Limits(fail_on_warning=True), **changes).outcome == "failed"
+
+    def left_out(reason: str) -> list[dict[str, object]]:
+        return [{"reason": reason, "suffix": ".x", "files": 3, "example": "ant/a.x"}]
+
+    assert not failed()
+    assert failed(samples=301)
+    assert failed(samples=301, unreadable=1)
+    assert not failed(samples=301, unreadable=0)  # set aside for another reason
+    assert failed(left_out=left_out("in a format that is not read"))
+    assert failed(left_out=left_out("a folder that cannot be read"))
+    assert not failed(left_out=left_out("not an image by its name"))  # notes beside the images lose none
+    assert "(2 unreadable images)" in outcome("unreadable_images", Limits(), samples=302).text

@@ -23,10 +23,11 @@ def test_it_holds_the_noise_the_first_rows_and_every_check() -> None:
         ("noise_rate", "skipped"),
         ("class_noise_rate", "failed"),
         ("suspicious_labels", "passed"),
+        ("unreadable_images", "skipped"),
         ("warnings", "failed"),
     ]
     assert value["checks"][1]["subjects"] == [{"name": "bee", "text": "20.00% of 100 images, at least 13.34%"}]
-    assert value["checks"][3]["subjects"] == [{"name": None, "text": "One."}]
+    assert value["checks"][4]["subjects"] == [{"name": None, "text": "One."}]
 
 
 def test_a_baseline_is_counted() -> None:

@@ -36,7 +36,7 @@ def failure(content: Report, name: str) -> list[str]:
 
 def test_each_check_is_a_case_whatever_is_checked() -> None:
     found = cases(report([row(1), row(2)], Limits(max_noise=0.05, max_suspicious=2)))
-    assert list(found) == ["noise_rate", "class_noise_rate", "suspicious_labels", "warnings"]
+    assert list(found) == ["noise_rate", "class_noise_rate", "suspicious_labels", "unreadable_images", "warnings"]
     failed = found["noise_rate"].find("failure")
     assert failed is not None
     assert failed.get("message", "").startswith("noise rate 10.00% is above 5.00%")

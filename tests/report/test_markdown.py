@@ -57,6 +57,7 @@ def test_by_hand() -> None:
         "| Noise rate | ❌ failed | noise rate 10.00% (6.00% to 15.00%): the lower end 6.00% is above 5.00% |\n"
         "| Noise rate per class | not checked | no --max-class-noise |\n"
         "| Suspicious labels | ✅ passed | 2 suspicious labels are not more than 2 |\n"
+        "| Unreadable images | not checked | no --max-unreadable |\n"
         "| Warnings | not checked | no --fail-on-warning |\n"
         "\n"
         "### Warnings\n"
@@ -122,7 +123,7 @@ def test_names_of_classes_and_words_of_warnings_are_only_text(name: str) -> None
     text = render(report([], limits, classes=failing, warnings=[name, f"before {name} after"]))
     require_harmless(text)
     (checks,) = tables(text)
-    assert [len(row) for row in checks] == [3] * 5
+    assert [len(row) for row in checks] == [3] * 6
     if len(name) <= 120:
         assert printable(name).strip() in checks[2][2]
     items = [words(token) for token in parse(text) if token.type == "inline" and token.level == 3]

@@ -57,6 +57,7 @@ def content_of(findings: Findings, ranked_S: IntArray, curves: LossCurves, thumb
             "kind": findings.kind_N[ranked_S].tolist(),
             "p": _short(findings.p_mislabeled_N[ranked_S], ".5g"),
             "value": _short(findings.value_N[ranked_S], ".4g"),
+            "rank": None if findings.new is None else findings.rank_S[: len(samples)].tolist(),
             "sha256": _base64(b"".join(_digest(catalogue.sha256[i]) for i in samples)),
         },
         "curves": {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from labelaudit.detect.verdicts import FLAG_ABOVE
 from labelaudit.errors import RunError
 from labelaudit.recipes.audits import read_audit, read_catalogue
 from labelaudit.recipes.fit import read_noise
+from labelaudit.report.findings import gather
+from labelaudit.run.baseline import read_baseline
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import read_suspicious
+from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.tables import read_scores
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,7 +47,9 @@ class Findings:
         kind_N: Number of the kind; −1 where there is none.
         kinds: The names of the kinds; empty when the audit tells none apart.
         suspicious_N: True for the suspicious samples.
-        ranked_S: The first of them, as suspicious.csv ranks them.
+        ranked_S: The first of them, as suspicious.csv ranks them; with a baseline, the first that it does not know.
+        rank_S: Their ranks in suspicious.csv.
+        new: How many suspicious samples a baseline does not know; None without a baseline.
     """
 
     description: dict[str, Any]
@@ -59,18 +64,23 @@ class Findings:
     kinds: tuple[str, ...]
     suspicious_N: npt.NDArray[np.bool_]
     ranked_S: IntArray
+    rank_S: IntArray
+    new: int | None
 
 
-def read_findings(run: RunFolder, *, most: int) -> Findings:
+def read_findings(run: RunFolder, *, most: int, baseline: Path | None = None) -> Findings:
     """Read an audit's verdicts.
 
     Args:
         run: A run folder with verdicts.
         most: How many suspicious samples are ranked at most.
+        baseline: Run folder or suspicious.csv; what it knows is not ranked.
 
     Raises:
         RunError: a file of the run is missing, damaged, or does not go with the others.
+        DataError: the baseline cannot be read.
     """
+    known = None if baseline is None else read_baseline(baseline)
     description, noise, catalogue = read_audit(run), read_noise(run), read_catalogue(run)
     table, fix = read_scores(run.scores), f"run labelaudit fit {run.root}"
     samples = len(catalogue)
@@ -86,7 +96,10 @@ def read_findings(run: RunFolder, *, most: int) -> Findings:
         has_kinds = "kind" in table.column_names
         kinds = tuple(sorted(set(table.column("kind").drop_null().to_pylist()))) if has_kinds else ()
         kind_N = _positions(table, "kind", kinds) if kinds else np.full(samples, -1, dtype=np.int32)
-        ranked_S = np.array([int(row["sample"]) for row in read_suspicious(run.suspicious, most=most)], dtype=np.int32)
+        listed = gather(suspicious_rows(run.suspicious), int(noise["suspicious"]), most=most, baseline=known)
+        ranked_S, rank_S = (
+            np.array([int(row[name]) for row in listed.rows], dtype=np.int32) for name in ("sample", "rank")
+        )
         above = float(noise.get("flag_above", FLAG_ABOVE))
     except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         what = " ".join(str(error).split())[:100]
@@ -108,6 +121,8 @@ def read_findings(run: RunFolder, *, most: int) -> Findings:
         kinds=kinds,
         suspicious_N=suspicious_N,
         ranked_S=ranked_S,
+        rank_S=rank_S,
+        new=listed.new,
     )
 
 

@@ -18,12 +18,13 @@ SCRIPTS = ("base.js", "csv.js", "review.js", "charts.js", "cards.js", "gallery.j
 """In this order they make up the page's one script."""
 
 
-def render(words: Words, content: dict[str, Any]) -> str:
+def render(words: Words, content: dict[str, Any], *, missing_root: str = "") -> str:
     """The whole page.
 
     Args:
         words: Its texts.
         content: Its data; see `labelaudit.report.page.content.content_of`.
+        missing_root: The image folder, where none of the images could be had from it; else empty.
     """
     script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
     style = _asset("page.css")
@@ -32,6 +33,7 @@ def render(words: Words, content: dict[str, Any]) -> str:
         words=words,
         rows=len(content["rows"]["sample"]),
         thumbnails=len(content["thumbnails"]["content"]),
+        missing_root=missing_root,
         version=__version__,
         policy=_policy(style, script),
         style=Markup(style),

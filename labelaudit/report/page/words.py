@@ -8,6 +8,8 @@ from typing import Any
 
 from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.page.findings import Findings, damaged
+from labelaudit.report.unused import left_out_sentences, unreadable_sentence
+from labelaudit.run.lists import unreadable_rows
 from labelaudit.text import printable
 
 _ESTIMATORS = {
@@ -17,6 +19,7 @@ _ESTIMATORS = {
     "gmm-per-class": "the same within each class",
     "bmm": "the same with beta distributions",
 }
+_MOST_FILES = 200
 _SAYS_LITTLE = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
 _CONTROLS = {
     "random": "any other class",
@@ -56,6 +59,10 @@ class Words:
         suspicious: How many samples are suspicious.
         readable: How many were audited.
         set_aside: How many could not be read.
+        new: How many suspicious labels a baseline does not know; None without a baseline.
+        set_aside_sentence: How many could not be read, in words; empty where all could.
+        set_aside_files: Path and reason of the first of them.
+        left_out: A headline, and a line for each kind of left-out files.
         warnings: Why not to trust the figures.
         estimators: What each of them says.
         planted: Kind, planted, found, share.
@@ -76,6 +83,10 @@ class Words:
     suspicious: int
     readable: int
     set_aside: int
+    new: int | None
+    set_aside_sentence: str
+    set_aside_files: list[tuple[str, str]]
+    left_out: list[str]
     warnings: list[str]
     estimators: list[EstimatorWords]
     planted: list[tuple[Named, int, int, str]]
@@ -104,6 +115,7 @@ def _describe(findings: Findings) -> Words:
     bounds = noise.get("noise_rate_interval")
     low, high = (float(bounds[0]), float(bounds[1])) if bounds and rate is not None else (0.0, 0.0)
     power = noise.get("power") or {}
+    unreadable = list(unreadable_rows(findings.catalogue))
     return Words(
         title=printable(_title(findings.catalogue.root)),
         facts=_facts(findings),
@@ -113,7 +125,13 @@ def _describe(findings: Findings) -> Words:
         range=(100 * low, 100 * rate, 100 * high) if bounds and rate is not None else None,
         suspicious=int(noise["suspicious"]),
         readable=int(noise["readable"]),
-        set_aside=int((~findings.catalogue.readable_N).sum()),
+        set_aside=len(unreadable),
+        new=findings.new,
+        set_aside_sentence=unreadable_sentence(
+            {**noise, "samples": len(findings.catalogue), "unreadable": len(unreadable)}
+        ),
+        set_aside_files=[(printable(row["path"]), printable(row["reason"])) for row in unreadable[:_MOST_FILES]],
+        left_out=[printable(line) for line in left_out_sentences(noise)],
         warnings=[printable(str(warning)) for warning in noise["warnings"]],
         estimators=_estimators(noise),
         planted=[_planted(entry) for entry in power.get("kinds") or [] if entry.get("class") is None],

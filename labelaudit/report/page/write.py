@@ -6,7 +6,7 @@ Shapes: S samples in the gallery.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labelaudit.errors import RunError
@@ -21,6 +21,7 @@ from labelaudit.report.page.words import describe
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
+from labelaudit.text import printable
 
 _SIDES = ((1000, 160), (3000, 128))
 """Up to so many samples in the gallery, a thumbnail fits into so many pixels; above, `_SMALL_SIDE`."""
@@ -54,21 +55,36 @@ class Page:
         path: Where.
         size_bytes: Of the file.
         suspicious: Suspicious samples of the audit.
-        rows: How many of them are in the gallery.
+        new: How many of them a baseline does not know; None without a baseline.
+        rows: How many are in the gallery; with a baseline, of the new ones.
         looked_at: The images of the first so many were read,
         missing: but so many of these could not be had.
+        root: The image folder that they were looked for in.
     """
 
     path: Path
     size_bytes: int
     suspicious: int
+    new: int | None
     rows: int
     looked_at: int
     missing: int
+    root: Path
+
+    @property
+    def without_images(self) -> bool:
+        """True when images were looked for and none was found."""
+        return 0 < self.looked_at == self.missing
 
 
 def write_page(
-    run: RunFolder, path: Path | None = None, limits: PageLimits | None = None, reporter: Reporter = QUIET
+    run: RunFolder,
+    path: Path | None = None,
+    limits: PageLimits | None = None,
+    reporter: Reporter = QUIET,
+    *,
+    data: Path | None = None,
+    baseline: Path | None = None,
 ) -> Page:
     """Write the page of an audit.
 
@@ -79,40 +95,48 @@ def write_page(
         path: The file; default: report.html in the run folder.
         limits: How large it may grow.
         reporter: Told about the progress.
+        data: Where the image folder is now; None: where it was audited.
+        baseline: Run folder or suspicious.csv; the gallery holds only the labels that it does not know.
 
     Raises:
+        DataError: the baseline cannot be read.
         RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
         StorageError: the file cannot be written.
     """
     limits = limits or PageLimits()
     read_noise(run)  # says best what an unfinished run lacks
-    findings = read_findings(run, most=limits.max_rows)
+    findings = read_findings(run, most=limits.max_rows, baseline=baseline)
     words = describe(findings)
     ranked_S = findings.ranked_S[: rows_that_fit(findings, limits.max_row_bytes)]
     curves = _read_curves(run, findings, ranked_S, reporter)
     bare = render(words, content_of(findings, ranked_S, curves, NONE))
+    root = findings.catalogue.root if data is None else data.resolve()
     thumbnails = read_thumbnails(
-        findings.catalogue.root,
+        root,
         _pictures(findings, ranked_S[: limits.max_thumbnails]),
         side=next((side for most, side in _SIDES if len(ranked_S) <= most), _SMALL_SIDE),
         most_bytes=limits.max_bytes - len(bare.encode()) - _EMPTY_BYTES * len(ranked_S),
         rendering=findings.catalogue.rendering,
         reporter=reporter,
     )
-    text = render(words, content_of(findings, ranked_S, curves, thumbnails))
+    page = Page(
+        path=path or run.page,
+        size_bytes=0,
+        suspicious=words.suspicious,
+        new=findings.new,
+        rows=len(ranked_S),
+        looked_at=len(thumbnails.content),
+        missing=thumbnails.missing,
+        root=root,
+    )
+    content = content_of(findings, ranked_S, curves, thumbnails)
+    text = render(words, content, missing_root=printable(str(root)) if page.without_images else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
     else:
         write_text(behind_links(path), text)
-    return Page(
-        path=path or run.page,
-        size_bytes=len(text.encode()),
-        suspicious=words.suspicious,
-        rows=len(ranked_S),
-        looked_at=len(thumbnails.content),
-        missing=thumbnails.missing,
-    )
+    return replace(page, size_bytes=len(text.encode()))
 
 
 def _read_curves(run: RunFolder, findings: Findings, ranked_S: IntArray, reporter: Reporter) -> LossCurves:

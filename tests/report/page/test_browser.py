@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from labelaudit.cells import csv_lines
 from labelaudit.report.page.write import write_page
+from labelaudit.run.layout import RunFolder
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, made_up_catalogue, make_run, picture, record, write_pictures
 
@@ -452,3 +454,55 @@ def test_ten_thousand_stay_smooth(large: tuple[MadeUp, float], tab: Tab) -> None
     assert filtering < 2000
     assert int(tab.text("#reviewed")) >= 59
     assert tab.complaints() == []
+
+
+SIMILAR = ("watch_vertical_quartz_gold_strap", "watch_vertical_quartz_silver_strap")
+
+CUT = """(() => {
+  const inside = (node, box) => { const one = node.getBoundingClientRect(); return one.width <= box.width + 1
+    && one.height <= box.height + 1; };
+  return [...document.querySelectorAll('.picture img')]
+    .filter((image) => !inside(image, image.parentElement.getBoundingClientRect())).length;
+})()"""
+
+HIDDEN = """[...document.querySelectorAll('article .label bdi, article .actions, article .foot')]
+  .filter((node) => node.scrollHeight > node.clientHeight + 1
+    || node.getBoundingClientRect().bottom > node.closest('article').getBoundingClientRect().bottom).length"""
+
+
+def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> None:
+    root = tmp_path / "zoo"
+    sizes = ((30, 200), (200, 30), (160, 284), (12, 10), (3, 3))
+    for number, name in enumerate(f"{label}/{k}.png" for label in SIMILAR for k in range(10)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(picture(number, sizes[number % len(sizes)]))
+    made = make_run(tmp_path / "run", root, wrong=[f"{label}/{k}.png" for label in SIMILAR for k in range(5)])
+    write_page(made.run)
+    for width in (1280, 390):
+        tab.open(made.run.page, width=width, height=2 * TALL)
+        decoded = "Promise.all([...document.querySelectorAll('.picture img')].map((image) => image.decode()))"
+        assert tab.evaluate(f"{decoded}.then((all) => all.length)") == 10
+        assert tab.evaluate(CUT) == 0
+        assert tab.evaluate(HIDDEN) == 0
+        assert set(tab.texts("article .given")) == set(SIMILAR)
+        shown = tab.texts("#confusion svg text.tick > title")
+        cut = [text.removesuffix(full) for text, full in zip(tab.texts("#confusion svg text.tick"), shown, strict=True)]
+        assert len(set(cut)) == 2
+        # In the button, which is narrow, the end by which the names differ stays whole.
+        ends = "[...document.querySelectorAll('[data-action=\"suggested\"] .parted span:last-child')]"
+        assert set(tab.texts('[data-action="suggested"] .parted span:last-child')) == {"gold_strap", "silver_strap"}
+        assert tab.evaluate(f"{ends}.filter((end) => end.scrollWidth > end.clientWidth + 1).length") == 0
+        assert tab.complaints() == []
+
+
+def test_the_table_of_kinds_keeps_its_words_on_a_phone(made: MadeUp, tab: Tab) -> None:
+    noise = json.loads(made.run.noise.read_text())
+    planted = {"planted": "shuffled", "expected": "corrupted", "count": 12000, "called": {"corrupted": 11000}}
+    kinds = {"samples": {}, "suspicious": {}, **(noise["kinds"] or {}), "planted": [planted]}
+    other = Path(shutil.copytree(made.run.root, made.run.root.parent / "planted"))
+    (other / "noise.json").write_text(json.dumps({**noise, "kinds": kinds}))
+    page = write_page(RunFolder(other)).path
+    tab.open(page, width=390, height=TALL)
+    height = tab.evaluate("document.querySelector('.wide-table tbody th').getBoundingClientRect().height")
+    assert 0 < height < 70  # two lines at most
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390

@@ -37,6 +37,8 @@ FINDINGS = Findings(
     kinds=(),
     suspicious_N=np.zeros(4, dtype=bool),
     ranked_S=np.zeros(0, dtype=np.int32),
+    rank_S=np.zeros(0, dtype=np.int32),
+    new=None,
 )
 
 

@@ -1,6 +1,7 @@
 """The page as a file: what is in it, how large it gets, and what is missing or damaged."""
 
 import base64
+import csv
 import hashlib
 import html
 import json
@@ -276,3 +277,46 @@ def test_a_run_in_use_keeps_its_page(made: MadeUp) -> None:
         write_page(made.run)
     assert made.run.page.read_text() == before
     assert not [path for path in made.run.root.iterdir() if path.name.endswith(".partial")]
+
+
+def test_unreadable_and_left_out_files_are_told(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "zoo", [f"{name}/{number}.png" for name in ("ant", "bee") for number in range(8)])
+    (root / "ant" / "<b>.png").write_bytes(b"no image")
+    made = make_run(tmp_path / "run", root, wrong=("ant/0.png",))
+    noise = json.loads(made.run.noise.read_text())
+    noise["left_out"] = [{"reason": "no <i>", "suffix": ".heic", "files": 5, "example": "ant/1.heic"}]
+    made.run.noise.write_text(json.dumps(noise))
+    text, _ = written(made)
+    assert "1 image of 17 cannot be read; unreadable.csv says which and why." in text
+    assert "<bdi>ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read" in text
+    assert "5 .heic: no &lt;i&gt; (ant/1.heic)" in text
+    with open(made.run.unreadable, newline="") as handle:
+        (row,) = csv.DictReader(handle)
+    assert (row["path"], row["given_label"]) == ("ant/<b>.png", "ant")
+    assert row["sha256"] == hashlib.sha256(b"no image").hexdigest()
+
+
+def test_moved_images_are_found_where_they_are_now(finished: MadeUp, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(finished.catalogue.root, tmp_path / "moved"))
+    page = write_page(finished.run, tmp_path / "page.html", data=moved)
+    assert (page.missing, page.without_images, page.root) == (0, False, moved)
+    assert 'id="no-images"' not in (tmp_path / "page.html").read_text()
+    page = write_page(finished.run, tmp_path / "page.html", data=tmp_path)
+    assert (page.missing, page.without_images) == (8, True)
+    text = (tmp_path / "page.html").read_text()
+    assert f"they are not in <bdi>{tmp_path}</bdi>" in text
+    assert "labelaudit report RUN --data DIR" in text
+
+
+def test_against_a_baseline_the_gallery_has_the_new_ones(finished: MadeUp, tmp_path: Path) -> None:
+    known = tmp_path / "baseline.csv"
+    lines = finished.run.suspicious.read_text().splitlines(keepends=True)
+    known.write_text("".join(lines[:4]))
+    page = write_page(finished.run, tmp_path / "page.html", baseline=known)
+    assert (page.suspicious, page.new, page.rows) == (8, 5, 5)
+    text = (tmp_path / "page.html").read_text()
+    assert data_of(text)["rows"]["rank"] == [4, 5, 6, 7, 8]
+    assert "5 are new since the baseline; the review below shows these only." in text
+    plain = write_page(finished.run, tmp_path / "page.html")
+    assert (plain.new, plain.rows) == (None, 8)
+    assert "since the baseline" not in (tmp_path / "page.html").read_text().split("<script")[0]

@@ -28,6 +28,30 @@ const nameOf = (text, attributes = {}) => {
   return make("bdi", { title: shown, ...attributes }, shown);
 };
 
+// The same in one line, in which the first part is cut before the second: that one begins at the given character.
+const parted = (text, at, attributes = {}) => {
+  const shown = visible(text);
+  const characters = Array.from(shown);
+  const [start, end] = [characters.slice(0, at).join(""), characters.slice(at).join("")];
+  return make("bdi", { title: shown, class: "parted", ...attributes }, make("span", {}, start), make("span", {}, end));
+};
+// Where a name begins to differ from another; earlier where the rest would be short.
+const differsAt = (text, other, rest) => {
+  const [one, two] = [Array.from(visible(text)), Array.from(visible(other))];
+  let at = 0;
+  while (at < one.length && one[at] === two[at]) at += 1;
+  return Math.max(0, Math.min(at, one.length - rest));
+};
+// A name in at most so many characters, with what tells it from another one.
+const shortened = (text, other, most) => {
+  const characters = Array.from(visible(text));
+  if (characters.length <= most) return characters.join("");
+  const at = differsAt(text, other, most - 1);
+  if (at < most / 2) return `${characters.slice(0, most - 1).join("")}…`;
+  const isEnd = at + most - 1 >= characters.length;
+  return isEnd ? `…${characters.slice(at).join("")}` : `…${characters.slice(at, at + most - 2).join("")}…`;
+};
+
 const whole = new Intl.NumberFormat("en");
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
 const probability = (p) => (p === null ? "–" : p > 0.9995 ? ">0.999" : p.toFixed(3));

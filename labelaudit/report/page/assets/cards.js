@@ -1,6 +1,10 @@
 // One suspicious sample as a card.
 
 const CURVE = { width: 150, height: 46 };
+const PATH_END = 18;
+const LABEL = { beside: 12, line: 24, lines: 3, height: 20 }; // characters beside the picture and below it
+// Characters of full width count twice.
+const widthOf = (text) => Array.from(text).reduce((sum, character) => sum + (character > "\u2e7f" ? 2 : 1), 0);
 
 class Cards {
   constructor({ rows, classes, kinds, curves, thumbnails, statistic, review }) {
@@ -8,6 +12,11 @@ class Cards {
     this.points = curves.points;
     this.own = bytesOf(curves.samples);
     this.typical = bytesOf(curves.classes);
+    // Long class names stand below the picture, in as many lines as the longest takes.
+    const used = [...new Set([...rows.given, ...rows.suggested])].filter((name) => name >= 0);
+    const longest = Math.max(0, ...used.map((name) => widthOf(visible(classes[name]))));
+    this.lines = longest <= LABEL.beside ? 0 : Math.min(LABEL.lines, Math.ceil(longest / LABEL.line));
+    CARD.height += this.lines ? 42 + 2 * LABEL.height * (this.lines - 1) : 0;
   }
 
   // position: where the card stands in the list of count that is shown.
@@ -34,8 +43,14 @@ class Cards {
         "aria-label": heard.join(" "),
       },
       make("div", { class: "look" }, this.picture(row), this.facts(row, given, suggested)),
-      make("div", { class: "foot" }, make("p", { class: "path" }, nameOf(rows.path[row])), this.kind(row)),
-      this.actions(row, suggested, decision),
+      ...(this.lines ? this.labels(given, suggested) : []),
+      make(
+        "div",
+        { class: "foot" },
+        make("p", { class: "path" }, parted(rows.path[row], Math.max(0, Array.from(visible(rows.path[row])).length - PATH_END))),
+        this.kind(row),
+      ),
+      this.actions(row, given, suggested, decision),
     );
   }
 
@@ -60,20 +75,27 @@ class Cards {
 
   facts(row, given, suggested) {
     const { rows } = this;
-    const numbers = `#${row + 1} · P ${probability(rows.p[row])} · ${this.statistic} ${compact(rows.value[row])}`;
+    const numbers = `#${rows.rank ? rows.rank[row] : row + 1} · P ${probability(rows.p[row])} · ${this.statistic} ${compact(rows.value[row])}`;
     return make(
       "div",
       { class: "facts" },
-      make("p", { class: "label" }, make("span", { class: "what" }, "given"), nameOf(given, { class: "given" })),
-      make(
-        "p",
-        { class: "label" },
-        make("span", { class: "what" }, "suggested"),
-        suggested === null ? make("span", { class: "what" }, "–") : nameOf(suggested, { class: "suggested" }),
-      ),
+      ...(this.lines ? [] : this.labels(given, suggested)),
       make("p", { class: "numbers" }, numbers),
       this.points ? this.curve(row) : null,
     );
+  }
+
+  labels(given, suggested) {
+    const most = LABEL.line * LABEL.lines - 4;
+    const name = (text, other, kind) =>
+      widthOf(text) <= most
+        ? nameOf(text, { class: kind })
+        : make("bdi", { class: kind, title: visible(text) }, shortened(text, other ?? "", widthOf(text) > text.length ? most / 2 : most));
+    const label = (what, ...content) => make("p", { class: "label" }, make("span", { class: "what" }, what), ...content);
+    return [
+      label("given", name(given, suggested, "given")),
+      label("suggested", suggested === null ? make("span", { class: "what" }, "–") : name(suggested, given, "suggested")),
+    ];
   }
 
   kind(row) {
@@ -89,7 +111,7 @@ class Cards {
     return curveChart(own, typical, CURVE.width, CURVE.height, title);
   }
 
-  actions(row, suggested, decision) {
+  actions(row, given, suggested, decision) {
     const change = decision && decision.action === "change";
     const toSuggested = change && decision.label === this.rows.suggested[row];
     const other = change && !toSuggested ? this.classes[decision.label] : null;
@@ -104,10 +126,10 @@ class Cards {
       "div",
       { class: "actions" },
       button("keep", "Keep the given label (K)", decision && decision.action === "keep", "Keep"),
-      suggested === null ? null : button("suggested", `${changeTo(suggested)} (C)`, toSuggested, "→ ", nameOf(suggested)),
+      suggested === null ? null : button("suggested", `${changeTo(suggested)} (C)`, toSuggested, "→ ", parted(suggested, differsAt(suggested, given, 8))),
       other === null
         ? button("other", "Choose another label (O)", false, "Other…")
-        : button("other", changeTo(other), true, "→ ", nameOf(other)),
+        : button("other", changeTo(other), true, "→ ", parted(other, differsAt(other, given, 8))),
       button("drop", "Drop the image (D)", decision && decision.action === "drop", "Drop"),
     );
   }

@@ -141,7 +141,12 @@ const confusionChart = (pairs, classes, width, pick) => {
   const overhang = labels * 0.5; // so the last one leans out to the right
   const cell = Math.min(46, (width - labels - overhang) / used.length);
   const characters = Math.floor((labels - 8) / letter);
-  const cut = (name) => (name.length > characters ? `${name.slice(0, characters - 1)}…` : name);
+  // Of the names beside it in the alphabet, the one that a name has more in common with.
+  const twin = (name) => {
+    const at = place.get(name);
+    const [before, after] = [used[at - 1], used[at + 1]].map((other) => (other === undefined ? "" : classes[other]));
+    return differsAt(classes[name], before, 0) > differsAt(classes[name], after, 0) ? before : after;
+  };
   const svg = draw("svg", {
     viewBox: `0 0 ${labels + cell * used.length + overhang} ${head + cell * used.length}`,
     width: labels + cell * used.length + overhang,
@@ -156,10 +161,11 @@ const confusionChart = (pairs, classes, width, pick) => {
   for (const name of used) {
     const middle = (place.get(name) + 0.5) * cell;
     const text = visible(classes[name]);
+    const cut = shortened(classes[name], twin(name), characters);
     const size = cell >= 12 ? "tick" : "tick tiny";
     svg.append(
-      draw("text", { class: size, x: labels - 6, y: head + middle + 4, "text-anchor": "end" }, cut(text), draw("title", {}, text)),
-      draw("text", { class: size, transform: `translate(${labels + middle + 3} ${head - 6}) rotate(-50)` }, cut(text), draw("title", {}, text)),
+      draw("text", { class: size, x: labels - 6, y: head + middle + 4, "text-anchor": "end" }, cut, draw("title", {}, text)),
+      draw("text", { class: size, transform: `translate(${labels + middle + 3} ${head - 6}) rotate(-50)` }, cut, draw("title", {}, text)),
     );
     svg.append(draw("rect", { class: "diagonal", x: labels + middle - cell / 2, y: head + middle - cell / 2, width: cell - 1, height: cell - 1 }));
   }

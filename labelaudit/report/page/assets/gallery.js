@@ -74,6 +74,7 @@ class Gallery {
     const card = this.cards.build(this.order[position], position, this.order.length);
     const column = position % this.columns, line = Math.floor(position / this.columns);
     card.style.width = `${this.cardWidth}px`;
+    card.style.height = `${CARD.height}px`;
     card.style.transform = `translate(${column * (this.cardWidth + CARD.gap)}px, ${line * (CARD.height + CARD.gap)}px)`;
     this.mark(card, position === this.active);
     this.shown.set(position, card);
