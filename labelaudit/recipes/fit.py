@@ -90,7 +90,9 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         )
     verdicts = judge(evidence, settings)
     flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE
-    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, catalogue.sha256, pictures, np.random.default_rng([0, 1]))
+    readable = zip(catalogue.sha256, catalogue.readable_N, strict=True)
+    digests = [digest if is_readable else "" for digest, is_readable in readable]
+    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, digests, pictures, np.random.default_rng([0, 1]))
     noise = _noise(catalogue, evidence, verdicts, settings)
     noise["kinds"] = kinds_entry(kinds, flagged_N)
     noise["advice"] = advice_entry(advise(noise_probability(verdicts, kinds)[watched_S], watch.chances()))

@@ -35,7 +35,6 @@ NOISE: dict[str, Shape] = {
         review=list_of(record(top=count, caught=number)),
     ),
     "maybe_unreadable": count,
-    "maybe_left_out": list_of(record(reason=text, suffix=text, files=count, example=text)),
     "warnings": list_of(text),
     "maybe_left_out": list_of(record(reason=text, suffix=text, files=count, example=text)),
     "maybe_kinds": either(

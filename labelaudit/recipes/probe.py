@@ -47,8 +47,6 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.pictures import write_pictures
 from labelaudit.run.tables import read_controls, write_samples
 
-_MOST_TOLD = 10
-
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
     """Train a probe on a folder and record its losses; go on with a run that was interrupted.
