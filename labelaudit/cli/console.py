@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -87,10 +86,7 @@ class Terminal:
 
 @contextmanager
 def printed(*, soft_wrap: bool = False) -> Iterator[Console]:
-    """A console for stdout, whose text is handed out when the context ends; see `hand_out`.
-
-    Rich itself ends a program with exit code 1 when the reader has gone, which is what a failed gate ends with.
-    """
+    """A console for stdout, whose text is handed out as a whole when the context ends."""
     console = Console(highlight=False, soft_wrap=soft_wrap)
     with console.capture() as captured:
         yield console
@@ -98,16 +94,8 @@ def printed(*, soft_wrap: bool = False) -> Iterator[Console]:
 
 
 def hand_out(text: str | bytes) -> None:
-    """Write to stdout. A reader that has seen enough and gone, such as head, changes nothing of what is done after."""
-    try:
-        typer.echo(text, nl=False)
-    except BrokenPipeError:
-        silence_stdout()
-
-
-def silence_stdout() -> None:
-    """Let what is still held for stdout go nowhere, or the exit would fail too."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Write to stdout."""
+    typer.echo(text, nl=False)
 
 
 def show_error(message: str) -> None:

@@ -26,10 +26,11 @@ from labelaudit.cli import (
     selectors,
     train_probe,
 )
-from labelaudit.cli.console import show_error, silence_stdout
+from labelaudit.cli.console import show_error
 from labelaudit.cli.options import examples
 from labelaudit.cli.signals import Stopped, stopped_by_signals
-from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
+from labelaudit.cli.streams import guard_streams
+from labelaudit.errors import EXIT_CANNOT, LabelauditError
 
 _MORE = "More commands"
 _OUT_OF_MEMORY = "out of memory. Try a smaller --batch-size or --image-size"
@@ -78,12 +79,15 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
+    guard_streams()
     # Of damaged pictures, decoders say on stderr what the audit says itself.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
         with stopped_by_signals():
-            sys.exit(app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False))
+            code = app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False)
+            sys.stdout.flush()
+            sys.exit(code)
     except Stopped:
         show_error("stopped by a signal. What is done is kept: the same command goes on from there")
         raise
@@ -98,9 +102,6 @@ def main() -> None:
         if not error.told:
             show_error(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        silence_stdout()  # its reader has seen enough
-        sys.exit(EXIT_OK)
     except MemoryError:
         if debug:
             raise

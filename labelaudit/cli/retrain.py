@@ -52,7 +52,7 @@ def command(
         typer.Option("--seeds", help="Several trainings, as 0,1,2; with --out FOLDER in FOLDER/METHOD-seedN."),
     ] = None,
     labels: o.Labels = None,
-    probe: o.Probe = "train",
+    probe: o.Probe = None,
     preset: o.Preset = None,
     model: o.Model = None,
     pretrained: o.Pretrained = False,
