@@ -31,6 +31,7 @@ class Terminal:
         self.console = Console(stderr=True, soft_wrap=True, highlight=False)
         self._quiet = quiet or is_helper()
         self._progress = progress and not self._quiet
+        self._warned: set[str] = set()
 
     def say(self, text: str) -> None:
         """A line of information."""
@@ -38,8 +39,10 @@ class Terminal:
             self.console.print(escape(printable(text)))
 
     def warn(self, text: str) -> None:
-        """A line that is always shown."""
-        self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
+        """A line that is always shown, once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:

@@ -31,6 +31,7 @@ from labelaudit.cli.options import examples
 from labelaudit.cli.signals import Stopped, stopped_by_signals
 from labelaudit.cli.streams import guard_streams
 from labelaudit.errors import EXIT_CANNOT, LabelauditError
+from labelaudit.run.files import NoLocksWarning
 
 _MORE = "More commands"
 _OUT_OF_MEMORY = "out of memory. Try a smaller --batch-size or --image-size"
@@ -80,6 +81,7 @@ def _root(
 def main() -> None:
     """Run the command line."""
     guard_streams()
+    warnings.formatwarning = _format_warning
     # Of damaged pictures, decoders say on stderr what the audit says itself.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
@@ -119,6 +121,18 @@ def main() -> None:
             "Please report it with the output of labelaudit --debug …"
         )
         sys.exit(EXIT_CANNOT)
+
+
+_FORMAT_WARNING = warnings.formatwarning
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of labelaudit's own as one line, without the place in the code."""
+    if category is NoLocksWarning:
+        return f"Warning: {message}\n"
+    return _FORMAT_WARNING(message, category, filename, lineno, line)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
