@@ -108,6 +108,7 @@ def retrain(
         if not world.is_main:
             reporter = QUIET
         begun = world.once(lambda: _begin(data, out, entry, options, device, held, reporter))
+        held.enter_context(out.noting_divergence(is_main=world.is_main))
         settings = begun.settings
         asked = options.training
         source = Source(device=device, weights_file=asked.weights_file, offline=asked.offline, world=world)

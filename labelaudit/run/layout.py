@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelaudit.errors import RunError
+from labelaudit.errors import RunError, TrainingError
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.lock import held
 
@@ -157,6 +157,16 @@ class RunFolder:
     def update_description(self, **changes: object) -> None:
         """Replace some entries of run.json."""
         self.write_description({**self.read_description(), **changes})
+
+    @contextlib.contextmanager
+    def noting_divergence(self, *, is_main: bool = True) -> Iterator[None]:
+        """Write down in the first process that the training in the body diverged: nobody goes on with it."""
+        try:
+            yield
+        except TrainingError:
+            if is_main:
+                self.update_description(diverged=True)
+            raise
 
     def require_fresh(self) -> None:
         """Refuse to begin in a folder with results that no run.json describes.

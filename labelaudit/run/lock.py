@@ -15,9 +15,7 @@ from labelaudit.run.files import is_still, lock, storage_errors
 
 
 @contextlib.contextmanager
-def held(
-    file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it"
-) -> Iterator[bool]:
+def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it") -> Iterator[bool]:
     """Hold ``what`` for one process, by a lock on ``file``.
 
     The lock is the operating system's and goes with the process, however that ends: a file that is there says nothing.

@@ -44,7 +44,11 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, _folder: Path) -> None:
 @pytest.mark.parametrize("options", [QUICK, EMBED], ids=["pixels", "embeddings"])
 @pytest.mark.parametrize("broken", [no_home, file_in_its_place, full_disk], ids=lambda broken: broken.__name__)
 def test_an_audit_goes_on_without_a_cache(
-    photos: Path, cache_folder: Path, broken: Callable[..., None], options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    photos: Path,
+    cache_folder: Path,
+    broken: Callable[..., None],
+    options: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken(monkeypatch, cache_folder)
     outcome = succeed("train-probe", photos, "--run", "audit", *options)

@@ -16,8 +16,8 @@ from labelaudit.engine.weights import (
     file_digest,
     has_pretrained,
     network_digest,
-    read_state_dict,
 )
+from labelaudit.engine.weights_file import read_weights_file
 from labelaudit.errors import ModelError
 
 PROBE = "labelaudit_probe"
@@ -167,27 +167,27 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(tmp_path):
     trace = tmp_path / "it-ran"
     torch.save({"conv1.weight": RunsCode(trace)}, tmp_path / "evil.pt")
     with pytest.raises(ModelError, match=r"does not load as plain tensors.*state_dict"):
-        read_state_dict(tmp_path / "evil.pt")
+        read_weights_file(tmp_path / "evil.pt")
     assert not trace.exists()
 
 
 def test_a_whole_pickled_network_is_refused(tmp_path):
     torch.save(build(), tmp_path / "whole.pt")
     with pytest.raises(ModelError, match="does not load as plain tensors"):
-        read_state_dict(tmp_path / "whole.pt")
+        read_weights_file(tmp_path / "whole.pt")
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.zeros(1)], torch.zeros(2)], ids=str)
 def test_a_file_without_named_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "odd.pt")
     with pytest.raises(ModelError, match="holds no state dict"):
-        read_state_dict(tmp_path / "odd.pt")
+        read_weights_file(tmp_path / "odd.pt")
 
 
 @pytest.mark.parametrize("name", ["none.pt", "none.safetensors"])
 def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(ModelError, match=f"there is no weights file .*{name}"):
-        read_state_dict(tmp_path / name)
+        read_weights_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["cut.pt", "cut.safetensors"])
@@ -195,7 +195,7 @@ def test_a_damaged_file_is_refused(tmp_path, name):
     file = save(build(), tmp_path / name)
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ModelError, match=name):
-        read_state_dict(file)
+        read_weights_file(file)
 
 
 def test_file_digest_is_the_sha256_of_the_content(tmp_path):
@@ -243,7 +243,7 @@ def embedded_name(own_name):
 @pytest.mark.parametrize("num_classes", [0, 3, 1000])
 def test_the_embedded_backbone_gets_every_tensor_of_its_file(num_classes):
     network = build(EMBEDDED_MODEL, weights="embedded", num_classes=num_classes).eval()
-    stored = read_state_dict(module._embedded_path())
+    stored = read_weights_file(module._embedded_path()).tensors
     assert torch.equal(network.conv_stem.weight, stored["_conv_stem.weight"])
     for name, tensor in network.state_dict().items():
         if num_classes == 3 and name.startswith("classifier."):

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelaudit.data.labels_file import read_labels_csv
-from labelaudit.engine.weights import read_state_dict
+from labelaudit.engine.weights_file import read_weights_file
 from labelaudit.errors import LabelauditError
 from labelaudit.recipes.audits import is_trained, read_catalogue, recorded_data
 from labelaudit.recipes.fit import fit
@@ -380,14 +380,14 @@ def test_a_checkpoint_of_other_content(audit: Path, number: int, tmp_path: Path)
 @fuzz
 @given(data=st.data())
 def test_network_weights(audit: Path, data: st.DataObject) -> None:
-    for name, read in (("probe.safetensors", read_network), ("probe.safetensors", read_state_dict)):
+    for name, read in (("probe.safetensors", read_network), ("probe.safetensors", read_weights_file)):
         content = data.draw(damaged((audit / name).read_bytes()))
         with replaced(audit / name, content):
             only_our_errors(lambda name=name, read=read: read(audit / name))
     saved = io.BytesIO()
     torch.save({"a": torch.zeros(3)}, saved)
     with replaced(audit / "weights.pt", data.draw(damaged(saved.getvalue()))):
-        only_our_errors(lambda: read_state_dict(audit / "weights.pt"))
+        only_our_errors(lambda: read_weights_file(audit / "weights.pt"))
 
 
 @fuzz

@@ -147,9 +147,9 @@ def test_writing_makes_the_folder_and_leaves_it_free(run):
 
 
 def test_a_second_writer_in_the_same_process_is_refused(run):
-    with run.writing():
-        with pytest.raises(RunError, match=f"is in use by process {os.getpid()} on "), RunFolder(run.root).writing():
-            pytest.fail("two writers at once")
+    refused = pytest.raises(RunError, match=f"is in use by process {os.getpid()} on ")
+    with run.writing(), refused, RunFolder(run.root).writing():
+        pytest.fail("two writers at once")
     with run.writing():
         pass
 
