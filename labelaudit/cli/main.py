@@ -30,8 +30,7 @@ from labelaudit.cli.console import show_error
 from labelaudit.cli.options import examples
 from labelaudit.cli.signals import Stopped, stopped_by_signals
 from labelaudit.cli.streams import guard_streams
-from labelaudit.errors import EXIT_CANNOT, LabelauditError
-from labelaudit.run.files import NoLocksWarning
+from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
 
 _MORE = "More commands"
 _OUT_OF_MEMORY = "out of memory. Try a smaller --batch-size or --image-size"

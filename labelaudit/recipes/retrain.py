@@ -16,7 +16,7 @@ from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.methods.base import Reports
+from labelaudit.methods.base import Mixes, Reports
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
@@ -125,6 +125,11 @@ def retrain(
             )
         made_of = begun.given.ingredients(prepared, device, batch_size=settings.batch_size, verified=verified)
         method = entry.build(made_of)
+        if settings.kind == "frozen" and isinstance(method, Mixes):
+            reporter.warn(
+                f"{entry.name} is made for augmented images, and a head on a frozen backbone has none: other methods "
+                "have a much smaller error there. Take one of them, or give --probe train"
+            )
         networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
         training = Training(networks, settings.loop, device, world)
         progress = world.once(lambda: read_progress(out))

@@ -15,16 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import NoLocksWarning, RunError, StorageError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LEAVE = {errno.EROFS, errno.EACCES, errno.EPERM}
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-
-
-class NoLocksWarning(UserWarning):
-    """A file system does not lock files, so nothing keeps two commands apart on it."""
 
 
 def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:

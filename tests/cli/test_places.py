@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from labelaudit.cli.start import set_threads
-from labelaudit.errors import StorageError
+from labelaudit.errors import NoLocksWarning, StorageError
 from labelaudit.run.embedding_cache import EmbeddingCache
-from labelaudit.run.files import NoLocksWarning, _warn_of_no_locks
+from labelaudit.run.files import _warn_of_no_locks
 from tests.cli.helpers import QUICK, file_bytes, succeed
 
 EMBED = ("--probe", "frozen", "--offline", "--epochs", "2", "--image-size", "32")
