@@ -77,3 +77,7 @@ class StorageError(LabelauditError):
 
 class TrainingError(LabelauditError):
     """A training that diverged."""
+
+
+class NoLocksWarning(UserWarning):
+    """A file system does not lock files, so nothing keeps two commands apart on it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import sys
 import time
@@ -96,6 +95,7 @@ class Terminal:
         self.console = Screen(stderr=True)
         self._quiet = quiet or is_helper()
         self._progress = progress and not self._quiet
+        self._warned: set[str] = set()
 
     def say(self, text: str) -> None:
         """A line of information."""
@@ -103,8 +103,10 @@ class Terminal:
             self.console.print(escape(printable(text)))
 
     def warn(self, text: str) -> None:
-        """A line that is always shown."""
-        self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
+        """A line that is always shown, once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
@@ -151,10 +153,7 @@ class Terminal:
 
 @contextmanager
 def printed() -> Iterator[Console]:
-    """A console for stdout, whose text is handed out when the context ends; see `hand_out`.
-
-    Rich itself ends a program with exit code 1 when the reader has gone, which is what a failed gate ends with.
-    """
+    """A console for stdout, whose text is handed out as a whole when the context ends."""
     console = Screen()
     with console.capture() as captured:
         yield console
@@ -162,16 +161,8 @@ def printed() -> Iterator[Console]:
 
 
 def hand_out(text: str | bytes) -> None:
-    """Write to stdout. A reader that has seen enough and gone, such as head, changes nothing of what is done after."""
-    try:
-        typer.echo(text, nl=False)
-    except BrokenPipeError:
-        silence_stdout()
-
-
-def silence_stdout() -> None:
-    """Let what is still held for stdout go nowhere, or the exit would fail too."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Write to stdout."""
+    typer.echo(text, nl=False)
 
 
 def show_error(message: str) -> None:

@@ -26,10 +26,11 @@ from labelaudit.cli import (
     selectors,
     train_probe,
 )
-from labelaudit.cli.console import show_error, silence_stdout
+from labelaudit.cli.console import show_error
 from labelaudit.cli.options import examples
 from labelaudit.cli.signals import Stopped, stopped_by_signals
-from labelaudit.errors import EXIT_CANNOT, EXIT_OK, LabelauditError
+from labelaudit.cli.streams import guard_streams
+from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
 from labelaudit.text import require_local_words
 
 _MORE = "More commands"
@@ -79,13 +80,17 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
+    guard_streams()
+    warnings.formatwarning = _format_warning
     # Of damaged pictures, decoders say on stderr what the audit says itself.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
         with stopped_by_signals():
             require_local_words(sys.argv[1:], but="--url-prefix")
-            sys.exit(app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False))
+            code = app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False)
+            sys.stdout.flush()
+            sys.exit(code)
     except Stopped:
         show_error("stopped by a signal. What is done is kept: the same command goes on from there")
         raise
@@ -100,9 +105,6 @@ def main() -> None:
         if not error.told:
             show_error(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        silence_stdout()  # its reader has seen enough
-        sys.exit(EXIT_OK)
     except MemoryError:
         if debug:
             raise
@@ -120,6 +122,18 @@ def main() -> None:
             "Please report it with the output of labelaudit --debug …"
         )
         sys.exit(EXIT_CANNOT)
+
+
+_FORMAT_WARNING = warnings.formatwarning
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of labelaudit's own as one line, without the place in the code."""
+    if category is NoLocksWarning:
+        return f"Warning: {message}\n"
+    return _FORMAT_WARNING(message, category, filename, lineno, line)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -119,7 +119,10 @@ Seed = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_TRAINING)]
 Threads = Annotated[
-    Optional[int], typer.Option("--threads", help="Processor threads; default: torch's.", rich_help_panel=_TRAINING)
+    Optional[int],
+    typer.Option(
+        "--threads", help="Processor threads; default: as many as this process may use.", rich_help_panel=_TRAINING
+    ),
 ]
 Deterministic = Annotated[
     bool,

@@ -53,7 +53,7 @@ def command(
     ] = None,
     labels: o.Labels = None,
     split: o.Split = None,
-    probe: o.Probe = "train",
+    probe: o.Probe = None,
     preset: o.Preset = None,
     model: o.Model = None,
     pretrained: o.Pretrained = False,
@@ -82,7 +82,7 @@ def command(
     quiet: o.Quiet = False,
     no_progress: o.NoProgress = False,
 ) -> None:
-    """Train a network from scratch in which suspicious labels count less."""
+    """Train a fresh network, or a head on a frozen backbone, in which suspicious labels count less."""
     from labelaudit.cli.console import Terminal
     from labelaudit.cli.parameters import given_parameters
     from labelaudit.cli.start import set_deterministic, set_threads, training_options

@@ -40,15 +40,23 @@ def refuse_torchrun(command: str) -> None:
 def set_threads(threads: int | None) -> None:
     """Use this many processor threads for arithmetic.
 
+    Args:
+        threads: None for torch's choice, but no more than a container's quota leaves to this process; where a variable
+            of the environment names a number, as under torchrun, torch's choice is that.
+
     Raises:
         UsageError: fewer than one.
     """
-    if threads is None:
-        return
-    if threads < 1:
+    if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads} is too few", fix="give at least 1")
+    if threads is None and {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
+        return
     import torch
 
+    if threads is None:
+        import joblib
+
+        threads = min(torch.get_num_threads(), joblib.cpu_count())
     torch.set_num_threads(threads)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import joblib
+
 Item = TypeVar("Item")
 
-READERS = min(8, (os.cpu_count() or 1) + 1)
+READERS = min(8, joblib.cpu_count() + 1)
 """Threads that read and decode: decoding leaves the interpreter lock, and one more hides the waiting for the disk."""
 
 

@@ -24,6 +24,7 @@ from labelaudit.data.parts import READERS, in_parts, readers
 from labelaudit.errors import StorageError
 from labelaudit.names import FitName
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.cache import not_kept
 from labelaudit.run.pixel_cache import CachedPixels, PixelCache, PixelWriter
 
 _WORTH_SAYING = 1e9
@@ -98,7 +99,7 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
     try:
         cached = _cached(catalogue, samples, form, reporter) if len(samples) else None
     except (OSError, StorageError) as error:
-        reporter.warn(f"decoded pixels cannot be kept for the next time: {error}")
+        reporter.warn(not_kept(error))
         cached = None
     if cached is not None:
         kept_R = np.delete(np.arange(len(samples)), list(cached.failures))
@@ -132,7 +133,9 @@ def _cached(
         return None
     if (needed := len(samples) * cache.row_bytes) > _WORTH_SAYING:
         reporter.say(f"Decoded pixels are kept for the next time: {needed / 1e9:.1f} GB in {cache.folder}")
-    with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")):
+    with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")) as is_alone:
+        if not is_alone:  # two writers would mix their rows
+            return None
         found = cache.find()
         if found is not None:
             return found

@@ -5,9 +5,11 @@ Shapes: R readable samples, B batch, D features.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +27,9 @@ from labelaudit.engine.devices import Precision, is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
-from labelaudit.errors import DeviceError
+from labelaudit.errors import DeviceError, StorageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.cache import not_kept
 from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
 
 _BATCH = 64
@@ -93,37 +96,77 @@ def embed(
     """
     backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
-    cache = EmbeddingCache(_cache_key(backbone, f"{form}{rendering}", mean_C, std_C, precision))
+    shelf = _Shelf(_cache_key(backbone, f"{form}{rendering}", mean_C, std_C, precision), reporter)
     samples = np.flatnonzero(catalogue.readable_N).tolist()
-    known = cache.load({catalogue.sha256[sample] for sample in samples})
+    wanted = {catalogue.sha256[sample] for sample in samples}
+    known = shelf.load(wanted)
     # Equal files are embedded once.
     missing = list(
         {catalogue.sha256[sample]: sample for sample in samples if catalogue.sha256[sample] not in known}.values()
     )
     if not missing:
-        reporter.say(f"All {len(samples)} embeddings are in the cache ({cache.folder})")
+        reporter.say(f"All {len(samples)} embeddings are in the cache ({shelf.folder})")
     elif len(missing) < len(samples):
-        reporter.say(f"{len(samples) - len(missing)} of {len(samples)} embeddings are in the cache ({cache.folder})")
-    mine = missing[world.local_rank :: world.local_size]
+        reporter.say(f"{len(samples) - len(missing)} of {len(samples)} embeddings are in the cache ({shelf.folder})")
     embedder = _Embedder(backbone, mean_C, std_C, device, precision)
-    with reporter.bar("Embedding images", len(mine), "images") as advance:
-        for samples_of_part in in_parts(mine, _PART):
-            results: list[Embedded] = []
-            for numbers, pictures in decode_stream(catalogue, samples_of_part, form, part=_BATCH):
-                results.extend(embedder.embed(pictures, [catalogue.sha256[sample] for sample in numbers]))
-                advance(len(numbers))
-            hashes = [catalogue.sha256[sample] for sample in samples_of_part]
-            cache.add(hashes, results, embedder.features)
-            known.update(zip(hashes, results, strict=True))
+
+    def embed_samples(numbers: list[int]) -> None:
+        with reporter.bar("Embedding images", len(numbers), "images") as advance:
+            for samples_of_part in in_parts(numbers, _PART):
+                results: list[Embedded] = []
+                for decoded, pictures in decode_stream(catalogue, samples_of_part, form, part=_BATCH):
+                    results.extend(embedder.embed(pictures, [catalogue.sha256[sample] for sample in decoded]))
+                    advance(len(decoded))
+                hashes = [catalogue.sha256[sample] for sample in samples_of_part]
+                shelf.add(hashes, results, embedder.features)
+                known.update(zip(hashes, results, strict=True))
+
+    mine = missing[world.local_rank :: world.local_size]
+    embed_samples(mine)
     world.wait()
     if len(mine) < len(missing):
-        known = cache.load({catalogue.sha256[sample] for sample in samples})
+        known.update(shelf.load(wanted - set(known)))
+        # What the other processes could not put into the cache.
+        embed_samples([sample for sample in missing if catalogue.sha256[sample] not in known])
     failures = {sample: found.reason for sample in samples if (found := known[catalogue.sha256[sample]]).reason}
     kept = [sample for sample in samples if sample not in failures]
     vectors = [vector for sample in kept if (vector := known[catalogue.sha256[sample]].vector_D) is not None]
     feature_RD = np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
     looks = [look for sample in kept if (look := known[catalogue.sha256[sample]].look) is not None]
     return Embeddings(feature_RD=feature_RD, sample_R=np.array(kept, dtype=np.int32), failures=failures, looks=looks)
+
+
+class _Shelf:
+    """The cache, or none after its first failure, which is a warning."""
+
+    def __init__(self, key: str, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._cache: EmbeddingCache | None = None
+        with self._warned():
+            self._cache = EmbeddingCache(key)
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self._cache is None else self._cache.folder
+
+    def load(self, wanted: set[str]) -> dict[str, Embedded]:
+        with self._warned():
+            if self._cache is not None:
+                return self._cache.load(wanted)
+        return {}
+
+    def add(self, hashes: Sequence[str], results: Sequence[Embedded], features: int) -> None:
+        with self._warned():
+            if self._cache is not None:
+                self._cache.add(hashes, results, features)
+
+    @contextlib.contextmanager
+    def _warned(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            self._cache = None
+            self._reporter.warn(not_kept(error))
 
 
 class _Embedder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -10,13 +11,12 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from labelaudit.engine.networks import require_known
 from labelaudit.engine.seeds import derive_seed
 from labelaudit.engine.settings import SCRATCH
+from labelaudit.engine.weights_file import read_weights_file, unwrapped
 from labelaudit.errors import ModelError
 
 EMBEDDED_MODEL = "tf_efficientnet_lite0"
@@ -33,23 +33,21 @@ def embedded_is_installed() -> bool:
 
 
 def cached_weights(model: str) -> Path | None:
-    """The file with timm's pretrained weights for this model, if it was downloaded before."""
+    """The file with timm's pretrained weights for this model, if it was downloaded before and may be read."""
     config = timm.get_pretrained_cfg(model)
     if config is None:
         return None
-    if config.hf_hub_id:
-        from huggingface_hub import try_to_load_from_cache
+    found: list[Path] = []
+    with contextlib.suppress(OSError):  # a cache that may not be looked into has nothing
+        if config.hf_hub_id:
+            from huggingface_hub import try_to_load_from_cache
 
-        names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
-        for name in names:
-            cached: object = try_to_load_from_cache(config.hf_hub_id, name)
-            if isinstance(cached, str):
-                return Path(cached)
-    if config.url:
-        path: Path = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(config.url)
-        if path.is_file():
-            return path
-    return None
+            names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+            cached: list[object] = [try_to_load_from_cache(config.hf_hub_id, name) for name in names]
+            found += [Path(path) for path in cached if isinstance(path, str)]
+        if config.url:
+            found.append(Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(config.url))
+    return next((path for path in found if os.access(path, os.R_OK)), None)
 
 
 def has_pretrained(model: str) -> bool:
@@ -67,36 +65,70 @@ def build_network(
     channels: int,
     seed: int,
     offline: bool = False,
+    image_size: int | None = None,
 ) -> nn.Module:
     """Build a timm network.
 
     Args:
         model: timm's name.
         weights: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` together with ``weights_file``.
-        weights_file: safetensors, or a state dict that torch loads with weights_only.
+        weights_file: See `labelaudit.engine.weights_file`.
         num_classes: Outputs of the last layer, which is fresh unless the file's fits; 0 for pooled features.
         channels: Input channels.
         seed: For the random parameters.
         offline: Never download.
+        image_size: Side in pixels of the images. Models of a fixed size are built for it where timm can do that.
 
     Raises:
-        ModelError: the model is unknown, or its weights are missing, damaged or do not fit.
+        ModelError: the model is unknown, or its weights are missing, damaged or do not fit; or it cannot take images
+            of this size.
     """
     require_known(model)
+    kwargs: dict[str, Any] = {"num_classes": num_classes, "in_chans": channels}
+    own_size = fixed_size(model)
+    if own_size is not None and image_size not in (None, own_size):
+        kwargs["img_size"] = image_size
     with torch.random.fork_rng([]):
         torch.manual_seed(derive_seed(seed, "initial weights"))
-        if weights == "timm":
-            return _from_timm(model, num_classes, channels, offline)
-        network = _create(model, num_classes=num_classes, in_chans=channels)
+        network = _from_timm(model, offline, kwargs) if weights == "timm" else _create(model, **kwargs)
     if weights == "embedded":
         _load(network, _read_embedded(network, model), f"the embedded weights of {model}")
-    elif weights != SCRATCH:
+    elif weights not in (SCRATCH, "timm"):
         if weights_file is None:
             raise ModelError(
                 f"the weights {weights[:14]}… of {model} are not at hand", fix="name their file with --weights"
             )
-        _load(network, read_state_dict(weights_file), str(weights_file))
+        found = read_weights_file(weights_file)
+        _load(network, found.tensors, str(weights_file), found.model)
+    if image_size is not None:
+        _require_size(network, model, channels, image_size)
     return network
+
+
+def fixed_size(model: str) -> int | None:
+    """The side in pixels of the images that timm builds a model for, if it takes no other; None if it does."""
+    config = timm.get_pretrained_cfg(model)
+    return int(config.input_size[-1]) if config is not None and config.fixed_input_size else None
+
+
+def _require_size(network: nn.Module, model: str, channels: int, image_size: int) -> None:
+    """Show the network a blank image: timm's models say in many ways that they cannot take a size."""
+    config = timm.get_pretrained_cfg(model)
+    own = None if config is None else int(config.input_size[-1])
+    fix = "choose another --model" if own in (None, image_size) else f"give --image-size {own}, its own"
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            output = network.eval()(torch.zeros(1, channels, image_size, image_size))
+    except Exception as error:
+        raise ModelError(f"{model} cannot take images of {image_size} pixels ({_brief(error)})", fix=fix) from error
+    network.train(was_training)
+    if not isinstance(output, torch.Tensor) or output.dim() != 2:
+        raise ModelError(f"{model} gives no single vector for an image", fix="choose another --model")
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def file_digest(file: Path) -> str:
@@ -123,70 +155,43 @@ def network_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def read_state_dict(file: Path) -> dict[str, torch.Tensor]:
-    """Read tensors by name without running code.
-
-    Raises:
-        ModelError: the file is missing, damaged, or holds anything else.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            tensors: dict[str, torch.Tensor] = load_file(file)
-            return tensors
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no weights file {file}", fix="check the path") from error
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"cannot read the weights file {file}", fix="is it whole, and of this format?") from error
-    except Exception as error:  # torch reports damage and forbidden content through many types
-        raise ModelError(
-            f"{file} does not load as plain tensors", fix="save the model's state_dict(), or use safetensors"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(f"{file} holds no state dict", fix="save the model's state_dict(), or use safetensors")
-    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-
-
 def _create(model: str, **kwargs: Any) -> nn.Module:
     try:
         network: nn.Module = timm.create_model(model, **kwargs)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ModelError(f"timm cannot build {model!r}: {reason}", fix="choose another --model") from error
+    except Exception as error:  # timm has no type of its own
+        if kwargs.pop("img_size", None) is not None:
+            return _create(model, **kwargs)  # whoever shows it an image is told that it cannot take the size
+        raise ModelError(f"timm cannot build {model!r}: {_brief(error)}", fix="choose another --model") from error
     return network
 
 
-def _from_timm(model: str, num_classes: int, channels: int, offline: bool) -> nn.Module:
+def _from_timm(model: str, offline: bool, kwargs: dict[str, Any]) -> nn.Module:
     if not has_pretrained(model):
         raise ModelError(
             f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE"
         )
     cached = cached_weights(model)
-    kwargs: dict[str, Any] = {"pretrained": True, "num_classes": num_classes, "in_chans": channels}
     if cached is not None:
-        return _create(model, pretrained_cfg_overlay={"file": str(cached)}, **kwargs)
+        return _create(model, pretrained=True, pretrained_cfg_overlay={"file": str(cached)}, **kwargs)
     if offline:
         raise ModelError(
             f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them",
             fix="run once without --offline, or give --weights FILE",
         )
     try:
-        network: nn.Module = timm.create_model(model, **kwargs)
+        network: nn.Module = timm.create_model(model, pretrained=True, **kwargs)
     except Exception as error:  # the hub's client and urllib have a dozen types for "no network"
-        reason = " ".join(str(error).split())[:120]
         raise ModelError(
-            f"the pretrained weights of {model!r} cannot be downloaded ({reason})",
+            f"the pretrained weights of {model!r} cannot be downloaded ({_brief(error)})",
             fix="check the network, or give --weights FILE",
         ) from error
     return network
 
 
-def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
+def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str, named: str | None = None) -> None:
     own = network.state_dict()
     heads = _head_prefixes(network)
+    state = unwrapped(state, own)
     # The last layer may be for other classes, or not wanted at all; everything else has to fit.
     usable = {
         name: tensor
@@ -194,17 +199,30 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str) -> No
         if not name.startswith(heads) or (name in own and own[name].shape == tensor.shape)
     }
     problems = {
-        "lacks": [name for name in own if name not in usable and not name.startswith(heads)],
+        # Files of torch before 0.4.1 count no batches.
+        "lacks": [
+            name
+            for name in own
+            if name not in usable and not name.startswith(heads) and not name.endswith(".num_batches_tracked")
+        ],
         "has an unknown": [name for name in usable if name not in own],
         "has another shape of": [name for name in usable if name in own and own[name].shape != usable[name].shape],
     }
     for problem, names in problems.items():
         if names:
+            first = names[0]
+            shapes = f": {_shape(usable[first])}, not {_shape(own[first])}" if first in own and first in usable else ""
             raise ModelError(
-                f"{source} does not fit the model: it {problem} {names[0]!r} ({len(names)} such tensors)",
-                fix="give the --model that the weights were saved from",
+                f"{source} does not fit the model: it {problem} {first!r} ({len(names)} such tensors){shapes}",
+                fix="give the --model that the weights were saved from"
+                if named is None
+                else f"give --model {named}, which the file says it is of",
             )
     network.load_state_dict(usable, strict=False)
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a number"
 
 
 def _head_prefixes(network: nn.Module) -> tuple[str, ...]:
@@ -234,5 +252,5 @@ def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
         )
     # The file has the same tensors in the same order as timm's network, under other names; its last two are the
     # ImageNet classifier, which a network without a head lacks.
-    tensors = list(read_state_dict(path).values())
+    tensors = list(read_weights_file(path).tensors.values())
     return dict(zip(network.state_dict(), tensors, strict=False))

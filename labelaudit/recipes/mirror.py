@@ -73,9 +73,9 @@ class MirrorTest:
         return f"of {right:,} held-out images that a short training recognizes, it recognizes {kept:,} mirrored"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts over all classes, for run.json."""
+        """Return whether flips are kept, and the counts over all classes, for run.json."""
         sums = {"right": self.right_K, "lost_mirrored": self.lost_K, "gained_mirrored": self.gained_K}
-        return {name: int(count_K.sum()) for name, count_K in sums.items()}
+        return {"flips": self.keeps_labels, **{name: int(count_K.sum()) for name, count_K in sums.items()}}
 
 
 def settle_flip(
@@ -88,11 +88,9 @@ def settle_flip(
     Raises:
         TrainingError, DeviceError: see `try_mirroring`.
     """
-    inputs = prepared.inputs
-    if settings.augment != "crop-flip" or not isinstance(inputs, ImageInputs):
+    if settings.augment != "crop-flip" or not isinstance(prepared.inputs, ImageInputs):
         return settings, prepared, None
-    unflipped = replace(settings, augment="crop")
-    shifted = replace(prepared, inputs=inputs.augmented(unflipped.augmentation))
+    unflipped, shifted = without_flips(settings, prepared)
     found = try_mirroring(unflipped, shifted, source, reporter)
     if not found.keeps_labels:
         reporter.say(f"Augmentation: shifts only, no left-right flips: {found.describe()}")
@@ -100,6 +98,14 @@ def settle_flip(
     if int(found.right_K.sum()) < _FEW:
         reporter.say("Flips are kept, but too few images are recognized to test them; --augment crop leaves them out")
     return settings, prepared, found
+
+
+def without_flips(settings: TrainingSettings, prepared: Prepared) -> tuple[TrainingSettings, Prepared]:
+    """Return the same with shifts only."""
+    settings = replace(settings, augment="crop")
+    if isinstance(prepared.inputs, ImageInputs):
+        prepared = replace(prepared, inputs=prepared.inputs.augmented(settings.augmentation))
+    return settings, prepared
 
 
 def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter) -> MirrorTest:

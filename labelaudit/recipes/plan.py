@@ -18,6 +18,7 @@ from labelaudit.engine.weights import (
     cached_weights,
     embedded_is_installed,
     file_digest,
+    fixed_size,
     has_pretrained,
 )
 from labelaudit.errors import ModelError, UsageError
@@ -74,6 +75,8 @@ def plan(
     elif weights != SCRATCH and options.preset is None:
         preset = FINE_TUNED
     size = options.image_size or _image_size(catalogue, kind, model, weights)
+    if options.image_size is None and kind == "train" and size == fixed_size(model):
+        why = f"{why}, seen at {size} pixels, which {model} is built for"
     values: dict[str, Any] = {
         name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
         for name in (
@@ -208,16 +211,16 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
     import timm
 
     side = catalogue.median_short_side
-    if kind == "frozen" or weights != SCRATCH:
-        config = timm.get_pretrained_cfg(model)
-        if config is None:
-            return _PRETRAINED_SIZE
-        return (
-            int(config.input_size[-1])
-            if kind == "frozen" or config.fixed_input_size
-            else min(int(config.input_size[-1]), max(side, _FINE_TUNED_LEAST_SIZE))
-        )
-    return _scratch_size(side)
+    config = timm.get_pretrained_cfg(model)
+    if config is None:
+        return _scratch_size(side) if kind == "train" and weights == SCRATCH else _PRETRAINED_SIZE
+    own = int(config.input_size[-1])
+    least = int(config.min_input_size[-1]) if config.min_input_size else 0
+    if kind == "frozen" or config.fixed_input_size:
+        return own
+    if weights == SCRATCH:
+        return max(_scratch_size(side), least)
+    return min(own, max(side, _FINE_TUNED_LEAST_SIZE, least))
 
 
 def _scratch_size(side: int) -> int:

@@ -145,6 +145,7 @@ def make_network(settings: TrainingSettings, prepared: Prepared, source: Source,
         channels=settings.channels,
         seed=seed,
         offline=source.offline,
+        image_size=settings.image_size,
     )
 
 
@@ -157,6 +158,7 @@ def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, rep
         channels=settings.channels,
         seed=settings.seed,
         offline=source.offline,
+        image_size=settings.image_size,
     )
     mean_C, std_C = normalisation(settings.model, settings.weights)
     return embed(

@@ -28,6 +28,7 @@ from labelaudit.recipes.audits import (
     TRAINED,
     TRAINING,
     Data,
+    is_bound,
     is_trained,
     pilot_course,
     read_audit,
@@ -44,6 +45,7 @@ from labelaudit.relabel.names import folded
 from labelaudit.relabel.settled import Relabelings, require_settled
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import discard_from
 from labelaudit.run.pictures import write_pictures
 from labelaudit.run.tables import read_controls, write_samples
 
@@ -82,9 +84,10 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
             settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
             begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
-        if begun.settings.controls:
-            prepared = _with_controls(run, begun.settings, prepared, source, reporter)
-        network = train_recorded(run, begun.settings, prepared, source, reporter)
+        with run.noting_divergence(is_main=world.is_main):
+            if begun.settings.controls:
+                prepared = _with_controls(run, begun.settings, prepared, source, reporter)
+            network = train_recorded(run, begun.settings, prepared, source, reporter)
         world.once(lambda: _finish(run, network, prepared))
 
 
@@ -144,24 +147,35 @@ def _begin(
     require_outside(run.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
     # Before the folder is made: a mistyped option leaves nothing behind.
-    if run.exists and is_trained(run):  # nothing is written, so the folder may be read-only
-        _settings_to_resume(run, catalogue, options)
+    settings = _settings_to_resume(run, catalogue, options)
+    if settings is not None and is_trained(run):  # nothing is written, so the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
         _remember_place(data, run, reporter)
         return None
-    planned = None if run.exists else plan(catalogue, options, device)
+    planned = None if settings else plan(catalogue, options, device)
     if planned is not None:
         check_probe(planned.settings)
     held.enter_context(run.writing())
-    if planned is not None and not run.exists:
-        run.require_fresh()
+    settings = _settings_to_resume(run, catalogue, options)
+    if settings is None:
+        planned = planned or plan(catalogue, options, device)
+        _begin_anew(run)
         reporter.say(f"Probe: {planned.why}")
         return _Begun(catalogue=catalogue, settings=planned.settings, relabelings=relabelings, is_new=True)
-    settings = _settings_to_resume(run, catalogue, options)
     if is_trained(run):  # by another process, meanwhile
         return None
     _remember_place(data, run, reporter, held=True)
     return _Begun(catalogue=catalogue, settings=settings, relabelings=relabelings, is_new=False)
+
+
+def _begin_anew(run: RunFolder) -> None:
+    """Drop what a training has left whose settings do not hold."""
+    if not run.exists:
+        run.require_fresh()
+        return
+    for file in (run.checkpoint, run.pilot.checkpoint, run.pictures):
+        file.unlink(missing_ok=True)
+    discard_from(run.pilot.losses, 0)
 
 
 def _settle(
@@ -186,16 +200,30 @@ def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
     run.update_description(status=TRAINED, finished=_now(), normalisation={"mean": mean, "std": std})
 
 
-def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings:
+def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings | None:
+    """The settings to go on with; None where nothing holds a training to earlier ones.
+
+    Raises:
+        RunError: epochs are recorded with other settings or of other data.
+    """
+    if not run.exists:
+        return None
     description = read_audit(run)
-    data = description["data"]
-    if data["fingerprint"] != catalogue.fingerprint:
-        raise RunError(
-            f"{run.root} is the audit of other data: {_difference(data, catalogue)}",
-            fix="give another --run, or delete that folder",
-        )
-    settings = settings_from_json(description["settings"], str(run.description))
-    agree(settings, options, str(run.root))
+    if description.get("diverged"):
+        return None
+    try:
+        data = description["data"]
+        if data["fingerprint"] != catalogue.fingerprint:
+            raise RunError(
+                f"{run.root} is the audit of other data: {_difference(data, catalogue)}",
+                fix="give another --run, or delete that folder",
+            )
+        settings = settings_from_json(description["settings"], str(run.description))
+        agree(settings, options, str(run.root))
+    except RunError:
+        if is_bound(run):
+            raise
+        return None
     return settings
 
 

@@ -16,15 +16,16 @@ from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.methods.base import Reports
+from labelaudit.methods.base import Mixes, Reports
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.recipes.audits import Data
 from labelaudit.recipes.incv import cross_validate
+from labelaudit.recipes.mirror import settle_flip, without_flips
 from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.plan import plan
-from labelaudit.recipes.prepare import Source, make_network, prepare
+from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.recipes.presets import RETRAIN_PRESETS, Preset
 from labelaudit.recipes.retrain_epochs import Mark, Running, train, unmarked
 from labelaudit.recipes.retrain_folder import claim, read_progress, resume
@@ -108,10 +109,14 @@ def retrain(
         if not world.is_main:
             reporter = QUIET
         begun = world.once(lambda: _begin(data, out, entry, options, device, held, reporter))
+        held.enter_context(out.noting_divergence(is_main=world.is_main))
         settings = begun.settings
         asked = options.training
         source = Source(device=device, weights_file=asked.weights_file, offline=asked.offline, world=world)
         prepared = prepare(begun.catalogue, settings, source, reporter)
+        if asked.augment is None:
+            begun, prepared = _settle_flip(out, begun, prepared, source, reporter)
+            settings = begun.settings
         validation = None
         if begun.held_out is not None:
             held_out = replace(begun.held_out, rendering=begun.catalogue.rendering)
@@ -125,6 +130,11 @@ def retrain(
             )
         made_of = begun.given.ingredients(prepared, device, batch_size=settings.batch_size, verified=verified)
         method = entry.build(made_of)
+        if settings.kind == "frozen" and isinstance(method, Mixes):
+            reporter.warn(
+                f"{entry.name} is made for augmented images, and a head on a frozen backbone has none: other methods "
+                "have a much smaller error there. Take one of them, or give --probe train"
+            )
         networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
         training = Training(networks, settings.loop, device, world)
         progress = world.once(lambda: read_progress(out))
@@ -179,6 +189,24 @@ def _begin(
         rate = parameter_values(given.parameters)["noise_rate"]
         reporter.say(f"Noise rate: {rate:.1%} ({given.noise_rate_from})")
     return _Begun(catalogue=catalogue, settings=planned.settings, given=given, held_out=held_out, about=about)
+
+
+def _settle_flip(
+    out: RunFolder, begun: _Begun, prepared: Prepared, source: Source, reporter: Reporter
+) -> tuple[_Begun, Prepared]:
+    """Leave flips out where they change labels. The folder remembers it."""
+    world = source.world
+    known = world.once(lambda: out.read_description().get("mirror_test"))
+    if known is None:
+        settings, prepared, found = settle_flip(begun.settings, prepared, source, reporter)
+        known = found and found.as_json()
+        world.once(lambda: out.update_description(mirror_test=known))
+    elif isinstance(known, dict) and known.get("flips") is False:
+        settings, prepared = without_flips(begun.settings, prepared)
+    else:
+        settings = begun.settings
+    about = {**begun.about, "settings": settings.as_json(), "mirror_test": known}
+    return replace(begun, settings=settings, about=about), prepared
 
 
 def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:

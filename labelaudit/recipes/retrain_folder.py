@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,13 +34,20 @@ def claim(out: RunFolder, about: Mapping[str, Any]) -> None:
         about: What decides the outcome; values, or ``settings`` and ``parameters`` by name.
 
     Raises:
-        RunError: something else was begun there; says what differs.
+        RunError: epochs of something else are recorded there; says what differs.
     """
-    if not out.exists:
+    there = out.read_description() if out.exists else None
+    if there is None:
         out.require_fresh()
+    elif there.get("diverged") or not any(file.exists() for file in (out.checkpoint, out.verified, out.result)):
+        # Nothing holds the folder to what was begun there.
+        for file in (out.checkpoint, out.verified, out.metrics, out.seconds):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(out.picks, ignore_errors=True)
+        there = None
+    if there is None:
         out.write_description({"status": "training", **about})
         return
-    there = out.read_description()
     if isinstance(there.get("settings"), dict):
         there["settings"] = settings_from_json(there["settings"], str(out.description)).as_json()
     before, now = _flat(there), _flat(about)

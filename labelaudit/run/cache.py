@@ -8,16 +8,33 @@ from pathlib import Path
 
 import platformdirs
 
-from labelaudit.errors import UsageError
+from labelaudit.errors import StorageError, UsageError
 
 CACHE_VARIABLE = "LABELAUDIT_CACHE"
 LIMIT_VARIABLE = "LABELAUDIT_CACHE_GB"
 
 
 def cache_root() -> Path:
-    """The folder named by LABELAUDIT_CACHE, else the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("labelaudit")
+    """The folder named by LABELAUDIT_CACHE, else the user's cache folder.
+
+    Raises:
+        StorageError: the user has no home folder.
+    """
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    try:
+        return platformdirs.user_cache_path("labelaudit")
+    except RuntimeError as error:
+        raise StorageError("there is no home folder for the cache") from error
+
+
+def not_kept(error: OSError | StorageError) -> str:
+    """The warning that an audit goes on without a cache."""
+    reason = error.what if isinstance(error, StorageError) else str(error)
+    return (
+        f"nothing is kept for the next audit of these images: {reason}; "
+        f"name a folder that may be written by {CACHE_VARIABLE}"
+    )
 
 
 def cache_limit_bytes(used: int) -> int:

@@ -46,15 +46,24 @@ class EmbeddingCache:
 
     Args:
         key: Names backbone, its parameters and the pixel format.
+
+    Raises:
+        StorageError: there is no folder for it.
     """
 
     def __init__(self, key: str) -> None:
         self.folder = cache_root() / "embeddings" / key
 
     def load(self, wanted: set[str]) -> dict[str, Embedded]:
-        """Those of the wanted hashes that are there. Damaged parts are deleted: their pictures are embedded again."""
+        """Those of the wanted hashes that are there. Damaged parts are deleted: their pictures are embedded again.
+
+        Raises:
+            StorageError: the folder cannot be read.
+        """
         found: dict[str, Embedded] = {}
-        for path in sorted(self.folder.glob("part-*.parquet")) if self.folder.is_dir() else []:
+        with storage_errors(self.folder):
+            parts = sorted(self.folder.glob("part-*.parquet")) if self.folder.is_dir() else []
+        for path in parts:
             try:
                 table = pq.read_table(
                     require_regular(path).absolute(), columns=["sha256", "embedding", "reason", "digest", "look"]
@@ -64,6 +73,8 @@ class EmbeddingCache:
                 vector_PD = column.flatten().to_numpy().reshape(len(table), -1) if len(table) else np.empty((0, 0))
                 digests = table.column("digest").to_pylist()
                 look_PVS = table.column("look").combine_chunks().flatten().to_numpy().reshape(-1, *_LOOK_SHAPE)
+            except PermissionError:
+                continue
             except (OSError, pa.ArrowException, ValueError, KeyError):
                 with contextlib.suppress(OSError):
                     path.unlink()

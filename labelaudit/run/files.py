@@ -5,19 +5,55 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import itertools
 import json
 import os
 import stat
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import NoLocksWarning, RunError, StorageError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LEAVE = {errno.EROFS, errno.EACCES, errno.EPERM}
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+
+
+def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:
+    """Ask the operating system for flock's lock on an open file.
+
+    A file system without locks is a warning, once, and no reason to refuse anything. This is the only place that asks.
+
+    Args:
+        handle: The file.
+        operation: `fcntl.LOCK_EX` or `fcntl.LOCK_SH`, with `fcntl.LOCK_NB` or without.
+
+    Raises:
+        OSError: the file system fails.
+    """
+    try:
+        fcntl.flock(handle, operation)
+    except OSError as error:
+        if error.errno in _BUSY:
+            return "busy"
+        if error.errno not in _NO_LOCKS:
+            raise
+        _warn_of_no_locks()
+        return "unsupported"
+    return "held"
+
+
+@functools.cache  # Python's own memory of warnings is emptied whenever somebody changes a filter
+def _warn_of_no_locks() -> None:
+    warnings.warn(
+        "the file system cannot lock files, so two commands on the same folder are not kept apart: run one at a time",
+        NoLocksWarning,
+        stacklevel=3,
+    )
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
@@ -69,25 +105,23 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 def _hold_partial(path: Path) -> tuple[Path, int]:
     """A temporary file beside ``path``, and the handle that holds it: no other process writes to the same one.
 
-    What a killed process left is used again, so nothing piles up. A link in its place is never followed: the folder may
-    come from a stranger.
+    What a killed process left is used again, so nothing piles up; without locks nobody knows that it was killed, and
+    only new files are used. A link in its place is never followed: the folder may come from a stranger.
     """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     for number in itertools.count(1):
         partial = path.with_name(f".{path.name}.partial" if number == 1 else f".{path.name}.{number}.partial")
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(partial.lstat().st_mode):
                 partial.unlink()
-        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _BUSY:
-                os.close(handle)
-                continue
-            # A file system without locks: two writers of one file are not told apart there.
-        if is_still(partial, handle):
+            handle, is_new = os.open(partial, flags | os.O_CREAT | os.O_EXCL, 0o666), True
+        except FileExistsError:
+            handle, is_new = os.open(partial, flags | os.O_CREAT, 0o666), False
+        locked = lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if (locked == "held" or (locked == "unsupported" and is_new)) and is_still(partial, handle):
             return partial, handle
-        os.close(handle)  # the process that held it has renamed or deleted it meanwhile
+        os.close(handle)  # another process holds it, or has renamed or deleted it meanwhile
     raise RuntimeError("numbers do not end")
 
 

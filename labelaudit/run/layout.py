@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from labelaudit.errors import RunError
+from labelaudit.errors import RunError, TrainingError
 from labelaudit.run.files import read_json, storage_errors, write_json
+from labelaudit.run.lock import held
 
 SCHEMA_VERSION = 1
 
@@ -166,6 +163,16 @@ class RunFolder:
         """Replace some entries of run.json."""
         self.write_description({**self.read_description(), **changes})
 
+    @contextlib.contextmanager
+    def noting_divergence(self, *, is_main: bool = True) -> Iterator[None]:
+        """Write down in the first process that the training in the body diverged: nobody goes on with it."""
+        try:
+            yield
+        except TrainingError:
+            if is_main:
+                self.update_description(diverged=True)
+            raise
+
     def require_fresh(self) -> None:
         """Refuse to begin in a folder with results that no run.json describes.
 
@@ -203,36 +210,13 @@ class RunFolder:
     def writing(self) -> Iterator[None]:
         """Make the folder and hold it for one writer.
 
-        The lock is the operating system's: it goes with the process, however that ends.
-
         Raises:
             RunError: another process writes to it; says which. Or it holds links; see `require_own_folders`.
             StorageError: the folder cannot be made.
         """
-        owner = self.root / ".owner.json"
-        lock = FileLock(self.root / ".lock")
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
         with storage_errors(self.root):
             self.require_own_folders()
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:  # an OSError too, so it has to be told from a disk's before storage_errors sees it
-                raise RunError(
-                    f"{self.root} is in use by {_owner(owner)}", fix="wait for it, or give another --run"
-                ) from error
-        try:
-            write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
+        with held(self.root / ".lock", self.root, fix="wait for it, or give another --run"):
             yield
-        finally:
-            with contextlib.suppress(OSError):
-                owner.unlink()
-            lock.release()
-
-
-def _owner(file: Path) -> str:
-    try:
-        owner = read_json(file)
-    except RunError:
-        return "another process"
-    return f"process {owner.get('pid')} on {owner.get('host')}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -12,32 +11,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from labelaudit.errors import RunError
-from labelaudit.run.files import is_still, storage_errors
-
-_BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
+from labelaudit.run.files import is_still, lock, storage_errors
 
 
 @contextlib.contextmanager
-def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None) -> Iterator[None]:
+def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it") -> Iterator[bool]:
     """Hold ``what`` for one process, by a lock on ``file``.
 
-    The lock is the operating system's and goes with the process, however that ends. The file is deleted at the end: a
-    data folder that was put back is to have nothing in it that was not there before, and a cache no locks of entries
-    that are gone. filelock leaves its file, so this is a lock of our own.
+    The lock is the operating system's and goes with the process, however that ends: a file that is there says nothing.
+    It is deleted at the end: a data folder that was put back is to have nothing in it that was not there before, and a
+    cache no locks of entries that are gone.
 
     Args:
         file: The lock's.
         what: Named in the error.
         wait: Called once when another process holds it, before waiting for that one; None: an error.
+        fix: What the error advises.
+
+    Yields:
+        False where the file system has no locks, so that another process may be at work too.
 
     Raises:
         RunError: another process holds it, and nobody waits; says which.
         StorageError: the file cannot be made.
     """
     with storage_errors(file):
-        handle = _locked(file, what, wait)
+        handle, is_alone = _locked(file, what, wait, fix)
     try:
-        yield
+        yield is_alone
     finally:
         with contextlib.suppress(OSError):
             file.unlink()
@@ -51,36 +52,30 @@ def holder(file: Path) -> str | None:
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return _owner(handle) if error.errno in _BUSY else None
+        return _owner(handle) if lock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB) == "busy" else None
+    except OSError:
+        return None
     finally:
         os.close(handle)
-    return None
 
 
-def _locked(file: Path, what: Path, wait: Callable[[], None] | None) -> int:
+def _locked(file: Path, what: Path, wait: Callable[[], None] | None, fix: str) -> tuple[int, bool]:
     waiting = False
     while True:
         # No link is followed: the folder may come from a stranger.
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if waiting else fcntl.LOCK_NB))
-            if is_still(file, handle):  # else its last owner deleted it after we opened it
+            locked = lock(handle, fcntl.LOCK_EX | (0 if waiting else fcntl.LOCK_NB))
+            if locked == "busy":
+                if wait is None:
+                    raise RunError(f"{what} is in use by {_owner(handle)}", fix=fix)
+                wait()
+                waiting = True
+            elif is_still(file, handle):  # else its last owner deleted it after we opened it
                 os.ftruncate(handle, 0)
-                os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
-                return handle
-        except OSError as error:
-            owner = _owner(handle)
-            os.close(handle)
-            if error.errno not in _BUSY:
-                raise
-            if wait is None:
-                raise RunError(f"{what} is in use by {owner}", fix="wait for it") from error
-            wait()
-            waiting = True
-            continue
-        except BaseException:  # a signal while waiting
+                os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+                return handle, locked == "held"
+        except BaseException:  # also a signal while waiting
             os.close(handle)
             raise
         os.close(handle)

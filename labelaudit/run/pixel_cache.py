@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from labelaudit.errors import RunError
 from labelaudit.run.cache import cache_limit_bytes, cache_root
-from labelaudit.run.files import read_json, write_json
+from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.lock import held
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -95,18 +95,21 @@ class PixelCache:
         return True
 
     @contextlib.contextmanager
-    def locked(self, tell: Callable[[], None]) -> Iterator[None]:
+    def locked(self, tell: Callable[[], None]) -> Iterator[bool]:
         """Hold the entry for one writer.
 
         Args:
             tell: Called once when another process holds it, before waiting for that one.
 
+        Yields:
+            False where the file system has no locks: another process may write the entry then.
+
         Raises:
             OSError, StorageError: the folder cannot be written.
         """
         self._make_folder()
-        with held(self.folder / f"{self._key}.lock", self._rows, wait=tell):
-            yield
+        with held(self.folder / f"{self._key}.lock", self._rows, wait=tell) as is_alone:
+            yield is_alone
 
     def writer(self) -> PixelWriter:
         """A writer that goes on after the last note; only under the lock."""
@@ -114,7 +117,8 @@ class PixelCache:
         return PixelWriter(self._rows, self._about, self.row_bytes)
 
     def _make_folder(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def _entries(self) -> list[Path]:
         return list(self.folder.glob("*.json")) if self.folder.is_dir() else []

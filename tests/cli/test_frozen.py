@@ -82,3 +82,19 @@ def test_small_pictures_are_trained_on(photos: Path) -> None:
     outcome = succeed("train-probe", photos, "--run", "audit", "--offline", "--epochs", "1")
     assert "from scratch (images of 8 pixels)" in outcome.err
     assert json.loads(Path("audit/run.json").read_text())["settings"]["kind"] == "train"
+
+
+def test_a_retraining_of_large_pictures_trains_a_head_unless_a_network_is_asked_for(large: Path) -> None:
+    weights = "".join(f"{path.relative_to(large)},1\n" for path in sorted(large.rglob("*.jpg")))
+    Path("weights.csv").write_text(f"path,weight\n{weights}")
+    words = ("retrain", large, "--val", large, "--weights", "weights.csv", "--offline", "--epochs", "1")
+    told = {method: succeed(*words, "--method", method, "--out", method).err for method in ("aul", "dividemix")}
+    for method, text in told.items():
+        assert (
+            f"Retraining with {method}: a head on frozen tf_efficientnet_lite0, embedded weights (images of 96" in text
+        )
+        assert f"Trained with {method}, test error " in text
+    assert "Warning: dividemix is made for augmented images" in told["dividemix"]
+    assert "Warning: " not in told["aul"]
+    asked = succeed(*words, "--out", "network", "--probe", "train").err
+    assert "Retraining with aul: training labelaudit_probe from scratch (as asked)" in asked

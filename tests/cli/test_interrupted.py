@@ -65,7 +65,7 @@ def test_killed_at_random_moments_and_run_again(pictures: Path, uninterrupted: P
     killed = 0
     for _ in range(6):
         with running("train-probe", pictures, "--run", folder, *LONGER) as process:
-            wait_for((folder / ".owner.json").exists, process)
+            wait_for((folder / ".lock").exists, process)
             process.join(chance.uniform(0.0, 0.3))
             process.kill()
             process.join()
@@ -101,7 +101,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(pictures: Path, uninterrupted:
         os.kill(process.pid, signal.SIGINT)
         process.join(30)
     assert process.exitcode == 130
-    assert not (folder / ".owner.json").exists()
+    assert not (folder / ".lock").exists()
     outcome = succeed("train-probe", pictures, "--run", folder)
     assert "Going on after" in outcome.err
     assert_same_run(folder, uninterrupted)
@@ -124,7 +124,7 @@ def test_half_written_files_of_a_killed_process_do_no_harm(pictures: Path, unint
         run("train-probe", pictures, "--run", folder, *LONGER)
     (folder / "losses" / ".epoch-0003.parquet.partial").write_bytes(b"PAR1 half a file")
     (folder / ".checkpoint.pt.partial").write_bytes(b"half a checkpoint")
-    (folder / ".owner.json").write_text('{"pid": 999999999, "host": "gone"}')
+    (folder / ".lock").write_text('{"pid": 999999999, "host": "gone"}')
     epoch_file(folder, 5).write_bytes(b"left over from an earlier life")
     succeed("train-probe", pictures, "--run", folder)
     assert_same_run(folder, uninterrupted)

@@ -1,4 +1,4 @@
-"""``… | head``: a reader of stdout that goes early changes neither exit codes nor what is done."""
+"""``… | head``: a reader that goes early changes neither exit codes nor what is done; nor does a lost stderr."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ import pytest
 
 from labelaudit.relabel.corrections import write_corrections
 from labelaudit.relabel.review import Correction
+from tests.cli.helpers import QUICK, file_bytes
 
 
 def run_without_reader(*arguments: object) -> tuple[int, str]:
@@ -48,3 +49,44 @@ def test_files_are_moved_all_the_same(photos: Path, tmp_path: Path) -> None:
 
 def test_a_list_that_nobody_reads_is_no_error() -> None:
     assert run_without_reader("export", "--formats") == (0, "")
+
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.is_char_device(), reason="needs Linux's /dev/full")
+
+
+def run_in_shell(redirection: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A command behind a redirection of the shell; what is left of its streams is captured."""
+    return subprocess.run(
+        ["bash", "-c", f'exec "$@" {redirection}', "bash", sys.executable, "-m", "labelaudit", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize("lost", ["2> >(true)", "2>/dev/full", "2>&-"], ids=["no reader", "full", "closed"])
+@needs_full
+def test_an_audit_does_not_need_its_stderr(photos: Path, finished: Path, lost: str) -> None:
+    ended = run_in_shell(lost, "score", photos, "--run", "audit", "-o", "-", "--top", 1, *QUICK)
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 2)
+    assert file_bytes(Path("audit/losses")) == file_bytes(finished / "losses")
+
+
+@pytest.mark.parametrize("lost", ["2>/dev/full", "2>&- >&- <&-"], ids=["full", "all closed"])
+@pytest.mark.parametrize(("limit", "code"), [(1, 0), (0, 1)], ids=["passes", "fails"])
+@needs_full
+def test_the_gate_does_not_need_its_stderr(finished: Path, lost: str, limit: int, code: int) -> None:
+    assert run_in_shell(lost, "report", finished, "--no-html", "--max-noise", limit).returncode == code
+
+
+@pytest.mark.parametrize("command", [("report", "RUN", "--no-html"), ("methods",), ("--help",)], ids=lambda c: c[0])
+@needs_full
+def test_a_stdout_without_room_is_one_line(finished: Path, command: tuple[str, ...]) -> None:
+    ended = run_in_shell(">/dev/full", *(finished if word == "RUN" else word for word in command))
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "Error: cannot write to the standard output (no space left on device); send it to another file or disk\n"
+    )

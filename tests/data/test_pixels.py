@@ -264,7 +264,8 @@ def test_a_cache_that_cannot_be_written_is_a_warning(shades, monkeypatch, tmp_pa
     loaded = load_pixels(shades, GREY_4, reporter=notes)
     assert [int(picture[0, 0, 0]) for picture in loaded.array_RCHW] == [value_of(path) for path in shades.paths]
     assert len(notes.said) == 1
-    assert notes.said[0].startswith("decoded pixels cannot be kept for the next time: ")
+    assert notes.said[0].startswith("nothing is kept for the next audit of these images: ")
+    assert notes.said[0].endswith("LABELAUDIT_CACHE")
 
 
 def test_a_changed_picture_or_another_format_is_another_entry(shades):

@@ -1,7 +1,14 @@
+import argparse
+import collections
+import enum
 import hashlib
+import shutil
+import sys
+import types
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import timm
 import torch
@@ -14,10 +21,11 @@ from labelaudit.engine.weights import (
     cached_weights,
     embedded_is_installed,
     file_digest,
+    fixed_size,
     has_pretrained,
     network_digest,
-    read_state_dict,
 )
+from labelaudit.engine.weights_file import read_weights_file
 from labelaudit.errors import ModelError
 
 PROBE = "labelaudit_probe"
@@ -25,16 +33,8 @@ TAGGED = "test_resnet.r160_in1k"  # timm's smallest network with weights on its 
 A_FILE = "sha256:0123"
 
 
-def build(model=PROBE, *, weights="scratch", weights_file=None, num_classes=3, channels=3, seed=0, offline=False):
-    return build_network(
-        model,
-        weights=weights,
-        weights_file=weights_file,
-        num_classes=num_classes,
-        channels=channels,
-        seed=seed,
-        offline=offline,
-    )
+def build(model=PROBE, *, num_classes=3, channels=3, weights="scratch", seed=0, **keywords):
+    return build_network(model, weights=weights, num_classes=num_classes, channels=channels, seed=seed, **keywords)
 
 
 def save(network, file):
@@ -96,12 +96,55 @@ def test_a_file_gives_its_parameters_to_a_network_of_the_same_kind(tmp_path, suf
     assert same_weights(loaded, saved)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
-def test_wrapped_and_prefixed_state_dicts_are_read(tmp_path, wrapper):
+WRAPPERS = ["", "state_dict", "model", "state_dict_ema", "model_state_dict", "model.state_dict", "runner.net"]
+PREFIXES = ["module.", "model.", "_orig_mod.", "module.module.", "model._orig_mod.module.", "backbone.0."]
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "prefix"), [(wrapper, "module.") for wrapper in WRAPPERS] + [("state_dict", each) for each in PREFIXES]
+)
+def test_wrapped_and_prefixed_state_dicts_are_read(tmp_path, wrapper, prefix):
     saved = build(seed=1)
-    state = {f"module.{name}": tensor for name, tensor in saved.state_dict().items()}
-    torch.save({wrapper: state, "epoch": 7}, tmp_path / "probe.pt")
+    state = {f"{prefix}{name}": tensor for name, tensor in saved.state_dict().items()}
+    if prefix == "model.":
+        state["criterion.weight"] = torch.ones(3)  # beside the network, as in a LightningModule
+    for name in reversed(wrapper.split(".")) if wrapper else ():
+        state = {name: state, "epoch": 7, "optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}}}
+    torch.save(state, tmp_path / "probe.pt")
     assert same_weights(build(seed=2, weights=A_FILE, weights_file=tmp_path / "probe.pt"), saved)
+
+
+def test_averaged_weights_come_before_the_last_ones(tmp_path):
+    last, averaged = build(seed=1), build(seed=3)
+    state = {"state_dict": last.state_dict(), "state_dict_ema": averaged.state_dict()}
+    torch.save(state, tmp_path / "probe.pt")
+    assert same_weights(build(seed=2, weights=A_FILE, weights_file=tmp_path / "probe.pt"), averaged)
+
+
+def test_objects_beside_the_tensors_are_passed_over(tmp_path, monkeypatch):
+    module = types.ModuleType("somebodys_training")
+    for name in ("Config", "AttributeDict", "Stage"):
+        base = {"Config": object, "AttributeDict": dict, "Stage": enum.Enum}[name]
+        kind = enum.Enum(name, {"LAST": 1}) if base is enum.Enum else type(name, (base,), {})
+        kind.__module__ = module.__name__
+        setattr(module, name, kind)
+    config = module.Config()
+    config.depth = 3
+    saved = build(seed=1)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)
+        extras = {
+            "args": argparse.Namespace(lr=0.1, model="resnet18"),
+            "config": config,
+            "hparams": module.AttributeDict(width=2),
+            "stage": module.Stage.LAST,
+            "best": np.float64(0.5),
+            "seen": collections.defaultdict(list, a=[1]),
+            "where": tmp_path,
+        }
+        torch.save({"state_dict": saved.state_dict(), **extras}, tmp_path / "probe.pt")
+    assert same_weights(build(seed=2, weights=A_FILE, weights_file=tmp_path / "probe.pt"), saved)
+    assert module.__name__ not in sys.modules
 
 
 def test_a_head_for_other_classes_is_replaced_by_a_fresh_one(tmp_path):
@@ -148,6 +191,54 @@ def test_a_file_that_lacks_a_tensor_is_refused(tmp_path):
         build(weights=A_FILE, weights_file=tmp_path / "holed.pt")
 
 
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        ("best.pt", {"arch": "cifar_resnet20"}),
+        ("best.pt", {"args": argparse.Namespace(model="cifar_resnet20")}),
+        ("best.pt", {"hyper_parameters": {"model_name": "cifar_resnet20"}}),
+        ("cifar_resnet20-0123abcd.pth", {}),
+    ],
+    ids=["entry", "arguments", "hyper-parameters", "file name"],
+)
+def test_the_hint_names_the_model_that_the_file_says_it_is_of(tmp_path, name, extra):
+    torch.save({"state_dict": build("cifar_resnet20").state_dict(), **extra}, tmp_path / name)
+    with pytest.raises(ModelError, match="give --model cifar_resnet20, which the file says it is of"):
+        build(weights=A_FILE, weights_file=tmp_path / name)
+
+
+def test_a_tensor_of_another_shape_is_told_with_both(tmp_path):
+    file = save(build("labelaudit_probe_full"), tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match=r"shape of 'conv1.weight' .*: 32×3×3×3, not 32×3×4×4"):
+        build(weights=A_FILE, weights_file=file)
+
+
+SMALL_VIT = "test_vit"  # timm's smallest network of a fixed image size
+
+
+def test_a_model_of_a_fixed_size_is_built_for_another_where_timm_can(tmp_path):
+    assert (fixed_size(SMALL_VIT), fixed_size("resnet18"), fixed_size(PROBE)) == (160, None, None)
+    small = build(SMALL_VIT, image_size=32)
+    assert small(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    file = save(small, tmp_path / "small.safetensors")
+    assert same_weights(build(SMALL_VIT, weights=A_FILE, weights_file=file, image_size=32, seed=1), small)
+    with pytest.raises(ModelError, match="shape of 'pos_embed'"):
+        build(SMALL_VIT, weights=A_FILE, weights_file=file, image_size=160)
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_a_size_that_a_model_cannot_take_is_one_line(num_classes):
+    with pytest.raises(
+        ModelError, match=r"vgg11 cannot take images of 8 pixels \(.+\); give --image-size 224, its own"
+    ):
+        build("vgg11", num_classes=num_classes, image_size=8)
+
+
+def test_showing_a_network_an_image_leaves_it_as_it_was():
+    assert network_digest(build(image_size=16)) == network_digest(build())
+    assert build(image_size=16).training
+
+
 def test_weights_of_a_file_that_is_not_named_are_asked_for():
     with pytest.raises(ModelError, match=r"sha256:0123.* are not at hand.*--weights"):
         build(weights=A_FILE)
@@ -167,27 +258,48 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(tmp_path):
     trace = tmp_path / "it-ran"
     torch.save({"conv1.weight": RunsCode(trace)}, tmp_path / "evil.pt")
     with pytest.raises(ModelError, match=r"does not load as plain tensors.*state_dict"):
-        read_state_dict(tmp_path / "evil.pt")
+        read_weights_file(tmp_path / "evil.pt")
+    assert not trace.exists()
+
+
+class Copies:
+    """Unpickling this copies a file."""
+
+    def __init__(self, source, trace):
+        self.source, self.trace = source, trace
+
+    def __reduce__(self):
+        return shutil.copy, (self.source, self.trace)
+
+
+def test_code_beside_the_tensors_does_not_run(tmp_path):
+    trace = tmp_path / "it-ran"
+    saved = build(seed=1)
+    torch.save({"state_dict": saved.state_dict(), "extra": Copies(__file__, str(trace))}, tmp_path / "evil.pt")
+    assert same_weights(build(seed=2, weights=A_FILE, weights_file=tmp_path / "evil.pt"), saved)
+    torch.save({"state_dict": saved.state_dict(), "extra": RunsCode(trace)}, tmp_path / "worse.pt")
+    with pytest.raises(ModelError, match="does not load as plain tensors"):
+        read_weights_file(tmp_path / "worse.pt")
     assert not trace.exists()
 
 
 def test_a_whole_pickled_network_is_refused(tmp_path):
     torch.save(build(), tmp_path / "whole.pt")
     with pytest.raises(ModelError, match="does not load as plain tensors"):
-        read_state_dict(tmp_path / "whole.pt")
+        read_weights_file(tmp_path / "whole.pt")
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.zeros(1)], torch.zeros(2)], ids=str)
 def test_a_file_without_named_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "odd.pt")
     with pytest.raises(ModelError, match="holds no state dict"):
-        read_state_dict(tmp_path / "odd.pt")
+        read_weights_file(tmp_path / "odd.pt")
 
 
 @pytest.mark.parametrize("name", ["none.pt", "none.safetensors"])
 def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(ModelError, match=f"there is no weights file .*{name}"):
-        read_state_dict(tmp_path / name)
+        read_weights_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["cut.pt", "cut.safetensors"])
@@ -195,7 +307,7 @@ def test_a_damaged_file_is_refused(tmp_path, name):
     file = save(build(), tmp_path / name)
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ModelError, match=name):
-        read_state_dict(file)
+        read_weights_file(file)
 
 
 def test_file_digest_is_the_sha256_of_the_content(tmp_path):
@@ -243,7 +355,7 @@ def embedded_name(own_name):
 @pytest.mark.parametrize("num_classes", [0, 3, 1000])
 def test_the_embedded_backbone_gets_every_tensor_of_its_file(num_classes):
     network = build(EMBEDDED_MODEL, weights="embedded", num_classes=num_classes).eval()
-    stored = read_state_dict(module._embedded_path())
+    stored = read_weights_file(module._embedded_path()).tensors
     assert torch.equal(network.conv_stem.weight, stored["_conv_stem.weight"])
     for name, tensor in network.state_dict().items():
         if num_classes == 3 and name.startswith("classifier."):

@@ -20,7 +20,6 @@ from tests.cli.helpers import run, write_images
 _COMMON = ("--image-size", "8", "--augment", "none", "--precision", "float32", "--threads", "1")
 _COMMON += ("--batch-size", "32", "--quiet")
 _TIMES = ("created", "finished", "began")
-_LOCKS = {".lock"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +174,7 @@ def outcome_of(place: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(place.rglob("*")):
         name = path.relative_to(place).as_posix()
-        if path.is_dir() or path.name in _LOCKS:
+        if path.is_dir():
             continue
         is_of_relabel = path.name.startswith(".labelaudit-relabel-") or "/.labelaudit-dropped/" in name
         assert is_of_relabel or not path.name.startswith("."), f"{path} is left over"
@@ -202,7 +201,7 @@ def require_whole(place: Path) -> int:
     """
     seen = 0
     for path in sorted(place.rglob("*")):
-        if path.is_file() and not path.name.endswith(".partial") and path.name not in (".lock", ".owner.json"):
+        if path.is_file() and not path.name.endswith(".partial") and path.name != ".lock":
             with contextlib.suppress(KeyError):
                 _READERS[path.suffix](path)
                 seen += 1

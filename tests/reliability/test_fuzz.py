@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelaudit.data.labels_file import read_labels_csv
-from labelaudit.engine.weights import read_state_dict
+from labelaudit.engine.weights_file import read_weights_file
 from labelaudit.errors import LabelauditError
 from labelaudit.recipes.audits import is_trained, read_catalogue, recorded_data
 from labelaudit.recipes.fit import fit
@@ -241,13 +241,13 @@ def everything(folder: Path) -> None:
 def _shown(run: RunFolder, limits: Limits) -> None:
     from rich.console import Console
 
-    from labelaudit.report.console import show_checks, show_estimators, show_summary, suspicious_table
+    from labelaudit.report.console import show_checks, show_estimators, show_summary, show_suspicious
 
     console = Console(file=io.StringIO())
     report = read_report(run, limits, top=5, most=5)
     show_summary(console, report.noise)
     show_estimators(console, report.noise)
-    console.print(suspicious_table(report.shown))
+    show_suspicious(console, report.shown)
     show_checks(console, report)
 
 
@@ -380,14 +380,14 @@ def test_a_checkpoint_of_other_content(audit: Path, number: int, tmp_path: Path)
 @fuzz
 @given(data=st.data())
 def test_network_weights(audit: Path, data: st.DataObject) -> None:
-    for name, read in (("probe.safetensors", read_network), ("probe.safetensors", read_state_dict)):
+    for name, read in (("probe.safetensors", read_network), ("probe.safetensors", read_weights_file)):
         content = data.draw(damaged((audit / name).read_bytes()))
         with replaced(audit / name, content):
             only_our_errors(lambda name=name, read=read: read(audit / name))
     saved = io.BytesIO()
     torch.save({"a": torch.zeros(3)}, saved)
     with replaced(audit / "weights.pt", data.draw(damaged(saved.getvalue()))):
-        only_our_errors(lambda: read_state_dict(audit / "weights.pt"))
+        only_our_errors(lambda: read_weights_file(audit / "weights.pt"))
 
 
 @fuzz

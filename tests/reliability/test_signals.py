@@ -25,7 +25,7 @@ def test_a_signal_ends_a_training_cleanly_and_it_goes_on(tmp_path: Path, number:
     assert out == ""
     assert err.splitlines()[-1].startswith("Error: stopped by a signal. What is done is kept")
     assert "Traceback" not in err
-    assert not (folder / ".owner.json").exists()
+    assert not (folder / ".lock").exists()
     assert not list(folder.rglob("*.partial"))
     epochs = len(list((folder / "losses").iterdir()))
     assert 1 <= epochs < 400

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from labelaudit.names import CONTROL_KINDS, SPOILED_KINDS
-from labelaudit.report.console import show_summary, suspicious_table
+from labelaudit.report.console import show_summary
 from labelaudit.report.kinds import advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.markdown import render
 from tests.report.helpers import noise, report, row
@@ -103,8 +103,8 @@ def test_the_terminal_shows_kinds_matrix_and_advice():
     text = console_text(kinds=KINDS, advice=advice("none"))
     for part in ("5 mislabeled, 1 corrupted", "pictures, shuffled", "499", "missed", "would hurt here", "Safe:"):
         assert part in text
-    assert "kind" in _shown(suspicious_table([row(kind="corrupted")]))
-    assert "kind" not in _shown(suspicious_table([row()]))
+    assert "kind" in _shown([row(kind="corrupted")])
+    assert "kind" not in _shown([row()])
 
 
 def test_the_matrix_fits_a_narrow_terminal():
@@ -115,9 +115,9 @@ def test_the_matrix_fits_a_narrow_terminal():
     assert "…" not in "".join(lines)
 
 
-def _shown(table):
+def _shown(rows):
     console = Console(file=io.StringIO(), width=200)
-    console.print(table)
+    show_suspicious(console, rows)
     return console.file.getvalue()
 
 

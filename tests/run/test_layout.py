@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import socket
@@ -8,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from labelaudit.errors import RunError, StorageError
-from labelaudit.run import layout
 from labelaudit.run.layout import SCHEMA_VERSION, RunFolder
 
 HOLD_THE_FOLDER = """
@@ -143,14 +143,13 @@ def test_writing_makes_the_folder_and_leaves_it_free(run):
         assert deep.root.is_dir()
     with deep.writing():
         pass
-    assert not list(deep.root.glob(".owner*"))
+    assert not list(deep.root.iterdir())
 
 
 def test_a_second_writer_in_the_same_process_is_refused(run):
-    with run.writing():
-        with pytest.raises(RunError, match=f"is in use by process {os.getpid()} on "), RunFolder(run.root).writing():
-            pytest.fail("two writers at once")
-        assert (run.root / ".owner.json").exists()
+    refused = pytest.raises(RunError, match=f"is in use by process {os.getpid()} on ")
+    with run.writing(), refused, RunFolder(run.root).writing():
+        pytest.fail("two writers at once")
     with run.writing():
         pass
 
@@ -176,12 +175,12 @@ def test_a_second_process_is_told_who_writes_and_a_killed_one_holds_nothing(run,
     holder.kill()
     holder.wait()
     with run.writing():
-        owner = json.loads((run.root / ".owner.json").read_text())
+        owner = json.loads((run.root / ".lock").read_text())
         assert owner == {"pid": os.getpid(), "host": socket.gethostname()}
 
 
 def test_an_owner_that_left_no_name_is_another_process(run, holder):
-    (run.root / ".owner.json").write_text("{")
+    (run.root / ".lock").write_text("{")
     with pytest.raises(RunError, match="is in use by another process"), run.writing():
         pytest.fail("two writers at once")
 
@@ -193,11 +192,11 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
 
 
 def test_a_disk_without_room_for_the_owner_frees_the_folder(run, monkeypatch):
-    def full(path, _value):
-        raise StorageError(f"no space left for {path}")
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(layout, "write_json", full)
+        patch.setattr(os, "pwrite", full)
         with pytest.raises(StorageError, match="no space left"), run.writing():
             pytest.fail("no owner")
     with run.writing():
