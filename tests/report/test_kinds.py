@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from labelaudit.names import CONTROL_KINDS, SPOILED_KINDS
-from labelaudit.report.console import show_summary
+from labelaudit.report.console import show_summary, show_suspicious
 from labelaudit.report.kinds import advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.markdown import render
 from tests.report.helpers import noise, report, row
