@@ -1,5 +1,7 @@
 """Whether flips keep the labels is found out from the data."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,13 @@ from PIL import Image
 
 from labelaudit.data.folder import scan
 from labelaudit.progress import Quiet
+from labelaudit.recipes.audits import Data
 from labelaudit.recipes.mirror import MirrorTest, settle_flip
 from labelaudit.recipes.options import TrainingOptions
 from labelaudit.recipes.plan import plan
 from labelaudit.recipes.prepare import Source, prepare
+from labelaudit.recipes.retrain import RetrainOptions, retrain
+from labelaudit.run.layout import RunFolder
 
 
 class Heard(Quiet):
@@ -19,6 +24,22 @@ class Heard(Quiet):
 
     def say(self, text):
         self.lines.append(text)
+
+
+class Interrupting(Heard):
+    """Stops a retraining in its third epoch of 80 images."""
+
+    @contextmanager
+    def bar(self, title, total, unit):
+        done = 0
+
+        def advance(finished):
+            nonlocal done
+            done += finished
+            if title.startswith("Training (") and done > 160:
+                raise KeyboardInterrupt
+
+        yield advance
 
 
 def outcome(right, lost, gained):
@@ -66,12 +87,16 @@ def shape(kind, number):
     return Image.fromarray(np.clip(image, 0, 255).astype(np.uint8))
 
 
+def write_shapes(folder, kinds):
+    for kind in kinds:
+        (folder / kind).mkdir()
+        for number in range(40):
+            shape(kind, number).save(folder / kind / f"{number}.png")
+
+
 @pytest.mark.parametrize(("kinds", "augment"), [(("left", "right"), "crop"), (("lying", "standing"), "crop-flip")])
 def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, kinds, augment):
-    for kind in kinds:
-        (tmp_path / kind).mkdir()
-        for number in range(40):
-            shape(kind, number).save(tmp_path / kind / f"{number}.png")
+    write_shapes(tmp_path, kinds)
     catalogue, device, heard = scan(tmp_path), torch.device("cpu"), Heard()
     settings = plan(catalogue, TrainingOptions(), device).settings
     source = Source(device=device)
@@ -85,3 +110,17 @@ def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, 
     again, _, untested = settle_flip(settled, prepared, source, heard)
     assert again == settled
     assert (untested is None) == (augment == "crop")
+
+
+def test_retraining_leaves_flips_out_too_and_remembers_it(tmp_path):
+    data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Heard()
+    data.mkdir()
+    write_shapes(data, ("left", "right"))
+    options = RetrainOptions(method="standard")
+    with pytest.raises(KeyboardInterrupt):
+        retrain(Data(root=data), out, options, Interrupting())
+    assert out.checkpoint.exists()
+    result = retrain(Data(root=data), out, options, heard)
+    assert result["settings"]["augment"] == "crop"
+    assert result["mirror_test"]["flips"] is False
+    assert not any("flips" in line for line in heard.lines)  # the first call found it out
