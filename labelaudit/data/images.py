@@ -94,11 +94,14 @@ def read_header(content: bytes) -> Header:
         UnreadableImageError: the bytes are no image, or one so large that decoding it would be dangerous.
     """
     with _open(content) as image:
-        grey, deep = image.mode in _GREY_MODES, _deep(image)
+        deep, transparent = "", False
+        with contextlib.suppress(Exception):  # a damaged palette or tag; decoding reports what matters
+            deep = _deep(image)
+            transparent = not deep and image.has_transparency_data
         width, height = _stored_size(image)
         if _orientation(image) in _SIDEWAYS:
             width, height = height, width
-        transparent = not deep and image.has_transparency_data
+        grey = image.mode in _GREY_MODES
         return Header(width=width, height=height, grey=grey, deep=deep, transparent=transparent)
 
 

@@ -28,7 +28,7 @@ def split_audit(birds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of two of them; to be read only."""
     folder = tmp_path_factory.mktemp("split-audit") / "audit"
     outcome = succeed("score", birds, "--split", "train,val", "--run", folder, *QUICK)
-    assert "Left out (in the folder, not in the audit): 17" in outcome.err
+    assert "17 files in the folder are not in the audit:" in outcome.err
     assert "  16 .png: outside the folders of --split (test/ant/000.png)" in outcome.err
     return folder
 
