@@ -35,9 +35,12 @@ _LEAST_SPAN = 64
 _FLAT = 1 / 32
 """An image that spans less than this part of the folder's range, 8 of 255 grey levels, looks blank."""
 
-_BACKGROUNDS = (255, 0, 128)
+_BACKGROUNDS = {255: "white", 0: "black", 128: "grey", 64: "dark grey", 192: "light grey"}
+_MOSTLY_OPAQUE = 0.9 * 255
+"""Images with a mean opacity above this are visible on any background."""
+
 _VISIBLE = 0.1
-"""A shape is visible where the image keeps this part of the contrast that it has on its best background."""
+"""A shape is visible where it keeps this part of the contrast that it has on its best background."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,25 +146,29 @@ def _extremes(values: npt.NDArray[Any]) -> Range:
     return (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
 
 
-def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int]:
-    """Choose the background on which the fewest images vanish: white if it is as good as any, else black or grey.
+def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, int]:
+    """Choose the background on which the fewest images vanish: white if it is as good as any, else black or a grey.
 
     Args:
         images: S arrays [H, W, 4]: red, green, blue and opacity.
 
     Returns:
-        The grey level, and how many of the images would be blank on white.
+        The grey level, how many of the images vanish on white, and how many on this level.
     """
+    images = [image_HW4 for image_HW4 in images if image_HW4[..., 3].mean() <= _MOSTLY_OPAQUE]
+    if not images:
+        return PLAIN.background, 0, 0
     contrast_SB = np.array([[_contrast(image_HW4, grey) for grey in _BACKGROUNDS] for image_HW4 in images])
     vanish_SB = contrast_SB < _VISIBLE * contrast_SB.max(axis=1, keepdims=True)
     vanish_B = vanish_SB.sum(axis=0)
-    return _BACKGROUNDS[int(vanish_B.argmin())], int(vanish_B[0])
+    best = int(vanish_B.argmin())
+    return list(_BACKGROUNDS)[best], int(vanish_B[0]), int(vanish_B[best])
 
 
 def _contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
-    opacity_HW1 = image_HW4[..., 3:] / 255.0
-    shown_HW3 = image_HW4[..., :3] * opacity_HW1 + grey * (1.0 - opacity_HW1)
-    return float(shown_HW3.std(axis=(0, 1)).max())
+    """How much the opaque parts differ from the background: the mean over the image, in its most different channel."""
+    difference_HW3 = np.abs(image_HW4[..., :3].astype(np.float64) - grey)
+    return float((difference_HW3 * image_HW4[..., 3:]).mean(axis=(0, 1)).max())
 
 
 def read_rendering(
@@ -195,12 +202,13 @@ def read_rendering(
                     "even for 8 bits: if they are not, scale them before the audit (a logarithm or a square root)"
                 )
     if images := read(_sampled(transparent), Rendering(**chosen)):
-        background, blank = background_of(images)
-        chosen["background"] = background
-        if background != PLAIN.background:
-            name = {0: "black", 128: "grey"}[background]
+        chosen["background"], on_white, still = background_of(images)
+        name = _BACKGROUNDS[chosen["background"]]
+        if on_white:
+            rest = f", on {name} {still:,}" if still else ""
             notes.append(
-                f"Transparent parts are shown {name}: on white, {blank:,} of {len(images):,} images would be blank"
+                f"Transparent parts are shown {name}: "
+                f"on white, {on_white:,} of {len(images):,} images would be nearly blank{rest}"
             )
     return Rendering(**chosen), notes
 

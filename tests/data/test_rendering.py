@@ -111,11 +111,27 @@ def icon(shade, size=8):
 
 @pytest.mark.parametrize(
     ("shades", "expected"),
-    [((0, 40, 200), (255, 0)), ((255, 250), (0, 2)), ((255, 0), (128, 1)), ((255, 255, 90), (0, 2))],
-    ids=["dark on white", "white on black", "both on grey", "some white"],
+    [
+        ((0, 40, 200), (255, 0, 0)),
+        ((255, 250), (0, 2, 0)),
+        ((255, 0), (128, 1, 0)),
+        ((255, 255, 90), (0, 2, 0)),
+        ((255, 0, 128), (64, 1, 0)),
+    ],
+    ids=["dark on white", "white on black", "both on grey", "some white", "grey on dark grey"],
 )
 def test_the_background_leaves_shapes_visible(shades, expected):
     assert background_of([icon(shade) for shade in shades]) == expected
+
+
+def test_a_dark_dot_does_not_make_a_white_shape_visible_on_white():
+    dotted_HW4 = icon(255)
+    dotted_HW4[3, 3, :3] = 0
+    assert background_of([dotted_HW4])[0] == 0
+    page_HW4 = dotted_HW4.copy()
+    page_HW4[1:, :] = (255, 255, 255, 255)
+    page_HW4[4, 1:7, :3] = 0
+    assert background_of([page_HW4, icon(0)]) == (255, 0, 0)  # a mostly opaque page shows its text on any
 
 
 def test_a_dim_folder_is_shown_by_one_rule_everywhere(tmp_path):
