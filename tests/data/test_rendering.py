@@ -103,6 +103,15 @@ def test_values_become_eight_bit_in_order_and_are_clipped():
     assert rendering.eight_bit(np.array([[-1.0, 0.0, 1.0, np.nan]])).tolist() == [[0, 128, 255, 0]]
 
 
+def test_more_images_follow_the_rule_of_the_first_where_it_has_one():
+    trained = Rendering(integers=(100, 300), background=0)
+    rendering, notes = trained.for_more(Rendering(integers=(1000, 3000), reals=(-5, 5), background=128))
+    assert rendering == Rendering(integers=(100, 300), reals=(-5, 5), background=0)
+    assert "from 1000 to 3000" in notes[0]
+    assert trained.for_more(Rendering(integers=(120, 320)))[1] == []
+    assert PLAIN.for_more(trained) == (Rendering(integers=(100, 300)), [])
+
+
 def icon(shade, size=8):
     image_HW4 = np.zeros((size, size, 4), dtype=np.uint8)
     image_HW4[2:6, 2:6] = (*(shade,) * 3, 255)
