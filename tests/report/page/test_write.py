@@ -288,7 +288,7 @@ def test_unreadable_and_left_out_files_are_told(tmp_path: Path) -> None:
     made.run.noise.write_text(json.dumps(noise))
     text, _ = written(made)
     assert "1 image of 17 cannot be read; unreadable.csv says which and why." in text
-    assert "<bdi>ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read" in text
+    assert '<bdi dir="ltr">ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read' in text
     assert "5 .heic: no &lt;i&gt; (ant/1.heic)" in text
     with open(made.run.unreadable, newline="") as handle:
         (row,) = csv.DictReader(handle)
