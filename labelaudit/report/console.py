@@ -130,7 +130,7 @@ def _show_classes(console: Console, classes: list[dict[str, Any]]) -> None:
     worst = sorted(classes, key=lambda entry: -entry["noise_rate"])[:_MOST_CLASSES]
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name, side in (("class", "left"), ("images", "right"), ("suspicious", "right"), ("noise rate", "right")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+        table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
     for entry in worst:
         table.add_row(
             escape(printable(entry["class"])),
