@@ -5,7 +5,7 @@ text, traffic signs and medical images have the same problem. So a short trainin
 the images. It then classifies the other half as they are and mirrored. Where it no longer recognizes the mirrored
 images, the audit trains without flips.
 
-Shapes: H images of a half, K classes.
+Shapes: H held-out images, K classes, M images that mirroring changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from labelaudit.progress import Reporter
 from labelaudit.recipes.plan import fitting_batch_size
 from labelaudit.recipes.prepare import Prepared, Source, make_network
 
-_MOST_IMAGES, _MOST_PER_CLASS = 4096, 32
+_MOST_IMAGES, _MOST_PER_CLASS = 2048, 32
 """A half has at most so many images, or so many for each class if that is more."""
 
 _EPOCHS, _STEPS = 12, 100
@@ -53,39 +53,49 @@ class MirrorTest:
 
     Attributes:
         right_K: How many images of each class the probe recognizes.
-        lost_KK: How many of these it takes mirrored for each other class.
-        gained_KK: How many it recognizes only mirrored, by class and by what it takes them for as they are.
+        lost_L2: Label and class when mirrored of the L images that it recognizes only as they are.
+        gained_G2: Label and class as they are of the G images that it recognizes only mirrored.
     """
 
     right_K: npt.NDArray[np.int64]
-    lost_KK: npt.NDArray[np.int64]
-    gained_KK: npt.NDArray[np.int64]
+    lost_L2: npt.NDArray[np.int64]
+    gained_G2: npt.NDArray[np.int64]
 
     @property
     def keeps_labels(self) -> bool:
         """False where mirrored images are no longer recognized: in all, in one class, or in two that change places."""
-        net_KK, either_KK, right_K = self.lost_KK - self.gained_KK, self.lost_KK + self.gained_KK, self.right_K
+        changed_M2 = np.concatenate([self.lost_L2, self.gained_G2])
+        sign_M = np.repeat([1, -1], [len(self.lost_L2), len(self.gained_G2)])
+        pair_P2, pair_M = np.unique(np.sort(changed_M2, axis=1), axis=0, return_inverse=True)
         return not (
-            _is_lost(net_KK.sum(), either_KK.sum(), right_K.sum(), _LOST)
-            or _is_lost(net_KK.sum(axis=1), either_KK.sum(axis=1), right_K, _LOST_IN_A_CLASS)
-            or _is_lost(net_KK + net_KK.T, either_KK + either_KK.T, right_K[:, None] + right_K, _SWAPPED)
+            _is_lost(np.zeros_like(sign_M), sign_M, self.right_K.sum(keepdims=True), _LOST)
+            or _is_lost(changed_M2[:, 0], sign_M, self.right_K, _LOST_IN_A_CLASS)
+            or _is_lost(pair_M.reshape(-1), sign_M, self.right_K[pair_P2].sum(axis=1), _SWAPPED)
         )
 
     def describe(self) -> str:
         """Return the counts as a sentence."""
         right = int(self.right_K.sum())
-        kept = right - int(self.lost_KK.sum())
+        kept = right - len(self.lost_L2)
         return f"of {right:,} held-out images that a short training recognizes, it recognizes {kept:,} mirrored"
 
     def as_json(self) -> dict[str, Any]:
         """Return whether flips are kept, and the counts over all classes, for run.json."""
-        sums = {"right": self.right_K, "lost_mirrored": self.lost_KK, "gained_mirrored": self.gained_KK}
-        return {"flips": self.keeps_labels, **{name: int(counts.sum()) for name, counts in sums.items()}}
+        return {
+            "flips": self.keeps_labels,
+            "right": int(self.right_K.sum()),
+            "lost_mirrored": len(self.lost_L2),
+            "gained_mirrored": len(self.gained_G2),
+        }
 
 
-def _is_lost(net: Any, either: Any, right: Any, share: float) -> bool:
-    """True where the net loss is such a share of what is recognized, and above chance."""
-    return bool(((net >= share * right) & (net > _SURE * np.sqrt(either))).any())
+def _is_lost(
+    group_M: npt.NDArray[np.int64], sign_M: npt.NDArray[np.int64], right_P: npt.NDArray[np.int64], share: float
+) -> bool:
+    """True where one of P groups loses such a share of its recognized images, and more than by chance."""
+    either_P = np.bincount(group_M, minlength=len(right_P))
+    net_P = np.bincount(group_M, weights=sign_M, minlength=len(right_P))
+    return bool(((net_P >= share * right_P) & (net_P > _SURE * np.sqrt(either_P))).any())
 
 
 def settle_flip(
@@ -149,8 +159,7 @@ def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source
         selector="none",
     )
     rounds = (halves,) if half == most else (halves, halves[::-1])
-    right_K = np.zeros(classes, dtype=np.int64)
-    lost_KK, gained_KK = (np.zeros((classes, classes), dtype=np.int64) for _ in range(2))
+    found_3H = np.empty((3, 0), dtype=np.int64)
     with reporter.bar("Testing flips", len(rounds) * settings.epochs * half, "images") as advance:
         for taught_H, asked_H in rounds:
             training = Training([make_network(settings, prepared, source)], settings.loop, source.device, source.world)
@@ -162,12 +171,14 @@ def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source
                 training.predict(seen).argmax(dim=1).numpy()
                 for seen in (SomeRows(prepared.inputs, asked_H), _Mirrored(prepared.inputs, asked_H))
             )
-            is_right_H, is_right_mirrored_H = plain_H == label_H, mirrored_H == label_H
-            is_lost_H, is_gained_H = is_right_H & ~is_right_mirrored_H, ~is_right_H & is_right_mirrored_H
-            np.add.at(right_K, label_H[is_right_H], 1)
-            np.add.at(lost_KK, (label_H[is_lost_H], mirrored_H[is_lost_H]), 1)
-            np.add.at(gained_KK, (label_H[is_gained_H], plain_H[is_gained_H]), 1)
-    return MirrorTest(right_K=right_K, lost_KK=lost_KK, gained_KK=gained_KK)
+            found_3H = np.concatenate([found_3H, np.stack([label_H, plain_H, mirrored_H])], axis=1)
+    label_H, plain_H, mirrored_H = found_3H
+    right_H, right_mirrored_H = plain_H == label_H, mirrored_H == label_H
+    return MirrorTest(
+        right_K=np.bincount(label_H[right_H], minlength=classes),
+        lost_L2=np.stack([label_H, mirrored_H], axis=1)[right_H & ~right_mirrored_H],
+        gained_G2=np.stack([label_H, plain_H], axis=1)[right_mirrored_H & ~right_H],
+    )
 
 
 class _Mirrored(SomeRows):

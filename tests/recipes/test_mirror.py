@@ -42,18 +42,19 @@ class Interrupting(Heard):
         yield advance
 
 
+def pairs(count_K):
+    """Label and class of images, each of which is taken for the next class."""
+    label_M = np.repeat(np.arange(len(count_K)), count_K)
+    return np.stack([label_M, (label_M + 1) % len(count_K)], axis=1)
+
+
 def outcome(right, lost, gained):
-    """Each class is taken for the next."""
-    lost_KK, gained_KK = (np.roll(np.diag(count_K), 1, axis=1) for count_K in (lost, gained))
-    return MirrorTest(right_K=np.array(right), lost_KK=lost_KK, gained_KK=gained_KK)
+    return MirrorTest(right_K=np.array(right), lost_L2=pairs(lost), gained_G2=pairs(gained))
 
 
 def swapped(lost, gained):
     """Of 22 classes with 40 recognized images the first two are taken for each other."""
-    lost_KK, gained_KK = np.zeros((2, 22, 22), dtype=int)
-    lost_KK[0, 1] = lost_KK[1, 0] = lost
-    gained_KK[0, 1] = gained_KK[1, 0] = gained
-    return MirrorTest(right_K=np.full(22, 40), lost_KK=lost_KK, gained_KK=gained_KK)
+    return MirrorTest(right_K=np.full(22, 40), lost_L2=pairs([lost, lost]), gained_G2=pairs([gained, gained]))
 
 
 @pytest.mark.parametrize(
