@@ -112,7 +112,7 @@ def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
             f"the folders {_listed(list(top.inner.values()))} in {root} are data sets, not classes",
             fix=_fix(root, inner),
         )
-    return _check_repeated(top) or _check_shared(root, top)
+    return _check_repeated(top) or _check_alone(top) or _check_shared(root, top)
 
 
 def _refuse_markings(root: Path, folder: _Folder) -> None:
@@ -138,6 +138,22 @@ def _check_repeated(top: _Folder) -> Doubt | None:
                 serious=True,
             )
     return None
+
+
+def _check_alone(top: _Folder) -> Doubt | None:
+    """Whether one folder holds class folders, and the others are beside it: ``train`` and ``extra``."""
+    nested = [folder for folder in top.inner.values() if folder.innermost.has_classes and not folder.innermost.images]
+    if len(nested) != 1:
+        return None
+    one = nested[0].innermost
+    if all(_DATE.fullmatch(name) or _part_name(name)[0] for name in one.inner):
+        return None
+    return Doubt(
+        text=f"of the class folders, {one.path} alone holds folders ({_some(list(one.inner))}) and no images of its "
+        f"own; they count for the class above; if those are the classes, audit with --split {shlex.quote(one.path)}, "
+        "if not, add --split .",
+        serious=bool(_part_name(nested[0].path)[0]),
+    )
 
 
 def _refuse_wrapped(root: Path, top: _Folder) -> None:

@@ -92,6 +92,11 @@ def test_a_test_set_beside_the_class_folders_is_a_warning(tmp_path):
     assert "the folder test holds folders of the names of those beside it (cat, dog)" in catalogue.warnings[0]
 
 
+def test_a_part_beside_other_folders_is_a_warning(tmp_path):
+    (warning,) = scan(images(tmp_path, "train/cat", "train/dog", "extra")).warnings
+    assert "if those are the classes, audit with --split train, if not, add --split ." in warning
+
+
 def test_folders_in_all_classes_are_noted(tmp_path):
     class Ear(Quiet):
         said: ClassVar[list[str]] = []
@@ -99,7 +104,10 @@ def test_folders_in_all_classes_are_noted(tmp_path):
         def say(self, text):
             self.said.append(text)
 
-    root = images(tmp_path, "pets/cat", "pets/dog", "shapes/round", "shapes/square")
+    images(tmp_path / "defects", "good", "bad/dent", "bad/crack")
+    assert scan(tmp_path / "defects", reporter=Ear()).warnings == []
+    assert "bad alone holds folders (crack, dent) and no images of its own" in Ear.said.pop()
+    root = images(tmp_path / "pets", "pets/cat", "pets/dog", "shapes/round", "shapes/square")
     assert scan(root, reporter=Ear()).warnings == []
     assert "hold more folders (cat, dog, round, square), which count for the class above" in Ear.said[0]
     assert "audit with --split pets,shapes, if not, add --split ." in Ear.said[0]
