@@ -28,7 +28,7 @@ def split_audit(birds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of two of them; to be read only."""
     folder = tmp_path_factory.mktemp("split-audit") / "audit"
     outcome = succeed("score", birds, "--split", "train,val", "--run", folder, *QUICK)
-    assert "Left out (in the folder, not in the audit): 17" in outcome.err
+    assert "17 files in the folder are not in the audit:" in outcome.err
     assert "  16 .png: outside the folders of --split (test/ant/000.png)" in outcome.err
     return folder
 
@@ -93,6 +93,9 @@ def test_a_network_is_trained_on_the_same_splits(birds: Path, split_audit: Path)
     succeed(*words, "--split", "train,val", "--out", "trained")
     assert json.loads(Path("trained/result.json").read_text())["metrics"]["validation_error"] is not None
     assert "lies in the image folder" in run(*words, "--split", "train,val", "--out", birds / "trained").only_error
+    shutil.copytree(birds / "test", "held-out")
+    words = ("retrain", birds, "--weights", split_audit / "weights.csv", "--val", "held-out", "--split", "train,val")
+    assert "lies in the image folder held-out" in run(*words, "--out", "held-out/trained").only_error
 
 
 def test_no_run_goes_into_the_image_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
