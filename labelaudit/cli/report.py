@@ -192,11 +192,10 @@ def _append_step_summary(report: Report) -> None:
 
 def _show(report: Report) -> None:
     from labelaudit.cli.console import printed
-    from labelaudit.report.console import show_checks, show_left_out, show_summary, show_suspicious
+    from labelaudit.report.console import show_checks, show_summary, show_suspicious
 
     with printed() as console:
         show_summary(console, report.noise)
-        show_left_out(console, report.noise)
         if report.shown:
             show_suspicious(console, report.shown)
         show_checks(console, report)

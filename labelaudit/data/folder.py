@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -276,16 +277,18 @@ def _rendering(root: Path, paths: Sequence[str], findings: Sequence[_Finding], r
     deep = {kind: [number for number in usable if findings[number].header.deep == kind] for kind in DEEP_KINDS}
     transparent = [number for number in usable if findings[number].header.transparent]
 
-    def values(number: int) -> npt.NDArray[Any] | None:
+    def values(number: int, rendering: Rendering | None) -> npt.NDArray[Any] | None:
         try:
-            return read_values(read_file(root / paths[number]))
+            return read_values(read_file(root / paths[number]), rendering)
         except UnreadableImageError:  # found and reported when it is decoded
             return None
 
     with readers() as pool:
-        found, notes = read_rendering(
-            deep, transparent, lambda numbers: [read for read in pool.map(values, numbers) if read is not None]
-        )
+
+        def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
+            return [found for found in pool.map(values, numbers, repeat(rendering)) if found is not None]
+
+        found, notes = read_rendering(deep, transparent, read)
     for note in notes:
         reporter.say(note)
     return found

@@ -30,9 +30,13 @@ MAX_PIXELS = 178_956_970
 
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _INTEGER_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+_COLOUR = {"RGB", "RGBA", "RGBX", "CMYK", "LAB", "YCbCr"}
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x0100, 0x0101, 0x0153, 2
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x0100, 0x0101, 0x0102, 0x0153, 2
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NO_TIFF = "a TIFF that Pillow cannot read: it reads grey and colour of 8 or 16 bits, grey of 32 bits and 32-bit floats"
 
 _VALUES_SIDE = 512
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
@@ -59,7 +63,7 @@ class Header:
         width, height: In pixels, as displayed.
         grey: True without colour channels.
         deep: For values of more than 8 bits, one of `labelaudit.data.rendering.DEEP_KINDS`; else empty.
-        transparent: True where 8-bit pixels may be transparent.
+        transparent: True where pixels may be transparent.
     """
 
     width: int
@@ -94,11 +98,14 @@ def read_header(content: bytes) -> Header:
         UnreadableImageError: the bytes are no image, or one so large that decoding it would be dangerous.
     """
     with _open(content) as image:
-        grey, deep = image.mode in _GREY_MODES, _deep(image)
+        deep, transparent = "", False
+        with contextlib.suppress(Exception):  # a damaged palette or tag; decoding reports what matters
+            deep = _deep(image)
+            transparent = image.has_transparency_data
         width, height = _stored_size(image)
         if _orientation(image) in _SIDEWAYS:
             width, height = height, width
-        transparent = not deep and image.has_transparency_data
+        grey = image.mode in _GREY_MODES
         return Header(width=width, height=height, grey=grey, deep=deep, transparent=transparent)
 
 
@@ -186,33 +193,41 @@ def _room_for(image: Image.Image, mode: str, side: int) -> Iterator[None]:
         yield
 
 
-def read_values(content: bytes) -> npt.NDArray[Any]:
+def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]:
     """Decode the values from which `labelaudit.data.rendering.read_rendering` decides.
 
     Returns:
-        For an image of more than 8 bits its stored values, [H, W] or [H, W, C] without opacity; else uint8 [H, W, 4].
-        Of images above `_VALUES_SIDE` pixels only every n-th row and column.
+        Without a rendering the stored values of an image of more than 8 bits, [H, W] or [H, W, C] without opacity; with
+        one uint8 [H, W, 4]. Of images above `_VALUES_SIDE` pixels only every n-th row and column.
 
     Raises:
         UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
     with _open(content) as image, _damage(), _room_for(image, "RGB", max(image.size)):
         step = -(-max(image.size) // _VALUES_SIDE)
-        values = _deep_values(image, content)[0] if _deep(image) else np.asarray(image.convert("RGBA"))
+        if rendering is None:
+            values = _deep_values(image, content)[0]
+        else:
+            values = np.asarray(_eight_bit(image, content, rendering).convert("RGBA"))
         return values[::step, ::step].copy()
 
 
 def _upright(image: Image.Image, content: bytes, mode: str, rendering: Rendering) -> Image.Image:
-    """The decoded image as 8-bit, turned as it is meant to be seen."""
-    if _deep(image):
-        values, opacity_HW1 = _deep_values(image, content)
-        eight_bit = rendering.eight_bit(values)
-        orientation = _orientation(image)
-        image = Image.fromarray(eight_bit if opacity_HW1 is None else np.concatenate([eight_bit, opacity_HW1], axis=2))
-        image.getexif()[_EXIF_ORIENTATION] = orientation
-    else:
+    """The decoded image as 8-bit on the background, turned as it is meant to be seen."""
+    return _to_mode(ImageOps.exif_transpose(_eight_bit(image, content, rendering)), mode, rendering)
+
+
+def _eight_bit(image: Image.Image, content: bytes, rendering: Rendering) -> Image.Image:
+    """The decoded image as 8-bit, with its opacity and its orientation."""
+    if not _deep(image):
         image.load()
-    return _to_mode(ImageOps.exif_transpose(image), mode, rendering)
+        return image
+    values, opacity_HW1 = _deep_values(image, content)
+    eight_bit = rendering.eight_bit(values)
+    orientation = _orientation(image)
+    image = Image.fromarray(eight_bit if opacity_HW1 is None else np.concatenate([eight_bit, opacity_HW1], axis=2))
+    image.getexif()[_EXIF_ORIENTATION] = orientation
+    return image
 
 
 def _open(content: bytes) -> Image.Image:
@@ -223,12 +238,17 @@ def _open(content: bytes) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content), formats=_formats())
             width, height = image.size
+    except Image.UnidentifiedImageError as error:
+        reason = _NO_TIFF if content.startswith(_TIFF_STARTS) else "not an image that Pillow can read"
+        raise UnreadableImageError(reason) from error
     except Exception as error:
         raise UnreadableImageError(_reason(error)) from error
     if width < 1 or height < 1:
         raise UnreadableImageError(f"no pixels ({width} x {height})")
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too large to decode safely ({width} x {height})")
+    if image.format == "TIFF" and 16 in image.tag_v2.get(_TIFF_BITS, ()) and image.mode in _COLOUR and not _wide(image):
+        raise UnreadableImageError("16-bit colour in separate planes, which Pillow takes for 8-bit")
     return image
 
 
@@ -256,9 +276,12 @@ def _deep(image: Image.Image) -> str:
 
 def _deep_layout(image: Image.Image) -> str:
     """Pillow's name for the 16-bit colour in a file, such as ``RGB;16B``, of which it keeps the upper 8 bits only."""
-    if image.mode not in ("RGB", "RGBA") or not image.tile:
-        return ""
-    layout = image.tile[0][3]
+    return _wide(image) if image.mode in ("RGB", "RGBA") else ""
+
+
+def _wide(image: Image.Image) -> str:
+    """Pillow's name for the layout of a file's values if they have 16 bits."""
+    layout = image.tile[0][3] if image.tile else ""
     name = layout if isinstance(layout, str) else str(layout[0]) if layout else ""
     return name if ";16" in name else ""
 
@@ -266,6 +289,13 @@ def _deep_layout(image: Image.Image) -> str:
 def _is_signed(image: Image.Image) -> bool:
     """True for a TIFF of signed 8-bit values, which Pillow reads as unsigned."""
     return image.format == "TIFF" and image.mode == "L" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
+
+
+def _is_unsigned_32(image: Image.Image) -> bool:
+    """True for a TIFF of unsigned 32-bit values, which Pillow reads as signed."""
+    if image.format != "TIFF" or image.mode != "I" or image.tag_v2.get(_TIFF_BITS) != (32,):
+        return False
+    return _TIFF_SIGNED not in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
@@ -276,7 +306,9 @@ def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], 
     if layout:
         opacity_HW1 = values[..., 3:] if values.shape[2] == 4 else None
         return (values[..., :3].astype(np.uint16) << 8) | _lower_bytes(content, layout), opacity_HW1
-    return values.view(np.int8) if _is_signed(image) else values, None
+    if _is_signed(image):
+        return values.view(np.int8), None
+    return values.view(np.uint32) if _is_unsigned_32(image) else values, None
 
 
 def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
@@ -320,8 +352,6 @@ def _resize(image: Image.Image, size: int, fit: FitName) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "too large to decode safely"
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image that Pillow can read"
     text = " ".join(str(error).split())
     return f"damaged: {text[:120]}" if text else f"damaged: {type(error).__name__}"
 

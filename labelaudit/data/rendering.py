@@ -23,15 +23,24 @@ DEEP_KINDS = ("integers", "reals")
 _MOST_SAMPLED = 256
 """The rule is read from at most this many images, evenly spaced over the folder."""
 
-_TAIL = 0.001
-"""Share of an image's pixels at either end that set no limit: hot and dead pixels."""
+_TAIL = 0.005
+"""Share of an image's pixels at either end that set no limit unless four lie in a square: hot and dead pixels."""
 
 _OUTLYING_IMAGES = 0.02
 """Share of the images at either end that set no limit, and at least one: saturated or blank exposures."""
 
-_BACKGROUNDS = (255, 0, 128)
+_LEAST_SPAN = 64
+"""Integers below 256 keep their values if they span so many; fewer are hard to tell apart."""
+
+_FLAT = 1 / 32
+"""An image that spans less than this part of the folder's range, 8 of 255 grey levels, looks blank."""
+
+_BACKGROUNDS = {255: "white", 0: "black", 128: "grey", 64: "dark grey", 192: "light grey"}
+_MOSTLY_OPAQUE = 0.9 * 255
+"""Images with a mean opacity above this are visible on any background."""
+
 _VISIBLE = 0.1
-"""A shape is visible where the image keeps this part of the contrast that it has on its best background."""
+"""A shape is visible where it keeps this part of the contrast that it has on its best background."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +78,24 @@ class Rendering:
             scaled = (value_HW.astype(np.float64) - low) * (255.0 / (high - low))
         return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
 
+    def for_more(self, own: Rendering) -> tuple[Rendering, list[str]]:
+        """Apply this rule to another folder, which keeps its own range only for kinds that this rule knows nothing of.
+
+        Returns:
+            The rule for the other folder, and a sentence for each range that would cut off most of its values.
+        """
+        chosen, notes = {}, []
+        for kind in DEEP_KINDS:
+            (low, high), (least, most), plain = (getattr(rule, kind) for rule in (self, own, PLAIN))
+            is_known = (low, high) != plain
+            chosen[kind] = (low, high) if is_known else (least, most)
+            if is_known and (least, most) != plain and min(high, most) - max(low, least) < (most - least) / 2:
+                notes.append(
+                    f"its values go from {least:g} to {most:g}, those of the training images from {low:g} to {high:g}. "
+                    "What is beyond becomes black or white"
+                )
+        return Rendering(**chosen, background=self.background), notes
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values by name; `from_json` reads them."""
         return asdict(self)
@@ -91,20 +118,21 @@ PLAIN = Rendering()
 def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
     """Find the values that become black and white, robust to hot pixels and to single images.
 
-    An image's own limits are its 0.1% and 99.9% quantiles; the folder's are the outermost of these, less one image or
-    2% of them at either end. Integers that all fit in 8 bits keep their values. The clipping of a data set's tails
-    follows common practice in microscopy and nnU-Net (Isensee et al. 2021); the shares are our own choice.
+    An image's own limits are its 0.5% and 99.5% quantiles, or what four pixels in a square reach beyond them: a small
+    spot counts, a hot pixel does not. The folder's are the outermost of these, less one image or 2% of them at either
+    end. Integers that all fit in 8 bits and spread over a quarter of them keep their values. The clipping of a data
+    set's tails follows common practice in microscopy and nnU-Net (Isensee et al. 2021); the shares are our own choice.
 
     Args:
         images: S arrays of values of one kind, of any shape; at least one is not empty.
     """
-    finite = [values[np.isfinite(values)] for values in images]
-    finite = [values for values in finite if values.size]
-    if not finite:
+    images = [values for values in images if np.isfinite(values).any()]
+    if not images:
         return 0.0, 1.0
-    low_S, high_S = (np.array([np.quantile(values, tail) for values in finite]) for tail in (_TAIL, 1 - _TAIL))
-    least_S, most_S = (np.array([float(pick(values)) for values in finite]) for pick in (np.min, np.max))
-    if finite[0].dtype.kind in "iu" and least_S.min() >= 0 and most_S.max() <= 255:
+    low_S, high_S = np.array([_limits(values) for values in images]).T
+    least_S, most_S = np.array([_extremes(values) for values in images]).T
+    least, most = least_S.min(), most_S.max()
+    if images[0].dtype.kind in "iu" and least >= 0 and most - least >= _LEAST_SPAN and most <= 255:
         return 0.0, 255.0
     # The second try is for images that are blank but for a few pixels, the third for very few images.
     for lows, highs, outlying in (
@@ -119,39 +147,60 @@ def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
     return low, low + max(1.0, abs(low))
 
 
-def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int]:
-    """Choose the background on which the fewest images vanish: white if it is as good as any, else black or grey.
+def _limits(values: npt.NDArray[Any]) -> Range:
+    """Lowest and highest value of an image, without hot and dead pixels."""
+    finite = values[np.isfinite(values)]
+    low = float(np.quantile(finite, _TAIL, method="higher"))
+    high = float(np.quantile(finite, 1 - _TAIL, method="lower"))
+    if values.ndim < 2 or min(values.shape[:2]) < 2:
+        return low, high
+    square = (values[:-1, :-1], values[1:, :-1], values[:-1, 1:], values[1:, 1:])
+    least, most = _extremes(np.maximum.reduce(square))[0], _extremes(np.minimum.reduce(square))[1]
+    return min(low, least), max(high, most)
+
+
+def _extremes(values: npt.NDArray[Any]) -> Range:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
+
+
+def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, int]:
+    """Choose the background on which the fewest images vanish: white if it is as good as any, else black or a grey.
 
     Args:
         images: S arrays [H, W, 4]: red, green, blue and opacity.
 
     Returns:
-        The grey level, and how many of the images would be blank on white.
+        The grey level, how many of the images vanish on white, and how many on this level.
     """
+    images = [image_HW4 for image_HW4 in images if image_HW4[..., 3].mean() <= _MOSTLY_OPAQUE]
+    if not images:
+        return PLAIN.background, 0, 0
     contrast_SB = np.array([[_contrast(image_HW4, grey) for grey in _BACKGROUNDS] for image_HW4 in images])
     vanish_SB = contrast_SB < _VISIBLE * contrast_SB.max(axis=1, keepdims=True)
     vanish_B = vanish_SB.sum(axis=0)
-    return _BACKGROUNDS[int(vanish_B.argmin())], int(vanish_B[0])
+    best = int(vanish_B.argmin())
+    return list(_BACKGROUNDS)[best], int(vanish_B[0]), int(vanish_B[best])
 
 
 def _contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
-    opacity_HW1 = image_HW4[..., 3:] / 255.0
-    shown_HW3 = image_HW4[..., :3] * opacity_HW1 + grey * (1.0 - opacity_HW1)
-    return float(shown_HW3.std(axis=(0, 1)).max())
+    """How much the opaque parts differ from the background: the mean over the image, in its most different channel."""
+    difference_HW3 = np.abs(image_HW4[..., :3].astype(np.float64) - grey)
+    return float((difference_HW3 * image_HW4[..., 3:]).mean(axis=(0, 1)).max())
 
 
 def read_rendering(
     deep: Mapping[str, Sequence[int]],
     transparent: Sequence[int],
-    read: Callable[[Sequence[int]], list[npt.NDArray[Any]]],
+    read: Callable[[Sequence[int], Rendering | None], list[npt.NDArray[Any]]],
 ) -> tuple[Rendering, list[str]]:
     """Decide the rendering of a folder.
 
     Args:
         deep: The numbers of the images of more than 8 bits, by `DEEP_KINDS`.
-        transparent: The numbers of the 8-bit images that may have transparent parts.
-        read: Reads the values of images: [H, W] or [H, W, C] of a deep one, else uint8 [H, W, 4]. It skips damaged
-            ones.
+        transparent: The numbers of the images that may have transparent parts.
+        read: Reads images, less the damaged ones: their values [H, W] or [H, W, C], or with a rendering what becomes
+            of them, uint8 [H, W, 4].
 
     Returns:
         The rendering, and a sentence for each part of it that is not `PLAIN`.
@@ -159,21 +208,34 @@ def read_rendering(
     chosen: dict[str, Any] = {}
     notes = []
     for kind in DEEP_KINDS:
-        if images := read(_sampled(deep.get(kind, ()))):
+        if images := read(_sampled(deep.get(kind, ())), None):
             low, high = chosen[kind] = range_of(images)
             notes.append(
                 f"{len(deep[kind]):,} images have more than 8 bits ({kind}): "
                 f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
             )
-    if images := read(_sampled(transparent)):
-        background, blank = background_of(images)
-        chosen["background"] = background
-        if background != PLAIN.background:
-            name = {0: "black", 128: "grey"}[background]
+            if flat := _count_flat(images, (low, high)):
+                notes.append(
+                    f"{flat:,} of {len(images):,} sampled images look blank under this rule, they are too dim or too "
+                    "even for 8 bits: if they are not, scale them before the audit (a logarithm or a square root)"
+                )
+    if images := read(_sampled(transparent), Rendering(**chosen)):
+        chosen["background"], on_white, still = background_of(images)
+        name = _BACKGROUNDS[chosen["background"]]
+        if on_white:
+            rest = f", on {name} {still:,}" if still else ""
             notes.append(
-                f"Transparent parts are shown {name}: on white, {blank:,} of {len(images):,} images would be blank"
+                f"Transparent parts are shown {name}: "
+                f"on white, {on_white:,} of {len(images):,} images would be nearly blank{rest}"
             )
     return Rendering(**chosen), notes
+
+
+def _count_flat(images: Sequence[npt.NDArray[Any]], limits: Range) -> int:
+    """Number of images that have values of their own, but hardly any grey levels of the folder."""
+    low, high = limits
+    spans = [np.subtract(*np.clip(_limits(values)[::-1], low, high)) for values in images if np.isfinite(values).any()]
+    return sum(bool(0 < span < _FLAT * (high - low)) for span in spans)
 
 
 def _sampled(numbers: Sequence[int]) -> Sequence[int]:

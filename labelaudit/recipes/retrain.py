@@ -119,8 +119,7 @@ def retrain(
             settings = begun.settings
         validation = None
         if begun.held_out is not None:
-            held_out = replace(begun.held_out, rendering=begun.catalogue.rendering)
-            validation = prepare(held_out, settings, source, reporter, statistics=prepared.statistics)
+            validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
         mark("prepared")
         prior_R = None if "weights" in entry.needs else begun.given.prior(prepared, device)
         verified = None

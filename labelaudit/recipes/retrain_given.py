@@ -140,7 +140,7 @@ def parameter_values(parameters: object) -> dict[str, Any]:
 
 
 def scan_validation(folder: Path | None, training: Catalogue, reporter: Reporter) -> Catalogue | None:
-    """The held-out pictures, with labels numbered as in the training data.
+    """The held-out images, with labels numbered and values rendered as in the training data.
 
     Raises:
         DataError: a class that the training data lacks.
@@ -155,7 +155,10 @@ def scan_validation(folder: Path | None, training: Catalogue, reporter: Reporter
         )
     number_of = {name: number for number, name in enumerate(training.classes)}
     label_N = np.array([number_of[catalogue.classes[label]] for label in catalogue.label_N], dtype=np.int32)
-    return replace(catalogue, classes=training.classes, label_N=label_N)
+    rendering, notes = training.rendering.for_more(catalogue.rendering)
+    for note in notes:
+        reporter.warn(f"--val: {note}")
+    return replace(catalogue, classes=training.classes, label_N=label_N, rendering=rendering)
 
 
 def _noise_file(sources: Sources) -> Path | None:

@@ -41,6 +41,7 @@ def show_summary(console: Console, noise: dict[str, Any]) -> None:
     _show_kinds(console, noise)
     if sentence := unreadable_sentence(noise):
         console.print(f"[yellow]Unreadable:[/yellow] {escape(sentence)}")
+    _show_left_out(console, noise)
     for warning in noise["warnings"]:
         console.print(f"[yellow]Warning:[/yellow] {escape(printable(warning))}")
 
@@ -106,13 +107,7 @@ def show_suspicious(console: Console, rows: Sequence[dict[str, str]]) -> None:
         console.print(escape(printable(f"       {row['path']}")), soft_wrap=True)
 
 
-def show_left_out(console: Console, noise: dict[str, Any]) -> None:
-    """Print what is in the folder and not in the audit, a line for each kind.
-
-    Args:
-        console: Where to.
-        noise: The content of noise.json.
-    """
+def _show_left_out(console: Console, noise: dict[str, Any]) -> None:
     for number, line in enumerate(left_out_sentences(noise)):
         console.print(f"{'  ' if number else ''}{escape(printable(line))}")
 
@@ -135,7 +130,7 @@ def _show_classes(console: Console, classes: list[dict[str, Any]]) -> None:
     worst = sorted(classes, key=lambda entry: -entry["noise_rate"])[:_MOST_CLASSES]
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name, side in (("class", "left"), ("images", "right"), ("suspicious", "right"), ("noise rate", "right")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+        table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
     for entry in worst:
         table.add_row(
             escape(printable(entry["class"])),

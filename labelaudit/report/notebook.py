@@ -12,8 +12,9 @@ from rich.console import Console
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
-from labelaudit.data.images import UnreadableImageError, decode
+from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.report.console import show_suspicious
+from labelaudit.report.unused import unreadable_sentence
 from labelaudit.text import printable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def as_text(audit: Audit) -> str:
         console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
         show_suspicious(console, [{name: str(value) for name, value in row.items()} for row in rows])
         lines += [line.rstrip() for line in drawn.getvalue().splitlines() if line.strip()]
-    lines += [f"Warning: {printable(warning)}" for warning in audit.warnings]
+    lines += [f"Warning: {printable(warning)}" for warning in _warnings(audit)]
     return "\n".join([*lines, f"Run folder: {printable(str(audit.run.root))}"])
 
 
@@ -42,7 +43,7 @@ def as_html(audit: Audit) -> str:
     """The same with thumbnails, where the images are still in their place; every name is escaped."""
     rows = audit.top(min(_HTML_ROWS, audit.flagged)).to_pylist()
     parts = [f"<p><b>{_safe(_headline(audit))}</b></p>"]
-    parts += [f"<p>⚠ {_safe(warning)}</p>" for warning in audit.warnings]
+    parts += [f"<p>⚠ {_safe(warning)}</p>" for warning in _warnings(audit)]
     if rows:
         head = "".join(f"<th>{name}</th>" for name in ("rank", "", "given", "suggested", "P(mislabeled)", "path"))
         body = "".join(_row(audit.catalogue, row) for row in rows)
@@ -51,6 +52,11 @@ def as_html(audit: Audit) -> str:
         parts.append(f"<p>… and {audit.flagged - len(rows):,} more in <code>.suspicious</code></p>")
     parts.append(f"<p>Run folder: <code>{_safe(str(audit.run.root))}</code></p>")
     return f"<div>{''.join(parts)}</div>"
+
+
+def _warnings(audit: Audit) -> list[str]:
+    unreadable = unreadable_sentence(audit.summary)
+    return [*([unreadable] if unreadable else []), *audit.warnings]
 
 
 def _headline(audit: Audit) -> str:
@@ -77,11 +83,11 @@ def _row(catalogue: Catalogue, row: dict[str, Any]) -> str:
 def _thumbnail(catalogue: Catalogue, path: str) -> str:
     try:
         content = read_file(catalogue.root / path)
-        pixels_CHW = decode(content, size=_THUMBNAIL_PIXELS, channels=3, fit="crop", rendering=catalogue.rendering)
+        pixels_HWC = decode_small(content, side=_THUMBNAIL_PIXELS, rendering=catalogue.rendering)
     except UnreadableImageError:
         return ""
     encoded = io.BytesIO()
-    Image.fromarray(pixels_CHW.transpose(1, 2, 0)).save(encoded, format="JPEG", quality=85)
+    Image.fromarray(pixels_HWC).save(encoded, format="JPEG", quality=85)
     return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode("ascii")}">'
 
 

@@ -158,6 +158,7 @@ def test_stretch_keeps_everything_and_crop_the_middle():
     ("content", "reason"),
     [
         pytest.param(b"", "^empty file$", id="empty"),
+        pytest.param(b"II*\0" + bytes(60), "^a TIFF that Pillow cannot read", id="tiff"),
         pytest.param(b"path,label\n", "^not an image that Pillow can read$", id="text"),
         pytest.param(plain_png()[:12], "^not an image|^damaged", id="half-a-header"),
         pytest.param(png_that_claims(20000, 20000), "^too large to decode safely", id="bomb"),
@@ -169,6 +170,17 @@ def test_a_header_that_cannot_be_used_gives_the_reason(content, reason):
         read_header(content)
     with pytest.raises(UnreadableImageError, match=reason):
         rgb(content)
+
+
+def test_16_bit_colour_in_separate_planes_is_refused():
+    """Pillow would read the low and the high bytes as pixels beside each other."""
+    tags = [(256, 4, 1, 2), (257, 4, 1, 2), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 140)]
+    tags += [(277, 3, 1, 3), (278, 4, 1, 2), (279, 4, 3, 152), (284, 3, 1, 2)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    lists = struct.pack("<HHH", 16, 16, 16) + struct.pack("<III", 164, 172, 180) + struct.pack("<III", 8, 8, 8)
+    content = b"II*\0" + struct.pack("<I", 8) + directory + lists + bytes(24)
+    with pytest.raises(UnreadableImageError, match="separate planes"):
+        read_header(content)
 
 
 def test_the_limit_on_pixels_holds_whatever_pillow_allows(monkeypatch):

@@ -11,7 +11,16 @@ from labelaudit.data.folder import scan
 from labelaudit.data.images import decode, decode_small, decode_whole, read_header
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.data.rendering import PLAIN, Rendering, background_of, range_of
+from labelaudit.progress import Quiet
 from tests.data.helpers import _chunk, encoded, write_files
+
+
+class Heard(Quiet):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
 
 
 def dim(seed, low=100, high=300):
@@ -38,10 +47,24 @@ def test_hot_pixels_and_single_exposures_do_not_set_the_range():
     assert 295 <= high <= 305
 
 
+@pytest.mark.parametrize("side", [16, 40, 200])
+def test_hot_pixels_set_no_range_and_small_spots_do(side):
+    noise = [np.random.default_rng(seed).integers(100, 110, (side, side)).astype(np.uint16) for seed in range(10)]
+    hot = [image.copy() for image in noise]
+    spotted = [image.copy() for image in noise]
+    for seed, image in enumerate(hot):
+        image[seed, seed + 3] = 65535
+    for seed, image in enumerate(spotted):
+        image[seed : seed + 2, 4:6] = 5000
+    assert range_of(hot)[1] < 115
+    assert range_of(spotted)[1] == 5000
+
+
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
         ([np.array([[0, 200]], np.uint16), np.array([[3, 90]], np.uint16)], (0, 255)),
+        ([np.array([[0, 9]] * 4, np.uint16)] * 3, (0, 9)),
         ([np.array([[0.0, 1.0]] * 4), np.array([[0.0, 1.0]] * 4)], (0, 1)),
         ([np.array([[-1000, 3000]] * 4)] * 3, (-1000, 3000)),
         ([np.array([[np.nan, np.inf, 2.0, 4.0]] * 4)] * 3, (2, 4)),
@@ -50,7 +73,17 @@ def test_hot_pixels_and_single_exposures_do_not_set_the_range():
         ([np.eye(2000, dtype=np.uint16)[:, :1] * 5000] * 4, (0, 5000)),
         ([np.array([[5000]]), np.array([[9]])], (9, 5000)),
     ],
-    ids=["8-bit values", "unit", "signed", "not finite", "one value", "no value", "a few bright pixels", "two images"],
+    ids=[
+        "8-bit values",
+        "few photons",
+        "unit",
+        "signed",
+        "not finite",
+        "one value",
+        "no value",
+        "a few bright pixels",
+        "two images",
+    ],
 )
 def test_the_range_is_that_of_the_data(images, expected):
     assert range_of(images) == pytest.approx(expected, abs=0.02 * (expected[1] - expected[0]))
@@ -70,6 +103,15 @@ def test_values_become_eight_bit_in_order_and_are_clipped():
     assert rendering.eight_bit(np.array([[-1.0, 0.0, 1.0, np.nan]])).tolist() == [[0, 128, 255, 0]]
 
 
+def test_more_images_follow_the_rule_of_the_first_where_it_has_one():
+    trained = Rendering(integers=(100, 300), background=0)
+    rendering, notes = trained.for_more(Rendering(integers=(1000, 3000), reals=(-5, 5), background=128))
+    assert rendering == Rendering(integers=(100, 300), reals=(-5, 5), background=0)
+    assert "from 1000 to 3000" in notes[0]
+    assert trained.for_more(Rendering(integers=(120, 320)))[1] == []
+    assert PLAIN.for_more(trained) == (Rendering(integers=(100, 300)), [])
+
+
 def icon(shade, size=8):
     image_HW4 = np.zeros((size, size, 4), dtype=np.uint8)
     image_HW4[2:6, 2:6] = (*(shade,) * 3, 255)
@@ -78,11 +120,27 @@ def icon(shade, size=8):
 
 @pytest.mark.parametrize(
     ("shades", "expected"),
-    [((0, 40, 200), (255, 0)), ((255, 250), (0, 2)), ((255, 0), (128, 1)), ((255, 255, 90), (0, 2))],
-    ids=["dark on white", "white on black", "both on grey", "some white"],
+    [
+        ((0, 40, 200), (255, 0, 0)),
+        ((255, 250), (0, 2, 0)),
+        ((255, 0), (128, 1, 0)),
+        ((255, 255, 90), (0, 2, 0)),
+        ((255, 0, 128), (64, 1, 0)),
+    ],
+    ids=["dark on white", "white on black", "both on grey", "some white", "grey on dark grey"],
 )
 def test_the_background_leaves_shapes_visible(shades, expected):
     assert background_of([icon(shade) for shade in shades]) == expected
+
+
+def test_a_dark_dot_does_not_make_a_white_shape_visible_on_white():
+    dotted_HW4 = icon(255)
+    dotted_HW4[3, 3, :3] = 0
+    assert background_of([dotted_HW4])[0] == 0
+    page_HW4 = dotted_HW4.copy()
+    page_HW4[1:, :] = (255, 255, 255, 255)
+    page_HW4[4, 1:7, :3] = 0
+    assert background_of([page_HW4, icon(0)]) == (255, 0, 0)  # a mostly opaque page shows its text on any
 
 
 def test_a_dim_folder_is_shown_by_one_rule_everywhere(tmp_path):
@@ -118,6 +176,32 @@ def test_signed_eight_bit_values_do_not_wrap_around():
     assert read_header(content).deep == "integers"
     shown = decode_whole(content, Rendering(integers=(-1, 1)))[:, :, 0]
     assert shown.tolist() == [[0, 255]] * 2
+
+
+def test_unsigned_values_of_32_bits_do_not_wrap_around():
+    value_HW = np.array([[0, 3_000_000_000]], dtype=np.uint32)
+    signed, unsigned = (struct.pack("<HHIHH", 339, 3, 1, kind, 0) for kind in (2, 1))  # SampleFormat
+    content = encoded(Image.fromarray(value_HW.view(np.int32)), "TIFF")
+    assert signed in content
+    content = content.replace(signed, unsigned)
+    assert decode_whole(content, Rendering(integers=(0, 4_000_000_000)))[0, :, 0].tolist() == [0, 191]
+
+
+def test_images_that_look_blank_beside_others_are_told(tmp_path):
+    files = {f"dim/{n}.png": encoded(Image.fromarray(dim(n))) for n in range(3)}
+    files |= {f"bright/{n}.png": encoded(Image.fromarray(dim(n, 100, 60000))) for n in range(3)}
+    reporter = Heard()
+    scan(write_files(tmp_path, files), reporter=reporter)
+    assert any("3 of 6 sampled images look blank" in line for line in reporter.lines)
+
+
+def test_white_shapes_in_transparent_16_bit_images_are_not_shown_on_white(tmp_path):
+    value_HW4 = np.zeros((9, 9, 4), dtype=np.uint16)
+    value_HW4[2:6, 2:6] = 65535
+    content = colour_png(value_HW4)
+    catalogue = scan(write_files(tmp_path, {"a/0.png": content, "b/0.png": content}))
+    assert catalogue.rendering.background == 0
+    assert decode_whole(content, catalogue.rendering).std() > 50
 
 
 def test_a_damaged_image_does_not_stop_the_choice(tmp_path):

@@ -43,7 +43,17 @@ class Interrupting(Heard):
 
 
 def outcome(right, lost, gained):
-    return MirrorTest(right_K=np.array(right), lost_K=np.array(lost), gained_K=np.array(gained))
+    """Each class is taken for the next."""
+    lost_KK, gained_KK = (np.roll(np.diag(count_K), 1, axis=1) for count_K in (lost, gained))
+    return MirrorTest(right_K=np.array(right), lost_KK=lost_KK, gained_KK=gained_KK)
+
+
+def swapped(lost, gained):
+    """Of 22 classes with 40 recognized images the first two are taken for each other."""
+    lost_KK, gained_KK = np.zeros((2, 22, 22), dtype=int)
+    lost_KK[0, 1] = lost_KK[1, 0] = lost
+    gained_KK[0, 1] = gained_KK[1, 0] = gained
+    return MirrorTest(right_K=np.full(22, 40), lost_KK=lost_KK, gained_KK=gained_KK)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,8 @@ def outcome(right, lost, gained):
         (outcome([500, 500], [155, 155], [150, 150]), True),
         (outcome([400] * 20 + [30, 30], [8] * 20 + [28, 29], [8] * 20 + [0, 0]), False),
         (outcome([400] * 20 + [30, 30], [8] * 20 + [13, 12], [8] * 20 + [0, 0]), True),
+        (swapped(20, 6), False),
+        (swapped(20, 14), True),
         (outcome([3, 3], [3, 3], [0, 0]), True),
         (outcome([0, 0], [0, 0], [0, 0]), True),
     ],
@@ -67,6 +79,8 @@ def outcome(right, lost, gained):
         "as many gained as lost",
         "two classes of many",
         "less than half of a class",
+        "two classes that change places, many labels wrong",
+        "two similar classes",
         "too few to be sure",
         "nothing learned",
     ],

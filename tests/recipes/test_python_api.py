@@ -69,13 +69,14 @@ def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
         "Reading files": [16, 16],
         "Decoding images": [15, 15],
         "Looking at images": [15, 15],
+        "Testing flips": [28, 28],
         "Training the probe": [30, 30],
         "Reading losses": [2, 2],
     }
     assert len(ear.warned) == 1
     assert ear.warned[0].startswith("1 of 16 images cannot be read and are set aside (cat/000.png: ")
     assert any(text.startswith("Probe: training ") for text in ear.said)
-    assert "  1 .txt: not an image by its name (cat/notes.txt)" in ear.said
+    assert "Files in the folder that are not in the audit: 1 (run.json says which and why)" in ear.said
 
 
 def test_nothing_is_printed_without_a_reporter(photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

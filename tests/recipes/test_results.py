@@ -1,5 +1,7 @@
 """An audit from Python: its tables, and how it is shown."""
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 import labelaudit
 from labelaudit.run.files import read_json, write_json
@@ -162,6 +165,18 @@ def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path: Path) 
     assert "The <b>two</b> groups overlap." in parser.text
     assert "\u202e" not in parser.text + repr(audit)
     assert audit._repr_html_().count("data:image/jpeg;base64,") == min(10, audit.flagged)
+
+
+def test_a_notebook_names_unreadable_images_and_shows_whole_ones(tmp_path: Path) -> None:
+    data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=("0.png", "1.png", "2.png"))
+    for file in data.rglob("*.png"):
+        Image.new("RGB", (20, 40), "white").save(file)
+    audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+    audit.summary.update(samples=7, readable=6)
+    assert "1 image of 7 cannot be read" in audit._repr_html_()
+    assert "1 image of 7 cannot be read" in repr(audit)
+    encoded = re.findall('base64,([^"]+)', audit._repr_html_())
+    assert Image.open(io.BytesIO(base64.b64decode(encoded[0]))).size == (20, 40)
 
 
 def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:

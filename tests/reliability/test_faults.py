@@ -69,7 +69,7 @@ def test_a_cache_without_room_only_warns(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("LABELAUDIT_CACHE", str(disk))
         monkeypatch.setenv("LABELAUDIT_CACHE_GB", "1")
         outcome = succeed("train-probe", pictures, "--run", tmp_path / "audit", *QUICK)
-        assert "decoded pixels cannot be kept for the next time" in outcome.err
+        assert "nothing is kept for the next audit of these images" in outcome.err
         assert not [path for path in disk.rglob("*") if path.is_file()]
 
 

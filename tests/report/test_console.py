@@ -80,6 +80,16 @@ def test_of_many_classes_the_noisiest_are_shown() -> None:
     assert "and 8 classes with less noise" in text
 
 
+def test_in_a_narrow_window_similar_long_names_stay_apart() -> None:
+    classes = [{**NOISE["classes"][0], "class": f"{'long name ' * 6}{end}"} for end in ("left", "right")]
+    console = Console(file=io.StringIO(), width=60)
+    show_summary(console, {**NOISE, "classes": classes})
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "left" in text
+    assert "right" in text
+    assert "…" not in text
+
+
 def test_an_unknown_rate_is_called_unknown() -> None:
     assert "estimated noise rate unknown" in shown({**NOISE, "noise_rate": None, "confusion": [], "warnings": []})
 

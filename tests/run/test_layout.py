@@ -62,6 +62,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         "suspicious": "suspicious.csv",
         "pictures": "pictures.parquet",
         "corrupted": "corrupted.csv",
+        "unreadable": "unreadable.csv",
         "weights_csv": "weights.csv",
         "weights_npy": "weights.npy",
         "page": "report.html",

@@ -134,7 +134,7 @@ def test_an_export_to_another_format_is_left_alone(hostile: RunFolder, tmp_path:
 
 def test_the_image_folder_is_no_place_for_an_export(hostile: RunFolder, pictures: Path):
     before = sorted(pictures.rglob("*"))
-    with pytest.raises(UsageError, match="is not empty"):
+    with pytest.raises(UsageError, match="is the image folder"):
         export(hostile, "huggingface", pictures)
     assert sorted(pictures.rglob("*")) == before
 

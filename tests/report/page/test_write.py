@@ -288,7 +288,7 @@ def test_unreadable_and_left_out_files_are_told(tmp_path: Path) -> None:
     made.run.noise.write_text(json.dumps(noise))
     text, _ = written(made)
     assert "1 image of 17 cannot be read; unreadable.csv says which and why." in text
-    assert "<bdi>ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read" in text
+    assert '<bdi dir="ltr">ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read' in text
     assert "5 .heic: no &lt;i&gt; (ant/1.heic)" in text
     with open(made.run.unreadable, newline="") as handle:
         (row,) = csv.DictReader(handle)
@@ -317,6 +317,8 @@ def test_against_a_baseline_the_gallery_has_the_new_ones(finished: MadeUp, tmp_p
     text = (tmp_path / "page.html").read_text()
     assert data_of(text)["rows"]["rank"] == [4, 5, 6, 7, 8]
     assert "5 are new since the baseline; the review below shows these only." in text
+    assert write_page(finished.run, tmp_path / "page.html", baseline=finished.run.suspicious).rows == 0
+    assert "No suspicious image is new since the baseline" in (tmp_path / "page.html").read_text()
     plain = write_page(finished.run, tmp_path / "page.html")
     assert (plain.new, plain.rows) == (None, 8)
     assert "since the baseline" not in (tmp_path / "page.html").read_text().split("<script")[0]

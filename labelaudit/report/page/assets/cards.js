@@ -47,7 +47,7 @@ class Cards {
       make(
         "div",
         { class: "foot" },
-        make("p", { class: "path" }, parted(rows.path[row], Math.max(0, Array.from(visible(rows.path[row])).length - PATH_END))),
+        make("p", { class: "path" }, parted(rows.path[row], Math.max(0, Array.from(visible(rows.path[row])).length - PATH_END), { dir: "ltr" })),
         this.kind(row),
       ),
       this.actions(row, given, suggested, decision),
