@@ -124,6 +124,20 @@ def test_what_stands_in_place_of_an_image_is_named(tmp_path, content, reason):
     assert f"class 'fox' is not in the audit: no image can be read ({reason}" in catalogue.warnings[0]
 
 
+def test_classes_that_cannot_be_read_are_warned_of_by_cause(tmp_path):
+    files = {
+        "blank/1.png": b"",
+        "blank/2.png": b"",
+        "empty/1.png": b"",
+        "page/1.png": b"<html>",
+        "page/2.png": b"<html>",
+    }
+    assert scan(write_files(tmp_path, PAIR | files)).warnings == [
+        "the classes 'blank', 'empty' are not in the audit: no image can be read (empty file)",
+        "class 'page' is not in the audit: no image can be read (a web page, not an image: download it again)",
+    ]
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_a_file_without_a_suffix_is_an_image_by_its_content(tmp_path, form):
     files = {"cat/00": encoded(Image.new("RGB", (4, 4)), form), "dog/00": plain_png(), "dog/Makefile": b"all:\n"}
