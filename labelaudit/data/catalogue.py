@@ -129,13 +129,14 @@ class Catalogue:
         first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
         gone = [k for k in range(len(self.classes)) if not left_K[k] and k in first]
         lonely = [self.classes[k] for k in gone if first[k] == LONELY]
-        unread = [self.classes[k] for k in gone if first[k] != LONELY]
+        unread: dict[str, list[str]] = {}
+        for k in gone:
+            if first[k] != LONELY:
+                unread.setdefault(first[k], []).append(self.classes[k])
         texts = list(self.remarks)
         if lonely:
             texts.append(f"{_named(lonely)} not in the audit: one readable image only, which none can be compared with")
-        if unread:
-            why = first[self.classes.index(unread[0])]
-            texts.append(f"{_named(unread)} not in the audit: no image can be read ({why})")
+        texts += [f"{_named(names)} not in the audit: no image can be read ({why})" for why, names in unread.items()]
         return texts
 
     @property

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
+from labelaudit.data.labelled_paths import require_one_here
 from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.layout import check_layout
 from labelaudit.data.parts import in_parts, readers
@@ -218,6 +219,7 @@ def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
 def _listed(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:
     """The labels in a file; images that it does not name are left out."""
     table = read_labels(labels_file, root, walk.images)
+    require_one_here(labels_file, table.paths, root, walk.images)
     for note in table.notes:
         reporter.say(note)
     for path in walk.images:

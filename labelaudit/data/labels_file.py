@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from labelaudit.cells import unguarded
+from labelaudit.data.labelled_paths import normal, resolver
 from labelaudit.errors import DataError
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
@@ -25,7 +25,6 @@ _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target"
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _MISSING = frozenset({"nan", "null", "<na>"})
-_MOST_TRIED = 100
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -72,7 +71,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
             outside the folder.
     """
     notes: list[str] = []
-    lines, separator = _separated(file, notes)
+    lines, separator, skipped = _separated(file, notes)
     header, rows, numbers = [], [], []
     try:
         reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -84,8 +83,8 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         columns = _columns(file, header)
         for row in reader:
             if any(row):
-                rows.append(_fitted(row, len(header), f"{file} line {reader.line_num}"))
-                numbers.append(reader.line_num)
+                numbers.append(reader.line_num + skipped)
+                rows.append(_fitted(row, len(header), f"{file} line {numbers[-1]}"))
     except csv.Error as error:
         raise DataError(
             f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}",
@@ -94,7 +93,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
     if not rows:
         raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
     cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
-    resolve = _resolver(file, root, images, [path for path, _ in cells])
+    resolve = resolver(file, root, images, [path for path, _ in cells])
     label_of: dict[str, str] = {}
     for (cell, label), number in zip(cells, numbers, strict=True):
         path = _checked(cell, label, resolve, f"{file} line {number}")
@@ -102,7 +101,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
             raise DataError(f"{file} line {number}: {path!r} is there twice", fix="keep one label a file")
         label_of[path] = label
     paths = list(label_of)
-    other = [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if _normal(cell) != path]
+    other = [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if normal(cell) != path]
     if other:
         cell, path = other[0]
         notes.append(f"{len(other):,} paths in {file} are taken as the folder has them, as {path!r} for {cell!r}")
@@ -118,8 +117,11 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
     )
 
 
-def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
-    """The text, and what stands between its cells: what gives the first line the two columns."""
+def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
+    """The text, what stands between its cells, and the lines before the header.
+
+    The separator is the one that gives the header the two columns. Only Excel's own ``sep=;`` may come before it.
+    """
     try:
         content = file.read_bytes()
         encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
@@ -130,6 +132,8 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
+    text = text.lstrip("\ufeff")  # a second mark
+    text, skipped = re.subn(r"\A\"?sep=.\"?(\r\n|\r|\n)", "", text)
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     for separator, name in _SEPARATORS.items():
         try:
@@ -139,8 +143,8 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
         if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
             if separator != ",":
                 notes.append(f"{file} is read with {name} between its cells")
-            return io.StringIO(text, newline=""), separator
-    return io.StringIO(text, newline=""), ","
+            return io.StringIO(text, newline=""), separator, skipped
+    return io.StringIO(text, newline=""), ",", skipped
 
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
@@ -194,106 +198,29 @@ def _checked(cell: str, label: str, resolve: Callable[[str], str], where: str) -
     return str(PurePosixPath(*parts))
 
 
+def _nearly_equal(labels: Sequence[str]) -> tuple[str, str] | None:
+    """Two labels that differ in case, in Unicode form, or as 1 and 1.0; None where there are none."""
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        other = seen.setdefault(re.sub(r"(?<=\d)\.0+\Z", "", " ".join(plain.split())), label)
+        if other != label:
+            return other, label
+    return None
+
+
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
     """What looks like no label, or like several."""
     missing = [label for label in labels if label.lower() in _MISSING]
     known = set(labels)
     several = [label for label in labels if any(part in known for part in re.split(r"[|;,]", label)[:-1])]
     texts = []
+    if pair := _nearly_equal(list(known)):
+        texts.append(
+            f"the labels {pair[0]!r} and {pair[1]!r} in {file} are two classes; if one is meant, write them alike"
+        )
     if missing:
         texts.append(f"{len(missing):,} labels in {file} are {missing[0]!r}, which programs write where there is none")
     if several:
         texts.append(f"{len(several):,} labels in {file} look like several, as {several[0]!r}: each text is one class")
     return texts
-
-
-def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Sequence[str]) -> Callable[[str], str]:
-    """What gives a path of the file as the image folder has it; one that it does not have stays as it is.
-
-    A path is changed only where it leads nowhere, and the folders that are taken off its front are the same in all
-    rows.
-    """
-    if root is None:
-        return lambda cell: cell
-    known = set(images)
-    alike: dict[str, set[str]] = {}
-    for path in images:
-        for name in (path, os.path.splitext(path)[0]):
-            alike.setdefault(_folded(name), set()).add(path)
-
-    def found(path: str) -> str:
-        """The only path of the folder that one of the file can mean; empty where there is none or more."""
-        if path in known:
-            return path
-        meant = alike.get(_folded(path), set())
-        same_form = {
-            other for other in meant if unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", path)
-        }
-        (only,) = same_form if len(same_form) == 1 else meant if len(meant) == 1 else ("",)
-        return only
-
-    own = f"{root.resolve().as_posix()}/"
-    prefix = _prefix(file, root, found, own, cells)
-
-    def resolve(cell: str) -> str:
-        for plain in _forms(cell):
-            if path := found(plain):
-                return path
-            for before in (own, prefix):
-                if before and plain.startswith(before):
-                    below = plain[len(before) :]
-                    return found(below) or below
-            if not plain.startswith("/") and ".." not in plain and os.path.lexists(root / plain):
-                return plain
-        return cell
-
-    return resolve
-
-
-def _prefix(file: Path, root: Path, found: Callable[[str], str], own: str, cells: Sequence[str]) -> str:
-    """The folders before the paths of a file that was written elsewhere, where the image folder has the rest of them.
-
-    Empty where there are such folders here, and they are not the image folder.
-    """
-    nowhere = 0
-    for cell in cells:
-        forms = list(_forms(cell))
-        if any(found(path) or path.startswith(own) for path in forms):
-            continue
-        for path in forms:
-            parts = path.split("/")
-            for start in range(1, len(parts)):
-                if found("/".join(parts[start:])):
-                    before = "/".join(parts[:start]) + "/"
-                    here = [place for place in (file.parent / before, root / before) if _is_folder(place)]
-                    return before if all(place.samefile(root) for place in here) else ""
-        nowhere += 1
-        if nowhere == _MOST_TRIED:
-            break
-    return ""
-
-
-def _is_folder(place: Path) -> bool:
-    try:
-        return place.is_dir()
-    except (OSError, ValueError):  # a name that no folder can have
-        return False
-
-
-def _forms(cell: str) -> Iterator[str]:
-    """What a path in a file may mean, the literal first."""
-    if "\0" not in cell:
-        yield _normal(cell)
-        yield _normal(cell.strip())
-        if "\\" in cell:
-            yield _normal(cell.strip().replace("\\", "/"))
-
-
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()
-
-
-def _normal(path: str) -> str:
-    """``path`` without superfluous parts."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    return ("/" if path.startswith("/") else "") + "/".join(parts)

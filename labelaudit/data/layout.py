@@ -6,6 +6,7 @@ A folder of a class may hold folders of its own (``cat/2021``, ``cat/train``), s
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,23 @@ _PARTS = {
 
 _ORDER = "train val test unlabeled"
 
-_NUMBERED = frozenset({"fold", "split", "set", "dataset", "subset", "site", "domain"})
+_NUMBERED = frozenset({"fold", "kfold", "cv", "split", "set", "dataset", "subset", "site", "domain"})
 """What parts of a data set are called before their number or letter."""
+
+_FACETS = """
+front back rear side left right top bottom above below center centre close far near frontal profile upper lower
+day night dawn dusk morning noon afternoon evening spring summer autumn fall winter sunny cloudy rainy snowy foggy
+small medium large big tiny short long low high easy hard good bad clean noisy blurred blurry sharp bright dark
+red green blue black white yellow orange brown grey gray purple pink silver gold other mixed unknown misc extra
+original augmented augmentation raw processed cropped resized real synthetic generated scan scanned photo photos
+sketch drawing phone mobile camera cam webcam iphone android canon nikon drone web flickr google bing amazon dslr
+indoor outdoor inside outside male female man woman men women boy girl kid kids child children adult adults
+"""
+"""Words for what an image of any class may show: its view, time, size, colour, origin, or the person in it."""
+
+_PICTURES = frozenset({"image", "images", "imgs", "jpegimages"})
+_MARKINGS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
+"""What folders of images, and of the masks or boxes that belong to them, are called."""
 
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
 
@@ -83,7 +99,10 @@ def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
     if len(top.inner) == 1:
         _refuse_wrapped(root, top)
         return None
+    _refuse_markings(root, top)
     if parts := _parts(top):
+        for part in parts:
+            _refuse_markings(root, part.innermost)
         raise DataError(
             f"the folders {_listed(parts)} in {root} are parts of a data set, not classes", fix=_fix(root, parts)
         )
@@ -93,7 +112,48 @@ def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
             f"the folders {_listed(list(top.inner.values()))} in {root} are data sets, not classes",
             fix=_fix(root, inner),
         )
-    return _check_shared(root, top)
+    return _check_repeated(top) or _check_alone(top) or _check_shared(root, top)
+
+
+def _refuse_markings(root: Path, folder: _Folder) -> None:
+    """Refuse a folder that holds images and their masks, and nothing else."""
+    names = {name.lower() for name in folder.inner}
+    if names & _PICTURES and names & _MARKINGS and names <= _PICTURES | _MARKINGS:
+        raise DataError(
+            f"the folders {_listed(list(folder.inner.values()))} in {root} are images and what is marked in them, "
+            "not classes",
+            fix="give the labels with --labels FILE.csv; if these folders are the classes, add --split .",
+        )
+
+
+def _check_repeated(top: _Folder) -> Doubt | None:
+    """Whether a folder beside the class folders holds folders of their names, as a test set does."""
+    for folder in top.inner.values():
+        inner = folder.innermost
+        if inner.has_classes and not inner.images and inner.inner.keys() < top.inner.keys():
+            return Doubt(
+                text=f"the folder {folder.path} holds folders of the names of those beside it "
+                f"({_some(list(inner.inner))}), which all count for the class {folder.path}; if it is a part of the "
+                "data set, move it out, if not, add --split .",
+                serious=True,
+            )
+    return None
+
+
+def _check_alone(top: _Folder) -> Doubt | None:
+    """Whether one folder holds class folders, and the others are beside it: ``train`` and ``extra``."""
+    nested = [folder for folder in top.inner.values() if folder.innermost.has_classes and not folder.innermost.images]
+    if len(nested) != 1:
+        return None
+    one = nested[0].innermost
+    if all(_DATE.fullmatch(name) or _part_name(name)[0] for name in one.inner):
+        return None
+    return Doubt(
+        text=f"of the class folders, {one.path} alone holds folders ({_some(list(one.inner))}) and no images of its "
+        f"own; they count for the class above; if those are the classes, audit with --split {shlex.quote(one.path)}, "
+        "if not, add --split .",
+        serious=bool(_part_name(nested[0].path)[0]),
+    )
 
 
 def _refuse_wrapped(root: Path, top: _Folder) -> None:
@@ -129,7 +189,7 @@ def _parts(top: _Folder) -> list[_Folder]:
 
 def _part_name(name: str) -> tuple[str, str]:
     """Kind of part and what else is in a folder's name: ``train2017`` → train, ``seg_test`` → test and seg."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", name.replace("hold-out", "holdout"))
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("(hold|k)[-_ ]?(out|fold)", r"\1\2", name))
     words = [word.lower() for word in words]
     for number, word in enumerate(words):
         if word in _PARTS:
@@ -142,27 +202,32 @@ def _part_name(name: str) -> tuple[str, str]:
 
 def _is_divided(folder: _Folder) -> bool:
     """Whether a folder is a data set in parts with class folders in them; a class in parts has images in them."""
-    return any(part.innermost.has_classes for part in _parts(folder))
+    return any(
+        part.innermost.has_classes and not all(_DATE.fullmatch(name) for name in part.innermost.inner)
+        for part in _parts(folder)
+    )
 
 
 def _check_shared(root: Path, top: _Folder) -> Doubt | None:
     """Whether the folders on top are all made of folders: classes in several data sets, or kinds in every class."""
-    folders = list(top.inner.values())
-    if any(folder.images or len(folder.inner) < 2 for folder in folders):
+    folders = [folder.innermost for folder in top.inner.values()]
+    if any(folder.images or not folder.has_classes for folder in folders):
         return None
     names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
     if all(_DATE.fullmatch(name) or _part_name(name)[0] for name in names):
         return None
     shared = _shared(folders)
     plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
-    if plain and len(shared) >= max(_LEAST_SHARED, len(folders), len(names) / 2):
+    known = set(_FACETS.split())
+    facets = all(known & set(re.findall(r"[a-z]+", name.lower())) for name in shared)
+    if plain and not facets and len(shared) >= max(_LEAST_SHARED, len(folders), len(names) / 2):
         raise DataError(
             f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {_some(shared)}",
             fix=_fix(root, folders),
         )
     serious = len(shared) > 1
     what = f"folders of the same names ({_some(shared)})" if serious else f"more folders ({_some(names)})"
-    outer = ",".join(folder.path for folder in folders)
+    outer = shlex.quote(",".join(folder.path for folder in folders))
     return Doubt(
         text=f"all class folders hold {what}, which count for the class above; "
         f"if those are the classes, audit with --split {outer}, if not, add --split .",
@@ -177,15 +242,21 @@ def _shared(folders: Sequence[_Folder]) -> list[str]:
 
 
 def _fix(root: Path, parts: Sequence[_Folder]) -> str:
-    with_classes = [part.innermost for part in parts if part.innermost.has_classes]
+    with_classes = [inner for part in parts for inner in _innermost_parts(part) if inner.has_classes]
     flat = [part for part in parts if not part.innermost.has_classes]
     own = "if these folders are the classes, add --split ."
     if not with_classes:
         return f"they hold no class folders: give the labels with --labels FILE.csv; {own}"
-    splits = ",".join(part.path for part in with_classes)
+    splits = shlex.quote(",".join(part.path for part in with_classes))
     but = f" ({_listed(flat)} without class folders)" if flat else ""
     together = "audit them as one data set" if len(with_classes) > 1 else "audit it"
     return f"{together} with --split {splits}{but}, or give one folder, as {root / with_classes[0].path}; {own}"
+
+
+def _innermost_parts(part: _Folder) -> list[_Folder]:
+    """The parts of a part, as of a fold with train and val; itself where it has none."""
+    inner = part.innermost
+    return [each for below in _parts(inner) for each in _innermost_parts(below)] if _is_divided(inner) else [inner]
 
 
 def _listed(folders: Sequence[_Folder]) -> str:

@@ -71,7 +71,8 @@ _DOCUMENTS = _words(
 """A folder with nothing but these is no class that has lost its images."""
 
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
-_BEGINNING_BYTES = 16
+_HEIF = {b"ftypheic", b"ftypheix", b"ftypmif1"}
+_BEGINNING_BYTES = 132
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,18 +205,24 @@ def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
         return UNSUPPORTED
     if not file.exists():
         return "a link that leads nowhere"
-    return "" if not suffix and _begins_as_an_image(file) else NO_IMAGE
+    return NO_IMAGE if suffix else _why_no_image_inside(file)
 
 
-def _begins_as_an_image(file: Path) -> bool:
+def _why_no_image_inside(file: Path) -> str:
+    """The same for a file without a suffix, as scanners and archives write them, by its first bytes."""
     try:
         if not file.is_file():  # opening a pipe would wait
-            return False
+            return NO_IMAGE
         with open(file, "rb") as handle:
             beginning = handle.read(_BEGINNING_BYTES)
     except OSError:
-        return False
-    return beginning.startswith(_BEGINNINGS) or (beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP")
+        return NO_IMAGE
+    if beginning[4:12] in _HEIF:
+        return _why_no_image(file, ".heic", image_suffixes())
+    if beginning[-4:] == b"DICM":  # behind 128 bytes of any kind
+        return UNSUPPORTED
+    is_image = beginning.startswith(_BEGINNINGS) or (beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP")
+    return "" if is_image else NO_IMAGE
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,38 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str, named
     for problem, names in problems.items():
         if names:
             first = names[0]
+            fix = _fix(problem, names, named)
             shapes = f": {_shape(usable[first])}, not {_shape(own[first])}" if first in own and first in usable else ""
             raise ModelError(
                 f"{source} does not fit the model: it {problem} {first!r} ({len(names)} such tensors){shapes}",
-                fix="give the --model that the weights were saved from"
-                if named is None
-                else f"give --model {named}, which the file says it is of",
+                fix=fix,
             )
-    network.load_state_dict(usable, strict=False)
+    if bad := [name for name, tensor in usable.items() if not _is_finite(tensor)]:
+        raise ModelError(
+            f"{source} holds no finite numbers in {bad[0]!r} ({len(bad)} such tensors)",
+            fix="take a checkpoint from before the training diverged",
+        )
+    try:
+        network.load_state_dict(usable, strict=False)
+    except RuntimeError as error:  # quantized tensors, and what else torch may find
+        raise ModelError(
+            f"{source} cannot be copied into the model ({_brief(error)})", fix="save the weights as float32"
+        ) from error
+
+
+def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
+    """What to do about tensors that do not fit."""
+    if named is not None:
+        return f"give --model {named}, which the file says it is of"
+    if any("lora_" in name for name in names):
+        return "merge the LoRA adapters into the network before it is saved"
+    if problem == "has another shape of" and all("pos_embed" in name or "position" in name for name in names):
+        return "give the --image-size that the weights were trained at"
+    return "give the --model that the weights were saved from"
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return not tensor.is_floating_point() or tensor.is_meta or bool(torch.isfinite(tensor).all())
 
 
 def _shape(tensor: torch.Tensor) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from labelaudit.errors import ModelError
 _WRAPPERS = (
     "state_dict_ema",
     "model_ema",
+    "params_ema",
+    "ema_model",
     "ema_state_dict",
     "ema",
+    "teacher",
     "state_dict",
     "model_state_dict",
     "model",
@@ -33,6 +37,10 @@ as timm has it."""
 _SETTINGS = ("args", "opt", "config", "cfg", "hparams", "hyper_parameters")
 _NAMES = ("arch", "architecture", "model_name", "model", "backbone")
 _DEEPEST = 5
+_AVERAGED = frozenset({"ema", "averaged", "swa", "teacher"})
+"""Words in the names of averaged weights: where a file has those and the last ones, these are taken."""
+
+_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +69,16 @@ def read_weights_file(file: Path) -> WeightsFile:
 def _read_checkpoint(file: Path) -> object:
     """What a weights file holds."""
     try:
-        return load_file(file) if file.suffix == ".safetensors" else _load_plain(file)
+        with open(file, "rb") as handle:
+            start = handle.read(len(_LFS_POINTER))
+        if start == _LFS_POINTER:
+            raise ModelError(f"{file} is a Git LFS pointer, not the weights", fix="run git lfs pull")
+        if not start:
+            raise ModelError(f"{file} is empty", fix="save or download it again")
+        # A safetensors file begins with the length of its header, which is JSON, whatever it is called.
+        return load_file(file) if start[8:9] == b"{" else _load_plain(file)
+    except ModelError:
+        raise
     except FileNotFoundError as error:
         raise ModelError(f"there is no weights file {file}", fix="check the path") from error
     except (SafetensorError, OSError) as error:
@@ -153,7 +170,7 @@ def unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str,
 
     Wrappers are torch.compile (``_orig_mod.``), DataParallel (``module.``), and classes that have the network as an
     attribute, as in Lightning (``model.``). The prefix is the one under which most names of the network are found; what
-    lies beside it belongs to something else.
+    lies beside it belongs to something else. Of two as good, the one of averaged weights is taken, then the shorter.
     """
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     names = list(own)
@@ -163,6 +180,8 @@ def unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str,
         for found in state
         if found.endswith(f".{name}")
     }
-    ordered = sorted(prefixes, key=lambda prefix: (len(prefix), prefix))
+    ordered = sorted(
+        prefixes, key=lambda prefix: (_AVERAGED.isdisjoint(re.split(r"[._]", prefix)), len(prefix), prefix)
+    )
     best = max(ordered, key=lambda prefix: sum(prefix + name in state for name in names))
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}

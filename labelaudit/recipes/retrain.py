@@ -174,7 +174,9 @@ def _begin(
 ) -> _Begun:
     """What is to be trained, with the folder held."""
     require_settled(data.root)
-    require_outside(out.root, data.root, "--out")
+    for folder in (data.root, options.validation):
+        if folder is not None:
+            require_outside(out.root, folder, "--out")
     catalogue = trainable(data.scan(reporter))
     given = read_given(entry, options.sources, catalogue)
     held_out = scan_validation(options.validation, catalogue, reporter)

@@ -93,6 +93,9 @@ def test_a_network_is_trained_on_the_same_splits(birds: Path, split_audit: Path)
     succeed(*words, "--split", "train,val", "--out", "trained")
     assert json.loads(Path("trained/result.json").read_text())["metrics"]["validation_error"] is not None
     assert "lies in the image folder" in run(*words, "--split", "train,val", "--out", birds / "trained").only_error
+    shutil.copytree(birds / "test", "held-out")
+    words = ("retrain", birds, "--weights", split_audit / "weights.csv", "--val", "held-out", "--split", "train,val")
+    assert "lies in the image folder held-out" in run(*words, "--out", "held-out/trained").only_error
 
 
 def test_no_run_goes_into_the_image_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.cells import csv_lines
+from labelaudit.data.folder import scan
 from labelaudit.data.labels_file import read_labels, read_labels_csv
 from labelaudit.errors import DataError
-from tests.data.helpers import write_files
+from tests.data.helpers import plain_png, write_files
 
 
 def labels_csv(folder, text):
@@ -37,6 +38,8 @@ def test_other_columns_any_order_blank_lines_and_spaces_do_not_matter(tmp_path):
         pytest.param(b"path,label\n./a.png,cat\n", id="dot"),
         pytest.param(b"path;label;note\na.png;cat;a, b\n", id="semicolons"),
         pytest.param(b'label;path\n"cat";"a.png"\n', id="quoted-semicolons"),
+        pytest.param(b"\xef\xbb\xbfsep=;\r\npath;label\r\na.png;cat\r\n", id="separator-line"),
+        pytest.param(b"\xef\xbb\xbf\xef\xbb\xbfpath,label\na.png,cat\n", id="two-byte-order-marks"),
         pytest.param("path\tlabel\r\na.png\tcat\r\n".encode("utf-16"), id="utf-16-tabs"),
         pytest.param(b'path, label\na.png, "cat"\n', id="spaces"),
         pytest.param(b"path,label,\na.png,cat,,\n,,\n", id="surplus-commas"),
@@ -149,6 +152,49 @@ def test_folders_before_a_path_that_are_there_are_not_taken_off(tmp_path):
         assert read_labels(file, root, ["0.png", "val/1.png"]).label_of == {listed: "cat"}
     file = labels_csv(tmp_path, "path,label\n../images/0.png,cat\n")
     assert read_labels(file, root, ["0.png"]).label_of == {"0.png": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "meant"),
+    [
+        ("cat/my%20cat.png", "cat/my cat.png"),
+        ("cat%2Fa.png", "cat/a.png"),
+        ("https://host/set/cat/my%20cat.png", "cat/my cat.png"),
+        ("my cat.png", "cat/my cat.png"),
+        ("a.png", "a.png"),  # there are two
+        ("my%20cat.png", "my%20cat.png"),
+    ],
+)
+def test_encoded_paths_and_bare_names_are_taken_where_they_are_certain(tmp_path, listed, meant):
+    images = ["cat/a.png", "cat/my cat.png", "dog/a.png"]
+    file = labels_csv(tmp_path, f"path,label\n{listed},cat\n")
+    root = write_files(tmp_path / "images", dict.fromkeys(images, b""))
+    assert list(read_labels(file, root, images).label_of)[-1] == meant
+
+
+@pytest.mark.parametrize(
+    ("listed", "fix"),
+    [
+        ("cat/a.jpg", "if 'cat/a.png' is meant, write that"),
+        ("'cat/a.png", "if 'cat/a.png' is meant, write that"),
+        ("b.png", "give paths below the folder, as 'cat/a.png'"),
+    ],
+)
+def test_a_file_none_of_whose_paths_is_there_is_refused(tmp_path, listed, fix):
+    root = write_files(tmp_path / "images", {"cat/a.png": plain_png(), "dog/a.png": plain_png()})
+    with pytest.raises(DataError, match=f"none of the 1 paths in .* leads to a file .*{fix}"):
+        scan(root, labels_file=labels_csv(tmp_path, f"path,label\n{listed},cat\n"))
+
+
+@pytest.mark.parametrize(("one", "other"), [("CAT", "cat"), ("1", "1.0"), ("\u00e9", "e\u0301")])
+def test_labels_that_look_like_one_are_warned_of(tmp_path, one, other):
+    (warning,) = read_labels(labels_csv(tmp_path, f"path,label\na.png,{one}\nb.png,{other}\nc.png,2\n")).warnings
+    assert "are two classes; if one is meant, write them alike" in warning
+
+
+def test_lines_are_counted_from_the_first(tmp_path):
+    with pytest.raises(DataError, match="line 3: no label"):
+        read_labels(labels_csv(tmp_path, "sep=;\npath;label\na.png;\n"))
 
 
 def test_labels_that_look_like_none_or_several_are_warned_of(tmp_path):

@@ -38,6 +38,12 @@ def crossed(outer, inner):
             [*crossed("birds/train birds/val", "owl tit"), *crossed("beasts", "cat dog")],
             "--split birds/train,birds/val",
         ),
+        (crossed("north/images south/images", "cat dog fox"), "--split north/images,south/images"),
+        (crossed("k-fold-1 k-fold-2", "cat dog"), "--split k-fold-1,k-fold-2"),
+        (crossed("fold1/train fold1/val fold2/train fold2/val", "cat dog"), "--split fold1/train,fold1/val,fold2/tr"),
+        (["My train/cat", "My train/dog", "My val/cat", "My val/dog"], "--split 'My train,My val'"),
+        (["images", "masks"], r"marked in them, not classes; give the labels with --labels FILE\.csv"),
+        (crossed("train val", "images labels"), r"images, train/labels in .* marked in them"),
         (crossed("dataset", "cat dog"), "give .*/dataset"),
         (crossed("data/set", "cat dog"), "give .*/data/set"),
         (crossed("set/train set/val", "cat dog"), "--split set/train,set/val"),
@@ -58,6 +64,9 @@ def test_parts_of_a_data_set_data_sets_and_wraps_are_refused_with_the_command(tm
         ["train", "plane", "bus"],
         ["train/ice", "train/tgv", "plane/jet", "plane/prop"],
         ["test", "control"],
+        crossed("chair table sofa", "front side top"),
+        crossed("shirt dress", "red_1 green blue"),
+        crossed("cat/train cat/val dog/train dog/val", "2021 2022"),
         ["test_tube/a", "test_tube/b", "train_station/c", "train_station/d"],
         ["mammal/cat", "mammal/dog", "bird/owl", "bird/tit"],
     ],
@@ -77,6 +86,17 @@ def test_where_it_cannot_be_known_a_warning_says_so_and_split_settles_it(tmp_pat
     assert scan(root, split=["cat", "dog"]).classes == ("day", "night")
 
 
+def test_a_test_set_beside_the_class_folders_is_a_warning(tmp_path):
+    catalogue = scan(images(tmp_path, "cat", "dog", "fox", "test/cat", "test/dog"))
+    assert catalogue.classes == ("cat", "dog", "fox", "test")
+    assert "the folder test holds folders of the names of those beside it (cat, dog)" in catalogue.warnings[0]
+
+
+def test_a_part_beside_other_folders_is_a_warning(tmp_path):
+    (warning,) = scan(images(tmp_path, "train/cat", "train/dog", "extra")).warnings
+    assert "if those are the classes, audit with --split train, if not, add --split ." in warning
+
+
 def test_folders_in_all_classes_are_noted(tmp_path):
     class Ear(Quiet):
         said: ClassVar[list[str]] = []
@@ -84,7 +104,10 @@ def test_folders_in_all_classes_are_noted(tmp_path):
         def say(self, text):
             self.said.append(text)
 
-    root = images(tmp_path, "pets/cat", "pets/dog", "shapes/round", "shapes/square")
+    images(tmp_path / "defects", "good", "bad/dent", "bad/crack")
+    assert scan(tmp_path / "defects", reporter=Ear()).warnings == []
+    assert "bad alone holds folders (crack, dent) and no images of its own" in Ear.said.pop()
+    root = images(tmp_path / "pets", "pets/cat", "pets/dog", "shapes/round", "shapes/square")
     assert scan(root, reporter=Ear()).warnings == []
     assert "hold more folders (cat, dog, round, square), which count for the class above" in Ear.said[0]
     assert "audit with --split pets,shapes, if not, add --split ." in Ear.said[0]

@@ -89,6 +89,18 @@ def test_what_reads_a_format_is_named_where_it_is_not_installed(tmp_path, monkey
     assert catalogue.warnings == [f"class 'iphone' is not in the audit: {row.text}"]
 
 
+def test_a_class_of_files_without_a_suffix_in_a_format_that_is_not_read_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(walk, "image_suffixes", lambda: frozenset({".png"}))
+    files = {"scan/IM0001": bytes(128) + b"DICM", "phone/0001": b"\0\0\0\x18ftypheic" + bytes(9)}
+    warnings = scan(write_files(tmp_path, PAIR | files)).warnings
+    assert [text.partition(": ")[0] for text in warnings] == [
+        "class 'phone' is not in the audit",
+        "class 'scan' is not in the audit",
+    ]
+    assert "pillow-heif" in warnings[0]
+    assert "in a format that is not read" in warnings[1]
+
+
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
     heif = pytest.importorskip("pillow_heif")
     content = io.BytesIO()
@@ -110,6 +122,20 @@ def test_what_stands_in_place_of_an_image_is_named(tmp_path, content, reason):
     catalogue = scan(write_files(tmp_path, PAIR | {"fox/1.png": content}))
     assert catalogue.reasons[2].startswith(reason)
     assert f"class 'fox' is not in the audit: no image can be read ({reason}" in catalogue.warnings[0]
+
+
+def test_classes_that_cannot_be_read_are_warned_of_by_cause(tmp_path):
+    files = {
+        "blank/1.png": b"",
+        "blank/2.png": b"",
+        "empty/1.png": b"",
+        "page/1.png": b"<html>",
+        "page/2.png": b"<html>",
+    }
+    assert scan(write_files(tmp_path, PAIR | files)).warnings == [
+        "the classes 'blank', 'empty' are not in the audit: no image can be read (empty file)",
+        "class 'page' is not in the audit: no image can be read (a web page, not an image: download it again)",
+    ]
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])

@@ -121,6 +121,61 @@ def test_averaged_weights_come_before_the_last_ones(tmp_path):
     assert same_weights(build(seed=2, weights=A_FILE, weights_file=tmp_path / "probe.pt"), averaged)
 
 
+@pytest.mark.parametrize(
+    ("last", "averaged"), [("model.", "ema_model.module."), ("net.", "net_ema."), ("student.", "teacher.")]
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_averaged_weights_come_first_whatever_they_are_called(tmp_path, last, averaged, nested):
+    wanted = build(seed=3)
+    if nested and averaged != "net_ema.":
+        state = {
+            last.split(".")[0]: build(seed=1).state_dict(),
+            averaged.split(".")[0]: wanted.state_dict(),
+        }
+    else:
+        state = {f"{last}{name}": tensor for name, tensor in build(seed=1).state_dict().items()}
+        state |= {f"{averaged}{name}": tensor for name, tensor in wanted.state_dict().items()}
+    torch.save(state, tmp_path / "probe.pt")
+    assert same_weights(build(seed=2, weights=A_FILE, weights_file=tmp_path / "probe.pt"), wanted)
+
+
+def test_a_safetensors_file_is_known_by_its_content(tmp_path):
+    saved = build(seed=1)
+    save(saved, tmp_path / "probe.safetensors").rename(tmp_path / "probe.bin")
+    assert same_weights(build(seed=2, weights=A_FILE, weights_file=tmp_path / "probe.bin"), saved)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "is empty"), (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, .*git lfs pull")],
+    ids=["empty", "pointer"],
+)
+def test_what_stands_in_for_a_file_is_named(tmp_path, content, message):
+    (tmp_path / "probe.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        read_weights_file(tmp_path / "probe.pt")
+
+
+def test_weights_that_diverged_are_refused(tmp_path):
+    state = build().state_dict()
+    state["conv1.weight"][0] = torch.nan
+    torch.save(state, tmp_path / "probe.pt")
+    with pytest.raises(ModelError, match=r"no finite numbers in 'conv1\.weight'"):
+        build(weights=A_FILE, weights_file=tmp_path / "probe.pt")
+
+
+def test_weights_without_content_are_refused(tmp_path):
+    torch.save({name: tensor.to("meta") for name, tensor in build().state_dict().items()}, tmp_path / "probe.pt")
+    with pytest.raises(ModelError, match="cannot be copied into the model"):
+        build(weights=A_FILE, weights_file=tmp_path / "probe.pt")
+
+
+def test_adapters_beside_the_weights_are_to_be_merged(tmp_path):
+    torch.save({**build().state_dict(), "conv1.lora_A": torch.ones(2, 3)}, tmp_path / "probe.pt")
+    with pytest.raises(ModelError, match="merge the LoRA adapters"):
+        build(weights=A_FILE, weights_file=tmp_path / "probe.pt")
+
+
 def test_objects_beside_the_tensors_are_passed_over(tmp_path, monkeypatch):
     module = types.ModuleType("somebodys_training")
     for name in ("Config", "AttributeDict", "Stage"):
@@ -214,6 +269,12 @@ def test_a_tensor_of_another_shape_is_told_with_both(tmp_path):
 
 
 SMALL_VIT = "test_vit"  # timm's smallest network of a fixed image size
+
+
+def test_weights_trained_at_another_size_say_so(tmp_path):
+    torch.save(build(SMALL_VIT, image_size=64).state_dict(), tmp_path / "probe.pt")
+    with pytest.raises(ModelError, match="give the --image-size that the weights were trained at"):
+        build(SMALL_VIT, image_size=32, weights=A_FILE, weights_file=tmp_path / "probe.pt")
 
 
 def test_a_model_of_a_fixed_size_is_built_for_another_where_timm_can(tmp_path):
