@@ -26,17 +26,6 @@ _ORDER = "train val test unlabeled"
 _NUMBERED = frozenset({"fold", "kfold", "cv", "split", "set", "dataset", "subset", "site", "domain"})
 """What parts of a data set are called before their number or letter."""
 
-_FACETS = """
-front back rear side left right top bottom above below center centre close far near frontal profile upper lower
-day night dawn dusk morning noon afternoon evening spring summer autumn fall winter sunny cloudy rainy snowy foggy
-small medium large big tiny short long low high easy hard good bad clean noisy blurred blurry sharp bright dark
-red green blue black white yellow orange brown grey gray purple pink silver gold other mixed unknown misc extra
-original augmented augmentation raw processed cropped resized real synthetic generated scan scanned photo photos
-sketch drawing phone mobile camera cam webcam iphone android canon nikon drone web flickr google bing amazon dslr
-indoor outdoor inside outside male female man woman men women boy girl kid kids child children adult adults
-"""
-"""Words for what an image of any class may show: its view, time, size, colour, origin, or the person in it."""
-
 _PICTURES = frozenset({"image", "images", "imgs", "jpegimages"})
 _MARKINGS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
 """What folders of images, and of the masks or boxes that belong to them, are called."""
@@ -44,8 +33,8 @@ _MARKINGS = frozenset({"mask", "masks", "labels", "annotations", "segmentations"
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
 
 _LEAST_SHARED = 3
-"""From so many folders of equal names below every top folder on, and at least as many as top folders, and at least half
-of those below them, these are taken for the classes. Two may be day and night."""
+"""So many folders of equal names below every top folder are taken for the classes, if they are more than the top folders
+and at least half of those below them. Two may be day and night; three in each of three classes may be views."""
 
 _MOST_NAMED = 6
 
@@ -218,9 +207,7 @@ def _check_shared(root: Path, top: _Folder) -> Doubt | None:
         return None
     shared = _shared(folders)
     plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
-    known = set(_FACETS.split())
-    facets = all(known & set(re.findall(r"[a-z]+", name.lower())) for name in shared)
-    if plain and not facets and len(shared) >= max(_LEAST_SHARED, len(folders), len(names) / 2):
+    if plain and len(shared) >= max(_LEAST_SHARED, len(folders) + 1, len(names) / 2):
         raise DataError(
             f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {_some(shared)}",
             fix=_fix(root, folders),
