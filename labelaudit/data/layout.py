@@ -33,8 +33,8 @@ _MARKINGS = frozenset({"mask", "masks", "labels", "annotations", "segmentations"
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
 
 _LEAST_SHARED = 3
-"""So many folders of equal names below every top folder are taken for the classes, if they are more than the top folders
-and at least half of those below them. Two may be day and night; three in each of three classes may be views."""
+"""So many folders of equal names below every top folder are taken for the classes, if there are more of them than top
+folders and they are half of all. Two may be day and night; three in each of three classes may be views."""
 
 _MOST_NAMED = 6
 
