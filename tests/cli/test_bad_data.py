@@ -145,7 +145,7 @@ def test_a_labels_file_that_is_not_there(photos: Path) -> None:
 def test_labels_for_files_that_are_not_there(photos: Path) -> None:
     Path("labels.csv").write_text("path,label\n" + "".join(f"gone/{n}.png,{n % 2}\n" for n in range(4)))
     error = refusal(photos, "--labels", "labels.csv")
-    assert error.startswith(f"none of the 4 images in {photos} can be read (gone/0.png: no such file or directory)")
+    assert error.startswith(f"none of the 4 paths in labels.csv leads to a file in {photos}, as 'gone/0.png'; ")
 
 
 def refused_weights(data: Path, file: object) -> str:
