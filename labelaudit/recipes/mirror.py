@@ -26,8 +26,9 @@ from labelaudit.progress import Reporter
 from labelaudit.recipes.plan import fitting_batch_size
 from labelaudit.recipes.prepare import Prepared, Source, make_network
 
-_MOST_IMAGES, _MOST_PER_CLASS = 2048, 32
-"""A half has at most so many images, or so many for each class if that is more."""
+_ENOUGH_IMAGES, _MOST_IMAGES, _PER_CLASS = 512, 2048, 32
+"""A half of so many images is enough for one round, and a half has at most so many; both are more where there are more
+than so many for each class."""
 
 _EPOCHS, _STEPS = 12, 100
 """Of the training: at least both, but no more epochs than the audit has."""
@@ -146,7 +147,7 @@ def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source
         DeviceError: the device is out of memory.
     """
     rows, classes = len(prepared.inputs), len(prepared.catalogue.classes)
-    most = max(_MOST_IMAGES, _MOST_PER_CLASS * classes)
+    enough, most = (max(images, _PER_CLASS * classes) for images in (_ENOUGH_IMAGES, _MOST_IMAGES))
     half = min(most, rows // 2)
     order = torch.randperm(rows, generator=make_generator(settings.seed, "mirror"))
     halves = (order[:half], order[half : 2 * half])
@@ -158,7 +159,7 @@ def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source
         seed=derive_seed(settings.seed, "mirror"),
         selector="none",
     )
-    rounds = (halves,) if half == most else (halves, halves[::-1])
+    rounds = (halves,) if half >= enough else (halves, halves[::-1])
     found_3H = np.empty((3, 0), dtype=np.int64)
     with reporter.bar("Testing flips", len(rounds) * settings.epochs * half, "images") as advance:
         for taught_H, asked_H in rounds:
