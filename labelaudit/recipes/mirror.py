@@ -27,15 +27,15 @@ from labelaudit.recipes.plan import fitting_batch_size
 from labelaudit.recipes.prepare import Prepared, Source, make_network
 
 _ENOUGH_IMAGES, _MOST_IMAGES, _PER_CLASS = 512, 2048, 32
-"""A half of so many images is enough for one round, and a half has at most so many; both are more where there are more
-than so many for each class."""
+"""From 512 images in a half on, one round is enough. A half has at most 2,048 images. With many classes, 32 images for
+each class replace either number where that is more."""
 
 _EPOCHS, _STEPS = 12, 100
 """Of the training: at least both, but no more epochs than the audit has."""
 
 _LOST, _LOST_IN_A_CLASS = 0.1, 0.5
 """Flips are left out where mirroring loses this share of the recognized images: of all, or of one class. Photographs
-lose .04 (caltech24), arrows .84 to .97, digits .65, numerals .47 (docs/accuracy.md)."""
+lose at most .04 (caltech24), Fashion-MNIST .20, numerals .47, digits .65, arrows .84 to .97 (docs/accuracy.md)."""
 
 _SWAPPED = 0.3
 """The same for two classes whose images turn into each other's. Where r of their labels are confused, mirroring loses
@@ -134,7 +134,7 @@ def without_flips(settings: TrainingSettings, prepared: Prepared) -> tuple[Train
 def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter) -> MirrorTest:
     """Train on one half without flips and classify the other half as it is and mirrored; then the other way round.
 
-    The second round is left out where the halves are large. All processes of a world take part.
+    Large halves need no second round. All processes of a world take part.
 
     Args:
         settings: Of the audit. The test has the same network and fewer epochs.
