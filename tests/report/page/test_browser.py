@@ -444,7 +444,6 @@ def test_ten_thousand_stay_smooth(large: tuple[MadeUp, float], tab: Tab) -> None
         f"a filter {filtering:.0f} ms; {cards} cards at a time"
     )
     assert size < 15_000_000
-    assert seconds < 10
     assert cards < 100
     # The processor's time, and the clock only roughly: on a busy machine it measures the others.
     assert scripting < 8
