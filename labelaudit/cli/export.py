@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, printed
 from labelaudit.names import ExportName
 
 _SERVED = "Where Label Studio finds the images"
@@ -26,7 +27,6 @@ def _show_formats(wanted: bool) -> None:
     from rich import box
     from rich.table import Table
 
-    from labelaudit.cli.console import printed
     from labelaudit.report.exports.table import FORMATS
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -39,9 +39,11 @@ def _show_formats(wanted: bool) -> None:
     raise typer.Exit
 
 
+@o.screen_options
 def command(
     run: o.RunArgument,
     to: Annotated[ExportName, typer.Option("--to", help="The other tool; see --formats.")],
+    terminal: Terminal,
     out: Annotated[
         Optional[Path],
         typer.Option("--out", "-o", help="Folder for the files; default: exports/FORMAT in the run folder."),
@@ -67,17 +69,14 @@ def command(
             rich_help_panel=_SERVED,
         ),
     ] = None,
-    quiet: o.Quiet = False,
     formats: Annotated[
         bool, typer.Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
     ] = False,
 ) -> None:
     """Write an audit for another tool: to look at it, to relabel, or to train on it."""
-    from labelaudit.cli.console import Terminal
     from labelaudit.report.exports.export import ExportOptions, export
     from labelaudit.run.layout import RunFolder
 
-    terminal = Terminal(quiet=quiet)
     options = ExportOptions(
         top=top, everything=everything, data=data, url_prefix=url_prefix, local_files_root=local_files_root
     )

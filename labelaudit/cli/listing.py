@@ -123,7 +123,7 @@ def _as_json(entry: MethodEntry) -> dict[str, Any]:
         "needs": list(entry.needs),
         "networks": entry.networks,
         "parameters": parameters_json(entry.parameters),
-        "published": entry.published.given,
+        "published": entry.differences,
     }
 
 
@@ -150,7 +150,7 @@ def _print_one(entry: MethodEntry) -> None:
     typer.echo(f"  needs     {_needs(entry)}")
     for line in parameter_lines(entry.parameters, "-P", none=_AUDITED):
         typer.echo(line)
-    given = [f"{name.replace('_', ' ')} {_worded(value)}" for name, value in entry.published.given.items()]
+    given = [f"{name.replace('_', ' ')} {_worded(value)}" for name, value in entry.differences.items()]
     if given:
         typer.echo(f"  --preset paper  {', '.join(given)}")
 

@@ -25,9 +25,8 @@ from labelaudit.cli import (
     score,
     train_probe,
 )
-from labelaudit.cli.console import show_error
+from labelaudit.cli.console import Stopped, guard_streams, show_error, stopped_by_signals
 from labelaudit.cli.options import examples
-from labelaudit.cli.streams import Stopped, guard_streams, stopped_by_signals
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
 from labelaudit.text import require_local_words
 

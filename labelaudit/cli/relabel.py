@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, hand_out, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
 
 if TYPE_CHECKING:
-    from labelaudit.cli.console import Terminal
     from labelaudit.review.plan import Plan
     from labelaudit.review.relabel import Corrections
 
@@ -27,8 +27,10 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
 def command(
     data: o.DataArgument,
+    terminal: Terminal,
     file: Annotated[
         Optional[Path],
         typer.Argument(
@@ -52,8 +54,6 @@ def command(
         typer.Option("--accept-suggestions", help="CVAT: tags that nobody touched count as accepted."),
     ] = False,
     output: Annotated[PlanFormatName, typer.Option("--format", help="How to print the plan on stdout.")] = "table",
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Move images to the class folders that a review says, or write a corrected copy; nothing is deleted.
 
@@ -62,10 +62,8 @@ def command(
     """
     _check(file, out, labels, undo=undo, dry_run=dry_run)
 
-    from labelaudit.cli.console import Terminal
     from labelaudit.review.relabel import Corrections
 
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
     if undo:
         wanted = None if file is None else Corrections(file=file)
         _undo(data, wanted, dry_run=dry_run, yes=yes, terminal=terminal)
@@ -141,7 +139,6 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
 
 
 def _show(plan: Plan, output: PlanFormatName) -> None:
-    from labelaudit.cli.console import hand_out, printed
     from labelaudit.report.relabeling import plan_as_json, show_plan
 
     if output == "json":

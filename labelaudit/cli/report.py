@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Optional, get_args
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, hand_out, printed
 from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import FormatName
 
 if TYPE_CHECKING:
-    from labelaudit.cli.console import Terminal
     from labelaudit.report.content import Report
     from labelaudit.report.page.write import Page
 
@@ -31,8 +31,10 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
 def command(
     run: o.RunArgument,
+    terminal: Terminal,
     max_noise: Annotated[
         Optional[float], typer.Option("--max-noise", help="Largest noise rate, 0 to 1.", rich_help_panel=_GATE)
     ] = None,
@@ -102,8 +104,6 @@ def command(
             rich_help_panel=_PAGE,
         ),
     ] = 10_000,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Show what an audit found, write a page to review it, fail when labels are worse than they may be.
 
@@ -121,7 +121,6 @@ def command(
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
-    from labelaudit.cli.console import Terminal, hand_out
     from labelaudit.report.content import read_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
@@ -141,7 +140,6 @@ def command(
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     _append_step_summary(report)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
     page = None if no_html else _write_page(run, html, thumbnails, terminal, data=data, baseline=baseline)
     if output == "table":
         _show(report)
@@ -179,7 +177,6 @@ def _targets(written: list[str]) -> dict[Path, str]:
 
 
 def _append_step_summary(report: Report) -> None:
-    from labelaudit.cli.console import Terminal
     from labelaudit.report import markdown
     from labelaudit.report import markdown as step_summary
 
@@ -192,7 +189,6 @@ def _append_step_summary(report: Report) -> None:
 
 
 def _show(report: Report) -> None:
-    from labelaudit.cli.console import printed
     from labelaudit.report.console import show_checks, show_summary, show_suspicious
 
     with printed() as console:
