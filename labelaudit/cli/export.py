@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, printed
+from labelaudit.cli.console import Terminal, print_table
 from labelaudit.names import ExportName
 
-_SERVED = "Where Label Studio finds the images"
+_served = partial(typer.Option, rich_help_panel="Where Label Studio finds the images")
 
 EPILOG = o.examples(
     "labelaudit export audit --to label-studio --local-files-root /srv/files",
@@ -22,21 +23,14 @@ EPILOG = o.examples(
 
 
 def _show_formats(wanted: bool) -> None:
-    if not wanted:
-        return
-    from rich import box
-    from rich.table import Table
+    if wanted:
+        from labelaudit.report.exports.table import FORMATS
 
-    from labelaudit.report.exports.table import FORMATS
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("format", "samples", "what is written", "files"):
-        table.add_column(column)
-    for entry in FORMATS:
-        table.add_row(entry.name, "suspicious" if entry.ranked else "all", entry.summary, ", ".join(entry.files))
-    with printed() as console:
-        console.print(table)
-    raise typer.Exit
+        rows = [
+            (each.name, "suspicious" if each.ranked else "all", each.summary, ", ".join(each.files)) for each in FORMATS
+        ]
+        print_table(("format", "samples", "what is written", "files"), rows)
+        raise typer.Exit
 
 
 @o.screen_options
@@ -58,16 +52,11 @@ def command(
         Optional[Path], typer.Option("--data", help="Where the images are now; default: where they were audited.")
     ] = None,
     url_prefix: Annotated[
-        Optional[str],
-        typer.Option("--url-prefix", help="Address that the images' paths are appended to.", rich_help_panel=_SERVED),
+        Optional[str], _served("--url-prefix", help="Address that the images' paths are appended to.")
     ] = None,
     local_files_root: Annotated[
         Optional[Path],
-        typer.Option(
-            "--local-files-root",
-            help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder.",
-            rich_help_panel=_SERVED,
-        ),
+        _served("--local-files-root", help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder."),
     ] = None,
     formats: Annotated[
         bool, typer.Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")

@@ -28,64 +28,41 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
-_DATA = "Data"
-_SCREEN = "Screen"
+_data = functools.partial(typer.Option, rich_help_panel="Data")
+_advanced = functools.partial(typer.Option, rich_help_panel=ADVANCED)
+_screen = functools.partial(typer.Option, rich_help_panel="Screen")
 
 DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of an audit.")]
 Run = Annotated[
     Optional[Path],
-    typer.Option(
-        "--run",
-        help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA.",
-        rich_help_panel=_DATA,
-    ),
+    _data("--run", help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA."),
 ]
-Labels = Annotated[
-    Optional[Path],
-    typer.Option("--labels", help="CSV with the columns path,label, instead of class folders.", rich_help_panel=_DATA),
-]
+Labels = Annotated[Optional[Path], _data("--labels", help="CSV with the columns path,label, instead of class folders.")]
 Split = Annotated[
     Optional[str],
-    typer.Option(
+    _data(
         "--split",
         metavar="FOLDER,…",
         help="Folders in DATA that hold the class folders, as train,val: one data set; . is DATA itself.",
-        rich_help_panel=_DATA,
     ),
 ]
 Seeds = Annotated[str, typer.Option("--seeds", metavar="N,N", help="Seeds, comma-separated, as 0,1,2.")]
 RankBy = Annotated[
     Optional[StatisticName],
-    typer.Option(
-        "--rank-by", help="Statistic that ranks the samples; default: that of the estimator.", rich_help_panel=ADVANCED
-    ),
+    _advanced("--rank-by", help="Statistic that ranks the samples; default: that of the estimator."),
 ]
 Estimator = Annotated[
     Optional[EstimatorName],
-    typer.Option(
-        "--estimator", help="How P(mislabeled) is estimated; default: confident-joint.", rich_help_panel=ADVANCED
-    ),
+    _advanced("--estimator", help="How P(mislabeled) is estimated; default: confident-joint."),
 ]
 
-_Threads = Annotated[
-    Optional[int],
-    typer.Option(
-        "--threads", help="Processor threads; default: as many as this process may use.", rich_help_panel=ADVANCED
-    ),
-]
-_Deterministic = Annotated[
-    bool,
-    typer.Option(
-        "--deterministic",
-        help="On a GPU: only steps that give the same bits each time; slower. A processor's always do.",
-        rich_help_panel=ADVANCED,
-    ),
-]
-_Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=_SCREEN)
-]
-_NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars.", rich_help_panel=_SCREEN)]
+_THREADS = _advanced("--threads", help="Processor threads; default: as many as this process may use.")
+_DETERMINISTIC = _advanced(
+    "--deterministic", help="On a GPU: only steps that give the same bits each time; slower. A processor's always do."
+)
+_QUIET = _screen("--quiet", "-q", help="Only warnings and errors on stderr.")
+_NO_PROGRESS = _screen("--no-progress", help="No progress bars.")
 
 
 def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -> Callable[[Command], Command]:
@@ -102,7 +79,7 @@ def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -
         entry for entry in fields(TrainingOptions) if entry.name not in without and entry.name in (only or hints)
     ]
     parameters = [_parameter(entry, hints[entry.name]) for entry in offered]
-    parameters += [_keyword("threads", _Threads, None), _keyword("deterministic", _Deterministic, False)]
+    parameters += [_keyword("threads", Optional[int], _THREADS), _keyword("deterministic", bool, _DETERMINISTIC, False)]
 
     def build(*, threads: int | None, deterministic: bool, **values: Any) -> TrainingOptions:
         if "selector_parameters" in values:
@@ -123,7 +100,7 @@ def screen_options(function: Command) -> Command:
     def build(*, quiet: bool, no_progress: bool) -> Terminal:
         return Terminal(quiet=quiet, progress=not no_progress)
 
-    parameters = [_keyword("quiet", _Quiet, False), _keyword("no_progress", _NoProgress, False)]
+    parameters = [_keyword("quiet", bool, _QUIET, False), _keyword("no_progress", bool, _NO_PROGRESS, False)]
     return _add_parameters(function, parameters=parameters, name="terminal", build=build)
 
 
@@ -154,12 +131,13 @@ def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
     told = entry.metadata
     flags = told["flags"] or (f"--{entry.name.replace('_', '-')}",)
     option = typer.Option(*flags, help=told["help"], rich_help_panel=told["panel"], metavar=told["metavar"])
-    if entry.name == "selector_parameters":
-        return _keyword(entry.name, Annotated[Optional[list[str]], option], None)
-    return _keyword(entry.name, Annotated[hint, option], None if entry.default is MISSING else entry.default)
+    if entry.default is MISSING:  # the parameters of the selector
+        return _keyword(entry.name, Optional[list[str]], option)
+    return _keyword(entry.name, hint, option, entry.default)
 
 
-def _keyword(name: str, annotation: Any, default: object) -> inspect.Parameter:
+def _keyword(name: str, kind: Any, option: Any, default: object = None) -> inspect.Parameter:
+    annotation = Annotated[kind, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

@@ -27,21 +27,17 @@ def command(
     terminal: Terminal,
     sample_weights: Annotated[
         Optional[Path],
-        typer.Option(
-            "--weights", help="Sample weights: the weights.csv of an audit; with any method, whose own they multiply."
-        ),
+        typer.Option("--weights", help="Sample weights: the weights.csv of an audit; any method's own are multiplied."),
     ] = None,
     method: Annotated[str, typer.Option("--method", help="See labelaudit methods.")] = "aul",
     pairs: Annotated[
-        Optional[list[str]],
-        typer.Option("-P", metavar="NAME=VALUE", help="A parameter of the method; may be given several times."),
+        Optional[list[str]], typer.Option("-P", metavar="NAME=VALUE", help="A parameter of the method. Repeatable.")
     ] = None,
     params: Annotated[
         Optional[Path], typer.Option("--params", help="Parameters of the method, as name = value in TOML.")
     ] = None,
     audit: Annotated[
-        Optional[Path],
-        typer.Option("--run", help="Run folder of an audit: the noise rate; default: that of the weights."),
+        Optional[Path], typer.Option("--run", help="Run folder of an audit: the noise rate; default: the weights'.")
     ] = None,
     val: Annotated[
         Optional[Path], typer.Option("--val", help="Folder with one folder per class: error after every epoch.")
@@ -50,8 +46,7 @@ def command(
         Optional[Path], typer.Option("--truth", help="CSV path,label with the true labels; only oracle reads it.")
     ] = None,
     out: Annotated[
-        Optional[Path],
-        typer.Option("--out", help="Folder for the result; default: retrain/METHOD-seedN beside the weights."),
+        Optional[Path], typer.Option("--out", help="Result folder; default: retrain/METHOD-seedN beside the weights.")
     ] = None,
     seeds: Annotated[
         Optional[str],
