@@ -18,11 +18,12 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.networks import require_known
 from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.reproduce import DetectionOptions
 from labelaudit.reproduce.peers import measure_peers, require
 from labelaudit.reproduce.runner import (
     Case,
-    ExperimentOptions,
     NoisyLabels,
+    check_experiment,
     noise_cases,
     noisy_data,
     require_once,
@@ -105,29 +106,7 @@ class NetworkRow(Row):
     last_loss: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetectionOptions(ExperimentOptions):
-    """What is measured.
-
-    Attributes:
-        noises: Errors to plant, as ``KIND:RATE[:CLASSES]``.
-        paper_noise: Those of the AUL paper's Figures 7 and 9 too.
-        noisy_labels: Files with given labels to audit.
-        truth: The right labels; None where they are the class folders.
-        peers: Measure cleanlab and AUM too.
-        also_models: More networks to audit the same labels with.
-    """
-
-    data: Path
-    noises: Sequence[str] = ()
-    paper_noise: bool = False
-    noisy_labels: Sequence[Path] = ()
-    truth: Path | None = None
-    peers: bool = False
-    also_models: Sequence[str] = ()
-
-
-def detect(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures.
 
     Returns:
@@ -135,7 +114,7 @@ def detect(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
 
     Raises:
         UsageError: options that contradict each other or the data, or a package that is not installed.
-        LabelauditError: see `labelaudit.recipes.score.score`.
+        LabelauditError: see `labelaudit.audit.score.score`.
     """
     _check(asked)
     truth = scan_truth(asked.data, asked.truth, reporter)
@@ -147,23 +126,23 @@ def detect(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     names = ("audits", "ranking", "estimates", "controls", "epochs", "networks")
     tables, about = Tables(**dict(zip(names, kinds, strict=True))), ""
 
-    def measure(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
+    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
         nonlocal about
         audits = _audits(asked, case, seed, folder, truth, reporter)
         about = _about(asked, truth, audits[0])
-        rows = [row for found in audits for row in _rows(found)]
+        rows = list(_rows(audits[0]))
         if asked.peers:
             rows += measure_peers(audits[0], folder / "peers", replace(asked.training, seed=seed), reporter)
-        yield rows + list(_correlations(audits))
+        yield [*rows, *(row for found in audits[1:] for row in _rows(found)), *_correlations(audits)]
 
     def page() -> str:
         return _page(f"# Detection of wrong labels: {asked.data_name}", about, tables)
 
-    return run_cases("detection", asked, cases, tables, measure, page, reporter, lambda: _figures(tables))
+    return run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
 
 
 def _check(asked: DetectionOptions) -> None:
-    asked.check()
+    check_experiment(asked)
     if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
         raise UsageError(
             "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"

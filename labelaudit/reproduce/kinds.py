@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit import __version__
+from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.judge import Fitted
+from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.score import score
 from labelaudit.errors import UsageError
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import Data, read_audit
-from labelaudit.recipes.corrupt_plan import Corruption
-from labelaudit.recipes.fit import Fitted
-from labelaudit.recipes.score import score
-from labelaudit.reproduce.runner import Case, ExperimentOptions, corrupted_copy, run_cases, scan_truth
+from labelaudit.reproduce import KindsOptions
+from labelaudit.reproduce.runner import Case, check_experiment, corrupted_copy, run_cases, scan_truth
 from labelaudit.reproduce.tables import Row, Tables, figure, grouped, pivot, ratio
 from labelaudit.reproduce.truth import rank_quality
 from labelaudit.run.layout import RunFolder
@@ -79,24 +80,7 @@ class SelectorRow(Row):
     safe: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class KindsOptions(ExperimentOptions):
-    """What is measured.
-
-    Attributes:
-        mislabeled, shuffled, gaussian: Shares of the samples that get a wrong label, shuffled pixels, or pixels from
-            the Gaussian of the image; no sample gets two. See `labelaudit.data.corruption`.
-        images: Take only so many images, of each class its share.
-    """
-
-    data: Path
-    mislabeled: float = 0.1
-    shuffled: float = 0.05
-    gaussian: float = 0.05
-    images: int | None = None
-
-
-def measure_kinds(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables.
 
     Returns:
@@ -105,9 +89,9 @@ def measure_kinds(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     Raises:
         UsageError: options that contradict each other or the data.
         RunError: the folder holds copies that were corrupted otherwise.
-        LabelauditError: see `labelaudit.recipes.score.score`.
+        LabelauditError: see `labelaudit.audit.score.score`.
     """
-    asked.check()
+    check_experiment(asked)
     rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
     shares = list(rates.values())
     if not all(0 <= rate <= 1 for rate in shares) or sum(shares) > 1:
@@ -121,7 +105,7 @@ def measure_kinds(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     tables = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow, selectors=SelectorRow)
     about = ""
 
-    def measure(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
+    def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
         nonlocal about
         corruptions = [Corruption(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
         truth = corrupted_copy(
@@ -141,7 +125,7 @@ def measure_kinds(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     def page() -> str:
         return "\n".join([f"# Kinds: {asked.data_name}", "", about, "", *_tables(tables)])
 
-    return run_cases("kinds", asked, [Case(name="corrupted")], tables, measure, page, reporter)
+    return run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
 
 
 def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
@@ -159,7 +143,8 @@ def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Ro
     rank_by = fitted.noise["fit"]["rank_by"]
     scores = {"aul": fitted.statistics.aul_N, rank_by: fitted.statistics.suspicion(rank_by)}
     scores["corruption"] = np.nan_to_num(fitted.kinds.corruption_N)
-    members_of = {kind: [kind] for kind in ("mislabeled", *_CORRUPTED)} | {"corrupted": list(_CORRUPTED)}
+    members_of: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in ("mislabeled", *_CORRUPTED)}
+    members_of["corrupted"] = _CORRUPTED
     for name, members in members_of.items():
         is_kind_N = np.isin(true_N, members)
         seen_N = is_kind_N | (true_N == "clean")
@@ -172,7 +157,8 @@ def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Ro
                 auroc_of_all=rank_quality(is_kind_N, score_N)["auroc"],
             )
     for row in fitted.kinds.matrix:
-        counts = {**row.called, "": row.count - sum(row.called.values())}
+        counts = {str(kind): count for kind, count in row.called.items()}
+        counts[""] = row.count - sum(row.called.values())
         for called in CALLED:
             yield PlantedRow(**same, planted=row.planted, expected=row.expected, called=called, samples=counts[called])
     advice = fitted.noise["advice"]

@@ -31,16 +31,16 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
+from labelaudit.audit.options import TrainingOptions, settings_from_json
+from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.optimizers import LoopSettings
-from labelaudit.engine.seeds import derive_seed
+from labelaudit.engine.order import derive_seed
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter
-from labelaudit.recipes.options import TrainingOptions, settings_from_json
-from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.reproduce.tables import Row
 from labelaudit.reproduce.truth import BoolArray, FloatArray, RankingRow, TrueAudit, rank_quality
 from labelaudit.run.files import storage_errors, write_bytes

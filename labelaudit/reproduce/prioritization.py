@@ -19,23 +19,23 @@ from typing import Any, TypeVar
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.data.digits import write_digits_split
+from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.demo import write_digits_split
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions, agree, settings_from_json
+from labelaudit.audit.plan import Preset
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.corrupt_plan import Corruption
-from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
-from labelaudit.recipes.presets import Preset
-from labelaudit.recipes.retrain import RetrainOptions, retrain
-from labelaudit.reproduce.runner import Case, ExperimentOptions, corrupted_copy, run_cases
+from labelaudit.reproduce import PrioritizationOptions
+from labelaudit.reproduce.runner import Case, check_experiment, corrupted_copy, run_cases
 from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot
 from labelaudit.reproduce.truth import BoolArray, FloatArray
+from labelaudit.retrain.folder import read_metrics, read_picks, read_seconds
+from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.files import read_json, storage_errors
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics, read_seconds
-from labelaudit.run.picks import read_picks
 
 TARGET = 1.2
 """The error to reach, as a multiple of the best of standard training."""
@@ -168,17 +168,7 @@ class SpeedupRow:
     oversampling: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrioritizationOptions(ExperimentOptions):
-    """The options of ``labelaudit reproduce prioritization``; ``training`` replaces settings of the scale."""
-
-    test: Path | None = None
-    scale: ScaleName = "small"
-    data_sets: Sequence[str] = ()
-    algorithms: Sequence[str] = ()
-
-
-def prioritize(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures.
 
     Returns:
@@ -186,7 +176,7 @@ def prioritize(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
 
     Raises:
         UsageError: options that contradict each other, or a package that is not installed.
-        LabelauditError: see `labelaudit.recipes.retrain.retrain`.
+        LabelauditError: see `labelaudit.retrain.recipe.retrain`.
     """
     _check(asked)
     data_sets, algorithms = named("--data-set", DATA_SETS, asked.data_sets), [STANDARD]
@@ -204,7 +194,7 @@ def prioritize(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         test = asked.out / "test"
     tables, images = Tables(epochs=TrainingEpochRow, results=SpeedupRow), 0
 
-    def measure(data_set: DataSet, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
+    def measure_case(data_set: DataSet, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
         nonlocal images
         corruptions = () if data_set.kind is None else (Corruption(kind=data_set.kind, rate=data_set.rate),)
         truth = corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
@@ -228,7 +218,7 @@ def prioritize(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         )
         return "\n".join([f"# Prioritization: {asked.data_name}", "", about, "", *page_tables(tables)])
 
-    return run_cases("prioritization", asked, data_sets, tables, measure, page, reporter, lambda: figures(tables))
+    return run_cases("prioritization", asked, data_sets, tables, measure_case, page, reporter, lambda: figures(tables))
 
 
 def _check(asked: PrioritizationOptions) -> None:
@@ -238,7 +228,7 @@ def _check(asked: PrioritizationOptions) -> None:
         raise UsageError(
             f"--scale {asked.scale} needs images", fix="give --data DIR and --test DIR, or --scale smoke for digits"
         )
-    asked.check()
+    check_experiment(asked)
     if asked.test is not None:
         require_outside(asked.out, asked.test, "--out")
 

@@ -14,17 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit import __version__
+from labelaudit.audit.demo import write_digits
+from labelaudit.audit.model import Data
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.digits import write_digits
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.relabel import Corrections, plan_relabeling, relabel_copy
-from labelaudit.relabel.corrections import read_review, write_corrections
-from labelaudit.relabel.review import Correction
+from labelaudit.reproduce import RelabelingOptions
 from labelaudit.reproduce.runner import (
-    ExperimentOptions,
     NoisyLabels,
+    check_experiment,
     noise_cases,
     planted_labels,
     run_cases,
@@ -32,6 +30,8 @@ from labelaudit.reproduce.runner import (
 )
 from labelaudit.reproduce.tables import NOTHING, Row, Tables, table
 from labelaudit.reproduce.truth import TrueAudit, audit
+from labelaudit.review.corrections import Correction, read_review, write_corrections
+from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
@@ -63,15 +63,7 @@ class RoundRow(Row):
     spoilt: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class RelabelingOptions(ExperimentOptions):
-    """The options of ``labelaudit reproduce relabeling``."""
-
-    noises: Sequence[str] = ("uniform:0.1",)
-    rounds: int = 1
-
-
-def relabel_and_audit(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``relabeling.md`` and ``rounds.parquet``.
 
     Returns:
@@ -79,9 +71,9 @@ def relabel_and_audit(asked: RelabelingOptions, reporter: Reporter = QUIET) -> s
 
     Raises:
         UsageError: options that contradict each other or the data.
-        LabelauditError: see `labelaudit.recipes.score.score` and `labelaudit.recipes.relabel.relabel_copy`.
+        LabelauditError: see `labelaudit.audit.score.score` and `labelaudit.review.relabel.relabel_copy`.
     """
-    asked.check()
+    check_experiment(asked)
     if asked.rounds < 1:
         raise UsageError(f"--rounds {asked.rounds} is too few", fix="give at least 1")
     with storage_errors(asked.out):
@@ -90,7 +82,7 @@ def relabel_and_audit(asked: RelabelingOptions, reporter: Reporter = QUIET) -> s
     truth = scan_truth(data, None, reporter)
     tables = Tables(rounds=RoundRow)
 
-    def measure(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[RoundRow]]:
+    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[RoundRow]]:
         yield _measure(asked, case, seed, folder, truth, reporter)
 
     def page() -> str:
@@ -98,7 +90,7 @@ def relabel_and_audit(asked: RelabelingOptions, reporter: Reporter = QUIET) -> s
         return _page(asked.data_name, about, tables.of(RoundRow))
 
     cases = noise_cases(asked.noises, truth.classes)
-    return run_cases("relabeling", asked, cases, tables, measure, page, reporter)
+    return run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
 
 
 def _measure(

@@ -9,7 +9,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,18 +17,18 @@ from typing import Any, Literal
 import numpy as np
 
 from labelaudit import __version__
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.devices import choose_device
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import find_method
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.retrain import RetrainOptions, retrain
+from labelaudit.reproduce import RetrainingOptions
 from labelaudit.reproduce.runner import (
-    ExperimentOptions,
     NoisyLabels,
+    check_experiment,
     noise_cases,
     noisy_data,
     remembered,
@@ -40,8 +40,9 @@ from labelaudit.reproduce.runner import (
 )
 from labelaudit.reproduce.tables import Tables, figure, grouped, number, pivot, table
 from labelaudit.reproduce.truth import audit
+from labelaudit.retrain.folder import read_metrics
+from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics
 
 DIVERGED = "diverged"
 
@@ -120,7 +121,7 @@ class Trainings:
 
         Raises:
             RunError: the folder holds other labels or trainings.
-            LabelauditError: see `labelaudit.recipes.score.score` and `labelaudit.recipes.retrain.retrain`.
+            LabelauditError: see `labelaudit.audit.score.score` and `labelaudit.retrain.recipe.retrain`.
         """
         rows = np.flatnonzero(self.clean.readable_N)
         if self.subset is not None:
@@ -214,7 +215,7 @@ def _train(start: TrainedRow, data: Data, out: RunFolder, options: RetrainOption
 
 
 class Stopwatch:
-    """Seconds of the parts of a training; see `labelaudit.recipes.retrain_epochs.Mark`.
+    """Seconds of the parts of a training; see `labelaudit.retrain.recipe.Mark`.
 
     On the CPU, the time that the processor worked for this process, so that other processes do not count; elsewhere the
     time that passed. Measuring the error does not count.
@@ -241,25 +242,7 @@ class Stopwatch:
         return sum(self._epochs) / len(self._epochs) if self._epochs else math.nan
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetrainingOptions(ExperimentOptions):
-    """What is measured; ``training`` is that of the methods.
-
-    Attributes:
-        test: Folder of the test images.
-        noises: Errors to plant, as ``KIND:RATE[:CLASSES]``.
-        methods: Their names.
-        audit: Of the audit that gives weights and noise rate.
-    """
-
-    data: Path
-    test: Path
-    noises: Sequence[str] = ("uniform:0.4",)
-    methods: Sequence[str] = ("standard", "aul", "oracle")
-    audit: TrainingOptions = field(default_factory=TrainingOptions)
-
-
-def measure_retraining(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``retraining.md`` and the Parquet tables.
 
     Returns:
@@ -269,11 +252,15 @@ def measure_retraining(asked: RetrainingOptions, reporter: Reporter = QUIET) -> 
         UsageError: options that contradict each other or the data.
         LabelauditError: see `Trainings.measure`.
     """
-    asked.check()
+    check_experiment(asked)
     check_methods(asked.methods)
     clean = scan_truth(asked.data, None, reporter)
     trainings = Trainings(
-        clean=clean, test=asked.test, methods=asked.methods, audit=asked.audit, training=asked.training
+        clean=clean,
+        test=asked.test,
+        methods=asked.methods,
+        audit=TrainingOptions(probe="train", epochs=asked.audit_epochs, device=asked.training.device),
+        training=replace(asked.training, probe="train"),
     )
     tables = Tables(runs=TrainedRow, audits=SharedAuditRow)
 

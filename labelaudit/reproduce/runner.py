@@ -17,17 +17,16 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, Corruption, CorruptOptions, corrupt
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import check_options
 from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
-from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.corrupt import SETTINGS_FILE, TRUTH_FILE, corrupt
-from labelaudit.recipes.corrupt_plan import Corruption, CorruptOptions
-from labelaudit.recipes.options import TrainingOptions, check_options
+from labelaudit.reproduce import ExperimentOptions
 from labelaudit.reproduce.tables import (
     Panel,
     Tables,
@@ -49,48 +48,20 @@ _NOISE_FIX = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExperimentOptions:
-    """What every experiment is asked.
+def check_experiment(asked: ExperimentOptions) -> None:
+    """Refuse what can be refused before an image is read.
 
-    Attributes:
-        data: The image folder, rightly labelled; None for the digits of scikit-learn, where an experiment takes them.
-        out: Gets the audits, the trainings and the tables.
-        seeds: Of planted errors and trainings.
-        plots: File format of the figures; None draws SVG if matplotlib is installed.
-        training: Of the audits or networks; its seed is replaced by each of the seeds.
+    Raises:
+        UsageError: options that contradict each other, or a package that is not installed.
     """
-
-    data: Path | None
-    out: Path
-    seeds: Sequence[int] = (0,)
-    plots: PlotFormatName | None = None
-    training: TrainingOptions
-
-    @property
-    def data_name(self) -> str:
-        """Name of the data folder, for headings."""
-        return "digits" if self.data is None else self.data.resolve().name or "root"
-
-    @property
-    def seeds_text(self) -> str:
-        """The seeds, for headings."""
-        return ", ".join(map(str, self.seeds))
-
-    def check(self) -> None:
-        """Refuse what can be refused before an image is read.
-
-        Raises:
-            UsageError: options that contradict each other, or a package that is not installed.
-        """
-        check_options(self.training)
-        if self.data is not None:
-            require_outside(self.out, self.data, "--out")
-        require_once("--seeds", self.seeds)
-        if min(self.seeds) < 0:
-            raise UsageError(f"--seeds {min(self.seeds)} is negative", fix="give 0 or more")
-        if self.plots:
-            require_matplotlib()
+    check_options(asked.training)
+    if asked.data is not None:
+        require_outside(asked.out, asked.data, "--out")
+    require_once("--seeds", asked.seeds)
+    if min(asked.seeds) < 0:
+        raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
+    if asked.plots:
+        require_matplotlib()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,7 +297,7 @@ def corrupted_copy(
 
     Raises:
         RunError: the copy is of other data or corrupted otherwise, or its truth cannot be read.
-        LabelauditError: see `labelaudit.recipes.corrupt.corrupt`.
+        LabelauditError: see `labelaudit.audit.corrupt.corrupt`.
     """
     if not folder.exists():
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)

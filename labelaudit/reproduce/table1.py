@@ -17,7 +17,9 @@ from typing import Any
 import torch
 
 from labelaudit import __version__
-from labelaudit.data.digits import write_digits_split
+from labelaudit.audit.demo import write_digits_split
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import PRESETS, Preset
 from labelaudit.engine.devices import choose_device, choose_precision
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.loop import Training
@@ -28,9 +30,7 @@ from labelaudit.methods.standard import Standard
 from labelaudit.methods.table import find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.presets import PRESETS, Preset
-from labelaudit.recipes.retrain import presets_of
+from labelaudit.reproduce import Table1Options
 from labelaudit.reproduce.retraining import (
     DIVERGED,
     SharedAuditRow,
@@ -39,8 +39,9 @@ from labelaudit.reproduce.retraining import (
     audit_table,
     check_methods,
 )
-from labelaudit.reproduce.runner import ExperimentOptions, NoisyLabels, noise_cases, require_once, run_cases, scan_truth
+from labelaudit.reproduce.runner import NoisyLabels, check_experiment, noise_cases, require_once, run_cases, scan_truth
 from labelaudit.reproduce.tables import NOTHING, Tables, grouped, number, pivot, spread, table
+from labelaudit.retrain.recipe import presets_of
 from labelaudit.run.files import storage_errors
 
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
@@ -172,28 +173,7 @@ class CellRow:
     paper_note: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table1Options(ExperimentOptions):
-    """What is measured; ``training`` gives device, and epochs where they are not the scale's.
-
-    Attributes:
-        data: The training images, or a folder with ``train/`` and ``test/``; None takes the digits, at scale ``smoke``.
-        test: The test images.
-        noises: Which columns, as ``KIND:RATE``; those of the scale when empty.
-        methods: Which rows.
-        subset: How many training images; None leaves it to the scale.
-        only_cost: Say what it would take, and train nothing.
-    """
-
-    test: Path | None = None
-    scale: ScaleName = "small"
-    noises: Sequence[str] = ()
-    methods: Sequence[str] = METHODS
-    subset: int | None = None
-    only_cost: bool = False
-
-
-def reproduce_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
+def measure(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``table1.md``, ``table1.parquet``, ``runs.parquet`` and ``audits.parquet``.
 
     Returns:
@@ -203,9 +183,10 @@ def reproduce_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         UsageError: options that contradict each other.
         LabelauditError: see `labelaudit.reproduce.retraining.Trainings.measure`.
     """
-    asked.check()
+    check_experiment(asked)
     scale = SCALES[asked.scale]
-    check_methods(asked.methods, lambda method: scale.parameters_for(method, 0.0))
+    methods = asked.methods or METHODS
+    check_methods(methods, lambda method: scale.parameters_for(method, 0.0))
     require_once("--noise", asked.noises)
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
@@ -216,7 +197,7 @@ def reproduce_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     trainings = Trainings(
         clean=clean,
         test=test,
-        methods=asked.methods,
+        methods=methods,
         audit=replace(scale.audit, device=device),
         training=replace(scale.training, epochs=epochs, device=device),
         parameters=scale.parameters_for,
@@ -240,7 +221,7 @@ def reproduce_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         title = f"# Robust training on noisy labels: {asked.data_name}"
         return "\n".join([title, "", about, "", *page_tables(tables)])
 
-    def measure(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[object]]:
+    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[object]]:
         shared: list[object] = []
         for rows in trainings.measure(reporter, case, seed, folder):
             if isinstance(rows[0], SharedAuditRow):  # the page has no cell before the first training
@@ -249,7 +230,7 @@ def reproduce_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
                 yield [*shared, *rows]
                 shared = []
 
-    return run_cases("table1", asked, cases, tables, measure, page, reporter)
+    return run_cases("table1", asked, cases, tables, measure_case, page, reporter)
 
 
 def _folders(asked: Table1Options) -> tuple[Path, Path]:

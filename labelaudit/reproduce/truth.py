@@ -15,6 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from labelaudit.audit.judge import Fitted
+from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect.curves import STATISTICS
@@ -22,10 +26,6 @@ from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.errors import DataError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
-from labelaudit.recipes.audits import Data, read_audit
-from labelaudit.recipes.fit import Fitted
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.score import score
 from labelaudit.reproduce.tables import Row, ratio
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
@@ -286,7 +286,7 @@ def audit(
 
     Raises:
         DataError: a label has no truth.
-        LabelauditError: see `labelaudit.recipes.score.score`.
+        LabelauditError: see `labelaudit.audit.score.score`.
     """
     new, began = not run.exists, time.perf_counter()
     fitted = score(data, run, options, reporter=reporter)
