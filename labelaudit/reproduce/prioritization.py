@@ -20,7 +20,6 @@ import numpy as np
 
 from labelaudit import __version__
 from labelaudit.audit.corrupt import Corruption
-from labelaudit.audit.demo import write_digits_split
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions, agree, settings_from_json
 from labelaudit.audit.plan import Preset
@@ -29,12 +28,12 @@ from labelaudit.errors import RunError, UsageError
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import PrioritizationOptions
-from labelaudit.reproduce.runner import Case, check_experiment, corrupted_copy, run_cases
+from labelaudit.reproduce.runner import Case, check_experiment, corrupted_copy, digits, run_cases
 from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot
 from labelaudit.reproduce.truth import BoolArray, FloatArray
 from labelaudit.retrain.folder import read_metrics, read_picks, read_seconds
 from labelaudit.retrain.recipe import RetrainOptions, retrain
-from labelaudit.run.files import read_json, storage_errors
+from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
 
 TARGET = 1.2
@@ -187,8 +186,7 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     if asked.data is not None and asked.test is not None:
         data, test = asked.data, asked.test
     else:
-        with storage_errors(asked.out):
-            data, test = write_digits_split(asked.out / "digits")
+        data, test = digits(asked.out)
     if most_test is not None:
         corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"

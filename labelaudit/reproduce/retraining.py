@@ -129,7 +129,8 @@ class Trainings:
         chosen = take(self.clean, rows)
         data, rate = noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
         truth_csv, run = folder / "truth.csv", RunFolder(folder / "audit")
-        write_labels(chosen, chosen.label_N, truth_csv)
+        if not truth_csv.exists():
+            write_labels(chosen, chosen.label_N, truth_csv)
         if {need for method in self.methods for need in find_method(method).needs} & {"weights", "noise_rate"}:
             found = audit(case.name, data, run, self.clean, replace(self.audit, seed=seed), reporter)
             yield [

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, Corruption, CorruptOptions, corrupt
+from labelaudit.audit.demo import write_digits_split
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import check_options
 from labelaudit.cells import csv_lines, unguarded
@@ -162,6 +163,17 @@ def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Cal
         return from_plain(kind, content["row"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{file} is damaged", fix="delete it to measure again") from error
+
+
+def digits(out: Path) -> tuple[Path, Path]:
+    """Write the digits to train and to test on, unless they exist, and return both folders."""
+    folder = out / "digits"
+    if not folder.exists():
+        with storage_errors(folder):
+            # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
+            write_digits_split(out / ".digits.partial")
+            (out / ".digits.partial").rename(folder)
+    return folder / "train", folder / "test"
 
 
 def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Catalogue:

@@ -17,16 +17,11 @@ from typing import Any
 import torch
 
 from labelaudit import __version__
-from labelaudit.audit.demo import write_digits_split
 from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import PRESETS, Preset
+from labelaudit.audit.plan import PRESETS
 from labelaudit.engine.devices import choose_device, choose_precision
-from labelaudit.engine.inputs import Augment, ImageInputs
-from labelaudit.engine.loop import Training
-from labelaudit.engine.optimizers import LoopSettings
 from labelaudit.engine.weights import build_network
 from labelaudit.errors import UsageError
-from labelaudit.methods.standard import Standard
 from labelaudit.methods.table import find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
@@ -39,10 +34,17 @@ from labelaudit.reproduce.retraining import (
     audit_table,
     check_methods,
 )
-from labelaudit.reproduce.runner import NoisyLabels, check_experiment, noise_cases, require_once, run_cases, scan_truth
+from labelaudit.reproduce.runner import (
+    NoisyLabels,
+    check_experiment,
+    digits,
+    noise_cases,
+    require_once,
+    run_cases,
+    scan_truth,
+)
 from labelaudit.reproduce.tables import NOTHING, Tables, grouped, number, pivot, spread, table
 from labelaudit.retrain.recipe import presets_of
-from labelaudit.run.files import storage_errors
 
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
 """The columns."""
@@ -238,8 +240,7 @@ def _folders(asked: Table1Options) -> tuple[Path, Path]:
     if asked.data is None:
         if asked.scale != "smoke":
             raise UsageError(f"--scale {asked.scale} needs images", fix="give --data DIR")
-        with storage_errors(asked.out):
-            return write_digits_split(asked.out / "digits")
+        return digits(asked.out)
     train, test = asked.data / "train", asked.data / "test"
     if asked.test is None and not (train.is_dir() and test.is_dir()):
         raise UsageError(
@@ -381,43 +382,35 @@ def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], lis
             yield noise, order, errors, all(a < b for a, b in itertools.pairwise(errors)) if known else None
 
 
-_FORWARD = 1 / 3
-"""Of a forward and backward pass."""
-
-_TIMED_IMAGES, _SIDE = 512, 32
-
-
-def passes(trainings: Trainings, images: int, method: str, rate: float) -> float:
+def passes(training: TrainingOptions, images: int, method: str, rate: float) -> float:
     """Return the images that go forward and backward through a network in one training, or as much work.
 
     INCV's eight trainings on up to three quarters of the images count; DivideMix shows the believed images and as many
-    suspicious ones in two views, to guess and to learn.
+    suspicious ones in two views, to guess (a third of the work of a step) and to learn.
     """
-    epochs = trainings.training.epochs or _preset(trainings, method).epochs
-    networks = find_method(method).networks
+    entry = find_method(method)
+    epochs = training.epochs or presets_of(entry)[training.preset or "fast"].epochs
     if method == "dividemix":
-        return networks * epochs * 4 * (1 - rate) * images * (1 + _FORWARD)
+        return entry.networks * epochs * 4 * (1 - rate) * images * 4 / 3
     if method == "incv":
-        return (8 * 0.75 * epochs / 4 + networks * epochs * (1 - rate)) * images
-    return float(networks * epochs * images)
+        return (8 * 0.75 * epochs / 4 + entry.networks * epochs * (1 - rate)) * images
+    return float(entry.networks * epochs * images)
 
 
 def cost(trainings: Trainings, images: int, cases: Sequence[NoisyLabels], seeds: int) -> str:
     """Return a table of what each method would take: passes over images, and hours at the speed of this machine."""
-    preset, device = _preset(trainings, "standard"), choose_device(trainings.training.device)
-    model = trainings.training.model or preset.model
+    training = trainings.training
+    preset, device = presets_of(find_method("standard"))[training.preset or "fast"], choose_device(training.device)
+    model = training.model or preset.model
     rate = _images_per_second(model, preset.batch_size, len(trainings.clean.classes), device)
-    audit = trainings.audit.epochs or PRESETS[trainings.audit.preset or "fast"].epochs
-    counts = {"audit": float(audit * len(cases) * images * seeds)}
-    counts |= {
-        method: seeds * sum(passes(trainings, images, method, case.rate) for case in cases)
-        for method in trainings.methods
-    }
+    epochs = trainings.audit.epochs or PRESETS[trainings.audit.preset or "fast"].epochs
+    counts = {"audit": float(epochs * len(cases) * images * seeds)}
+    for method in trainings.methods:
+        counts[method] = seeds * sum(passes(training, images, method, case.rate) for case in cases)
     counts["all"] = sum(counts.values())
     lines = [
         f"{images:,} images, {len(cases)} noises, {seeds} seeds; {model} on {device} takes some {rate:,.0f} images of "
-        f"{_SIDE} pixels a second, forward and backward.",
-        "",
+        "32 pixels a second, forward and backward.\n",
         "| | million images | hours |",
         "|---|---|---|",
         *(f"| {name} | {count / 1e6:,.1f} | {count / rate / 3600:,.1f} |" for name, count in counts.items()),
@@ -426,29 +419,17 @@ def cost(trainings: Trainings, images: int, cases: Sequence[NoisyLabels], seeds:
 
 
 def _images_per_second(model: str, batch_size: int, classes: int, device: torch.device) -> float:
-    """Measure how fast a network is trained here: the second of two passes over 512 images of 32 pixels."""
+    """Measure how fast a network goes forward and backward here: the second of two passes over some batches."""
     network = build_network(model, weights="scratch", weights_file=None, num_classes=classes, channels=3, seed=0)
-    loop = LoopSettings(
-        epochs=2,
-        batch_size=batch_size,
-        lr=0.1,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=1e-4,
-        schedule="constant",
-        precision=choose_precision("auto", device),
-        seed=0,
-    )
-    training, generator = Training([network], loop, device), torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (_TIMED_IMAGES, 3, _SIDE, _SIDE), dtype=torch.uint8, generator=generator)
-    inputs = ImageInputs(pixels, mean_C=(0.5,) * 3, std_C=(0.25,) * 3, augment=Augment(), device=device)
-    label_N = torch.randint(classes, (_TIMED_IMAGES,), generator=generator)
-    began = 0.0
+    network = network.to(device).train()
+    x_BCHW, batches, seconds = torch.rand(batch_size, 3, 32, 32, device=device), -(-512 // batch_size), 0.0
+    precise = choose_precision("auto", device) == "float32"
     for _ in range(2):
         began = time.perf_counter()
-        training.run_epoch(inputs, label_N, Standard(), lambda _count: None)
-    return _TIMED_IMAGES / (time.perf_counter() - began)
-
-
-def _preset(trainings: Trainings, method: str) -> Preset:
-    return presets_of(find_method(method))[trainings.training.preset or "fast"]
+        for _ in range(batches):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=not precise):
+                loss = network(x_BCHW).float().logsumexp(1).mean()
+            loss.backward()
+        loss.item()  # waits for the device
+        seconds = time.perf_counter() - began
+    return batches * batch_size / seconds
