@@ -110,11 +110,10 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures.
 
     Returns:
-        The content of detection.md.
+        The page.
 
     Raises:
-        UsageError: options that contradict each other or the data, or a package that is not installed.
-        LabelauditError: see `labelaudit.audit.score.score`.
+        LabelauditError: see `labelaudit.errors`.
     """
     _check(asked)
     truth = scan_truth(asked.data, asked.truth, reporter)

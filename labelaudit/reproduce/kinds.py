@@ -69,27 +69,14 @@ class PlantedRow(Row):
     samples: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelectorRow(Row):
-    """The share of wrong labels that a selector would take, as the audit estimates it."""
-
-    selector: str
-    selectivity: str
-    base_rate: float
-    noise_share: float
-    safe: bool
-
-
 def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables.
 
     Returns:
-        The content of kinds.md.
+        The page.
 
     Raises:
-        UsageError: options that contradict each other or the data.
-        RunError: the folder holds copies that were corrupted otherwise.
-        LabelauditError: see `labelaudit.audit.score.score`.
+        LabelauditError: see `labelaudit.errors`.
     """
     check_experiment(asked)
     rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
@@ -102,7 +89,7 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
     noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
     classes = len(scan_truth(asked.data, None, reporter).classes)
-    tables = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow, selectors=SelectorRow)
+    tables = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow)
     about = ""
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
@@ -161,10 +148,6 @@ def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Ro
         counts[""] = row.count - sum(row.called.values())
         for called in CALLED:
             yield PlantedRow(**same, planted=row.planted, expected=row.expected, called=called, samples=counts[called])
-    advice = fitted.noise["advice"]
-    for selector in advice["selectors"]:
-        is_safe = advice["safe"] == selector["selector"]
-        yield SelectorRow(**same, **selector, base_rate=advice["base_rate"], safe=is_safe)
 
 
 def _tables(tables: Tables) -> Iterator[str]:
@@ -198,16 +181,6 @@ def _tables(tables: Tables) -> Iterator[str]:
     yield from pivot("How well each is found: AUROC against the clean (against all others)", "", ("truth",), ranking)
     planted = _counts(tables.of(PlantedRow), "planted")
     yield from pivot("What the audit says of itself: planted controls", "", ("planted",), planted)
-    selectors = {
-        key: {
-            "noise taken": figure((row.noise_share for row in rows), 3),
-            "noise in the data": figure((row.base_rate for row in rows), 3),
-            "": "safe" if all(row.safe for row in rows) else "",
-        }
-        for key, rows in grouped(tables.of(SelectorRow), lambda row: (row.selector, row.selectivity)).items()
-    }
-    title = "Noise in what a selector takes, as the audit estimates it"
-    yield from pivot(title, "", ("selector", "selectivity"), selectors)
 
 
 def _counts(rows: Sequence[MatrixRow | PlantedRow], key: str) -> dict[str, dict[str, str]]:

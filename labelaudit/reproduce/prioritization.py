@@ -171,11 +171,10 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures.
 
     Returns:
-        The content of prioritization.md.
+        The page.
 
     Raises:
-        UsageError: options that contradict each other, or a package that is not installed.
-        LabelauditError: see `labelaudit.retrain.recipe.retrain`.
+        LabelauditError: see `labelaudit.errors`.
     """
     _check(asked)
     data_sets, algorithms = named("--data-set", DATA_SETS, asked.data_sets), [STANDARD]
@@ -286,10 +285,8 @@ def _epoch_rows(
 ) -> Iterator[TrainingEpochRow]:
     """Yield the rows of a training's epochs, given the samples that were selected for corruption and changed by it."""
     try:
-        metrics, seconds = (
-            read_metrics(run.metrics),
-            {row["epoch"]: row["seconds"] for row in read_seconds(run.seconds)},
-        )
+        metrics = read_metrics(run.metrics)
+        seconds = {row["epoch"]: row["seconds"] for row in read_seconds(run.seconds)}
         spent = np.cumsum([(row["forwards"], row["backpropagated"], seconds[row["epoch"]]) for row in metrics], axis=0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{run.root} is damaged", fix="delete it to train from the start") from error

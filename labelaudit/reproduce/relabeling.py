@@ -29,7 +29,7 @@ from labelaudit.reproduce.runner import (
     scan_truth,
 )
 from labelaudit.reproduce.tables import NOTHING, Row, Tables, table
-from labelaudit.reproduce.truth import TrueAudit, audit
+from labelaudit.reproduce.truth import audit
 from labelaudit.review.corrections import Correction, read_review, write_corrections
 from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy
 from labelaudit.run.files import storage_errors
@@ -67,11 +67,10 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``relabeling.md`` and ``rounds.parquet``.
 
     Returns:
-        The content of relabeling.md.
+        The page.
 
     Raises:
-        UsageError: options that contradict each other or the data.
-        LabelauditError: see `labelaudit.audit.score.score` and `labelaudit.review.relabel.relabel_copy`.
+        LabelauditError: see `labelaudit.errors`.
     """
     check_experiment(asked)
     if asked.rounds < 1:
@@ -111,18 +110,25 @@ def _measure(
     ]
     right, _ = _relabel(truth, truth.root, planted, places[0] / "planted.csv", places[0] / "images", reporter)
     rows: list[RoundRow] = []
-    before: dict[tuple[str, str], bool] = {}
-    decisions: list[Correction] = []
-    target_of: dict[str, str] = {}
+    before, expected = dict[tuple[str, str], bool](), dict[tuple[str, str], tuple[str, str]]()
     for number, place in enumerate(places, start=1):
         reporter.say(f"Audit {number} of {len(places)}")
         options, images = replace(asked.training, seed=seed), place / "images"
         found = audit(case.name, Data(root=images), RunFolder(place / "run"), right, options, reporter)
-        after = _wrong_of(found)
+        catalogue, (low, high) = found.fitted.catalogue, found.interval
+        # By path and content: an image that is not found where it should be counts as wrong.
+        names = zip(catalogue.paths, catalogue.sha256, strict=True)
+        wrong_of = dict(zip(names, found.wrong_N.tolist(), strict=True))
         if rows:
-            rows[-1] = _reviewed(rows[-1], decisions, target_of, before, after)
-        before = after
-        (low, high), flagged = found.interval, found.fitted.verdicts.flagged
+            pairs = [(before[old], wrong_of.get(new, True)) for old, new in expected.items()]
+            rows[-1] = replace(
+                rows[-1],
+                reviewed=len(pairs),
+                found=sum(was_wrong for was_wrong, _ in pairs),
+                removed=sum(was_wrong and not is_wrong for was_wrong, is_wrong in pairs),
+                spoilt=sum(is_wrong and not was_wrong for was_wrong, is_wrong in pairs),
+            )
+        before = wrong_of
         rows.append(
             RoundRow(
                 **vars(found.row),
@@ -133,17 +139,16 @@ def _measure(
                 estimate=found.noise_rate,
                 low=low,
                 high=high,
-                suspicious=flagged,
+                suspicious=int(found.flagged_N.sum()),
             )
         )
         if number < len(places):
             label_of = dict(zip(right.paths, (right.classes[label] for label in right.label_N), strict=True))
-            catalogue = found.fitted.catalogue
-            listed = found.fitted.verdicts.order[:flagged].tolist()
+            listed = found.fitted.verdicts.order[: found.fitted.verdicts.flagged].tolist()
             decisions = [_decision(catalogue, sample, label_of[catalogue.paths[sample]]) for sample in listed]
-            right, target_of = _relabel(
-                right, images, decisions, place / "corrections.csv", places[number] / "images", reporter
-            )
+            file, following = place / "corrections.csv", places[number] / "images"
+            right, target_of = _relabel(right, images, decisions, file, following, reporter)
+            expected = {(one.path, one.sha256): (target_of.get(one.path, one.path), one.sha256) for one in decisions}
     return rows
 
 
@@ -189,33 +194,6 @@ def _relabel(
         relabel_copy(images, Corrections(file=file), out, reporter=reporter)
     target_of = {step.path: step.target for step in plan.steps}
     return replace(truth, paths=tuple(target_of.get(path, path) for path in truth.paths)), target_of
-
-
-def _wrong_of(found: TrueAudit) -> dict[tuple[str, str], bool]:
-    """Return whether its label is wrong, of each image by path and content."""
-    catalogue = found.fitted.catalogue
-    return dict(zip(zip(catalogue.paths, catalogue.sha256, strict=True), found.wrong_N.tolist(), strict=True))
-
-
-def _reviewed(
-    row: RoundRow,
-    decisions: Sequence[Correction],
-    target_of: dict[str, str],
-    before: dict[tuple[str, str], bool],
-    after: dict[tuple[str, str], bool],
-) -> RoundRow:
-    """Return the row with the counts of its review; an image that is not found where it should be counts as wrong."""
-    pairs = [
-        (before[one.path, one.sha256], after.get((target_of.get(one.path, one.path), one.sha256), True))
-        for one in decisions
-    ]
-    return replace(
-        row,
-        reviewed=len(decisions),
-        found=sum(was_wrong for was_wrong, _ in pairs),
-        removed=sum(was_wrong and not is_wrong for was_wrong, is_wrong in pairs),
-        spoilt=sum(is_wrong and not was_wrong for was_wrong, is_wrong in pairs),
-    )
 
 
 def _page(name: str, about: str, rows: Sequence[RoundRow]) -> str:

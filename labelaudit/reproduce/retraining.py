@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from labelaudit import __version__
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.engine.devices import choose_device
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import find_method
@@ -40,7 +39,7 @@ from labelaudit.reproduce.runner import (
 )
 from labelaudit.reproduce.tables import Tables, figure, grouped, number, pivot, table
 from labelaudit.reproduce.truth import audit
-from labelaudit.retrain.folder import read_metrics
+from labelaudit.retrain.folder import read_metrics, read_seconds
 from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 
@@ -61,8 +60,8 @@ class TrainedRow:
         error: Test error after the last epoch, a share; of the first of two networks, for DivideMix of both together.
         best_error: The least error after an epoch: what early stopping on the test data would have given.
         train_error: Share of the given labels that the network disagrees with in its last epoch.
-        epoch_seconds: Mean time of an epoch, without measuring the error.
-        seconds: Of all of it, the cross-validation of INCV included, without measuring the error and the audit.
+        epoch_seconds: Mean wall time of an epoch, without measuring the error.
+        seconds: Wall time of all of it but the audit; NaN if it was interrupted.
         noise_rate: What the method was told or found of the noise; NaN when it asks for none.
     """
 
@@ -193,13 +192,14 @@ def train_method(
 
 
 def _train(start: TrainedRow, data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter) -> TrainedRow:
-    watch = Stopwatch(options.training.device)
+    began, is_new = time.perf_counter(), not out.exists
     try:
-        result = retrain(data, out, options, reporter, mark=watch)
+        result = retrain(data, out, options, reporter)
     except TrainingError as error:
         reporter.warn(f"{start.method} at {start.noise}, seed {start.seed}: {error.what}")
-        return replace(start, epoch_seconds=watch.epoch_seconds)
-    metrics = read_metrics(out.metrics)
+        return start
+    seconds = time.perf_counter() - began if is_new else math.nan
+    metrics, epochs = read_metrics(out.metrics), read_seconds(out.seconds)
     both = start.method in _BOTH_NETWORKS
     known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
     return replace(
@@ -209,49 +209,20 @@ def _train(start: TrainedRow, data: Data, out: RunFolder, options: RetrainOption
         best_error=min(row["validation_error"] for row in metrics if row["validation_error"] is not None),
         train_error=float(metrics[-1]["train_error"]),
         epochs=len(metrics),
-        epoch_seconds=watch.epoch_seconds,
-        seconds=watch.before + len(metrics) * watch.epoch_seconds,
+        epoch_seconds=sum(row["seconds"] for row in epochs) / len(epochs),
+        seconds=seconds,
         noise_rate=math.nan if known is None else float(known),
     )
-
-
-class Stopwatch:
-    """Seconds of the parts of a training; see `labelaudit.retrain.recipe.Mark`.
-
-    On the CPU, the time that the processor worked for this process, so that other processes do not count; elsewhere the
-    time that passed. Measuring the error does not count.
-    """
-
-    def __init__(self, device: str) -> None:
-        self._now = time.process_time if choose_device(device).type == "cpu" else time.perf_counter
-        self._last, self._epochs = self._now(), list[float]()
-        self.before = 0.0
-        """Between the decoded images and the first epoch."""
-
-    def __call__(self, where: Literal["prepared", "begun", "trained", "measured"]) -> None:
-        """Take note of a part's end."""
-        now = self._now()
-        if where == "begun":
-            self.before = now - self._last
-        if where == "trained":
-            self._epochs.append(now - self._last)
-        self._last = now
-
-    @property
-    def epoch_seconds(self) -> float:
-        """Mean of the epochs that were trained here; NaN when none was."""
-        return sum(self._epochs) / len(self._epochs) if self._epochs else math.nan
 
 
 def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``retraining.md`` and the Parquet tables.
 
     Returns:
-        The content of retraining.md.
+        The page.
 
     Raises:
-        UsageError: options that contradict each other or the data.
-        LabelauditError: see `Trainings.measure`.
+        LabelauditError: see `labelaudit.errors`.
     """
     check_experiment(asked)
     check_methods(asked.methods)

@@ -179,11 +179,10 @@ def measure(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``table1.md``, ``table1.parquet``, ``runs.parquet`` and ``audits.parquet``.
 
     Returns:
-        The content of table1.md; with ``only_cost``, what it would take.
+        The page.
 
     Raises:
-        UsageError: options that contradict each other.
-        LabelauditError: see `labelaudit.reproduce.retraining.Trainings.measure`.
+        LabelauditError: see `labelaudit.errors`.
     """
     check_experiment(asked)
     scale = SCALES[asked.scale]
@@ -332,9 +331,9 @@ def page_tables(tables: Tables) -> Iterator[str]:
     }
     yield from pivot(
         "Time",
-        "Without measuring the error; on a CPU the time that the processor worked. An epoch of DivideMix is a pass "
-        "over the believed images, in all views, with as many suspicious ones; INCV's cross-validation counts in the "
-        "last column alone. The audit is not in it.",
+        "Wall time, of an epoch without measuring the error, of the whole training with all but the audit: INCV's "
+        "cross-validation counts in the last column alone. An epoch of DivideMix is a pass over the believed images, "
+        "in all views, with as many suspicious ones.",
         ("method",),
         {
             method: {
