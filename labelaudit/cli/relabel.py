@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, hand_out, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
 
 if TYPE_CHECKING:
-    from labelaudit.cli.console import Terminal
     from labelaudit.review.plan import Plan
     from labelaudit.review.relabel import Corrections
 
@@ -27,8 +27,10 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
 def command(
     data: o.DataArgument,
+    terminal: Terminal,
     file: Annotated[
         Optional[Path],
         typer.Argument(
@@ -36,8 +38,7 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Optional[Path],
-        typer.Option("--out", help="Write a corrected copy here (hard links) and leave DATA as it is."),
+        Optional[Path], typer.Option("--out", help="Write a corrected copy here (hard links) and leave DATA as it is.")
     ] = None,
     labels: Annotated[
         Optional[Path],
@@ -48,33 +49,15 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before files are moved.")] = False,
     accept_suggestions: Annotated[
-        bool,
-        typer.Option("--accept-suggestions", help="CVAT: tags that nobody touched count as accepted."),
+        bool, typer.Option("--accept-suggestions", help="CVAT: untouched tags count as accepted.")
     ] = False,
     output: Annotated[PlanFormatName, typer.Option("--format", help="How to print the plan on stdout.")] = "table",
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Move images to the class folders that a review says, or write a corrected copy; nothing is deleted.
 
     Dropped images go to DATA/.labelaudit-dropped. A relabeling that was interrupted is finished by the same command, or
     taken back by --undo.
     """
-    _check(file, out, labels, undo=undo, dry_run=dry_run)
-
-    from labelaudit.cli.console import Terminal
-    from labelaudit.review.relabel import Corrections
-
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
-    if undo:
-        wanted = None if file is None else Corrections(file=file)
-        _undo(data, wanted, dry_run=dry_run, yes=yes, terminal=terminal)
-    elif file is not None:
-        corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
-        _relabel(data, corrections, out, labels, output, dry_run=dry_run, yes=yes, terminal=terminal)
-
-
-def _check(file: Path | None, out: Path | None, labels: Path | None, *, undo: bool, dry_run: bool) -> None:
     if undo and (out is not None or labels is not None):
         raise UsageError("--undo takes moves in DATA back, and with --out none are made", fix="delete what --out made")
     if not undo and file is None:
@@ -82,19 +65,12 @@ def _check(file: Path | None, out: Path | None, labels: Path | None, *, undo: bo
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
 
+    from labelaudit.review.relabel import Corrections, plan_relabeling, relabel, relabel_copy, relabel_labels
 
-def _relabel(
-    data: Path,
-    corrections: Corrections,
-    out: Path | None,
-    labels: Path | None,
-    output: PlanFormatName,
-    *,
-    dry_run: bool,
-    yes: bool,
-    terminal: Terminal,
-) -> None:
-    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
+    if undo or file is None:
+        _undo(data, Corrections(file=file) if file else None, dry_run=dry_run, yes=yes, terminal=terminal)
+        return
+    corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
 
     def agree(plan: Plan) -> bool:
         if plan.steps and out is None and not yes:
@@ -141,7 +117,6 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
 
 
 def _show(plan: Plan, output: PlanFormatName) -> None:
-    from labelaudit.cli.console import hand_out, printed
     from labelaudit.report.relabeling import plan_as_json, show_plan
 
     if output == "json":

@@ -1,6 +1,6 @@
 """The papers' tables and figures, and some of our own, measured on a data folder: a file for each experiment.
 
-Here are the experiments' options, of which the command line is made. This module does not import torch.
+Here are the experiments' options, of which the command line is made.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.names import PlotFormatName, ScaleName
-
-if TYPE_CHECKING:
-    from labelaudit.audit.options import TrainingOptions
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def _audits(
         if model == audits[0].row.model:
             raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
         run = RunFolder(folder / f"run-{Case(name=model).folder_name}")
-        other = replace(options, model=model, weights_file=None)
+        other = replace(options, model=model, network_weights=None)
         audits.append(audit(case.name, data, run, truth, other, reporter))
     return audits
 

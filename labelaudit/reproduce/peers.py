@@ -31,14 +31,15 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from labelaudit.audit.options import TrainingOptions, settings_from_json
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.optimizers import LoopSettings
 from labelaudit.engine.order import derive_seed
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import DataError, RunError, UsageError
+from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.tables import Row
@@ -121,7 +122,11 @@ def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile
 
 
 def out_of_fold_probabilities(
-    inputs: Inputs, label_R: torch.Tensor, settings: LoopSettings, device: torch.device, build: Callable[[], nn.Module]
+    inputs: Inputs,
+    label_R: torch.Tensor,
+    settings: Hyperparameters,
+    device: torch.device,
+    build: Callable[[], nn.Module],
 ) -> npt.NDArray[np.float32]:
     """Train five networks, each on four fifths of the rows, and return their probabilities on the rest: [R, K].
 
@@ -130,11 +135,11 @@ def out_of_fold_probabilities(
     """
     if int(label_R.bincount().min()) < FOLDS:
         raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=chosen.seed)
     found: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]] = []
     for taught_P, asked_P in folds.split(np.zeros(len(label_R)), label_R.numpy()):
         row_P = torch.from_numpy(taught_P)
-        training = Training([build()], settings, device)
+        training = Training([build()], chosen, device)
         for _ in run_epochs(training, SomeRows(inputs, row_P), label_R[row_P], Standard(), lambda _: None):
             pass
         found.append((asked_P, training.predict(SomeRows(inputs, torch.from_numpy(asked_P))).numpy()))
@@ -153,7 +158,7 @@ class _PeerTrainings:
         self._settings = replace(settings, controls=0, pilot_epochs=0)
         self._catalogue, self._reporter = found.fitted.catalogue, reporter
         device = choose_device(options.device)
-        self._source = Source(device=device, weights_file=options.weights_file, offline=options.offline)
+        self._source = Source(device=device, weights_file=options.network_weights, offline=options.offline)
         self._stamp = json.dumps([self._catalogue.fingerprint, self._settings.as_json()], sort_keys=True)
 
     @cached_property
@@ -190,7 +195,7 @@ class _PeerTrainings:
         return out_of_fold_probabilities(
             prepared.inputs,
             prepared.label_R,
-            settings.loop,
+            settings,
             self._source.device,
             lambda: make_network(settings, prepared, self._source),
         )
@@ -214,7 +219,7 @@ class _PeerTrainings:
         # One output more; its name is never seen.
         widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
         network = make_network(self._settings, widened, self._source)
-        training = Training([network], self._settings.loop, self._source.device)
+        training = Training([network], self._settings, self._source.device)
         margin_R = np.zeros(len(label_R))
         with self._reporter.bar("Training for AUM", self._settings.epochs * len(label_R), "images") as advance:
             for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):

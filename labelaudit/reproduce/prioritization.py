@@ -21,9 +21,11 @@ import numpy as np
 from labelaudit import __version__
 from labelaudit.audit.corrupt import Corruption
 from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions, agree, settings_from_json
-from labelaudit.audit.plan import Preset
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import PAPER as PAPER_PROBE
+from labelaudit.audit.plan import Preset, agree
 from labelaudit.data.folder import require_outside
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
@@ -91,18 +93,14 @@ PAPER: Mapping[str, Sequence[tuple[float | None, float]]] = {
 # The paper: SGD .1, momentum .9, weight decay .0005, crop and flip; the rate falls by 80% at epochs 60 and 80 of 100.
 # Nesterov and the padding are those of Selective Backprop's code. Little data gets smaller batches, and a rate to go
 # with them: with few steps, a method that takes a third of them is behind for want of steps and not of examples.
-_PRESET = Preset(
+_PRESET = replace(
+    PAPER_PROBE,
     model="labelaudit_probe",
     epochs=30,
-    batch_size=64,
     lr=0.05,
-    momentum=0.9,
-    nesterov=True,
     weight_decay=5e-4,
     schedule="milestones",
     milestones=((0.6, 0.2), (0.8, 0.2**2)),
-    augment="crop-flip",
-    crop_pad=4,
 )
 
 SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
@@ -112,7 +110,20 @@ SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
 }
 """Most images to train on and to test on (None: all), network and schedule."""
 
-_REPLACED = ("model", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "augment", "crop_pad")
+_REPLACED = (
+    *(
+        "model",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "lr",
+        "momentum",
+        "weight_decay",
+        "schedule",
+        "augment",
+        "crop_pad",
+    ),
+)
 """What training options may change of a scale's preset."""
 
 

@@ -341,7 +341,7 @@ def audit(
             label_R, catalogue = problem.label_R, problem.catalogue
             wrong_R = (catalogue.label_N != clean.label_N)[problem.sample_R]
             for count in counts:
-                settings = replace(problem.settings.loop, epochs=count)
+                settings = replace(problem.settings, epochs=count)
                 p_RK = out_of_fold_probabilities(problem.inputs, label_R, settings, problem.device, problem.build)
                 for ranking in RANKINGS:
                     suspicion_R = -ranks.get_label_quality_scores(label_R.numpy(), p_RK, method=ranking)
@@ -485,7 +485,7 @@ def _made_up(count: int, size: int, model: str, batch_size: int, where: str) -> 
     on, generator = choose_device(where), torch.Generator().manual_seed(0)
     pixels_NCHW = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
     chosen: dict[str, Any] = {"kind": "train", "model": model, "weights": SCRATCH, "preset": "fast", "channels": 3}
-    chosen |= {"image_size": size, "fit": "stretch", "augment": "crop-flip", "crop_pad": 4, "epochs": 1}
+    chosen |= {"image_size": size, "resize": "stretch", "augment": "crop-flip", "crop_pad": 4, "epochs": 1}
     chosen |= {"batch_size": batch_size, "lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
     settings = TrainingSettings(**chosen, schedule="constant", precision=choose_precision("auto", on), seed=0)
     augment = settings.augmentation

@@ -150,7 +150,7 @@ JOBS = (
         inputs=_backbone,
         words=lambda inputs, place: (
             *("train-probe", inputs / "pictures", "--run", place / "audit", "--probe", "frozen", "--folds", "2"),
-            *("--model", "labelaudit_probe", "--weights", inputs / "backbone.safetensors", "--epochs", "2"),
+            *("--model", "labelaudit_probe", "--network-weights", inputs / "backbone.safetensors", "--epochs", "2"),
             *_COMMON,
         ),
         constants={"labelaudit.engine.features._PART": 64},
