@@ -17,37 +17,37 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Audit": "labelaudit.recipes.results",
-    "Data": "labelaudit.recipes.audits",
+    "Audit": "labelaudit.audit.results",
+    "Data": "labelaudit.audit.model",
     "ExportOptions": "labelaudit.report.exports.export",
     "FitSettings": "labelaudit.detect.verdicts",
-    "Fitted": "labelaudit.recipes.fit",
+    "Fitted": "labelaudit.audit.judge",
     "LabelauditError": "labelaudit.errors",
-    "RetrainOptions": "labelaudit.recipes.retrain",
+    "RetrainOptions": "labelaudit.retrain.recipe",
     "RunFolder": "labelaudit.run.layout",
-    "TrainingOptions": "labelaudit.recipes.options",
-    "audit": "labelaudit.recipes.results",
-    "compare": "labelaudit.recipes.compare",
+    "TrainingOptions": "labelaudit.audit.options",
+    "audit": "labelaudit.audit.results",
+    "compare": "labelaudit.retrain.compare",
     "export": "labelaudit.report.exports.export",
-    "fit": "labelaudit.recipes.fit",
-    "open_run": "labelaudit.recipes.results",
-    "retrain": "labelaudit.recipes.retrain",
-    "score": "labelaudit.recipes.score",
-    "train_probe": "labelaudit.recipes.probe",
+    "fit": "labelaudit.audit.judge",
+    "open_run": "labelaudit.audit.results",
+    "retrain": "labelaudit.retrain.recipe",
+    "score": "labelaudit.audit.score",
+    "train_probe": "labelaudit.audit.probe",
 }
 
 if TYPE_CHECKING:
+    from labelaudit.audit.judge import Fitted, fit
+    from labelaudit.audit.model import Data
+    from labelaudit.audit.options import TrainingOptions
+    from labelaudit.audit.probe import train_probe
+    from labelaudit.audit.results import Audit, audit, open_run
+    from labelaudit.audit.score import score
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError
-    from labelaudit.recipes.audits import Data
-    from labelaudit.recipes.compare import compare
-    from labelaudit.recipes.fit import Fitted, fit
-    from labelaudit.recipes.options import TrainingOptions
-    from labelaudit.recipes.probe import train_probe
-    from labelaudit.recipes.results import Audit, audit, open_run
-    from labelaudit.recipes.retrain import RetrainOptions, retrain
-    from labelaudit.recipes.score import score
     from labelaudit.report.exports.export import ExportOptions, export
+    from labelaudit.retrain.compare import compare
+    from labelaudit.retrain.recipe import RetrainOptions, retrain
     from labelaudit.run.layout import RunFolder
 
 __all__ = [

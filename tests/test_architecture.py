@@ -21,8 +21,8 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 LAYERS = (
     ("labelaudit.__main__",),
     ("labelaudit.cli",),
-    ("labelaudit.reproduce", "labelaudit.report", "labelaudit.recipes"),
-    ("labelaudit.relabel",),
+    ("labelaudit.reproduce", "labelaudit.report", "labelaudit.audit", "labelaudit.retrain"),
+    ("labelaudit.review",),
     ("labelaudit.engine", "labelaudit.methods", "labelaudit.selectors"),
     (
         "labelaudit.methods.base",
@@ -100,7 +100,7 @@ def test_there_is_something_to_check() -> None:
     assert len(CONCRETE_METHODS) >= 2
     assert len(CONCRETE_SELECTORS) >= 2
     assert {"run.json", "scores.parquet", "weights.csv", "checkpoint.pt", "metrics.parquet"} <= FILE_NAMES
-    assert "labelaudit.engine.loop" in inner_imports("labelaudit.recipes.recorded")
+    assert "labelaudit.engine.loop" in inner_imports("labelaudit.audit.recorded")
     assert layer("labelaudit.cli.score") < layer("labelaudit.engine.loop") < layer("labelaudit.methods.base")
 
 
@@ -182,7 +182,7 @@ def test_each_format_is_a_file_that_knows_no_other() -> None:
 
 def test_a_fit_loads_no_torch() -> None:
     # It alone takes 0.8 GB of memory and seconds: more than the statistics of a million samples.
-    reached, waiting = set(), {"labelaudit.recipes.fit", "labelaudit.recipes.results"}
+    reached, waiting = set(), {"labelaudit.audit.judge", "labelaudit.audit.results"}
     waiting |= {name for name in MODULES if name.startswith("labelaudit.report.")}
     while waiting:
         module = waiting.pop()

@@ -23,7 +23,7 @@ def command(
     It counts the noise among the samples that each selector would have back-propagated while the probe was trained,
     against the noise among all; needs no images and no GPU.
     """
-    from labelaudit.recipes.fit import read_noise
+    from labelaudit.audit.judge import read_noise
     from labelaudit.report.kinds import advice_sentences
     from labelaudit.run.layout import RunFolder
 

@@ -14,7 +14,7 @@ from labelaudit.cli import options as o
 from labelaudit.names import TableFormatName
 
 if TYPE_CHECKING:
-    from labelaudit.recipes.compare import Comparison
+    from labelaudit.retrain.compare import Comparison
 
 EPILOG = o.examples("labelaudit compare audit/retrain", "labelaudit compare results/aul-seed* --format csv")
 
@@ -24,7 +24,7 @@ def command(
     output: Annotated[TableFormatName, typer.Option("--format", help="How to print the table.")] = "table",
 ) -> None:
     """Compare retrainings: test error as mean and standard deviation over the seeds, the best first."""
-    from labelaudit.recipes.compare import compare
+    from labelaudit.retrain.compare import compare
 
     rows = compare(folders)
     if output == "json":

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from labelaudit.cli.start import is_helper
+from labelaudit.cli.options import is_helper
 from labelaudit.progress import Advance
 from labelaudit.text import printable
 

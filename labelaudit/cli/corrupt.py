@@ -53,9 +53,8 @@ def command(
     if unknown:
         raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
 
+    from labelaudit.audit.corrupt import TRUTH_FILE, Corruption, CorruptOptions, corrupt
     from labelaudit.cli.console import Terminal
-    from labelaudit.recipes.corrupt import TRUTH_FILE, corrupt
-    from labelaudit.recipes.corrupt_plan import Corruption, CorruptOptions
 
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     corruptions = [

@@ -23,8 +23,8 @@ def command(
     no_progress: o.NoProgress = False,
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
+    from labelaudit.audit.demo import demo
     from labelaudit.cli.console import Terminal, printed
-    from labelaudit.recipes.demo import demo
     from labelaudit.report.console import show_summary, show_suspicious
     from labelaudit.run.lists import read_suspicious
 

@@ -17,9 +17,9 @@ def command(
     no_progress: o.NoProgress = False,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
+    from labelaudit.audit.judge import fit
     from labelaudit.cli.console import Terminal
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.recipes.fit import fit
     from labelaudit.report.console import show_estimators, show_summary
     from labelaudit.run.layout import RunFolder
 

@@ -17,19 +17,17 @@ from labelaudit.cli import (
     demo,
     export,
     fit,
-    methods,
+    listing,
     relabel,
     report,
     reproduce,
     retrain,
     score,
-    selectors,
     train_probe,
 )
 from labelaudit.cli.console import show_error
 from labelaudit.cli.options import examples
-from labelaudit.cli.signals import Stopped, stopped_by_signals
-from labelaudit.cli.streams import guard_streams
+from labelaudit.cli.streams import Stopped, guard_streams, stopped_by_signals
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
 from labelaudit.text import require_local_words
 
@@ -57,8 +55,8 @@ app.command("corrupt", epilog=corrupt.EPILOG, rich_help_panel=_MORE)(corrupt.com
 app.command("demo", epilog=demo.EPILOG, rich_help_panel=_MORE)(demo.command)
 app.command("export", epilog=export.EPILOG, rich_help_panel=_MORE)(export.command)
 app.command("compare", epilog=compare.EPILOG, rich_help_panel=_MORE)(compare.command)
-app.command("methods", epilog=methods.EPILOG, rich_help_panel=_MORE)(methods.command)
-app.command("selectors", epilog=selectors.EPILOG, rich_help_panel=_MORE)(selectors.command)
+app.command("methods", epilog=listing.EPILOG, rich_help_panel=_MORE)(listing.command)
+app.command("selectors", epilog=listing.EPILOG_SELECTORS, rich_help_panel=_MORE)(listing.command_selectors)
 app.add_typer(reproduce.app, name="reproduce", rich_help_panel=_MORE)
 
 

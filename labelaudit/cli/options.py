@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from labelaudit.errors import UsageError
+from labelaudit.errors import DataError, UsageError
 from labelaudit.names import (
     AugmentName,
     EstimatorName,
@@ -19,6 +23,14 @@ from labelaudit.names import (
     ScheduleName,
     StatisticName,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from labelaudit.audit.options import TrainingOptions
+    from labelaudit.progress import Reporter
+    from labelaudit.run.layout import RunFolder
+
 
 _DATA = "Data"
 _TRAINING = "Training"
@@ -204,3 +216,120 @@ def split_names(text: str | None) -> tuple[str, ...]:
 def examples(*lines: str) -> str:
     """An epilog with one example a line."""
     return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
+
+
+def given_parameters(pairs: Sequence[str], file: Path | None) -> dict[str, object]:
+    """Values by name; what is given by ``-P`` takes the place of what the file says.
+
+    Args:
+        pairs: ``name=value`` each.
+        file: TOML with ``name = value`` on its lines.
+
+    Raises:
+        UsageError: a pair without ``=``, or a name that is given twice.
+        DataError: the file cannot be read.
+    """
+    return {**(_read(file) if file is not None else {}), **given_pairs(pairs, "-P")}
+
+
+def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
+    """Values by name from ``name=value``.
+
+    Args:
+        pairs: As they were given.
+        option: By which, for errors.
+
+    Raises:
+        UsageError: a pair without ``=``, or a name that is given twice.
+    """
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise UsageError(f"{option} {pair} is no parameter", fix=f"give {option} name=value")
+        if name in values:
+            raise UsageError(f"{option} gives {name} twice", fix="give it once")
+        values[name] = value.strip()
+    return values
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{file} is not TOML ({error})", fix="write name = value, one a line") from error
+
+
+def is_helper() -> bool:
+    """True in a process that torchrun started beside the first one: it trains along, and writes and says nothing."""
+    return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
+
+
+def refuse_torchrun(command: str) -> None:
+    """Refuse to do in several processes what would get into each other's way there.
+
+    Raises:
+        UsageError: torchrun started this process.
+    """
+    if "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError(
+            f"labelaudit {command} does not run under torchrun",
+            fix="start it in one process; several of them can share the work by their own --noise, --seed and --out",
+        )
+
+
+def set_threads(threads: int | None) -> None:
+    """Use this many processor threads for arithmetic.
+
+    Args:
+        threads: None for torch's choice, but no more than a container's quota leaves to this process; where a variable
+            of the environment names a number, as under torchrun, torch's choice is that.
+
+    Raises:
+        UsageError: fewer than one.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads} is too few", fix="give at least 1")
+    if threads is None and {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
+        return
+    import torch
+
+    if threads is None:
+        import joblib
+
+        threads = min(torch.get_num_threads(), joblib.cpu_count())
+    torch.set_num_threads(threads)
+
+
+def set_deterministic(wanted: bool) -> None:
+    """Have the same bits come out each time on a GPU too."""
+    if wanted:
+        from labelaudit.engine.devices import compute_deterministically
+
+        compute_deterministically()
+
+
+def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:
+    """Where an audit of ``data`` goes: where it is said, or the default."""
+    from labelaudit.audit.model import default_run
+    from labelaudit.run.layout import RunFolder
+
+    if run is not None:
+        return RunFolder(run)
+    place = default_run(data)
+    if place.is_absolute():
+        terminal.say(f"The run folder is {place}: nothing is written into the folder of the images")
+    return RunFolder(place)
+
+
+def training_options(context: typer.Context) -> TrainingOptions:
+    """The training options among a command's parameters, which have the same names."""
+    from labelaudit.audit.options import TrainingOptions
+
+    names = {field.name for field in fields(TrainingOptions)}
+    given = {name: value for name, value in context.params.items() if name in names}
+    pairs = given_pairs(context.params.get("selector_pairs") or (), "-S")
+    return TrainingOptions(**given, selector_parameters=pairs)

@@ -15,8 +15,8 @@ from labelaudit.names import PlanFormatName
 
 if TYPE_CHECKING:
     from labelaudit.cli.console import Terminal
-    from labelaudit.recipes.relabel import Corrections
-    from labelaudit.relabel.plan import Plan
+    from labelaudit.review.plan import Plan
+    from labelaudit.review.relabel import Corrections
 
 EPILOG = o.examples(
     "labelaudit relabel photos corrections.csv --dry-run",
@@ -63,7 +63,7 @@ def command(
     _check(file, out, labels, undo=undo, dry_run=dry_run)
 
     from labelaudit.cli.console import Terminal
-    from labelaudit.recipes.relabel import Corrections
+    from labelaudit.review.relabel import Corrections
 
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     if undo:
@@ -94,7 +94,7 @@ def _relabel(
     yes: bool,
     terminal: Terminal,
 ) -> None:
-    from labelaudit.recipes.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
+    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
     def agree(plan: Plan) -> bool:
         if plan.steps and out is None and not yes:
@@ -123,8 +123,8 @@ def _relabel(
 
 
 def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
-    from labelaudit.recipes.relabel import undo
-    from labelaudit.relabel.journal import Journal
+    from labelaudit.review.moves import Journal
+    from labelaudit.review.relabel import undo
 
     def agree(journal: Journal) -> bool:
         what = f"{len(journal.moves):,} files that were moved by {journal.corrections!r} on {journal.began}"

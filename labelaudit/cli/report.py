@@ -180,7 +180,8 @@ def _targets(written: list[str]) -> dict[Path, str]:
 
 def _append_step_summary(report: Report) -> None:
     from labelaudit.cli.console import Terminal
-    from labelaudit.report import markdown, step_summary
+    from labelaudit.report import markdown
+    from labelaudit.report import markdown as step_summary
 
     path = os.environ.get(step_summary.VARIABLE)
     if path:
@@ -220,7 +221,7 @@ def _write_page(
 
 def _relabeling(run: Path, root: Path | None) -> str:
     """The command that takes the corrections which the page hands out."""
-    from labelaudit.recipes.audits import recorded_data
+    from labelaudit.audit.model import recorded_data
     from labelaudit.run.layout import RunFolder
 
     data = recorded_data(RunFolder(run))

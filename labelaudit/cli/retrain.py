@@ -83,13 +83,11 @@ def command(
     no_progress: o.NoProgress = False,
 ) -> None:
     """Train a fresh network, or a head on a frozen backbone, in which suspicious labels count less."""
+    from labelaudit.audit.model import Data, default_run
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.parameters import given_parameters
-    from labelaudit.cli.start import set_deterministic, set_threads, training_options
+    from labelaudit.cli.options import given_parameters, set_deterministic, set_threads, training_options
     from labelaudit.errors import UsageError
-    from labelaudit.recipes.audits import Data, default_run
-    from labelaudit.recipes.retrain import RetrainOptions
-    from labelaudit.recipes.seeds import parse_seeds, retrain_seeds
+    from labelaudit.retrain.recipe import RetrainOptions, parse_seeds, retrain_seeds
     from labelaudit.run.layout import RunFolder
 
     set_threads(threads)

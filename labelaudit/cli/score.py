@@ -72,13 +72,13 @@ def command(
     if top is not None and out is None:
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
 
+    from labelaudit.audit.model import Data
+    from labelaudit.audit.options import TrainingOptions
+    from labelaudit.audit.probe import train_probe
+    from labelaudit.audit.score import finish_probe, score, score_run
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import is_helper, run_folder, set_deterministic, set_threads, training_options
+    from labelaudit.cli.options import is_helper, run_folder, set_deterministic, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.recipes.audits import Data
-    from labelaudit.recipes.options import TrainingOptions
-    from labelaudit.recipes.probe import train_probe
-    from labelaudit.recipes.score import finish_probe, score, score_run
     from labelaudit.report.console import show_summary
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder

@@ -48,10 +48,10 @@ def command(
     no_progress: o.NoProgress = False,
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; goes on where an earlier call stopped."""
+    from labelaudit.audit.model import Data
+    from labelaudit.audit.probe import train_probe
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import run_folder, set_deterministic, set_threads, training_options
-    from labelaudit.recipes.audits import Data
-    from labelaudit.recipes.probe import train_probe
+    from labelaudit.cli.options import run_folder, set_deterministic, set_threads, training_options
 
     set_threads(threads)
     set_deterministic(deterministic)

@@ -5,17 +5,43 @@ Shapes: N samples.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import DataError
+
+Item = TypeVar("Item")
+
+READERS = min(8, joblib.cpu_count() + 1)
+"""Threads that read and decode: decoding leaves the interpreter lock, and one more hides the waiting for the disk."""
+
+
+def in_parts(items: Sequence[Item], size: int = 64) -> Iterator[Sequence[Item]]:
+    """``items`` in order, in slices of ``size``; the last may be shorter."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+@contextlib.contextmanager
+def readers() -> Iterator[ThreadPoolExecutor]:
+    """`READERS` threads; whoever leaves early, by an error or a signal, does not wait for what is not begun."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
 
 Int32Array = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]

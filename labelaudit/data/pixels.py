@@ -17,15 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import READERS, Catalogue, in_parts, readers
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
-from labelaudit.data.parts import READERS, in_parts, readers
 from labelaudit.errors import StorageError
 from labelaudit.names import FitName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.cache import not_kept
-from labelaudit.run.pixel_cache import CachedPixels, PixelCache, PixelWriter
+from labelaudit.run.caches import CachedPixels, PixelCache, PixelWriter, not_kept
 
 _WORTH_SAYING = 1e9
 """Bytes in the cache above which the user is told."""

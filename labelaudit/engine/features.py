@@ -17,9 +17,8 @@ import timm
 import torch
 from torch import nn
 
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import Catalogue, in_parts
 from labelaudit.data.images import UInt8Array
-from labelaudit.data.parts import in_parts
 from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect.pictures import Look, picture_statistics, spoiled_statistics
@@ -29,8 +28,7 @@ from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
 from labelaudit.errors import DeviceError, StorageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.cache import not_kept
-from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
+from labelaudit.run.caches import Embedded, EmbeddingCache, not_kept
 
 _BATCH = 64
 _SPOILED = "0123"

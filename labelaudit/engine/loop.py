@@ -17,10 +17,9 @@ from labelaudit.engine.devices import memory_errors
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.look import NetworkLook, evaluating
 from labelaudit.engine.optimizers import LoopSettings, build_optimizer, set_pace, step_with_decay
-from labelaudit.engine.order import EpochOrder, given_places, split_places
+from labelaudit.engine.order import EpochOrder, derive_seed, given_places, make_generator, split_places
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.recorder import Effort, EpochRecord, Recorder
-from labelaudit.engine.seeds import derive_seed, make_generator
 from labelaudit.engine.selection import Selection, Work
 from labelaudit.engine.states import copied
 from labelaudit.engine.step import lesson_loss

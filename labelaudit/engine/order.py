@@ -5,6 +5,7 @@ Shapes: M places of the epoch, N of them when every row comes once; B batch, b t
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,17 @@ import torch
 from labelaudit.engine.inputs import Inputs, Views
 from labelaudit.engine.recorder import Effort
 from labelaudit.methods.base import Batch, Mixing
+
+
+def derive_seed(seed: int, purpose: str, epoch: int = 0) -> int:
+    """A 63-bit seed that depends on all three arguments."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def make_generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
+    """A CPU generator seeded from (seed, purpose, epoch)."""
+    return torch.Generator().manual_seed(derive_seed(seed, purpose, epoch))
 
 
 @dataclass(frozen=True, kw_only=True)

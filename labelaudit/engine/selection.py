@@ -15,20 +15,54 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.look import evaluating
 from labelaudit.engine.optimizers import set_pace
-from labelaudit.engine.order import EpochOrder, split_places
+from labelaudit.engine.order import EpochOrder, make_generator, split_places
 from labelaudit.engine.recorder import Effort, Recorder
-from labelaudit.engine.scores import scores
-from labelaudit.engine.seeds import make_generator
 from labelaudit.methods.base import Batch, Clock, Method, Mixes
 from labelaudit.progress import Advance
-from labelaudit.selectors.base import Choice, Selector
+from labelaudit.selectors.base import Choice, ScoreName, Selector
 
 if TYPE_CHECKING:
     from labelaudit.engine.loop import Training
+
+
+def cross_entropy(logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
+    """−log p_y, float32 [B], in nats."""
+    return functional.cross_entropy(logits_BC, label_B, reduction="none")
+
+
+def entropy(logits_BC: torch.Tensor) -> torch.Tensor:
+    """H(p) = −Σ p log p, float32 [B], in nats: 0 for a sure prediction, log C for a uniform one. No label is looked at.
+
+    From the logarithm of the softmax, since p log p of a p that rounds to 0 would not be a number.
+    """
+    log_p_BC = logits_BC.log_softmax(dim=1)
+    return -(log_p_BC.exp() * log_p_BC).sum(dim=1)
+
+
+def gradient_norm(logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
+    """‖p − onehot(y)‖₂, float32 [B]: bounds the gradient of the last layer (Katharopoulos & Fleuret 2018)."""
+    onehot_BC = functional.one_hot(label_B, logits_BC.shape[1])
+    norm_B: torch.Tensor = torch.linalg.vector_norm(logits_BC.softmax(dim=1) - onehot_BC, dim=1)
+    return norm_B
+
+
+@torch.no_grad()
+def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
+    """The score of this name, float32 [B].
+
+    Args:
+        name: Which.
+        logits_BC: float32.
+        label_B: int64 given labels.
+    """
+    if name == "entropy":
+        return entropy(logits_BC)
+    return cross_entropy(logits_BC, label_B) if name == "loss" else gradient_norm(logits_BC, label_B)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine.devices import Precision
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.optimizers import LoopSettings
-from labelaudit.engine.seeds import derive_seed
+from labelaudit.engine.order import derive_seed
 from labelaudit.names import AugmentName, FitName, OptimizerName, ScheduleName
 
 ProbeKind = Literal["train", "frozen"]

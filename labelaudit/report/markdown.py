@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from labelaudit.errors import StorageError
 from labelaudit.report.content import Report
 from labelaudit.report.gate import TITLES, Check, noise_interval
 from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.unused import left_out_sentences, unreadable_sentence
+from labelaudit.run.files import storage_errors
 from labelaudit.text import printable
 
 _MOST_BYTES = 60_000
@@ -158,3 +161,25 @@ def _entities(text: str, keep: str = " ") -> str:
 def _shortened(text: str, longest: int) -> str:
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[-half + 1 :]}"
+
+
+VARIABLE = "GITHUB_STEP_SUMMARY"
+"""The environment variable that names the file."""
+
+MOST_BYTES = 1 << 20
+"""GitHub drops the whole summary of a step above this."""
+
+
+def append(text: str, path: Path) -> None:
+    """Add Markdown to a step's summary, after what is in it.
+
+    Raises:
+        StorageError: it would be too large with this text, or cannot be written.
+    """
+    added = b"\n" + text.encode()
+    with storage_errors(path):
+        size = path.stat().st_size if path.exists() else 0
+        if size + len(added) > MOST_BYTES:
+            raise StorageError(f"{path} would grow above 1 MiB", fix="take --write markdown=PATH for a file of its own")
+        with open(path, "ab") as handle:
+            handle.write(added)

@@ -18,7 +18,7 @@ from labelaudit.report.unused import unreadable_sentence
 from labelaudit.text import printable
 
 if TYPE_CHECKING:
-    from labelaudit.recipes.results import Audit
+    from labelaudit.audit.results import Audit
 
 _TEXT_ROWS = 5
 _HTML_ROWS = 10

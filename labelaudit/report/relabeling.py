@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from labelaudit.relabel.plan import Plan
+from labelaudit.review.plan import Plan
 from labelaudit.text import printable
 
 _MOST_PAIRS = 30

@@ -14,8 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.report.content import Report
-from labelaudit.report.findings import Row
+from labelaudit.report.content import Report, Row
 from labelaudit.report.gate import TITLES
 from labelaudit.report.unused import left_out_sentences, unreadable
 from labelaudit.text import printable

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.noise import NoiseName
 from labelaudit.methods.table import find_method
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.retrain import RetrainOptions, retrain
-from labelaudit.recipes.score import score
 from labelaudit.reproduce.detection import write_noisy_labels, write_truth
+from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 
 _TRAINING: dict[str, type] = {

@@ -9,10 +9,13 @@ import functools
 import itertools
 import json
 import os
+import shutil
 import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 from labelaudit.errors import NoLocksWarning, RunError, StorageError
@@ -224,3 +227,67 @@ def flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+class BackgroundWriter:
+    """Writes one thing after the other in a thread of its own; at most one waits while another is written.
+
+    A failure is raised by the next `submit`, or at the end of the context. Leaving the context waits for what was
+    submitted, whatever the reason for leaving.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="labelaudit-writer")
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> BackgroundWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True)
+        if kind is None:
+            self._settle()
+
+    def submit(self, write: Callable[[], None]) -> None:
+        """Write after what was submitted before.
+
+        Raises:
+            Exception: the one that the write before this one met.
+        """
+        self._settle()
+        self._pending = self._pool.submit(write)
+
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
+def link_or_copy(source: Path, place: Path, half: Path) -> bool:
+    """Put a file at ``place``, which is free.
+
+    Args:
+        source: A regular file.
+        place: Where it is to be.
+        half: Where a copy grows; it has the time of its source, and the name ``place`` only once it is whole.
+
+    Returns:
+        True for a hard link, False for a copy.
+
+    Raises:
+        OSError: neither is possible.
+    """
+    try:
+        os.link(source, place, follow_symlinks=False)
+        return True
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    shutil.copy2(source, half)
+    half.rename(place)
+    return False

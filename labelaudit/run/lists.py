@@ -6,20 +6,23 @@ Shapes: N samples, S of them in a list.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Verdicts
-from labelaudit.errors import RunError
+from labelaudit.errors import DataError, RunError
 from labelaudit.names import KINDS
-from labelaudit.run.files import require_regular, write_lines
+from labelaudit.run.files import require_regular, write_bytes, write_lines
+from labelaudit.run.layout import RunFolder
 
 SUSPICIOUS_COLUMNS = (
     "rank",
@@ -166,3 +169,126 @@ def _suspicious_lines(
         for rank, (p, aul, aum, given, other, kind, i) in enumerate(zip(*columns, strict=True), start=1)
     )
     return csv_lines((*SUSPICIOUS_COLUMNS, *([_SPLIT] if split_of else [])), rows, numbers=_FIGURES)
+
+
+Finding = tuple[str, str]
+"""A content hash and a given label: the same picture with the same label is the same finding, wherever it lies."""
+
+_COLUMNS = ("given_label", "sha256")
+
+
+def read_baseline(path: Path) -> frozenset[Finding]:
+    """What an earlier audit found suspicious.
+
+    Args:
+        path: A run folder, or a CSV with the columns ``given_label`` and ``sha256``: a suspicious.csv.
+
+    Raises:
+        RunError: the folder is not of an audit with verdicts.
+        DataError: the file cannot be read, or is no list of suspicious labels.
+    """
+    if path.is_dir():
+        folder = RunFolder(path)
+        folder.read_description()
+        if not folder.suspicious.exists():
+            raise RunError(f"{path} has no verdicts yet", fix=f"run labelaudit fit {path}")
+        path = folder.suspicious
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark
+            reader = csv.DictReader(handle, strict=True)
+            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"{path} has no column {' and '.join(missing)}", fix="give the suspicious.csv of an audit"
+                )
+            return frozenset(_finding(row, path, reader.line_num) for row in reader)
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}",
+            fix="give a run folder or the suspicious.csv of an audit",
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path} is no list of suspicious labels ({error})", fix="give the suspicious.csv of an audit"
+        ) from error
+
+
+def _finding(row: dict[str, str | None], path: Path, line: int) -> Finding:
+    sha256, given_label = row["sha256"], row["given_label"]
+    if not sha256 or given_label is None:
+        # It would match nothing: each label that it stands for would be called new.
+        raise DataError(f"{path} line {line} has no content hash", fix="give the suspicious.csv of an audit")
+    return sha256, unguarded(given_label)
+
+
+def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
+    """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
+    rows = zip(catalogue.paths, (f"{weight:.9g}" for weight in weight_N.tolist()), catalogue.sha256, strict=True)
+    write_lines(csv_path, csv_lines(("path", "weight", "sha256"), rows, numbers={"weight"}))
+    content = io.BytesIO()
+    np.save(content, weight_N.astype(np.float64))
+    write_bytes(npy_path, content.getvalue())
+
+
+def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
+    """Read a weights.csv for these samples.
+
+    Args:
+        file: CSV with the columns ``path``, ``weight`` and, if its content is to be checked, ``sha256``.
+        catalogue: The data it must belong to.
+
+    Returns:
+        float64 weights [N], non-negative.
+
+    Raises:
+        DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
+    """
+    rows = _read_weight_rows(file)
+    missing = [
+        path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in rows
+    ]
+    if missing:
+        raise DataError(
+            f"{file} belongs to other data: it has no weight for {missing[0]!r}"
+            + (f" and {len(missing) - 1} more files" if len(missing) > 1 else ""),
+            fix=f"give the weights of an audit of {catalogue.root}",
+        )
+    changed = [
+        path
+        for path, sha256 in zip(catalogue.paths, catalogue.sha256, strict=True)
+        if path in rows and rows[path][1] not in ("", sha256)
+    ]
+    if changed:
+        raise DataError(
+            f"{file} belongs to other data: the content of {changed[0]!r}"
+            + (f" and {len(changed) - 1} more files" if len(changed) > 1 else "")
+            + " has changed since",
+            fix="audit the folder again",
+        )
+    return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
+
+
+def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
+    rows: dict[str, tuple[float, str]] = {}
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark
+            reader = csv.DictReader(handle, strict=True)
+            if not {"path", "weight"} <= set(reader.fieldnames or ()):
+                raise DataError(f"{file} has no columns path and weight", fix="give the weights.csv of an audit")
+            for row in reader:
+                weight = float(row["weight"] or "nan")
+                if not (0.0 <= weight < np.inf):
+                    raise DataError(
+                        f"{file} line {reader.line_num}: {row['weight']!r} is no weight", fix="use numbers from 0"
+                    )
+                path = unguarded(row["path"] or "")
+                if path in rows:
+                    raise DataError(
+                        f"{file} line {reader.line_num}: {path!r} is there twice", fix="keep one line a file"
+                    )
+                rows[path] = (weight, row.get("sha256") or "")
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise DataError(f"{file} is not a weights file ({error})", fix="give the weights.csv of an audit") from error
+    return rows

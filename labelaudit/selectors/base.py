@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 ScoreName = Literal["loss", "entropy", "gradient"]
-"""What candidates are scored by; see `labelaudit.engine.scores`."""
+"""What candidates are scored by; see `labelaudit.engine.selection`."""
 
 
 @dataclass(frozen=True, kw_only=True)

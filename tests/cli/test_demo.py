@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.recipes import demo as recipe
-from labelaudit.recipes.options import TrainingOptions
+from labelaudit.audit import demo as recipe
+from labelaudit.audit.options import TrainingOptions
 from tests.cli.helpers import file_bytes, modified, read_rows, run, succeed
 
 

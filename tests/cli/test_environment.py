@@ -11,9 +11,9 @@ import platformdirs
 import pytest
 import torch
 
-from labelaudit.cli.start import set_threads
+from labelaudit.cli.options import set_threads
 from labelaudit.errors import NoLocksWarning, StorageError
-from labelaudit.run.embedding_cache import EmbeddingCache
+from labelaudit.run.caches import EmbeddingCache
 from labelaudit.run.files import _warn_of_no_locks
 from tests.cli.helpers import QUICK, file_bytes, succeed
 
@@ -38,7 +38,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, _folder: Path) -> None:
         raise StorageError("no space left for the cache")
 
     monkeypatch.setattr(EmbeddingCache, "add", fail)
-    monkeypatch.setattr("labelaudit.run.pixel_cache.PixelWriter.add", fail)
+    monkeypatch.setattr("labelaudit.run.caches.PixelWriter.add", fail)
 
 
 @pytest.mark.parametrize("options", [QUICK, EMBED], ids=["pixels", "embeddings"])

@@ -107,11 +107,13 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(pictures: Path, uninterrupted:
     assert_same_run(folder, uninterrupted)
 
 
-@pytest.mark.parametrize("function", ["recorded.write_epoch", "recorded.write_checkpoint", "probe.write_network"])
+@pytest.mark.parametrize(
+    "function", ["audit.recorded.write_epoch", "audit.recorded.write_checkpoint", "audit.probe.write_network"]
+)
 def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp_path: Path, function: str) -> None:
     folder = tmp_path / "audit"
-    call = 1 if function == "probe.write_network" else EPOCHS // 2
-    with interrupted(f"labelaudit.recipes.{function}", call=call):
+    call = 1 if function == "audit.probe.write_network" else EPOCHS // 2
+    with interrupted(f"labelaudit.{function}", call=call):
         assert run("train-probe", pictures, "--run", folder, *LONGER).code == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "training"
     succeed("train-probe", pictures, "--run", folder)
@@ -120,7 +122,7 @@ def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp
 
 def test_half_written_files_of_a_killed_process_do_no_harm(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audit"
-    with interrupted("labelaudit.recipes.recorded.write_checkpoint", call=3):
+    with interrupted("labelaudit.audit.recorded.write_checkpoint", call=3):
         run("train-probe", pictures, "--run", folder, *LONGER)
     (folder / "losses" / ".epoch-0003.parquet.partial").write_bytes(b"PAR1 half a file")
     (folder / ".checkpoint.pt.partial").write_bytes(b"half a checkpoint")
@@ -169,12 +171,12 @@ def test_a_killed_retraining_ends_with_the_same_figures(pictures: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    "function", ["retrain_folder.write_metrics", "retrain_folder.write_checkpoint", "retrain.write_network"]
+    "function", ["retrain.folder.write_metrics", "retrain.folder.write_checkpoint", "retrain.recipe.write_network"]
 )
 def test_a_retraining_stopped_between_two_writes_ends_with_the_same_figures(pictures: Path, function: str) -> None:
     words = ("retrain", pictures, "--method", "standard", *LONGER, "--epochs", "4")
     succeed(*words, "--out", "reference")
-    with interrupted(f"labelaudit.recipes.{function}", call=1 if function.endswith("network") else 3):
+    with interrupted(f"labelaudit.{function}", call=1 if function.endswith("network") else 3):
         assert run(*words, "--out", "out").code == 130
     assert not Path("out/result.json").exists()
     assert "Going on after" in succeed(*words, "--out", "out").err

@@ -74,7 +74,7 @@ def test_the_list_as_json() -> None:
 def test_what_is_wrong_is_said_before_any_data_is_read(
     words: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labelaudit.recipes.audits.scan", None)  # reading the data would fail
+    monkeypatch.setattr("labelaudit.audit.model.scan", None)  # reading the data would fail
     assert run("retrain", "photos", *words.split()).only_error.startswith(message)
 
 
@@ -140,7 +140,7 @@ def test_the_weights_of_an_audit_multiply_those_of_any_method(photos: Path, audi
 def test_an_interrupted_retraining_ends_as_the_uninterrupted_one(photos: Path, audit: Path, method: str) -> None:
     words = ("retrain", photos, "--method", method, "--run", audit, "--val", photos, *SHORT, "--out")
     succeed(*words, "whole")
-    with interrupted("labelaudit.recipes.retrain_epochs.write_epoch", call=3):
+    with interrupted("labelaudit.retrain.recipe.write_epoch", call=3):
         assert run(*words, "stopped").code == 130
     assert "Going on after 2 of 3 epochs" in succeed(*words, "stopped").err
     assert Path("stopped/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.relabel.corrections import write_corrections
-from labelaudit.relabel.review import Correction
+from labelaudit.review.corrections import Correction, write_corrections
 from tests.cli.helpers import QUICK, file_bytes
 
 

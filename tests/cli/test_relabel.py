@@ -8,10 +8,9 @@ from unittest import mock
 
 import pytest
 
-from labelaudit.relabel.corrections import write_corrections
-from labelaudit.relabel.review import Correction
+from labelaudit.review.corrections import Correction, write_corrections
 from tests.cli.helpers import CLASSES, file_bytes, read_rows, run, succeed
-from tests.relabel.helpers import change, contents, drop, keep, snapshot, write_tree
+from tests.review.helpers import change, contents, drop, keep, snapshot, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/4.png")
 
@@ -193,7 +192,7 @@ def test_what_cannot_be_meant_is_refused(data: Path, words: tuple[str, ...], err
 
 
 def test_a_dry_run_says_when_a_relabeling_was_interrupted(data: Path, file: Path) -> None:
-    with mock.patch("labelaudit.relabel.moves._end", side_effect=KeyboardInterrupt):
+    with mock.patch("labelaudit.review.moves._end", side_effect=KeyboardInterrupt):
         assert run("relabel", data, file, "--yes").code == 130
     outcome = succeed("relabel", data, file, "--dry-run")
     assert "Warning: A relabeling of photos was interrupted" in outcome.err

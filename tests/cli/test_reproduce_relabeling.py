@@ -8,8 +8,8 @@ from unittest import mock
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.recipes import relabel as recipe
 from labelaudit.reproduce.relabeling import trees
+from labelaudit.review import relabel as recipe
 from tests.cli.helpers import CLASSES, QUICK, file_bytes, interrupted, modified, run, succeed, write_images
 
 RELABEL = ("reproduce", "relabeling")
@@ -65,7 +65,7 @@ def test_what_a_review_finds_is_put_right(clean: Path) -> None:
 def test_an_interrupted_measurement_goes_on(clean: Path) -> None:
     asked = (*RELABEL, "--data", clean, "--noise", "pair-flip:0.25", "--seed", 2, *QUICK)
     # Each audit writes four epochs: the second one stops after its first two.
-    with interrupted("labelaudit.recipes.recorded.write_epoch", call=7):
+    with interrupted("labelaudit.audit.recorded.write_epoch", call=7):
         assert run(*asked, "--out", "stopped").code == 130
     assert "Going on after 2 of 4 epochs" in succeed(*asked, "--out", "stopped").err
     succeed(*asked, "--out", "whole")

@@ -142,7 +142,7 @@ def test_out_writes_the_csv_to_a_file(finished: Path) -> None:
 
 def test_the_second_call_only_reads(photos: Path, audit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = modified(audit)
-    monkeypatch.setattr("labelaudit.recipes.probe.prepare", None)  # decoding a picture would fail
+    monkeypatch.setattr("labelaudit.audit.probe.prepare", None)  # decoding a picture would fail
     again = succeed("score", photos, "--run", audit, "-o", "-", *QUICK)
     assert again.out == (audit / "suspicious.csv").read_text()
     assert modified(audit) == before

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.data.corruption import draw_permutation, gaussian_pixels, shuffle_pixels
+from labelaudit.audit.corrupt import draw_permutation, gaussian_pixels, shuffle_pixels
 
 sizes = st.integers(1, 9)
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from labelaudit.data.digits import write_digits
+from labelaudit.audit.demo import write_digits
 from labelaudit.data.folder import scan
 
 
@@ -31,7 +31,7 @@ def truth_of(digits):
 def test_equal_arguments_give_equal_files_and_another_seed_other_errors(tmp_path, monkeypatch):
     few = load_digits()
     few.images, few.target = few.images[:200], few.target[:200]
-    monkeypatch.setattr("labelaudit.data.digits.load_digits", lambda: few)
+    monkeypatch.setattr("labelaudit.audit.demo.load_digits", lambda: few)
     one, same, other = (write_digits(tmp_path / str(n), rate=0.1, seed=seed) for n, seed in enumerate((3, 3, 4)))
     assert content_of(one.images.parent) == content_of(same.images.parent)
     assert one.wrong == same.wrong

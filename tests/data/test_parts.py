@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.data.parts import READERS, in_parts
+from labelaudit.data.catalogue import READERS, in_parts
 
 
 @given(st.lists(st.integers()), st.integers(1, 20))

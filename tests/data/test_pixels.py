@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelaudit.data import parts, pixels
+from labelaudit.data import catalogue as parts
+from labelaudit.data import pixels
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, decode_stream, load_pixels, pixel_digest
 from labelaudit.errors import StorageError
-from labelaudit.run import pixel_cache
+from labelaudit.run import caches as pixel_cache
 from tests.data.helpers import encoded, halves, plain_png, write_files
 
 GREY_4 = PixelFormat(size=4, channels=1)

@@ -5,8 +5,7 @@ import pytest
 
 from labelaudit.detect.controls import TailRate
 from labelaudit.detect.estimators import ESTIMATORS
-from labelaudit.detect.interval import noise_interval
-from labelaudit.detect.wilson import wilson
+from labelaudit.detect.interval import noise_interval, wilson
 from tests.detect.helpers import beliefs_of, evidence_of
 
 

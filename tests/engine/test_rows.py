@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from labelaudit.engine import rows
-from labelaudit.engine.rows import MappedRows, ResidentRows, open_rows
+from labelaudit.engine import inputs as rows
+from labelaudit.engine.inputs import MappedRows, ResidentRows, open_rows
 from tests.engine.helpers import CPU
 
 

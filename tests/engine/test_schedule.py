@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.engine.schedule import has_turned, rate_factor
+from labelaudit.engine.optimizers import has_turned, rate_factor
 from labelaudit.names import ScheduleName
 
 NAMES = get_args(ScheduleName)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.engine.scores import cross_entropy, entropy, gradient_norm, scores
+from labelaudit.engine.selection import cross_entropy, entropy, gradient_norm, scores
 
 
 def test_scores_by_hand():

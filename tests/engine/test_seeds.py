@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.engine.seeds import derive_seed, make_generator
+from labelaudit.engine.order import derive_seed, make_generator
 
 
 def test_seeds_are_the_same_in_every_version():

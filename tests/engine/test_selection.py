@@ -8,7 +8,7 @@ import torch
 
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.seeds import make_generator
+from labelaudit.engine.order import make_generator
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import observe
 from labelaudit.methods.standard import Standard

@@ -24,8 +24,8 @@ from labelaudit.engine.weights import (
     fixed_size,
     has_pretrained,
     network_digest,
+    read_weights_file,
 )
-from labelaudit.engine.weights_file import read_weights_file
 from labelaudit.errors import ModelError
 
 PROBE = "labelaudit_probe"

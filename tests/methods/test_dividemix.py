@@ -6,8 +6,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.step import lesson_loss
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Mixing
-from labelaudit.methods.dividemix import DivideMix, dividemix
-from labelaudit.methods.kernels.mixmatch import balance, mixing_share
+from labelaudit.methods.dividemix import DivideMix, balance, dividemix, mixing_share
 from labelaudit.methods.parameters import DivideMixParameters
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 

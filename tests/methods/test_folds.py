@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from labelaudit.audit.recorded import Folds, draw_folds
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, Clock
-from labelaudit.methods.folds import Folds, draw_folds
 
 FOLD_R = torch.tensor([0, 1, 2, 0, 1])
 ROW_B = torch.tensor([3, 2, 4])  # of the folds 0, 2, 1

@@ -5,8 +5,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods import mentornet as module
 from labelaudit.methods.base import Batch, Clock, Ingredients
-from labelaudit.methods.kernels.mentor_network import MentorTraining, train_mentor
-from labelaudit.methods.mentornet import MentorNet, mentornet
+from labelaudit.methods.mentornet import MentorNet, MentorTraining, mentornet, train_mentor
 from labelaudit.methods.parameters import MentorNetParameters
 from labelaudit.methods.standard import Standard
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task

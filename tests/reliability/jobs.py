@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from labelaudit.engine.weights import build_network
-from labelaudit.relabel.corrections import write_corrections
-from labelaudit.relabel.review import Correction
+from labelaudit.review.corrections import Correction, write_corrections
 from tests.cli.helpers import run, write_images
 
 _COMMON = ("--image-size", "8", "--augment", "none", "--precision", "float32", "--threads", "1")
@@ -144,7 +143,7 @@ JOBS = (
             "1",
             *_COMMON,
         ),
-        constants={"labelaudit.run.pixel_cache._NOTE_SECONDS": 0.0},
+        constants={"labelaudit.run.caches._NOTE_SECONDS": 0.0},
     ),
     Job(
         name="embedding cache",

@@ -21,26 +21,25 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from labelaudit.audit.judge import fit
+from labelaudit.audit.model import is_trained, read_catalogue, recorded_data
+from labelaudit.audit.options import settings_from_json
+from labelaudit.audit.recorded import read_state
+from labelaudit.audit.results import open_run
 from labelaudit.data.labels_file import read_labels_csv
-from labelaudit.engine.weights_file import read_weights_file
+from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
-from labelaudit.recipes.audits import is_trained, read_catalogue, recorded_data
-from labelaudit.recipes.fit import fit
-from labelaudit.recipes.options import settings_from_json
-from labelaudit.recipes.recorded import read_state
-from labelaudit.recipes.results import open_run
-from labelaudit.relabel.corrections import read_review
-from labelaudit.relabel.journal import last_journal
 from labelaudit.report.content import read_report
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS
 from labelaudit.report.gate import Limits
 from labelaudit.report.page.write import write_page
-from labelaudit.run.baseline import read_baseline
+from labelaudit.retrain.folder import read_metrics
+from labelaudit.review.corrections import read_review
+from labelaudit.review.moves import last_journal
 from labelaudit.run.checkpoint import read_checkpoint, read_network
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics
-from labelaudit.run.weights import read_weights
+from labelaudit.run.lists import read_baseline, read_weights
 from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
 EXAMPLES = int(os.environ.get("LABELAUDIT_FUZZ_EXAMPLES", "10"))
@@ -53,7 +52,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("fuzz")
     root = write_images(place / "pictures", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
-    with interrupted("labelaudit.recipes.recorded.write_epoch", call=3):
+    with interrupted("labelaudit.audit.recorded.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
 

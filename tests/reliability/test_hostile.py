@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from labelaudit.audit import probe
 from labelaudit.data.images import decode, image_suffixes
-from labelaudit.recipes import probe
 from tests.cli.helpers import QUICK, Outcome, file_bytes, pattern, run, run_process, save, succeed, write_images
-from tests.relabel.helpers import snapshot
 from tests.reliability.hostile import encoded, picture, to_lab, write_hostile
 from tests.reliability.memory import run_measured
+from tests.review.helpers import snapshot
 
 _OPTIONS = ("--epochs", "2", "--batch-size", "64", "--image-size", "16", "--threads", "1", "--precision", "float32")
 _MOST_MEGABYTES = 2600

@@ -46,7 +46,7 @@ def test_a_signal_before_the_command_is_loaded_leaves_no_traceback() -> None:
 def test_a_second_signal_ends_at_once_what_does_not_want_to_end() -> None:
     script = """
 import sys, time
-from labelaudit.cli.signals import stopped_by_signals
+from labelaudit.cli.streams import stopped_by_signals
 with stopped_by_signals():
     try:
         print("ready", flush=True)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from labelaudit.audit import probe
 from labelaudit.errors import RunError
-from labelaudit.recipes import probe
-from labelaudit.recipes.relabel import relabel, undo
-from labelaudit.relabel.settled import LOCK, require_settled
+from labelaudit.review.moves import LOCK, require_settled
+from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.files import write_text
 from labelaudit.run.lock import held, holder
 from tests.cli.helpers import QUICK, file_bytes, run, succeed, write_images
 from tests.cli.processes import running
-from tests.relabel.helpers import change, saved
+from tests.review.helpers import change, saved
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_folder_whose_relabeling_was_interrupted_is_refused(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corrections = saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
-    monkeypatch.setattr("labelaudit.relabel.moves._end", _interrupt)
+    monkeypatch.setattr("labelaudit.review.moves._end", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         relabel(pictures, corrections)
     monkeypatch.undo()

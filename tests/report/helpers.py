@@ -1,7 +1,6 @@
 """Reports made by hand, and names that nobody should trust."""
 
-from labelaudit.report.content import Report
-from labelaudit.report.findings import Findings
+from labelaudit.report.content import Findings, Report
 from labelaudit.report.gate import Limits, check
 
 HOSTILE_NAMES = (

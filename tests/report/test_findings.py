@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from labelaudit.errors import RunError
-from labelaudit.report.findings import gather
+from labelaudit.report.content import gather
 from tests.report.helpers import row
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from labelaudit.report.formats import render_json as render
 from labelaudit.report.gate import Limits
-from labelaudit.report.json_text import render
 from tests.report.helpers import HOSTILE_NAMES, noise, report, row
 
 

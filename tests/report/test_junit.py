@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from labelaudit.report.content import Report
+from labelaudit.report.formats import render_junit as render
 from labelaudit.report.gate import Limits
-from labelaudit.report.junit import render
 from labelaudit.text import printable
 from tests.report.helpers import HOSTILE_NAMES, report, row
 
@@ -89,7 +89,7 @@ def test_names_are_escaped_and_cannot_make_lines_of_their_own(name: str) -> None
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:
-    from labelaudit.report.junit import _legal
+    from labelaudit.report.formats import _legal
 
     bad = "".join(map(chr, [0, 8, 11, 12, 14, 31, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF]))
     good = "\t\n\r <&\x7f\x85\ud7ff\ue000\ufffd\U00010000\U0010ffff"

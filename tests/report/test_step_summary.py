@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labelaudit.errors import StorageError
-from labelaudit.report.step_summary import MOST_BYTES, append
+from labelaudit.report.markdown import MOST_BYTES, append
 
 
 def test_text_goes_after_what_is_there(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from labelaudit.report import json_text, junit, markdown, sarif
+from labelaudit.report import formats as json_text
+from labelaudit.report import formats as junit
+from labelaudit.report import markdown, sarif
 from labelaudit.report.content import Report
 from labelaudit.report.gate import Limits
 from labelaudit.report.unused import MOST_KINDS, left_out_sentences, unreadable_sentence

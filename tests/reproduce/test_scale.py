@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labelaudit.audit.judge import fit
 from labelaudit.detect.mixture import fit_gaussian_mixture
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.recipes.fit import fit
 from labelaudit.reproduce.speed import scale
 from labelaudit.reproduce.speed.made_up import CLASSES, SCORE_SHAPES, WRONG, write_run
 from labelaudit.reproduce.speed.timing import Row

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.engine import loop
 from labelaudit.methods.standard import Standard
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions
 from labelaudit.reproduce.speed.__main__ import BENCHMARKS, main
 from labelaudit.reproduce.speed.crossvalidation import Part, out_of_fold_probabilities
 from labelaudit.reproduce.speed.ordinary import OrdinaryTraining, folder_batches, tensor_batches

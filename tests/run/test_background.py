@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from labelaudit.run.background import BackgroundWriter
+from labelaudit.run.files import BackgroundWriter
 
 
 def test_writes_come_in_order_and_are_done_at_the_end():

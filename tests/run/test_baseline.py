@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from labelaudit.errors import DataError, RunError
-from labelaudit.run.baseline import read_baseline
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import read_baseline
 
 
 def write(file: Path, rows: list[tuple[str, ...]], header: tuple[str, ...] = ("path", "given_label", "sha256")) -> Path:

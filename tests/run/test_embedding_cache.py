@@ -10,8 +10,7 @@ import pytest
 from labelaudit.detect.pictures import PICTURE_STATISTICS, Look
 from labelaudit.errors import StorageError
 from labelaudit.names import SPOILED_KINDS
-from labelaudit.run.cache import cache_root
-from labelaudit.run.embedding_cache import Embedded, EmbeddingCache
+from labelaudit.run.caches import Embedded, EmbeddingCache, cache_root
 from tests.run.helpers import names_in, room_for
 
 D = 4

@@ -8,10 +8,10 @@ import warnings
 import pytest
 
 from labelaudit.errors import NoLocksWarning, RunError
+from labelaudit.run.caches import PixelCache
 from labelaudit.run.files import _warn_of_no_locks, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lock import held, holder
-from labelaudit.run.pixel_cache import PixelCache
 
 
 @pytest.fixture(autouse=True)

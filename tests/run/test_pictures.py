@@ -11,7 +11,7 @@ from labelaudit.detect.corruption import Pictures
 from labelaudit.detect.pictures import PICTURE_STATISTICS
 from labelaudit.errors import RunError
 from labelaudit.names import SPOILED_KINDS
-from labelaudit.run.pictures import read_pictures, write_pictures
+from labelaudit.run.tables import read_pictures, write_pictures
 from tests.run.helpers import room_for
 
 S, M = len(PICTURE_STATISTICS), len(SPOILED_KINDS)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from labelaudit.errors import UsageError
-from labelaudit.run import pixel_cache
-from labelaudit.run.cache import cache_limit_bytes, cache_root
-from labelaudit.run.pixel_cache import PixelCache
+from labelaudit.run import caches as pixel_cache
+from labelaudit.run.caches import PixelCache, cache_limit_bytes, cache_root
 
 ROW_BYTES = 100
 

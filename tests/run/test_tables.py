@@ -16,9 +16,16 @@ from labelaudit.detect.power import Power
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.names import KINDS
-from labelaudit.run.lists import SUSPICIOUS_COLUMNS, read_suspicious, suspicious_csv, write_corrupted, write_suspicious
+from labelaudit.run.lists import (
+    SUSPICIOUS_COLUMNS,
+    read_suspicious,
+    read_weights,
+    suspicious_csv,
+    write_corrupted,
+    write_suspicious,
+    write_weights,
+)
 from labelaudit.run.tables import read_samples, read_scores, write_samples, write_scores
-from labelaudit.run.weights import read_weights, write_weights
 from tests.detect.helpers import beliefs_of
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
 

@@ -67,7 +67,7 @@ def command(
     What an earlier call finished is only read, so an interrupted table goes on where it stopped.
     """
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import refuse_torchrun, set_threads, training_options
+    from labelaudit.cli.options import refuse_torchrun, set_threads, training_options
     from labelaudit.reproduce.kinds import KindsOptions, Rates, measure_kinds
 
     refuse_torchrun("reproduce")

@@ -84,7 +84,7 @@ def command(
     What an earlier call finished is only read, so an interrupted table goes on where it stopped.
     """
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import refuse_torchrun, set_threads, training_options
+    from labelaudit.cli.options import refuse_torchrun, set_threads, training_options
     from labelaudit.reproduce.prioritization.experiment import PrioritizationOptions, prioritize
 
     refuse_torchrun("reproduce")

@@ -76,7 +76,7 @@ def command(
     interrupted measurement goes on where it stopped.
     """
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import refuse_torchrun, set_threads, training_options
+    from labelaudit.cli.options import refuse_torchrun, set_threads, training_options
     from labelaudit.reproduce.relabeling.experiment import DEFAULT_NOISE, RelabelingOptions, relabel_and_audit
 
     refuse_torchrun("reproduce")

@@ -78,9 +78,9 @@ def command(
     What an earlier call finished is only read, so an interrupted table goes on where it stopped.
     """
     from labelaudit.cli.console import Terminal
-    from labelaudit.cli.start import refuse_torchrun, set_threads
-    from labelaudit.recipes.seeds import parse_seeds
+    from labelaudit.cli.options import refuse_torchrun, set_threads
     from labelaudit.reproduce.table1.experiment import METHODS, Table1Options, reproduce_table1
+    from labelaudit.retrain.recipe import parse_seeds
 
     refuse_torchrun("reproduce")
     set_threads(threads)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.report.exports.base import Job
-from labelaudit.report.exports.verdicts import verdicts_table
+from labelaudit.report.exports.base import Job, verdicts_table
 from labelaudit.run.files import write_atomically
 
 _DATALAB = ("is_label_issue", "label_score", "given_label", "predicted_label")

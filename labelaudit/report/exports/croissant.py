@@ -9,10 +9,57 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit import __version__
-from labelaudit.report.exports.base import Job
-from labelaudit.report.exports.croissant_context import CONTEXT
-from labelaudit.report.exports.verdicts import verdicts_table
+from labelaudit.report.exports.base import Job, verdicts_table
 from labelaudit.run.files import write_atomically, write_json
+
+_CROISSANT = (
+    "arrayShape",
+    "citeAs",
+    "column",
+    "containedIn",
+    "equivalentProperty",
+    "extract",
+    "field",
+    "fileObject",
+    "fileProperty",
+    "fileSet",
+    "format",
+    "includes",
+    "isArray",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "samplingRate",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+)
+
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "dct": "http://purl.org/dc/terms/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "sc": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
+    **{name: f"cr:{name}" for name in _CROISSANT},
+}
+
 
 _TABLE = "verdicts.parquet"
 _MEANINGS = {

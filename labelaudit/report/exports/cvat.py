@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labelaudit.report.exports.base import Job, Sample
-from labelaudit.report.exports.text import json_members, json_text, xml_attribute, xml_text
+from labelaudit.report.exports.base import Job, Sample, json_members, json_text, xml_attribute, xml_text
 from labelaudit.run.files import write_lines
 
 _ATTRIBUTES = ("given_label", "suggested_label", "p_mislabeled", "rank")

@@ -8,13 +8,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from labelaudit import __version__
+from labelaudit.audit.model import read_audit
+from labelaudit.audit.results import Audit, open_run
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import read_audit
-from labelaudit.recipes.results import Audit, open_run
-from labelaudit.report.exports.base import Job, Sample
-from labelaudit.report.exports.samples import choose_samples
+from labelaudit.report.exports.base import Job, Sample, choose_samples
 from labelaudit.report.exports.table import ExportFormat, find_format
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder

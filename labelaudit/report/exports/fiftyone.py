@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from labelaudit.errors import DataError
-from labelaudit.report.exports.base import Job, Sample
-from labelaudit.report.exports.text import json_members, json_text
+from labelaudit.report.exports.base import Job, Sample, json_members, json_text
 from labelaudit.run.files import write_lines
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow.json
 
 from labelaudit.errors import DataError, StorageError
-from labelaudit.report.exports.base import Job, Sample
-from labelaudit.report.exports.text import json_text
+from labelaudit.report.exports.base import Job, Sample, json_text
 from labelaudit.run.files import storage_errors, write_lines, write_text
 
 _FILES = ("README.md", "metadata.jsonl")

@@ -7,8 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.report.exports.base import Job, Sample
-from labelaudit.report.exports.text import json_members, json_text, xml_attribute
+from labelaudit.report.exports.base import Job, Sample, json_members, json_text, xml_attribute
 from labelaudit.run.files import write_lines
 
 _CHOICES = "label"

@@ -5,6 +5,8 @@ Shapes: N samples, G bins or grid points, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,133 @@ import numpy.typing as npt
 
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
-from labelaudit.report.page.curves import LossCurves
 from labelaudit.report.page.findings import Findings, damaged
+from labelaudit.run.losses import EpochLosses
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+
+MAX_POINTS = 48
+"""Points of a small curve: more cannot be told apart on its hundred and some pixels."""
+
+MISSING = 255
+_TOP = 254
+_CLIP = 0.9995
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossCurves:
+    """Losses in nats; NaN where there is no record.
+
+    Attributes:
+        sample_SE: Of the samples asked for.
+        class_KE: Median of each class, by given label.
+        quartiles_23E: Quartiles (25%, 50%, 75%) of the suspicious samples [0] and of the rest [1].
+    """
+
+    sample_SE: Float32Array
+    class_KE: Float32Array
+    quartiles_23E: FloatArray
+
+
+def gather_curves(
+    epochs: Iterable[EpochLosses],
+    samples_S: npt.NDArray[np.int32],
+    label_N: npt.NDArray[np.int32],
+    suspicious_N: npt.NDArray[np.bool_],
+    *,
+    classes: int,
+) -> LossCurves:
+    """Read the curves in one pass; memory grows with S·E and K·E, not with N·E.
+
+    Args:
+        epochs: The records, an epoch at a time.
+        samples_S: Whose curves are kept.
+        label_N: Given labels.
+        suspicious_N: Which samples are suspicious.
+        classes: K.
+
+    Raises:
+        ValueError: a record is of a sample that there is not.
+    """
+    of_samples, of_classes, of_groups = [], [], []
+    for record in epochs:
+        if len(record.sample_R) and not 0 <= record.sample_R.min() <= record.sample_R.max() < len(label_N):
+            raise ValueError(f"epoch {record.epoch} has records of samples outside of 0 … {len(label_N) - 1}")
+        loss_N = np.full(len(label_N), np.nan, dtype=np.float32)
+        loss_N[record.sample_R] = record.loss_R
+        of_samples.append(loss_N[samples_S])
+        of_classes.append(_class_medians(loss_N, label_N, classes))
+        of_groups.append([_quartiles(loss_N[suspicious_N]), _quartiles(loss_N[~suspicious_N])])
+    if not of_samples:
+        return LossCurves(
+            sample_SE=np.empty((len(samples_S), 0), dtype=np.float32),
+            class_KE=np.empty((classes, 0), dtype=np.float32),
+            quartiles_23E=np.empty((2, 3, 0)),
+        )
+    return LossCurves(
+        sample_SE=np.stack(of_samples, axis=1),
+        class_KE=np.stack(of_classes, axis=1),
+        quartiles_23E=np.moveaxis(np.array(of_groups), 0, 2),
+    )
+
+
+def thin(loss_SE: Float32Array, most: int = MAX_POINTS) -> Float32Array:
+    """Means over equal runs of epochs, the last maybe shorter, so that at most ``most`` points are left: [S, P]."""
+    count, epochs = loss_SE.shape
+    run = -(-epochs // most) if epochs else 1
+    if run == 1:
+        return loss_SE
+    points = -(-epochs // run)
+    padded = np.full((count, points * run), np.nan, dtype=np.float32)
+    padded[:, :epochs] = loss_SE
+    held = np.isfinite(padded).reshape(count, points, run)
+    total = np.where(held, padded.reshape(count, points, run), 0.0).sum(axis=2)
+    recorded = held.sum(axis=2)
+    thinned: Float32Array = np.where(recorded, total / np.maximum(recorded, 1), np.nan).astype(np.float32)
+    return thinned
+
+
+def top_loss(*losses: Float32Array) -> float:
+    """The loss that the highest byte stands for: nearly all are below, and single giants do not flatten the others."""
+    finite = np.concatenate([loss[np.isfinite(loss)].ravel() for loss in losses])
+    if not len(finite):
+        return 1.0
+    at = int(_CLIP * (len(finite) - 1))
+    return max(float(np.partition(finite, at)[at]), 1e-3)
+
+
+def quantise(loss_SP: Float32Array, top: float) -> npt.NDArray[np.uint8]:
+    """Losses as bytes, b = 254 √(ℓ / top): fine near 0, where most of a curve is. 255 stands for no record."""
+    finite_SP = np.isfinite(loss_SP)
+    share_SP = np.clip(np.where(finite_SP, loss_SP, 0.0) / top, 0.0, 1.0)
+    byte_SP: npt.NDArray[np.uint8] = np.where(finite_SP, np.rint(_TOP * np.sqrt(share_SP)), MISSING).astype(np.uint8)
+    return byte_SP
+
+
+def _class_medians(loss_N: Float32Array, label_N: npt.NDArray[np.int32], classes: int) -> Float32Array:
+    """The median loss of each class, NaN where it has none: [K]."""
+    seen_N = np.isfinite(loss_N)
+    label_U, loss_U = label_N[seen_N].astype(np.uint64), np.abs(loss_N[seen_N])  # −0 is 0
+    # Bits of floats that are not negative are ordered as the floats are: one quick sort by class and loss, whatever K.
+    key_U = np.sort(label_U << np.uint64(32) | loss_U.view(np.uint32))
+    rising_U = key_U.astype(np.uint32).view(np.float32)
+    count_K = np.bincount(label_N[seen_N], minlength=classes)
+    median_K = np.full(classes, np.nan, dtype=np.float32)
+    held_K = count_K > 0
+    start_H, count_H = (np.cumsum(count_K) - count_K)[held_K], count_K[held_K]
+    lower_H, upper_H = rising_U[start_H + (count_H - 1) // 2], rising_U[start_H + count_H // 2]
+    median_K[held_K] = (lower_H + upper_H) / 2
+    return median_K
+
+
+def _quartiles(loss_N: Float32Array) -> FloatArray:
+    finite = loss_N[np.isfinite(loss_N)]
+    if not len(finite):
+        return np.full(3, np.nan)
+    quartiles_3: FloatArray = np.quantile(finite.astype(np.float64), [0.25, 0.5, 0.75])
+    return quartiles_3
+
 
 _BINS = 72
 _GRID = 240

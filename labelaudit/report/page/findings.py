@@ -15,16 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labelaudit.audit.judge import read_noise
+from labelaudit.audit.model import read_audit, read_catalogue
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.verdicts import FLAG_ABOVE
 from labelaudit.errors import RunError
-from labelaudit.recipes.audits import read_audit, read_catalogue
-from labelaudit.recipes.fit import read_noise
-from labelaudit.report.findings import gather
-from labelaudit.run.baseline import read_baseline
+from labelaudit.report.content import gather
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import suspicious_rows
+from labelaudit.run.lists import read_baseline, suspicious_rows
 from labelaudit.run.tables import read_scores
 
 FloatArray = npt.NDArray[np.float64]

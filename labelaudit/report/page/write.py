@@ -5,23 +5,292 @@ Shapes: S samples in the gallery.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image, features
+
+from labelaudit import __version__
+from labelaudit.audit.judge import read_noise
+from labelaudit.data.catalogue import READERS, in_parts, readers
+from labelaudit.data.folder import read_file
+from labelaudit.data.images import UnreadableImageError, decode_small
+from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.fit import read_noise
-from labelaudit.report.page.content import content_of, rows_that_fit
-from labelaudit.report.page.curves import LossCurves, gather_curves
-from labelaudit.report.page.findings import Findings, IntArray, read_findings
-from labelaudit.report.page.render import render
-from labelaudit.report.page.thumbnails import NONE, Picture, read_thumbnails
-from labelaudit.report.page.words import describe
+from labelaudit.report.page.charts import LossCurves, charts, gather_curves, quantise, thin, top_loss
+from labelaudit.report.page.findings import Findings, FloatArray, IntArray, read_findings
+from labelaudit.report.page.words import Words, describe
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
 from labelaudit.text import printable
+
+SCRIPTS = ("base.js", "csv.js", "review.js", "charts.js", "cards.js", "gallery.js", "filters.js", "page.js")
+"""In this order they make up the page's one script."""
+
+
+def render(words: Words, content: dict[str, Any], *, missing_root: str = "") -> str:
+    """The whole page.
+
+    Args:
+        words: Its texts.
+        content: Its data; see `labelaudit.report.page.write.content_of`.
+        missing_root: The image folder, where none of the images could be had from it; else empty.
+    """
+    script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
+    style = _asset("page.css")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("page.html.jinja")).render(
+        words=words,
+        rows=len(content["rows"]["sample"]),
+        thumbnails=len(content["thumbnails"]["content"]),
+        missing_root=missing_root,
+        version=__version__,
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(embedded_json(content)),
+    )
+
+
+def embedded_json(value: object) -> str:
+    """JSON that can stand in a script element whatever it holds: ``<`` and what else could end it is escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    # A lone surrogate has no UTF-8; its escape is JSON's own.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """A Content-Security-Policy under which only this style and this script count, and nothing is fetched."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "img-src data:",
+            f"style-src {_source(style)}",
+            f"script-src {_source(script)}",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        ]
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _asset(name: str) -> str:
+    return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
+
+
+_WEBP = {"format": "WEBP", "quality": 62, "method": 2}
+_JPEG = {"format": "JPEG", "quality": 68}
+CHANGED = "the file has changed since the audit"
+"""Why there is no picture: the label was judged by another one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Which file to read.
+
+    Attributes:
+        path: Below the image folder.
+        sha256: Of the content that was audited, hex.
+    """
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnails:
+    """The outcome for the first of S pictures, in their order.
+
+    Attributes:
+        kind: The media type of every picture.
+        content: Base64 of a picture, or None where there is none.
+        reasons: Why there is none; empty otherwise.
+    """
+
+    kind: str
+    content: Sequence[str | None]
+    reasons: Sequence[str]
+
+    @property
+    def missing(self) -> int:
+        """How many could not be had."""
+        return sum(text is None for text in self.content)
+
+
+NONE = Thumbnails(kind="", content=(), reasons=())
+"""Before any picture was read."""
+
+
+def read_thumbnails(
+    root: Path,
+    pictures: Sequence[Picture],
+    *,
+    side: int,
+    most_bytes: int,
+    rendering: Rendering = PLAIN,
+    reporter: Reporter = QUIET,
+) -> Thumbnails:
+    """Read the pictures in order until the next would not fit.
+
+    A file that is gone, damaged or no longer the one that was audited counts as read and takes no room.
+
+    Args:
+        root: The image folder.
+        pictures: Which, most wanted first.
+        side: Of the square that a thumbnail fits into, in pixels.
+        most_bytes: What all of them may take together, as Base64.
+        rendering: How values of more than 8 bits and transparent parts become 8-bit.
+        reporter: Told about the progress.
+    """
+    form = _WEBP if features.check("webp") else _JPEG
+    content: list[str | None] = []
+    reasons: list[str] = []
+    left = most_bytes
+
+    def look(part: Sequence[Picture]) -> list[tuple[str | None, str]]:
+        return [_thumbnail(root, picture, side, rendering, form) for picture in part]
+
+    with reporter.bar("Thumbnails", len(pictures), "images") as advance:
+        for part in _ahead(pictures, look):
+            for text, reason in part:
+                left -= len(text or "")
+                if left < 0:
+                    return Thumbnails(kind=_media_type(form), content=content, reasons=reasons)
+                content.append(text)
+                reasons.append(reason)
+            advance(len(part))
+    return Thumbnails(kind=_media_type(form), content=content, reasons=reasons)
+
+
+def _ahead(
+    pictures: Sequence[Picture], look: Callable[[Sequence[Picture]], list[tuple[str | None, str]]]
+) -> Iterator[list[tuple[str | None, str]]]:
+    """Parts in order, some of them ahead of the reader, who may stop at any."""
+    with readers() as pool:
+        waiting = []
+        for part in in_parts(pictures):
+            waiting.append(pool.submit(look, part))
+            if len(waiting) > 2 * READERS:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def _thumbnail(
+    root: Path, picture: Picture, side: int, rendering: Rendering, form: dict[str, object]
+) -> tuple[str | None, str]:
+    try:
+        content = read_file(root / picture.path)
+        if hashlib.sha256(content).hexdigest() != picture.sha256:
+            return None, CHANGED
+        pixels_HWC = decode_small(content, side=side, rendering=rendering)
+    except UnreadableImageError as error:
+        return None, str(error)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels_HWC).save(encoded, **form)
+    return base64.b64encode(encoded.getvalue()).decode("ascii"), ""
+
+
+def _media_type(form: dict[str, object]) -> str:
+    return f"image/{str(form['format']).lower()}"
+
+
+_BYTES_A_ROW = 140
+"""What a sample takes in a page beside its path: numbers, content hash and curve."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def rows_that_fit(findings: Findings, most_bytes: int) -> int:
+    """How many of the ranked samples take at most so many bytes, without thumbnails."""
+    paths = findings.catalogue.paths
+    lengths = [len(paths[sample].encode("utf-8", "backslashreplace")) for sample in findings.ranked_S.tolist()]
+    return int((np.cumsum(np.array(lengths, dtype=np.int64) + _BYTES_A_ROW) <= most_bytes).sum())
+
+
+def content_of(findings: Findings, ranked_S: IntArray, curves: LossCurves, thumbnails: Thumbnails) -> dict[str, Any]:
+    """A page's data, ready for JSON.
+
+    Args:
+        findings: What was found.
+        ranked_S: The samples in the gallery, as they are ranked.
+        curves: Of these samples.
+        thumbnails: Of the first of them.
+    """
+    catalogue, samples = findings.catalogue, ranked_S.tolist()
+    sample_SP, class_KP = thin(curves.sample_SE), thin(curves.class_KE)
+    top = top_loss(sample_SP, class_KP)
+    return {
+        "version": __version__,
+        "fingerprint": catalogue.fingerprint,
+        "classes": catalogue.classes,
+        "kinds": findings.kinds,
+        "statistic": findings.statistic,
+        **charts(findings, curves),
+        "rows": {
+            "sample": samples,
+            "path": [catalogue.paths[i] for i in samples],
+            "given": catalogue.label_N[ranked_S].tolist(),
+            "suggested": findings.suggested_N[ranked_S].tolist(),
+            "kind": findings.kind_N[ranked_S].tolist(),
+            "p": _short(findings.p_mislabeled_N[ranked_S], ".5g"),
+            "value": _short(findings.value_N[ranked_S], ".4g"),
+            "rank": None if findings.new is None else findings.rank_S[: len(samples)].tolist(),
+            "sha256": _base64(b"".join(_digest(catalogue.sha256[i]) for i in samples)),
+        },
+        "curves": {
+            "points": sample_SP.shape[1],
+            "samples": _base64(quantise(sample_SP, top).tobytes()),
+            "classes": _base64(quantise(class_KP, top).tobytes()),
+        },
+        "thumbnails": _thumbnails(thumbnails),
+    }
+
+
+def _thumbnails(thumbnails: Thumbnails) -> dict[str, Any]:
+    """For each sample its picture in Base64, or the number of the reason why there is none."""
+    reasons = list(dict.fromkeys(reason for reason in thumbnails.reasons if reason))
+    number_of = {reason: number for number, reason in enumerate(reasons)}
+    pairs = zip(thumbnails.content, thumbnails.reasons, strict=True)
+    return {
+        "kind": thumbnails.kind,
+        "content": [number_of[reason] if text is None else text for text, reason in pairs],
+        "reasons": reasons,
+    }
+
+
+def _digest(sha256: str) -> bytes:
+    """A SHA-256 as bytes; zeros, which no file has, where the file could not be read."""
+    return bytes.fromhex(sha256) if _SHA256.fullmatch(sha256) else bytes(32)
+
+
+def _short(values: FloatArray, form: str) -> list[float | None]:
+    return [float(format(value, form)) if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
 
 _SIDES = ((1000, 160), (3000, 128))
 """Up to so many samples in the gallery, a thumbnail fits into so many pixels; above, `_SMALL_SIDE`."""

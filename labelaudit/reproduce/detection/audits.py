@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from labelaudit.audit.judge import Fitted
+from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import Data, read_audit
-from labelaudit.recipes.fit import Fitted
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.score import score
 from labelaudit.reproduce.detection.compare import Comparison
 from labelaudit.reproduce.detection.curves import LossCurves, read_loss_curves
 from labelaudit.reproduce.detection.labels import keep_noisy_labels
@@ -93,7 +93,7 @@ def measure(
 
     Raises:
         DataError: a label has no truth.
-        LabelauditError: see `labelaudit.recipes.score.score`.
+        LabelauditError: see `labelaudit.audit.score.score`.
     """
     seed = options.seed or 0
     data = plant(setting, truth, folder, seed)

@@ -13,11 +13,11 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.audit.judge import Fitted
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.names import StatisticName
-from labelaudit.recipes.fit import Fitted
 from labelaudit.reproduce.detection.labels import true_labels
 from labelaudit.reproduce.detection.quality import (
     FlagQuality,

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labelaudit import __version__
+from labelaudit.audit.model import read_audit
+from labelaudit.audit.options import TrainingOptions, check_options
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import scan
 from labelaudit.engine.networks import require_known
 from labelaudit.errors import UsageError
 from labelaudit.names import PlotFormatName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import read_audit
-from labelaudit.recipes.options import TrainingOptions, check_options
 from labelaudit.reproduce.checks import require_once, require_outside, require_seeds
 from labelaudit.reproduce.detection.audits import Measured, measure
 from labelaudit.reproduce.detection.curves import correlation
@@ -81,7 +81,7 @@ def detect(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
 
     Raises:
         UsageError: options that contradict each other or the data, or a package that is not installed.
-        LabelauditError: see `labelaudit.recipes.score.score`.
+        LabelauditError: see `labelaudit.audit.score.score`.
     """
     _check(asked)
     truth = scan(asked.data, labels_file=asked.truth, reporter=reporter)

@@ -27,15 +27,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from labelaudit.audit.model import read_audit, read_catalogue
+from labelaudit.audit.options import TrainingOptions, settings_from_json
+from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.seeds import derive_seed
+from labelaudit.engine.order import derive_seed
 from labelaudit.errors import RunError
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import read_audit, read_catalogue
-from labelaudit.recipes.options import TrainingOptions, settings_from_json
-from labelaudit.recipes.prepare import Prepared, Source, make_network, prepare
 from labelaudit.reproduce.detection.audits import Measured
 from labelaudit.reproduce.detection.quality import FlagQuality, flag_quality, rank_quality
 from labelaudit.reproduce.detection.records import EstimateRecord, RankingRecord, Record, Tables
@@ -74,7 +74,7 @@ def measure_peers(measured: Measured, folder: Path, options: TrainingOptions, re
         DataError: a class has too few samples for cleanlab's folds.
         RunError: the folder holds what was computed for another audit.
         UsageError: cleanlab is not installed.
-        LabelauditError: see `labelaudit.recipes.prepare.prepare`.
+        LabelauditError: see `labelaudit.audit.prepare.prepare`.
     """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

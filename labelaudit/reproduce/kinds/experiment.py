@@ -10,13 +10,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from labelaudit import __version__
+from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.options import TrainingOptions, check_options
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import trainable
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import Data, read_audit
-from labelaudit.recipes.options import TrainingOptions, check_options
-from labelaudit.recipes.score import score
 from labelaudit.reproduce.kinds.markdown import as_markdown
 from labelaudit.reproduce.kinds.spoil import Rates, write_spoiled
 from labelaudit.reproduce.kinds.tables import (
@@ -69,7 +69,7 @@ def measure_kinds(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     Raises:
         UsageError: options that contradict each other or the data.
         RunError: the folder holds copies that were spoiled otherwise.
-        LabelauditError: see `labelaudit.recipes.score.score`.
+        LabelauditError: see `labelaudit.audit.score.score`.
     """
     _check(asked)
     catalogue = scan(asked.data, reporter=reporter)

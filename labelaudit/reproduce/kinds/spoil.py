@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from labelaudit.audit.corrupt import draw_permutation, gaussian_pixels, shuffle_pixels
 from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.corruption import draw_permutation, gaussian_pixels, shuffle_pixels
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import decode_whole
-from labelaudit.engine.seeds import derive_seed
+from labelaudit.engine.order import derive_seed
 from labelaudit.errors import RunError
-from labelaudit.relabel.links import link_or_copy
-from labelaudit.run.files import storage_errors, write_lines
+from labelaudit.run.files import link_or_copy, storage_errors, write_lines
 
 TRUE_KINDS = ("mislabeled", "shuffled", "gaussian", "clean")
 

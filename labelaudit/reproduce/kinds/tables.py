@@ -11,8 +11,8 @@ from typing import TypedDict
 
 import numpy as np
 
+from labelaudit.audit.judge import Fitted
 from labelaudit.names import KINDS
-from labelaudit.recipes.fit import Fitted
 from labelaudit.reproduce.detection.quality import rank_quality
 from labelaudit.reproduce.detection.records import Record
 from labelaudit.reproduce.kinds.spoil import TRUE_KINDS

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from labelaudit.audit.options import TrainingOptions, check_options
 from labelaudit.errors import UsageError
 from labelaudit.names import PlotFormatName, ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.options import TrainingOptions, check_options
 from labelaudit.reproduce.figures import has_matplotlib, require_matplotlib
 from labelaudit.reproduce.prioritization.estimate import what_it_takes
 from labelaudit.reproduce.prioritization.markdown import as_markdown
@@ -75,7 +75,7 @@ def prioritize(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
 
     Raises:
         UsageError: options that contradict each other, or a package that is not installed.
-        LabelauditError: see `labelaudit.recipes.retrain.retrain`.
+        LabelauditError: see `labelaudit.retrain.recipe.retrain`.
     """
     data_sets, algorithms = _check(asked)
     scale, out = SCALES[asked.scale].with_options(asked.training), asked.out

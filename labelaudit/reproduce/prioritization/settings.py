@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import Preset
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, ScaleName
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,21 +14,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.data.digits import write_digits
+from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, Corruption, CorruptOptions, corrupt
+from labelaudit.audit.demo import write_digits
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions, agree, settings_from_json
 from labelaudit.errors import RunError
 from labelaudit.progress import Reporter
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.corrupt import SETTINGS_FILE, TRUTH_FILE, corrupt
-from labelaudit.recipes.corrupt_plan import Corruption, CorruptOptions
-from labelaudit.recipes.options import TrainingOptions, agree, settings_from_json
-from labelaudit.recipes.retrain import RetrainOptions, retrain
-from labelaudit.relabel.links import link_or_copy
 from labelaudit.reproduce.prioritization.records import EpochRow
 from labelaudit.reproduce.prioritization.settings import CLEAN, STANDARD, Algorithm, DataSet, Scale
-from labelaudit.run.files import read_json, storage_errors
+from labelaudit.retrain.folder import read_metrics, read_picks, read_seconds
+from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.run.files import link_or_copy, read_json, storage_errors
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics, read_seconds
-from labelaudit.run.picks import read_picks
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -54,7 +51,7 @@ def corrupted(
     """The corrupted copy, which is made unless it is there.
 
     Raises:
-        LabelauditError: see `labelaudit.recipes.corrupt.corrupt`.
+        LabelauditError: see `labelaudit.audit.corrupt.corrupt`.
         RunError: it is of other data, or its truth cannot be read.
     """
     if not folder.exists():
@@ -126,7 +123,7 @@ def train(
 
     Raises:
         RunError: it was trained with other settings, or is damaged.
-        LabelauditError: see `labelaudit.recipes.retrain.retrain`.
+        LabelauditError: see `labelaudit.retrain.recipe.retrain`.
     """
     training = _options(asked, algorithm, seed)
     if out.result.exists():

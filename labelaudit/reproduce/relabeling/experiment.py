@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from labelaudit import __version__
+from labelaudit.audit.demo import write_digits
+from labelaudit.audit.options import TrainingOptions, check_options
 from labelaudit.data.catalogue import trainable
-from labelaudit.data.digits import write_digits
 from labelaudit.data.folder import scan
 from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.options import TrainingOptions, check_options
 from labelaudit.reproduce.checks import require_outside, require_seeds
 from labelaudit.reproduce.detection.settings import parse_noise, require_different
 from labelaudit.reproduce.relabeling.markdown import as_markdown

@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from labelaudit.audit.judge import Fitted
+from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.audits import Data, read_audit
-from labelaudit.recipes.fit import Fitted
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.score import score
-from labelaudit.relabel.review import Correction
 from labelaudit.reproduce.detection.compare import Comparison
 from labelaudit.reproduce.detection.records import Record
 from labelaudit.reproduce.detection.settings import Planted
 from labelaudit.reproduce.relabeling.trees import corrected_copy, decision, planted_errors
+from labelaudit.review.corrections import Correction
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
@@ -77,7 +77,7 @@ def measure_rounds(
         reporter: Told about the progress.
 
     Raises:
-        LabelauditError: see `labelaudit.recipes.score.score` and `labelaudit.recipes.relabel.relabel_copy`.
+        LabelauditError: see `labelaudit.audit.score.score` and `labelaudit.review.relabel.relabel_copy`.
     """
     seed = options.seed or 0
     places = [folder / f"audit-{number}" for number in range(1, rounds + 2)]

@@ -14,11 +14,10 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.relabel import Corrections, plan_relabeling, relabel_copy
-from labelaudit.relabel.corrections import read_review, write_corrections
-from labelaudit.relabel.review import Correction
 from labelaudit.reproduce.detection.labels import noisy_labels
 from labelaudit.reproduce.detection.settings import Planted
+from labelaudit.review.corrections import Correction, read_review, write_corrections
+from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy
 
 
 def planted_errors(truth: Catalogue, noise: Planted, seed: int) -> list[Correction]:

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.score import score
 from labelaudit.reproduce.detection import compare, write_noisy_labels
 from labelaudit.reproduce.speed.arguments import natural, positive, share
 from labelaudit.reproduce.speed.crossvalidation import FOLDS, Ranked, rank

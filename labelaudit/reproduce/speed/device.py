@@ -21,6 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import PAPER
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.engine.devices import choose_device, choose_precision
@@ -28,10 +32,6 @@ from labelaudit.engine.inputs import ImageInputs
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.engine.weights import build_network
 from labelaudit.errors import UsageError
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.presets import PAPER
-from labelaudit.recipes.score import score
 from labelaudit.reproduce.detection import compare, write_noisy_labels
 from labelaudit.reproduce.speed.arguments import natural, positive, share
 from labelaudit.reproduce.speed.loop import OURS, own_contenders, share_of_bare_step

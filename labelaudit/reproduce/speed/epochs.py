@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.probe import train_probe
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.probe import train_probe
 from labelaudit.reproduce.speed.arguments import positive
 from labelaudit.reproduce.speed.extras import require
 from labelaudit.reproduce.speed.loop import describe

@@ -17,7 +17,7 @@ from labelaudit.engine.loop import Training
 from labelaudit.engine.recorder import Effort, EpochRecord
 from labelaudit.methods.standard import Standard
 from labelaudit.reproduce.speed.problem import Problem
-from labelaudit.run.background import BackgroundWriter
+from labelaudit.run.files import BackgroundWriter
 from labelaudit.run.losses import EpochLosses, write_epoch
 
 _TINY_RATE = 1e-4

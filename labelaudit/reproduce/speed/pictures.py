@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from labelaudit.data.parts import READERS
+from labelaudit.data.catalogue import READERS
 from labelaudit.errors import UsageError
 from labelaudit.reproduce.speed.arguments import positive
 

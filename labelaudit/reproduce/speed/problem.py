@@ -18,19 +18,19 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import plan
+from labelaudit.audit.prepare import Source, Statistics, make_network, prepare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.progress import QUIET
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.plan import plan
-from labelaudit.recipes.prepare import Source, Statistics, make_network, prepare
 from labelaudit.reproduce.detection import write_truth
 from labelaudit.reproduce.speed.arguments import positive
-from labelaudit.run.cache import CACHE_VARIABLE
+from labelaudit.run.caches import CACHE_VARIABLE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from labelaudit.audit.judge import fit
 from labelaudit.detect.mixture import fit_gaussian_mixture
-from labelaudit.recipes.fit import fit
 from labelaudit.reproduce.speed.arguments import positive
 from labelaudit.reproduce.speed.made_up import SCORE_SHAPES, FloatArray, write_run
 from labelaudit.reproduce.speed.timing import Row, stopwatch

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.engine.devices import choose_device
 from labelaudit.errors import RunError, TrainingError
 from labelaudit.methods.table import find_method
 from labelaudit.progress import Reporter
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.retrain import RetrainOptions, retrain
 from labelaudit.reproduce.table1.data import NoisyData
 from labelaudit.reproduce.table1.records import DIVERGED, TRAINED, Run, as_plain, from_plain
+from labelaudit.retrain.folder import read_metrics
+from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics
 
 _BOTH_NETWORKS = ("dividemix",)
 """Published with the mean belief of both networks as its prediction; the others with that of one."""
@@ -41,7 +41,7 @@ class Stopwatch:
         self._epochs: list[float] = []
 
     def __call__(self, where: str) -> None:
-        """Take note; see `labelaudit.recipes.retrain_epochs.Mark`."""
+        """Take note; see `labelaudit.retrain.recipe.Mark`."""
         now = self._now()
         if where == "begun":
             self._before = now - self._last
@@ -96,7 +96,7 @@ def train_cell(task: Task, folder: Path, reporter: Reporter) -> Run:
 
     Raises:
         RunError: the folder holds a training with other settings.
-        LabelauditError: see `labelaudit.recipes.retrain.retrain`.
+        LabelauditError: see `labelaudit.retrain.recipe.retrain`.
     """
     kept, asked = folder / f"{task.method}.json", _asked(task)
     if kept.exists():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from labelaudit.audit.plan import PRESETS, Preset
 from labelaudit.engine.devices import choose_device, choose_precision
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.loop import Training
@@ -15,9 +16,8 @@ from labelaudit.engine.optimizers import LoopSettings
 from labelaudit.engine.weights import build_network
 from labelaudit.methods.standard import Standard
 from labelaudit.methods.table import find_method
-from labelaudit.recipes.presets import PRESETS, Preset
-from labelaudit.recipes.retrain import presets_of
 from labelaudit.reproduce.table1.scales import Scale
+from labelaudit.retrain.recipe import presets_of
 
 _FORWARD = 1 / 3
 """Of a forward and backward pass."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from labelaudit.audit.model import Data
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError
-from labelaudit.recipes.audits import Data
 from labelaudit.reproduce.detection.labels import keep_noisy_labels, write_truth
 from labelaudit.reproduce.detection.settings import Setting
 from labelaudit.run.files import storage_errors

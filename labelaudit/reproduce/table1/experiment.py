@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labelaudit import __version__
+from labelaudit.audit.demo import write_digits_split
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue, trainable
-from labelaudit.data.digits import write_digits_split
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.recipes.options import TrainingOptions
-from labelaudit.recipes.score import score
 from labelaudit.reproduce.detection.compare import Comparison
 from labelaudit.reproduce.detection.settings import Setting, parse_noise, require_different
 from labelaudit.reproduce.table1.cells import Task, train_cell
@@ -88,7 +88,7 @@ def reproduce_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
 
     Raises:
         UsageError: options that contradict each other.
-        LabelauditError: see `labelaudit.recipes.score.score` and `labelaudit.recipes.retrain.retrain`.
+        LabelauditError: see `labelaudit.audit.score.score` and `labelaudit.retrain.recipe.retrain`.
     """
     scale = _scale(asked)
     _check(asked, scale)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.names import ScaleName
-from labelaudit.recipes.options import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.methods.kernels.incv import (
+from labelaudit.retrain.incv import (
     Selection,
     best_epoch_until,
     discard_ratio,

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from labelaudit.methods.kernels.lid import (
+from labelaudit.methods.d2l import (
     append_dimension,
     blend,
     has_turned,

@@ -1,14 +1,17 @@
 import pytest
 import torch
 
-from labelaudit.methods.kernels.mentor import (
+from labelaudit.methods.mentornet import (
+    MentorTraining,
+    draw_grid,
     drop_examples,
+    mentor_weights,
     moved,
     percent_done,
     percentile,
     predefined_weights,
+    train_mentor,
 )
-from labelaudit.methods.kernels.mentor_network import MentorTraining, draw_grid, mentor_weights, train_mentor
 
 
 @pytest.fixture(scope="module")

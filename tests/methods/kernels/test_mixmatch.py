@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from labelaudit.methods.kernels.mixmatch import (
+from labelaudit.methods.dividemix import (
     balance,
     guess,
     guess_loss,

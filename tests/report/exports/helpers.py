@@ -18,9 +18,8 @@ from labelaudit.detect.power import Power
 from labelaudit.detect.verdicts import FLAG_ABOVE, Verdicts
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import write_suspicious
+from labelaudit.run.lists import write_suspicious, write_weights
 from labelaudit.run.tables import write_samples, write_scores
-from labelaudit.run.weights import write_weights
 from tests.detect.helpers import beliefs_of
 
 HOSTILE_CLASSES = (

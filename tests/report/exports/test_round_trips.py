@@ -12,12 +12,12 @@ from xml.sax.saxutils import XMLGenerator
 import pytest
 
 from labelaudit.errors import DataError
-from labelaudit.recipes.relabel import Corrections, relabel, undo
-from labelaudit.relabel.corrections import read_review
 from labelaudit.report.exports.export import export
+from labelaudit.review.corrections import read_review
+from labelaudit.review.relabel import Corrections, relabel, undo
 from labelaudit.run.layout import RunFolder
-from tests.relabel.helpers import snapshot
 from tests.report.exports.helpers import HOSTILE_CLASSES, consumer
+from tests.review.helpers import snapshot
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """What other packages warn of is theirs."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from labelaudit.audit.judge import fit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.recipes.fit import fit
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, write_epoch
 from labelaudit.run.tables import write_samples

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from labelaudit.recipes.relabel import Corrections, relabel, undo
 from labelaudit.report.page.write import write_page
-from tests.relabel.helpers import HOSTILE_CLASSES, HOSTILE_NAMES, snapshot
+from labelaudit.review.relabel import Corrections, relabel, undo
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import make_run, write_pictures
+from tests.review.helpers import HOSTILE_CLASSES, HOSTILE_NAMES, snapshot
 
 
 def test_a_review_by_keys_goes_into_the_folder_and_out_again(tmp_path: Path, tab: Tab, downloads: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelaudit.report.page.curves import MISSING, gather_curves, quantise, thin, top_loss
+from labelaudit.report.page.charts import MISSING, gather_curves, quantise, thin, top_loss
 from labelaudit.run.losses import EpochLosses
 
 

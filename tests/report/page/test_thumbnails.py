@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from labelaudit.report.page.thumbnails import CHANGED, Picture, Thumbnails, read_thumbnails
+from labelaudit.report.page.write import CHANGED, Picture, Thumbnails, read_thumbnails
 from tests.report.page.helpers import picture
 
 

@@ -17,9 +17,8 @@ import pytest
 
 from labelaudit.data.images import decode_small
 from labelaudit.errors import RunError, StorageError
-from labelaudit.report.page.curves import quantise
-from labelaudit.report.page.render import embedded_json
-from labelaudit.report.page.write import PageLimits, write_page
+from labelaudit.report.page.charts import quantise
+from labelaudit.report.page.write import PageLimits, embedded_json, write_page
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 from tests.report.page.helpers import MadeUp, make_run, write_pictures
@@ -203,8 +202,8 @@ def test_kinds_are_taken_when_they_are_there(made: MadeUp) -> None:
 
 
 def test_another_statistic_is_drawn_as_it_is(made: MadeUp) -> None:
+    from labelaudit.audit.judge import fit
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.recipes.fit import fit
 
     fit(made.run, FitSettings(rank_by="aum", estimator="gmm"))
     _, data = written(made)
@@ -216,8 +215,8 @@ def test_another_statistic_is_drawn_as_it_is(made: MadeUp) -> None:
 
 
 def test_the_mixture_is_drawn_over_the_aul_whatever_ranks(made: MadeUp) -> None:
+    from labelaudit.audit.judge import fit
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.recipes.fit import fit
 
     fit(made.run, FitSettings())
     _, data = written(made)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
-from labelaudit.recipes.options import TrainingOptions
 from labelaudit.reproduce.detection import measure, peers
 from labelaudit.reproduce.detection.peers import aum_below_threshold, measure_peers, require_peers
 from labelaudit.reproduce.detection.settings import parse_noise

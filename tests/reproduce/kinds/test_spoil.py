@@ -5,9 +5,9 @@ import csv
 import numpy as np
 from PIL import Image
 
-from labelaudit.data.corruption import draw_permutation, shuffle_pixels
+from labelaudit.audit.corrupt import draw_permutation, shuffle_pixels
 from labelaudit.data.folder import scan
-from labelaudit.engine.seeds import derive_seed
+from labelaudit.engine.order import derive_seed
 from labelaudit.reproduce.kinds.markdown import share
 from labelaudit.reproduce.kinds.spoil import Rates, write_spoiled
 from labelaudit.reproduce.kinds.tables import MatrixRecord

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.errors import RunError, TrainingError
 from labelaudit.progress import QUIET
-from labelaudit.recipes.audits import Data
-from labelaudit.recipes.options import TrainingOptions
 from labelaudit.reproduce.table1 import cells
 from labelaudit.reproduce.table1.cells import Stopwatch, Task, train_cell
 from labelaudit.reproduce.table1.cost import Cost, passes
 from labelaudit.reproduce.table1.data import NoisyData
 from labelaudit.reproduce.table1.scales import SCALES
+from labelaudit.retrain.folder import write_metrics
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import write_metrics
 
 
 class Clock:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelaudit.data.digits import write_digits_split
+from labelaudit.audit.demo import write_digits_split
 from labelaudit.data.folder import scan
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.errors import RunError

@@ -1,0 +1,131 @@
+"""A whole audit on sample data whose errors are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from labelaudit.audit.judge import Fitted
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
+from labelaudit.cells import csv_lines
+from labelaudit.data.noise import flip_labels
+from labelaudit.errors import DataError
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.files import storage_errors
+from labelaudit.run.layout import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsFolder:
+    """Where the digits were written.
+
+    Attributes:
+        images: The folder to audit.
+        truth_csv: ``path,label,given`` with the true label of every image.
+        wrong: Paths of the images that lie in a wrong class folder.
+    """
+
+    images: Path
+    truth_csv: Path
+    wrong: frozenset[str]
+
+
+def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
+    """Write the digits as 8 × 8 PNG; a share ``rate`` of them into the folder of a wrong class, drawn uniformly.
+
+    Equal arguments give equal files.
+    """
+    digits = load_digits()
+    label_N = digits.target.astype(np.int32)
+    given_N = flip_labels(label_N, classes=10, kind="uniform", rate=rate, generator=np.random.default_rng(seed))
+    images = folder / "images"
+    for digit in range(10):
+        (images / str(digit)).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, (picture, label, given) in enumerate(zip(digits.images, label_N, given_N, strict=True)):
+        path = f"{given}/{number:04d}.png"
+        Image.fromarray(np.clip(picture * 16, 0, 255).astype(np.uint8)).save(images / path)
+        rows.append((path, str(label), str(given)))
+    truth_csv = folder / "truth.csv"
+    with open(truth_csv, "w", encoding="utf-8", newline="") as handle:
+        handle.writelines(csv_lines(("path", "label", "given"), sorted(rows)))
+    wrong = frozenset(path for path, label, given in rows if label != given)
+    return DigitsFolder(images=images, truth_csv=truth_csv, wrong=wrong)
+
+
+def write_digits_split(folder: Path) -> tuple[Path, Path]:
+    """Write the rightly labelled digits as ``train/<digit>/`` and ``test/<digit>/``, every fourth one to the latter.
+
+    Returns:
+        Both folders.
+    """
+    digits = load_digits()
+    folders = folder / "train", folder / "test"
+    for number, (picture, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        place = folders[number % 4 == 3] / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.clip(picture * 16, 0, 255).astype(np.uint8)).save(place / f"{number:04d}.png")
+    return folders
+
+
+PLANTED_RATE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the audit found, against the truth.
+
+    Attributes:
+        digits: The data.
+        run: The audit's run folder.
+        fitted: Its verdicts.
+        auroc: Probability that a planted error is ranked above a right label.
+        average_precision: Area under the precision-recall curve.
+        found: Planted errors among the suspicious.
+    """
+
+    digits: DigitsFolder
+    run: RunFolder
+    fitted: Fitted
+    auroc: float
+    average_precision: float
+    found: int
+
+
+def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporter = QUIET) -> DemoResult:
+    """Write the digits with planted errors, audit them, and compare.
+
+    Args:
+        folder: Gets ``images/``, ``truth.csv`` and ``audit/``; new, empty, or that of an earlier demo.
+        seed: For the planted errors and the probe.
+        device: Where the probe is trained.
+        reporter: Told about the progress.
+
+    Raises:
+        DataError: the folder holds something else.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
+        raise DataError(f"{folder} holds other files", fix="give a new folder to the demo")
+    with storage_errors(folder):
+        digits = write_digits(folder, rate=PLANTED_RATE, seed=seed)
+    reporter.say(f"Wrote 1,797 digits to {digits.images}; {len(digits.wrong)} of them lie in a wrong class folder")
+    run = RunFolder(folder / "audit")
+    fitted = score(Data(root=digits.images), run, TrainingOptions(seed=seed, device=device), reporter=reporter)
+    wrong_N = np.array([path in digits.wrong for path in fitted.catalogue.paths])
+    suspicion_N = fitted.statistics.suspicion(fitted.noise["fit"]["rank_by"])
+    flagged = fitted.verdicts.order[: fitted.verdicts.flagged]
+    return DemoResult(
+        digits=digits,
+        run=run,
+        fitted=fitted,
+        auroc=float(roc_auc_score(wrong_N, suspicion_N)),
+        average_precision=float(average_precision_score(wrong_N, suspicion_N)),
+        found=int(wrong_N[flagged].sum()),
+    )

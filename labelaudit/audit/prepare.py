@@ -1,0 +1,253 @@
+"""From a catalogue and settings to what the training loop takes: inputs, labels and a network.
+
+Shapes: R rows that take part in the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from labelaudit.data.catalogue import Catalogue, in_parts, trainable
+from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
+from labelaudit.detect.corruption import Pictures
+from labelaudit.detect.pictures import PICTURE_STATISTICS, Look, picture_statistics, spoiled_statistics
+from labelaudit.engine.features import Embeddings, embed, normalisation
+from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, channel_statistics
+from labelaudit.engine.networks import linear_head
+from labelaudit.engine.order import derive_seed
+from labelaudit.engine.parallel import ALONE, World
+from labelaudit.engine.settings import SCRATCH, TrainingSettings
+from labelaudit.engine.weights import build_network
+from labelaudit.errors import DataError
+from labelaudit.names import SPOILED_KINDS
+from labelaudit.progress import Reporter
+
+_MOST_SPOILED = 500
+"""More copies make the regression of `labelaudit.detect.corruption` no better; these cost a quarter of a second."""
+
+_PART = 1024
+
+
+def pictures_of_pixels(
+    sample_R: npt.NDArray[np.int32],
+    pixels_RCHW: npt.NDArray[np.uint8],
+    generator: np.random.Generator,
+    reporter: Reporter,
+) -> Pictures:
+    """What is known of decoded pictures, with spoiled copies of at most 500 of them.
+
+    Args:
+        sample_R: Sample numbers.
+        pixels_RCHW: In memory or memory-mapped.
+        generator: Draws the copies.
+        reporter: Told about the progress.
+    """
+    rows = len(sample_R)
+    value_RS = np.empty((rows, len(PICTURE_STATISTICS)), dtype=np.float32)
+    digests: list[str] = []
+    with reporter.bar("Looking at images", rows, "images") as advance:
+        for part in in_parts(range(rows), _PART):
+            x_BCHW = np.asarray(pixels_RCHW[part[0] : part[-1] + 1])
+            value_RS[part[0] : part[-1] + 1] = picture_statistics(x_BCHW)
+            digests += [pixel_digest(x_CHW) for x_CHW in x_BCHW]
+            advance(len(part))
+    spoiled_P = np.sort(generator.permutation(rows)[:_MOST_SPOILED]).astype(np.int32)
+    return Pictures(
+        sample_U=sample_R,
+        value_US=value_RS,
+        spoiled_P=spoiled_P,
+        value_PMS=spoiled_statistics(np.asarray(pixels_RCHW[spoiled_P]), generator),
+        digest_U=np.asarray(digests, dtype=np.str_),
+    )
+
+
+def pictures_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[Look]) -> Pictures:
+    """The same from what was seen while pictures were embedded.
+
+    Args:
+        sample_R: Sample numbers.
+        looks: One per sample.
+    """
+    spoiled = [(row, look.spoiled_MS) for row, look in enumerate(looks) if look.spoiled_MS is not None]
+    # Evenly over the samples, which are in the order of their classes.
+    spoiled = spoiled[:: max(1, -(-len(spoiled) // _MOST_SPOILED))]
+    value_RS = np.array([look.value_S for look in looks], dtype=np.float32)
+    value_PMS = np.array([spoiled_MS for _, spoiled_MS in spoiled], dtype=np.float32)
+    return Pictures(
+        sample_U=sample_R,
+        value_US=value_RS.reshape(-1, len(PICTURE_STATISTICS)),
+        spoiled_P=np.array([row for row, _ in spoiled], dtype=np.int32),
+        value_PMS=value_PMS.reshape(-1, len(SPOILED_KINDS), len(PICTURE_STATISTICS)),
+        digest_U=np.array([look.digest for look in looks], dtype=np.str_),
+    )
+
+
+Loaded = TypeVar("Loaded", Embeddings, Pixels)
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Data that is ready to train on.
+
+    Attributes:
+        catalogue: With the files set aside whose pixels turned out damaged.
+        inputs: R rows.
+        label_R: int64 given labels.
+        sample_R: Sample number of each row.
+        statistics: Mean and standard deviation by which the rows were normalised; another split has to use the same.
+        pictures: What is known of the pictures beside that, where it was asked for.
+    """
+
+    catalogue: Catalogue
+    inputs: Inputs
+    label_R: torch.Tensor
+    sample_R: npt.NDArray[np.int32]
+    statistics: Statistics
+    pictures: Pictures | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a training needs beside its settings: where it runs, with whom, and where a weights file lies."""
+
+    device: torch.device
+    weights_file: Path | None = None
+    offline: bool = False
+    world: World = ALONE
+
+
+def prepare(
+    catalogue: Catalogue,
+    settings: TrainingSettings,
+    source: Source,
+    reporter: Reporter,
+    *,
+    statistics: Statistics | None = None,
+    look: bool = False,
+) -> Prepared:
+    """Decode the pictures, or embed them, and check that they can be trained on.
+
+    Args:
+        catalogue: The samples.
+        settings: How they become inputs.
+        source: Where.
+        reporter: Told about the progress.
+        statistics: Those of the training data, when this is a validation split; it need not be trainable then.
+        look: Look at the pictures themselves too.
+
+    Raises:
+        DataError: too few readable images.
+    """
+    inputs: Inputs
+    if settings.kind == "frozen":
+        catalogue, found = _loaded(
+            catalogue, lambda usable: _embed(usable, settings, source, reporter), is_validation=statistics is not None
+        )
+        feature_RD = torch.from_numpy(found.feature_RD)
+        statistics = statistics or FeatureInputs.statistics(feature_RD)
+        inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
+        sample_R = found.sample_R
+        known = pictures_of_looks(sample_R, found.looks) if look else None
+    else:
+        catalogue, pixels = _loaded(
+            catalogue,
+            lambda usable: load_pixels(
+                usable, settings.pixel_format, reporter=reporter, processes=source.world.local_size
+            ),
+            is_validation=statistics is not None,
+        )
+        pixels_RCHW = pixels.array_RCHW
+        if statistics is None:
+            scratch = settings.weights == SCRATCH
+            statistics = channel_statistics(pixels_RCHW) if scratch else normalisation(settings.model, settings.weights)
+        mean_C, std_C = statistics
+        pictures = ImageInputs(
+            pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=settings.augmentation, device=source.device
+        )
+        reporter.say(f"Pixels: {pictures.place}")
+        inputs = pictures
+        sample_R = pixels.sample_R
+        known = pictures_of_pixels(sample_R, pixels_RCHW, _spoiling(settings), reporter) if look else None
+    label_R = torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64))
+    return Prepared(
+        catalogue=catalogue,
+        inputs=inputs,
+        label_R=label_R,
+        sample_R=sample_R,
+        statistics=statistics,
+        pictures=known,
+    )
+
+
+def _spoiling(settings: TrainingSettings) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(settings.seed, "spoiled pictures"))
+
+
+def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:
+    """The network that is trained: the ``number``-th of a method that trains several."""
+    classes = len(prepared.catalogue.classes)
+    seed = settings.seed + 1_000_003 * number
+    if settings.kind == "frozen":
+        return linear_head(len(prepared.statistics[0]), classes, seed=seed)
+    return build_network(
+        settings.model,
+        weights=settings.weights,
+        weights_file=source.weights_file,
+        num_classes=classes,
+        channels=settings.channels,
+        seed=seed,
+        offline=source.offline,
+        image_size=settings.image_size,
+    )
+
+
+def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, reporter: Reporter) -> Embeddings:
+    backbone = build_network(
+        settings.model,
+        weights=settings.weights,
+        weights_file=source.weights_file,
+        num_classes=0,
+        channels=settings.channels,
+        seed=settings.seed,
+        offline=source.offline,
+        image_size=settings.image_size,
+    )
+    mean_C, std_C = normalisation(settings.model, settings.weights)
+    return embed(
+        catalogue,
+        backbone,
+        settings.pixel_format,
+        mean_C=mean_C,
+        std_C=std_C,
+        device=source.device,
+        precision=settings.precision,
+        world=source.world,
+        reporter=reporter,
+    )
+
+
+def _loaded(
+    catalogue: Catalogue, load: Callable[[Catalogue], Loaded], *, is_validation: bool
+) -> tuple[Catalogue, Loaded]:
+    """The data without the files whose pixels are damaged, and what was loaded of it.
+
+    Where such a file leaves its class with one image, that is set aside too, and the rest is loaded again.
+    """
+    while True:
+        loaded = load(catalogue)
+        catalogue = catalogue.set_aside(loaded.failures)
+        if not is_validation:
+            catalogue = trainable(catalogue)
+        elif not catalogue.readable_N.any():
+            raise DataError(f"none of the images in {catalogue.root} can be read", fix="check the folder")
+        if int(catalogue.readable_N.sum()) == len(loaded.sample_R):
+            return catalogue, loaded

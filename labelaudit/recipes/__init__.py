@@ -1,1 +1,0 @@
-"""What takes more than one part of the package: audits, fits, retraining."""

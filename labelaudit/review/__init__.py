@@ -1,0 +1,1 @@
+"""Corrections of labels: reading, planning, carrying out, undoing."""

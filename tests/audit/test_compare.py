@@ -1,0 +1,124 @@
+"""Tables of retrainings, from the files that they leave."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from labelaudit.errors import RunError
+from labelaudit.retrain.compare import compare
+from tests.cli.helpers import succeed
+
+SETTINGS = {"model": "small", "epochs": 4, "lr": 0.1}
+
+
+def retraining(
+    folder: Path,
+    *,
+    method="standard",
+    seed=0,
+    error=0.5,
+    settings=None,
+    parameters=None,
+    fingerprint="data",
+    noise_rate_from=None,
+    weights=None,
+):
+    folder.mkdir(parents=True)
+    result = {
+        "method": method,
+        "fingerprint": fingerprint,
+        "weights_csv": weights,
+        "noise_rate_from": noise_rate_from,
+        "validation": "test",
+        "parameters": parameters or {},
+        "settings": {**SETTINGS, **(settings or {}), "seed": seed},
+        "metrics": {"epoch": 3, "train_loss": 1.0, "train_error": 0.25, "validation_error": error},
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def test_mean_and_deviation_by_hand_and_the_best_first(tmp_path):
+    for seed, error in enumerate((0.1, 0.2, 0.6)):
+        retraining(tmp_path / f"a{seed}", seed=seed, error=error)
+    retraining(tmp_path / "deep" / "b", method="oracle", error=0.05)
+    retraining(tmp_path / "c", method="aul", error=None, weights="weights.csv")
+    best, standard, unmeasured = compare([tmp_path])
+    assert (best.method, best.mean, best.deviation, best.seeds) == ("oracle", 0.05, None, (0,))
+    assert standard.mean == pytest.approx(0.3)
+    assert standard.deviation == pytest.approx(0.07**0.5)  # (0.04 + 0.01 + 0.09) / 2
+    assert standard.seeds == (0, 1, 2)
+    assert (unmeasured.method, unmeasured.mean) == ("aul", None)
+    assert not any(row.differs for row in (best, standard, unmeasured))
+
+
+def test_what_differs_makes_another_row_and_is_named(tmp_path):
+    retraining(tmp_path / "a", method="reed-hard", parameters={"beta": 0.8})
+    retraining(tmp_path / "b", method="reed-hard", parameters={"beta": 0.5}, error=0.4)
+    retraining(tmp_path / "c", settings={"epochs": 9}, error=0.3)
+    retraining(tmp_path / "d", weights="weights.csv", error=0.2)
+    rows = {row.mean: row.differs for row in compare([tmp_path])}
+    assert rows == {
+        0.2: {"epochs": 4, "prior": True},
+        0.3: {"epochs": 9, "prior": False},
+        0.4: {"beta": 0.5, "epochs": 4, "prior": False},
+        0.5: {"beta": 0.8, "epochs": 4, "prior": False},
+    }
+
+
+def test_an_estimated_noise_rate_may_differ_from_seed_to_seed(tmp_path):
+    for seed, rate in enumerate((0.19, 0.21)):
+        retraining(
+            tmp_path / f"a{seed}",
+            method="co-teaching",
+            seed=seed,
+            fingerprint=f"labels {seed}",
+            parameters={"noise_rate": rate},
+            noise_rate_from="audit/noise.json",
+        )
+        retraining(
+            tmp_path / f"b{seed}",
+            method="co-teaching",
+            seed=seed,
+            parameters={"noise_rate": rate},
+            noise_rate_from="-P noise_rate",
+        )
+    assert sorted(str(row.differs["noise_rate"]) for row in compare([tmp_path])) == ["0.19", "0.21", "audit"]
+
+
+def test_a_folder_named_twice_counts_once_but_a_copy_is_refused(tmp_path):
+    retraining(tmp_path / "a")
+    assert compare([tmp_path, tmp_path / "a"])[0].seeds == (0,)
+    retraining(tmp_path / "copy")
+    with pytest.raises(RunError, match=r"copy is there twice: same seed, labels and settings; leave one"):
+        compare([tmp_path])
+
+
+def test_folders_without_a_result_are_refused(tmp_path):
+    with pytest.raises(RunError, match="holds no finished retraining; give the --out of labelaudit retrain"):
+        compare([tmp_path])
+    with pytest.raises(RunError, match="nowhere holds no finished"):
+        compare([tmp_path / "nowhere"])
+    for content in ("[]", "{}", '{"method": "standard", "settings": {"seed": "x"}, "metrics": {}}', "{"):
+        (tmp_path / "result.json").write_text(content)
+        with pytest.raises(RunError, match=re.escape(str(tmp_path))):
+            compare([tmp_path])
+
+
+def test_the_table_as_csv(tmp_path):
+    for seed, error in enumerate((0.1, 0.3)):
+        retraining(tmp_path / f"a{seed}", seed=seed, error=error, settings={"epochs": 9})
+    retraining(tmp_path / "b", method="elr", parameters={"beta": 0.7}, error=None)
+    rows = list(csv.DictReader(io.StringIO(succeed("compare", tmp_path, "--format", "csv").out)))
+    assert rows[0] == {
+        "method": "standard",
+        "differs": "epochs=9",
+        "seeds": "0 1",
+        "validation_error": "0.2",
+        "validation_error_deviation": "0.141421",
+        "train_error": "0.25",
+    }
+    assert (rows[1]["method"], rows[1]["validation_error"]) == ("elr", "")

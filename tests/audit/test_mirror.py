@@ -1,0 +1,141 @@
+"""Whether flips keep the labels is found out from the data."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from labelaudit.audit.mirror import MirrorTest, settle_flip
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import plan
+from labelaudit.audit.prepare import Source, prepare
+from labelaudit.data.folder import scan
+from labelaudit.progress import Quiet
+from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.run.layout import RunFolder
+
+
+class Heard(Quiet):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+class Interrupting(Heard):
+    """Stops a retraining in its third epoch of 80 images."""
+
+    @contextmanager
+    def bar(self, title, total, unit):
+        done = 0
+
+        def advance(finished):
+            nonlocal done
+            done += finished
+            if title.startswith("Training (") and done > 160:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+def pairs(count_K):
+    """Label and class of images, each of which is taken for the next class."""
+    label_M = np.repeat(np.arange(len(count_K)), count_K)
+    return np.stack([label_M, (label_M + 1) % len(count_K)], axis=1)
+
+
+def outcome(right, lost, gained):
+    return MirrorTest(right_K=np.array(right), lost_L2=pairs(lost), gained_G2=pairs(gained))
+
+
+def swapped(lost, gained):
+    """Of 22 classes with 40 recognized images the first two are taken for each other."""
+    return MirrorTest(right_K=np.full(22, 40), lost_L2=pairs([lost, lost]), gained_G2=pairs([gained, gained]))
+
+
+@pytest.mark.parametrize(
+    ("found", "keeps"),
+    [
+        (outcome([50, 50], [48, 45], [2, 1]), False),
+        (outcome([50, 50], [3, 4], [2, 3]), True),
+        (outcome([500, 500], [45, 45], [0, 0]), True),
+        (outcome([500, 500], [55, 55], [0, 0]), False),
+        (outcome([500, 500], [155, 155], [150, 150]), True),
+        (outcome([400] * 20 + [30, 30], [8] * 20 + [28, 29], [8] * 20 + [0, 0]), False),
+        (outcome([400] * 20 + [30, 30], [8] * 20 + [13, 12], [8] * 20 + [0, 0]), True),
+        (swapped(20, 6), False),
+        (swapped(20, 14), True),
+        (outcome([3, 3], [3, 3], [0, 0]), True),
+        (outcome([0, 0], [0, 0], [0, 0]), True),
+    ],
+    ids=[
+        "arrows",
+        "photographs",
+        "one in eleven",
+        "one in nine",
+        "as many gained as lost",
+        "two classes of many",
+        "less than half of a class",
+        "two classes that change places, many labels wrong",
+        "two similar classes",
+        "too few to be sure",
+        "nothing learned",
+    ],
+)
+def test_flips_are_left_out_where_mirrored_images_are_not_recognized(found, keeps):
+    assert found.keeps_labels is keeps
+
+
+def shape(kind, number):
+    """A wedge that points to the left or to the right, or a bar that lies or stands, somewhere in noise."""
+    generator = np.random.default_rng([number, len(kind)])
+    image = generator.normal(90, 15, (16, 16))
+    wedge = np.tril(np.ones((8, 8)))
+    form = {"left": wedge, "right": wedge[:, ::-1], "lying": np.ones((3, 10)), "standing": np.ones((10, 3))}[kind]
+    height, width = form.shape
+    top, left = generator.integers(0, 17 - height), generator.integers(0, 17 - width)
+    image[top : top + height, left : left + width] += 120 * form
+    return Image.fromarray(np.clip(image, 0, 255).astype(np.uint8))
+
+
+def write_shapes(folder, kinds):
+    for kind in kinds:
+        (folder / kind).mkdir()
+        for number in range(40):
+            shape(kind, number).save(folder / kind / f"{number}.png")
+
+
+@pytest.mark.parametrize(("kinds", "augment"), [(("left", "right"), "crop"), (("lying", "standing"), "crop-flip")])
+def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, kinds, augment):
+    write_shapes(tmp_path, kinds)
+    catalogue, device, heard = scan(tmp_path), torch.device("cpu"), Heard()
+    settings = plan(catalogue, TrainingOptions(), device).settings
+    source = Source(device=device)
+    prepared = prepare(catalogue, settings, source, heard)
+    settled, prepared, found = settle_flip(settings, prepared, source, heard)
+    assert settled.augment == augment
+    assert found.right_K.sum() > 50
+    views = prepared.inputs.draw_views(torch.Generator().manual_seed(0))
+    assert bool(views.flip_N.any()) == (augment == "crop-flip")
+    assert any("no left-right flips" in line for line in heard.lines) == (augment == "crop")
+    again, _, untested = settle_flip(settled, prepared, source, heard)
+    assert again == settled
+    assert (untested is None) == (augment == "crop")
+
+
+def test_retraining_leaves_flips_out_too_and_remembers_it(tmp_path):
+    data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Heard()
+    data.mkdir()
+    write_shapes(data, ("left", "right"))
+    options = RetrainOptions(method="standard")
+    with pytest.raises(KeyboardInterrupt):
+        retrain(Data(root=data), out, options, Interrupting())
+    assert out.checkpoint.exists()
+    result = retrain(Data(root=data), out, options, heard)
+    assert result["settings"]["augment"] == "crop"
+    assert result["mirror_test"]["flips"] is False
+    assert not any("flips" in line for line in heard.lines)  # the first call found it out

@@ -1,0 +1,228 @@
+"""From what a user asks for to settings: presets, the data, and refusals."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from labelaudit.audit import plan as module
+from labelaudit.audit.options import TrainingOptions, agree, settings_from_json
+from labelaudit.audit.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, plan
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.engine.settings import TrainingSettings
+from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.methods.table import METHODS, find_method
+from labelaudit.names import PresetName
+from labelaudit.retrain.recipe import presets_of
+
+CPU = torch.device("cpu")
+
+
+def catalogue(side: int = 32, *, images: int = 10_000, grey: bool = False) -> Catalogue:
+    return Catalogue(
+        root=Path("photos"),
+        classes=("ant", "bee"),
+        paths=tuple(f"ant/{number}.png" for number in range(images)),
+        label_N=np.arange(images, dtype=np.int32) % 2,
+        width_N=np.full(images, side + 10, dtype=np.int32),
+        height_N=np.full(images, side, dtype=np.int32),
+        grey_N=np.full(images, grey),
+        sha256=("0" * 64,) * images,
+        reasons=("",) * images,
+    )
+
+
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "cached_weights", lambda _: None)
+    monkeypatch.setattr(module, "embedded_is_installed", lambda: False)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_taken_as_it_is_on_enough_data(preset: PresetName) -> None:
+    settings = plan(catalogue(images=20_000), TrainingOptions(preset=preset), CPU).settings
+    wanted = PRESETS[preset]
+    assert settings.preset == preset
+    assert (settings.model, settings.epochs, settings.batch_size) == (wanted.model, wanted.epochs, wanted.batch_size)
+    assert (settings.lr, settings.schedule, settings.weight_decay) == (wanted.lr, wanted.schedule, wanted.weight_decay)
+    assert settings.nesterov is wanted.nesterov
+
+
+def test_what_is_asked_for_beats_the_preset() -> None:
+    asked = TrainingOptions(epochs=3, batch_size=7, lr=0.5, momentum=0.0, augment="none", schedule="step", seed=4)
+    settings = plan(catalogue(), asked, CPU).settings
+    assert (settings.epochs, settings.batch_size, settings.lr) == (3, 7, 0.5)
+    assert (settings.augment, settings.schedule, settings.seed) == ("none", "step", 4)
+    assert (settings.momentum, settings.nesterov) == (0.0, False)  # Nesterov's step needs momentum
+
+
+def test_the_paper_preset_of_a_method_has_its_published_settings() -> None:
+    def settings_of(method: str, **options: Any) -> TrainingSettings:
+        asked = TrainingOptions(preset="paper", **options)
+        return plan(catalogue(), asked, CPU, presets=presets_of(find_method(method))).settings
+
+    standard, pair, elr = (settings_of(method) for method in ("standard", "co-teaching", "elr"))
+    assert (standard.epochs, standard.schedule, standard.optimizer, standard.milestones) == (300, "step", "sgd", ())
+    assert (pair.epochs, pair.batch_size, pair.optimizer, pair.lr) == (200, 128, "adam", 0.001)
+    assert (pair.schedule, pair.late_momentum, pair.augment, pair.nesterov) == ("late-linear", 0.1, "none", False)
+    assert {settings.model for settings in (standard, pair, elr)} == {"cifar_resnet32"}
+    assert (elr.milestones, elr.loop.milestones) == (((1 / 3, 0.01), (2 / 3, 0.0001)),) * 2
+    changed = settings_of("co-teaching", optimizer="sgd", schedule="linear")
+    assert (changed.optimizer, changed.lr, changed.late_momentum) == ("sgd", 0.1, None)
+    assert settings_of("elr", schedule="linear").milestones == ()
+
+
+def test_a_preset_that_is_not_the_papers_is_the_same_for_all_methods() -> None:
+    settings = {plan(catalogue(), TrainingOptions(), CPU, presets=presets_of(entry)).settings for entry in METHODS}
+    assert len(settings) == 1
+
+
+def test_a_folder_without_options_is_a_fast_audit() -> None:
+    assert (
+        plan(catalogue(), TrainingOptions(), CPU).settings
+        == plan(catalogue(), TrainingOptions(probe="train", preset="fast", seed=0), CPU).settings
+    )
+
+
+def test_retraining_has_presets_of_its_own() -> None:
+    settings = plan(catalogue(), TrainingOptions(preset="paper"), CPU, presets=RETRAIN_PRESETS).settings
+    assert (settings.epochs, settings.schedule) == (300, "step")
+    probe = plan(catalogue(), TrainingOptions(preset="paper"), CPU).settings
+    assert (probe.epochs, probe.batch_size, probe.schedule) == (150, 64, "constant")
+
+
+def test_little_data_gets_small_batches_unless_they_are_asked_for() -> None:
+    sizes = [plan(catalogue(images=images), TrainingOptions(), CPU).settings.batch_size for images in (100, 3000, 9000)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    few = catalogue(images=100)
+    assert plan(few, TrainingOptions(batch_size=128), CPU).settings.batch_size == 128
+    assert plan(few, TrainingOptions(preset="paper"), CPU).settings.batch_size == 64
+
+
+@pytest.mark.parametrize(("side", "kind"), [(8, "train"), (64, "train"), (65, "frozen"), (500, "frozen")])
+def test_auto_takes_a_frozen_backbone_above_64_pixels(side: int, kind: str) -> None:
+    planned = plan(catalogue(side), TrainingOptions(), CPU)
+    assert planned.settings.kind == kind
+    assert f"images of {side} pixels" in planned.why
+
+
+def test_the_frozen_backbone_is_embedded_and_its_head_has_settings_of_its_own() -> None:
+    settings = plan(catalogue(300), TrainingOptions(offline=True), CPU).settings
+    assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "embedded")
+    assert (settings.epochs, settings.lr, settings.weight_decay) == (HEAD.epochs, HEAD.lr, HEAD.weight_decay)
+    assert (settings.image_size, settings.channels, settings.augment) == (224, 3, "none")
+
+
+@pytest.mark.parametrize(("grey", "channels"), [(True, 1), (False, 3)])
+def test_channels_follow_the_data(grey: bool, channels: int) -> None:
+    assert plan(catalogue(grey=grey), TrainingOptions(), CPU).settings.channels == channels
+
+
+def test_pretrained_networks_see_colour_even_in_grey_pictures() -> None:
+    assert plan(catalogue(300, grey=True), TrainingOptions(), CPU).settings.channels == 3
+
+
+def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "embedded_is_installed", lambda: True)
+    settings = plan(catalogue(images=20_000), TrainingOptions(pretrained=True), CPU).settings
+    assert (settings.kind, settings.model, settings.weights) == ("train", "tf_efficientnet_lite0", "embedded")
+    assert (settings.epochs, settings.lr, settings.image_size) == (FINE_TUNED.epochs, FINE_TUNED.lr, 64)
+    assert settings.precision == "float32"
+    agree(settings, TrainingOptions(pretrained=True), "run")
+    asked = TrainingOptions(pretrained=True, preset="balanced", epochs=3, precision="bfloat16")
+    settings = plan(catalogue(images=20_000), asked, CPU).settings
+    assert (settings.epochs, settings.lr, settings.precision) == (3, PRESETS["balanced"].lr, "bfloat16")
+    settings = plan(catalogue(), TrainingOptions(pretrained=True, model="resnet18"), CPU).settings
+    assert (settings.model, settings.weights, settings.epochs) == ("resnet18", "timm", FINE_TUNED.epochs)
+
+
+def test_fine_tuning_downloads_where_nothing_came_along(no_weights: None) -> None:
+    settings = plan(catalogue(), TrainingOptions(pretrained=True), CPU).settings
+    assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
+
+
+@pytest.mark.parametrize(("side", "size"), [(4, 16), (28, 28), (64, 64)])
+def test_the_image_size_is_that_of_the_data_within_bounds(side: int, size: int) -> None:
+    assert plan(catalogue(side), TrainingOptions(), CPU).settings.image_size == size
+    assert plan(catalogue(side), TrainingOptions(image_size=40), CPU).settings.image_size == 40
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_offline_without_weights_auto_trains_from_scratch_and_says_why() -> None:
+    planned = plan(catalogue(300), TrainingOptions(offline=True), CPU)
+    assert (planned.settings.kind, planned.settings.weights, planned.settings.image_size) == ("train", "scratch", 64)
+    assert "no pretrained backbone is at hand" in planned.why
+    with pytest.raises(ModelError, match="--offline forbids to download"):
+        plan(catalogue(300), TrainingOptions(offline=True, probe="frozen"), CPU)
+
+
+def test_weights_of_a_file_are_known_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"one")
+    (tmp_path / "b.pt").write_bytes(b"one")
+    asked = TrainingOptions(model="resnet18", weights_file=tmp_path / "a.pt", probe="train")
+    settings = plan(catalogue(), asked, CPU).settings
+    assert settings.weights.startswith("sha256:7692c3ad")
+    agree(settings, replace(asked, weights_file=tmp_path / "b.pt"), "run")
+    (tmp_path / "b.pt").write_bytes(b"two")
+    with pytest.raises(RunError, match="weights is sha256:7692c3ad"):
+        agree(settings, replace(asked, weights_file=tmp_path / "b.pt"), "run")
+
+
+def test_settings_survive_json() -> None:
+    settings = plan(catalogue(), TrainingOptions(), CPU).settings
+    assert settings_from_json(settings.as_json(), "run.json") == settings
+    for damaged in ({}, None, {**settings.as_json(), "more": 1}):
+        with pytest.raises(RunError, match=r"run\.json has settings that this version does not read"):
+            settings_from_json(damaged, "run.json")
+
+
+def test_what_is_not_asked_for_agrees_with_anything() -> None:
+    settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9, lr=0.3), CPU).settings
+    agree(settings, TrainingOptions(), "run")
+    agree(settings, TrainingOptions(epochs=3, seed=9, probe="auto", precision="auto", device="cpu"), "run")
+
+
+DIFFERENCES = {
+    "epochs": TrainingOptions(epochs=4),
+    "seed": TrainingOptions(seed=0),
+    "momentum": TrainingOptions(momentum=0.0),
+    "crop_pad": TrainingOptions(crop_pad=0),
+    "kind": TrainingOptions(probe="frozen"),
+    "weights": TrainingOptions(pretrained=True),
+    "preset": TrainingOptions(preset="balanced"),
+    "image_size": TrainingOptions(image_size=8),
+}
+
+
+@pytest.mark.parametrize(("name", "asked"), DIFFERENCES.items(), ids=DIFFERENCES)
+def test_a_difference_is_named_alone(name: str, asked: TrainingOptions) -> None:
+    settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9), CPU).settings
+    with pytest.raises(RunError) as refused:
+        agree(settings, asked, "audit")
+    assert refused.value.what.startswith(f"audit was begun with other settings: {name} is ")
+    assert ";" not in refused.value.what
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        TrainingOptions(epochs=0),
+        TrainingOptions(crop_pad=-1),
+        TrainingOptions(lr=float("nan")),
+        TrainingOptions(lr=float("inf")),
+        TrainingOptions(weight_decay=float("inf")),
+        TrainingOptions(momentum=1.0),
+        TrainingOptions(image_size=3),
+        TrainingOptions(preset="paper", probe="frozen"),
+        TrainingOptions(preset="paper", pretrained=True),
+        TrainingOptions(weights_file=Path("w.pt")),
+    ],
+    ids=str,
+)
+def test_refusals(asked: TrainingOptions) -> None:
+    with pytest.raises(UsageError):
+        plan(catalogue(), asked, CPU)

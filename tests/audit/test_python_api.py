@@ -1,0 +1,130 @@
+"""The package used from Python, and what a reporter hears."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+import labelaudit
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import plan
+from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.data.folder import scan
+from labelaudit.engine.settings import TrainingSettings
+from labelaudit.names import ProbeName
+from labelaudit.progress import QUIET, Advance
+
+QUICK = labelaudit.TrainingOptions(epochs=2, batch_size=4, image_size=8, precision="float32")
+
+
+class Ear:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+        self.bars: dict[str, list[int]] = {}
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
+        done = self.bars.setdefault(title, [total, 0])
+
+        def advance(finished: int) -> None:
+            done[1] += finished
+
+        yield advance
+
+
+@pytest.fixture
+def photos(image_folder: Callable[..., Path]) -> Path:
+    return image_folder(per_class=8)
+
+
+def test_score_gives_what_it_writes(photos: Path, tmp_path: Path) -> None:
+    run = labelaudit.RunFolder(tmp_path / "audit")
+    fitted = labelaudit.score(labelaudit.Data(root=photos), run, QUICK)
+    assert fitted.noise == json.loads(run.noise.read_text())
+    assert fitted.csv() == run.suspicious.read_text()
+    assert len(fitted.csv(top=3).splitlines()) == 4
+    assert len(fitted.catalogue) == len(fitted.verdicts.weight_N) == 16
+    again = labelaudit.fit(run, labelaudit.FitSettings(rank_by="aum"))
+    assert again.noise["fit"]["rank_by"] == "aum"
+
+
+def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
+    (photos / "cat/000.png").write_bytes(b"no picture")
+    (photos / "cat/notes.txt").write_text("no picture either")
+    ear = Ear()
+    labelaudit.score(labelaudit.Data(root=photos), labelaudit.RunFolder(tmp_path / "audit"), QUICK, reporter=ear)
+    assert ear.bars == {
+        "Reading files": [16, 16],
+        "Decoding images": [15, 15],
+        "Looking at images": [15, 15],
+        "Testing flips": [28, 28],
+        "Training the probe": [30, 30],
+        "Reading losses": [2, 2],
+    }
+    assert len(ear.warned) == 1
+    assert ear.warned[0].startswith("1 of 16 images cannot be read and are set aside (cat/000.png: ")
+    assert any(text.startswith("Probe: training ") for text in ear.said)
+    assert "Files in the folder that are not in the audit: 1 (run.json says which and why)" in ear.said
+
+
+def test_nothing_is_printed_without_a_reporter(photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    labelaudit.score(labelaudit.Data(root=photos), labelaudit.RunFolder(tmp_path / "audit"), QUICK)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_retrain_from_python(photos: Path, tmp_path: Path) -> None:
+    run = labelaudit.RunFolder(tmp_path / "audit")
+    labelaudit.score(labelaudit.Data(root=photos), run, QUICK)
+    out = run.retraining("aul", 0)
+    options = labelaudit.RetrainOptions(weights_csv=run.weights_csv, validation=photos, training=QUICK)
+    result = labelaudit.retrain(labelaudit.Data(root=photos), out, options)
+    assert result == json.loads(out.result.read_text())
+    assert result["metrics"]["epoch"] == 1
+    assert out.root == tmp_path / "audit" / "retrain" / "aul-seed0"
+
+
+def test_errors_carry_what_and_fix(tmp_path: Path) -> None:
+    with pytest.raises(labelaudit.LabelauditError) as refused:
+        labelaudit.score(labelaudit.Data(root=tmp_path / "nowhere"), labelaudit.RunFolder(tmp_path / "audit"))
+    assert refused.value.what == f"there is no folder {tmp_path / 'nowhere'}"
+    assert refused.value.fix
+    assert refused.value.exit_code == 2
+
+
+def prepared(photos: Path, **asked: object) -> tuple[Prepared, TrainingSettings]:
+    catalogue = scan(photos)
+    settings = plan(catalogue, TrainingOptions(**asked), torch.device("cpu")).settings  # type: ignore[arg-type]
+    return prepare(catalogue, settings, Source(device=torch.device("cpu")), QUIET), settings
+
+
+@pytest.mark.parametrize("probe", ["train", "frozen"])
+def test_a_network_fits_its_inputs_and_is_the_same_for_the_same_seed(photos: Path, probe: ProbeName) -> None:
+    source = Source(device=torch.device("cpu"))
+    ready, settings = prepared(photos, probe=probe, offline=True)
+    first, again, second = (make_network(settings, ready, source, number=number) for number in (0, 0, 1))
+    batch = ready.inputs.batch(torch.arange(4), None)
+    assert first.eval()(batch).shape == (4, 2)
+    assert torch.equal(first(batch), again.eval()(batch))
+    assert not torch.equal(first(batch), second.eval()(batch))
+
+
+def test_a_validation_split_is_normalised_like_the_training_data(photos: Path) -> None:
+    ready, settings = prepared(photos, image_size=8)
+    bright = scan(photos)
+    source = Source(device=torch.device("cpu"))
+    other = prepare(bright, settings, source, QUIET, statistics=((0.0,) * 3, (1.0,) * 3))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ready.statistics)
+    ours, theirs = (data.inputs.batch(torch.arange(3), None) for data in (ready, other))
+    torch.testing.assert_close(ours, (theirs - mean) / std, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,98 @@
+"""Data folders with hostile names, and everything that is to be the same after an undo."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from labelaudit.review.corrections import Correction, write_corrections
+from labelaudit.review.relabel import Corrections
+
+HOSTILE_CLASSES = (
+    "cat",
+    "=dog",
+    "-x",
+    "two words ",
+    "ü",
+    'quo"te,comma',
+    "new\nline",
+    "'tis",
+    "back\\slash",
+    "%s;{0}",
+)
+HOSTILE_NAMES = (
+    "{}.png",
+    "=cmd|' {}.png",
+    "-rf {}.png",
+    "a,b\"c' {}.png",
+    "line\nend {}.png",
+    "cr\r {}.png",
+    "猫 é e\u0301 \u202e {}.png",
+    "{} no suffix",
+    "back\\slash {}.tar.gz",
+    "n" * 240 + "{}.png",
+    "sub/deep\ner/{}.png",
+    "{}.png ",
+    "$(touch x) `x` {}.png",
+    "\U0001f431 {}.PNG",
+)
+
+
+def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
+    """Everything below a folder: for files content, mode and time; for links where they lead."""
+    found: dict[bytes, tuple[object, ...]] = {}
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            path = Path(folder, name)
+            status = path.lstat()
+            if path.is_symlink():
+                what: tuple[object, ...] = ("link", path.readlink())
+            elif path.is_dir():
+                what = ("folder", status.st_mode)
+            elif not path.is_file() or status.st_size > 1 << 30:
+                what = ("no file", status.st_mode, status.st_size, status.st_mtime_ns)
+            else:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                what = ("file", digest, status.st_mode, status.st_mtime_ns, status.st_nlink)
+            found[os.fsencode(path.relative_to(root))] = what
+    return found
+
+
+def write_tree(root: Path, files: dict[str, str] | Iterable[str]) -> Path:
+    """Write files with a content each; the path is the content where none is given."""
+    contents = files if isinstance(files, dict) else {path: path for path in files}
+    for path, content in contents.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(content)
+    return root
+
+
+def contents(root: Path) -> dict[str, str]:
+    """The text of every file but relabeling's own, by path."""
+    return {
+        str(path.relative_to(root)): path.read_text()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.name.lstrip(".").startswith("labelaudit-relabel")
+    }
+
+
+def sha256(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def change(path: str, label: str, **others: str) -> Correction:
+    return Correction(path=path, action="change", label=label, **others)
+
+
+def drop(path: str, **others: str) -> Correction:
+    return Correction(path=path, action="drop", **others)
+
+
+def keep(path: str, **others: str) -> Correction:
+    return Correction(path=path, action="keep", **others)
+
+
+def saved(file: Path, *corrections: Correction) -> Corrections:
+    """A corrections.csv with these rows."""
+    write_corrections(file, corrections)
+    return Corrections(file=file)

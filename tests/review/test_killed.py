@@ -1,0 +1,109 @@
+"""SIGKILL at every step of a relabeling, an undo and a copy: the same command finishes it, and --undo takes it back."""
+
+import contextlib
+import shutil
+import signal
+
+import pytest
+
+from labelaudit.errors import RunError
+from labelaudit.review.relabel import relabel, undo
+from tests.cli.processes import run_until_it_dies
+from tests.review.helpers import change, contents, drop, saved, snapshot, write_tree
+
+FILES = ("=cat/1\n.png", "=cat/2.png", "=cat/sub/3.png", "dog/1\n.png", "dog/4.png")
+CORRECTED = {
+    "dog/1\n-2.png": "=cat/1\n.png",
+    "new/2.png": "=cat/2.png",
+    "dog/sub/3.png": "=cat/sub/3.png",
+    "dog/1\n.png": "dog/1\n.png",
+    ".labelaudit-dropped/dog/4.png": "dog/4.png",
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = write_tree(tmp_path / "photos", FILES)
+    (root / "empty").mkdir()
+    return root
+
+
+@pytest.fixture
+def corrections(tmp_path):
+    return saved(
+        tmp_path / "corrections.csv",
+        change("=cat/1\n.png", "dog"),
+        change("=cat/2.png", "new"),
+        change("=cat/sub/3.png", "dog"),
+        drop("dog/4.png"),
+    )
+
+
+def deaths(step, *arguments):
+    """Run a command that is killed at the first call of a function of `os`, at the second, …, until one ends."""
+    for call in range(1, 60):
+        code = run_until_it_dies("relabel", *arguments, "-q", dies_at=(step, call))
+        if code == 0:
+            return
+        assert code == -signal.SIGKILL
+        yield call
+    pytest.fail("it never ends")
+
+
+def undo_if_begun(root):
+    with contextlib.suppress(RunError):  # killed before anything was done, or after everything was
+        undo(root)
+
+
+@pytest.mark.parametrize(("step", "least"), [("fsync", 6), ("replace", 2), ("mkdir", 4), ("link", 4), ("unlink", 5)])
+def test_a_relabeling_that_was_killed_can_be_undone(root, corrections, step, least):
+    before, killed = snapshot(root), 0
+    for _ in deaths(step, root, corrections.file, "--yes"):
+        killed += 1
+        assert set(contents(root).values()) - {""} == set(FILES)
+        undo_if_begun(root)
+        assert snapshot(root) == before
+    assert contents(root) == CORRECTED
+    assert killed >= least
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "mkdir", "link", "unlink"])
+def test_a_relabeling_that_was_killed_is_finished_by_the_same_command(root, corrections, step):
+    before = snapshot(root)
+    for _ in deaths(step, root, corrections.file, "--yes"):
+        relabel(root, corrections)
+        assert contents(root) == CORRECTED
+        undo(root)
+        assert snapshot(root) == before
+    undo(root)
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize(("step", "least"), [("fsync", 4), ("replace", 1), ("link", 4), ("unlink", 5), ("rmdir", 4)])
+def test_an_undo_that_was_killed_is_finished_by_an_undo(root, corrections, step, least):
+    before, killed = snapshot(root), 0
+    relabel(root, corrections)
+    for _ in deaths(step, root, "--undo", "--yes"):
+        killed += 1
+        undo_if_begun(root)
+        assert snapshot(root) == before
+        relabel(root, corrections)
+    assert snapshot(root) == before
+    assert killed >= least
+
+
+@pytest.mark.parametrize(("step", "least"), [("fsync", 2), ("replace", 1), ("mkdir", 4), ("link", 4), ("rename", 1)])
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_copy_that_was_killed_is_finished_by_the_same_command(root, corrections, tmp_path, step, least, goes_on):
+    before, out = contents(root), tmp_path / "copies" / "copy"
+    expected = {path: text for path, text in CORRECTED.items() if not path.startswith(".")}
+    killed = 0
+    for _ in deaths(step, root, corrections.file, "--out", out):
+        killed += 1
+        assert not out.exists() or contents(out) == expected
+        if not goes_on:  # else the next call of the command begins with what this one left
+            shutil.rmtree(out.parent, ignore_errors=True)
+    assert contents(out) == expected
+    assert [path.name for path in out.parent.iterdir()] == ["copy"]
+    assert contents(root) == before
+    assert killed >= (1 if goes_on else least)
