@@ -186,10 +186,9 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
     )
     yield from found.rankings()
     yield from found.estimates()
-    power = found.fitted.noise["power"]
-    for row in power["kinds"] if power else []:
-        if row.get("class") is None:
-            yield ControlRow(**same, kind=row["kind"], planted=row["planted"], found=row["found"])
+    for row in found.fitted.noise.power.kinds:
+        if row.class_name is None:
+            yield ControlRow(**same, kind=row.kind, planted=row.planted, found=row.found)
     for epoch, (loss, aul) in enumerate(losses.auroc_E, start=1):
         yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
 

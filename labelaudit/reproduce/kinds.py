@@ -15,7 +15,7 @@ import numpy as np
 from labelaudit import __version__
 from labelaudit.audit.corrupt import Corruption
 from labelaudit.audit.judge import Fitted
-from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.model import Data
 from labelaudit.audit.score import score
 from labelaudit.errors import UsageError
 from labelaudit.names import KINDS
@@ -24,6 +24,7 @@ from labelaudit.reproduce import KindsOptions
 from labelaudit.reproduce.runner import Case, check_experiment, corrupted_copy, run_cases, scan_truth
 from labelaudit.reproduce.tables import Row, Tables, figure, grouped, pivot, ratio
 from labelaudit.reproduce.truth import rank_quality
+from labelaudit.run.documents import read_description
 from labelaudit.run.layout import RunFolder
 
 TRUE_KINDS = {"uniform": "mislabeled", "shuffle-pixels": "shuffled", "gaussian": "gaussian", "": "clean"}
@@ -100,7 +101,7 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
         )
         run = RunFolder(folder / "run")
         fitted = score(Data(root=folder / "data"), run, replace(asked.training, seed=seed), reporter=reporter)
-        settings = read_audit(run)["settings"]
+        settings = read_description(run).settings
         about = (
             f"{len(fitted.catalogue):,} images of {classes} classes; {noise}; seeds {asked.seeds_text}; labelaudit "
             f"{__version__}; the probe is {settings['model']}, {settings['image_size']} pixels, "
@@ -127,9 +128,12 @@ def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Ro
             for called in CALLED:
                 count = int(((true_N == true) & (flagged_N == suspicious) & (called_N == called)).sum())
                 yield MatrixRow(**same, true_kind=true, suspicious=suspicious, called=called, samples=count)
-    rank_by = fitted.noise["fit"]["rank_by"]
-    scores = {"aul": fitted.statistics.aul_N, rank_by: fitted.statistics.suspicion(rank_by)}
-    scores["corruption"] = np.nan_to_num(fitted.kinds.corruption_N)
+    rank_by = fitted.noise.fit.rank_by
+    scores = {
+        "aul": fitted.statistics.aul_N,
+        str(rank_by): fitted.statistics.suspicion(rank_by),
+        "corruption": np.nan_to_num(fitted.kinds.corruption_N),
+    }
     members_of: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in ("mislabeled", *_CORRUPTED)}
     members_of["corrupted"] = _CORRUPTED
     for name, members in members_of.items():

@@ -135,11 +135,11 @@ def out_of_fold_probabilities(
     """
     if int(label_R.bincount().min()) < FOLDS:
         raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=chosen.seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
     found: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]] = []
     for taught_P, asked_P in folds.split(np.zeros(len(label_R)), label_R.numpy()):
         row_P = torch.from_numpy(taught_P)
-        training = Training([build()], chosen, device)
+        training = Training([build()], settings, device)
         for _ in run_epochs(training, SomeRows(inputs, row_P), label_R[row_P], Standard(), lambda _: None):
             pass
         found.append((asked_P, training.predict(SomeRows(inputs, torch.from_numpy(asked_P))).numpy()))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from labelaudit.audit.judge import Fitted
-from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
@@ -27,6 +27,7 @@ from labelaudit.errors import DataError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.tables import Row, ratio
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
@@ -173,7 +174,7 @@ class TrueAudit:
     """
 
     def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
-        self.settings = read_audit(run)["settings"]
+        self.settings = read_description(run).settings
         self.row = Row(noise=noise, model=str(self.settings["model"]), seed=seed)
         self.run, self.fitted, self.seconds = run, fitted, seconds
         self._true_N = true_labels(fitted.catalogue, truth)
@@ -189,7 +190,7 @@ class TrueAudit:
         rate = fitted.verdicts.noise_rate
         self.noise_rate = math.nan if rate is None else rate
         self.interval = fitted.verdicts.interval or (math.nan, math.nan)
-        self.rank_by, self.estimator = str(fitted.noise["fit"]["rank_by"]), str(fitted.noise["fit"]["estimator"])
+        self.rank_by, self.estimator = fitted.noise.fit.rank_by, fitted.noise.fit.estimator
 
     @property
     def flags(self) -> FlagQuality:
@@ -214,13 +215,13 @@ class TrueAudit:
         """Yield the row of each estimator; ``controls`` only where some were planted."""
         for name in ESTIMATORS:
             found = self.fitted.verdicts.estimates.get(name)
-            if found is None and name == "controls" and self.fitted.noise.get("controls") is None:
+            if found is None and name == "controls" and self.fitted.noise.controls is None:
                 continue
             p_U = np.zeros(len(self.wrong_U)) if found is None else found.p_mislabeled_N[self.used_N]
             yield self.estimate(
                 OURS,
                 name,
-                p_U > self.fitted.noise["flag_above"],
+                p_U > self.fitted.noise.flag_above,
                 math.nan if found is None else found.noise_rate,
                 math.nan if found is None else calibration_error(self.wrong_U, p_U),
             )

@@ -22,14 +22,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelaudit.audit.judge import fit
-from labelaudit.audit.model import is_trained, read_catalogue, recorded_data
+from labelaudit.audit.model import Audit, is_trained, read_catalogue, recorded_data
 from labelaudit.audit.recorded import read_state
 from labelaudit.audit.results import open_run
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
-from labelaudit.report.content import read_report
+from labelaudit.report.content import make_report
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS
 from labelaudit.report.gate import Limits
@@ -230,7 +230,7 @@ def everything(folder: Path) -> None:
         only_our_errors(lambda name=name: getattr(open_run(folder), name))
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
     for write in FORMATS.values():
-        only_our_errors(lambda write=write: write(read_report(run, limits, top=5, most=100)))
+        only_our_errors(lambda write=write: write(make_report(Audit(run), limits, top=5, most=100)))
     only_our_errors(lambda: _shown(run, limits))
     only_our_errors(lambda: write_page(run, folder / "page.html"))
     for to in ("cleanlab", "cvat"):
@@ -243,11 +243,11 @@ def _shown(run: RunFolder, limits: Limits) -> None:
     from labelaudit.report.console import show_checks, show_estimators, show_summary, show_suspicious
 
     console = Console(file=io.StringIO())
-    report = read_report(run, limits, top=5, most=5)
+    report = make_report(Audit(run), limits, top=5, most=5)
     show_summary(console, report.noise)
     show_estimators(console, report.noise)
     show_suspicious(console, report.shown)
-    show_checks(console, report)
+    show_checks(console, report.listed, report.checks)
 
 
 @settings(fuzz, max_examples=max(EXAMPLES // 2, 1))
@@ -275,7 +275,7 @@ def test_a_list_of_suspicious_labels(audit: Path, data: st.DataObject) -> None:
     with replaced(audit / "suspicious.csv", data.draw(damaged((audit / "suspicious.csv").read_bytes()))):
         run = RunFolder(audit)
         only_our_errors(lambda: open_run(audit))
-        only_our_errors(lambda: [write(read_report(run, Limits(), top=5, most=9)) for write in FORMATS.values()])
+        only_our_errors(lambda: [write(make_report(Audit(run), Limits(), top=5, most=9)) for write in FORMATS.values()])
         only_our_errors(lambda: write_page(run, audit / "page.html"))
 
 
