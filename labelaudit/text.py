@@ -20,6 +20,13 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)
 
 
+def listed(names: Iterable[str], most: int) -> str:
+    """Return names with commas between them, and how many there are beyond ``most``: ``a, b and 3 more``."""
+    first = list(names)
+    more = f" and {len(first) - most} more" if len(first) > most else ""
+    return ", ".join(first[:most]) + more
+
+
 def folded(name: str) -> str:
     """Return a form that is equal for names that differ in case or Unicode form only: one name on some file systems."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -33,6 +33,7 @@ from labelaudit.review.plan import Plan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import write_lines
 from labelaudit.run.lock import held
+from labelaudit.text import listed
 
 _MOST_NAMED = 3
 
@@ -159,10 +160,9 @@ def undo(
         outcome = take_back(tree, journal, reporter)
         if blocked := outcome.blocked:
             journal.updated(moves=tuple((old, new) for new, old in reversed(blocked)))
-            more = f" and {len(blocked) - _MOST_NAMED} more" if len(blocked) > _MOST_NAMED else ""
             raise RunError(
                 f"{len(blocked)} files cannot go back, since others are in their places: "
-                f"{', '.join(repr(target) for _, target in blocked[:_MOST_NAMED])}{more}",
+                f"{listed([repr(target) for _, target in blocked], _MOST_NAMED)}",
                 fix=f"move those away and run labelaudit relabel {root} --undo again",
             )
         journal.remove()
