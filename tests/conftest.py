@@ -10,6 +10,10 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several workers with a thread per core each would slow each other down; children inherit this.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("labelaudit", max_examples=50, deadline=None, database=None)
 settings.load_profile("labelaudit")
 

@@ -18,7 +18,6 @@ from labelaudit.errors import RunError, UsageError
 from labelaudit.methods.base import Mixes, Plans
 from labelaudit.methods.table import MethodEntry
 from labelaudit.names import AugmentName, FitName, OptimizerName, PrecisionName, PresetName, ProbeName, ScheduleName
-from labelaudit.run.shape import count, number
 from labelaudit.selectors.table import NONE, build_selector, describe_selector
 
 
@@ -176,9 +175,9 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
 def _is_of(value: object, hint: Any, *, least: float) -> bool:
     """Whether an entry of a run.json has the type of its field, and a number is not too small."""
     if hint is int:
-        return count(value) and isinstance(value, int) and value >= least
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= 1 << 53
     if hint is float:
-        return number(value) and isinstance(value, int | float) and value >= least
+        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= 1 << 53
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Literal:
         return value in parts

@@ -121,8 +121,9 @@ def command(
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
+    from labelaudit.audit.model import Audit
     from labelaudit.cli.console import Terminal, hand_out
-    from labelaudit.report.content import read_report
+    from labelaudit.report.content import make_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
     from labelaudit.run.files import behind_links, write_text
@@ -137,7 +138,7 @@ def command(
         strict=strict,
     )
     most = most_listed({output, *targets.values()})
-    report = read_report(RunFolder(run), limits, baseline=baseline, top=top, most=most)
+    report = make_report(Audit(RunFolder(run)), limits, baseline=baseline, top=top, most=most)
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     _append_step_summary(report)
@@ -181,12 +182,11 @@ def _targets(written: list[str]) -> dict[Path, str]:
 def _append_step_summary(report: Report) -> None:
     from labelaudit.cli.console import Terminal
     from labelaudit.report import markdown
-    from labelaudit.report import markdown as step_summary
 
-    path = os.environ.get(step_summary.VARIABLE)
+    path = os.environ.get(markdown.VARIABLE)
     if path:
         try:
-            step_summary.append(markdown.render(report), Path(path))
+            markdown.append(markdown.render(report), Path(path))
         except StorageError as error:  # the outcome of the gate matters more
             Terminal().warn(f"no step summary: {error}")
 
@@ -199,7 +199,7 @@ def _show(report: Report) -> None:
         show_summary(console, report.noise)
         if report.shown:
             show_suspicious(console, report.shown)
-        show_checks(console, report)
+        show_checks(console, report.listed, report.checks)
 
 
 def _write_page(

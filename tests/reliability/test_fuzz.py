@@ -22,14 +22,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelaudit.audit.judge import fit
-from labelaudit.audit.model import is_trained, read_catalogue, recorded_data
+from labelaudit.audit.model import Audit, is_trained, read_catalogue, recorded_data
 from labelaudit.audit.options import settings_from_json
 from labelaudit.audit.recorded import read_state
 from labelaudit.audit.results import open_run
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
-from labelaudit.report.content import read_report
+from labelaudit.report.content import make_report
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS
 from labelaudit.report.gate import Limits
@@ -203,11 +203,11 @@ def read_everything(file: Path) -> None:
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
 
     def show() -> None:
-        console, report = Console(file=io.StringIO()), read_report(run, limits, top=5, most=5)
+        console, report = Console(file=io.StringIO()), make_report(Audit(run), limits, top=5, most=5)
         show_summary(console, report.noise)
         show_estimators(console, report.noise)
         show_suspicious(console, report.shown)
-        show_checks(console, report)
+        show_checks(console, report.listed, report.checks)
 
     read_all(
         lambda: is_trained(run),
@@ -219,7 +219,7 @@ def read_everything(file: Path) -> None:
             lambda name=name: getattr(open_run(folder), name)
             for name in ("noise", "confusion", "warnings", "noise_rate", "suspicious")
         ),
-        *(lambda write=write: write(read_report(run, limits, top=5, most=100)) for write in FORMATS.values()),
+        *(lambda write=write: write(make_report(Audit(run), limits, top=5, most=100)) for write in FORMATS.values()),
         show,
         lambda: write_page(run, folder / "page.html"),
         *(lambda to=to: export(run, to) for to in ("cleanlab", "cvat")),
