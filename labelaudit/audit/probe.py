@@ -37,7 +37,6 @@ from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
-from labelaudit.review.names import folded
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.documents import (
     TRAINED,
@@ -51,6 +50,7 @@ from labelaudit.run.documents import (
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from
 from labelaudit.run.tables import read_controls, write_pictures, write_samples
+from labelaudit.text import folded
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
