@@ -53,7 +53,7 @@ def test_by_hand() -> None:
         "**2** of 300 labels are suspicious; estimated noise rate **10.0%** (6.0% to 15.0%), "
         "by gmm on aul over 4 epochs.\n"
         "\n"
-        "| check | outcome | |\n"
+        "| check | outcome |  |\n"
         "|---|---|---|\n"
         "| Noise rate | ❌ failed | noise rate 10.00% (6.00% to 15.00%): the lower end 6.00% is above 5.00% |\n"
         "| Noise rate per class | not checked | no --max-class-noise |\n"
