@@ -143,10 +143,10 @@ def write_scores(
         columns[name] = _nullable(getattr(statistics, f"{name}_N"))
     columns["p_mislabeled"] = _nullable(verdicts.p_mislabeled_N)
     columns["label_score"] = _nullable(1.0 - verdicts.p_mislabeled_N)
-    if kinds is not None:
-        columns["p_corrupted"] = _nullable(kinds.p_corrupted_N)
-        columns["corruption"] = _nullable(kinds.corruption_N)
-        columns["kind"] = _names(KINDS, kinds.kind_N.astype(np.int32))
+    nothing_N = np.full(len(catalogue), np.nan)
+    columns["p_corrupted"] = _nullable(kinds.p_corrupted_N if kinds else nothing_N)
+    columns["corruption"] = _nullable(kinds.corruption_N if kinds else nothing_N)
+    columns["kind"] = _names(KINDS, (kinds.kind_N if kinds else np.full(len(catalogue), -1)).astype(np.int32))
     columns["weight"] = verdicts.weight_N
     if split_N := catalogue.split_names:
         columns["split"] = pa.array(split_N, pa.string())
