@@ -12,12 +12,13 @@ Names are loaded when they are first used: importing the package does not import
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Audit": "labelaudit.audit.results",
+    "Audit": "labelaudit.audit.model",
     "Data": "labelaudit.audit.model",
     "ExportOptions": "labelaudit.report.exports.export",
     "FitSettings": "labelaudit.detect.verdicts",
@@ -38,10 +39,10 @@ _HOME = {
 
 if TYPE_CHECKING:
     from labelaudit.audit.judge import Fitted, fit
-    from labelaudit.audit.model import Data
+    from labelaudit.audit.model import Audit, Data
     from labelaudit.audit.options import TrainingOptions
     from labelaudit.audit.probe import train_probe
-    from labelaudit.audit.results import Audit, audit, open_run
+    from labelaudit.audit.results import audit, open_run
     from labelaudit.audit.score import score
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError
@@ -70,6 +71,14 @@ __all__ = [
     "score",
     "train_probe",
 ]
+
+
+class FunctionPackage(ModuleType):
+    """A package with the name of a function of the API: ``labelaudit.audit(…)``, ``labelaudit.retrain(…)``."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        name = self.__name__.rpartition(".")[2]
+        return getattr(importlib.import_module(_HOME[name]), name)(*args, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,6 @@ from labelaudit.run.losses import (
     recorded_epochs,
     write_epoch,
 )
-from labelaudit.run.shape import count
 from labelaudit.selectors.table import NONE
 
 
@@ -179,7 +178,7 @@ def read_state(run: RunFolder) -> dict[str, Any] | None:
     if state is None:
         discard_from(run.losses, 0)
         return None
-    if not all(count(state.get(name)) for name in ("member", "epochs", "finished_epochs")):
+    if not all(isinstance(state.get(name), int) for name in ("member", "epochs", "finished_epochs")):
         raise _foreign(run)
     epochs = _finished(state)
     discard_from(run.losses, epochs)

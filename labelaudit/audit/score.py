@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from labelaudit.audit.judge import Fitted, compute, fit, is_fitted, read_noise
+from labelaudit.audit.judge import Fitted, compute, fit, is_fitted
 from labelaudit.audit.model import Data, is_trained, recorded_data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.probe import train_probe
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.documents import read_noise
 from labelaudit.run.layout import RunFolder
 
 
@@ -77,5 +78,5 @@ def finish_probe(run: RunFolder, options: TrainingOptions | None = None, reporte
 
 def _judge(run: RunFolder, fit_settings: FitSettings | None, reporter: Reporter) -> Fitted:
     if is_fitted(run, fit_settings):
-        return compute(run, fit_settings or FitSettings(**read_noise(run)["fit"]), reporter)
+        return compute(run, fit_settings or read_noise(run).fit, reporter)
     return fit(run, fit_settings, reporter)

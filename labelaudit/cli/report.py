@@ -85,7 +85,8 @@ def command(
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
-    from labelaudit.report.content import read_report
+    from labelaudit.audit.model import Audit
+    from labelaudit.report.content import make_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
     from labelaudit.run.files import behind_links, write_text
@@ -101,7 +102,7 @@ def command(
     )
     most = most_listed({output, *targets.values()})
     folder = RunFolder(run)
-    report = read_report(folder, limits, baseline=baseline, top=top, most=most)
+    report = make_report(Audit(folder), limits, baseline=baseline, top=top, most=most)
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     _append_step_summary(report)
@@ -159,7 +160,7 @@ def _show(report: Report) -> None:
         show_summary(console, report.noise)
         if report.shown:
             show_suspicious(console, report.shown)
-        show_checks(console, report)
+        show_checks(console, report.listed, report.checks)
 
 
 def _write_page(

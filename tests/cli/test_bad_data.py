@@ -1,8 +1,7 @@
-"""Data that cannot be audited or trained on: one line that says what, where and what to do, and nothing left behind."""
+"""Unusable data: one line says what, where and what to do, and nothing is written."""
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,71 +16,37 @@ def refusal(*arguments: object) -> str:
     return outcome.only_error
 
 
-def damage(folder: Path) -> None:
-    """Cut every image of a folder; the headers stay whole."""
-    for path in folder.iterdir():
-        path.write_bytes(path.read_bytes()[:200])
-
-
-def no_class_folders(root: Path) -> None:
-    root.mkdir()
-    (root / "image.png").touch()
-
-
-def no_images(root: Path) -> None:
-    (root / "a").mkdir(parents=True)
-    (root / "b").mkdir()
-    (root / "a/notes.txt").write_text("no image")
-
-
-def one_image_in_a_class(root: Path) -> None:
-    write_images(root, classes=("ant", "bee"), each=3)
-    for name in ("000.png", "001.png"):
-        (root / "ant" / name).unlink()
-
-
-def unreadable(root: Path) -> None:
-    write_images(root, each=3)
-    for path in root.rglob("*.png"):
-        path.write_bytes(b"no image")
-
-
-FOLDERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "absent": (lambda _: None, "there is no folder x; give a folder that holds one folder of images per class", ""),
-    "a file": (Path.touch, "x is not a folder; give a folder that holds one folder of images per class", ""),
-    "flat": (no_class_folders, "x has no class folders (1 .png: beside the class folders (image.png)); ", "--labels"),
-    "texts": (no_images, "there are no image files in the class folders of x (1 .txt: not an image by its name ", ""),
-    "one class": (lambda root: write_images(root, classes=("ant",)), "x has one class only ('ant'); an audit comp", ""),
-    "thin": (one_image_in_a_class, "x: fewer than two readable images in class 'ant'; ", "two classes: add images"),
-    "unreadable": (
-        unreadable,
-        "none of the 12 images in x can be read (ant/000.png: not an image that Pillow",
-        "check",
-    ),
-}
-
-
-@pytest.mark.parametrize(("make", "start", "part"), FOLDERS.values(), ids=FOLDERS)
-def test_folders_that_cannot_be_audited(make: Callable[[Path], object], start: str, part: str) -> None:
-    make(Path("x"))
-    error = refusal("x")
-    assert error.startswith(start)
-    assert part in error
-
-
-def test_a_class_whose_pixels_turn_out_damaged(tmp_path: Path) -> None:
-    folder = write_images(tmp_path / "damaged", classes=("ant", "bee"), each=3, size=32)
-    damage(folder / "ant")
-    error = run("score", folder, "--run", "audit", *QUICK).error
-    assert "fewer than two readable images in class 'ant'" in error
+def test_unusable_folders(photos: Path, tmp_path: Path) -> None:
+    write_images(tmp_path / "one", classes=("ant",))
+    for path in (write_images(tmp_path / "thin", classes=("ant", "bee"), each=3) / "ant").glob("00[01].png"):
+        path.unlink()
+    for path in write_images(tmp_path / "ruins", each=3).rglob("*.png"):
+        path.write_bytes(b"nothing")
+    for folder in ("flat", "texts/a", "texts/b"):
+        Path(folder).mkdir(parents=True)
+    Path("flat/image.png").touch()
+    Path("texts/a/notes.txt").write_text("no image")
+    file, give = photos / "ant/000.png", "give a folder that holds one folder of images per class"
+    for folder, expected in {
+        "nowhere": f"there is no folder nowhere; {give}",
+        file: f"{file} is not a folder; {give}",
+        "flat": "flat has no class folders (1 .png: beside the class folders (image.png)); put",
+        "texts": "there are no image files in the class folders of texts "
+        "(1 .txt: not an image by its name (a/notes.txt)); check the folder",
+        "one": "one has one class only ('ant'); an audit compares classes: ",
+        "thin": "thin: fewer than two readable images in class 'ant'; ",
+        "ruins": "none of the 12 images in ruins can be read (ant/000.png: not an image that Pillow can read); "
+        "check that the files are images and that you may read them",
+    }.items():
+        assert refusal(folder).startswith(expected)
 
 
 def test_a_class_of_one_image_whose_pixels_remain_is_set_aside(tmp_path: Path) -> None:
-    folder = write_images(tmp_path / "thin", each=4, size=32)
-    damage(folder / "bee")
+    folder = write_images(tmp_path / "thin", classes=("ant", "bee", "cat", "dog"), each=4, size=32)
     for number in ("000", "001", "002"):
         (folder / "ant" / f"{number}.png").unlink()
-    shutil.copy(folder / "cat/000.png", folder / "bee/003.png")
+        damaged = folder / "bee" / f"{number}.png"
+        damaged.write_bytes(damaged.read_bytes()[:200])  # the header is whole
     outcome = succeed("score", folder, "--run", "audit", *QUICK)
     assert "3 of 13 images cannot be read and are set aside (bee/000.png: " in outcome.err
     text = "the classes 'ant', 'bee' are not in the audit: one readable image only, which none can be compared with"
@@ -92,56 +57,52 @@ def test_a_class_of_one_image_whose_pixels_remain_is_set_aside(tmp_path: Path) -
     assert [entry["class"] for entry in noise["classes"]] == ["cat", "dog"]
 
 
-LABELS: dict[str, tuple[str | bytes, str]] = {
-    "a column is missing": (
-        "id,label\nant/000.png,ant\n",
-        "labels.csv has no column path (its first line has 'id', 'label'); its first line must name",
-    ),
-    "empty": ("", "labels.csv has no column path and no column label (its first line has nothing); its"),
-    "no rows": ("path,label\n", "labels.csv lists no files; give one line per image: path,label"),
-    "no label": ("path,label\nant/000.png,\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
-    "a short row": ("path,label\nant/000.png\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
-    "no path": ("path,label\n,ant\n", "labels.csv line 2: no path; give the path of an image"),
-    "twice": (
-        "path,label\nant/000.png,ant\nant//000.png,bee\n",
-        "labels.csv line 3: 'ant/000.png' is there twice; keep one label a file",
-    ),
-    "outside": ("path,label\n../a.png,ant\n", "labels.csv line 2: '../a.png' leads out of the image folder; "),
-    "absolute": ("path,label\n/etc/passwd,ant\n", "labels.csv line 2: '/etc/passwd' leads out of the image folder; "),
-    "an open quote": ('path,label\n"ant/000.png,ant\n', "labels.csv is not a readable CSV from line 2 on: "),
-    "no text": ("path,label\nant/0.png,géante\n".encode("latin-1"), "labels.csv is not UTF-8 text; save it as CSV in"),
-    "other files": ("path,label\ngone/0.png,0\ngone/1.png,1\n", "none of the 2 paths in labels.csv leads to a file in"),
-}
+def test_a_class_whose_pixels_turn_out_damaged(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "rotten", classes=("ant", "bee"), each=3, size=32)
+    for path in (folder / "ant").iterdir():
+        path.write_bytes(path.read_bytes()[:200])  # the header is whole
+    outcome = run("score", folder, "--run", "audit", *QUICK)
+    assert "fewer than two readable images in class 'ant'" in outcome.error
 
 
-@pytest.mark.parametrize(("content", "expected"), LABELS.values(), ids=LABELS)
-def test_a_labels_file_that_cannot_be_used(photos: Path, content: str | bytes, expected: str) -> None:
-    Path("labels.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert refusal(photos, "--labels", "labels.csv").startswith(expected)
+def test_an_empty_file_and_a_folder_that_looks_like_an_image(photos: Path) -> None:
+    folder = Path(shutil.copytree(photos, "odd"))
+    (folder / "ant/empty.png").touch()
+    (folder / "bee/folder.png").mkdir()
+    outcome = succeed("score", folder, "--run", "audit", *QUICK)
+    assert "1 of 49 images cannot be read and are set aside (ant/empty.png: empty file)" in outcome.err
 
 
-def test_a_labels_file_that_is_no_file(photos: Path) -> None:
-    error = refusal(photos, "--labels", "absent.csv")
-    assert error == "cannot read the labels file absent.csv: no such file or directory; check the path"
-    assert refusal(photos, "--labels", photos).startswith(f"cannot read the labels file {photos}: is a directory; ")
+def test_unusable_labels_files(photos: Path) -> None:
+    Path("id.csv").write_text("id,label\nant/000.png,ant\n")
+    Path("twice.csv").write_text("path,label\nant/000.png,ant\nant//000.png,bee\n")
+    Path("gone.csv").write_text("path,label\n" + "".join(f"gone/{n}.png,{n % 2}\n" for n in range(4)))
+    for file, expected in {
+        "id.csv": "id.csv has no column path (its first line has 'id', 'label'); its first line must name",
+        "twice.csv": "twice.csv line 3: 'ant/000.png' is there twice; keep one label per file",
+        "gone.csv": f"none of the 4 paths in gone.csv leads to a file in {photos}, as 'gone/0.png'; ",
+        "absent.csv": "cannot read the labels file absent.csv: no such file or directory; check the path",
+        photos: f"cannot read the labels file {photos}: is a directory; ",
+    }.items():
+        assert refusal(photos, "--labels", file).startswith(expected)
 
 
-def refused_retraining(data: Path, *options: object) -> str:
-    outcome = run("retrain", data, "--out", "out", *QUICK, *options)
+def refused_weights(data: Path, file: object) -> str:
+    """Return the one line of a ``retrain`` that refuses its weights."""
+    outcome = run("retrain", data, "--weights", file, "--out", "out", *QUICK)
     assert not Path("out").exists()
     return outcome.only_error
 
 
-def test_weights_of_other_or_changed_data(finished: Path, photos: Path, tmp_path: Path) -> None:
-    other = write_images(tmp_path / "other", classes=("eel", "fox"), each=3)
+def test_weights_of_other_or_changed_images(finished: Path, photos: Path, tmp_path: Path) -> None:
+    other, changed = write_images(tmp_path / "other", classes=("eel", "fox"), each=3), tmp_path / "changed"
+    shutil.copy(photos / "ant/001.png", shutil.copytree(photos, changed) / "ant/000.png")
     file = finished / "weights.csv"
-    assert refused_retraining(other, "--weights", file) == (
+    assert refused_weights(other, file) == (
         f"{file} belongs to other data: it has no weight for 'eel/000.png' and 5 more files; "
         f"give the weights of an audit of {other}"
     )
-    changed = Path(shutil.copytree(photos, "changed"))
-    shutil.copy(changed / "ant/001.png", changed / "ant/000.png")
-    assert refused_retraining(changed, "--weights", file) == (
+    assert refused_weights(changed, file) == (
         f"{file} belongs to other data: the content of 'ant/000.png' has changed since; audit the folder again"
     )
 
@@ -151,24 +112,32 @@ WEIGHTS = {
     "other columns": (b"a,b\n1,2\n", "weights.csv has no columns path and weight; give the weights.csv of an audit"),
     "a word": (b"path,weight\nant/000.png,heavy\n", "weights.csv is not a weights file"),
     "negative": (b"path,weight\nant/000.png,-1\n", "weights.csv line 2: '-1' is no weight; use numbers from 0"),
+    "infinite": (b"path,weight\nant/000.png,inf\n", "weights.csv line 2: 'inf' is no weight; use numbers from 0"),
     "not a number": (b"path,weight\nant/000.png,nan\n", "weights.csv line 2: 'nan' is no weight; use numbers from 0"),
     "incomplete": (b"path,weight\nant/000.png,1\n", "weights.csv belongs to other data: it has no weight for 'ant/001"),
-    "absent": (None, "cannot read weights.csv: no such file or directory; check the path"),
 }
 
 
-@pytest.mark.parametrize(("content", "expected"), WEIGHTS.values(), ids=WEIGHTS)
-def test_weights_that_cannot_be_used(photos: Path, content: bytes | None, expected: str) -> None:
-    if content is not None:
-        Path("weights.csv").write_bytes(content)
-    assert refused_retraining(photos, "--weights", "weights.csv").startswith(expected)
+@pytest.mark.parametrize(("content", "expected"), WEIGHTS.values(), ids=WEIGHTS.keys())
+def test_weights_that_cannot_be_used(photos: Path, content: bytes, expected: str) -> None:
+    Path("weights.csv").write_bytes(content)
+    assert refused_weights(photos, "weights.csv").startswith(expected)
 
 
-def test_truth_and_validation_data_that_do_not_fit(photos: Path, tmp_path: Path) -> None:
+def test_missing_weights(photos: Path) -> None:
+    assert refused_weights(photos, "absent.csv") == "cannot read absent.csv: no such file or directory; check the path"
+
+
+def test_a_truth_file_that_misses_images(photos: Path) -> None:
     Path("truth.csv").write_text("path,label\nant/000.png,ant\n")
-    error = refused_retraining(photos, "--method", "oracle", "--truth", "truth.csv")
-    assert error.startswith("truth.csv belongs to other data: it has no label for 'ant/001.png'")
+    outcome = run("retrain", photos, "--method", "oracle", "--truth", "truth.csv", "--out", "out", *QUICK)
+    assert outcome.only_error.startswith("truth.csv belongs to other data: it has no label for 'ant/001.png'")
+    assert not Path("out").exists()
+
+
+def test_validation_data_of_other_classes_or_that_is_not_there(photos: Path, tmp_path: Path) -> None:
     other = write_images(tmp_path / "other", classes=("ant", "fox"), each=3)
-    error = refused_retraining(photos, "--method", "standard", "--val", other)
-    assert error.startswith(f"{other} has a class that the training data lacks: 'fox'; ")
-    assert refused_retraining(photos, "--method", "standard", "--val", "nowhere").startswith("there is no folder now")
+    words = ("retrain", photos, "--method", "standard", "--out", "out", *QUICK, "--val")
+    assert run(*words, other).only_error.startswith(f"{other} has a class that the training data lacks: 'fox'; ")
+    assert run(*words, "nowhere").only_error.startswith("there is no folder nowhere; ")
+    assert not Path("out").exists()
