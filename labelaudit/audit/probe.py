@@ -23,8 +23,8 @@ from labelaudit.audit.model import (
     read_catalogue,
     read_curves,
 )
-from labelaudit.audit.options import TrainingOptions, agree, check_probe, settings_from_json
-from labelaudit.audit.plan import plan
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import agree, check_probe, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.audit.recorded import read_state, recording_of, train_recorded
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
@@ -33,11 +33,10 @@ from labelaudit.detect.controls import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import joined
-from labelaudit.engine.settings import TrainingSettings
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
-from labelaudit.review.names import folded
 from labelaudit.run.checkpoint import write_network
 from labelaudit.run.documents import (
     TRAINED,
@@ -51,6 +50,7 @@ from labelaudit.run.documents import (
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from
 from labelaudit.run.tables import read_controls, write_pictures, write_samples
+from labelaudit.text import folded
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
@@ -78,7 +78,7 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         if begun is None:
             return
         world.once(lambda: read_state(run))  # before the pictures: a damaged one is told at once
-        source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
+        source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
         prepared = prepare(
             begun.catalogue, begun.settings, source, reporter, look=begun.is_new and source.world.is_main
         )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from labelaudit.audit.options import build_selection
+from labelaudit.audit.plan import build_selection
 from labelaudit.audit.prepare import Prepared, Source, make_network
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed, make_generator
@@ -145,7 +145,7 @@ def _start(
 ) -> tuple[Training, Selection | None]:
     settings = member_settings(settings, member)
     networks = [make_network(settings, prepared, source, number=fold) for fold in range(settings.folds)]
-    training = Training(networks, settings.loop, source.device, source.world)
+    training = Training(networks, settings, source.device, source.world)
     # Every loss is of the scoring pass then, also while a selector is off: one curve holds one kind of loss.
     selection = build_selection(settings, len(prepared.inputs), records_scores=True)
     if state is not None and int(state["member"]) == member:

@@ -1,4 +1,4 @@
-"""The whole audit in one go: what is missing is done, nothing twice."""
+"""The whole audit in one go: do what is missing, and nothing twice."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def score(
     fit_settings: FitSettings | None = None,
     reporter: Reporter = QUIET,
 ) -> Fitted:
-    """Audit a folder: train the probe (or go on with it, or find it trained), then judge every sample.
+    """Audit a folder: train the probe (or continue it, or find it trained), then judge every sample.
 
     Args:
-        data: The pictures and their labels.
+        data: The images and their labels.
         run: Where everything is written.
         options: What is asked of the probe.
         fit_settings: What is asked of the fit; None keeps that of a finished run.
@@ -44,12 +44,12 @@ def score_run(
     *,
     keep: bool = True,
 ) -> Fitted:
-    """The audit in a run folder: goes on with a probe that was interrupted; only reads when everything is there.
+    """Finish the audit in a run folder as `score` does; only read where everything is there.
 
     Args:
         run: The run folder.
         options: Where an unfinished probe is trained; its settings are those of the run.
-        fit_settings: What is asked of the fit; None keeps that of a finished run.
+        fit_settings: See `score`.
         reporter: Told about the progress.
         keep: Refuse where new verdicts cannot be written to the run folder; otherwise only warn.
 

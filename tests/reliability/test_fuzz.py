@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 from labelaudit.audit.judge import fit
 from labelaudit.audit.model import Audit, is_trained, read_catalogue, recorded_data
-from labelaudit.audit.options import settings_from_json
 from labelaudit.audit.recorded import read_state
 from labelaudit.audit.results import open_run
 from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
 from labelaudit.report.content import make_report

@@ -250,5 +250,5 @@ def test_a_run_folder_whose_folders_are_links_is_refused(plain: Path, tmp_path: 
 
 def test_images_in_lab_are_read_in_their_colours() -> None:
     red = Image.new("RGB", (8, 8), (250, 20, 20))
-    pixels = decode(encoded(to_lab(red), "TIFF"), size=8, channels=3, fit="stretch")
+    pixels = decode(encoded(to_lab(red), "TIFF"), size=8, channels=3, resize="stretch")
     np.testing.assert_allclose(pixels[:, 0, 0], (250, 20, 20), atol=12)

@@ -45,7 +45,7 @@ def test_a_signal_before_the_command_is_loaded_leaves_no_traceback(wait_seconds:
 def test_a_second_signal_ends_a_cleanup_that_takes_too_long() -> None:
     script = """
 import sys, time
-from labelaudit.cli.streams import stopped_by_signals
+from labelaudit.cli.console import stopped_by_signals
 with stopped_by_signals():
     try:
         print("ready", flush=True)

@@ -119,7 +119,7 @@ def _measure_all(
     for model in asked.also_models:
         if model == measured.model:
             raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
-        other = replace(options, model=model, weights_file=None)
+        other = replace(options, model=model, network_weights=None)
         run = RunFolder(folder / f"run-{file_name(model)}")
         every.append(measure(setting, truth, folder, other, run=run, reporter=reporter))
         measured.tables.add(every[-1].tables)
