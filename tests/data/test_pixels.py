@@ -181,11 +181,11 @@ def test_a_stream_decodes_only_some_parts_ahead(shades, monkeypatch):
     started = []
     decode_of_the_package = pixels._decode_part
 
-    def decode_part(catalogue, numbers, form):
+    def decode_part(catalogue, form, numbers):
         started.append(numbers[0])
-        return decode_of_the_package(catalogue, numbers, form)
+        return decode_of_the_package(catalogue, form, numbers)
 
-    monkeypatch.setattr(pixels, "READERS", 1)
+    monkeypatch.setattr("labelaudit.data.catalogue.READERS", 1)
     monkeypatch.setattr(pixels, "_decode_part", decode_part)
     stream = decode_stream(shades, range(150), GREY_4, part=1)
     next(stream)

@@ -370,8 +370,10 @@ def content_of(audit: Audit, gallery: Gallery, curves: LossCurves, thumbnails: T
     statistic = audit.summary.fit.rank_by
     sample_SP, class_KP = thin(curves.sample_SE), thin(curves.class_KE)
     top = top_loss(sample_SP, class_KP)
-    kinds = sorted(set(audit.scores.column("kind").drop_null().to_pylist()))
-    shown = audit.scores.take(gallery.sample_S)
+    scores = audit.scores
+    kind_of = scores.column("kind").to_pylist() if "kind" in scores.column_names else [None] * len(scores)
+    kinds = sorted({kind for kind in kind_of if kind})
+    suggested = scores.column("suggested_label").take(gallery.sample_S).to_pylist()
     return {
         "version": __version__,
         "fingerprint": catalogue.fingerprint,
@@ -383,8 +385,8 @@ def content_of(audit: Audit, gallery: Gallery, curves: LossCurves, thumbnails: T
             "sample": samples,
             "path": [catalogue.paths[i] for i in samples],
             "given": catalogue.label_N[samples].tolist(),
-            "suggested": _positions(shown.column("suggested_label").to_pylist(), catalogue.classes),
-            "kind": _positions(shown.column("kind").to_pylist(), kinds),
+            "suggested": _positions(suggested, catalogue.classes),
+            "kind": _positions([kind_of[i] for i in samples], kinds),
             "p": rounded(audit.column("p_mislabeled")[samples], digits=5),
             "value": rounded(audit.column(statistic)[samples]),
             "rank": None if gallery.new is None else gallery.rank_S.tolist(),
