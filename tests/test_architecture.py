@@ -59,7 +59,7 @@ CONCRETE_SELECTORS = {
 FILE_NAMES = {
     path.name
     for name, value in vars(RunFolder).items()
-    if isinstance(value, property) and isinstance(path := getattr(RunFolder(Path()), name), Path) and path.suffix
+    if isinstance(path := getattr(RunFolder(Path()), name, None), Path) and path.suffix
 }
 NAMESAKES = {("labelaudit.engine.weights", "model.safetensors")}
 """Files of others that happen to be named as ours: here, those of Hugging Face."""
