@@ -119,7 +119,7 @@ def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporte
     run = RunFolder(folder / "audit")
     fitted = score(Data(root=digits.images), run, TrainingOptions(seed=seed, device=device), reporter=reporter)
     wrong_N = np.array([path in digits.wrong for path in fitted.catalogue.paths])
-    suspicion_N = fitted.statistics.suspicion(fitted.noise["fit"]["rank_by"])
+    suspicion_N = fitted.statistics.suspicion(fitted.noise.fit.rank_by)
     flagged = fitted.verdicts.order[: fitted.verdicts.flagged]
     return DemoResult(
         digits=digits,

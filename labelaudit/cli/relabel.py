@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, hand_out, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
 from labelaudit.text import printable
@@ -18,7 +19,6 @@ from labelaudit.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from labelaudit.cli.console import Terminal
     from labelaudit.review.plan import Plan
     from labelaudit.review.relabel import Corrections
 
@@ -35,8 +35,10 @@ _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
 
+@o.screen_options
 def command(
     data: o.DataArgument,
+    terminal: Terminal,
     file: Annotated[
         Optional[Path],
         typer.Argument(
@@ -44,8 +46,7 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Optional[Path],
-        typer.Option("--out", help="Write a corrected copy here (hard links) and leave DATA as it is."),
+        Optional[Path], typer.Option("--out", help="Write a corrected copy here (hard links) and leave DATA as it is.")
     ] = None,
     labels: Annotated[
         Optional[Path],
@@ -56,33 +57,15 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before files are moved.")] = False,
     accept_suggestions: Annotated[
-        bool,
-        typer.Option("--accept-suggestions", help="CVAT: tags that nobody touched count as accepted."),
+        bool, typer.Option("--accept-suggestions", help="CVAT: untouched tags count as accepted.")
     ] = False,
     output: Annotated[PlanFormatName, typer.Option("--format", help="How to print the plan on stdout.")] = "table",
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Move images to the class folders that a review names, or write a corrected copy; nothing is deleted.
 
     Dropped images go to DATA/.labelaudit-dropped. A relabeling that was interrupted is finished by the same command, or
     taken back by --undo.
     """
-    _check(file, out, labels, undo=undo, dry_run=dry_run)
-
-    from labelaudit.cli.console import Terminal
-    from labelaudit.review.relabel import Corrections
-
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
-    if undo:
-        wanted = None if file is None else Corrections(file=file)
-        _undo(data, wanted, dry_run=dry_run, yes=yes, terminal=terminal)
-    elif file is not None:
-        corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
-        _relabel(data, corrections, out, labels, output, dry_run=dry_run, yes=yes, terminal=terminal)
-
-
-def _check(file: Path | None, out: Path | None, labels: Path | None, *, undo: bool, dry_run: bool) -> None:
     if undo and (out is not None or labels is not None):
         raise UsageError("--undo takes moves in DATA back, and --out makes none", fix="delete what --out made")
     if not undo and file is None:
@@ -90,19 +73,12 @@ def _check(file: Path | None, out: Path | None, labels: Path | None, *, undo: bo
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
 
+    from labelaudit.review.relabel import Corrections, plan_relabeling, relabel, relabel_copy, relabel_labels
 
-def _relabel(
-    data: Path,
-    corrections: Corrections,
-    out: Path | None,
-    labels: Path | None,
-    output: PlanFormatName,
-    *,
-    dry_run: bool,
-    yes: bool,
-    terminal: Terminal,
-) -> None:
-    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
+    if undo or file is None:
+        _undo(data, Corrections(file=file) if file else None, dry_run=dry_run, yes=yes, terminal=terminal)
+        return
+    corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
 
     def agree(plan: Plan) -> bool:
         asks = bool(plan.steps) and out is None and not yes
@@ -166,8 +142,6 @@ def _show(plan: Plan, output: PlanFormatName) -> None:
     """Print how many samples change, per pair of classes, and everything a reviewer may not expect."""
     from rich import box
     from rich.table import Table
-
-    from labelaudit.cli.console import hand_out, printed
 
     if output == "json":
         hand_out(json.dumps(plan.as_json(), indent=2) + "\n")

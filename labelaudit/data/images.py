@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from labelaudit.data.rendering import PLAIN, Rendering
-from labelaudit.names import FitName
+from labelaudit.names import ResizeName
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -109,7 +109,7 @@ def read_header(content: bytes) -> Header:
         return Header(width=width, height=height, grey=grey, deep=deep, transparent=transparent)
 
 
-def decode(content: bytes, *, size: int, channels: int, fit: FitName, rendering: Rendering = PLAIN) -> UInt8Array:
+def decode(content: bytes, *, size: int, channels: int, resize: ResizeName, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright, to ``size`` × ``size`` pixels.
 
     A JPEG is decoded at the smallest of its reduced scales that still covers the target.
@@ -118,8 +118,8 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName, rendering:
         content: The file's bytes.
         size: Side of the result in pixels.
         channels: 1 for grey, 3 for RGB.
-        fit: ``stretch`` keeps the whole image and changes its proportions; ``crop`` scales the short side to ``size``
-            and cuts out the middle.
+        resize: ``stretch`` keeps the whole image and changes its proportions; ``crop`` scales the short side to
+            ``size`` and cuts the middle.
         rendering: How values of more than 8 bits and transparent parts become 8-bit.
 
     Returns:
@@ -130,7 +130,7 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName, rendering:
     """
     mode = "RGB" if channels == 3 else "L"
     with _decoding(content, mode, size) as image:
-        pixels = np.asarray(_resize(_upright(image, content, mode, rendering), size, fit), dtype=np.uint8)
+        pixels = np.asarray(_resize(_upright(image, content, mode, rendering), size, resize), dtype=np.uint8)
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
@@ -327,13 +327,13 @@ def _to_mode(image: Image.Image, mode: str, rendering: Rendering) -> Image.Image
     return image if image.mode == mode else image.convert(mode)
 
 
-def _resize(image: Image.Image, size: int, fit: FitName) -> Image.Image:
+def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
     width, height = image.size
     if width == height == size:
         return image
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    box = (left, top, left + side, top + side) if fit == "crop" else None
+    box = (left, top, left + side, top + side) if resize == "crop" else None
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 

@@ -21,7 +21,7 @@ from labelaudit.data.catalogue import READERS, Catalogue, in_parts, readers
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
 from labelaudit.errors import StorageError
-from labelaudit.names import FitName
+from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import CachedPixels, PixelCache, not_kept
 
@@ -38,7 +38,7 @@ class PixelFormat:
 
     size: int
     channels: int
-    fit: FitName = "stretch"
+    resize: ResizeName = "stretch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,9 @@ def _decode_one(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8Ar
         content = read_file(catalogue.root / catalogue.paths[number])
         if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
             return "it changed while the folder was audited"
-        return decode(content, size=form.size, channels=form.channels, fit=form.fit, rendering=catalogue.rendering)
+        return decode(
+            content, size=form.size, channels=form.channels, resize=form.resize, rendering=catalogue.rendering
+        )
     except UnreadableImageError as error:
         return str(error)
 
