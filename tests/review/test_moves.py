@@ -338,6 +338,6 @@ def test_two_processes_cannot_relabel_one_folder(root, corrections):
 
 def test_a_folder_that_may_not_be_written_to_is_a_storage_error(root, corrections, monkeypatch):
     monkeypatch.setattr("labelaudit.run.lock._locked", failing(errno.EACCES))
-    with pytest.raises(StorageError, match="may not be written"):
+    with pytest.raises(StorageError, match="is not writable"):
         relabel(root, corrections)
     assert set(contents(root)) == set(FILES)
