@@ -5,10 +5,10 @@ Shapes: N samples.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,11 @@ import numpy.typing as npt
 
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import DataError
+from labelaudit.progress import Advance
 from labelaudit.text import listed
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Int32Array = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -36,14 +38,32 @@ def in_parts(items: Sequence[Item], size: int = 64) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
-@contextlib.contextmanager
-def readers() -> Iterator[ThreadPoolExecutor]:
-    """Yield `READERS` threads; tasks that are not begun are cancelled at the end of the context."""
+def in_parallel(
+    items: Sequence[Item], work: Callable[[Sequence[Item]], Result], size: int = 64
+) -> Iterator[tuple[Sequence[Item], Result]]:
+    """Yield the parts of `in_parts` in order, each with what ``work`` makes of it; threads work a few parts ahead."""
     pool = ThreadPoolExecutor(READERS)
     try:
-        yield pool
-    finally:
+        waiting = []
+        for part in in_parts(items, size):
+            waiting.append((part, pool.submit(work, part)))
+            if len(waiting) > 2 * READERS:
+                ready, future = waiting.pop(0)
+                yield ready, future.result()
+        for ready, future in waiting:
+            yield ready, future.result()
+    finally:  # after an error or a signal, nothing else is begun
         pool.shutdown(cancel_futures=True)
+
+
+def each_in_parallel(
+    items: Sequence[Item], work: Callable[[Item], Result], bar: AbstractContextManager[Advance]
+) -> Iterator[Result]:
+    """Yield what ``work`` makes of each item, in order, and show the progress in ``bar``."""
+    with bar as advance:
+        for part, results in in_parallel(items, lambda part: [work(item) for item in part]):
+            yield from results
+            advance(len(part))
 
 
 LONELY = "the only readable image of its class"

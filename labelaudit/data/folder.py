@@ -13,14 +13,14 @@ import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.data.catalogue import Catalogue, in_parts, readers
+from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import LabelsFile, read_labels, require_one_here
 from labelaudit.data.rendering import DEEP_KINDS, Rendering, read_rendering
@@ -239,11 +239,8 @@ def _read_table(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -
 
 def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:
     paths = sorted(label_of)
-    found: list[tuple[Header, str, str]] = []
-    with reporter.bar("Reading files", len(paths), "files") as advance, readers() as pool:
-        for part in pool.map(lambda part: [_inspect_file(root, path) for path in part], in_parts(paths)):
-            found.extend(part)
-            advance(len(part))
+    bar = reporter.bar("Reading files", len(paths), "files")
+    found = each_in_parallel(paths, partial(_inspect_file, root), bar)
     headers, sha256, reasons = zip(*found, strict=True)
     classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
     number_of = {name: number for number, name in enumerate(classes)}
@@ -288,12 +285,11 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
         except UnreadableImageError:  # reported when it is decoded
             return None
 
-    with readers() as pool:
+    def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
+        parts = in_parallel(numbers, lambda part: [values(number, rendering) for number in part], 8)
+        return [found for _, part in parts for found in part if found is not None]
 
-        def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
-            return [found for found in pool.map(values, numbers, repeat(rendering)) if found is not None]
-
-        rendering, notes = read_rendering(deep, transparent, read)
+    rendering, notes = read_rendering(deep, transparent, read)
     for note in notes:
         reporter.say(note)
     return rendering
