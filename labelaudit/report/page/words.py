@@ -110,7 +110,7 @@ def describe(findings: Findings) -> Words:
     noise = findings.noise
     rate, interval = noise.noise_rate, noise.noise_rate_interval
     low, high = interval or (0.0, 0.0)
-    unreadable = list(unreadable_rows(findings.catalogue))
+    unreadable = unreadable_rows(findings.catalogue)
     return Words(
         title=printable(_title(findings.catalogue.root)),
         facts=_facts(findings),
