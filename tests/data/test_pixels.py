@@ -151,11 +151,11 @@ def test_a_stream_gives_the_samples_in_order_and_decodes_few_parts_ahead(shades,
 
     started, decode_part = [], pixels._decode_part
 
-    def counted(catalogue, numbers, form):
+    def counted(catalogue, form, numbers):
         started.append(numbers[0])
-        return decode_part(catalogue, numbers, form)
+        return decode_part(catalogue, form, numbers)
 
-    monkeypatch.setattr(pixels, "READERS", 1)
+    monkeypatch.setattr("labelaudit.data.catalogue.READERS", 1)
     monkeypatch.setattr(pixels, "_decode_part", counted)
     stream = decode_stream(shades, range(150), GREY_4, part=1)
     next(stream)
