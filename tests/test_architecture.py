@@ -174,7 +174,8 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             names = imports(module, when_loaded=True)
             assert not heavy & {name.partition(".")[0] for name in names}, module
             inner = {name for name in names if name.startswith("labelaudit.") and not name.startswith("labelaudit.cli")}
-            light = {"errors", "names", "progress", "text", "audit.options"}  # the last lists the options of a training
+            # The last two list the options of trainings and of experiments.
+            light = {"errors", "names", "progress", "text", "audit.options", "reproduce"}
             assert inner <= {f"labelaudit.{name}" for name in light}, module
 
 
