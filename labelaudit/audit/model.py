@@ -93,13 +93,6 @@ def is_trained(run: RunFolder) -> bool:
     return bool(read_audit(run)["status"] == TRAINED)
 
 
-def is_bound(run: RunFolder) -> bool:
-    """True when the settings of a run hold: an epoch is recorded, and the training has not diverged."""
-    return not read_audit(run).get("diverged") and (
-        is_trained(run) or run.checkpoint.exists() or bool(recorded_epochs(run.pilot.losses))
-    )
-
-
 def recorded_data(run: RunFolder) -> Data:
     """The data that a run was begun on."""
     data = read_audit(run)["data"]

@@ -23,7 +23,7 @@ from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect.pictures import Look, picture_statistics, spoiled_statistics
 from labelaudit.engine.devices import Precision, is_out_of_memory
-from labelaudit.engine.inputs import Augment, ImageInputs
+from labelaudit.engine.inputs import Augment, ImageInputs, Statistics
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
 from labelaudit.errors import DeviceError, StorageError
@@ -55,7 +55,7 @@ class Embeddings:
     looks: list[Look]
 
 
-def normalisation(model: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalization(model: str, weights: str) -> Statistics:
     """Mean and standard deviation (of pixel / 255) that a pretrained network expects."""
     if weights == "embedded":
         return EMBEDDED_MEAN, EMBEDDED_STD
@@ -70,8 +70,7 @@ def embed(
     backbone: nn.Module,
     form: PixelFormat,
     *,
-    mean_C: tuple[float, ...],
-    std_C: tuple[float, ...],
+    statistics: Statistics,
     device: torch.device,
     precision: Precision,
     world: World = ALONE,
@@ -85,8 +84,7 @@ def embed(
         catalogue: The samples.
         backbone: A network that gives pooled features [B, D].
         form: How pictures are decoded for it.
-        mean_C: Mean that it expects, of pixel / 255.
-        std_C: Standard deviation that it expects.
+        statistics: Mean and standard deviation (of pixel / 255) that it expects.
         device: Where it runs.
         precision: In which number format.
         world: The processes that all embed the same pictures.
@@ -94,6 +92,7 @@ def embed(
     """
     backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
+    mean_C, std_C = statistics
     shelf = _Shelf(_cache_key(backbone, f"{form}{rendering}", mean_C, std_C, precision), reporter)
     samples = np.flatnonzero(catalogue.readable_N).tolist()
     wanted = {catalogue.sha256[sample] for sample in samples}

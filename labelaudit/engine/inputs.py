@@ -17,6 +17,9 @@ import torch
 
 from labelaudit.names import AugmentName
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel or feature."""
+
 _DEVICE_SHARE = 0.5
 """Share of the device's free memory that pixels may take."""
 
@@ -253,9 +256,7 @@ class FeatureInputs:
         device: Where they are kept.
     """
 
-    def __init__(
-        self, feature_ND: torch.Tensor, *, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: torch.device
-    ) -> None:
+    def __init__(self, feature_ND: torch.Tensor, *, statistics: Statistics, device: torch.device) -> None:
         mean_D, std_D = (torch.tensor(values, dtype=torch.float64) for values in statistics)
         self._feature_ND = ((feature_ND - mean_D) / std_D).float().to(device)
 
@@ -274,7 +275,7 @@ class FeatureInputs:
         return self._feature_ND[index_B.to(self._feature_ND.device)]
 
     @staticmethod
-    def statistics(feature_ND: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(feature_ND: torch.Tensor) -> Statistics:
         """Mean and standard deviation of each feature; 1 for a feature that never changes."""
         std_D, mean_D = torch.std_mean(feature_ND.double(), dim=0, correction=0)
         std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
@@ -347,9 +348,7 @@ def show(x_BCHW: torch.Tensor, views: Views) -> torch.Tensor:
     return x_BCHW.gather(3, column_BW[:, None, None, :].expand(x_BCHW.shape))
 
 
-def channel_statistics(
-    pixels_NCHW: npt.NDArray[np.uint8], most: int = 5000
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(pixels_NCHW: npt.NDArray[np.uint8], most: int = 5000) -> Statistics:
     """Mean and standard deviation per channel, of pixel / 255, over at most ``most`` evenly spaced pictures."""
     step = max(1, -(-len(pixels_NCHW) // most))
     values = torch.from_numpy(np.array(pixels_NCHW[::step])).double() / 255.0

@@ -1,7 +1,6 @@
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
-from labelaudit.retrain.folder import read_metrics
-from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, retrain
 from labelaudit.run.layout import RunFolder
 
 

@@ -57,7 +57,7 @@ def test_a_training_that_diverged_in_a_later_epoch_is_begun_anew(
 
 
 def test_other_options_and_other_data_are_taken_where_no_epoch_is_recorded(photos: Path, tmp_path: Path) -> None:
-    with interrupted("labelaudit.audit.recorded.write_epoch", call=1):
+    with interrupted("labelaudit.audit.probe.write_epoch", call=1):
         assert run("train-probe", photos, "--run", "audit", *QUICK).code == 130
     shutil.copytree("audit", "other")
     succeed("train-probe", photos, "--run", "audit", *QUICK, "--seed", "7")
@@ -67,7 +67,7 @@ def test_other_options_and_other_data_are_taken_where_no_epoch_is_recorded(photo
 
 
 def test_the_same_command_goes_on_with_what_it_was_asked_before_an_epoch(photos: Path) -> None:
-    with interrupted("labelaudit.audit.recorded.write_epoch", call=1):
+    with interrupted("labelaudit.audit.probe.write_epoch", call=1):
         assert run("train-probe", photos, "--run", "audit", *QUICK).code == 130
     succeed("train-probe", photos, "--run", "audit")
     assert settings("audit")["epochs"] == 4

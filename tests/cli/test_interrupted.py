@@ -108,11 +108,11 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(pictures: Path, uninterrupted:
 
 
 @pytest.mark.parametrize(
-    "function", ["audit.recorded.write_epoch", "audit.recorded.write_checkpoint", "audit.probe.write_network"]
+    "function", ["audit.probe.write_epoch", "audit.training.write_checkpoint", "audit.training.write_network"]
 )
 def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp_path: Path, function: str) -> None:
     folder = tmp_path / "audit"
-    call = 1 if function == "audit.probe.write_network" else EPOCHS // 2
+    call = 1 if function == "audit.training.write_network" else EPOCHS // 2
     with interrupted(f"labelaudit.{function}", call=call):
         assert run("train-probe", pictures, "--run", folder, *LONGER).code == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "training"
@@ -122,7 +122,7 @@ def test_stopped_between_any_two_writes(pictures: Path, uninterrupted: Path, tmp
 
 def test_half_written_files_of_a_killed_process_do_no_harm(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audit"
-    with interrupted("labelaudit.audit.recorded.write_checkpoint", call=3):
+    with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
         run("train-probe", pictures, "--run", folder, *LONGER)
     (folder / "losses" / ".epoch-0003.parquet.partial").write_bytes(b"PAR1 half a file")
     (folder / ".checkpoint.pt.partial").write_bytes(b"half a checkpoint")
@@ -171,7 +171,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(pictures: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    "function", ["retrain.folder.write_metrics", "retrain.folder.write_checkpoint", "retrain.recipe.write_network"]
+    "function", ["retrain.recipe.write_metrics", "audit.training.write_checkpoint", "audit.training.write_network"]
 )
 def test_a_retraining_stopped_between_two_writes_ends_with_the_same_figures(pictures: Path, function: str) -> None:
     words = ("retrain", pictures, "--method", "standard", *LONGER, "--epochs", "4")

@@ -48,7 +48,7 @@ def test_an_interrupted_table_goes_on_where_it_stopped() -> None:
     write_images(Path("train"), each=20)
     write_images(Path("test"), each=5, seed=1)
     asked = (*MEASURE, "--data", "train", "--test", "test", *TWO, "--image-size", 16, "--batch-size", 16)
-    with interrupted("labelaudit.retrain.folder.write_checkpoint", call=6):
+    with interrupted("labelaudit.audit.training.write_checkpoint", call=6):
         assert run(*asked, "--out", "stopped").code == 130
     outcome = succeed(*asked, "--out", "stopped")
     assert "Going on after 1 of 2 epochs" in outcome.err

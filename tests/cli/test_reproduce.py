@@ -63,7 +63,7 @@ def test_noise_and_seeds_become_tables(clean: Path) -> None:
 def test_an_interrupted_table_goes_on_where_it_stopped(clean: Path) -> None:
     asked = (*DETECT, "--data", clean, "--noise", "uniform:0.25", *QUICK, "--seed", 0, "--seed", 1)
     # Each audit writes four epochs: the second one stops after its first two.
-    with interrupted("labelaudit.audit.recorded.write_epoch", call=7):
+    with interrupted("labelaudit.audit.probe.write_epoch", call=7):
         assert run(*asked, "--out", "stopped").code == 130
     first = rows(Path("stopped"), "ranking")
     assert {row["seed"] for row in first} == {0}

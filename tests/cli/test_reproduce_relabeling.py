@@ -65,7 +65,7 @@ def test_what_a_review_finds_is_put_right(clean: Path) -> None:
 def test_an_interrupted_measurement_goes_on(clean: Path) -> None:
     asked = (*RELABEL, "--data", clean, "--noise", "pair-flip:0.25", "--seed", 2, *QUICK)
     # Each audit writes four epochs: the second one stops after its first two.
-    with interrupted("labelaudit.audit.recorded.write_epoch", call=7):
+    with interrupted("labelaudit.audit.probe.write_epoch", call=7):
         assert run(*asked, "--out", "stopped").code == 130
     assert "Going on after 2 of 4 epochs" in succeed(*asked, "--out", "stopped").err
     succeed(*asked, "--out", "whole")

@@ -7,7 +7,7 @@ from torch import nn
 
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.loop import LoopSettings, Training, run_epochs
-from labelaudit.engine.recorder import EpochRecord
+from labelaudit.engine.step import EpochRecord
 from labelaudit.methods.base import Method
 from labelaudit.methods.standard import Standard
 

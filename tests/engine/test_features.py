@@ -11,7 +11,7 @@ from torch import nn
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine import features as module
-from labelaudit.engine.features import embed, normalisation
+from labelaudit.engine.features import embed, normalization
 from tests.engine.helpers import CPU
 
 FORM = PixelFormat(size=4, channels=3)
@@ -97,8 +97,7 @@ def run(catalogue, backbone, *, listener=None, precision="float32", mean_C=MEAN_
         catalogue,
         backbone,
         form,
-        mean_C=mean_C,
-        std_C=STD_C,
+        statistics=(mean_C, STD_C),
         device=CPU,
         precision=precision,
         reporter=listener or Listener(),
@@ -201,12 +200,12 @@ def test_embedding_leaves_the_backbone_without_gradients(root):
     assert not backbone.scale.requires_grad
 
 
-def test_normalisation_is_that_of_the_weights():
+def test_normalization_is_that_of_the_weights():
     imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert normalisation("tf_efficientnet_lite0", "embedded") == ((0.498,) * 3, (0.502,) * 3)
-    assert normalisation("tf_efficientnet_lite0", "timm") == ((0.5,) * 3, (0.5,) * 3)
-    assert normalisation("resnet18", "timm") == imagenet
-    assert normalisation("labelaudit_probe", "sha256:0123") == imagenet
+    assert normalization("tf_efficientnet_lite0", "embedded") == ((0.498,) * 3, (0.502,) * 3)
+    assert normalization("tf_efficientnet_lite0", "timm") == ((0.5,) * 3, (0.5,) * 3)
+    assert normalization("resnet18", "timm") == imagenet
+    assert normalization("labelaudit_probe", "sha256:0123") == imagenet
 
 
 @pytest.mark.usefixtures("cache")

@@ -12,8 +12,7 @@ from labelaudit.detect.curves import CurveAccumulator
 from labelaudit.engine.inputs import Augment, draw_views, show
 from labelaudit.engine.loop import Training, run_epochs, split_places
 from labelaudit.engine.order import derive_seed, make_generator
-from labelaudit.engine.recorder import Recorder
-from labelaudit.engine.step import lesson_loss
+from labelaudit.engine.step import Recorder, lesson_loss
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson
 from labelaudit.methods.standard import Standard

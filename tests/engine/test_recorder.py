@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from labelaudit.engine import recorder as module
-from labelaudit.engine.recorder import Recorder
-from labelaudit.engine.step import observe
+from labelaudit.engine import step as module
+from labelaudit.engine.step import Recorder, observe
 from labelaudit.errors import TrainingError
 from tests.engine.helpers import CPU
 

@@ -127,8 +127,7 @@ def test_embeddings_take_smaller_batches_where_memory_is_short(tmp_path: Path, m
                 catalogue,
                 Narrow(room),
                 form,
-                mean_C=(0.5,) * 3,
-                std_C=(0.2,) * 3,
+                statistics=((0.5,) * 3, (0.2,) * 3),
                 device=choose_device("cpu"),
                 precision="float32",
             )

@@ -22,8 +22,7 @@ from labelaudit.errors import RunError
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.prioritization.records import EpochRow
 from labelaudit.reproduce.prioritization.settings import CLEAN, STANDARD, Algorithm, DataSet, Scale
-from labelaudit.retrain.folder import read_metrics, read_picks, read_seconds
-from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.files import link_or_copy, read_json, storage_errors
 from labelaudit.run.layout import RunFolder
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from labelaudit.engine import loop
 from labelaudit.engine.loop import Training
-from labelaudit.engine.recorder import Effort, EpochRecord
+from labelaudit.engine.step import Effort, EpochRecord
 from labelaudit.methods.standard import Standard
 from labelaudit.reproduce.speed.problem import Problem
 from labelaudit.run.files import BackgroundWriter

@@ -21,11 +21,11 @@ from torch import nn
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import plan
-from labelaudit.audit.prepare import Source, Statistics, make_network, prepare
+from labelaudit.audit.prepare import Source, make_network, prepare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.engine.devices import choose_device
-from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.inputs import Inputs, Statistics
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.progress import QUIET
 from labelaudit.reproduce.detection import write_truth

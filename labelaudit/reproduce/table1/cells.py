@@ -17,8 +17,7 @@ from labelaudit.methods.table import find_method
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.table1.data import NoisyData
 from labelaudit.reproduce.table1.records import DIVERGED, TRAINED, Run, as_plain, from_plain
-from labelaudit.retrain.folder import read_metrics
-from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, retrain
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 

@@ -13,7 +13,7 @@ from labelaudit.reproduce.table1.cells import Stopwatch, Task, train_cell
 from labelaudit.reproduce.table1.cost import Cost, passes
 from labelaudit.reproduce.table1.data import NoisyData
 from labelaudit.reproduce.table1.scales import SCALES
-from labelaudit.retrain.folder import write_metrics
+from labelaudit.retrain.recipe import write_metrics
 from labelaudit.run.layout import RunFolder
 
 
