@@ -10,7 +10,7 @@ import contextlib
 import platform
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,18 +21,9 @@ from torch import nn
 
 import labelaudit
 from labelaudit.audit.mirror import MirrorTest, settle_flip
-from labelaudit.audit.model import (
-    TRAINED,
-    TRAINING,
-    Data,
-    is_trained,
-    pilot_course,
-    read_audit,
-    read_catalogue,
-    read_curves,
-)
-from labelaudit.audit.options import TrainingOptions, agree, build_selection, check_probe, settings_from_json
-from labelaudit.audit.plan import plan
+from labelaudit.audit.model import Data, is_trained, pilot_course, read_catalogue, read_curves
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import agree, build_selection, check_probe, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.audit.training import Job, clear, earlier, finish, train
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
@@ -42,15 +33,23 @@ from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.parallel import joined
-from labelaudit.engine.settings import TrainingSettings
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError, StorageError
 from labelaudit.methods.base import Batch, Clock, Lesson, Method
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
-from labelaudit.review.names import folded
 from labelaudit.run.checkpoint import read_checkpoint
+from labelaudit.run.documents import (
+    TRAINED,
+    TRAINING,
+    Description,
+    RecordedData,
+    as_json,
+    read_description,
+    write_description,
+)
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import (
     SCORING_PASS,
@@ -60,9 +59,9 @@ from labelaudit.run.losses import (
     recorded_epochs,
     write_epoch,
 )
-from labelaudit.run.shape import count
 from labelaudit.run.tables import read_controls, write_pictures, write_samples
 from labelaudit.selectors.table import NONE
+from labelaudit.text import folded
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
@@ -89,7 +88,7 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         if begun is None:
             return
         world.once(lambda: read_state(run))  # before the images are read: damage is reported at once
-        source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
+        source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
         if begun.is_new:
             make_network(begun.settings, prepared, source)  # fails before anything is written
@@ -127,7 +126,9 @@ def _begin(
     catalogue = trainable(data.scan(reporter))
 
     def settings_there() -> TrainingSettings | None:
-        description = read_audit(run) if run.exists else {}
+        if not run.exists:
+            return None
+        description = read_description(run)
         return earlier(run, lambda: _checked(description, run, catalogue, options))
 
     settings = settings_there()
@@ -153,44 +154,43 @@ def _begin(
 
 
 def _checked(
-    description: dict[str, Any], run: RunFolder, catalogue: Catalogue, options: TrainingOptions
+    description: Description, run: RunFolder, catalogue: Catalogue, options: TrainingOptions
 ) -> TrainingSettings:
     """Return the settings of an earlier call.
 
     Raises:
         RunError: they are of other data, or not those asked for.
     """
-    data = description["data"]
-    if data["fingerprint"] != catalogue.fingerprint:
+    if description.data.fingerprint != catalogue.fingerprint:
         raise RunError(
-            f"{run.root} is the audit of other data: {_difference(data, catalogue)}",
+            f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}",
             fix="give another --run, or delete that folder",
         )
-    settings = settings_from_json(description["settings"], str(run.description))
+    settings = settings_from_json(description.settings, str(run.description))
     agree(settings, options, str(run.root))
     return settings
 
 
-def _difference(data: dict[str, Any], catalogue: Catalogue) -> str:
-    if data["samples"] != len(catalogue):
-        return f"{data['samples']} images in {data['root']} there, {len(catalogue)} in {catalogue.root} here"
-    if data["classes"] != list(catalogue.classes):
-        return f"classes {', '.join(data['classes'][:4])}… there, {', '.join(catalogue.classes[:4])}… here"
+def _difference(data: RecordedData, catalogue: Catalogue) -> str:
+    if data.samples != len(catalogue):
+        return f"{data.samples} images in {data.root} there, {len(catalogue)} in {catalogue.root} here"
+    if data.classes != catalogue.classes:
+        return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
     return f"images or labels of {catalogue.root} have changed since"
 
 
 def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
     """Write to run.json where the images of a run are now, if they have moved since."""
-    known, place = read_audit(run)["data"], _place(data)
-    if all(known.get(name) == value for name, value in place.items()):
+    known, place = read_description(run).data, _place(data)
+    if all(getattr(known, name) == value for name, value in place.items()):
         return
     try:
         with contextlib.nullcontext() if held else run.writing():
-            run.update_description(data={**known, **place})
+            run.update_description(data={**as_json(known), **place})
     except StorageError as error:
-        reporter.warn(f"{run.root} still looks for its images in {known['root']}: {error.what}")
+        reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
     else:
-        reporter.say(f"{run.root} now looks for its images in {place['root']}; before, in {known['root']}")
+        reporter.say(f"{run.root} now looks for its images in {place['root']}; before, in {known.root}")
 
 
 def _place(data: Data) -> dict[str, str | None]:
@@ -219,37 +219,27 @@ def _describe(
     write_samples(run.samples, catalogue)
     if prepared.pictures is not None:
         write_pictures(run.pictures, prepared.pictures)
-    description = {
-        "status": TRAINING,
-        "created": _now(),
-        "versions": {
+    description = Description(
+        status=TRAINING,
+        created=_now(),
+        versions={
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "timm": timm.__version__,
         },
-        "device": {
+        device={
             "type": device.type,
             "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
             "threads": torch.get_num_threads(),
             "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         },
-        "data": {
-            **_place(data),
-            "fingerprint": catalogue.fingerprint,
-            "classes": list(catalogue.classes),
-            "samples": len(catalogue),
-            "readable": int(catalogue.readable_N.sum()),
-            "rendering": catalogue.rendering.as_json(),
-            "split": list(catalogue.split),
-            "left_out": [asdict(row) for row in catalogue.left_out],
-            "remarks": list(catalogue.remarks),
-        },
-        "mirror_test": begun.mirror.as_json() if begun.mirror else None,
-        "recording": _recording(begun.settings),
-        "settings": begun.settings.as_json(),
-    }
-    run.write_description(description)
+        data=RecordedData.of(catalogue, data.labels_file),
+        mirror_test=begun.mirror.as_json() if begun.mirror else None,
+        recording=_recording(begun.settings),
+        settings=begun.settings.as_json(),
+    )
+    write_description(run, description)
 
 
 def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
@@ -380,7 +370,7 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
         method = Folds(fold_R.to(source.device), settings.folds)
     networks = [make_network(own, prepared, source, number=fold) for fold in range(settings.folds)]
     return Job(
-        training=Training(networks, own.loop, source.device, source.world),
+        training=Training(networks, own, source.device, source.world),
         method=method,
         inputs=prepared.inputs,
         label_R=prepared.label_R,
@@ -397,11 +387,14 @@ def read_state(run: RunFolder) -> dict[str, Any] | None:
         RunError: it is damaged, or epochs are missing that it has.
     """
     state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
-    if state is not None and not all(count(state.get(name)) for name in ("member", "epochs", "finished_epochs")):
+    if state is not None and not all(
+        isinstance(state.get(name), int) for name in ("member", "epochs", "finished_epochs")
+    ):
         raise RunError(f"{run.checkpoint} is of another network", fix="delete it to train from the start")
     epochs = _finished(state)
     discard_from(run.losses, epochs)
-    if recorded_epochs(run.losses) != list(range(epochs)):
+    recorded = recorded_epochs(run.losses)
+    if len(recorded) != epochs or recorded != list(range(len(recorded))):
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
     return state
 

@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from labelaudit.audit.model import TRAINED
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.selection import Selection
@@ -31,6 +30,7 @@ from labelaudit.errors import RunError
 from labelaudit.methods.base import Method
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.checkpoint import write_checkpoint, write_network
+from labelaudit.run.documents import TRAINED
 from labelaudit.run.files import BackgroundWriter
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from, recorded_epochs

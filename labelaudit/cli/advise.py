@@ -23,13 +23,13 @@ def command(
     It counts the noise among the samples that each selector would have back-propagated while the probe was trained,
     against the noise among all; needs no images and no GPU.
     """
-    from labelaudit.audit.judge import read_noise
-    from labelaudit.report.kinds import advice_sentences
+    from labelaudit.report.sentences import advice_sentences
+    from labelaudit.run.documents import as_json, read_noise
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
     folder.read_description()
     noise = read_noise(folder)
-    if not noise.get("advice"):
+    if noise.advice is None:
         raise RunError(f"{folder.noise} is of a version without advice", fix=f"run labelaudit fit {run}")
-    typer.echo(json.dumps(noise["advice"], indent=2) if output == "json" else "\n".join(advice_sentences(noise)))
+    typer.echo(json.dumps(as_json(noise.advice), indent=2) if output == "json" else "\n".join(advice_sentences(noise)))

@@ -284,7 +284,7 @@ class _Validation:
 
     def _training(self, number: int) -> Training:
         network = make_network(self.settings, self.prepared, self.source, number=_NETWORK)
-        loop = replace(self.settings.loop, seed=derive_seed(self.settings.seed, "cross-validation", number))
+        loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
         if loop.optimizer == "adam":
             loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
         return Training([network], loop, self.source.device, self.source.world)

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import torch
 
 from labelaudit.audit.mirror import settle_flip, without_flips
-from labelaudit.audit.model import Data, read_audit
-from labelaudit.audit.options import TrainingOptions, build_selection, check_method, settings_from_json
-from labelaudit.audit.plan import RETRAIN_PRESETS, Preset, plan
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.audit.training import Job, clear, earlier, finish, train
 from labelaudit.data.catalogue import Catalogue, trainable
@@ -31,7 +31,7 @@ from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
-from labelaudit.engine.settings import TrainingSettings
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.methods.base import Ingredients, Mixes, Reports
@@ -42,6 +42,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.retrain.incv import cross_validate
 from labelaudit.review.moves import require_settled
 from labelaudit.run.checkpoint import read_checkpoint
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, require_regular, storage_errors, write_atomically, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_weights
@@ -96,21 +97,6 @@ def retrain_seeds(
     return results
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Return the seeds in ``0,1,2``.
-
-    Raises:
-        UsageError: they are not whole numbers, or one comes twice.
-    """
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--seeds {text} are not whole numbers", fix="give --seeds 0,1,2") from None
-    if len(set(seeds)) < len(seeds):
-        raise UsageError(f"--seeds {text} names a seed twice", fix="give each seed once")
-    return seeds
-
-
 def retrain(
     data: Data,
     out: RunFolder,
@@ -142,7 +128,7 @@ def retrain(
         reporter = reporter if world.is_main else QUIET
         begun = world.once(lambda: _begin(data, out, entry, options, device, held, reporter))
         held.enter_context(out.noting_divergence(is_main=world.is_main))
-        source = Source(device=device, weights_file=asked.weights_file, offline=asked.offline, world=world)
+        source = Source(device=device, weights_file=asked.network_weights, offline=asked.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
         if asked.augment is None:
             begun, prepared = _settle_flip(out, begun, prepared, source, reporter)
@@ -222,9 +208,7 @@ def _begin(
             require_outside(out.root, folder, "--out")
     catalogue = trainable(data.scan(reporter))
     parameters, noise_rate_from = _method_parameters(entry, options)
-    if options.audit is not None and read_audit(RunFolder(options.audit))["data"]["fingerprint"] != (
-        catalogue.fingerprint
-    ):
+    if options.audit and read_description(RunFolder(options.audit)).data.fingerprint != catalogue.fingerprint:
         raise DataError(
             f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}",
             fix="give the --run of an audit of this folder",
@@ -338,7 +322,7 @@ def _job(
         )
     networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
     return Job(
-        training=Training(networks, settings.loop, device, source.world),
+        training=Training(networks, settings, device, source.world),
         method=method,
         inputs=prepared.inputs,
         label_R=label_R,
@@ -348,9 +332,8 @@ def _job(
 
 
 def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
-    """Return the presets of retraining, with what the method was published with as ``paper``."""
-    published: Any = entry.published.given
-    return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **published)}
+    """Return the presets of retraining, with the method's published hyperparameters as ``paper``."""
+    return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **vars(entry.published))}
 
 
 def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[object, str | None]:

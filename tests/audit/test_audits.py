@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.audit.model import TRAINED, TRAINING, pilot_course, recorded_course
+from labelaudit.audit.model import pilot_course, recorded_course
 from labelaudit.detect.epochs import LATENESS, Course
 from labelaudit.errors import RunError
+from labelaudit.run.documents import TRAINED, TRAINING
 from labelaudit.run.layout import RunFolder
 
 

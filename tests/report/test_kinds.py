@@ -7,8 +7,8 @@ from rich.console import Console
 
 from labelaudit.names import CONTROL_KINDS, SPOILED_KINDS
 from labelaudit.report.console import show_summary, show_suspicious
-from labelaudit.report.kinds import advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.markdown import render
+from labelaudit.report.sentences import advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from tests.report.helpers import noise, report, row
 from tests.report.test_markdown import require_harmless, tables
 
@@ -52,16 +52,15 @@ def advice(safe):
 
 def console_text(*, width=200, **changes):
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    power = {"kinds": [], "review": []}
-    show_summary(console, {**noise(), "noise_rate_interval": None, "power": power, **changes})
+    show_summary(console, noise(**changes))
     return console.file.getvalue()
 
 
 def test_sentences_by_hand():
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
         "Kinds of the suspicious: 5 mislabeled, 1 corrupted, 1 ambiguous.",
-        "Corrupted pictures, suspicious or not: 1,200 of 12,000; they are in corrupted.csv.",
-        "Equal pictures with different labels: 3; kind in scores.parquet names them.",
+        "Corrupted images, suspicious or not: 1,200 of 12,000; corrupted.csv lists them.",
+        "Equal images with different labels: 3; see the column kind of scores.parquet.",
     ]
 
 
@@ -69,11 +68,11 @@ def test_the_matrix_by_hand():
     rows = matrix_rows(noise(kinds=KINDS))
     assert rows == [
         ["labels, random", "50", "40", "1", "2", "0", "7"],
-        ["pictures, shuffled", "500", "0", "499", "0", "0", "1"],
+        ["images, shuffled", "500", "0", "499", "0", "0", "1"],
     ]
     assert "--controls" not in matrix_note(noise(kinds=KINDS))
-    only_pictures = {**KINDS, "planted": KINDS["planted"][1:]}
-    assert "--controls" in matrix_note(noise(kinds=only_pictures))
+    only_images = {**KINDS, "planted": KINDS["planted"][1:]}
+    assert "--controls" in matrix_note(noise(kinds=only_images))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +100,7 @@ def test_audits_of_earlier_versions_say_nothing():
 
 def test_the_terminal_shows_kinds_matrix_and_advice():
     text = console_text(kinds=KINDS, advice=advice("none"))
-    for part in ("5 mislabeled, 1 corrupted", "pictures, shuffled", "499", "missed", "would hurt here", "Safe:"):
+    for part in ("5 mislabeled, 1 corrupted", "images, shuffled", "499", "missed", "would hurt here", "Safe:"):
         assert part in text
     assert "kind" in _shown([row(kind="corrupted")])
     assert "kind" not in _shown([row()])
