@@ -59,7 +59,7 @@ CONCRETE_SELECTORS = {
 FILE_NAMES = {
     path.name
     for name, value in vars(RunFolder).items()
-    if isinstance(value, property) and isinstance(path := getattr(RunFolder(Path()), name), Path) and path.suffix
+    if isinstance(path := getattr(RunFolder(Path()), name, None), Path) and path.suffix
 }
 NAMESAKES = {("labelaudit.engine.weights", "model.safetensors")}
 """Files of others that happen to be named as ours: here, those of Hugging Face."""
@@ -174,7 +174,8 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             names = imports(module, when_loaded=True)
             assert not heavy & {name.partition(".")[0] for name in names}, module
             inner = {name for name in names if name.startswith("labelaudit.") and not name.startswith("labelaudit.cli")}
-            light = {"errors", "names", "progress", "text", "audit.options"}  # the last lists the options of a training
+            # The last two list the options of trainings and of experiments.
+            light = {"errors", "names", "progress", "text", "audit.options", "reproduce"}
             assert inner <= {f"labelaudit.{name}" for name in light}, module
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +22,7 @@ from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import DataError
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 READERS = min(8, joblib.cpu_count() + 1)
 """Threads that read and decode: decoding leaves the interpreter lock, and one more hides the waiting for the disk."""
@@ -41,6 +42,21 @@ def readers() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def in_parallel(
+    items: Sequence[Item], work: Callable[[Sequence[Item]], Result], size: int = 64
+) -> Iterator[tuple[Sequence[Item], Result]]:
+    """Yield the parts of `in_parts` in order, each with what ``work`` makes of it; threads work a few parts ahead."""
+    with readers() as pool:
+        waiting = []
+        for part in in_parts(items, size):
+            waiting.append((part, pool.submit(work, part)))
+            if len(waiting) > 2 * READERS:
+                ready, future = waiting.pop(0)
+                yield ready, future.result()
+        for ready, future in waiting:
+            yield ready, future.result()
 
 
 Int32Array = npt.NDArray[np.int32]

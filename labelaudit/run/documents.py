@@ -284,5 +284,5 @@ def write_noise(run: RunFolder, noise: Noise) -> None:
 
 def as_json(record: Record) -> dict[str, Any]:
     """Return a record as plain values, as its file has them."""
-    values: dict[str, Any] = msgspec.to_builtins(record)
+    values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
     return values
