@@ -42,14 +42,7 @@ def pictures_of_pixels(
     generator: np.random.Generator,
     reporter: Reporter,
 ) -> Pictures:
-    """Return the statistics of decoded images, and of corrupted copies of at most 500 of them.
-
-    Args:
-        sample_R: Sample numbers.
-        pixels_RCHW: In memory or memory-mapped.
-        generator: Draws the copies.
-        reporter: Shows the progress.
-    """
+    """Return the statistics of decoded images, and of corrupted copies of at most 500 of them."""
     rows = len(sample_R)
     value_RS = np.empty((rows, len(PICTURE_STATISTICS)), dtype=np.float32)
     digests: list[str] = []
@@ -90,15 +83,10 @@ Loaded = TypeVar("Loaded", Embeddings, Pixels)
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Data that is ready to train on.
+    """Data that is ready to train on: R rows with their given labels and sample numbers.
 
-    Attributes:
-        catalogue: The files with damaged pixels are set aside in it.
-        inputs: R rows.
-        label_R: int64 given labels.
-        sample_R: Sample number of each row.
-        statistics: Mean and standard deviation by which the rows are normalized; another split needs the same.
-        pictures: Statistics of the images themselves, where they were asked for.
+    Files with damaged pixels are set aside in the catalogue. Rows are normalized by the statistics, which another split
+    needs too. ``pictures`` has statistics of the images themselves, where they were asked for.
     """
 
     catalogue: Catalogue
@@ -130,13 +118,8 @@ def prepare(
 ) -> Prepared:
     """Decode or embed the images, and check that they can be trained on.
 
-    Args:
-        catalogue: The samples.
-        settings: Of the training.
-        source: Where it runs.
-        reporter: Shows the progress.
-        statistics: Those of the training data, for a validation split, which need not be trainable.
-        look: Compute the statistics of the images themselves too.
+    A validation split gets the ``statistics`` of the training data, and need not be trainable. With ``look``, the
+    statistics of the images themselves are computed too.
 
     Raises:
         DataError: too few readable images.

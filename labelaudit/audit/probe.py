@@ -181,21 +181,17 @@ def _difference(data: RecordedData, catalogue: Catalogue) -> str:
 
 def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
     """Write to run.json where the images of a run are now, if they have moved since."""
-    known, place = read_description(run).data, _place(data)
-    if all(getattr(known, name) == value for name, value in place.items()):
+    known, root = read_description(run).data, str(data.root.resolve())
+    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
+    if (known.root, known.labels_file) == (root, labels_file):
         return
     try:
         with contextlib.nullcontext() if held else run.writing():
-            run.update_description(data={**as_json(known), **place})
+            run.update_description(data={**as_json(known), "root": root, "labels_file": labels_file})
     except StorageError as error:
         reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
     else:
-        reporter.say(f"{run.root} now looks for its images in {place['root']}; before, in {known.root}")
-
-
-def _place(data: Data) -> dict[str, str | None]:
-    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
-    return {"root": str(data.root.resolve()), "labels_file": labels_file}
+        reporter.say(f"{run.root} now looks for its images in {root}; before, in {known.root}")
 
 
 def _describe(

@@ -84,9 +84,6 @@ class Job:
     """A training and what it learns from.
 
     Attributes:
-        training: Networks and optimizers.
-        method: Says what to teach.
-        inputs, label_R: The training data.
         selection: Chooses the samples that are back-propagated; None for all.
         prior_R: Sample weights that multiply those of the method; None for 1.
         number: Further entries of the checkpoint, such as the member's number.
@@ -142,23 +139,12 @@ function that it returns, and the checkpoint after it; None writes nothing."""
 def train(
     run: RunFolder, jobs: Iterable[Job], after: After, reporter: Reporter, *, title: str, images: int
 ) -> Training:
-    """Train jobs one after the other, and write each epoch while the next one is trained.
+    """Train one job or more, one after the other, and write each epoch while the next one is trained.
 
-    Args:
-        run: Gets the checkpoint.
-        jobs: One or more trainings, each at the epoch from which it goes on.
-        after: Says what is written after an epoch.
-        reporter: Shows the progress.
-        title: Of the progress bar.
-        images: How many are left over all jobs and epochs.
-
-    Returns:
-        The last training.
+    Return the last training. ``images`` are left in all jobs and epochs together.
 
     Raises:
-        TrainingError: the training diverged.
-        DeviceError: the device is out of memory.
-        StorageError: an epoch cannot be written.
+        TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
     """
     last: Job | None = None
     with reporter.bar(title, images, "images") as advance, BackgroundWriter() as writer:

@@ -40,14 +40,7 @@ _PART = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Embeddings:
-    """Embeddings of the images that could be decoded.
-
-    Attributes:
-        feature_RD: float32.
-        sample_R: Sample number of each row.
-        failures: Reason by sample number, for images whose pixels turned out damaged.
-        looks: Statistics of the image of each row.
-    """
+    """Embeddings and statistics of the images that could be decoded, and by sample number why others could not."""
 
     feature_RD: npt.NDArray[np.float32]
     sample_R: npt.NDArray[np.int32]

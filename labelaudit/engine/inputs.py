@@ -102,12 +102,7 @@ class Augment:
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """How each image of an epoch is seen, in the order in which the epoch takes them.
-
-    Attributes:
-        shift_N2: int64 shift down and to the right, in pixels.
-        flip_N: True where left and right change places.
-    """
+    """How each image of an epoch is shifted down and to the right, in pixels, and whether it is flipped."""
 
     shift_N2: torch.Tensor
     flip_N: torch.Tensor
@@ -133,14 +128,7 @@ class Inputs(Protocol):
 
 
 class ImageInputs:
-    """uint8 images, normalized per channel.
-
-    Args:
-        pixels_NCHW: uint8; an array in memory or memory-mapped.
-        mean_C, std_C: In units of pixel / 255.
-        augment: What happens to training batches.
-        device: Where batches go, and the pixels too when they fit.
-    """
+    """uint8 images, normalized per channel by mean and standard deviation of pixel / 255; see `Rows`."""
 
     def __init__(
         self,

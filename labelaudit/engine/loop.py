@@ -34,18 +34,7 @@ _CHUNK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """An epoch that is about to be trained.
-
-    Attributes:
-        inputs: N rows.
-        order: In which order they come.
-        clock: Where the training is.
-        method: What to teach.
-        mixes: The method, if it blends images; asked once, since that takes its time.
-        generator: The method's.
-        recorder: Gets every sample's record.
-        advance: Told how many samples are done.
-    """
+    """An epoch that is about to be trained. ``mixes`` is the method, if it blends images; ``generator`` is its own."""
 
     inputs: Inputs
     order: EpochOrder
@@ -247,19 +236,12 @@ class Training:
         self.learn(logits, method.teach(batch, seen, clock, work.generator), share, prior_B)
 
     def learn(
-        self,
-        logits: Sequence[torch.Tensor],
-        lessons: Sequence[Lesson],
-        share: slice,
-        prior_B: torch.Tensor | None,
+        self, logits: Sequence[torch.Tensor], lessons: Sequence[Lesson], share: slice, prior_B: torch.Tensor | None
     ) -> None:
         """Take the step that the lessons ask for.
 
-        Args:
-            logits: For each network float32 [b, C], of this process's share of the batch.
-            lessons: For each network, of the whole batch.
-            share: The places of the share in the batch.
-            prior_B: See `labelaudit.engine.step.lesson_loss`.
+        For each network there are logits, float32 [b, C], of this process's share of the batch, and a lesson of the
+        whole batch. For ``prior_B`` see `labelaudit.engine.step.lesson_loss`.
         """
         for optimizer, logits_bC, lesson in zip(self.optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
@@ -290,10 +272,7 @@ class Training:
     def predict_each(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> list[torch.Tensor]:
         """Return the softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
 
-        Args:
-            inputs: N rows.
-            networks: Only so many, from the first on.
-            batch_size: Rows at a time.
+        With ``networks``, only of so many, from the first on.
         """
         asked = self.networks[:networks]
         for network in asked:

@@ -197,12 +197,7 @@ class PaddedShortcut(nn.Module):
 class SmallResNet(SmallImageNetwork):
     """Residual network for images of a few dozen pixels, from timm's `BasicBlock`.
 
-    Args:
-        blocks: Blocks in each stage; every stage after the first halves the image.
-        widths: Channels of each stage.
-        stem_kernel, stem_stride: The first convolution.
-        num_classes: Outputs; 0 gives the pooled features.
-        in_chans: Input channels.
+    ``blocks`` and ``widths`` are those of each stage; every stage after the first halves the image.
     """
 
     def __init__(

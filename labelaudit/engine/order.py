@@ -69,15 +69,7 @@ class EpochOrder:
         return inputs.batch(self.order_M[places], None if self.views is None else self.views.part(places))
 
     def blended(self, x_b: torch.Tensor, inputs: Inputs, places: slice, share: slice, mixing: Mixing) -> torch.Tensor:
-        """Blend a share of a batch with its partners, which may be in another process's share.
-
-        Args:
-            x_b: The share as it is.
-            inputs: Where partners are taken from.
-            places: Of the whole batch.
-            share: Its places within the batch.
-            mixing: Of the whole batch.
-        """
+        """Blend a share of a batch, at ``places`` of the epoch, with its partners, which may be in another share."""
         other_b = self.images(inputs, places.start + mixing.partner_B[share])
         factor_b = mixing.factor_B[share].to(x_b.device).view(-1, *[1] * (x_b.dim() - 1))
         return torch.lerp(other_b, x_b, factor_b)

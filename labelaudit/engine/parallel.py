@@ -90,13 +90,9 @@ _PATIENCE = timedelta(days=7)
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The processes of a training.
+    """The processes of a training: this one's number and how many there are, in all and on its machine.
 
-    Attributes:
-        rank: This process's number; process 0 alone writes and speaks.
-        size: How many there are.
-        local_rank: This process's number on its machine.
-        local_size: How many there are on this machine.
+    Process 0 alone writes and reports.
     """
 
     rank: int = 0
@@ -106,7 +102,7 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """True for the process that writes and speaks."""
+        """True for the process that writes and reports."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:

@@ -92,8 +92,8 @@ class Selection:
         """Take an epoch's steps, and return what they cost."""
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
-        queue, tally = _Queue(training.settings.batch_size), _Tally(len(work.inputs))
-        done = 0
+        queue, times_N = _Queue(training.settings.batch_size), np.zeros(len(work.inputs), dtype=np.int32)
+        done = forwards = 0
         while done < len(batches):
             at = replace(clock, step=done, steps=len(batches))
             choosing = clock.epoch >= selector.warm_up_epochs and selector.is_on
@@ -106,7 +106,8 @@ class Selection:
             count = candidates.stop - candidates.start
             choice, scored = Choice(index_b=torch.arange(count), weight_b=torch.ones(count)), False
             if choosing or self._records_scores:
-                scored, score_B = True, self._score(training, work, candidates, tally)
+                scored, (score_B, fresh) = True, self._score(training, work, candidates)
+                forwards += fresh
                 if choosing:
                     choice = selector.choose(score_B, training.settings.batch_size, generator)
                 else:
@@ -114,12 +115,13 @@ class Selection:
             queue.put(candidates.start + choice.index_b, choice.weight_b, scored=scored)
             for chosen in queue.take(is_last=done == len(batches)):
                 self._step(training, work, chosen, at)
-                tally.add(work.order.order_M[chosen.place_b])
+                forwards += len(chosen.place_b)
+                times_N[np.unique(work.order.order_M[chosen.place_b].numpy())] += 1
             work.advance(count)
-        return Effort(forwards=tally.forwards, backpropagated=int(tally.times_N.sum()), times_N=tally.times_N)
+        return Effort(forwards=forwards, backpropagated=int(times_N.sum()), times_N=times_N)
 
-    def _score(self, training: Training, work: Work, candidates: slice, tally: _Tally) -> torch.Tensor:
-        """Return the scores of candidates, float32 [B] on the CPU; stale ones where they still hold."""
+    def _score(self, training: Training, work: Work, candidates: slice) -> tuple[torch.Tensor, int]:
+        """Return the scores of candidates, float32 [B] on the CPU, and how many of them are fresh, not stale."""
         order, world = work.order, training.world
         place_B = torch.arange(candidates.start, candidates.stop)
         row_B = order.order_M[place_B]
@@ -133,10 +135,9 @@ class Selection:
             work.recorder.put(batch.row_B, logits_bC, batch.label_B)
             self._score_N[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()
             self._age_N[row_B[fresh_B]] = 0
-            tally.forwards += len(place_b)
         work.recorder.skip(row_B[~fresh_B])
         self._age_N[row_B] += 1
-        return self._score_N[row_B]
+        return self._score_N[row_B], int(fresh_B.sum())
 
     def _step(self, training: Training, work: Work, chosen: _Chosen, at: Clock) -> None:
         order, world, place_b = work.order, training.world, chosen.place_b
@@ -194,16 +195,3 @@ class _Queue:
         # Cut as an epoch is: with everything chosen, the steps are those of a training without a selector.
         for places in split_places(count, self._batch_size) if count else []:
             yield taken.part(places)
-
-
-class _Tally:
-    """Counts forward passes and, for each row, steps."""
-
-    def __init__(self, rows: int) -> None:
-        self.forwards = 0
-        self.times_N = np.zeros(rows, dtype=np.int32)
-
-    def add(self, row_b: torch.Tensor) -> None:
-        """Count a step on these rows."""
-        self.forwards += len(row_b)
-        self.times_N[np.unique(row_b.numpy())] += 1

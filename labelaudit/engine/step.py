@@ -91,12 +91,9 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """Everything recorded in an epoch; all arrays [N].
+    """Everything recorded in an epoch, and what it cost; all arrays [N].
 
     Rows that the epoch did not take have a loss and a margin of NaN, and −1 as prediction and alternative.
-
-    Attributes:
-        effort: What the epoch cost.
     """
 
     epoch: int
@@ -118,10 +115,9 @@ class Recorder:
     """
 
     def __init__(self, rows: int, device: torch.device, order_M: torch.Tensor | None = None) -> None:
-        self._loss_N = torch.full((rows,), torch.nan, device=device)
-        self._margin_N = torch.full((rows,), torch.nan, device=device)
-        self._predicted_N = torch.full((rows,), -1, dtype=torch.int32, device=device)
-        self._alternative_N = torch.full((rows,), -1, dtype=torch.int32, device=device)
+        self._values_N = {name: torch.full((rows,), torch.nan, device=device) for name in ("loss", "margin")}
+        for name in ("predicted", "alternative"):
+            self._values_N[name] = torch.full((rows,), -1, dtype=torch.int32, device=device)
         self._held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._held_logits = 0
         self._device = device
@@ -156,10 +152,8 @@ class Recorder:
         row_B, logits_BC, label_B = (torch.cat(parts) for parts in zip(*self._held, strict=True))
         self._held, self._held_logits = [], 0
         record = observe(logits_BC, label_B)
-        self._loss_N[row_B] = record.loss_B
-        self._margin_N[row_B] = record.margin_B
-        self._predicted_N[row_B] = record.predicted_B.to(torch.int32)
-        self._alternative_N[row_B] = record.alternative_B.to(torch.int32)
+        for name, value_N in self._values_N.items():
+            value_N[row_B] = getattr(record, f"{name}_B").to(value_N.dtype)
 
     def take(self, epoch: int, effort: Effort | None = None) -> EpochRecord:
         """Return the whole epoch, on the host.
@@ -168,25 +162,15 @@ class Recorder:
             TrainingError: a loss is not finite: the training diverged.
         """
         self._look()
-        loss_N, margin_N, predicted_N, alternative_N = (
-            tensor_N.cpu().numpy().copy()
-            for tensor_N in (self._loss_N, self._margin_N, self._predicted_N, self._alternative_N)
-        )
-        taken_N = loss_N[self._taken_N]
+        values_N = {f"{name}_N": value_N.cpu().numpy().copy() for name, value_N in self._values_N.items()}
+        taken_N = values_N["loss_N"][self._taken_N]
         bad = int((~np.isfinite(taken_N)).sum())
         if bad:
             raise TrainingError(
                 f"the training diverged in epoch {epoch}: {bad} of {len(taken_N)} losses are not finite",
                 fix="try a lower --lr, or --precision float32",
             )
-        return EpochRecord(
-            epoch=epoch,
-            loss_N=loss_N,
-            margin_N=margin_N,
-            predicted_N=predicted_N,
-            alternative_N=alternative_N,
-            effort=effort,
-        )
+        return EpochRecord(epoch=epoch, effort=effort, **values_N)
 
 
 def _first_times(order_M: torch.Tensor, rows: int) -> torch.Tensor:

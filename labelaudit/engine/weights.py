@@ -164,15 +164,9 @@ def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str
     """
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     names = list(own)
-    prefixes = {""} | {
-        found.removesuffix(name)
-        for name in (names[0], names[len(names) // 2])
-        for found in state
-        if found.endswith(f".{name}")
-    }
-    ordered = sorted(
-        prefixes, key=lambda prefix: (_AVERAGED.isdisjoint(re.split(r"[._]", prefix)), len(prefix), prefix)
-    )
+    ends = names[0], names[len(names) // 2]
+    prefixes = {""} | {found.removesuffix(end) for end in ends for found in state if found.endswith(f".{end}")}
+    ordered = sorted(prefixes, key=lambda each: (_AVERAGED.isdisjoint(re.split(r"[._]", each)), len(each), each))
     best = max(ordered, key=lambda prefix: sum(prefix + name in state for name in names))
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}
 
@@ -371,7 +365,8 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str, named
                 f"{source} does not fit the model: it {problem} {first!r} ({len(names)} such tensors){shapes}",
                 fix=_fix(problem, names, named),
             )
-    if bad := [name for name, tensor in usable.items() if not _is_finite(tensor)]:
+    floats = {name: tensor for name, tensor in usable.items() if tensor.is_floating_point() and not tensor.is_meta}
+    if bad := [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]:
         raise ModelError(
             f"{source} holds no finite numbers in {bad[0]!r} ({len(bad)} such tensors)",
             fix="take a checkpoint from before the training diverged",
@@ -392,10 +387,6 @@ def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
     if problem == "has another shape of" and all("pos_embed" in name or "position" in name for name in names):
         return "give the --image-size that the weights were trained at"
     return "give the --model that the weights were saved from"
-
-
-def _is_finite(tensor: torch.Tensor) -> bool:
-    return not tensor.is_floating_point() or tensor.is_meta or bool(torch.isfinite(tensor).all())
 
 
 def _shape(tensor: torch.Tensor) -> str:

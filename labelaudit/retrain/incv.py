@@ -104,14 +104,7 @@ def discard_ratio(noise: float) -> float:
 
 
 def discarded(row_H: RowArray, loss_H: npt.NDArray[np.floating], agreeing: int, ratio: float) -> RowArray:
-    """Return the rows of the int(ρ · agreeing) largest losses; none when that is 0, where the authors' code takes all.
-
-    Args:
-        row_H: Rows of the held-out half.
-        loss_H: Cross-entropy of each against its given label.
-        agreeing: How many of the half agree.
-        ratio: ρ.
-    """
+    """Return the rows of the int(ρ · agreeing) largest losses; none when that is 0, where the authors take all."""
     count = min(len(row_H), int(ratio * agreeing))
     return row_H[np.argsort(loss_H, kind="stable")[len(row_H) - count :]]
 
@@ -129,11 +122,7 @@ def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> b
     With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over; of evenly drawn
     ones, μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ). When each class is taken for
     one other, they are K of the K(K − 1); few means less than halfway from there. The published method is told instead.
-
-    Args:
-        given_D: Given labels of the samples that surely disagree.
-        predicted_D: What was predicted.
-        classes: K.
+    ``given_D`` and ``predicted_D`` are labels and predictions of the samples that surely disagree.
     """
     pairs = classes * (classes - 1)
     if len(given_D) == 0 or classes < 3:
@@ -168,14 +157,10 @@ class _Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """What one training says of the half that it has not seen.
+    """What one training says of the half that it has not seen: the most probable classes, and more.
 
-    Attributes:
-        row_H: Its rows.
-        predicted_H: Most probable classes.
-        agrees_H: True where that is the given label.
-        sure_H: True where its probability reaches the mean over the half's samples of that label.
-        loss_H: Cross-entropy against the given label.
+    ``agrees_H`` is true where that is the given label, ``sure_H`` where its probability reaches the mean over the
+    half's samples of that label. ``loss_H`` is cross-entropy against the given label.
     """
 
     row_H: RowArray
@@ -195,16 +180,10 @@ def cross_validate(
     *,
     prior_R: torch.Tensor | None = None,
 ) -> Verified:
-    """Find out which labels are believed; resume after the last whole iteration.
+    """Find out which labels are believed; resume after the last whole iteration, which ``out`` has.
 
-    Args:
-        out: Gets the believed labels after each iteration.
-        settings: Of the retraining; its network and rates are those of every training here.
-        prepared: R rows.
-        source: Where.
-        parameters: `IncvParameters`: iterations, epochs, type of noise.
-        reporter: Shows the progress.
-        prior_R: Sample weights that multiply those of the method.
+    The network and rates of the retraining are those of every training here. ``parameters`` are `IncvParameters`;
+    ``prior_R`` are sample weights that multiply those of the method.
 
     Raises:
         RunError: what an earlier call left is damaged.

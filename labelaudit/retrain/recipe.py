@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +47,11 @@ from labelaudit.run.files import read_json, require_regular, storage_errors, wri
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_weights
 
-GIVEN_HERE = "-P noise_rate"
-
-Mark = Callable[[Literal["prepared", "begun", "trained", "measured"]], None]
-"""Told where a retraining is: images are decoded, the first epoch begins, an epoch is trained, its error is known."""
-
 Row = dict[str, Any]
 """An epoch's row in metrics.parquet or seconds.parquet, by column."""
+
+Result = dict[str, Any]
+"""The content of result.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +83,7 @@ class RetrainOptions:
 
 def retrain_seeds(
     data: Data, folder_for: Mapping[int, RunFolder], options: RetrainOptions, reporter: Reporter = QUIET
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """Retrain once for each seed, into a folder of its own; see `retrain`. The seed in the options does not count."""
     results = []
     with joined(choose_device(options.training.device)):  # once for all of them
@@ -97,14 +95,7 @@ def retrain_seeds(
     return results
 
 
-def retrain(
-    data: Data,
-    out: RunFolder,
-    options: RetrainOptions,
-    reporter: Reporter = QUIET,
-    *,
-    mark: Mark = lambda _where: None,
-) -> dict[str, Any]:
+def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> Result:
     """Train a fresh network with a robust method; resume a training that was interrupted.
 
     Args:
@@ -112,7 +103,6 @@ def retrain(
         out: Gets metrics.parquet, model.safetensors and result.json.
         options: What is asked.
         reporter: Shows the progress.
-        mark: Told where the training is, to measure how long its parts take.
 
     Returns:
         The content of result.json: method, settings, and the errors after the last epoch.
@@ -135,7 +125,6 @@ def retrain(
         settings, validation = begun.settings, None
         if begun.held_out is not None:
             validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
-        mark("prepared")
         job = _job(out, entry, begun, prepared, source, reporter)
         progress = world.once(lambda: _read_progress(out))
         metrics: list[Row] = []
@@ -143,15 +132,12 @@ def retrain(
             job.restore(progress[0], out.checkpoint)
             metrics = progress[1][: job.training.finished_epochs]
             reporter.say(f"Going on after {job.training.finished_epochs} of {settings.epochs} epochs")
-        mark("begun")
 
         def after(job: Job, record: EpochRecord, seconds: float) -> Callable[[], None]:
-            mark("trained")
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
                 error = _error(job.training.predict_each(validation.inputs, networks=1)[0], validation)
             metrics.append(_measured(record, job.label_R, error))
-            mark("measured")
             times_R = None if job.selection is None or record.effort is None else record.effort.times_N
             return functools.partial(_write_epoch, out, metrics[:], seconds, prepared.sample_R, times_R)
 
@@ -173,14 +159,9 @@ def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
-    """What is trained on.
+    """What is trained on: sample weights, true labels (−1 for unknown classes), the method's parameters.
 
-    Attributes:
-        weight_N: Sample weights of an audit.
-        truth_N: True labels; −1 for a class that the data does not have.
-        parameters: Of the method.
-        held_out: The validation data.
-        about: What decides the outcome, for run.json and result.json.
+    ``about`` has what decides the outcome, for run.json and result.json.
     """
 
     catalogue: Catalogue
@@ -254,11 +235,13 @@ def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
         RunError: naming what differs.
     """
     there = out.read_description()
-    if isinstance(there.get("settings"), dict):
-        there["settings"] = settings_from_json(there["settings"], str(out.description)).as_json()
-    before, now = _flat(there), _flat(about)
+    settings = settings_from_json(there.get("settings"), str(out.description)).as_json()
+    before = {**there, **(there.get("parameters") or {}), **settings}
+    now = {**about, **about["parameters"], **about["settings"]}
     differing = [
-        f"{name} is {before.get(name)} there, {value} now" for name, value in now.items() if before.get(name) != value
+        f"{name} is {before.get(name)} there, {value} now"
+        for name, value in now.items()
+        if name not in ("parameters", "settings") and before.get(name) != value
     ]
     if differing:
         raise RunError(
@@ -266,12 +249,6 @@ def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
             fix="give the same options to go on with it, or another --out",
         )
     return True
-
-
-def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
-    nested = ("settings", "parameters")
-    plain = {name: value for name, value in about.items() if name not in nested}
-    return plain | {name: value for group in nested for name, value in (about.get(group) or {}).items()}
 
 
 def _settle_flip(
@@ -355,7 +332,7 @@ def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
     if "noise_rate" not in entry.needs:
         return parameters, None
     if getattr(parameters, "noise_rate", None) is not None:
-        return parameters, GIVEN_HERE
+        return parameters, "-P noise_rate"
     file = None
     if options.audit is not None:
         file = RunFolder(options.audit).noise
@@ -406,15 +383,9 @@ def _scan_validation(folder: Path, training: Catalogue, reporter: Reporter) -> C
 # The folder of a retraining.
 
 _PICKS = pa.schema([("sample", pa.int32()), ("times", pa.int32())])
+_SHARES, _COUNTS = ("train_loss", "train_error", "validation_error"), ("forwards", "backpropagated")
 _METRICS = pa.schema(
-    [
-        ("epoch", pa.int32()),
-        ("train_loss", pa.float64()),
-        ("train_error", pa.float64()),
-        ("validation_error", pa.float64()),
-        ("forwards", pa.int64()),
-        ("backpropagated", pa.int64()),
-    ]
+    [("epoch", pa.int32()), *((name, pa.float64()) for name in _SHARES), *((name, pa.int64()) for name in _COUNTS)]
 )
 _SECONDS = pa.schema([("epoch", pa.int32()), ("seconds", pa.float64())])
 
@@ -430,14 +401,8 @@ def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -
     loss, train_error = (
         float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
     )
-    return {
-        "epoch": record.epoch,
-        "train_loss": loss,
-        "train_error": train_error,
-        "validation_error": error,
-        "forwards": None if record.effort is None else record.effort.forwards,
-        "backpropagated": None if record.effort is None else record.effort.backpropagated,
-    }
+    figures = {"train_loss": loss, "train_error": train_error, "validation_error": error}
+    return {"epoch": record.epoch, **figures, **{name: getattr(record.effort, name, None) for name in _COUNTS}}
 
 
 def _write_epoch(
@@ -456,12 +421,7 @@ def _write_epoch(
         picks = pa.Table.from_arrays([pa.array(sample_R[picked_R]), pa.array(times_R[picked_R])], schema=_PICKS)
         write_atomically(_picks_file(out.picks, epoch), functools.partial(pq.write_table, picks, compression="zstd"))
     _write_rows(out.seconds, [*read_seconds(out.seconds)[:epoch], {"epoch": epoch, "seconds": seconds}], _SECONDS)
-    write_metrics(out.metrics, metrics)
-
-
-def write_metrics(path: Path, metrics: Sequence[Row]) -> None:
-    """Write the rows of all epochs so far."""
-    _write_rows(path, metrics, _METRICS)
+    _write_rows(out.metrics, metrics, _METRICS)
 
 
 def _write_rows(path: Path, rows: Sequence[Row], schema: pa.Schema) -> None:

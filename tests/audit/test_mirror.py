@@ -11,18 +11,10 @@ from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import plan
 from labelaudit.audit.prepare import Source, prepare
 from labelaudit.data.folder import scan
-from labelaudit.progress import Quiet
 from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import interrupted
-
-
-class Heard(Quiet):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
+from tests.engine.helpers import Listener
 
 
 def pairs(count_K):
@@ -81,7 +73,7 @@ def write_shapes(folder, kinds):
 @pytest.mark.parametrize(("kinds", "augment"), [(("left", "right"), "crop"), (("lying", "standing"), "crop-flip")])
 def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, kinds, augment):
     write_shapes(tmp_path, kinds)
-    catalogue, device, heard = scan(tmp_path), torch.device("cpu"), Heard()
+    catalogue, device, heard = scan(tmp_path), torch.device("cpu"), Listener()
     settings = plan(catalogue, TrainingOptions(), device).settings
     source = Source(device=device)
     prepared = prepare(catalogue, settings, source, heard)
@@ -97,7 +89,7 @@ def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, 
 
 
 def test_retraining_leaves_flips_out_too_and_remembers_it(tmp_path):
-    data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Heard()
+    data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Listener()
     data.mkdir()
     write_shapes(data, ("left", "right"))
     options = RetrainOptions(method="standard")

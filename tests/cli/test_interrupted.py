@@ -130,7 +130,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(images, retrained, tmp_p
     words = ("retrain", images, "--method", "standard", "--val", images, *LONGER, "--out", tmp_path / "out")
     ends = [run_until_it_dies(*words, dies_at=("replace", calls)) for calls in (6, 7)]
     assert ends == [-signal.SIGKILL] * 2
-    for function, call in (("retrain.recipe.write_metrics", 2), ("audit.training.write_network", 1)):
+    for function, call in (("retrain.recipe._write_rows", 4), ("audit.training.write_network", 1)):
         with interrupted(f"labelaudit.{function}", call=call):
             assert run(*words).code == 130
         assert not Path("out/result.json").exists()

@@ -11,8 +11,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine import features as module
 from labelaudit.engine.features import embed, normalization
-from labelaudit.progress import Quiet
-from tests.engine.helpers import CPU
+from tests.engine.helpers import CPU, Listener
 
 FORM = PixelFormat(size=4, channels=3)
 MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.5, 1.0)
@@ -30,20 +29,6 @@ class MeanColour(nn.Module):
         self.seen += len(x_BCHW)
         assert not self.training
         return self.scale * x_BCHW.mean(dim=(2, 3))
-
-
-class Listener(Quiet):
-    """Keeps what it is told."""
-
-    def __init__(self):
-        self.lines, self.totals = [], []
-
-    def say(self, text):
-        self.lines.append(text)
-
-    def bar(self, title, total, unit):
-        self.totals.append(total)
-        return super().bar(title, total, unit)
 
 
 def png(colour):
@@ -79,15 +64,8 @@ def root(tmp_path):
 
 
 def run(catalogue, backbone, *, listener=None, precision="float32", mean_C=MEAN_C, form=FORM):
-    return embed(
-        catalogue,
-        backbone,
-        form,
-        statistics=(mean_C, STD_C),
-        device=CPU,
-        precision=precision,
-        reporter=listener or Listener(),
-    )
+    how = {"statistics": (mean_C, STD_C), "device": CPU, "precision": precision}
+    return embed(catalogue, backbone, form, **how, reporter=listener or Listener())
 
 
 def expected(colours):
