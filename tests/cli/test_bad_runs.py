@@ -230,7 +230,7 @@ def test_a_retraining_of_other_settings_names_them(finished: Path, photos: Path)
 def test_a_damaged_retraining_and_the_remedy(photos: Path, name: str) -> None:
     words = ("retrain", photos, "--method", "standard", *QUICK, "--out")
     succeed(*words, "reference")
-    with interrupted("labelaudit.retrain.folder.write_checkpoint", call=3):
+    with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
         assert run(*words, "out").code == 130
     Path("out", name).write_bytes(b"PK half a file")
     error = run(*words, "out").error
