@@ -93,13 +93,9 @@ def test_images_that_changed_while_the_run_was_interrupted(
 
 RUN_JSON: dict[str, bytes | dict[str, object]] = {
     "half a file": b'{"schema_version": 1, "sta',
-    "empty": b"",
-    "no text": b"\xff\xfe\x00",
     "deeply nested": b"[" * 100_000,
-    "data without classes": {"data": {"root": "photos", "fingerprint": "0", "samples": 3}},
-    "no settings": {"settings": None},
+    "data of another kind": {"data": "photos"},
     "settings without epochs": {"settings": {"seed": 0}},
-    "an unknown status": {"status": "sleeping"},
     "a later schema": {"schema_version": 99},
 }
 
@@ -153,19 +149,10 @@ def test_records_of_something_else(audit: Path, tmp_path: Path) -> None:
     assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
 
 
-VERDICTS: dict[str, tuple[str, Damage]] = {
-    "noise cut": ("noise.json", cut),
-    "noise empty": ("noise.json", empty),
-    "noise without content": ("noise.json", lambda file: file.write_text("{}")),
-    "noise without fit": ("noise.json", lambda file: edit(file, fit=None)),
-    "list cut": ("suspicious.csv", cut),
-    "list empty": ("suspicious.csv", empty),
-    "no list": ("suspicious.csv", Path.unlink),
-    "list no text": ("suspicious.csv", lambda file: file.write_bytes(b"\xff\xff")),
-}
-
-
-@pytest.mark.parametrize(("name", "damage"), VERDICTS.values(), ids=VERDICTS)
+@pytest.mark.parametrize("name", ["noise.json", "suspicious.csv"])
+@pytest.mark.parametrize(
+    "damage", [cut, empty, lambda file: file.write_text("{}"), lambda file: file.write_bytes(b"\xff")]
+)
 def test_damaged_verdicts_and_the_remedy(audit: Path, finished: Path, name: str, damage: Damage) -> None:
     damage(audit / name)
     for command in ("report", "score") if name == "noise.json" else ("report",):
@@ -215,7 +202,7 @@ def test_a_retraining_of_other_settings_names_them(finished: Path, photos: Path)
 @pytest.mark.parametrize("name", ["checkpoint.pt", "metrics.parquet"])
 def test_a_damaged_retraining(photos: Path, name: str) -> None:
     words = ("retrain", photos, "--method", "standard", *QUICK, "--out", "out")
-    with interrupted("labelaudit.retrain.folder.write_checkpoint", call=3):
+    with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
         assert run(*words).code == 130
     Path("out", name).write_bytes(b"PK half a file")
     error = run(*words).error
