@@ -8,15 +8,15 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.audit.advise import Advice, PriorityWatch, advise, choose_watched
 from labelaudit.audit.model import pilot_course, read_catalogue, read_curves, recorded_course
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.evidence import Evidence, gather
 from labelaudit.detect.kinds import Kinds, tell_kinds
-from labelaudit.detect.power import Power
-from labelaudit.detect.prioritization import Advice, PriorityWatch, advise, choose_watched
-from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
+from labelaudit.detect.verdicts import FitSettings, Power, Verdicts, judge
 from labelaudit.errors import RunError
 from labelaudit.names import CONTROL_KINDS, KINDS, EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter

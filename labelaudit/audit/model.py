@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.audit.advise import PriorityWatch
 from labelaudit.data.catalogue import Catalogue, LeftOut
 from labelaudit.data.folder import scan
 from labelaudit.data.rendering import PLAIN, Rendering
-from labelaudit.detect.curves import CurveAccumulator
-from labelaudit.detect.epochs import LATENESS, Course
-from labelaudit.detect.prioritization import PriorityWatch
+from labelaudit.detect.constants import LATENESS
+from labelaudit.detect.curves import Course, CurveAccumulator
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labelaudit.detect.prioritization import HARMLESS
+from labelaudit.detect.constants import HARMLESS
 from labelaudit.names import KINDS
 
 MATRIX_HEADER = ("made on purpose", "made", *KINDS, "missed")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelaudit.names import KINDS, SPOILED_KINDS
+from labelaudit.names import COPY_KINDS, KINDS
 from tests.cli.helpers import QUICK, run, succeed, write_images
 
 SMOOTH = 60
@@ -69,7 +69,7 @@ def test_corrupted_pictures_and_duplicates_are_named(smooth: Path) -> None:
 def test_the_matrix_of_planted_pictures_is_in_the_files_and_in_every_report(smooth: Path) -> None:
     noise = json.loads((smooth / "audit" / "noise.json").read_text())
     planted = {row["planted"]: row for row in noise["kinds"]["planted"]}
-    assert tuple(planted) == SPOILED_KINDS
+    assert tuple(planted) == COPY_KINDS
     assert all(row["count"] == 2 * SMOOTH + 3 for row in planted.values())
     assert all(planted[kind]["called"]["corrupted"] > 2 * SMOOTH - 6 for kind in ("shuffled", "gaussian", "blank"))
     outcome = succeed("report", smooth / "audit", "--html", "page.html")

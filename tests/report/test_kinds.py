@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from labelaudit.names import CONTROL_KINDS, SPOILED_KINDS
+from labelaudit.names import CONTROL_KINDS, COPY_KINDS
 from labelaudit.report.console import show_summary, show_suspicious
 from labelaudit.report.kinds import advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.markdown import render
@@ -108,7 +108,7 @@ def test_the_terminal_shows_kinds_matrix_and_advice():
 
 
 def test_the_matrix_fits_a_narrow_terminal():
-    planted = [{**KINDS["planted"][1], "planted": name} for name in (*CONTROL_KINDS, *SPOILED_KINDS)]
+    planted = [{**KINDS["planted"][1], "planted": name} for name in (*CONTROL_KINDS, *COPY_KINDS)]
     lines = console_text(width=80, kinds={**KINDS, "planted": planted}, advice=None).splitlines()
     header = next(line for line in lines if line.lstrip().startswith("made on purpose"))
     assert "missed" in header

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.detect.pictures import PICTURE_STATISTICS, Look
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import StorageError
-from labelaudit.names import SPOILED_KINDS
+from labelaudit.names import COPY_KINDS
 from labelaudit.run.caches import Embedded, EmbeddingCache, cache_root
 from tests.run.helpers import names_in, room_for
 
@@ -72,18 +72,18 @@ def test_embeddings_are_found_by_content_bit_for_bit():
 @pytest.mark.parametrize("spoiled", [True, False])
 def test_what_was_seen_of_a_picture_comes_back_with_its_embedding(spoiled):
     generator = np.random.default_rng(0)
-    spoiled_MS = generator.normal(size=(len(SPOILED_KINDS), len(PICTURE_STATISTICS))).astype(np.float32)
-    value_S = generator.normal(size=len(PICTURE_STATISTICS)).astype(np.float32)
-    look = Look(digest="0123456789abcdef", value_S=value_S, spoiled_MS=spoiled_MS if spoiled else None)
+    copy_MS = generator.normal(size=(len(COPY_KINDS), len(IMAGE_STATISTICS))).astype(np.float32)
+    value_S = generator.normal(size=len(IMAGE_STATISTICS)).astype(np.float32)
+    look = ImageStatistics(digest="0123456789abcdef", value_S=value_S, copy_MS=copy_MS if spoiled else None)
     cache = EmbeddingCache("resnet-224")
     cache.add(hashes(5, 6), [replace(embedded(5), look=look), embedded(6)], D)
     found = cache.load(set(hashes(5, 6)))
     again = found[hashes(5)[0]].look
     assert again.digest == look.digest
     np.testing.assert_array_equal(again.value_S, value_S)
-    assert (again.spoiled_MS is None) == (not spoiled)
+    assert (again.copy_MS is None) == (not spoiled)
     if spoiled:
-        np.testing.assert_array_equal(again.spoiled_MS, spoiled_MS)
+        np.testing.assert_array_equal(again.copy_MS, copy_MS)
     assert found[hashes(6)[0]].look is None
 
 

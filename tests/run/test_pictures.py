@@ -7,29 +7,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.detect.corruption import Pictures
-from labelaudit.detect.pictures import PICTURE_STATISTICS
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.errors import RunError
-from labelaudit.names import SPOILED_KINDS
+from labelaudit.names import COPY_KINDS
 from labelaudit.run.tables import read_pictures, write_pictures
 from tests.run.helpers import room_for
 
-S, M = len(PICTURE_STATISTICS), len(SPOILED_KINDS)
+S, M = len(IMAGE_STATISTICS), len(COPY_KINDS)
 
 
 def pictures(samples=(0, 2, 3, 7), spoiled=(1, 3), *, seed=0):
     generator = np.random.default_rng(seed)
-    return Pictures(
+    return ImageTable(
         sample_U=np.array(samples, dtype=np.int32),
         value_US=generator.normal(size=(len(samples), S)).astype(np.float32),
-        spoiled_P=np.array(spoiled, dtype=np.int32),
-        value_PMS=generator.normal(size=(len(spoiled), M, S)).astype(np.float32),
+        copied_P=np.array(spoiled, dtype=np.int32),
+        copy_PMS=generator.normal(size=(len(spoiled), M, S)).astype(np.float32),
         digest_U=np.array([f"{sample:016x}" for sample in samples], dtype=np.str_),
     )
 
 
 def require_equal(one, other):
-    for field in fields(Pictures):
+    for field in fields(ImageTable):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
@@ -43,8 +42,8 @@ def test_they_are_read_back_as_they_were(tmp_path, given):
 def test_the_columns_are_open_to_other_tools(tmp_path):
     write_pictures(tmp_path / "pictures.parquet", pictures())
     table = pq.read_table(tmp_path / "pictures.parquet")
-    assert table.column_names == ["sample", "spoiled", "digest", *PICTURE_STATISTICS]
-    assert table.column("spoiled").to_pylist() == [""] * 4 + [kind for kind in SPOILED_KINDS for _ in range(2)]
+    assert table.column_names == ["sample", "spoiled", "digest", *IMAGE_STATISTICS]
+    assert table.column("spoiled").to_pylist() == [""] * 4 + [kind for kind in COPY_KINDS for _ in range(2)]
     assert table.column("sample").to_pylist() == [0, 2, 3, 7] + [2, 7] * M
 
 
@@ -69,13 +68,13 @@ def change(name, values):
 DAMAGE = {
     "cut": cut,
     "no parquet": lambda file: file.write_bytes(b"pictures"),
-    "without a column": lambda file: pq.write_table(pq.read_table(file).drop_columns([PICTURE_STATISTICS[0]]), file),
+    "without a column": lambda file: pq.write_table(pq.read_table(file).drop_columns([IMAGE_STATISTICS[0]]), file),
     "a sample twice": change("sample", lambda column: [0, 0, *column[2:]]),
     "another sample": change("sample", lambda column: [*column[:3], 8, *column[4:]]),
     "a negative sample": change("sample", lambda column: [-1, *column[1:]]),
     "a copy of no sample": change("sample", lambda column: [*column[:-1], 6]),
     "an unknown kind": change("spoiled", lambda column: [*column[:-1], "torn"]),
-    "no figures": change(PICTURE_STATISTICS[1], lambda column: [None, *column[1:]]),
+    "no figures": change(IMAGE_STATISTICS[1], lambda column: [None, *column[1:]]),
 }
 
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.kinds import Kinds
-from labelaudit.detect.power import Power
-from labelaudit.detect.verdicts import Verdicts
+from labelaudit.detect.verdicts import Power, Verdicts
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.names import KINDS
 from labelaudit.run.lists import (

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from labelaudit.audit.judge import read_noise
 from labelaudit.audit.model import read_audit, read_catalogue
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import STATISTICS
-from labelaudit.detect.verdicts import FLAG_ABOVE
 from labelaudit.errors import RunError
 from labelaudit.report.content import gather
 from labelaudit.run.layout import RunFolder

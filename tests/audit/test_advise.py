@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelaudit.detect.prioritization import HARMLESS, PriorityWatch, advise, choose_watched, largest_entropy
+from labelaudit.detect.constants import HARMLESS, PriorityWatch, advise, choose_watched, largest_entropy
 
 LOSS = ("loss", "50%")
 

@@ -13,24 +13,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.detect.constants import HARMLESS, MOST_WATCHED, POWERS
 from labelaudit.names import PrioritizerName
 
 FloatArray = npt.NDArray[np.float64]
 TargetName = Literal["loss", "entropy"]
-
-POWERS = {"50%": 1, "33%": 2}
-"""Selective Backprop back-propagates a sample with probability q^β, q being the share of smaller losses: half of all
-samples at β = 1, a third at β = 2."""
-
-_MOST_WATCHED = 20_000
-"""Of so many samples the share of noise is known to a third of a percent, and ranking them takes milliseconds."""
-
-HARMLESS = 0.05
-"""A selector is called safe when the share of noise in what it back-propagates exceeds that of all samples by at most
-so much. A choice of ours: the paper's trainings suffer with a quarter of the samples spoiled and not with none, and
-where in between it begins they do not say."""
-
-_TINY = 1e-12
 
 
 class PriorityWatch:
@@ -80,7 +67,7 @@ class PriorityWatch:
 def choose_watched(seen_N: npt.NDArray[np.bool_], generator: np.random.Generator) -> npt.NDArray[np.int64]:
     """At most 20,000 of the samples that have records, rising."""
     seen = np.flatnonzero(seen_N)
-    return seen if len(seen) <= _MOST_WATCHED else np.sort(generator.choice(seen, _MOST_WATCHED, replace=False))
+    return seen if len(seen) <= MOST_WATCHED else np.sort(generator.choice(seen, MOST_WATCHED, replace=False))
 
 
 def largest_entropy(loss_S: FloatArray, margin_S: FloatArray, classes: int) -> FloatArray:
@@ -95,7 +82,7 @@ def largest_entropy(loss_S: FloatArray, margin_S: FloatArray, classes: int) -> F
     rest_S = np.maximum(1.0 - given_S - other_S, 0.0) if classes > 2 else np.zeros_like(given_S)
     entropy_S: FloatArray = rest_S * np.log(max(classes - 2, 1))
     for part_S in (given_S, other_S, rest_S):
-        entropy_S = entropy_S - part_S * np.log(np.maximum(part_S, _TINY))
+        entropy_S = entropy_S - part_S * np.log(np.maximum(part_S, 1e-12))
     return entropy_S
 
 
