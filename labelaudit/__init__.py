@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Audit": "labelaudit.audit.results",
+    "Audit": "labelaudit.audit.model",
     "Data": "labelaudit.audit.model",
     "ExportOptions": "labelaudit.report.exports.export",
     "FitSettings": "labelaudit.detect.verdicts",
@@ -38,10 +38,10 @@ _HOME = {
 
 if TYPE_CHECKING:
     from labelaudit.audit.judge import Fitted, fit
-    from labelaudit.audit.model import Data
+    from labelaudit.audit.model import Audit, Data
     from labelaudit.audit.options import TrainingOptions
     from labelaudit.audit.probe import train_probe
-    from labelaudit.audit.results import Audit, audit, open_run
+    from labelaudit.audit.results import audit, open_run
     from labelaudit.audit.score import score
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError

@@ -51,6 +51,11 @@ def _rebuild(kind: type[LabelauditError], what: str, fix: str) -> LabelauditErro
     return kind(what, fix=fix)
 
 
+def brief(error: BaseException, most: int = 100) -> str:
+    """Return the text of a library's error on one line, cut to ``most`` characters."""
+    return " ".join(str(error).split())[:most]
+
+
 class UsageError(LabelauditError):
     """Options that contradict each other or the data."""
 

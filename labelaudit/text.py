@@ -1,29 +1,42 @@
-"""Text that came from outside: made fit for a terminal, and addresses told from paths."""
+"""Handle text from outside: make it printable on a terminal, compare names, tell addresses from paths."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from labelaudit.errors import UsageError
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)", re.DOTALL)
-"""A scheme has two letters or more here, so that a drive letter is none."""
+"""The scheme has two letters or more, so that a drive letter is not taken for one."""
 
 _NAMED = re.compile(r"(-*[a-z-]+)=(.*)", re.DOTALL)
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with everything that could steer a terminal written as an escape."""
+    """Return ``text`` on one line, with control characters written as escapes."""
     return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)
+
+
+def listed(names: Iterable[str], most: int) -> str:
+    """Return names with commas between them, and how many there are beyond ``most``: ``a, b and 3 more``."""
+    first = list(names)
+    more = f" and {len(first) - most} more" if len(first) > most else ""
+    return ", ".join(first[:most]) + more
+
+
+def folded(name: str) -> str:
+    """Return a form that is equal for names that differ in case or Unicode form only: one name on some file systems."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def require_local(place: Path | str) -> None:
     """Refuse an address, such as ``https://…`` or ``s3://…``, where a file or folder is meant.
 
     Args:
-        place: What was given; a Path has lost the second slash of an address already.
+        place: The argument; a Path has lost the second slash of an address.
 
     Raises:
         UsageError: it is an address.
@@ -33,19 +46,19 @@ def require_local(place: Path | str) -> None:
         scheme, rest = found.groups()
         raise UsageError(
             f"{scheme}://{rest} is an address, and labelaudit takes paths of this machine only",
-            fix="download or mount what is there, and give its path",
+            fix="download or mount it and give its path",
         )
 
 
 def require_local_words(words: Iterable[str], *, but: str) -> None:
-    """The same for the words of a command line.
+    """Refuse addresses in the words of a command line.
 
     Args:
         words: Arguments, and options with their values.
-        but: The option that takes an address.
+        but: The only option that takes an address.
 
     Raises:
-        UsageError: one of the words, or what follows ``--option=`` or ``format=`` in it, is an address.
+        UsageError: a word, or its part after ``--option=`` or ``format=``, is an address.
     """
     before = ""
     for word in words:

@@ -1,4 +1,6 @@
 import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -8,8 +10,18 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several workers with a thread per core each would slow each other down; children inherit this.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("labelaudit", max_examples=50, deadline=None, database=None)
 settings.load_profile("labelaudit")
+
+
+def pytest_configure() -> None:
+    """Take SIGINT's default back, which a suite in the background was started without: child processes inherit it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""A whole audit on sample data whose errors are known."""
+"""Audit sample data whose errors are known."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -20,6 +21,8 @@ from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
+
+PLANTED_RATE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +48,16 @@ def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
     digits = load_digits()
     label_N = digits.target.astype(np.int32)
     given_N = flip_labels(label_N, classes=10, kind="uniform", rate=rate, generator=np.random.default_rng(seed))
-    images = folder / "images"
-    for digit in range(10):
-        (images / str(digit)).mkdir(parents=True, exist_ok=True)
     rows = []
-    for number, (picture, label, given) in enumerate(zip(digits.images, label_N, given_N, strict=True)):
+    for number, (image, label, given) in enumerate(zip(digits.images, label_N, given_N, strict=True)):
         path = f"{given}/{number:04d}.png"
-        Image.fromarray(np.clip(picture * 16, 0, 255).astype(np.uint8)).save(images / path)
+        _write_digit(image, folder / "images" / path)
         rows.append((path, str(label), str(given)))
     truth_csv = folder / "truth.csv"
     with open(truth_csv, "w", encoding="utf-8", newline="") as handle:
         handle.writelines(csv_lines(("path", "label", "given"), sorted(rows)))
     wrong = frozenset(path for path, label, given in rows if label != given)
-    return DigitsFolder(images=images, truth_csv=truth_csv, wrong=wrong)
+    return DigitsFolder(images=folder / "images", truth_csv=truth_csv, wrong=wrong)
 
 
 def write_digits_split(folder: Path) -> tuple[Path, Path]:
@@ -68,19 +68,19 @@ def write_digits_split(folder: Path) -> tuple[Path, Path]:
     """
     digits = load_digits()
     folders = folder / "train", folder / "test"
-    for number, (picture, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        place = folders[number % 4 == 3] / str(label)
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.clip(picture * 16, 0, 255).astype(np.uint8)).save(place / f"{number:04d}.png")
+    for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        _write_digit(image, folders[number % 4 == 3] / str(label) / f"{number:04d}.png")
     return folders
 
 
-PLANTED_RATE = 0.1
+def _write_digit(image: npt.NDArray[np.float64], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(image * 16, 0, 255).astype(np.uint8)).save(file)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What the audit found, against the truth.
+    """The audit, compared with the truth.
 
     Attributes:
         digits: The data.
@@ -100,26 +100,26 @@ class DemoResult:
 
 
 def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporter = QUIET) -> DemoResult:
-    """Write the digits with planted errors, audit them, and compare.
+    """Write the digits with planted errors, audit them, and compare the result with the truth.
 
     Args:
         folder: Gets ``images/``, ``truth.csv`` and ``audit/``; new, empty, or that of an earlier demo.
         seed: For the planted errors and the probe.
         device: Where the probe is trained.
-        reporter: Told about the progress.
+        reporter: Receives the progress.
 
     Raises:
-        DataError: the folder holds something else.
+        DataError: the folder holds other files.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
-        raise DataError(f"{folder} holds other files", fix="give a new folder to the demo")
+        raise DataError(f"{folder} holds other files", fix="give a new folder for the demo")
     with storage_errors(folder):
         digits = write_digits(folder, rate=PLANTED_RATE, seed=seed)
     reporter.say(f"Wrote 1,797 digits to {digits.images}; {len(digits.wrong)} of them lie in a wrong class folder")
     run = RunFolder(folder / "audit")
     fitted = score(Data(root=digits.images), run, TrainingOptions(seed=seed, device=device), reporter=reporter)
     wrong_N = np.array([path in digits.wrong for path in fitted.catalogue.paths])
-    suspicion_N = fitted.statistics.suspicion(fitted.noise["fit"]["rank_by"])
+    suspicion_N = fitted.statistics.suspicion(fitted.noise.fit.rank_by)
     flagged = fitted.verdicts.order[: fitted.verdicts.flagged]
     return DemoResult(
         digits=digits,

@@ -163,7 +163,7 @@ def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source
     found_3H = np.empty((3, 0), dtype=np.int64)
     with reporter.bar("Testing flips", len(rounds) * settings.epochs * half, "images") as advance:
         for taught_H, asked_H in rounds:
-            training = Training([make_network(settings, prepared, source)], settings.loop, source.device, source.world)
+            training = Training([make_network(settings, prepared, source)], settings, source.device, source.world)
             taught = SomeRows(prepared.inputs, taught_H)
             for _ in run_epochs(training, taught, prepared.label_R[taught_H], Standard(), advance):
                 pass

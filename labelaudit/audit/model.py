@@ -1,65 +1,49 @@
-"""What the run folder of an audit says of itself: its data, its epochs, and whether its probe is trained.
+"""A run folder as Python sees it: `Audit` reads everything of a finished audit, functions read what a training needs.
 
-A fit needs no more than this of a training: neither this module nor what it imports loads torch.
+Neither this module nor what it imports loads torch.
+
+Shapes: N samples, U samples that were audited, R rows of a table.
 """
 
 from __future__ import annotations
 
+import base64
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+from rich.console import Console
 
-from labelaudit.audit.advise import PriorityWatch
-from labelaudit.data.catalogue import Catalogue, LeftOut
-from labelaudit.data.folder import scan
-from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import read_file, scan
+from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.detect.constants import LATENESS
-from labelaudit.detect.curves import Course, CurveAccumulator
+from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.report.console import show_suspicious
+from labelaudit.report.sentences import headline, unreadable_sentence
+from labelaudit.run.documents import TRAINED, Description, Noise, read_description, read_noise
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
-from labelaudit.run.shape import Shape, count, either, list_of, misfits, nothing, one_of, record, text
-from labelaudit.run.tables import read_samples
+from labelaudit.run.tables import read_samples, read_scores
+from labelaudit.text import printable
 
-TRAINED = "trained"
-TRAINING = "training"
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
 _RUNS = "labelaudit-runs"
-
-
-def _path(value: object) -> bool:
-    return text(value) and "\0" not in str(value)
-
-
-def _rendering(value: object) -> bool:
-    try:
-        Rendering.from_json(value)
-    except (KeyError, TypeError, ValueError):
-        return False
-    return True
-
-
-LEFT_OUT = record(reason=text, suffix=text, files=count, example=text)
-_LEFT_OUT_NAMES = ("reason", "suffix", "files", "example")
-
-_AUDIT: dict[str, Shape] = {
-    "status": one_of((TRAINED, TRAINING)),
-    "data": record(
-        root=_path,
-        fingerprint=text,
-        classes=list_of(text),
-        samples=count,
-        maybe_labels_file=either(nothing, _path),
-        maybe_rendering=_rendering,
-        maybe_split=list_of(text),
-        maybe_left_out=list_of(LEFT_OUT),
-        maybe_remarks=list_of(text),
-    ),
-    "settings": lambda value: isinstance(value, dict),
-}
+_TEXT_ROWS = 5
+_HTML_ROWS = 10
+_THUMBNAIL_PIXELS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,94 +61,257 @@ class Data:
     split: tuple[str, ...] = ()
 
     def scan(self, reporter: Reporter = QUIET) -> Catalogue:
-        """What is in it; see `labelaudit.data.folder.scan`."""
+        """List the images; see `labelaudit.data.folder.scan`."""
         return scan(self.root, labels_file=self.labels_file, split=self.split, reporter=reporter)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit:
+    """A finished audit. Every part is read from the run folder when it is first used.
+
+    Tables are Arrow's: ``.to_pandas()``, polars and DuckDB take them as they are.
+
+    Attributes:
+        run: The run folder.
+
+    Raises:
+        RunError: each property, where its files are missing, damaged, or do not belong together.
+    """
+
+    run: RunFolder
+
+    @cached_property
+    def description(self) -> Description:
+        """The content of run.json."""
+        return read_description(self.run)
+
+    @cached_property
+    def summary(self) -> Noise:
+        """The content of noise.json."""
+        return read_noise(self.run)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The samples."""
+        return read_catalogue(self.run, self.description)
+
+    @cached_property
+    def scores(self) -> pa.Table:
+        """N rows in the order of samples.parquet: every sample's statistics and verdict.
+
+        ``p_mislabeled`` (high = suspicious) and ``label_score`` (low = suspicious) are among the columns; null for
+        images that could not be read.
+        """
+        table = read_scores(self.run.scores)
+        if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(self.catalogue))):
+            raise RunError(
+                f"{self.run.scores} has other samples than {self.run.samples}",
+                fix=f"run labelaudit fit {self.run.root}",
+            )
+        return table
+
+    @cached_property
+    def flagged_S(self) -> IntArray:
+        """The numbers of the suspicious samples, in the order of suspicious.csv."""
+        flagged_S = np.array([int(row["sample"]) for row in suspicious_rows(self.run.suspicious)], dtype=np.int64)
+        if len(np.unique(flagged_S)) < len(flagged_S) or (flagged_S >= len(self.catalogue)).any():
+            raise RunError(
+                f"{self.run.suspicious} has other samples than {self.run.samples}",
+                fix=f"run labelaudit fit {self.run.root}",
+            )
+        return flagged_S
+
+    @cached_property
+    def order_U(self) -> IntArray:
+        """The numbers of the audited samples, the most suspicious first; the suspicious samples are its head."""
+        p_N, statistic_N = self.column("p_mislabeled"), self.column(self.summary.fit.rank_by)
+        suspicion_N = -statistic_N if self.summary.fit.rank_by in SUSPICIOUS_WHEN_LOW else statistic_N
+        other_N = np.isfinite(p_N)
+        other_N[self.flagged_S] = False
+        other = np.flatnonzero(other_N)
+        # P(mislabeled) is 0 for most of them, so the statistic decides.
+        return np.concatenate([self.flagged_S, other[np.lexsort((-suspicion_N[other], -p_N[other]))]])
+
+    @property
+    def flagged(self) -> int:
+        """The number of suspicious samples."""
+        return len(self.flagged_S)
+
+    @property
+    def noise_rate(self) -> float | None:
+        """The estimated share of wrong labels; None where the audit could not estimate one."""
+        return self.summary.noise_rate
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why not to trust the figures, a sentence each."""
+        return list(self.summary.warnings)
+
+    @cached_property
+    def suspicious(self) -> pa.Table:
+        """The suspicious samples, the most suspicious first: ``rank`` from 1, the columns of ``scores``, ``sha256``."""
+        return self.top(self.flagged)
+
+    @cached_property
+    def noise(self) -> pa.Table:
+        """A row per class: ``class``, ``samples``, ``noise_rate``, ``suspicious``."""
+        rows, count = self.summary.classes, pa.int64()
+        return pa.table(
+            {
+                "class": pa.array([row.name for row in rows], pa.string()),
+                "samples": pa.array([row.samples for row in rows], count),
+                "noise_rate": pa.array([row.noise_rate for row in rows], pa.float64()),
+                "suspicious": pa.array([row.suspicious for row in rows], count),
+            }
+        )
+
+    @cached_property
+    def confusion(self) -> pa.Table:
+        """How often which label was suggested for which, among the suspicious: ``given``, ``suggested``, ``count``."""
+        rows = self.summary.confusion
+        return pa.table(
+            {
+                "given": pa.array([row.given for row in rows], pa.string()),
+                "suggested": pa.array([row.suggested for row in rows], pa.string()),
+                "count": pa.array([row.count for row in rows], pa.int64()),
+            }
+        )
+
+    def top(self, count: int) -> pa.Table:
+        """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""
+        first = self.order_U[:count]
+        table = self.scores.take(pa.array(first))
+        table = table.add_column(0, "rank", pa.array(np.arange(1, len(first) + 1, dtype=np.int32)))
+        return table.append_column("sha256", pa.array([self.catalogue.sha256[i] for i in first], pa.string()))
+
+    def column(self, name: str) -> FloatArray:
+        """Return a column of ``scores`` as float64 [N], NaN where it is null."""
+        column_N: FloatArray = self.scores.column(name).to_numpy().astype(np.float64)
+        return column_N
+
+    def __repr__(self) -> str:
+        rows = self.top(min(_TEXT_ROWS, self.flagged)).to_pylist()
+        lines = [headline(self.summary)]
+        if rows:
+            drawn = io.StringIO()
+            # In a notebook rich would display what it prints.
+            console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
+            show_suspicious(console, [{name: str(value) for name, value in row.items()} for row in rows])
+            lines += [line.rstrip() for line in drawn.getvalue().splitlines() if line.strip()]
+        lines += [f"Warning: {printable(text)}" for text in self._notes]
+        return "\n".join([*lines, f"Run folder: {printable(str(self.run.root))}"])
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: figures and the first labels, with thumbnails of images that are in place."""
+        rows = self.top(min(_HTML_ROWS, self.flagged)).to_pylist()
+        parts = [f"<p><b>{_safe(headline(self.summary))}</b></p>", *(f"<p>⚠ {_safe(text)}</p>" for text in self._notes)]
+        if rows:
+            head = "".join(f"<th>{name}</th>" for name in ("rank", "", "given", "suggested", "P(mislabeled)", "path"))
+            body = "".join(_html_row(self.catalogue, row) for row in rows)
+            parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        if self.flagged > len(rows):
+            parts.append(f"<p>… and {self.flagged - len(rows):,} more in <code>.suspicious</code></p>")
+        return f"<div>{''.join(parts)}<p>Run folder: <code>{_safe(str(self.run.root))}</code></p></div>"
+
+    @property
+    def _notes(self) -> Sequence[str]:
+        unreadable = unreadable_sentence(self.summary)
+        return [*([unreadable] if unreadable else []), *self.warnings]
+
+
+def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:
+    cells = (
+        f"{row['rank']}",
+        _thumbnail(catalogue, str(row["path"])),
+        *(f"<bdi>{_safe(str(row[name]))}</bdi>" for name in ("given_label", "suggested_label")),
+        f"{row['p_mislabeled']:.3f}",
+        f"<bdi>{_safe(str(row['path']))}</bdi>",
+    )
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _thumbnail(catalogue: Catalogue, path: str) -> str:
+    try:
+        content = read_file(catalogue.root / path)
+        pixels_HWC = decode_small(content, side=_THUMBNAIL_PIXELS, rendering=catalogue.rendering)
+    except UnreadableImageError:
+        return ""
+    encoded = io.BytesIO()
+    Image.fromarray(pixels_HWC).save(encoded, format="JPEG", quality=85)
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode("ascii")}">'
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text))
+
+
 def default_run(root: Path) -> Path:
-    """Where an audit of ``root`` goes when nothing else is said: below the current folder, or beside ``root`` in it."""
+    """Return the default run folder of an audit of ``root``: below the current folder, or beside ``root`` in it."""
     data, here = root.resolve(), Path.cwd()
     runs = data.parent / _RUNS if data in (here, *here.parents) else Path(_RUNS)
     return runs / (data.name or "root")
 
 
 def is_trained(run: RunFolder) -> bool:
-    """True when the run's probe is trained to the end."""
-    return bool(read_audit(run)["status"] == TRAINED)
+    """Return True when the run's probe is trained to the end."""
+    return read_description(run).status == TRAINED
 
 
 def is_bound(run: RunFolder) -> bool:
-    """True when the settings of a run hold: an epoch is recorded, and the training has not diverged."""
-    return not read_audit(run).get("diverged") and (
-        is_trained(run) or run.checkpoint.exists() or bool(recorded_epochs(run.pilot.losses))
-    )
+    """Return True when the settings of a run hold: an epoch is recorded, and the training has not diverged."""
+    description = read_description(run)
+    if description.diverged:
+        return False
+    return description.status == TRAINED or run.checkpoint.exists() or bool(recorded_epochs(run.pilot.losses))
 
 
 def recorded_data(run: RunFolder) -> Data:
-    """The data that a run was begun on."""
-    data = read_audit(run)["data"]
-    labels_file = data.get("labels_file")
-    return Data(
-        root=Path(data["root"]),
-        labels_file=Path(labels_file) if labels_file else None,
-        split=tuple(data.get("split", ())),
-    )
+    """Return the data of a run."""
+    data = read_description(run).data
+    labels_file = Path(data.labels_file) if data.labels_file else None
+    return Data(root=Path(data.root), labels_file=labels_file, split=data.split)
 
 
 def recorded_course(run: RunFolder) -> Course:
-    """How the epochs that a run recorded follow each other.
+    """Return how the recorded epochs of a run follow each other.
 
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
-    description = read_audit(run)
-    settings = description["settings"]
+    description = read_description(run)
     course = Course(
-        epochs=_count(run, settings, "epochs"), members=_count(run, settings, "members"), lateness=_lateness(settings)
+        epochs=_setting(run, description, "epochs"),
+        members=_setting(run, description, "members"),
+        lateness=_lateness(description),
     )
-    if description["status"] != TRAINED:
+    if description.status != TRAINED:
         raise RunError(
             f"the probe in {run.root} is not trained to the end "
             f"({len(recorded_epochs(run.losses))} of {course.recorded} epochs)",
-            fix="run labelaudit train-probe or score on the same data again: it goes on where it stopped",
+            fix="run labelaudit train-probe or score on the same data again: it resumes",
         )
     return course
 
 
 def pilot_course(run: RunFolder) -> Course:
-    """The same of the pilot of a run with controls.
+    """Return the same of the pilot of a run with controls.
 
     Raises:
-        RunError: there is no run, or it is of another version.
+        RunError: there is no run, or it has no pilot.
     """
-    settings = read_audit(run)["settings"]
-    return Course(epochs=_count(run, settings, "pilot_epochs"), lateness=_lateness(settings))
+    description = read_description(run)
+    return Course(epochs=_setting(run, description, "pilot_epochs"), lateness=_lateness(description))
 
 
-def _lateness(settings: dict[str, Any]) -> int:
-    return 0 if settings.get("kind") == "frozen" else LATENESS
+def _lateness(description: Description) -> int:
+    return 0 if description.settings.get("kind") == "frozen" else LATENESS
 
 
-def _count(run: RunFolder, settings: dict[str, Any], name: str) -> int:
-    value = settings.get(name)
-    if not isinstance(value, int) or not count(value):
-        raise RunError(f"{run.description} has settings that this version does not read", fix="audit into a new folder")
+def _setting(run: RunFolder, description: Description, name: str) -> int:
+    value = description.settings.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
+        raise RunError(f"{run.description} has no number of {name} in its settings", fix="audit into a new folder")
     return value
-
-
-def read_audit(run: RunFolder) -> dict[str, Any]:
-    """The content of the run.json of an audit.
-
-    Raises:
-        RunError: there is none, or it lacks something that every audit writes there.
-    """
-    description = run.read_description()
-    if misfits(description, _AUDIT):
-        raise RunError(
-            f"{run.description} is not of an audit, or damaged",
-            fix=f"give the --run of an audit, or delete {run.root} and audit again",
-        )
-    return description
 
 
 def read_curves(
@@ -174,19 +321,17 @@ def read_curves(
     classes: int,
     *,
     counted_N: npt.NDArray[np.bool_] | None = None,
-    watch: PriorityWatch | None = None,
     reporter: Reporter = QUIET,
 ) -> CurveAccumulator:
-    """The recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
+    """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
 
     Args:
-        run: Where they lie.
+        run: The run folder.
         course: Which epochs there have to be.
         label_N: See `labelaudit.detect.curves.CurveAccumulator`.
         classes: Likewise.
         counted_N: Likewise.
-        watch: Shown every epoch too.
-        reporter: Told about the progress.
+        reporter: Is told about the progress.
 
     Raises:
         RunError: they are damaged, or not all there.
@@ -198,35 +343,29 @@ def read_curves(
     with reporter.bar("Reading losses", course.recorded, "epochs") as advance:
         for epoch in read_epochs(run.losses):
             if len(epoch.alternative_R) and not 0 <= epoch.alternative_R.min() <= epoch.alternative_R.max() < classes:
-                raise RunError(f"{run.losses} has classes that there are not in epoch {epoch.epoch}", fix=fix)
+                raise RunError(f"{run.losses} has unknown classes in epoch {epoch.epoch}", fix=fix)
             if not (np.isfinite(epoch.loss_R).all() and np.isfinite(epoch.margin_R).all()):
-                raise RunError(f"{run.losses} has losses that are no numbers in epoch {epoch.epoch}", fix=fix)
+                raise RunError(f"{run.losses} has losses that are not finite in epoch {epoch.epoch}", fix=fix)
             try:
                 curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
-                if watch is not None:
-                    watch.add(epoch.sample_R, epoch.loss_R, epoch.margin_R)
             except ValueError as error:
                 raise RunError(f"{run.losses} is damaged in epoch {epoch.epoch}: {error}", fix=fix) from error
             advance(1)
     return curves
 
 
-def read_catalogue(run: RunFolder) -> Catalogue:
-    """The samples of a run.
+def read_catalogue(run: RunFolder, description: Description | None = None) -> Catalogue:
+    """Read the samples of a run.
+
+    Args:
+        run: The run folder.
+        description: Its run.json, where it is read already.
 
     Raises:
         RunError: samples.parquet is missing, damaged, or not the one that run.json describes.
     """
-    data = read_audit(run)["data"]
-    catalogue = read_samples(run.samples, root=Path(data["root"]), classes=data["classes"])
-    if catalogue.fingerprint != data["fingerprint"]:
+    data = (description or read_description(run)).data
+    catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)
+    if catalogue.fingerprint != data.fingerprint:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
-    return replace(
-        catalogue,
-        rendering=Rendering.from_json(data["rendering"]) if "rendering" in data else PLAIN,
-        left_out=tuple(
-            LeftOut(**{name: entry[name] for name in _LEFT_OUT_NAMES}) for entry in data.get("left_out", ())
-        ),
-        remarks=tuple(data.get("remarks", ())),
-        split=tuple(data.get("split", ())),
-    )
+    return replace(catalogue, rendering=data.rendering, left_out=data.left_out, remarks=data.remarks, split=data.split)

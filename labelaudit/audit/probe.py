@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import timm
@@ -17,18 +16,15 @@ from torch import nn
 import labelaudit
 from labelaudit.audit.mirror import MirrorTest, settle_flip
 from labelaudit.audit.model import (
-    TRAINED,
-    TRAINING,
     Data,
     is_bound,
     is_trained,
     pilot_course,
-    read_audit,
     read_catalogue,
     read_curves,
 )
-from labelaudit.audit.options import TrainingOptions, agree, check_probe, settings_from_json
-from labelaudit.audit.plan import plan
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import agree, check_probe, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.audit.recorded import read_state, recording_of, train_recorded
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
@@ -37,15 +33,24 @@ from labelaudit.detect.evidence import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import joined
-from labelaudit.engine.settings import TrainingSettings
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
-from labelaudit.review.names import folded
 from labelaudit.run.checkpoint import write_network
+from labelaudit.run.documents import (
+    TRAINED,
+    TRAINING,
+    Description,
+    RecordedData,
+    as_json,
+    read_description,
+    write_description,
+)
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from
 from labelaudit.run.tables import read_controls, write_pictures, write_samples
+from labelaudit.text import folded
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
@@ -73,7 +78,7 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         if begun is None:
             return
         world.once(lambda: read_state(run))  # before the pictures: a damaged one is told at once
-        source = Source(device=device, weights_file=options.weights_file, offline=options.offline, world=world)
+        source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
         prepared = prepare(
             begun.catalogue, begun.settings, source, reporter, look=begun.is_new and source.world.is_main
         )
@@ -187,7 +192,7 @@ def _settle(
         write_samples(run.samples, prepared.catalogue)
         if prepared.pictures is not None:
             write_pictures(run.pictures, prepared.pictures)
-        run.write_description(_describe(data, prepared.catalogue, begun, device))
+        write_description(run, _describe(data, prepared.catalogue, begun, device))
     else:
         _require_same_samples(run, prepared.catalogue)
 
@@ -206,17 +211,16 @@ def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingO
     """
     if not run.exists:
         return None
-    description = read_audit(run)
-    if description.get("diverged"):
+    description = read_description(run)
+    if description.diverged:
         return None
     try:
-        data = description["data"]
-        if data["fingerprint"] != catalogue.fingerprint:
+        if description.data.fingerprint != catalogue.fingerprint:
             raise RunError(
-                f"{run.root} is the audit of other data: {_difference(data, catalogue)}",
+                f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}",
                 fix="give another --run, or delete that folder",
             )
-        settings = settings_from_json(description["settings"], str(run.description))
+        settings = settings_from_json(description.settings, str(run.description))
         agree(settings, options, str(run.root))
     except RunError:
         if is_bound(run):
@@ -227,16 +231,16 @@ def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingO
 
 def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
     """Write to run.json where the images of a run are now, if they have moved since."""
-    known, place = read_audit(run)["data"], _place(data)
-    if all(known.get(name) == value for name, value in place.items()):
+    known, place = read_description(run).data, _place(data)
+    if all(getattr(known, name) == value for name, value in place.items()):
         return
     try:
         with contextlib.nullcontext() if held else run.writing():
-            run.update_description(data={**known, **place})
+            run.update_description(data={**as_json(known), **place})
     except StorageError as error:
-        reporter.warn(f"{run.root} still looks for its images in {known['root']}: {error.what}")
+        reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
     else:
-        reporter.say(f"{run.root} now looks for its images in {place['root']}; before, in {known['root']}")
+        reporter.say(f"{run.root} now looks for its images in {place['root']}; before, in {known.root}")
 
 
 def _place(data: Data) -> dict[str, str | None]:
@@ -244,11 +248,11 @@ def _place(data: Data) -> dict[str, str | None]:
     return {"root": str(data.root.resolve()), "labels_file": labels_file}
 
 
-def _difference(data: dict[str, Any], catalogue: Catalogue) -> str:
-    if data["samples"] != len(catalogue):
-        return f"{data['samples']} images in {data['root']} there, {len(catalogue)} in {catalogue.root} here"
-    if data["classes"] != list(catalogue.classes):
-        return f"classes {', '.join(data['classes'][:4])}… there, {', '.join(catalogue.classes[:4])}… here"
+def _difference(data: RecordedData, catalogue: Catalogue) -> str:
+    if data.samples != len(catalogue):
+        return f"{data.samples} images in {data.root} there, {len(catalogue)} in {catalogue.root} here"
+    if data.classes != catalogue.classes:
+        return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
     return f"images or labels of {catalogue.root} have changed since"
 
 
@@ -262,37 +266,27 @@ def _require_same_samples(run: RunFolder, catalogue: Catalogue) -> None:
         )
 
 
-def _describe(data: Data, catalogue: Catalogue, begun: _Begun, device: torch.device) -> dict[str, Any]:
-    return {
-        "status": TRAINING,
-        "created": _now(),
-        "versions": {
+def _describe(data: Data, catalogue: Catalogue, begun: _Begun, device: torch.device) -> Description:
+    return Description(
+        status=TRAINING,
+        created=_now(),
+        versions={
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "timm": timm.__version__,
         },
-        "device": {
+        device={
             "type": device.type,
             "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
             "threads": torch.get_num_threads(),
             "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         },
-        "data": {
-            **_place(data),
-            "fingerprint": catalogue.fingerprint,
-            "classes": list(catalogue.classes),
-            "samples": len(catalogue),
-            "readable": int(catalogue.readable_N.sum()),
-            "rendering": catalogue.rendering.as_json(),
-            "split": list(catalogue.split),
-            "left_out": [asdict(row) for row in catalogue.left_out],
-            "remarks": list(catalogue.remarks),
-        },
-        "mirror_test": begun.mirror.as_json() if begun.mirror else None,
-        "recording": recording_of(begun.settings),
-        "settings": begun.settings.as_json(),
-    }
+        data=RecordedData.of(catalogue, data.labels_file),
+        mirror_test=begun.mirror.as_json() if begun.mirror else None,
+        recording=recording_of(begun.settings),
+        settings=begun.settings.as_json(),
+    )
 
 
 def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:

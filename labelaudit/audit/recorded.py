@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from labelaudit.audit.options import build_selection
+from labelaudit.audit.plan import build_selection
 from labelaudit.audit.prepare import Prepared, Source, make_network
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed, make_generator
@@ -36,7 +36,6 @@ from labelaudit.run.losses import (
     recorded_epochs,
     write_epoch,
 )
-from labelaudit.run.shape import count
 from labelaudit.selectors.table import NONE
 
 
@@ -146,7 +145,7 @@ def _start(
 ) -> tuple[Training, Selection | None]:
     settings = member_settings(settings, member)
     networks = [make_network(settings, prepared, source, number=fold) for fold in range(settings.folds)]
-    training = Training(networks, settings.loop, source.device, source.world)
+    training = Training(networks, settings, source.device, source.world)
     # Every loss is of the scoring pass then, also while a selector is off: one curve holds one kind of loss.
     selection = build_selection(settings, len(prepared.inputs), records_scores=True)
     if state is not None and int(state["member"]) == member:
@@ -179,7 +178,7 @@ def read_state(run: RunFolder) -> dict[str, Any] | None:
     if state is None:
         discard_from(run.losses, 0)
         return None
-    if not all(count(state.get(name)) for name in ("member", "epochs", "finished_epochs")):
+    if not all(isinstance(state.get(name), int) for name in ("member", "epochs", "finished_epochs")):
         raise _foreign(run)
     epochs = _finished(state)
     discard_from(run.losses, epochs)

@@ -1,14 +1,15 @@
-"""The whole audit in one go: what is missing is done, nothing twice."""
+"""The whole audit in one go: do what is missing, and nothing twice."""
 
 from __future__ import annotations
 
-from labelaudit.audit.judge import Fitted, compute, fit, is_fitted, read_noise
+from labelaudit.audit.judge import Fitted, compute, fit, is_fitted
 from labelaudit.audit.model import Data, is_trained, recorded_data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.probe import train_probe
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.documents import read_noise
 from labelaudit.run.layout import RunFolder
 
 
@@ -19,10 +20,10 @@ def score(
     fit_settings: FitSettings | None = None,
     reporter: Reporter = QUIET,
 ) -> Fitted:
-    """Audit a folder: train the probe (or go on with it, or find it trained), then judge every sample.
+    """Audit a folder: train the probe (or continue it, or find it trained), then judge every sample.
 
     Args:
-        data: The pictures and their labels.
+        data: The images and their labels.
         run: Where everything is written.
         options: What is asked of the probe.
         fit_settings: What is asked of the fit; None keeps that of a finished run.
@@ -43,12 +44,12 @@ def score_run(
     *,
     keep: bool = True,
 ) -> Fitted:
-    """The audit in a run folder: goes on with a probe that was interrupted; only reads when everything is there.
+    """Finish the audit in a run folder as `score` does; only read where everything is there.
 
     Args:
         run: The run folder.
         options: Where an unfinished probe is trained; its settings are those of the run.
-        fit_settings: What is asked of the fit; None keeps that of a finished run.
+        fit_settings: See `score`.
         reporter: Told about the progress.
         keep: Refuse where new verdicts cannot be written to the run folder; otherwise only warn.
 
@@ -77,5 +78,5 @@ def finish_probe(run: RunFolder, options: TrainingOptions | None = None, reporte
 
 def _judge(run: RunFolder, fit_settings: FitSettings | None, reporter: Reporter) -> Fitted:
     if is_fitted(run, fit_settings):
-        return compute(run, fit_settings or FitSettings(**read_noise(run)["fit"]), reporter)
+        return compute(run, fit_settings or read_noise(run).fit, reporter)
     return fit(run, fit_settings, reporter)

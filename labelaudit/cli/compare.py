@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import print_table
 from labelaudit.names import TableFormatName
 
 if TYPE_CHECKING:
@@ -32,46 +33,26 @@ def command(
     elif output == "csv":
         typer.echo(_as_csv(rows), nl=False)
     else:
-        _print(rows)
+        columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
+        cells = [
+            (row.method, _error(row), f"{row.as_json()['train_error']:.2%}", str(len(row.seeds)), _differing(row))
+            for row in rows
+        ]
+        shown = 5 if any(row.differs for row in rows) else 4
+        print_table(columns[:shown], [row[:shown] for row in cells], whole=("method",))
 
 
 def _as_csv(rows: list[Comparison]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "differs", "seeds", "validation_error", "validation_error_deviation", "train_error"])
+    figures = ("validation_error", "validation_error_deviation", "train_error")
+    writer.writerow(["method", "differs", "seeds", *figures])
     for row in rows:
-        values = row.as_json()
-        writer.writerow(
-            [
-                row.method,
-                _differing(row),
-                " ".join(str(seed) for seed in row.seeds),
-                *(
-                    "" if values[name] is None else f"{values[name]:.6g}"
-                    for name in ("validation_error", "validation_error_deviation", "train_error")
-                ),
-            ]
-        )
+        values = [row.as_json()[name] for name in figures]
+        seeds = " ".join(str(seed) for seed in row.seeds)
+        shown = ["" if value is None else f"{value:.6g}" for value in values]
+        writer.writerow([row.method, _differing(row), seeds, *shown])
     return text.getvalue()
-
-
-def _print(rows: list[Comparison]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from labelaudit.cli.console import printed
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("method", "test error", "disagrees with labels", "seeds"):
-        table.add_column(column, no_wrap=column == "method")
-    if any(row.differs for row in rows):
-        table.add_column("differs")
-    for row in rows:
-        values = row.as_json()
-        cells = [row.method, _error(row), f"{values['train_error']:.2%}", str(len(row.seeds))]
-        table.add_row(*cells, *([_differing(row)] if len(table.columns) > len(cells) else []))
-    with printed() as console:
-        console.print(table)
 
 
 def _error(row: Comparison) -> str:

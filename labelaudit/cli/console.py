@@ -1,29 +1,41 @@
-"""What the command line shows on stderr: progress, notes and errors."""
+"""What the command line shows on stderr (progress, notes and errors), standard streams that cannot break a command, and
+signals that end it in order.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import itertools
+import os
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
-from labelaudit.cli.options import is_helper
+from labelaudit.errors import StorageError
 from labelaudit.progress import Advance
 from labelaudit.text import printable
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 _SHOW_BAR_AFTER_SECONDS = 2.0
-
-
 _ENDLESS = 100_000
 _WORD = re.compile(
     r"""(?:
@@ -63,7 +75,7 @@ class Screen(Console):
 
 
 def _breaks(text: str, width: int) -> list[int]:
-    """Where to break a text so that its lines are no wider than this, as far as the places between words allow."""
+    """Return where to break a text into lines of this width, as far as the places between words allow."""
     words = list(_WORD.finditer(text))
     places = [second.start() for first, second in itertools.pairwise(words) if _may_part(first, second)]
     breaks: list[int] = []
@@ -77,87 +89,97 @@ def _breaks(text: str, width: int) -> list[int]:
 
 
 def _may_part(first: re.Match[str], second: re.Match[str]) -> bool:
-    """Whether a line may end between two words: not where both may be of one path with a blank in it."""
+    """Return whether a line may end between two words: not where both may belong to one path with a blank in it."""
     if second.start() - first.end() > 1 or first[0].endswith(":") or _BEGINS_PATH.match(second[0]):
         return True
     return ("/" not in first[0] or first[0].endswith((".", ";", ")"))) and "/" not in second[0]
+
+
+def is_helper() -> bool:
+    """Return whether torchrun started this process beside the first one: it trains too, and writes and says nothing."""
+    return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
 class Terminal:
     """A `labelaudit.progress.Reporter` that writes to stderr.
 
     Args:
-        quiet: Only warnings and errors.
+        quiet: Show only warnings and errors.
         progress: Draw bars; on a stream that is no terminal, a line for each finished piece of work instead.
     """
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
         self.console = Screen(stderr=True)
-        self._quiet = quiet or is_helper()
-        self._progress = progress and not self._quiet
+        self.quiet = quiet or is_helper()
+        self._progress = progress and not self.quiet
         self._warned: set[str] = set()
 
     def say(self, text: str) -> None:
-        """A line of information."""
-        if not self._quiet:
+        """Print a line of information."""
+        if not self.quiet:
             self.console.print(escape(printable(text)))
 
     def warn(self, text: str) -> None:
-        """A line that is always shown, once."""
+        """Print a warning, also in quiet mode; each text once."""
         if text not in self._warned:
             self._warned.add(text)
             self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
-        """A progress bar that appears when the work takes more than two seconds."""
-        if not self._progress or not self.console.is_terminal:
-            began, done = time.perf_counter(), 0
-
-            def count(finished: int) -> None:
-                nonlocal done
-                done += finished
-
-            yield count
-            seconds = time.perf_counter() - began
-            if self._progress and seconds > _SHOW_BAR_AFTER_SECONDS:
-                self.say(f"{title}: {done} {unit} in {seconds:.0f} s ({done / seconds:,.0f} {unit}/s)")
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(title, total=total, rate="", visible=False)
-            began, done = time.perf_counter(), 0
+        """Show a progress bar when the work takes more than two seconds, and a line at its end."""
+        began, done = time.perf_counter(), 0
+        with contextlib.ExitStack() as held:
+            progress = None
+            if self._progress and self.console.is_terminal:
+                columns = (
+                    TextColumn("{task.description}"),
+                    BarColumn(),
+                    TaskProgressColumn(),
+                    TextColumn("{task.fields[rate]}"),
+                    TimeRemainingColumn(),
+                )
+                progress = held.enter_context(Progress(*columns, console=self.console, transient=True))
+                task = progress.add_task(title, total=total, rate="", visible=False)
 
             def advance(finished: int) -> None:
                 nonlocal done
                 done += finished
-                seconds = time.perf_counter() - began
-                progress.update(
-                    task,
-                    completed=done,
-                    visible=seconds > _SHOW_BAR_AFTER_SECONDS,
-                    rate=f"{done / max(seconds, 1e-9):,.0f} {unit}/s",
-                )
+                if progress is not None:
+                    seconds = max(time.perf_counter() - began, 1e-9)
+                    visible = seconds > _SHOW_BAR_AFTER_SECONDS
+                    progress.update(task, completed=done, visible=visible, rate=f"{done / seconds:,.0f} {unit}/s")
 
             yield advance
         seconds = time.perf_counter() - began
-        if seconds > _SHOW_BAR_AFTER_SECONDS:
+        if self._progress and seconds > _SHOW_BAR_AFTER_SECONDS:
             self.say(f"{title}: {done} {unit} in {seconds:.0f} s ({done / seconds:,.0f} {unit}/s)")
 
 
 @contextmanager
 def printed() -> Iterator[Console]:
-    """A console for stdout, whose text is handed out as a whole when the context ends."""
+    """Return a console for stdout whose text is written as a whole when the context ends."""
     console = Screen()
     with console.capture() as captured:
         yield console
     hand_out(captured.get())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Sequence[str] = ()) -> None:
+    """Print a table on stdout.
+
+    Args:
+        columns: Their titles.
+        rows: The cells of each.
+        whole: Columns whose cells are never wrapped.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column in whole)
+    for row in rows:
+        table.add_row(*row)
+    with printed() as console:
+        console.print(table)
 
 
 def hand_out(text: str | bytes) -> None:
@@ -166,6 +188,106 @@ def hand_out(text: str | bytes) -> None:
 
 
 def show_error(message: str) -> None:
-    """One line on stderr."""
+    """Print an error as one line on stderr."""
     Screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
     sys.stderr.flush()
+
+
+_OUT, _ERR = 1, 2
+
+
+class _Stream(io.FileIO):
+    """Writes to a descriptor, and drops everything after the first failure.
+
+    A reader that goes early, such as head, is no failure of the command. Neither is anything that happens to stderr.
+    Another failure of stdout is raised once: the flush when the interpreter ends must not raise it again.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._is_lost = False
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write what fits.
+
+        Raises:
+            StorageError: stdout cannot be written.
+        """
+        if not self._is_lost:
+            try:
+                # None: the descriptor does not block, and its reader is too slow.
+                return super().write(data) or memoryview(data).nbytes
+            except OSError as error:
+                self._is_lost = True
+                if self.fileno() == _OUT and error.errno != errno.EPIPE:
+                    reason = (error.strerror or str(error)).lower()
+                    raise StorageError(
+                        f"cannot write to the standard output ({reason})", fix="send it to another file or disk"
+                    ) from error
+        return memoryview(data).nbytes
+
+
+def guard_streams() -> None:
+    """Replace the interpreter's stdout and stderr by streams that cannot break a command.
+
+    A closed descriptor is opened on /dev/null first. Otherwise the next file would get its number, and with it whatever
+    a library prints. Streams that somebody else has put in place are left alone.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _ERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _guarded(_OUT, sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _guarded(_ERR, sys.stderr)
+
+
+def _guarded(descriptor: int, before: TextIO | None) -> io.TextIOWrapper:
+    writer = io.BufferedWriter(_Stream(descriptor))
+    if not isinstance(before, io.TextIOWrapper):  # None: it was closed
+        return io.TextIOWrapper(writer, encoding="utf-8", errors="backslashreplace")
+    before.flush()
+    return io.TextIOWrapper(
+        writer,
+        encoding=before.encoding,
+        errors=before.errors,
+        line_buffering=before.line_buffering,
+        write_through=before.write_through,
+    )
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_USUAL = (signal.SIG_DFL, signal.default_int_handler)
+
+
+class Stopped(SystemExit):
+    """A signal asked the command to end; a SystemExit, so that no library takes it for an error of its own."""
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """In the body, SIGINT and SIGTERM raise `Stopped`; a second one ends the process at once.
+
+    Signals that somebody else handles or ignores (nohup) stay as they are. So do those under torchrun: a process that
+    waits there for others waits in C, where it would not notice, and torchrun sees to all of them.
+    """
+    together = "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+    if together or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = [number for number in _SIGNALS if before[number] in _USUAL]
+    for number in ours:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    for each in _SIGNALS:
+        if signal.getsignal(each) is _stop:
+            signal.signal(each, signal.SIG_DFL)
+    raise Stopped(128 + number)

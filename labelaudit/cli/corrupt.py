@@ -8,6 +8,7 @@ from typing import Annotated, Optional, cast, get_args
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, DrawsName
 
@@ -17,16 +18,18 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
 def command(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with one folder of rightly labelled images per class.")
+        Path, typer.Argument(metavar="DATA", help="Folder with one folder of correctly labeled images per class.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the copy.")],
+    terminal: Terminal,
     kind: Annotated[
         Optional[list[str]],
         typer.Option(
             "--kind",
-            metavar="uniform\\|pair-flip\\|random-labels\\|shuffle-pixels\\|gaussian",
+            metavar="\\|".join(get_args(CorruptionName)),
             help="What is done to images. Repeatable, each with its --rate; no image gets two.",
         ),
     ] = None,
@@ -38,8 +41,6 @@ def command(
         DrawsName, typer.Option("--draws", help="Exactly that share, or each image on its own with that probability.")
     ] = "exact",
     seed: Annotated[int, typer.Option("--seed", help="For all draws.")] = 0,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.
 
@@ -54,9 +55,7 @@ def command(
         raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
 
     from labelaudit.audit.corrupt import TRUTH_FILE, Corruption, CorruptOptions, corrupt
-    from labelaudit.cli.console import Terminal
 
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
     corruptions = [
         Corruption(kind=cast("CorruptionName", name), rate=share) for name, share in zip(kind, rate or (), strict=True)
     ]

@@ -9,26 +9,25 @@ from typing import Annotated
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, printed
 
 EPILOG = o.examples("labelaudit demo", "labelaudit demo /tmp/digits --seed 1")
 
 
+@o.screen_options
 def command(
+    terminal: Terminal,
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write the data and the audit.")] = Path(
         "labelaudit-demo"
     ),
     seed: Annotated[int, typer.Option("--seed", help="For the planted errors and the probe.")] = 0,
-    device: o.Device = "auto",
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.audit.demo import demo
-    from labelaudit.cli.console import Terminal, printed
     from labelaudit.report.console import show_summary, show_suspicious
     from labelaudit.run.lists import read_suspicious
 
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
     result = demo(folder, seed=seed, device=device, reporter=terminal)
     planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
     with printed() as console:

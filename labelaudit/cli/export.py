@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, print_table
 from labelaudit.names import ExportName
 
-_SERVED = "Where Label Studio finds the images"
+_served = partial(typer.Option, rich_help_panel="Where Label Studio finds the images")
 
 EPILOG = o.examples(
     "labelaudit export audit --to label-studio --local-files-root /srv/files",
@@ -21,27 +23,21 @@ EPILOG = o.examples(
 
 
 def _show_formats(wanted: bool) -> None:
-    if not wanted:
-        return
-    from rich import box
-    from rich.table import Table
+    if wanted:
+        from labelaudit.report.exports.table import FORMATS
 
-    from labelaudit.cli.console import printed
-    from labelaudit.report.exports.table import FORMATS
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("format", "samples", "what is written", "files"):
-        table.add_column(column)
-    for entry in FORMATS:
-        table.add_row(entry.name, "suspicious" if entry.ranked else "all", entry.summary, ", ".join(entry.files))
-    with printed() as console:
-        console.print(table)
-    raise typer.Exit
+        rows = [
+            (each.name, "suspicious" if each.ranked else "all", each.summary, ", ".join(each.files)) for each in FORMATS
+        ]
+        print_table(("format", "samples", "what is written", "files"), rows)
+        raise typer.Exit
 
 
+@o.screen_options
 def command(
     run: o.RunArgument,
     to: Annotated[ExportName, typer.Option("--to", help="The other tool; see --formats.")],
+    terminal: Terminal,
     out: Annotated[
         Optional[Path],
         typer.Option("--out", "-o", help="Folder for the files; default: exports/FORMAT in the run folder."),
@@ -56,28 +52,20 @@ def command(
         Optional[Path], typer.Option("--data", help="Where the images are now; default: where they were audited.")
     ] = None,
     url_prefix: Annotated[
-        Optional[str],
-        typer.Option("--url-prefix", help="Address that the images' paths are appended to.", rich_help_panel=_SERVED),
+        Optional[str], _served("--url-prefix", help="Address that the images' paths are appended to.")
     ] = None,
     local_files_root: Annotated[
         Optional[Path],
-        typer.Option(
-            "--local-files-root",
-            help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder.",
-            rich_help_panel=_SERVED,
-        ),
+        _served("--local-files-root", help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder."),
     ] = None,
-    quiet: o.Quiet = False,
     formats: Annotated[
         bool, typer.Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
     ] = False,
 ) -> None:
     """Write an audit for another tool: to look at it, to relabel, or to train on it."""
-    from labelaudit.cli.console import Terminal
     from labelaudit.report.exports.export import ExportOptions, export
     from labelaudit.run.layout import RunFolder
 
-    terminal = Terminal(quiet=quiet)
     options = ExportOptions(
         top=top, everything=everything, data=data, url_prefix=url_prefix, local_files_root=local_files_root
     )

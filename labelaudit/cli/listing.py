@@ -1,60 +1,77 @@
-"""Entries of a table (methods, selectors) with the settings that are their own, in words and as JSON."""
+"""``labelaudit methods`` and ``labelaudit selectors``: what there is to choose from, and the parameters of each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import print_table
 from labelaudit.names import PlanFormatName
 
 if TYPE_CHECKING:
     from labelaudit.methods.table import MethodEntry
     from labelaudit.selectors.table import SelectorEntry
 
+EPILOG = o.examples("labelaudit methods", "labelaudit methods co-teaching", "labelaudit methods --format json")
+EPILOG_SELECTORS = o.examples("labelaudit selectors", "labelaudit selectors variance-reduction")
 
-Entry = TypeVar("Entry")
+_Name = Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this one, with its parameters.")]
+_Format = Annotated[PlanFormatName, typer.Option("--format", help="How to print them.")]
 
 
-def show_entries(
-    entries: Sequence[Entry],
-    one: Entry | None,
-    output: PlanFormatName,
-    *,
-    as_json: Callable[[Entry], dict[str, Any]],
-    print_all: Callable[[Sequence[Entry]], None],
-    print_one: Callable[[Entry], None],
-) -> None:
-    """Print all entries, or the one that was asked for.
+def command(name: _Name = None, output: _Format = "table") -> None:
+    """List the robust-training methods: what each does, needs, can be set, and where it is from."""
+    from labelaudit.methods.table import METHODS, find_method
 
-    Args:
-        entries: All.
-        one: That one; None for all.
-        output: As a table or as JSON: a list of all, or an object.
-        as_json: An entry as an object.
-        print_all: Prints the table of all.
-        print_one: Prints one in full.
-    """
+    entries = METHODS if name is None else [find_method(name)]
     if output == "json":
-        typer.echo(json.dumps([as_json(entry) for entry in entries] if one is None else as_json(one), indent=2))
-    elif one is None:
-        print_all(entries)
+        described = [
+            {
+                **_as_json(entry),
+                "needs": list(entry.needs),
+                "networks": entry.networks,
+                "published": entry.differences,
+            }
+            for entry in entries
+        ]
+        _print_json(described, one=name is not None)
+    elif name is None:
+        columns = ("method", "what it does", "needs", "parameters", "source")
+        rows = [(entry.name, entry.summary, _needs(entry), _defaults(entry), entry.source) for entry in entries]
+        print_table(columns, rows, whole=("method",))
     else:
-        print_one(one)
+        published = [f"{each.replace('_', ' ')} {_worded(value)}" for each, value in entries[0].differences.items()]
+        lines = _lines(entries[0], "-P", f"  needs     {_needs(entries[0])}")
+        typer.echo("\n".join(lines + ([f"  --preset paper  {', '.join(published)}"] if published else [])))
 
 
-def parameters_json(parameters: type) -> list[dict[str, Any]]:
-    """Name, kind, default, meaning and limits of each setting.
+def command_selectors(name: _Name = None, output: _Format = "table") -> None:
+    """List the selectors that train on a part of the samples: what each does, can be set, and where it is from."""
+    from labelaudit.selectors.table import SELECTORS, find_selector
 
-    Args:
-        parameters: A dataclass of them.
-    """
+    entries = SELECTORS if name is None else [find_selector(name)]
+    if output == "json":
+        _print_json([_as_json(entry) for entry in entries], one=name is not None)
+    elif name is None:
+        columns = ("selector", "what it does", "parameters", "source")
+        rows = [(entry.name, entry.summary, _defaults(entry), entry.source) for entry in entries]
+        print_table(columns, rows, whole=("selector", "parameters"))
+    else:
+        typer.echo("\n".join(_lines(entries[0], "-S")))
+
+
+def _print_json(described: Sequence[dict[str, Any]], *, one: bool) -> None:
+    typer.echo(json.dumps(described[0] if one else described, indent=2))
+
+
+def _as_json(entry: MethodEntry | SelectorEntry) -> dict[str, Any]:
     from labelaudit.methods.parameters import describe_parameters
 
-    return [
+    parameters = [
         {
             "name": info.name,
             "kind": info.kind,
@@ -62,97 +79,30 @@ def parameters_json(parameters: type) -> list[dict[str, Any]]:
             "what": info.what,
             "limits": {name: limit for name, limit in info.limits.items() if limit is not None},
         }
-        for info in describe_parameters(parameters)
+        for info in describe_parameters(entry.parameters)
     ]
+    return {"name": entry.name, "summary": entry.summary, "source": entry.source, "parameters": parameters}
 
 
-def parameter_defaults(parameters: type, *, none: str) -> str:
-    """``name=default``, one a line.
-
-    Args:
-        parameters: A dataclass of them.
-        none: What a default of None means.
-    """
+def _parameters(entry: MethodEntry | SelectorEntry) -> list[tuple[str, str]]:
+    """Return ``name=default`` of each parameter, and what it is."""
     from labelaudit.methods.parameters import describe_parameters
 
-    infos = describe_parameters(parameters)
-    return "\n".join(f"{info.name}={_shown(info.default, none)}" for info in infos) or "-"
-
-
-def parameter_lines(parameters: type, option: str, *, none: str) -> list[str]:
-    """A line for each setting, as it is given on the command line.
-
-    Args:
-        parameters: A dataclass of them.
-        option: Of the command line.
-        none: What a default of None means.
-    """
-    from labelaudit.methods.parameters import describe_parameters
-
+    none = "(from the audit)" if hasattr(entry, "needs") else "auto"
     return [
-        f"  {option} {info.name}={_shown(info.default, none)}  {info.kind}: {info.what}"
-        for info in describe_parameters(parameters)
+        (f"{info.name}={none if info.default is None else str(info.default).lower()}", f"{info.kind}: {info.what}")
+        for info in describe_parameters(entry.parameters)
     ]
 
 
-def _shown(default: object, none: str) -> str:
-    return none if default is None else str(default).lower() if isinstance(default, bool) else f"{default}"
+def _defaults(entry: MethodEntry | SelectorEntry) -> str:
+    return "\n".join(setting for setting, _ in _parameters(entry)) or "-"
 
 
-EPILOG = o.examples("labelaudit methods", "labelaudit methods co-teaching", "labelaudit methods --format json")
-_AUDITED = "(from the audit)"
-
-
-def command(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this one, with its parameters.")] = None,
-    output: Annotated[PlanFormatName, typer.Option("--format", help="How to print them.")] = "table",
-) -> None:
-    """List the robust-training methods: what each does, needs, can be set, and where it is from."""
-    from labelaudit.methods.table import METHODS, find_method
-
-    one = None if name is None else find_method(name)
-    show_entries(METHODS, one, output, as_json=_as_json, print_all=_print_all, print_one=_print_one)
-
-
-def _as_json(entry: MethodEntry) -> dict[str, Any]:
-
-    return {
-        "name": entry.name,
-        "summary": entry.summary,
-        "source": entry.source,
-        "needs": list(entry.needs),
-        "networks": entry.networks,
-        "parameters": parameters_json(entry.parameters),
-        "published": entry.published.given,
-    }
-
-
-def _print_all(entries: Sequence[MethodEntry]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from labelaudit.cli.console import printed
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("method", "what it does", "needs", "parameters", "source"):
-        table.add_column(column, no_wrap=column == "method")
-    for entry in entries:
-        settings = parameter_defaults(entry.parameters, none=_AUDITED)
-        table.add_row(entry.name, entry.summary, _needs(entry), settings, entry.source)
-    with printed() as console:
-        console.print(table)
-
-
-def _print_one(entry: MethodEntry) -> None:
-
-    typer.echo(f"{entry.name}: {entry.summary}")
-    typer.echo(f"  source    {entry.source}")
-    typer.echo(f"  needs     {_needs(entry)}")
-    for line in parameter_lines(entry.parameters, "-P", none=_AUDITED):
-        typer.echo(line)
-    given = [f"{name.replace('_', ' ')} {_worded(value)}" for name, value in entry.published.given.items()]
-    if given:
-        typer.echo(f"  --preset paper  {', '.join(given)}")
+def _lines(entry: MethodEntry | SelectorEntry, option: str, *more: str) -> list[str]:
+    """Return all there is to say of an entry, with each parameter as it is given on the command line."""
+    settings = [f"  {option} {setting}  {meaning}" for setting, meaning in _parameters(entry)]
+    return [f"{entry.name}: {entry.summary}", f"  source    {entry.source}", *more, *settings]
 
 
 def _needs(entry: MethodEntry) -> str:
@@ -163,59 +113,4 @@ def _needs(entry: MethodEntry) -> str:
 def _worded(value: object) -> str:
     if isinstance(value, tuple):
         return " ".join(f"{factor:g} from {start:.3g}" for start, factor in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-EPILOG_SELECTORS = o.examples("labelaudit selectors", "labelaudit selectors variance-reduction")
-_COMPUTED = "auto"
-
-
-def command_selectors(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this one, with its parameters.")] = None,
-    output: Annotated[PlanFormatName, typer.Option("--format", help="How to print them.")] = "table",
-) -> None:
-    """List the selectors that train on a part of the samples: what each does, can be set, and where it is from."""
-    from labelaudit.selectors.table import SELECTORS, find_selector
-
-    one = None if name is None else find_selector(name)
-    show_entries(
-        SELECTORS,
-        one,
-        output,
-        as_json=_as_json_selectors,
-        print_all=_print_all_selectors,
-        print_one=_print_one_selectors,
-    )
-
-
-def _as_json_selectors(entry: SelectorEntry) -> dict[str, Any]:
-
-    return {
-        "name": entry.name,
-        "summary": entry.summary,
-        "source": entry.source,
-        "parameters": parameters_json(entry.parameters),
-    }
-
-
-def _print_all_selectors(entries: Sequence[SelectorEntry]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from labelaudit.cli.console import printed
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("selector", "what it does", "parameters", "source"):
-        table.add_column(column, no_wrap=column in ("selector", "parameters"))
-    for entry in entries:
-        table.add_row(entry.name, entry.summary, parameter_defaults(entry.parameters, none=_COMPUTED), entry.source)
-    with printed() as console:
-        console.print(table)
-
-
-def _print_one_selectors(entry: SelectorEntry) -> None:
-
-    typer.echo(f"{entry.name}: {entry.summary}")
-    typer.echo(f"  source    {entry.source}")
-    for line in parameter_lines(entry.parameters, "-S", none=_COMPUTED):
-        typer.echo(line)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()

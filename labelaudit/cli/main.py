@@ -16,23 +16,19 @@ from labelaudit.cli import (
     corrupt,
     demo,
     export,
-    fit,
     listing,
     relabel,
     report,
     reproduce,
     retrain,
     score,
-    train_probe,
 )
-from labelaudit.cli.console import show_error
+from labelaudit.cli.console import Stopped, guard_streams, show_error, stopped_by_signals
 from labelaudit.cli.options import examples
-from labelaudit.cli.streams import Stopped, guard_streams, stopped_by_signals
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
 from labelaudit.text import require_local_words
 
 _MORE = "More commands"
-_OUT_OF_MEMORY = "out of memory. Try a smaller --batch-size or --image-size"
 _Misuse: Any = typer.BadParameter.__base__
 """What typer raises for an unknown command or option and for a value of the wrong kind; it has no public name."""
 
@@ -44,9 +40,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("score", epilog=score.EPILOG)(score.command)
-app.command("train-probe", epilog=train_probe.EPILOG)(train_probe.command)
-app.command("fit", epilog=fit.EPILOG)(fit.command)
+app.command("score", epilog=score.EPILOG_SCORE)(score.score)
+app.command("train-probe", epilog=score.EPILOG_TRAIN_PROBE)(score.train_probe)
+app.command("fit", epilog=score.EPILOG_FIT)(score.fit)
 app.command("report", epilog=report.EPILOG)(report.command)
 app.command("retrain", epilog=retrain.EPILOG)(retrain.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_MORE)(relabel.command)
@@ -80,7 +76,7 @@ def main() -> None:
     """Run the command line."""
     guard_streams()
     warnings.formatwarning = _format_warning
-    # Of damaged pictures, decoders say on stderr what the audit says itself.
+    # Decoders print warnings about damaged images; the audit lists these images itself.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
@@ -92,34 +88,12 @@ def main() -> None:
     except Stopped:
         show_error("stopped by a signal. What is done is kept: the same command goes on from there")
         raise
-    except _Misuse as error:
-        if debug:
-            raise
-        show_error(_explain(error))
-        sys.exit(EXIT_CANNOT)
-    except LabelauditError as error:
-        if debug:
-            raise
-        if not error.told:
-            show_error(str(error))
-        sys.exit(error.exit_code)
-    except MemoryError:
-        if debug:
-            raise
-        show_error(_OUT_OF_MEMORY)
-        sys.exit(EXIT_CANNOT)
     except Exception as error:
         if debug:
             raise
-        if _is_out_of_memory(error):
-            show_error(_OUT_OF_MEMORY)
-            sys.exit(EXIT_CANNOT)
-        what = " ".join(str(error).split())[:200]
-        show_error(
-            f"labelaudit failed ({type(error).__name__}: {what}). "
-            "Please report it with the output of labelaudit --debug …"
-        )
-        sys.exit(EXIT_CANNOT)
+        if not (isinstance(error, LabelauditError) and error.told):
+            show_error(_explain(error))
+        sys.exit(error.exit_code if isinstance(error, LabelauditError) else EXIT_CANNOT)
 
 
 _FORMAT_WARNING = warnings.formatwarning
@@ -128,19 +102,23 @@ _FORMAT_WARNING = warnings.formatwarning
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning of labelaudit's own as one line, without the place in the code."""
+    """Return labelaudit's own warnings as one line, without the place in the code."""
     if category is NoLocksWarning:
         return f"Warning: {message}\n"
     return _FORMAT_WARNING(message, category, filename, lineno, line)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a device has no memory left; torch, whose error it is, may not even be imported here."""
-    return type(error).__name__ == "OutOfMemoryError"
-
-
-def _explain(misuse: Any) -> str:
-    command = misuse.ctx.command_path if misuse.ctx is not None else "labelaudit"
-    # Some messages are lists with line ends and tabs.
-    message = " ".join(misuse.format_message().split()).replace("Value error, ", "").rstrip(".")
-    return f"{message}; see {command} --help"
+def _explain(error: Any) -> str:
+    """Return an error as one line."""
+    if isinstance(error, LabelauditError):
+        return str(error)
+    if isinstance(error, _Misuse):
+        command = error.ctx.command_path if error.ctx is not None else "labelaudit"
+        # Some messages are lists with line ends and tabs.
+        message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+        return f"{message}; see {command} --help"
+    # torch has an error of its own for a device without memory; torch may not be imported here.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory. Try a smaller --batch-size or --image-size"
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return f"labelaudit failed ({what}). Please report it with the output of labelaudit --debug …"

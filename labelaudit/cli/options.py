@@ -1,208 +1,148 @@
-"""Options that several commands share: one spelling, one help text."""
+"""Options that several commands share, and what they do to the process.
+
+`training_options` and `screen_options` are decorators: they add their options to a command's signature, from which
+Typer makes the command line, and call the command with what the options say.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import tomllib
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_type_hints
 
 import typer
 
+from labelaudit.audit.options import ADVANCED, TrainingOptions
+from labelaudit.cli.console import Terminal
 from labelaudit.errors import DataError, UsageError
-from labelaudit.names import (
-    AugmentName,
-    EstimatorName,
-    FitName,
-    OptimizerName,
-    PrecisionName,
-    PresetName,
-    ProbeName,
-    ScheduleName,
-    StatisticName,
-)
+from labelaudit.names import EstimatorName, StatisticName
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from labelaudit.audit.options import TrainingOptions
     from labelaudit.progress import Reporter
     from labelaudit.run.layout import RunFolder
 
+Command = Callable[..., None]
 
-_DATA = "Data"
-_TRAINING = "Training"
-_VERDICTS = "Verdicts"
-_SCREEN = "Screen"
+_data = functools.partial(typer.Option, rich_help_panel="Data")
+_advanced = functools.partial(typer.Option, rich_help_panel=ADVANCED)
+_screen = functools.partial(typer.Option, rich_help_panel="Screen")
 
 DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of an audit.")]
-
 Run = Annotated[
     Optional[Path],
-    typer.Option(
-        "--run",
-        help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA.",
-        rich_help_panel=_DATA,
-    ),
+    _data("--run", help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA."),
 ]
-Labels = Annotated[
-    Optional[Path],
-    typer.Option("--labels", help="CSV with the columns path,label, instead of class folders.", rich_help_panel=_DATA),
-]
+Labels = Annotated[Optional[Path], _data("--labels", help="CSV with the columns path,label, instead of class folders.")]
 Split = Annotated[
     Optional[str],
-    typer.Option(
+    _data(
         "--split",
         metavar="FOLDER,…",
         help="Folders in DATA that hold the class folders, as train,val: one data set; . is DATA itself.",
-        rich_help_panel=_DATA,
     ),
 ]
-Probe = Annotated[
-    Optional[ProbeName],
-    typer.Option(
-        "--probe",
-        help="Train a network, or a head on a frozen pretrained backbone; auto: train up to 64 pixels, else frozen.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Preset = Annotated[
-    Optional[PresetName],
-    typer.Option("--preset", help="Settings that belong together; default: fast.", rich_help_panel=_TRAINING),
-]
-Model = Annotated[
-    Optional[str], typer.Option("--model", help="Any timm model, by its name.", rich_help_panel=_TRAINING)
-]
-Pretrained = Annotated[
-    bool,
-    typer.Option(
-        "--pretrained",
-        help="Fine-tune pretrained weights: those that come along, or those of --model (downloaded once).",
-        rich_help_panel=_TRAINING,
-    ),
-]
-NetworkWeights = Annotated[
-    Optional[Path],
-    typer.Option(
-        "--weights", help="Network weights for --model: safetensors or a state dict.", rich_help_panel=_TRAINING
-    ),
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.", rich_help_panel=_TRAINING)]
-ImageSize = Annotated[
-    Optional[int],
-    typer.Option("--image-size", help="Side in pixels at which images are seen.", rich_help_panel=_TRAINING),
-]
-Fit = Annotated[
-    Optional[FitName],
-    typer.Option("--fit", help="What happens to images that are not square.", rich_help_panel=_TRAINING),
-]
-Augment = Annotated[
-    Optional[AugmentName],
-    typer.Option(
-        "--augment",
-        help="Changes to training images; default: shifts, and flips where they keep the labels.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Passes over the data.", rich_help_panel=_TRAINING)]
-BatchSize = Annotated[Optional[int], typer.Option("--batch-size", help="Images in a step.", rich_help_panel=_TRAINING)]
-Rate = Annotated[Optional[float], typer.Option("--lr", help="Learning rate.", rich_help_panel=_TRAINING)]
-Momentum = Annotated[Optional[float], typer.Option("--momentum", help="Momentum of SGD.", rich_help_panel=_TRAINING)]
-WeightDecay = Annotated[
-    Optional[float], typer.Option("--weight-decay", help="Weight decay.", rich_help_panel=_TRAINING)
-]
-Schedule = Annotated[
-    Optional[ScheduleName],
-    typer.Option("--schedule", help="How the learning rate changes.", rich_help_panel=_TRAINING),
-]
-Optimizer = Annotated[
-    Optional[OptimizerName],
-    typer.Option("--optimizer", help="SGD, or Adam with the momentum as its β₁.", rich_help_panel=_TRAINING),
-]
-Precision = Annotated[
-    Optional[PrecisionName],
-    typer.Option("--precision", help="auto: bfloat16 where the processor has it.", rich_help_panel=_TRAINING),
-]
-Seed = Annotated[
-    Optional[int], typer.Option("--seed", help="Equal seeds give equal results; default: 0.", rich_help_panel=_TRAINING)
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_TRAINING)]
-Threads = Annotated[
-    Optional[int],
-    typer.Option(
-        "--threads", help="Processor threads; default: as many as this process may use.", rich_help_panel=_TRAINING
-    ),
-]
-Deterministic = Annotated[
-    bool,
-    typer.Option(
-        "--deterministic",
-        help="On a GPU: only steps that give the same bits each time; slower. A processor's always do.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Controls = Annotated[
-    Optional[bool],
-    typer.Option(
-        "--controls/--no-controls",
-        help="Make a few labels wrong on purpose, to measure how well wrong labels are found.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Members = Annotated[
-    Optional[int],
-    typer.Option(
-        "--members", help="Trainings with seeds of their own, all recorded; default: 1.", rich_help_panel=_TRAINING
-    ),
-]
-Folds = Annotated[
-    Optional[int],
-    typer.Option(
-        "--folds",
-        help="Heads on a frozen backbone, each recorded on the part of the data that it is not trained on; default: 5.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Selector = Annotated[
-    Optional[str],
-    typer.Option(
-        "--selector",
-        help="Back-propagate only a part of the samples; see labelaudit selectors.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-SelectorPairs = Annotated[
-    Optional[list[str]],
-    typer.Option(
-        "-S",
-        metavar="NAME=VALUE",
-        help="A parameter of the selector; may be given several times.",
-        rich_help_panel=_TRAINING,
-    ),
-]
+Seeds = Annotated[str, typer.Option("--seeds", metavar="N,N", help="Seeds, comma-separated, as 0,1,2.")]
 RankBy = Annotated[
     Optional[StatisticName],
-    typer.Option(
-        "--rank-by", help="Statistic that ranks the samples; default: that of the estimator.", rich_help_panel=_VERDICTS
-    ),
+    _advanced("--rank-by", help="Statistic that ranks the samples; default: that of the estimator."),
 ]
 Estimator = Annotated[
     Optional[EstimatorName],
-    typer.Option(
-        "--estimator", help="How P(mislabeled) is estimated; default: confident-joint.", rich_help_panel=_VERDICTS
-    ),
+    _advanced("--estimator", help="How P(mislabeled) is estimated; default: confident-joint."),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=_SCREEN)
-]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars.", rich_help_panel=_SCREEN)]
+
+_THREADS = _advanced("--threads", help="Processor threads; default: as many as this process may use.")
+_DETERMINISTIC = _advanced(
+    "--deterministic", help="On a GPU: only steps that give the same bits each time; slower. A processor's always do."
+)
+_QUIET = _screen("--quiet", "-q", help="Only warnings and errors on stderr.")
+_NO_PROGRESS = _screen("--no-progress", help="No progress bars.")
+
+
+def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Give a command the options of `TrainingOptions`, --threads and --deterministic.
+
+    The command is called with ``training``, a `TrainingOptions`, after threads and determinism are set.
+
+    Args:
+        without: Fields of `TrainingOptions` that the command has no option for.
+        only: The fields that it has options for; none for all.
+    """
+    hints = get_type_hints(TrainingOptions)
+    offered = [
+        entry for entry in fields(TrainingOptions) if entry.name not in without and entry.name in (only or hints)
+    ]
+    parameters = [_parameter(entry, hints[entry.name]) for entry in offered]
+    parameters += [_keyword("threads", Optional[int], _THREADS), _keyword("deterministic", bool, _DETERMINISTIC, False)]
+
+    def build(*, threads: int | None, deterministic: bool, **values: Any) -> TrainingOptions:
+        if "selector_parameters" in values:
+            values["selector_parameters"] = given_pairs(values["selector_parameters"] or (), "-S")
+        set_threads(threads)
+        if deterministic:
+            from labelaudit.engine.devices import compute_deterministically
+
+            compute_deterministically()
+        return TrainingOptions(**values)
+
+    return functools.partial(_add_parameters, parameters=parameters, name="training", build=build)
+
+
+def screen_options(function: Command) -> Command:
+    """Give a command the options --quiet and --no-progress, and call it with ``terminal``, a `Terminal`."""
+
+    def build(*, quiet: bool, no_progress: bool) -> Terminal:
+        return Terminal(quiet=quiet, progress=not no_progress)
+
+    parameters = [_keyword("quiet", bool, _QUIET, False), _keyword("no_progress", bool, _NO_PROGRESS, False)]
+    return _add_parameters(function, parameters=parameters, name="terminal", build=build)
+
+
+def _add_parameters(
+    function: Command, *, parameters: Sequence[inspect.Parameter], name: str, build: Callable[..., object]
+) -> Command:
+    """Return the command with these parameters in the place of one, which is built from them."""
+    signature = inspect.signature(function, eval_str=True)
+    own = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        taken = {parameter.name: values.pop(parameter.name) for parameter in parameters}
+        function(**values, **{name: build(**taken)})
+
+    everything = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *parameters)]
+    everything.sort(key=lambda each: _panel(each) == ADVANCED)  # Typer shows panels in the order of their options
+    command.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
+    return command
+
+
+def _panel(parameter: inspect.Parameter) -> str | None:
+    return next((getattr(told, "rich_help_panel", None) for told in get_args(parameter.annotation)[1:]), None)
+
+
+def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
+    """Return the parameter of a command for a field of `TrainingOptions`."""
+    told = entry.metadata
+    flags = told["flags"] or (f"--{entry.name.replace('_', '-')}",)
+    option = typer.Option(*flags, help=told["help"], rich_help_panel=told["panel"], metavar=told["metavar"])
+    if entry.default is MISSING:  # the parameters of the selector
+        return _keyword(entry.name, Optional[list[str]], option)
+    return _keyword(entry.name, hint, option, entry.default)
+
+
+def _keyword(name: str, kind: Any, option: Any, default: object = None) -> inspect.Parameter:
+    annotation = Annotated[kind, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def split_names(text: str | None) -> tuple[str, ...]:
-    """The folders that --split names.
+    """Return the folders that --split names.
 
     Raises:
         UsageError: it names none.
@@ -213,63 +153,69 @@ def split_names(text: str | None) -> tuple[str, ...]:
     return names
 
 
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds in ``0,1,2``.
+
+    Raises:
+        UsageError: they are not whole numbers, or one comes twice.
+    """
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--seeds {text} are not whole numbers", fix="give --seeds 0,1,2") from None
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {text} names a seed twice", fix="give each seed once")
+    return seeds
+
+
 def examples(*lines: str) -> str:
-    """An epilog with one example a line."""
+    """Return an epilog with one example a line."""
     return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
 
 
 def given_parameters(pairs: Sequence[str], file: Path | None) -> dict[str, object]:
-    """Values by name; what is given by ``-P`` takes the place of what the file says.
+    """Return values by name; those of ``-P`` replace those of the file.
 
     Args:
         pairs: ``name=value`` each.
         file: TOML with ``name = value`` on its lines.
 
     Raises:
-        UsageError: a pair without ``=``, or a name that is given twice.
+        UsageError: a pair has no ``=``, or a name is given twice.
         DataError: the file cannot be read.
     """
-    return {**(_read(file) if file is not None else {}), **given_pairs(pairs, "-P")}
-
-
-def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
-    """Values by name from ``name=value``.
-
-    Args:
-        pairs: As they were given.
-        option: By which, for errors.
-
-    Raises:
-        UsageError: a pair without ``=``, or a name that is given twice.
-    """
-    values: dict[str, object] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise UsageError(f"{option} {pair} is no parameter", fix=f"give {option} name=value")
-        if name in values:
-            raise UsageError(f"{option} gives {name} twice", fix="give it once")
-        values[name] = value.strip()
-    return values
-
-
-def _read(file: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        values = {} if file is None else tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{file} is not TOML ({error})", fix="write name = value, one a line") from error
+    return {**values, **given_pairs(pairs, "-P")}
 
 
-def is_helper() -> bool:
-    """True in a process that torchrun started beside the first one: it trains along, and writes and says nothing."""
-    return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
+def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
+    """Return values by name from ``name=value``.
+
+    Args:
+        pairs: The values of the option.
+        option: Its flag, for errors.
+
+    Raises:
+        UsageError: a pair has no ``=``, or a name is given twice.
+    """
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not name:
+            raise UsageError(f"{option} {pair} is no parameter", fix=f"give {option} name=value")
+        if name in values:
+            raise UsageError(f"{option} gives {name} twice", fix="give it once")
+        values[name] = value
+    return values
 
 
 def refuse_torchrun(command: str) -> None:
-    """Refuse to do in several processes what would get into each other's way there.
+    """Refuse to run in several processes, which would disturb each other.
 
     Raises:
         UsageError: torchrun started this process.
@@ -277,7 +223,7 @@ def refuse_torchrun(command: str) -> None:
     if "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError(
             f"labelaudit {command} does not run under torchrun",
-            fix="start it in one process; several of them can share the work by their own --noise, --seed and --out",
+            fix="start it in one process; several of them can share the work by their own --noise, --seeds and --out",
         )
 
 
@@ -304,16 +250,8 @@ def set_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
-def set_deterministic(wanted: bool) -> None:
-    """Have the same bits come out each time on a GPU too."""
-    if wanted:
-        from labelaudit.engine.devices import compute_deterministically
-
-        compute_deterministically()
-
-
 def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:
-    """Where an audit of ``data`` goes: where it is said, or the default."""
+    """Return where an audit of ``data`` is written: the folder that is given, or the default."""
     from labelaudit.audit.model import default_run
     from labelaudit.run.layout import RunFolder
 
@@ -323,13 +261,3 @@ def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:
     if place.is_absolute():
         terminal.say(f"The run folder is {place}: nothing is written into the folder of the images")
     return RunFolder(place)
-
-
-def training_options(context: typer.Context) -> TrainingOptions:
-    """The training options among a command's parameters, which have the same names."""
-    from labelaudit.audit.options import TrainingOptions
-
-    names = {field.name for field in fields(TrainingOptions)}
-    given = {name: value for name, value in context.params.items() if name in names}
-    pairs = given_pairs(context.params.get("selector_pairs") or (), "-S")
-    return TrainingOptions(**given, selector_parameters=pairs)

@@ -1,15 +1,13 @@
-"""docs/cli.md, made from the commands themselves.
-
-python -m labelaudit.cli.reference > docs/cli.md
-"""
+"""Print docs/cli.md, made from the commands themselves: python -m labelaudit.cli.reference > docs/cli.md."""
 
 from __future__ import annotations
 
 from inspect import cleandoc, signature
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from typer import Context
+import typer
 from typer.models import ArgumentInfo, CommandInfo, ParameterInfo
 
 from labelaudit.cli.main import app
@@ -20,45 +18,35 @@ Made by `python -m labelaudit.cli.reference > docs/cli.md`; a test fails when th
 
 Data goes to stdout, progress and notes to stderr. Exit codes: **0** fine, **1** the gate of `report` failed, **2**
 cannot do it: one line says what is wrong, where, and what to do; `labelaudit --debug …` adds the traceback. 130 after
-Ctrl-C and 143 after SIGTERM: the run goes on when the command is given again.
+Ctrl-C and 143 after SIGTERM: the same command continues the run.
 """
+_VALUES = {bool: "", int: " N", float: " X", str: " NAME", Path: " PATH"}
 
 
 def render() -> str:
-    """The whole page as Markdown."""
-    groups = [
-        _command(command, f"{group.name} ")
-        for group in app.registered_groups
-        if group.typer_instance is not None
-        for command in group.typer_instance.registered_commands
-    ]
-    return "\n".join([_HEAD, *(_command(command) for command in app.registered_commands), *groups])
+    """Return the whole page as Markdown."""
+    groups = [(f"{group.name} ", group.typer_instance) for group in app.registered_groups if group.typer_instance]
+    return "\n".join(
+        [
+            _HEAD,
+            *(_section(command, name) for name, each in [("", app), *groups] for command in each.registered_commands),
+        ]
+    )
 
 
-def _command(command: CommandInfo, group: str = "") -> str:
-    function = command.callback
-    if function is None:
+def _section(command: CommandInfo, group: str) -> str:
+    if command.callback is None:
         raise TypeError(f"the command {command.name} has no function")
-    # Annotated[type, Argument or Option] of each parameter, with the names in annotations resolved.
-    annotations = [found.annotation for found in signature(function, eval_str=True).parameters.values()]
-    parameters = [get_args(annotation) for annotation in annotations if annotation is not Context]
-    arguments = [str(info.metavar) for _, info in parameters if isinstance(info, ArgumentInfo)]
+    # Annotated[type, Argument or Option] of each parameter
+    found = [get_args(each.annotation) for each in signature(command.callback, eval_str=True).parameters.values()]
+    parameters = [each for each in found if each]
+    usage = ["labelaudit", f"{group}{command.name}"]
+    usage += [str(info.metavar) for _, info in parameters if isinstance(info, ArgumentInfo)]
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("$")]
-    usage = " ".join(["labelaudit", f"{group}{command.name}", *arguments, "[OPTIONS]"])
-    lines = [f"## labelaudit {group}{command.name}", "", f"    {usage}"]
-    lines += [
-        "",
-        cleandoc(function.__doc__ or ""),
-        "",
-        "```console",
-        *examples,
-        "```",
-        "",
-        "| option | meaning |",
-        "|---|---|",
-    ]
-    lines += [_row(kind, info) for kind, info in parameters]
-    return "\n".join([*lines, ""])
+    lines = [f"## labelaudit {group}{command.name}", "", f"    {' '.join(usage)} [OPTIONS]", ""]
+    lines += [cleandoc(command.callback.__doc__ or ""), "", "```console", *examples, "```", ""]
+    lines += ["| option | meaning |", "|---|---|", *(_row(kind, info) for kind, info in parameters), ""]
+    return "\n".join(lines)
 
 
 def _row(kind: Any, info: ParameterInfo) -> str:
@@ -66,16 +54,15 @@ def _row(kind: Any, info: ParameterInfo) -> str:
         return f"| `{info.metavar}` | {info.help} |"
     # Inside Annotated, typer keeps the first name in ``default``.
     names = ", ".join(name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str))
-    value = f" {info.metavar}" if info.metavar else _value(kind)
-    return f"| `{names}{value}` | {info.help} |"
+    return f"| `{names}{f' {info.metavar}' if info.metavar else _value(kind)}` | {info.help} |"
 
 
 def _value(kind: Any) -> str:
-    inner = [part for part in get_args(kind) if part is not type(None)] if get_origin(kind) is Union else [kind]
-    if get_origin(inner[0]) is Literal:
-        return " " + "\\|".join(get_args(inner[0]))
-    return {bool: "", int: " N", float: " X", str: " NAME", Path: " PATH"}[inner[0]]
+    """Return what stands for the value of an option."""
+    if get_origin(kind) in (Union, UnionType):
+        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    return " " + "\\|".join(get_args(kind)) if get_origin(kind) is Literal else _VALUES[kind]
 
 
 if __name__ == "__main__":
-    print(render(), end="")
+    typer.echo(render(), nl=False)

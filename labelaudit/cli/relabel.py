@@ -1,20 +1,24 @@
-"""``labelaudit relabel``: a review's corrections, back into the data."""
+"""``labelaudit relabel``: apply a review's corrections to the data."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, hand_out, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
+from labelaudit.text import printable
 
 if TYPE_CHECKING:
-    from labelaudit.cli.console import Terminal
+    from rich.console import Console
+
     from labelaudit.review.plan import Plan
     from labelaudit.review.relabel import Corrections
 
@@ -27,8 +31,14 @@ EPILOG = o.examples(
 )
 
 
+_MOST_PAIRS = 30
+_MOST_NAMED = 10
+
+
+@o.screen_options
 def command(
     data: o.DataArgument,
+    terminal: Terminal,
     file: Annotated[
         Optional[Path],
         typer.Argument(
@@ -36,8 +46,7 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Optional[Path],
-        typer.Option("--out", help="Write a corrected copy here (hard links) and leave DATA as it is."),
+        Optional[Path], typer.Option("--out", help="Write a corrected copy here (hard links) and leave DATA as it is.")
     ] = None,
     labels: Annotated[
         Optional[Path],
@@ -48,61 +57,37 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before files are moved.")] = False,
     accept_suggestions: Annotated[
-        bool,
-        typer.Option("--accept-suggestions", help="CVAT: tags that nobody touched count as accepted."),
+        bool, typer.Option("--accept-suggestions", help="CVAT: untouched tags count as accepted.")
     ] = False,
     output: Annotated[PlanFormatName, typer.Option("--format", help="How to print the plan on stdout.")] = "table",
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
-    """Move images to the class folders that a review says, or write a corrected copy; nothing is deleted.
+    """Move images to the class folders that a review names, or write a corrected copy; nothing is deleted.
 
     Dropped images go to DATA/.labelaudit-dropped. A relabeling that was interrupted is finished by the same command, or
     taken back by --undo.
     """
-    _check(file, out, labels, undo=undo, dry_run=dry_run)
-
-    from labelaudit.cli.console import Terminal
-    from labelaudit.review.relabel import Corrections
-
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
-    if undo:
-        wanted = None if file is None else Corrections(file=file)
-        _undo(data, wanted, dry_run=dry_run, yes=yes, terminal=terminal)
-    elif file is not None:
-        corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
-        _relabel(data, corrections, out, labels, output, dry_run=dry_run, yes=yes, terminal=terminal)
-
-
-def _check(file: Path | None, out: Path | None, labels: Path | None, *, undo: bool, dry_run: bool) -> None:
     if undo and (out is not None or labels is not None):
-        raise UsageError("--undo takes moves in DATA back, and with --out none are made", fix="delete what --out made")
+        raise UsageError("--undo takes moves in DATA back, and --out makes none", fix="delete what --out made")
     if not undo and file is None:
         raise UsageError("no corrections are given", fix="name the file, or give --undo")
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
 
+    from labelaudit.review.relabel import Corrections, plan_relabeling, relabel, relabel_copy, relabel_labels
 
-def _relabel(
-    data: Path,
-    corrections: Corrections,
-    out: Path | None,
-    labels: Path | None,
-    output: PlanFormatName,
-    *,
-    dry_run: bool,
-    yes: bool,
-    terminal: Terminal,
-) -> None:
-    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
+    if undo or file is None:
+        _undo(data, Corrections(file=file) if file else None, dry_run=dry_run, yes=yes, terminal=terminal)
+        return
+    corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
 
     def agree(plan: Plan) -> bool:
-        if plan.steps and out is None and not yes:
-            _require_somebody()
+        asks = bool(plan.steps) and out is None and not yes
+        if asks:
+            _require_terminal()
         _show(plan, output)
         if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
             raise DataError("none of the corrections can be used", fix="see the reasons above")
-        return yes or out is not None or not plan.steps or _confirm(f"Move {len(plan.steps):,} files in {data}?")
+        return not asks or typer.confirm(f"Move {len(plan.steps):,} files in {data}?", err=True)
 
     if dry_run:
         _show(plan_relabeling(data, corrections, labels_file=labels, reporter=terminal), output)
@@ -111,12 +96,18 @@ def _relabel(
         terminal.say(
             "Nothing was moved"
             if outcome is None
-            else f"Moved {outcome.moved:,} files. To take it back: labelaudit relabel {data} --undo"
+            else f"Moved {outcome.moved:,} files. To undo: labelaudit relabel {data} --undo"
         )
     elif labels is None:
-        copied = relabel_copy(data, corrections, out, agree=agree, reporter=terminal)
-        if copied is not None:
-            terminal.say(_describe(copied.linked, copied.copied, copied.symbolic, copied.skipped, out))
+        if copied := relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
+            counts = (
+                (copied.linked, "hard links"),
+                (copied.copied, "copies (hard links are not possible between these file systems)"),
+                (copied.symbolic, "symbolic links"),
+                (copied.skipped, "left out that are no files"),
+            )
+            parts = [f"{count:,} {what}" for count, what in counts if count]
+            terminal.say(f"Corrected copy: {out} ({', '.join(parts) or 'empty'})")
     else:
         relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
@@ -132,39 +123,61 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
             terminal.say(f"Would move back {what}")
             return False
         if not yes:
-            _require_somebody()
-        return yes or _confirm(f"Move back {what}?")
+            _require_terminal()
+        return yes or typer.confirm(f"Move back {what}?", err=True)
 
     outcome = undo(data, corrections=corrections, agree=agree, reporter=terminal)
     if outcome is not None:
         terminal.say(f"Moved {outcome.moved:,} files back")
 
 
-def _show(plan: Plan, output: PlanFormatName) -> None:
-    from labelaudit.cli.console import hand_out, printed
-    from labelaudit.report.relabeling import plan_as_json, show_plan
-
-    if output == "json":
-        hand_out(json.dumps(plan_as_json(plan), indent=2) + "\n")
-    else:
-        with printed() as console:
-            show_plan(console, plan)
-
-
-def _describe(linked: int, copied: int, symbolic: int, skipped: int, out: Path) -> str:
-    parts = [f"{linked:,} hard links"] if linked else []
-    parts += [f"{copied:,} copies (this file system has no hard links from there)"] if copied else []
-    parts += [f"{symbolic:,} symbolic links"] if symbolic else []
-    parts += [f"{skipped:,} left out that are no files"] if skipped else []
-    return f"Corrected copy: {out} ({', '.join(parts) or 'empty'})"
-
-
-def _require_somebody() -> None:
+def _require_terminal() -> None:
     if not sys.stdin.isatty():
         raise UsageError(
-            "there is nobody to ask whether files may be moved", fix="give --yes, or --dry-run to look only"
+            "there is no terminal to ask whether files may be moved", fix="give --yes, or --dry-run to look only"
         )
 
 
-def _confirm(question: str) -> bool:
-    return typer.confirm(question, err=True)
+def _show(plan: Plan, output: PlanFormatName) -> None:
+    """Print how many samples change, per pair of classes, and everything a reviewer may not expect."""
+    from rich import box
+    from rich.table import Table
+
+    if output == "json":
+        hand_out(json.dumps(plan.as_json(), indent=2) + "\n")
+        return
+    with printed() as console:
+        if plan.steps:
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+            for name in ("given", "becomes"):
+                table.add_column(name)
+            table.add_column("images", justify="right")
+            rows = [(given, _shown(label), count) for given, label, count in plan.pairs]
+            rows += [(given, "[bold]dropped[/bold]", count) for given, count in plan.drops]
+            for given, becomes, count in rows[:_MOST_PAIRS]:
+                table.add_row(_shown(given), becomes, f"{count:,}")
+            console.print(table)
+            if len(rows) > _MOST_PAIRS:
+                console.print(f"… and {len(rows) - _MOST_PAIRS} more pairs of classes")
+        console.print(plan.summary)
+        renamed = [f"{step.path} → {step.target}" for step in plan.steps if step.renamed]
+        refused = [f"{refusal.where}: {refusal.path!r} {refusal.reason}" for refusal in plan.refused]
+        new_classes = [repr(name) for name in plan.new_classes]
+        _list(console, "New class folders" if plan.folders else "New classes", new_classes)
+        _list(console, "Renamed, since the name is taken", renamed)
+        _list(console, "[yellow]Refused[/yellow]", refused)
+
+
+def _list(console: Console, title: str, lines: Sequence[str]) -> None:
+    if lines:
+        console.print(f"{title} ({len(lines):,}):")
+        for line in lines[:_MOST_NAMED]:
+            console.print(f"  {_shown(line)}")
+        if len(lines) > _MOST_NAMED:
+            console.print(f"  … and {len(lines) - _MOST_NAMED:,} more (--format json lists all)")
+
+
+def _shown(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(printable(text))

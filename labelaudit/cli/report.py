@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional, get_args
 
 import typer
 
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, hand_out, printed
 from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import FormatName
 
 if TYPE_CHECKING:
-    from labelaudit.cli.console import Terminal
     from labelaudit.report.content import Report
     from labelaudit.report.page.write import Page
+    from labelaudit.run.layout import RunFolder
 
-_GATE = "Gate: exit code 1 when a limit is exceeded"
-_OUTPUT = "Output"
-_PAGE = "Page"
+_gate = partial(typer.Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
+_output = partial(typer.Option, rich_help_panel="Output")
+_page = partial(typer.Option, rich_help_panel="Page")
 
 EPILOG = o.examples(
     "labelaudit report audit                       (and look at audit/report.html)",
@@ -31,88 +33,50 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
 def command(
     run: o.RunArgument,
-    max_noise: Annotated[
-        Optional[float], typer.Option("--max-noise", help="Largest noise rate, 0 to 1.", rich_help_panel=_GATE)
-    ] = None,
+    terminal: Terminal,
+    max_noise: Annotated[Optional[float], _gate("--max-noise", help="Largest noise rate, 0 to 1.")] = None,
     max_class_noise: Annotated[
-        Optional[float],
-        typer.Option("--max-class-noise", help="Largest noise rate of a class, 0 to 1.", rich_help_panel=_GATE),
+        Optional[float], _gate("--max-class-noise", help="Largest noise rate of a class, 0 to 1.")
     ] = None,
-    max_suspicious: Annotated[
-        Optional[int], typer.Option("--max-suspicious", help="Most suspicious labels.", rich_help_panel=_GATE)
-    ] = None,
-    max_unreadable: Annotated[
-        Optional[int], typer.Option("--max-unreadable", help="Most images that cannot be read.", rich_help_panel=_GATE)
-    ] = None,
+    max_suspicious: Annotated[Optional[int], _gate("--max-suspicious", help="Most suspicious labels.")] = None,
+    max_unreadable: Annotated[Optional[int], _gate("--max-unreadable", help="Most images that cannot be read.")] = None,
     fail_on_warning: Annotated[
-        bool,
-        typer.Option(
-            "--fail-on-warning", help="Any warning fails, and any image unreadable or left out.", rich_help_panel=_GATE
-        ),
+        bool, _gate("--fail-on-warning", help="Any warning fails, and any image unreadable or left out.")
     ] = False,
     strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict",
-            help="Compare the estimated noise rates with the limits; without it, the lower ends of their intervals.",
-            rich_help_panel=_GATE,
-        ),
+        bool, _gate("--strict", help="Compare the noise rates themselves, not the lower ends of their intervals.")
     ] = False,
     baseline: Annotated[
         Optional[Path],
-        typer.Option(
-            "--baseline",
-            help="An earlier run folder or suspicious.csv: only labels that are not in it count as suspicious.",
-            rich_help_panel=_GATE,
-        ),
+        _gate("--baseline", help="An earlier run folder or suspicious.csv: labels in it do not count as suspicious."),
     ] = None,
-    top: Annotated[
-        int, typer.Option("--top", help="How many suspicious labels to list.", rich_help_panel=_OUTPUT)
-    ] = 10,
-    output: Annotated[
-        FormatName, typer.Option("--format", help="What to print on stdout.", rich_help_panel=_OUTPUT)
-    ] = "table",
+    top: Annotated[int, _output("--top", help="How many suspicious labels to list.")] = 10,
+    output: Annotated[FormatName, _output("--format", help="What to print on stdout.")] = "table",
     write: Annotated[
         Optional[list[str]],
-        typer.Option(
-            "--write",
-            metavar="FORMAT=PATH",
-            help="Write the report in this format to a file too; may be given several times.",
-            rich_help_panel=_OUTPUT,
-        ),
+        _output("--write", metavar="FORMAT=PATH", help="Write the report in this format to a file too. Repeatable."),
     ] = None,
     data: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--data", help="Where the images are now; default: where they were audited.", rich_help_panel=_PAGE
-        ),
+        Optional[Path], _page("--data", help="Where the images are now; default: where they were audited.")
     ] = None,
     html: Annotated[
-        Optional[Path],
-        typer.Option("--html", help="Where to write the page; default: report.html in RUN.", rich_help_panel=_PAGE),
+        Optional[Path], _page("--html", help="Where to write the page; default: report.html in RUN.")
     ] = None,
-    no_html: Annotated[bool, typer.Option("--no-html", help="Write no page.", rich_help_panel=_PAGE)] = False,
+    no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
     thumbnails: Annotated[
-        int,
-        typer.Option(
-            "--thumbnails",
-            help="Show at most so many images in the page; large files take time to read.",
-            rich_help_panel=_PAGE,
-        ),
+        int, _page("--thumbnails", help="Most images to show in the page; large files take time to read.")
     ] = 10_000,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
-    """Show what an audit found, write a page to review it, fail when labels are worse than they may be.
+    """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
 
     Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
     """
-    if top < 0:
-        raise UsageError(f"--top {top} is negative", fix="give a number from 0")
-    if thumbnails < 0:
-        raise UsageError(f"--thumbnails {thumbnails} is negative", fix="give a number from 0")
+    for flag, number in (("--top", top), ("--thumbnails", thumbnails)):
+        if number < 0:
+            raise UsageError(f"{flag} {number} is negative", fix="give a number from 0")
     if html is not None and no_html:
         raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
     if data is not None and no_html:
@@ -121,8 +85,8 @@ def command(
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
-    from labelaudit.cli.console import Terminal, hand_out
-    from labelaudit.report.content import read_report
+    from labelaudit.audit.model import Audit
+    from labelaudit.report.content import make_report
     from labelaudit.report.formats import FORMATS, most_listed
     from labelaudit.report.gate import Limits
     from labelaudit.run.files import behind_links, write_text
@@ -137,12 +101,12 @@ def command(
         strict=strict,
     )
     most = most_listed({output, *targets.values()})
-    report = read_report(RunFolder(run), limits, baseline=baseline, top=top, most=most)
+    folder = RunFolder(run)
+    report = make_report(Audit(folder), limits, baseline=baseline, top=top, most=most)
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     _append_step_summary(report)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
-    page = None if no_html else _write_page(run, html, thumbnails, terminal, data=data, baseline=baseline)
+    page = None if no_html else _write_page(folder, html, thumbnails, terminal, data=data, baseline=baseline)
     if output == "table":
         _show(report)
     else:
@@ -156,14 +120,14 @@ def command(
             )
         if page.rows:
             terminal.say(
-                f"Open it in a browser to review. The corrections go into the data by: {_relabeling(run, data)}"
+                f"Open it in a browser to review. The corrections go into the data by: {_relabeling(folder, data)}"
             )
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
 
 def _targets(written: list[str]) -> dict[Path, str]:
-    """The format of each file to write."""
+    """Return the format of each file to write."""
     names = [name for name in get_args(FormatName) if name != "table"]
     targets: dict[Path, str] = {}
     for text in written:
@@ -179,52 +143,46 @@ def _targets(written: list[str]) -> dict[Path, str]:
 
 
 def _append_step_summary(report: Report) -> None:
-    from labelaudit.cli.console import Terminal
     from labelaudit.report import markdown
-    from labelaudit.report import markdown as step_summary
 
-    path = os.environ.get(step_summary.VARIABLE)
+    path = os.environ.get(markdown.VARIABLE)
     if path:
         try:
-            step_summary.append(markdown.render(report), Path(path))
+            markdown.append(markdown.render(report), Path(path))
         except StorageError as error:  # the outcome of the gate matters more
             Terminal().warn(f"no step summary: {error}")
 
 
 def _show(report: Report) -> None:
-    from labelaudit.cli.console import printed
     from labelaudit.report.console import show_checks, show_summary, show_suspicious
 
     with printed() as console:
         show_summary(console, report.noise)
         if report.shown:
             show_suspicious(console, report.shown)
-        show_checks(console, report)
+        show_checks(console, report.listed, report.checks)
 
 
 def _write_page(
-    run: Path, html: Path | None, thumbnails: int, terminal: Terminal, *, data: Path | None, baseline: Path | None
+    run: RunFolder, html: Path | None, thumbnails: int, terminal: Terminal, *, data: Path | None, baseline: Path | None
 ) -> Page | None:
     from labelaudit.report.page.write import PageLimits, write_page
-    from labelaudit.run.layout import RunFolder
 
     try:
-        limits = PageLimits(max_thumbnails=thumbnails)
-        return write_page(RunFolder(run), html, limits, terminal, data=data, baseline=baseline)
+        return write_page(run, html, PageLimits(max_thumbnails=thumbnails), terminal, data=data, baseline=baseline)
     except StorageError as error:
         if html is not None:
             raise
-        # Nobody asked for it: figures and gate do not depend on whether the run folder can be written to.
+        # The page was not asked for: figures and gate do not need a writable run folder.
         terminal.warn(f"no page: {error}")
         return None
 
 
-def _relabeling(run: Path, root: Path | None) -> str:
-    """The command that takes the corrections which the page hands out."""
+def _relabeling(run: RunFolder, root: Path | None) -> str:
+    """Return the command that puts the corrections of the page into the data."""
     from labelaudit.audit.model import recorded_data
-    from labelaudit.run.layout import RunFolder
 
-    data = recorded_data(RunFolder(run))
+    data = recorded_data(run)
     words = ["labelaudit", "relabel", str(root or data.root), "corrections.csv"]
     if data.split:
         words += ["--split", ",".join(data.split)]
@@ -234,7 +192,7 @@ def _relabeling(run: Path, root: Path | None) -> str:
 
 
 def _extent(page: Page) -> str:
-    """How much of the findings is in a page."""
+    """Return how much of the findings is in a page."""
     if page.new is None:
         parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
     else:

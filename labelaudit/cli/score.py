@@ -1,4 +1,4 @@
-"""``labelaudit score``: the whole audit."""
+"""``labelaudit score``: the whole audit; ``train-probe`` and ``fit``: its two halves."""
 
 from __future__ import annotations
 
@@ -8,23 +8,38 @@ from typing import Annotated, Optional
 
 import typer
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal, is_helper
 from labelaudit.errors import UsageError
 
-EPILOG = o.examples(
+EPILOG_SCORE = o.examples(
     "labelaudit score photos",
     "labelaudit score photos -o suspicious.csv --run audit",
     "labelaudit score photos -o - --top 100 | cut -d, -f2",
     "labelaudit score birds --split train,val      (birds/train/CLASS/… and birds/val/CLASS/…)",
     "labelaudit score audit -o -      (a run folder: only reads)",
 )
+EPILOG_TRAIN_PROBE = o.examples(
+    "labelaudit train-probe photos --run audit",
+    "labelaudit train-probe cifar/train --run audit --preset balanced",
+    "labelaudit train-probe flat --labels labels.csv --run audit",
+)
+EPILOG_FIT = o.examples(
+    "labelaudit fit audit --estimator gmm",
+    "labelaudit fit audit --rank-by aum",
+    "labelaudit fit audit --all-estimators",
+)
 
 
-def command(
-    context: typer.Context,
+@o.screen_options
+@o.training_options()
+def score(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")
     ],
+    training: TrainingOptions,
+    terminal: Terminal,
     out: Annotated[
         Optional[Path], typer.Option("--out", "-o", help="Write the ranked CSV here too; - is stdout.")
     ] = None,
@@ -35,33 +50,8 @@ def command(
     run: o.Run = None,
     labels: o.Labels = None,
     split: o.Split = None,
-    probe: o.Probe = None,
-    preset: o.Preset = None,
-    model: o.Model = None,
-    pretrained: o.Pretrained = False,
-    weights_file: o.NetworkWeights = None,
-    offline: o.Offline = False,
-    image_size: o.ImageSize = None,
-    fit: o.Fit = None,
-    augment: o.Augment = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    lr: o.Rate = None,
-    momentum: o.Momentum = None,
-    weight_decay: o.WeightDecay = None,
-    schedule: o.Schedule = None,
-    precision: o.Precision = None,
-    controls: o.Controls = None,
-    members: o.Members = None,
-    folds: o.Folds = None,
-    seed: o.Seed = None,
-    device: o.Device = "auto",
-    threads: o.Threads = None,
-    deterministic: o.Deterministic = False,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Audit a folder of images: a ranked CSV of suspicious labels, a weight per sample, a noise rate.
 
@@ -72,42 +62,34 @@ def command(
     if top is not None and out is None:
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
 
+    from labelaudit.audit import probe
+    from labelaudit.audit import score as audit
     from labelaudit.audit.model import Data
-    from labelaudit.audit.options import TrainingOptions
-    from labelaudit.audit.probe import train_probe
-    from labelaudit.audit.score import finish_probe, score, score_run
-    from labelaudit.cli.console import Terminal
-    from labelaudit.cli.options import is_helper, run_folder, set_deterministic, set_threads, training_options
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.report.console import show_summary
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
-    set_threads(threads)
-    set_deterministic(deterministic)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
-    chosen = None
-    if rank_by or estimator:
-        chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
-    folder, asked = RunFolder(data), training_options(context)
+    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
+    folder = RunFolder(data)
     if folder.exists:
-        if run or labels or split or asked != TrainingOptions(device=device, offline=offline):
+        if run or labels or split or training != TrainingOptions(device=training.device, offline=training.offline):
             raise UsageError(
                 f"{data} is a run folder: its data and training are settled",
                 fix="leave these options out, or give the data",
             )
         if is_helper():
-            finish_probe(folder, asked, terminal)
+            audit.finish_probe(folder, training, terminal)
             return
-        fitted = score_run(folder, asked, chosen, terminal, keep=out is None)
+        fitted = audit.score_run(folder, training, chosen, terminal, keep=out is None)
     else:
-        folder = run_folder(run, data, terminal)
-        pictures = Data(root=data, labels_file=labels, split=o.split_names(split))
+        folder = o.run_folder(run, data, terminal)
+        images = Data(root=data, labels_file=labels, split=o.split_names(split))
         if is_helper():
-            train_probe(pictures, folder, asked, terminal)
+            probe.train_probe(images, folder, training, terminal)
             return
-        fitted = score(pictures, folder, asked, chosen, terminal)
-    if not quiet:
+        fitted = audit.score(images, folder, training, chosen, terminal)
+    if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
     if out is not None and str(out) == "-":
         typer.echo(fitted.csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
@@ -116,3 +98,47 @@ def command(
     listed = out if out is not None and str(out) != "-" else folder.suspicious
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
     terminal.say(f"To look at them and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
+
+
+@o.screen_options
+@o.training_options()
+def train_probe(
+    data: o.DataArgument,
+    training: TrainingOptions,
+    terminal: Terminal,
+    run: o.Run = None,
+    labels: o.Labels = None,
+    split: o.Split = None,
+) -> None:
+    """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
+    from labelaudit.audit import probe
+    from labelaudit.audit.model import Data
+
+    folder = o.run_folder(run, data, terminal)
+    probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
+    terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
+
+
+@o.screen_options
+def fit(
+    run: o.RunArgument,
+    terminal: Terminal,
+    rank_by: o.RankBy = None,
+    estimator: o.Estimator = None,
+    all_estimators: Annotated[
+        bool, typer.Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
+    ] = False,
+) -> None:
+    """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
+    from labelaudit.audit import judge
+    from labelaudit.detect.verdicts import FitSettings
+    from labelaudit.report.console import show_estimators, show_summary
+    from labelaudit.run.layout import RunFolder
+
+    folder = RunFolder(run)
+    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
+    fitted = judge.fit(folder, chosen, terminal, all_estimators=all_estimators)
+    if not terminal.quiet:
+        show_summary(terminal.console, fitted.noise)
+        show_estimators(terminal.console, fitted.noise)
+    terminal.say(f"Ranked list: {folder.suspicious}")

@@ -1,7 +1,7 @@
-"""What is in a folder of labelled images: torchvision's ImageFolder layout, or any layout with a labels file.
+"""Scan a folder of labelled images: torchvision's ImageFolder layout, or any layout with a labels file.
 
-Every file is read once to hash it and to look at its header; pixels are decoded elsewhere. A file that cannot be used
-is set aside with the reason and never stops an audit.
+Every file is read once to hash it and to read its header; pixels are decoded elsewhere. A file that cannot be used is
+set aside with the reason and never stops an audit.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +31,282 @@ from labelaudit.data.walk import (
     NOT_LISTED,
     OTHER_SPLIT,
     Walk,
+    in_words,
     printable_path,
     summed,
     walk_folder,
-    why_nothing,
 )
 from labelaudit.errors import DataError, UsageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.text import listed
+
+MAX_FILE_BYTES = 1 << 30
+"""Larger files are set aside unread."""
+
+_POINTERS = (
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
+    (b"version https://hawser.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
+    (b"/annex/objects/", "a git-annex pointer, not the image: git annex get fetches it"),
+    (b"<!doctype html", "a web page, not an image: download it again"),
+    (b"<html", "a web page, not an image: download it again"),
+)
+"""The first bytes of files that stand in place of an image, and what they are."""
+
+_UNKNOWN = Header(width=0, height=0, grey=True)
+
+
+def scan(
+    root: Path, *, labels_file: Path | None = None, split: Sequence[str] = (), reporter: Reporter = QUIET
+) -> Catalogue:
+    """List, hash and check every image below ``root``.
+
+    Args:
+        root: ``root/<class>/…/<image>``; or any layout, with ``labels_file``.
+        labels_file: CSV with the columns ``path`` and ``label``; replaces the class folders.
+        split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
+        reporter: Receives the progress.
+
+    Returns:
+        The catalogue, sorted by path. It includes damaged files, with the reason.
+
+    Raises:
+        DataError: no such folder, no class folders, no image files, or an unusable labels file.
+        UsageError: ``split`` and ``labels_file`` together.
+    """
+    _require_folder(root)
+    if labels_file is not None and split:
+        raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
+    walk = walk_folder(root)
+    if labels_file is not None:
+        table = _read_table(root, labels_file, walk, reporter)
+        catalogue = _inspect(root, table.label_of, reporter)
+        return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
+    bases = _bases(root, walk, split) if split else [""]
+    doubt = None if split else check_layout(root, walk.images)
+    if doubt and not doubt.serious:
+        reporter.say(f"Note: {doubt.text}")
+    doubts = [doubt.text] if doubt and doubt.serious else []
+    label_of = _from_class_folders(root, walk, bases)
+    return replace(
+        _inspect(root, label_of, reporter),
+        left_out=summed(walk.left),
+        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *doubts),
+        split=tuple(base or "." for base in bases) if split else (),
+    )
+
+
+def read_file(file: Path) -> bytes:
+    """Read a regular file of at most `MAX_FILE_BYTES`.
+
+    Raises:
+        UnreadableImageError: it is missing, not a regular file, too large, or may not be read.
+    """
+    try:
+        # Without waiting for a pipe; the file that is checked is the file that is read.
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableImageError("not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise UnreadableImageError(f"file of {status.st_size >> 20} MiB is too large")
+            with open(handle, "rb", closefd=False) as content:
+                return content.read(MAX_FILE_BYTES)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UnreadableImageError((error.strerror or str(error)).lower()) from error
+
+
+def require_outside(place: Path, root: Path, option: str) -> None:
+    """Refuse to write a folder into an image folder, where it would become a class.
+
+    Raises:
+        UsageError: ``place`` is the image folder, or lies in it.
+    """
+    target, data = place.resolve(), root.resolve()
+    if target == data or data in target.parents:
+        where = "is the image folder" if target == data else f"lies in the image folder {root}"
+        raise UsageError(
+            f"{option} {place} {where}", fix=f"give a place outside it, as {data.parent / data.name}-audit"
+        )
+
+
+def class_bases(root: Path, split: Sequence[str]) -> list[str]:
+    """Return the folders that hold the class folders, ``""`` for ``root``; see `scan`.
+
+    Raises:
+        DataError: the top folders are no classes, or there is no such split.
+    """
+    _require_folder(root)
+    walk = walk_folder(root)
+    if split:
+        return _bases(root, walk, split)
+    if len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders in it
+        check_layout(root, walk.images)
+    return [""]
+
+
+def _require_folder(root: Path) -> None:
+    try:
+        if not root.is_dir():
+            what = f"{root} is not a folder" if root.exists() else f"there is no folder {root}"
+            raise DataError(what, fix="give a folder that holds one folder of images per class")
+        with os.scandir(root) as entries:
+            next(entries, None)
+    except PermissionError as error:
+        raise DataError(f"you may not read the folder {root}", fix="check its permissions") from error
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {root}: {(error.strerror or str(error)).lower()}", fix="check the path"
+        ) from error
+
+
+def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
+    bases = list(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name))
+    bases = ["" if base == "." else base for base in bases]
+    for base in bases:
+        if base and base not in walk.folders:
+            known = ", ".join(folder for folder in walk.folders if "/" not in folder)
+            raise DataError(f"--split: there is no folder {base} in {root}", fix=f"there are: {known}")
+        if any(base != other and (not other or base.startswith(f"{other}/")) for other in bases):
+            raise DataError(f"--split: the folders {', '.join(split)} lie in each other", fix="leave one of them out")
+    return bases
+
+
+def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[str, str]:
+    """Return the label of each image, the folder below its base; other images are left out."""
+    label_of: dict[str, str] = {}
+    for path in walk.images:
+        base = next((base for base in bases if not base or path.startswith(f"{base}/")), None)
+        label, slash, _ = path.removeprefix(f"{base}/").partition("/")
+        if base is None or not slash:
+            walk.leave_out(path, OTHER_SPLIT if base is None else BESIDE)
+        else:
+            label_of[path] = label
+    empty = [base for base in bases if base and not any(path.startswith(f"{base}/") for path in label_of)]
+    if empty:
+        raise DataError(
+            f"--split: {empty[0]} in {root} has no class folders with images", fix="leave it out, or check the folder"
+        )
+    if label_of:
+        return label_of
+    found = f" ({in_words(summed(walk.left)[:3])})" if walk.left else ""
+    if any(_is_class_folder(folder, bases) for folder in walk.folders):
+        raise DataError(f"there are no image files in the class folders of {root}{found}", fix="check the folder")
+    raise DataError(
+        f"{root} has no class folders{found}",
+        fix="put the images of each class into a folder of its own, or give their labels with --labels FILE.csv",
+    )
+
+
+def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
+    return folder.rpartition("/")[0] in bases
+
+
+def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
+    """Yield a sentence for each class folder without samples."""
+    told: dict[str, str] = {}
+    names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
+    names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
+    for folder in names:
+        name = folder.rpartition("/")[2]
+        if name not in classes and (why := walk.lost(folder)):
+            told.setdefault(name, why)
+    for name, why in told.items():
+        yield f"class {printable_path(name)!r} is not in the audit: {why}"
+
+
+def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence about the folders in class folders that cannot be entered."""
+    inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
+    if inner:
+        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
+        yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
+
+
+def _read_table(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:
+    """Read the labels file; images that it does not list are left out."""
+    table = read_labels(labels_file, root, walk.images)
+    require_one_here(labels_file, table.paths, root, walk.images)
+    for note in table.notes:
+        reporter.say(note)
+    for path in walk.images:
+        if path not in table.label_of:
+            walk.leave_out(path, NOT_LISTED)
+    own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
+    walk.left[:] = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
+    return table
+
+
+class _Finding(NamedTuple):
+    header: Header
+    sha256: str
+    reason: str
+
+
+def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:
+    paths = sorted(label_of)
+    findings: list[_Finding] = []
+    with reporter.bar("Reading files", len(paths), "files") as advance, readers() as pool:
+        for part in pool.map(lambda part: [_inspect_file(root, path) for path in part], in_parts(paths)):
+            findings.extend(part)
+            advance(len(part))
+    classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
+    number_of = {name: number for number, name in enumerate(classes)}
+    return Catalogue(
+        root=root,
+        classes=classes,
+        paths=tuple(printable_path(path) for path in paths),
+        label_N=np.array([number_of[printable_path(label_of[path])] for path in paths], dtype=np.int32),
+        width_N=np.array([finding.header.width for finding in findings], dtype=np.int32),
+        height_N=np.array([finding.header.height for finding in findings], dtype=np.int32),
+        grey_N=np.array([finding.header.grey for finding in findings], dtype=bool),
+        sha256=tuple(finding.sha256 for finding in findings),
+        reasons=tuple(finding.reason for finding in findings),
+        rendering=_rendering(root, paths, findings, reporter),
+    )
+
+
+def _inspect_file(root: Path, path: str) -> _Finding:
+    sha256 = ""
+    try:
+        content = read_file(root / path)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if printable_path(path) != path:
+            raise UnreadableImageError("file name is not valid UTF-8")
+        start = content[:256].lstrip().lower()
+        for beginning, what in _POINTERS:
+            if start.startswith(beginning):
+                raise UnreadableImageError(what)
+        return _Finding(read_header(content), sha256, "")
+    except UnreadableImageError as error:
+        return _Finding(_UNKNOWN, sha256, str(error))
+
+
+def _rendering(root: Path, paths: Sequence[str], findings: Sequence[_Finding], reporter: Reporter) -> Rendering:
+    usable = [number for number, finding in enumerate(findings) if not finding.reason]
+    deep = {kind: [number for number in usable if findings[number].header.deep == kind] for kind in DEEP_KINDS}
+    transparent = [number for number in usable if findings[number].header.transparent]
+
+    def values(number: int, rendering: Rendering | None) -> npt.NDArray[Any] | None:
+        try:
+            return read_values(read_file(root / paths[number]), rendering)
+        except UnreadableImageError:  # reported when it is decoded
+            return None
+
+    with readers() as pool:
+
+        def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
+            return [found for found in pool.map(values, numbers, repeat(rendering)) if found is not None]
+
+        rendering, notes = read_rendering(deep, transparent, read)
+    for note in notes:
+        reporter.say(note)
+    return rendering
+
+
+# Layout: are the top folders classes, or parts of a data set?
 
 _PARTS = {
     **dict.fromkeys(("train", "training", "trn", "trainset", "trainval"), "train"),
@@ -45,16 +314,16 @@ _PARTS = {
     **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), "test"),
     **dict.fromkeys(("unlabeled", "unlabelled"), "unlabeled"),
 }
-"""What parts of a data set are called, by kind."""
+"""Names of parts of a data set, with their kind."""
 
 _ORDER = "train val test unlabeled"
 
 _NUMBERED = frozenset({"fold", "kfold", "cv", "split", "set", "dataset", "subset", "site", "domain"})
-"""What parts of a data set are called before their number or letter."""
+"""Names of parts of a data set before their number or letter."""
 
-_PICTURES = frozenset({"image", "images", "imgs", "jpegimages"})
-_MARKINGS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
-"""What folders of images, and of the masks or boxes that belong to them, are called."""
+_IMAGES = frozenset({"image", "images", "imgs", "jpegimages"})
+_ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
+"""Names of folders of images, and of the masks or boxes that belong to them."""
 
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
 
@@ -67,7 +336,7 @@ _MOST_NAMED = 6
 
 @dataclass(kw_only=True)
 class _Folder:
-    """A folder: the number of images that lie in it directly, and the folders in it that hold images."""
+    """A folder: the number of images directly in it, and the folders in it that hold images."""
 
     path: str
     images: int = 0
@@ -89,101 +358,117 @@ class _Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
-    """A sentence about folders on top that may be no classes; ``serious`` where much speaks for it."""
+    """A sentence about top folders that may be no classes; ``serious`` where it is likely."""
 
     text: str
     serious: bool
 
 
 def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
-    """Refuse folders on top that are no classes.
+    """Refuse top folders that are no classes.
 
     Args:
         root: The image folder.
         images: Paths of the images in it.
 
     Returns:
-        A doubt where the folders on top may be no classes.
+        A doubt where the top folders may be no classes.
 
     Raises:
         DataError: they are none; names the command to give.
     """
-    top = _tree(images)
-    if not top.inner:
+    top = _Folder(path="")
+    for path in images:
+        folder = top
+        for name in path.split("/")[:-1]:
+            below = f"{folder.path}/{name}" if folder.path else name
+            folder = folder.inner.setdefault(name, _Folder(path=below))
+        folder.images += 1
+    if len(top.inner) == 1 and (inner := top.innermost).has_classes:
+        parts = _parts(inner)
+        raise DataError(
+            f"{root} has one class folder only, {next(iter(top.inner))}, with more folders in it",
+            fix=_fix(root, parts) if parts else f"give {root / inner.path} if those are the class folders",
+        )
+    if len(top.inner) < 2:
         return None
-    if len(top.inner) == 1:
-        _refuse_wrapped(root, top)
-        return None
-    _refuse_markings(root, top)
+    _refuse_annotations(root, top)
     if parts := _parts(top):
         for part in parts:
-            _refuse_markings(root, part.innermost)
-        raise DataError(
-            f"the folders {_listed(parts)} in {root} are parts of a data set, not classes", fix=_fix(root, parts)
-        )
+            _refuse_annotations(root, part.innermost)
+        what = f"the folders {_listed(parts)} in {root} are parts of a data set, not classes"
+        raise DataError(what, fix=_fix(root, parts))
     if sets := [folder for folder in top.inner.values() if _is_divided(folder.innermost)]:
-        inner = [part for folder in sets for part in _parts(folder.innermost)]
-        raise DataError(
-            f"the folders {_listed(list(top.inner.values()))} in {root} are data sets, not classes",
-            fix=_fix(root, inner),
-        )
+        what = f"the folders {_listed(top.inner.values())} in {root} are data sets, not classes"
+        raise DataError(what, fix=_fix(root, [part for folder in sets for part in _parts(folder.innermost)]))
     return _check_repeated(top) or _check_alone(top) or _check_shared(root, top)
 
 
-def _refuse_markings(root: Path, folder: _Folder) -> None:
+def _refuse_annotations(root: Path, folder: _Folder) -> None:
     """Refuse a folder that holds images and their masks, and nothing else."""
     names = {name.lower() for name in folder.inner}
-    if names & _PICTURES and names & _MARKINGS and names <= _PICTURES | _MARKINGS:
+    if names & _IMAGES and names & _ANNOTATIONS and names <= _IMAGES | _ANNOTATIONS:
         raise DataError(
-            f"the folders {_listed(list(folder.inner.values()))} in {root} are images and what is marked in them, "
-            "not classes",
+            f"the folders {_listed(folder.inner.values())} in {root} are images and their annotations, not classes",
             fix="give the labels with --labels FILE.csv; if these folders are the classes, add --split .",
         )
 
 
 def _check_repeated(top: _Folder) -> Doubt | None:
-    """Whether a folder beside the class folders holds folders of their names, as a test set does."""
+    """Doubt a folder that holds folders of the names of those beside it, as a test set does."""
     for folder in top.inner.values():
         inner = folder.innermost
         if inner.has_classes and not inner.images and inner.inner.keys() < top.inner.keys():
             return Doubt(
                 text=f"the folder {folder.path} holds folders of the names of those beside it "
-                f"({_some(list(inner.inner))}), which all count for the class {folder.path}; if it is a part of the "
-                "data set, move it out, if not, add --split .",
+                f"({listed(inner.inner, _MOST_NAMED)}), which all count for the class {folder.path}; "
+                "if it is a part of the data set, move it out, if not, add --split .",
                 serious=True,
             )
     return None
 
 
 def _check_alone(top: _Folder) -> Doubt | None:
-    """Whether one folder holds class folders, and the others are beside it: ``train`` and ``extra``."""
+    """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``."""
     nested = [folder for folder in top.inner.values() if folder.innermost.has_classes and not folder.innermost.images]
-    if len(nested) != 1:
+    if len(nested) != 1 or _are_divisions(nested[0].innermost.inner):
         return None
     one = nested[0].innermost
-    if all(_DATE.fullmatch(name) or _part_name(name)[0] for name in one.inner):
-        return None
     return Doubt(
-        text=f"of the class folders, {one.path} alone holds folders ({_some(list(one.inner))}) and no images of its "
-        f"own; they count for the class above; if those are the classes, audit with --split {shlex.quote(one.path)}, "
-        "if not, add --split .",
+        text=f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
+        "of its own; they count for the class above; if those are the classes, audit with --split "
+        f"{shlex.quote(one.path)}, if not, add --split .",
         serious=bool(_part_name(nested[0].path)[0]),
     )
 
 
-def _refuse_wrapped(root: Path, top: _Folder) -> None:
-    inner = top.innermost
-    if not inner.has_classes:
-        return  # one class: said elsewhere
-    parts = _parts(inner)
-    raise DataError(
-        f"{root} has one class folder only, {next(iter(top.inner))}, with more folders in it",
-        fix=_fix(root, parts) if parts else f"give {root / inner.path} if those are the class folders",
+def _check_shared(root: Path, top: _Folder) -> Doubt | None:
+    """Doubt top folders that all consist of folders: classes in several data sets, or kinds in every class."""
+    folders = [folder.innermost for folder in top.inner.values()]
+    if any(folder.images or not folder.has_classes for folder in folders):
+        return None
+    names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
+    if _are_divisions(names):
+        return None
+    shared = _shared(folders)
+    plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
+    if plain and len(shared) >= max(_LEAST_SHARED, len(folders) + 1, len(names) / 2):
+        raise DataError(
+            f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}",
+            fix=_fix(root, folders),
+        )
+    serious = len(shared) > 1
+    what = f"folders of the same names ({listed(shared, _MOST_NAMED)})"
+    what = what if serious else f"more folders ({listed(names, _MOST_NAMED)})"
+    return Doubt(
+        text=f"all class folders hold {what}, which count for the class above; if those are the classes, "
+        f"audit with --split {_joined(folders)}, if not, add --split .",
+        serious=serious,
     )
 
 
 def _parts(top: _Folder) -> list[_Folder]:
-    """The parts of a data set among the folders on top; none where they seem to be classes."""
+    """Return the parts of a data set among the inner folders; none where they seem to be classes."""
     groups: dict[str, dict[str, str]] = {}
     for name in top.inner:
         kind, rest = _part_name(name)
@@ -203,7 +488,7 @@ def _parts(top: _Folder) -> list[_Folder]:
 
 
 def _part_name(name: str) -> tuple[str, str]:
-    """Kind of part and what else is in a folder's name: ``train2017`` → train, ``seg_test`` → test and seg."""
+    """Return kind of part and the rest of a folder's name: ``train2017`` → train, ``seg_test`` → test and seg."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("(hold|k)[-_ ]?(out|fold)", r"\1\2", name))
     words = [word.lower() for word in words]
     for number, word in enumerate(words):
@@ -215,41 +500,21 @@ def _part_name(name: str) -> tuple[str, str]:
     return "", ""
 
 
+def _are_divisions(names: Mapping[str, object] | Sequence[str]) -> bool:
+    """Return whether all names are dates or parts of a data set, which may divide a class."""
+    return all(_DATE.fullmatch(name) or _part_name(name)[0] for name in names)
+
+
 def _is_divided(folder: _Folder) -> bool:
-    """Whether a folder is a data set in parts with class folders in them; a class in parts has images in them."""
+    """Return whether a folder is a data set in parts with class folders in them; a class in parts has images there."""
     return any(
         part.innermost.has_classes and not all(_DATE.fullmatch(name) for name in part.innermost.inner)
         for part in _parts(folder)
     )
 
 
-def _check_shared(root: Path, top: _Folder) -> Doubt | None:
-    """Whether the folders on top are all made of folders: classes in several data sets, or kinds in every class."""
-    folders = [folder.innermost for folder in top.inner.values()]
-    if any(folder.images or not folder.has_classes for folder in folders):
-        return None
-    names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
-    if all(_DATE.fullmatch(name) or _part_name(name)[0] for name in names):
-        return None
-    shared = _shared(folders)
-    plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
-    if plain and len(shared) >= max(_LEAST_SHARED, len(folders) + 1, len(names) / 2):
-        raise DataError(
-            f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {_some(shared)}",
-            fix=_fix(root, folders),
-        )
-    serious = len(shared) > 1
-    what = f"folders of the same names ({_some(shared)})" if serious else f"more folders ({_some(names)})"
-    outer = shlex.quote(",".join(folder.path for folder in folders))
-    return Doubt(
-        text=f"all class folders hold {what}, which count for the class above; "
-        f"if those are the classes, audit with --split {outer}, if not, add --split .",
-        serious=serious,
-    )
-
-
 def _shared(folders: Sequence[_Folder]) -> list[str]:
-    """The names of folders that are in each of these."""
+    """Return the names of folders that are in each of these."""
     first, *others = folders
     return [name for name in first.inner if all(name in other.inner for other in others)]
 
@@ -260,307 +525,21 @@ def _fix(root: Path, parts: Sequence[_Folder]) -> str:
     own = "if these folders are the classes, add --split ."
     if not with_classes:
         return f"they hold no class folders: give the labels with --labels FILE.csv; {own}"
-    splits = shlex.quote(",".join(part.path for part in with_classes))
     but = f" ({_listed(flat)} without class folders)" if flat else ""
     together = "audit them as one data set" if len(with_classes) > 1 else "audit it"
-    return f"{together} with --split {splits}{but}, or give one folder, as {root / with_classes[0].path}; {own}"
+    one = root / with_classes[0].path
+    return f"{together} with --split {_joined(with_classes)}{but}, or give one folder, as {one}; {own}"
 
 
 def _innermost_parts(part: _Folder) -> list[_Folder]:
-    """The parts of a part, as of a fold with train and val; itself where it has none."""
+    """Return the parts of a part, as of a fold with train and val; itself where it has none."""
     inner = part.innermost
     return [each for below in _parts(inner) for each in _innermost_parts(below)] if _is_divided(inner) else [inner]
 
 
-def _listed(folders: Sequence[_Folder]) -> str:
-    return _some([folder.path for folder in folders])
+def _joined(folders: Sequence[_Folder]) -> str:
+    return shlex.quote(",".join(folder.path for folder in folders))
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def _tree(images: Sequence[str]) -> _Folder:
-    top = _Folder(path="")
-    for path in images:
-        folder = top
-        for name in _folders_of(path):
-            below = f"{folder.path}/{name}" if folder.path else name
-            folder = folder.inner.setdefault(name, _Folder(path=below))
-        folder.images += 1
-    return top
-
-
-def _folders_of(path: str) -> Iterator[str]:
-    return iter(path.split("/")[:-1])
-
-
-MAX_FILE_BYTES = 1 << 30
-"""Files above this are set aside unread."""
-
-
-def scan(
-    root: Path, *, labels_file: Path | None = None, split: Sequence[str] = (), reporter: Reporter = QUIET
-) -> Catalogue:
-    """List, hash and check every image below ``root``.
-
-    Args:
-        root: ``root/<class>/…/<image>``; or any layout, with ``labels_file``.
-        labels_file: CSV with the columns ``path`` and ``label``; replaces the class folders.
-        split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
-        reporter: Told about the progress.
-
-    Returns:
-        The catalogue, sorted by path. Damaged files are in it, with the reason.
-
-    Raises:
-        DataError: no such folder, no class folders, no image files, or an unusable labels file.
-        UsageError: ``split`` and ``labels_file`` together.
-    """
-    _require_folder(root)
-    if labels_file is not None and split:
-        raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
-    walk = walk_folder(root)
-    if labels_file is not None:
-        table = _listed_folder(root, labels_file, walk, reporter)
-        catalogue = _inspect(root, table.label_of, reporter)
-        return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
-    bases = _bases(root, walk, split) if split else [""]
-    doubt = None if split else check_layout(root, walk.images)
-    if doubt and not doubt.serious:
-        reporter.say(f"Note: {doubt.text}")
-    doubts = [doubt.text] if doubt and doubt.serious else []
-    label_of = _from_class_folders(root, walk, bases)
-    return replace(
-        _inspect(root, label_of, reporter),
-        left_out=summed(walk.left),
-        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *doubts),
-        split=tuple(base or "." for base in bases) if split else (),
-    )
-
-
-def read_file(file: Path) -> bytes:
-    """The bytes of a regular file of bearable size.
-
-    Raises:
-        UnreadableImageError: it is missing, not a regular file, too large, or may not be read.
-    """
-    try:
-        # Without waiting, should a pipe have taken its place; what is looked at is what is read.
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImageError("not a regular file")
-            if status.st_size > MAX_FILE_BYTES:
-                raise UnreadableImageError(f"file of {status.st_size >> 20} MiB is too large")
-            with open(handle, "rb", closefd=False) as content:
-                return content.read(MAX_FILE_BYTES)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise UnreadableImageError((error.strerror or str(error)).lower()) from error
-
-
-def require_outside(place: Path, root: Path, option: str) -> None:
-    """Refuse to write a folder into an image folder, where it would be a class.
-
-    Raises:
-        UsageError: ``place`` is the image folder, or lies in it.
-    """
-    target, data = place.resolve(), root.resolve()
-    if target == data or data in target.parents:
-        where = "is the image folder" if target == data else f"lies in the image folder {root}"
-        raise UsageError(
-            f"{option} {place} {where}", fix=f"give a place outside it, as {data.parent / data.name}-audit"
-        )
-
-
-def _require_folder(root: Path) -> None:
-    try:
-        if not root.is_dir():
-            what = f"{root} is not a folder" if root.exists() else f"there is no folder {root}"
-            raise DataError(what, fix="give a folder that holds one folder of images per class")
-        with os.scandir(root) as entries:
-            next(entries, None)
-    except PermissionError as error:
-        raise DataError(f"you may not read the folder {root}", fix="check its permissions") from error
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder {root}: {(error.strerror or str(error)).lower()}", fix="check the path"
-        ) from error
-
-
-def class_bases(root: Path, split: Sequence[str]) -> list[str]:
-    """The folders whose class folders are the labels, ``""`` for ``root``; see `scan`.
-
-    Raises:
-        DataError: the folders on top are no classes, or there is no such split.
-    """
-    _require_folder(root)
-    walk = walk_folder(root)
-    if split:
-        return _bases(root, walk, split)
-    if len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders in it
-        check_layout(root, walk.images)
-    return [""]
-
-
-def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
-    bases = list(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name))
-    bases = ["" if base == "." else base for base in bases]
-    known = {"", *walk.folders}
-    for base in bases:
-        if base not in known:
-            there = ", ".join(folder for folder in walk.folders if "/" not in folder)
-            raise DataError(f"--split: there is no folder {base} in {root}", fix=f"there are: {there}")
-        if any(base != other and (not other or base.startswith(f"{other}/")) for other in bases):
-            raise DataError(f"--split: the folders {', '.join(split)} lie in each other", fix="leave one of them out")
-    return bases
-
-
-def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[str, str]:
-    """The label of each image: the folder below its base."""
-    label_of: dict[str, str] = {}
-    for path in walk.images:
-        base = next((base for base in bases if not base or path.startswith(f"{base}/")), None)
-        label, slash, _ = path[len(base) + 1 if base else 0 :].partition("/") if base is not None else ("", "", "")
-        if slash:
-            label_of[path] = label
-        else:
-            walk.leave_out(path, OTHER_SPLIT if base is None else BESIDE)
-    empty = [base for base in bases if base and not any(path.startswith(f"{base}/") for path in label_of)]
-    if empty:
-        raise DataError(
-            f"--split: {empty[0]} in {root} has no class folders with images", fix="leave it out, or check the folder"
-        )
-    if label_of:
-        return label_of
-    if any(_is_class_folder(folder, bases) for folder in walk.folders):
-        raise DataError(
-            f"there are no image files in the class folders of {root}{why_nothing(walk)}", fix="check the folder"
-        )
-    raise DataError(
-        f"{root} has no class folders{why_nothing(walk)}",
-        fix="put the images of each class into a folder of its own, or name their labels with --labels FILE.csv",
-    )
-
-
-def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
-    return folder.rpartition("/")[0] in bases
-
-
-def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
-    """A sentence for each class folder that gives no sample."""
-    told: dict[str, str] = {}
-    names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
-    names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
-    for folder in names:
-        name = folder.rpartition("/")[2]
-        if name not in classes and (why := walk.lost(folder)):
-            told.setdefault(name, why)
-    for name, why in told.items():
-        yield f"class {printable_path(name)!r} is not in the audit: {why}"
-
-
-def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
-    """A sentence about the folders in class folders that cannot be entered."""
-    inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
-    if inner:
-        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
-        yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
-
-
-def _listed_folder(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:
-    """The labels in a file; images that it does not name are left out."""
-    table = read_labels(labels_file, root, walk.images)
-    require_one_here(labels_file, table.paths, root, walk.images)
-    for note in table.notes:
-        reporter.say(note)
-    for path in walk.images:
-        if path not in table.label_of:
-            walk.leave_out(path, NOT_LISTED)
-    own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
-    walk.left[:] = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
-    return table
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Finding:
-    header: Header
-    sha256: str
-    reason: str
-
-
-_STAND_INS = (
-    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
-    (b"version https://hawser.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
-    (b"/annex/objects/", "a git-annex pointer, not the image: git annex get fetches it"),
-    (b"<!doctype html", "a web page, not an image: download it again"),
-    (b"<html", "a web page, not an image: download it again"),
-)
-"""How files begin that stand where an image should be, and what they are."""
-
-_UNKNOWN = Header(width=0, height=0, grey=True)
-
-
-def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:
-    paths = sorted(label_of)
-    findings: list[_Finding] = []
-    with reporter.bar("Reading files", len(paths), "files") as advance, readers() as pool:
-        for part in pool.map(lambda part: [_look_at(root, path) for path in part], in_parts(paths)):
-            findings.extend(part)
-            advance(len(part))
-    classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
-    number_of = {name: number for number, name in enumerate(classes)}
-    return Catalogue(
-        root=root,
-        classes=classes,
-        paths=tuple(printable_path(path) for path in paths),
-        label_N=np.array([number_of[printable_path(label_of[path])] for path in paths], dtype=np.int32),
-        width_N=np.array([finding.header.width for finding in findings], dtype=np.int32),
-        height_N=np.array([finding.header.height for finding in findings], dtype=np.int32),
-        grey_N=np.array([finding.header.grey for finding in findings], dtype=bool),
-        sha256=tuple(finding.sha256 for finding in findings),
-        reasons=tuple(finding.reason for finding in findings),
-        rendering=_rendering(root, paths, findings, reporter),
-    )
-
-
-def _rendering(root: Path, paths: Sequence[str], findings: Sequence[_Finding], reporter: Reporter) -> Rendering:
-    usable = [number for number, finding in enumerate(findings) if not finding.reason]
-    deep = {kind: [number for number in usable if findings[number].header.deep == kind] for kind in DEEP_KINDS}
-    transparent = [number for number in usable if findings[number].header.transparent]
-
-    def values(number: int, rendering: Rendering | None) -> npt.NDArray[Any] | None:
-        try:
-            return read_values(read_file(root / paths[number]), rendering)
-        except UnreadableImageError:  # found and reported when it is decoded
-            return None
-
-    with readers() as pool:
-
-        def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
-            return [found for found in pool.map(values, numbers, repeat(rendering)) if found is not None]
-
-        found, notes = read_rendering(deep, transparent, read)
-    for note in notes:
-        reporter.say(note)
-    return found
-
-
-def _look_at(root: Path, path: str) -> _Finding:
-    sha256 = ""
-    try:
-        content = read_file(root / path)
-        sha256 = hashlib.sha256(content).hexdigest()
-        if printable_path(path) != path:
-            raise UnreadableImageError("file name is not valid UTF-8")
-        start = content[:256].lstrip().lower()
-        for beginning, what in _STAND_INS:
-            if start.startswith(beginning):
-                raise UnreadableImageError(what)
-        return _Finding(header=read_header(content), sha256=sha256, reason="")
-    except UnreadableImageError as error:
-        return _Finding(header=_UNKNOWN, sha256=sha256, reason=str(error))
+def _listed(folders: Iterable[_Folder]) -> str:
+    return listed([folder.path for folder in folders], _MOST_NAMED)

@@ -1,4 +1,4 @@
-"""One image file: what its header says, and its pixels as uint8.
+"""Read one image file: its header, and its pixels as uint8.
 
 Shapes: H height, W width, C channels (1 grey or 3 RGB).
 """
@@ -21,12 +21,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from labelaudit.data.rendering import PLAIN, Rendering
-from labelaudit.names import FitName
+from labelaudit.names import ResizeName
 
 UInt8Array = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 178_956_970
-"""Largest picture that is decoded: above this Pillow speaks of a decompression bomb."""
+"""The largest image that is decoded: above this Pillow warns of a decompression bomb."""
 
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _INTEGER_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
@@ -44,11 +44,11 @@ _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "
 
 _LARGE_PIXELS = 1 << 25
 _LARGE = threading.Lock()
-"""Held while a picture above `_LARGE_PIXELS` is decoded: a hundred small files can hold one each, and the threads that
-decode would together fill the memory. JPEGs rarely count, being decoded at a reduced scale."""
+"""Held while an image above `_LARGE_PIXELS` is decoded: small files can hold such images, and several threads would
+fill the memory. JPEGs are rarely concerned, being decoded at a reduced scale."""
 
 _FILTERS = threading.Lock()
-"""Held while the process's warning filters are changed: two threads that restore them out of turn would lose them."""
+"""Held while the process's warning filters are changed: two threads that restore them in the wrong order lose them."""
 
 
 class UnreadableImageError(ValueError):
@@ -57,7 +57,7 @@ class UnreadableImageError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What the file says of an image before it is decoded.
+    """The header of an image file.
 
     Attributes:
         width, height: In pixels, as displayed.
@@ -74,18 +74,18 @@ class Header:
 
 
 def image_suffixes() -> frozenset[str]:
-    """The file name suffixes, lower case with the dot, that Pillow can open."""
+    """Return the file name suffixes, lower case with the dot, that Pillow can open."""
     formats = _formats()
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """What Pillow opens, less EPS: for that it would start Ghostscript on a stranger's program."""
+    """Return the formats that Pillow opens, without EPS, which would start Ghostscript on a stranger's program."""
     Image.init()
     for name in ("pillow_heif", "pillow_avif", "pillow_jxl"):
         with contextlib.suppress(ImportError):
-            plugin = importlib.import_module(name)  # where installed: HEIC, AVIF and JPEG XL
+            plugin = importlib.import_module(name)  # HEIC, AVIF and JPEG XL, where installed
             if name == "pillow_heif":
                 plugin.register_heif_opener()
     return tuple(sorted(set(Image.OPEN) - {"EPS"}))
@@ -95,11 +95,11 @@ def read_header(content: bytes) -> Header:
     """Read an image's size and mode from its bytes, without decoding the pixels.
 
     Raises:
-        UnreadableImageError: the bytes are no image, or one so large that decoding it would be dangerous.
+        UnreadableImageError: the bytes are no image, or one that is too large to decode safely.
     """
     with _open(content) as image:
         deep, transparent = "", False
-        with contextlib.suppress(Exception):  # a damaged palette or tag; decoding reports what matters
+        with contextlib.suppress(Exception):  # a damaged palette or tag; decoding reports it
             deep = _deep(image)
             transparent = image.has_transparency_data
         width, height = _stored_size(image)
@@ -109,7 +109,7 @@ def read_header(content: bytes) -> Header:
         return Header(width=width, height=height, grey=grey, deep=deep, transparent=transparent)
 
 
-def decode(content: bytes, *, size: int, channels: int, fit: FitName, rendering: Rendering = PLAIN) -> UInt8Array:
+def decode(content: bytes, *, size: int, channels: int, resize: ResizeName, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright, to ``size`` × ``size`` pixels.
 
     A JPEG is decoded at the smallest of its reduced scales that still covers the target.
@@ -118,8 +118,8 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName, rendering:
         content: The file's bytes.
         size: Side of the result in pixels.
         channels: 1 for grey, 3 for RGB.
-        fit: ``stretch`` keeps the whole picture and changes its proportions; ``crop`` scales the short side to ``size``
-            and cuts the middle.
+        resize: ``stretch`` keeps the whole image and changes its proportions; ``crop`` scales the short side to
+            ``size`` and cuts the middle.
         rendering: How values of more than 8 bits and transparent parts become 8-bit.
 
     Returns:
@@ -129,25 +129,18 @@ def decode(content: bytes, *, size: int, channels: int, fit: FitName, rendering:
         UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
     mode = "RGB" if channels == 3 else "L"
-    with _open(content) as image, _damage(), _room_for(image, mode, size):
-        pixels = np.asarray(_resize(_upright(image, content, mode, rendering), size, fit), dtype=np.uint8)
-    if pixels.ndim == 2:
-        return np.ascontiguousarray(pixels[None, :, :])
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    with _decoding(content, mode, size) as image:
+        pixels = np.asarray(_resize(_upright(image, content, mode, rendering), size, resize), dtype=np.uint8)
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
-    """Decode an image's first frame, upright, at its own size.
-
-    Otherwise as `decode`.
+    """Decode an image's first frame, upright, at its own size; otherwise as `decode`.
 
     Returns:
-        uint8 array [H, W, C]: C = 1 for a picture without colour channels, else 3.
-
-    Raises:
-        UnreadableImageError: with the reason, for anything that cannot be decoded.
+        uint8 array [H, W, C]: C = 1 for an image without colour channels, else 3.
     """
-    with _open(content) as image, _damage():
+    with _decoding(content) as image:
         grey = image.mode in _GREY_MODES
         pixels = np.array(_upright(image, content, "L" if grey else "RGB", rendering), dtype=np.uint8)
     return pixels[:, :, None] if grey else pixels
@@ -156,15 +149,12 @@ def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
 def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright and in its own proportions, to fit into ``side`` × ``side`` pixels.
 
-    Otherwise as `decode`; a picture that fits already keeps its size.
+    Otherwise as `decode`; an image that fits already keeps its size.
 
     Returns:
         uint8 array [H, W, C] with 1 ≤ H, W ≤ ``side`` and C = 3.
-
-    Raises:
-        UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
-    with _open(content) as image, _damage(), _room_for(image, "RGB", side):
+    with _decoding(content, "RGB", side) as image:
         upright = _upright(image, content, "RGB", rendering)
         scale = min(1.0, side / max(upright.size))
         size = tuple(max(1, round(length * scale)) for length in upright.size)
@@ -173,37 +163,14 @@ def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> 
         return np.asarray(upright, dtype=np.uint8)
 
 
-@contextlib.contextmanager
-def _damage() -> Iterator[None]:
-    """Turn whatever decoding raises into an `UnreadableImageError`."""
-    try:
-        yield
-    except UnreadableImageError:
-        raise
-    except Exception as error:
-        # Pillow's plugins raise almost anything on damaged files: OSError, SyntaxError, struct.error, IndexError.
-        raise UnreadableImageError(_reason(error)) from error
-
-
-@contextlib.contextmanager
-def _room_for(image: Image.Image, mode: str, side: int) -> Iterator[None]:
-    """Choose the scale of a JPEG, the smallest that covers ``side``; then wait for room if the picture is large."""
-    image.draft(mode, (side, side))
-    with _LARGE if image.size[0] * image.size[1] > _LARGE_PIXELS else contextlib.nullcontext():
-        yield
-
-
 def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]:
-    """Decode the values from which `labelaudit.data.rendering.read_rendering` decides.
+    """Decode the values from which `labelaudit.data.rendering.read_rendering` decides; errors as in `decode`.
 
     Returns:
         Without a rendering the stored values of an image of more than 8 bits, [H, W] or [H, W, C] without opacity; with
         one uint8 [H, W, 4]. Of images above `_VALUES_SIDE` pixels only every n-th row and column.
-
-    Raises:
-        UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
-    with _open(content) as image, _damage(), _room_for(image, "RGB", max(image.size)):
+    with _decoding(content) as image:
         step = -(-max(image.size) // _VALUES_SIDE)
         if rendering is None:
             values = _deep_values(image, content)[0]
@@ -212,13 +179,32 @@ def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]
         return values[::step, ::step].copy()
 
 
+@contextlib.contextmanager
+def _decoding(content: bytes, mode: str = "RGB", side: int | None = None) -> Iterator[Image.Image]:
+    """Open an image to decode it; with ``side``, a JPEG at the smallest scale that covers it.
+
+    Waits while another large image is decoded. Whatever decoding raises becomes an `UnreadableImageError`.
+    """
+    with _open(content) as image:
+        try:
+            if side is not None:
+                image.draft(mode, (side, side))
+            with _LARGE if image.size[0] * image.size[1] > _LARGE_PIXELS else contextlib.nullcontext():
+                yield image
+        except UnreadableImageError:
+            raise
+        except Exception as error:
+            # Pillow's plugins raise almost anything on damaged files: OSError, SyntaxError, struct.error, IndexError.
+            raise UnreadableImageError(_reason(error)) from error
+
+
 def _upright(image: Image.Image, content: bytes, mode: str, rendering: Rendering) -> Image.Image:
-    """The decoded image as 8-bit on the background, turned as it is meant to be seen."""
+    """Return the decoded image as 8-bit on the background, upright."""
     return _to_mode(ImageOps.exif_transpose(_eight_bit(image, content, rendering)), mode, rendering)
 
 
 def _eight_bit(image: Image.Image, content: bytes, rendering: Rendering) -> Image.Image:
-    """The decoded image as 8-bit, with its opacity and its orientation."""
+    """Return the decoded image as 8-bit, with its opacity and its orientation."""
     if not _deep(image):
         image.load()
         return image
@@ -247,8 +233,13 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError(f"no pixels ({width} x {height})")
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too large to decode safely ({width} x {height})")
-    if image.format == "TIFF" and 16 in image.tag_v2.get(_TIFF_BITS, ()) and image.mode in _COLOUR and not _wide(image):
-        raise UnreadableImageError("16-bit colour in separate planes, which Pillow takes for 8-bit")
+    if (
+        image.format == "TIFF"
+        and 16 in image.tag_v2.get(_TIFF_BITS, ())
+        and image.mode in _COLOUR
+        and not _layout_of_16_bits(image)
+    ):
+        raise UnreadableImageError("16-bit colour in separate planes, which Pillow reads as 8-bit")
     return image
 
 
@@ -262,44 +253,43 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:
-        # A damaged EXIF block says nothing about the pixels, which decode on their own.
+    except Exception:  # a damaged EXIF block does not concern the pixels
         return 1
 
 
 def _deep(image: Image.Image) -> str:
-    """How the file stores values of more than 8 bits; empty for 8-bit images. Ask before the image is loaded."""
+    """Return how the file stores values of more than 8 bits; empty for 8-bit images. Call it before loading."""
     if image.mode == "F":
         return "reals"
     return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) or _is_signed(image) else ""
 
 
 def _deep_layout(image: Image.Image) -> str:
-    """Pillow's name for the 16-bit colour in a file, such as ``RGB;16B``, of which it keeps the upper 8 bits only."""
-    return _wide(image) if image.mode in ("RGB", "RGBA") else ""
+    """Return Pillow's name of 16-bit colour in a file, such as ``RGB;16B``; Pillow keeps the upper 8 bits only."""
+    return _layout_of_16_bits(image) if image.mode in ("RGB", "RGBA") else ""
 
 
-def _wide(image: Image.Image) -> str:
-    """Pillow's name for the layout of a file's values if they have 16 bits."""
+def _layout_of_16_bits(image: Image.Image) -> str:
+    """Return Pillow's name of the layout of a file's values if they have 16 bits."""
     layout = image.tile[0][3] if image.tile else ""
     name = layout if isinstance(layout, str) else str(layout[0]) if layout else ""
     return name if ";16" in name else ""
 
 
 def _is_signed(image: Image.Image) -> bool:
-    """True for a TIFF of signed 8-bit values, which Pillow reads as unsigned."""
+    """Return True for a TIFF of signed 8-bit values, which Pillow reads as unsigned."""
     return image.format == "TIFF" and image.mode == "L" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _is_unsigned_32(image: Image.Image) -> bool:
-    """True for a TIFF of unsigned 32-bit values, which Pillow reads as signed."""
+    """Return True for a TIFF of unsigned 32-bit values, which Pillow reads as signed."""
     if image.format != "TIFF" or image.mode != "I" or image.tag_v2.get(_TIFF_BITS) != (32,):
         return False
     return _TIFF_SIGNED not in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
-    """Stored values [H, W] or [H, W, C] of an image of more than 8 bits, and its opacity [H, W, 1] if it has one."""
+    """Return stored values [H, W] or [H, W, C] of an image of more than 8 bits, and opacity [H, W, 1] if it has one."""
     layout = _deep_layout(image)
     image.load()
     values = np.asarray(image)
@@ -314,7 +304,7 @@ def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], 
 def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
     """Decode 16-bit colour in the wrong byte order, so that Pillow keeps the lower 8 bits: [H, W, 3].
 
-    Where Pillow knows no such order (grey with opacity), the result is one 0.
+    Where Pillow has no such order (grey with opacity), the result is one 0.
     """
     swapped = layout[:-1] + _OTHER_ORDER.get(layout[-1], "L")
     with _open(content) as image:
@@ -337,16 +327,14 @@ def _to_mode(image: Image.Image, mode: str, rendering: Rendering) -> Image.Image
     return image if image.mode == mode else image.convert(mode)
 
 
-def _resize(image: Image.Image, size: int, fit: FitName) -> Image.Image:
+def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
     width, height = image.size
     if width == height == size:
         return image
-    if fit == "crop" and width != height:
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        box = (left, top, left + side, top + side)
-        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return image.resize((size, size), Image.Resampling.BILINEAR)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    box = (left, top, left + side, top + side) if resize == "crop" else None
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
 def _reason(error: Exception) -> str:
@@ -356,5 +344,5 @@ def _reason(error: Exception) -> str:
     return f"damaged: {text[:120]}" if text else f"damaged: {type(error).__name__}"
 
 
-# A truncated file is reported, never silently filled up with grey.
+# A truncated file is reported, never filled up with grey.
 ImageFile.LOAD_TRUNCATED_IMAGES = False

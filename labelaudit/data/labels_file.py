@@ -1,7 +1,7 @@
-"""Reading a CSV that says each file's label, for images that do not lie in class folders.
+"""Read a CSV with each file's label, for images that do not lie in class folders.
 
 Other programs write such files with semicolons or tabs, absolute paths, backslashes, or names in another Unicode form.
-What is meant is taken where it is certain, and said; everything else is refused with the line.
+An unambiguous path or format is accepted with a note; everything else is refused with the line.
 """
 
 from __future__ import annotations
@@ -12,152 +12,28 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from labelaudit.cells import unguarded
 from labelaudit.errors import DataError
-
-_MOST_TRIED = 100
-
-
-def resolver(file: Path, root: Path | None, images: Sequence[str], cells: Sequence[str]) -> Callable[[str], str]:
-    """What gives a path of the file as the image folder has it; one that it does not have stays as it is.
-
-    A path is changed only where it leads nowhere, and the folders that are taken off its front are the same in all
-    rows.
-    """
-    if root is None:
-        return lambda cell: cell
-    known = set(images)
-    alike: dict[str, set[str]] = {}
-    for path in images:
-        for name in (path, os.path.splitext(path)[0]):
-            alike.setdefault(_folded(name), set()).add(path)
-
-    def found(path: str) -> str:
-        """The only path of the folder that one of the file can mean; empty where there is none or more."""
-        if path in known:
-            return path
-        meant = alike.get(_folded(path), set())
-        same_form = {
-            other for other in meant if unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", path)
-        }
-        (only,) = same_form if len(same_form) == 1 else meant if len(meant) == 1 else ("",)
-        return only
-
-    by_name: dict[str, list[str]] = {}
-    for path in images:
-        by_name.setdefault(path.rpartition("/")[2], []).append(path)
-
-    own = f"{root.resolve().as_posix()}/"
-    prefix = _prefix(file, root, found, own, cells)
-
-    def resolve(cell: str) -> str:
-        without = ""
-        for plain in _forms(cell):
-            if path := found(plain):
-                return path
-            for before in (own, prefix):
-                if before and plain.startswith(before):
-                    if path := found(plain[len(before) :]):
-                        return path
-                    without = without or plain[len(before) :]
-            if not plain.startswith("/") and ".." not in plain and os.path.lexists(root / plain):
-                return plain
-        named = by_name.get(cell.strip(), [])
-        return without or (named[0] if len(named) == 1 else cell)
-
-    return resolve
-
-
-def require_one_here(file: Path, paths: Sequence[str], root: Path, images: Sequence[str]) -> None:
-    """Refuse a labels file none of whose paths leads to a file in the image folder.
-
-    Args:
-        file: The labels file.
-        paths: Its paths, as the folder would have them.
-        root: The image folder.
-        images: Paths of the images in it.
-
-    Raises:
-        DataError: names a path that the file may mean.
-    """
-    if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
-        return
-    stem, name = os.path.splitext(paths[0])[0], paths[0].rpartition("/")[2]
-    meant = [path for path in images if os.path.splitext(path)[0] == stem or path.rpartition("/")[2] == name]
-    raise DataError(
-        f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}",
-        fix=f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}",
-    )
-
-
-def _prefix(file: Path, root: Path, found: Callable[[str], str], own: str, cells: Sequence[str]) -> str:
-    """The folders before the paths of a file that was written elsewhere, where the image folder has the rest of them.
-
-    Empty where there are such folders here, and they are not the image folder.
-    """
-    nowhere = 0
-    for cell in cells:
-        forms = list(_forms(cell))
-        if any(found(path) or path.startswith(own) for path in forms):
-            continue
-        for path in forms:
-            parts = path.split("/")
-            for start in range(1, len(parts)):
-                if found("/".join(parts[start:])):
-                    before = "/".join(parts[:start]) + "/"
-                    here = [place for place in (file.parent / before, root / before) if _is_folder(place)]
-                    return before if all(place.samefile(root) for place in here) else ""
-        nowhere += 1
-        if nowhere == _MOST_TRIED:
-            break
-    return ""
-
-
-def _is_folder(place: Path) -> bool:
-    try:
-        return place.is_dir()
-    except (OSError, ValueError):  # a name that no folder can have
-        return False
-
-
-def _forms(cell: str) -> Iterator[str]:
-    """What a path in a file may mean, the literal first."""
-    if "\0" not in cell:
-        yield normal(cell)
-        yield normal(cell.strip())
-        if "\\" in cell:
-            yield normal(cell.strip().replace("\\", "/"))
-        if "%" in cell and "\0" not in (decoded := unquote(cell)):
-            yield normal(decoded.strip())
-
-
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()
-
-
-def normal(path: str) -> str:
-    """``path`` without superfluous parts."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    return ("/" if path.startswith("/") else "") + "/".join(parts)
-
+from labelaudit.text import folded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
 _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
-"""What the two columns may be called, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
+"""Names of the two columns, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_ENCODING_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _MISSING = frozenset({"nan", "null", "<na>"})
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_MOST_TRIED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsFile:
-    """A labels file as it was read.
+    """The content of a labels file.
 
     Attributes:
         header: Column names.
@@ -166,7 +42,7 @@ class LabelsFile:
         separator: What stands between the cells.
         paths: The path of each row, as the image folder has it.
         label_of: Label by path, in the file's order.
-        notes: What was taken for what, a sentence each.
+        notes: How format and paths were interpreted, a sentence each.
         warnings: What looks wrong in it, likewise.
     """
 
@@ -176,12 +52,12 @@ class LabelsFile:
     separator: str
     paths: list[str]
     label_of: dict[str, str]
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    notes: list[str]
+    warnings: list[str]
 
 
 def read_labels_csv(file: Path) -> dict[str, str]:
-    """Label by path, as the file has them; see `read_labels`."""
+    """Return label by path, as the file has them; see `read_labels`."""
     return read_labels(file).label_of
 
 
@@ -190,7 +66,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
 
     Args:
         file: A CSV with a header that names the columns. Paths are relative to the image folder.
-        root: The image folder; paths that lead nowhere in it are matched with ``images``.
+        root: The image folder; paths that do not exist in it are matched with ``images``.
         images: Paths of the images in it.
 
     Raises:
@@ -220,18 +96,18 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
     if not rows:
         raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
     cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
-    resolve = resolver(file, root, images, [path for path, _ in cells])
+    resolve = _resolver(file, root, images, [path for path, _ in cells])
     label_of: dict[str, str] = {}
     for (cell, label), number in zip(cells, numbers, strict=True):
         path = _checked(cell, label, resolve, f"{file} line {number}")
         if path in label_of:
-            raise DataError(f"{file} line {number}: {path!r} is there twice", fix="keep one label a file")
+            raise DataError(f"{file} line {number}: {path!r} is there twice", fix="keep one label per file")
         label_of[path] = label
     paths = list(label_of)
-    other = [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if normal(cell) != path]
-    if other:
-        cell, path = other[0]
-        notes.append(f"{len(other):,} paths in {file} are taken as the folder has them, as {path!r} for {cell!r}")
+    changed = [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if _normal(cell) != path]
+    if changed:
+        cell, path = changed[0]
+        notes.append(f"{len(changed):,} paths in {file} are matched with the folder, as {path!r} for {cell!r}")
     return LabelsFile(
         header=header,
         rows=rows,
@@ -244,14 +120,133 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
     )
 
 
+def require_one_here(file: Path, paths: Sequence[str], root: Path, images: Sequence[str]) -> None:
+    """Refuse a labels file none of whose paths exists in the image folder.
+
+    Args:
+        file: The labels file.
+        paths: Its paths, as the folder would have them.
+        root: The image folder.
+        images: Paths of the images in it.
+
+    Raises:
+        DataError: names a path that the file may mean.
+    """
+    if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
+        return
+    stem, name = os.path.splitext(paths[0])[0], _name(paths[0])
+    meant = [path for path in images if os.path.splitext(path)[0] == stem or _name(path) == name]
+    raise DataError(
+        f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}",
+        fix=f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}",
+    )
+
+
+def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Sequence[str]) -> Callable[[str], str]:
+    """Return a function from a path of the file to a path of the image folder; unknown paths are not changed.
+
+    A path is changed only where it does not exist, and the folders that are removed from its front are the same in all
+    rows.
+    """
+    if root is None:
+        return lambda cell: cell
+    known = set(images)
+    alike: dict[str, set[str]] = {}
+    by_name: dict[str, list[str]] = {}
+    for path in images:
+        by_name.setdefault(_name(path), []).append(path)
+        for name in (path, os.path.splitext(path)[0]):
+            alike.setdefault(folded(name), set()).add(path)
+
+    def find(path: str) -> str:
+        """Return the only path of the folder that one of the file can mean; empty where there is none or more."""
+        if path in known:
+            return path
+        meant = alike.get(folded(path), set())
+        plain = unicodedata.normalize("NFC", path)
+        same_case = {other for other in meant if unicodedata.normalize("NFC", other) == plain}
+        return next(iter(same_case if len(same_case) == 1 else meant if len(meant) == 1 else ()), "")
+
+    own = f"{root.resolve().as_posix()}/"
+    prefix = _prefix(file, root, find, own, cells)
+
+    def resolve(cell: str) -> str:
+        without = ""
+        for plain in _forms(cell):
+            if path := find(plain):
+                return path
+            for before in (own, prefix):
+                if before and plain.startswith(before):
+                    if path := find(plain[len(before) :]):
+                        return path
+                    without = without or plain[len(before) :]
+            if not plain.startswith("/") and ".." not in plain and os.path.lexists(root / plain):
+                return plain
+        named = by_name.get(cell.strip(), [])
+        return without or (named[0] if len(named) == 1 else cell)
+
+    return resolve
+
+
+def _prefix(file: Path, root: Path, find: Callable[[str], str], own: str, cells: Sequence[str]) -> str:
+    """Return the folders before the paths of a file from elsewhere, where the image folder has the rest of them.
+
+    Empty where such folders exist here and are not the image folder.
+    """
+    unknown = 0
+    for cell in cells:
+        forms = list(_forms(cell))
+        if any(find(path) or path.startswith(own) for path in forms):
+            continue
+        for path in forms:
+            parts = path.split("/")
+            for start in range(1, len(parts)):
+                if find("/".join(parts[start:])):
+                    before = "/".join(parts[:start]) + "/"
+                    here = [place for place in (file.parent / before, root / before) if _is_folder(place)]
+                    return before if all(place.samefile(root) for place in here) else ""
+        unknown += 1
+        if unknown == _MOST_TRIED:
+            break
+    return ""
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
+
+
+def _forms(cell: str) -> Iterator[str]:
+    """Yield the meanings of a path in a file, the literal one first."""
+    if "\0" not in cell:
+        yield _normal(cell)
+        yield _normal(cell.strip())
+        if "\\" in cell:
+            yield _normal(cell.strip().replace("\\", "/"))
+        if "%" in cell and "\0" not in (decoded := unquote(cell)):
+            yield _normal(decoded.strip())
+
+
+def _normal(path: str) -> str:
+    """Return ``path`` without superfluous parts."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return ("/" if path.startswith("/") else "") + "/".join(parts)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
-    """The text, what stands between its cells, and the lines before the header.
+    """Return the text, the separator of its cells, and the number of lines before the header.
 
     The separator is the one that gives the header the two columns. Only Excel's own ``sep=;`` may come before it.
     """
     try:
         content = file.read_bytes()
-        encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+        encoding = next((name for mark, name in _ENCODING_MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
     except OSError as error:
         raise DataError(
@@ -262,20 +257,22 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
     text = text.lstrip("\ufeff")  # a second mark
     text, skipped = re.subn(r"\A\"?sep=.\"?(\r\n|\r|\n)", "", text)
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    found = ","
     for separator, name in _SEPARATORS.items():
         try:
             header = next(csv.reader([first], delimiter=separator), [])
         except csv.Error:
             continue
         if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
+            found = separator
             if separator != ",":
                 notes.append(f"{file} is read with {name} between its cells")
-            return io.StringIO(text, newline=""), separator, skipped
-    return io.StringIO(text, newline=""), ",", skipped
+            break
+    return io.StringIO(text, newline=""), found, skipped
 
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
-    """The numbers of the two columns.
+    """Return the numbers of the two columns.
 
     Raises:
         DataError: one is missing, or there is more than one.
@@ -291,19 +288,19 @@ def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     for places in found:
         if len(places) > 1:
             names = " and ".join(repr(header[place]) for place in places)
-            raise DataError(f"{file} line 1: the columns {names} are for the same", fix="keep one of them")
+            raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")
     return found[0][0], found[1][0]
 
 
 def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
-    """The columns of the first of these names, or all that have any of the others."""
+    """Return the columns of the first of these names, or all that have any of the others."""
     plain = [re.sub(r"[\s_-]", "", cell).lower() for cell in header]
     exact = [place for place, name in enumerate(plain) if name == names[0]]
     return exact or [place for place, name in enumerate(plain) if name in names]
 
 
 def _fitted(row: list[str], columns: int, where: str) -> list[str]:
-    """A row with as many cells as there are columns; surplus cells may be there if nothing is in them."""
+    """Return a row with as many cells as there are columns; surplus cells have to be empty."""
     if any(cell.strip() for cell in row[columns:]):
         raise DataError(
             f"{where}: {len(row)} cells for {columns} columns",
@@ -313,7 +310,7 @@ def _fitted(row: list[str], columns: int, where: str) -> list[str]:
 
 
 def _checked(cell: str, label: str, resolve: Callable[[str], str], where: str) -> str:
-    """The normalised path of a row."""
+    """Return the normalized path of a row."""
     if not cell.strip():
         raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
     if not label:
@@ -325,29 +322,20 @@ def _checked(cell: str, label: str, resolve: Callable[[str], str], where: str) -
     return str(PurePosixPath(*parts))
 
 
-def _nearly_equal(labels: Sequence[str]) -> tuple[str, str] | None:
-    """Two labels that differ in case, in Unicode form, or as 1 and 1.0; None where there are none."""
-    seen: dict[str, str] = {}
-    for label in sorted(labels):
-        plain = unicodedata.normalize("NFKC", label).casefold()
-        other = seen.setdefault(re.sub(r"(?<=\d)\.0+\Z", "", " ".join(plain.split())), label)
-        if other != label:
-            return other, label
-    return None
-
-
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
-    """What looks like no label, or like several."""
-    missing = [label for label in labels if label.lower() in _MISSING]
+    """Return a sentence for labels that differ in their form only, that seem to be missing, or to be several."""
     known = set(labels)
-    several = [label for label in labels if any(part in known for part in re.split(r"[|;,]", label)[:-1])]
+    seen: dict[str, str] = {}
     texts = []
-    if pair := _nearly_equal(list(known)):
-        texts.append(
-            f"the labels {pair[0]!r} and {pair[1]!r} in {file} are two classes; if one is meant, write them alike"
-        )
-    if missing:
-        texts.append(f"{len(missing):,} labels in {file} are {missing[0]!r}, which programs write where there is none")
-    if several:
+    for label in sorted(known):
+        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        other = seen.setdefault(re.sub(r"(?<=\d)\.0+\Z", "", plain), label)
+        if other != label:
+            pair = f"the labels {other!r} and {label!r} in {file}"
+            texts.append(f"{pair} are two classes; if one is meant, write them alike")
+            break
+    if missing := [label for label in labels if label.lower() in _MISSING]:
+        texts.append(f"{len(missing):,} labels in {file} are {missing[0]!r}, which programs write for a missing value")
+    if several := [label for label in labels if any(part in known for part in re.split(r"[|;,]", label)[:-1])]:
         texts.append(f"{len(several):,} labels in {file} look like several, as {several[0]!r}: each text is one class")
     return texts

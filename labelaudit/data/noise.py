@@ -1,4 +1,4 @@
-"""Label noise, as the two papers define it and in a few classes only, for demonstrations and measurements.
+"""Draw label noise, as the two papers define it and in a few classes only, for demonstrations and measurements.
 
 Shapes: N samples, S of them chosen, K classes.
 """
@@ -6,7 +6,7 @@ Shapes: N samples, S of them chosen, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ NoiseName = Literal["uniform", "pair-flip", "random-labels", "asymmetric", "one-
 def choose_samples(
     count: int, rates: Sequence[float], *, generator: np.random.Generator, exact: bool = True
 ) -> npt.NDArray[np.int32]:
-    """Which of several rates chooses each sample: no sample is chosen twice.
+    """Draw which of several rates chooses each sample: no sample is chosen twice.
 
     Args:
         count: N.
@@ -34,17 +34,16 @@ def choose_samples(
     """
     if not all(rate >= 0 for rate in rates) or not sum(rates) <= 1 + 1e-9:
         raise ValueError(f"rates must not be negative, and together at most 1, not {list(rates)}")
-    bounds = np.cumsum([0.0, *rates])
+    bounds: npt.NDArray[Any] = np.cumsum([0.0, *rates])
     chosen_N = np.full(count, -1, dtype=np.int32)
+    place_N: npt.NDArray[Any]
     if exact:
-        order = generator.permutation(count)
-        starts = np.round(bounds * count).astype(int)
-        for number in range(len(rates)):
-            chosen_N[order[starts[number] : starts[number + 1]]] = number
-        return chosen_N
-    draw_N = generator.random(count)
+        place_N = np.argsort(generator.permutation(count))
+        bounds = np.round(bounds * count).astype(int)
+    else:
+        place_N = generator.random(count)
     for number in range(len(rates)):
-        chosen_N[(draw_N >= bounds[number]) & (draw_N < bounds[number + 1])] = number
+        chosen_N[(place_N >= bounds[number]) & (place_N < bounds[number + 1])] = number
     return chosen_N
 
 
@@ -55,7 +54,7 @@ def draw_labels(
     kind: Literal["uniform", "pair-flip", "random-labels"],
     generator: np.random.Generator,
 ) -> LabelArray:
-    """New labels for samples that are chosen to get one; see `flip_labels`.
+    """Draw new labels for samples that are chosen to get one; see `flip_labels`.
 
     Args:
         label_S: True labels.
@@ -78,14 +77,13 @@ def flip_labels(
     kind: NoiseName,
     rate: float,
     generator: np.random.Generator,
-    exact: bool = True,
     among: tuple[int, int] = (0, 1),
 ) -> LabelArray:
-    """Labels of which a share is wrong.
+    """Return labels of which round(rate · count) are chosen and drawn anew.
 
     - ``uniform``: a wrong label is any other class with equal probability;
     - ``pair-flip``: it is (y + 1) mod K;
-    - ``random-labels``: the label is drawn anew from all K classes, so that only (K − 1)/K of the chosen are wrong
+    - ``random-labels``: the label is drawn from all K classes, so that only (K − 1)/K of the chosen are wrong
       ("When does loss-based prioritization fail?", section 3.1);
     - ``asymmetric``: two classes are taken for each other, all others are right;
     - ``one-class``: samples of one class get any other label, all others are right.
@@ -96,11 +94,10 @@ def flip_labels(
         kind: Which noise.
         rate: Share of chosen samples in [0, 1]; of ``asymmetric`` and ``one-class`` in the classes concerned.
         generator: For the draws.
-        exact: Choose round(rate · count) samples; otherwise each on its own with probability ``rate``.
         among: The classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
 
     Raises:
-        ValueError: a rate outside [0, 1], fewer than two classes, or classes that are not there.
+        ValueError: a rate outside [0, 1], fewer than two classes, or unknown classes.
     """
     if not 0 <= rate <= 1 or classes < 2:
         raise ValueError(f"rate must be in [0, 1] and classes at least 2, not {rate} and {classes}")
@@ -108,12 +105,11 @@ def flip_labels(
         raise ValueError(f"two different classes in [0, {classes}) are needed, not {among}")
     concerned = {"asymmetric": list(among), "one-class": [among[0]]}.get(kind)
     pool = np.arange(len(label_N)) if concerned is None else np.flatnonzero(np.isin(label_N, concerned))
-    chosen = round(rate * len(pool))
-    wrong = generator.permutation(pool)[:chosen] if exact else pool[generator.random(len(pool)) < rate]
+    chosen = generator.permutation(pool)[: round(rate * len(pool))]
     noisy_N = label_N.copy()
     if kind == "asymmetric":
-        noisy_N[wrong] = sum(among) - label_N[wrong]
+        noisy_N[chosen] = sum(among) - label_N[chosen]
     else:
         drawn = "uniform" if kind == "one-class" else kind
-        noisy_N[wrong] = draw_labels(label_N[wrong], classes=classes, kind=drawn, generator=generator)
+        noisy_N[chosen] = draw_labels(label_N[chosen], classes=classes, kind=drawn, generator=generator)
     return noisy_N

@@ -1,4 +1,4 @@
-"""Decoding every image once, to uint8 that a training can index.
+"""Decode every image once, to uint8 that a training can index.
 
 Shapes: R readable samples, C channels, H height, W width.
 """
@@ -21,12 +21,12 @@ from labelaudit.data.catalogue import READERS, Catalogue, in_parts, readers
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
 from labelaudit.errors import StorageError
-from labelaudit.names import FitName
+from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.caches import CachedPixels, PixelCache, PixelWriter, not_kept
+from labelaudit.run.caches import CachedPixels, PixelCache, not_kept
 
 _WORTH_SAYING = 1e9
-"""Bytes in the cache above which the user is told."""
+"""Bytes in the cache above which the size is reported."""
 
 RAM_SHARE = 0.5
 """Share of the free memory that pixels may take before they go into a memory-mapped file."""
@@ -34,21 +34,21 @@ RAM_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class PixelFormat:
-    """How pictures become arrays: side in pixels, 1 or 3 channels, and what happens to other proportions."""
+    """How images become arrays: side in pixels, 1 or 3 channels, and how other proportions are resized."""
 
     size: int
     channels: int
-    fit: FitName = "stretch"
+    resize: ResizeName = "stretch"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """The decoded pictures.
+    """The decoded images.
 
     Attributes:
         array_RCHW: uint8, in memory or memory-mapped.
         sample_R: The sample number of each row.
-        failures: Reason by sample number, for pictures whose pixels turned out damaged.
+        failures: Reason by sample number, for images whose pixels turned out damaged.
     """
 
     array_RCHW: UInt8Array
@@ -57,7 +57,7 @@ class Pixels:
 
 
 def pixel_digest(x_CHW: UInt8Array) -> str:
-    """SHA-256 over the pixels of a picture, cut to 16 hexadecimal digits."""
+    """Return the SHA-256 over the pixels of an image, cut to 16 hexadecimal digits."""
     return hashlib.sha256(np.ascontiguousarray(x_CHW).data).hexdigest()[:16]
 
 
@@ -81,55 +81,62 @@ def decode_stream(
 
 
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
-    """Every readable sample's pixels: from the cache, or decoded, and then kept there when there is room.
+    """Load every readable sample's pixels from the cache, or decode them and keep them there if there is room.
 
     Args:
         catalogue: The samples.
         form: How they are decoded.
-        reporter: Told about the progress.
+        reporter: Receives the progress.
         processes: How many processes of this machine load the same pixels: they share its memory.
 
     Raises:
         StorageError: neither memory nor disk has room for the pixels.
     """
-    samples = np.flatnonzero(catalogue.readable_N).astype(np.int32)
-    shape = (len(samples), form.channels, form.size, form.size)
+    sample_R = np.flatnonzero(catalogue.readable_N).astype(np.int32)
+    shape = (len(sample_R), form.channels, form.size, form.size)
     try:
-        cached = _cached(catalogue, samples, form, reporter) if len(samples) else None
+        cached = _cached(catalogue, sample_R, form, reporter) if len(sample_R) else None
     except (OSError, StorageError) as error:
         reporter.warn(not_kept(error))
         cached = None
     if cached is not None:
-        kept_R = np.delete(np.arange(len(samples)), list(cached.failures))
-        failures = {int(samples[position]): reason for position, reason in cached.failures.items()}
+        failures = {int(sample_R[position]): reason for position, reason in cached.failures.items()}
         array = _open(cached.file, (cached.rows, *shape[1:]), processes, reporter)
-        return Pixels(array_RCHW=array, sample_R=samples[kept_R], failures=failures)
+        return Pixels(array_RCHW=array, sample_R=np.delete(sample_R, list(cached.failures)), failures=failures)
     array = _allocate(shape, processes, reporter)
     kept: list[int] = []
     failures = {}
-    with reporter.bar("Decoding images", len(samples), "images") as advance:
-        for numbers, pictures in decode_stream(catalogue, samples.tolist(), form):
-            for number, picture in zip(numbers, pictures, strict=True):
-                if isinstance(picture, str):
-                    failures[number] = picture
-                else:
-                    array[len(kept)] = picture
-                    kept.append(number)
-            advance(len(numbers))
+    for numbers, images in _decoded(catalogue, sample_R.tolist(), form, reporter):
+        for number, image in zip(numbers, images, strict=True):
+            if isinstance(image, str):
+                failures[number] = image
+            else:
+                array[len(kept)] = image
+                kept.append(number)
     return Pixels(array_RCHW=array[: len(kept)], sample_R=np.array(kept, dtype=np.int32), failures=failures)
 
 
+def _decoded(
+    catalogue: Catalogue, samples: list[int], form: PixelFormat, reporter: Reporter
+) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:
+    with reporter.bar("Decoding images", len(samples), "images") as advance:
+        for numbers, images in decode_stream(catalogue, samples, form):
+            yield numbers, images
+            advance(len(numbers))
+
+
 def _cached(
-    catalogue: Catalogue, samples: npt.NDArray[np.int32], form: PixelFormat, reporter: Reporter
+    catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat, reporter: Reporter
 ) -> CachedPixels | None:
-    cache = PixelCache(_cache_key(catalogue, samples, form), form.channels * form.size**2)
+    """Return the pixels in the cache, where they are decoded first; None where they cannot be kept."""
+    cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
     found = cache.find()
     if found is not None:
-        reporter.say(f"All {len(samples)} images are decoded already ({found.file})")
+        reporter.say(f"All {len(sample_R)} images are decoded already ({found.file})")
         return found
-    if not cache.make_room(len(samples)):
+    if not cache.make_room(len(sample_R)):
         return None
-    if (needed := len(samples) * cache.row_bytes) > _WORTH_SAYING:
+    if (needed := len(sample_R) * cache.row_bytes) > _WORTH_SAYING:
         reporter.say(f"Decoded pixels are kept for the next time: {needed / 1e9:.1f} GB in {cache.folder}")
     with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")) as is_alone:
         if not is_alone:  # two writers would mix their rows
@@ -138,27 +145,19 @@ def _cached(
         if found is not None:
             return found
         with cache.writer() as writer:
+            if writer.done:
+                reporter.say(f"{writer.done} images were decoded before an interruption")
             try:
-                _decode_into(writer, catalogue, samples[writer.done :].tolist(), form, reporter)
+                for _, images in _decoded(catalogue, sample_R[writer.done :].tolist(), form, reporter):
+                    writer.add(images)
             except (OSError, StorageError):
                 writer.discard()
                 raise
-            # A picture that failed because it is not the one that was catalogued may be back the next time.
-            if all(_is_as_catalogued(catalogue, int(samples[position])) for position in writer.failures):
+            # An image that failed because it is not the one that was catalogued may be back the next time.
+            if all(_is_as_catalogued(catalogue, int(sample_R[position])) for position in writer.failures):
                 return writer.finish()
             writer.discard()
             return None
-
-
-def _decode_into(
-    writer: PixelWriter, catalogue: Catalogue, samples: list[int], form: PixelFormat, reporter: Reporter
-) -> None:
-    if writer.done:
-        reporter.say(f"{writer.done} images were decoded before an interruption")
-    with reporter.bar("Decoding images", len(samples), "images") as advance:
-        for numbers, pictures in decode_stream(catalogue, samples, form):
-            writer.add(pictures)
-            advance(len(numbers))
 
 
 def _is_as_catalogued(catalogue: Catalogue, number: int) -> bool:
@@ -169,10 +168,10 @@ def _is_as_catalogued(catalogue: Catalogue, number: int) -> bool:
     return hashlib.sha256(content).hexdigest() == catalogue.sha256[number]
 
 
-def _cache_key(catalogue: Catalogue, samples: npt.NDArray[np.int32], form: PixelFormat) -> str:
-    # Labels and paths are left out: a relabelled or moved folder has the same pixels.
+def _cache_key(catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat) -> str:
+    # Labels and paths are left out: a relabeled or moved folder has the same pixels.
     digest = hashlib.sha256(f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}".encode())
-    for sample in samples.tolist():
+    for sample in sample_R.tolist():
         digest.update(f"\n{catalogue.sha256[sample]}".encode())
     return digest.hexdigest()[:32]
 
@@ -180,8 +179,7 @@ def _cache_key(catalogue: Catalogue, samples: npt.NDArray[np.int32], form: Pixel
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
     if not shape[0]:
         return np.empty(shape, dtype=np.uint8)
-    needed = int(np.prod(shape))
-    if needed * processes <= RAM_SHARE * _free_memory_bytes():
+    if _fits_into_memory(needed := int(np.prod(shape)), processes):
         return np.fromfile(file, dtype=np.uint8).reshape(shape)
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
@@ -196,14 +194,15 @@ def _decode_one(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8Ar
         content = read_file(catalogue.root / catalogue.paths[number])
         if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
             return "it changed while the folder was audited"
-        return decode(content, size=form.size, channels=form.channels, fit=form.fit, rendering=catalogue.rendering)
+        return decode(
+            content, size=form.size, channels=form.channels, resize=form.resize, rendering=catalogue.rendering
+        )
     except UnreadableImageError as error:
         return str(error)
 
 
 def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
-    needed = int(np.prod(shape))
-    if needed * processes <= RAM_SHARE * _free_memory_bytes():
+    if _fits_into_memory(needed := int(np.prod(shape)), processes):
         return np.empty(shape, dtype=np.uint8)
     try:
         # The file has no name, so the space is freed however the process ends.
@@ -215,18 +214,22 @@ def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Report
     except OSError as error:
         raise StorageError(
             f"no room for {needed / 2**30:.1f} GiB of pixels: {error.strerror}",
-            fix="take a smaller --image-size, or point TMPDIR to a larger disk",
+            fix="use a smaller --image-size, or set TMPDIR to a larger disk",
         ) from error
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
     return array
 
 
+def _fits_into_memory(needed: int, processes: int) -> bool:
+    return needed * processes <= RAM_SHARE * _free_memory_bytes()
+
+
 def _free_memory_bytes() -> int:
-    free = 4 << 30  # not Linux: a cautious guess
+    free = 4 << 30  # a cautious guess where there is no /proc, as on macOS
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-    group = Path("/sys/fs/cgroup")  # a container's limit, which meminfo does not know
+    group = Path("/sys/fs/cgroup")  # a container's limit, which is not in meminfo
     with contextlib.suppress(OSError, ValueError):
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
         lines = (group / "memory.stat").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""One walk through an image folder: the images in it, and everything that is left out, with the reason."""
+"""Walk through an image folder: find the images, and everything that is left out, with the reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOT_LISTED = "not in the labels file"
 OTHER_SPLIT = "outside the folders of --split"
 CLOSED = "a folder that "
 NO_WAY_IN = (CLOSED, "a link that ")
-"""How the reasons begin where a whole folder may be missing."""
+"""Beginnings of reasons where a whole folder may be missing."""
 
 
 def _words(text: str, separator: str | None = None) -> frozenset[str]:
@@ -43,20 +43,17 @@ _TOOLS_FOLDERS = _words(
     "recycler,system volume information,network trash folder,temporary items",
     separator=",",
 )
-"""Folders that systems, storage boxes and tools put anywhere, in lower case."""
+"""Folders that systems, storage boxes and tools create, in lower case."""
 
 _REPOSITORIES = frozenset({".git", ".hg", ".svn", ".dvc", ".bzr"})
 """Hidden folders that are not entered: they hold copies of what lies beside them."""
 
 _PACKAGES = {
-    ".heic": "pillow-heif",
-    ".heif": "pillow-heif",
-    ".heics": "pillow-heif",
-    ".hif": "pillow-heif",
+    **dict.fromkeys((".heic", ".heif", ".heics", ".hif"), "pillow-heif"),
     ".avif": "pillow-avif-plugin",
     ".jxl": "pillow-jxl-plugin",
 }
-"""What has to be installed to read a format."""
+"""The package that has to be installed to read a format."""
 
 _UNSUPPORTED = _words(
     ".dcm .dicom .nii .nrrd .mha .mhd .cr2 .cr3 .nef .nrw .arw .srf .sr2 .dng .orf .rw2 .raf .pef .srw .raw .x3f .iiq "
@@ -70,14 +67,14 @@ _DOCUMENTS = _words(
 )
 """A folder with nothing but these is no class that has lost its images."""
 
-_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
+_IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
 _HEIF = {b"ftypheic", b"ftypheix", b"ftypmif1"}
-_BEGINNING_BYTES = 132
+_START_BYTES = 132
 
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """What is in a folder.
+    """The content of a folder.
 
     Attributes:
         images: Paths below the folder, ``/`` between the parts.
@@ -95,26 +92,27 @@ class Walk:
         self.left.append((path, suffix, reason))
 
     def lost(self, folder: str) -> str:
-        """Why a folder without images may be a class that drops out; empty where it is none.
+        """Return why a folder without images may be a lost class; empty where it is none.
 
         Args:
-            folder: A path of ``folders``.
+            folder: A path of ``folders``, or of a folder that cannot be entered.
         """
         within = [entry for entry in self.left if entry[0] == folder or entry[0].startswith(f"{folder}/")]
         if not within:
             return "its folder is empty"
         if within[0][0] == folder:
             return f"it is {within[0][2]}"
-        telling = [
-            (path, suffix, reason)
-            for path, suffix, reason in within
-            if reason not in NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
-        ]
-        return _in_words(summed(telling)) if telling else ""
+        return in_words(
+            summed(
+                (path, suffix, reason)
+                for path, suffix, reason in within
+                if reason not in NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
+            )
+        )
 
 
 def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
-    """What is left out, counted by reason and suffix, the most frequent first."""
+    """Count what is left out by reason and suffix, the most frequent first."""
     found: dict[tuple[str, str], tuple[int, str]] = {}
     for path, suffix, reason in left:
         files, example = found.get((reason, suffix), (0, path))
@@ -126,14 +124,9 @@ def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
     return tuple(sorted(rows, key=lambda row: (-row.files, row.reason, row.suffix)))
 
 
-def _in_words(rows: Iterable[LeftOut]) -> str:
+def in_words(rows: Iterable[LeftOut]) -> str:
+    """Return what is left out as text."""
     return "; ".join(row.text for row in rows)
-
-
-def why_nothing(walk: Walk) -> str:
-    """What was found instead of images, in parentheses; empty where nothing was."""
-    text = _in_words(summed(walk.left)[:3])
-    return f" ({text})" if text else ""
 
 
 def walk_folder(root: Path) -> Walk:
@@ -146,12 +139,12 @@ def walk_folder(root: Path) -> Walk:
 
 
 def _visit(
-    root: Path, folder: str, excuse: str, seen: set[tuple[int, int]], suffixes: frozenset[str], walk: Walk
+    root: Path, folder: str, excuse: str, above: set[tuple[int, int]], suffixes: frozenset[str], walk: Walk
 ) -> None:
     """Enter a folder; with an ``excuse``, everything in it is left out for that reason."""
     try:
         identity = _identity(root / folder)
-        if folder and identity in seen:
+        if folder and identity in above:
             if not excuse:
                 walk.left.append((folder, "", "a link to a folder that it lies in"))
             return
@@ -167,7 +160,7 @@ def _visit(
         suffix = os.path.splitext(path)[1].lower()
         if _is_folder(entry):
             if entry.name not in _REPOSITORIES:
-                _visit(root, path, excuse or _excuse(root / path), seen | {identity}, suffixes, walk)
+                _visit(root, path, excuse or _excuse(root / path), above | {identity}, suffixes, walk)
         elif excuse or entry.name.startswith("."):
             if suffix in suffixes or (excuse not in ("", HIDDEN)):
                 walk.leave_out(path, excuse or HIDDEN)
@@ -178,25 +171,21 @@ def _visit(
 
 
 def _excuse(folder: Path) -> str:
-    """Why everything in a folder is left out; empty for others."""
+    """Return why everything in a folder is left out; empty for others."""
     name = folder.name.lower()
     if name in _TOOLS_FOLDERS:
         return IN_A_TOOLS_FOLDER
     if name.startswith("."):
         return DROPPED if name == ".labelaudit-dropped" else HIDDEN
-    return IN_A_RUN if _is_run(folder) else ""
-
-
-def _is_run(folder: Path) -> bool:
     run = RunFolder(folder)
     try:
-        return run.exists and "schema_version" in read_json(run.description)
+        return IN_A_RUN if run.exists and "schema_version" in read_json(run.description) else ""
     except (OSError, RunError):
-        return False
+        return ""
 
 
 def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
-    """Why a file is no image; empty for one. A file without a suffix is one by its first bytes."""
+    """Return why a file is no image; empty for one."""
     if suffix in suffixes:
         return ""
     if suffix in _PACKAGES:
@@ -205,23 +194,23 @@ def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
         return UNSUPPORTED
     if not file.exists():
         return "a link that leads nowhere"
-    return NO_IMAGE if suffix else _why_no_image_inside(file)
+    return NO_IMAGE if suffix else _why_no_image_inside(file, suffixes)
 
 
-def _why_no_image_inside(file: Path) -> str:
-    """The same for a file without a suffix, as scanners and archives write them, by its first bytes."""
+def _why_no_image_inside(file: Path, suffixes: frozenset[str]) -> str:
+    """Return why a file without a suffix is no image, by its first bytes: scanners and archives write such images."""
     try:
         if not file.is_file():  # opening a pipe would wait
             return NO_IMAGE
         with open(file, "rb") as handle:
-            beginning = handle.read(_BEGINNING_BYTES)
+            start = handle.read(_START_BYTES)
     except OSError:
         return NO_IMAGE
-    if beginning[4:12] in _HEIF:
-        return _why_no_image(file, ".heic", image_suffixes())
-    if beginning[-4:] == b"DICM":  # behind 128 bytes of any kind
+    if start[4:12] in _HEIF:
+        return _why_no_image(file, ".heic", suffixes)
+    if start[-4:] == b"DICM":  # after 128 bytes of any content
         return UNSUPPORTED
-    is_image = beginning.startswith(_BEGINNINGS) or (beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP")
+    is_image = start.startswith(_IMAGE_STARTS) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
     return "" if is_image else NO_IMAGE
 
 
@@ -238,5 +227,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def printable_path(name: str) -> str:
-    """``name`` with bytes that are no UTF-8 written as backslash escapes; other names unchanged."""
+    """Return ``name`` with bytes that are no UTF-8 as backslash escapes; other names unchanged."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 
 from labelaudit.errors import DeviceError
-
-Precision = Literal["float32", "bfloat16"]
+from labelaudit.names import Precision
 
 
 def choose_device(name: str) -> torch.device:

@@ -22,11 +22,12 @@ from labelaudit.data.images import UInt8Array
 from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect.images import ImageStatistics, copy_statistics, image_statistics
-from labelaudit.engine.devices import Precision, is_out_of_memory
+from labelaudit.engine.devices import is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
 from labelaudit.errors import DeviceError, StorageError
+from labelaudit.names import Precision
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import Embedded, EmbeddingCache, not_kept
 

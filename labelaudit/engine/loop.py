@@ -16,13 +16,14 @@ from torch import nn
 from labelaudit.engine.devices import memory_errors
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.look import NetworkLook, evaluating
-from labelaudit.engine.optimizers import LoopSettings, build_optimizer, set_pace, step_with_decay
+from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
 from labelaudit.engine.order import EpochOrder, derive_seed, given_places, make_generator, split_places
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.recorder import Effort, EpochRecord, Recorder
 from labelaudit.engine.selection import Selection, Work
 from labelaudit.engine.states import copied
 from labelaudit.engine.step import lesson_loss
+from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans
 from labelaudit.progress import Advance
 
@@ -44,7 +45,7 @@ class Training:
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], settings: LoopSettings, device: torch.device, world: World = ALONE
+        self, networks: Sequence[nn.Module], settings: Hyperparameters, device: torch.device, world: World = ALONE
     ) -> None:
         self.networks = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings

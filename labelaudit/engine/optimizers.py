@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from labelaudit.engine.devices import Precision
-from labelaudit.names import OptimizerName, ScheduleName
+from labelaudit.hyperparameters import Hyperparameters
+from labelaudit.names import ScheduleName
 
 LATE = 0.4
 """Where ``late-linear`` starts to fall: epoch 80 of 200, Co-Teaching's for CIFAR-10."""
@@ -48,36 +47,7 @@ def has_turned(name: ScheduleName, done: float) -> bool:
     return name == "late-linear" and done >= LATE
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How long, how fast and with which optimiser to train.
-
-    Attributes:
-        momentum: Of SGD; β₁ of Adam.
-        nesterov: Of SGD.
-        weight_decay: Added to the gradient, times the parameter, for both optimisers.
-        milestones: See `labelaudit.engine.optimizers.rate_factor`.
-        optimizer: SGD with momentum, or Adam.
-        beta2: Of Adam.
-        late_momentum: Takes the place of ``momentum`` from where the schedule ``late-linear`` starts to fall.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    nesterov: bool
-    weight_decay: float
-    schedule: ScheduleName
-    precision: Precision
-    seed: int
-    milestones: tuple[tuple[float, float], ...] = ()
-    optimizer: OptimizerName = "sgd"
-    beta2: float = 0.999
-    late_momentum: float | None = None
-
-
-def build_optimizer(network: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
     """SGD or Adam, with one group of all parameters."""
     if settings.optimizer == "adam":
         return torch.optim.Adam(
@@ -97,7 +67,7 @@ def build_optimizer(network: nn.Module, settings: LoopSettings) -> torch.optim.O
     )
 
 
-def set_pace(optimizers: Sequence[torch.optim.Optimizer], settings: LoopSettings, done: float) -> None:
+def set_pace(optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparameters, done: float) -> None:
     """Rate and momentum of the next step.
 
     Args:

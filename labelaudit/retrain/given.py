@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from labelaudit.audit.model import read_audit
 from labelaudit.audit.prepare import Prepared
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
@@ -25,6 +24,7 @@ from labelaudit.methods.base import Ingredients, Verified
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import MethodEntry
 from labelaudit.progress import Reporter
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_weights
@@ -180,7 +180,7 @@ def _noise_rate(file: Path) -> float:
 
 
 def _check_same_data(run: RunFolder, catalogue: Catalogue) -> None:
-    if read_audit(run)["data"]["fingerprint"] != catalogue.fingerprint:
+    if read_description(run).data.fingerprint != catalogue.fingerprint:
         raise DataError(
             f"{run.root} is an audit of other data, or of other labels, than {catalogue.root}",
             fix="give the --run of an audit of this folder",

@@ -30,7 +30,6 @@ import torch
 from labelaudit.audit.prepare import Prepared, Source, make_network
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training
-from labelaudit.engine.optimizers import LoopSettings
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
@@ -301,9 +300,9 @@ class _Validation:
             loss_H=loss_H.numpy(),
         )
 
-    def _loop(self, number: int) -> LoopSettings:
+    def _loop(self, number: int) -> TrainingSettings:
         seed = derive_seed(self.seed, "cross-validation", number)
-        loop = replace(self._settings.loop, epochs=self._epochs, seed=seed)
+        loop = replace(self._settings, epochs=self._epochs, seed=seed)
         return replace(loop, schedule="milestones", milestones=_MILESTONES) if loop.optimizer == "adam" else loop
 
 

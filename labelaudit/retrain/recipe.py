@@ -13,8 +13,8 @@ import torch
 
 from labelaudit.audit.mirror import settle_flip, without_flips
 from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions, build_selection, check_method
-from labelaudit.audit.plan import RETRAIN_PRESETS, Preset, plan
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
@@ -24,7 +24,6 @@ from labelaudit.engine.parallel import joined
 from labelaudit.engine.recorder import EpochRecord
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.errors import UsageError
 from labelaudit.methods.base import Method, Mixes, Reports
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
@@ -214,7 +213,7 @@ def retrain(
         held.enter_context(out.noting_divergence(is_main=world.is_main))
         settings = begun.settings
         asked = options.training
-        source = Source(device=device, weights_file=asked.weights_file, offline=asked.offline, world=world)
+        source = Source(device=device, weights_file=asked.network_weights, offline=asked.offline, world=world)
         prepared = prepare(begun.catalogue, settings, source, reporter)
         if asked.augment is None:
             begun, prepared = _settle_flip(out, begun, prepared, source, reporter)
@@ -237,7 +236,7 @@ def retrain(
                 "have a much smaller error there. Take one of them, or give --probe train"
             )
         networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
-        training = Training(networks, settings.loop, device, world)
+        training = Training(networks, settings, device, world)
         progress = world.once(lambda: read_progress(out))
         selection = build_selection(settings, len(prepared.inputs))
         metrics = resume(out, training, method, selection, progress, reporter)
@@ -313,9 +312,8 @@ def _settle_flip(
 
 
 def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
-    """The presets of retraining, with what the method was published with as ``paper``."""
-    published: Any = entry.published.given
-    return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **published)}
+    """Return the presets of retraining, with the method's published hyperparameters as ``paper``."""
+    return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **vars(entry.published))}
 
 
 def _finish(
@@ -376,18 +374,3 @@ def retrain_seeds(
             wanted = replace(options, training=replace(options.training, seed=seed))
             results.append(retrain(data, out, wanted, reporter))
     return results
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """The seeds in ``0,1,2``.
-
-    Raises:
-        UsageError: they are not whole numbers, or one comes twice.
-    """
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--seeds {text} are not whole numbers", fix="give --seeds 0,1,2") from None
-    if len(set(seeds)) < len(seeds):
-        raise UsageError(f"--seeds {text} names a seed twice", fix="give each seed once")
-    return seeds

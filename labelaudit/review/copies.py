@@ -1,7 +1,7 @@
-"""A corrected copy of a data folder, by hard links where the file system has them.
+"""Write a corrected copy of a data folder, by hard links where the file system has them.
 
-The copy grows in a folder beside its place and gets its name when it is whole. After a crash the same command goes on
-with what is there.
+The copy grows in a hidden folder beside ``out`` and is renamed to ``out`` when it is complete. After a crash the same
+command continues with what is there.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from typing import Literal
 
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.names import Tree
 from labelaudit.review.plan import Plan
+from labelaudit.review.tree import Tree
 from labelaudit.run.files import flush_folder, link_or_copy, read_json, storage_errors, write_json
 from labelaudit.run.lock import held
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copied:
-    """What a corrected copy is made of.
+    """The content of a corrected copy.
 
     Attributes:
         linked: Number of files that are hard links: one file with a name in both folders.
-        copied: Number of files whose content was copied, since the file system has no hard links from there to here.
+        copied: Number of files whose content was copied, since hard links are not possible.
         symbolic: Number of symbolic links.
-        skipped: Number of things that are none of these.
+        skipped: Number of entries that are none of these.
     """
 
     linked: int
@@ -42,51 +42,80 @@ class Copied:
     skipped: int
 
 
-def require_free(tree: Tree, out: Path) -> None:
-    """Refuse a place for a copy that is not free, or in the data folder or around it.
+def beside(out: Path, what: str) -> Path:
+    """Return the name of a hidden file or folder beside ``out``."""
+    return out.absolute().with_name(f".{out.absolute().name}.labelaudit-{what}")
+
+
+def require_apart(out: Path, root: Path) -> None:
+    """Refuse to write a copy into the data folder or around it.
 
     Raises:
-        UsageError: it is.
+        UsageError: one of the folders contains the other.
     """
-    place = out.resolve()
-    if place == tree.root or tree.root in place.parents or place in tree.root.parents:
-        raise UsageError(f"--out {out} and {tree.root} lie in each other", fix="give a place beside the data folder")
-    if _is_there(out) and not _note(out).exists():
-        raise _taken(out)
+    place, data = out.resolve(), root.resolve()
+    if place == data or data in place.parents or place in data.parents:
+        raise UsageError(f"{out} and {root} contain one another", fix="choose a place beside the data folder")
+
+
+def require_new(out: Path) -> None:
+    """Refuse to overwrite anything but an empty folder.
+
+    Raises:
+        UsageError: ``out`` exists.
+    """
+    if _is_there(out):
+        raise UsageError(f"{out} already exists", fix="choose a new folder: nothing is overwritten")
+
+
+def publish(growing: Path, out: Path) -> None:
+    """Flush everything in ``growing`` to the disk and rename it to ``out``."""
+    os.sync()  # all contents at once: flushing each file would take longer than writing it
+    growing.rename(out)
+    flush_folder(out.parent)
+
+
+def require_free(tree: Tree, out: Path) -> None:
+    """Refuse a place for a copy that is not free, unless an interrupted copy is there.
+
+    Raises:
+        UsageError: it is not free, or the data folder and ``out`` contain one another.
+    """
+    require_apart(out, tree.root)
+    if not beside(out, "plan.json").exists():
+        require_new(out)
 
 
 def write_copy(tree: Tree, plan: Plan, out: Path, reporter: Reporter = QUIET) -> Copied:
     """Write a copy of a data folder in which the steps of a plan are taken.
 
-    Dropped and hidden files and folders without files are left out. Symbolic links lead to what they lead to in the
-    data folder.
+    Dropped and hidden files and folders without files are left out. Symbolic links get the target that they have in
+    the data folder.
 
     Raises:
-        UsageError: ``out`` is there, or lies in the data folder.
+        UsageError: ``out`` exists, or lies in the data folder.
         RunError: another process makes this copy.
         StorageError: the disk is full, read-only or out of reach; what is there stays for the next try.
     """
     require_free(tree, out)
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-    with held(_beside(out, "lock"), out):
-        growing, half, note = _beside(out, "partial"), _beside(out, "file"), _note(out)
+    with held(beside(out, "lock"), out), storage_errors(out):
+        growing, half, note = (beside(out, what) for what in ("partial", "file", "plan.json"))
         mark = {"source": os.fsencode(tree.root).hex(), "plan": _digest(plan)}
-        with storage_errors(out):
-            whole = _is_there(out)  # a crash came between the copy's name and the end of the note
-            if whole and not _is_of(note, mark):
-                raise _taken(out)
-            if growing.exists() and not _is_of(note, mark):
-                shutil.rmtree(growing)
-            write_json(note, mark)
-            copied = _fill(tree, plan, out if whole else growing, half, reporter)
-            if not whole:
-                growing.mkdir(exist_ok=True)  # with nothing in it when there is nothing to copy
-                os.sync()  # all contents at once: flushing each file would take longer than copying it
-                growing.rename(out)
-                flush_folder(out.parent)
-            half.unlink(missing_ok=True)
-            note.unlink()
+        is_of_plan = _is_of(note, mark)
+        is_complete = _is_there(out)  # a crash came between the renaming and the deletion of the note
+        if is_complete and not is_of_plan:
+            require_new(out)
+        if growing.exists() and not is_of_plan:
+            shutil.rmtree(growing)
+        write_json(note, mark)
+        copied = _fill(tree, plan, out if is_complete else growing, half, reporter)
+        if not is_complete:
+            growing.mkdir(exist_ok=True)  # there may be nothing to copy
+            publish(growing, out)
+        half.unlink(missing_ok=True)
+        note.unlink()
     return copied
 
 
@@ -110,7 +139,7 @@ def _fill(tree: Tree, plan: Plan, growing: Path, half: Path, reporter: Reporter)
 
 
 def _files(tree: Tree) -> Iterator[str]:
-    """Everything that is not hidden and no folder, below the data folder, sorted."""
+    """Yield everything below the data folder that is not hidden and no folder, sorted."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -125,7 +154,7 @@ def _files(tree: Tree) -> Iterator[str]:
 
 
 def _put(source: Path, place: Path, half: Path) -> _Kind:
-    """Put a file, or what leads to it, at ``place``, unless an earlier try has."""
+    """Put a file or a symbolic link at ``place``, unless an earlier try has."""
     status = source.lstat()
     if stat.S_ISLNK(status.st_mode):
         place.unlink(missing_ok=True)
@@ -138,26 +167,14 @@ def _put(source: Path, place: Path, half: Path) -> _Kind:
         if os.path.samestat(status, there):
             return "linked"
         if (there.st_size, there.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
-            return "copied"  # a copy has the time of its source, and its name only once it is whole
+            return "copied"  # a copy has the time of its source, and its name only once it is complete
         place.unlink()
     return "linked" if link_or_copy(source, place, half) else "copied"
 
 
-def _beside(out: Path, what: str) -> Path:
-    return out.absolute().with_name(f".{out.absolute().name}.labelaudit-{what}")
-
-
-def _note(out: Path) -> Path:
-    return _beside(out, "plan.json")
-
-
 def _is_there(out: Path) -> bool:
-    """True for anything but an empty folder."""
+    """Return True for anything but an empty folder."""
     return os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir()))
-
-
-def _taken(out: Path) -> UsageError:
-    return UsageError(f"--out {out} is there already", fix="give a new folder: nothing is overwritten")
 
 
 def _is_of(note: Path, mark: dict[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""corrections.csv, the file that the report page saves; and telling the formats of corrections apart."""
+"""Read a review: corrections.csv, Label Studio's JSON export or CVAT's XML export; write corrections.csv."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.parsers import expat
+from xml.etree import ElementTree
 
 from labelaudit.cells import csv_lines, unguarded
 from labelaudit.errors import DataError
@@ -28,11 +28,11 @@ class Correction:
     """A decision about one sample.
 
     Attributes:
-        path: Of the image, below the data folder, with ``/`` between the parts; not yet checked in any way.
+        path: The image, below the data folder, with ``/`` between the parts; not checked yet.
         action: What to do with it.
         label: The right label, for ``change``; else empty.
         given_label: The label it had when it was reviewed; empty where the review does not say.
-        sha256: Of the content that was reviewed, hex; empty where the review does not say.
+        sha256: SHA-256 (hex) of the content that was reviewed; empty where the review does not say.
         where: Its place in the review, such as ``line 3``.
         prefixed: True where ``path`` may begin with folders above the data folder, as in an address.
     """
@@ -63,8 +63,8 @@ class Review:
         file: Where it was read.
         digest: SHA-256 (hex) of the file.
         corrections: The decisions, in the file's order.
-        unreviewed: Number of samples that are in the file without a decision.
-        unclear: Samples whose decision cannot be told.
+        unreviewed: Number of samples in the file without a decision.
+        unclear: Samples whose decision is contradictory or incomplete.
     """
 
     file: Path
@@ -74,243 +74,163 @@ class Review:
     unclear: tuple[Refusal, ...] = ()
 
 
+COLUMNS = ("path", "given_label", "action", "label", "sha256", "sample")
+_NEEDED = ("path", "action", "label")
+_ACTIONS: dict[str, ActionName] = {name: name for name in get_args(ActionName)}
+
 MAX_BYTES = 1 << 29
 """An annotations.xml above this is refused, so that a small archive cannot fill the memory."""
 
-_UNPACKING = (
+_ARCHIVE_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError),
 )
 """What reading a damaged archive raises."""
 
+_ARCHIVE_START = b"PK\x03\x04"
 _UNTOUCHED = {"auto", "file"}
-_NOT_OURS = "export the task from CVAT as 'CVAT for images 1.1'"
-_DROP, _KEEP = "drop", "keep"
+_FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
+_FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
+
+_Entry = Correction | Refusal | None
+"""A decision, an unclear one, or a sample without one."""
 
 
-def read_cvat(file: Path, content: bytes, digest: str, *, accept_suggestions: bool) -> Review:
-    """Read annotations.xml, or the archive that CVAT packs it into.
+def read_review(file: Path, *, accept_suggestions: bool = False) -> Review:
+    """Read a file of corrections; its first bytes decide the format.
 
-    An image's label is that of its tag. Tags with the source ``auto`` or ``file`` came with the task and say nothing of
-    a review, unless they are to be taken as accepted. An attribute ``action`` of a tag may say ``drop`` or ``keep``,
-    and ``given_label`` which label the image had.
+    Args:
+        file: corrections.csv, Label Studio's JSON export, or CVAT's export (annotations.xml, or the ZIP it comes in).
+        accept_suggestions: Take tags of CVAT that nobody touched as accepted; else they count as not reviewed.
 
     Raises:
-        DataError: the file is no such export.
+        DataError: the file cannot be read, or is none of these; says the place.
     """
-    images = _parse(file, _unpacked(file, content))
-    corrections: list[Correction] = []
-    unclear: list[Refusal] = []
-    unreviewed = 0
-    for image in images:
-        where = f"image {image.number}"
-        touched = [tag for tag in image.tags if tag.source not in _UNTOUCHED]
-        if not touched and accept_suggestions:
-            touched = image.tags
-        decisions = {(tag.action, "" if tag.action else tag.label) for tag in touched}
-        if not decisions:
-            unreviewed += 1
-        elif len(decisions) > 1:
-            unclear.append(Refusal(path=image.name, where=where, reason="it has more than one tag"))
-        else:
-            corrections.append(_correction(image.name, touched[0], where))
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"cannot read the corrections {file}: {(error.strerror or '').lower()}", fix="check the path"
+        ) from error
+    start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
+    found: list[_Entry]
+    if start[:1] in (b"[", b"{"):
+        found = list(_read_label_studio(file, content))
+    elif start[:1] == b"<" or start == _ARCHIVE_START:
+        found = list(_read_cvat(file, content, accept_suggestions=accept_suggestions))
+    else:
+        found = list(_read_csv(file, content))
     return Review(
-        file=file, digest=digest, corrections=tuple(corrections), unreviewed=unreviewed, unclear=tuple(unclear)
+        file=file,
+        digest=hashlib.sha256(content).hexdigest(),
+        corrections=tuple(entry for entry in found if isinstance(entry, Correction)),
+        unreviewed=found.count(None),
+        unclear=tuple(entry for entry in found if isinstance(entry, Refusal)),
     )
 
 
-def _correction(name: str, tag: _Tag, where: str) -> Correction:
+def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
+    """Write a corrections.csv; the column ``sample`` stays empty."""
+    rows = ((c.path, c.given_label, c.action, c.label, c.sha256, None) for c in corrections)
+    write_lines(file, csv_lines(COLUMNS, rows, numbers={"sample"}))
+
+
+def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
+    try:
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        missing = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
+        if missing:
+            raise DataError(
+                f"{file} has no column {' and no column '.join(missing)}",
+                fix="give a corrections.csv, Label Studio's JSON export or CVAT's export for images",
+            )
+        for row in rows:
+            yield _correction_of_row(row, file, f"line {rows.line_num}")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise DataError(
+            f"{file} is not a readable CSV: {error}", fix="check its quotes, or save it as CSV again"
+        ) from error
+
+
+def _correction_of_row(row: dict[str, str | None], file: Path, where: str) -> Correction:
+    path, given_label, label, sha256 = (
+        unguarded(row.get(name) or "") for name in ("path", "given_label", "label", "sha256")
+    )
+    word = (row["action"] or "").strip().lower()
+    action = _ACTIONS.get(word)
+    if action is None:
+        raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
+    if action == "change" and not label:
+        raise DataError(f"{file} {where}: no label to change {path!r} to", fix="give one, or write keep or drop")
     return Correction(
-        path=name,
-        action="drop" if tag.action == _DROP else "keep" if tag.action == _KEEP else "change",
-        label="" if tag.action else tag.label,
-        given_label=tag.attributes.get("given_label", ""),
+        path=path,
+        action=action,
+        label=label if action == "change" else "",
+        given_label=given_label,
+        sha256=sha256.strip().lower(),
         where=where,
-        prefixed=True,
     )
 
 
-@dataclass
-class _Tag:
-    label: str
-    source: str
-    attributes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def action(self) -> str:
-        """What the attribute says, if it is one of the two words."""
-        word = self.attributes.get("action", "").strip()
-        return word if word in (_DROP, _KEEP) else ""
-
-
-@dataclass
-class _Image:
-    number: str
-    name: str
-    tags: list[_Tag] = field(default_factory=list)
-
-
-def _unpacked(file: Path, content: bytes) -> bytes:
-    if not content.startswith(b"PK\x03\x04"):
-        return content
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open("annotations.xml") as member:
-            unpacked = member.read(MAX_BYTES + 1)
-    except KeyError as error:
-        raise DataError(f"{file} has no annotations.xml in it", fix=_NOT_OURS) from error
-    except _UNPACKING as error:
-        raise DataError(f"{file} is a damaged archive ({' '.join(str(error).split())[:100]})", fix=_NOT_OURS) from error
-    if len(unpacked) > MAX_BYTES:
-        raise DataError(f"{file} unpacks to more than {MAX_BYTES >> 20} MiB", fix=_NOT_OURS)
-    return unpacked
-
-
-def _parse(file: Path, content: bytes) -> list[_Image]:
-    reader = _Reader()
-    try:
-        reader.parser.Parse(content, True)
-    except (expat.ExpatError, LookupError, ValueError, _UnknownError) as error:
-        what = " ".join(str(error).split())[:100]
-        raise DataError(f"{file} is not a readable XML file of CVAT ({what})", fix=_NOT_OURS) from error
-    if reader.root != "annotations":
-        raise DataError(f"{file} is not an export of CVAT (it begins with {reader.root!r})", fix=_NOT_OURS)
-    return reader.images
-
-
-class _UnknownError(Exception):
-    """Something that CVAT does not write."""
-
-
-class _Reader:
-    """Collects images and tags while expat reads; tags of videos lie elsewhere and are not seen."""
-
-    def __init__(self) -> None:
-        self.images: list[_Image] = []
-        self.root = ""
-        self._path: list[str] = []
-        self._attribute: str | None = None
-        self._text = ""
-        self.parser = expat.ParserCreate()
-        self.parser.buffer_text = True
-        self.parser.StartDoctypeDeclHandler = self._doctype
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._characters
-
-    def _doctype(self, *_declared: object) -> None:
-        raise _UnknownError("it has a document type")  # CVAT writes none, and entities in one can grow without bound
-
-    def _start(self, name: str, values: dict[str, str]) -> None:
-        self.root = self.root or name
-        self._path.append(name)
-        if self._path == ["annotations", "image"]:
-            self.images.append(_Image(number=_needed(values, "id"), name=_needed(values, "name")))
-        elif self._path == ["annotations", "image", "tag"]:
-            source = values.get("source", "manual").lower()
-            self.images[-1].tags.append(_Tag(label=_needed(values, "label"), source=source))
-        elif self._path == ["annotations", "image", "tag", "attribute"]:
-            self._attribute, self._text = values.get("name"), ""
-
-    def _characters(self, text: str) -> None:
-        if self._attribute is not None:
-            self._text += text
-
-    def _end(self, _name: str) -> None:
-        self._path.pop()
-        if self._attribute is not None:
-            self.images[-1].tags[-1].attributes[self._attribute] = self._text
-        self._attribute = None
-
-
-def _needed(values: dict[str, str], name: str) -> str:
-    if name not in values:
-        raise _UnknownError(f"an image or tag without {name}")
-    return values[name]
-
-
-_ACTION_CONTROL = "action"
-_DROP_LS, _KEEP_LS = "drop", "keep"
-_NOT_OURS_LS = "export the annotations as JSON (not JSON-MIN) from Label Studio"
-
-
-def read_label_studio(file: Path, content: bytes, digest: str) -> Review:
-    """Read the export; the module's docstring says of what.
+def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
+    """Read Label Studio's JSON export.
 
     A task's image is named by its ``data.path``, else by the address in ``data.image``. Its label is the choice of its
     annotations; predictions and skipped annotations do not count. A second set of choices with the name ``action`` may
     say ``drop`` or ``keep``.
-
-    Raises:
-        DataError: the file is no such export.
     """
     try:
         tasks = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{file} is not readable JSON ({' '.join(str(error).split())[:100]})", fix=_NOT_OURS_LS
-        ) from error
+        raise DataError(f"{file} is not readable JSON ({_short(error)})", fix=_FOR_LABEL_STUDIO) from error
+    not_ours = f"{file} is not an export of Label Studio"
     if not isinstance(tasks, list):
-        raise DataError(f"{file} is not an export of Label Studio (no list of tasks)", fix=_NOT_OURS_LS)
-    corrections: list[Correction] = []
-    unclear: list[Refusal] = []
-    unreviewed = 0
+        raise DataError(f"{not_ours} (no list of tasks)", fix=_FOR_LABEL_STUDIO)
     for number, task in enumerate(tasks, start=1):
-        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
-            raise DataError(f"{file} is not an export of Label Studio (no data in task {number})", fix=_NOT_OURS_LS)
+        if not isinstance(task, dict) or not isinstance(data := task.get("data"), dict):
+            raise DataError(f"{not_ours} (no data in task {number})", fix=_FOR_LABEL_STUDIO)
         where = f"task {task.get('id', number)}"
-        path = _image_path(task["data"])
-        decisions = _decisions(task)
+        path = _image_path(data)
+        annotations = [entry for entry in _list(task.get("annotations")) if isinstance(entry, dict)]
+        decisions = {_decision(entry) for entry in annotations if not entry.get("was_cancelled")}
         if not decisions:
-            unreviewed += 1
+            yield None
         elif len(decisions) > 1:
-            unclear.append(Refusal(path=path, where=where, reason="its annotations disagree"))
+            yield Refusal(path=path, where=where, reason="its annotations disagree")
         elif isinstance(decision := decisions.pop(), str):
-            unclear.append(Refusal(path=path, where=where, reason=decision))
+            yield Refusal(path=path, where=where, reason=decision)
         else:
-            corrections.append(_ls_correction(task["data"], path, decision, where))
-    return Review(
-        file=file, digest=digest, corrections=tuple(corrections), unreviewed=unreviewed, unclear=tuple(unclear)
-    )
+            yield Correction(
+                path=path,
+                action=decision[0],
+                label=decision[1],
+                given_label=_text(data.get("given_label")),
+                sha256=_text(data.get("sha256")).lower(),
+                where=where,
+                prefixed=not _text(data.get("path")),
+            )
 
 
-def _ls_correction(data: dict[str, Any], path: str, decision: tuple[str, str], where: str) -> Correction:
-    word, label = decision
-    return Correction(
-        path=path,
-        action="drop" if word == _DROP_LS else "keep" if word == _KEEP_LS else "change",
-        label=label,
-        given_label=_text(data.get("given_label")),
-        sha256=_text(data.get("sha256")).lower(),
-        where=where,
-        prefixed=not _text(data.get("path")),
-    )
-
-
-def _decisions(task: dict[str, Any]) -> set[tuple[str, str] | str]:
-    """The different decisions of a task's annotators: (action, label), or why one cannot be told."""
-    annotations = task.get("annotations")
-    entries = annotations if isinstance(annotations, list) else []
-    return {_decision(entry) for entry in entries if isinstance(entry, dict) and not entry.get("was_cancelled")}
-
-
-def _decision(annotation: dict[str, Any]) -> tuple[str, str] | str:
-    results = annotation.get("result")
+def _decision(annotation: dict[str, Any]) -> tuple[ActionName, str] | str:
+    """Return action and label of an annotation, or why it has none."""
     labels: set[str] = set()
     words: set[str] = set()
-    for result in results if isinstance(results, list) else []:
+    for result in _list(annotation.get("result")):
         value = result.get("value") if isinstance(result, dict) else None
-        choices = value.get("choices") if isinstance(value, dict) else None
-        into = words if isinstance(result, dict) and result.get("from_name") == _ACTION_CONTROL else labels
-        into.update(choice for choice in (choices if isinstance(choices, list) else ()) if isinstance(choice, str))
-    if words & {_DROP_LS, _KEEP_LS}:
-        return (words.pop(), "") if len(words) == 1 else "more than one action is chosen"
+        choices = _list(value.get("choices")) if isinstance(value, dict) else []
+        into = words if isinstance(result, dict) and result.get("from_name") == "action" else labels
+        into.update(choice for choice in choices if isinstance(choice, str))
+    if words & {"drop", "keep"}:
+        return (_ACTIONS[words.pop()], "") if len(words) == 1 else "more than one action is chosen"
     if not labels:
         return "no label is chosen"
     return ("change", labels.pop()) if len(labels) == 1 else "more than one label is chosen"
 
 
 def _image_path(data: dict[str, Any]) -> str:
-    """The path in a task's data, or the one that its address ends with."""
+    """Return the path in a task's data, or the one that its address ends with."""
     if path := _text(data.get("path")):
         return path
     address = _text(data.get("image"))
@@ -326,77 +246,78 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-COLUMNS = ("path", "given_label", "action", "label", "sha256", "sample")
-_NEEDED = ("path", "action", "label")
-_ACTIONS: dict[str, ActionName] = {name: name for name in get_args(ActionName)}
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
-def read_review(file: Path, *, accept_suggestions: bool = False) -> Review:
-    """Read a file of corrections; which of the formats it is, its first bytes say.
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:100]
 
-    Args:
-        file: corrections.csv, Label Studio's JSON export, or CVAT's export (annotations.xml, or the ZIP it comes in).
-        accept_suggestions: Take tags of CVAT that nobody touched as accepted; else they count as not reviewed.
 
-    Raises:
-        DataError: the file cannot be read, or is none of these; says the place.
+def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Iterator[_Entry]:
+    """Read annotations.xml, or the archive that CVAT packs it into.
+
+    An image's label is that of its tag. Tags with the source ``auto`` or ``file`` came with the task and say nothing of
+    a review, unless they are to be taken as accepted. An attribute ``action`` of a tag may say ``drop`` or ``keep``,
+    and ``given_label`` which label the image had.
     """
+    for number, path, tags in _images(file, _unpacked(file, content)):
+        touched = [tag for tag in tags if tag.get("source", "manual").lower() not in _UNTOUCHED]
+        if not touched and accept_suggestions:
+            touched = tags
+        decisions = {_tag_decision(tag) for tag in touched}
+        where = f"image {number}"
+        if not decisions:
+            yield None
+        elif len(decisions) > 1:
+            yield Refusal(path=path, where=where, reason="it has more than one tag")
+        else:
+            action, label = decisions.pop()
+            given_label = _attributes(touched[0]).get("given_label", "")
+            yield Correction(path=path, action=action, label=label, given_label=given_label, where=where, prefixed=True)
+
+
+def _tag_decision(tag: ElementTree.Element) -> tuple[ActionName, str]:
+    word = _attributes(tag).get("action", "").strip()
+    return (_ACTIONS[word], "") if word in ("drop", "keep") else ("change", tag.attrib["label"])
+
+
+def _attributes(tag: ElementTree.Element) -> dict[str, str]:
+    return {item.get("name", ""): item.text or "" for item in tag.iterfind("attribute")}
+
+
+def _images(file: Path, content: bytes) -> Iterator[tuple[str, str, list[ElementTree.Element]]]:
+    """Yield number, name and tags of each image; those of videos lie elsewhere and are not seen."""
+    # CVAT writes no document type, and entities in one can grow without bound. Zeros are those of UTF-16.
+    if b"<!DOCTYPE" in content.replace(b"\0", b""):
+        raise DataError(f"{file} is not a readable XML file of CVAT (it has a document type)", fix=_FOR_CVAT)
+    depth = 0
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"cannot read the corrections {file}: {(error.strerror or '').lower()}", fix="check the path"
-        ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
-    if start[:1] in (b"[", b"{"):
-        return read_label_studio(file, content, digest)
-    if start[:1] == b"<" or start == b"PK\x03\x04":
-        return read_cvat(file, content, digest, accept_suggestions=accept_suggestions)
-    return Review(file=file, digest=digest, corrections=tuple(_read_rows(file, content)))
+        for event, element in ElementTree.iterparse(io.BytesIO(content), events=("start", "end")):
+            depth += 1 if event == "start" else -1
+            if event == "start" and depth == 1 and element.tag != "annotations":
+                raise DataError(f"{file} is not an export of CVAT (it begins with {element.tag!r})", fix=_FOR_CVAT)
+            if event == "end" and depth == 1 and element.tag == "image":
+                tags = element.findall("tag")
+                for each, needed in ((element, "id"), (element, "name"), *((tag, "label") for tag in tags)):
+                    if needed not in each.attrib:
+                        raise ValueError(f"an image or tag without {needed}")
+                yield element.attrib["id"], element.attrib["name"], tags
+                element.clear()
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise DataError(f"{file} is not a readable XML file of CVAT ({_short(error)})", fix=_FOR_CVAT) from error
 
 
-def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
-    """Write a corrections.csv; the column ``sample`` stays empty."""
-    rows = ((c.path, c.given_label, c.action, c.label, c.sha256, None) for c in corrections)
-    write_lines(file, csv_lines(COLUMNS, rows, numbers={"sample"}))
-
-
-def _read_rows(file: Path, content: bytes) -> list[Correction]:
+def _unpacked(file: Path, content: bytes) -> bytes:
+    if not content.startswith(_ARCHIVE_START):
+        return content
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    try:
-        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        missing = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
-        if missing:
-            raise DataError(
-                f"{file} has no column {' and no column '.join(missing)}",
-                fix="give a corrections.csv, Label Studio's JSON export or CVAT's export for images",
-            )
-        return [_correction_corrections(row, f"{file} line {rows.line_num}", f"line {rows.line_num}") for row in rows]
-    except csv.Error as error:
-        raise DataError(
-            f"{file} is not a readable CSV: {error}", fix="check its quotes, or save it as CSV again"
-        ) from error
-
-
-def _correction_corrections(row: dict[str, str | None], place: str, where: str) -> Correction:
-    path, given_label, label, sha256 = (
-        unguarded(row.get(name) or "") for name in ("path", "given_label", "label", "sha256")
-    )
-    word = (row["action"] or "").strip().lower()
-    action = _ACTIONS.get(word)
-    if action is None:
-        raise DataError(f"{place}: {word!r} is no action", fix="write keep, change or drop")
-    if action == "change" and not label:
-        raise DataError(f"{place}: no label to change {path!r} to", fix="give one, or write keep or drop")
-    return Correction(
-        path=path,
-        action=action,
-        label=label if action == "change" else "",
-        given_label=given_label,
-        sha256=sha256.strip().lower(),
-        where=where,
-    )
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open("annotations.xml") as member:
+            unpacked = member.read(MAX_BYTES + 1)
+    except KeyError as error:
+        raise DataError(f"{file} has no annotations.xml in it", fix=_FOR_CVAT) from error
+    except _ARCHIVE_ERRORS as error:
+        raise DataError(f"{file} is a damaged archive ({_short(error)})", fix=_FOR_CVAT) from error
+    if len(unpacked) > MAX_BYTES:
+        raise DataError(f"{file} unpacks to more than {MAX_BYTES >> 20} MiB", fix=_FOR_CVAT)
+    return unpacked

@@ -1,8 +1,8 @@
-"""Moving files forth and back, so that nothing is overwritten and a crash at any moment loses nothing.
+"""Move files and take moves back: nothing is overwritten, and a crash at any moment loses nothing.
 
-A move is a hard link to the new name and, once that is on the disk, the end of the old one. In between both names lead
-to one file: whoever finds that knows that the move was begun, whichever way it went. Where a file system has no hard
-links, a move is a rename to a name that was free a moment before.
+A move is a hard link to the new name, which is flushed to the disk before the old name is deleted. In between both
+names lead to one file, which shows that the move was begun. Where a file system has no hard links, a move is a rename
+to a name that was free a moment before. A journal in the data folder lists the moves before the first one is made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -22,16 +22,28 @@ from labelaudit.data.catalogue import in_parts
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import Review
-from labelaudit.review.names import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
 from labelaudit.review.plan import Plan
+from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
 from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
 from labelaudit.run.lock import holder
 
+LOCK = f"{OWN_PREFIX}relabel.lock"
+
+BATCH = 256
+"""Moves whose new names are flushed together, before the old ones are deleted."""
+
 StateName = Literal["moving", "moved", "undoing"]
 _VERSION = 1
-_BY_HAND = "it lists what was moved: put it right, or put the files back by hand and delete it"
+_BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
 _NAME = re.compile(re.escape(f"{OWN_PREFIX}relabel-") + r"([1-9][0-9]{0,8})\.json")
 _PARTIAL = re.compile(r"\." + _NAME.pattern + r"\.partial")
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+Pair = tuple[str, str]
+"""Where a file is and where it goes, below the data folder."""
+
+Relabelings = tuple[tuple[str, int], ...]
+"""Name and time of change of each journal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +52,7 @@ class Journal:
 
     Attributes:
         file: Where the journal is.
-        state: How far it is: ``moving`` until the last move is made, ``undoing`` from the first that is taken back.
+        state: ``moving`` until the last move is made, ``undoing`` from the first that is taken back.
         corrections: Name of the file of corrections.
         digest: SHA-256 (hex) of that file.
         began: When, in UTC.
@@ -54,10 +66,10 @@ class Journal:
     digest: str
     began: str
     folders: tuple[str, ...]
-    moves: tuple[tuple[str, str], ...]
+    moves: tuple[Pair, ...]
 
     def write(self) -> None:
-        """Write it, and see to it that it outlasts a power cut.
+        """Write it and flush it to the disk.
 
         Raises:
             StorageError: the folder cannot be written to.
@@ -76,8 +88,14 @@ class Journal:
             },
         )
 
+    def updated(self, **changes: Any) -> Journal:
+        """Return it with other values, written."""
+        journal = replace(self, **changes)
+        journal.write()
+        return journal
+
     def remove(self) -> None:
-        """Delete it: what it says is undone.
+        """Delete it after its moves are undone.
 
         Raises:
             StorageError: the folder cannot be written to.
@@ -86,21 +104,9 @@ class Journal:
             self.file.unlink()
         flush_folder(self.file.parent)
 
-    def at(self, state: StateName) -> Journal:
-        """The same with another state, written."""
-        journal = replace(self, state=state)
-        journal.write()
-        return journal
-
-    def of(self, moves: Sequence[tuple[str, str]]) -> Journal:
-        """The same with other moves, written."""
-        journal = replace(self, moves=tuple(moves))
-        journal.write()
-        return journal
-
 
 def begin_journal(root: Path, review: Review, plan: Plan) -> Journal:
-    """Write the journal of a relabeling that has yet to move its first file."""
+    """Write the journal of a relabeling before its first move."""
     last = max((number for number, _ in _numbered(root)), default=0)
     journal = Journal(
         file=root / f"{OWN_PREFIX}relabel-{last + 1}.json",
@@ -116,13 +122,45 @@ def begin_journal(root: Path, review: Review, plan: Plan) -> Journal:
 
 
 def last_journal(root: Path) -> Journal | None:
-    """The journal of the last relabeling that was not undone.
+    """Read the journal of the last relabeling that was not undone.
 
     Raises:
         RunError: it is damaged, or names paths outside the folder.
     """
     numbered = sorted(_numbered(root))
-    return _read(numbered[-1][1]) if numbered else None
+    if not numbered:
+        return None
+    file = numbered[-1][1]
+    try:
+        value = read_json(file)
+        if value["version"] != _VERSION or value["state"] not in get_args(StateName):
+            raise ValueError(f"version {value['version']!r}, state {value['state']!r}")
+        journal = Journal(
+            file=file,
+            state=value["state"],
+            corrections=str(value["corrections"]),
+            digest=str(value["corrections_sha256"]),
+            began=str(value["began"]),
+            folders=tuple(_inside(folder) for folder in value["folders"]),
+            moves=tuple((_inside(source), _inside(target)) for source, target in value["moves"]),
+        )
+        if any(source == target for source, target in journal.moves):
+            raise ValueError("a move to where the file is")
+    except RunError as error:
+        raise RunError(error.what, fix=_BY_HAND) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file} is damaged ({error})", fix=_BY_HAND) from error
+    return journal
+
+
+def _inside(path: str) -> str:
+    """Return a path of a journal; the folder and its journal may come from a stranger."""
+    try:
+        if checked_path(path) == path:
+            return path
+        raise RefusedError("is not normalized")
+    except RefusedError as error:
+        raise ValueError(f"{path!r} {error}") from error
 
 
 def remove_leftovers(root: Path) -> None:
@@ -139,97 +177,34 @@ def _numbered(root: Path) -> Iterable[tuple[int, Path]]:
             yield int(found[1]), root / name
 
 
-class _BadJournalError(ValueError):
-    """What is wrong with a journal."""
-
-
-def _read(file: Path) -> Journal:
-    try:
-        value = read_json(file)
-        _require(value.get("version") == _VERSION, f"version {value.get('version')!r}")
-        _require(value.get("state") in get_args(StateName), f"state {value.get('state')!r}")
-        _require(all(isinstance(value.get(name), str) for name in ("corrections", "corrections_sha256", "began")))
-        folders, moves = value.get("folders"), value.get("moves")
-        if not isinstance(folders, list) or not isinstance(moves, list):
-            raise _BadJournalError("is damaged (no moves)")
-        return Journal(
-            file=file,
-            state=value["state"],
-            corrections=value["corrections"],
-            digest=value["corrections_sha256"],
-            began=value["began"],
-            folders=tuple(_inside(folder) for folder in folders),
-            moves=tuple(_move(pair) for pair in moves),
-        )
-    except RunError as error:
-        raise RunError(error.what, fix=_BY_HAND) from error
-    except _BadJournalError as error:
-        raise RunError(f"{file} {error}", fix=_BY_HAND) from error
-
-
-def _move(pair: Any) -> tuple[str, str]:
-    _require(isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1])
-    return _inside(pair[0]), _inside(pair[1])
-
-
-def _inside(path: Any) -> str:
-    """A path of a journal; the folder may come from a stranger, and so may the journal."""
-    _require(isinstance(path, str))
-    try:
-        _require(checked_path(path) == path)
-    except RefusedError as error:
-        raise _BadJournalError(f"is damaged ({path!r} {error})") from error
-    return str(path)
-
-
-def _require(condition: bool, what: str = "not as labelaudit writes it") -> None:
-    if not condition:
-        raise _BadJournalError(f"is damaged ({what})")
-
-
-LOCK = f"{OWN_PREFIX}relabel.lock"
-
-Relabelings = tuple[tuple[str, int], ...]
-"""Name and time of change of each journal."""
-
-
 def require_settled(root: Path) -> Relabelings:
-    """Refuse a folder that is being relabeled, or in which that was interrupted.
+    """Refuse a folder that is being relabeled, or in which a relabeling was interrupted.
 
     Returns:
-        What there was of relabelings, to tell later whether there was another one meanwhile.
+        The journals that exist, to detect another relabeling later.
 
     Raises:
-        RunError: it is not at rest; says why, and which process is at work.
+        RunError: the folder is not settled; says why, and which process is at work.
     """
     owner = holder(root / LOCK)
     if owner is not None:
         raise RunError(f"{root} is being relabeled by {owner}", fix="wait for it")
     try:
         journal = last_journal(root)
-    except (RunError, OSError):  # no journal of labelaudit's, or a folder that will say itself what is wrong with it
+    except (RunError, OSError):  # no journal of labelaudit's, or a folder whose own check reports what is wrong
         return ()
     if journal is not None and journal.state != "moved":
         raise RunError(
-            f"a relabeling of {root} was interrupted, and its labels are of before and after",
-            fix=f"finish it by the same command, or run labelaudit relabel {root} --undo",
+            f"a relabeling of {root} was interrupted, so its labels are partly old and partly new",
+            fix=f"run the same command again to finish it, or run labelaudit relabel {root} --undo",
         )
     names = sorted(name for name in os.listdir(root) if name.startswith(f"{OWN_PREFIX}relabel-"))
     return tuple((name, os.lstat(root / name).st_mtime_ns) for name in names)
 
 
-BATCH = 256
-"""Moves whose new names are flushed together, before the old ones end."""
-
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-
-Pair = tuple[str, str]
-"""Where a file is and where it goes, below the data folder."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of the moves.
+    """How the moves ended.
 
     Attributes:
         moved: Number of files that are where they were to go.
@@ -252,27 +227,26 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
         StorageError: a file cannot be moved. The journal and the moves made so far stay.
     """
     _require_real_folders(tree, journal.moves)
-    _make_folders(tree, journal.folders)
+    for folder in journal.folders:
+        with storage_errors(tree.at(folder)), contextlib.suppress(FileExistsError):
+            tree.at(folder).mkdir()
+    _flush_folders(tree, journal.folders)
     moves = list(journal.moves)
     taken = {target for _, target in moves}
-    begun: list[tuple[_Found, Pair]] = []
     renamed: list[Pair] = []
-    with reporter.bar("Moving files", len(moves), "files") as advance:
-        for numbers in in_parts(range(len(moves)), BATCH):
-            for number in numbers:
-                while (found := _begin(tree, *moves[number])) is _Found.TAKEN:
-                    source, target = moves[number]
-                    free = free_path(target, lambda path: path in taken or tree.has(path))
-                    taken.add(free)
-                    moves[number] = (source, free)
-                    renamed.append(moves[number])
-                    journal = journal.of(moves)  # before the move, so that it can be taken back
-                begun.append((found, moves[number]))
-            _end(tree, begun[-len(numbers) :])
-            advance(len(numbers))
-    _flush_folders(tree, (source for source, _ in moves))
-    journal.at("moved")
-    return _outcome(begun, renamed)
+
+    def rename(number: int) -> None:
+        nonlocal journal
+        source, target = moves[number]
+        free = free_path(target, lambda path: path in taken or tree.has(path))
+        taken.add(free)
+        moves[number] = (source, free)
+        renamed.append(moves[number])
+        journal = journal.updated(moves=tuple(moves))  # before the move, so that it can be taken back
+
+    outcome = _make_moves(tree, moves, "Moving files", reporter, rename)
+    journal.updated(state="moved")
+    return replace(outcome, renamed=tuple(renamed))
 
 
 def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
@@ -284,31 +258,50 @@ def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     """
     _require_real_folders(tree, journal.moves)
     moves = [(target, source) for source, target in reversed(journal.moves)]
-    begun: list[tuple[_Found, Pair]] = []
-    with reporter.bar("Moving files back", len(moves), "files") as advance:
-        for part in in_parts(moves, BATCH):
-            begun += [(_begin(tree, *move), move) for move in part]
-            _end(tree, begun[-len(part) :])
-            advance(len(part))
-    _flush_folders(tree, (source for source, _ in moves))
+    outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):
         with contextlib.suppress(OSError):  # somebody has put something into it, or removed it
             tree.at(folder).rmdir()
     _flush_folders(tree, journal.folders)
-    return _outcome(begun)
+    return outcome
 
 
 class _Found(Enum):
-    """How a move stands."""
+    """The state of a move."""
 
-    LINKED = "both names lead to the file: the old one has to end"
+    LINKED = "both names lead to the file: the old one has to be deleted"
     MOVED = "the file has its new name only"
     TAKEN = "something else has the new name"
     GONE = "the file has neither name"
 
 
+def _make_moves(
+    tree: Tree,
+    moves: Sequence[Pair],
+    title: str,
+    reporter: Reporter,
+    rename: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Make moves in batches; ``rename`` gives another name to the move of a number whose name is taken."""
+    begun: list[tuple[_Found, Pair]] = []
+    with reporter.bar(title, len(moves), "files") as advance:
+        for numbers in in_parts(range(len(moves)), BATCH):
+            for number in numbers:
+                while (found := _begin(tree, *moves[number])) is _Found.TAKEN and rename:
+                    rename(number)
+                begun.append((found, moves[number]))
+            _end(tree, begun[-len(numbers) :])
+            advance(len(numbers))
+    _flush_folders(tree, (source for source, _ in moves))
+    return Outcome(
+        moved=sum(found in (_Found.LINKED, _Found.MOVED) for found, _ in begun),
+        gone=tuple(move for found, move in begun if found is _Found.GONE),
+        blocked=tuple(move for found, move in begun if found is _Found.TAKEN),
+    )
+
+
 def _begin(tree: Tree, source: str, target: str) -> _Found:
-    """Give a file its new name; also one that a crash left half way."""
+    """Give a file its new name; also one whose move a crash interrupted."""
     old, new = tree.at(source), tree.at(target)
     with storage_errors(new):
         if not os.path.lexists(old):
@@ -335,11 +328,11 @@ def _begin(tree: Tree, source: str, target: str) -> _Found:
 
 
 def _end(tree: Tree, begun: Sequence[tuple[_Found, Pair]]) -> None:
-    """End the old names of files whose new ones are on the disk."""
+    """Delete the old names of files after their new ones are on the disk."""
     _flush_folders(tree, (target for _, (_, target) in begun))
     for found, (source, target) in begun:
         old, new = tree.at(source), tree.at(target)
-        # A last look: what has one name only must not lose it.
+        # Check once more: the only name of a file must not be deleted.
         if found is _Found.LINKED and _is_same(old, new) and old.lstat().st_nlink > 1:
             with storage_errors(old):
                 old.unlink()
@@ -357,22 +350,6 @@ def _require_real_folders(tree: Tree, moves: Iterable[Pair]) -> None:
             raise DataError(f"{tree.at(path)} {error}", fix="put the folder back as it was") from error
 
 
-def _make_folders(tree: Tree, folders: Sequence[str]) -> None:
-    for folder in folders:
-        with storage_errors(tree.at(folder)), contextlib.suppress(FileExistsError):
-            tree.at(folder).mkdir()
-    _flush_folders(tree, folders)
-
-
 def _flush_folders(tree: Tree, paths: Iterable[str]) -> None:
     for folder in {path.rpartition("/")[0] for path in paths}:
         flush_folder(tree.at(folder))
-
-
-def _outcome(begun: Sequence[tuple[_Found, Pair]], renamed: Sequence[Pair] = ()) -> Outcome:
-    return Outcome(
-        moved=sum(found in (_Found.LINKED, _Found.MOVED) for found, _ in begun),
-        renamed=tuple(renamed),
-        gone=tuple(move for found, move in begun if found is _Found.GONE),
-        blocked=tuple(move for found, move in begun if found is _Found.TAKEN),
-    )

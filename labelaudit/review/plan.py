@@ -1,27 +1,41 @@
-"""What a review amounts to for a data set: which sample changes, and which decisions are refused."""
+"""Plan a relabeling: which samples change, where their files go, and which decisions are refused."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 
 from labelaudit.data.catalogue import in_parts, readers
 from labelaudit.names import ActionName
-from labelaudit.progress import Reporter
-from labelaudit.review.corrections import Correction, Refusal
-from labelaudit.review.names import RefusedError, Tree
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.review.corrections import Correction, Refusal, Review
+from labelaudit.review.tree import (
+    DROPPED,
+    RefusedError,
+    Tree,
+    checked_class,
+    checked_path,
+    checked_sample,
+    free_path,
+    parents,
+)
+
+_UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-([^/]+)$")
+"""Where Label Studio keeps an uploaded file: without the folder that it was in."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What happens to a sample.
+    """What happens to one sample.
 
     Attributes:
-        path: Where it is, below the data folder.
+        path: Its path now, below the data folder.
         given_label: Its label now.
         action: What happens.
-        label: Its label then, for ``change``; else empty.
+        label: Its new label, for ``change``; else empty.
         target: Where the file goes, below the data folder; empty where it stays.
         renamed: True where the name was taken and the file gets another one.
     """
@@ -36,12 +50,12 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a review amounts to for a data set.
+    """What a review changes in a data set.
 
     Attributes:
         steps: The samples that change or are dropped, in the review's order.
         kept: Number of samples that stay as they are.
-        done_before: Number of samples that have been put right already.
+        done_before: Number of samples that have been corrected already.
         unreviewed: Number of samples without a decision.
         refused: Decisions that are not carried out.
         new_classes: Classes of which there are no samples yet.
@@ -69,60 +83,170 @@ class Plan:
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
     @property
-    def renamed(self) -> list[Step]:
-        """The steps whose file gets another name."""
-        return [step for step in self.steps if step.renamed]
+    def summary(self) -> str:
+        """The plan's counts in one line."""
+        changed = sum(step.action == "change" for step in self.steps)
+        counts = (
+            (changed, "change"),
+            (len(self.steps) - changed, "dropped"),
+            (self.kept, "kept"),
+            (self.done_before, "done before"),
+            (self.unreviewed, "not reviewed"),
+            (len(self.refused), "refused"),
+        )
+        always = ("change", "dropped", "kept")
+        return ", ".join(f"{count:,} {what}" for count, what in counts if count or what in always)
+
+    def as_json(self) -> dict[str, object]:
+        """Return everything in the plan, to be written as JSON."""
+        changed = sum(step.action == "change" for step in self.steps)
+        return {
+            "change": changed,
+            "drop": len(self.steps) - changed,
+            "keep": self.kept,
+            "done_before": self.done_before,
+            "unreviewed": self.unreviewed,
+            "pairs": [{"given": given, "label": label, "count": count} for given, label, count in self.pairs],
+            "new_classes": list(self.new_classes),
+            "steps": [asdict(step) for step in self.steps],
+            "refused": [asdict(refusal) for refusal in self.refused],
+        }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A decision and what it means for its sample."""
-
-    correction: Correction
-    step: Step
+_Decided = tuple[Correction, Step]
+"""A decision, and what it means for its sample."""
 
 
-def settle(wanted: Sequence[Wanted], tree: Tree, refused: list[Refusal], reporter: Reporter) -> list[Wanted]:
-    """The decisions that can be carried out, one a sample.
+def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
+    """Plan the moves between class folders that a review asks for; nothing is moved.
+
+    A file of another label goes to the same place in that class's folder, a dropped one to that place in
+    ``.labelaudit-dropped/<class>``. A name that is taken gets a number.
+    """
+    classes = list(tree.classes)
+    done_before = 0
+    uploads = cache(lambda: _by_stored_name(tree.samples()))
+
+    def step_of(correction: Correction) -> Step | None:
+        nonlocal done_before
+        path = _find(correction, tree.has, uploads, least_parts=2)
+        base, given, rest = checked_sample(path, tree.bases)
+        step = _step(correction, path, given)
+        if step.action == "drop":
+            step = replace(step, target=f"{DROPPED}/{path}")
+        elif step.action == "change":
+            step = replace(step, target=f"{base}{checked_class(step.label, classes)}/{rest}")
+        if _is_done(tree, step, correction):
+            done_before += 1
+            return None
+        if step.target:
+            device = tree.device_of_file(path)
+            tree.require_real_folders(step.target)
+            if device != tree.device(step.target):
+                raise RefusedError("lies on another file system than the folder it goes to")
+        if step.label and step.label not in classes:
+            classes.append(step.label)
+        return step
+
+    settled, refused = _settle(review, step_of, tree, reporter)
+    steps, folders = _place(tree, [entry for entry in settled if entry[1].action != "keep"], refused)
+    used = {step.label for step in steps}
+    return Plan(
+        steps=tuple(steps),
+        kept=sum(step.action == "keep" for _, step in settled),
+        done_before=done_before,
+        unreviewed=review.unreviewed,
+        refused=tuple(refused),
+        new_classes=tuple(name for name in classes[len(tree.classes) :] if name in used),
+        folders=tuple(folders),
+    )
+
+
+def plan_labels(tree: Tree, label_of: dict[str, str], review: Review, reporter: Reporter = QUIET) -> Plan:
+    """Plan the changes to a labels file that a review asks for.
 
     Args:
-        wanted: Decisions that are fine by themselves.
-        tree: The data folder.
-        refused: Gets those that contradict each other, and those about files that have changed since the review.
-        reporter: Told about the progress.
+        tree: The image folder, in which contents are checked.
+        label_of: Label by path, as the labels file has them.
+        review: The decisions.
+        reporter: Receives the progress.
     """
-    first: dict[str, Step] = {}
-    torn = {
-        entry.step.path
-        for entry in wanted
-        if (before := first.setdefault(entry.step.path, entry.step)) is not entry.step and before != entry.step
-    }
-    once = {entry.step.path: entry for entry in reversed(wanted)}
+    known = set(label_of.values())
+    uploads = cache(lambda: _by_stored_name(label_of.items()))
+
+    def step_of(correction: Correction) -> Step:
+        correction = replace(correction, label=correction.label.strip(), given_label=correction.given_label.strip())
+        path = _find(correction, label_of.__contains__, uploads, least_parts=1)
+        if path not in label_of:
+            raise RefusedError("is not in the labels file")
+        step = _step(correction, path, label_of[path])
+        if step.action == "change" and step.label not in known and not (step.label and step.label.isprintable()):
+            raise RefusedError(f"{step.label!r} is no label")
+        return step
+
+    settled, refused = _settle(review, step_of, tree, reporter)
+    steps = tuple(step for _, step in settled if step.action != "keep")
+    return Plan(
+        steps=steps,
+        kept=len(settled) - len(steps),
+        unreviewed=review.unreviewed,
+        refused=tuple(refused),
+        new_classes=tuple(dict.fromkeys(step.label for step in steps if step.label and step.label not in known)),
+    )
+
+
+def _step(correction: Correction, path: str, given: str) -> Step:
+    """Return what a decision means for the sample at ``path`` with the label ``given``."""
+    if correction.given_label not in ("", given):
+        raise RefusedError(f"has the label {given!r}, but had {correction.given_label!r} when it was reviewed")
+    is_change = correction.action == "change" and correction.label != given
+    action = correction.action if is_change or correction.action == "drop" else "keep"
+    return Step(path=path, given_label=given, action=action, label=correction.label if is_change else "")
+
+
+def _settle(
+    review: Review, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
+) -> tuple[list[_Decided], list[Refusal]]:
+    """Return the decisions that can be carried out, one per sample, and those that cannot.
+
+    Refused are decisions that ``step_of`` refuses, that contradict each other, or whose file has changed since the
+    review. A decision for which ``step_of`` returns None is in neither list.
+    """
+    wanted: list[_Decided] = []
+    refused = list(review.unclear)
+
+    def refuse(correction: Correction, reason: str) -> None:
+        refused.append(Refusal(path=correction.path, where=correction.where, reason=reason))
+
+    for correction in review.corrections:
+        try:
+            if step := step_of(correction):
+                wanted.append((correction, step))
+        except RefusedError as error:
+            refuse(correction, str(error))
+    first_of = {step.path: (correction, step) for correction, step in reversed(wanted)}
+    torn = {step.path for _, step in wanted if step != first_of[step.path][1]}
     expected = [
-        (path, entry.correction.sha256)
-        for path, entry in reversed(once.items())
-        if path not in torn and entry.correction.sha256 and entry.step.action != "keep"
+        (path, correction.sha256)
+        for path, (correction, step) in first_of.items()
+        if path not in torn and correction.sha256 and step.action != "keep"
     ]
     faults = _changed_files(tree, expected, reporter)
-    left = []
-    for entry in wanted:
-        path = entry.step.path
-        if path in torn:
-            refused.append(refusal(entry.correction, "is there more than once, with different corrections"))
-        elif entry is once[path] and path in faults:
-            refused.append(refusal(entry.correction, faults[path]))
-        elif entry is once[path]:
-            left.append(entry)
-    return left
-
-
-def refusal(correction: Correction, reason: str) -> Refusal:
-    """A decision that is not carried out."""
-    return Refusal(path=correction.path, where=correction.where, reason=reason)
+    settled = []
+    for correction, step in wanted:
+        if step.path in torn:
+            refuse(correction, "is there more than once, with different corrections")
+        elif first_of[step.path][0] is not correction:
+            continue
+        elif step.path in faults:
+            refuse(correction, faults[step.path])
+        else:
+            settled.append((correction, step))
+    return settled, refused
 
 
 def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Reporter) -> dict[str, str]:
-    """Why files are not the ones that were reviewed, by path; expected are path and SHA-256 (hex)."""
+    """Return why files are not the ones that were reviewed, by path; expected are path and SHA-256 (hex)."""
 
     def fault(path: str, sha256: str) -> str:
         try:
@@ -136,3 +260,78 @@ def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Re
             faults.update((path, reason) for path, reason in part if reason)
             advance(len(part))
     return faults
+
+
+def _is_done(tree: Tree, step: Step, correction: Correction) -> bool:
+    """Return True when the file is gone and what was reviewed lies where it was to go."""
+    if not step.target or not correction.sha256 or tree.has(step.path):
+        return False
+    try:
+        tree.device_of_file(step.target)
+        return tree.sha256(step.target) == correction.sha256
+    except RefusedError:
+        return False
+
+
+def _place(tree: Tree, decided: list[_Decided], refused: list[Refusal]) -> tuple[list[Step], list[str]]:
+    """Return the steps with names that are free, and the folders that have to be made."""
+    steps: list[Step] = []
+    folders: dict[str, None] = {}
+    taken: set[str] = set()
+    for correction, step in decided:
+        if taken.intersection(parents(step.target)):
+            reason = "needs a folder where another file goes"
+            refused.append(Refusal(path=correction.path, where=correction.where, reason=reason))
+            continue
+        folders.update(dict.fromkeys(tree.missing_folders(step.target)))
+        free = free_path(step.target, lambda path: path in taken or path in folders or tree.has(path))
+        taken.add(free)
+        steps.append(replace(step, target=free, renamed=free != step.target))
+    return steps, list(folders)
+
+
+def _find(
+    correction: Correction,
+    is_there: Callable[[str], bool],
+    uploads: Callable[[], dict[str, dict[str, str]]],
+    *,
+    least_parts: int,
+) -> str:
+    """Return the path of the sample that a decision is about.
+
+    Where the review may have folders before it, that is the longest end of the path that exists and has at least
+    ``least_parts`` parts, or the image that Label Studio stored under this name (see `_by_stored_name`).
+
+    Raises:
+        RefusedError: the path is none, or it is an upload that fits no image or more than one.
+    """
+    path = checked_path(correction.path)
+    if not correction.prefixed or is_there(path):
+        return path
+    parts = path.split("/")
+    for start in range(1, len(parts) - least_parts + 1):
+        if is_there(end := "/".join(parts[start:])):
+            return end
+    if not (upload := _UPLOAD.search(path)):
+        return path
+    found = uploads().get(_stored_name(upload[1]), {})
+    paths = [path for path, label in found.items() if label == correction.given_label] or list(found)
+    if len(paths) == 1:
+        return paths[0]
+    raise RefusedError(
+        f"is an upload of Label Studio, and {len(paths) or 'no'} images have the name {upload[1]!r}; "
+        "give each task the image's path below the data folder as data.path"
+    )
+
+
+def _by_stored_name(samples: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """Return the label by path of the samples, grouped by the name that Label Studio stores an upload of them under."""
+    named: dict[str, dict[str, str]] = {}
+    for path, label in samples:
+        named.setdefault(_stored_name(path.rpartition("/")[2]), {})[path] = label
+    return named
+
+
+def _stored_name(name: str) -> str:
+    """Return a file name as Label Studio stores it: spaces become ``_``; letters, digits, ``-``, ``_``, ``.`` stay."""
+    return re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))

@@ -1,4 +1,4 @@
-"""Corrections back into the data: moves between class folders and back, a corrected copy, a corrected labels file.
+"""Apply a review to the data: move files between class folders and back, or write a corrected copy or labels file.
 
 Neither this module nor what it imports loads torch.
 """
@@ -6,19 +6,19 @@ Neither this module nor what it imports loads torch.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from labelaudit.cells import csv_lines, guarded, unguarded
 from labelaudit.data.folder import class_bases
 from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.copies import Copied, require_free, write_copy
 from labelaudit.review.corrections import Review, read_review
-from labelaudit.review.folders import plan_moves
-from labelaudit.review.labels import plan_labels, require_new, write_corrected_labels
 from labelaudit.review.moves import (
     LOCK,
     Journal,
@@ -29,9 +29,11 @@ from labelaudit.review.moves import (
     remove_leftovers,
     take_back,
 )
-from labelaudit.review.names import Tree
-from labelaudit.review.plan import Plan
+from labelaudit.review.plan import Plan, plan_labels, plan_moves
+from labelaudit.review.tree import Tree
+from labelaudit.run.files import write_lines
 from labelaudit.run.lock import held
+from labelaudit.text import listed
 
 _MOST_NAMED = 3
 
@@ -54,7 +56,7 @@ class Corrections:
         """Read them.
 
         Raises:
-            DataError: the file cannot be read, or is of no format that is known.
+            DataError: the file cannot be read, or has no known format.
         """
         return read_review(self.file, accept_suggestions=self.accept_suggestions)
 
@@ -62,18 +64,18 @@ class Corrections:
 def plan_relabeling(
     root: Path, corrections: Corrections, *, labels_file: Path | None = None, reporter: Reporter = QUIET
 ) -> Plan:
-    """What `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written.
+    """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written.
 
     Raises:
         DataError: the folder, the corrections or the labels file cannot be read.
     """
-    if labels_file is None:
-        tree, review = _tree(root, corrections), corrections.read()
-        journal = last_journal(tree.root)
-        if journal is not None and journal.state != "moved":
-            reporter.warn(f"A relabeling of {root} was interrupted: the plan is for what is left of it, and more")
-        return plan_moves(tree, review, reporter)
-    return plan_labels(Tree(root), _labels(root, labels_file).label_of, corrections.read(), reporter)
+    if labels_file is not None:
+        return plan_labels(Tree(root), _labels(root, labels_file).label_of, corrections.read(), reporter)
+    tree, review = _tree(root, corrections), corrections.read()
+    journal = last_journal(tree.root)
+    if journal is not None and journal.state != "moved":
+        reporter.warn(f"A relabeling of {root} was interrupted: the plan includes what is left of it")
+    return plan_moves(tree, review, reporter)
 
 
 def relabel(
@@ -83,37 +85,36 @@ def relabel(
     agree: Callable[[Plan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Outcome | None:
-    """Move files between class folders as a review says; go on with such moves that were interrupted.
+    """Move files between class folders as a review says, or finish such moves that were interrupted.
 
     Args:
         root: ``root/<class>/…/<image>``.
         corrections: The decisions.
-        agree: Asked once the plan is made, before anything is moved.
-        reporter: Told about the progress.
+        agree: Called with the plan before anything is moved; False cancels.
+        reporter: Receives the progress.
 
     Returns:
         What was moved; None when there was nothing to do, or no agreement.
 
     Raises:
         DataError: the folder or the corrections cannot be read.
-        RunError: another process relabels this folder, or other corrections are half carried out.
-        StorageError: the folder cannot be written to; running the same again goes on.
+        RunError: another process relabels this folder, or a relabeling by other corrections was interrupted.
+        StorageError: the folder cannot be written to; running the same command again continues.
     """
     tree, review = Tree(root), corrections.read()
-    with _holding(tree):
+    with _holding(tree, root):
         journal = last_journal(tree.root)
         if journal is not None and journal.state != "moved":
             _require_same(journal, review, root)
-            reporter.say(f"Going on with the relabeling of {journal.began} that was interrupted")
+            reporter.say(f"Continuing the interrupted relabeling of {journal.began}")
         else:
             plan = plan_moves(_tree(root, corrections), review, reporter)
             if not agree(plan) or not plan.steps:
                 return None
             journal = begin_journal(tree.root, review, plan)
-        with _hinted(root):
-            outcome = carry_out(tree, journal, reporter)
+        outcome = carry_out(tree, journal, reporter)
     for source, target in outcome.renamed:
-        reporter.warn(f"{source!r} is now {target!r}: something else had appeared in its place")
+        reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
     _warn_of_gone(outcome, reporter)
     return outcome
 
@@ -125,41 +126,46 @@ def undo(
     agree: Callable[[Journal], bool] = lambda _journal: True,
     reporter: Reporter = QUIET,
 ) -> Outcome | None:
-    """Take the last relabeling of a folder back, finished or not; calling it again takes back the one before.
+    """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
     Args:
         root: The folder.
         corrections: Where given, only a relabeling by these is taken back.
-        agree: Asked before anything is moved.
-        reporter: Told about the progress.
+        agree: Called with the journal before anything is moved; False cancels.
+        reporter: Receives the progress.
 
     Returns:
         What was moved; None when there was no agreement.
 
     Raises:
-        RunError: there is nothing to take back, or something else is where a file was; the rest is taken back.
-        StorageError: the folder cannot be written to; running the same again goes on.
+        RunError: there is nothing to take back, or another file is where a file was; the others are taken back.
+        StorageError: the folder cannot be written to; running the same command again continues.
     """
     tree = Tree(root)
-    with _holding(tree):
+    with _holding(tree, root):
         journal = last_journal(tree.root)
         if journal is None:
-            raise RunError(f"there is no relabeling of {root} to undo", fix="check the folder; a copy is just deleted")
+            raise RunError(
+                f"there is no relabeling of {root} to undo", fix="check the folder; to undo a copy, delete it"
+            )
         if corrections is not None and corrections.read().digest != journal.digest:
             raise RunError(
                 f"the last relabeling of {root} was by {journal.corrections!r}, not by {corrections.file}",
-                fix="leave the file out to undo it",
+                fix="omit the file to undo it",
             )
         if journal.state != "undoing":
             if not agree(journal):
                 return None
-            journal = journal.at("undoing")
-        with _hinted(root):
-            outcome = take_back(tree, journal, reporter)
-            if outcome.blocked:
-                journal.of([(old, new) for new, old in reversed(outcome.blocked)])
-                raise _blocked(outcome, root)
-            journal.remove()
+            journal = journal.updated(state="undoing")
+        outcome = take_back(tree, journal, reporter)
+        if blocked := outcome.blocked:
+            journal.updated(moves=tuple((old, new) for new, old in reversed(blocked)))
+            raise RunError(
+                f"{len(blocked)} files cannot go back, since others are in their places: "
+                f"{listed([repr(target) for _, target in blocked], _MOST_NAMED)}",
+                fix=f"move those away and run labelaudit relabel {root} --undo again",
+            )
+        journal.remove()
     _warn_of_gone(outcome, reporter)
     return outcome
 
@@ -172,15 +178,15 @@ def relabel_copy(
     agree: Callable[[Plan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Copied | None:
-    """Write a corrected copy of a data folder; the folder itself stays as it is.
+    """Write a corrected copy of a data folder; the folder itself is not changed.
 
     Returns:
         What the copy is made of; None where there was no agreement.
 
     Raises:
         DataError: the folder or the corrections cannot be read.
-        UsageError: ``out`` is there, or lies in the data folder.
-        StorageError: the copy cannot be written; running the same again goes on.
+        UsageError: ``out`` exists, or lies in the data folder.
+        StorageError: the copy cannot be written; running the same command again continues.
     """
     tree = _tree(root, corrections)
     require_free(tree, out)
@@ -197,28 +203,50 @@ def relabel_labels(
     agree: Callable[[Plan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Plan | None:
-    """Write a corrected labels file, for images that do not lie in class folders.
+    """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
+
+    Other columns and the order of the rows stay.
 
     Returns:
         What was corrected; None where there was no agreement.
 
     Raises:
         DataError: the folder, the corrections or the labels file cannot be read.
-        UsageError: ``out`` is there already.
+        UsageError: ``out`` exists.
         StorageError: it cannot be written.
     """
-    require_new(out)
-    plan = plan_relabeling(root, corrections, labels_file=labels_file, reporter=reporter)
+    _require_new(out)
+    labels = _labels(root, labels_file)
+    plan = plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
     if not agree(plan):
         return None
-    write_corrected_labels(_labels(root, labels_file), plan, out)
+    _require_new(out)
+    write_lines(out, _corrected_lines(labels, plan))
     return plan
 
 
+def _require_new(out: Path) -> None:
+    if os.path.lexists(out):
+        raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
+
+
+def _corrected_lines(labels: LabelsFile, plan: Plan) -> Iterator[str]:
+    """Guard only the two columns: the others are the user's own, and formulas in them may be meant."""
+    step_of = {step.path: step for step in plan.steps}
+    path_at, label_at = labels.columns
+    rows = []
+    for path, cells in zip(labels.paths, labels.rows, strict=True):
+        step = step_of.get(path)
+        if step is None or step.action != "drop":
+            row = list(cells)
+            row[path_at] = guarded(unguarded(row[path_at]))
+            row[label_at] = guarded(unguarded(row[label_at]) if step is None else step.label)
+            rows.append(row)
+    return csv_lines(labels.header, rows, numbers=labels.header, separator=labels.separator)
+
+
 def _tree(root: Path, corrections: Corrections) -> Tree:
-    if not root.is_dir():
-        return Tree(root)
-    return Tree(root, class_bases(root, corrections.split))
+    return Tree(root, class_bases(root, corrections.split) if root.is_dir() else ("",))
 
 
 def _labels(root: Path, labels_file: Path) -> LabelsFile:
@@ -226,20 +254,15 @@ def _labels(root: Path, labels_file: Path) -> LabelsFile:
 
 
 @contextlib.contextmanager
-def _holding(tree: Tree) -> Iterator[None]:
+def _holding(tree: Tree, root: Path) -> Iterator[None]:
+    """Hold the folder for this process; an error on the disk in the body says how to continue."""
     with held(tree.root / LOCK, tree.root):
         remove_leftovers(tree.root)
-        yield
-
-
-@contextlib.contextmanager
-def _hinted(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except StorageError as error:
-        raise StorageError(
-            error.what, fix=f"put that right and run the command again, or undo it: labelaudit relabel {root} --undo"
-        ) from error
+        try:
+            yield
+        except StorageError as error:
+            fix = f"fix that and run the command again, or undo it: labelaudit relabel {root} --undo"
+            raise StorageError(error.what, fix=fix) from error
 
 
 def _require_same(journal: Journal, review: Review, root: Path) -> None:
@@ -253,17 +276,7 @@ def _require_same(journal: Journal, review: Review, root: Path) -> None:
         )
 
 
-def _blocked(outcome: Outcome, root: Path) -> RunError:
-    places = ", ".join(repr(target) for _, target in outcome.blocked[:_MOST_NAMED])
-    more = len(outcome.blocked) - _MOST_NAMED
-    return RunError(
-        f"{len(outcome.blocked)} files cannot go back, since others are in their places: {places}"
-        + (f" and {more} more" if more > 0 else ""),
-        fix=f"move those away and run labelaudit relabel {root} --undo again",
-    )
-
-
 def _warn_of_gone(outcome: Outcome, reporter: Reporter) -> None:
     if outcome.gone:
         source, target = outcome.gone[0]
-        reporter.warn(f"{len(outcome.gone)} files are gone, among them {source!r}, which was to be {target!r}")
+        reporter.warn(f"{len(outcome.gone)} files are missing, among them {source!r}, which was to become {target!r}")

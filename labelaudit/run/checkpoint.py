@@ -1,4 +1,4 @@
-"""The state of a training after a whole epoch, in a file that loads without running code."""
+"""Write and read training checkpoints and networks, in files that load without running code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values atomically."""
     content = io.BytesIO()
     torch.save(state, content)
-    write_bytes(path, content.getvalue())  # not its buffer, whose collection crashes Python 3.12.1
+    write_bytes(path, content.getvalue())  # a memoryview of the buffer crashes Python 3.12.1
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -28,23 +28,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         RunError: the file is damaged, or holds anything but tensors and plain values.
     """
+    fix = "delete it to train from the start"
     try:
         state = torch.load(require_regular(path), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch reports damage through many types, pickle's among them
-        raise RunError(f"the checkpoint {path} is damaged", fix="delete it to train from the start") from error
+    except Exception as error:  # torch and pickle raise many types
+        raise RunError(f"the checkpoint {path} is damaged", fix=fix) from error
     if not isinstance(state, dict):
-        raise RunError(f"the checkpoint {path} is not one of labelaudit", fix="delete it to train from the start")
+        raise RunError(f"the checkpoint {path} is not one of labelaudit", fix=fix)
     return state
 
 
 def write_network(path: Path, network: torch.nn.Module, about: dict[str, str]) -> None:
-    """Write a network's parameters and buffers as safetensors, with a few words about it."""
+    """Write a network's parameters and buffers as safetensors, with this metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_bytes(path, _with_sorted_header(save(tensors, metadata=about)))
 
 
 def _with_sorted_header(content: bytes) -> bytes:
-    """The same file with the names in its header sorted: safetensors writes metadata in an order of chance."""
+    """Return the file with sorted names in its header: safetensors writes them in random order."""
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves a whole one or none, and reading JSON that somebody may have touched."""
+"""Atomic writes, locks, and reading JSON files that may be damaged."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from labelaudit.errors import NoLocksWarning, RunError, StorageError
+from labelaudit.errors import NoLocksWarning, RunError, StorageError, brief
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_LEAVE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:
-    """Ask the operating system for flock's lock on an open file.
+    """Lock an open file with flock.
 
-    A file system without locks is a warning, once, and no reason to refuse anything. This is the only place that asks.
+    A file system without locks gives one warning and no error. All locks of the package are taken here.
 
     Args:
         handle: The file.
@@ -50,7 +51,7 @@ def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:
     return "held"
 
 
-@functools.cache  # Python's own memory of warnings is emptied whenever somebody changes a filter
+@functools.cache  # Python forgets which warnings it has shown whenever a filter changes
 def _warn_of_no_locks() -> None:
     warnings.warn(
         "the file system cannot lock files, so two commands on the same folder are not kept apart: run one at a time",
@@ -59,38 +60,31 @@ def _warn_of_no_locks() -> None:
     )
 
 
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """What an operating system error means for somebody who wants ``path`` written."""
-    if error.errno in _NO_ROOM:
-        return StorageError(f"no space left for {path}", fix="free some space and run the command again: it resumes")
-    if error.errno in _NO_LEAVE:
-        return StorageError(
-            f"{path} may not be written ({(error.strerror or '').lower()})", fix="choose another folder"
-        )
-    return StorageError(f"cannot write {path}: {error.strerror or error}", fix="check the path and the disk")
-
-
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn any OSError in the body into a `StorageError` about ``path``."""
     try:
         yield
     except OSError as error:
-        raise storage_error(path, error) from error
+        what, fix = f"cannot write {path}: {error.strerror or error}", "check the path and the disk"
+        if error.errno in _NO_ROOM:
+            what, fix = f"no space left for {path}", "free some space and run the command again: it resumes"
+        elif error.errno in _NOT_ALLOWED:
+            what, fix = f"{path} is not writable ({(error.strerror or '').lower()})", "choose another folder"
+        raise StorageError(what, fix=fix) from error
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it to ``path``.
 
     Raises:
-        StorageError: the disk is full, read-only or out of reach; ``path`` is as it was before.
+        StorageError: the disk is full, read-only or out of reach; ``path`` is unchanged.
     """
     with storage_errors(path):
-        if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe, not to be replaced
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe must not be replaced
             write(path)
             return
-        # Absolute: pyarrow takes a relative name with a colon in it for a URI.
-        partial, held = _hold_partial(path.absolute())
+        partial, held = _hold_partial(path.absolute())  # absolute: pyarrow takes a relative name with a colon for a URI
         try:
             write(partial)
             with open(partial, "rb") as handle:
@@ -106,30 +100,30 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _hold_partial(path: Path) -> tuple[Path, int]:
-    """A temporary file beside ``path``, and the handle that holds it: no other process writes to the same one.
+    """Open and lock a temporary file beside ``path``, so that no other process writes to the same one.
 
-    What a killed process left is used again, so nothing piles up; without locks nobody knows that it was killed, and
-    only new files are used. A link in its place is never followed: the folder may come from a stranger.
+    A partial file of a killed process is used again; without locks it cannot be told from one in use, and a new name
+    is taken. A link in its place is never followed: the folder may come from a stranger.
     """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
     for number in itertools.count(1):
         partial = path.with_name(f".{path.name}.partial" if number == 1 else f".{path.name}.{number}.partial")
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(partial.lstat().st_mode):
                 partial.unlink()
         try:
-            handle, is_new = os.open(partial, flags | os.O_CREAT | os.O_EXCL, 0o666), True
+            handle, is_new = os.open(partial, flags | os.O_EXCL, 0o666), True
         except FileExistsError:
-            handle, is_new = os.open(partial, flags | os.O_CREAT, 0o666), False
+            handle, is_new = os.open(partial, flags, 0o666), False
         locked = lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if (locked == "held" or (locked == "unsupported" and is_new)) and is_still(partial, handle):
             return partial, handle
         os.close(handle)  # another process holds it, or has renamed or deleted it meanwhile
-    raise RuntimeError("numbers do not end")
+    raise RuntimeError("unreachable")
 
 
 def is_still(file: Path, handle: int) -> bool:
-    """Whether ``file`` is the file that was opened as ``handle``, and no other that has taken its name since."""
+    """Return whether ``file`` is still the file that was opened as ``handle``."""
     try:
         return os.path.samestat(os.stat(file, follow_symlinks=False), os.fstat(handle))
     except FileNotFoundError:
@@ -137,9 +131,9 @@ def is_still(file: Path, handle: int) -> bool:
 
 
 def behind_links(path: Path) -> Path:
-    """Where a file goes that the user has named: to what a symbolic link leads to, so that the link stays.
+    """Return the target of a symbolic link that the user named as output, so that the link stays.
 
-    Only for names from the command line: in a run folder, which may come from a stranger, links are replaced.
+    Only for names from the command line: links inside a run folder, which may come from a stranger, are replaced.
 
     Raises:
         StorageError: the link leads to itself.
@@ -153,10 +147,10 @@ def behind_links(path: Path) -> Path:
 
 
 def require_regular(path: Path) -> Path:
-    """``path``, unless something is there that is no regular file: a pipe would never end, a folder be taken for many.
+    """Return ``path`` if it is a regular file: reading a pipe would never end.
 
     Raises:
-        OSError: it is not; also where there is nothing.
+        OSError: it is missing or something else.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
@@ -169,13 +163,9 @@ def require_regular(path: Path) -> Path:
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write bytes atomically.
 
-    For libraries that report a full disk as an error of their own, which hides what it is: let them write to memory.
+    Libraries that hide a full disk behind an error of their own write to memory first, and then here.
     """
-
-    def write(partial: Path) -> None:
-        partial.write_bytes(content)
-
-    write_atomically(path, write)
+    write_atomically(path, lambda partial: partial.write_bytes(content))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -184,7 +174,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write UTF-8 lines atomically, which end as they are to end in the file; few of them are in memory at a time."""
+    """Write UTF-8 lines, which bring their own line ends, atomically and without holding them all in memory."""
 
     def write(partial: Path) -> None:
         with open(partial, "w", encoding="utf-8", newline="") as handle:
@@ -194,7 +184,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON document atomically; NaN and infinity are refused, since JSON has none."""
+    """Write a JSON document atomically; NaN and infinity raise ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -202,26 +192,23 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        RunError: the file is missing, no JSON, or no object.
+        RunError: the file is missing, not JSON, or not an object.
     """
+    fix = f"delete {path.parent} and run the command that made it again"
     try:
         value = json.loads(require_regular(path).read_bytes())
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing", fix=_start_again(path)) from error
+        raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix=_start_again(path)) from error
+        raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged (not a JSON object)", fix=_start_again(path))
+        raise RunError(f"{path} is damaged (not a JSON object)", fix=fix)
     return value
 
 
-def _start_again(path: Path) -> str:
-    return f"delete {path.parent} and run the command that made it again"
-
-
 def flush_folder(folder: Path) -> None:
-    """See to it that the names in a folder outlast a power cut, where the file system can."""
-    with contextlib.suppress(OSError):  # some file systems cannot flush a folder; the rename is atomic all the same
+    """Flush the names in a folder to the disk, where the file system can."""
+    with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -229,11 +216,36 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-class BackgroundWriter:
-    """Writes one thing after the other in a thread of its own; at most one waits while another is written.
+def link_or_copy(source: Path, place: Path, half: Path) -> bool:
+    """Put a file at ``place`` as a hard link, else as a copy.
 
-    A failure is raised by the next `submit`, or at the end of the context. Leaving the context waits for what was
-    submitted, whatever the reason for leaving.
+    Args:
+        source: A regular file.
+        place: A path where nothing is.
+        half: Where a copy is written, with the time of its source, before it is renamed to ``place``.
+
+    Returns:
+        True for a hard link, False for a copy.
+
+    Raises:
+        OSError: neither is possible.
+    """
+    try:
+        os.link(source, place, follow_symlinks=False)
+        return True
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    shutil.copy2(source, half)
+    half.rename(place)
+    return False
+
+
+class BackgroundWriter:
+    """Write in a thread, one call after the other; at most one waits while another runs.
+
+    A failure is raised by the next `submit`, or at the end of the context. Leaving the context always waits for what
+    was submitted.
     """
 
     def __init__(self) -> None:
@@ -254,7 +266,7 @@ class BackgroundWriter:
         """Write after what was submitted before.
 
         Raises:
-            Exception: the one that the write before this one met.
+            Exception: the failure of the previous write.
         """
         self._settle()
         self._pending = self._pool.submit(write)
@@ -263,31 +275,3 @@ class BackgroundWriter:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
-
-
-_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-
-
-def link_or_copy(source: Path, place: Path, half: Path) -> bool:
-    """Put a file at ``place``, which is free.
-
-    Args:
-        source: A regular file.
-        place: Where it is to be.
-        half: Where a copy grows; it has the time of its source, and the name ``place`` only once it is whole.
-
-    Returns:
-        True for a hard link, False for a copy.
-
-    Raises:
-        OSError: neither is possible.
-    """
-    try:
-        os.link(source, place, follow_symlinks=False)
-        return True
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-    shutil.copy2(source, half)
-    half.rename(place)
-    return False

@@ -1,4 +1,4 @@
-"""A lock that belongs to its process and leaves no file behind."""
+"""Locks between processes, which end with their process and leave no file behind."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from pathlib import Path
 from labelaudit.errors import RunError
 from labelaudit.run.files import is_still, lock, storage_errors
 
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+"""No link is followed: the folder may come from a stranger."""
+
 
 @contextlib.contextmanager
 def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it") -> Iterator[bool]:
-    """Hold ``what`` for one process, by a lock on ``file``.
+    """Hold a lock on ``file``, which stands for ``what``.
 
-    The lock is the operating system's and goes with the process, however that ends: a file that is there says nothing.
-    It is deleted at the end: a data folder that was put back is to have nothing in it that was not there before, and a
-    cache no locks of entries that are gone.
+    The operating system ends the lock with the process; a file without a lock on it means nothing. The file is deleted
+    at the end.
 
     Args:
-        file: The lock's.
+        file: The lock file.
         what: Named in the error.
-        wait: Called once when another process holds it, before waiting for that one; None: an error.
+        wait: Called once, before waiting, when another process holds the lock; None: raise an error instead.
         fix: What the error advises.
 
     Yields:
         False where the file system has no locks, so that another process may be at work too.
 
     Raises:
-        RunError: another process holds it, and nobody waits; says which.
+        RunError: another process holds the lock; the message names it.
         StorageError: the file cannot be made.
     """
     with storage_errors(file):
@@ -46,24 +48,20 @@ def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix:
 
 
 def holder(file: Path) -> str | None:
-    """The process that holds a lock, in words; None where nobody does."""
-    try:
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        return _owner(handle) if lock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB) == "busy" else None
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
+    """Return which process holds a lock, in words; None where none does."""
+    with contextlib.suppress(OSError):
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+        try:
+            return _owner(handle) if lock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB) == "busy" else None
+        finally:
+            os.close(handle)
+    return None
 
 
 def _locked(file: Path, what: Path, wait: Callable[[], None] | None, fix: str) -> tuple[int, bool]:
     waiting = False
     while True:
-        # No link is followed: the folder may come from a stranger.
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
         try:
             locked = lock(handle, fcntl.LOCK_EX | (0 if waiting else fcntl.LOCK_NB))
             if locked == "busy":

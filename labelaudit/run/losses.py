@@ -1,4 +1,4 @@
-"""Every sample's loss in every epoch: one Parquet file an epoch.
+"""Write and read every sample's loss in every epoch: one Parquet file per epoch.
 
 Columns: ``sample`` (int32), ``epoch`` (int32), ``loss`` (float32, nats: cross-entropy against the given label),
 ``margin`` (float32: logit of the given label minus the largest other logit), ``predicted`` (int32 class number) and
@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.errors import RunError
+from labelaudit.errors import RunError, brief
 from labelaudit.run.files import require_regular, storage_errors, write_atomically
 
 TRAINING_FORWARD = "training forward: augmented view, train mode, before the update of that step"
 SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
-"""What ``recording`` in the files' metadata says: of which forward pass the losses are."""
+"""Values of ``recording`` in the files' metadata: the forward pass that the losses come from."""
 
 SCHEMA = pa.schema(
     [
@@ -44,7 +44,7 @@ _NAME = re.compile(r"epoch-(\d+)\.parquet")
 
 @dataclass(frozen=True, kw_only=True)
 class EpochLosses:
-    """One epoch's records. Shapes: R recorded samples, all arrays [R]."""
+    """The records of one epoch. Shapes: R recorded samples, all arrays [R]."""
 
     epoch: int
     sample_R: npt.NDArray[np.int32]
@@ -55,27 +55,32 @@ class EpochLosses:
 
 
 def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_FORWARD) -> None:
-    """Write one epoch's file, whole or not at all.
+    """Write the file of one epoch atomically.
 
     Args:
-        folder: Of the files.
-        record: What is written.
-        recording: Of which forward pass the losses are; goes to the file's metadata.
+        folder: The folder of the files.
+        record: The records of the epoch.
+        recording: The forward pass that the losses come from, for the file's metadata.
     """
     schema = SCHEMA.with_metadata({**SCHEMA.metadata, b"recording": recording.encode()})
     epoch_R = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
     columns = [record.sample_R, epoch_R, record.loss_R, record.margin_R, record.predicted_R, record.alternative_R]
     table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
+    encoding = {"sample": "DELTA_BINARY_PACKED", "loss": "BYTE_STREAM_SPLIT", "margin": "BYTE_STREAM_SPLIT"}
+    dictionary = ["epoch", "predicted", "alternative"]
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"epoch-{record.epoch:04d}.parquet", lambda partial: _write(table, partial))
+    write_atomically(
+        _file(folder, record.epoch),
+        lambda partial: pq.write_table(
+            table, partial, compression="zstd", use_dictionary=dictionary, column_encoding=encoding
+        ),
+    )
 
 
 def recorded_epochs(folder: Path) -> list[int]:
-    """The epochs that have a file, in order."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+    """Return the epochs that have a file, in order."""
+    return sorted(int(match[1]) for path in folder.glob("*.parquet") if (match := _NAME.fullmatch(path.name)))
 
 
 def discard_from(folder: Path, epoch: int) -> None:
@@ -87,10 +92,10 @@ def discard_from(folder: Path, epoch: int) -> None:
 
 
 def read_epochs(folder: Path) -> Iterator[EpochLosses]:
-    """Every recorded epoch in order, one in memory at a time.
+    """Read every recorded epoch in order, one at a time.
 
     Raises:
-        RunError: a file is missing in the row, damaged, or has other columns.
+        RunError: a file is missing, damaged, or has other columns.
     """
     epochs = recorded_epochs(folder)
     if epochs != list(range(len(epochs))):
@@ -104,38 +109,13 @@ def _file(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:04d}.parquet"
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        use_dictionary=["epoch", "predicted", "alternative"],
-        column_encoding={
-            "sample": "DELTA_BINARY_PACKED",
-            "loss": "BYTE_STREAM_SPLIT",
-            "margin": "BYTE_STREAM_SPLIT",
-        },
-    )
-
-
 def _read(path: Path, epoch: int) -> EpochLosses:
+    fix = f"delete {path.parent.parent} and audit again"
     try:
         table = pq.read_table(require_regular(path).absolute(), schema=SCHEMA)
         columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-        raise RunError(
-            f"{path} is damaged ({' '.join(str(error).split())[:100]})",
-            fix=f"delete {path.parent.parent} and audit again",
-        ) from error
-    if any(table.column(name).null_count for name in SCHEMA.names) or (columns["epoch"] != epoch).any():
-        raise RunError(
-            f"{path} does not hold the records of epoch {epoch}", fix=f"delete {path.parent.parent} and audit again"
-        )
-    return EpochLosses(
-        epoch=epoch,
-        sample_R=columns["sample"],
-        loss_R=columns["loss"],
-        margin_R=columns["margin"],
-        predicted_R=columns["predicted"],
-        alternative_R=columns["alternative"],
-    )
+        raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
+    if any(table.column(name).null_count for name in SCHEMA.names) or (columns.pop("epoch") != epoch).any():
+        raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
+    return EpochLosses(epoch=epoch, **{f"{name}_R": column for name, column in columns.items()})

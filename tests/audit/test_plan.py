@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from labelaudit.audit import plan as module
-from labelaudit.audit.options import TrainingOptions, agree, settings_from_json
-from labelaudit.audit.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, plan
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, agree, plan
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.engine.settings import TrainingSettings
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.names import PresetName
@@ -69,7 +69,7 @@ def test_the_paper_preset_of_a_method_has_its_published_settings() -> None:
     assert (pair.epochs, pair.batch_size, pair.optimizer, pair.lr) == (200, 128, "adam", 0.001)
     assert (pair.schedule, pair.late_momentum, pair.augment, pair.nesterov) == ("late-linear", 0.1, "none", False)
     assert {settings.model for settings in (standard, pair, elr)} == {"cifar_resnet32"}
-    assert (elr.milestones, elr.loop.milestones) == (((1 / 3, 0.01), (2 / 3, 0.0001)),) * 2
+    assert elr.milestones == ((1 / 3, 0.01), (2 / 3, 0.0001))
     changed = settings_of("co-teaching", optimizer="sgd", schedule="linear")
     assert (changed.optimizer, changed.lr, changed.late_momentum) == ("sgd", 0.1, None)
     assert settings_of("elr", schedule="linear").milestones == ()
@@ -163,13 +163,13 @@ def test_offline_without_weights_auto_trains_from_scratch_and_says_why() -> None
 def test_weights_of_a_file_are_known_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(b"one")
     (tmp_path / "b.pt").write_bytes(b"one")
-    asked = TrainingOptions(model="resnet18", weights_file=tmp_path / "a.pt", probe="train")
+    asked = TrainingOptions(model="resnet18", network_weights=tmp_path / "a.pt", probe="train")
     settings = plan(catalogue(), asked, CPU).settings
     assert settings.weights.startswith("sha256:7692c3ad")
-    agree(settings, replace(asked, weights_file=tmp_path / "b.pt"), "run")
+    agree(settings, replace(asked, network_weights=tmp_path / "b.pt"), "run")
     (tmp_path / "b.pt").write_bytes(b"two")
     with pytest.raises(RunError, match="weights is sha256:7692c3ad"):
-        agree(settings, replace(asked, weights_file=tmp_path / "b.pt"), "run")
+        agree(settings, replace(asked, network_weights=tmp_path / "b.pt"), "run")
 
 
 def test_settings_survive_json() -> None:
@@ -219,7 +219,7 @@ def test_a_difference_is_named_alone(name: str, asked: TrainingOptions) -> None:
         TrainingOptions(image_size=3),
         TrainingOptions(preset="paper", probe="frozen"),
         TrainingOptions(preset="paper", pretrained=True),
-        TrainingOptions(weights_file=Path("w.pt")),
+        TrainingOptions(network_weights=Path("w.pt")),
     ],
     ids=str,
 )

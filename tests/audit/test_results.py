@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import labelaudit
+from labelaudit.run.documents import as_json
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.lists import read_suspicious
 from labelaudit.run.tables import read_scores
@@ -36,9 +37,9 @@ def test_audit_gives_what_the_run_folder_has(image_folder: Callable[..., Path], 
     audit = labelaudit.audit(photos, run=tmp_path / "audit", **QUICK)
     assert audit.run.root == tmp_path / "audit"
     assert audit.scores.equals(read_scores(audit.run.scores))
-    assert audit.summary == json.loads(audit.run.noise.read_text())
-    assert audit.noise.to_pylist() == audit.summary["classes"]
-    assert audit.noise_rate == audit.summary["noise_rate"]
+    assert as_json(audit.summary) == json.loads(audit.run.noise.read_text())
+    assert audit.noise.to_pylist() == as_json(audit.summary)["classes"]
+    assert audit.noise_rate == audit.summary.noise_rate
     listed = read_suspicious(audit.run.suspicious, most=16)
     assert [str(row["sample"]) for row in audit.suspicious.to_pylist()] == [row["sample"] for row in listed]
     again = labelaudit.open_run(str(audit.run.root))
@@ -52,7 +53,7 @@ def test_the_default_run_folder_is_the_commands(
     monkeypatch.chdir(tmp_path)
     audit = labelaudit.audit(str(photos), rank_by="aum", **QUICK)
     assert audit.run.root == Path("labelaudit-runs/images")
-    assert audit.summary["fit"] == {"rank_by": "aum", "estimator": "confident-joint"}
+    assert audit.summary.fit == labelaudit.FitSettings(rank_by="aum", estimator="confident-joint")
 
 
 def test_top_continues_the_ranking_past_the_suspicious(image_folder: Callable[..., Path], tmp_path: Path) -> None:
@@ -81,7 +82,8 @@ def test_the_tables_are_typed_and_ranked(small: labelaudit.Audit) -> None:
 def test_an_audit_without_findings_has_empty_tables(small: labelaudit.Audit) -> None:
     lines = small.run.suspicious.read_text().splitlines()
     small.run.suspicious.write_text(lines[0] + "\n")
-    write_json(small.run.noise, {**read_json(small.run.noise), "noise_rate": None, "confusion": [], "warnings": []})
+    changes = {"noise_rate": None, "suspicious": 0, "confusion": [], "warnings": []}
+    write_json(small.run.noise, {**read_json(small.run.noise), **changes})
     empty = labelaudit.open_run(small.run.root)
     assert empty.suspicious.num_rows == empty.confusion.num_rows == 0
     assert empty.suspicious.schema == small.suspicious.schema
@@ -172,7 +174,8 @@ def test_a_notebook_names_unreadable_images_and_shows_whole_ones(tmp_path: Path)
     for file in data.rglob("*.png"):
         Image.new("RGB", (20, 40), "white").save(file)
     audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
-    audit.summary.update(samples=7, readable=6)
+    write_json(audit.run.noise, {**read_json(audit.run.noise), "samples": 7, "readable": 6, "unreadable": 1})
+    audit = labelaudit.open_run(audit.run.root)
     assert "1 image of 7 cannot be read" in audit._repr_html_()
     assert "1 image of 7 cannot be read" in repr(audit)
     encoded = re.findall('base64,([^"]+)', audit._repr_html_())

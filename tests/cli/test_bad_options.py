@@ -40,8 +40,8 @@ def test_values_out_of_range(photos: Path, options: tuple[str, str], expected: s
 CONTRADICTIONS = {
     "--probe frozen --preset paper": "the paper's probe is trained from scratch; ",
     "--pretrained --preset paper": "the paper's probe is trained from scratch; ",
-    "--weights resnet.pt --model resnet18 --pretrained": "--pretrained and --weights both name parameters; give one",
-    "--weights resnet.pt": "--weights needs the --model that the file was saved from; add --model NAME",
+    "--network-weights resnet.pt --model resnet18 --pretrained": "--pretrained and --network-weights both name ",
+    "--network-weights resnet.pt": "--network-weights needs the --model that the file was saved from; add --model NAME",
 }
 
 
@@ -93,7 +93,7 @@ def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPat
     error = score(photos, "--model", "resnet18", "--probe", "frozen", "--offline").only_error
     assert error == (
         "the pretrained weights of 'resnet18' are not on this machine and --offline forbids to download them; "
-        "run once without --offline, or give --weights FILE"
+        "run once without --offline, or give --network-weights FILE"
     )
     fine_tuned = run("score", photos, "--run", "audit", "--model", "resnet18", "--pretrained", "--offline")
     assert fine_tuned.error == error
@@ -118,7 +118,7 @@ def test_network_weights_that_cannot_be_used(photos: Path) -> None:
     Path("words.pt").write_text("no tensors")
     torch.save({"other": torch.zeros(2)}, "other.pt")
     torch.save([1, 2], "list.pt")
-    words = ("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--weights")
+    words = ("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--network-weights")
     assert run(*words, "absent.pt").only_error == (
         "cannot read the weights file absent.pt: no such file or directory; check the path"
     )
@@ -129,7 +129,7 @@ def test_network_weights_that_cannot_be_used(photos: Path) -> None:
 
 def test_a_weights_file_that_would_run_code_is_refused(photos: Path) -> None:
     torch.save(Trap(), "trap.pt")
-    outcome = run("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--weights", "trap.pt")
+    outcome = run("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--network-weights", "trap.pt")
     assert "trap.pt does not load as plain tensors" in outcome.error
     assert not Path("sprung").exists()
 

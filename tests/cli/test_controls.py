@@ -124,7 +124,7 @@ def test_folds_are_for_frozen_backbones(pictures: Path, tmp_path: Path) -> None:
     assert outcome.only_error == "--folds is for heads on a frozen backbone; leave it out, or add --probe frozen"
     backbone = timm.create_model("cifar_resnet20", num_classes=10)
     torch.save(backbone.state_dict(), tmp_path / "backbone.pt")
-    words = ("--probe", "frozen", "--model", "cifar_resnet20", "--weights", tmp_path / "backbone.pt", *QUICK)
+    words = ("--probe", "frozen", "--model", "cifar_resnet20", "--network-weights", tmp_path / "backbone.pt", *QUICK)
     losses = {}
     for folds in (None, 1, 3, 5):
         options = () if folds is None else ("--folds", folds)

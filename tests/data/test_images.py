@@ -16,12 +16,12 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 INK, PAPER = (10, 20, 30), (200, 100, 50)
 
 
-def rgb(content, *, size=4, fit="stretch"):
-    return decode(content, size=size, channels=3, fit=fit)
+def rgb(content, *, size=4, resize="stretch"):
+    return decode(content, size=size, channels=3, resize=resize)
 
 
-def grey(content, *, size=4, fit="stretch"):
-    return decode(content, size=size, channels=1, fit=fit)[0]
+def grey(content, *, size=4, resize="stretch"):
+    return decode(content, size=size, channels=1, resize=resize)[0]
 
 
 def ends(content):
@@ -95,7 +95,7 @@ def test_an_animation_gives_its_first_frame():
 
 def test_result_is_contiguous_uint8_of_the_asked_shape():
     for channels in (1, 3):
-        pixels_CHW = decode(noisy_jpeg(), size=7, channels=channels, fit="crop")
+        pixels_CHW = decode(noisy_jpeg(), size=7, channels=channels, resize="crop")
         assert (pixels_CHW.shape, pixels_CHW.dtype) == ((channels, 7, 7), np.uint8)
         assert pixels_CHW.flags.c_contiguous
 
@@ -146,12 +146,12 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_covers_the_target(monkeypa
 def test_stretch_keeps_everything_and_crop_the_middle():
     picture = Image.fromarray(np.array([[0, 100, 200, 250]] * 2, dtype=np.uint8))
     content = encoded(picture)
-    assert grey(content, size=2, fit="crop").tolist() == [[100, 200]] * 2
+    assert grey(content, size=2, resize="crop").tolist() == [[100, 200]] * 2
     # Bilinear from four pixels to two: triangle weights ¾ ¾ ¼ over 1.75, so 125 / 1.75 and 362.5 / 1.75.
-    assert grey(content, size=2, fit="stretch").tolist() == [[71, 207]] * 2
+    assert grey(content, size=2, resize="stretch").tolist() == [[71, 207]] * 2
     upright = encoded(picture.transpose(Image.Transpose.ROTATE_270))
-    assert grey(upright, size=2, fit="crop").tolist() == [[100, 100], [200, 200]]
-    assert grey(upright, size=2, fit="stretch").tolist() == [[71, 71], [207, 207]]
+    assert grey(upright, size=2, resize="crop").tolist() == [[100, 100], [200, 200]]
+    assert grey(upright, size=2, resize="stretch").tolist() == [[71, 71], [207, 207]]
 
 
 @pytest.mark.parametrize(

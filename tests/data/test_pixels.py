@@ -110,7 +110,7 @@ def test_pictures_that_turn_out_damaged_are_left_out_with_the_reason(shades):
 def test_the_format_decides_size_channels_and_proportions(tmp_path):
     wide = Image.fromarray(np.array([[0, 100, 200, 250]] * 2, dtype=np.uint8))
     catalogue = scan(write_files(tmp_path, {"cat/0.png": encoded(wide)}))
-    crop = load_pixels(catalogue, PixelFormat(size=2, channels=1, fit="crop")).array_RCHW
+    crop = load_pixels(catalogue, PixelFormat(size=2, channels=1, resize="crop")).array_RCHW
     stretch = load_pixels(catalogue, PixelFormat(size=2, channels=3)).array_RCHW
     assert crop.tolist() == [[[[100, 200]] * 2]]
     # Bilinear from four pixels to two: triangle weights ¾ ¾ ¼ over 1.75, so 125 / 1.75 and 362.5 / 1.75.

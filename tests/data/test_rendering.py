@@ -166,7 +166,7 @@ def test_sixteen_bit_colour_keeps_its_lower_bits(channels):
         value_HWC[..., 3] = 65535
     content = colour_png(value_HWC)
     assert read_header(content).deep == "integers"
-    shown_CHW = decode(content, size=6, channels=3, fit="stretch", rendering=Rendering(integers=(0, 255)))
+    shown_CHW = decode(content, size=6, channels=3, resize="stretch", rendering=Rendering(integers=(0, 255)))
     assert abs(int(shown_CHW.max()) - int(value_HWC[..., :3].max())) < 20
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment, ImageInputs
-from labelaudit.engine.loop import LoopSettings, Training, run_epochs
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.recorder import EpochRecord
+from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Method
 from labelaudit.methods.standard import Standard
 
@@ -52,7 +53,7 @@ def linear_network(classes: int = 3, *, size: int = 8, seed: int = 0) -> nn.Modu
         return nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, classes))
 
 
-def loop_settings(**changes: Any) -> LoopSettings:
+def loop_settings(**changes: Any) -> Hyperparameters:
     values: dict[str, Any] = {
         "epochs": 3,
         "batch_size": 8,
@@ -64,12 +65,12 @@ def loop_settings(**changes: Any) -> LoopSettings:
         "precision": "float32",
         "seed": 5,
     }
-    return LoopSettings(**{**values, **changes})
+    return Hyperparameters(**{**values, **changes})
 
 
 def train(
     network: nn.Module,
-    settings: LoopSettings,
+    settings: Hyperparameters,
     method: Method | None = None,
     *,
     task: tuple[torch.Tensor, torch.Tensor] | None = None,

@@ -164,10 +164,10 @@ def test_known_pictures_come_from_the_cache_and_new_ones_do_not(root):
         {"backbone": MeanColour(scale=2.0)},
         {"mean_C": (0.1, 0.1, 0.1)},
         {"precision": "bfloat16"},
-        {"form": PixelFormat(size=4, channels=3, fit="crop")},
+        {"form": PixelFormat(size=4, channels=3, resize="crop")},
         {"form": PixelFormat(size=6, channels=3)},
     ],
-    ids=["weights", "normalisation", "precision", "fit", "size"],
+    ids=["weights", "normalisation", "precision", "resize", "size"],
 )
 def test_the_cache_of_another_backbone_or_format_is_not_used(root, change):
     catalogue = write(root, [png((10, 20, 30))])

@@ -1,9 +1,13 @@
 import json
-from dataclasses import asdict, fields, replace
+import math
+from dataclasses import replace
+
+import pytest
 
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.settings import TrainingSettings
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
+from labelaudit.errors import RunError
 
 SETTINGS = TrainingSettings(
     kind="train",
@@ -12,7 +16,7 @@ SETTINGS = TrainingSettings(
     preset="fast",
     image_size=24,
     channels=1,
-    fit="crop",
+    resize="crop",
     augment="crop",
     crop_pad=3,
     epochs=11,
@@ -28,22 +32,37 @@ SETTINGS = TrainingSettings(
 
 
 def test_the_parts_take_their_values_from_the_settings():
-    assert SETTINGS.pixel_format == PixelFormat(size=24, channels=1, fit="crop")
+    assert SETTINGS.pixel_format == PixelFormat(size=24, channels=1, resize="crop")
     assert SETTINGS.augmentation == Augment(name="crop", pad=3)
-    loop = asdict(SETTINGS.loop)
-    assert loop == {name: getattr(SETTINGS, name) for name in loop}
 
 
-def test_plain_values_survive_json():
-    values = json.loads(json.dumps(SETTINGS.as_json()))
-    assert set(values) == {field.name for field in fields(TrainingSettings)}
-    assert TrainingSettings.from_json(values) == SETTINGS
+def test_settings_survive_json():
     adam = replace(SETTINGS, optimizer="adam", schedule="milestones", milestones=((0.5, 0.1), (0.75, 0.01)))
-    assert TrainingSettings.from_json(json.loads(json.dumps(adam.as_json()))) == adam
+    for settings in (SETTINGS, adam):
+        assert settings_from_json(json.loads(json.dumps(settings.as_json())), "run.json") == settings
 
 
-def test_settings_of_before_there_was_a_choice_of_optimisers_are_read():
-    values = json.loads(json.dumps(SETTINGS.as_json()))
-    for name in ("optimizer", "milestones", "beta2", "late_momentum"):
-        del values[name]
-    assert TrainingSettings.from_json(values) == SETTINGS
+@pytest.mark.parametrize("other", [{}, None, [], {**SETTINGS.as_json(), "more": 1}], ids=str)
+def test_settings_of_another_version_are_refused(other):
+    with pytest.raises(RunError, match=r"run\.json has settings that this version does not read"):
+        settings_from_json(other, "run.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", "3"),
+        ("epochs", True),
+        ("lr", math.nan),
+        ("seed", -1),
+        ("kind", "none"),
+        ("model", None),
+        ("nesterov", 1),
+        ("milestones", [[0.5]]),
+        ("late_momentum", "0.1"),
+    ],
+)
+def test_damaged_settings_are_refused(name, value):
+    with pytest.raises(RunError, match=rf"run\.json is damaged \(.*{name}"):
+        settings_from_json({**SETTINGS.as_json(), name: value}, "run.json")

@@ -301,7 +301,7 @@ def test_showing_a_network_an_image_leaves_it_as_it_was():
 
 
 def test_weights_of_a_file_that_is_not_named_are_asked_for():
-    with pytest.raises(ModelError, match=r"sha256:0123.* are not at hand.*--weights"):
+    with pytest.raises(ModelError, match=r"sha256:0123.* are not at hand.*--network-weights"):
         build(weights=A_FILE)
 
 
@@ -454,7 +454,9 @@ def test_without_the_embedded_file_its_package_is_named(monkeypatch, constant, v
 
 @pytest.mark.usefixtures("no_download")
 def test_offline_refuses_weights_that_are_not_cached():
-    with pytest.raises(ModelError, match=r"not on this machine and --offline forbids to download.*--weights FILE"):
+    with pytest.raises(
+        ModelError, match=r"not on this machine and --offline forbids to download.*--network-weights FILE"
+    ):
         build(TAGGED, weights="timm", offline=True)
 
 

@@ -1,4 +1,4 @@
-"""Every reader, fed with what somebody has damaged or made up: a LabelauditError or an answer, and nothing else.
+"""Feed every reader with damaged and made-up files: it may answer or raise a LabelauditError, and nothing else.
 
 LABELAUDIT_FUZZ_EXAMPLES=2000 python -m pytest --timeout 0 tests/reliability/test_fuzz.py     (else 10)
 """
@@ -22,14 +22,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelaudit.audit.judge import fit
-from labelaudit.audit.model import is_trained, read_catalogue, recorded_data
-from labelaudit.audit.options import settings_from_json
+from labelaudit.audit.model import Audit, is_trained, read_catalogue, recorded_data
 from labelaudit.audit.recorded import read_state
 from labelaudit.audit.results import open_run
 from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
-from labelaudit.report.content import read_report
+from labelaudit.report.content import make_report
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS
 from labelaudit.report.gate import Limits
@@ -48,7 +48,7 @@ fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list
 
 @pytest.fixture(scope="module")
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished audit; tests damage one file in it and put it back."""
+    """A finished audit, beside one that is half trained; tests damage one file in it and put it back."""
     place = tmp_path_factory.mktemp("fuzz")
     root = write_images(place / "pictures", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
@@ -57,21 +57,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "plain"
 
 
-def only_our_errors(read: Callable[[], object]) -> None:
-    with contextlib.suppress(LabelauditError):
-        read()
-
-
-@contextlib.contextmanager
-def replaced(file: Path, content: bytes) -> Iterator[None]:
-    before = file.read_bytes() if file.exists() else None
-    file.write_bytes(content)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
-        if before is not None:
-            file.write_bytes(before)
+# What a file may hold instead: damaged bytes, other JSON values, other cells, other columns.
 
 
 @st.composite
@@ -111,10 +97,7 @@ def tampered(draw: st.DrawFn, value: Any) -> Any:
     changed = json.loads(json.dumps(value))
     for _ in range(draw(st.integers(1, 3))):
         holder = changed
-        while True:
-            keys: list[Any] = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
-            if not keys:
-                break
+        while keys := list(holder) if isinstance(holder, dict) else list(range(len(holder))):
             key = draw(st.sampled_from(keys))
             if isinstance(holder[key], dict | list) and holder[key] and draw(st.integers(0, 3)):
                 holder = holder[key]
@@ -131,76 +114,56 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
+def documents(content: bytes) -> st.SearchStrategy[bytes]:
+    return tampered(json.loads(content)).map(as_json) | damaged(content)
+
+
 csv_cells = st.sampled_from(
     ("path", "label", "action", "weight", "sha256", "given_label", "change", "drop", "ant/000.png", "1.5", "-1", "nan")
 ) | st.text(max_size=6)
 
 
 @st.composite
-def csv_files(draw: st.DrawFn, *header: str) -> bytes:
-    rows = [draw(st.sampled_from((list(header), draw(st.lists(csv_cells, max_size=5)))))]
+def csv_files(draw: st.DrawFn, header: bytes) -> bytes:
+    if not draw(st.integers(0, 4)):
+        return draw(st.binary(max_size=200))
+    rows = [draw(st.sampled_from((header.decode().split(","), draw(st.lists(csv_cells, max_size=5)))))]
     rows += draw(st.lists(st.lists(csv_cells, max_size=5), max_size=6))
     text = draw(st.sampled_from(("\n", "\r\n", "\r"))).join(",".join(row) for row in rows)
     return text.encode(draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1"))), "replace")
 
 
-@fuzz
-@given(content=csv_files("path", "label") | st.binary(max_size=200))
-def test_a_labels_csv(audit: Path, content: bytes) -> None:
-    with replaced(audit / "labels.csv", content):
-        only_our_errors(lambda: read_labels_csv(audit / "labels.csv"))
+@st.composite
+def other_columns(draw: st.DrawFn, table: pa.Table) -> bytes:
+    """A table with one column of other values, of another type, without values, or none at all."""
+    place = draw(st.integers(0, table.num_columns - 1))
+    name, rows = table.column_names[place], len(table)
+    columns = (
+        pa.nulls(rows, table.schema.field(place).type),
+        *(pa.array([one] * rows, pa.int32()) for one in (2**31 - 1, -1)),
+        *(pa.array([one] * rows) for one in (float("nan"), "../../../etc/passwd", b"\xff", True, [1])),
+        pa.array([float("inf")] * rows, pa.float32()),
+    )
+    changed = draw(
+        st.sampled_from(
+            (
+                table.remove_column(place),
+                table.rename_columns([f"x{old}" if old == name else old for old in table.column_names]),
+                pa.concat_tables([table, table]),
+                table.slice(rows // 2),
+                table.slice(0, 0),
+                table.take(pa.array(np.random.default_rng(0).permutation(rows))),
+                *(table.set_column(place, name, column) for column in columns),
+            )
+        )
+    )
+    file = io.BytesIO()
+    pq.write_table(changed, file)
+    return file.getvalue()
 
 
-@fuzz
-@given(content=csv_files("path", "weight", "sha256") | st.binary(max_size=200))
-def test_a_weights_csv(audit: Path, content: bytes) -> None:
-    catalogue = read_catalogue(RunFolder(audit))
-    with replaced(audit / "w.csv", content):
-        only_our_errors(lambda: read_weights(audit / "w.csv", catalogue))
-
-
-@fuzz
-@given(content=csv_files("sha256", "given_label") | st.binary(max_size=200))
-def test_a_baseline(audit: Path, content: bytes) -> None:
-    with replaced(audit / "baseline.csv", content):
-        only_our_errors(lambda: read_baseline(audit / "baseline.csv"))
-
-
-@fuzz
-@given(content=csv_files("path", "action", "label") | st.binary(max_size=200))
-def test_a_corrections_csv(audit: Path, content: bytes) -> None:
-    with replaced(audit / "corrections.csv", content):
-        only_our_errors(lambda: read_review(audit / "corrections.csv"))
-
-
-TASKS = [
-    {
-        "id": 7,
-        "data": {"image": "/data/local-files/?d=ant/000.png", "path": "ant/000.png"},
-        "annotations": [
-            {
-                "was_cancelled": False,
-                "result": [{"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}],
-            }
-        ],
-        "predictions": [],
-    }
-]
-
-
-@fuzz
-@given(data=st.data())
-def test_corrections_of_label_studio(audit: Path, data: st.DataObject) -> None:
-    content = data.draw(tampered(TASKS).map(as_json) | damaged(as_json(TASKS)) | values.map(lambda v: as_json([v])))
-    with replaced(audit / "tasks.json", content):
-        only_our_errors(lambda: read_review(audit / "tasks.json"))
-
-
-XML = (
-    b'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><image id="0" name="ant/000.png" '
-    b'width="8" height="8"><tag label="bee" source="manual"><attribute name="action">drop</attribute></tag></image>'
-    b"</annotations>"
-)
+def tables(content: bytes) -> st.SearchStrategy[bytes]:
+    return damaged(content) | other_columns(pq.read_table(io.BytesIO(content)))
 
 
 def zipped(content: bytes) -> bytes:
@@ -210,211 +173,197 @@ def zipped(content: bytes) -> bytes:
     return file.getvalue()
 
 
-@fuzz
-@given(data=st.data())
-def test_corrections_of_cvat(audit: Path, data: st.DataObject) -> None:
-    content = data.draw(damaged(XML) | damaged(zipped(XML)) | damaged(XML).map(zipped))
-    with replaced(audit / "annotations.xml", content):
-        only_our_errors(lambda: read_review(audit / "annotations.xml", accept_suggestions=data.draw(st.booleans())))
+# What reads each file.
 
 
-def everything(folder: Path) -> None:
-    """All that reads a run folder, each for itself."""
+def read_all(*reads: Callable[[], object]) -> None:
+    for read in reads:
+        with contextlib.suppress(LabelauditError):
+            read()
+
+
+def read_tables(file: Path) -> None:
+    folder = next(parent for parent in file.parents if (parent / "run.json").exists())
     run = RunFolder(folder)
-    only_our_errors(lambda: is_trained(run))
-    only_our_errors(lambda: recorded_data(run))
-    only_our_errors(lambda: settings_from_json(run.read_description().get("settings"), "run.json"))
-    only_our_errors(lambda: repr(open_run(folder)))
-    only_our_errors(lambda: open_run(folder)._repr_html_())
-    for name in ("noise", "confusion", "warnings", "noise_rate", "suspicious"):
-        only_our_errors(lambda name=name: getattr(open_run(folder), name))
-    limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
-    for write in FORMATS.values():
-        only_our_errors(lambda write=write: write(read_report(run, limits, top=5, most=100)))
-    only_our_errors(lambda: _shown(run, limits))
-    only_our_errors(lambda: write_page(run, folder / "page.html"))
-    for to in ("cleanlab", "cvat"):
-        only_our_errors(lambda to=to: export(run, to))
+    read_all(
+        lambda: read_catalogue(run),
+        lambda: fit(run),
+        lambda: open_run(folder),
+        lambda: write_page(run, folder / "page.html"),
+    )
 
 
-def _shown(run: RunFolder, limits: Limits) -> None:
+def read_everything(file: Path) -> None:
+    """Whatever reads a run folder, each for itself."""
     from rich.console import Console
 
     from labelaudit.report.console import show_checks, show_estimators, show_summary, show_suspicious
 
-    console = Console(file=io.StringIO())
-    report = read_report(run, limits, top=5, most=5)
-    show_summary(console, report.noise)
-    show_estimators(console, report.noise)
-    show_suspicious(console, report.shown)
-    show_checks(console, report)
+    folder, run = file.parent, RunFolder(file.parent)
+    limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
 
+    def show() -> None:
+        console, report = Console(file=io.StringIO()), make_report(Audit(run), limits, top=5, most=5)
+        show_summary(console, report.noise)
+        show_estimators(console, report.noise)
+        show_suspicious(console, report.shown)
+        show_checks(console, report.listed, report.checks)
 
-@settings(fuzz, max_examples=max(EXAMPLES // 2, 1))
-@given(data=st.data())
-def test_a_run_json(audit: Path, data: st.DataObject) -> None:
-    whole = json.loads((audit / "run.json").read_text())
-    content = data.draw(tampered(whole).map(as_json) | damaged(as_json(whole)))
-    with replaced(audit / "run.json", content):
-        everything(audit)
-        only_our_errors(lambda: fit(RunFolder(audit)))
-
-
-@settings(fuzz, max_examples=max(EXAMPLES // 2, 1))
-@given(data=st.data())
-def test_a_noise_json(audit: Path, data: st.DataObject) -> None:
-    whole = json.loads((audit / "noise.json").read_text())
-    content = data.draw(tampered(whole).map(as_json) | damaged(as_json(whole)))
-    with replaced(audit / "noise.json", content):
-        everything(audit)
-
-
-@fuzz
-@given(data=st.data())
-def test_a_list_of_suspicious_labels(audit: Path, data: st.DataObject) -> None:
-    with replaced(audit / "suspicious.csv", data.draw(damaged((audit / "suspicious.csv").read_bytes()))):
-        run = RunFolder(audit)
-        only_our_errors(lambda: open_run(audit))
-        only_our_errors(lambda: [write(read_report(run, Limits(), top=5, most=9)) for write in FORMATS.values()])
-        only_our_errors(lambda: write_page(run, audit / "page.html"))
-
-
-TABLES = ("losses/epoch-0001.parquet", "samples.parquet", "scores.parquet")
-
-
-@pytest.mark.parametrize("name", TABLES)
-@fuzz
-@given(data=st.data())
-def test_a_damaged_table(audit: Path, name: str, data: st.DataObject) -> None:
-    with replaced(audit / name, data.draw(damaged((audit / name).read_bytes()))):
-        read_tables(audit)
-
-
-def read_tables(folder: Path) -> None:
-    only_our_errors(lambda: read_catalogue(RunFolder(folder)))
-    only_our_errors(lambda: fit(RunFolder(folder)))
-    only_our_errors(lambda: open_run(folder))
-    only_our_errors(lambda: write_page(RunFolder(folder), folder / "page.html"))
-
-
-@st.composite
-def other_columns(draw: st.DrawFn, table: pa.Table) -> pa.Table:
-    """The same table with one column of other values, of another type, without values, or none at all."""
-    place = draw(st.integers(0, table.num_columns - 1))
-    name, rows = table.column_names[place], len(table)
-    whole = {
-        "drop": lambda: table.remove_column(place),
-        "rename": lambda: table.rename_columns([f"x{old}" if old == name else old for old in table.column_names]),
-        "null": lambda: table.set_column(place, name, pa.nulls(rows, table.schema.field(place).type)),
-        "double": lambda: pa.concat_tables([table, table]),
-        "fewer": lambda: table.slice(rows // 2),
-        "none": lambda: table.slice(0, 0),
-        "shuffled": lambda: table.take(pa.array(np.random.default_rng(0).permutation(rows))),
-    }
-    change = draw(st.sampled_from((*whole, "other")))
-    if change != "other":
-        return whole[change]()
-    column = draw(
-        st.sampled_from(
-            (
-                pa.array([2**31 - 1] * rows, pa.int32()),
-                pa.array([-1] * rows, pa.int32()),
-                pa.array([float("nan")] * rows),
-                pa.array([float("inf")] * rows, pa.float32()),
-                pa.array(["../../../etc/passwd"] * rows),
-                pa.array([b"\xff"] * rows),
-                pa.array([True] * rows),
-                pa.array([[1]] * rows),
-            )
-        )
+    read_all(
+        lambda: is_trained(run),
+        lambda: recorded_data(run),
+        lambda: settings_from_json(run.read_description().get("settings"), "run.json"),
+        lambda: repr(open_run(folder)),
+        lambda: open_run(folder)._repr_html_(),
+        *(
+            lambda name=name: getattr(open_run(folder), name)
+            for name in ("noise", "confusion", "warnings", "noise_rate", "suspicious")
+        ),
+        *(lambda write=write: write(make_report(Audit(run), limits, top=5, most=100)) for write in FORMATS.values()),
+        show,
+        lambda: write_page(run, folder / "page.html"),
+        *(lambda to=to: export(run, to) for to in ("cleanlab", "cvat")),
     )
-    return table.set_column(place, name, column)
+    if file.name == "run.json":
+        read_all(lambda: fit(run))
 
 
-@pytest.mark.parametrize("name", TABLES)
-@fuzz
-@given(data=st.data())
-def test_a_table_of_other_values(audit: Path, name: str, data: st.DataObject) -> None:
+def read_half_trained(file: Path) -> None:
+    kept = shutil.copytree(file.parent / "losses", file.parent.parent / "kept", dirs_exist_ok=True)
+    read_all(lambda: read_checkpoint(file), lambda: read_state(RunFolder(file.parent)))
+    shutil.copytree(kept, file.parent / "losses", dirs_exist_ok=True)
+
+
+def read_corrections(file: Path) -> None:
+    read_all(*(lambda accept=accept: read_review(file, accept_suggestions=accept) for accept in (False, True)))
+
+
+def read_metrics_or_refuse(file: Path) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        read_metrics(file)
+
+
+def saved_tensor() -> bytes:
     file = io.BytesIO()
-    pq.write_table(data.draw(other_columns(pq.read_table(audit / name))), file)
-    with replaced(audit / name, file.getvalue()):
-        read_tables(audit)
+    torch.save({"a": torch.zeros(3)}, file)
+    return file.getvalue()
 
 
+def metrics() -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]}), file)
+    return file.getvalue()
+
+
+TASK = {
+    "id": 7,
+    "data": {"image": "/data/local-files/?d=ant/000.png", "path": "ant/000.png"},
+    "annotations": [
+        {
+            "was_cancelled": False,
+            "result": [{"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}],
+        }
+    ],
+    "predictions": [],
+}
+XML = (
+    b'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><image id="0" name="ant/000.png" '
+    b'width="8" height="8"><tag label="bee" source="manual"><attribute name="action">drop</attribute></tag></image>'
+    b"</annotations>"
+)
+JOURNAL = {
+    "labelaudit": "journal",
+    "version": 1,
+    "state": "moving",
+    "corrections": "c.csv",
+    "corrections_sha256": "0" * 64,
+    "began": "2026-01-01",
+    "folders": ["bee"],
+    "moves": [["ant/1.png", "bee/1.png"]],
+}
+Contents = Callable[[bytes], st.SearchStrategy[bytes]]
+CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
+    "labels.csv": (b"path,label", csv_files, lambda file: read_all(lambda: read_labels_csv(file))),
+    "w.csv": (
+        b"path,weight,sha256",
+        csv_files,
+        lambda file: read_all(lambda: read_weights(file, read_catalogue(RunFolder(file.parent)))),
+    ),
+    "baseline.csv": (b"sha256,given_label", csv_files, lambda file: read_all(lambda: read_baseline(file))),
+    "corrections.csv": (b"path,action,label", csv_files, read_corrections),
+    "tasks.json": (as_json([TASK]), documents, read_corrections),
+    "other.json": (b"", lambda _: values.map(lambda value: as_json([value])), read_corrections),
+    "annotations.xml": (
+        XML,
+        lambda xml: damaged(xml) | damaged(zipped(xml)) | damaged(xml).map(zipped),
+        read_corrections,
+    ),
+    ".labelaudit-relabel-1.json": (
+        as_json(JOURNAL),
+        documents,
+        lambda file: read_all(lambda: last_journal(file.parent)),
+    ),
+    "run.json": (None, documents, read_everything),
+    "noise.json": (None, documents, read_everything),
+    "suspicious.csv": (None, damaged, read_everything),
+    "losses/epoch-0001.parquet": (None, tables, read_tables),
+    "samples.parquet": (None, tables, read_tables),
+    "scores.parquet": (None, tables, read_tables),
+    "../half/checkpoint.pt": (None, damaged, read_half_trained),
+    "probe.safetensors": (
+        None,
+        damaged,
+        lambda file: read_all(lambda: read_network(file), lambda: read_weights_file(file)),
+    ),
+    "weights.pt": (saved_tensor(), damaged, lambda file: read_all(lambda: read_weights_file(file))),
+    "metrics.parquet": (metrics(), damaged, read_metrics_or_refuse),
+}
+"""By file in the run folder: its whole content, where the audit has none; what it may hold instead; what reads it."""
+
+
+@contextlib.contextmanager
+def replaced(file: Path, content: bytes) -> Iterator[None]:
+    before = file.read_bytes() if file.exists() else None
+    file.write_bytes(content)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        if before is not None:
+            file.write_bytes(before)
+
+
+@pytest.mark.parametrize("name", CASES)
 @fuzz
 @given(data=st.data())
-def test_a_checkpoint(audit: Path, data: st.DataObject) -> None:
-    half = audit.parent / "half"
-    content = (half / "checkpoint.pt").read_bytes()
-    kept = shutil.copytree(half / "losses", half.parent / "kept", dirs_exist_ok=True)
-    with replaced(half / "checkpoint.pt", data.draw(damaged(content))):
-        only_our_errors(lambda: read_checkpoint(half / "checkpoint.pt"))
-        only_our_errors(lambda: read_state(RunFolder(half)))
-    shutil.copytree(kept, half / "losses", dirs_exist_ok=True)
+def test_a_reader_answers_or_raises_our_error(audit: Path, name: str, data: st.DataObject) -> None:
+    content, contents, read = CASES[name]
+    file = audit / name
+    with replaced(file, data.draw(contents(file.read_bytes() if content is None else content))):
+        read(file)
 
 
+WHOLE = {"member": 0, "epochs": 4, "finished_epochs": 2}
 STATES: tuple[object, ...] = (
     {},
-    {"member": "x", "epochs": 4, "finished_epochs": 2},
-    {"member": 2**70, "epochs": 4, "finished_epochs": 2},
-    {"member": 0, "epochs": -4, "finished_epochs": -2},
-    {"member": 0, "epochs": 4, "finished_epochs": float("nan")},
-    {"member": 0, "epochs": 4, "finished_epochs": float("inf")},
-    {"member": torch.zeros(3), "epochs": 4, "finished_epochs": 2},
-    {"member": 0, "epochs": 4, "finished_epochs": 2, "networks": 1, "optimizers": []},
-    {"member": 0, "epochs": 4, "finished_epochs": 2, "networks": [{"a": 1}], "optimizers": [{}]},
-    {"member": 0, "epochs": 4, "finished_epochs": 2, "networks": [{}, {}], "optimizers": [{}]},
     [1, 2],
     torch.zeros(2),
+    {**WHOLE, "member": "x"},
+    {**WHOLE, "member": 2**70},
+    {**WHOLE, "member": torch.zeros(3)},
+    {**WHOLE, "epochs": -4, "finished_epochs": -2},
+    {**WHOLE, "finished_epochs": float("nan")},
+    {**WHOLE, "finished_epochs": float("inf")},
+    {**WHOLE, "networks": 1, "optimizers": []},
+    {**WHOLE, "networks": [{"a": 1}], "optimizers": [{}]},
+    {**WHOLE, "networks": [{}, {}], "optimizers": [{}]},
 )
 
 
-@pytest.mark.parametrize("number", range(len(STATES)))
-def test_a_checkpoint_of_other_content(audit: Path, number: int, tmp_path: Path) -> None:
-    half = Path(shutil.copytree(audit.parent / "half", tmp_path / "half"))
-    torch.save(STATES[number], half / "checkpoint.pt")
-    assert run("score", half).error.count(str(half)) >= 1
-
-
-@fuzz
-@given(data=st.data())
-def test_network_weights(audit: Path, data: st.DataObject) -> None:
-    for name, read in (("probe.safetensors", read_network), ("probe.safetensors", read_weights_file)):
-        content = data.draw(damaged((audit / name).read_bytes()))
-        with replaced(audit / name, content):
-            only_our_errors(lambda name=name, read=read: read(audit / name))
-    saved = io.BytesIO()
-    torch.save({"a": torch.zeros(3)}, saved)
-    with replaced(audit / "weights.pt", data.draw(damaged(saved.getvalue()))):
-        only_our_errors(lambda: read_weights_file(audit / "weights.pt"))
-
-
-@fuzz
-@given(data=st.data())
-def test_a_journal_of_a_relabeling(audit: Path, data: st.DataObject) -> None:
-    whole = {
-        "labelaudit": "journal",
-        "version": 1,
-        "state": "moving",
-        "corrections": "c.csv",
-        "corrections_sha256": "0" * 64,
-        "began": "2026-01-01",
-        "folders": ["bee"],
-        "moves": [["ant/1.png", "bee/1.png"]],
-    }
-    with replaced(
-        audit / ".labelaudit-relabel-1.json", data.draw(tampered(whole).map(as_json) | damaged(as_json(whole)))
-    ):
-        only_our_errors(lambda: last_journal(audit))
-
-
-@fuzz
-@given(data=st.data())
-def test_metrics_of_a_retraining(audit: Path, data: st.DataObject) -> None:
-    file = io.BytesIO()
-    pq.write_table(pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]}), file)
-    with (
-        replaced(audit / "metrics.parquet", data.draw(damaged(file.getvalue()))),
-        contextlib.suppress(OSError, ValueError),
-    ):
-        read_metrics(audit / "metrics.parquet")
+def test_checkpoints_of_other_content_are_one_line(audit: Path) -> None:
+    file = audit.parent / "half/checkpoint.pt"
+    for state in STATES:
+        saved = io.BytesIO()
+        torch.save(state, saved)
+        with replaced(file, saved.getvalue()):
+            assert str(file.parent) in run("score", file.parent).error

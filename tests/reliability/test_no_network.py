@@ -1,4 +1,4 @@
-"""The main path opens no connection: everything that could is refused, in a process of its own."""
+"""The main path opens no connection: a process in which every connection is refused runs it to the end."""
 
 import os
 import subprocess

@@ -1,7 +1,13 @@
 """Reports made by hand, and names that nobody should trust."""
 
-from labelaudit.report.content import Findings, Report
+from typing import Any
+
+import msgspec
+
+from labelaudit.report.content import Report
 from labelaudit.report.gate import Limits, check
+from labelaudit.run.documents import Noise
+from labelaudit.run.lists import Listed
 
 HOSTILE_NAMES = (
     "plain.png",
@@ -41,11 +47,13 @@ HOSTILE_NAMES = (
 )
 
 
-def noise(**changes: object) -> dict:
+def noise_json(**changes: object) -> dict[str, Any]:
     """A noise.json of two classes."""
     return {
         "noise_rate": 0.1,
+        "noise_rate_interval": None,
         "suspicious": 7,
+        "samples": 300,
         "readable": 300,
         "epochs": 4,
         "fit": {"rank_by": "aul", "estimator": "gmm"},
@@ -53,10 +61,17 @@ def noise(**changes: object) -> dict:
             {"class": "ant", "samples": 200, "noise_rate": 0.05, "suspicious": 3},
             {"class": "bee", "samples": 100, "noise_rate": 0.2, "suspicious": 4},
         ],
+        "estimators": {},
         "confusion": [],
+        "power": {"kinds": [], "review": []},
         "warnings": [],
         **changes,
     }
+
+
+def noise(**changes: object) -> Noise:
+    """The same, read."""
+    return msgspec.convert(noise_json(**changes), Noise)
 
 
 def row(rank: int = 1, **changes: str) -> dict[str, str]:
@@ -88,18 +103,18 @@ def report(
 ) -> Report:
     """A report on these rows; with ``known_rows``, against a baseline that has these."""
     rows = [row()] if rows is None else rows
-    content = noise(**{"suspicious": len(rows) + len(known_rows or []), **changes})
-    findings = Findings(
+    content = noise(**{"suspicious": len(rows) + len(known_rows or []), "unreadable": len(unreadable), **changes})
+    listed = Listed(
         rows=rows,
         known_rows=known_rows or [],
-        total=content["suspicious"],
+        total=content.suspicious,
         new=None if known_rows is None else len(rows),
         gone=gone,
     )
     return Report(
         noise=content,
-        findings=findings,
-        checks=check(content, limits or Limits(), new=findings.new),
+        listed=listed,
+        checks=check(content, limits or Limits(), new=listed.new),
         top=top,
         unreadable=unreadable,
     )

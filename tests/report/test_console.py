@@ -1,15 +1,19 @@
 """The audit in the terminal."""
 
 import io
+from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from labelaudit.report.console import show_estimators, show_summary, show_suspicious
+from labelaudit.run.documents import Noise
 
 NOISE = {
     "noise_rate": 0.123,
     "noise_rate_interval": [0.1, 0.15],
     "suspicious": 1234,
+    "samples": 20000,
     "readable": 20000,
     "epochs": 20,
     "fit": {"rank_by": "aul", "estimator": "gmm"},
@@ -38,9 +42,9 @@ NOISE = {
 }
 
 
-def shown(noise: dict) -> str:
+def shown(noise: dict[str, Any]) -> str:
     console = Console(file=io.StringIO(), width=200, highlight=False)
-    show_summary(console, noise)
+    show_summary(console, msgspec.convert(noise, Noise))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -60,7 +64,7 @@ def table_of(**cells: str) -> str:
 
 def test_the_summary_has_counts_rate_confusion_and_warnings() -> None:
     text = shown(NOISE)
-    assert "1,234 of 20,000 labels are suspicious; estimated noise rate 12.3%, 10.0% to 15.0% (gmm on aul" in text
+    assert "1,234 of 20,000 labels are suspicious; estimated noise rate 12.3% (10.0% to 15.0%), by gmm on aul" in text
     assert "Most frequent given → suggested: bee → ant (1,100)" in text
     assert "Warning: The two groups overlap." in text
 
@@ -83,7 +87,7 @@ def test_of_many_classes_the_noisiest_are_shown() -> None:
 def test_in_a_narrow_window_similar_long_names_stay_apart() -> None:
     classes = [{**NOISE["classes"][0], "class": f"{'long name ' * 6}{end}"} for end in ("left", "right")]
     console = Console(file=io.StringIO(), width=60)
-    show_summary(console, {**NOISE, "classes": classes})
+    show_summary(console, msgspec.convert({**NOISE, "classes": classes}, Noise))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "left" in text
     assert "right" in text
@@ -121,8 +125,8 @@ def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
 
 
 def test_the_interval_stands_beside_the_rate() -> None:
-    assert "estimated noise rate 12.3%, 10.0% to 15.0% (gmm on aul" in shown(NOISE)
-    assert "unknown (gmm" in shown({**NOISE, "noise_rate": None, "noise_rate_interval": None})
+    assert "estimated noise rate 12.3% (10.0% to 15.0%), by gmm on aul" in shown(NOISE)
+    assert "unknown, by gmm" in shown({**NOISE, "noise_rate": None, "noise_rate_interval": None})
 
 
 def test_power_is_told_for_all_classes_together_and_reviews_that_add_something() -> None:
@@ -138,7 +142,7 @@ def test_power_is_told_for_all_classes_together_and_reviews_that_add_something()
 
 def test_every_estimator_is_shown_and_the_chosen_one_marked() -> None:
     console = Console(file=io.StringIO(), width=200, highlight=False)
-    show_estimators(console, NOISE)
+    show_estimators(console, msgspec.convert(NOISE, Noise))
     lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert ["→", "gmm", "aul", "12.3%", "1,234"] in lines
     assert ["controls", "aum", "11.0%", "900"] in lines

@@ -2,10 +2,7 @@
 
 import itertools
 
-import pytest
-
-from labelaudit.errors import RunError
-from labelaudit.report.content import gather
+from labelaudit.run.lists import list_suspicious as gather
 from tests.report.helpers import row
 
 
@@ -58,10 +55,3 @@ def test_each_copy_of_a_known_picture_is_known_and_of_a_new_one_new() -> None:
 
 def test_an_empty_baseline_knows_nothing() -> None:
     assert gather([row(1)], 1, most=9, baseline=frozenset()).new == 1
-
-
-@pytest.mark.parametrize("cell", ["", "high", "nan", "2", None])
-@pytest.mark.parametrize("baseline", [None, frozenset()])
-def test_a_row_without_a_probability_is_refused(cell: str, baseline: frozenset | None) -> None:
-    with pytest.raises(RunError, match=r"where P\(mislabeled\) of 'ant/1.png' should be; run labelaudit fit again"):
-        gather([row(1, p_mislabeled=cell)], 1, most=9, baseline=baseline)

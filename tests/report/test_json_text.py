@@ -6,14 +6,14 @@ import pytest
 
 from labelaudit.report.formats import render_json as render
 from labelaudit.report.gate import Limits
-from tests.report.helpers import HOSTILE_NAMES, noise, report, row
+from tests.report.helpers import HOSTILE_NAMES, noise_json, report, row
 
 
 def test_it_holds_the_noise_the_first_rows_and_every_check() -> None:
     limits = Limits(max_class_noise=0.1, max_suspicious=2, fail_on_warning=True)
     content = report([row(1), row(2)], limits, top=1, warnings=["One."])
     value = json.loads(render(content))
-    expected = noise(suspicious=2, warnings=["One."])
+    expected = noise_json(suspicious=2, warnings=["One."])
     assert {name: value[name] for name in expected} == expected
     assert value["top"] == [row(1)]
     assert value["baseline"] is None

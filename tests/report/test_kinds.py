@@ -1,14 +1,13 @@
-"""Kinds and advice in words."""
+"""Kinds in words."""
 
 import io
 
-import pytest
 from rich.console import Console
 
 from labelaudit.names import CONTROL_KINDS, COPY_KINDS
 from labelaudit.report.console import show_summary, show_suspicious
-from labelaudit.report.kinds import advice_sentences, kinds_sentences, matrix_note, matrix_rows
 from labelaudit.report.markdown import render
+from labelaudit.report.sentences import kinds_sentences, matrix_note, matrix_rows
 from tests.report.helpers import noise, report, row
 from tests.report.test_markdown import require_harmless, tables
 
@@ -34,34 +33,17 @@ KINDS = {
 }
 
 
-def advice(safe):
-    return {
-        "base_rate": 0.1,
-        "selectors": [
-            {"selector": name, "selectivity": share, "noise_share": figure}
-            for name, share, figure in (
-                ("selective-backprop", "50%", 0.19),
-                ("selective-backprop", "33%", 0.27),
-                ("selective-backprop-entropy", "50%", 0.11),
-                ("selective-backprop-entropy", "33%", 0.12),
-            )
-        ],
-        "safe": safe,
-    }
-
-
 def console_text(*, width=200, **changes):
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    power = {"kinds": [], "review": []}
-    show_summary(console, {**noise(), "noise_rate_interval": None, "power": power, **changes})
+    show_summary(console, noise(**changes))
     return console.file.getvalue()
 
 
 def test_sentences_by_hand():
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
         "Kinds of the suspicious: 5 mislabeled, 1 corrupted, 1 ambiguous.",
-        "Corrupted pictures, suspicious or not: 1,200 of 12,000; they are in corrupted.csv.",
-        "Equal pictures with different labels: 3; kind in scores.parquet names them.",
+        "Corrupted images, suspicious or not: 1,200 of 12,000; corrupted.csv lists them.",
+        "Equal images with different labels: 3; see the column kind of scores.parquet.",
     ]
 
 
@@ -69,39 +51,23 @@ def test_the_matrix_by_hand():
     rows = matrix_rows(noise(kinds=KINDS))
     assert rows == [
         ["labels, random", "50", "40", "1", "2", "0", "7"],
-        ["pictures, shuffled", "500", "0", "499", "0", "0", "1"],
+        ["images, shuffled", "500", "0", "499", "0", "0", "1"],
     ]
     assert "--controls" not in matrix_note(noise(kinds=KINDS))
-    only_pictures = {**KINDS, "planted": KINDS["planted"][1:]}
-    assert "--controls" in matrix_note(noise(kinds=only_pictures))
-
-
-@pytest.mark.parametrize(
-    ("safe", "said"),
-    [
-        ("none", "Safe: --selector none"),
-        ("selective-backprop", "Safe: --selector selective-backprop, "),
-        ("selective-backprop-entropy", "Safe: --selector selective-backprop-entropy"),
-    ],
-)
-def test_the_advice_names_the_numbers_and_the_safe_selector(safe, said):
-    first, second, last = advice_sentences(noise(advice=advice(safe)))
-    assert ("would hurt here" in first) == (safe != "selective-backprop")
-    assert "19.0% (at 50%) and 27.0% (at 33%) is noise, of all samples 10.0%." in first
-    assert "11.0% (at 50%) and 12.0% (at 33%)" in second
-    assert last.startswith(said)
+    only_images = {**KINDS, "planted": KINDS["planted"][1:]}
+    assert "--controls" in matrix_note(noise(kinds=only_images))
 
 
 def test_audits_of_earlier_versions_say_nothing():
-    for nothing in (noise(), noise(kinds=None, advice=None)):
-        assert kinds_sentences(nothing) == matrix_rows(nothing) == advice_sentences(nothing) == []
+    for nothing in (noise(), noise(kinds=None)):
+        assert kinds_sentences(nothing) == matrix_rows(nothing) == []
         assert "Kinds" not in render(report())
     assert "Kinds" not in console_text()
 
 
-def test_the_terminal_shows_kinds_matrix_and_advice():
-    text = console_text(kinds=KINDS, advice=advice("none"))
-    for part in ("5 mislabeled, 1 corrupted", "pictures, shuffled", "499", "missed", "would hurt here", "Safe:"):
+def test_the_terminal_shows_kinds_and_matrix():
+    text = console_text(kinds=KINDS)
+    for part in ("5 mislabeled, 1 corrupted", "images, shuffled", "499", "missed"):
         assert part in text
     assert "kind" in _shown([row(kind="corrupted")])
     assert "kind" not in _shown([row()])
@@ -109,7 +75,7 @@ def test_the_terminal_shows_kinds_matrix_and_advice():
 
 def test_the_matrix_fits_a_narrow_terminal():
     planted = [{**KINDS["planted"][1], "planted": name} for name in (*CONTROL_KINDS, *COPY_KINDS)]
-    lines = console_text(width=80, kinds={**KINDS, "planted": planted}, advice=None).splitlines()
+    lines = console_text(width=80, kinds={**KINDS, "planted": planted}).splitlines()
     header = next(line for line in lines if line.lstrip().startswith("made on purpose"))
     assert "missed" in header
     assert "…" not in "".join(lines)
@@ -123,7 +89,7 @@ def _shown(rows):
 
 def test_markdown_has_them_as_a_table_and_no_name_in_them_is_markup():
     hostile = {**KINDS, "planted": [{**KINDS["planted"][0], "planted": "<b>|x</b>"}]}
-    text = render(report(kinds=hostile, advice=advice("none"), readable=12000))
+    text = render(report(kinds=hostile, readable=12000))
     require_harmless(text)
     matrix = next(table for table in tables(text) if table[0][0] == "made on purpose")
     assert matrix[0][-1] == "missed"

@@ -50,7 +50,8 @@ def test_by_hand() -> None:
     assert text == (
         "## Labels: ❌ the gate failed\n"
         "\n"
-        "**2** of 300 labels are suspicious; estimated noise rate **10.0% (6.0% to 15.0%)** (gmm on aul, 4 epochs).\n"
+        "**2** of 300 labels are suspicious; estimated noise rate **10.0%** (6.0% to 15.0%), "
+        "by gmm on aul over 4 epochs.\n"
         "\n"
         "| check | outcome | |\n"
         "|---|---|---|\n"

@@ -4,12 +4,10 @@ import json
 
 import pytest
 
-from labelaudit.report import formats as json_text
-from labelaudit.report import formats as junit
-from labelaudit.report import markdown, sarif
+from labelaudit.report import formats, markdown, sarif
 from labelaudit.report.content import Report
 from labelaudit.report.gate import Limits
-from labelaudit.report.unused import MOST_KINDS, left_out_sentences, unreadable_sentence
+from labelaudit.report.sentences import MOST_KINDS, left_out_sentences, unreadable_sentence
 from tests.report.helpers import HOSTILE_NAMES, noise, report, row
 from tests.report.test_markdown import require_harmless
 
@@ -26,8 +24,7 @@ def with_unreadable(name: str = "ant/x.png", limits: Limits | None = None) -> Re
 
 def test_sentences() -> None:
     assert unreadable_sentence(noise(samples=300)) == ""
-    assert unreadable_sentence(noise()) == ""  # of a version that did not count them
-    assert unreadable_sentence(noise(samples=302)).startswith("2 images of 302 cannot be read; unreadable.csv ")
+    assert unreadable_sentence(noise(samples=302, unreadable=2)).startswith("2 images of 302 cannot be read; ")
     assert left_out_sentences(noise()) == []
     assert left_out_sentences(noise(left_out=LEFT_OUT)) == [
         "1,202 files in the folder are not in the audit:",
@@ -40,15 +37,15 @@ def test_sentences() -> None:
 
 def test_every_format_tells_both() -> None:
     content = with_unreadable(limits=Limits(max_unreadable=0))
-    value = json.loads(json_text.render(content))
+    value = json.loads(formats.render_json(content))
     assert (value["unreadable"], value["unreadable_top"]) == (1, list(content.unreadable))
     assert value["left_out"] == LEFT_OUT
     text = markdown.render(content)
     assert "1 image of 301 cannot be read" in text
     assert "- `ant/x.png`: empty file" in text
     assert "- 2 .txt: no image by its name (ant/a.txt)" in text
-    assert "ant/x.png: empty file, given ant" in junit.render(content)
-    assert "no --max-unreadable (1 unreadable image)" in junit.render(with_unreadable())
+    assert "ant/x.png: empty file, given ant" in formats.render_junit(content)
+    assert "no --max-unreadable (1 unreadable image)" in formats.render_junit(with_unreadable())
     run = json.loads(sarif.render(content))["runs"][0]
     assert [result["ruleId"] for result in run["results"]] == ["LA005", "LA001"]
     assert run["results"][0]["message"]["text"] == 'Cannot be read (empty file); labeled "ant".'
@@ -63,5 +60,5 @@ def test_names_of_unreadable_images_are_only_text(name: str) -> None:
     assert len(markdown.render(with_unreadable(name)).splitlines()) == len(
         markdown.render(with_unreadable()).splitlines()
     )
-    junit.render(with_unreadable(name, Limits(max_unreadable=0)))
+    formats.render_junit(with_unreadable(name, Limits(max_unreadable=0)))
     json.loads(sarif.render(with_unreadable(name)))

@@ -134,7 +134,7 @@ def test_without_recording_nothing_is_kept_and_then_all_is_as_before(pictures: P
     assert problem.settings.image_size == 48
     before = loop.__dict__["Recorder"]
     with recording_off():
-        training = loop.Training([problem.build()], problem.settings.loop, problem.device)
+        training = loop.Training([problem.build()], problem.settings, problem.device)
         record = training.run_epoch(problem.inputs, problem.label_R, Standard(), lambda _finished: None)
         assert record is None
     assert before is loop.__dict__["Recorder"]

@@ -1,24 +1,17 @@
-"""Data folders with hostile names, and everything that is to be the same after an undo."""
+"""Write data folders with hostile names, and compare everything that must be the same after an undo."""
 
 import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from labelaudit.progress import Quiet
 from labelaudit.review.corrections import Correction, write_corrections
 from labelaudit.review.relabel import Corrections
 
 HOSTILE_CLASSES = (
-    "cat",
-    "=dog",
-    "-x",
-    "two words ",
-    "ü",
-    'quo"te,comma',
-    "new\nline",
-    "'tis",
-    "back\\slash",
-    "%s;{0}",
+    *("cat", "=dog", "-x", "two words ", "ü"),
+    *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"),
 )
 HOSTILE_NAMES = (
     "{}.png",
@@ -39,7 +32,7 @@ HOSTILE_NAMES = (
 
 
 def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
-    """Everything below a folder: for files content, mode and time; for links where they lead."""
+    """Return everything below a folder: for files content, mode and time; for links their target."""
     found: dict[bytes, tuple[object, ...]] = {}
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -58,17 +51,16 @@ def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
     return found
 
 
-def write_tree(root: Path, files: dict[str, str] | Iterable[str]) -> Path:
-    """Write files with a content each; the path is the content where none is given."""
-    contents = files if isinstance(files, dict) else {path: path for path in files}
-    for path, content in contents.items():
+def write_tree(root: Path, files: Iterable[str]) -> Path:
+    """Write files; the content of each is its path."""
+    for path in files:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(content)
+        (root / path).write_text(path)
     return root
 
 
 def contents(root: Path) -> dict[str, str]:
-    """The text of every file but relabeling's own, by path."""
+    """Return the text of every file but relabeling's own, by path."""
     return {
         str(path.relative_to(root)): path.read_text()
         for path in sorted(root.rglob("*"))
@@ -93,6 +85,27 @@ def keep(path: str, **others: str) -> Correction:
 
 
 def saved(file: Path, *corrections: Correction) -> Corrections:
-    """A corrections.csv with these rows."""
+    """Write a corrections.csv with these rows."""
     write_corrections(file, corrections)
     return Corrections(file=file)
+
+
+def failing(code: int):
+    """Return a function that fails with an operating system error."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+class Listener(Quiet):
+    """A reporter that records its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    warn = say

@@ -30,23 +30,19 @@ def root(tmp_path):
 
 @pytest.fixture
 def corrections(tmp_path):
-    return saved(
-        tmp_path / "corrections.csv",
-        change("=cat/1\n.png", "dog"),
-        change("=cat/2.png", "new"),
-        change("=cat/sub/3.png", "dog"),
-        drop("dog/4.png"),
-    )
+    moved = (change("=cat/1\n.png", "dog"), change("=cat/2.png", "new"), change("=cat/sub/3.png", "dog"))
+    return saved(tmp_path / "corrections.csv", *moved, drop("dog/4.png"))
 
 
-def deaths(step, *arguments):
+def kill_at_each(step, least, *arguments):
     """Run a command that is killed at the first call of a function of `os`, at the second, …, until one ends."""
     for call in range(1, 60):
         code = run_until_it_dies("relabel", *arguments, "-q", dies_at=(step, call))
         if code == 0:
+            assert call > least
             return
         assert code == -signal.SIGKILL
-        yield call
+        yield
     pytest.fail("it never ends")
 
 
@@ -56,54 +52,41 @@ def undo_if_begun(root):
 
 
 @pytest.mark.parametrize(("step", "least"), [("fsync", 6), ("replace", 2), ("mkdir", 4), ("link", 4), ("unlink", 5)])
-def test_a_relabeling_that_was_killed_can_be_undone(root, corrections, step, least):
-    before, killed = snapshot(root), 0
-    for _ in deaths(step, root, corrections.file, "--yes"):
-        killed += 1
+@pytest.mark.parametrize("finishes", [True, False])
+def test_killed_relabeling_can_be_finished_and_undone(root, corrections, step, least, finishes):
+    before = snapshot(root)
+    for _ in kill_at_each(step, least, root, corrections.file, "--yes"):
         assert set(contents(root).values()) - {""} == set(FILES)
+        if finishes:
+            relabel(root, corrections)
+            assert contents(root) == CORRECTED
         undo_if_begun(root)
         assert snapshot(root) == before
     assert contents(root) == CORRECTED
-    assert killed >= least
-
-
-@pytest.mark.parametrize("step", ["fsync", "replace", "mkdir", "link", "unlink"])
-def test_a_relabeling_that_was_killed_is_finished_by_the_same_command(root, corrections, step):
-    before = snapshot(root)
-    for _ in deaths(step, root, corrections.file, "--yes"):
-        relabel(root, corrections)
-        assert contents(root) == CORRECTED
-        undo(root)
-        assert snapshot(root) == before
     undo(root)
     assert snapshot(root) == before
 
 
 @pytest.mark.parametrize(("step", "least"), [("fsync", 4), ("replace", 1), ("link", 4), ("unlink", 5), ("rmdir", 4)])
-def test_an_undo_that_was_killed_is_finished_by_an_undo(root, corrections, step, least):
-    before, killed = snapshot(root), 0
+def test_killed_undo_is_finished_by_undo(root, corrections, step, least):
+    before = snapshot(root)
     relabel(root, corrections)
-    for _ in deaths(step, root, "--undo", "--yes"):
-        killed += 1
+    for _ in kill_at_each(step, least, root, "--undo", "--yes"):
         undo_if_begun(root)
         assert snapshot(root) == before
         relabel(root, corrections)
     assert snapshot(root) == before
-    assert killed >= least
 
 
 @pytest.mark.parametrize(("step", "least"), [("fsync", 2), ("replace", 1), ("mkdir", 4), ("link", 4), ("rename", 1)])
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_a_copy_that_was_killed_is_finished_by_the_same_command(root, corrections, tmp_path, step, least, goes_on):
+@pytest.mark.parametrize("continues", [True, False])
+def test_killed_copy_is_finished_by_the_same_command(root, corrections, tmp_path, step, least, continues):
     before, out = contents(root), tmp_path / "copies" / "copy"
     expected = {path: text for path, text in CORRECTED.items() if not path.startswith(".")}
-    killed = 0
-    for _ in deaths(step, root, corrections.file, "--out", out):
-        killed += 1
+    for _ in kill_at_each(step, 1 if continues else least, root, corrections.file, "--out", out):
         assert not out.exists() or contents(out) == expected
-        if not goes_on:  # else the next call of the command begins with what this one left
+        if not continues:  # else the next call of the command begins with what this one left
             shutil.rmtree(out.parent, ignore_errors=True)
     assert contents(out) == expected
     assert [path.name for path in out.parent.iterdir()] == ["copy"]
     assert contents(root) == before
-    assert killed >= (1 if goes_on else least)

@@ -1,4 +1,4 @@
-"""Moves and their undoing: the tree afterwards, and what stands in the way."""
+"""Move files and undo the moves: the folder afterwards, and what prevents a move."""
 
 import errno
 import json
@@ -13,9 +13,11 @@ from labelaudit.review.relabel import relabel, undo
 from tests.review.helpers import (
     HOSTILE_CLASSES,
     HOSTILE_NAMES,
+    Listener,
     change,
     contents,
     drop,
+    failing,
     keep,
     saved,
     sha256,
@@ -32,23 +34,6 @@ CORRECTED = {
     ".labelaudit-dropped/dog/4.png": "dog/4.png",
     "dog/5.png": "dog/5.png",
 }
-
-
-class Told:
-    """A reporter that remembers its lines."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-    warn = say
-
-    def bar(self, *_):
-        from labelaudit.progress import QUIET
-
-        return QUIET.bar("", 0, "")
 
 
 @pytest.fixture
@@ -68,7 +53,10 @@ def corrections(tmp_path):
     )
 
 
-def test_files_go_where_the_review_says_and_come_back(root, corrections):
+@pytest.mark.parametrize("link_error", [None, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_files_move_and_come_back_with_hard_links_or_without(root, corrections, monkeypatch, link_error):
+    if link_error:
+        monkeypatch.setattr(os, "link", failing(link_error))
     before = snapshot(root)
     assert relabel(root, corrections).moved == 4
     assert contents(root) == CORRECTED
@@ -93,32 +81,29 @@ def test_five_thousand_files_with_hostile_names_come_back_byte_for_byte(tmp_path
     before = snapshot(root)
     rows = []
     for number, path in enumerate(paths):
-        label = path.partition("/")[0]
-        other = HOSTILE_CLASSES[(HOSTILE_CLASSES.index(label) + 1 + number % 3) % len(HOSTILE_CLASSES)]
-        correction = (change(path, other, sha256=sha256(path)), drop(path), keep(path), change(path, "new one"))[
-            number % 4
-        ]
-        rows.append(correction)
-    outcome = relabel(root, saved(tmp_path / "c.csv", *rows))
-    assert outcome.moved == 3750
-    after = snapshot(root)
-    files = [what for what in after.values() if what[0] == "file"]
+        place = HOSTILE_CLASSES.index(path.partition("/")[0]) + 1 + number % 3
+        other = HOSTILE_CLASSES[place % len(HOSTILE_CLASSES)]
+        rows.append(
+            (change(path, other, sha256=sha256(path)), drop(path), keep(path), change(path, "new one"))[number % 4]
+        )
+    assert relabel(root, saved(tmp_path / "c.csv", *rows)).moved == 3750
+    files = {path: what for path, what in snapshot(root).items() if what[0] == "file"}
     assert len(files) == 5002  # and the journal
-    assert {what[1] for what in before.values() if what[0] == "file"} < {what[1] for what in files}
-    assert sum(path.startswith(b".labelaudit-dropped/") for path, what in after.items() if what[0] == "file") == 1250
-    assert sum(path.startswith(b"new one/") for path, what in after.items() if what[0] == "file") == 1250
+    assert {what[1] for what in before.values() if what[0] == "file"} < {what[1] for what in files.values()}
+    for folder in (b".labelaudit-dropped/", b"new one/"):
+        assert sum(path.startswith(folder) for path in files) == 1250
     undo(root)
     assert snapshot(root) == before
 
 
-def test_relabelings_are_undone_the_last_one_first(root, tmp_path, corrections):
+def test_undo_takes_back_the_last_relabeling_first(root, tmp_path, corrections):
     states = [snapshot(root)]
     relabel(root, corrections)
     states.append(snapshot(root))
     again = saved(tmp_path / "again.csv", change("dog/2.png", "cat"), drop("dog/1-2.png"), drop("dog/5.png"))
     relabel(root, again)
     assert contents(root)[".labelaudit-dropped/dog/5.png"] == "dog/5.png"
-    with pytest.raises(RunError, match=r"was by 'again\.csv', not by .*corrections\.csv; leave the file out"):
+    with pytest.raises(RunError, match=r"was by 'again\.csv', not by .*corrections\.csv; omit the file"):
         undo(root, corrections=corrections)
     undo(root, corrections=again)
     assert snapshot(root) == states[1]
@@ -129,7 +114,7 @@ def test_relabelings_are_undone_the_last_one_first(root, tmp_path, corrections):
     assert snapshot(root) == states[0]
 
 
-def test_the_same_corrections_twice_do_nothing_more(root, tmp_path):
+def test_the_same_corrections_again_change_nothing(root, tmp_path):
     corrections = saved(
         tmp_path / "c.csv", *(change(path, "bird", sha256=sha256(path)) for path in ("cat/1.png", "dog/4.png"))
     )
@@ -141,7 +126,7 @@ def test_the_same_corrections_twice_do_nothing_more(root, tmp_path):
     assert snapshot(root) == after
 
 
-def test_without_agreement_nothing_happens(root, corrections):
+def test_without_agreement_nothing_is_moved(root, corrections):
     before = snapshot(root)
     assert relabel(root, corrections, agree=lambda _: False) is None
     assert snapshot(root) == before
@@ -151,53 +136,33 @@ def test_without_agreement_nothing_happens(root, corrections):
     assert snapshot(root) == after
 
 
-@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
-def test_without_hard_links_files_are_renamed(root, corrections, monkeypatch, code):
-    def no_links(*_, **__):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(os, "link", no_links)
-    before = snapshot(root)
-    assert relabel(root, corrections).moved == 4
-    assert contents(root) == CORRECTED
-    undo(root)
-    assert snapshot(root) == before
-
-
 @pytest.mark.parametrize("links", [True, False])
-def test_what_appears_in_a_files_place_meanwhile_is_not_overwritten(root, corrections, monkeypatch, links):
+def test_a_file_that_appears_at_the_target_is_not_overwritten(root, corrections, monkeypatch, links):
     if not links:
-
-        def no_links(*_, **__):
-            raise PermissionError(errno.EPERM, "no")
-
-        monkeypatch.setattr(os, "link", no_links)
-    before = snapshot(root)
-    told = Told()
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    before, listener = snapshot(root), Listener()
 
     def agree(_plan):
-        (root / "dog/2.png").write_text("somebody else's")
+        (root / "dog/2.png").write_text("new")
         return True
 
-    outcome = relabel(root, corrections, agree=agree, reporter=told)
+    outcome = relabel(root, corrections, agree=agree, reporter=listener)
     assert outcome.renamed == (("cat/2.png", "dog/2-2.png"),)
-    assert any("'cat/2.png' is now 'dog/2-2.png'" in line for line in told.lines)
-    assert contents(root)["dog/2.png"] == "somebody else's"
-    assert contents(root)["dog/2-2.png"] == "cat/2.png"
+    assert any("'cat/2.png' is now 'dog/2-2.png'" in line for line in listener.lines)
+    assert (contents(root)["dog/2.png"], contents(root)["dog/2-2.png"]) == ("new", "cat/2.png")
     undo(root)
     (root / "dog/2.png").unlink()
     assert snapshot(root) == before
 
 
-def test_an_undo_leaves_what_has_come_into_a_files_place(root, corrections):
+def test_undo_does_not_overwrite_a_file_that_appeared_meanwhile(root, corrections):
     before = snapshot(root)
     relabel(root, corrections)
-    (root / "cat/2.png").write_text("somebody else's")
+    (root / "cat/2.png").write_text("new")
     with pytest.raises(RunError, match=r"1 files cannot go back, since others are in their places: 'cat/2\.png'"):
         undo(root)
-    assert contents(root)["cat/2.png"] == "somebody else's"
-    assert contents(root)["dog/2.png"] == "cat/2.png"
-    assert contents(root)["cat/1.png"] == "cat/1.png"
+    found = contents(root)
+    assert (found["cat/2.png"], found["dog/2.png"], found["cat/1.png"]) == ("new", "cat/2.png", "cat/1.png")
     with pytest.raises(RunError, match=r"undoing a relabeling of .* was interrupted; run labelaudit relabel .* --undo"):
         relabel(root, corrections)
     (root / "cat/2.png").unlink()
@@ -205,19 +170,18 @@ def test_an_undo_leaves_what_has_come_into_a_files_place(root, corrections):
     assert snapshot(root) == before
 
 
-def test_files_that_somebody_took_away_are_named_and_the_others_come_back(root, corrections):
-    before = snapshot(root)
+def test_missing_files_are_reported_and_the_others_come_back(root, corrections):
+    before, listener = snapshot(root), Listener()
     relabel(root, corrections)
     (root / ".labelaudit-dropped/dog/4.png").unlink()
-    told = Told()
-    outcome = undo(root, reporter=told)
+    outcome = undo(root, reporter=listener)
     assert (outcome.moved, outcome.gone) == (3, ((".labelaudit-dropped/dog/4.png", "dog/4.png"),))
-    assert any("1 files are gone" in line for line in told.lines)
+    assert any("1 files are missing" in line for line in listener.lines)
     (root / "dog/4.png").write_text("dog/4.png")
     assert snapshot(root).keys() == before.keys()
 
 
-def test_folders_that_somebody_removed_are_made_again_and_filled_ones_stay(root, corrections):
+def test_undo_makes_removed_folders_again_and_keeps_filled_ones(root, corrections):
     before = contents(root)
     relabel(root, corrections)
     (root / "cat/sub").rmdir()
@@ -228,20 +192,18 @@ def test_folders_that_somebody_removed_are_made_again_and_filled_ones_stay(root,
     assert not (root / "bird/sub").exists()
 
 
-def test_a_full_disk_leaves_a_relabeling_that_can_be_finished_or_undone(root, corrections, monkeypatch):
+def test_after_a_full_disk_a_relabeling_can_be_finished_and_undone(root, corrections, monkeypatch):
     before, link, calls = snapshot(root), os.link, []
 
     def full(*arguments, **keywords):
         calls.append(arguments)
         if len(calls) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            failing(errno.ENOSPC)()
         link(*arguments, **keywords)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", full)
-        with pytest.raises(
-            StorageError, match=r"no space left for .*; put that right and run the command again, or undo"
-        ):
+        with pytest.raises(StorageError, match=r"no space left for .*; fix that and run the command again, or undo"):
             relabel(root, corrections)
     assert set(contents(root).values()) == set(FILES)
     assert relabel(root, corrections).moved == 4
@@ -250,38 +212,32 @@ def test_a_full_disk_leaves_a_relabeling_that_can_be_finished_or_undone(root, co
     assert snapshot(root) == before
 
 
-def test_other_corrections_are_refused_while_some_are_half_carried_out(root, tmp_path, corrections, monkeypatch):
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", ["_begin", "_end"])
+def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(
+    root, tmp_path, corrections, monkeypatch, step
+):
     with monkeypatch.context() as patch:
-        patch.setattr(moves, "_begin", interrupt)
+        patch.setattr(moves, step, interrupt)
         with pytest.raises(KeyboardInterrupt):
             relabel(root, corrections)
-    other = saved(tmp_path / "other.csv", drop("dog/5.png"))
+    other, listener = saved(tmp_path / "other.csv", drop("dog/5.png")), Listener()
     with pytest.raises(RunError, match=r"by 'corrections\.csv' was interrupted; run it again with that file, or run"):
         relabel(root, other)
+    assert relabel(root, corrections, agree=interrupt, reporter=listener).moved == 4
+    assert any("Continuing the interrupted relabeling" in line for line in listener.lines)
+    assert contents(root) == CORRECTED
     undo(root)
     relabel(root, other)
     assert ".labelaudit-dropped/dog/5.png" in contents(root)
 
 
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-
-def test_going_on_does_not_ask_again(root, corrections, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(moves, "_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            relabel(root, corrections)
-    told = Told()
-    assert relabel(root, corrections, agree=interrupt, reporter=told).moved == 4
-    assert any("Going on with the relabeling" in line for line in told.lines)
-    assert contents(root) == CORRECTED
-
-
-def test_a_move_never_ends_the_only_name_of_a_file(root):
-    # As on a file system that takes two names for one: the last look before the old name ends has to notice.
-    tree = moves.Tree(root)
-    moves._end(tree, [(moves._Found.LINKED, ("cat/1.png", "cat/../cat/1.png"))])
+def test_the_only_name_of_a_file_is_never_deleted(root):
+    # As on a file system that takes two names for one: the last check before the old name is deleted has to notice.
+    moves._end(moves.Tree(root), [(moves._Found.LINKED, ("cat/1.png", "cat/../cat/1.png"))])
     assert (root / "cat/1.png").exists()
 
 
@@ -312,19 +268,20 @@ def journal(**changes):
 @pytest.mark.parametrize(
     "content",
     [
-        "",
-        "{",
-        "[]",
-        journal(version=2),
-        journal(state="done"),
-        journal(moves=None),
-        journal(moves=[["cat/1.png"]]),
-        journal(moves=[["cat/1.png", 3]]),
-        journal(moves=[["cat/1.png", "cat/1.png"]]),
-        journal(moves=[["../secret", "dog/4.png"]]),
-        journal(moves=[["dog/none.png", "/etc/passwd"]]),
-        journal(moves=[["cat/1.png", "cat/../../secret"]]),
+        *("", "{", "[]", "{}", journal(version=2), journal(state="done"), journal(moves=None)),
         journal(folders=["../empty"]),
+        *(
+            journal(moves=[move])
+            for move in (
+                ["cat/1.png"],
+                ["cat/1.png", 3],
+                ["cat/1.png", "cat/1.png"],
+                ["../secret", "dog/4.png"],
+                ["dog/none.png", "/etc/passwd"],
+                ["cat/1.png", "cat/../../secret"],
+                ["cat//1.png", "dog/9.png"],
+            )
+        ),
     ],
 )
 def test_a_journal_that_is_damaged_or_leads_out_is_not_followed(root, tmp_path, corrections, content):
@@ -338,22 +295,19 @@ def test_a_journal_that_is_damaged_or_leads_out_is_not_followed(root, tmp_path, 
     assert snapshot(tmp_path) == before
 
 
-def test_a_journal_of_a_stranger_moves_only_what_is_in_the_folder(root, tmp_path):
+def test_links_to_places_outside_are_not_followed_by_journals(root, tmp_path, corrections):
+    secret = tmp_path / "secret"
+    secret.write_text("x")
     (root / "way").symlink_to(tmp_path)
-    (tmp_path / "secret").write_text("x")
     (root / ".labelaudit-relabel-1.json").write_text(journal(moves=[["cat/9.png", "way/secret"]]))
     with pytest.raises(DataError, match="passes through 'way', which is a symbolic link"):
         undo(root)
-    assert (tmp_path / "secret").exists()
-
-
-def test_leftovers_that_are_links_are_removed_and_not_written_through(root, tmp_path, corrections):
-    precious = tmp_path / "precious"
-    precious.write_text("x")
-    (root / "..labelaudit-relabel-1.json.partial").symlink_to(precious)
+    (root / ".labelaudit-relabel-1.json").unlink()
+    leftover = root / "..labelaudit-relabel-1.json.partial"
+    leftover.symlink_to(secret)
     relabel(root, corrections)
-    assert precious.read_text() == "x"
-    assert not (root / "..labelaudit-relabel-1.json.partial").is_symlink()
+    assert secret.read_text() == "x"
+    assert not leftover.is_symlink()
 
 
 def hold(root, corrections, ready, go):
@@ -365,7 +319,7 @@ def hold(root, corrections, ready, go):
     relabel(root, corrections, agree=agree)
 
 
-def test_of_two_at_once_the_second_is_refused_and_told_who(root, corrections):
+def test_two_processes_cannot_relabel_one_folder(root, corrections):
     context = multiprocessing.get_context("spawn")
     ready, go = context.Event(), context.Event()
     first = context.Process(target=hold, args=(root, corrections, ready, go))
@@ -383,10 +337,7 @@ def test_of_two_at_once_the_second_is_refused_and_told_who(root, corrections):
 
 
 def test_a_folder_that_may_not_be_written_to_is_a_storage_error(root, corrections, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr("labelaudit.run.lock._locked", refuse)
+    monkeypatch.setattr("labelaudit.run.lock._locked", failing(errno.EACCES))
     with pytest.raises(StorageError, match="may not be written"):
         relabel(root, corrections)
     assert set(contents(root)) == set(FILES)

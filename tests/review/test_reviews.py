@@ -1,15 +1,16 @@
-"""Reading corrections.csv and the exports of Label Studio and CVAT."""
+"""Read corrections.csv and the exports of Label Studio and CVAT."""
 
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.errors import DataError
-from labelaudit.review.corrections import COLUMNS, Correction, read_review, write_corrections
+from labelaudit.review.corrections import COLUMNS, read_review, write_corrections
 from tests.review.helpers import change, drop, keep
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1) | st.text(
@@ -17,23 +18,20 @@ names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 )
 
 
-def read(folder, content, name="corrections", **options):
-    file = folder / name
+def read(folder, content, **options):
+    file = folder / "corrections"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_review(file, **options)
 
 
 def without_places(review):
-    return [
-        Correction(path=c.path, action=c.action, label=c.label, given_label=c.given_label, sha256=c.sha256)
-        for c in review.corrections
-    ]
+    return [replace(correction, where="", prefixed=False) for correction in review.corrections]
 
 
 # corrections.csv
 
 
-def test_a_row_is_a_decision(tmp_path):
+def test_each_row_is_a_decision(tmp_path):
     text = (
         "path,given_label,action,label,sha256,sample\r\n"
         "cat/1.png,cat,change,dog,AB12,7\r\n"
@@ -41,69 +39,36 @@ def test_a_row_is_a_decision(tmp_path):
         "cat/3.png,cat,keep,cat,,9\r\n"
     )
     review = read(tmp_path, text)
-    assert without_places(review) == [
-        change("cat/1.png", "dog", given_label="cat", sha256="ab12"),
-        drop("cat/2.png", given_label="cat"),
-        keep("cat/3.png", given_label="cat"),
+    assert list(review.corrections) == [
+        change("cat/1.png", "dog", given_label="cat", sha256="ab12", where="line 2"),
+        drop("cat/2.png", given_label="cat", where="line 3"),
+        keep("cat/3.png", given_label="cat", where="line 4"),
     ]
-    assert [c.where for c in review.corrections] == ["line 2", "line 3", "line 4"]
-    assert not any(c.prefixed for c in review.corrections)
     assert (review.unreviewed, review.unclear) == (0, ())
-
-
-def test_columns_may_be_fewer_more_and_in_any_order(tmp_path):
-    text = "\ufeffnote,label,path,action\nx,dog,cat/1.png, Change \n"
+    text = "\ufeffnote,label,path,action\nx,dog,cat/1.png, Change \n"  # fewer columns, more, and in another order
     assert without_places(read(tmp_path, text)) == [change("cat/1.png", "dog")]
 
 
 @given(st.lists(st.tuples(names, names, names), max_size=5))
-def test_every_name_comes_back(tmp_path_factory, rows):
+def test_written_names_are_read_back(tmp_path_factory, rows):
     corrections = [change(path, label, given_label=given) for path, label, given in rows]
     file = tmp_path_factory.getbasetemp() / "corrections.csv"
     write_corrections(file, corrections)
     assert without_places(read_review(file)) == corrections
 
 
-def test_what_is_written_has_the_columns_of_the_docs(tmp_path):
+def test_the_written_columns_are_those_of_the_docs(tmp_path):
     write_corrections(tmp_path / "c.csv", [change("=1/2.png", "-x", given_label="=1", sha256="ab")])
     assert (tmp_path / "c.csv").read_text() == f"{','.join(COLUMNS)}\n'=1/2.png,'=1,change,'-x,ab,\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has no column path and no column action and no column label; give a corrections.csv"),
-        ("path,label\na,b\n", "has no column action"),
-        ("path,action,label\ncat/1.png,rename,dog\n", "line 2: 'rename' is no action; write keep, change or drop"),
-        ("path,action,label\ncat/1.png,,dog\n", "line 2: '' is no action"),
-        ("path,action,label\ncat/1.png,change,\n", "line 2: no label to change 'cat/1.png' to"),
-        ("path,action,label\ncat/1.png\n", "line 2: '' is no action"),
-        ('path,action,label\n"cat/1.png,keep,\n', "is not a readable CSV"),
-        (b"path,action,label\n\xff,keep,\n", "is not UTF-8 text"),
-    ],
-)
-def test_a_file_that_is_none_is_refused_with_the_place(tmp_path, text, message):
-    with pytest.raises(DataError) as caught:
-        read(tmp_path, text)
-    assert message in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"cannot read the corrections .*none\.csv: no such file"):
-        read_review(tmp_path / "none.csv")
 
 
 # Label Studio
 
 
 def task(image="/data/local-files/?d=cat%2F1.jpg", *chosen, **data):
-    """A task with an annotation for each list of choices; None stands for a skipped one."""
+    """Return a task with an annotation for each list of choices; None stands for a skipped one."""
     annotations = [
-        {
-            "was_cancelled": choices is None,
-            "result": [{"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": choices}}],
-        }
+        {"was_cancelled": choices is None, "result": [{"from_name": "label", "value": {"choices": choices}}]}
         for choices in chosen
     ]
     prediction = {"score": 0.9, "result": [{"from_name": "label", "value": {"choices": ["bird"]}}]}
@@ -112,9 +77,7 @@ def task(image="/data/local-files/?d=cat%2F1.jpg", *chosen, **data):
 
 def test_a_choice_of_label_studio_is_a_label(tmp_path):
     review = read(tmp_path, json.dumps([task("x", ["dog"], path="cat/1.jpg", given_label="cat", sha256="AB")]))
-    assert without_places(review) == [change("cat/1.jpg", "dog", given_label="cat", sha256="ab")]
-    assert review.corrections[0].where == "task 5"
-    assert not review.corrections[0].prefixed
+    assert list(review.corrections) == [change("cat/1.jpg", "dog", given_label="cat", sha256="ab", where="task 5")]
 
 
 @pytest.mark.parametrize(
@@ -128,72 +91,46 @@ def test_a_choice_of_label_studio_is_a_label(tmp_path):
         ("http://[broken", "http://[broken"),
     ],
 )
-def test_without_a_path_the_address_gives_one(tmp_path, address, path):
+def test_the_address_names_the_image_where_there_is_no_path(tmp_path, address, path):
     (correction,) = read(tmp_path, json.dumps([task(address, ["dog"])])).corrections
     assert (correction.path, correction.prefixed) == (path, True)
 
 
-def test_skipped_and_predicted_tasks_are_not_reviewed(tmp_path):
-    review = read(tmp_path, json.dumps([task("a"), task("b", None), task("c", None, ["dog"])]))
-    assert review.unreviewed == 2
-    assert [c.path for c in review.corrections] == ["c"]
-
-
-def test_annotators_who_agree_are_one_and_others_are_unclear(tmp_path):
+def test_annotations_are_decisions_unclear_or_missing(tmp_path):
     tasks = [task("a", ["dog"], ["dog"]), task("b", ["dog"], ["cat"]), task("c", ["dog", "cat"]), task("d", [])]
+    tasks += [task("e"), task("f", None), task("g", None, ["dog"])]  # predicted, skipped, skipped by one
+    actions = {"h": ["drop"], "i": ["keep"], "j": ["drop", "keep"]}
+    for name, words in actions.items():
+        entry = task(name, ["dog"])
+        entry["annotations"][0]["result"].append({"from_name": "action", "value": {"choices": words}})
+        tasks.append(entry)
     review = read(tmp_path, json.dumps(tasks))
-    assert without_places(review) == [change("a", "dog")]
+    assert without_places(review) == [change("a", "dog"), change("g", "dog"), drop("h"), keep("i")]
     assert [(refusal.path, refusal.reason) for refusal in review.unclear] == [
         ("b", "its annotations disagree"),
         ("c", "more than one label is chosen"),
         ("d", "no label is chosen"),
+        ("j", "more than one action is chosen"),
     ]
+    assert review.unreviewed == 2
 
 
-def test_a_second_set_of_choices_may_drop_or_keep(tmp_path):
-    dropped, kept = task("a", ["dog"]), task("b", ["dog"])
-    for entry, word in ((dropped, "drop"), (kept, "keep")):
-        entry["annotations"][0]["result"].append({"from_name": "action", "value": {"choices": [word]}})
-    assert without_places(read(tmp_path, json.dumps([dropped, kept]))) == [drop("a"), keep("b")]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[1", "is not readable JSON"),
-        ("[" * 100_000, "is not readable JSON"),
-        ("{}", "no list of tasks"),
-        ('[{"image": "x", "choice": "dog"}]', r"no data in task 1\)\W export the annotations as JSON \(not JSON-MIN\)"),
-        ("[3]", "no data in task 1"),
-    ],
-)
-def test_other_json_is_refused(tmp_path, content, message):
-    with pytest.raises(DataError, match=message):
-        read(tmp_path, content)
-
-
-def test_odd_values_in_a_task_do_no_harm(tmp_path):
-    odd = [
-        {"data": {"image": 3}, "annotations": [{"result": None}]},
-        {"data": {}, "annotations": {"a": 1}},
-        {
-            "data": {"image": "x"},
-            "annotations": [None, {"result": [None, {"value": 4}, {"value": {"choices": "dog"}}]}],
-        },
+def test_unexpected_values_in_a_task_do_no_harm(tmp_path):
+    odd = [{"result": None}], {"a": 1}, [None, {"result": [None, {"value": 4}, {"value": {"choices": "dog"}}]}]
+    tasks = [
+        {"data": data, "annotations": entry}
+        for data, entry in zip(({"image": 3}, {}, {"image": "x"}), odd, strict=True)
     ]
-    review = read(tmp_path, json.dumps(odd))
-    assert review.unreviewed == 1
-    assert len(review.unclear) + len(review.corrections) == 2
+    review = read(tmp_path, json.dumps(tasks))
+    assert (review.unreviewed, len(review.unclear), review.corrections) == (1, 2, ())
 
 
 # CVAT
 
 
 def cvat(*images):
-    head = (
-        "<?xml version='1.0' encoding='utf-8'?><annotations><version>1.1</version><meta><task><labels/></task></meta>"
-    )
-    return f"{head}{''.join(images)}</annotations>"
+    head = "<?xml version='1.0' encoding='utf-8'?><annotations><version>1.1</version><meta><task/></meta>"
+    return f"{head}<track><image id='9'/></track>{''.join(images)}</annotations>"
 
 
 def image(name, *tags, number=0):
@@ -204,18 +141,27 @@ def image(name, *tags, number=0):
     return f'<image id="{number}" name="{name}" width="8" height="8">{inner}{box}</image>'
 
 
+def packed(**members):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name.replace("__", "."), text)
+    return content.getvalue()
+
+
 def test_a_tag_of_cvat_is_a_label(tmp_path):
     text = cvat(
         image("cat/1.jpg", ("dog", "manual", '<attribute name="given_label">cat</attribute>')),
         image("cat/&quot;2&#10;&amp;.jpg", ("b&lt;", "semi-auto"), number=4),
     )
-    review = read(tmp_path, text)
-    assert without_places(review) == [change("cat/1.jpg", "dog", given_label="cat"), change('cat/"2\n&.jpg', "b<")]
-    assert review.corrections[1].where == "image 4"
-    assert review.corrections[0].prefixed
+    for content in (text, packed(annotations__xml=text, x__jpg="pixels")):
+        review = read(tmp_path, content)
+        assert without_places(review) == [change("cat/1.jpg", "dog", given_label="cat"), change('cat/"2\n&.jpg', "b<")]
+        assert review.corrections[1].where == "image 4"
+        assert review.corrections[0].prefixed
 
 
-def test_tags_that_were_uploaded_are_not_reviewed_unless_they_are_accepted(tmp_path):
+def test_uploaded_tags_are_not_reviewed_unless_they_are_accepted(tmp_path):
     text = cvat(
         image("a", ("dog", "auto")),
         image("b", ("dog", "file")),
@@ -245,42 +191,47 @@ def test_several_tags_are_unclear_and_an_attribute_may_drop_or_keep(tmp_path):
     assert without_places(review) == [drop("b"), keep("c"), change("d", "dog"), change("e", "dog")]
 
 
-def packed(**members):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in members.items():
-            archive.writestr(name.replace("__", "."), text)
-    return content.getvalue()
-
-
-def test_the_archive_that_cvat_gives_is_read(tmp_path):
-    content = packed(annotations__xml=cvat(image("cat/1.jpg", ("dog", "manual"))), x__jpg="pixels")
-    assert without_places(read(tmp_path, content)) == [change("cat/1.jpg", "dog")]
-
-
 BOMB = '<!DOCTYPE annotations [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotations>&b;</annotations>'
+XML_UTF_16 = "<?xml version='1.0' encoding='utf-16-le'?>"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("", "has no column path and no column action and no column label; give a corrections.csv"),
+        ("path,label\na,b\n", "has no column action"),
+        ("path,action,label\ncat/1.png,rename,dog\n", " line 2: 'rename' is no action; write keep, change or drop"),
+        ("path,action,label\ncat/1.png,,dog\n", " line 2: '' is no action"),
+        ("path,action,label\ncat/1.png,change,\n", " line 2: no label to change 'cat/1.png' to"),
+        ("path,action,label\ncat/1.png\n", " line 2: '' is no action"),
+        ('path,action,label\n"cat/1.png,keep,\n', "is not a readable CSV"),
+        (b"path,action,label\n\xff,keep,\n", "is not UTF-8 text"),
+        ("[1", "is not readable JSON"),
+        ("[" * 100_000, "is not readable JSON"),
+        ("{}", "no list of tasks"),
+        ('[{"image": "x"}]', "no data in task 1); export the annotations as JSON (not JSON-MIN)"),
+        ("[3]", "no data in task 1"),
         ("<annotations><image", "is not a readable XML file"),
         (BOMB, "it has a document type"),
-        (BOMB.encode("utf-16"), "."),
+        (BOMB.encode("utf-16"), "is not UTF-8 text"),
+        (packed(annotations__xml=(XML_UTF_16 + BOMB).encode("utf-16")), "it has a document type"),
         ("<html/>", "it begins with 'html'"),
         ("<annotations><image id='0'/></annotations>", "an image or tag without name"),
         ("<annotations><image id='0' name='a'><tag/></image></annotations>", "an image or tag without label"),
-        (packed(other__xml="x"), r"has no annotations\.xml in it"),
+        (packed(other__xml="x"), "has no annotations.xml in it"),
         (packed(annotations__xml=cvat())[:-30], "is a damaged archive"),
         (b"PK\x03\x04", "is a damaged archive"),
+        (packed(annotations__xml="<annotations>" + " " * 2000 + "</annotations>"), "unpacks to more than"),
     ],
 )
-def test_other_xml_is_refused(tmp_path, content, message):
-    with pytest.raises(DataError, match=message):
-        read(tmp_path, content)
-
-
-def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+def test_an_unusable_file_is_refused_with_the_place(tmp_path, monkeypatch, content, message):
     monkeypatch.setattr("labelaudit.review.corrections.MAX_BYTES", 1000)
-    with pytest.raises(DataError, match="unpacks to more than"):
-        read(tmp_path, packed(annotations__xml="<annotations>" + " " * 2000 + "</annotations>"))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, content)
+    assert message in str(caught.value)
+    assert str(tmp_path / "corrections") in str(caught.value)
+
+
+def test_a_missing_file_is_reported(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read the corrections .*none\.csv: no such file"):
+        read_review(tmp_path / "none.csv")

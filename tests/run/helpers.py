@@ -1,10 +1,11 @@
-"""Samples, records and a disk that fills up, which the tests of `labelaudit.run` share."""
+"""Samples, records, a full disk and damaged files, shared by the tests of `labelaudit.run`."""
 
 import contextlib
 import resource
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.run.losses import EpochLosses
@@ -25,6 +26,17 @@ AWKWARD_PATHS = (
     "cat/not utf-8 \\xff.png",
 )
 
+damages = pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: content[: len(content) // 2], id="truncated"),
+        pytest.param(lambda content: b"\0" * len(content), id="zeros"),
+        pytest.param(lambda content: b"sample,loss\n1,0.5\n", id="csv"),
+    ],
+)
+"""What can happen to the bytes of a file."""
+
 
 def catalogue_of(paths=AWKWARD_PATHS, *, reasons=None, root=Path("/data")) -> Catalogue:
     """Samples with these paths; the first half are cats, the others dogs, and each has a content of its own."""
@@ -43,6 +55,7 @@ def catalogue_of(paths=AWKWARD_PATHS, *, reasons=None, root=Path("/data")) -> Ca
 
 
 def epoch_record(epoch=0, *, count=5, seed=0) -> EpochLosses:
+    """Random records of an epoch."""
     generator = np.random.default_rng([seed, epoch])
     return EpochLosses(
         epoch=epoch,
@@ -56,7 +69,7 @@ def epoch_record(epoch=0, *, count=5, seed=0) -> EpochLosses:
 
 @contextlib.contextmanager
 def room_for(count: int):
-    """In the body, files can grow to ``count`` bytes: what is written beyond fails as on a full disk."""
+    """Make writes beyond ``count`` bytes of a file fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
     try:
@@ -66,4 +79,5 @@ def room_for(count: int):
 
 
 def names_in(folder: Path) -> list[str]:
+    """Return the sorted names in a folder."""
     return sorted(path.name for path in folder.iterdir())

@@ -54,8 +54,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         (b"given_label,sha256\nant,\n", r"a\.csv line 2 has no content hash"),
         (b"given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
         (b"sha256,given_label\nff\n", r"a\.csv line 2 has no content hash"),
-        (b"given_label,sha256\n\xff,ff\n", "is no list of suspicious labels"),
-        (b'given_label,sha256\n"cut,ff', "is no list of suspicious labels"),
+        (b"given_label,sha256\n\xff,ff\n", "is not a list of suspicious labels"),
+        (b'given_label,sha256\n"cut,ff', "is not a list of suspicious labels"),
     ],
 )
 def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal
 from labelaudit.names import PlotFormatName
 
 _MEASURED = "Measured"
@@ -19,8 +21,12 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
+@o.training_options(without=("seed",))
 def command(
-    context: typer.Context,
+    *,
+    training: TrainingOptions,
+    terminal: Terminal,
     data: Annotated[
         Path,
         typer.Option("--data", help="Folder with one folder of rightly labelled images per class."),
@@ -88,39 +94,14 @@ def command(
         Optional[PlotFormatName],
         typer.Option("--plots", help="Figures; default: svg where matplotlib is there.", rich_help_panel=_MEASURED),
     ] = None,
-    probe: o.Probe = None,
-    preset: o.Preset = None,
-    model: o.Model = None,
-    pretrained: o.Pretrained = False,
-    weights_file: o.NetworkWeights = None,
-    offline: o.Offline = False,
-    image_size: o.ImageSize = None,
-    fit: o.Fit = None,
-    augment: o.Augment = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    lr: o.Rate = None,
-    weight_decay: o.WeightDecay = None,
-    precision: o.Precision = None,
-    controls: o.Controls = None,
-    members: o.Members = None,
-    folds: o.Folds = None,
-    device: o.Device = "auto",
-    threads: o.Threads = None,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Measure how well wrong labels are found: every statistic and estimator, by noise and seed, against the truth.
 
     What an earlier call finished is only read, so an interrupted table goes on where it stopped.
     """
-    from labelaudit.cli.console import Terminal
-    from labelaudit.cli.options import refuse_torchrun, set_threads, training_options
     from labelaudit.reproduce.detection.experiment import DetectionOptions, detect
 
-    refuse_torchrun("reproduce")
-    set_threads(threads)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    o.refuse_torchrun("reproduce")
     asked = DetectionOptions(
         data=data,
         out=out,
@@ -132,7 +113,7 @@ def command(
         peers=peers,
         also_models=also_models or (),
         plots=plots,
-        training=training_options(context),
+        training=training,
     )
     typer.echo(detect(asked, terminal), nl=False)
     terminal.say(f"Tables: {out}")

@@ -7,7 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal
 
 _SPOILED = "Spoiled"
 
@@ -17,8 +19,12 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
+@o.training_options(without=("seed",))
 def command(
-    context: typer.Context,
+    *,
+    training: TrainingOptions,
+    terminal: Terminal,
     data: Annotated[
         Path,
         typer.Option("--data", help="Folder with one folder of rightly labelled images per class."),
@@ -45,41 +51,21 @@ def command(
             rich_help_panel=_SPOILED,
         ),
     ] = None,
-    probe: o.Probe = None,
-    preset: o.Preset = None,
-    model: o.Model = None,
-    pretrained: o.Pretrained = False,
-    weights_file: o.NetworkWeights = None,
-    offline: o.Offline = False,
-    image_size: o.ImageSize = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    lr: o.Rate = None,
-    precision: o.Precision = None,
-    controls: o.Controls = None,
-    device: o.Device = "auto",
-    threads: o.Threads = None,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Measure how well wrong labels, corrupted pictures and clean samples are told apart, against the truth.
 
     What an earlier call finished is only read, so an interrupted table goes on where it stopped.
     """
-    from labelaudit.cli.console import Terminal
-    from labelaudit.cli.options import refuse_torchrun, set_threads, training_options
     from labelaudit.reproduce.kinds import KindsOptions, Rates, measure_kinds
 
-    refuse_torchrun("reproduce")
-    set_threads(threads)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    o.refuse_torchrun("reproduce")
     asked = KindsOptions(
         data=data,
         out=out,
         rates=Rates(mislabeled=mislabeled, shuffled=shuffled, gaussian=gaussian),
         images=images,
         seeds=seeds or (0,),
-        training=training_options(context),
+        training=training,
     )
     typer.echo(measure_kinds(asked, terminal), nl=False)
     terminal.say(f"Tables: {out}")

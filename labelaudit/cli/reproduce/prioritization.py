@@ -7,7 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal
 from labelaudit.names import PlotFormatName, ScaleName
 
 _MEASURED = "Measured"
@@ -19,8 +21,12 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
+@o.training_options(without=("seed",))
 def command(
-    context: typer.Context,
+    *,
+    training: TrainingOptions,
+    terminal: Terminal,
     out: Annotated[Path, typer.Option("--out", help="Gets the corrupted data, the trainings and the tables.")],
     data: Annotated[
         Optional[Path], typer.Option("--data", help="Folder with one folder of rightly labelled images per class.")
@@ -66,30 +72,14 @@ def command(
         Optional[PlotFormatName],
         typer.Option("--plots", help="Figures; default: svg where matplotlib is there.", rich_help_panel=_MEASURED),
     ] = None,
-    model: o.Model = None,
-    image_size: o.ImageSize = None,
-    augment: o.Augment = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    lr: o.Rate = None,
-    weight_decay: o.WeightDecay = None,
-    precision: o.Precision = None,
-    device: o.Device = "auto",
-    threads: o.Threads = None,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Measure what Selective Backprop and variance reduction gain on clean data and lose on corrupted data.
 
     What an earlier call finished is only read, so an interrupted table goes on where it stopped.
     """
-    from labelaudit.cli.console import Terminal
-    from labelaudit.cli.options import refuse_torchrun, set_threads, training_options
     from labelaudit.reproduce.prioritization.experiment import PrioritizationOptions, prioritize
 
-    refuse_torchrun("reproduce")
-    set_threads(threads)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    o.refuse_torchrun("reproduce")
     asked = PrioritizationOptions(
         data=data,
         test=test,
@@ -99,7 +89,7 @@ def command(
         data_sets=data_sets or (),
         algorithms=algorithms or (),
         plots=plots,
-        training=training_options(context),
+        training=training,
     )
     typer.echo(prioritize(asked, terminal), nl=False)
     terminal.say(f"Tables: {out}")

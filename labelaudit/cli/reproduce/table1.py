@@ -7,7 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
+from labelaudit.cli.console import Terminal
 from labelaudit.names import ScaleName
 
 _MEASURED = "Measured"
@@ -19,7 +21,12 @@ EPILOG = o.examples(
 )
 
 
+@o.screen_options
+@o.training_options(only=("epochs", "device"))
 def command(
+    *,
+    training: TrainingOptions,
+    terminal: Terminal,
     out: Annotated[Path, typer.Option("--out", help="Gets the labels, the audits, the trainings and the tables.")],
     data: Annotated[
         Optional[Path],
@@ -64,27 +71,17 @@ def command(
         Optional[int],
         typer.Option("--subset", help="Training images, drawn at random for each seed.", rich_help_panel=_MEASURED),
     ] = None,
-    epochs: o.Epochs = None,
     cost: Annotated[
         bool, typer.Option("--cost", help="Only say what it would take.", rich_help_panel=_MEASURED)
     ] = False,
-    device: o.Device = "auto",
-    threads: o.Threads = None,
-    quiet: o.Quiet = False,
-    no_progress: o.NoProgress = False,
 ) -> None:
     """Train every robust method on the same noisy labels, and put the errors beside the AUL paper's Table 1.
 
     What an earlier call finished is only read, so an interrupted table goes on where it stopped.
     """
-    from labelaudit.cli.console import Terminal
-    from labelaudit.cli.options import refuse_torchrun, set_threads
     from labelaudit.reproduce.table1.experiment import METHODS, Table1Options, reproduce_table1
-    from labelaudit.retrain.recipe import parse_seeds
 
-    refuse_torchrun("reproduce")
-    set_threads(threads)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    o.refuse_torchrun("reproduce")
     asked = Table1Options(
         data=data,
         out=out,
@@ -92,10 +89,10 @@ def command(
         scale=scale,
         noises=noise or (),
         methods=METHODS if methods is None else tuple(name.strip() for name in methods.split(",") if name.strip()),
-        seeds=parse_seeds(seeds),
+        seeds=o.parse_seeds(seeds),
         subset=subset,
-        epochs=epochs,
-        device=device,
+        epochs=training.epochs,
+        device=training.device,
         only_cost=cost,
     )
     typer.echo(reproduce_table1(asked, terminal), nl=False)

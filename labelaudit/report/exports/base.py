@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 
-from labelaudit.audit.results import Audit
+from labelaudit.audit.model import Audit
 from labelaudit.errors import DataError
 
 

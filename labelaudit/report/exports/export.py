@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.audit.model import read_audit
-from labelaudit.audit.results import Audit, open_run
+from labelaudit.audit.model import Audit
+from labelaudit.audit.results import open_run
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
@@ -102,7 +102,7 @@ def export(
         root=root,
         folder=folder,
         url_prefix=prefix,
-        created=str(read_audit(run).get("finished") or ""),
+        created=audit.description.finished,
     )
     entry.load()(job)
     return Exported(samples=len(samples), folder=folder, main_file=folder / entry.files[-1])

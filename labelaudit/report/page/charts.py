@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
-from labelaudit.report.page.findings import Findings, damaged
+from labelaudit.report.page.findings import Findings
 from labelaudit.run.losses import EpochLosses
 
 FloatArray = npt.NDArray[np.float64]
@@ -149,20 +149,13 @@ _MOST_PAIRS = 2000
 
 
 def charts(findings: Findings, curves: LossCurves) -> dict[str, Any]:
-    """The numbers of all charts, by their names.
-
-    Raises:
-        RunError: noise.json holds something else than figures.
-    """
-    try:
-        return {
-            "histograms": histograms(findings),
-            "class_table": class_table(findings),
-            "confusion": confusion(findings),
-            "group_curves": group_curves(curves),
-        }
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(findings, error) from error
+    """Return the numbers of all charts, by their names."""
+    return {
+        "histograms": histograms(findings),
+        "class_table": class_table(findings),
+        "confusion": confusion(findings),
+        "group_curves": group_curves(curves),
+    }
 
 
 def histograms(findings: Findings) -> list[dict[str, Any]]:
@@ -208,13 +201,13 @@ def class_table(findings: Findings) -> list[dict[str, Any]]:
     number_of = {name: number for number, name in enumerate(findings.catalogue.classes)}
     rows = [
         {
-            "class": number_of[entry["class"]],
-            "rate": round(float(entry["noise_rate"]), 5),
-            "samples": int(entry["samples"]),
-            "suspicious": int(entry["suspicious"]),
+            "class": number_of[row.name],
+            "rate": round(row.noise_rate, 5),
+            "samples": row.samples,
+            "suspicious": row.suspicious,
         }
-        for entry in findings.noise["classes"]
-        if entry["class"] in number_of
+        for row in findings.noise.classes
+        if row.name in number_of
     ]
     return sorted(rows, key=lambda row: (-row["rate"], row["class"]))
 
@@ -223,9 +216,9 @@ def confusion(findings: Findings) -> list[list[int]]:
     """[given, suggested, count] by class numbers, the most frequent pairs first."""
     number_of = {name: number for number, name in enumerate(findings.catalogue.classes)}
     pairs = [
-        [number_of[entry["given"]], number_of[entry["suggested"]], int(entry["count"])]
-        for entry in findings.noise["confusion"]
-        if entry["given"] in number_of and entry["suggested"] in number_of
+        [number_of[pair.given], number_of[pair.suggested], pair.count]
+        for pair in findings.noise.confusion
+        if pair.given in number_of and pair.suggested in number_of
     ]
     return sorted(pairs, key=lambda pair: -pair[2])[:_MOST_PAIRS]
 
@@ -241,13 +234,12 @@ def group_curves(curves: LossCurves) -> dict[str, Any] | None:
 def _components(
     findings: Findings, statistic: str, low: float, high: float, scale: float
 ) -> list[list[float | None]] | None:
-    fitted = findings.noise["estimators"].get("gmm") or {}
-    mixture = fitted.get("mixture") if fitted.get("rank_by") == statistic else None
-    if not isinstance(mixture, dict) or not {"weight", "mean", "std"} <= set(mixture):
+    fitted = findings.noise.estimators.get("gmm")
+    if fitted is None or fitted.mixture is None or fitted.rank_by != statistic:
         return None
-    weight_2, mean_2, std_2 = (np.array(mixture[name], dtype=np.float64) for name in ("weight", "mean", "std"))
-    if not all(array.shape == (2,) and np.isfinite(array).all() for array in (weight_2, mean_2, std_2)):
-        return None
+    weight_2, mean_2, std_2 = (
+        np.array(values) for values in (fitted.mixture.weight, fitted.mixture.mean, fitted.mixture.std)
+    )
     if (std_2 <= 0).any() or (weight_2 <= 0).any():
         return None
     grid_G = np.linspace(low, high, _GRID)

@@ -8,23 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelaudit.audit.judge import read_noise
-from labelaudit.audit.model import read_audit, read_catalogue
+from labelaudit.audit.model import Audit
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect.constants import FLAG_ABOVE
-from labelaudit.detect.curves import STATISTICS
 from labelaudit.errors import RunError
-from labelaudit.report.content import gather
+from labelaudit.run.documents import Description, Noise
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import read_baseline, suspicious_rows
-from labelaudit.run.tables import read_scores
+from labelaudit.run.lists import list_suspicious, read_baseline, suspicious_rows
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -51,8 +46,8 @@ class Findings:
         new: How many suspicious samples a baseline does not know; None without a baseline.
     """
 
-    description: dict[str, Any]
-    noise: dict[str, Any]
+    description: Description
+    noise: Noise
     catalogue: Catalogue
     statistic: str
     value_N: FloatArray
@@ -79,64 +74,38 @@ def read_findings(run: RunFolder, *, most: int, baseline: Path | None = None) ->
         RunError: a file of the run is missing, damaged, or does not go with the others.
         DataError: the baseline cannot be read.
     """
+    audit = Audit(run)
     known = None if baseline is None else read_baseline(baseline)
-    description, noise, catalogue = read_audit(run), read_noise(run), read_catalogue(run)
-    table, fix = read_scores(run.scores), f"run labelaudit fit {run.root}"
-    samples = len(catalogue)
-    if table.num_rows != samples:
-        raise RunError(f"{run.scores} has {table.num_rows} rows, {run.samples} has {samples}", fix=fix)
-    settings = noise["fit"]
-    statistic = settings.get("rank_by") if isinstance(settings, dict) else None
-    if statistic not in STATISTICS:
-        statistic = "aul"
-    try:
-        value_N, aul_N, p_N = (_numbers(table, name) for name in (statistic, "aul", "p_mislabeled"))
-        suggested_N = _positions(table, "suggested_label", catalogue.classes)
-        has_kinds = "kind" in table.column_names
-        kinds = tuple(sorted(set(table.column("kind").drop_null().to_pylist()))) if has_kinds else ()
-        kind_N = _positions(table, "kind", kinds) if kinds else np.full(samples, -1, dtype=np.int32)
-        listed = gather(suspicious_rows(run.suspicious), int(noise["suspicious"]), most=most, baseline=known)
-        ranked_S, rank_S = (
-            np.array([int(row[name]) for row in listed.rows], dtype=np.int32) for name in ("sample", "rank")
+    noise, table, samples = audit.summary, audit.scores, len(audit.catalogue)
+    has_kinds = "kind" in table.column_names
+    kinds = tuple(sorted(set(table.column("kind").drop_null().to_pylist()))) if has_kinds else ()
+    listed = list_suspicious(suspicious_rows(run.suspicious), noise.suspicious, most=most, baseline=known)
+    ranked_S, rank_S = (
+        np.array([int(row[name]) for row in listed.rows], dtype=np.int32) for name in ("sample", "rank")
+    )
+    if len(ranked_S) and ranked_S.max() >= samples:
+        raise RunError(
+            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
         )
-        above = float(noise.get("flag_above", FLAG_ABOVE))
-    except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
-        what = " ".join(str(error).split())[:100]
-        raise RunError(f"the verdicts in {run.root} are damaged ({what})", fix=fix) from error
-    if len(ranked_S) and not 0 <= ranked_S.min() <= ranked_S.max() < samples:
-        raise RunError(f"{run.suspicious} names samples that {run.samples} does not have", fix=fix)
-    suspicious_N = p_N > above
+    p_N = audit.column("p_mislabeled")
+    suspicious_N = p_N > noise.flag_above
     suspicious_N[ranked_S] = True
     return Findings(
-        description=description,
+        description=audit.description,
         noise=noise,
-        catalogue=catalogue,
-        statistic=statistic,
-        value_N=value_N,
-        aul_N=aul_N,
+        catalogue=audit.catalogue,
+        statistic=noise.fit.rank_by,
+        value_N=audit.column(noise.fit.rank_by),
+        aul_N=audit.column("aul"),
         p_mislabeled_N=p_N,
-        suggested_N=suggested_N,
-        kind_N=kind_N,
+        suggested_N=_positions(table, "suggested_label", audit.catalogue.classes),
+        kind_N=_positions(table, "kind", kinds) if kinds else np.full(samples, -1, dtype=np.int32),
         kinds=kinds,
         suspicious_N=suspicious_N,
         ranked_S=ranked_S,
         rank_S=rank_S,
         new=listed.new,
     )
-
-
-def damaged(findings: Findings, error: Exception) -> RunError:
-    """What to tell when noise.json turns out to hold something else than figures."""
-    what = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
-    return RunError(
-        f"the figures of the audit of {findings.catalogue.root} are damaged ({what})",
-        fix="run labelaudit fit on its run folder",
-    )
-
-
-def _numbers(table: pa.Table, name: str) -> FloatArray:
-    numbers_N: FloatArray = table.column(name).cast(pa.float64()).to_numpy()
-    return numbers_N
 
 
 def _positions(table: pa.Table, name: str, names: Sequence[str]) -> IntArray:

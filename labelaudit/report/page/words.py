@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from labelaudit.report.kinds import MATRIX_HEADER, advice_sentences, kinds_sentences, matrix_note, matrix_rows
-from labelaudit.report.page.findings import Findings, damaged
-from labelaudit.report.unused import left_out_sentences, unreadable_sentence
+from labelaudit.report.page.findings import Findings
+from labelaudit.report.sentences import (
+    MATRIX_HEADER,
+    kinds_sentences,
+    left_out_sentences,
+    matrix_note,
+    matrix_rows,
+    rate_text,
+    unreadable_sentence,
+)
+from labelaudit.run.documents import EstimatorNoise, FoundControls, Noise
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.text import printable
 
@@ -71,7 +78,6 @@ class Words:
         kinds: What the suspicious are, and what else was found, a sentence each.
         matrix: What planted controls are called; the first row is the header, empty without any.
         matrix_note: What it is made of.
-        advice: Whether to train on high losses, a sentence each.
     """
 
     title: str
@@ -94,52 +100,35 @@ class Words:
     kinds: list[str]
     matrix: list[list[str]]
     matrix_note: str
-    advice: list[str]
 
 
 def describe(findings: Findings) -> Words:
-    """Put an audit's figures into words.
-
-    Raises:
-        RunError: noise.json holds something else than figures.
-    """
-    try:
-        return _describe(findings)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(findings, error) from error
-
-
-def _describe(findings: Findings) -> Words:
+    """Put an audit's figures into words."""
     noise = findings.noise
-    rate = None if noise["noise_rate"] is None else float(noise["noise_rate"])
-    bounds = noise.get("noise_rate_interval")
-    low, high = (float(bounds[0]), float(bounds[1])) if bounds and rate is not None else (0.0, 0.0)
-    power = noise.get("power") or {}
+    rate, interval = noise.noise_rate, noise.noise_rate_interval
+    low, high = interval or (0.0, 0.0)
     unreadable = list(unreadable_rows(findings.catalogue))
     return Words(
         title=printable(_title(findings.catalogue.root)),
         facts=_facts(findings),
-        rate="unknown" if rate is None else f"{rate:.1%}",
+        rate=rate_text(noise),
         sentence=_sentence(rate),
-        interval=f"between {low:.1%} and {high:.1%}" if bounds and rate is not None else "",
-        range=(100 * low, 100 * rate, 100 * high) if bounds and rate is not None else None,
-        suspicious=int(noise["suspicious"]),
-        readable=int(noise["readable"]),
+        interval=f"between {low:.1%} and {high:.1%}" if interval and rate is not None else "",
+        range=(100 * low, 100 * rate, 100 * high) if interval and rate is not None else None,
+        suspicious=noise.suspicious,
+        readable=noise.readable,
         set_aside=len(unreadable),
         new=findings.new,
-        set_aside_sentence=unreadable_sentence(
-            {**noise, "samples": len(findings.catalogue), "unreadable": len(unreadable)}
-        ),
+        set_aside_sentence=unreadable_sentence(noise),
         set_aside_files=[(printable(row["path"]), printable(row["reason"])) for row in unreadable[:_MOST_FILES]],
         left_out=[printable(line) for line in left_out_sentences(noise)],
-        warnings=[printable(str(warning)) for warning in noise["warnings"]],
-        estimators=_estimators(noise),
-        planted=[_planted(entry) for entry in power.get("kinds") or [] if entry.get("class") is None],
-        review=_review(power.get("review") or []),
+        warnings=[printable(warning) for warning in noise.warnings],
+        estimators=[_estimator(name, row, used=name == noise.fit.estimator) for name, row in noise.estimators.items()],
+        planted=[_planted(row) for row in noise.power.kinds if row.class_name is None],
+        review=_review(noise),
         kinds=[printable(sentence) for sentence in kinds_sentences(noise)],
         matrix=_matrix(noise),
         matrix_note=printable(matrix_note(noise)),
-        advice=[printable(sentence) for sentence in advice_sentences(noise)],
     )
 
 
@@ -149,7 +138,7 @@ def _title(root: Path) -> str:
     return root.name or "labelaudit"
 
 
-def _matrix(noise: dict[str, Any]) -> list[list[str]]:
+def _matrix(noise: Noise) -> list[list[str]]:
     rows = [[printable(cell) for cell in row] for row in matrix_rows(noise)]
     return [list(MATRIX_HEADER), *rows] if rows else []
 
@@ -164,44 +153,36 @@ def _sentence(rate: float | None) -> str:
 
 
 def _facts(findings: Findings) -> list[str]:
-    settings = findings.description.get("settings")
-    settings = settings if isinstance(settings, dict) else {}
-    epochs, classes = findings.noise["epochs"], len(findings.catalogue.classes)
+    description, classes = findings.description, len(findings.catalogue.classes)
     facts = [
         f"{len(findings.catalogue):,} images",
         f"{classes:,} class{'' if classes == 1 else 'es'}",
-        f"{epochs:,} epochs",
+        f"{findings.noise.epochs:,} epochs",
     ]
-    model = settings.get("model")
+    model = description.settings.get("model")
     if isinstance(model, str):
-        facts.append(printable(f"head on frozen {model}" if settings.get("kind") == "frozen" else model))
-    finished = findings.description.get("finished")
-    if isinstance(finished, str):
-        facts.append(f"audited {printable(finished[:10])}")
+        facts.append(printable(f"head on frozen {model}" if description.settings.get("kind") == "frozen" else model))
+    if description.finished:
+        facts.append(f"audited {printable(description.finished[:10])}")
     return facts
 
 
-def _estimators(noise: dict[str, Any]) -> list[EstimatorWords]:
-    used = noise["fit"].get("estimator")
-    return [
-        EstimatorWords(
-            name=printable(name),
-            meaning=_ESTIMATORS.get(name, ""),
-            rate="unknown" if entry.get("noise_rate") is None else f"{float(entry['noise_rate']):.1%}",
-            suspicious="" if entry.get("suspicious") is None else f"{int(entry['suspicious']):,}",
-            used=name == used,
-        )
-        for name, entry in (noise.get("estimators") or {}).items()
-    ]
+def _estimator(name: str, row: EstimatorNoise, *, used: bool) -> EstimatorWords:
+    return EstimatorWords(
+        name=printable(name),
+        meaning=_ESTIMATORS.get(name, ""),
+        rate=f"{row.noise_rate:.1%}",
+        suspicious=f"{row.suspicious:,}",
+        used=used,
+    )
 
 
-def _planted(entry: dict[str, Any]) -> tuple[Named, int, int, str]:
-    planted, found, kind = int(entry["planted"]), int(entry["found"]), str(entry["kind"])
-    named = Named(name=printable(kind), meaning=_CONTROLS.get(kind, ""))
-    return named, planted, found, f"{found / planted:.1%}" if planted else "–"
+def _planted(row: FoundControls) -> tuple[Named, int, int, str]:
+    named = Named(name=printable(row.kind), meaning=_CONTROLS.get(row.kind, ""))
+    return named, row.planted, row.found, f"{row.found / row.planted:.1%}" if row.planted else "–"
 
 
-def _review(entries: list[dict[str, Any]]) -> list[tuple[int, str]]:
-    shares = [(int(entry["top"]), f"{float(entry['caught']):.0%}") for entry in entries]
+def _review(noise: Noise) -> list[tuple[int, str]]:
+    shares = [(row.top, f"{row.caught:.0%}") for row in noise.power.review]
     whole = next((at for at, (_, share) in enumerate(shares) if share == "100%"), len(shares))
     return shares[: whole + 1]

@@ -22,7 +22,6 @@ from markupsafe import Markup
 from PIL import Image, features
 
 from labelaudit import __version__
-from labelaudit.audit.judge import read_noise
 from labelaudit.data.catalogue import READERS, in_parts, readers
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
@@ -32,6 +31,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.page.charts import LossCurves, charts, gather_curves, quantise, thin, top_loss
 from labelaudit.report.page.findings import Findings, FloatArray, IntArray, read_findings
 from labelaudit.report.page.words import Words, describe
+from labelaudit.run.documents import read_noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs

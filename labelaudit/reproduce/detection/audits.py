@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labelaudit.audit.judge import Fitted
-from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
@@ -28,6 +28,7 @@ from labelaudit.reproduce.detection.records import (
     Tables,
 )
 from labelaudit.reproduce.detection.settings import Setting
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
 
@@ -103,7 +104,7 @@ def measure(
     seconds = _seconds(run, time.perf_counter() - began if new else None)
     comparison = Comparison(fitted, truth)
     curves = read_loss_curves(run, comparison.wrong_N)
-    model = str(read_audit(run)["settings"]["model"])
+    model = str(read_description(run).settings["model"])
     rows = _Rows(setting.name, model, seed, fitted, comparison)
     tables = Tables(
         audits=[rows.audit(seconds)],
@@ -160,7 +161,7 @@ class _Rows:
                 seed=self._seed,
                 source=OURS,
                 statistic=name,
-                chosen=name == self._fitted.noise["fit"]["rank_by"],
+                chosen=name == self._fitted.noise.fit.rank_by,
                 auroc=quality.auroc,
                 average_precision=quality.average_precision,
             )
@@ -176,7 +177,7 @@ class _Rows:
                 seed=self._seed,
                 source=OURS,
                 estimator=name,
-                chosen=name == self._fitted.noise["fit"]["estimator"],
+                chosen=name == self._fitted.noise.fit.estimator,
                 true_rate=true_rate,
                 noise_rate=found.noise_rate,
                 error=found.noise_rate - true_rate,
@@ -190,16 +191,15 @@ class _Rows:
         ]
 
     def controls(self) -> list[ControlRecord]:
-        power = self._fitted.noise["power"]
         return [
             ControlRecord(
                 noise=self._noise,
                 model=self._model,
                 seed=self._seed,
-                kind=row["kind"],
-                planted=row["planted"],
-                found=row["found"],
+                kind=row.kind,
+                planted=row.planted,
+                found=row.found,
             )
-            for row in (power["kinds"] if power else [])
-            if row.get("class") is None
+            for row in self._fitted.noise.power.kinds
+            if row.class_name is None
         ]

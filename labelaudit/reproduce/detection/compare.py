@@ -91,13 +91,13 @@ class Comparison:
         """Of each estimator by its name; ``controls`` only where some were planted."""
         found = {}
         for name in ESTIMATORS:
-            estimate = self._fitted.verdicts.estimates.get(name)
-            if estimate is None and name == "controls" and self._fitted.noise.get("controls") is None:
+            estimate = self._fitted.estimate(name)
+            if estimate is None and name == "controls" and self._fitted.noise.controls is None:
                 continue
             p_U = np.zeros(len(self.wrong_U)) if estimate is None else estimate.p_mislabeled_N[self.used_N]
             found[str(name)] = EstimateQuality(
                 noise_rate=math.nan if estimate is None else estimate.noise_rate,
-                flags=flag_quality(self.wrong_U, p_U > self._fitted.noise["flag_above"]),
+                flags=flag_quality(self.wrong_U, p_U > self._fitted.noise.flag_above),
                 calibration_error=math.nan if estimate is None else calibration_error(self.wrong_U, p_U),
             )
         return found
@@ -121,14 +121,14 @@ def compare(fitted: Fitted, clean: Catalogue) -> dict[str, float]:
         ``suggestion``. Precision is 0 where nothing is flagged, recall where nothing is wrong.
     """
     found = Comparison(fitted, clean)
-    ranking = rank_quality(found.wrong_U, fitted.statistics.suspicion(fitted.noise["fit"]["rank_by"])[found.used_N])
-    flagged_U = fitted.verdicts.p_mislabeled_N[found.used_N] > fitted.noise["flag_above"]
+    ranking = rank_quality(found.wrong_U, fitted.statistics.suspicion(fitted.noise.fit.rank_by)[found.used_N])
+    flagged_U = fitted.verdicts.p_mislabeled_N[found.used_N] > fitted.noise.flag_above
     flags = flag_quality(found.wrong_U, flagged_U)
     return {
         "rate": found.noise_rate,
         "auroc": ranking.auroc,
         "average_precision": ranking.average_precision,
-        "estimate": math.nan if fitted.noise["noise_rate"] is None else fitted.noise["noise_rate"],
+        "estimate": math.nan if fitted.noise.noise_rate is None else fitted.noise.noise_rate,
         "precision": 0.0 if math.isnan(flags.precision) else flags.precision,
         "recall": 0.0 if math.isnan(flags.recall) else flags.recall,
         "suggestion": found.suggestion,

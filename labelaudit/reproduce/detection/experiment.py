@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labelaudit import __version__
-from labelaudit.audit.model import read_audit
 from labelaudit.audit.options import TrainingOptions, check_options
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import scan
@@ -32,6 +31,7 @@ from labelaudit.reproduce.detection.settings import (
     require_different,
 )
 from labelaudit.reproduce.figures import has_matplotlib, require_matplotlib
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import storage_errors, write_text
 from labelaudit.run.layout import RunFolder
 
@@ -119,7 +119,7 @@ def _measure_all(
     for model in asked.also_models:
         if model == measured.model:
             raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
-        other = replace(options, model=model, weights_file=None)
+        other = replace(options, model=model, network_weights=None)
         run = RunFolder(folder / f"run-{file_name(model)}")
         every.append(measure(setting, truth, folder, other, run=run, reporter=reporter))
         measured.tables.add(every[-1].tables)
@@ -163,7 +163,7 @@ def _settings(asked: DetectionOptions, truth: Catalogue) -> list[Setting]:
 
 
 def _heading(asked: DetectionOptions, truth: Catalogue, measured: Measured) -> Heading:
-    settings = read_audit(measured.run)["settings"]
+    settings = read_description(measured.run).settings
     weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
     probe = f"{settings['model']} {weights}" if settings["kind"] == "train" else f"a head on frozen {settings['model']}"
     count = int(truth.readable_N.sum())

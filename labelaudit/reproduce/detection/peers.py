@@ -27,12 +27,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from labelaudit.audit.model import read_audit, read_catalogue
-from labelaudit.audit.options import TrainingOptions, settings_from_json
+from labelaudit.audit.model import read_catalogue
+from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import RunError
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
@@ -42,6 +43,7 @@ from labelaudit.reproduce.detection.records import EstimateRecord, RankingRecord
 from labelaudit.reproduce.speed.crossvalidation import FOLDS, RANKINGS, out_of_fold_probabilities
 from labelaudit.reproduce.speed.extras import require
 from labelaudit.reproduce.speed.problem import Problem
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import storage_errors, write_atomically
 from labelaudit.run.layout import RunFolder
 
@@ -132,16 +134,16 @@ class _Peers:
 
     def __init__(self, run: RunFolder, folder: Path, options: TrainingOptions, reporter: Reporter) -> None:
         self._folder, self._reporter = folder, reporter
-        description = read_audit(run)
+        description = read_description(run)
         # Controls are the audit's own; the peers get the labels as they are given.
-        settings = settings_from_json(description["settings"], str(run.description))
+        settings = settings_from_json(description.settings, str(run.description))
         self._settings = replace(settings, controls=0, pilot_epochs=0)
         self._catalogue = read_catalogue(run)
         self._source = Source(
-            device=choose_device(options.device), weights_file=options.weights_file, offline=options.offline
+            device=choose_device(options.device), weights_file=options.network_weights, offline=options.offline
         )
         self._stamp = json.dumps(
-            {"fingerprint": description["data"]["fingerprint"], **self._settings.as_json()}, sort_keys=True
+            {"fingerprint": description.data.fingerprint, **self._settings.as_json()}, sort_keys=True
         )
         self._prepared: Prepared | None = None
 
@@ -197,7 +199,7 @@ class _Peers:
         # One output more; its name is never seen.
         widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
         network = make_network(self._settings, widened, self._source)
-        training = Training([network], self._settings.loop, self._source.device)
+        training = Training([network], self._settings, self._source.device)
         margin_R = np.zeros(len(label_R))
         with self._reporter.bar("Training for AUM", self._settings.epochs * len(label_R), "images") as advance:
             for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):

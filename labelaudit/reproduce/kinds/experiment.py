@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from labelaudit import __version__
-from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.advise import advise
+from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions, check_options
 from labelaudit.audit.score import score
 from labelaudit.data.catalogue import trainable
@@ -31,6 +32,7 @@ from labelaudit.reproduce.kinds.tables import (
     selectors_of,
 )
 from labelaudit.reproduce.tables import to_table
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_json, write_text
 from labelaudit.run.layout import RunFolder
 
@@ -88,12 +90,12 @@ def measure_kinds(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
         run = RunFolder(folder / "run")
         data = Data(root=spoiled.images, labels_file=spoiled.labels)
         fitted = score(data, run, replace(asked.training, seed=seed), reporter=reporter)
-        settings, kinds = read_audit(run)["settings"], spoiled.kinds()
+        settings, kinds = read_description(run).settings, spoiled.kinds()
         start = Start(noise=asked.rates.name, model=str(settings["model"]), seed=seed)
         matrix += matrix_of(start, fitted, kinds)
         ranking += ranking_of(start, fitted, kinds)
         planted += planted_of(start, fitted)
-        selectors += selectors_of(start, fitted)
+        selectors += selectors_of(start, advise(run))
         heading = (
             f"# Kinds: {asked.data.resolve().name or 'root'}",
             "",

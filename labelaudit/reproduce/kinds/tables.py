@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
+from labelaudit.audit.advise import Advice
 from labelaudit.audit.judge import Fitted
 from labelaudit.names import KINDS
 from labelaudit.reproduce.detection.quality import rank_quality
@@ -119,8 +121,11 @@ def ranking_of(start: Start, fitted: Fitted, kinds: Mapping[str, str]) -> list[R
         kinds: The true kind of each path.
     """
     true_N = np.array([kinds[path] for path in fitted.catalogue.paths])
-    rank_by = fitted.noise["fit"]["rank_by"]
-    scores = {"aul": fitted.statistics.aul_N, rank_by: fitted.statistics.suspicion(rank_by)}
+    rank_by = fitted.noise.fit.rank_by
+    scores: dict[str, npt.NDArray[np.float64]] = {
+        "aul": fitted.statistics.aul_N,
+        rank_by: fitted.statistics.suspicion(rank_by),
+    }
     scores["corruption"] = np.nan_to_num(fitted.kinds.corruption_N)
     wanted = {kind: (kind,) for kind in TRUE_KINDS[:-1]} | {"corrupted": ("shuffled", "gaussian")}
     records = []
@@ -160,20 +165,16 @@ def planted_of(start: Start, fitted: Fitted) -> list[PlantedRecord]:
     ]
 
 
-def selectors_of(start: Start, fitted: Fitted) -> list[SelectorRecord]:
-    """The audit's advice.
-
-    Args:
-        start: The first fields of each record.
-        fitted: The audit.
-    """
-    advice = fitted.noise["advice"]
+def selectors_of(start: Start, advice: Advice) -> list[SelectorRecord]:
+    """Return the rows of the audit's advice; ``start`` has their first fields."""
     return [
         SelectorRecord(
             **start,
-            **row,
-            base_rate=advice["base_rate"],
-            safe=advice["safe"] == row["selector"],
+            selector=row.selector,
+            selectivity=row.selectivity,
+            noise_share=row.noise_share,
+            base_rate=advice.base_rate,
+            safe=advice.safe == row.selector,
         )
-        for row in advice["selectors"]
+        for row in advice.selectors
     ]

@@ -17,7 +17,9 @@ import numpy.typing as npt
 from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, Corruption, CorruptOptions, corrupt
 from labelaudit.audit.demo import write_digits
 from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions, agree, settings_from_json
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import agree
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import RunError
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.prioritization.records import EpochRow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labelaudit.audit.judge import Fitted
-from labelaudit.audit.model import Data, read_audit
+from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
@@ -17,6 +17,7 @@ from labelaudit.reproduce.detection.records import Record
 from labelaudit.reproduce.detection.settings import Planted
 from labelaudit.reproduce.relabeling.trees import corrected_copy, decision, planted_errors
 from labelaudit.review.corrections import Correction
+from labelaudit.run.documents import read_description
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
@@ -158,7 +159,7 @@ def _record(name: str, seed: int, number: int, audit: _Audit, following: _Audit 
             spoilt += is_wrong and not was_wrong
     return RoundRecord(
         noise=name,
-        model=str(read_audit(audit.run)["settings"]["model"]),
+        model=str(read_description(audit.run).settings["model"]),
         seed=seed,
         audit=number,
         samples=len(comparison.wrong_U),

@@ -99,7 +99,7 @@ def out_of_fold_probabilities(problem: Problem, epochs: int) -> npt.NDArray[np.f
     Raises:
         DataError: a class has too few samples for five folds.
     """
-    settings = replace(problem.settings.loop, epochs=epochs)
+    settings = replace(problem.settings, epochs=epochs)
     label_R = problem.label_R
     if int(label_R.bincount().min()) < FOLDS:
         raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")

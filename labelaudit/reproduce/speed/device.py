@@ -199,7 +199,7 @@ def _synthetic(asked: argparse.Namespace, device: torch.device) -> Problem:
         preset="fast",
         image_size=size,
         channels=3,
-        fit="stretch",
+        resize="stretch",
         augment="crop-flip",
         crop_pad=4,
         epochs=1,

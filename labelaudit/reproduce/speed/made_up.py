@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.audit.model import TRAINED
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.run.documents import TRAINED
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, write_epoch
 from labelaudit.run.tables import write_samples

@@ -36,7 +36,7 @@ class RecordedEpochs:
 
     def __init__(self, problem: Problem, folder: Path, *, epochs: int = 1) -> None:
         self._problem, self._folder, self._epochs = problem, folder, epochs
-        settings = replace(problem.settings.loop, schedule="constant")
+        settings = replace(problem.settings, schedule="constant")
         self._training = Training([problem.build()], settings, problem.device)
         self.items = epochs * len(problem.inputs)
 

@@ -101,7 +101,7 @@ def prepare_folder(data: Data, options: TrainingOptions, *, limit: int | None = 
     device = choose_device(options.device)
     whole = scan(data.root, labels_file=data.labels_file)
     settings = plan(whole, options, device).settings
-    source = Source(device=device, weights_file=options.weights_file, offline=options.offline)
+    source = Source(device=device, weights_file=options.network_weights, offline=options.offline)
     prepared = prepare(subset(whole, limit), settings, source, QUIET)
     problem = Problem(
         inputs=prepared.inputs,

@@ -12,8 +12,8 @@ from labelaudit.audit.plan import PRESETS, Preset
 from labelaudit.engine.devices import choose_device, choose_precision
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.loop import Training
-from labelaudit.engine.optimizers import LoopSettings
 from labelaudit.engine.weights import build_network
+from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.methods.table import find_method
 from labelaudit.reproduce.table1.scales import Scale
@@ -87,7 +87,7 @@ def images_per_second(model: str, batch_size: int, classes: int, device: str) ->
     """How fast a network is trained here, on pictures of 32 pixels: the second of two passes over 512 of them."""
     where = choose_device(device)
     network = build_network(model, weights="scratch", weights_file=None, num_classes=classes, channels=3, seed=0)
-    loop = LoopSettings(
+    loop = Hyperparameters(
         epochs=2,
         batch_size=batch_size,
         lr=0.1,

@@ -215,7 +215,7 @@ def _audit(
     fresh, began = not run.exists, time.perf_counter()
     fitted = score(noisy.data, run, options, reporter=reporter)
     seconds = time.perf_counter() - began if fresh else math.nan
-    flags = Comparison(fitted, clean).estimates()[fitted.noise["fit"]["estimator"]].flags
+    flags = Comparison(fitted, clean).estimates()[fitted.noise.fit.estimator].flags
     record = Audit(
         noise=setting.name,
         rate=noisy.rate,

@@ -243,7 +243,7 @@ def test_damage_is_told_in_a_line(made: MadeUp) -> None:
 
     table = pq.read_table(made.run.scores)
     pq.write_table(table.slice(0, 39), made.run.scores)
-    refused("has 39 rows, .* has 40")
+    refused("has other samples than")
     pq.write_table(table.drop_columns(["aul"]), made.run.scores)
     refused("lacks aul")
     pq.write_table(
@@ -252,7 +252,7 @@ def test_damage_is_told_in_a_line(made: MadeUp) -> None:
     refused("lacks p_mislabeled")
     for cell in (b"40", b"-1", b"x", b"99999999999"):
         made.run.suspicious.write_bytes(re.sub(rb",\d+,([0-9a-f]{64})", b"," + cell + rb",\1", suspicious, count=1))
-        refused("names samples that|are damaged")
+        refused("names samples that|is damaged")
     made.run.noise.write_text(json.dumps({**json.loads(noise), "classes": [{"class": "ant"}]}))
     refused("damaged")
     made.run.noise.unlink()

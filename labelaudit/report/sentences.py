@@ -1,0 +1,122 @@
+"""What console, page, gate, Markdown, SARIF and notebook say in the same words about noise.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from labelaudit.data.walk import NO_LOSS
+from labelaudit.names import KINDS
+from labelaudit.run.documents import Noise
+
+MATRIX_HEADER = ("made on purpose", "made", *KINDS, "missed")
+"""The columns of `matrix_rows`."""
+
+MOST_KINDS = 12
+"""How many kinds of left-out files a list for people shows."""
+
+_PLANTED = {
+    "random": "labels, random",
+    "confusion": "labels, as confused",
+    "look-alike": "labels, look-alike",
+    "shuffled": "images, shuffled",
+    "gaussian": "images, Gaussian",
+    "noise": "images, part noise",
+    "blank": "images, blank",
+}
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return the number with its noun: ``1 image``, ``2,000 images``."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def headline(noise: Noise, strong: Callable[[str], str] = str) -> str:
+    """Return how many labels are suspicious, and the noise rate with its interval.
+
+    Args:
+        noise: The content of noise.json.
+        strong: Marks the two main figures up.
+    """
+    return (
+        f"{strong(f'{noise.suspicious:,}')} of {noise.readable:,} labels are suspicious; "
+        f"estimated noise rate {strong(rate_text(noise))}{interval_text(noise)}"
+    )
+
+
+def rate_text(noise: Noise) -> str:
+    """Return the noise rate as a percentage, or "unknown"."""
+    return "unknown" if noise.noise_rate is None else f"{noise.noise_rate:.1%}"
+
+
+def interval_text(noise: Noise) -> str:
+    """Return the interval of the noise rate in brackets; empty without one."""
+    interval = noise.noise_rate_interval
+    return f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval and noise.noise_rate is not None else ""
+
+
+def basis(noise: Noise) -> str:
+    """Return what the figures are based on: estimator, statistic, number of epochs."""
+    return f"by {noise.fit.estimator} on {noise.fit.rank_by} over {noise.epochs} epochs"
+
+
+def kinds_sentences(noise: Noise) -> list[str]:
+    """Return the kinds of the suspicious samples, and what else was found."""
+    kinds = noise.kinds
+    if kinds is None:
+        return []
+    sentences = []
+    counts = ", ".join(f"{kinds.suspicious[kind]:,} {kind}" for kind in KINDS if kinds.suspicious.get(kind))
+    if counts:
+        sentences.append(f"Kinds of the suspicious: {counts}.")
+    if corrupted := kinds.samples.get("corrupted"):
+        sentences.append(
+            f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; corrupted.csv lists them."
+        )
+    if duplicate := kinds.samples.get("duplicate"):
+        sentences.append(f"Equal images with different labels: {duplicate:,}; see the column kind of scores.parquet.")
+    return sentences
+
+
+def matrix_rows(noise: Noise) -> list[list[str]]:
+    """Return the confusion matrix of what was made wrong on purpose, with the columns of `MATRIX_HEADER`."""
+    rows = []
+    for row in noise.kinds.planted if noise.kinds else ():
+        called = [row.called.get(kind, 0) for kind in KINDS]
+        counts = (row.count, *called, row.count - sum(called))
+        rows.append([_PLANTED.get(row.planted, row.planted), *(f"{count:,}" for count in counts)])
+    return rows
+
+
+def matrix_note(noise: Noise) -> str:
+    """Return what the rows of the matrix are."""
+    if any(row.expected == "mislabeled" for row in (noise.kinds.planted if noise.kinds else ())):
+        return "Labels and images made wrong on purpose, and what they are called."
+    return "Images corrupted on purpose, and what they are called; for labels too, audit with --controls."
+
+
+def unreadable_sentence(noise: Noise) -> str:
+    """Return how many images could not be read; empty where all could."""
+    if not noise.unreadable:
+        return ""
+    return (
+        f"{plural(noise.unreadable, 'image')} of {noise.samples:,} cannot be read; unreadable.csv says which and why."
+    )
+
+
+def left_out_sentences(noise: Noise) -> list[str]:
+    """Return a headline and a line for each kind of left-out files, the most frequent first; empty without any."""
+    entries = sorted(noise.left_out, key=lambda entry: -entry.files)
+    if not entries:
+        return []
+    total = sum(entry.files for entry in entries)
+    lines = [f"{plural(total, 'file')} in the folder {'is' if total == 1 else 'are'} not in the audit:"]
+    lines += [entry.text for entry in entries[:MOST_KINDS]]
+    if len(entries) > MOST_KINDS:
+        rest = sum(entry.files for entry in entries[MOST_KINDS:])
+        lines.append(f"{plural(rest, 'more file')} of {len(entries) - MOST_KINDS} other kinds; noise.json lists them")
+    return lines
+
+
+def maybe_images(noise: Noise) -> int:
+    """Return how many left-out files may be images; notes, hidden files and the like are not counted."""
+    return sum(entry.files for entry in noise.left_out if entry.reason not in NO_LOSS)

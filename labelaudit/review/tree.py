@@ -1,0 +1,233 @@
+"""Inspect a data folder without following symbolic links, and check the names that a review gives."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from labelaudit.errors import DataError
+from labelaudit.text import folded
+
+OWN_PREFIX = ".labelaudit-"
+"""Prefix of every file and folder that relabeling writes into a data folder."""
+
+DROPPED = f"{OWN_PREFIX}dropped"
+"""The folder for dropped files, by class."""
+
+_MAX_NAME_BYTES = 255
+_MAX_SUFFIX_BYTES = 32
+_MAX_CLASS_BYTES = 200
+
+
+class RefusedError(ValueError):
+    """A decision that cannot be carried out; the message is the reason shown to the user."""
+
+
+def checked_path(path: str) -> str:
+    """Return ``path`` without superfluous parts.
+
+    Raises:
+        RefusedError: it is empty, absolute, leads out of its folder by ``..``, or no file can have it.
+    """
+    if not path:
+        raise RefusedError("no path")
+    pure = PurePosixPath(path)
+    if path.startswith("/") or ".." in pure.parts:
+        raise RefusedError("leads out of the data folder")
+    if "\0" in path or not _is_text(path) or not pure.parts:
+        raise RefusedError("is not a file name")
+    return str(pure)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
+        return False
+    return True
+
+
+def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, str]:
+    """Split a `checked_path` into the folder of the class folders, the class folder, and the rest.
+
+    Args:
+        path: A file in the data folder.
+        bases: The folders that hold the class folders: those of ``--split``, or ``""`` for the data folder.
+
+    Raises:
+        RefusedError: it does not lie in a class folder, or is hidden.
+    """
+    base = next((f"{base}/" if base else "" for base in bases if not base or path.startswith(f"{base}/")), None)
+    if base is None:
+        raise RefusedError("lies outside the folders of --split")
+    label, _, rest = path[len(base) :].partition("/")
+    if not rest:
+        raise RefusedError("lies in no class folder")
+    if any(part.startswith(".") for part in path.split("/")):
+        raise RefusedError("is hidden, so it is no sample")
+    return base, label, rest
+
+
+def checked_class(name: str, classes: Iterable[str]) -> str:
+    """Return ``name`` if it is one of the classes, or safe as the name of a new class folder.
+
+    Raises:
+        RefusedError: neither; also where it differs from a class in case or Unicode form only, which would be one
+            folder on some file systems and two on others.
+    """
+    known = set(classes)
+    if name in known:
+        return name
+    twin = next((other for other in known if folded(other) == folded(name)), None)
+    if twin is not None:
+        raise RefusedError(f"there is no class {name!r}, but {twin!r}")
+    is_safe = (
+        name == name.strip() != ""
+        and name[0] not in ".-~"
+        and name.isprintable()
+        and not {"/", "\\"} & set(name)
+        and len(name.encode("utf-8", "replace")) <= _MAX_CLASS_BYTES
+    )
+    if not is_safe:
+        raise RefusedError(f"{name!r} is no safe name for a new class folder")
+    return name
+
+
+def free_path(path: str, is_taken: Callable[[str], bool]) -> str:
+    """Return ``path``, or ``path`` with the first number from 2 before its suffix that is free: ``a-2.png``."""
+    folder, slash, name = path.rpartition("/")
+    stem, suffix = os.path.splitext(name)
+    if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES:
+        stem, suffix = name, ""
+    number, candidate = 1, path
+    while is_taken(candidate):
+        number += 1
+        end, kept = f"-{number}{suffix}", stem
+        while len(os.fsencode(kept + end)) > _MAX_NAME_BYTES:
+            kept = kept[:-1]
+        candidate = folder + slash + kept + end
+    return candidate
+
+
+def parents(path: str) -> list[str]:
+    """Return the folders that a path lies in, the outermost first, without the empty one."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+class Tree:
+    """A data folder; caches which of its folders exist and are no links.
+
+    Args:
+        root: The folder.
+        bases: The folders in it that hold the class folders; ``""`` is the data folder.
+
+    Raises:
+        DataError: there is no such folder, or it may not be read.
+    """
+
+    def __init__(self, root: Path, bases: Sequence[str] = ("",)) -> None:
+        try:
+            self.root = root.resolve(strict=True)
+            names = {entry.name for base in bases for entry in os.scandir(self.root / base) if _is_class(entry)}
+        except OSError as error:
+            raise DataError(f"cannot read the folder {root}: {_reason(error)}", fix="check the path") from error
+        self.bases = tuple(bases)
+        self.classes = tuple(sorted(names))
+        self._exists: dict[str, bool] = {}
+
+    def samples(self) -> Iterator[tuple[str, str]]:
+        """Yield path and label of every file in the class folders that is not hidden."""
+        for base in self.bases:
+            for label in self.classes:
+                for folder, folders, names in os.walk(self.root / base / label):
+                    folders[:] = [name for name in folders if not name.startswith(".")]
+                    below = Path(folder).relative_to(self.root).as_posix()
+                    yield from ((f"{below}/{name}", label) for name in names if not name.startswith("."))
+
+    def at(self, path: str) -> Path:
+        """Return where a path of the data folder is on this machine."""
+        return self.root / path
+
+    def has(self, path: str) -> bool:
+        """Return True when there is anything at ``path``, including a broken link."""
+        return os.path.lexists(self.at(path))
+
+    def device_of_file(self, path: str) -> int:
+        """Return the file system of a regular file that lies in real folders.
+
+        Raises:
+            RefusedError: there is no such file, or a symbolic link on the way to it or in its place.
+        """
+        self.require_real_folders(path)
+        try:
+            status = self.at(path).lstat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise RefusedError("no such file") from error
+        except OSError as error:
+            raise RefusedError(_reason(error)) from error
+        if stat.S_ISLNK(status.st_mode):
+            raise RefusedError("is a symbolic link")
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError("is not a file")
+        return status.st_dev
+
+    def require_real_folders(self, path: str) -> None:
+        """Refuse a path that passes through a symbolic link or a file; missing folders are fine.
+
+        Raises:
+            RefusedError: it does.
+        """
+        for folder in parents(path):
+            if folder not in self._exists:
+                self._exists[folder] = self._check_folder(folder)
+            if not self._exists[folder]:
+                return
+
+    def _check_folder(self, folder: str) -> bool:
+        """Return whether the folder exists."""
+        try:
+            mode = self.at(folder).lstat().st_mode
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise RefusedError(_reason(error)) from error
+        if not stat.S_ISDIR(mode):
+            what = "a symbolic link" if stat.S_ISLNK(mode) else "not a folder"
+            raise RefusedError(f"passes through {folder!r}, which is {what}")
+        return True
+
+    def missing_folders(self, path: str) -> list[str]:
+        """Return the folders that have to be made for a file at ``path``, the outermost first."""
+        return [folder for folder in parents(path) if not self.has(folder)]
+
+    def device(self, path: str) -> int:
+        """Return the file system of the innermost folder of ``path`` that exists."""
+        existing = [folder for folder in parents(path) if self.has(folder)]
+        return (self.at(existing[-1]) if existing else self.root).lstat().st_dev
+
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 (hex) of a file's content.
+
+        Raises:
+            RefusedError: it cannot be read.
+        """
+        try:
+            with open(self.at(path), "rb") as handle:
+                return hashlib.file_digest(handle, "sha256").hexdigest()
+        except OSError as error:
+            raise RefusedError(_reason(error)) from error
+
+
+def _is_class(entry: os.DirEntry[str]) -> bool:
+    try:
+        return not entry.name.startswith(".") and entry.is_dir()
+    except OSError:
+        return False
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

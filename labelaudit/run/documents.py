@@ -1,0 +1,270 @@
+"""run.json and noise.json as typed records: the only place that writes, reads and checks them.
+
+Anybody can edit the files of a run folder, so reading checks every value. A record's field is the file's key, unless
+`msgspec.field(name=…)` says otherwise. Shares are in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from labelaudit.data.catalogue import Catalogue, LeftOut
+from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.detect.constants import FLAG_ABOVE
+from labelaudit.detect.kinds import Called
+from labelaudit.detect.verdicts import FitSettings, Review
+from labelaudit.errors import RunError
+from labelaudit.names import KindName
+from labelaudit.run.files import read_json, write_json
+from labelaudit.run.layout import RunFolder
+
+TRAINED: Literal["trained"] = "trained"
+TRAINING: Literal["training"] = "training"
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Figure = Annotated[float, msgspec.Meta(ge=-(1 << 53), le=1 << 53)]
+PathText = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
+Interval = tuple[Share, Share]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """An object in a JSON file; unknown keys are ignored."""
+
+
+class RecordedData(Record, frozen=True, kw_only=True):
+    """The entry ``data`` of run.json: the images of an audit.
+
+    Attributes:
+        root: The image folder, absolute.
+        labels_file: CSV with the labels; None where class folders give them.
+        split: Folders below ``root`` that hold the class folders; empty where ``root`` holds them.
+        fingerprint: See `labelaudit.data.catalogue.Catalogue.fingerprint`.
+        samples: Number of images.
+        readable: Number of images that take part.
+    """
+
+    root: PathText
+    labels_file: PathText | None = None
+    fingerprint: str
+    classes: tuple[str, ...]
+    samples: Count
+    readable: Count = 0
+    rendering: Rendering = PLAIN
+    split: tuple[PathText, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, labels_file: Path | None = None) -> RecordedData:
+        """Return what run.json says of these samples."""
+        return cls(
+            root=str(catalogue.root.resolve()),
+            labels_file=str(labels_file.resolve()) if labels_file else None,
+            fingerprint=catalogue.fingerprint,
+            classes=catalogue.classes,
+            samples=len(catalogue),
+            readable=int(catalogue.readable_N.sum()),
+            rendering=catalogue.rendering,
+            split=catalogue.split,
+            left_out=catalogue.left_out,
+            remarks=catalogue.remarks,
+        )
+
+
+class Description(Record, frozen=True, kw_only=True):
+    """The content of the run.json of an audit.
+
+    Attributes:
+        status: ``training`` until the probe is trained to the end.
+        settings: Of the training; `labelaudit.audit.options.settings_from_json` checks all of them.
+        mirror_test: What the flip test found; None where it was not made.
+        recording: Which forward pass the recorded losses are of.
+        created, finished: ISO 8601.
+        controls_planted: Whether samples.parquet has the planted labels.
+        diverged: Whether the training diverged.
+        normalisation: Mean and standard deviation of the pixels.
+    """
+
+    status: Literal["training", "trained"]
+    created: str = ""
+    versions: Mapping[str, str] = {}
+    device: Mapping[str, str | int | bool] = {}
+    data: RecordedData
+    mirror_test: Mapping[str, int | bool] | None = None
+    recording: str = ""
+    settings: Mapping[str, object]
+    controls_planted: bool = False
+    diverged: bool = False
+    finished: str = ""
+    normalisation: Mapping[str, tuple[float, ...]] | None = None
+
+
+_WRITTEN_LATER = ("controls_planted", "diverged", "finished", "normalisation")
+
+
+class Mixture(Record, frozen=True, kw_only=True):
+    """Two Gaussians fitted to the suspicion, the lower one first; see `labelaudit.detect.mixture`."""
+
+    weight: tuple[Share, Share]
+    mean: tuple[Figure, Figure]
+    std: tuple[Figure, Figure]
+    separation: Figure
+    modes: Count
+    log_likelihood: float
+
+
+class Tail(Record, frozen=True, kw_only=True):
+    """What the controls of one kind say of the noise rate."""
+
+    noise_rate: Share
+    interval: Interval
+
+
+class EstimatorNoise(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What one estimator says; ``mixture`` and ``by_kind`` only for those that have one."""
+
+    rank_by: str
+    noise_rate: Share
+    suspicious: Count
+    mixture: Mixture | None = None
+    by_kind: Mapping[str, Tail] = {}
+
+
+class ClassNoise(Record, frozen=True, kw_only=True):
+    """The figures of one class."""
+
+    name: str = msgspec.field(name="class")
+    samples: Count
+    noise_rate: Share
+    suspicious: Count
+
+
+class Confused(Record, frozen=True, kw_only=True):
+    """How many suspicious samples have this pair of labels."""
+
+    given: str
+    suggested: str
+    count: Count
+
+
+class FoundControls(Record, frozen=True, kw_only=True):
+    """How many of the planted controls of a kind and class are above the cut; ``class_name`` None for all classes."""
+
+    kind: str
+    class_name: str | None = msgspec.field(name="class")
+    planted: Count
+    found: Count
+
+
+class PowerNoise(Record, frozen=True, kw_only=True):
+    """How well wrong labels are found; see `labelaudit.detect.verdicts.Power`."""
+
+    kinds: tuple[FoundControls, ...] = ()
+    review: tuple[Review, ...] = ()
+
+
+class KindsNoise(Record, frozen=True, kw_only=True):
+    """How many samples are of each kind, and what images and labels made wrong on purpose are called."""
+
+    samples: Mapping[KindName, Count]
+    suspicious: Mapping[KindName, Count]
+    corrupted_rate: Share | None
+    ambiguous_below: Figure
+    planted: tuple[Called, ...]
+
+
+class Noise(Record, frozen=True, kw_only=True):
+    """The content of noise.json: everything that an audit says of the data as a whole.
+
+    Attributes:
+        noise_rate: The estimated share of wrong labels; None where there is no estimate.
+        noise_rate_interval: Lower and upper end of its interval.
+        suspicious: Number of suspicious samples.
+        flag_above: P(mislabeled) above which a sample is suspicious.
+        samples: Number of images.
+        readable: Number of images that take part.
+        epochs: Number of recorded epochs.
+        fit: What was fitted.
+        estimators: By name.
+        classes: By class, in the order of the classes.
+        confusion: Pairs of given and suggested labels, the most frequent first.
+        controls: Number of planted labels by kind; None without any.
+        power: How well wrong labels are found.
+        warnings: Why not to trust the figures, a sentence each.
+        left_out: Files that are not in the audit.
+        unreadable: Number of images that cannot be read.
+        kinds: What is wrong with the samples.
+    """
+
+    noise_rate: Share | None
+    noise_rate_interval: Interval | None
+    suspicious: Count
+    flag_above: Share = FLAG_ABOVE
+    samples: Count
+    readable: Count
+    epochs: Count
+    fit: FitSettings
+    estimators: Mapping[str, EstimatorNoise]
+    classes: tuple[ClassNoise, ...]
+    confusion: tuple[Confused, ...]
+    controls: Mapping[str, Count] | None = None
+    power: PowerNoise
+    warnings: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    unreadable: Count = 0
+    kinds: KindsNoise | None = None
+
+
+def read_description(run: RunFolder) -> Description:
+    """Read the run.json of an audit.
+
+    Raises:
+        RunError: there is none, it is damaged, or it is not of an audit.
+    """
+    value = run.read_description()
+    try:
+        return msgspec.convert(value, Description)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise RunError(
+            f"{run.description} is damaged, or not of an audit ({error})",
+            fix=f"give the --run of an audit, or delete {run.root} and audit again",
+        ) from error
+
+
+def write_description(run: RunFolder, description: Description) -> None:
+    """Write the run.json of an audit; what is only known later is left out until then."""
+    value = as_json(description)
+    run.write_description({name: entry for name, entry in value.items() if name not in _WRITTEN_LATER or entry})
+
+
+def read_noise(run: RunFolder) -> Noise:
+    """Read noise.json.
+
+    Raises:
+        RunError: the run was not fitted, or the file is damaged.
+    """
+    fix = f"run labelaudit fit {run.root}"
+    if not run.noise.exists():
+        raise RunError(f"{run.root} has no verdicts yet", fix=fix)
+    try:
+        return msgspec.convert(read_json(run.noise), Noise)
+    except RunError as error:
+        raise RunError(error.what, fix=fix) from error
+    except (msgspec.ValidationError, ValueError) as error:
+        raise RunError(f"{run.noise} is damaged ({error})", fix=fix) from error
+
+
+def write_noise(run: RunFolder, noise: Noise) -> None:
+    """Write noise.json."""
+    write_json(run.noise, as_json(noise))
+
+
+def as_json(record: Record) -> dict[str, Any]:
+    """Return a record as plain values, as its file has them."""
+    values: dict[str, Any] = msgspec.to_builtins(record)
+    return values

@@ -1,0 +1,269 @@
+"""The caches of embeddings and of decoded pixels."""
+
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
+from labelaudit.errors import StorageError, UsageError
+from labelaudit.names import COPY_KINDS
+from labelaudit.run import caches
+from labelaudit.run.caches import Embedded, EmbeddingCache, PixelCache, cache_limit_bytes, cache_root
+from tests.run.helpers import damages, names_in, room_for
+
+D = 4
+ROW_BYTES = 100
+
+
+def embedded(value):
+    return Embedded(vector_D=np.full(D, value, dtype=np.float32), reason="")
+
+
+def failed(reason="damaged: x"):
+    return Embedded(vector_D=None, reason=reason)
+
+
+def hashes(*numbers):
+    return [f"{number:064x}" for number in numbers]
+
+
+def filled(*parts):
+    """A cache with a part for each of these tuples; an image's embedding is its number."""
+    cache = EmbeddingCache("resnet-224")
+    for numbers in parts:
+        cache.add(hashes(*numbers), [embedded(number) for number in numbers], D)
+    return cache
+
+
+def numbers_found(cache, *wanted):
+    return sorted(int(sha256, 16) for sha256 in cache.load(set(hashes(*wanted))))
+
+
+def test_the_cache_lies_where_the_variable_says_else_in_the_users_cache(cache_folder, monkeypatch):
+    assert EmbeddingCache("resnet-224").load(set(hashes(1, 2))) == {}
+    assert not cache_folder.exists()
+    filled((1,))
+    assert names_in(cache_folder / "embeddings") == ["resnet-224"]
+    assert numbers_found(EmbeddingCache("resnet-96"), 1) == []
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: Path("/users") / name)
+    for change in (lambda: monkeypatch.setenv("LABELAUDIT_CACHE", ""), lambda: monkeypatch.delenv("LABELAUDIT_CACHE")):
+        change()
+        assert cache_root() == Path("/users/labelaudit")
+
+
+@pytest.mark.parametrize("spoiled", [True, False])
+def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(spoiled):
+    generator = np.random.default_rng(0)
+    value_VS = generator.normal(size=(1 + len(COPY_KINDS), len(IMAGE_STATISTICS))).astype(np.float32)
+    look = ImageStatistics(digest="0123456789abcdef", value_S=value_VS[0], copy_MS=value_VS[1:] if spoiled else None)
+    vector_D = generator.normal(size=D).astype(np.float32)
+    EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), failed()], D)
+    found = EmbeddingCache("a").load(set(hashes(3, 5, 9)))
+    assert found.keys() == set(hashes(3, 5))
+    first, second = (found[sha256] for sha256 in hashes(5, 3))
+    assert second == failed()
+    assert first.vector_D.tobytes() == vector_D.tobytes()
+    assert first.look.digest == look.digest
+    np.testing.assert_array_equal(first.look.value_S, look.value_S)
+    assert (first.look.copy_MS is not None) == spoiled
+    if spoiled:
+        np.testing.assert_array_equal(first.look.copy_MS, look.copy_MS)
+
+
+def test_every_part_is_kept_beside_the_earlier_ones():
+    cache = filled((1, 2), (3,))
+    cache.add(hashes(4), [failed()], D)
+    found = cache.load(set(hashes(1, 2, 3, 4, 5)))
+    assert found.pop(hashes(4)[0]) == failed()
+    assert {int(sha256, 16): result.vector_D[0] for sha256, result in found.items()} == {1: 1, 2: 2, 3: 3}
+    table = pq.read_table(next(iter(cache.folder.iterdir())))
+    assert table.column_names == ["sha256", "embedding", "reason", "digest", "look"]
+    assert table.schema.field("embedding").type.value_type == pa.float32()
+
+
+@damages
+def test_a_damaged_part_is_deleted_and_the_others_are_used(damage):
+    cache = filled((1, 2))
+    (broken,) = cache.folder.iterdir()
+    cache.add(hashes(3), [embedded(3)], D)
+    broken.write_bytes(damage(broken.read_bytes()))
+    pq.write_table(pa.table({"sha256": hashes(2)}), cache.folder / "part-other-columns.parquet")
+    assert numbers_found(cache, 1, 2, 3) == [3]
+    assert len(names_in(cache.folder)) == 1
+    cache.add(hashes(1, 2), [embedded(1), embedded(2)], D)
+    assert numbers_found(cache, 1, 2, 3) == [1, 2, 3]
+
+
+def test_empty_undeletable_and_other_files_do_no_harm(monkeypatch):
+    cache = filled((1,))
+    part = next(iter(cache.folder.iterdir()))
+    pq.write_table(pq.read_table(part).slice(0, 0), cache.folder / "part-none.parquet")
+    for name in (".part-1.parquet.partial", "notes.txt", "part-0.parquet"):
+        (cache.folder / name).write_bytes(b"x")
+
+    def refuse(self, missing_ok=False):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert numbers_found(cache, 1) == [1]
+    assert len(names_in(cache.folder)) == 5
+
+
+def test_a_full_or_read_only_disk_is_a_storage_error(monkeypatch):
+    cache = filled((1,))
+    with room_for(100), pytest.raises(StorageError, match="no space left"):
+        cache.add(hashes(2), [embedded(2)], D)
+    assert len(names_in(cache.folder)) == 1
+
+    def refuse(*_, **__):
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match="is not writable"):
+        cache.add(hashes(2), [embedded(2)], D)
+
+
+def row(value):
+    return np.full((1, 10, 10), value, dtype=np.uint8)
+
+
+def fill(key, images=None, finish=True):
+    """Write an entry; without ``finish``, stop as if the process had been killed after a note."""
+    cache = PixelCache(key, ROW_BYTES)
+    with cache.locked(lambda: None), cache.writer() as writer:
+        writer.add(images or [row(value) for value in range(10)])
+        return writer.finish() if finish else None
+
+
+def path_of(key, suffix="u8"):
+    return cache_root() / "pixels" / f"{key}.{suffix}"
+
+
+def use_ago(**seconds):
+    """Fill entries that were last used so many seconds ago."""
+    for key, ago in seconds.items():
+        fill(key)
+        os.utime(path_of(key, "json"), (time.time() - ago,) * 2)
+
+
+def make_room(rows):
+    return PixelCache("next", ROW_BYTES).make_room(rows)
+
+
+def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
+    assert PixelCache("a", ROW_BYTES).find() is None
+    written = fill("a", [row(7), "damaged", row(9)])
+    found = PixelCache("a", ROW_BYTES).find()
+    assert found == written
+    assert (found.rows, found.failures) == (2, {1: "damaged"})
+    assert found.file.read_bytes() == bytes([7] * 100 + [9] * 100)
+    assert sorted(path.suffix for path in found.file.parent.iterdir()) == [".json", ".u8"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [0, 999, 1001, "", "[]", "{}", '{"rows": "many", "failures": {}}', '{"rows": 10, "failures": 3}'],
+)
+def test_a_damaged_entry_is_not_found(damage):
+    fill("a")
+    if isinstance(damage, int):
+        os.truncate(path_of("a"), damage)
+    else:
+        path_of("a", "json").write_text(damage)
+    assert PixelCache("a", ROW_BYTES).find() is None
+
+
+def test_rows_after_the_last_note_are_written_again(monkeypatch):
+    cache = PixelCache("a", ROW_BYTES)
+    with cache.locked(lambda: None), cache.writer() as writer:
+        for seconds, images in ((-1.0, [row(1), "damaged"]), (1000.0, [row(99)])):
+            monkeypatch.setattr(caches, "_NOTE_SECONDS", seconds)
+            writer.add(images)
+    with cache.writer() as writer:
+        assert writer.done == 2
+        writer.add([row(2)])
+        found = writer.finish()
+    assert (found.rows, found.failures) == (2, {1: "damaged"})
+    assert found.file.read_bytes() == bytes([1] * 100 + [2] * 100)
+
+
+@pytest.mark.parametrize("damage", ["no note", "short rows", "null"])
+def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch, damage):
+    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
+    fill("a", finish=False)
+    if damage == "no note":
+        path_of("a", "note").unlink()
+    elif damage == "short rows":
+        os.truncate(path_of("a", "partial"), 50)
+    else:
+        path_of("a", "note").write_text("null")
+    with PixelCache("a", ROW_BYTES).writer() as writer:
+        assert writer.done == 0
+        writer.add([row(3)])
+        assert writer.finish().file.read_bytes() == bytes([3] * 100)
+
+
+def test_a_second_writer_waits_for_the_first_and_finds_its_entry():
+    told, found = threading.Event(), []
+
+    def second():
+        cache = PixelCache("a", ROW_BYTES)
+        with cache.locked(told.set):
+            found.append(cache.find())
+
+    cache = PixelCache("a", ROW_BYTES)
+    with cache.locked(lambda: None), cache.writer() as writer:
+        other = threading.Thread(target=second)
+        other.start()
+        assert told.wait(10)
+        writer.add([row(1)])
+        written = writer.finish()
+    other.join(10)
+    assert found == [written]
+
+
+def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):
+    use_ago(old=300, older=400, new=100)
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "3e-6")
+    for rows, fits, left in ((31, False, 3), (10, True, 2), (21, True, 0)):
+        assert make_room(rows) == fits
+        assert [key for key in ("new", "old", "older") if path_of(key).exists()] == ["new", "old", "older"][:left]
+
+
+def test_finding_an_entry_counts_as_using_it_and_readers_keep_what_is_deleted(monkeypatch):
+    use_ago(a=300, b=200)
+    assert PixelCache("a", ROW_BYTES).find()
+    array = np.memmap(path_of("b"), dtype=np.uint8, mode="r")
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "2e-6")
+    assert make_room(10)
+    assert [path_of(key).exists() for key in ("a", "b")] == [True, False]
+    assert array[-1] == 9
+
+
+def test_partial_files_are_deleted_after_a_week(monkeypatch):
+    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
+    for key in ("new", "old"):
+        fill(key, finish=False)
+    os.utime(path_of("old", "partial"), (time.time() - 8 * 24 * 3600,) * 2)
+    assert make_room(1)
+    assert names_in(cache_root() / "pixels") == ["new.note", "new.partial"]
+    cache = filled((1,))
+    (cache.folder / ".part-2.parquet.partial").touch()
+    os.utime(cache.folder / ".part-2.parquet.partial", (0, 0))
+    assert names_in(filled((1,)).folder)[1:] == []
+
+
+def test_the_limit_is_half_of_what_the_disk_could_give(monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
+    assert cache_limit_bytes(200) == 600
+    for value in ("", "much", "-1", "nan", "inf"):
+        monkeypatch.setenv("LABELAUDIT_CACHE_GB", value)
+        with pytest.raises(UsageError, match="is not a size"):
+            make_room(1)
