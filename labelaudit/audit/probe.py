@@ -29,7 +29,7 @@ from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.audit.recorded import read_state, recording_of, train_recorded
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
-from labelaudit.detect.controls import plant
+from labelaudit.detect.evidence import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import joined

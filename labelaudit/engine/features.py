@@ -21,7 +21,7 @@ from labelaudit.data.catalogue import Catalogue, in_parts
 from labelaudit.data.images import UInt8Array
 from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
 from labelaudit.data.rendering import PLAIN
-from labelaudit.detect.pictures import Look, picture_statistics, spoiled_statistics
+from labelaudit.detect.images import ImageStatistics, copy_statistics, image_statistics
 from labelaudit.engine.devices import is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.parallel import ALONE, World
@@ -53,7 +53,7 @@ class Embeddings:
     feature_RD: npt.NDArray[np.float32]
     sample_R: npt.NDArray[np.int32]
     failures: dict[int, str]
-    looks: list[Look]
+    looks: list[ImageStatistics]
 
 
 def normalisation(model: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -186,7 +186,7 @@ class _Embedder:
         """One result per picture, in order; ``hashes`` are those of the files."""
         arrays = [picture for picture in pictures if not isinstance(picture, str)]
         vectors = iter(self._forward(arrays) if arrays else ())
-        values = iter(picture_statistics(np.stack(arrays)) if arrays else ())
+        values = iter(image_statistics(np.stack(arrays)) if arrays else ())
         return [
             Embedded(vector_D=None, reason=picture)
             if isinstance(picture, str)
@@ -224,12 +224,12 @@ class _Embedder:
         return feature_BD
 
 
-def _look(x_CHW: UInt8Array, sha256: str, value_S: npt.NDArray[np.float32]) -> Look:
-    spoiled_MS = None
+def _look(x_CHW: UInt8Array, sha256: str, value_S: npt.NDArray[np.float32]) -> ImageStatistics:
+    copy_MS = None
     if sha256.startswith(tuple(_SPOILED)):
         # Drawn from the content: the same whatever else is in the folder, and in the cache.
-        spoiled_MS = spoiled_statistics(x_CHW[None], np.random.default_rng(int(sha256[:16], 16)))[0]
-    return Look(digest=pixel_digest(x_CHW), value_S=value_S, spoiled_MS=spoiled_MS)
+        copy_MS = copy_statistics(x_CHW[None], np.random.default_rng(int(sha256[:16], 16)))[0]
+    return ImageStatistics(digest=pixel_digest(x_CHW), value_S=value_S, copy_MS=copy_MS)
 
 
 def _cache_key(

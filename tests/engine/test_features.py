@@ -217,10 +217,10 @@ def test_pictures_are_looked_at_while_they_are_embedded_and_only_then(root):
     assert [look.digest for look in first.looks] == [look.digest for look in again.looks]
     assert len({look.digest for look in first.looks}) == 30
     # A quarter has spoiled copies, by the content: the same whatever else is embedded.
-    spoiled = [look.spoiled_MS for look in first.looks]
+    spoiled = [look.copy_MS for look in first.looks]
     assert 0 < sum(copies is not None for copies in spoiled) < 20
     alone = run(write(root, contents[::-1]), MeanColour())
     for one, other, third in zip(first.looks, again.looks, alone.looks[::-1], strict=True):
         for look in (other, third):
             np.testing.assert_array_equal(one.value_S, look.value_S)
-            np.testing.assert_array_equal(one.spoiled_MS, look.spoiled_MS)
+            np.testing.assert_array_equal(one.copy_MS, look.copy_MS)
