@@ -244,14 +244,6 @@ def is_trained(run: RunFolder) -> bool:
     return read_description(run).status == TRAINED
 
 
-def is_bound(run: RunFolder) -> bool:
-    """Return True when the settings of a run hold: an epoch is recorded, and the training has not diverged."""
-    description = read_description(run)
-    if description.diverged:
-        return False
-    return description.status == TRAINED or run.checkpoint.exists() or bool(recorded_epochs(run.pilot.losses))
-
-
 def recorded_data(run: RunFolder) -> Data:
     """Return the data of a run."""
     data = read_description(run).data
