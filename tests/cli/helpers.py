@@ -5,6 +5,7 @@ import csv
 import importlib
 import io
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -143,6 +144,12 @@ def pattern(number: int, classes: int, size: int, generator: np.random.Generator
 def save(path: Path, pixels: np.ndarray) -> None:
     """Write one picture."""
     Image.fromarray(pixels).save(path)
+
+
+def edit(file: Path, **changes: object) -> None:
+    """Replace entries of a JSON file; None takes one out."""
+    value = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({name: entry for name, entry in value.items() if entry is not None}))
 
 
 def read_rows(text: str) -> list[dict[str, str]]:
