@@ -32,8 +32,7 @@ from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import Case
 from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, remembered
 from labelaudit.reproduce.truth import BoolArray, FloatArray
-from labelaudit.retrain.folder import read_metrics, read_picks, read_seconds
-from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.layout import RunFolder
 
 TARGET = 1.2

@@ -28,8 +28,7 @@ from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, runner
 from labelaudit.reproduce.runner import NoisyLabels
 from labelaudit.reproduce.tables import NOTHING, Tables, grouped, number, pivot, remembered, spread
 from labelaudit.reproduce.truth import audit
-from labelaudit.retrain.folder import read_metrics, read_seconds
-from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_seconds, retrain
 from labelaudit.run.layout import RunFolder
 
 DIVERGED = "diverged"

@@ -94,9 +94,9 @@ def test_given_labels_are_compared_with_the_folder_or_with_a_file(clean: Path) -
     ("name", "asked", "stops", "call", "table"),
     [
         # Each audit writes four epochs: the second one stops after its first two.
-        ("detection", ("--noise", "uniform:0.25", *QUICK), "labelaudit.audit.recorded.write_epoch", 7, "estimates"),
-        ("relabeling", ("--noise", "pair-flip:0.25", *QUICK), "labelaudit.audit.recorded.write_epoch", 7, "rounds"),
-        ("prioritization", (*TWO, *SMALL), "labelaudit.retrain.folder.write_checkpoint", 6, "epochs"),
+        ("detection", ("--noise", "uniform:0.25", *QUICK), "labelaudit.audit.probe.write_epoch", 7, "estimates"),
+        ("relabeling", ("--noise", "pair-flip:0.25", *QUICK), "labelaudit.audit.probe.write_epoch", 7, "rounds"),
+        ("prioritization", (*TWO, *SMALL), "labelaudit.audit.training.write_checkpoint", 6, "epochs"),
     ],
 )
 def test_an_interrupted_experiment_is_resumed(
