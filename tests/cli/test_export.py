@@ -49,23 +49,18 @@ def test_formats_are_listed(audit: Path) -> None:
     assert "tasks.json" in text
 
 
-REFUSED = {
-    ("--to", "cvat", "--top", "0"): "--top 0 is too few; give at least 1",
-    ("--to", "cvat", "--top", "1", "--all"): "--top and --all contradict each other; give one of them",
-    ("--to", "coco"): "Invalid value for '--to': 'coco' is not one of ",
-    (): "Missing option '--to'. Choose from: label-studio, cvat, ",
-}
-
-
-@pytest.mark.parametrize(("options", "expected"), REFUSED.items())
-def test_what_cannot_be_meant(finished: Path, options: tuple[str, ...], expected: str) -> None:
-    assert run("export", finished, *options).only_error.startswith(expected)
-
-
-def test_runs_that_cannot_be_exported(photos: Path, half_trained: Path) -> None:
-    assert run("export", photos, "--to", "cvat").only_error == (
-        f"{photos} is not a run folder (it has no run.json); give the --run of an audit"
-    )
-    assert run("export", half_trained, "--to", "cvat").only_error == (
-        f"{half_trained} has no verdicts yet; run labelaudit fit {half_trained}"
-    )
+@pytest.mark.parametrize(
+    ("run_folder", "options", "expected"),
+    [
+        ("finished", ("--to", "cvat", "--top", "0"), "--top 0 is too few; give at least 1"),
+        ("finished", ("--to", "coco"), "Invalid value for '--to': 'coco' is not one of "),
+        ("finished", (), "Missing option '--to'. Choose from: label-studio, cvat, "),
+        ("photos", ("--to", "cvat"), "{} is not a run folder (it has no run.json); give the --run of an audit"),
+        ("half_trained", ("--to", "cvat"), "{0} has no verdicts yet; run labelaudit fit {0}"),
+    ],
+)
+def test_what_cannot_be_exported(
+    request: pytest.FixtureRequest, run_folder: str, options: tuple[str, ...], expected: str
+) -> None:
+    folder = request.getfixturevalue(run_folder)
+    assert run("export", folder, *options).only_error.startswith(expected.format(folder))
