@@ -58,7 +58,8 @@ def measure_scale(
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="made-up-", dir=work) as name:
         run = RunFolder(Path(name) / "run")
-        write_run(run, samples, epochs)
+        label_N = np.sort(np.random.default_rng([0, 0]).integers(0, CLASSES, samples, dtype=np.int32))
+        write_run(run, label_N, epochs)
         whose = "made up" if losses is None else f"of {losses}"
         return [
             *scoring(run, samples * epochs),
@@ -121,10 +122,9 @@ def _written(table: pa.Table, write: Callable[[pa.Table, BytesIO], object]) -> i
     return content.tell()
 
 
-def write_run(run: RunFolder, samples: int, epochs: int) -> None:
-    """Write the run folder of a trained probe: distinct paths and contents, 10 classes, 10% wrong labels."""
-    classes = tuple(f"class-{number}" for number in range(CLASSES))
-    label_N = np.sort(np.random.default_rng([0, 0]).integers(0, CLASSES, samples, dtype=np.int32))
+def write_run(run: RunFolder, label_N: npt.NDArray[np.int32], epochs: int) -> None:
+    """Write the run folder of a trained probe: distinct paths and contents, 10% wrong labels."""
+    samples, classes = len(label_N), tuple(f"class-{number}" for number in range(int(label_N.max()) + 1))
     side_N = np.full(samples, 32, dtype=np.int32)
     catalogue = Catalogue(
         root=Path("/made-up"),
@@ -148,10 +148,10 @@ def write_run(run: RunFolder, samples: int, epochs: int) -> None:
 
 def _records(label_N: npt.NDArray[np.int32], epochs: int) -> Iterator[EpochLosses]:
     """Yield margins that grow with the epochs, those of wrong labels after having fallen, and the losses from them."""
-    samples, generator = len(label_N), np.random.default_rng([0, 1])
+    samples, classes, generator = len(label_N), int(label_N.max()) + 1, np.random.default_rng([0, 1])
     wrong_N = generator.random(samples) < WRONG
     ease_N = generator.gamma(4.0, 0.25, samples).astype(np.float32)
-    usual_N = _other_class(label_N, generator)
+    usual_N = _other_class(label_N, classes, generator)
     for epoch in range(epochs):
         generator = np.random.default_rng([0, 2, epoch])
         learned = np.sqrt((epoch + 1) / epochs)
@@ -160,7 +160,7 @@ def _records(label_N: npt.NDArray[np.int32], epochs: int) -> Iterator[EpochLosse
         # p_y = 1 / (1 + e^−m (1 + s)), where s is what the other classes have beside the strongest of them.
         rest_N = generator.random(samples, dtype=np.float32)
         usual = generator.random(samples, dtype=np.float32) < _USUAL_ALTERNATIVE
-        alternative_N = np.where(usual, usual_N, _other_class(label_N, generator))
+        alternative_N = np.where(usual, usual_N, _other_class(label_N, classes, generator))
         yield EpochLosses(
             epoch=epoch,
             sample_R=np.arange(samples, dtype=np.int32),
@@ -171,8 +171,8 @@ def _records(label_N: npt.NDArray[np.int32], epochs: int) -> Iterator[EpochLosse
         )
 
 
-def _other_class(label_N: npt.NDArray[np.int32], generator: np.random.Generator) -> npt.NDArray[np.int32]:
-    return (label_N + generator.integers(1, CLASSES, len(label_N), dtype=np.int32)) % CLASSES
+def _other_class(label_N: npt.NDArray[np.int32], classes: int, generator: np.random.Generator) -> npt.NDArray[np.int32]:
+    return (label_N + generator.integers(1, classes, len(label_N), dtype=np.int32)) % np.int32(classes)
 
 
 def _two_normals(share: float, gap: float, std: float) -> Callable[[int, np.random.Generator], FloatArray]:
