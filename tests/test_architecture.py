@@ -107,7 +107,7 @@ def test_there_is_something_to_check() -> None:
     assert len(CONCRETE_METHODS) >= 2
     assert len(CONCRETE_SELECTORS) >= 2
     assert {"run.json", "scores.parquet", "weights.csv", "checkpoint.pt", "metrics.parquet"} <= FILE_NAMES
-    assert "labelaudit.engine.loop" in inner_imports("labelaudit.audit.recorded")
+    assert "labelaudit.engine.loop" in inner_imports("labelaudit.audit.probe")
     assert layer("labelaudit.cli.score") < layer("labelaudit.engine.loop") < layer("labelaudit.methods.base")
 
 

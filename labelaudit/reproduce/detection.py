@@ -18,18 +18,9 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.networks import require_known
 from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import DetectionOptions
+from labelaudit.reproduce import DetectionOptions, runner
 from labelaudit.reproduce.peers import measure_peers, require
-from labelaudit.reproduce.runner import (
-    Case,
-    NoisyLabels,
-    check_experiment,
-    noise_cases,
-    noisy_data,
-    require_once,
-    run_cases,
-    scan_truth,
-)
+from labelaudit.reproduce.runner import Case, NoisyLabels
 from labelaudit.reproduce.tables import NOTHING, Panel, Row, Tables, figure, grouped, means, pivot, ratio, spread
 from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit, correlation, read_loss_curves
 from labelaudit.run.layout import RunFolder
@@ -107,18 +98,11 @@ class NetworkRow(Row):
 
 
 def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
-    """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures.
-
-    Returns:
-        The page.
-
-    Raises:
-        LabelauditError: see `labelaudit.errors`.
-    """
+    """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures."""
     _check(asked)
-    truth = scan_truth(asked.data, asked.truth, reporter)
+    truth = runner.scan_truth(asked.data, asked.truth, reporter)
     noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
-    cases = noise_cases(noises, truth.classes, asked.noisy_labels)
+    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels)
     if asked.truth and not cases:
         cases = [NoisyLabels(name="given")]
     kinds = (AuditRow, RankingRow, EstimateRow, ControlRow, EpochRow, NetworkRow)
@@ -137,16 +121,16 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     def page() -> str:
         return _page(f"# Detection of wrong labels: {asked.data_name}", about, tables)
 
-    return run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
+    return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
 
 
 def _check(asked: DetectionOptions) -> None:
-    check_experiment(asked)
+    runner.check_experiment(asked)
     if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
         raise UsageError(
             "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
         )
-    require_once("--also-model", asked.also_models)
+    runner.require_once("--also-model", asked.also_models)
     for model in asked.also_models:
         require_known(model)
     if asked.peers:
@@ -157,7 +141,7 @@ def _audits(
     asked: DetectionOptions, case: NoisyLabels, seed: int, folder: Path, truth: Catalogue, reporter: Reporter
 ) -> list[TrueAudit]:
     """Audit one case with each network."""
-    options, data = replace(asked.training, seed=seed), noisy_data(truth, case, folder, seed)
+    options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
     audits = [audit(case.name, data, RunFolder(folder / "run"), truth, options, reporter)]
     for model in asked.also_models:
         if model == audits[0].row.model:

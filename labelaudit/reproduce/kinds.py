@@ -20,8 +20,8 @@ from labelaudit.audit.score import score
 from labelaudit.errors import UsageError
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import KindsOptions
-from labelaudit.reproduce.runner import Case, check_experiment, corrupted_copy, run_cases, scan_truth
+from labelaudit.reproduce import KindsOptions, runner
+from labelaudit.reproduce.runner import Case
 from labelaudit.reproduce.tables import Row, Tables, figure, grouped, pivot, ratio
 from labelaudit.reproduce.truth import rank_quality
 from labelaudit.run.documents import read_description
@@ -71,15 +71,8 @@ class PlantedRow(Row):
 
 
 def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
-    """Measure, and write ``kinds.md`` and the Parquet tables.
-
-    Returns:
-        The page.
-
-    Raises:
-        LabelauditError: see `labelaudit.errors`.
-    """
-    check_experiment(asked)
+    """Measure, and write ``kinds.md`` and the Parquet tables."""
+    runner.check_experiment(asked)
     rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
     shares = list(rates.values())
     if not all(0 <= rate <= 1 for rate in shares) or sum(shares) > 1:
@@ -89,14 +82,14 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     if asked.images is not None and asked.images < 1:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
     noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
-    classes = len(scan_truth(asked.data, None, reporter).classes)
+    classes = len(runner.scan_truth(asked.data, None, reporter).classes)
     tables = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow)
     about = ""
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
         nonlocal about
         corruptions = [Corruption(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
-        truth = corrupted_copy(
+        truth = runner.corrupted_copy(
             asked.data, folder / "data", corruptions, seed=seed, most=asked.images, reporter=reporter
         )
         run = RunFolder(folder / "run")
@@ -113,7 +106,7 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     def page() -> str:
         return "\n".join([f"# Kinds: {asked.data_name}", "", about, "", *_tables(tables)])
 
-    return run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
+    return runner.run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
 
 
 def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:

@@ -16,14 +16,11 @@ Shapes: N samples, U of them with a verdict, R rows that are trained on, K class
 from __future__ import annotations
 
 import importlib
-import io
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +35,13 @@ from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import settings_from_json
-from labelaudit.errors import DataError, RunError, UsageError
+from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter
-from labelaudit.reproduce.tables import Row
-from labelaudit.reproduce.truth import BoolArray, FloatArray, RankingRow, TrueAudit, rank_quality
-from labelaudit.run.files import storage_errors, write_bytes
+from labelaudit.reproduce.tables import Row, remembered
+from labelaudit.reproduce.truth import BoolArray, EstimateRow, FloatArray, RankingRow, TrueAudit, rank_quality
+from labelaudit.run.files import storage_errors
 
 FOLDS = 5
 RANKINGS = ("self_confidence", "normalized_margin")
@@ -80,7 +77,7 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
 
     Args:
         found: The audit.
-        folder: Keeps what the peers computed.
+        folder: Keeps the rows.
         options: Those of the audit.
         reporter: Told about the progress.
 
@@ -92,21 +89,26 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     filters, ranks = require("cleanlab.filter", "cleanlab.rank")
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    trainings = _PeerTrainings(found, options, reporter)
-    p_NK = trainings.kept(folder / "out-of-fold.npz", trainings.out_of_fold)
-    below_N = trainings.kept(folder / "aum-threshold.npz", trainings.below_threshold) == 1
-    used_N = found.used_N
-    label_U, p_UK = found.fitted.catalogue.label_N[used_N], p_NK[used_N].astype(np.float32)
-    rows: list[Row] = []
-    for name in RANKINGS:
-        quality = rank_quality(found.wrong_U, -ranks.get_label_quality_scores(label_U, p_UK, method=name))
-        rows.append(
-            RankingRow(**vars(found.row), source="cleanlab", statistic=name, chosen=name == RANKINGS[0], **quality)
-        )
-    issue_U = filters.find_label_issues(label_U, p_UK, n_jobs=1)
-    for source, rule, flagged_U in (("cleanlab", "find_label_issues", issue_U), ("aum", "threshold", below_N[used_N])):
-        rows.append(found.estimate(source, rule, flagged_U, float(flagged_U.mean())))
-    return rows
+    trainings, label_N = _PeerTrainings(found, options, reporter), found.fitted.catalogue.label_N
+    asked = {"fingerprint": found.fitted.catalogue.fingerprint, "settings": trainings.settings.as_json()}
+
+    def rankings() -> Iterator[RankingRow]:
+        for name in RANKINGS:
+            suspicion_U = -ranks.get_label_quality_scores(label_N[found.used_N], trainings.p_UK, method=name)
+            quality = rank_quality(found.wrong_U, suspicion_U)
+            chosen = name == RANKINGS[0]
+            yield RankingRow(**vars(found.row), source="cleanlab", statistic=name, chosen=chosen, **quality)
+
+    def estimates() -> Iterator[EstimateRow]:
+        issue_U = filters.find_label_issues(label_N[found.used_N], trainings.p_UK, n_jobs=1)
+        yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
+        below_U = trainings.below_threshold()
+        yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
+
+    return [
+        *remembered(folder / "ranking.parquet", asked, RankingRow, lambda: list(rankings())),
+        *remembered(folder / "estimates.parquet", asked, EstimateRow, lambda: list(estimates())),
+    ]
 
 
 def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = _PERCENTILE) -> BoolArray:
@@ -150,67 +152,45 @@ def out_of_fold_probabilities(
 
 
 class _PeerTrainings:
-    """The trainings of cleanlab and AUM; the images are prepared when the first of them is missing."""
+    """The trainings of cleanlab and AUM; the images are prepared when the first of them begins."""
 
     def __init__(self, found: TrueAudit, options: TrainingOptions, reporter: Reporter) -> None:
         # Controls are the audit's own; the peers get the labels as they are given.
         settings = settings_from_json(found.settings, str(found.run.description))
-        self._settings = replace(settings, controls=0, pilot_epochs=0)
-        self._catalogue, self._reporter = found.fitted.catalogue, reporter
+        self.settings = replace(settings, controls=0, pilot_epochs=0)
+        self._found, self._reporter = found, reporter
         device = choose_device(options.device)
         self._source = Source(device=device, weights_file=options.network_weights, offline=options.offline)
-        self._stamp = json.dumps([self._catalogue.fingerprint, self._settings.as_json()], sort_keys=True)
 
     @cached_property
     def _prepared(self) -> Prepared:
-        return prepare(self._catalogue, self._settings, self._source, self._reporter)
+        return prepare(self._found.fitted.catalogue, self.settings, self._source, self._reporter)
 
-    def kept(self, file: Path, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """Return what is computed for each row, as [N, …] with NaN for other samples; read it if it is there.
+    def _used(self, value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values of rows for the samples that have a verdict: [U, …]."""
+        value_N = np.zeros((len(self._found.used_N), *value_R.shape[1:]), dtype=value_R.dtype)
+        value_N[self._prepared.sample_R] = value_R
+        return value_N[self._found.used_N]
 
-        Raises:
-            RunError: the file is of another audit, or damaged.
-        """
-        fix = f"delete {file.parent} to compute it again"
-        if not file.exists():
-            value_R = compute()
-            content = io.BytesIO()
-            np.savez(content, stamp=self._stamp, sample_R=self._prepared.sample_R, value_R=value_R)
-            write_bytes(file, content.getvalue())
-        try:
-            with np.load(file) as found:
-                stamp, sample_R, value_R = str(found["stamp"]), found["sample_R"], found["value_R"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise RunError(f"{file} is damaged", fix=fix) from error
-        if stamp != self._stamp:
-            raise RunError(f"{file} is of other labels or settings than the audit beside it", fix=fix)
-        value_N = np.full((len(self._catalogue), *value_R.shape[1:]), np.nan)
-        value_N[sample_R] = value_R
-        return value_N
-
-    def out_of_fold(self) -> npt.NDArray[np.float32]:
-        """Return cleanlab's class probabilities: [R, K]."""
-        prepared, settings = self._prepared, self._settings
+    @cached_property
+    def p_UK(self) -> npt.NDArray[np.float32]:
+        """Cleanlab's class probabilities."""
+        prepared, settings, source = self._prepared, self.settings, self._source
         self._reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
-        return out_of_fold_probabilities(
-            prepared.inputs,
-            prepared.label_R,
-            settings,
-            self._source.device,
-            lambda: make_network(settings, prepared, self._source),
-        )
+        build = partial(make_network, settings, prepared, source)
+        return self._used(out_of_fold_probabilities(prepared.inputs, prepared.label_R, settings, source.device, build))
 
     def below_threshold(self) -> BoolArray:
-        """Return which rows AUM's rule calls wrong: [R]."""
+        """Return what AUM's rule calls wrong: [U]."""
         prepared = self._prepared
-        self._reporter.say(f"AUM: 2 networks of {self._settings.epochs} epochs, with threshold samples")
+        self._reporter.say(f"AUM: 2 networks of {self.settings.epochs} epochs, with threshold samples")
         rows, classes = len(prepared.label_R), len(prepared.catalogue.classes)
-        generator = np.random.default_rng(derive_seed(self._settings.seed, "aum threshold"))
+        generator = np.random.default_rng(derive_seed(self.settings.seed, "aum threshold"))
         drawn, count = generator.permutation(rows), rows // (classes + 1)
         first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))
         below_R = aum_below_threshold(self._aum(prepared, first_R), first_R)
         again_R = aum_below_threshold(self._aum(prepared, second_R), second_R)
-        return np.where(first_R, again_R, below_R)
+        return self._used(np.where(first_R, again_R, below_R))
 
     def _aum(self, prepared: Prepared, threshold_R: BoolArray) -> FloatArray:
         """Return the mean margin of a training in which these rows are of a class of their own: [R]."""
@@ -218,10 +198,10 @@ class _PeerTrainings:
         label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
         # One output more; its name is never seen.
         widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
-        network = make_network(self._settings, widened, self._source)
-        training = Training([network], self._settings, self._source.device)
+        network = make_network(self.settings, widened, self._source)
+        training = Training([network], self.settings, self._source.device)
         margin_R = np.zeros(len(label_R))
-        with self._reporter.bar("Training for AUM", self._settings.epochs * len(label_R), "images") as advance:
+        with self._reporter.bar("Training for AUM", self.settings.epochs * len(label_R), "images") as advance:
             for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):
                 margin_R += record.margin_N
-        return margin_R / self._settings.epochs
+        return margin_R / self.settings.epochs

@@ -21,21 +21,18 @@ import numpy as np
 from labelaudit import __version__
 from labelaudit.audit.corrupt import Corruption
 from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import PAPER as PAPER_PROBE
-from labelaudit.audit.plan import Preset, agree
+from labelaudit.audit.plan import Preset
 from labelaudit.data.folder import require_outside
-from labelaudit.engine.settings import settings_from_json
-from labelaudit.errors import RunError, UsageError
-from labelaudit.names import CorruptionName, ScaleName
+from labelaudit.errors import UsageError
+from labelaudit.names import CorruptionName, PresetName, ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import PrioritizationOptions
-from labelaudit.reproduce.runner import Case, check_experiment, corrupted_copy, digits, run_cases
-from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot
+from labelaudit.reproduce import PrioritizationOptions, runner
+from labelaudit.reproduce.retraining import decides
+from labelaudit.reproduce.runner import Case
+from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, remembered
 from labelaudit.reproduce.truth import BoolArray, FloatArray
-from labelaudit.retrain.folder import read_metrics, read_picks, read_seconds
-from labelaudit.retrain.recipe import RetrainOptions, retrain
-from labelaudit.run.files import read_json
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.layout import RunFolder
 
 TARGET = 1.2
@@ -179,14 +176,7 @@ class SpeedupRow:
 
 
 def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
-    """Measure, and write ``prioritization.md``, the Parquet tables and the figures.
-
-    Returns:
-        The page.
-
-    Raises:
-        LabelauditError: see `labelaudit.errors`.
-    """
+    """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
     _check(asked)
     data_sets, algorithms = named("--data-set", DATA_SETS, asked.data_sets), [STANDARD]
     algorithms += [entry for entry in named("--algorithm", ALGORITHMS, asked.algorithms) if entry != STANDARD]
@@ -196,16 +186,16 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     if asked.data is not None and asked.test is not None:
         data, test = asked.data, asked.test
     else:
-        data, test = digits(asked.out)
+        data, test = runner.digits(asked.out)
     if most_test is not None:
-        corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
+        runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
     tables, images = Tables(epochs=TrainingEpochRow, results=SpeedupRow), 0
 
     def measure_case(data_set: DataSet, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
         nonlocal images
         corruptions = () if data_set.kind is None else (Corruption(kind=data_set.kind, rate=data_set.rate),)
-        truth = corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
+        truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
         if not images:
             trainings = len(asked.seeds) * len(data_sets) * len(algorithms)
             reporter.say(f"{trainings} trainings of {preset.epochs} epochs on {len(truth):,} images, {preset.model}")
@@ -213,9 +203,23 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
         for algorithm in algorithms:
             reporter.say(f"{data_set.name}, seed {seed}: {algorithm.title}")
-            run = RunFolder(folder / algorithm.name)
-            _train(folder / "data", test, run, preset, _options(asked.training, preset, algorithm, seed), reporter)
-            rows += _epoch_rows(run, data_set, algorithm, seed, corrupted_2N)
+            training = replace(
+                asked.training,
+                probe="train",
+                preset="paper",
+                seed=seed,
+                selector=algorithm.selector,
+                selector_parameters=algorithm.parameters,
+            )
+            presets: Mapping[PresetName, Preset] = {"paper": preset}
+            options = RetrainOptions(method="standard", validation=test, training=training, presets=presets)
+            run, of = RunFolder(folder / algorithm.name), (data_set.name, algorithm.name, seed)
+            rows += remembered(
+                folder / f"{algorithm.name}.parquet",
+                decides(Data(root=folder / "data"), options),
+                TrainingEpochRow,
+                partial(_train, run, options, of, corrupted_2N, reporter),
+            )
         yield rows
 
     def page() -> str:
@@ -226,7 +230,9 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         )
         return "\n".join([f"# Prioritization: {asked.data_name}", "", about, "", *page_tables(tables)])
 
-    return run_cases("prioritization", asked, data_sets, tables, measure_case, page, reporter, lambda: figures(tables))
+    return runner.run_cases(
+        "prioritization", asked, data_sets, tables, measure_case, page, reporter, lambda: figures(tables)
+    )
 
 
 def _check(asked: PrioritizationOptions) -> None:
@@ -236,7 +242,7 @@ def _check(asked: PrioritizationOptions) -> None:
         raise UsageError(
             f"--scale {asked.scale} needs images", fix="give --data DIR and --test DIR, or --scale smoke for digits"
         )
-    check_experiment(asked)
+    runner.check_experiment(asked)
     if asked.test is not None:
         require_outside(asked.out, asked.test, "--out")
 
@@ -259,66 +265,44 @@ def named(option: str, every: Sequence[Named], names: Sequence[str]) -> list[Nam
     return [entry for entry in every if not names or entry.name in names]
 
 
-def _options(training: TrainingOptions, preset: Preset, algorithm: Algorithm, seed: int) -> TrainingOptions:
-    """Return all settings of a training, so that a finished one can be told from another."""
-    return replace(
-        training,
-        **{name: getattr(preset, name) for name in _REPLACED},
-        probe="train",
-        preset="paper",
-        seed=seed,
-        selector=algorithm.selector,
-        selector_parameters=algorithm.parameters,
-    )
-
-
 def _train(
-    data: Path, test: Path, run: RunFolder, preset: Preset, training: TrainingOptions, reporter: Reporter
-) -> None:
-    """Train, unless that is done.
+    run: RunFolder, options: RetrainOptions, of: tuple[str, str, int], corrupted_2N: BoolArray, reporter: Reporter
+) -> list[TrainingEpochRow]:
+    """Train, and return the rows of the epochs.
 
-    Raises:
-        RunError: the folder holds a training with other settings.
+    Args:
+        run: Gets the training.
+        options: Of it.
+        of: Data set, algorithm and seed.
+        corrupted_2N: The samples that were selected for corruption, and those that it changed.
+        reporter: Told about the progress.
     """
-    if run.result.exists():
-        settings = settings_from_json(read_json(run.result).get("settings"), str(run.result))
-        try:
-            agree(settings, training, str(run.root))
-        except RunError as error:
-            raise RunError(error.what, fix="give another --out") from error
-    else:
-        wanted = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
-        retrain(Data(root=data), run, wanted, reporter)
-
-
-def _epoch_rows(
-    run: RunFolder, data_set: DataSet, algorithm: Algorithm, seed: int, corrupted_2N: BoolArray
-) -> Iterator[TrainingEpochRow]:
-    """Yield the rows of a training's epochs, given the samples that were selected for corruption and changed by it."""
-    try:
-        metrics = read_metrics(run.metrics)
-        seconds = {row["epoch"]: row["seconds"] for row in read_seconds(run.seconds)}
-        spent = np.cumsum([(row["forwards"], row["backpropagated"], seconds[row["epoch"]]) for row in metrics], axis=0)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{run.root} is damaged", fix="delete it to train from the start") from error
-    for row, (forwards, backpropagated, wall) in zip(metrics, spent, strict=True):
+    retrain(Data(root=run.root.parent / "data"), run, options, reporter)
+    rows: list[TrainingEpochRow] = []
+    forwards, backpropagated, seconds = 0, 0, 0.0
+    for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
         shares = corrupted_2N.mean(axis=1)
-        if algorithm != STANDARD:
-            sample, times = read_picks(run.picks, row["epoch"])
+        if options.training.selector != STANDARD.selector:
+            sample, times = read_picks(run.picks, metrics["epoch"])
             shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
-        yield TrainingEpochRow(
-            data_set=data_set.name,
-            algorithm=algorithm.name,
-            seed=seed,
-            epoch=row["epoch"] + 1,
-            test_error=row["validation_error"],
-            train_loss=math.nan if row["train_loss"] is None else row["train_loss"],
-            forwards=int(forwards),
-            backpropagated=int(backpropagated),
-            seconds=float(wall),
-            selected_share=float(shares[0]),
-            changed_share=float(shares[1]),
+        forwards, backpropagated = forwards + metrics["forwards"], backpropagated + metrics["backpropagated"]
+        seconds += spent["seconds"]
+        rows.append(
+            TrainingEpochRow(
+                data_set=of[0],
+                algorithm=of[1],
+                seed=of[2],
+                epoch=metrics["epoch"] + 1,
+                test_error=metrics["validation_error"],
+                train_loss=math.nan if metrics["train_loss"] is None else metrics["train_loss"],
+                forwards=forwards,
+                backpropagated=backpropagated,
+                seconds=seconds,
+                selected_share=float(shares[0]),
+                changed_share=float(shares[1]),
+            )
         )
+    return rows
 
 
 def first_cost(error_E: FloatArray, cost_E: FloatArray, target: float) -> float:

@@ -19,15 +19,8 @@ from labelaudit.audit.model import Data
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import RelabelingOptions
-from labelaudit.reproduce.runner import (
-    NoisyLabels,
-    check_experiment,
-    noise_cases,
-    planted_labels,
-    run_cases,
-    scan_truth,
-)
+from labelaudit.reproduce import RelabelingOptions, runner
+from labelaudit.reproduce.runner import NoisyLabels
 from labelaudit.reproduce.tables import NOTHING, Row, Tables, table
 from labelaudit.reproduce.truth import audit
 from labelaudit.review.corrections import Correction, read_review, write_corrections
@@ -64,21 +57,14 @@ class RoundRow(Row):
 
 
 def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
-    """Measure, and write ``relabeling.md`` and ``rounds.parquet``.
-
-    Returns:
-        The page.
-
-    Raises:
-        LabelauditError: see `labelaudit.errors`.
-    """
-    check_experiment(asked)
+    """Measure, and write ``relabeling.md`` and ``rounds.parquet``."""
+    runner.check_experiment(asked)
     if asked.rounds < 1:
         raise UsageError(f"--rounds {asked.rounds} is too few", fix="give at least 1")
     with storage_errors(asked.out):
         asked.out.mkdir(parents=True, exist_ok=True)
         data = asked.data or write_digits(asked.out / "digits", rate=0.0, seed=0).images
-    truth = scan_truth(data, None, reporter)
+    truth = runner.scan_truth(data, None, reporter)
     tables = Tables(rounds=RoundRow)
 
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[RoundRow]]:
@@ -88,8 +74,8 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
         about = f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
         return _page(asked.data_name, about, tables.of(RoundRow))
 
-    cases = noise_cases(asked.noises, truth.classes)
-    return run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
+    cases = runner.noise_cases(asked.noises, truth.classes)
+    return runner.run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
 
 
 def _measure(
@@ -103,7 +89,7 @@ def _measure(
     with storage_errors(folder):
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
-    noisy_N = planted_labels(truth, case, seed)
+    noisy_N = runner.planted_labels(truth, case, seed)
     planted = [
         _decision(truth, sample, truth.classes[noisy_N[sample]])
         for sample in np.flatnonzero(noisy_N != truth.label_N).tolist()

@@ -31,14 +31,12 @@ from labelaudit.reproduce import ExperimentOptions
 from labelaudit.reproduce.tables import (
     Panel,
     Tables,
-    as_plain,
     draw,
-    from_plain,
     grouped,
     has_matplotlib,
     require_matplotlib,
 )
-from labelaudit.run.files import read_json, storage_errors, write_json, write_lines, write_text
+from labelaudit.run.files import read_json, storage_errors, write_lines, write_text
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -117,9 +115,6 @@ def run_cases(
         page: Returns the Markdown page of the tables; may fill tables that are computed from others.
         reporter: Told about the progress.
         figures: Returns the panels of each figure.
-
-    Returns:
-        The page.
     """
     text = ""
     for place, (case, seed) in enumerate(itertools.product(cases, asked.seeds), start=1):
@@ -138,31 +133,6 @@ def run_cases(
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")
     return text
-
-
-def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Callable[[], R]) -> R:
-    """Return the row that a file holds, or compute it and write the file.
-
-    Args:
-        file: JSON with the row and what it was computed for.
-        asked: All that decides the outcome, in plain values.
-        kind: A row; see `labelaudit.reproduce.tables`.
-        compute: Returns it.
-
-    Raises:
-        RunError: the file holds another measurement, or is damaged.
-    """
-    if not file.exists():
-        row = compute()
-        write_json(file, {"asked": asked, "row": as_plain(row)})
-        return row
-    content = read_json(file)
-    if content.get("asked") != asked:
-        raise RunError(f"{file} is of other settings", fix=f"delete {file.parent}, or give another --out")
-    try:
-        return from_plain(kind, content["row"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{file} is damaged", fix="delete it to measure again") from error
 
 
 def digits(out: Path) -> tuple[Path, Path]:
@@ -269,11 +239,7 @@ def planted_labels(truth: Catalogue, case: NoisyLabels, seed: int) -> LabelArray
 
 
 def write_labels(catalogue: Catalogue, label_N: LabelArray, file: Path) -> None:
-    """Write ``path,label``.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
+    """Write ``path,label``."""
     write_lines(file, _label_lines(catalogue, label_N))
 
 

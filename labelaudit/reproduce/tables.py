@@ -6,6 +6,7 @@ A row is a frozen dataclass: its fields are the columns of the Parquet file.
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,12 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.errors import UsageError
+from labelaudit.errors import RunError, UsageError
 from labelaudit.names import PlotFormatName
 from labelaudit.run.files import write_atomically
 
 NOTHING = "–"
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_ASKED = b"labelaudit"
 _PANEL_INCHES, _PANELS_IN_A_ROW = (4.0, 3.2), 3
 
 R = TypeVar("R")
@@ -147,33 +149,44 @@ class Tables:
         self._rows[kind] = list(rows)
 
     def write(self, folder: Path) -> None:
-        """Write ``<table>.parquet`` for each table, also without rows.
-
-        Raises:
-            StorageError: the folder cannot be written to.
-        """
+        """Write ``<table>.parquet`` for each table, also without rows."""
         for name, kind in self._kinds.items():
-            hints = get_type_hints(kind)
-            schema = pa.schema([(field.name, _TYPES[hints[field.name]]) for field in fields(kind)])
-            columns = pa.Table.from_pylist([asdict(row) for row in self._rows[kind]], schema=schema)
-            write_atomically(folder / f"{name}.parquet", partial(pq.write_table, columns))
+            write_rows(folder / f"{name}.parquet", kind, self._rows[kind])
 
 
-def as_plain(row: Any) -> dict[str, Any]:
-    """Return the fields by name, None for NaN, which JSON does not have."""
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(row).items()
-    }
+def write_rows(file: Path, kind: type, rows: Sequence[Any], asked: str = "") -> None:
+    """Write rows as Parquet, with what they were computed for in the file's metadata."""
+    hints = get_type_hints(kind)
+    schema = pa.schema([(field.name, _TYPES[hints[field.name]]) for field in fields(kind)], {_ASKED: asked})
+    written = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    write_atomically(file, partial(pq.write_table, written))
 
 
-def from_plain(kind: type[R], values: Mapping[str, Any]) -> R:
-    """Return the row of `as_plain`.
+def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Callable[[], Sequence[R]]) -> list[R]:
+    """Return the rows that a file holds, or compute them and write the file.
+
+    Args:
+        file: Of `write_rows`.
+        asked: All that decides the outcome.
+        kind: Of the rows.
+        compute: Returns them.
 
     Raises:
-        KeyError, TypeError, ValueError: the values are of another type.
+        RunError: the file holds another measurement, or is damaged.
     """
-    hints = get_type_hints(kind)
-    return kind(**{name: math.nan if values[name] is None else hints[name](values[name]) for name in hints})
+    stamp = json.dumps(asked, sort_keys=True, default=str)
+    if not file.exists():
+        rows = list(compute())
+        write_rows(file, kind, rows, stamp)
+        return rows
+    try:
+        found = pq.read_table(file.absolute())
+        rows = [kind(**row) for row in found.to_pylist()]
+    except (OSError, TypeError, pa.ArrowException) as error:
+        raise RunError(f"{file} is damaged", fix="delete it to measure again") from error
+    if (found.schema.metadata or {}).get(_ASKED) != stamp.encode():
+        raise RunError(f"{file} is of other settings or data", fix=f"delete {file.parent}, or give another --out")
+    return rows
 
 
 def has_matplotlib() -> bool:
@@ -192,11 +205,7 @@ def require_matplotlib() -> None:
 
 
 def draw(figures: Mapping[str, Sequence[Panel]], folder: Path, form: PlotFormatName) -> list[Path]:
-    """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files.
-
-    Raises:
-        StorageError: the folder cannot be written to.
-    """
+    """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files."""
     files = {folder / f"{name}.{form}": panels for name, panels in figures.items() if panels}
     for file, panels in files.items():
         write_atomically(file, partial(_save, panels, form))

@@ -258,11 +258,7 @@ class LossCurves:
 
 
 def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> LossCurves:
-    """Read the losses of a trained run, epoch by epoch.
-
-    Raises:
-        RunError: they are damaged.
-    """
+    """Read the losses of a trained run, epoch by epoch."""
     controls = read_controls(run.samples)
     planted_N = np.zeros(len(wrong_N), dtype=bool) if controls is None else controls.planted_N
     aul_N, loss_N, auroc_E = np.zeros(len(wrong_N)), np.full(len(wrong_N), np.nan), []

@@ -12,8 +12,8 @@ import pytest
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
 from labelaudit.reproduce.detection import PAPER_NOISE, even_epochs
-from labelaudit.reproduce.runner import noise_cases, noisy_data, parse_noise, remembered, take
-from labelaudit.reproduce.tables import Row, Tables, figure, pivot, spread
+from labelaudit.reproduce.runner import noise_cases, noisy_data, parse_noise, take
+from labelaudit.reproduce.tables import Row, Tables, figure, pivot, remembered, spread
 
 CLASSES = ("cat", "dog", "fox, red", "owl")
 NAN = math.nan
@@ -86,14 +86,15 @@ class Figure(Row):
 
 def test_a_row_is_computed_once(tmp_path: Path) -> None:
     row = Figure(noise="n", model="m", seed=0, auroc=NAN)
-    assert remembered(tmp_path / "a.json", {"x": 1}, Figure, lambda: row) is row
-    again = remembered(tmp_path / "a.json", {"x": 1}, Figure, lambda: pytest.fail("computed again"))
-    assert str(again) == str(row)  # NaN is not equal to itself
+    file = tmp_path / "a.parquet"
+    assert remembered(file, {"x": 1}, Figure, lambda: [row]) == [row]
+    again = remembered(file, {"x": 1}, Figure, lambda: pytest.fail("computed again"))
+    assert str(again) == str([row])  # NaN is not equal to itself
     with pytest.raises(RunError, match="is of other settings"):
-        remembered(tmp_path / "a.json", {"x": 2}, Figure, lambda: row)
-    (tmp_path / "a.json").write_text('{"asked": {"x": 1}, "row": {"auroc": 1}}')
+        remembered(file, {"x": 2}, Figure, lambda: [row])
+    file.write_bytes(b"PAR1")
     with pytest.raises(RunError, match="is damaged"):
-        remembered(tmp_path / "a.json", {"x": 1}, Figure, lambda: row)
+        remembered(file, {"x": 1}, Figure, lambda: [row])
 
 
 def test_figures_are_means_with_their_spread() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from labelaudit.methods.table import METHODS as TABLE
-from labelaudit.reproduce import table1
+from labelaudit.reproduce import retraining, table1
 from labelaudit.reproduce.kinds import MatrixRow, share
 from labelaudit.reproduce.prioritization import (
     ALGORITHMS,
@@ -21,8 +21,8 @@ from labelaudit.reproduce.prioritization import (
     page_tables,
     results,
 )
-from labelaudit.reproduce.retraining import SharedAuditRow, TrainedRow
-from labelaudit.reproduce.table1 import METHODS, SCALES, cells_of, orders
+from labelaudit.reproduce.retraining import TrainedRow, cells_of, orders
+from labelaudit.reproduce.table1 import METHODS, SCALES
 from labelaudit.reproduce.tables import Tables, draw
 from labelaudit.selectors.table import build_selector, describe_selector
 
@@ -35,14 +35,17 @@ def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0
     return TrainedRow(noise=noise, rate=0.4, seed=seed, method=method, status=status, error=error, **spent)
 
 
+PUBLISHED = {method: dict(zip(table1.NOISES, row, strict=True)) for method, row in table1.PAPER.items()}
+
+
 def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -> None:
     rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1, epoch=4.0)]
     rows += [trained("standard", 0.4, epoch=2.0), trained("standard", 0.4, seed=1, epoch=2.0)]
-    cell, standard = cells_of(rows)
+    cell, standard = cells_of(rows, PUBLISHED)
     assert (cell.error, cell.deviation) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
     assert (cell.seeds, cell.diverged, cell.paper_error, cell.paper_deviation) == (2, 0, 11.5, 0.2)
     assert cell.relative_epoch == cell.relative_time == pytest.approx((1 / 2 + 4 / 2) / 2)
-    assert math.isnan(cells_of(rows[:2])[0].relative_epoch)
+    assert math.isnan(cells_of(rows[:2], {})[0].relative_epoch)
     assert standard.deviation == 0
 
 
@@ -56,22 +59,19 @@ def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -
     ],
 )
 def test_the_papers_orders_come_out_or_do_not(errors: dict[str, float], came_out: list[bool | None]) -> None:
-    cells = cells_of([trained(method, error) for method, error in errors.items()])
+    cells = cells_of([trained(method, error) for method, error in errors.items()], {})
     assert [found for *_, found in orders(cells)] == came_out
 
 
 def test_table_1_has_all_methods_and_says_what_diverged() -> None:
-    tables = Tables(table1=table1.CellRow, runs=TrainedRow, audits=SharedAuditRow)
-    tables.add(trained(method, 0.1 + place / 100) for place, method in enumerate(METHODS))
-    tables.add([trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")])
-    tables.put(table1.CellRow, cells_of(tables.of(TrainedRow)))
-    page = "\n".join(table1.page_tables(tables))
+    runs = [trained(method, 0.1 + place / 100) for place, method in enumerate(METHODS)]
+    runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
+    page = "\n".join(retraining.page_tables(runs, cells_of(runs, PUBLISHED), []))
     assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
     assert "| Oracle < AUL < Standard |" in page
     assert "nan" not in page
-    assert set(METHODS) == {entry.name for entry in TABLE}
-    for method, row in table1.PAPER.items():
-        assert len(row) == len(table1.NOISES), method
+    assert "paper" not in "\n".join(retraining.page_tables(runs, cells_of(runs, {}), [])).split("##")[1]
+    assert set(METHODS) == set(retraining.TITLES) == {entry.name for entry in TABLE}
 
 
 def test_mentornets_percentile_and_the_cost_follow_what_was_published() -> None:

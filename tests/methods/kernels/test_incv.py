@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.retrain.incv import (
-    Selection,
+    Believed,
     best_epoch_until,
     discard_ratio,
     discarded,
@@ -71,7 +71,7 @@ def test_no_more_are_discarded_than_there_are():
 @given(st.integers(0, 60), st.integers(0, 1000))
 def test_halves_share_out_the_candidates(rows, seed):
     candidate_R = np.random.default_rng(seed).random(rows) < 0.7
-    selection = Selection(selected_R=~candidate_R, candidate_R=candidate_R)
+    selection = Believed(selected_R=~candidate_R, candidate_R=candidate_R)
     first, second = selection.halves(np.random.default_rng(seed))
     assert sorted([*first, *second]) == np.flatnonzero(candidate_R).tolist()
     assert len(second) - len(first) in (0, 1)
@@ -80,7 +80,7 @@ def test_halves_share_out_the_candidates(rows, seed):
 @given(st.integers(0, 1000))
 def test_the_selection_only_grows_and_is_never_a_candidate(seed):
     generator = np.random.default_rng(seed)
-    selection = Selection.start(50)
+    selection = Believed.start(50)
     for _ in range(4):
         before = selection
         first, second = selection.halves(generator)
