@@ -24,7 +24,7 @@ from labelaudit.engine.selection import Selection, Work
 from labelaudit.engine.states import copied
 from labelaudit.engine.step import lesson_loss
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans
+from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, recorded_logits
 from labelaudit.progress import Advance
 
 _AHEAD = 2
@@ -203,7 +203,7 @@ class Training:
             prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self.forward(network, x_b) for network in self.shared]
         seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        work.recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
+        work.recorder.put(batch.row_B, recorded_logits(method, batch, seen), batch.label_B)
         self.learn(logits, method.teach(batch, seen, clock, work.generator), share, prior_B)
 
     def learn(

@@ -22,7 +22,7 @@ from labelaudit.engine.look import evaluating
 from labelaudit.engine.optimizers import set_pace
 from labelaudit.engine.order import EpochOrder, make_generator, split_places
 from labelaudit.engine.recorder import Effort, Recorder
-from labelaudit.methods.base import Batch, Clock, Method, Mixes
+from labelaudit.methods.base import Batch, Clock, Method, Mixes, recorded_logits
 from labelaudit.progress import Advance
 from labelaudit.selectors.base import Choice, ScoreName, Selector
 
@@ -196,7 +196,7 @@ class Selection:
             # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
             new_b = (~chosen.scored_b).to(batch.row_B.device)
             row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
-            work.recorder.put(row_b, work.method.recorded(batch, seen)[new_b], label_b)
+            work.recorder.put(row_b, recorded_logits(work.method, batch, seen)[new_b], label_b)
             self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
         lessons = work.method.teach(batch, seen, at, work.generator)
         weight_b = chosen.weight_b.to(logits_bC.device)

@@ -16,8 +16,7 @@ from labelaudit.engine.recorder import Recorder
 from labelaudit.engine.step import lesson_loss
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson
-from labelaudit.methods.standard import Standard
-from labelaudit.methods.weighted import Weighted, oracle
+from labelaudit.methods.standard import Standard, Weighted, oracle
 from tests.engine.helpers import (
     CPU,
     MEAN_C,

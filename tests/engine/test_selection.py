@@ -11,8 +11,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import make_generator
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import observe
-from labelaudit.methods.standard import Standard
-from labelaudit.methods.weighted import Weighted
+from labelaudit.methods.standard import Standard, Weighted
 from labelaudit.selectors.base import Choice
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task

@@ -14,8 +14,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.selection import Selection
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Look, Mixing
-from labelaudit.methods.standard import Standard
-from labelaudit.methods.weighted import Weighted
+from labelaudit.methods.standard import Standard, Weighted
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 
