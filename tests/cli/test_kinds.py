@@ -74,15 +74,8 @@ def test_the_matrix_of_planted_images_is_in_the_files_and_in_every_report(smooth
     assert all(planted[kind]["called"]["corrupted"] > 2 * SMOOTH - 6 for kind in ("shuffled", "gaussian", "blank"))
     outcome = succeed("report", smooth / "audit", "--html", "page.html")
     assert "images, shuffled" in outcome.out
-<<<<<<< HEAD
     page = Path("page.html").read_text()
     assert "images, shuffled" in page
-=======
-    assert "Loss-based prioritization" in outcome.out
-    page = Path("page.html").read_text()
-    assert "images, shuffled" in page
-    assert "Would training on high losses hurt?" in page
->>>>>>> settings
     assert "images, shuffled" in succeed("report", smooth / "audit", "--no-html", "--format", "markdown").out
 
 
@@ -90,7 +83,9 @@ def test_two_audits_give_equal_files_and_controls_give_labels_too(smooth: Path) 
     succeed("score", smooth / "data", "--run", "audit", *QUICK)
     for name in ("pictures.parquet", "scores.parquet", "corrupted.csv", "noise.json"):
         assert (Path("audit") / name).read_bytes() == (smooth / "audit" / name).read_bytes(), name
-<<<<<<< HEAD
+    succeed("score", smooth / "data", "--run", "controls", "--controls", *QUICK)
+    noise = json.loads(Path("controls/noise.json").read_text())
+    assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
 
 
 def test_a_run_of_an_earlier_version_is_fitted_without_images(smooth: Path) -> None:
@@ -100,11 +95,6 @@ def test_a_run_of_an_earlier_version_is_fitted_without_images(smooth: Path) -> N
     assert "corrupted" not in kinds_of(Path("audit")).values()
     assert read_csv(Path("audit/corrupted.csv")) == []
     assert set(pq.read_table("audit/scores.parquet").column("p_corrupted").to_pylist()) == {None}
-=======
-    succeed("score", smooth / "data", "--run", "controls", "--controls", *QUICK)
-    noise = json.loads(Path("controls/noise.json").read_text())
-    assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
->>>>>>> settings
 
 
 def test_damaged_images_are_told(smooth: Path) -> None:
