@@ -16,7 +16,7 @@ from labelaudit.data.catalogue import Catalogue, LeftOut
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.kinds import Called
-from labelaudit.detect.verdicts import FitSettings, Review
+from labelaudit.detect.verdicts import FitSettings, ReviewShare
 from labelaudit.errors import RunError
 from labelaudit.names import KindName
 from labelaudit.run.files import require_regular, write_json
@@ -165,7 +165,7 @@ class PowerNoise(JsonRecord, frozen=True, kw_only=True):
     """How well wrong labels are found; see `labelaudit.detect.verdicts.Power`."""
 
     kinds: tuple[FoundControls, ...] = ()
-    review: tuple[Review, ...] = ()
+    review: tuple[ReviewShare, ...] = ()
 
 
 class KindsNoise(JsonRecord, frozen=True, kw_only=True):

@@ -88,15 +88,6 @@ def test_two_audits_give_equal_files_and_controls_give_labels_too(smooth: Path) 
     assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
 
 
-def test_a_run_of_an_earlier_version_is_fitted_without_images(smooth: Path) -> None:
-    shutil.copytree(smooth / "audit", "audit")
-    Path("audit/pictures.parquet").unlink()
-    succeed("fit", "audit")
-    assert "corrupted" not in kinds_of(Path("audit")).values()
-    assert read_csv(Path("audit/corrupted.csv")) == []
-    assert set(pq.read_table("audit/scores.parquet").column("p_corrupted").to_pylist()) == {None}
-
-
 def test_damaged_images_are_told(smooth: Path) -> None:
     shutil.copytree(smooth / "audit", "audit")
     Path("audit/pictures.parquet").write_bytes(b"nothing")
