@@ -12,6 +12,7 @@ Names are loaded when they are first used: importing the package does not import
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -70,6 +71,14 @@ __all__ = [
     "score",
     "train_probe",
 ]
+
+
+class FunctionPackage(ModuleType):
+    """A package with the name of a function of the API: ``labelaudit.audit(…)``, ``labelaudit.retrain(…)``."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        name = self.__name__.rpartition(".")[2]
+        return getattr(importlib.import_module(_HOME[name]), name)(*args, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -84,5 +84,10 @@ class TrainingError(LabelauditError):
     """A training that diverged."""
 
 
+def reason(error: OSError) -> str:
+    """Return the operating system's description of an error, in lower case."""
+    return (error.strerror or str(error)).lower()
+
+
 class NoLocksWarning(UserWarning):
     """A file system does not lock files, so nothing keeps two commands apart on it."""

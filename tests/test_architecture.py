@@ -51,14 +51,12 @@ CONCRETE_METHODS = {
     if name.startswith("labelaudit.methods.") and not name.endswith((".base", ".table", ".parameters"))
 }
 CONCRETE_SELECTORS = {
-    name
-    for name in MODULES
-    if name.startswith("labelaudit.selectors.") and not name.endswith((".base", ".table"))
+    name for name in MODULES if name.startswith("labelaudit.selectors.") and not name.endswith((".base", ".table"))
 }
 FILE_NAMES = {
     path.name
     for name, value in vars(RunFolder).items()
-    if isinstance(value, property) and isinstance(path := getattr(RunFolder(Path()), name), Path) and path.suffix
+    if isinstance(path := getattr(RunFolder(Path()), name, None), Path) and path.suffix
 }
 NAMESAKES = {("labelaudit.engine.weights", "model.safetensors")}
 """Files of others that happen to be named as ours: here, those of Hugging Face."""
@@ -106,7 +104,7 @@ def test_there_is_something_to_check() -> None:
     assert len(CONCRETE_METHODS) >= 2
     assert len(CONCRETE_SELECTORS) >= 2
     assert {"run.json", "scores.parquet", "weights.csv", "checkpoint.pt", "metrics.parquet"} <= FILE_NAMES
-    assert "labelaudit.engine.loop" in inner_imports("labelaudit.audit.recorded")
+    assert "labelaudit.engine.loop" in inner_imports("labelaudit.audit.probe")
     assert layer("labelaudit.cli.score") < layer("labelaudit.engine.loop") < layer("labelaudit.methods.base")
 
 
@@ -174,7 +172,8 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             names = imports(module, when_loaded=True)
             assert not heavy & {name.partition(".")[0] for name in names}, module
             inner = {name for name in names if name.startswith("labelaudit.") and not name.startswith("labelaudit.cli")}
-            light = {"errors", "names", "progress", "text", "audit.options"}  # the last lists the options of a training
+            # The last two list the options of trainings and of experiments.
+            light = {"errors", "names", "progress", "text", "audit.options", "reproduce"}
             assert inner <= {f"labelaudit.{name}" for name in light}, module
 
 

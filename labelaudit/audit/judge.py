@@ -156,7 +156,7 @@ def _noise(
         power=_power(catalogue, verdicts.power),
         warnings=(*catalogue.warnings, *verdicts.warnings),
         left_out=catalogue.left_out,
-        unreadable=sum(1 for _ in unreadable_rows(catalogue)),
+        unreadable=len(unreadable_rows(catalogue)),
         kinds=kinds,
     )
 

@@ -11,7 +11,6 @@ Shapes: H held-out images, K classes, M images that mirroring changes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,13 +73,7 @@ class MirrorTest:
             or _is_lost(pair_M.reshape(-1), sign_M, self.right_K[pair_P2].sum(axis=1), _SWAPPED)
         )
 
-    def describe(self) -> str:
-        """Return the counts as a sentence."""
-        right = int(self.right_K.sum())
-        kept = right - len(self.lost_L2)
-        return f"of {right:,} held-out images that a short training recognizes, it recognizes {kept:,} mirrored"
-
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, bool | int]:
         """Return whether flips are kept, and the counts over all classes, for run.json."""
         return {
             "flips": self.keeps_labels,
@@ -107,18 +100,21 @@ def settle_flip(
     All processes of a world take part. Without flips in the settings nothing happens, and there is no test.
 
     Raises:
-        TrainingError, DeviceError: see `try_mirroring`.
+        TrainingError: the training diverged.
+        DeviceError: the device is out of memory.
     """
     if settings.augment != "crop-flip" or not isinstance(prepared.inputs, ImageInputs):
         return settings, prepared, None
     unflipped, shifted = without_flips(settings, prepared)
-    found = try_mirroring(unflipped, shifted, source, reporter)
+    found = _try_mirroring(unflipped, shifted, source, reporter)
+    right = int(found.right_K.sum())
     if not found.keeps_labels:
         reporter.say(
-            f"Augmentation: shifts only, no left-right flips: {found.describe()}. --augment crop-flip keeps them"
+            f"Augmentation: shifts only, no left-right flips: of {right:,} held-out images that a short training "
+            f"recognizes, it recognizes {right - len(found.lost_L2):,} mirrored. --augment crop-flip keeps them"
         )
         return unflipped, shifted, found
-    if int(found.right_K.sum()) < _FEW:
+    if right < _FEW:
         reporter.say("Flips are kept, but too few images are recognized to test them; --augment crop leaves them out")
     return settings, prepared, found
 
@@ -131,20 +127,10 @@ def without_flips(settings: TrainingSettings, prepared: Prepared) -> tuple[Train
     return settings, prepared
 
 
-def try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter) -> MirrorTest:
+def _try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter) -> MirrorTest:
     """Train on one half without flips and classify the other half as it is and mirrored; then the other way round.
 
-    Large halves need no second round. All processes of a world take part.
-
-    Args:
-        settings: Of the audit. The test has the same network and fewer epochs.
-        prepared: Images that are not flipped in training.
-        source: Where to train.
-        reporter: Shows the progress.
-
-    Raises:
-        TrainingError: the training diverged.
-        DeviceError: the device is out of memory.
+    Large halves need no second round. The test has the audit's network and fewer epochs.
     """
     rows, classes = len(prepared.inputs), len(prepared.catalogue.classes)
     enough, most = (max(images, _PER_CLASS * classes) for images in (_ENOUGH_IMAGES, _MOST_IMAGES))

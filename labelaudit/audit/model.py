@@ -30,7 +30,7 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, unreadable_sentence
-from labelaudit.run.documents import TRAINED, Description, Noise, read_description, read_noise
+from labelaudit.run.documents import TRAINED, Description, Noise, as_json, read_description, read_noise
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
@@ -155,27 +155,14 @@ class Audit:
     @cached_property
     def noise(self) -> pa.Table:
         """A row per class: ``class``, ``samples``, ``noise_rate``, ``suspicious``."""
-        rows, count = self.summary.classes, pa.int64()
-        return pa.table(
-            {
-                "class": pa.array([row.name for row in rows], pa.string()),
-                "samples": pa.array([row.samples for row in rows], count),
-                "noise_rate": pa.array([row.noise_rate for row in rows], pa.float64()),
-                "suspicious": pa.array([row.suspicious for row in rows], count),
-            }
-        )
+        types = {"class": pa.string(), "samples": pa.int64(), "noise_rate": pa.float64(), "suspicious": pa.int64()}
+        return pa.Table.from_pylist([as_json(row) for row in self.summary.classes], pa.schema(types))
 
     @cached_property
     def confusion(self) -> pa.Table:
         """How often which label was suggested for which, among the suspicious: ``given``, ``suggested``, ``count``."""
-        rows = self.summary.confusion
-        return pa.table(
-            {
-                "given": pa.array([row.given for row in rows], pa.string()),
-                "suggested": pa.array([row.suggested for row in rows], pa.string()),
-                "count": pa.array([row.count for row in rows], pa.int64()),
-            }
-        )
+        types = {"given": pa.string(), "suggested": pa.string(), "count": pa.int64()}
+        return pa.Table.from_pylist([as_json(row) for row in self.summary.confusion], pa.schema(types))
 
     def top(self, count: int) -> pa.Table:
         """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""
@@ -255,14 +242,6 @@ def default_run(root: Path) -> Path:
 def is_trained(run: RunFolder) -> bool:
     """Return True when the run's probe is trained to the end."""
     return read_description(run).status == TRAINED
-
-
-def is_bound(run: RunFolder) -> bool:
-    """Return True when the settings of a run hold: an epoch is recorded, and the training has not diverged."""
-    description = read_description(run)
-    if description.diverged:
-        return False
-    return description.status == TRAINED or run.checkpoint.exists() or bool(recorded_epochs(run.pilot.losses))
 
 
 def recorded_data(run: RunFolder) -> Data:

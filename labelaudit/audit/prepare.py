@@ -1,4 +1,4 @@
-"""From a catalogue and settings to what the training loop takes: inputs, labels and a network.
+"""Turn a catalogue and settings into what the training loop takes: inputs, labels and a network.
 
 Shapes: R rows that take part in the training.
 """
@@ -18,8 +18,8 @@ from torch import nn
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
-from labelaudit.engine.features import Embeddings, embed, normalisation
-from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, channel_statistics
+from labelaudit.engine.features import Embeddings, embed, normalization
+from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
 from labelaudit.engine.networks import linear_head
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import ALONE, World
@@ -41,14 +41,7 @@ def pictures_of_pixels(
     generator: np.random.Generator,
     reporter: Reporter,
 ) -> ImageTable:
-    """What is known of decoded pictures, with spoiled copies of at most 500 of them.
-
-    Args:
-        sample_R: Sample numbers.
-        pixels_RCHW: In memory or memory-mapped.
-        generator: Draws the copies.
-        reporter: Told about the progress.
-    """
+    """Return the statistics of decoded images, and of corrupted copies of at most 500 of them."""
     rows = len(sample_R)
     value_RS = np.empty((rows, len(IMAGE_STATISTICS)), dtype=np.float32)
     digests: list[str] = []
@@ -69,12 +62,7 @@ def pictures_of_pixels(
 
 
 def pictures_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
-    """The same from what was seen while pictures were embedded.
-
-    Args:
-        sample_R: Sample numbers.
-        looks: One per sample.
-    """
+    """Return the same for images that were embedded, of which each has one look."""
     spoiled = [(row, look.copy_MS) for row, look in enumerate(looks) if look.copy_MS is not None]
     # Evenly over the samples, which are in the order of their classes.
     spoiled = spoiled[:: max(1, -(-len(spoiled) // _MOST_SPOILED))]
@@ -90,20 +78,14 @@ def pictures_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStat
 
 
 Loaded = TypeVar("Loaded", Embeddings, Pixels)
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Data that is ready to train on.
+    """Data that is ready to train on: R rows with their given labels and sample numbers.
 
-    Attributes:
-        catalogue: With the files set aside whose pixels turned out damaged.
-        inputs: R rows.
-        label_R: int64 given labels.
-        sample_R: Sample number of each row.
-        statistics: Mean and standard deviation by which the rows were normalised; another split has to use the same.
-        pictures: What is known of the pictures beside that, where it was asked for.
+    Files with damaged pixels are set aside in the catalogue. Rows are normalized by the statistics, which another split
+    needs too. ``pictures`` has statistics of the images themselves, where they were asked for.
     """
 
     catalogue: Catalogue
@@ -116,7 +98,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a training needs beside its settings: where it runs, with whom, and where a weights file lies."""
+    """What a training needs beside its settings: device, processes, and where network weights come from."""
 
     device: torch.device
     weights_file: Path | None = None
@@ -133,70 +115,64 @@ def prepare(
     statistics: Statistics | None = None,
     look: bool = False,
 ) -> Prepared:
-    """Decode the pictures, or embed them, and check that they can be trained on.
+    """Decode or embed the images, and check that they can be trained on.
 
-    Args:
-        catalogue: The samples.
-        settings: How they become inputs.
-        source: Where.
-        reporter: Told about the progress.
-        statistics: Those of the training data, when this is a validation split; it need not be trainable then.
-        look: Look at the pictures themselves too.
+    A validation split gets the ``statistics`` of the training data, and need not be trainable. With ``look``, the
+    statistics of the images themselves are computed too.
 
     Raises:
         DataError: too few readable images.
     """
     inputs: Inputs
+    pictures, is_validation = None, statistics is not None
     if settings.kind == "frozen":
         catalogue, found = _loaded(
-            catalogue, lambda usable: _embed(usable, settings, source, reporter), is_validation=statistics is not None
+            catalogue, lambda usable: _embed(usable, settings, source, reporter), is_validation=is_validation
         )
-        feature_RD = torch.from_numpy(found.feature_RD)
+        sample_R, feature_RD = found.sample_R, torch.from_numpy(found.feature_RD)
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
-        sample_R = found.sample_R
-        known = pictures_of_looks(sample_R, found.looks) if look else None
+        if look:
+            pictures = pictures_of_looks(sample_R, found.looks)
     else:
+        processes = source.world.local_size
         catalogue, pixels = _loaded(
             catalogue,
-            lambda usable: load_pixels(
-                usable, settings.pixel_format, reporter=reporter, processes=source.world.local_size
-            ),
-            is_validation=statistics is not None,
+            lambda usable: load_pixels(usable, settings.pixel_format, reporter=reporter, processes=processes),
+            is_validation=is_validation,
         )
-        pixels_RCHW = pixels.array_RCHW
+        sample_R, pixels_RCHW = pixels.sample_R, pixels.array_RCHW
         if statistics is None:
             scratch = settings.weights == SCRATCH
-            statistics = channel_statistics(pixels_RCHW) if scratch else normalisation(settings.model, settings.weights)
+            statistics = channel_statistics(pixels_RCHW) if scratch else normalization(settings.model, settings.weights)
         mean_C, std_C = statistics
-        pictures = ImageInputs(
+        images = ImageInputs(
             pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=settings.augmentation, device=source.device
         )
-        reporter.say(f"Pixels: {pictures.place}")
-        inputs = pictures
-        sample_R = pixels.sample_R
-        known = pictures_of_pixels(sample_R, pixels_RCHW, _spoiling(settings), reporter) if look else None
-    label_R = torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64))
+        reporter.say(f"Pixels: {images.place}")
+        inputs = images
+        if look:
+            generator = np.random.default_rng(derive_seed(settings.seed, "spoiled pictures"))
+            pictures = pictures_of_pixels(sample_R, pixels_RCHW, generator, reporter)
     return Prepared(
         catalogue=catalogue,
         inputs=inputs,
-        label_R=label_R,
+        label_R=torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64)),
         sample_R=sample_R,
         statistics=statistics,
-        pictures=known,
+        pictures=pictures,
     )
 
 
-def _spoiling(settings: TrainingSettings) -> np.random.Generator:
-    return np.random.default_rng(derive_seed(settings.seed, "spoiled pictures"))
-
-
 def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:
-    """The network that is trained: the ``number``-th of a method that trains several."""
-    classes = len(prepared.catalogue.classes)
-    seed = settings.seed + 1_000_003 * number
+    """Build the network that is trained: the ``number``-th of a method that trains several."""
+    classes, seed = len(prepared.catalogue.classes), settings.seed + 1_000_003 * number
     if settings.kind == "frozen":
         return linear_head(len(prepared.statistics[0]), classes, seed=seed)
+    return _build(settings, source, classes, seed)
+
+
+def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> nn.Module:
     return build_network(
         settings.model,
         weights=settings.weights,
@@ -210,23 +186,11 @@ def make_network(settings: TrainingSettings, prepared: Prepared, source: Source,
 
 
 def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, reporter: Reporter) -> Embeddings:
-    backbone = build_network(
-        settings.model,
-        weights=settings.weights,
-        weights_file=source.weights_file,
-        num_classes=0,
-        channels=settings.channels,
-        seed=settings.seed,
-        offline=source.offline,
-        image_size=settings.image_size,
-    )
-    mean_C, std_C = normalisation(settings.model, settings.weights)
     return embed(
         catalogue,
-        backbone,
+        _build(settings, source, 0, settings.seed),
         settings.pixel_format,
-        mean_C=mean_C,
-        std_C=std_C,
+        statistics=normalization(settings.model, settings.weights),
         device=source.device,
         precision=settings.precision,
         world=source.world,
@@ -237,7 +201,7 @@ def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, rep
 def _loaded(
     catalogue: Catalogue, load: Callable[[Catalogue], Loaded], *, is_validation: bool
 ) -> tuple[Catalogue, Loaded]:
-    """The data without the files whose pixels are damaged, and what was loaded of it.
+    """Load the data, and set aside the files whose pixels are damaged.
 
     Where such a file leaves its class with one image, that is set aside too, and the rest is loaded again.
     """

@@ -1,12 +1,18 @@
-"""Training the probe: every sample's loss in every epoch goes to the run folder; interrupted work goes on."""
+"""Train the probe: write every sample's loss in every epoch to the run folder, and resume interrupted work.
+
+Members train one after the other, each with its own seed. Their epochs are numbered through: M members of E epochs
+leave M · E files. Folds train side by side, each head without its own part of the data.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import platform
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import timm
@@ -15,29 +21,26 @@ from torch import nn
 
 import labelaudit
 from labelaudit.audit.mirror import MirrorTest, settle_flip
-from labelaudit.audit.model import (
-    Data,
-    is_bound,
-    is_trained,
-    pilot_course,
-    read_catalogue,
-    read_curves,
-)
+from labelaudit.audit.model import Data, is_trained, pilot_course, read_catalogue, read_curves
 from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import agree, check_probe, plan
+from labelaudit.audit.plan import agree, build_selection, check_probe, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
-from labelaudit.audit.recorded import read_state, recording_of, train_recorded
+from labelaudit.audit.training import Job, clear, earlier, finish, train
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.evidence import plant
 from labelaudit.engine.devices import choose_device
-from labelaudit.engine.order import derive_seed
+from labelaudit.engine.loop import Training
+from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
+from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError, StorageError
+from labelaudit.methods.base import Batch, Clock, Lesson, Method
+from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
-from labelaudit.run.checkpoint import write_network
+from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.documents import (
     TRAINED,
     TRAINING,
@@ -48,21 +51,29 @@ from labelaudit.run.documents import (
     write_description,
 )
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import discard_from
+from labelaudit.run.losses import (
+    SCORING_PASS,
+    TRAINING_FORWARD,
+    EpochLosses,
+    discard_from,
+    recorded_epochs,
+    write_epoch,
+)
 from labelaudit.run.tables import read_controls, write_pictures, write_samples
+from labelaudit.selectors.table import NONE
 from labelaudit.text import folded
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
-    """Train a probe on a folder and record its losses; go on with a run that was interrupted.
+    """Train a probe on a folder and record its losses; resume a run that was interrupted.
 
-    Under torchrun, all processes train it together; the first one writes and reports.
+    Under torchrun, all processes train it together. The first one writes and reports.
 
     Args:
-        data: The pictures and their labels.
+        data: The images and their labels.
         run: Where everything is written.
         options: What is asked of the training.
-        reporter: Told about the progress.
+        reporter: Shows the progress.
 
     Raises:
         DataError: the folder or labels file cannot be audited.
@@ -72,21 +83,19 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
     options = options or TrainingOptions()
     device = choose_device(options.device)
     with joined(device) as world, contextlib.ExitStack() as held:
-        if not world.is_main:
-            reporter = QUIET
+        reporter = reporter if world.is_main else QUIET
         begun = world.once(lambda: _begin(data, run, options, device, held, reporter))
         if begun is None:
             return
-        world.once(lambda: read_state(run))  # before the pictures: a damaged one is told at once
+        world.once(lambda: read_state(run))  # before the images are read: damage is reported at once
         source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
-        prepared = prepare(
-            begun.catalogue, begun.settings, source, reporter, look=begun.is_new and source.world.is_main
-        )
-        make_network(begun.settings, prepared, source)  # before anything is written: it may not be to be had
-        if begun.is_new and options.augment is None:
-            settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
-            begun = replace(begun, settings=settings, mirror=mirror)
-        world.once(lambda: _settle(data, run, begun, prepared, device, reporter))
+        prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
+        if begun.is_new:
+            make_network(begun.settings, prepared, source)  # fails before anything is written
+            if options.augment is None:
+                settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
+                begun = replace(begun, settings=settings, mirror=mirror)
+        world.once(lambda: _describe(data, run, begun, prepared, device, reporter))
         with run.noting_divergence(is_main=world.is_main):
             if begun.settings.controls:
                 prepared = _with_controls(run, begun.settings, prepared, source, reporter)
@@ -94,10 +103,167 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         world.once(lambda: _finish(run, network, prepared))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    catalogue: Catalogue
+    settings: TrainingSettings
+    relabelings: Relabelings
+    is_new: bool
+    mirror: MirrorTest | None = None
+
+
+def _begin(
+    data: Data,
+    run: RunFolder,
+    options: TrainingOptions,
+    device: torch.device,
+    held: contextlib.ExitStack,
+    reporter: Reporter,
+) -> _Begun | None:
+    """Hold the run folder and return what is to be trained; None when the probe is trained already."""
+    relabelings = require_settled(data.root)
+    require_outside(run.root, data.root, "--run")
+    catalogue = trainable(data.scan(reporter))
+
+    def settings_there() -> TrainingSettings | None:
+        if not run.exists:
+            return None
+        description = read_description(run)
+        return earlier(run, lambda: _checked(description, run, catalogue, options))
+
+    settings = settings_there()
+    if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
+        reporter.say(f"The probe in {run.root} is trained already")
+        _remember_place(data, run, reporter)
+        return None
+    # Before the folder is made: a mistyped option leaves nothing behind.
+    planned = None if settings else plan(catalogue, options, device)
+    if planned is not None:
+        check_probe(planned.settings)
+    held.enter_context(run.writing())
+    settings = settings_there()  # another process may have trained meanwhile
+    if settings is not None and is_trained(run):
+        return None
+    if settings is not None:
+        _remember_place(data, run, reporter, held=True)
+        return _Begun(catalogue=catalogue, settings=settings, relabelings=relabelings, is_new=False)
+    planned = planned or plan(catalogue, options, device)
+    clear(run)
+    reporter.say(f"Probe: {planned.why}")
+    return _Begun(catalogue=catalogue, settings=planned.settings, relabelings=relabelings, is_new=True)
+
+
+def _checked(
+    description: Description, run: RunFolder, catalogue: Catalogue, options: TrainingOptions
+) -> TrainingSettings:
+    """Return the settings of an earlier call.
+
+    Raises:
+        RunError: they are of other data, or not those asked for.
+    """
+    if description.data.fingerprint != catalogue.fingerprint:
+        raise RunError(
+            f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}",
+            fix="give another --run, or delete that folder",
+        )
+    settings = settings_from_json(description.settings, str(run.description))
+    agree(settings, options, str(run.root))
+    return settings
+
+
+def _difference(data: RecordedData, catalogue: Catalogue) -> str:
+    if data.samples != len(catalogue):
+        return f"{data.samples} images in {data.root} there, {len(catalogue)} in {catalogue.root} here"
+    if data.classes != catalogue.classes:
+        return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
+    return f"images or labels of {catalogue.root} have changed since"
+
+
+def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
+    """Write to run.json where the images of a run are now, if they have moved since."""
+    known, root = read_description(run).data, str(data.root.resolve())
+    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
+    if (known.root, known.labels_file) == (root, labels_file):
+        return
+    try:
+        with contextlib.nullcontext() if held else run.writing():
+            run.update_description(data={**as_json(known), "root": root, "labels_file": labels_file})
+    except StorageError as error:
+        reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
+    else:
+        reporter.say(f"{run.root} now looks for its images in {root}; before, in {known.root}")
+
+
+def _describe(
+    data: Data, run: RunFolder, begun: _Begun, prepared: Prepared, device: torch.device, reporter: Reporter
+) -> None:
+    """Write what is trained on, or check that it is what was trained on before."""
+    catalogue = prepared.catalogue
+    if require_settled(data.root) != begun.relabelings:
+        raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
+    _tell_set_aside(catalogue, reporter)
+    if not begun.is_new:
+        before = read_catalogue(run)
+        changed = np.flatnonzero(before.readable_N != catalogue.readable_N)
+        if len(changed):
+            raise RunError(
+                f"{before.paths[changed[0]]!r} could be read when {run.root} was begun and cannot now, or the other "
+                "way round",
+                fix="bring the file back, or audit into a new --run",
+            )
+        return
+    write_samples(run.samples, catalogue)
+    if prepared.pictures is not None:
+        write_pictures(run.pictures, prepared.pictures)
+    description = Description(
+        status=TRAINING,
+        created=_now(),
+        versions={
+            "labelaudit": labelaudit.__version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "timm": timm.__version__,
+        },
+        device={
+            "type": device.type,
+            "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+            "threads": torch.get_num_threads(),
+            "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
+        },
+        data=RecordedData.of(catalogue, data.labels_file),
+        mirror_test=begun.mirror.as_json() if begun.mirror else None,
+        recording=_recording(begun.settings),
+        settings=begun.settings.as_json(),
+    )
+    write_description(run, description)
+
+
+def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
+    bad = [i for i, reason in enumerate(catalogue.reasons) if reason not in ("", LONELY)]
+    if bad:
+        first = f"{catalogue.paths[bad[0]]}: {catalogue.reasons[bad[0]]}"
+        reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
+    for text in catalogue.warnings:
+        reporter.warn(text)
+    if catalogue.left_out:
+        files = sum(row.files for row in catalogue.left_out)
+        reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
+    seen: dict[str, str] = {}
+    for name in catalogue.classes:
+        if (twin := seen.setdefault(_alike(name), name)) != name:
+            reporter.warn(f"the classes {twin!r} and {name!r} differ in their form only; are they one?")
+
+
+def _alike(name: str) -> str:
+    """Return the same for names that differ in case, Unicode form, or as ``1`` and ``1.0`` do."""
+    plain = folded(name)
+    return plain.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.0*", plain) else plain
+
+
 def _with_controls(
     run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
 ) -> Prepared:
-    """The same data with a few labels made wrong on purpose, chosen by a short training on the labels as they are."""
+    """Make a few labels wrong on purpose, chosen by a short training on the labels as they are."""
     world = source.world
     if not world.once(lambda: bool(run.read_description().get("controls_planted"))):
         train_recorded(run.pilot, settings.pilot, prepared, source, reporter, title="Training the pilot")
@@ -128,188 +294,149 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Begun:
-    catalogue: Catalogue
-    settings: TrainingSettings
-    relabelings: Relabelings
-    is_new: bool
-    mirror: MirrorTest | None = None
-
-
-def _begin(
-    data: Data,
-    run: RunFolder,
-    options: TrainingOptions,
-    device: torch.device,
-    held: contextlib.ExitStack,
-    reporter: Reporter,
-) -> _Begun | None:
-    """What is to be trained, with the run folder held; None when the probe is trained already."""
-    relabelings = require_settled(data.root)
-    require_outside(run.root, data.root, "--run")
-    catalogue = trainable(data.scan(reporter))
-    # Before the folder is made: a mistyped option leaves nothing behind.
-    settings = _settings_to_resume(run, catalogue, options)
-    if settings is not None and is_trained(run):  # nothing is written, so the folder may be read-only
-        reporter.say(f"The probe in {run.root} is trained already")
-        _remember_place(data, run, reporter)
-        return None
-    planned = None if settings else plan(catalogue, options, device)
-    if planned is not None:
-        check_probe(planned.settings)
-    held.enter_context(run.writing())
-    settings = _settings_to_resume(run, catalogue, options)
-    if settings is None:
-        planned = planned or plan(catalogue, options, device)
-        _begin_anew(run)
-        reporter.say(f"Probe: {planned.why}")
-        return _Begun(catalogue=catalogue, settings=planned.settings, relabelings=relabelings, is_new=True)
-    if is_trained(run):  # by another process, meanwhile
-        return None
-    _remember_place(data, run, reporter, held=True)
-    return _Begun(catalogue=catalogue, settings=settings, relabelings=relabelings, is_new=False)
-
-
-def _begin_anew(run: RunFolder) -> None:
-    """Drop what a training has left whose settings do not hold."""
-    if not run.exists:
-        run.require_fresh()
-        return
-    for file in (run.checkpoint, run.pilot.checkpoint, run.pictures):
-        file.unlink(missing_ok=True)
-    discard_from(run.pilot.losses, 0)
-
-
-def _settle(
-    data: Data, run: RunFolder, begun: _Begun, prepared: Prepared, device: torch.device, reporter: Reporter
-) -> None:
-    """Write down what is trained on, or check that it is what was trained on before."""
-    if require_settled(data.root) != begun.relabelings:
-        raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
-    _tell_set_aside(prepared.catalogue, reporter)
-    if begun.is_new:
-        write_samples(run.samples, prepared.catalogue)
-        if prepared.pictures is not None:
-            write_pictures(run.pictures, prepared.pictures)
-        write_description(run, _describe(data, prepared.catalogue, begun, device))
-    else:
-        _require_same_samples(run, prepared.catalogue)
-
-
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
-    write_network(run.probe, network, {"format": "pt", "classes": "\n".join(prepared.catalogue.classes)})
+    finish(run.probe, network, prepared.catalogue.classes)
     mean, std = prepared.statistics
     run.update_description(status=TRAINED, finished=_now(), normalisation={"mean": mean, "std": std})
 
 
-def _settings_to_resume(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings | None:
-    """The settings to go on with; None where nothing holds a training to earlier ones.
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def train_recorded(
+    run: RunFolder,
+    settings: TrainingSettings,
+    prepared: Prepared,
+    source: Source,
+    reporter: Reporter,
+    *,
+    title: str = "Training the probe",
+) -> nn.Module:
+    """Train all members to the end, from the state in the folder, and record every loss.
+
+    Returns:
+        The first network of the last member.
 
     Raises:
-        RunError: epochs are recorded with other settings or of other data.
+        RunError: the state is damaged, or of another network.
+        TrainingError: the training diverged.
+        DeviceError: the device is out of memory.
     """
-    if not run.exists:
-        return None
-    description = read_description(run)
-    if description.diverged:
-        return None
-    try:
-        if description.data.fingerprint != catalogue.fingerprint:
-            raise RunError(
-                f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}",
-                fix="give another --run, or delete that folder",
-            )
-        settings = settings_from_json(description.settings, str(run.description))
-        agree(settings, options, str(run.root))
-    except RunError:
-        if is_bound(run):
-            raise
-        return None
-    return settings
+    state = source.world.once(lambda: read_state(run))
+    finished, whole = _finished(state), settings.recorded_epochs
+    if finished:
+        reporter.say(f"Going on after {finished} of {whole} epochs")
 
+    def members() -> Iterator[Job]:
+        # A member that ended with the last whole epoch is loaded again only if it is the last, whose network is kept.
+        first = min(finished // settings.epochs, settings.members - 1)
+        for member in range(first, settings.members):
+            job = _member(settings, member, prepared, source)
+            if state is not None and state["member"] == member:
+                job.restore(state, run.checkpoint)
+            yield job
 
-def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
-    """Write to run.json where the images of a run are now, if they have moved since."""
-    known, place = read_description(run).data, _place(data)
-    if all(getattr(known, name) == value for name, value in place.items()):
-        return
-    try:
-        with contextlib.nullcontext() if held else run.writing():
-            run.update_description(data={**as_json(known), **place})
-    except StorageError as error:
-        reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
-    else:
-        reporter.say(f"{run.root} now looks for its images in {place['root']}; before, in {known.root}")
-
-
-def _place(data: Data) -> dict[str, str | None]:
-    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
-    return {"root": str(data.root.resolve()), "labels_file": labels_file}
-
-
-def _difference(data: RecordedData, catalogue: Catalogue) -> str:
-    if data.samples != len(catalogue):
-        return f"{data.samples} images in {data.root} there, {len(catalogue)} in {catalogue.root} here"
-    if data.classes != catalogue.classes:
-        return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
-    return f"images or labels of {catalogue.root} have changed since"
-
-
-def _require_same_samples(run: RunFolder, catalogue: Catalogue) -> None:
-    before = read_catalogue(run)
-    if not np.array_equal(before.readable_N, catalogue.readable_N):
-        changed = before.paths[int(np.flatnonzero(before.readable_N != catalogue.readable_N)[0])]
-        raise RunError(
-            f"{changed!r} could be read when {run.root} was begun and cannot now, or the other way round",
-            fix="bring the file back, or audit into a new --run",
+    def after(job: Job, record: EpochRecord, _seconds: float) -> Callable[[], None]:
+        losses = EpochLosses(
+            epoch=job.number["member"] * settings.epochs + record.epoch,
+            sample_R=prepared.sample_R,
+            loss_R=record.loss_N,
+            margin_R=record.margin_N,
+            predicted_R=record.predicted_N,
+            alternative_R=record.alternative_N,
         )
+        return lambda: write_epoch(run.losses, losses, recording=_recording(settings))
+
+    images = (whole - finished) * len(prepared.inputs)
+    return train(run, members(), after, reporter, title=title, images=images).networks[0]
 
 
-def _describe(data: Data, catalogue: Catalogue, begun: _Begun, device: torch.device) -> Description:
-    return Description(
-        status=TRAINING,
-        created=_now(),
-        versions={
-            "labelaudit": labelaudit.__version__,
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "timm": timm.__version__,
-        },
-        device={
-            "type": device.type,
-            "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-            "threads": torch.get_num_threads(),
-            "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
-        },
-        data=RecordedData.of(catalogue, data.labels_file),
-        mirror_test=begun.mirror.as_json() if begun.mirror else None,
-        recording=recording_of(begun.settings),
-        settings=begun.settings.as_json(),
+def _recording(settings: TrainingSettings) -> str:
+    """Say of which forward pass the recorded losses are."""
+    return TRAINING_FORWARD if settings.selector == NONE else SCORING_PASS
+
+
+def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> Job:
+    """Build one member; the first has the seed that was asked for."""
+    own = replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
+    method: Method = Standard()
+    if settings.folds > 1:
+        fold_R = draw_folds(prepared.label_R, settings.folds, make_generator(settings.seed, "folds"))
+        method = Folds(fold_R.to(source.device), settings.folds)
+    networks = [make_network(own, prepared, source, number=fold) for fold in range(settings.folds)]
+    return Job(
+        training=Training(networks, own, source.device, source.world),
+        method=method,
+        inputs=prepared.inputs,
+        label_R=prepared.label_R,
+        # One curve holds one kind of loss: that of the scoring pass, also while a selector is off.
+        selection=build_selection(own, len(prepared.inputs), records_scores=True),
+        number={"member": member, "epochs": settings.epochs},
     )
 
 
-def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
-    bad = [i for i, reason in enumerate(catalogue.reasons) if reason not in ("", LONELY)]
-    if bad:
-        first = f"{catalogue.paths[bad[0]]}: {catalogue.reasons[bad[0]]}"
-        reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
-    for text in catalogue.warnings:
-        reporter.warn(text)
-    if catalogue.left_out:
-        files = sum(row.files for row in catalogue.left_out)
-        reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
-    seen: dict[str, str] = {}
-    for name in catalogue.classes:
-        if (twin := seen.setdefault(_alike(name), name)) != name:
-            reporter.warn(f"the classes {twin!r} and {name!r} differ in their form only; are they one?")
+def read_state(run: RunFolder) -> dict[str, Any] | None:
+    """Read the state after the last whole epoch, and delete later epochs.
+
+    Raises:
+        RunError: it is damaged, or epochs are missing that it has.
+    """
+    state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
+    if state is not None and not all(
+        isinstance(state.get(name), int) for name in ("member", "epochs", "finished_epochs")
+    ):
+        raise RunError(f"{run.checkpoint} is of another network", fix="delete it to train from the start")
+    epochs = _finished(state)
+    discard_from(run.losses, epochs)
+    recorded = recorded_epochs(run.losses)
+    if len(recorded) != epochs or recorded != list(range(len(recorded))):
+        raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
+    return state
 
 
-def _alike(name: str) -> str:
-    """Equal for names that differ in case, Unicode form, or as ``1`` and ``1.0`` do."""
-    plain = folded(name)
-    return plain.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.0*", plain) else plain
+def _finished(state: dict[str, Any] | None) -> int:
+    return 0 if state is None else int(state["member"]) * int(state["epochs"]) + int(state["finished_epochs"])
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+class Folds:
+    """L_f = Σ CE(logits_f, given label) over the samples of the batch outside of fold f, divided by their number.
+
+    Args:
+        fold_R: int64 fold of each row, in [0, F), on the training's device.
+        folds: F, at least 2.
+    """
+
+    def __init__(self, fold_R: torch.Tensor, folds: int) -> None:
+        self.networks = folds
+        self._fold_R = fold_R
+
+    def teach(
+        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
+    ) -> Sequence[Lesson]:
+        """Teach the given labels, with weight 0 for the head's own fold."""
+        fold_B = self._fold_R[batch.row_B]
+        return [
+            Lesson(target=batch.label_B, weight_B=(fold_B != fold).float(), per="weight")
+            for fold in range(self.networks)
+        ]
+
+    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return of each sample the logits of the head that was not taught it."""
+        fold_B = self._fold_R[batch.row_B]
+        return torch.stack(list(logits))[fold_B, torch.arange(len(fold_B), device=fold_B.device)]
+
+
+def draw_folds(label_R: torch.Tensor, folds: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw a fold for each row; the folds of each class differ by one sample at most: int64 [R].
+
+    Args:
+        label_R: int64 labels.
+        folds: How many.
+        generator: Draws; on the CPU.
+    """
+    order_R = torch.randperm(len(label_R), generator=generator)
+    by_class_R = order_R[torch.argsort(label_R[order_R], stable=True)]
+    fold_R = torch.empty_like(order_R)
+    fold_R[by_class_R] = torch.arange(len(order_R)) % folds
+    return fold_R

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from inspect import cleandoc, signature
 from pathlib import Path
 from types import NoneType, UnionType
@@ -20,33 +21,47 @@ Data goes to stdout, progress and notes to stderr. Exit codes: **0** fine, **1**
 cannot do it: one line says what is wrong, where, and what to do; `labelaudit --debug …` adds the traceback. 130 after
 Ctrl-C and 143 after SIGTERM: the same command continues the run.
 """
+_TABLE = ("| option | meaning |", "|---|---|")
+_SHARED_FROM = 3
+"""An option that stands in so many commands is explained once, at the end of the page."""
+
 _VALUES = {bool: "", int: " N", float: " X", str: " NAME", Path: " PATH"}
 
 
 def render() -> str:
     """Return the whole page as Markdown."""
     groups = [(f"{group.name} ", group.typer_instance) for group in app.registered_groups if group.typer_instance]
-    return "\n".join(
-        [
-            _HEAD,
-            *(_section(command, name) for name, each in [("", app), *groups] for command in each.registered_commands),
-        ]
-    )
+    commands = [(command, name) for name, each in [("", app), *groups] for command in each.registered_commands]
+    count = Counter(row for command, _ in commands for row in _rows(command))
+    shared = [row for row in count if count[row] >= _SHARED_FROM and row.startswith("| `-")]
+    sections = [_section(command, name, shared) for command, name in commands]
+    return "\n".join([_HEAD, *sections, "## Shared options", "", *_TABLE, *shared, ""])
 
 
-def _section(command: CommandInfo, group: str) -> str:
-    if command.callback is None:
-        raise TypeError(f"the command {command.name} has no function")
-    # Annotated[type, Argument or Option] of each parameter
-    found = [get_args(each.annotation) for each in signature(command.callback, eval_str=True).parameters.values()]
-    parameters = [each for each in found if each]
+def _section(command: CommandInfo, group: str, shared: list[str]) -> str:
     usage = ["labelaudit", f"{group}{command.name}"]
-    usage += [str(info.metavar) for _, info in parameters if isinstance(info, ArgumentInfo)]
+    usage += [str(info.metavar) for _, info in _parameters(command) if isinstance(info, ArgumentInfo)]
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("$")]
     lines = [f"## labelaudit {group}{command.name}", "", f"    {' '.join(usage)} [OPTIONS]", ""]
     lines += [cleandoc(command.callback.__doc__ or ""), "", "```console", *examples, "```", ""]
-    lines += ["| option | meaning |", "|---|---|", *(_row(kind, info) for kind, info in parameters), ""]
+    rows = _rows(command)
+    if own := [row for row in rows if row not in shared]:
+        lines += [*_TABLE, *own, ""]
+    if also := [row.split("`")[1].split()[0].rstrip(",") for row in rows if row in shared]:
+        lines += [f"[Shared options](#shared-options): {', '.join(f'`{name}`' for name in also)}.", ""]
     return "\n".join(lines)
+
+
+def _parameters(command: CommandInfo) -> list[tuple[Any, ParameterInfo]]:
+    """Return type and Argument or Option of each parameter: the parts of its Annotated."""
+    if command.callback is None:
+        raise TypeError(f"the command {command.name} has no function")
+    found = [get_args(each.annotation) for each in signature(command.callback, eval_str=True).parameters.values()]
+    return [(each[0], each[1]) for each in found if each]
+
+
+def _rows(command: CommandInfo) -> list[str]:
+    return [_row(kind, info) for kind, info in _parameters(command)]
 
 
 def _row(kind: Any, info: ParameterInfo) -> str:

@@ -1,14 +1,14 @@
-"""The list of samples in a folder, and what ties an audit to it.
+"""The list of samples in a folder, and its fingerprint.
 
 Shapes: N samples.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,35 +20,54 @@ import numpy.typing as npt
 
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import DataError
+from labelaudit.progress import Advance
+from labelaudit.text import listed
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+Int32Array = npt.NDArray[np.int32]
+BoolArray = npt.NDArray[np.bool_]
 
 READERS = min(8, joblib.cpu_count() + 1)
-"""Threads that read and decode: decoding leaves the interpreter lock, and one more hides the waiting for the disk."""
+"""Threads that read and decode: decoding releases the interpreter lock, and one more hides waiting for the disk."""
 
 
 def in_parts(items: Sequence[Item], size: int = 64) -> Iterator[Sequence[Item]]:
-    """``items`` in order, in slices of ``size``; the last may be shorter."""
+    """Yield ``items`` in order, in slices of ``size``; the last may be shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
-@contextlib.contextmanager
-def readers() -> Iterator[ThreadPoolExecutor]:
-    """`READERS` threads; whoever leaves early, by an error or a signal, does not wait for what is not begun."""
+def in_parallel(
+    items: Sequence[Item], work: Callable[[Sequence[Item]], Result], size: int = 64
+) -> Iterator[tuple[Sequence[Item], Result]]:
+    """Yield the parts of `in_parts` in order, each with what ``work`` makes of it; threads work a few parts ahead."""
     pool = ThreadPoolExecutor(READERS)
     try:
-        yield pool
-    finally:
+        waiting = []
+        for part in in_parts(items, size):
+            waiting.append((part, pool.submit(work, part)))
+            if len(waiting) > 2 * READERS:
+                ready, future = waiting.pop(0)
+                yield ready, future.result()
+        for ready, future in waiting:
+            yield ready, future.result()
+    finally:  # after an error or a signal, nothing else is begun
         pool.shutdown(cancel_futures=True)
 
 
-Int32Array = npt.NDArray[np.int32]
-BoolArray = npt.NDArray[np.bool_]
+def each_in_parallel(
+    items: Sequence[Item], work: Callable[[Item], Result], bar: AbstractContextManager[Advance]
+) -> Iterator[Result]:
+    """Yield what ``work`` makes of each item, in order, and show the progress in ``bar``."""
+    with bar as advance:
+        for part, results in in_parallel(items, lambda part: [work(item) for item in part]):
+            yield from results
+            advance(len(part))
 
 
 LONELY = "the only readable image of its class"
-"""Why an image is set aside: its label could be judged from no other."""
+"""The reason of an image that is set aside because its label cannot be judged from another."""
 
 _MOST_NAMED = 3
 
@@ -71,7 +90,7 @@ class LeftOut:
 
     @property
     def text(self) -> str:
-        """The same in words: ``12 .heic: read when … (iphone/0.heic)``."""
+        """What is left out, in words: ``12 .heic: read when … (iphone/0.heic)``."""
         unit = self.suffix or ("file" if self.files == 1 else "files")
         what = f"× {self.reason}" if self.reason.startswith("a ") else f"{unit}: {self.reason}"
         return f"{self.files:,} {what} ({self.example})"
@@ -92,8 +111,8 @@ class Catalogue:
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
         rendering: How the images become 8-bit.
-        left_out: What else is in the folder.
-        remarks: What the scan warns of, a sentence each.
+        left_out: Files that are no samples.
+        remarks: Warnings of the scan, a sentence each.
         split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
     """
 
@@ -139,7 +158,7 @@ class Catalogue:
         return bool(self.grey_N[self.readable_N].all())
 
     def set_aside(self, reasons: Mapping[int, str]) -> Catalogue:
-        """A catalogue in which the samples with these numbers are unreadable for these reasons."""
+        """Return a catalogue in which the samples with these numbers are unreadable for these reasons."""
         if not reasons:
             return self
         merged = list(self.reasons)
@@ -149,7 +168,7 @@ class Catalogue:
 
     @property
     def warnings(self) -> list[str]:
-        """Which classes drop out of the audit as a whole, and why; a sentence each."""
+        """A sentence for each cause by which whole classes are not in the audit."""
         left_K = np.bincount(self.label_N[self.readable_N], minlength=len(self.classes))
         first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
         first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
@@ -175,7 +194,7 @@ class Catalogue:
 
 
 def trainable(catalogue: Catalogue) -> Catalogue:
-    """The catalogue with the classes of one readable image set aside: a classifier can be trained on the others.
+    """Return the catalogue with the classes of one readable image set aside: a classifier can be trained on the others.
 
     Raises:
         DataError: no readable image, or fewer than two classes with two of them.
@@ -198,16 +217,14 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
     if (count_K > 1).sum() < 2:
         few = [f"{catalogue.classes[k]!r}" for k in np.flatnonzero(count_K < 2)]
-        names = ", ".join(few[:_MOST_NAMED]) + (f" and {len(few) - _MOST_NAMED} more" if len(few) > _MOST_NAMED else "")
         why = next((f" ({w})" for w in settled.warnings if "can be read" in w), "")
         raise DataError(
-            f"{root}: fewer than two readable images in class {names}{why}",
+            f"{root}: fewer than two readable images in class {listed(few, _MOST_NAMED)}{why}",
             fix="a label can only be judged from other images of its class, in at least two classes: add images",
         )
     return settled
 
 
 def _named(classes: list[str]) -> str:
-    names = ", ".join(repr(name) for name in classes[:_MOST_NAMED])
-    more = f" and {len(classes) - _MOST_NAMED} more" if len(classes) > _MOST_NAMED else ""
-    return f"class {names} is" if len(classes) == 1 else f"the classes {names}{more} are"
+    names = listed([repr(name) for name in classes], _MOST_NAMED)
+    return f"class {names} is" if len(classes) == 1 else f"the classes {names} are"

@@ -13,14 +13,14 @@ import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import repeat
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.data.catalogue import Catalogue, in_parts, readers
+from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import LabelsFile, read_labels, require_one_here
 from labelaudit.data.rendering import DEEP_KINDS, Rendering, read_rendering
@@ -36,7 +36,7 @@ from labelaudit.data.walk import (
     summed,
     walk_folder,
 )
-from labelaudit.errors import DataError, UsageError
+from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.text import listed
 
@@ -115,7 +115,7 @@ def read_file(file: Path) -> bytes:
         finally:
             os.close(handle)
     except OSError as error:
-        raise UnreadableImageError((error.strerror or str(error)).lower()) from error
+        raise UnreadableImageError(reason(error)) from error
 
 
 def require_outside(place: Path, root: Path, option: str) -> None:
@@ -148,18 +148,16 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
 
 
 def _require_folder(root: Path) -> None:
+    fix = "give a folder that holds one folder of images per class"
     try:
-        if not root.is_dir():
-            what = f"{root} is not a folder" if root.exists() else f"there is no folder {root}"
-            raise DataError(what, fix="give a folder that holds one folder of images per class")
         with os.scandir(root) as entries:
             next(entries, None)
-    except PermissionError as error:
-        raise DataError(f"you may not read the folder {root}", fix="check its permissions") from error
+    except (FileNotFoundError, ValueError) as error:
+        raise DataError(f"there is no folder {root}", fix=fix) from error
+    except NotADirectoryError as error:
+        raise DataError(f"{root} is not a folder", fix=fix) from error
     except OSError as error:
-        raise DataError(
-            f"cannot read the folder {root}: {(error.strerror or str(error)).lower()}", fix="check the path"
-        ) from error
+        raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
 
 
 def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
@@ -239,19 +237,11 @@ def _read_table(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -
     return table
 
 
-class _Finding(NamedTuple):
-    header: Header
-    sha256: str
-    reason: str
-
-
 def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:
     paths = sorted(label_of)
-    findings: list[_Finding] = []
-    with reporter.bar("Reading files", len(paths), "files") as advance, readers() as pool:
-        for part in pool.map(lambda part: [_inspect_file(root, path) for path in part], in_parts(paths)):
-            findings.extend(part)
-            advance(len(part))
+    bar = reporter.bar("Reading files", len(paths), "files")
+    found = each_in_parallel(paths, partial(_inspect_file, root), bar)
+    headers, sha256, reasons = zip(*found, strict=True)
     classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
     number_of = {name: number for number, name in enumerate(classes)}
     return Catalogue(
@@ -259,16 +249,17 @@ def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Cat
         classes=classes,
         paths=tuple(printable_path(path) for path in paths),
         label_N=np.array([number_of[printable_path(label_of[path])] for path in paths], dtype=np.int32),
-        width_N=np.array([finding.header.width for finding in findings], dtype=np.int32),
-        height_N=np.array([finding.header.height for finding in findings], dtype=np.int32),
-        grey_N=np.array([finding.header.grey for finding in findings], dtype=bool),
-        sha256=tuple(finding.sha256 for finding in findings),
-        reasons=tuple(finding.reason for finding in findings),
-        rendering=_rendering(root, paths, findings, reporter),
+        width_N=np.array([header.width for header in headers], dtype=np.int32),
+        height_N=np.array([header.height for header in headers], dtype=np.int32),
+        grey_N=np.array([header.grey for header in headers], dtype=bool),
+        sha256=sha256,
+        reasons=reasons,
+        rendering=_rendering(root, paths, headers, reporter),
     )
 
 
-def _inspect_file(root: Path, path: str) -> _Finding:
+def _inspect_file(root: Path, path: str) -> tuple[Header, str, str]:
+    """Return header and SHA-256 (hex) of a file, and why it cannot be used."""
     sha256 = ""
     try:
         content = read_file(root / path)
@@ -279,15 +270,14 @@ def _inspect_file(root: Path, path: str) -> _Finding:
         for beginning, what in _POINTERS:
             if start.startswith(beginning):
                 raise UnreadableImageError(what)
-        return _Finding(read_header(content), sha256, "")
+        return read_header(content), sha256, ""
     except UnreadableImageError as error:
-        return _Finding(_UNKNOWN, sha256, str(error))
+        return _UNKNOWN, sha256, str(error)
 
 
-def _rendering(root: Path, paths: Sequence[str], findings: Sequence[_Finding], reporter: Reporter) -> Rendering:
-    usable = [number for number, finding in enumerate(findings) if not finding.reason]
-    deep = {kind: [number for number in usable if findings[number].header.deep == kind] for kind in DEEP_KINDS}
-    transparent = [number for number in usable if findings[number].header.transparent]
+def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], reporter: Reporter) -> Rendering:
+    deep = {kind: [number for number, header in enumerate(headers) if header.deep == kind] for kind in DEEP_KINDS}
+    transparent = [number for number, header in enumerate(headers) if header.transparent]
 
     def values(number: int, rendering: Rendering | None) -> npt.NDArray[Any] | None:
         try:
@@ -295,12 +285,11 @@ def _rendering(root: Path, paths: Sequence[str], findings: Sequence[_Finding], r
         except UnreadableImageError:  # reported when it is decoded
             return None
 
-    with readers() as pool:
+    def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
+        parts = in_parallel(numbers, lambda part: [values(number, rendering) for number in part], 8)
+        return [found for _, part in parts for found in part if found is not None]
 
-        def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
-            return [found for found in pool.map(values, numbers, repeat(rendering)) if found is not None]
-
-        rendering, notes = read_rendering(deep, transparent, read)
+    rendering, notes = read_rendering(deep, transparent, read)
     for note in notes:
         reporter.say(note)
     return rendering

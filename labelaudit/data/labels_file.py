@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from labelaudit.cells import unguarded
-from labelaudit.errors import DataError
+from labelaudit.errors import DataError, reason
 from labelaudit.text import folded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
@@ -249,9 +249,7 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
         encoding = next((name for mark, name in _ENCODING_MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
     except OSError as error:
-        raise DataError(
-            f"cannot read the labels file {file}: {(error.strerror or '').lower()}", fix="check the path"
-        ) from error
+        raise DataError(f"cannot read the labels file {file}: {reason(error)}", fix="check the path") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
     text = text.lstrip("\ufeff")  # a second mark

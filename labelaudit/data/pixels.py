@@ -11,13 +11,14 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 
-from labelaudit.data.catalogue import READERS, Catalogue, in_parts, readers
+from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
 from labelaudit.errors import StorageError
@@ -69,15 +70,7 @@ def decode_stream(
     Yields:
         The sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
     """
-    with readers() as pool:
-        waiting = []
-        for numbers in in_parts(samples, part):
-            waiting.append((numbers, pool.submit(_decode_part, catalogue, numbers, form)))
-            if len(waiting) > 2 * READERS:
-                ready, future = waiting.pop(0)
-                yield ready, future.result()
-        for ready, future in waiting:
-            yield ready, future.result()
+    yield from in_parallel(samples, partial(_decode_part, catalogue, form), part)
 
 
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
@@ -185,7 +178,7 @@ def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
 
 
-def _decode_part(catalogue: Catalogue, numbers: Sequence[int], form: PixelFormat) -> list[UInt8Array | str]:
+def _decode_part(catalogue: Catalogue, form: PixelFormat, numbers: Sequence[int]) -> list[UInt8Array | str]:
     return [_decode_one(catalogue, number, form) for number in numbers]
 
 

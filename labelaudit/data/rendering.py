@@ -1,7 +1,7 @@
 """Decide how the images of a folder become 8-bit: one rule for all of them, read from the data.
 
-Two kinds of images need a rule. Values of more than 8 bits need to know which value is black and which is white. And
-transparent parts need a background on which the shapes stay visible.
+Values of more than 8 bits need to know which value is black and which is white, and transparent parts need a background
+on which the shapes stay visible.
 
 Shapes: H height, W width, C channels, S sampled images.
 """
@@ -9,7 +9,7 @@ Shapes: H height, W width, C channels, S sampled images.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -95,20 +95,6 @@ class Rendering:
                     "What is beyond becomes black or white"
                 )
         return Rendering(**chosen, background=self.background), notes
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values by name; `from_json` reads them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Any) -> Rendering:
-        """Read what `as_json` returned.
-
-        Raises:
-            KeyError, TypeError, ValueError: it returned something else.
-        """
-        (black, white), (least, most) = values["integers"], values["reals"]
-        return cls(integers=(black, white), reals=(least, most), background=values["background"])
 
 
 PLAIN = Rendering()

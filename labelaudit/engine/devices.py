@@ -1,4 +1,4 @@
-"""Which device and which number format a training uses."""
+"""Choose the device and the number format of a training, and turn their errors into advice."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from labelaudit.names import Precision
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    """Return the device of a name: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Of several processes on a machine, each takes the CUDA device of its own number.
 
     Raises:
-        DeviceError: the device is not there, or the name is none.
+        DeviceError: the device is not there, or the name is unknown.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -41,14 +41,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """``auto`` (bfloat16 where the processor multiplies it natively), ``float32`` or ``bfloat16``."""
-    if name == "float32":
-        return "float32"
-    if name == "bfloat16":
-        return "bfloat16"
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    return "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
+    """Return the format of a name: ``auto`` is bfloat16 where the processor multiplies it natively, else float32."""
+    if name == "auto":
+        cuda = device.type == "cuda"
+        native = torch.cuda.get_device_capability(device) >= (8, 0) if cuda else _cpu_multiplies_bfloat16()
+        return "bfloat16" if native else "float32"
+    return "bfloat16" if name == "bfloat16" else "float32"
 
 
 def _cpu_multiplies_bfloat16() -> bool:
@@ -59,7 +57,7 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def memory_errors(batch_size: int) -> Iterator[None]:
-    """Turn a device that runs out of memory, or has no deterministic form of a step, into advice.
+    """Turn the error of a device that lacks memory, or a deterministic form of a step, into advice.
 
     Raises:
         DeviceError: naming a batch size to try.
@@ -68,8 +66,11 @@ def memory_errors(batch_size: int) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if is_out_of_memory(error):
+            least = 2  # batch norm cannot take one image alone
+            smaller = f"try --batch-size {max(least, batch_size // 2)}"
             raise DeviceError(
-                f"the device ran out of memory at batch size {batch_size}", fix=_smaller(batch_size)
+                f"the device ran out of memory at batch size {batch_size}",
+                fix=smaller if batch_size > least else "try a smaller --image-size or another --model",
             ) from error
         if "deterministic" in str(error):
             raise DeviceError(
@@ -80,19 +81,12 @@ def memory_errors(batch_size: int) -> Iterator[None]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that a device has no memory left; for the processor it has no type of its own."""
+    """True when torch says that a device has no memory left; for the processor it has no type of its own."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _smaller(batch_size: int) -> str:
-    least = 2  # batch norm cannot take one picture alone
-    if batch_size > least:
-        return f"try --batch-size {max(least, batch_size // 2)}"
-    return "try a smaller --image-size or another --model"
-
-
 def compute_deterministically() -> None:
-    """Have torch take only steps that give the same bits each time, from now on in this process; slower on a GPU."""
+    """Make torch take only steps that give the same bits each time in this process; slower on a GPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False

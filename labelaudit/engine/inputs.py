@@ -1,4 +1,4 @@
-"""What a network is fed: pictures that are augmented as whole batches, or embeddings.
+"""What a network is fed: images that are augmented as whole batches, or embeddings.
 
 Shapes: N rows, B batch, C channels, H height, W width, R = B · C · H rows of pixels, D features.
 """
@@ -17,133 +17,84 @@ import torch
 
 from labelaudit.names import AugmentName
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel or feature."""
+
 _DEVICE_SHARE = 0.5
 """Share of the device's free memory that pixels may take."""
 
 _RELEASE_BYTES = 1 << 30
-"""So much is read through the map before its pages are handed back to the system."""
+"""So much is read through a memory map before its pages are handed back to the system."""
 
 
-class Rows(Protocol):
-    """Pixels by row number."""
+class Rows:
+    """Pixels by row number: moved to the device when they fit, left in memory or behind a memory map otherwise.
 
-    @property
-    def place(self) -> str:
-        """Where they lie, in words."""
-
-    def __len__(self) -> int: ...
-
-    def announce(self, index_B: torch.Tensor) -> None:
-        """Say which rows will be taken soon."""
-
-    def take(self, index_B: torch.Tensor) -> torch.Tensor:
-        """uint8 [B, C, H, W] on the training's device, for int64 row numbers on the CPU."""
-
-
-def open_rows(pixels_NCHW: torch.Tensor | npt.NDArray[np.uint8], device: torch.device) -> Rows:
-    """Pixels for a training on a device: moved there when they fit, left where they are otherwise."""
-    if isinstance(pixels_NCHW, np.memmap):
-        return MappedRows(pixels_NCHW, device)
-    tensor_NCHW = pixels_NCHW if isinstance(pixels_NCHW, torch.Tensor) else torch.from_numpy(pixels_NCHW)
-    fits = device.type == "cuda" and tensor_NCHW.numel() < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
-    return ResidentRows(tensor_NCHW.to(device) if fits else tensor_NCHW, device)
-
-
-class ResidentRows:
-    """Pixels in memory, or on the device.
+    Mapped rows are read ahead when they are announced, and their pages are handed back, so that memory stays free.
 
     Args:
-        pixels_NCHW: uint8.
+        pixels_NCHW: uint8; a memory map is of a file from its first byte on, or a slice of its first rows.
         device: Where batches go.
     """
 
-    def __init__(self, pixels_NCHW: torch.Tensor, device: torch.device) -> None:
-        self._pixels_NCHW = pixels_NCHW
+    def __init__(self, pixels_NCHW: torch.Tensor | npt.NDArray[np.uint8], device: torch.device) -> None:
         self._device = device
+        self._map = _map_behind(pixels_NCHW)
+        self._read_bytes = 0
+        with warnings.catch_warnings():
+            # It may not be written to, and is not. A private writable map would be refused where memory is smaller.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            pixels = pixels_NCHW if isinstance(pixels_NCHW, torch.Tensor) else torch.from_numpy(pixels_NCHW)
+        self._row_bytes = pixels[:1].numel()
+        if self._map is None and device.type == "cuda":
+            fits = pixels.numel() < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
+            pixels = pixels.to(device) if fits else pixels
+        self._pixels_NCHW = pixels
 
     @property
     def place(self) -> str:
-        """See `Rows`."""
+        """Where the pixels lie, in words."""
+        if self._map is not None:
+            return "behind a memory map"
         return "in memory" if self._pixels_NCHW.device.type == "cpu" else f"on {self._pixels_NCHW.device}"
 
     def __len__(self) -> int:
         return len(self._pixels_NCHW)
 
     def announce(self, index_B: torch.Tensor) -> None:
-        """Nothing to do."""
-
-    def take(self, index_B: torch.Tensor) -> torch.Tensor:
-        """See `Rows`."""
-        if self._pixels_NCHW.device == self._device:
-            return self._pixels_NCHW[index_B.to(self._device, non_blocking=True)]
-        return _to_device(self._pixels_NCHW, index_B, self._device)
-
-
-class MappedRows:
-    """Pixels behind a memory map: announced rows are read ahead, and pages are handed back, so that memory stays free.
-
-    Args:
-        pixels_NCHW: uint8 memory map of a file from its first byte on, or a slice of its first rows.
-        device: Where batches go.
-    """
-
-    def __init__(self, pixels_NCHW: npt.NDArray[np.uint8], device: torch.device) -> None:
-        self._map = _map_behind(pixels_NCHW)
-        with warnings.catch_warnings():
-            # It may not be written to, and is not. A private writable map would be refused where memory is smaller.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self._pixels_NCHW = torch.from_numpy(pixels_NCHW)
-        self._row_bytes = int(np.prod(pixels_NCHW.shape[1:]))
-        self._device = device
-        self._read_bytes = 0
-
-    @property
-    def place(self) -> str:
-        """See `Rows`."""
-        return "behind a memory map"
-
-    def __len__(self) -> int:
-        return len(self._pixels_NCHW)
-
-    def announce(self, index_B: torch.Tensor) -> None:
-        """Have the system read the rows ahead: many at once, where the training would wait for one after the other."""
-        if not hasattr(mmap, "MADV_WILLNEED"):
+        """Have the system read mapped rows ahead: many at once, where the training would wait for each."""
+        if self._map is None or not hasattr(mmap, "MADV_WILLNEED"):
             return
         for row in index_B.tolist():
             start = row * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
             self._map.madvise(mmap.MADV_WILLNEED, start, (row + 1) * self._row_bytes - start)
 
     def take(self, index_B: torch.Tensor) -> torch.Tensor:
-        """See `Rows`."""
-        taken_BCHW = _to_device(self._pixels_NCHW, index_B, self._device)
+        """Return uint8 [B, C, H, W] on the training's device, for int64 row numbers on the CPU."""
+        if self._pixels_NCHW.device == self._device:
+            taken_BCHW = self._pixels_NCHW[index_B.to(self._device, non_blocking=True)]
+        else:
+            shape = (len(index_B), *self._pixels_NCHW.shape[1:])
+            pinned_BCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+            torch.index_select(self._pixels_NCHW, 0, index_B, out=pinned_BCHW)
+            taken_BCHW = pinned_BCHW.to(self._device, non_blocking=True)
         self._read_bytes += taken_BCHW.numel()
-        if self._read_bytes > _RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+        if self._map is not None and self._read_bytes > _RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             # The system keeps what it read as long as it has room; only this process lets go of it.
             self._map.madvise(mmap.MADV_DONTNEED)
             self._read_bytes = 0
         return taken_BCHW
 
 
-def _map_behind(array: npt.NDArray[np.uint8]) -> mmap.mmap:
-    owner: object = array
+def _map_behind(owner: object) -> mmap.mmap | None:
     while isinstance(owner, np.ndarray):
         owner = owner.base
-    if not isinstance(owner, mmap.mmap):
-        raise TypeError("the array is not memory-mapped")
-    return owner
-
-
-def _to_device(pixels_NCHW: torch.Tensor, index_B: torch.Tensor, device: torch.device) -> torch.Tensor:
-    if device.type == "cpu":
-        return pixels_NCHW[index_B]
-    taken_BCHW = torch.empty((len(index_B), *pixels_NCHW.shape[1:]), dtype=torch.uint8, pin_memory=True)
-    torch.index_select(pixels_NCHW, 0, index_B, out=taken_BCHW)
-    return taken_BCHW.to(device, non_blocking=True)
+    return owner if isinstance(owner, mmap.mmap) else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Random shift by up to ``pad`` pixels over a reflected border, and a left-right flip of every second picture."""
+    """Random shift by up to ``pad`` pixels over a reflected border, and a left-right flip of every second image."""
 
     name: AugmentName = "crop-flip"
     pad: int = 2
@@ -151,18 +102,13 @@ class Augment:
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """How each picture of an epoch is seen, in the order in which the epoch takes them.
-
-    Attributes:
-        shift_N2: int64 shift down and to the right, in pixels.
-        flip_N: True where left and right change places.
-    """
+    """How each image of an epoch is shifted down and to the right, in pixels, and whether it is flipped."""
 
     shift_N2: torch.Tensor
     flip_N: torch.Tensor
 
     def part(self, places: slice | torch.Tensor) -> Views:
-        """Those at some places of the epoch."""
+        """Return those at some places of the epoch."""
         return Views(shift_N2=self.shift_N2[places], flip_N=self.flip_N[places])
 
 
@@ -172,24 +118,17 @@ class Inputs(Protocol):
     def __len__(self) -> int: ...
 
     def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
-        """Random views for one epoch, on the device; None where rows are always seen alike."""
+        """Return random views for one epoch, on the device; None where rows are always seen alike."""
 
     def announce(self, index_B: torch.Tensor) -> None:
         """Say which rows will be asked for soon."""
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
-        """The rows ``index_B`` (int64, on the CPU) on the device, as the views of the batch show them."""
+        """Return the rows ``index_B`` (int64, on the CPU) on the device, as the views of the batch show them."""
 
 
 class ImageInputs:
-    """uint8 pictures, normalised per channel.
-
-    Args:
-        pixels_NCHW: uint8; an array in memory or memory-mapped.
-        mean_C, std_C: In units of pixel / 255.
-        augment: What happens to training batches.
-        device: Where batches go, and the pixels too when they fit.
-    """
+    """uint8 images, normalized per channel by mean and standard deviation of pixel / 255; see `Rows`."""
 
     def __init__(
         self,
@@ -200,7 +139,7 @@ class ImageInputs:
         augment: Augment,
         device: torch.device,
     ) -> None:
-        self._rows = open_rows(pixels_NCHW, device)
+        self._rows = Rows(pixels_NCHW, device)
         self._augment = augment
         self._device = device
         self._size = (pixels_NCHW.shape[2], pixels_NCHW.shape[3])
@@ -225,7 +164,7 @@ class ImageInputs:
         return len(self._rows)
 
     def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
-        """Views by the augmentation; drawn on the CPU, so that they do not depend on the device."""
+        """Draw views by the augmentation; on the CPU, so that they do not depend on the device."""
         if self._augment.name == "none":
             return None
         views = draw_views(len(self) if count is None else count, self._size, self._augment, generator)
@@ -236,7 +175,7 @@ class ImageInputs:
         self._rows.announce(index_B)
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
-        """Normalised float32 pictures [B, C, H, W], channels last in memory."""
+        """Return normalized float32 images [B, C, H, W], channels last in memory."""
         x_BCHW = self._rows.take(index_B)
         if views is not None:
             x_BCHW = show(x_BCHW, views)
@@ -245,17 +184,9 @@ class ImageInputs:
 
 
 class FeatureInputs:
-    """Embeddings, standardised per feature, kept on the device; they are not augmented.
+    """Embeddings [N, D], standardized per feature and kept on the device; they are not augmented."""
 
-    Args:
-        feature_ND: float32.
-        statistics: Mean and standard deviation of each feature.
-        device: Where they are kept.
-    """
-
-    def __init__(
-        self, feature_ND: torch.Tensor, *, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: torch.device
-    ) -> None:
+    def __init__(self, feature_ND: torch.Tensor, *, statistics: Statistics, device: torch.device) -> None:
         mean_D, std_D = (torch.tensor(values, dtype=torch.float64) for values in statistics)
         self._feature_ND = ((feature_ND - mean_D) / std_D).float().to(device)
 
@@ -263,31 +194,26 @@ class FeatureInputs:
         return len(self._feature_ND)
 
     def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
-        """None."""
+        """Return None."""
         return None
 
     def announce(self, index_B: torch.Tensor) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
-        """float32 embeddings [B, D]."""
+        """Return float32 embeddings [B, D]."""
         return self._feature_ND[index_B.to(self._feature_ND.device)]
 
     @staticmethod
-    def statistics(feature_ND: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each feature; 1 for a feature that never changes."""
+    def statistics(feature_ND: torch.Tensor) -> Statistics:
+        """Return mean and standard deviation of each feature; 1 for a feature that never changes."""
         std_D, mean_D = torch.std_mean(feature_ND.double(), dim=0, correction=0)
         std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
         return tuple(mean_D.tolist()), tuple(std_D.tolist())
 
 
 class SomeRows:
-    """Some rows of other inputs, as inputs of their own; numbered in the order in which they are given.
-
-    Args:
-        inputs: The others.
-        rows: int64 row numbers, on the CPU.
-    """
+    """Some rows (int64 numbers on the CPU) of other inputs, numbered in the order in which they are given."""
 
     def __init__(self, inputs: Inputs, rows: torch.Tensor) -> None:
         self._inputs = inputs
@@ -297,7 +223,7 @@ class SomeRows:
         return len(self._rows)
 
     def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
-        """As those others draw them."""
+        """Draw views as the other inputs do."""
         return self._inputs.draw_views(generator, len(self) if count is None else count)
 
     def announce(self, index_B: torch.Tensor) -> None:
@@ -310,15 +236,8 @@ class SomeRows:
 
 
 def draw_views(count: int, size: tuple[int, int], settings: Augment, generator: torch.Generator) -> Views:
-    """Random shifts and flips.
-
-    Args:
-        count: Number of pictures.
-        size: Their height and width.
-        settings: What to do.
-        generator: On the CPU.
-    """
-    # Reflection reaches at most one pixel less than the picture is wide.
+    """Draw random shifts and flips for images of this height and width; the generator is on the CPU."""
+    # Reflection reaches at most one pixel less than the image is wide.
     pad = min(settings.pad, size[0] - 1, size[1] - 1)
     shift_N2 = torch.randint(0, 2 * pad + 1, (count, 2), generator=generator) - pad
     flip_N = torch.rand(count, generator=generator) < 0.5
@@ -326,15 +245,7 @@ def draw_views(count: int, size: tuple[int, int], settings: Augment, generator: 
 
 
 def show(x_BCHW: torch.Tensor, views: Views) -> torch.Tensor:
-    """Shift over a reflected border and flip every picture of a batch on its own.
-
-    Args:
-        x_BCHW: Pictures of any dtype.
-        views: One per picture, on the same device.
-
-    Returns:
-        Pictures of the same shape and dtype.
-    """
+    """Shift every image of a batch over a reflected border and flip it, by a view of its own on the same device."""
     count, channels, height, width = x_BCHW.shape
     device = x_BCHW.device
     row_BH = _reflected(torch.arange(height, device=device) + views.shift_N2[:, :1], height)
@@ -347,16 +258,14 @@ def show(x_BCHW: torch.Tensor, views: Views) -> torch.Tensor:
     return x_BCHW.gather(3, column_BW[:, None, None, :].expand(x_BCHW.shape))
 
 
-def channel_statistics(
-    pixels_NCHW: npt.NDArray[np.uint8], most: int = 5000
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, of pixel / 255, over at most ``most`` evenly spaced pictures."""
+def _reflected(position: torch.Tensor, length: int) -> torch.Tensor:
+    position = position.abs()
+    return torch.where(position >= length, 2 * (length - 1) - position, position)
+
+
+def channel_statistics(pixels_NCHW: npt.NDArray[np.uint8], most: int = 5000) -> Statistics:
+    """Return mean and standard deviation per channel, of pixel / 255, over at most ``most`` evenly spaced images."""
     step = max(1, -(-len(pixels_NCHW) // most))
     values = torch.from_numpy(np.array(pixels_NCHW[::step])).double() / 255.0
     std_C, mean_C = torch.std_mean(values, dim=(0, 2, 3), correction=0)
     return tuple(mean_C.tolist()), tuple(std_C.clamp(min=1e-3).tolist())
-
-
-def _reflected(position: torch.Tensor, length: int) -> torch.Tensor:
-    position = position.abs()
-    return torch.where(position >= length, 2 * (length - 1) - position, position)

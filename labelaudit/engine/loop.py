@@ -1,38 +1,66 @@
 """The one training loop: probes, heads and robust retraining all go through it.
 
-Shapes: N rows of the training data, B batch, b the part of it that this process has, C classes.
+Shapes: N rows of the training data, B batch, b the part of it that this process has, C classes, D features; M rows that
+are looked at, m this process's share of some of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from labelaudit.engine.devices import memory_errors
 from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.look import NetworkLook, evaluating
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
-from labelaudit.engine.order import EpochOrder, derive_seed, given_places, make_generator, split_places
+from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, split_places
 from labelaudit.engine.parallel import ALONE, World
-from labelaudit.engine.recorder import Effort, EpochRecord, Recorder
-from labelaudit.engine.selection import Selection, Work
-from labelaudit.engine.states import copied
-from labelaudit.engine.step import lesson_loss
+from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, recorded_logits
 from labelaudit.progress import Advance
 
 _AHEAD = 2
-"""So many batches ahead the inputs are told what will be asked for."""
+"""The inputs are told so many batches ahead which rows will be asked for."""
+
+_CHUNK = 512
+"""Rows that are looked at together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """An epoch that is about to be trained. ``mixes`` is the method, if it blends images; ``generator`` is its own."""
+
+    inputs: Inputs
+    order: EpochOrder
+    clock: Clock
+    method: Method
+    mixes: Mixes | None
+    generator: torch.Generator
+    recorder: Recorder
+    advance: Advance
+
+
+class Selecting(Protocol):
+    """Chooses which samples of an epoch are back-propagated, and takes its steps: `labelaudit.engine.selection`."""
+
+    def train_epoch(self, training: Training, work: Work) -> Effort:
+        """Take an epoch's steps, and return what they cost."""
+
+    def state(self) -> dict[str, Any]:
+        """Return tensors on the CPU and plain values, which `load` takes."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
 
 
 class Training:
-    """Networks and optimisers between two epochs: all that a checkpoint has to hold.
+    """Networks and optimizers between two epochs: all that a checkpoint has to hold.
 
     Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
     uninterrupted one would have drawn.
@@ -56,25 +84,25 @@ class Training:
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None, selection: Selection | None = None) -> dict[str, Any]:
-        """A copy on the CPU, as tensors and plain values, that `load` takes back.
+    def state(self, method: Method | None = None, selection: Selecting | None = None) -> dict[str, Any]:
+        """Return a copy on the CPU, as tensors and plain values, that `load` takes.
 
-        With what the method and the selection know from finished epochs.
+        It has what the method and the selection know from finished epochs.
         """
         state = {
             "finished_epochs": self.finished_epochs,
-            "networks": [copied(network.state_dict()) for network in self.networks],
-            "optimizers": [copied(optimizer.state_dict()) for optimizer in self.optimizers],
+            "networks": [_copied(network.state_dict()) for network in self.networks],
+            "optimizers": [_copied(optimizer.state_dict()) for optimizer in self.optimizers],
         }
         if self._kept is not None:
-            state["kept"] = copied(self._kept)
+            state["kept"] = _copied(self._kept)
         if isinstance(method, Carries):
-            state["method"] = copied(method.state())
+            state["method"] = _copied(method.state())
         if selection is not None:
-            state["selection"] = copied(selection.state())
+            state["selection"] = _copied(selection.state())
         return state
 
-    def load(self, state: dict[str, Any], method: Method | None = None, selection: Selection | None = None) -> None:
+    def load(self, state: dict[str, Any], method: Method | None = None, selection: Selecting | None = None) -> None:
         """Go on from a state.
 
         Raises:
@@ -102,16 +130,16 @@ class Training:
         advance: Advance,
         *,
         prior_N: torch.Tensor | None = None,
-        selection: Selection | None = None,
+        selection: Selecting | None = None,
     ) -> EpochRecord:
-        """Train one epoch and give every row's record, as the networks saw it before each step.
+        """Train one epoch and return every row's record, as the networks saw it before each step.
 
         Args:
             inputs: N rows.
             label_N: int64 given labels.
             method: What to teach.
             advance: Told the size of each finished batch.
-            prior_N: float32 weights of the samples, by which every lesson's weights are multiplied.
+            prior_N: float32 sample weights, which multiply every lesson's weights.
             selection: Chooses which samples are back-propagated; its scoring pass is recorded. For one network.
 
         Raises:
@@ -124,7 +152,8 @@ class Training:
         clock = Clock(epoch=epoch, epochs=settings.epochs)
         for network in self.shared:
             network.train()
-        with memory_errors(settings.batch_size), torch.random.fork_rng(self._cuda_devices()):
+        cuda = [self.device] if self.device.type == "cuda" else []
+        with memory_errors(settings.batch_size), torch.random.fork_rng(cuda):
             plan = self._plan(method, inputs, clock, generator)
             order = self._order(plan, inputs, label_N, prior_N, epoch)
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
@@ -147,9 +176,9 @@ class Training:
 
     def _train_epoch(self, work: Work) -> Effort:
         """Take a step on each batch, one after the other."""
-        order, clock = work.order, work.clock
+        order = work.order
         for step, places in enumerate(order.batches):
-            at = replace(clock, step=step, steps=len(order.batches))
+            at = replace(work.clock, step=step, steps=len(order.batches))
             set_pace(self.optimizers, self.settings, at.done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
                 work.inputs.announce(order.order_M[self._share(ahead)])
@@ -160,11 +189,11 @@ class Training:
     def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
         if not isinstance(method, Plans):
             return EpochPlan()
-        plan = method.plan_epoch(NetworkLook(self.networks, inputs, self.forward, self.world), clock, generator)
+        plan = method.plan_epoch(_NetworkLook(self, inputs), clock, generator)
         if plan.go_back and self._kept is not None:
             for network, values in zip(self.networks, self._kept, strict=True):
                 network.load_state_dict(values)
-        self._kept = [copied(network.state_dict()) for network in self.networks] if plan.keep else None
+        self._kept = [_copied(network.state_dict()) for network in self.networks] if plan.keep else None
         return plan
 
     def _order(
@@ -176,7 +205,8 @@ class Training:
             batches = split_places(len(inputs), self.settings.batch_size)
         else:
             order_M = torch.cat(list(plan.batches))
-            batches = given_places([len(row_B) for row_B in plan.batches])
+            stops = torch.tensor([len(row_B) for row_B in plan.batches]).cumsum(dim=0).tolist()
+            batches = [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
         row_M = order_M.to(self.device)
         return EpochOrder(
             order_M=order_M,
@@ -194,9 +224,8 @@ class Training:
     def _step(self, work: Work, places: slice, clock: Clock) -> None:
         order, method = work.order, work.method
         count = places.stop - places.start
-        share, batch = self.world.share(count), order.batch(places)
-        prior_B = None if order.prior_M is None else order.prior_M[places]
-        x_b = order.pictures(work.inputs, self._share(places))
+        share, batch, prior_B = self.world.share(count), order.batch(places), order.prior(places)
+        x_b = order.images(work.inputs, self._share(places))
         if work.mixes is not None:
             mixing = work.mixes.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, work.inputs, places, share, mixing)
@@ -207,19 +236,12 @@ class Training:
         self.learn(logits, method.teach(batch, seen, clock, work.generator), share, prior_B)
 
     def learn(
-        self,
-        logits: Sequence[torch.Tensor],
-        lessons: Sequence[Lesson],
-        share: slice,
-        prior_B: torch.Tensor | None,
+        self, logits: Sequence[torch.Tensor], lessons: Sequence[Lesson], share: slice, prior_B: torch.Tensor | None
     ) -> None:
         """Take the step that the lessons ask for.
 
-        Args:
-            logits: For each network float32 [b, C], of this process's share of the batch.
-            lessons: For each network, of the whole batch.
-            share: The places of the share in the batch.
-            prior_B: See `labelaudit.engine.step.lesson_loss`.
+        For each network there are logits, float32 [b, C], of this process's share of the batch, and a lesson of the
+        whole batch. For ``prior_B`` see `labelaudit.engine.step.lesson_loss`.
         """
         for optimizer, logits_bC, lesson in zip(self.optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
@@ -236,24 +258,21 @@ class Training:
             return [self.world.gather(self.forward(network, x_b), count) for network in self.networks]
 
     def forward(self, network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
-        """Logits of a batch in float32, computed in the training's precision."""
+        """Return the logits of a batch in float32, computed in the training's precision."""
         enabled = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
             logits: torch.Tensor = network(x_b)
         return logits.float()
 
     def predict(self, inputs: Inputs, *, batch_size: int = 512) -> torch.Tensor:
-        """Mean softmax of the networks on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU."""
+        """Return the mean softmax of the networks, as `predict_each` computes it: float32 [N, C] on the CPU."""
         return torch.stack(self.predict_each(inputs, batch_size=batch_size)).mean(dim=0)
 
     @torch.no_grad()
     def predict_each(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> list[torch.Tensor]:
-        """Softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
+        """Return the softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
 
-        Args:
-            inputs: N rows.
-            networks: Only so many, from the first on.
-            batch_size: Rows at a time.
+        With ``networks``, only of so many, from the first on.
         """
         asked = self.networks[:networks]
         for network in asked:
@@ -266,9 +285,6 @@ class Training:
                 found.append(self.forward(network, x_b).softmax(dim=1).cpu())
         return [self.world.gather(torch.cat(found), len(inputs)) for found in parts]
 
-    def _cuda_devices(self) -> list[torch.device]:
-        return [self.device] if self.device.type == "cuda" else []
-
 
 def run_epochs(
     training: Training,
@@ -278,8 +294,83 @@ def run_epochs(
     advance: Advance,
     *,
     prior_N: torch.Tensor | None = None,
-    selection: Selection | None = None,
+    selection: Selecting | None = None,
 ) -> Iterator[EpochRecord]:
     """Train the epochs that are left, and yield the record of each."""
     while training.finished_epochs < training.settings.epochs:
         yield training.run_epoch(inputs, label_N, method, advance, prior_N=prior_N, selection=selection)
+
+
+def _copied(state: Any) -> Any:
+    """Copy tensors to the CPU, and plain values, in mappings and lists: later steps do not change them."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: _copied(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_copied(value) for value in state]
+    return state
+
+
+@contextlib.contextmanager
+def evaluating(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Switch to evaluation mode without gradients, and back to the earlier mode."""
+    training = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for network, mode in zip(networks, training, strict=True):
+            network.train(mode)
+
+
+class _NetworkLook:
+    """See `labelaudit.methods.base.Look`. Each process computes its share and gets the whole."""
+
+    def __init__(self, training: Training, inputs: Inputs) -> None:
+        self.rows = len(inputs)
+        self._training = training
+        self._inputs = inputs
+
+    def logits(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
+        """See `labelaudit.methods.base.Look`."""
+        return self._see(row_M, self._training.networks[network], self._training.forward)
+
+    def features(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
+        """See `labelaudit.methods.base.Look`."""
+        return self._see(row_M, self._training.networks[network], self._features)
+
+    def _see(
+        self, row_M: torch.Tensor, network: nn.Module, what: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        world, parts = self._training.world, []
+        with evaluating([network]):
+            for row in torch.split(row_M, _CHUNK * world.size):
+                part_m = row[world.share(len(row))]
+                parts.append(world.gather(what(network, self._inputs.batch(part_m, None)), len(row)))
+        return torch.cat(parts)
+
+    def _features(self, network: nn.Module, x_m: torch.Tensor) -> torch.Tensor:
+        """Return what the last linear layer is given; of a timm model, what it calls pre-logits."""
+        if hasattr(network, "forward_head") and hasattr(network, "forward_features"):
+            return self._training.forward(_PreLogits(network), x_m).flatten(1)
+        seen: list[torch.Tensor] = []
+        last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+        handle = last.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
+        try:
+            self._training.forward(network, x_m)
+        finally:
+            handle.remove()
+        return seen[0].float().flatten(1)
+
+
+class _PreLogits(nn.Module):
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
+        return features

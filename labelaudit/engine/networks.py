@@ -1,13 +1,14 @@
 """Networks by name: timm's registry, and small-image networks of our own registered in it.
 
 - ``cifar_resnet20``, ``32``, ``44``, ``56``: 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts
-  (He et al. 2016, section 4.2);
+  (He et al. 2016, section 4.2); ``cifar_resnet32`` is the AUL paper's probe;
 - ``labelaudit_probe``: 3 blocks, widths 32/64/128, stem 4×4 with stride 2: the fast probe;
-- ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for pictures of 80 pixels and more;
-- ``labelaudit_probe_full``: the fast probe with a 3×3 stem of stride 1;
-- ``labelaudit_probe_pooled``, ``labelaudit_probe_pooled_wide``: groups of widths 32/128/256 and 64/256/256, see
-  `labelaudit.engine.networks`: the balanced and the strong probe;
-- ``wide_resnet28_10``, ``wide_resnet16_4``: see `labelaudit.engine.networks`.
+- ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for images of 80 pixels and more;
+- ``labelaudit_probe_full``: the fast probe at full resolution, which is four times the work;
+- ``labelaudit_probe_pooled``: groups of widths 32/128/256, the balanced probe: a third of the fast one's speed, and
+  much better at telling classes apart; ``labelaudit_probe_pooled_wide``: 64/256/256, the strong probe: nearly three
+  times the work of the balanced one;
+- ``wide_resnet28_10``, ``wide_resnet16_4``: 36.5 and 2.7 million parameters.
 """
 
 from __future__ import annotations
@@ -28,6 +29,55 @@ from labelaudit.errors import ModelError
 __all__: list[str] = []  # timm's register_model adds the entry points
 
 _DROPOUT = 0.3
+_STEM_WIDTH = 24
+_LOGIT_SCALE = 1 / 9
+
+
+class SmallImageNetwork(nn.Module):
+    """What timm and the loading of weights expect of a network: features, pooling, and a last layer that changes.
+
+    A subclass makes its layers, calls `_add_head`, and says in ``forward_features`` what is pooled.
+    """
+
+    fc: nn.Module
+
+    def _add_head(self, features: int, num_classes: int) -> None:
+        self.pretrained_cfg = {"classifier": "fc"}  # read where weights are loaded
+        self.num_features = features
+        self.reset_classifier(num_classes)
+
+    def _make_head(self) -> nn.Module:
+        return nn.Linear(self.num_features, self.num_classes)
+
+    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=(2, 3))
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return feature maps before pooling."""
+        raise NotImplementedError
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """Return pooled features, or logits."""
+        pooled = self._pool(x)
+        return pooled if pre_logits else self.fc(pooled)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, num_classes]; pooled features for 0 classes."""
+        return self.forward_head(self.forward_features(x))
+
+    def get_classifier(self) -> nn.Module:
+        """Return the last layer."""
+        return self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the last layer by a fresh one."""
+        self.num_classes = num_classes
+        self.fc = self._make_head() if num_classes else nn.Identity()
+
+    def _init_convolutions(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class WideBlock(nn.Module):
@@ -52,15 +102,8 @@ class WideBlock(nn.Module):
         return result
 
 
-class WideResNet(nn.Module):
-    """Groups of widths 16, 32 and 64 times ``widen``; each after the first halves the picture.
-
-    Args:
-        depth: Layers: 6 · blocks of a group + 4.
-        widen: Factor on the widths.
-        num_classes: Outputs; 0 gives the pooled features.
-        in_chans: Input channels.
-    """
+class WideResNet(SmallImageNetwork):
+    """Groups of widths 16, 32 and 64 times ``widen``, with (depth − 4) / 6 blocks each; later ones halve the image."""
 
     def __init__(self, *, depth: int, widen: int, num_classes: int = 10, in_chans: int = 3) -> None:
         super().__init__()
@@ -73,58 +116,12 @@ class WideResNet(nn.Module):
                 channels = width
         self.blocks = nn.Sequential(*blocks)
         self.bn = nn.BatchNorm2d(channels)
-        self.pretrained_cfg = {"classifier": "fc"}  # read by whoever loads weights
-        self.num_features = channels
-        self.num_classes = num_classes
-        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self._add_head(channels, num_classes)
+        self._init_convolutions()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Feature maps before pooling."""
+        """Return feature maps before pooling."""
         return functional.relu(self.bn(self.blocks(self.conv1(x))))
-
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Pooled features, or logits."""
-        pooled = x.mean(dim=(2, 3))
-        return pooled if pre_logits else self.fc(pooled)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [B, num_classes]."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """The last layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a fresh one."""
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
-
-
-def _wide(pretrained: bool, kwargs: dict[str, Any], **architecture: Any) -> WideResNet:
-    if pretrained:
-        raise ModelError("the wide residual networks have no pretrained weights", fix="leave --pretrained out")
-    known = {name: kwargs[name] for name in ("num_classes", "in_chans") if kwargs.get(name) is not None}
-    return WideResNet(**architecture, **known)
-
-
-@register_model  # type: ignore[untyped-decorator]
-def wide_resnet28_10(pretrained: bool = False, **kwargs: Any) -> WideResNet:
-    """WRN-28-10: 36.5 million parameters."""
-    return _wide(pretrained, kwargs, depth=28, widen=10)
-
-
-@register_model  # type: ignore[untyped-decorator]
-def wide_resnet16_4(pretrained: bool = False, **kwargs: Any) -> WideResNet:
-    """WRN-16-4: 2.7 million parameters."""
-    return _wide(pretrained, kwargs, depth=16, widen=4)
-
-
-_STEM_WIDTH = 24
-_LOGIT_SCALE = 1 / 9
 
 
 class Halve(nn.Module):
@@ -135,16 +132,11 @@ class Halve(nn.Module):
         return functional.max_pool2d(x, 2, ceil_mode=min(x.shape[-2:]) < 2)
 
 
-class PooledNet(nn.Module):
+class PooledNet(SmallImageNetwork):
     """A 2×2 stem, then a group for each width: 3×3 convolution, 2×2 maximum, batch norm, 3×3 convolution, batch norm.
 
-    Every convolution begins as the identity on its first channels (Dirac), so that the picture comes through from the
+    Every convolution begins as the identity on its first channels (Dirac), so that the image comes through from the
     first step on; the logits are scaled by 1/9, which keeps the first losses small whatever the width.
-
-    Args:
-        widths: Channels of each group.
-        num_classes: Outputs; 0 gives the pooled features.
-        in_chans: Input channels.
     """
 
     def __init__(self, *, widths: tuple[int, ...], num_classes: int = 10, in_chans: int = 3) -> None:
@@ -157,56 +149,34 @@ class PooledNet(nn.Module):
         self.act = nn.ReLU(inplace=True)
         self.groups = nn.Sequential(*groups)
         self.pool = nn.AdaptiveMaxPool2d(1)
-        self.pretrained_cfg = {"classifier": "fc"}  # read by whoever loads weights
-        self.num_features = channels
-        self.num_classes = num_classes
-        self.fc = nn.Linear(channels, num_classes, bias=False) if num_classes else nn.Identity()
+        self._add_head(channels, num_classes)
+
+    def _make_head(self) -> nn.Module:
+        return nn.Linear(self.num_features, self.num_classes, bias=False)
+
+    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+        pooled: torch.Tensor = self.pool(x).flatten(1)
+        return pooled
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Feature maps before pooling."""
+        """Return feature maps before pooling."""
         features: torch.Tensor = self.groups(self.act(self.stem(x)))
         return features
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Pooled features, or logits."""
-        pooled: torch.Tensor = self.pool(x).flatten(1)
-        if pre_logits or not self.num_classes:
-            return pooled
-        logits: torch.Tensor = self.fc(pooled) * _LOGIT_SCALE
-        return logits
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [B, num_classes]."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """The last layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a fresh one."""
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes, bias=False) if num_classes else nn.Identity()
+        """Return pooled features, or scaled logits."""
+        output = super().forward_head(x, pre_logits)
+        return output if pre_logits or not self.num_classes else output * _LOGIT_SCALE
 
 
 def _group(channels: int, width: int) -> nn.Sequential:
-    convolutions = [
-        nn.Conv2d(channels, width, 3, padding=1, bias=False),
-        nn.Conv2d(width, width, 3, padding=1, bias=False),
-    ]
+    first = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+    second = nn.Conv2d(width, width, 3, padding=1, bias=False)
     with torch.no_grad():
-        for convolution in convolutions:
+        for convolution in (first, second):
             nn.init.dirac_(convolution.weight[: convolution.in_channels])
-    first, second = convolutions
-    return nn.Sequential(
-        first,
-        Halve(),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        second,
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    )
+    norms = [nn.BatchNorm2d(width), nn.BatchNorm2d(width)]
+    return nn.Sequential(first, Halve(), norms[0], nn.ReLU(inplace=True), second, norms[1], nn.ReLU(inplace=True))
 
 
 class PaddedShortcut(nn.Module):
@@ -224,15 +194,10 @@ class PaddedShortcut(nn.Module):
         return functional.pad(x, (0, 0, 0, 0, 0, self.new_channels))
 
 
-class SmallResNet(nn.Module):
-    """Residual network for pictures of a few dozen pixels, from timm's `BasicBlock`.
+class SmallResNet(SmallImageNetwork):
+    """Residual network for images of a few dozen pixels, from timm's `BasicBlock`.
 
-    Args:
-        blocks: Blocks in each stage; every stage after the first halves the picture.
-        widths: Channels of each stage.
-        stem_kernel, stem_stride: The first convolution.
-        num_classes: Outputs; 0 gives the pooled features.
-        in_chans: Input channels.
+    ``blocks`` and ``widths`` are those of each stage; every stage after the first halves the image.
     """
 
     def __init__(
@@ -259,104 +224,44 @@ class SmallResNet(nn.Module):
                 stages.append(BasicBlock(channels, width, stride, shortcut))
                 channels = width
         self.blocks = nn.Sequential(*stages)
-        self.pretrained_cfg = {"classifier": "fc"}  # read by whoever loads weights
-        self.num_features = channels
-        self.num_classes = num_classes
-        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self._add_head(channels, num_classes)
+        self._init_convolutions()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Feature maps before pooling."""
+        """Return feature maps before pooling."""
         features: torch.Tensor = self.blocks(self.act1(self.bn1(self.conv1(x))))
         return features
 
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Pooled features, or logits."""
+    def _pool(self, x: torch.Tensor) -> torch.Tensor:
         # The gradient of a mean comes in the order of dimensions in which it is taken. In the other order, all layers
         # of the last stage would convert it: a twentieth of the whole training.
         channels_last = x.is_contiguous(memory_format=torch.channels_last)
-        pooled = x.permute(0, 2, 3, 1).mean(dim=(1, 2)) if channels_last else x.mean(dim=(2, 3))
-        return pooled if pre_logits else self.fc(pooled)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [B, num_classes]."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """The last layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a fresh one."""
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        return x.permute(0, 2, 3, 1).mean(dim=(1, 2)) if channels_last else x.mean(dim=(2, 3))
 
 
-def _small(pretrained: bool, kwargs: dict[str, Any], **architecture: Any) -> SmallResNet:
-    return SmallResNet(**architecture, **_known(pretrained, kwargs))
+def _register(name: str, kind: type[SmallImageNetwork], **architecture: Any) -> None:
+    """Make timm know a network by its name."""
+
+    def build(pretrained: bool = False, **kwargs: Any) -> SmallImageNetwork:
+        if pretrained:
+            raise ModelError(f"{name} has no pretrained weights", fix="leave --pretrained out")
+        known = {key: kwargs[key] for key in ("num_classes", "in_chans") if kwargs.get(key) is not None}
+        return kind(**architecture, **known)
+
+    build.__name__ = name
+    register_model(build)
 
 
-def _known(pretrained: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Of what timm passes on, that which our networks know."""
-    if pretrained:
-        raise ModelError("the small-image networks have no pretrained weights", fix="leave --pretrained out")
-    return {name: kwargs[name] for name in ("num_classes", "in_chans") if kwargs.get(name) is not None}
-
-
-@register_model  # type: ignore[untyped-decorator]
-def cifar_resnet20(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """ResNet-20 for 32-pixel pictures (He et al. 2016)."""
-    return _small(pretrained, kwargs, blocks=(3, 3, 3), widths=(16, 32, 64))
-
-
-@register_model  # type: ignore[untyped-decorator]
-def cifar_resnet32(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """ResNet-32 for 32-pixel pictures (He et al. 2016): the AUL paper's probe."""
-    return _small(pretrained, kwargs, blocks=(5, 5, 5), widths=(16, 32, 64))
-
-
-@register_model  # type: ignore[untyped-decorator]
-def cifar_resnet44(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """ResNet-44 for 32-pixel pictures (He et al. 2016)."""
-    return _small(pretrained, kwargs, blocks=(7, 7, 7), widths=(16, 32, 64))
-
-
-@register_model  # type: ignore[untyped-decorator]
-def cifar_resnet56(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """ResNet-56 for 32-pixel pictures (He et al. 2016)."""
-    return _small(pretrained, kwargs, blocks=(9, 9, 9), widths=(16, 32, 64))
-
-
-@register_model  # type: ignore[untyped-decorator]
-def labelaudit_probe(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """The fast probe: half the resolution from the first layer on."""
-    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128), stem_kernel=4, stem_stride=2)
-
-
-@register_model  # type: ignore[untyped-decorator]
-def labelaudit_probe_coarse(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """The fast probe for larger pictures: a quarter of the resolution, which is a quarter of the work."""
-    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128), stem_kernel=8, stem_stride=4)
-
-
-@register_model  # type: ignore[untyped-decorator]
-def labelaudit_probe_full(pretrained: bool = False, **kwargs: Any) -> SmallResNet:
-    """The fast probe at full resolution, which is four times the work."""
-    return _small(pretrained, kwargs, blocks=(1, 1, 1), widths=(32, 64, 128))
-
-
-@register_model  # type: ignore[untyped-decorator]
-def labelaudit_probe_pooled(pretrained: bool = False, **kwargs: Any) -> PooledNet:
-    """The balanced probe: a third of the fast one's speed, and much better at telling classes apart."""
-    return PooledNet(widths=(32, 128, 256), **_known(pretrained, kwargs))
-
-
-@register_model  # type: ignore[untyped-decorator]
-def labelaudit_probe_pooled_wide(pretrained: bool = False, **kwargs: Any) -> PooledNet:
-    """The strong probe: nearly three times the work of the balanced one."""
-    return PooledNet(widths=(64, 256, 256), **_known(pretrained, kwargs))
+for _depth, _blocks in ((20, 3), (32, 5), (44, 7), (56, 9)):
+    _register(f"cifar_resnet{_depth}", SmallResNet, blocks=(_blocks,) * 3, widths=(16, 32, 64))
+_FAST = {"blocks": (1, 1, 1), "widths": (32, 64, 128)}
+_register("labelaudit_probe", SmallResNet, **_FAST, stem_kernel=4, stem_stride=2)
+_register("labelaudit_probe_coarse", SmallResNet, **_FAST, stem_kernel=8, stem_stride=4)
+_register("labelaudit_probe_full", SmallResNet, **_FAST)
+_register("labelaudit_probe_pooled", PooledNet, widths=(32, 128, 256))
+_register("labelaudit_probe_pooled_wide", PooledNet, widths=(64, 256, 256))
+_register("wide_resnet28_10", WideResNet, depth=28, widen=10)
+_register("wide_resnet16_4", WideResNet, depth=16, widen=4)
 
 
 def require_known(name: str) -> None:
@@ -387,7 +292,7 @@ def _has_tag(name: str) -> bool:
 
 
 def linear_head(features: int, num_classes: int, *, seed: int) -> nn.Module:
-    """A linear classifier on embeddings."""
+    """Build a linear classifier on embeddings."""
     with torch.random.fork_rng([]):
         torch.manual_seed(derive_seed(seed, "initial weights"))
         return nn.Linear(features, num_classes)

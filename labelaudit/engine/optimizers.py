@@ -1,4 +1,4 @@
-"""The optimisers, and what changes in them from step to step."""
+"""The optimizers, and what changes in them from step to step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEP = ((0.5, 0.1), (0.75, 0.1**2))
 
 
 def rate_factor(name: ScheduleName, done: float, milestones: Sequence[tuple[float, float]] = ()) -> float:
-    """Factor on the base learning rate.
+    """Return the factor on the base learning rate.
 
     Args:
         name: ``constant`` 1 (the AUL paper's probe); ``step`` ×0.1 at 1/2 and again at 3/4 (He et al. 2016: epochs 150
@@ -48,33 +48,15 @@ def has_turned(name: ScheduleName, done: float) -> bool:
 
 
 def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
-    """SGD or Adam, with one group of all parameters."""
+    """Build SGD or Adam, with one group of all parameters."""
+    common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
     if settings.optimizer == "adam":
-        return torch.optim.Adam(
-            network.parameters(),
-            lr=settings.lr,
-            betas=(settings.momentum, settings.beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+        return torch.optim.Adam(network.parameters(), betas=(settings.momentum, settings.beta2), **common)
+    return torch.optim.SGD(network.parameters(), momentum=settings.momentum, nesterov=settings.nesterov, **common)
 
 
 def set_pace(optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparameters, done: float) -> None:
-    """Rate and momentum of the next step.
-
-    Args:
-        optimizers: Those of all networks.
-        settings: Base rate, schedule and momenta.
-        done: Share of the training's steps that are done, in [0, 1).
-    """
+    """Set rate and momentum of the next step, when this share of the training's steps is done, in [0, 1)."""
     changes: dict[str, Any] = {"lr": settings.lr * rate_factor(settings.schedule, done, settings.milestones)}
     if settings.late_momentum is not None and has_turned(settings.schedule, done):
         late = settings.late_momentum
@@ -86,13 +68,7 @@ def set_pace(optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparamet
 
 @torch.no_grad()
 def step_with_decay(optimizer: torch.optim.Optimizer, weight_decay: float, factor: torch.Tensor) -> None:
-    """A step whose weight decay is multiplied by a number on the device, which is not waited for.
-
-    Args:
-        optimizer: With gradients.
-        weight_decay: The base.
-        factor: float32 without dimensions.
-    """
+    """Take a step whose weight decay is multiplied by a number on the device, which is not waited for."""
     for group in optimizer.param_groups:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         decay = torch._foreach_mul(parameters, factor * weight_decay)

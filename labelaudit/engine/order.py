@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import torch
 
 from labelaudit.engine.inputs import Inputs, Views
-from labelaudit.engine.recorder import Effort
+from labelaudit.engine.step import Effort
 from labelaudit.methods.base import Batch, Mixing
 
 
 def derive_seed(seed: int, purpose: str, epoch: int = 0) -> int:
-    """A 63-bit seed that depends on all three arguments."""
+    """Return a 63-bit seed that depends on all three arguments."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
 def make_generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
-    """A CPU generator seeded from (seed, purpose, epoch)."""
+    """Return a CPU generator seeded from (seed, purpose, epoch)."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, epoch))
 
 
@@ -34,7 +34,7 @@ class EpochOrder:
         order_M: int64 row at each place, on the CPU.
         row_M: The same on the device.
         label_M: int64 given labels, on the device.
-        prior_M: float32 weights of the samples, where they have any.
+        prior_M: float32 sample weights on the device, where there are any.
         views: How each place is seen.
         batches: The places of each batch.
     """
@@ -46,35 +46,31 @@ class EpochOrder:
     views: Views | None
     batches: list[slice]
 
-    def batch(self, places: slice) -> Batch:
-        """What a method is told of a batch."""
+    def batch(self, places: slice | torch.Tensor) -> Batch:
+        """Return what a method is told of a batch."""
+        places = self._on_device(places)
         return Batch(row_B=self.row_M[places], label_B=self.label_M[places])
 
-    def effort(self, rows: int) -> Effort:
-        """What it costs to train on every place once.
+    def prior(self, places: slice | torch.Tensor) -> torch.Tensor | None:
+        """Return the sample weights of a batch, where there are any."""
+        return None if self.prior_M is None else self.prior_M[self._on_device(places)]
 
-        Args:
-            rows: N.
-        """
+    def _on_device(self, places: slice | torch.Tensor) -> slice | torch.Tensor:
+        return places if isinstance(places, slice) else places.to(self.row_M.device)
+
+    def effort(self, rows: int) -> Effort:
+        """Return what it costs to train on every place once, of ``rows`` rows."""
         count = len(self.order_M)
         times_N = torch.bincount(self.order_M, minlength=rows).to(torch.int32).numpy()
         return Effort(forwards=count, backpropagated=count, times_N=times_N)
 
-    def pictures(self, inputs: Inputs, places: slice | torch.Tensor) -> torch.Tensor:
-        """The inputs at some places, on the device."""
+    def images(self, inputs: Inputs, places: slice | torch.Tensor) -> torch.Tensor:
+        """Return the inputs at some places, on the device."""
         return inputs.batch(self.order_M[places], None if self.views is None else self.views.part(places))
 
     def blended(self, x_b: torch.Tensor, inputs: Inputs, places: slice, share: slice, mixing: Mixing) -> torch.Tensor:
-        """A share of a batch, blended with its partners, which may be in another process's share.
-
-        Args:
-            x_b: The share as it is.
-            inputs: Where partners are taken from.
-            places: Of the whole batch.
-            share: Its places within the batch.
-            mixing: Of the whole batch.
-        """
-        other_b = self.pictures(inputs, places.start + mixing.partner_B[share])
+        """Blend a share of a batch, at ``places`` of the epoch, with its partners, which may be in another share."""
+        other_b = self.images(inputs, places.start + mixing.partner_B[share])
         factor_b = mixing.factor_B[share].to(x_b.device).view(-1, *[1] * (x_b.dim() - 1))
         return torch.lerp(other_b, x_b, factor_b)
 
@@ -85,12 +81,3 @@ def split_places(count: int, batch_size: int) -> list[slice]:
     if len(starts) > 1 and count - starts[-1] == 1:
         starts.pop()
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
-
-
-def given_places(sizes: list[int]) -> list[slice]:
-    """The places of batches of these sizes, one after the other."""
-    places, start = [], 0
-    for size in sizes:
-        places.append(slice(start, start + size))
-        start += size
-    return places

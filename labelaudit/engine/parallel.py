@@ -1,4 +1,4 @@
-"""Several processes that train one network together, as torchrun starts them.
+"""Let several processes train one network together, as torchrun starts them.
 
 Every process holds all of the network and takes its share of each batch; what depends on the whole batch (batch norm,
 the count by which the loss is divided, the method's lesson, the record) is computed over all processes, so that the
@@ -35,10 +35,8 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(_context: Any, gradient: torch.Tensor) -> torch.Tensor:
-        total = gradient.clone()
-        distributed.all_reduce(total)
-        return total
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return _SumOverProcesses.forward(context, gradient)
 
 
 def share_batch_norm(network: nn.Module) -> None:
@@ -48,10 +46,10 @@ def share_batch_norm(network: nn.Module) -> None:
     """
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            layer.forward = functools.partial(_normalise, layer)  # type: ignore[method-assign]
+            layer.forward = functools.partial(_normalize, layer)  # type: ignore[method-assign]
 
 
-def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> torch.Tensor:
+def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> torch.Tensor:
     if not layer.training:
         result: torch.Tensor = type(layer).forward(layer, x_bC)
         return result
@@ -61,10 +59,10 @@ def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> to
     places = x.new_tensor(float(x[:, 0].numel()))
     distributed.all_reduce(places)
     mean_C: torch.Tensor = _SumOverProcesses.apply(x.sum(dim=dims)) / places
-    centred = x - mean_C.view(by_channel)
-    variance_C: torch.Tensor = _SumOverProcesses.apply(centred.square().sum(dim=dims)) / places
-    _follow(layer, mean_C.detach(), variance_C.detach() * places / (places - 1))
-    y: torch.Tensor = centred * torch.rsqrt(variance_C + layer.eps).view(by_channel)
+    centered = x - mean_C.view(by_channel)
+    variance_C: torch.Tensor = _SumOverProcesses.apply(centered.square().sum(dim=dims)) / places
+    _update_statistics(layer, mean_C.detach(), variance_C.detach() * places / (places - 1))
+    y: torch.Tensor = centered * torch.rsqrt(variance_C + layer.eps).view(by_channel)
     if layer.affine:
         y = y * layer.weight.view(by_channel) + layer.bias.view(by_channel)
     y = y.to(x_bC.dtype)
@@ -75,7 +73,7 @@ def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> to
 
 
 @torch.no_grad()
-def _follow(layer: nn.BatchNorm1d | nn.BatchNorm2d, mean_C: torch.Tensor, variance_C: torch.Tensor) -> None:
+def _update_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, mean_C: torch.Tensor, variance_C: torch.Tensor) -> None:
     if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
         return
     layer.num_batches_tracked += 1
@@ -87,18 +85,14 @@ def _follow(layer: nn.BatchNorm1d | nn.BatchNorm2d, mean_C: torch.Tensor, varian
 Value = TypeVar("Value")
 
 _PATIENCE = timedelta(days=7)
-"""How long a process waits for the others: one may decode a large folder meanwhile. torchrun notices the dead."""
+"""How long a process waits for the others: one may decode a large folder meanwhile. torchrun notices a dead one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The processes of a training.
+    """The processes of a training: this one's number and how many there are, in all and on its machine.
 
-    Attributes:
-        rank: This process's number; process 0 alone writes and speaks.
-        size: How many there are.
-        local_rank: This process's number on its machine.
-        local_size: How many there are on this machine.
+    Process 0 alone writes and reports.
     """
 
     rank: int = 0
@@ -108,22 +102,17 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """True for the process that writes and speaks."""
+        """True for the process that writes and reports."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """The places of this process in a batch; the first ones get one more when it cannot be divided evenly."""
+        """Return the places of this process in a batch; where it cannot be divided evenly, the first get one more."""
         smaller, larger = divmod(count, self.size)
         start = self.rank * smaller + min(self.rank, larger)
         return slice(start, start + smaller + (self.rank < larger))
 
     def gather(self, part_bC: torch.Tensor, count: int) -> torch.Tensor:
-        """The whole batch, from every process's share of it.
-
-        Args:
-            part_bC: This process's share, detached.
-            count: Size of the whole batch.
-        """
+        """Return the whole batch of ``count`` samples, from every process's share of it, detached."""
         if self.size == 1:
             return part_bC
         most = -(-count // self.size)
@@ -135,7 +124,7 @@ class World:
         return torch.cat([part[: share.stop - share.start] for part, share in zip(parts, shares, strict=True)])
 
     def once(self, work: Callable[[], Value]) -> Value:
-        """What ``work`` gives in process 0; the others wait for it and do not do it.
+        """Return what ``work`` gives in process 0; the others wait for it and do not do it.
 
         Raises:
             LabelauditError: the one that process 0 met, in every process.
@@ -160,17 +149,17 @@ class World:
         return value
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have come here."""
         if self.size > 1:
             distributed.barrier()
 
     def share_network(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network as a module whose gradients are those of all processes' batches; batch norm sees them all."""
+        """Return the network as a module whose gradients and batch norms are those of all processes' batches."""
         if self.size == 1:
             return network
         share_batch_norm(network)
         with warnings.catch_warnings():
-            # The name that takes its place is not there in older versions of torch.
+            # Older versions of torch lack the name that replaces it.
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
             return DistributedDataParallel(
                 network, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
@@ -182,11 +171,7 @@ ALONE = World()
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[World]:
-    """Join the other processes that torchrun started; alone where it started none.
-
-    Args:
-        device: Where this process trains.
-    """
+    """Join the other processes that torchrun started, if it started any, to train on this device."""
     if "MASTER_ADDR" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
@@ -203,11 +188,11 @@ def joined(device: torch.device) -> Iterator[World]:
             local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         )
         if began:
-            # Who left first would tear down connections that the others still use, and die of it.
+            # A process that leaves first tears down connections that the others still use.
             distributed.barrier()
     finally:
         if began:
             distributed.destroy_process_group()
-            # DistributedDataParallel keeps the group's threads, in a ring of references. Threads that are still there
-            # when the interpreter goes end the process with SIGABRT, now and then: they have to be gone before.
+            # DistributedDataParallel keeps the group's threads in a cycle of references. Threads that are still there
+            # when the interpreter exits sometimes end the process with SIGABRT, so they are collected before.
             atexit.register(gc.collect)

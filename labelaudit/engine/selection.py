@@ -1,8 +1,8 @@
 """An epoch in which a selector says which samples are back-propagated.
 
 Candidates come in the epoch's order. What is chosen waits in a queue, as places of the epoch, so that a sample is
-trained on in the very view that it was scored in, whatever became of the queue's front. A step takes a batch from the
-front; what is left at the end of the epoch makes one more step, so that the queue is no part of a checkpoint.
+trained on in the very view in which it was scored. A step takes a batch from the front; what is left at the end of the
+epoch makes one more step, so that the queue is no part of a checkpoint.
 
 Shapes: N rows, M places of the epoch, B candidates, b samples of a step, C classes.
 """
@@ -11,23 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.look import evaluating
+from labelaudit.engine.loop import Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
-from labelaudit.engine.order import EpochOrder, make_generator, split_places
-from labelaudit.engine.recorder import Effort, Recorder
-from labelaudit.methods.base import Batch, Clock, Method, Mixes, recorded_logits
-from labelaudit.progress import Advance
+from labelaudit.engine.order import make_generator, split_places
+from labelaudit.engine.step import Effort
+from labelaudit.methods.base import Clock, recorded_logits
 from labelaudit.selectors.base import Choice, ScoreName, Selector
-
-if TYPE_CHECKING:
-    from labelaudit.engine.loop import Training
 
 
 def cross_entropy(logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
@@ -36,7 +31,7 @@ def cross_entropy(logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tenso
 
 
 def entropy(logits_BC: torch.Tensor) -> torch.Tensor:
-    """H(p) = −Σ p log p, float32 [B], in nats: 0 for a sure prediction, log C for a uniform one. No label is looked at.
+    """H(p) = −Σ p log p, float32 [B], in nats: 0 for a sure prediction, log C for a uniform one. Ignores labels.
 
     From the logarithm of the softmax, since p log p of a p that rounds to 0 would not be a number.
     """
@@ -53,51 +48,20 @@ def gradient_norm(logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tenso
 
 @torch.no_grad()
 def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
-    """The score of this name, float32 [B].
-
-    Args:
-        name: Which.
-        logits_BC: float32.
-        label_B: int64 given labels.
-    """
+    """Return the score of this name, float32 [B], from float32 logits and int64 given labels."""
     if name == "entropy":
         return entropy(logits_BC)
     return cross_entropy(logits_BC, label_B) if name == "loss" else gradient_norm(logits_BC, label_B)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """An epoch that is about to be trained.
-
-    Attributes:
-        inputs: N rows.
-        order: In which order they come.
-        clock: Where the training is.
-        method: What is taught of what is chosen.
-        mixes: The method, if it blends pictures; asked once, since that takes its time.
-        generator: The method's.
-        recorder: Gets every candidate's record.
-        advance: Told how many candidates are done.
-    """
-
-    inputs: Inputs
-    order: EpochOrder
-    clock: Clock
-    method: Method
-    mixes: Mixes | None
-    generator: torch.Generator
-    recorder: Recorder
-    advance: Advance
 
 
 class Selection:
     """A selector at work, and what it remembers between two epochs.
 
     Args:
-        selector: Which samples are back-propagated.
+        selector: Chooses which samples are back-propagated.
         rows: N.
         records_scores: Record the scoring pass of every sample in every epoch, also while the selector is off: losses
-            of training mode and of evaluation mode do not belong into one curve.
+            of training mode and of evaluation mode do not belong in one curve.
     """
 
     def __init__(self, selector: Selector, rows: int, *, records_scores: bool = False) -> None:
@@ -107,7 +71,7 @@ class Selection:
         self._age_N = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
 
     def state(self) -> dict[str, Any]:
-        """Tensors on the CPU and plain values, which `load` takes back."""
+        """Return tensors on the CPU and plain values, which `load` takes."""
         state: dict[str, Any] = {"selector": self._selector.state()}
         if self._selector.stale_epochs > 1:
             state |= {"score": self._score_N.clone(), "age": self._age_N.clone()}
@@ -125,11 +89,11 @@ class Selection:
             self._age_N.copy_(state["age"])
 
     def train_epoch(self, training: Training, work: Work) -> Effort:
-        """Take an epoch's steps, and say what they cost."""
+        """Take an epoch's steps, and return what they cost."""
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
-        queue, tally = _Queue(training.settings.batch_size), _Tally(len(work.inputs))
-        done = 0
+        queue, times_N = _Queue(training.settings.batch_size), np.zeros(len(work.inputs), dtype=np.int32)
+        done = forwards = 0
         while done < len(batches):
             at = replace(clock, step=done, steps=len(batches))
             choosing = clock.epoch >= selector.warm_up_epochs and selector.is_on
@@ -139,58 +103,46 @@ class Selection:
             following = batches[done : done + len(pool)]
             work.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
             set_pace(training.optimizers, training.settings, at.done)
-            choice, scored = self._choose(training, work, candidates, choosing, generator, tally)
+            count = candidates.stop - candidates.start
+            choice, scored = Choice(index_b=torch.arange(count), weight_b=torch.ones(count)), False
+            if choosing or self._records_scores:
+                scored, (score_B, fresh) = True, self._score(training, work, candidates)
+                forwards += fresh
+                if choosing:
+                    choice = selector.choose(score_B, training.settings.batch_size, generator)
+                else:
+                    selector.observe(score_B)
             queue.put(candidates.start + choice.index_b, choice.weight_b, scored=scored)
             for chosen in queue.take(is_last=done == len(batches)):
                 self._step(training, work, chosen, at)
-                tally.add(work.order.order_M[chosen.place_b])
-            work.advance(candidates.stop - candidates.start)
-        return tally.effort
+                forwards += len(chosen.place_b)
+                times_N[np.unique(work.order.order_M[chosen.place_b].numpy())] += 1
+            work.advance(count)
+        return Effort(forwards=forwards, backpropagated=int(times_N.sum()), times_N=times_N)
 
-    def _choose(
-        self,
-        training: Training,
-        work: Work,
-        candidates: slice,
-        choosing: bool,
-        generator: torch.Generator,
-        tally: _Tally,
-    ) -> tuple[Choice, bool]:
-        """What is to be trained on, and whether the candidates were scored and recorded."""
-        count = candidates.stop - candidates.start
-        everything = Choice(index_b=torch.arange(count), weight_b=torch.ones(count))
-        if not choosing and not self._records_scores:
-            return everything, False
-        score_B = self._score(training, work, torch.arange(candidates.start, candidates.stop), tally)
-        if choosing:
-            return self._selector.choose(score_B, training.settings.batch_size, generator), True
-        self._selector.observe(score_B)
-        return everything, True
-
-    def _score(self, training: Training, work: Work, place_B: torch.Tensor, tally: _Tally) -> torch.Tensor:
-        """Scores of candidates, float32 [B] on the CPU; stale ones where they still hold."""
+    def _score(self, training: Training, work: Work, candidates: slice) -> tuple[torch.Tensor, int]:
+        """Return the scores of candidates, float32 [B] on the CPU, and how many of them are fresh, not stale."""
         order, world = work.order, training.world
+        place_B = torch.arange(candidates.start, candidates.stop)
         row_B = order.order_M[place_B]
         fresh_B = self._age_N[row_B] >= self._selector.stale_epochs
         if fresh_B.any():
             place_b = place_B[fresh_B]
             with evaluating(training.networks):
-                x_b = order.pictures(work.inputs, place_b[world.share(len(place_b))])
+                x_b = order.images(work.inputs, place_b[world.share(len(place_b))])
                 logits_bC = world.gather(training.forward(training.networks[0], x_b), len(place_b))
-            batch = _batch(order, place_b)
+            batch = order.batch(place_b)
             work.recorder.put(batch.row_B, logits_bC, batch.label_B)
             self._score_N[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()
             self._age_N[row_B[fresh_B]] = 0
-            tally.forwards += len(place_b)
         work.recorder.skip(row_B[~fresh_B])
         self._age_N[row_B] += 1
-        return self._score_N[row_B]
+        return self._score_N[row_B], int(fresh_B.sum())
 
     def _step(self, training: Training, work: Work, chosen: _Chosen, at: Clock) -> None:
         order, world, place_b = work.order, training.world, chosen.place_b
-        batch, share = _batch(order, place_b), world.share(len(place_b))
-        prior_b = None if order.prior_M is None else order.prior_M[place_b.to(order.row_M.device)]
-        logits_bC = training.forward(training.shared[0], order.pictures(work.inputs, place_b[share]))
+        batch, share = order.batch(place_b), world.share(len(place_b))
+        logits_bC = training.forward(training.shared[0], order.images(work.inputs, place_b[share]))
         seen = [world.gather(logits_bC.detach(), len(place_b))]
         if not chosen.scored_b.all():
             # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
@@ -201,12 +153,7 @@ class Selection:
         lessons = work.method.teach(batch, seen, at, work.generator)
         weight_b = chosen.weight_b.to(logits_bC.device)
         weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
-        training.learn([logits_bC], weighted, share, prior_b)
-
-
-def _batch(order: EpochOrder, place_b: torch.Tensor) -> Batch:
-    place_b = place_b.to(order.row_M.device)
-    return Batch(row_B=order.row_M[place_b], label_B=order.label_M[place_b])
+        training.learn([logits_bC], weighted, share, order.prior(place_b))
 
 
 @dataclass(frozen=True)
@@ -218,7 +165,7 @@ class _Chosen:
     scored_b: torch.Tensor
 
     def part(self, places: slice | torch.Tensor) -> _Chosen:
-        """Some of them."""
+        """Return some of them."""
         return _Chosen(self.place_b[places], self.weight_b[places], self.scored_b[places])
 
 
@@ -239,7 +186,7 @@ class _Queue:
         )
 
     def take(self, *, is_last: bool) -> Iterator[_Chosen]:
-        """The batches that are full; all that is there when no more will come."""
+        """Yield the batches that are full; all that is left when no more will come."""
         there = len(self._waiting.place_b)
         count = there if is_last else there // self._batch_size * self._batch_size
         taken, self._waiting = self._waiting.part(slice(count)), self._waiting.part(slice(count, None))
@@ -248,21 +195,3 @@ class _Queue:
         # Cut as an epoch is: with everything chosen, the steps are those of a training without a selector.
         for places in split_places(count, self._batch_size) if count else []:
             yield taken.part(places)
-
-
-class _Tally:
-    """Counts what is done."""
-
-    def __init__(self, rows: int) -> None:
-        self.forwards = 0
-        self._times_N = np.zeros(rows, dtype=np.int32)
-
-    def add(self, row_b: torch.Tensor) -> None:
-        """A step on these rows."""
-        self.forwards += len(row_b)
-        self._times_N[np.unique(row_b.numpy())] += 1
-
-    @property
-    def effort(self) -> Effort:
-        """So far."""
-        return Effort(forwards=self.forwards, backpropagated=int(self._times_N.sum()), times_N=self._times_N)

@@ -1,16 +1,22 @@
-"""The one loss rule, and what is recorded of a batch.
+"""The one loss rule, and what is recorded of a step and of an epoch.
 
-Shapes: B batch, b the part of it that this process has, C classes.
+Shapes: N rows of the training data, B batch, b the part of it that this process has, C classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Lesson
+
+_HELD_LOGITS = 1 << 18
+"""So many logits are held back before they are looked at: a few large operations instead of many small ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +32,7 @@ class Record:
 def lesson_loss(
     logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(None), prior_B: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Σ prior · weight · CE(logits, target) / count: the loss that is minimised.
+    """Σ prior · weight · CE(logits, target) / count: the loss that is minimized.
 
     A batch whose weights are all zero gives 0 with zero gradient.
 
@@ -34,7 +40,7 @@ def lesson_loss(
         logits_bC: float32, of all samples of the batch or of some.
         lesson: Target and weights of all B samples, and what the count is.
         places: The places in the batch of the samples that there are logits of; the count is of all.
-        prior_B: Weights that the samples have whatever is taught; where they are not given, all are 1.
+        prior_B: Sample weights that multiply the lesson's; where they are not given, all are 1.
     """
     weight_B = lesson.weight_B if prior_B is None else prior_B * lesson.weight_B
     loss_b = functional.cross_entropy(logits_bC, lesson.target[places], reduction="none")
@@ -47,7 +53,7 @@ def lesson_loss(
 
 @torch.no_grad()
 def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Record:
-    """Plain cross-entropy against the given label, margin and predictions.
+    """Return plain cross-entropy against the given label, margin and predictions.
 
     margin = z_y − max_{j≠y} z_j (Pleiss et al. 2020, eq. 1). The alternative is the class of that maximum; the
     prediction is the given label where the margin is positive, else the alternative, so that a network which tells no
@@ -66,3 +72,109 @@ def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Record:
         predicted_B=torch.where(margin_B > 0, label_B, alternative_B),
         alternative_B=alternative_B,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What an epoch cost, over all processes; with several networks, that of each of them.
+
+    Attributes:
+        forwards: Samples that went forward through the network, for scoring or for training.
+        backpropagated: Samples that were back-propagated; one that is there twice in a step counts once.
+        times_N: int32 number of steps in which each row was back-propagated.
+    """
+
+    forwards: int
+    backpropagated: int
+    times_N: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """Everything recorded in an epoch, and what it cost; all arrays [N].
+
+    Rows that the epoch did not take have a loss and a margin of NaN, and −1 as prediction and alternative.
+    """
+
+    epoch: int
+    loss_N: npt.NDArray[np.float32]
+    margin_N: npt.NDArray[np.float32]
+    predicted_N: npt.NDArray[np.int32]
+    alternative_N: npt.NDArray[np.int32]
+    effort: Effort | None = None
+
+
+class Recorder:
+    """Collects the records of one epoch on the device; never waits for the device before the epoch is over.
+
+    Args:
+        rows: N.
+        device: Of the training.
+        order_M: int64 rows in the order in which they are put, on the CPU, where that is not each row once. Of a row
+            that comes again, the first record counts.
+    """
+
+    def __init__(self, rows: int, device: torch.device, order_M: torch.Tensor | None = None) -> None:
+        self._values_N = {name: torch.full((rows,), torch.nan, device=device) for name in ("loss", "margin")}
+        for name in ("predicted", "alternative"):
+            self._values_N[name] = torch.full((rows,), -1, dtype=torch.int32, device=device)
+        self._held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._held_logits = 0
+        self._device = device
+        self._first_M = None if order_M is None else _first_times(order_M, rows)
+        self._taken_N = np.ones(rows, dtype=bool) if order_M is None else np.isin(np.arange(rows), order_M.numpy())
+        self._put = 0
+
+    def put(self, row_B: torch.Tensor, logits_BC: torch.Tensor, label_B: torch.Tensor) -> None:
+        """Record a batch; see `observe`.
+
+        Args:
+            row_B: int64 row of each sample.
+            logits_BC: float32, detached; not to be changed afterwards.
+            label_B: int64 given labels.
+        """
+        if self._first_M is not None:
+            first_B = self._first_M[self._put : self._put + len(row_B)].nonzero()[:, 0].to(self._device)
+            self._put += len(row_B)
+            row_B, logits_BC, label_B = row_B[first_B], logits_BC[first_B], label_B[first_B]
+        self._held.append((row_B, logits_BC, label_B))
+        self._held_logits += logits_BC.numel()
+        if self._held_logits >= _HELD_LOGITS:
+            self._look()
+
+    def skip(self, row_B: torch.Tensor) -> None:
+        """Say that these rows, int64 on the CPU, will not be put."""
+        self._taken_N[row_B.numpy()] = False
+
+    def _look(self) -> None:
+        if not self._held:
+            return
+        row_B, logits_BC, label_B = (torch.cat(parts) for parts in zip(*self._held, strict=True))
+        self._held, self._held_logits = [], 0
+        record = observe(logits_BC, label_B)
+        for name, value_N in self._values_N.items():
+            value_N[row_B] = getattr(record, f"{name}_B").to(value_N.dtype)
+
+    def take(self, epoch: int, effort: Effort | None = None) -> EpochRecord:
+        """Return the whole epoch, on the host.
+
+        Raises:
+            TrainingError: a loss is not finite: the training diverged.
+        """
+        self._look()
+        values_N = {f"{name}_N": value_N.cpu().numpy().copy() for name, value_N in self._values_N.items()}
+        taken_N = values_N["loss_N"][self._taken_N]
+        bad = int((~np.isfinite(taken_N)).sum())
+        if bad:
+            raise TrainingError(
+                f"the training diverged in epoch {epoch}: {bad} of {len(taken_N)} losses are not finite",
+                fix="try a lower --lr, or --precision float32",
+            )
+        return EpochRecord(epoch=epoch, effort=effort, **values_N)
+
+
+def _first_times(order_M: torch.Tensor, rows: int) -> torch.Tensor:
+    """True at each place whose row comes for the first time."""
+    place_M = torch.arange(len(order_M))
+    first_N = torch.full((rows,), len(order_M)).scatter_reduce(0, order_M, place_M, "amin")
+    return first_N[order_M] == place_M

@@ -1,4 +1,4 @@
-"""Where a network's parameters come from: nowhere (random), timm's hub, a file, or the embedded backbone."""
+"""Build networks with random parameters, or with those of timm's hub, a file, or the bundled backbone."""
 
 from __future__ import annotations
 
@@ -48,16 +48,12 @@ _AVERAGED = frozenset({"ema", "averaged", "swa", "teacher"})
 """Words in the names of averaged weights: where a file has those and the last ones, these are taken."""
 
 _LFS_POINTER = b"version https://git-lfs"
+_SAVE_PLAIN = "save the model's state_dict(), or use safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsFile:
-    """What a weights file holds.
-
-    Attributes:
-        tensors: The state dict.
-        model: The timm model that the file says it is of; None if it does not say.
-    """
+    """What a weights file holds: its state dict, and the timm model that it says it is of, if it says so."""
 
     tensors: dict[str, torch.Tensor]
     model: str | None
@@ -70,11 +66,16 @@ def read_weights_file(file: Path) -> WeightsFile:
         ModelError: the file is missing or damaged, or holds no state dict.
     """
     checkpoint = _read_checkpoint(file)
-    return WeightsFile(tensors=_state_dict(checkpoint, file), model=_named_model(checkpoint, file))
+    tensors = _find_tensors(checkpoint, set())
+    if not tensors:
+        values = checkpoint.values() if isinstance(checkpoint, dict) else [checkpoint]
+        objects = any(isinstance(value, _Ignored) for value in values)
+        what = "does not load as plain tensors" if objects else "holds no state dict"
+        raise ModelError(f"{file} {what}", fix=_SAVE_PLAIN)
+    return WeightsFile(tensors=tensors, model=_named_model(checkpoint, file))
 
 
 def _read_checkpoint(file: Path) -> object:
-    """What a weights file holds."""
     try:
         with open(file, "rb") as handle:
             start = handle.read(len(_LFS_POINTER))
@@ -91,9 +92,7 @@ def _read_checkpoint(file: Path) -> object:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"cannot read the weights file {file}", fix="is it whole, and of this format?") from error
     except Exception as error:  # torch reports damage and forbidden content through many types
-        raise ModelError(
-            f"{file} does not load as plain tensors", fix="save the model's state_dict(), or use safetensors"
-        ) from error
+        raise ModelError(f"{file} does not load as plain tensors", fix=_SAVE_PLAIN) from error
 
 
 class _Ignored:
@@ -114,7 +113,7 @@ class _IgnoredDict:
 
 
 def _load_plain(file: Path) -> object:
-    """What torch loads with weights_only, where unknown classes and functions are replaced by `_Ignored`.
+    """Return what torch loads with weights_only; unknown classes and functions are replaced by `_Ignored`.
 
     Modules stay unknown: torch refuses a whole network that was pickled.
     """
@@ -134,24 +133,8 @@ def _stand_in(name: str) -> type:
     return type(short, (base,), {"__module__": module})
 
 
-def _state_dict(checkpoint: object, file: Path) -> dict[str, torch.Tensor]:
-    tensors = _find_tensors(checkpoint, set())
-    if not tensors:
-        if _holds_objects(checkpoint):
-            raise ModelError(
-                f"{file} does not load as plain tensors", fix="save the model's state_dict(), or use safetensors"
-            )
-        raise ModelError(f"{file} holds no state dict", fix="save the model's state_dict(), or use safetensors")
-    return tensors
-
-
-def _holds_objects(checkpoint: object) -> bool:
-    values = checkpoint.values() if isinstance(checkpoint, dict) else [checkpoint]
-    return any(isinstance(value, _Ignored) for value in values)
-
-
 def _find_tensors(entry: object, seen: set[int], depth: int = 0) -> dict[str, torch.Tensor]:
-    """The state dict in a checkpoint: that in a usual entry, else the largest dict of tensors."""
+    """Return the state dict in a checkpoint: that in a usual entry, else the largest dict of tensors."""
     if not isinstance(entry, dict) or id(entry) in seen or depth > _DEEPEST:
         return {}
     seen.add(id(entry))
@@ -163,7 +146,7 @@ def _find_tensors(entry: object, seen: set[int], depth: int = 0) -> dict[str, to
 
 
 def _named_model(checkpoint: object, file: Path) -> str | None:
-    """The model that a checkpoint says it is of, by an entry or by the name of its file."""
+    """Return the model that a checkpoint says it is of, by an entry or by the name of its file."""
     entries: list[object] = [checkpoint]
     if isinstance(checkpoint, dict):
         entries += [checkpoint.get(name) for name in _SETTINGS]
@@ -172,8 +155,8 @@ def _named_model(checkpoint: object, file: Path) -> str | None:
     return next((name for name in names if isinstance(name, str) and timm.is_model(name.split(".")[0])), None)
 
 
-def unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str, torch.Tensor]:
-    """The tensors of one network under its own names, without what wrappers put in front of them.
+def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str, torch.Tensor]:
+    """Return the tensors of one network under its own names, without what wrappers put in front of them.
 
     Wrappers are torch.compile (``_orig_mod.``), DataParallel (``module.``), and classes that have the network as an
     attribute, as in Lightning (``model.``). The prefix is the one under which most names of the network are found; what
@@ -181,15 +164,9 @@ def unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str,
     """
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     names = list(own)
-    prefixes = {""} | {
-        found.removesuffix(name)
-        for name in (names[0], names[len(names) // 2])
-        for found in state
-        if found.endswith(f".{name}")
-    }
-    ordered = sorted(
-        prefixes, key=lambda prefix: (_AVERAGED.isdisjoint(re.split(r"[._]", prefix)), len(prefix), prefix)
-    )
+    ends = names[0], names[len(names) // 2]
+    prefixes = {""} | {found.removesuffix(end) for end in ends for found in state if found.endswith(f".{end}")}
+    ordered = sorted(prefixes, key=lambda each: (_AVERAGED.isdisjoint(re.split(r"[._]", each)), len(each), each))
     best = max(ordered, key=lambda prefix: sum(prefix + name in state for name in names))
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}
 
@@ -203,12 +180,12 @@ _EMBEDDED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf
 
 
 def embedded_is_installed() -> bool:
-    """True when the package with the embedded backbone's weights is there."""
+    """True when the package with the bundled backbone's weights is installed."""
     return _embedded_path() is not None
 
 
 def cached_weights(model: str) -> Path | None:
-    """The file with timm's pretrained weights for this model, if it was downloaded before and may be read."""
+    """Return the file with timm's pretrained weights for this model, if it was downloaded before and may be read."""
     config = timm.get_pretrained_cfg(model)
     if config is None:
         return None
@@ -247,7 +224,7 @@ def build_network(
     Args:
         model: timm's name.
         weights: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` together with ``weights_file``.
-        weights_file: See `labelaudit.engine.weights`.
+        weights_file: See `read_weights_file`.
         num_classes: Outputs of the last layer, which is fresh unless the file's fits; 0 for pooled features.
         channels: Input channels.
         seed: For the random parameters.
@@ -281,7 +258,7 @@ def build_network(
 
 
 def fixed_size(model: str) -> int | None:
-    """The side in pixels of the images that timm builds a model for, if it takes no other; None if it does."""
+    """Return the side in pixels of the images that timm builds a model for, if it takes no other; None if it does."""
     config = timm.get_pretrained_cfg(model)
     return int(config.input_size[-1]) if config is not None and config.fixed_input_size else None
 
@@ -307,7 +284,7 @@ def _brief(error: Exception) -> str:
 
 
 def file_digest(file: Path) -> str:
-    """``sha256:<hex>`` of a weights file.
+    """Return ``sha256:<hex>`` of a weights file.
 
     Raises:
         ModelError: it cannot be read.
@@ -322,7 +299,7 @@ def file_digest(file: Path) -> str:
 
 
 def network_digest(network: nn.Module) -> str:
-    """SHA-256 (hex) over a network's parameters and buffers."""
+    """Return the SHA-256 (hex) over a network's parameters and buffers."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -335,7 +312,7 @@ def _create(model: str, **kwargs: Any) -> nn.Module:
         network: nn.Module = timm.create_model(model, **kwargs)
     except Exception as error:  # timm has no type of its own
         if kwargs.pop("img_size", None) is not None:
-            return _create(model, **kwargs)  # whoever shows it an image is told that it cannot take the size
+            return _create(model, **kwargs)  # `_require_size` says that it cannot take the size
         raise ModelError(f"timm cannot build {model!r}: {_brief(error)}", fix="choose another --model") from error
     return network
 
@@ -365,35 +342,31 @@ def _from_timm(model: str, offline: bool, kwargs: dict[str, Any]) -> nn.Module:
 
 
 def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str, named: str | None = None) -> None:
-    own = network.state_dict()
-    heads = _head_prefixes(network)
-    state = unwrapped(state, own)
+    own, heads = network.state_dict(), _head_prefixes(network)
+    state = _unwrapped(state, own)
     # The last layer may be for other classes, or not wanted at all; everything else has to fit.
     usable = {
         name: tensor
         for name, tensor in state.items()
         if not name.startswith(heads) or (name in own and own[name].shape == tensor.shape)
     }
+    # Files of torch before 0.4.1 count no batches.
+    needed = [name for name in own if not name.startswith(heads) and not name.endswith(".num_batches_tracked")]
     problems = {
-        # Files of torch before 0.4.1 count no batches.
-        "lacks": [
-            name
-            for name in own
-            if name not in usable and not name.startswith(heads) and not name.endswith(".num_batches_tracked")
-        ],
+        "lacks": [name for name in needed if name not in usable],
         "has an unknown": [name for name in usable if name not in own],
         "has another shape of": [name for name in usable if name in own and own[name].shape != usable[name].shape],
     }
     for problem, names in problems.items():
         if names:
             first = names[0]
-            fix = _fix(problem, names, named)
             shapes = f": {_shape(usable[first])}, not {_shape(own[first])}" if first in own and first in usable else ""
             raise ModelError(
                 f"{source} does not fit the model: it {problem} {first!r} ({len(names)} such tensors){shapes}",
-                fix=fix,
+                fix=_fix(problem, names, named),
             )
-    if bad := [name for name, tensor in usable.items() if not _is_finite(tensor)]:
+    floats = {name: tensor for name, tensor in usable.items() if tensor.is_floating_point() and not tensor.is_meta}
+    if bad := [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]:
         raise ModelError(
             f"{source} holds no finite numbers in {bad[0]!r} ({len(bad)} such tensors)",
             fix="take a checkpoint from before the training diverged",
@@ -407,7 +380,6 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str, named
 
 
 def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
-    """What to do about tensors that do not fit."""
     if named is not None:
         return f"give --model {named}, which the file says it is of"
     if any("lora_" in name for name in names):
@@ -415,10 +387,6 @@ def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
     if problem == "has another shape of" and all("pos_embed" in name or "position" in name for name in names):
         return "give the --image-size that the weights were trained at"
     return "give the --model that the weights were saved from"
-
-
-def _is_finite(tensor: torch.Tensor) -> bool:
-    return not tensor.is_floating_point() or tensor.is_meta or bool(torch.isfinite(tensor).all())
 
 
 def _shape(tensor: torch.Tensor) -> str:

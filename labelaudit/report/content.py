@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +72,10 @@ def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, t
             )
         known = read_baseline(baseline)
     listed = list_suspicious(suspicious_rows(run.suspicious), noise.suspicious, most=most, baseline=known)
-    unreadable = itertools.islice(unreadable_rows(audit.catalogue), most) if noise.unreadable else ()
     return Report(
         noise=noise,
         listed=listed,
         checks=check(noise, limits, new=listed.new),
         top=top,
-        unreadable=tuple(unreadable),
+        unreadable=tuple(unreadable_rows(audit.catalogue)[:most]) if noise.unreadable else (),
     )

@@ -1,4 +1,4 @@
-"""The formats for machines, by name."""
+"""The formats for machines, by name; JSON and JUnit are made here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labelaudit.text import printable
 
 
 def render_json(report: Report) -> str:
-    """One JSON object, ended by a newline."""
+    """Return noise.json with the first suspicious labels and the outcome of every check."""
     listed = report.listed
     baseline = None
     if listed.new is not None:
@@ -48,7 +48,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def render_junit(report: Report) -> str:
-    """The XML document. Checks without a limit are skipped test cases, so that the suite is the same every time."""
+    """Return the XML document. Checks without a limit are skipped test cases, so every report has the same cases."""
     outcomes = [check.outcome for check in report.checks]
     counts = {
         "tests": str(len(outcomes)),
@@ -73,29 +73,24 @@ def render_junit(report: Report) -> str:
 
 
 def _lines(check: Check, report: Report) -> list[str]:
+    """Return the text of a check, a line for each item that fails it, and how many items are left out."""
+    items = [f"{name}: {said}" if name else said for name, said in check.subjects]
+    count = len(items)
     if check.name == "unreadable_images":
-        lines = [
-            f"{printable(row['path'])}: {printable(row['reason'])}, given {printable(row['given_label'])}"
-            for row in report.unreadable[: report.top]
+        count = report.noise.unreadable
+        items = [
+            f"{row['path']}: {row['reason']}, given {row['given_label']}" for row in report.unreadable[: report.top]
         ]
-        return _bounded([check.text, *lines], report.noise.unreadable)
-    if check.name != "suspicious_labels":
-        lines = [f"{printable(name)}: {printable(said)}" if name else printable(said) for name, said in check.subjects]
-        return _bounded([check.text, *lines], len(lines))
-    lines = [
-        f"{printable(row['rank'])}. {printable(row['path'])}: given {printable(row['given_label'])}, "
-        f"suggested {printable(row['suggested_label'])}, P(mislabeled) {float(row['p_mislabeled']):.3f}"
-        + (f", {printable(row['kind'])}" if row.get("kind") else "")
-        for row in report.shown
-    ]
-    return _bounded([check.text, *lines], report.listed.counted)
-
-
-def _bounded(lines: list[str], items: int) -> list[str]:
-    """The first line and those of the items, with a last line for the items that are left out."""
-    shown = lines[: _MOST_LINES + 1]
-    left = items - (len(shown) - 1)
-    return [*shown, f"… and {left:,} more"] if left else shown
+    elif check.name == "suspicious_labels":
+        count = report.listed.counted
+        items = [
+            f"{row['rank']}. {row['path']}: given {row['given_label']}, suggested {row['suggested_label']}, "
+            f"P(mislabeled) {float(row['p_mislabeled']):.3f}{', ' + row['kind'] if row.get('kind') else ''}"
+            for row in report.shown
+        ]
+    shown = [printable(item) for item in items[:_MOST_LINES]]
+    left = count - len(shown)
+    return [check.text, *shown, *([f"… and {left:,} more"] if left else [])]
 
 
 def _legal(text: str) -> str:
@@ -108,5 +103,5 @@ FORMATS: Mapping[str, Callable[[Report], str]] = MappingProxyType(
 
 
 def most_listed(names: set[str]) -> int:
-    """How many suspicious labels a report in these formats needs, however many a list for people shows."""
+    """Return how many suspicious labels a report in these formats needs."""
     return sarif.MOST_RESULTS if "sarif" in names else 0

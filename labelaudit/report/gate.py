@@ -96,12 +96,24 @@ def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Chec
     Raises:
         RunError: a limit on a noise rate, but the audit has none.
     """
+    bad = noise.unreadable
+    noted = f" ({plural(bad, 'unreadable image')})" if bad else ""
     return (
-        _check_noise(noise, limits),
-        _check_classes(noise, limits),
-        _check_suspicious(noise, limits, new),
-        _check_unreadable(noise, limits),
-        _check_warnings(noise, limits),
+        _skipped("noise_rate", "--max-noise")
+        if limits.max_noise is None
+        else _check_noise(noise, limits.max_noise, strict=limits.strict),
+        _skipped("class_noise_rate", "--max-class-noise")
+        if limits.max_class_noise is None
+        else _check_classes(noise, limits.max_class_noise, strict=limits.strict),
+        _skipped("suspicious_labels", "--max-suspicious")
+        if limits.max_suspicious is None
+        else _check_suspicious(noise.suspicious, limits.max_suspicious, new),
+        _skipped("unreadable_images", "--max-unreadable", noted)
+        if limits.max_unreadable is None
+        else _checked(
+            "unreadable_images", bad > limits.max_unreadable, _more(bad, "unreadable image", limits.max_unreadable)
+        ),
+        _check_warnings(noise) if limits.fail_on_warning else _skipped("warnings", "--fail-on-warning"),
     )
 
 
@@ -114,68 +126,50 @@ def lower_end(rate: float, samples: int) -> float:
     return wilson(rate * samples, samples)[0]
 
 
-def _check_noise(noise: Noise, limits: Limits) -> Check:
-    limit = limits.max_noise
-    if limit is None:
-        return Check(name="noise_rate", outcome="skipped", text="no --max-noise")
+def _check_noise(noise: Noise, limit: float, *, strict: bool) -> Check:
     rate, interval = _noise_rate(noise), noise.noise_rate_interval
-    if limits.strict or interval is None:
-        why = "the estimate itself: " + ("--strict" if limits.strict else "this audit has no interval")
-        return _check("noise_rate", rate > limit, f"noise rate {_compared(rate, limit)} ({why})")
+    if strict or interval is None:
+        why = "the estimate itself: " + ("--strict" if strict else "this audit has no interval")
+        return _checked("noise_rate", rate > limit, f"noise rate {_compared(rate, limit)} ({why})")
     low, high = interval
     text = f"noise rate {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}"
-    return _check("noise_rate", low > limit, text)
+    return _checked("noise_rate", low > limit, text)
 
 
-def _check_classes(noise: Noise, limits: Limits) -> Check:
-    limit = limits.max_class_noise
-    if limit is None:
-        return Check(name="class_noise_rate", outcome="skipped", text="no --max-class-noise")
+def _check_classes(noise: Noise, limit: float, *, strict: bool) -> Check:
     _noise_rate(noise)  # without one, the rates of the classes are zeros that mean nothing
     judged = [(row, lower_end(row.noise_rate, row.samples)) for row in noise.classes if row.samples]
-    above = [(row.noise_rate if limits.strict else low, low, row) for row, low in judged]
-    above = sorted((entry for entry in above if entry[0] > limit), key=lambda entry: -entry[0])
-    are = "is" if len(above) == 1 else "are"
-    text = f"{len(above)} of {plural(len(judged), 'class', 'classes')} {are} above a noise rate of {limit:.2%} "
-    if limits.strict:
-        text += "(the estimate itself: --strict)"
-    else:
+    figures = [(row.noise_rate if strict else low, low, row) for row, low in judged]
+    above = sorted((entry for entry in figures if entry[0] > limit), key=lambda entry: -entry[0])
+    how = "(the estimate itself: --strict)"
+    if not strict:
         by_estimate = sum(row.noise_rate > limit for row, _ in judged)
-        text += f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
-    subjects = (
-        (row.name, f"{row.noise_rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}")
-        for _, low, row in above
+        how = f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
+    are = "is" if len(above) == 1 else "are"
+    return _checked(
+        "class_noise_rate",
+        bool(above),
+        f"{len(above)} of {plural(len(judged), 'class', 'classes')} {are} above a noise rate of {limit:.2%} {how}",
+        tuple(
+            (row.name, f"{row.noise_rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}")
+            for _, low, row in above
+        ),
     )
-    return _check("class_noise_rate", bool(above), text, tuple(subjects))
 
 
-def _check_suspicious(noise: Noise, limits: Limits, new: int | None) -> Check:
-    limit = limits.max_suspicious
-    if limit is None:
-        return Check(name="suspicious_labels", outcome="skipped", text="no --max-suspicious")
-    counted = noise.suspicious if new is None else new
-    since = "" if new is None else "new since the baseline, "
-    return _check("suspicious_labels", counted > limit, _more(counted, "suspicious label", limit, since))
+def _check_suspicious(suspicious: int, limit: int, new: int | None) -> Check:
+    counted, since = (suspicious, "") if new is None else (new, "new since the baseline, ")
+    return _checked("suspicious_labels", counted > limit, _more(counted, "suspicious label", limit, since))
 
 
-def _check_unreadable(noise: Noise, limits: Limits) -> Check:
-    limit, counted = limits.max_unreadable, noise.unreadable
-    if limit is None:
-        text = "no --max-unreadable" + (f" ({plural(counted, 'unreadable image')})" if counted else "")
-        return Check(name="unreadable_images", outcome="skipped", text=text)
-    return _check("unreadable_images", counted > limit, _more(counted, "unreadable image", limit))
-
-
-def _check_warnings(noise: Noise, limits: Limits) -> Check:
-    if not limits.fail_on_warning:
-        return Check(name="warnings", outcome="skipped", text="no --fail-on-warning")
+def _check_warnings(noise: Noise) -> Check:
     counts = [plural(len(noise.warnings), "warning")]
     if noise.unreadable:
         counts.append(plural(noise.unreadable, "unreadable image"))
     if absent := maybe_images(noise):
         counts.append(f"{plural(absent, 'file')} left out that may be images")
     exceeded = bool(noise.warnings or noise.unreadable or absent)
-    return _check("warnings", exceeded, ", ".join(counts), tuple(("", warning) for warning in noise.warnings))
+    return _checked("warnings", exceeded, ", ".join(counts), tuple(("", warning) for warning in noise.warnings))
 
 
 def _noise_rate(noise: Noise) -> float:
@@ -184,8 +178,12 @@ def _noise_rate(noise: Noise) -> float:
     return noise.noise_rate
 
 
-def _check(name: CheckName, exceeded: bool, text: str, subjects: tuple[tuple[str, str], ...] = ()) -> Check:
+def _checked(name: CheckName, exceeded: bool, text: str, subjects: tuple[tuple[str, str], ...] = ()) -> Check:
     return Check(name=name, outcome="failed" if exceeded else "passed", text=text, subjects=subjects)
+
+
+def _skipped(name: CheckName, option: str, noted: str = "") -> Check:
+    return Check(name=name, outcome="skipped", text=f"no {option}{noted}")
 
 
 def _more(counted: int, noun: str, limit: int, since: str = "") -> str:
@@ -198,5 +196,4 @@ def _compared(value: float, limit: float) -> str:
     digits = 2
     while value != limit and f"{value:.{digits}%}" == f"{limit:.{digits}%}" and digits < 12:
         digits += 1
-    relation = "is above" if value > limit else "is not above"
-    return f"{value:.{digits}%} {relation} {limit:.{digits}%}"
+    return f"{value:.{digits}%} is {'' if value > limit else 'not '}above {limit:.{digits}%}"

@@ -18,6 +18,7 @@ from labelaudit.report.sentences import (
     matrix_rows,
     unreadable_sentence,
 )
+from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors
 from labelaudit.text import printable
 
@@ -32,100 +33,85 @@ _OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not che
 
 
 def render(report: Report) -> str:
-    """Verdict, checks, warnings, and the first suspicious labels; bounded, whatever the names are."""
-    lines = [f"## Labels: {_verdict(report)}", "", _summary(report), ""]
+    """Return verdict, checks, warnings, and the first suspicious labels; bounded, whatever the names are."""
+    noise, listed = report.noise, report.listed
+    verdict = "audited"
     if report.checked:
-        lines += ["| check | outcome | |", "|---|---|---|"]
-        lines += [f"| {TITLES[check.name]} | {_OUTCOMES[check.outcome]} | {_said(check)} |" for check in report.checks]
-        lines.append("")
-    if report.noise.warnings:
-        lines += ["### Warnings", "", *_items([_text(warning) for warning in report.noise.warnings], "- "), ""]
-    lines += _unused(report)
-    lines += _kinds(report)
-    lines += _suspicious(report)
-    return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _verdict(report: Report) -> str:
-    if report.failures:
-        return "❌ the gate failed"
-    return "✅ the gate passed" if report.checked else "audited"
-
-
-def _summary(report: Report) -> str:
-    listed = report.listed
-    text = f"{headline(report.noise, lambda figure: f'**{figure}**')}, {_text(basis(report.noise))}."
+        verdict = "❌ the gate failed" if report.failures else "✅ the gate passed"
+    summary = f"{headline(noise, lambda figure: f'**{figure}**')}, {_text(basis(noise))}."
     if listed.new is not None:
-        text += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
-    return text
+        summary += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
+    lines = [f"## Labels: {verdict}", "", summary, ""]
+    if report.checked:
+        rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
+        lines += _table(("check", "outcome", ""), ("---", "---", "---"), rows)
+    if noise.warnings:
+        lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]
+    if sentence := unreadable_sentence(noise):
+        named = [f"{_code(row['path'])}: {_text(row['reason'])}" for row in report.unreadable[: report.top]]
+        lines += ["### Unreadable images", "", _text(sentence), "", *_items(named)]
+    if left_out := [_text(line) for line in left_out_sentences(noise)]:
+        lines += ["### Left out", "", left_out[0], "", *_items(left_out[1:])]
+    lines += _kinds(noise)
+    if report.shown:
+        lines += _suspicious(report)
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _said(check: Check) -> str:
     named = [f"{_code(name)} {_text(said)}" for name, said in check.subjects if name]
-    return "<br>".join([_text(check.text), *_items(named, "")])
+    return "<br>".join([_text(check.text), *_first(named)])
 
 
 def _suspicious(report: Report) -> list[str]:
-    listed = report.listed
-    if not report.shown:
-        return []
     kinds = any(row.get("kind") for row in report.shown)
-    lines = [
-        f"### Most suspicious{' of the new' if listed.new is not None else ''}",
-        "",
-        f"| rank | image | given | suggested | P(mislabeled) |{' kind |' if kinds else ''}",
-        f"|---:|---|---|---|---:|{'---|' if kinds else ''}",
-    ]
-    rows = size = 0
+    rows: list[Sequence[str]] = []
+    size = 0
     for row in report.shown:
         cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label", "suggested_label"))]
         cells += [f"{float(row['p_mislabeled']):.3f}", *([_text(row.get("kind", ""))] if kinds else [])]
-        line = f"| {' | '.join(cells)} |"
-        size += len(line.encode()) + 1
+        size += len(_line(cells).encode()) + 1
         if size > _MOST_BYTES:
             break
-        lines.append(line)
-        rows += 1
-    if listed.counted > rows:
-        lines += ["", f"… and {listed.counted - rows:,} more."]
-    return lines
+        rows.append(cells)
+    header = ("rank", "image", "given", "suggested", "P(mislabeled)", *(["kind"] if kinds else []))
+    rule = ("---:", "---", "---", "---", "---:", *(["---"] if kinds else []))
+    lines = [f"### Most suspicious{' of the new' if report.listed.new is not None else ''}", ""]
+    lines += _table(header, rule, rows)
+    left = report.listed.counted - len(rows)
+    return [*lines, f"… and {left:,} more."] if left > 0 else lines
 
 
-def _kinds(report: Report) -> list[str]:
-    sentences, rows = kinds_sentences(report.noise), matrix_rows(report.noise)
-    if not (sentences or rows):
-        return []
-    lines = ["### Kinds", "", *_items([_text(sentence) for sentence in sentences], "- "), ""]
+def _kinds(noise: Noise) -> list[str]:
+    said, rows = [_text(sentence) for sentence in kinds_sentences(noise)], matrix_rows(noise)
+    lines = ["### Kinds", "", *_items(said)] if said or rows else []
     if rows:
-        lines += [_text(matrix_note(report.noise)), "", f"| {' | '.join(MATRIX_HEADER)} |"]
-        lines.append("|---|" + "---:|" * (len(MATRIX_HEADER) - 1))
-        lines += [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
-        lines.append("")
+        cells = [[_text(cell) for cell in row] for row in rows]
+        rule = ("---", *["---:"] * (len(MATRIX_HEADER) - 1))
+        lines += [_text(matrix_note(noise)), "", *_table(MATRIX_HEADER, rule, cells)]
     return lines
 
 
-def _unused(report: Report) -> list[str]:
-    """The images that cannot be read and the files that are left out."""
-    sentence, left_out = unreadable_sentence(report.noise), left_out_sentences(report.noise)
-    rows = report.unreadable[: report.top]
-    lines = []
-    if sentence:
-        lines += ["### Unreadable images", "", _text(sentence), ""]
-        lines += _items([f"{_code(row['path'])}: {_text(row['reason'])}" for row in rows], "- ")
-        lines.append("")
-    if left_out:
-        lines += ["### Left out", "", _text(left_out[0]), "", *_items([_text(line) for line in left_out[1:]], "- "), ""]
-    return lines
+def _table(header: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_line(header), f"|{'|'.join(rule)}|", *map(_line, rows), ""]
 
 
-def _items(texts: Sequence[str], bullet: str) -> list[str]:
-    shown = [f"{bullet}{text}" for text in texts[:_MOST_ITEMS]]
-    left = len(texts) - len(shown)
-    return [*shown, f"{bullet}… and {left:,} more"] if left else shown
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _items(texts: Sequence[str]) -> list[str]:
+    """Return a bulleted list, and the empty line after it."""
+    return [*(f"- {text}" for text in _first(texts)), ""]
+
+
+def _first(texts: Sequence[str]) -> list[str]:
+    left = len(texts) - _MOST_ITEMS
+    return [*texts[:_MOST_ITEMS], *([f"… and {left:,} more"] if left > 0 else [])]
 
 
 def _code(name: str) -> str:
-    """A name of the data as code, so that nothing in it is markup, a link or a mention."""
+    """Return a name of the data as code, so that nothing in it is markup, a link or a mention."""
     name = _shortened(printable(name), _LONGEST_NAME)
     if not name:
         return ""
@@ -137,7 +123,7 @@ def _code(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Words that may hold a name of the data, with everything that could be markup as an entity."""
+    """Return text in which everything that could be markup is an entity."""
     text = _entities(_shortened(printable(text), _LONGEST_TEXT), keep=" .,:;%()+-/='\"…")
     return text.replace("://", "&#58;//").replace("www.", "www&#46;").replace("WWW.", "WWW&#46;")
 
@@ -164,15 +150,17 @@ MOST_BYTES = 1 << 20
 
 
 def append(text: str, path: Path) -> None:
-    """Add Markdown to a step's summary, after what is in it.
+    """Append Markdown to a step's summary.
 
     Raises:
-        StorageError: it would be too large with this text, or cannot be written.
+        StorageError: it would be too large, or cannot be written.
     """
     added = b"\n" + text.encode()
     with storage_errors(path):
         size = path.stat().st_size if path.exists() else 0
         if size + len(added) > MOST_BYTES:
-            raise StorageError(f"{path} would grow above 1 MiB", fix="take --write markdown=PATH for a file of its own")
+            raise StorageError(
+                f"{path} would be larger than 1 MiB", fix="take --write markdown=PATH for a file of its own"
+            )
         with open(path, "ab") as handle:
             handle.write(added)

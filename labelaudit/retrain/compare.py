@@ -1,4 +1,4 @@
-"""Mean and deviation of the errors of retrainings that differ in nothing but the seed; reads folders, trains nothing.
+"""Compare retrainings: mean and deviation of the errors of those that differ in nothing but the seed.
 
 Shapes: S seeds.
 """
@@ -6,7 +6,7 @@ Shapes: S seeds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from labelaudit.methods.table import find_method
 from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
 
-_SAME = ("seed",)
-"""Settings that runs of one row may differ in; and the data, whose labels a seed may have made."""
+Result = Mapping[str, Any]
+"""The content of a result.json, or a part of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +31,20 @@ class Comparison:
         differs: Those of its settings and parameters of which the table has several values; ``prior`` is true where
             sample weights multiplied the method's own.
         seeds: Of its runs.
-        validation_error_S: Error of the network that is kept, after the last epoch, on held-out pictures; empty when a
+        validation_error_S: Error of the network that is kept, after the last epoch, on held-out images; empty when a
             run has none.
         train_error_S: Share of the given labels that it disagrees with in its last epoch.
     """
 
     method: str
-    differs: Mapping[str, Any]
+    differs: Result
     seeds: tuple[int, ...]
     validation_error_S: tuple[float, ...]
     train_error_S: tuple[float, ...]
 
     @property
     def mean(self) -> float | None:
-        """Of the validation errors."""
+        """Mean of the validation errors."""
         return float(np.mean(self.validation_error_S)) if self.validation_error_S else None
 
     @property
@@ -52,8 +52,8 @@ class Comparison:
         """Sample standard deviation of the validation errors, √(Σ (x − mean)² / (S − 1)); None for one seed."""
         return float(np.std(self.validation_error_S, ddof=1)) if len(self.validation_error_S) > 1 else None
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values by name."""
+    def as_json(self) -> dict[str, object]:
+        """Return plain values by name."""
         return {
             "method": self.method,
             "differs": dict(self.differs),
@@ -66,7 +66,7 @@ class Comparison:
 
 
 def compare(folders: Sequence[Path]) -> list[Comparison]:
-    """The rows of a table of retrainings, the smallest error first.
+    """Return the rows of a table of retrainings, the smallest error first.
 
     Args:
         folders: Retrainings, or folders that hold some at any depth.
@@ -75,15 +75,17 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
         RunError: a folder holds none, or one that is not finished or damaged, or two runs of a row have one seed and
             the same labels.
     """
-    found = list(dict.fromkeys(run for folder in folders for run in _retrainings(folder)))
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for run in found:
-        result = {"folder": str(run), **_read(RunFolder(run))}
+    groups: dict[str, list[Result]] = {}
+    for run in dict.fromkeys(run for folder in folders for run in _retrainings(folder)):
+        result = _read(run)
         groups.setdefault(json.dumps(_identity(result), sort_keys=True), []).append(result)
     identities = [json.loads(key) for key in groups]
-    differing = {name for name in _names(identities) if _differs(name, identities)}
+    values: dict[str, set[str]] = {}
+    for identity in identities:
+        for name, value in identity.items():
+            values.setdefault(name, set()).add(json.dumps(value))
     rows = [
-        _row(results, {name: value for name, value in identity.items() if name in differing})
+        _row(results, {name: value for name, value in identity.items() if len(values[name]) > 1 and name != "method"})
         for identity, results in zip(identities, groups.values(), strict=True)
     ]
     return sorted(rows, key=lambda row: (row.mean is None, row.mean, row.method))
@@ -96,8 +98,9 @@ def _retrainings(folder: Path) -> list[Path]:
     return [run.resolve() for run in runs]
 
 
-def _read(run: RunFolder) -> dict[str, Any]:
-    result = read_json(run.result)
+def _read(run: Path) -> Result:
+    file = RunFolder(run).result
+    result = read_json(file)
     metrics, settings = result.get("metrics"), result.get("settings")
     if (
         not isinstance(result.get("method"), str)
@@ -106,19 +109,18 @@ def _read(run: RunFolder) -> dict[str, Any]:
         or not {"validation_error", "train_error"} <= set(metrics)
         or not isinstance(settings.get("seed"), int)
     ):
-        raise RunError(f"{run.result} is not of a retraining, or damaged", fix="train again, or leave it out")
-    return result
+        raise RunError(f"{file} is not of a retraining, or damaged", fix="train again, or leave it out")
+    return {"folder": str(run), **result}
 
 
-def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What two runs of a row have in common."""
+def _identity(result: Result) -> Result:
+    """Return what two runs of a row have in common: not the seed, nor the data, whose labels a seed may have made."""
     parameters = dict(result.get("parameters") or {})
     source = result.get("noise_rate_from")
     if source is not None and not str(source).startswith("-P"):
         parameters["noise_rate"] = "audit"  # estimated anew for every seed's labels
-    settings = {name: value for name, value in result["settings"].items() if name not in _SAME}
     return {
-        **settings,
+        **{name: value for name, value in result["settings"].items() if name != "seed"},
         **parameters,
         "method": result["method"],
         "prior": result.get("weights_csv") is not None and "weights" not in find_method(result["method"]).needs,
@@ -126,16 +128,7 @@ def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _differs(name: str, identities: list[dict[str, Any]]) -> bool:
-    """Whether the rows that have a setting have several values of it."""
-    return len({json.dumps(one[name]) for one in identities if name in one}) > 1
-
-
-def _names(identities: Iterable[Mapping[str, Any]]) -> set[str]:
-    return {name for identity in identities for name in identity}
-
-
-def _row(results: list[dict[str, Any]], differs: dict[str, Any]) -> Comparison:
+def _row(results: list[Result], differs: Result) -> Comparison:
     results = sorted(results, key=lambda result: (result["settings"]["seed"], str(result["fingerprint"])))
     runs = [(result["settings"]["seed"], result["fingerprint"]) for result in results]
     twice = [results[place]["folder"] for place in range(1, len(runs)) if runs[place] == runs[place - 1]]
@@ -144,7 +137,7 @@ def _row(results: list[dict[str, Any]], differs: dict[str, Any]) -> Comparison:
     error_S = [result["metrics"]["validation_error"] for result in results]
     return Comparison(
         method=results[0]["method"],
-        differs={name: value for name, value in differs.items() if name != "method"},
+        differs=differs,
         seeds=tuple(result["settings"]["seed"] for result in results),
         validation_error_S=() if None in error_S else tuple(error_S),
         train_error_S=tuple(result["metrics"]["train_error"] for result in results),

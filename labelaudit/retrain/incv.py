@@ -1,4 +1,4 @@
-"""INCV's first half: iterative noisy cross-validation, which says what labels are believed.
+"""Find out which labels can be believed: iterative noisy cross-validation, the first half of INCV.
 
 Source: Chen et al. 2019, "Understanding and utilizing deep neural networks trained with noisy labels" (ICML), and the
 authors' code. The second half, training on what is believed, is `labelaudit.methods.incv`.
@@ -8,12 +8,12 @@ authors' code. The second half, training on what is believed, is `labelaudit.met
       samples whose label is the prediction go to S; of the others the int(ρ · agreeing) largest losses are discarded
     ε solves (1 − ε)² + ε²/(K − 1) = agreement, once, after the first training; ρ = min(2, ε/(1 − ε))
 
-Which is followed: the code. The network of the epoch that agrees best with the held-out labels predicts through
-iteration 4, 2 or 1 (ε ≤ .3, ≤ .6, above, or asymmetric noise), after that the one of the last epoch; asymmetric noise
-discards nothing. Deviations: whether noise is symmetric is read off the labels that disagree in the first iteration,
-where the code is told; no sample is discarded where the number is 0, where the code discards all; ε ends at (K − 1)/K.
-Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40. With another optimiser the
-schedule is that of the retraining, over a quarter of its epochs.
+Where paper and code differ, this follows the code. The network of the epoch that agrees best with the held-out labels
+predicts through iteration 4, 2 or 1 (ε ≤ .3, ≤ .6, above, or asymmetric noise), after that the one of the last epoch;
+asymmetric noise discards nothing. Deviations: whether noise is symmetric is read off the labels that disagree in the
+first iteration, where the code is told; no sample is discarded where the number is 0, where the code discards all; ε
+ends at (K − 1)/K. Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40. With
+another optimizer the schedule is that of the retraining, over a quarter of its epochs.
 
 Shapes: R rows of the training data, H rows of a held-out half, C classes.
 """
@@ -28,6 +28,7 @@ import numpy.typing as npt
 import torch
 
 from labelaudit.audit.prepare import Prepared, Source, make_network
+from labelaudit.audit.training import Job
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed
@@ -48,8 +49,8 @@ _MOST_DISCARDED = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Samples that are believed, S, and those that are still candidates, C; a sample in neither is discarded.
+class Believed:
+    """Samples whose label is believed, S, and those that are candidates, C. A sample in neither is discarded.
 
     Attributes:
         selected_R: S.
@@ -60,20 +61,20 @@ class Selection:
     candidate_R: BoolArray
 
     @classmethod
-    def start(cls, rows: int) -> Selection:
-        """Nothing selected, everything a candidate."""
+    def start(cls, rows: int) -> Believed:
+        """Select nothing; everything is a candidate."""
         return cls(selected_R=np.zeros(rows, dtype=np.bool_), candidate_R=np.ones(rows, dtype=np.bool_))
 
-    def after(self, agreeing: RowArray, discarded: RowArray) -> Selection:
-        """The selection with more samples believed, and others set aside; who is believed is not set aside."""
+    def after(self, agreeing: RowArray, discarded: RowArray) -> Believed:
+        """Believe more samples and discard others; a believed sample is never discarded."""
         selected_R, candidate_R = self.selected_R.copy(), self.candidate_R.copy()
         selected_R[agreeing] = True
         candidate_R[agreeing] = False
         candidate_R[discarded] = False
-        return Selection(selected_R=selected_R, candidate_R=candidate_R)
+        return Believed(selected_R=selected_R, candidate_R=candidate_R)
 
     def halves(self, generator: np.random.Generator) -> tuple[RowArray, RowArray]:
-        """The candidates in two random halves; the second has one more when they are odd."""
+        """Return the candidates in two random halves; the second has one more when they are odd."""
         order = generator.permutation(np.flatnonzero(self.candidate_R))
         middle = len(order) // 2
         return np.sort(order[:middle]), np.sort(order[middle:])
@@ -89,10 +90,6 @@ def noise_from_agreement(agreement: float, classes: int) -> float:
 
     The authors scan upward and stop at 1 when the agreement is below its minimum at ε = (K − 1)/K; then nothing would
     be kept later. Here the scan ends at that minimum.
-
-    Args:
-        agreement: Share of held-out samples whose label is the prediction.
-        classes: K, at least 2.
     """
     most = (classes - 1) / classes
     steps = 1
@@ -107,14 +104,7 @@ def discard_ratio(noise: float) -> float:
 
 
 def discarded(row_H: RowArray, loss_H: npt.NDArray[np.floating], agreeing: int, ratio: float) -> RowArray:
-    """The rows of the int(ρ · agreeing) largest losses; none when that is 0, where the authors' code takes all.
-
-    Args:
-        row_H: Rows of the held-out half.
-        loss_H: Cross-entropy of each against its given label.
-        agreeing: How many of the half agree.
-        ratio: ρ.
-    """
+    """Return the rows of the int(ρ · agreeing) largest losses; none when that is 0, where the authors take all."""
     count = min(len(row_H), int(ratio * agreeing))
     return row_H[np.argsort(loss_H, kind="stable")[len(row_H) - count :]]
 
@@ -132,11 +122,7 @@ def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> b
     With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over; of evenly drawn
     ones, μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ). When each class is taken for
     one other, they are K of the K(K − 1); few means less than halfway from there. The published method is told instead.
-
-    Args:
-        given_D: Given labels of the samples that surely disagree.
-        predicted_D: What was predicted.
-        classes: K.
+    ``given_D`` and ``predicted_D`` are labels and predictions of the samples that surely disagree.
     """
     pairs = classes * (classes - 1)
     if len(given_D) == 0 or classes < 3:
@@ -161,15 +147,9 @@ _NETWORK = 2
 
 @dataclass(frozen=True, kw_only=True)
 class _Progress:
-    """Between two iterations.
+    """What is known between two iterations: how many are done and, from the first on, ε and the type of noise."""
 
-    Attributes:
-        iterations: So many are done.
-        noise: ε, from the first on.
-        symmetric: The type of noise, from the first on.
-    """
-
-    selection: Selection
+    believed: Believed
     iterations: int = 0
     noise: float = 0.0
     symmetric: bool = True
@@ -177,21 +157,17 @@ class _Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """What one training says of the half that it has not seen.
+    """What one training says of the half that it has not seen: the most probable classes, and more.
 
-    Attributes:
-        row_H: Its rows.
-        predicted_H: Most probable classes.
-        agrees_H: True where that is the given label.
-        sure_H: True where its probability reaches the mean over the half's samples of that label.
-        loss_H: Cross-entropy against the given label.
+    ``agrees_H`` is true where that is the given label, ``sure_H`` where its probability reaches the mean over the
+    half's samples of that label. ``loss_H`` is cross-entropy against the given label.
     """
 
     row_H: RowArray
     predicted_H: RowArray
-    agrees_H: Any
-    sure_H: Any
-    loss_H: Any
+    agrees_H: BoolArray
+    sure_H: BoolArray
+    loss_H: npt.NDArray[np.floating]
 
 
 def cross_validate(
@@ -204,16 +180,10 @@ def cross_validate(
     *,
     prior_R: torch.Tensor | None = None,
 ) -> Verified:
-    """Find out which labels are believed; goes on after the last whole iteration.
+    """Find out which labels are believed; resume after the last whole iteration, which ``out`` has.
 
-    Args:
-        out: Gets the selection after each iteration.
-        settings: Of the retraining; its network and rates are those of every training here.
-        prepared: R rows.
-        source: Where.
-        parameters: `IncvParameters`: iterations, epochs, type of noise.
-        reporter: Told about the progress.
-        prior_R: Weights that the samples have whatever is taught.
+    The network and rates of the retraining are those of every training here. ``parameters`` are `IncvParameters`;
+    ``prior_R`` are sample weights that multiply those of the method.
 
     Raises:
         RunError: what an earlier call left is damaged.
@@ -221,96 +191,90 @@ def cross_validate(
     """
     if not isinstance(parameters, IncvParameters):
         raise TypeError(f"{type(parameters).__name__} given, IncvParameters expected")
-    epochs = max(1, round(parameters.selection_share * settings.epochs))
-    validation = _Validation(settings, epochs, prepared, source, prior_R)
+    validation = _Validation(
+        settings=replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs))),
+        prepared=prepared,
+        source=source,
+        prior_R=prior_R,
+    )
     progress = source.world.once(lambda: _read(out, len(prepared.inputs)))
-    left = (parameters.iterations - progress.iterations) * epochs * len(prepared.inputs)
+    left = (parameters.iterations - progress.iterations) * validation.settings.epochs * len(prepared.inputs)
     with reporter.bar("Cross-validating the labels", max(left, 0), "images") as advance:
         while progress.iterations < parameters.iterations:
             progress = _iterate(validation, progress, parameters, advance)
+            believed = progress.believed
             if source.world.is_main:
                 write_checkpoint(out.verified, _as_state(progress))
-            chosen = progress.selection
             reporter.say(
-                f"Iteration {progress.iterations}: {int(chosen.selected_R.sum()):,} labels are believed, "
-                f"{int(chosen.candidate_R.sum()):,} are open"
+                f"Iteration {progress.iterations}: {int(believed.selected_R.sum()):,} labels are believed, "
+                f"{int(believed.candidate_R.sum()):,} are open"
             )
-    if not progress.selection.selected_R.any():
+    if not progress.believed.selected_R.any():
         reporter.warn("No label agrees with a network that has not seen it: all are trained on")
-    classes = len(prepared.catalogue.classes)
     return Verified(
-        selected_R=torch.from_numpy(progress.selection.selected_R).to(source.device),
-        candidate_R=torch.from_numpy(progress.selection.candidate_R).to(source.device),
+        selected_R=torch.from_numpy(progress.believed.selected_R).to(source.device),
+        candidate_R=torch.from_numpy(progress.believed.candidate_R).to(source.device),
         noise_rate=progress.noise,
-        noise_left=noise_left(progress.noise, classes, symmetric=progress.symmetric),
+        noise_left=noise_left(progress.noise, len(prepared.catalogue.classes), symmetric=progress.symmetric),
         symmetric=progress.symmetric,
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Validation:
-    """Trainings on a part of the data, which judge another part."""
+    """What the trainings have in common that learn from a part of the data and judge another part."""
 
-    def __init__(
-        self,
-        settings: TrainingSettings,
-        epochs: int,
-        prepared: Prepared,
-        source: Source,
-        prior_R: torch.Tensor | None,
-    ) -> None:
-        self._settings = settings
-        self._epochs = epochs
-        self._prepared = prepared
-        self._source = source
-        self._prior_R = prior_R
-        self.classes = len(prepared.catalogue.classes)
-        self.label_R = prepared.label_R.numpy()
-        self.seed = settings.seed
+    settings: TrainingSettings
+    prepared: Prepared
+    source: Source
+    prior_R: torch.Tensor | None
 
     def judge(self, taught: RowArray, held_out: RowArray, number: int, *, best: bool, advance: Advance) -> _Judged:
-        """Train on ``taught`` from the first weights, and predict ``held_out``."""
-        rows, others = torch.from_numpy(taught), torch.from_numpy(held_out)
-        prepared, source = self._prepared, self._source
+        """Train on ``taught`` from the first weights, and predict ``held_out`` after the best or the last epoch."""
+        rows, others, prepared = torch.from_numpy(taught), torch.from_numpy(held_out), self.prepared
+        label_H = prepared.label_R[others]
         if len(rows) < 2 or len(others) == 0:  # batch norm cannot take one alone
-            nothing = np.zeros(len(others))
-            given_H = self.label_R[held_out]
+            none_H = np.zeros(len(others), dtype=np.bool_)
             return _Judged(
-                row_H=held_out, predicted_H=given_H, agrees_H=nothing > 0, sure_H=nothing > 0, loss_H=nothing
+                row_H=held_out, predicted_H=label_H.numpy(), agrees_H=none_H, sure_H=none_H, loss_H=none_H.astype(float)
             )
-        inputs, unseen = SomeRows(prepared.inputs, rows), SomeRows(prepared.inputs, others)
-        label_T, label_H = prepared.label_R[rows], prepared.label_R[others]
-        prior_T = None if self._prior_R is None else self._prior_R.cpu()[rows]
-        network = make_network(self._settings, prepared, source, number=_NETWORK)
-        training = Training([network], self._loop(number), source.device, source.world)
-        p_HC, most = torch.empty(0), -1.0
-        while training.finished_epochs < self._epochs:
-            training.run_epoch(inputs, label_T, Standard(), advance, prior_N=prior_T)
-            if best or training.finished_epochs == self._epochs:
-                found_HC = training.predict(unseen)
+        job = Job(
+            training=self._training(number),
+            method=Standard(),
+            inputs=SomeRows(prepared.inputs, rows),
+            label_R=prepared.label_R[rows],
+            prior_R=None if self.prior_R is None else self.prior_R.cpu()[rows],
+        )
+        unseen, p_HC, most = SomeRows(prepared.inputs, others), torch.empty(0), -1.0
+        for record, _ in job.epochs(advance):
+            if best or record.epoch + 1 == self.settings.epochs:
+                found_HC = job.training.predict(unseen)
                 agreement = float((found_HC.argmax(dim=1) == label_H).double().mean())
                 if not best or agreement > most:
                     p_HC, most = found_HC, agreement
-        loss_H = -(p_HC.gather(1, label_H[:, None])[:, 0] + 1e-8).log()
         predicted_H = p_HC.argmax(dim=1)
         return _Judged(
             row_H=held_out,
             predicted_H=predicted_H.numpy(),
             agrees_H=(predicted_H == label_H).numpy(),
             sure_H=_is_sure(p_HC, label_H).numpy(),
-            loss_H=loss_H.numpy(),
+            loss_H=-(p_HC.gather(1, label_H[:, None])[:, 0] + 1e-8).log().numpy(),
         )
 
-    def _loop(self, number: int) -> TrainingSettings:
-        seed = derive_seed(self.seed, "cross-validation", number)
-        loop = replace(self._settings, epochs=self._epochs, seed=seed)
-        return replace(loop, schedule="milestones", milestones=_MILESTONES) if loop.optimizer == "adam" else loop
+    def _training(self, number: int) -> Training:
+        network = make_network(self.settings, self.prepared, self.source, number=_NETWORK)
+        loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
+        if loop.optimizer == "adam":
+            loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
+        return Training([network], loop, self.source.device, self.source.world)
 
 
 def _iterate(validation: _Validation, progress: _Progress, parameters: IncvParameters, advance: Advance) -> _Progress:
-    """One iteration: two trainings."""
-    number, selection = progress.iterations, progress.selection
-    halves = selection.halves(np.random.default_rng(derive_seed(validation.seed, "halves", number)))
-    selected = np.flatnonzero(selection.selected_R)
+    """Do one iteration: two trainings."""
+    number, believed, prepared = progress.iterations, progress.believed, validation.prepared
+    classes = len(prepared.catalogue.classes)
+    halves = believed.halves(np.random.default_rng(derive_seed(validation.settings.seed, "halves", number)))
+    selected = np.flatnonzero(believed.selected_R)
     best = number == 0 or number < best_epoch_until(progress.noise, symmetric=progress.symmetric)
     judged = []
     for half, (taught, held_out) in enumerate((halves, halves[::-1])):
@@ -318,29 +282,26 @@ def _iterate(validation: _Validation, progress: _Progress, parameters: IncvParam
         judged.append(validation.judge(rows, held_out, 2 * number + half, best=best, advance=advance))
     if number == 0:
         agreement = float(judged[0].agrees_H.mean()) if len(judged[0].agrees_H) else 1.0
-        noise = noise_from_agreement(agreement, validation.classes)
-        progress = replace(progress, noise=noise, symmetric=_symmetric(validation, judged, parameters))
+        symmetric = parameters.noise_type == "symmetric"
+        if parameters.noise_type == "auto":
+            symmetric = _reads_symmetric(judged, prepared.label_R.numpy(), classes)
+        progress = replace(progress, noise=noise_from_agreement(agreement, classes), symmetric=symmetric)
     ratio = discard_ratio(progress.noise) if progress.symmetric else 0.0
+    agreeing = [found.row_H[found.agrees_H] for found in judged]
+    thrown = [
+        discarded(found.row_H, found.loss_H, len(rows), ratio) for found, rows in zip(judged, agreeing, strict=True)
+    ]
     return replace(
-        progress,
-        iterations=number + 1,
-        selection=selection.after(
-            np.concatenate([found.row_H[found.agrees_H] for found in judged]),
-            np.concatenate(
-                [discarded(found.row_H, found.loss_H, int(found.agrees_H.sum()), ratio) for found in judged]
-            ),
-        ),
+        progress, iterations=number + 1, believed=believed.after(np.concatenate(agreeing), np.concatenate(thrown))
     )
 
 
-def _symmetric(validation: _Validation, judged: list[_Judged], parameters: IncvParameters) -> bool:
-    if parameters.noise_type != "auto":
-        return parameters.noise_type == "symmetric"
+def _reads_symmetric(judged: list[_Judged], label_R: RowArray, classes: int) -> bool:
     # Only where it is sure: what a network of few epochs cannot tell apart has a structure of its own.
     disagree = [found.sure_H & ~found.agrees_H for found in judged]
-    given = np.concatenate([validation.label_R[one.row_H[which]] for one, which in zip(judged, disagree, strict=True)])
+    given = np.concatenate([label_R[one.row_H[which]] for one, which in zip(judged, disagree, strict=True)])
     predicted = np.concatenate([one.predicted_H[which] for one, which in zip(judged, disagree, strict=True)])
-    return looks_symmetric(given, predicted, validation.classes)
+    return looks_symmetric(given, predicted, classes)
 
 
 def _is_sure(p_HC: torch.Tensor, label_H: torch.Tensor) -> torch.Tensor:
@@ -353,8 +314,8 @@ def _is_sure(p_HC: torch.Tensor, label_H: torch.Tensor) -> torch.Tensor:
 
 def _as_state(progress: _Progress) -> dict[str, Any]:
     return {
-        "selected": torch.from_numpy(progress.selection.selected_R),
-        "candidate": torch.from_numpy(progress.selection.candidate_R),
+        "selected": torch.from_numpy(progress.believed.selected_R),
+        "candidate": torch.from_numpy(progress.believed.candidate_R),
         "iterations": progress.iterations,
         "noise": progress.noise,
         "symmetric": progress.symmetric,
@@ -363,14 +324,14 @@ def _as_state(progress: _Progress) -> dict[str, Any]:
 
 def _read(out: RunFolder, rows: int) -> _Progress:
     if not out.verified.exists():
-        return _Progress(selection=Selection.start(rows))
+        return _Progress(believed=Believed.start(rows))
     try:
         state = read_checkpoint(out.verified)
-        selection = Selection(selected_R=state["selected"].numpy(), candidate_R=state["candidate"].numpy())
-        if len(selection.selected_R) != rows:
+        believed = Believed(selected_R=state["selected"].numpy(), candidate_R=state["candidate"].numpy())
+        if len(believed.selected_R) != rows:
             raise ValueError("other rows")
         return _Progress(
-            selection=selection,
+            believed=believed,
             iterations=int(state["iterations"]),
             noise=float(state["noise"]),
             symmetric=bool(state["symmetric"]),

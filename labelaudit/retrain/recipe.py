@@ -1,14 +1,22 @@
-"""The same training with several seeds: one is an anecdote."""
+"""Retrain a network robustly on a noisy folder, with one seed or several, and keep its figures in a folder.
+
+Shapes: N samples of the catalogue, R rows that take part in the training.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from labelaudit.audit.mirror import settle_flip, without_flips
@@ -16,133 +24,34 @@ from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.audit.training import Job, clear, earlier, finish, train
 from labelaudit.data.catalogue import Catalogue, trainable
-from labelaudit.data.folder import require_outside
+from labelaudit.data.folder import require_outside, scan
+from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.devices import choose_device
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
-from labelaudit.engine.recorder import EpochRecord
-from labelaudit.engine.selection import Selection
-from labelaudit.engine.settings import TrainingSettings
-from labelaudit.methods.base import Method, Mixes, Reports
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
+from labelaudit.engine.step import EpochRecord
+from labelaudit.errors import DataError, RunError, UsageError
+from labelaudit.methods.base import Ingredients, Mixes, Reports
+from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.retrain.folder import Done, claim, read_progress, resume, timed, write_epoch
-from labelaudit.retrain.given import Given, Sources, check_sources, parameter_values, read_given, scan_validation
 from labelaudit.retrain.incv import cross_validate
 from labelaudit.review.moves import require_settled
-from labelaudit.run.checkpoint import write_network
-from labelaudit.run.files import BackgroundWriter, write_json
+from labelaudit.run.checkpoint import read_checkpoint
+from labelaudit.run.documents import read_description
+from labelaudit.run.files import read_json, require_regular, storage_errors, write_atomically, write_json
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import read_weights
 
-Mark = Callable[[Literal["prepared", "begun", "trained", "measured"]], None]
-"""Told where a retraining is: pictures are decoded, the first epoch begins, an epoch is trained, its error is known."""
+Row = dict[str, Any]
+"""An epoch's row in metrics.parquet or seconds.parquet, by column."""
 
-
-def unmarked(_where: str) -> None:
-    """Nobody wants to know."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """A retraining that is under way.
-
-    Attributes:
-        training: Networks and optimizers.
-        method: What weighs the samples.
-        selection: What chooses those that are back-propagated; None for all.
-        prepared: The training data.
-        prior_R: Weights by which those of the method are multiplied; None for none.
-        validation: Held-out pictures, on which errors are measured; None for none.
-        measure_every: Only after every so many epochs, and after the last.
-    """
-
-    training: Training
-    method: Method
-    selection: Selection | None
-    prepared: Prepared
-    prior_R: torch.Tensor | None
-    validation: Prepared | None
-    measure_every: int
-
-    def measure(self, record: EpochRecord) -> dict[str, Any]:
-        """The row of an epoch in metrics.parquet."""
-        taken_R = record.predicted_N >= 0
-        wrong_R = record.predicted_N != self.prepared.label_R.numpy()
-        effort = record.effort
-        # With stale scores there are epochs in which no sample has a loss.
-        loss, error = (
-            float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
-        )
-        return {
-            "epoch": record.epoch,
-            "train_loss": loss,
-            "train_error": error,
-            "validation_error": self._error_after(record.epoch),
-            "forwards": None if effort is None else effort.forwards,
-            "backpropagated": None if effort is None else effort.backpropagated,
-        }
-
-    def done(self, record: EpochRecord, seconds: float, metrics: list[dict[str, Any]]) -> Done:
-        """What is kept of an epoch that is over."""
-        return Done(
-            metrics=list(metrics),
-            seconds=seconds,
-            sample_R=self.prepared.sample_R,
-            times_R=None if self.selection is None or record.effort is None else record.effort.times_N,
-            state=self.training.state(self.method, self.selection),
-        )
-
-    def error_of_all(self) -> float | None:
-        """Held-out error of several networks together; None for one network, or with nothing held out."""
-        if self.validation is None or self.method.networks == 1:
-            return None
-        return _error(self.training.predict(self.validation.inputs), self.validation)
-
-    def _error_after(self, epoch: int) -> float | None:
-        """Of the first network; None where there is nothing to measure on, or it is not the time."""
-        done = epoch + 1
-        if self.validation is None or (done % self.measure_every and done < self.training.settings.epochs):
-            return None
-        return _error(self.training.predict_each(self.validation.inputs, networks=1)[0], self.validation)
-
-
-def train(
-    out: RunFolder, running: Running, metrics: list[dict[str, Any]], title: str, reporter: Reporter, mark: Mark
-) -> None:
-    """Train the epochs that are left, and write each down while the next one is trained.
-
-    Args:
-        out: Gets metrics, picks and checkpoint.
-        running: The retraining.
-        metrics: Of the epochs that are finished; those of the others are added.
-        title: Of the progress bar.
-        reporter: Told about the progress.
-        mark: Told when an epoch is trained, and when it is measured.
-    """
-    training, prepared = running.training, running.prepared
-    left = (training.settings.epochs - training.finished_epochs) * len(prepared.inputs)
-    with reporter.bar(title, left, "images") as advance, BackgroundWriter() as writer:
-        epochs = run_epochs(
-            training,
-            prepared.inputs,
-            prepared.label_R,
-            running.method,
-            advance,
-            prior_N=running.prior_R,
-            selection=running.selection,
-        )
-        for record, seconds in timed(epochs):
-            mark("trained")
-            metrics.append(running.measure(record))
-            if training.world.is_main:
-                writer.submit(functools.partial(write_epoch, out, running.done(record, seconds, metrics)))
-            mark("measured")
-
-
-def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
-    return float((p_NC.argmax(dim=1) != validation.label_R).double().mean())
+Result = dict[str, Any]
+"""The content of result.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +63,9 @@ class RetrainOptions:
         parameters: The method's own, by name.
         weights_csv: Sample weights of an audit. A method that does not need them has its own multiplied by them.
         truth_csv: True labels, as ``path,label``; only the oracle reads them.
-        audit: Run folder of an audit of the same data, for the noise rate; else that beside ``weights_csv`` is taken.
+        audit: Run folder of an audit of the same data, for the noise rate; default: the one beside ``weights_csv``.
         validation: A folder with one folder per class, on which the error is measured after every epoch.
-        measure_every: Only after every so many epochs, and after the last.
+        measure_every: Measure only after every so many epochs, and after the last.
         training: Network and schedule.
         presets: What ``training.preset`` names; None for those of retraining, with the method's own as ``paper``.
     """
@@ -171,30 +80,29 @@ class RetrainOptions:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     presets: Mapping[PresetName, Preset] | None = None
 
-    @property
-    def sources(self) -> Sources:
-        """Those of what the method is given."""
-        return Sources(
-            weights_csv=self.weights_csv, truth_csv=self.truth_csv, audit=self.audit, parameters=self.parameters
-        )
+
+def retrain_seeds(
+    data: Data, folder_for: Mapping[int, RunFolder], options: RetrainOptions, reporter: Reporter = QUIET
+) -> list[Result]:
+    """Retrain once for each seed, into a folder of its own; see `retrain`. The seed in the options does not count."""
+    results = []
+    with joined(choose_device(options.training.device)):  # once for all of them
+        for seed, out in folder_for.items():
+            if len(folder_for) > 1:
+                reporter.say(f"Seed {seed}")
+            wanted = replace(options, training=replace(options.training, seed=seed))
+            results.append(retrain(data, out, wanted, reporter))
+    return results
 
 
-def retrain(
-    data: Data,
-    out: RunFolder,
-    options: RetrainOptions,
-    reporter: Reporter = QUIET,
-    *,
-    mark: Mark = unmarked,
-) -> dict[str, Any]:
-    """Train a fresh network with a robust method; go on with a training that was interrupted.
+def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> Result:
+    """Train a fresh network with a robust method; resume a training that was interrupted.
 
     Args:
-        data: The pictures and their noisy labels.
+        data: The images and their noisy labels.
         out: Gets metrics.parquet, model.safetensors and result.json.
         options: What is asked.
-        reporter: Told about the progress.
-        mark: For whoever wants to know how long its parts take.
+        reporter: Shows the progress.
 
     Returns:
         The content of result.json: method, settings, and the errors after the last epoch.
@@ -202,64 +110,65 @@ def retrain(
     Raises:
         LabelauditError: see `labelaudit.errors`.
     """
-    entry = find_method(options.method)
-    check_sources(entry, options.sources)
-    check_method(entry, options.training.selector_description)
-    device = choose_device(options.training.device)
+    entry, asked = find_method(options.method), options.training
+    _method_parameters(entry, options)
+    check_method(entry, asked.selector_description)
+    device = choose_device(asked.device)
     with joined(device) as world, contextlib.ExitStack() as held:
-        if not world.is_main:
-            reporter = QUIET
+        reporter = reporter if world.is_main else QUIET
         begun = world.once(lambda: _begin(data, out, entry, options, device, held, reporter))
         held.enter_context(out.noting_divergence(is_main=world.is_main))
-        settings = begun.settings
-        asked = options.training
         source = Source(device=device, weights_file=asked.network_weights, offline=asked.offline, world=world)
-        prepared = prepare(begun.catalogue, settings, source, reporter)
+        prepared = prepare(begun.catalogue, begun.settings, source, reporter)
         if asked.augment is None:
             begun, prepared = _settle_flip(out, begun, prepared, source, reporter)
-            settings = begun.settings
-        validation = None
+        settings, validation = begun.settings, None
         if begun.held_out is not None:
             validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
-        mark("prepared")
-        prior_R = None if "weights" in entry.needs else begun.given.prior(prepared, device)
-        verified = None
-        if entry.verifies:
-            verified = cross_validate(
-                out, settings, prepared, source, begun.given.parameters, reporter, prior_R=prior_R
-            )
-        made_of = begun.given.ingredients(prepared, device, batch_size=settings.batch_size, verified=verified)
-        method = entry.build(made_of)
-        if settings.kind == "frozen" and isinstance(method, Mixes):
-            reporter.warn(
-                f"{entry.name} is made for augmented images, and a head on a frozen backbone has none: other methods "
-                "have a much smaller error there. Take one of them, or give --probe train"
-            )
-        networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
-        training = Training(networks, settings, device, world)
-        progress = world.once(lambda: read_progress(out))
-        selection = build_selection(settings, len(prepared.inputs))
-        metrics = resume(out, training, method, selection, progress, reporter)
-        mark("begun")
-        running = Running(
-            training=training,
-            method=method,
-            selection=selection,
-            prepared=prepared,
-            prior_R=prior_R,
-            validation=validation,
-            measure_every=options.measure_every,
-        )
-        train(out, running, metrics, f"Training ({entry.name})", reporter, mark)
-        together = running.error_of_all()
-        return world.once(lambda: _finish(out, begun, running, metrics, together))
+        job = _job(out, entry, begun, prepared, source, reporter)
+        progress = world.once(lambda: _read_progress(out))
+        metrics: list[Row] = []
+        if progress is not None:
+            job.restore(progress[0], out.checkpoint)
+            metrics = progress[1][: job.training.finished_epochs]
+            reporter.say(f"Going on after {job.training.finished_epochs} of {settings.epochs} epochs")
+
+        def after(job: Job, record: EpochRecord, seconds: float) -> Callable[[], None]:
+            done, error = record.epoch + 1, None
+            if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
+                error = _error(job.training.predict_each(validation.inputs, networks=1)[0], validation)
+            metrics.append(_measured(record, job.label_R, error))
+            times_R = None if job.selection is None or record.effort is None else record.effort.times_N
+            return functools.partial(_write_epoch, out, metrics[:], seconds, prepared.sample_R, times_R)
+
+        left = (settings.epochs - job.training.finished_epochs) * len(prepared.inputs)
+        training = train(out, [job], after, reporter, title=f"Training ({entry.name})", images=left)
+        result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
+        if validation is not None and job.method.networks > 1:
+            result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation)
+        if isinstance(job.method, Reports):
+            result["found"] = job.method.report()
+        world.once(lambda: finish(out.model, training.networks[0], begun.catalogue.classes))
+        world.once(lambda: write_json(out.result, result))
+        return result
+
+
+def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
+    return float((p_NC.argmax(dim=1) != validation.label_R).double().mean())
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
+    """What is trained on: sample weights, true labels (−1 for unknown classes), the method's parameters.
+
+    ``about`` has what decides the outcome, for run.json and result.json.
+    """
+
     catalogue: Catalogue
     settings: TrainingSettings
-    given: Given
+    weight_N: npt.NDArray[np.float64] | None
+    truth_N: npt.NDArray[np.int64] | None
+    parameters: object
     held_out: Catalogue | None
     about: dict[str, Any]
 
@@ -273,42 +182,130 @@ def _begin(
     held: contextlib.ExitStack,
     reporter: Reporter,
 ) -> _Begun:
-    """What is to be trained, with the folder held."""
+    """Read everything but the images, hold the folder, and check what was begun in it."""
     require_settled(data.root)
     for folder in (data.root, options.validation):
         if folder is not None:
             require_outside(out.root, folder, "--out")
     catalogue = trainable(data.scan(reporter))
-    given = read_given(entry, options.sources, catalogue)
-    held_out = scan_validation(options.validation, catalogue, reporter)
+    parameters, noise_rate_from = _method_parameters(entry, options)
+    if options.audit and read_description(RunFolder(options.audit)).data.fingerprint != catalogue.fingerprint:
+        raise DataError(
+            f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}",
+            fix="give the --run of an audit of this folder",
+        )
+    weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
+    truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
+    held_out = _scan_validation(options.validation, catalogue, reporter) if options.validation else None
     planned = plan(catalogue, options.training, device, presets=options.presets or presets_of(entry))
-    planned = replace(planned, settings=replace(planned.settings, folds=1))  # one network that has seen all images
-    about = _about(entry, planned.settings, catalogue, given, options)
+    settings = replace(planned.settings, folds=1)  # one network that has seen all images
+    values = dataclasses.asdict(parameters)  # type: ignore[call-overload]
+    about = {
+        "method": entry.name,
+        "fingerprint": catalogue.fingerprint,
+        "weights_csv": str(options.weights_csv) if options.weights_csv else None,
+        "truth_csv": str(options.truth_csv) if options.truth_csv else None,
+        "noise_rate_from": noise_rate_from,
+        "validation": str(options.validation) if options.validation else None,
+        "parameters": values,
+        "settings": settings.as_json(),
+    }
     held.enter_context(out.writing())
-    claim(out, about)
+    if earlier(out, lambda: _agrees(out, about)) is None:
+        clear(out)
+        out.write_description({"status": "training", **about})
     reporter.say(f"Retraining with {entry.name}: {planned.why}")
-    if given.noise_rate_from is not None:
-        rate = parameter_values(given.parameters)["noise_rate"]
-        reporter.say(f"Noise rate: {rate:.1%} ({given.noise_rate_from})")
-    return _Begun(catalogue=catalogue, settings=planned.settings, given=given, held_out=held_out, about=about)
+    if noise_rate_from is not None:
+        reporter.say(f"Noise rate: {values['noise_rate']:.1%} ({noise_rate_from})")
+    return _Begun(
+        catalogue=catalogue,
+        settings=settings,
+        weight_N=weight_N,
+        truth_N=truth_N,
+        parameters=parameters,
+        held_out=held_out,
+        about=about,
+    )
+
+
+def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
+    """Check that the folder was begun with these values.
+
+    Raises:
+        RunError: naming what differs.
+    """
+    there = out.read_description()
+    settings = settings_from_json(there.get("settings"), str(out.description)).as_json()
+    before = {**there, **(there.get("parameters") or {}), **settings}
+    now = {**about, **about["parameters"], **about["settings"]}
+    differing = [
+        f"{name} is {before.get(name)} there, {value} now"
+        for name, value in now.items()
+        if name not in ("parameters", "settings") and before.get(name) != value
+    ]
+    if differing:
+        raise RunError(
+            f"{out.root} was begun with other settings: {'; '.join(differing)}",
+            fix="give the same options to go on with it, or another --out",
+        )
+    return True
 
 
 def _settle_flip(
     out: RunFolder, begun: _Begun, prepared: Prepared, source: Source, reporter: Reporter
 ) -> tuple[_Begun, Prepared]:
-    """Leave flips out where they change labels. The folder remembers it."""
-    world = source.world
-    known = world.once(lambda: out.read_description().get("mirror_test"))
+    """Leave flips out where they change labels, and remember it in the folder."""
+    settings, once = begun.settings, source.world.once
+    known = once(lambda: out.read_description().get("mirror_test"))
     if known is None:
-        settings, prepared, found = settle_flip(begun.settings, prepared, source, reporter)
+        settings, prepared, found = settle_flip(settings, prepared, source, reporter)
         known = found and found.as_json()
-        world.once(lambda: out.update_description(mirror_test=known))
+        once(lambda: out.update_description(mirror_test=known))
     elif isinstance(known, dict) and known.get("flips") is False:
-        settings, prepared = without_flips(begun.settings, prepared)
-    else:
-        settings = begun.settings
+        settings, prepared = without_flips(settings, prepared)
     about = {**begun.about, "settings": settings.as_json(), "mirror_test": known}
     return replace(begun, settings=settings, about=about), prepared
+
+
+def _job(
+    out: RunFolder, entry: MethodEntry, begun: _Begun, prepared: Prepared, source: Source, reporter: Reporter
+) -> Job:
+    """Build the method, from what cross-validation finds where it needs that, and its networks."""
+    settings, device = begun.settings, source.device
+    label_R = prepared.label_R
+    weight_R, truth_R = (
+        None if value_N is None else torch.from_numpy(value_N[prepared.sample_R]).to(dtype).to(device)
+        for value_N, dtype in ((begun.weight_N, torch.float32), (begun.truth_N, torch.int64))
+    )
+    prior_R = None if "weights" in entry.needs else weight_R
+    verified = None
+    if entry.verifies:
+        verified = cross_validate(out, settings, prepared, source, begun.parameters, reporter, prior_R=prior_R)
+    method = entry.build(
+        Ingredients(
+            label_R=label_R.to(device),
+            classes=len(prepared.catalogue.classes),
+            weight_R=weight_R,
+            truth_R=truth_R,
+            batch_size=settings.batch_size,
+            verified=verified,
+            parameters=begun.parameters,
+        )
+    )
+    if settings.kind == "frozen" and isinstance(method, Mixes):
+        reporter.warn(
+            f"{entry.name} is made for augmented images, and a head on a frozen backbone has none: other methods "
+            "have a much smaller error there. Take one of them, or give --probe train"
+        )
+    networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
+    return Job(
+        training=Training(networks, settings, device, source.world),
+        method=method,
+        inputs=prepared.inputs,
+        label_R=label_R,
+        selection=build_selection(settings, len(prepared.inputs)),
+        prior_R=prior_R,
+    )
 
 
 def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
@@ -316,61 +313,177 @@ def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
     return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **vars(entry.published))}
 
 
-def _finish(
-    out: RunFolder,
-    begun: _Begun,
-    running: Running,
-    metrics: list[dict[str, Any]],
-    together: float | None,
-) -> dict[str, Any]:
-    write_network(
-        out.model, running.training.networks[0], {"format": "pt", "classes": "\n".join(begun.catalogue.classes)}
-    )
-    extra: dict[str, Any] = {} if together is None else {"validation_error_of_all_networks": together}
-    if isinstance(running.method, Reports):
-        extra["found"] = running.method.report()
-    result = {**begun.about, "status": "trained", "metrics": metrics[-1], **extra}
-    write_json(out.result, result)
-    return result
+def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[object, str | None]:
+    """Return the method's parameters, and where their noise rate is from; read no images.
 
-
-def _about(
-    entry: MethodEntry, settings: TrainingSettings, catalogue: Catalogue, given: Given, options: RetrainOptions
-) -> dict[str, Any]:
-    return {
-        "method": entry.name,
-        "fingerprint": catalogue.fingerprint,
-        "weights_csv": str(options.weights_csv) if options.weights_csv else None,
-        "truth_csv": str(options.truth_csv) if options.truth_csv else None,
-        "noise_rate_from": given.noise_rate_from,
-        "validation": str(options.validation) if options.validation else None,
-        "parameters": parameter_values(given.parameters),
-        "settings": settings.as_json(),
-    }
-
-
-def retrain_seeds(
-    data: Data,
-    folder_for: Mapping[int, RunFolder],
-    options: RetrainOptions,
-    reporter: Reporter = QUIET,
-) -> list[dict[str, Any]]:
-    """`retrain` once for each seed, into a folder of its own.
-
-    Args:
-        data: See `retrain`.
-        folder_for: The folder of each seed.
-        options: See `retrain`; their own seed does not count.
-        reporter: Told about the progress.
-
-    Returns:
-        The content of each result.json.
+    Raises:
+        UsageError: something that the method needs is not given, or a parameter is wrong.
+        RunError: the audit that a noise rate is to come from has none.
     """
-    results = []
-    with joined(choose_device(options.training.device)):  # once for all of them
-        for seed, out in folder_for.items():
-            if len(folder_for) > 1:
-                reporter.say(f"Seed {seed}")
-            wanted = replace(options, training=replace(options.training, seed=seed))
-            results.append(retrain(data, out, wanted, reporter))
-    return results
+    parameters = make_parameters(entry.name, entry.parameters, options.parameters)
+    if "weights" in entry.needs and options.weights_csv is None:
+        raise UsageError(
+            f"the method {entry.name} needs sample weights", fix="give --weights RUN/weights.csv of an audit"
+        )
+    if "truth" in entry.needs and options.truth_csv is None:
+        raise UsageError(
+            f"the method {entry.name} needs the true labels", fix="give --truth FILE.csv with the columns path,label"
+        )
+    if "noise_rate" not in entry.needs:
+        return parameters, None
+    if getattr(parameters, "noise_rate", None) is not None:
+        return parameters, "-P noise_rate"
+    file = None
+    if options.audit is not None:
+        file = RunFolder(options.audit).noise
+    elif options.weights_csv is not None and (beside := RunFolder(options.weights_csv.parent).noise).exists():
+        file = beside
+    if file is None:
+        raise UsageError(
+            f"the method {entry.name} needs a noise rate",
+            fix="give --run RUN of an audit, --weights RUN/weights.csv, or -P noise_rate=0.2",
+        )
+    if not file.exists():
+        raise RunError(f"{file} is not there", fix="run labelaudit score first, or give -P noise_rate=0.2")
+    rate = read_json(file).get("noise_rate")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise RunError(f"{file} has no noise rate", fix="run labelaudit fit on the run, or give -P noise_rate=0.2")
+    return replace(parameters, noise_rate=float(rate)), str(file)  # type: ignore[type-var]
+
+
+def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
+    truth = read_labels_csv(file)
+    missing = [
+        path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in truth
+    ]
+    if missing:
+        raise DataError(
+            f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)",
+            fix=f"give the true label of every image in {catalogue.root}",
+        )
+    number_of = {name: number for number, name in enumerate(catalogue.classes)}
+    return np.array([number_of.get(truth.get(path, ""), -1) for path in catalogue.paths], dtype=np.int64)
+
+
+def _scan_validation(folder: Path, training: Catalogue, reporter: Reporter) -> Catalogue:
+    """Scan the held-out images; labels are numbered and values rendered as in the training data."""
+    catalogue = scan(folder, reporter=reporter)
+    foreign = sorted(set(catalogue.classes) - set(training.classes))
+    if foreign:
+        raise DataError(
+            f"{folder} has a class that the training data lacks: {foreign[0]!r}", fix="use the same class folders"
+        )
+    number_N = np.array([training.classes.index(name) for name in catalogue.classes], dtype=np.int32)
+    rendering, notes = training.rendering.for_more(catalogue.rendering)
+    for note in notes:
+        reporter.warn(f"--val: {note}")
+    return replace(catalogue, classes=training.classes, label_N=number_N[catalogue.label_N], rendering=rendering)
+
+
+# The folder of a retraining.
+
+_PICKS = pa.schema([("sample", pa.int32()), ("times", pa.int32())])
+_SHARES, _COUNTS = ("train_loss", "train_error", "validation_error"), ("forwards", "backpropagated")
+_METRICS = pa.schema(
+    [("epoch", pa.int32()), *((name, pa.float64()) for name in _SHARES), *((name, pa.int64()) for name in _COUNTS)]
+)
+_SECONDS = pa.schema([("epoch", pa.int32()), ("seconds", pa.float64())])
+
+
+def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -> Row:
+    """Return an epoch's row in metrics.parquet.
+
+    Mean loss and error on the noisy labels, the held-out error, and how many samples went forward through the network
+    and were back-propagated. Looks that a method takes between the steps do not count.
+    """
+    taken_R = record.predicted_N >= 0  # with stale scores there are epochs in which no sample has a loss
+    wrong_R = record.predicted_N != label_R.numpy()
+    loss, train_error = (
+        float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
+    )
+    figures = {"train_loss": loss, "train_error": train_error, "validation_error": error}
+    return {"epoch": record.epoch, **figures, **{name: getattr(record.effort, name, None) for name in _COUNTS}}
+
+
+def _write_epoch(
+    out: RunFolder,
+    metrics: list[Row],
+    seconds: float,
+    sample_R: npt.NDArray[np.int32],
+    times_R: npt.NDArray[np.int32] | None,
+) -> None:
+    """Write the figures of all epochs so far. The wall time is kept apart: no two trainings have the same."""
+    epoch = len(metrics) - 1
+    if times_R is not None:
+        with storage_errors(out.picks):
+            out.picks.mkdir(parents=True, exist_ok=True)
+        picked_R = times_R > 0
+        picks = pa.Table.from_arrays([pa.array(sample_R[picked_R]), pa.array(times_R[picked_R])], schema=_PICKS)
+        write_atomically(_picks_file(out.picks, epoch), functools.partial(pq.write_table, picks, compression="zstd"))
+    _write_rows(out.seconds, [*read_seconds(out.seconds)[:epoch], {"epoch": epoch, "seconds": seconds}], _SECONDS)
+    _write_rows(out.metrics, metrics, _METRICS)
+
+
+def _write_rows(path: Path, rows: Sequence[Row], schema: pa.Schema) -> None:
+    write_atomically(path, functools.partial(pq.write_table, pa.Table.from_pylist(list(rows), schema=schema)))
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """Read the rows of metrics.parquet.
+
+    Raises:
+        OSError, ValueError: the file is missing, damaged, or of other columns.
+    """
+    return _read_rows(path, _METRICS)
+
+
+def read_seconds(path: Path) -> list[Row]:
+    """Read the rows of seconds.parquet; none where there is no such file.
+
+    Raises:
+        OSError, ValueError: the file is damaged, or of other columns.
+    """
+    return _read_rows(path, _SECONDS) if path.exists() else []
+
+
+def _read_rows(path: Path, schema: pa.Schema) -> list[Row]:
+    try:
+        rows: list[Row] = pq.read_table(require_regular(path).absolute(), schema=schema).to_pylist()
+    except pa.ArrowException as error:
+        raise ValueError(f"{path} cannot be read") from error
+    return rows
+
+
+def read_picks(folder: Path, epoch: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the samples that were back-propagated in an epoch, and how often.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    file = _picks_file(folder, epoch)
+    try:
+        table = pq.read_table(file.absolute(), schema=_PICKS)
+        return table["sample"].to_numpy(), table["times"].to_numpy()
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        raise RunError(
+            f"{file} is missing or damaged ({' '.join(str(error).split())[:100]})",
+            fix=f"delete {folder.parent} and train again",
+        ) from error
+
+
+def _picks_file(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:04d}.parquet"
+
+
+def _read_progress(out: RunFolder) -> tuple[dict[str, Any], list[Row]] | None:
+    """Read the state and the metrics after the last whole epoch; None before the first.
+
+    Raises:
+        RunError: they are damaged.
+    """
+    if not out.checkpoint.exists():
+        return None
+    try:
+        return read_checkpoint(out.checkpoint), read_metrics(out.metrics)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{out.root} is damaged", fix="delete it to train from the start") from error

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
 from labelaudit.cells import csv_lines, unguarded
-from labelaudit.errors import DataError
+from labelaudit.errors import DataError, reason
 from labelaudit.names import ActionName
 from labelaudit.run.files import write_lines
 
@@ -109,9 +109,7 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> Review:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"cannot read the corrections {file}: {(error.strerror or '').lower()}", fix="check the path"
-        ) from error
+        raise DataError(f"cannot read the corrections {file}: {reason(error)}", fix="check the path") from error
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
     found: list[_Entry]
     if start[:1] in (b"[", b"{"):

@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+import msgspec
 
 from labelaudit.data.catalogue import in_parts
 from labelaudit.errors import DataError, RunError
@@ -33,7 +35,6 @@ BATCH = 256
 """Moves whose new names are flushed together, before the old ones are deleted."""
 
 StateName = Literal["moving", "moved", "undoing"]
-_VERSION = 1
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
 _NAME = re.compile(re.escape(f"{OWN_PREFIX}relabel-") + r"([1-9][0-9]{0,8})\.json")
 _PARTIAL = re.compile(r"\." + _NAME.pattern + r"\.partial")
@@ -51,19 +52,20 @@ class Journal:
     """A relabeling that was begun.
 
     Attributes:
-        file: Where the journal is.
+        file: Where the journal is; the other fields are its content.
         state: ``moving`` until the last move is made, ``undoing`` from the first that is taken back.
         corrections: Name of the file of corrections.
-        digest: SHA-256 (hex) of that file.
+        corrections_sha256: SHA-256 (hex) of that file.
         began: When, in UTC.
         folders: Folders that were made for it, outer ones first.
         moves: (from, to), below the data folder.
     """
 
     file: Path
+    version: Literal[1] = 1
     state: StateName
     corrections: str
-    digest: str
+    corrections_sha256: str
     began: str
     folders: tuple[str, ...]
     moves: tuple[Pair, ...]
@@ -74,19 +76,8 @@ class Journal:
         Raises:
             StorageError: the folder cannot be written to.
         """
-        write_json(
-            self.file,
-            {
-                "labelaudit": "journal of a relabeling: delete it only to give up undoing",
-                "version": _VERSION,
-                "state": self.state,
-                "corrections": self.corrections,
-                "corrections_sha256": self.digest,
-                "began": self.began,
-                "folders": self.folders,
-                "moves": self.moves,
-            },
-        )
+        content = {name: value for name, value in vars(self).items() if name != "file"}
+        write_json(self.file, {"labelaudit": "journal of a relabeling: delete it only to give up undoing", **content})
 
     def updated(self, **changes: Any) -> Journal:
         """Return it with other values, written."""
@@ -112,7 +103,7 @@ def begin_journal(root: Path, review: Review, plan: Plan) -> Journal:
         file=root / f"{OWN_PREFIX}relabel-{last + 1}.json",
         state="moving",
         corrections=review.file.name.encode("utf-8", "replace").decode(),
-        digest=review.digest,
+        corrections_sha256=review.digest,
         began=datetime.now(UTC).isoformat(timespec="seconds"),
         folders=plan.folders,
         moves=tuple((step.path, step.target) for step in plan.steps),
@@ -132,35 +123,17 @@ def last_journal(root: Path) -> Journal | None:
         return None
     file = numbered[-1][1]
     try:
-        value = read_json(file)
-        if value["version"] != _VERSION or value["state"] not in get_args(StateName):
-            raise ValueError(f"version {value['version']!r}, state {value['state']!r}")
-        journal = Journal(
-            file=file,
-            state=value["state"],
-            corrections=str(value["corrections"]),
-            digest=str(value["corrections_sha256"]),
-            began=str(value["began"]),
-            folders=tuple(_inside(folder) for folder in value["folders"]),
-            moves=tuple((_inside(source), _inside(target)) for source, target in value["moves"]),
-        )
+        journal = msgspec.convert({**read_json(file), "file": file}, Journal)
+        for path in (*journal.folders, *(path for move in journal.moves for path in move)):
+            if checked_path(path) != path:  # the folder and its journal may come from a stranger
+                raise ValueError(f"{path!r} is not normalized")
         if any(source == target for source, target in journal.moves):
             raise ValueError("a move to where the file is")
     except RunError as error:
         raise RunError(error.what, fix=_BY_HAND) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:  # also msgspec's and RefusedError
         raise RunError(f"{file} is damaged ({error})", fix=_BY_HAND) from error
     return journal
-
-
-def _inside(path: str) -> str:
-    """Return a path of a journal; the folder and its journal may come from a stranger."""
-    try:
-        if checked_path(path) == path:
-            return path
-        raise RefusedError("is not normalized")
-    except RefusedError as error:
-        raise ValueError(f"{path!r} {error}") from error
 
 
 def remove_leftovers(root: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 
-from labelaudit.data.catalogue import in_parts, readers
+from labelaudit.data.catalogue import each_in_parallel
 from labelaudit.names import ActionName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import Correction, Refusal, Review
@@ -248,18 +248,15 @@ def _settle(
 def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Reporter) -> dict[str, str]:
     """Return why files are not the ones that were reviewed, by path; expected are path and SHA-256 (hex)."""
 
-    def fault(path: str, sha256: str) -> str:
+    def fault(entry: tuple[str, str]) -> str:
+        path, sha256 = entry
         try:
             return "" if tree.sha256(path) == sha256 else "its content has changed since it was reviewed"
         except RefusedError as error:
             return str(error)
 
-    faults: dict[str, str] = {}
-    with reporter.bar("Checking files", len(expected), "files") as advance, readers() as pool:
-        for part in pool.map(lambda part: [(path, fault(path, sha)) for path, sha in part], in_parts(expected)):
-            faults.update((path, reason) for path, reason in part if reason)
-            advance(len(part))
-    return faults
+    faults = each_in_parallel(expected, fault, reporter.bar("Checking files", len(expected), "files"))
+    return {path: found for (path, _), found in zip(expected, faults, strict=True) if found}
 
 
 def _is_done(tree: Tree, step: Step, correction: Correction) -> bool:

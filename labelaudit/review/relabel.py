@@ -1,6 +1,8 @@
 """Apply a review to the data: move files between class folders and back, or write a corrected copy or labels file.
 
-Neither this module nor what it imports loads torch.
+All functions raise a `DataError` where the folder, the corrections or the labels file cannot be read, a `UsageError`
+where ``out`` is not free, a `RunError` where another process is at work or another relabeling was interrupted, and a
+`StorageError` where a file cannot be written; running the same command again continues. This module loads no torch.
 """
 
 from __future__ import annotations
@@ -64,11 +66,7 @@ class Corrections:
 def plan_relabeling(
     root: Path, corrections: Corrections, *, labels_file: Path | None = None, reporter: Reporter = QUIET
 ) -> Plan:
-    """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written.
-
-    Raises:
-        DataError: the folder, the corrections or the labels file cannot be read.
-    """
+    """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
     if labels_file is not None:
         return plan_labels(Tree(root), _labels(root, labels_file).label_of, corrections.read(), reporter)
     tree, review = _tree(root, corrections), corrections.read()
@@ -95,11 +93,6 @@ def relabel(
 
     Returns:
         What was moved; None when there was nothing to do, or no agreement.
-
-    Raises:
-        DataError: the folder or the corrections cannot be read.
-        RunError: another process relabels this folder, or a relabeling by other corrections was interrupted.
-        StorageError: the folder cannot be written to; running the same command again continues.
     """
     tree, review = Tree(root), corrections.read()
     with _holding(tree, root):
@@ -139,7 +132,6 @@ def undo(
 
     Raises:
         RunError: there is nothing to take back, or another file is where a file was; the others are taken back.
-        StorageError: the folder cannot be written to; running the same command again continues.
     """
     tree = Tree(root)
     with _holding(tree, root):
@@ -148,7 +140,7 @@ def undo(
             raise RunError(
                 f"there is no relabeling of {root} to undo", fix="check the folder; to undo a copy, delete it"
             )
-        if corrections is not None and corrections.read().digest != journal.digest:
+        if corrections is not None and corrections.read().digest != journal.corrections_sha256:
             raise RunError(
                 f"the last relabeling of {root} was by {journal.corrections!r}, not by {corrections.file}",
                 fix="omit the file to undo it",
@@ -182,11 +174,6 @@ def relabel_copy(
 
     Returns:
         What the copy is made of; None where there was no agreement.
-
-    Raises:
-        DataError: the folder or the corrections cannot be read.
-        UsageError: ``out`` exists, or lies in the data folder.
-        StorageError: the copy cannot be written; running the same command again continues.
     """
     tree = _tree(root, corrections)
     require_free(tree, out)
@@ -209,11 +196,6 @@ def relabel_labels(
 
     Returns:
         What was corrected; None where there was no agreement.
-
-    Raises:
-        DataError: the folder, the corrections or the labels file cannot be read.
-        UsageError: ``out`` exists.
-        StorageError: it cannot be written.
     """
     _require_new(out)
     labels = _labels(root, labels_file)
@@ -269,7 +251,7 @@ def _require_same(journal: Journal, review: Review, root: Path) -> None:
     undo_it = f"run labelaudit relabel {root} --undo"
     if journal.state == "undoing":
         raise RunError(f"undoing a relabeling of {root} was interrupted", fix=undo_it)
-    if journal.digest != review.digest:
+    if journal.corrections_sha256 != review.digest:
         raise RunError(
             f"a relabeling of {root} by {journal.corrections!r} was interrupted",
             fix=f"run it again with that file, or {undo_it}",

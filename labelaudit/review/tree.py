@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from labelaudit.errors import DataError
+from labelaudit.errors import DataError, reason
 from labelaudit.text import folded
 
 OWN_PREFIX = ".labelaudit-"
@@ -134,7 +134,7 @@ class Tree:
             self.root = root.resolve(strict=True)
             names = {entry.name for base in bases for entry in os.scandir(self.root / base) if _is_class(entry)}
         except OSError as error:
-            raise DataError(f"cannot read the folder {root}: {_reason(error)}", fix="check the path") from error
+            raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
         self.bases = tuple(bases)
         self.classes = tuple(sorted(names))
         self._exists: dict[str, bool] = {}
@@ -168,7 +168,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RefusedError("no such file") from error
         except OSError as error:
-            raise RefusedError(_reason(error)) from error
+            raise RefusedError(reason(error)) from error
         if stat.S_ISLNK(status.st_mode):
             raise RefusedError("is a symbolic link")
         if not stat.S_ISREG(status.st_mode):
@@ -194,7 +194,7 @@ class Tree:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise RefusedError(_reason(error)) from error
+            raise RefusedError(reason(error)) from error
         if not stat.S_ISDIR(mode):
             what = "a symbolic link" if stat.S_ISLNK(mode) else "not a folder"
             raise RefusedError(f"passes through {folder!r}, which is {what}")
@@ -219,7 +219,7 @@ class Tree:
             with open(self.at(path), "rb") as handle:
                 return hashlib.file_digest(handle, "sha256").hexdigest()
         except OSError as error:
-            raise RefusedError(_reason(error)) from error
+            raise RefusedError(reason(error)) from error
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:
@@ -227,7 +227,3 @@ def _is_class(entry: os.DirEntry[str]) -> bool:
         return not entry.name.startswith(".") and entry.is_dir()
     except OSError:
         return False
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -19,7 +19,7 @@ from labelaudit.detect.kinds import Called
 from labelaudit.detect.verdicts import FitSettings, Review
 from labelaudit.errors import RunError
 from labelaudit.names import KindName
-from labelaudit.run.files import read_json, write_json
+from labelaudit.run.files import require_regular, write_json
 from labelaudit.run.layout import RunFolder
 
 TRAINED: Literal["trained"] = "trained"
@@ -226,10 +226,10 @@ def read_description(run: RunFolder) -> Description:
     Raises:
         RunError: there is none, it is damaged, or it is not of an audit.
     """
-    value = run.read_description()
+    run.read_description()  # says what is wrong with a file of another schema
     try:
-        return msgspec.convert(value, Description)
-    except (msgspec.ValidationError, ValueError) as error:
+        return msgspec.json.decode(run.description.read_bytes(), type=Description)
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise RunError(
             f"{run.description} is damaged, or not of an audit ({error})",
             fix=f"give the --run of an audit, or delete {run.root} and audit again",
@@ -249,13 +249,11 @@ def read_noise(run: RunFolder) -> Noise:
         RunError: the run was not fitted, or the file is damaged.
     """
     fix = f"run labelaudit fit {run.root}"
-    if not run.noise.exists():
-        raise RunError(f"{run.root} has no verdicts yet", fix=fix)
     try:
-        return msgspec.convert(read_json(run.noise), Noise)
-    except RunError as error:
-        raise RunError(error.what, fix=fix) from error
-    except (msgspec.ValidationError, ValueError) as error:
+        return msgspec.json.decode(require_regular(run.noise).read_bytes(), type=Noise)
+    except FileNotFoundError as error:
+        raise RunError(f"{run.root} has no verdicts yet", fix=fix) from error
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise RunError(f"{run.noise} is damaged ({error})", fix=fix) from error
 
 
@@ -266,5 +264,5 @@ def write_noise(run: RunFolder, noise: Noise) -> None:
 
 def as_json(record: Record) -> dict[str, Any]:
     """Return a record as plain values, as its file has them."""
-    values: dict[str, Any] = msgspec.to_builtins(record)
+    values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
     return values

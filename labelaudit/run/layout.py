@@ -1,4 +1,4 @@
-"""The run folder: where everything that an audit knows lies, and who may write to it."""
+"""The run folder: the names of its files, its run.json, and the lock for its one writer."""
 
 from __future__ import annotations
 
@@ -15,123 +15,75 @@ from labelaudit.run.lock import held
 SCHEMA_VERSION = 1
 
 
+class _Place:
+    """A path below the run folder, as an attribute of `RunFolder`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, owner: type[RunFolder]) -> Path:
+        return folder.root / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The names of the files in a run folder. Nothing else in the package knows them."""
 
     root: Path
 
-    @property
-    def description(self) -> Path:
-        """``run.json``: settings, versions, device, seed, fingerprint of the data, status."""
-        return self.root / "run.json"
-
-    @property
-    def samples(self) -> Path:
-        """``samples.parquet``: what every sample number means."""
-        return self.root / "samples.parquet"
-
-    @property
-    def losses(self) -> Path:
-        """``losses/``: one Parquet file an epoch."""
-        return self.root / "losses"
-
-    @property
-    def checkpoint(self) -> Path:
-        """``checkpoint.pt``: the state after the last whole epoch."""
-        return self.root / "checkpoint.pt"
-
-    @property
-    def probe(self) -> Path:
-        """``probe.safetensors``: the trained probe."""
-        return self.root / "probe.safetensors"
-
-    @property
-    def scores(self) -> Path:
-        """``scores.parquet``: every sample's statistics and verdict."""
-        return self.root / "scores.parquet"
-
-    @property
-    def noise(self) -> Path:
-        """``noise.json``: the noise rate, the mixture, diagnostics and warnings."""
-        return self.root / "noise.json"
-
-    @property
-    def suspicious(self) -> Path:
-        """``suspicious.csv``: the flagged samples, most suspicious first."""
-        return self.root / "suspicious.csv"
-
-    @property
-    def pictures(self) -> Path:
-        """``pictures.parquet``: statistics of every picture, and of copies that were spoiled on purpose."""
-        return self.root / "pictures.parquet"
-
-    @property
-    def corrupted(self) -> Path:
-        """``corrupted.csv``: the samples whose picture is corrupted, the surest first."""
-        return self.root / "corrupted.csv"
-
-    @property
-    def unreadable(self) -> Path:
-        """``unreadable.csv``: the samples whose image cannot be read, and why."""
-        return self.root / "unreadable.csv"
-
-    @property
-    def weights_csv(self) -> Path:
-        """``weights.csv``: path, weight, sha256."""
-        return self.root / "weights.csv"
-
-    @property
-    def weights_npy(self) -> Path:
-        """``weights.npy``: float64 weights in the order of samples.parquet."""
-        return self.root / "weights.npy"
+    description = _Place("run.json")
+    """Settings, versions, device, seed, fingerprint of the data, status."""
+    samples = _Place("samples.parquet")
+    """What every sample number means."""
+    losses = _Place("losses")
+    """One Parquet file per epoch."""
+    checkpoint = _Place("checkpoint.pt")
+    """The state after the last whole epoch."""
+    probe = _Place("probe.safetensors")
+    """The trained probe."""
+    pictures = _Place("pictures.parquet")
+    """Statistics of every image, and of copies that were corrupted on purpose."""
+    scores = _Place("scores.parquet")
+    """Every sample's statistics and verdict."""
+    noise = _Place("noise.json")
+    """The noise rate, the mixture, diagnostics and warnings."""
+    suspicious = _Place("suspicious.csv")
+    """The flagged samples, the most suspicious first."""
+    corrupted = _Place("corrupted.csv")
+    """The samples whose image is corrupted, the most certain first."""
+    unreadable = _Place("unreadable.csv")
+    """The samples whose image cannot be read, and why."""
+    weights_csv = _Place("weights.csv")
+    """Path, weight, sha256."""
+    weights_npy = _Place("weights.npy")
+    """float64 weights in the order of samples.parquet."""
+    page = _Place("report.html")
+    """The findings to look at and to review."""
+    # The folder of a retraining has, beside run.json and checkpoint.pt:
+    metrics = _Place("metrics.parquet")
+    """One row per epoch."""
+    seconds = _Place("seconds.parquet")
+    """The wall time of each epoch."""
+    picks = _Place("picks")
+    """What a selector back-propagated, one Parquet file per epoch."""
+    model = _Place("model.safetensors")
+    """The network."""
+    result = _Place("result.json")
+    """The last figures."""
+    verified = _Place("verified.pt")
+    """Which labels a cross-validation believes so far."""
 
     @property
     def pilot(self) -> RunFolder:
-        """``pilot/``: losses and checkpoint of the short training that comes before controls are planted."""
+        """``pilot/``: losses and checkpoint of the short training before controls are planted."""
         return RunFolder(self.root / "pilot")
 
-    @property
-    def page(self) -> Path:
-        """``report.html``: the findings to look at and to review."""
-        return self.root / "report.html"
-
-    @property
-    def metrics(self) -> Path:
-        """``metrics.parquet``: one row an epoch, in the folder of a retraining."""
-        return self.root / "metrics.parquet"
-
-    @property
-    def seconds(self) -> Path:
-        """``seconds.parquet``: the wall time of each epoch, in the folder of a retraining."""
-        return self.root / "seconds.parquet"
-
-    @property
-    def picks(self) -> Path:
-        """``picks/``: what a selector back-propagated, one Parquet file an epoch."""
-        return self.root / "picks"
-
-    @property
-    def model(self) -> Path:
-        """``model.safetensors``: the network, in the folder of a retraining."""
-        return self.root / "model.safetensors"
-
-    @property
-    def result(self) -> Path:
-        """``result.json``: the last figures, in the folder of a retraining."""
-        return self.root / "result.json"
-
-    @property
-    def verified(self) -> Path:
-        """``verified.pt``: which labels a cross-validation believes so far, in the folder of a retraining."""
-        return self.root / "verified.pt"
-
     def retraining(self, method: str, seed: int) -> RunFolder:
-        """``retrain/<method>-seed<seed>/``."""
+        """Return ``retrain/<method>-seed<seed>/``."""
         return RunFolder(self.root / "retrain" / f"{method}-seed{seed}")
 
     def exports(self, to: str) -> Path:
-        """``exports/<format>/``: the audit in another tool's format."""
+        """Return ``exports/<format>/``: the audit in another tool's format."""
         return self.root / "exports" / to
 
     @property
@@ -140,7 +92,7 @@ class RunFolder:
         return self.description.is_file()
 
     def read_description(self) -> dict[str, Any]:
-        """The content of run.json.
+        """Return the content of run.json.
 
         Raises:
             RunError: there is none, it is damaged, or of a schema this version does not know.
@@ -165,7 +117,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def noting_divergence(self, *, is_main: bool = True) -> Iterator[None]:
-        """Write down in the first process that the training in the body diverged: nobody goes on with it."""
+        """Record in run.json that the training in the body diverged, so that none resumes from it."""
         try:
             yield
         except TrainingError:
@@ -177,22 +129,19 @@ class RunFolder:
         """Refuse to begin in a folder with results that no run.json describes.
 
         Raises:
-            RunError: there are some; going on from them would mix two trainings.
+            RunError: there are some; a training that resumes from them would mix two.
         """
-        left = [path.name for path in self._results if path.exists()]
+        results = (self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics, self.verified)
+        left = [path.name for path in results if path.exists()]
         if left:
             raise RunError(
                 f"{self.root} has {', '.join(left)} but no run.json", fix="delete the folder, or give another one"
             )
 
-    @property
-    def _results(self) -> tuple[Path, ...]:
-        return self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics, self.verified
-
     def require_own_folders(self) -> None:
-        """Refuse a run folder in which something that is written into is a symbolic link: it may lead anywhere.
+        """Refuse symbolic links in place of the folders that are written into: they may lead anywhere.
 
-        Files are no danger: a file that is written takes the place of a link.
+        Links in place of files do no harm: a file that is written replaces them.
 
         Raises:
             RunError: naming the link.
@@ -202,21 +151,20 @@ class RunFolder:
         for path in (self.root / ".lock", self.losses, self.pilot.root, self.pilot.losses, *parents, *inner):
             if path.is_symlink():
                 raise RunError(
-                    f"{path} is a symbolic link, and what is written there would lie elsewhere",
+                    f"{path} is a symbolic link, and files would be written elsewhere",
                     fix="delete the link, or audit into a new folder",
                 )
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the folder and hold it for one writer.
+        """Make the folder and lock it for one writer.
 
         Raises:
-            RunError: another process writes to it; says which. Or it holds links; see `require_own_folders`.
+            RunError: another process writes to it, or it holds links; see `require_own_folders`.
             StorageError: the folder cannot be made.
         """
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        with storage_errors(self.root):
             self.require_own_folders()
         with held(self.root / ".lock", self.root, fix="wait for it, or give another --run"):
             yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,15 +48,19 @@ SUSPICIOUS_COLUMNS = (
 _SPLIT = "split"
 """The last column, where the data are in splits."""
 
-CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
-
-UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
-
 _NO_FAULT = ("", LONELY)
 """Reasons of the samples that take part, and of those that are readable and cannot be judged."""
 
-_FIGURES = frozenset({"p_mislabeled", "label_score", "aul", "aum", "p_corrupted", "corruption"})
-"""The columns of numbers that are written with a fixed number of digits, as text."""
+_FORMATS = {
+    "p_mislabeled": ".6f",
+    "label_score": ".6f",
+    "aul": ".6g",
+    "aum": ".6g",
+    "p_corrupted": ".6f",
+    "corruption": ".6g",
+    "weight": ".9g",
+}
+"""How the columns of figures are written."""
 
 
 def suspicious_csv(
@@ -79,40 +83,79 @@ def write_suspicious(
     write_lines(path, _suspicious_lines(catalogue, statistics, verdicts, kinds, verdicts.flagged))
 
 
+def _suspicious_lines(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None, count: int
+) -> Iterator[str]:
+    first = verdicts.order[:count]
+    p_S = verdicts.p_mislabeled_N[first]
+    other_S = statistics.beliefs.alternative_N[first]
+    kind_S = np.full(len(first), -1) if kinds is None else kinds.kind_N[first]
+    labels, split_N = (*catalogue.classes, ""), catalogue.split_names  # "" is label −1
+    columns = {
+        "suggested_label": [labels[label] for label in other_S.tolist()],
+        "p_mislabeled": p_S.tolist(),
+        "label_score": (1 - p_S).tolist(),
+        "aul": statistics.aul_N[first].tolist(),
+        "aum": statistics.aum_N[first].tolist(),
+        "kind": [(*KINDS, "")[kind] for kind in kind_S.tolist()],
+        **_of_samples(catalogue, first.tolist()),
+    }
+    ordered = {name: columns[name] for name in SUSPICIOUS_COLUMNS}
+    return _lines(ordered | ({_SPLIT: [split_N[i] for i in first.tolist()]} if split_N else {}))
+
+
 def write_corrupted(path: Path, catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> None:
     """Write the samples whose image is corrupted, suspicious or not, the most certain first."""
-    rows = (
-        (
-            rank,
-            catalogue.paths[i],
-            catalogue.classes[catalogue.label_N[i]],
-            f"{kinds.p_corrupted_N[i]:.6f}",
-            f"{kinds.corruption_N[i]:.6g}",
-            f"{verdicts.p_mislabeled_N[i]:.6f}",
-            i,
-            catalogue.sha256[i],
-        )
-        for rank, i in enumerate(kinds.corrupted.tolist(), start=1)
-    )
-    write_lines(path, csv_lines(CORRUPTED_COLUMNS, rows, numbers=_FIGURES))
+    found = kinds.corrupted
+    columns = {
+        "p_corrupted": kinds.p_corrupted_N[found].tolist(),
+        "corruption": kinds.corruption_N[found].tolist(),
+        "p_mislabeled": verdicts.p_mislabeled_N[found].tolist(),
+        **_of_samples(catalogue, found.tolist()),
+    }
+    names = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
+    write_lines(path, _lines({name: columns[name] for name in names}))
 
 
-def unreadable_rows(catalogue: Catalogue) -> Iterator[Row]:
-    """Yield the samples whose image cannot be read, in the order of their paths."""
-    for i in [i for i, reason in enumerate(catalogue.reasons) if reason not in _NO_FAULT]:
-        cells = (
-            catalogue.paths[i],
-            catalogue.classes[catalogue.label_N[i]],
-            catalogue.reasons[i],
-            catalogue.sha256[i],
-        )
-        yield dict(zip(UNREADABLE_COLUMNS, cells, strict=True))
+def unreadable_rows(catalogue: Catalogue) -> list[Row]:
+    """Return the samples whose image cannot be read, in the order of their paths."""
+    return [
+        {
+            "path": catalogue.paths[i],
+            "given_label": catalogue.classes[catalogue.label_N[i]],
+            "reason": reason,
+            "sha256": catalogue.sha256[i],
+        }
+        for i, reason in enumerate(catalogue.reasons)
+        if reason not in _NO_FAULT
+    ]
 
 
 def write_unreadable(path: Path, catalogue: Catalogue) -> None:
     """Write the samples whose image cannot be read."""
-    rows = (tuple(row.values()) for row in unreadable_rows(catalogue))
-    write_lines(path, csv_lines(UNREADABLE_COLUMNS, rows))
+    rows = unreadable_rows(catalogue)
+    write_lines(
+        path, _lines({name: [row[name] for row in rows] for name in ("path", "given_label", "reason", "sha256")})
+    )
+
+
+def _of_samples(catalogue: Catalogue, samples: Sequence[int]) -> dict[str, Sequence[object]]:
+    """Return the columns that only depend on the catalogue, for these samples in the order of their ranks."""
+    return {
+        "rank": range(1, len(samples) + 1),
+        "path": [catalogue.paths[i] for i in samples],
+        "given_label": [catalogue.classes[catalogue.label_N[i]] for i in samples],
+        "sample": samples,
+        "sha256": [catalogue.sha256[i] for i in samples],
+    }
+
+
+def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
+    """Yield the lines of a CSV with these columns."""
+    cells = [
+        map(f"{{:{_FORMATS[name]}}}".format, values) if name in _FORMATS else values for name, values in columns.items()
+    ]
+    return csv_lines(list(columns), zip(*cells, strict=True), numbers=_FORMATS)
 
 
 def read_suspicious(path: Path, *, most: int) -> list[Row]:
@@ -233,47 +276,10 @@ def read_baseline(path: Path) -> frozenset[Finding]:
     return frozenset(found)
 
 
-def _suspicious_lines(
-    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None, count: int
-) -> Iterator[str]:
-    first = verdicts.order[:count]
-    kind_S = np.full(len(first), -1) if kinds is None else kinds.kind_N[first]
-    columns = (
-        verdicts.p_mislabeled_N[first].tolist(),
-        statistics.aul_N[first].tolist(),
-        statistics.aum_N[first].tolist(),
-        catalogue.label_N[first].tolist(),
-        statistics.beliefs.alternative_N[first].tolist(),
-        kind_S.tolist(),
-        first.tolist(),
-    )
-    # The last ones are those of number −1.
-    split_of = catalogue.split_names
-    names, kind_names = (*catalogue.classes, None), (*KINDS, "")
-    rows = (
-        (
-            rank,
-            catalogue.paths[i],
-            names[given],
-            names[other],
-            f"{p:.6f}",
-            f"{1 - p:.6f}",
-            f"{aul:.6g}",
-            f"{aum:.6g}",
-            kind_names[kind],
-            i,
-            catalogue.sha256[i],
-            *split_of[i : i + 1],
-        )
-        for rank, (p, aul, aum, given, other, kind, i) in enumerate(zip(*columns, strict=True), start=1)
-    )
-    return csv_lines((*SUSPICIOUS_COLUMNS, *([_SPLIT] if split_of else [])), rows, numbers=_FIGURES)
-
-
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
     """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
-    rows = zip(catalogue.paths, (f"{weight:.9g}" for weight in weight_N.tolist()), catalogue.sha256, strict=True)
-    write_lines(csv_path, csv_lines(("path", "weight", "sha256"), rows, numbers={"weight"}))
+    columns = {"path": catalogue.paths, "weight": weight_N.tolist(), "sha256": catalogue.sha256}
+    write_lines(csv_path, _lines(columns))
     content = io.BytesIO()
     np.save(content, weight_N.astype(np.float64))
     write_bytes(npy_path, content.getvalue())
@@ -293,28 +299,25 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
         DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
     """
     rows = _read_weight_rows(file)
-    missing = [
-        path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in rows
-    ]
+    readable = zip(catalogue.paths, catalogue.readable_N, strict=True)
+    missing = [path for path, is_readable in readable if is_readable and path not in rows]
     if missing:
         raise DataError(
-            f"{file} belongs to other data: it has no weight for {missing[0]!r}"
-            + (f" and {len(missing) - 1} more files" if len(missing) > 1 else ""),
+            f"{file} belongs to other data: it has no weight for {_first(missing)}",
             fix=f"give the weights of an audit of {catalogue.root}",
         )
-    changed = [
-        path
-        for path, sha256 in zip(catalogue.paths, catalogue.sha256, strict=True)
-        if path in rows and rows[path][1] not in ("", sha256)
-    ]
+    digests = zip(catalogue.paths, catalogue.sha256, strict=True)
+    changed = [path for path, sha256 in digests if path in rows and rows[path][1] not in ("", sha256)]
     if changed:
         raise DataError(
-            f"{file} belongs to other data: the content of {changed[0]!r}"
-            + (f" and {len(changed) - 1} more files" if len(changed) > 1 else "")
-            + " has changed since",
+            f"{file} belongs to other data: the content of {_first(changed)} has changed since",
             fix="audit the folder again",
         )
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
+
+
+def _first(paths: Sequence[str]) -> str:
+    return f"{paths[0]!r}" + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
 
 
 def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:

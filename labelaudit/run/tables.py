@@ -53,7 +53,7 @@ _OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"
 
 
 def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = None) -> None:
-    """Write what every sample number means, why some samples were set aside, and which were taught another label.
+    """Write the list of samples: their labels, why some were set aside, and which were taught another label.
 
     Args:
         path: The file.
@@ -80,7 +80,7 @@ def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = 
     )
     if split_N := catalogue.split_names:
         table = table.append_column("split", pa.array(split_N, pa.string()))
-    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    _write(path, table)
 
 
 def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue:
@@ -91,24 +91,24 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
     """
     fix = f"delete {path.parent} and audit again"
     table = _read_table(path, _SAMPLES, fix)
-    for name in ("label", "taught_label"):
-        label_N = table.column(name).to_numpy()
-        if len(label_N) and not 0 <= label_N.min() <= label_N.max() < len(classes):
-            raise RunError(f"{path} has labels of classes that there are not", fix=fix)
-    if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(table))):
-        raise RunError(f"{path} has other sample numbers than its rows", fix=fix)
-    if pc.any(pc.match_substring_regex(table.column("path"), _OUTSIDE)).as_py():
+    column = {name: table.column(name) for name in table.column_names}
+    labels = [column[name].to_numpy() for name in ("label", "taught_label")]
+    if any(len(label_N) and not 0 <= label_N.min() <= label_N.max() < len(classes) for label_N in labels):
+        raise RunError(f"{path} has labels of unknown classes", fix=fix)
+    if not np.array_equal(column["sample"].to_numpy(), np.arange(len(table))):
+        raise RunError(f"{path} has sample numbers that are not its row numbers", fix=fix)
+    if pc.any(pc.match_substring_regex(column["path"], _OUTSIDE)).as_py():
         raise RunError(f"{path} has paths that lead out of the image folder", fix=fix)
     return Catalogue(
         root=root,
         classes=tuple(classes),
-        paths=tuple(table.column("path").to_pylist()),
-        label_N=table.column("label").to_numpy(),
-        width_N=table.column("width").to_numpy(),
-        height_N=table.column("height").to_numpy(),
-        grey_N=table.column("grey").to_numpy(),
-        sha256=tuple(table.column("sha256").to_pylist()),
-        reasons=tuple(table.column("reason").to_pylist()),
+        paths=tuple(column["path"].to_pylist()),
+        label_N=column["label"].to_numpy(),
+        width_N=column["width"].to_numpy(),
+        height_N=column["height"].to_numpy(),
+        grey_N=column["grey"].to_numpy(),
+        sha256=tuple(column["sha256"].to_pylist()),
+        reasons=tuple(column["reason"].to_pylist()),
     )
 
 
@@ -120,14 +120,11 @@ def read_controls(path: Path) -> Controls | None:
     """
     fix = f"delete {path.parent} and audit again"
     table = _read_table(path, _SAMPLES, fix)
-    kinds = pa.array(("", *CONTROL_KINDS))
-    kind_N = pc.index_in(table.column("control"), value_set=kinds)
+    kind_N = pc.index_in(table.column("control"), value_set=pa.array(("", *CONTROL_KINDS)))
     if kind_N.null_count:
         raise RunError(f"{path} has controls of a kind that this version does not know", fix=fix)
     kind_N = kind_N.to_numpy().astype(np.int32) - 1
-    if not (kind_N >= 0).any():
-        return None
-    return Controls(kind_N=kind_N, label_N=table.column("taught_label").to_numpy())
+    return Controls(kind_N=kind_N, label_N=table.column("taught_label").to_numpy()) if (kind_N >= 0).any() else None
 
 
 def write_scores(
@@ -146,21 +143,18 @@ def write_scores(
     columns["p_mislabeled"] = _nullable(verdicts.p_mislabeled_N)
     columns["label_score"] = _nullable(1.0 - verdicts.p_mislabeled_N)
     nothing_N = np.full(len(catalogue), np.nan)
-    columns["p_corrupted"] = _nullable(nothing_N if kinds is None else kinds.p_corrupted_N)
-    columns["corruption"] = _nullable(nothing_N if kinds is None else kinds.corruption_N)
-    kind_N = np.full(len(catalogue), -1, dtype=np.int32) if kinds is None else kinds.kind_N.astype(np.int32)
-    columns["kind"] = _names(KINDS, kind_N)
+    columns["p_corrupted"] = _nullable(kinds.p_corrupted_N if kinds else nothing_N)
+    columns["corruption"] = _nullable(kinds.corruption_N if kinds else nothing_N)
+    columns["kind"] = _names(KINDS, (kinds.kind_N if kinds else np.full(len(catalogue), -1)).astype(np.int32))
     columns["weight"] = verdicts.weight_N
     if split_N := catalogue.split_names:
         columns["split"] = pa.array(split_N, pa.string())
-    table = pa.table(columns).replace_schema_metadata(
-        {
-            "p_mislabeled": "high = suspicious",
-            "label_score": "1 - p_mislabeled; low = suspicious",
-            "p_corrupted": "high = the picture is corrupted",
-        }
-    )
-    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    meanings = {
+        "p_mislabeled": "high = suspicious",
+        "label_score": "1 - p_mislabeled; low = suspicious",
+        "p_corrupted": "high = the image is corrupted",
+    }
+    _write(path, pa.table(columns).replace_schema_metadata(meanings))
 
 
 def read_scores(path: Path) -> pa.Table:
@@ -174,12 +168,16 @@ def read_scores(path: Path) -> pa.Table:
     types = dict(zip(table.schema.names, table.schema.types, strict=True))
     wrong = [name for name, kind in _SCORES.items() if types.get(name) != kind]
     if wrong:
-        raise RunError(f"{path} lacks {', '.join(wrong)}, or has something else there", fix=fix)
+        raise RunError(f"{path} lacks {', '.join(wrong)}, or has another type there", fix=fix)
     return table
 
 
+def _write(path: Path, table: pa.Table) -> None:
+    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+
+
 def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> pa.Array:
-    """The class names of these numbers, null where there is none (−1)."""
+    """Return the class names of these numbers, null for −1."""
     return pa.array(classes, pa.string()).take(pa.array(number_N, mask=number_N < 0))
 
 
@@ -190,7 +188,7 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
 def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     try:
         table = pq.read_table(require_regular(path).absolute(), schema=schema)
-        table.validate(full=True)  # texts that are no UTF-8 would fail wherever they are first looked at
+        table.validate(full=True)  # texts that are not UTF-8 would fail where they are first read
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, pa.ArrowException, ValueError) as error:
@@ -225,7 +223,7 @@ def write_pictures(path: Path, pictures: ImageTable) -> None:
         },
         schema=_COLUMNS,
     )
-    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    _write(path, table)
 
 
 def read_pictures(path: Path, samples: int) -> ImageTable | None:

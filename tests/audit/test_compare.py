@@ -15,37 +15,26 @@ from tests.cli.helpers import succeed
 SETTINGS = {"model": "small", "epochs": 4, "lr": 0.1}
 
 
-def retraining(
-    folder: Path,
-    *,
-    method="standard",
-    seed=0,
-    error=0.5,
-    settings=None,
-    parameters=None,
-    fingerprint="data",
-    noise_rate_from=None,
-    weights=None,
-):
+def retraining(folder: Path, *, seed=0, error=0.5, settings=None, **changes):
     folder.mkdir(parents=True)
     result = {
-        "method": method,
-        "fingerprint": fingerprint,
-        "weights_csv": weights,
-        "noise_rate_from": noise_rate_from,
+        "method": "standard",
+        "fingerprint": "data",
+        "weights_csv": None,
+        "noise_rate_from": None,
         "validation": "test",
-        "parameters": parameters or {},
+        "parameters": {},
         "settings": {**SETTINGS, **(settings or {}), "seed": seed},
         "metrics": {"epoch": 3, "train_loss": 1.0, "train_error": 0.25, "validation_error": error},
     }
-    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "result.json").write_text(json.dumps({**result, **changes}))
 
 
 def test_mean_and_deviation_by_hand_and_the_best_first(tmp_path):
     for seed, error in enumerate((0.1, 0.2, 0.6)):
         retraining(tmp_path / f"a{seed}", seed=seed, error=error)
     retraining(tmp_path / "deep" / "b", method="oracle", error=0.05)
-    retraining(tmp_path / "c", method="aul", error=None, weights="weights.csv")
+    retraining(tmp_path / "c", method="aul", error=None, weights_csv="weights.csv")
     best, standard, unmeasured = compare([tmp_path])
     assert (best.method, best.mean, best.deviation, best.seeds) == ("oracle", 0.05, None, (0,))
     assert standard.mean == pytest.approx(0.3)
@@ -59,7 +48,7 @@ def test_what_differs_makes_another_row_and_is_named(tmp_path):
     retraining(tmp_path / "a", method="reed-hard", parameters={"beta": 0.8})
     retraining(tmp_path / "b", method="reed-hard", parameters={"beta": 0.5}, error=0.4)
     retraining(tmp_path / "c", settings={"epochs": 9}, error=0.3)
-    retraining(tmp_path / "d", weights="weights.csv", error=0.2)
+    retraining(tmp_path / "d", weights_csv="weights.csv", error=0.2)
     rows = {row.mean: row.differs for row in compare([tmp_path])}
     assert rows == {
         0.2: {"epochs": 4, "prior": True},
@@ -71,21 +60,10 @@ def test_what_differs_makes_another_row_and_is_named(tmp_path):
 
 def test_an_estimated_noise_rate_may_differ_from_seed_to_seed(tmp_path):
     for seed, rate in enumerate((0.19, 0.21)):
-        retraining(
-            tmp_path / f"a{seed}",
-            method="co-teaching",
-            seed=seed,
-            fingerprint=f"labels {seed}",
-            parameters={"noise_rate": rate},
-            noise_rate_from="audit/noise.json",
-        )
-        retraining(
-            tmp_path / f"b{seed}",
-            method="co-teaching",
-            seed=seed,
-            parameters={"noise_rate": rate},
-            noise_rate_from="-P noise_rate",
-        )
+        for name, source in (("audit", "audit/noise.json"), ("given", "-P noise_rate")):
+            labels = f"labels {seed}" if name == "audit" else "data"
+            common = {"method": "co-teaching", "parameters": {"noise_rate": rate}, "noise_rate_from": source}
+            retraining(tmp_path / f"{name}{seed}", seed=seed, fingerprint=labels, **common)
     assert sorted(str(row.differs["noise_rate"]) for row in compare([tmp_path])) == ["0.19", "0.21", "audit"]
 
 

@@ -14,6 +14,7 @@ from labelaudit.progress import QUIET
 from labelaudit.retrain import incv
 from labelaudit.retrain.incv import cross_validate
 from labelaudit.run.layout import RunFolder
+from tests.cli.helpers import interrupted
 from tests.engine.helpers import CPU, image_inputs, small_network, small_task
 
 SETTINGS = TrainingSettings(
@@ -78,66 +79,41 @@ def test_right_labels_are_believed_and_wrong_ones_are_not(tmp_path, small_networ
     assert selected_R[~WRONG_R].mean() > 0.8
     assert selected_R[WRONG_R].mean() < 0.2
     assert not (selected_R & candidate_R).any()
+    assert not (selected_R | candidate_R).all()  # some are discarded
     assert found.noise_rate == pytest.approx(0.2, abs=0.12)
     assert found.noise_left < found.noise_rate
     assert small_networks == [2] * 4  # two trainings an iteration, always from the same first weights
+    clean = verify(tmp_path / "clean", prepared(wrong_R=np.zeros(ROWS, dtype=bool)), iterations=2)
+    assert clean.selected_R.float().mean() > 0.9
+    assert clean.noise_rate < 0.1
 
 
-def test_asymmetric_noise_discards_nothing(tmp_path):
-    found = verify(tmp_path / "run", iterations=1, noise_type="asymmetric")
-    assert (found.selected_R ^ found.candidate_R).all()
-    assert not found.symmetric
-    symmetric = verify(tmp_path / "other", iterations=1, noise_type="symmetric")
-    assert not (symmetric.selected_R | symmetric.candidate_R).all()
-
-
-def test_the_type_of_noise_is_read_off_the_disagreement(tmp_path):
+def test_the_type_of_noise_is_read_off_the_disagreement_and_asymmetric_noise_discards_nothing(tmp_path):
     # All wrong labels are one class further; spread over all classes they look symmetric.
-    assert verify(tmp_path / "pairs", iterations=1).symmetric is False
+    pairs = verify(tmp_path / "pairs", iterations=1)
+    assert pairs.symmetric is False
+    assert (pairs.selected_R ^ pairs.candidate_R).all()
     label_N = small_task(ROWS)[1]
     spread_R = torch.where(torch.from_numpy(WRONG_R), (label_N + 1 + torch.arange(ROWS) // 5 % 2) % 3, label_N)
     assert verify(tmp_path / "spread", replace(prepared(), label_R=spread_R), iterations=1).symmetric is True
 
 
-def test_clean_labels_stay(tmp_path):
-    found = verify(tmp_path / "run", prepared(wrong_R=np.zeros(ROWS, dtype=bool)), iterations=2)
-    assert found.selected_R.float().mean() > 0.9
-    assert found.noise_rate < 0.1
-
-
-def test_it_goes_on_after_the_last_whole_iteration(tmp_path, small_networks, monkeypatch):
+def test_it_goes_on_after_the_last_whole_iteration(tmp_path, small_networks):
     whole = verify(tmp_path / "whole", iterations=3)
-    with monkeypatch.context() as patch:
-        write = incv.write_checkpoint
-        calls = []
-
-        def stop_at_second(path, state):
-            calls.append(path)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            write(path, state)
-
-        patch.setattr(incv, "write_checkpoint", stop_at_second)
-        with pytest.raises(KeyboardInterrupt):
-            verify(tmp_path / "stopped", iterations=3)
-    small_networks.clear()
-    again = verify(tmp_path / "stopped", iterations=3)
-    assert len(small_networks) == 4
-    assert torch.equal(again.selected_R, whole.selected_R)
-    assert torch.equal(again.candidate_R, whole.candidate_R)
-    assert again.noise_rate == whole.noise_rate
-    small_networks.clear()
-    verify(tmp_path / "stopped", iterations=3)
-    assert small_networks == []
-
-
-def test_a_damaged_selection_is_refused(tmp_path):
-    verify(tmp_path / "run", iterations=1)
+    with interrupted("labelaudit.retrain.incv.write_checkpoint", call=2), pytest.raises(KeyboardInterrupt):
+        verify(tmp_path / "stopped", iterations=3)
+    for trainings in (4, 0):
+        small_networks.clear()
+        again = verify(tmp_path / "stopped", iterations=3)
+        assert len(small_networks) == trainings
+        assert torch.equal(again.selected_R, whole.selected_R)
+        assert torch.equal(again.candidate_R, whole.candidate_R)
+        assert again.noise_rate == whole.noise_rate
     with pytest.raises(RunError, match=r"verified\.pt is damaged"):
-        verify(tmp_path / "run", prepared(60), iterations=1)
-    (tmp_path / "run" / "verified.pt").write_bytes(b"PK")
+        verify(tmp_path / "whole", prepared(60), iterations=1)
+    (tmp_path / "whole" / "verified.pt").write_bytes(b"PK")
     with pytest.raises(RunError, match="damaged"):
-        verify(tmp_path / "run", iterations=1)
+        verify(tmp_path / "whole", iterations=1)
 
 
 @pytest.mark.parametrize("rows", [2, 3, 5])
@@ -147,27 +123,23 @@ def test_tiny_data_are_judged_or_left_as_candidates(tmp_path, rows):
     assert not (found.selected_R & found.candidate_R).any()
 
 
-def test_the_best_epoch_judges_while_it_is_asked_for(tmp_path, monkeypatch):
-    predictions = []
-    predict = incv.Training.predict
-    monkeypatch.setattr(incv.Training, "predict", lambda self, inputs: predictions.append(1) or predict(self, inputs))
-    verify(tmp_path / "run", iterations=3, selection_share=3 / 16, noise_type="asymmetric")
-    # In the first iteration two trainings predict after each of three epochs, later after the last only.
-    assert len(predictions) == 2 * 3 + 2 + 2
+def test_trainings_are_as_published(tmp_path, monkeypatch):
+    seen, predictions = [], []
 
-
-def test_adam_has_the_published_schedule_and_sgd_its_own(tmp_path, monkeypatch):
-    schedules = []
-    training = incv.Training
-
-    class Seen(training):
+    class Seen(incv.Training):
         def __init__(self, networks, settings, device, world):
-            schedules.append((settings.schedule, settings.epochs, settings.milestones))
+            seen.append((settings.schedule, settings.epochs, settings.milestones))
             super().__init__(networks, settings, device, world)
 
+        def predict(self, inputs):
+            predictions.append(1)
+            return super().predict(inputs)
+
     monkeypatch.setattr(incv, "Training", Seen)
-    verify(tmp_path / "sgd", iterations=1)
+    verify(tmp_path / "sgd", iterations=3, selection_share=3 / 16, noise_type="asymmetric")
+    # In the first iteration two trainings predict after each of three epochs, later after the last only.
+    assert len(predictions) == 2 * 3 + 2 + 2
     adam = replace(SETTINGS, optimizer="adam", lr=0.001, nesterov=False)
     verify(tmp_path / "adam", settings=adam, iterations=1, selection_share=2 / 16)
-    assert schedules[0] == ("constant", 4, ())
-    assert schedules[2] == ("milestones", 2, ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1)))
+    assert seen[0] == ("constant", 3, ())
+    assert seen[-1] == ("milestones", 2, ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1)))

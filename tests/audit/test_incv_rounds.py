@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.retrain.incv import (
-    Selection,
+    Believed,
     best_epoch_until,
     discard_ratio,
     discarded,
@@ -66,7 +66,7 @@ def test_the_largest_losses_are_discarded(loss, agreeing, ratio, expected):
 @given(st.integers(0, 60), st.integers(0, 1000))
 def test_halves_divide_the_candidates_and_the_selection_only_grows(rows, seed):
     generator = np.random.default_rng(seed)
-    selection = Selection.start(rows)
+    selection = Believed.start(rows)
     for _ in range(3):
         before = selection
         first, second = selection.halves(generator)

@@ -1,20 +1,17 @@
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
-from labelaudit.retrain.folder import read_metrics
-from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, retrain
 from labelaudit.run.layout import RunFolder
 
 
-def test_the_error_may_be_measured_now_and_then_and_parts_are_marked(image_folder, tmp_path):
+def test_the_error_may_be_measured_now_and_then(image_folder, tmp_path):
     images, held_out = image_folder("images"), image_folder("held-out", seed=1)
     training = TrainingOptions(probe="train", epochs=5, batch_size=2, precision="float32", device="cpu")
-    marks = []
     options = RetrainOptions(method="standard", validation=held_out, measure_every=2, training=training)
-    result = retrain(Data(root=images), RunFolder(tmp_path / "out"), options, mark=marks.append)
+    result = retrain(Data(root=images), RunFolder(tmp_path / "out"), options)
     errors = [row["validation_error"] for row in read_metrics(tmp_path / "out" / "metrics.parquet")]
     assert [error is None for error in errors] == [True, False, True, False, False]
     assert result["metrics"]["validation_error"] == errors[-1]
-    assert marks == ["prepared", "begun", *["trained", "measured"] * 5]
 
 
 def test_what_a_method_found_is_in_the_result(image_folder, tmp_path):

@@ -1,7 +1,5 @@
 """Whether flips keep the labels is found out from the data."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
@@ -13,33 +11,10 @@ from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import plan
 from labelaudit.audit.prepare import Source, prepare
 from labelaudit.data.folder import scan
-from labelaudit.progress import Quiet
 from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
-
-
-class Heard(Quiet):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-
-class Interrupting(Heard):
-    """Stops a retraining in its third epoch of 80 images."""
-
-    @contextmanager
-    def bar(self, title, total, unit):
-        done = 0
-
-        def advance(finished):
-            nonlocal done
-            done += finished
-            if title.startswith("Training (") and done > 160:
-                raise KeyboardInterrupt
-
-        yield advance
+from tests.cli.helpers import interrupted
+from tests.engine.helpers import Listener
 
 
 def pairs(count_K):
@@ -52,38 +27,24 @@ def outcome(right, lost, gained):
     return MirrorTest(right_K=np.array(right), lost_L2=pairs(lost), gained_G2=pairs(gained))
 
 
-def swapped(lost, gained):
-    """Of 22 classes with 40 recognized images the first two are taken for each other."""
-    return MirrorTest(right_K=np.full(22, 40), lost_L2=pairs([lost, lost]), gained_G2=pairs([gained, gained]))
+MANY = [400] * 20 + [30, 30]
 
 
 @pytest.mark.parametrize(
     ("found", "keeps"),
     [
-        (outcome([50, 50], [48, 45], [2, 1]), False),
-        (outcome([50, 50], [3, 4], [2, 3]), True),
-        (outcome([500, 500], [45, 45], [0, 0]), True),
-        (outcome([500, 500], [55, 55], [0, 0]), False),
-        (outcome([500, 500], [155, 155], [150, 150]), True),
-        (outcome([400] * 20 + [30, 30], [8] * 20 + [28, 29], [8] * 20 + [0, 0]), False),
-        (outcome([400] * 20 + [30, 30], [8] * 20 + [13, 12], [8] * 20 + [0, 0]), True),
-        (swapped(20, 6), False),
-        (swapped(20, 14), True),
-        (outcome([3, 3], [3, 3], [0, 0]), True),
-        (outcome([0, 0], [0, 0], [0, 0]), True),
-    ],
-    ids=[
-        "arrows",
-        "photographs",
-        "one in eleven",
-        "one in nine",
-        "as many gained as lost",
-        "two classes of many",
-        "less than half of a class",
-        "two classes that change places, many labels wrong",
-        "two similar classes",
-        "too few to be sure",
-        "nothing learned",
+        pytest.param(outcome([50, 50], [48, 45], [2, 1]), False, id="arrows"),
+        pytest.param(outcome([50, 50], [3, 4], [2, 3]), True, id="photographs"),
+        pytest.param(outcome([500, 500], [45, 45], [0, 0]), True, id="one in eleven"),
+        pytest.param(outcome([500, 500], [55, 55], [0, 0]), False, id="one in nine"),
+        pytest.param(outcome([500, 500], [155, 155], [150, 150]), True, id="as many gained as lost"),
+        pytest.param(outcome(MANY, [8] * 20 + [28, 29], [8] * 20 + [0, 0]), False, id="two classes of many"),
+        pytest.param(outcome(MANY, [8] * 20 + [13, 12], [8] * 20 + [0, 0]), True, id="less than half of a class"),
+        # Of 22 classes with 40 recognized images the first two are taken for each other.
+        pytest.param(outcome([40] * 22, [20, 20], [6, 6]), False, id="two classes change places"),
+        pytest.param(outcome([40] * 22, [20, 20], [14, 14]), True, id="two similar classes"),
+        pytest.param(outcome([3, 3], [3, 3], [0, 0]), True, id="too few to be sure"),
+        pytest.param(outcome([0, 0], [0, 0], [0, 0]), True, id="nothing learned"),
     ],
 )
 def test_flips_are_left_out_where_mirrored_images_are_not_recognized(found, keeps):
@@ -112,7 +73,7 @@ def write_shapes(folder, kinds):
 @pytest.mark.parametrize(("kinds", "augment"), [(("left", "right"), "crop"), (("lying", "standing"), "crop-flip")])
 def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, kinds, augment):
     write_shapes(tmp_path, kinds)
-    catalogue, device, heard = scan(tmp_path), torch.device("cpu"), Heard()
+    catalogue, device, heard = scan(tmp_path), torch.device("cpu"), Listener()
     settings = plan(catalogue, TrainingOptions(), device).settings
     source = Source(device=device)
     prepared = prepare(catalogue, settings, source, heard)
@@ -128,12 +89,12 @@ def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, 
 
 
 def test_retraining_leaves_flips_out_too_and_remembers_it(tmp_path):
-    data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Heard()
+    data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Listener()
     data.mkdir()
     write_shapes(data, ("left", "right"))
     options = RetrainOptions(method="standard")
-    with pytest.raises(KeyboardInterrupt):
-        retrain(Data(root=data), out, options, Interrupting())
+    with interrupted("labelaudit.audit.training.write_checkpoint", call=3), pytest.raises(KeyboardInterrupt):
+        retrain(Data(root=data), out, options)
     assert out.checkpoint.exists()
     result = retrain(Data(root=data), out, options, heard)
     assert result["settings"]["augment"] == "crop"

@@ -132,11 +132,6 @@ def test_the_prompt_shows_figures_and_the_first_labels(small: labelaudit.Audit) 
     assert max(map(len, lines[:-1])) <= 100
 
 
-def test_an_interval_is_shown_where_there_is_one(small: labelaudit.Audit) -> None:
-    write_json(small.run.noise, {**read_json(small.run.noise), "noise_rate_interval": [0.12, 0.31]})
-    assert "noise rate 20.0% (12.0% to 31.0%)" in repr(labelaudit.open_run(small.run.root))
-
-
 class Parser(HTMLParser):
     """Remembers every tag, every attribute and the text."""
 

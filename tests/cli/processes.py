@@ -1,7 +1,4 @@
-"""Commands in processes of their own that can be killed, without importing torch anew for each.
-
-The server from which the processes are forked imports torch once; it is the standard library's.
-"""
+"""Commands in processes of their own that can be killed, forked from a server that imports torch once."""
 
 import importlib
 import itertools
@@ -29,7 +26,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     constants: Mapping[str, object] | None = None,
 ) -> Iterator[BaseProcess]:
-    """A command at work; killed at the end, if it still runs.
+    """Run a command in a process; kill it at the end, if it still runs.
 
     With ``dies_at=(function, n)`` it kills itself with SIGKILL when it calls a function of `os` for the n-th time.
     ``constants`` are values of modules, by ``module.NAME``, that are different in this process.
@@ -47,7 +44,7 @@ def running(
 
 
 def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
-    """Return once the condition holds, or the process has ended."""
+    """Wait until the condition holds, or the process has ended."""
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while process.is_alive() and not condition():
         assert time.monotonic() < deadline, "the command hangs"
@@ -55,7 +52,7 @@ def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
 
 
 def run_until_it_dies(*arguments: object, dies_at: tuple[str, int]) -> int:
-    """The exit code of a command that may kill itself."""
+    """Return the exit code of a command that may kill itself."""
     with running(*arguments, dies_at=dies_at) as process:
         process.join(_DEADLINE_SECONDS)
         assert process.exitcode is not None, "the command hangs"

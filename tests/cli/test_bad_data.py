@@ -1,4 +1,4 @@
-"""Data that cannot be audited: one line that says what, where and what to do, and nothing left behind."""
+"""Unusable data: one line says what, where and what to do, and nothing is written."""
 
 import json
 import shutil
@@ -10,49 +10,35 @@ from tests.cli.helpers import QUICK, run, succeed, write_images
 
 
 def refusal(*arguments: object) -> str:
-    """The one line of a ``score`` that refuses its data before it makes a run folder."""
+    """Return the one line of a ``score`` that refuses its data before it makes a run folder."""
     outcome = run("score", *arguments, "--run", "audit", *QUICK)
     assert not Path("audit").exists()
     return outcome.only_error
 
 
-def test_no_such_folder() -> None:
-    assert refusal("nowhere") == ("there is no folder nowhere; give a folder that holds one folder of images per class")
-
-
-def test_a_file_instead_of_a_folder(photos: Path) -> None:
-    file = photos / "ant/000.png"
-    assert refusal(file) == f"{file} is not a folder; give a folder that holds one folder of images per class"
-
-
-def test_no_class_folders() -> None:
-    Path("flat").mkdir()
-    Path("flat/picture.png").touch()
-    error = refusal("flat")
-    assert error.startswith("flat has no class folders (1 .png: beside the class folders (picture.png)); ")
-    assert "--labels FILE.csv" in error
-
-
-def test_no_images() -> None:
-    Path("texts/a").mkdir(parents=True)
-    Path("texts/b").mkdir()
-    Path("texts/a/notes.txt").write_text("no picture")
-    found = "(1 .txt: not an image by its name (a/notes.txt))"
-    assert refusal("texts") == f"there are no image files in the class folders of texts {found}; check the folder"
-
-
-def test_one_class(tmp_path: Path) -> None:
+def test_unusable_folders(photos: Path, tmp_path: Path) -> None:
     write_images(tmp_path / "one", classes=("ant",))
-    assert refusal("one").startswith("one has one class only ('ant'); an audit compares classes: ")
-
-
-def test_a_class_with_one_image(tmp_path: Path) -> None:
-    folder = write_images(tmp_path / "thin", classes=("ant", "bee"), each=3)
-    for name in ("000.png", "001.png"):
-        (folder / "ant" / name).unlink()
-    error = refusal("thin")
-    assert error.startswith("thin: fewer than two readable images in class 'ant'; ")
-    assert "in at least two classes: add images" in error
+    for path in (write_images(tmp_path / "thin", classes=("ant", "bee"), each=3) / "ant").glob("00[01].png"):
+        path.unlink()
+    for path in write_images(tmp_path / "ruins", each=3).rglob("*.png"):
+        path.write_bytes(b"nothing")
+    for folder in ("flat", "texts/a", "texts/b"):
+        Path(folder).mkdir(parents=True)
+    Path("flat/image.png").touch()
+    Path("texts/a/notes.txt").write_text("no image")
+    file, give = photos / "ant/000.png", "give a folder that holds one folder of images per class"
+    for folder, expected in {
+        "nowhere": f"there is no folder nowhere; {give}",
+        file: f"{file} is not a folder; {give}",
+        "flat": "flat has no class folders (1 .png: beside the class folders (image.png)); put",
+        "texts": "there are no image files in the class folders of texts "
+        "(1 .txt: not an image by its name (a/notes.txt)); check the folder",
+        "one": "one has one class only ('ant'); an audit compares classes: ",
+        "thin": "thin: fewer than two readable images in class 'ant'; ",
+        "ruins": "none of the 12 images in ruins can be read (ant/000.png: not an image that Pillow can read); "
+        "check that the files are images and that you may read them",
+    }.items():
+        assert refusal(folder).startswith(expected)
 
 
 def test_a_class_of_one_image_whose_pixels_remain_is_set_aside(tmp_path: Path) -> None:
@@ -79,17 +65,6 @@ def test_a_class_whose_pixels_turn_out_damaged(tmp_path: Path) -> None:
     assert "fewer than two readable images in class 'ant'" in outcome.error
 
 
-def test_every_image_unreadable(tmp_path: Path) -> None:
-    folder = write_images(tmp_path / "ruins", each=3)
-    for path in folder.rglob("*.png"):
-        path.write_bytes(b"no picture")
-    error = refusal("ruins")
-    assert error.startswith(
-        "none of the 12 images in ruins can be read (ant/000.png: not an image that Pillow can read)"
-    )
-    assert error.endswith("check that the files are images and that you may read them")
-
-
 def test_an_empty_file_and_a_folder_that_looks_like_an_image(photos: Path) -> None:
     folder = Path(shutil.copytree(photos, "odd"))
     (folder / "ant/empty.png").touch()
@@ -98,75 +73,35 @@ def test_an_empty_file_and_a_folder_that_looks_like_an_image(photos: Path) -> No
     assert "1 of 49 images cannot be read and are set aside (ant/empty.png: empty file)" in outcome.err
 
 
-LABELS = {
-    "a column is missing": (
-        "id,label\nant/000.png,ant\n",
-        "labels.csv has no column path (its first line has 'id', 'label'); its first line must name",
-    ),
-    "no header": (
-        "ant/000.png,ant\n",
-        "labels.csv has no column path and no column label (its first line has 'ant/000.png', 'ant'); its",
-    ),
-    "empty": ("", "labels.csv has no column path and no column label (its first line has nothing); its"),
-    "no rows": ("path,label\n", "labels.csv lists no files; give one line per image: path,label"),
-    "no label": ("path,label\nant/000.png,\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
-    "a short row": ("path,label\nant/000.png\n", "labels.csv line 2: no label for 'ant/000.png'; give its label"),
-    "no path": ("path,label\n,ant\n", "labels.csv line 2: no path; give the path of an image"),
-    "twice": (
-        "path,label\nant/000.png,ant\nant//000.png,bee\n",
-        "labels.csv line 3: 'ant/000.png' is there twice; keep one label a file",
-    ),
-    "outside": (
-        "path,label\n../secret.png,ant\n",
-        "labels.csv line 2: '../secret.png' leads out of the image folder; ",
-    ),
-    "absolute": ("path,label\n/etc/passwd,ant\n", "labels.csv line 2: '/etc/passwd' leads out of the image folder; "),
-    "an open quote": ('path,label\n"ant/000.png,ant\n', "labels.csv is not a readable CSV from line 2 on: "),
-}
-
-
-@pytest.mark.parametrize(("text", "expected"), LABELS.values(), ids=LABELS.keys())
-def test_a_labels_file_that_cannot_be_used(photos: Path, text: str, expected: str) -> None:
-    Path("labels.csv").write_text(text)
-    assert refusal(photos, "--labels", "labels.csv").startswith(expected)
-
-
-def test_a_labels_file_that_is_no_text(photos: Path) -> None:
-    Path("labels.csv").write_bytes("path,label\nant/000.png,fourmi géante\n".encode("latin-1"))
-    assert refusal(photos, "--labels", "labels.csv") == "labels.csv is not UTF-8 text; save it as CSV in UTF-8"
-
-
-def test_a_labels_file_that_is_not_there(photos: Path) -> None:
-    error = refusal(photos, "--labels", "absent.csv")
-    assert error == "cannot read the labels file absent.csv: no such file or directory; check the path"
-    assert refusal(photos, "--labels", photos).startswith(f"cannot read the labels file {photos}: is a directory; ")
-
-
-def test_labels_for_files_that_are_not_there(photos: Path) -> None:
-    Path("labels.csv").write_text("path,label\n" + "".join(f"gone/{n}.png,{n % 2}\n" for n in range(4)))
-    error = refusal(photos, "--labels", "labels.csv")
-    assert error.startswith(f"none of the 4 paths in labels.csv leads to a file in {photos}, as 'gone/0.png'; ")
+def test_unusable_labels_files(photos: Path) -> None:
+    Path("id.csv").write_text("id,label\nant/000.png,ant\n")
+    Path("twice.csv").write_text("path,label\nant/000.png,ant\nant//000.png,bee\n")
+    Path("gone.csv").write_text("path,label\n" + "".join(f"gone/{n}.png,{n % 2}\n" for n in range(4)))
+    for file, expected in {
+        "id.csv": "id.csv has no column path (its first line has 'id', 'label'); its first line must name",
+        "twice.csv": "twice.csv line 3: 'ant/000.png' is there twice; keep one label per file",
+        "gone.csv": f"none of the 4 paths in gone.csv leads to a file in {photos}, as 'gone/0.png'; ",
+        "absent.csv": "cannot read the labels file absent.csv: no such file or directory; check the path",
+        photos: f"cannot read the labels file {photos}: is a directory; ",
+    }.items():
+        assert refusal(photos, "--labels", file).startswith(expected)
 
 
 def refused_weights(data: Path, file: object) -> str:
+    """Return the one line of a ``retrain`` that refuses its weights."""
     outcome = run("retrain", data, "--weights", file, "--out", "out", *QUICK)
     assert not Path("out").exists()
     return outcome.only_error
 
 
-def test_weights_of_other_data(finished: Path, tmp_path: Path) -> None:
-    other = write_images(tmp_path / "other", classes=("eel", "fox"), each=3)
+def test_weights_of_other_or_changed_images(finished: Path, photos: Path, tmp_path: Path) -> None:
+    other, changed = write_images(tmp_path / "other", classes=("eel", "fox"), each=3), tmp_path / "changed"
+    shutil.copy(photos / "ant/001.png", shutil.copytree(photos, changed) / "ant/000.png")
     file = finished / "weights.csv"
     assert refused_weights(other, file) == (
         f"{file} belongs to other data: it has no weight for 'eel/000.png' and 5 more files; "
         f"give the weights of an audit of {other}"
     )
-
-
-def test_weights_of_images_that_have_changed(finished: Path, photos: Path) -> None:
-    changed = Path(shutil.copytree(photos, "changed"))
-    shutil.copy(changed / "ant/001.png", changed / "ant/000.png")
-    file = finished / "weights.csv"
     assert refused_weights(changed, file) == (
         f"{file} belongs to other data: the content of 'ant/000.png' has changed since; audit the folder again"
     )
@@ -189,7 +124,7 @@ def test_weights_that_cannot_be_used(photos: Path, content: bytes, expected: str
     assert refused_weights(photos, "weights.csv").startswith(expected)
 
 
-def test_weights_that_are_not_there(photos: Path) -> None:
+def test_missing_weights(photos: Path) -> None:
     assert refused_weights(photos, "absent.csv") == "cannot read absent.csv: no such file or directory; check the path"
 
 

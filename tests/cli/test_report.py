@@ -1,12 +1,16 @@
-"""``labelaudit report``: the table, the JSON, and the gate's exit codes."""
+"""``labelaudit report``: table, formats, page, the gate's exit codes, and baselines."""
 
 import csv
 import json
+import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.cli.helpers import modified, read_rows, run, succeed
+from tests.cli.helpers import Outcome, edit, modified, read_rows, run, succeed
+
+FORMATS = ("json", "markdown", "sarif", "junit")
 
 
 @pytest.fixture
@@ -14,37 +18,62 @@ def noise(finished: Path) -> dict[str, object]:
     return dict(json.loads((finished / "noise.json").read_text()))
 
 
-def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(finished: Path, noise: dict) -> None:
+@pytest.fixture
+def rows(finished: Path) -> list[dict[str, str]]:
+    found = read_rows((finished / "suspicious.csv").read_text())
+    assert len(found) >= 3
+    return found
+
+
+def report(audit: Path, *words: object) -> Outcome:
+    return run("report", audit, "--no-html", *words)
+
+
+def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(
+    finished: Path, noise: dict, rows: list[dict[str, str]]
+) -> None:
     outcome = succeed("report", finished, "--no-html", "--top", "1")
     assert f"{noise['suspicious']} of 48 labels are suspicious" in outcome.out
     assert f"estimated noise rate {noise['noise_rate']:.1%}" in outcome.out
     assert all(name in outcome.out for name in ("ant", "bee", "cat", "dog"))
-    rows = read_rows((finished / "suspicious.csv").read_text())
     assert rows[0]["path"] in outcome.out
     assert rows[1]["path"] not in outcome.out
     assert outcome.err == ""
 
 
-def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: dict) -> None:
-    report = json.loads(succeed("report", finished, "--no-html", "--format", "json", "--top", "2").out)
-    assert {name: report[name] for name in noise} == noise
-    with open(finished / "suspicious.csv", newline="") as handle:
-        assert report["top"] == list(csv.DictReader(handle))[:2]
-    assert (report["failures"], report["passed"], report["baseline"]) == ([], True, None)
+def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: dict, rows: list[dict[str, str]]) -> None:
+    found = json.loads(report(finished, "--format", "json", "--top", "2").out)
+    assert {name: found[name] for name in noise} == noise
+    assert found["top"] == rows[:2]
+    assert (found["failures"], found["passed"], found["baseline"]) == ([], True, None)
+    assert json.loads(report(finished, "--format", "json", "--top", "0").out)["top"] == []
 
 
-def test_top_zero_lists_nothing_and_less_is_refused(finished: Path) -> None:
-    assert json.loads(succeed("report", finished, "--no-html", "--format", "json", "--top", "0").out)["top"] == []
-    assert (
-        run("report", finished, "--no-html", "--top", "-1").only_error == "--top -1 is negative; give a number from 0"
-    )
+def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path, rows: list[dict[str, str]]) -> None:
+    before = modified(finished)
+    targets = [word for name in FORMATS for word in ("--write", f"{name}=labels={name}")]
+    table = report(finished, "--max-suspicious", "0", *targets)
+    assert table.code == 1  # files are written all the same
+    assert "labels are suspicious" in table.out
+    printed = {name: report(finished, "--max-suspicious", "0", "--format", name) for name in FORMATS}
+    for name, outcome in printed.items():
+        assert outcome.out == Path(f"labels={name}").read_text(encoding="utf-8")
+        assert (outcome.code, outcome.err, outcome.out[-1]) == (1, "", "\n")
+    assert json.loads(printed["json"].out)["passed"] is False
+    results = json.loads(printed["sarif"].out)["runs"][0]["results"]
+    places = [result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in results]
+    assert places == [row["path"] for row in rows]
+    assert "❌ the gate failed" in printed["markdown"].out
+    assert rows[0]["path"] in str(ElementTree.fromstring(printed["junit"].out.encode()).findtext(".//failure"))
+    assert modified(finished) == before
 
 
-def test_a_page_is_written_unless_nobody_wants_it(audit: Path) -> None:
+def test_a_page_is_written_unless_it_is_not_wanted(audit: Path) -> None:
     before = modified(audit)
-    assert succeed("report", audit, "--no-html").err == ""
+    assert report(audit).err == ""
     assert modified(audit) == before
-    outcome = succeed("report", audit)
+    outcome = run("report", audit, "--max-noise", "0")
+    assert outcome.code == 1
     assert modified(audit).keys() - before.keys() == {"report.html"}
     assert "report.html (0." in outcome.err
     assert " suspicious images" in outcome.err
@@ -56,35 +85,21 @@ def test_the_page_goes_where_it_is_wanted(audit: Path, tmp_path: Path) -> None:
     succeed("report", audit, "--html", tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     assert not (audit / "report.html").exists()
-    told = run("report", audit, "--html", tmp_path / "nowhere" / "page.html").error
-    assert told.startswith("cannot write ")
-    assert run("report", audit, "--html", "x.html", "--no-html").only_error == (
-        "--html and --no-html contradict each other; leave one of them out"
-    )
+    assert run("report", audit, "--html", tmp_path / "nowhere" / "page.html").error.startswith("cannot write ")
+    assert "thumbnails of the first 2" in succeed("report", audit, "--thumbnails", "2").err
+    assert "thumbnails of the first 0" in succeed("report", audit, "--thumbnails", "0").err
 
 
 def test_what_comes_next_is_told(photos: Path, audit: Path, tmp_path: Path) -> None:
     assert succeed("report", audit).err.splitlines()[-1].endswith(f"labelaudit relabel {photos} corrections.csv")
-    description = json.loads((audit / "run.json").read_text())
     labels = tmp_path / "given labels.csv"
-    description["data"].update(root="my photos", labels_file=str(labels))
-    (audit / "run.json").write_text(json.dumps(description))
+    data = json.loads((audit / "run.json").read_text())["data"]
+    edit(audit / "run.json", data={**data, "root": "my photos", "labels_file": str(labels)})
     asked = f"labelaudit relabel 'my photos' corrections.csv --labels '{labels}' --out corrected.csv"
-    assert succeed("report", audit).err.splitlines()[-1].endswith(asked)
+    told = succeed("report", audit).err
+    assert told.splitlines()[-1].endswith(asked)
+    assert "image files are gone or have changed" in told
     assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit report {audit}")
-
-
-def test_fewer_thumbnails_are_read_where_that_is_wanted(audit: Path) -> None:
-    assert "thumbnails of the first 2" in succeed("report", audit, "--thumbnails", "2").err
-    assert "thumbnails of the first 0" in succeed("report", audit, "--thumbnails", "0").err
-    assert run("report", audit, "--thumbnails", "-1").only_error == (
-        "--thumbnails -1 is negative; give a number from 0"
-    )
-
-
-def test_a_failed_gate_has_a_page_too(audit: Path) -> None:
-    assert run("report", audit, "--max-noise", "0").code == 1
-    assert (audit / "report.html").exists()
 
 
 def test_a_run_folder_that_cannot_be_written_to_is_still_reported(audit: Path) -> None:
@@ -95,89 +110,120 @@ def test_a_run_folder_that_cannot_be_written_to_is_still_reported(audit: Path) -
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_the_page_says_when_the_images_are_gone(audit: Path) -> None:
-    description = json.loads((audit / "run.json").read_text())
-    description["data"]["root"] = str(audit / "gone")
-    (audit / "run.json").write_text(json.dumps(description))
-    assert "image files are gone or have changed" in succeed("report", audit).err
-
-
 def test_the_gate_passes_at_the_limit_and_fails_below(finished: Path, noise: dict) -> None:
-    rate, count = noise["noise_rate"], noise["suspicious"]
-    low, _ = noise["noise_rate_interval"]
-    passed = run("report", finished, "--no-html", "--max-noise", low, "--max-suspicious", count)
-    assert passed.code == 0
-    assert passed.out.count("Passed: ") == 2
-    assert "Passed: noise rate " in passed.out
-    assert run("report", finished, "--no-html", "--strict", "--max-noise", rate).code == 0
-    assert run("report", finished, "--no-html", "--max-noise", low - 1e-6).code == 1
-    failed = run("report", finished, "--no-html", "--strict", "--max-noise", rate - 1e-6)
-    assert failed.code == 1
+    rate, count, (low, _) = noise["noise_rate"], noise["suspicious"], noise["noise_rate_interval"]
+    passed = report(finished, "--max-noise", low, "--max-suspicious", count)
+    assert (passed.code, passed.out.count("Passed: ")) == (0, 2)
+    assert report(finished, "--strict", "--max-noise", rate).code == 0
+    assert report(finished, "--max-noise", low - 1e-6).code == 1
+    failed = report(finished, "--strict", "--max-noise", rate - 1e-6, "--max-suspicious", count - 1)
+    assert (failed.code, failed.err) == (1, "")
     assert "Failed: noise rate " in failed.out
-    failed = run("report", finished, "--no-html", "--max-suspicious", count - 1)
-    assert failed.code == 1
     assert f"Failed: {count} suspicious labels are more than {count - 1}" in failed.out
-    assert failed.err == ""
 
 
-def test_the_gate_fails_in_json_too(finished: Path) -> None:
-    outcome = run("report", finished, "--no-html", "--max-noise", "0", "--max-suspicious", "0", "--format", "json")
-    assert outcome.code == 1
-    report = json.loads(outcome.out)
-    assert len(report["failures"]) == 2
-    assert report["passed"] is False
-
-
-@pytest.mark.parametrize(("warnings", "code"), [([], 0), (["look closer"], 1)])
-def test_the_gate_on_warnings(audit: Path, warnings: list[str], code: int) -> None:
-    noise = json.loads((audit / "noise.json").read_text())
-    (audit / "noise.json").write_text(json.dumps({**noise, "warnings": warnings}))
-    assert run("report", audit, "--fail-on-warning").code == code
-    assert run("report", audit).code == 0
-
-
-def test_the_lower_end_of_the_interval_counts_and_strict_takes_the_estimate(audit: Path) -> None:
-    noise = json.loads((audit / "noise.json").read_text())
-    interval = {"noise_rate": 0.1, "noise_rate_interval": [0.04, 0.2]}
-    (audit / "noise.json").write_text(json.dumps({**noise, **interval}))
-    passed = succeed("report", audit, "--max-noise", "0.05")
-    assert "Passed: noise rate 10.00% (4.00% to 20.00%): the lower end 4.00% is not above 5.00%" in passed.out
-    assert run("report", audit, "--max-noise", "0.03").code == 1
-    failed = run("report", audit, "--max-noise", "0.05", "--strict")
-    assert failed.code == 1
-    assert "Failed: noise rate 10.00% is above 5.00% (the estimate itself: --strict)" in failed.out
-
-
-def test_the_class_that_fails_is_named(audit: Path) -> None:
-    noise = json.loads((audit / "noise.json").read_text())
-    noise["classes"] = [
-        {"class": "ant", "samples": 100, "noise_rate": 0.5, "suspicious": 50},
-        {"class": "bee", "samples": 100, "noise_rate": 0.1, "suspicious": 10},
-    ]
-    (audit / "noise.json").write_text(json.dumps(noise))
-    failed = run("report", audit, "--max-class-noise", "0.15")
+def test_the_gate_on_warnings_classes_and_without_a_rate(audit: Path) -> None:
+    entry = {"samples": 100, "suspicious": 50}
+    classes = [{"class": "ant", "noise_rate": 0.5, **entry}, {"class": "bee", "noise_rate": 0.1, **entry}]
+    edit(audit / "noise.json", classes=classes, warnings=[])
+    assert report(audit, "--fail-on-warning").code == 0
+    failed = report(audit, "--max-class-noise", "0.15")
     assert failed.code == 1
     assert "Failed: 1 of 2 classes is above a noise rate of 15.00%" in failed.out
     assert "'ant' 50.00% of 100 images" in failed.out
-    assert "'bee'" not in failed.out
+    noise = json.loads((audit / "noise.json").read_text())
+    changes = {"warnings": ["look closer"], "noise_rate": None, "noise_rate_interval": None}
+    (audit / "noise.json").write_text(json.dumps({**noise, **changes}))
+    assert report(audit, "--fail-on-warning").code == 1
+    assert "unknown" in succeed("report", audit, "--no-html").out
+    refused = report(audit, "--max-noise", "0.5", "--write", "json=labels.json")
+    assert refused.only_error.startswith("this audit has no noise rate to check; ")
+    assert not Path("labels.json").exists()
 
 
-LIMITS = {
-    ("--max-noise", "1.5"): "--max-noise 1.5 is no share; give a number from 0 to 1",
-    ("--max-noise", "-0.1"): "--max-noise -0.1 is no share; give a number from 0 to 1",
-    ("--max-noise", "nan"): "--max-noise nan is no share; give a number from 0 to 1",
-    ("--max-class-noise", "2"): "--max-class-noise 2 is no share; give a number from 0 to 1",
+MISUSE = {
+    ("--max-noise", "1.5"): "--max-noise 1.5 is not a share; give a number from 0 to 1",
+    ("--max-noise", "nan"): "--max-noise nan is not a share; give a number from 0 to 1",
+    ("--max-class-noise", "2"): "--max-class-noise 2 is not a share; give a number from 0 to 1",
     ("--max-suspicious", "-1"): "--max-suspicious -1 is negative; give a number from 0",
+    ("--top", "-1"): "--top -1 is negative; give a number from 0",
+    ("--thumbnails", "-1"): "--thumbnails -1 is negative; give a number from 0",
+    ("--html", "x.html"): "--html and --no-html contradict each other; leave one of them out",
+    (
+        "--write",
+        "labels.json",
+    ): "--write labels.json is no FORMAT=PATH; give one of json, markdown, sarif, junit, = and",
+    ("--write", "table=labels.txt"): "--write table=labels.txt is no FORMAT=PATH; ",
+    ("--write", "sarif="): "--write sarif= is no FORMAT=PATH; ",
+    ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
+    ("--write", "json=nowhere/labels.json"): "cannot write nowhere/labels.json: ",
+    ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
+    (
+        "--baseline",
+        "nowhere",
+    ): "cannot read nowhere: no such file or directory; give a run folder or the suspicious.csv",
+    ("--baseline", "folder"): "folder is not a run folder (it has no run.json)",
+    ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder or the suspicious",
 }
 
 
-@pytest.mark.parametrize(("options", "expected"), LIMITS.items(), ids=map(" ".join, LIMITS))
-def test_limits_that_cannot_be_meant(finished: Path, options: tuple[str, str], expected: str) -> None:
-    assert run("report", finished, "--no-html", *options).only_error == expected
+@pytest.mark.parametrize(("options", "expected"), MISUSE.items(), ids=map(" ".join, MISUSE))
+def test_options_that_cannot_be_meant(finished: Path, options: tuple[str, ...], expected: str) -> None:
+    Path("folder").mkdir()
+    Path("other.csv").write_text("path,label\na.png,ant\n")
+    assert report(finished, *options).only_error.startswith(expected)
+    assert not Path("a").exists()
 
 
-def test_a_gate_without_a_noise_rate_does_not_pass(audit: Path) -> None:
-    noise = json.loads((audit / "noise.json").read_text())
-    (audit / "noise.json").write_text(json.dumps({**noise, "noise_rate": None}))
-    assert "unknown" in succeed("report", audit).out
-    assert run("report", audit, "--max-noise", "0.5").only_error.startswith("this audit has no noise rate to check; ")
+def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    Path("summary.md").write_text("before")
+    outcome = report(finished, "--max-suspicious", "0")
+    assert (outcome.code, outcome.err) == (1, "")
+    expected = report(finished, "--max-suspicious", "0", "--format", "markdown").out
+    assert Path("summary.md").read_text(encoding="utf-8") == f"before\n{expected}\n{expected}"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
+    outcome = report(finished)
+    assert outcome.code == 0
+    assert outcome.err.startswith("Warning: no step summary: cannot write nowhere")
+
+
+def write(rows: list[dict[str, str]], name: str = "baseline.csv") -> str:
+    with open(name, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return name
+
+
+def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(finished: Path, rows: list[dict[str, str]]) -> None:
+    shutil.copytree(finished, "earlier")
+    shutil.copy(finished / "suspicious.csv", "earlier.csv")
+    for baseline in ("earlier", "earlier.csv"):
+        passed = report(finished, "--baseline", baseline, "--max-suspicious", "0")
+        assert passed.code == 0
+        assert "Passed: 0 suspicious labels are new since the baseline, not more than 0" in passed.out
+        assert f"Against the baseline: 0 suspicious labels are new, {len(rows)} known, 0 gone" in passed.out
+        assert rows[0]["path"] not in passed.out
+    assert report(finished, "--max-suspicious", "0").code == 1
+
+
+def test_only_labels_that_the_baseline_lacks_count_and_are_listed(finished: Path, rows: list[dict[str, str]]) -> None:
+    baseline = ("--baseline", write([rows[0], {**rows[1], "given_label": "elk"}, *rows[2:]]))
+    failed = report(finished, *baseline, "--max-suspicious", "0", "--max-noise", "0")
+    assert failed.code == 1
+    assert "Failed: 1 suspicious label is new since the baseline, more than 0" in failed.out
+    assert "Failed: noise rate " in failed.out  # the other checks are unchanged
+    assert rows[1]["path"] in failed.out
+    assert rows[0]["path"] not in failed.out
+    counts = json.loads(report(finished, *baseline, "--format", "json").out)["baseline"]
+    assert counts == {"new": 1, "known": len(rows) - 1, "gone": 1}
+    results = json.loads(report(finished, *baseline, "--format", "sarif").out)["runs"][0]["results"]
+    assert [result["baselineState"] for result in results] == ["new"] + ["unchanged"] * (len(rows) - 1)
+
+
+def test_an_audit_is_no_baseline_of_itself(audit: Path) -> None:
+    for baseline in (audit, audit / "suspicious.csv", "audit", "./audit/../audit"):
+        assert report(audit, "--baseline", baseline).only_error.startswith(
+            f"--baseline {Path(baseline)} is this audit itself: nothing could be new; give an earlier run"
+        )

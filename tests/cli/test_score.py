@@ -10,83 +10,59 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tests.cli.helpers import CLASSES, QUICK, file_bytes, modified, read_rows, run, succeed, write_images
+from tests.cli.helpers import CLASSES, QUICK, edit, file_bytes, modified, read_rows, run, succeed, write_images
 
-CSV_COLUMNS = [
-    "rank",
-    "path",
-    "given_label",
-    "suggested_label",
-    "p_mislabeled",
-    "label_score",
-    "aul",
-    "aum",
-    "kind",
-    "sample",
-    "sha256",
-]
+CSV_COLUMNS = (
+    *("rank", "path", "given_label", "suggested_label", "p_mislabeled", "label_score", "aul", "aum", "kind"),
+    *("sample", "sha256"),
+)
 RESULTS = ("losses", "scores.parquet", "noise.json", "suspicious.csv", "weights.csv", "weights.npy", "samples.parquet")
 
 
 def results(run_folder: Path) -> dict[str, bytes]:
-    """Everything in a run folder but what names the place and the time: run.json, and the files of torch."""
+    """Return everything in a run folder but what names the place and the time: run.json, and the files of torch."""
     return {name: content for name, content in file_bytes(run_folder).items() if name.startswith(RESULTS)}
 
 
-def test_a_finished_run_folder_is_complete(finished: Path) -> None:
+def test_a_finished_run_folder_is_complete(finished: Path, photos: Path) -> None:
     names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
     assert names >= {"run.json", "checkpoint.pt", "probe.safetensors", *RESULTS}
-    assert sorted(path.name for path in (finished / "losses").iterdir()) == [
-        f"epoch-{epoch:04d}.parquet" for epoch in range(4)
-    ]
     assert not list(finished.rglob("*.partial"))
-
-
-def test_run_json_says_what_was_done(finished: Path, photos: Path) -> None:
     description = json.loads((finished / "run.json").read_text())
-    assert description["status"] == "trained"
-    assert description["schema_version"] == 1
-    assert description["settings"]["epochs"] == 4
-    assert description["settings"]["seed"] == 0
-    assert description["data"]["root"] == str(photos)
-    assert description["data"]["classes"] == list(CLASSES)
-    assert description["data"]["samples"] == description["data"]["readable"] == 48
-    assert len(description["data"]["fingerprint"]) == 64
+    assert (description["status"], description["schema_version"]) == ("trained", 1)
+    settings, data = description["settings"], description["data"]
+    assert (settings["epochs"], settings["seed"], settings["resize"]) == (4, 0, "stretch")
+    assert (data["root"], data["classes"]) == (str(photos), list(CLASSES))
+    assert data["samples"] == data["readable"] == 48
+    assert len(data["fingerprint"]) == 64
     assert set(description["versions"]) >= {"labelaudit", "torch", "python"}
 
 
-def test_every_epoch_file_has_one_row_per_sample(finished: Path) -> None:
-    for epoch in range(4):
-        table = pq.read_table(finished / "losses" / f"epoch-{epoch:04d}.parquet")
+def test_every_epoch_file_has_one_row_per_sample_and_the_aul_is_their_sum(finished: Path) -> None:
+    files = sorted((finished / "losses").iterdir())
+    assert [path.name for path in files] == [f"epoch-{epoch:04d}.parquet" for epoch in range(4)]
+    tables = [pq.read_table(path).sort_by("sample") for path in files]
+    for epoch, table in enumerate(tables):
         assert set(table.column_names) >= {"sample", "epoch", "loss", "margin", "predicted"}
-        assert sorted(table["sample"].to_pylist()) == list(range(48))
+        assert table["sample"].to_pylist() == list(range(48))
         assert set(table["epoch"].to_pylist()) == {epoch}
         assert min(table["loss"].to_pylist()) > 0
+    loss_EN = np.stack([table["loss"].to_numpy().astype(np.float64) for table in tables])
+    aul_N = pq.read_table(finished / "scores.parquet")["aul"].to_numpy()
+    np.testing.assert_allclose(aul_N, loss_EN.sum(axis=0), rtol=1e-12)
 
 
-def test_scores_are_the_sums_of_the_losses_and_agree_with_each_other(finished: Path) -> None:
+def test_scores_and_weights_agree(finished: Path) -> None:
     scores = pq.read_table(finished / "scores.parquet").to_pydict()
-    epochs = [pq.read_table(path).sort_by("sample") for path in sorted((finished / "losses").iterdir())]
-    loss_EN = np.stack([table["loss"].to_numpy().astype(np.float64) for table in epochs])
-    np.testing.assert_allclose(scores["aul"], loss_EN.sum(axis=0), rtol=1e-12)
-    p_N, weight_N = np.array(scores["p_mislabeled"]), np.array(scores["weight"])
-    assert p_N.min() >= 0
-    assert p_N.max() <= 1
-    np.testing.assert_allclose(weight_N, 1 - p_N)
-    np.testing.assert_allclose(scores["label_score"], 1 - p_N)
-    by_margin = np.argsort(scores["cell_margin"])
-    assert (np.diff(p_N[by_margin]) <= 0).all()
+    p_N, weight_N = np.array(scores["p_mislabeled"]), np.load(finished / "weights.npy")
+    assert 0 <= p_N.min() <= p_N.max() <= 1
+    for same_N in (weight_N, scores["weight"], scores["label_score"]):
+        np.testing.assert_allclose(same_N, 1 - p_N)
+    assert (np.diff(p_N[np.argsort(scores["cell_margin"])]) <= 0).all()
     assert all(map(str.__ne__, scores["given_label"], scores["suggested_label"]))
-
-
-def test_weights_csv_weights_npy_and_scores_say_the_same(finished: Path) -> None:
     rows = read_rows((finished / "weights.csv").read_text())
-    scores = pq.read_table(finished / "scores.parquet")
-    assert [row["path"] for row in rows] == scores["path"].to_pylist()
     assert list(rows[0]) == ["path", "weight", "sha256"]
-    weight_N = np.load(finished / "weights.npy")
-    assert weight_N.dtype == np.float64
-    np.testing.assert_array_equal(weight_N, scores["weight"].to_numpy())
+    assert [row["path"] for row in rows] == scores["path"]
     np.testing.assert_allclose([float(row["weight"]) for row in rows], weight_N, rtol=1e-8)
 
 
@@ -94,7 +70,7 @@ def test_suspicious_csv_lists_the_flagged_samples_by_rank(finished: Path) -> Non
     rows = read_rows((finished / "suspicious.csv").read_text())
     noise = json.loads((finished / "noise.json").read_text())
     scores = pq.read_table(finished / "scores.parquet").to_pylist()
-    assert list(rows[0]) == CSV_COLUMNS
+    assert tuple(rows[0]) == CSV_COLUMNS
     assert len(rows) == noise["suspicious"] == sum(score["p_mislabeled"] > 0.5 for score in scores)
     assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
     margins = [scores[int(row["sample"])]["cell_margin"] for row in rows]
@@ -118,66 +94,48 @@ def test_planted_errors_come_first_and_their_label_is_suggested(tmp_path: Path) 
     assert sum(itertools.compress(right, wrong)) >= 10
 
 
-def test_dash_prints_only_the_csv_on_stdout(photos: Path) -> None:
-    outcome = succeed("score", photos, "--run", "audit", "-o", "-", "--top", "5", *QUICK)
-    rows = read_rows(outcome.out)
-    assert outcome.out.startswith(",".join(CSV_COLUMNS) + "\n")
-    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5"]
-    assert all(None not in row and None not in row.values() for row in rows)
-    assert "noise rate" in outcome.err
-
-
-def test_top_counts_rows_whether_they_are_suspicious_or_not(finished: Path) -> None:
-    flagged = len(read_rows((finished / "suspicious.csv").read_text()))
+def test_out_and_top(finished: Path) -> None:
+    listed = (finished / "suspicious.csv").read_text()
+    flagged = len(read_rows(listed))
     assert 0 < flagged < 48
-    assert len(read_rows(succeed("score", finished, "-o", "-").out)) == flagged
-    assert len(read_rows(succeed("score", finished, "-o", "-", "--top", "1").out)) == 1
-    assert len(read_rows(succeed("score", finished, "-o", "-", "--top", "1000").out)) == 48
-
-
-def test_out_writes_the_csv_to_a_file(finished: Path) -> None:
+    for top, count in (((), flagged), (("--top", "1"), 1), (("--top", "1000"), 48)):
+        outcome = succeed("score", finished, "-o", "-", *top)
+        rows = read_rows(outcome.out)
+        assert outcome.out.startswith(",".join(CSV_COLUMNS) + "\n")
+        assert [row["rank"] for row in rows] == [str(rank + 1) for rank in range(count)]
+        assert "noise rate" in outcome.err
+    assert succeed("score", finished, "-o", "-", "--quiet").err == ""
     succeed("score", finished, "--out", "found.csv")
-    assert Path("found.csv").read_bytes() == (finished / "suspicious.csv").read_bytes()
+    assert Path("found.csv").read_text() == listed
 
 
 def test_the_second_call_only_reads(photos: Path, audit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = (audit / "suspicious.csv").read_text()
     before = modified(audit)
-    monkeypatch.setattr("labelaudit.audit.probe.prepare", None)  # decoding a picture would fail
-    again = succeed("score", photos, "--run", audit, "-o", "-", *QUICK)
-    assert again.out == (audit / "suspicious.csv").read_text()
+    monkeypatch.setattr("labelaudit.audit.probe.prepare", None)  # decoding an image would fail
+    assert succeed("score", photos, "--run", audit, "-o", "-", *QUICK).out == listed
     assert modified(audit) == before
-
-
-def test_a_run_folder_is_scored_without_its_images(audit: Path) -> None:
-    description = json.loads((audit / "run.json").read_text())
-    description["data"]["root"] = "/gone"
-    (audit / "run.json").write_text(json.dumps(description))
+    edit(audit / "run.json", data={**json.loads((audit / "run.json").read_text())["data"], "root": "/gone"})
     before = modified(audit)
-    assert succeed("score", audit, "-o", "-").out == (audit / "suspicious.csv").read_text()
+    assert succeed("score", audit, "-o", "-").out == listed
     assert modified(audit) == before
-
-
-def test_without_run_the_folder_is_named_after_the_data(photos: Path) -> None:
-    succeed("score", photos, *QUICK)
-    assert (Path("labelaudit-runs") / "photos" / "suspicious.csv").is_file()
 
 
 def test_train_probe_and_fit_give_what_score_gives(photos: Path, finished: Path) -> None:
-    probed = succeed("train-probe", photos, "--run", "parts", *QUICK)
-    assert probed.out == ""
-    assert not Path("parts/scores.parquet").exists()
-    succeed("fit", "parts")
-    assert results(Path("parts")) == results(finished)
+    succeed("train-probe", photos, *QUICK)
+    folder = Path("labelaudit-runs/photos")  # without --run
+    assert not (folder / "scores.parquet").exists()
+    succeed("fit", folder)
+    assert results(folder) == results(finished)
 
 
-def test_equal_seeds_give_equal_bytes_wherever_the_data_lies(photos: Path, finished: Path) -> None:
+def test_equal_runs_give_equal_files_wherever_the_images_are_and_other_seeds_others(
+    photos: Path, finished: Path
+) -> None:
     moved = shutil.copytree(photos, "elsewhere")
     assert succeed("score", moved, "--run", "again", "-o", "-", *QUICK).out == (finished / "suspicious.csv").read_text()
     assert results(Path("again")) == results(finished)
     assert Path("again/probe.safetensors").read_bytes() == (finished / "probe.safetensors").read_bytes()
-
-
-def test_another_seed_gives_other_losses(photos: Path, finished: Path) -> None:
     succeed("train-probe", photos, "--run", "other", "--seed", "1", *QUICK)
     ours, theirs = file_bytes(Path("other/losses")), file_bytes(finished / "losses")
     assert ours.keys() == theirs.keys()
@@ -212,9 +170,9 @@ def test_score_keeps_the_statistic_that_fit_chose(audit: Path) -> None:
 def test_a_labels_file_replaces_the_class_folders(photos: Path) -> None:
     Path("flat").mkdir()
     lines = ["path,label"]
-    for number, picture in enumerate(sorted(photos.rglob("*.png"))):
-        shutil.copy(picture, f"flat/{number:03d}.png")
-        lines.append(f"{number:03d}.png,{picture.parent.name.upper()}")
+    for number, image in enumerate(sorted(photos.rglob("*.png"))):
+        shutil.copy(image, f"flat/{number:03d}.png")
+        lines.append(f"{number:03d}.png,{image.parent.name.upper()}")
     Path("labels.csv").write_text("\n".join(lines) + "\n")
     succeed("score", "flat", "--labels", "labels.csv", "--run", "audit", *QUICK)
     samples = pq.read_table("audit/samples.parquet").to_pydict()
@@ -223,33 +181,37 @@ def test_a_labels_file_replaces_the_class_folders(photos: Path) -> None:
     assert set(pq.read_table("audit/scores.parquet")["given_label"].to_pylist()) == {"ANT", "BEE", "CAT", "DOG"}
 
 
-def test_a_damaged_image_is_set_aside_and_counted(photos: Path) -> None:
+def test_damaged_images_are_set_aside_counted_and_reported(photos: Path) -> None:
     folder = Path(shutil.copytree(photos, "with-damage"))
     whole = (folder / "bee/003.png").read_bytes()
     (folder / "bee/003.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "cat/004.png").write_bytes(b"no picture")
-    outcome = succeed("score", folder, "--run", "audit", *QUICK)
-    assert "2 of 48 images cannot be read and are set aside" in outcome.err
+    (folder / "cat/004.png").write_bytes(b"no image")
+    (folder / "dog/folder.png").mkdir()
+    bad = {"bee/003.png": "damaged", "cat/004.png": "not an image that Pillow can read"}
+    assert "2 of 48 images cannot be read and are set as" in succeed("score", folder, "--run", "audit", *QUICK).err
     noise = json.loads(Path("audit/noise.json").read_text())
     assert (noise["samples"], noise["readable"]) == (48, 46)
-    scores = {score["path"]: score for score in pq.read_table("audit/scores.parquet").to_pylist()}
-    for path in ("bee/003.png", "cat/004.png"):
-        nulls = {name for name, value in scores[path].items() if value is None}
-        assert nulls >= {"aul", "aum", "p_mislabeled", "label_score", "suggested_label"}
-        assert scores[path]["weight"] == 0
-    assert all(score["aul"] is not None for path, score in scores.items() if path not in ("bee/003.png", "cat/004.png"))
-    reasons = {row["path"]: row["reason"] for row in pq.read_table("audit/samples.parquet").to_pylist()}
-    assert reasons["bee/003.png"].startswith("damaged")
-    assert reasons["cat/004.png"] == "not an image that Pillow can read"
+    for score in pq.read_table("audit/scores.parquet").to_pylist():
+        nulls = {name for name, value in score.items() if value is None}
+        if score["path"] in bad:
+            assert nulls >= {"aul", "aum", "p_mislabeled", "label_score", "suggested_label"}
+            assert score["weight"] == 0
+        else:
+            assert "aul" not in nulls
+    rows = read_rows(Path("audit/unreadable.csv").read_text())
+    assert [(row["path"], row["given_label"]) for row in rows] == [("bee/003.png", "bee"), ("cat/004.png", "cat")]
+    assert all(row["reason"].startswith(bad[row["path"]]) for row in rows)
     assert "bee/003.png" not in Path("audit/suspicious.csv").read_text()
-    with_top = succeed("score", "audit", "-o", "-", "--top", "48").out
-    assert len(read_rows(with_top)) == 46
-
-
-def test_quiet_says_nothing_but_the_csv(photos: Path) -> None:
-    outcome = succeed("score", photos, "--run", "audit", "-o", "-", "--quiet", *QUICK)
-    assert outcome.err == ""
-    assert outcome.out.startswith("rank,")
+    assert len(read_rows(succeed("score", "audit", "-o", "-", "--top", "48").out)) == 46
+    edit(Path("audit/noise.json"), warnings=[])
+    assert "2 images of 48 cannot be read; unreadable.csv says which and why." in succeed("report", "audit").out
+    assert "bee/003.png" in Path("audit/report.html").read_text()
+    for options, code in {
+        ("--fail-on-warning",): 1,
+        ("--max-unreadable", "1"): 1,
+        ("--max-unreadable", "2"): 0,
+    }.items():
+        assert run("report", "audit", "--no-html", *options).code == code
 
 
 def test_names_that_would_break_a_csv_or_a_terminal_survive(tmp_path: Path) -> None:
@@ -263,8 +225,6 @@ def test_names_that_would_break_a_csv_or_a_terminal_survive(tmp_path: Path) -> N
 
 def test_a_half_trained_run_is_finished_by_score(photos: Path, half_trained: Path, finished: Path) -> None:
     untouched = modified(half_trained / "losses")
-    outcome = run("score", photos, "--run", half_trained)
-    assert outcome.code == 0
-    assert "Going on after 2 of 4 epochs" in outcome.err
+    assert "Going on after 2 of 4 epochs" in succeed("score", photos, "--run", half_trained).err
     assert results(half_trained) == results(finished)
     assert untouched.items() <= modified(half_trained / "losses").items()

@@ -1,4 +1,4 @@
-"""Pictures as bytes, and catalogues, that the tests of `labelaudit.data` share."""
+"""Images as bytes, and catalogues, that the tests of `labelaudit.data` share."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ def plain_png(value: int = 100, size: tuple[int, int] = (4, 4)) -> bytes:
 
 
 def halves(mode: str, left: object, right: object, size: tuple[int, int] = (4, 4)) -> Image.Image:
-    """A picture of two colours side by side."""
+    """Return an image of two colours side by side."""
     image = Image.new(mode, size, left)
     image.paste(right, (size[0] // 2, 0, size[0], size[1]))
     return image
@@ -34,12 +34,17 @@ def noisy_jpeg(width: int = 48, height: int = 32) -> bytes:
 
 
 def png_that_claims(width: int, height: int) -> bytes:
-    """A PNG whose header promises that many pixels and whose body holds none."""
+    """Return a PNG whose header promises that many pixels and whose body holds none."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(b""))
+        + png_chunk(b"IEND", b"")
+    )
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
@@ -51,7 +56,7 @@ def write_files(root: Path, files: dict[str, bytes]) -> Path:
 
 
 def catalogue_of(labels, *, classes=("cat", "dog"), reasons=None, **changes) -> Catalogue:
-    """A catalogue of files that do not exist, with these labels."""
+    """Return a catalogue of files that do not exist, with these labels."""
     count = len(labels)
     values = {
         "root": Path("/data"),
@@ -65,3 +70,6 @@ def catalogue_of(labels, *, classes=("cat", "dog"), reasons=None, **changes) -> 
         "reasons": tuple(reasons or [""] * count),
     }
     return Catalogue(**{**values, **changes})
+
+
+PAIR = {"cat/0.png": plain_png(10), "dog/0.png": plain_png(200)}

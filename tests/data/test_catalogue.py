@@ -6,99 +6,94 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.data.catalogue import LONELY, trainable
+from labelaudit.data.catalogue import LONELY, READERS, in_parts, trainable
 from labelaudit.errors import DataError
 from tests.data.helpers import catalogue_of
 
 SIX = [0, 0, 0, 1, 1, 1]
 
 
-def with_item(values, place, value):
-    return (*values[:place], value, *values[place + 1 :])
+@given(st.lists(st.integers()), st.integers(1, 20))
+def test_parts_are_full_in_order_and_complete(items, size):
+    parts = list(in_parts(items, size))
+    assert [item for part in parts for item in part] == items
+    assert all(len(part) == size for part in parts[:-1])
+    assert all(1 <= len(part) <= size for part in parts)
+    assert 2 <= READERS <= 8
 
 
-def test_fingerprint_tells_apart_paths_labels_and_contents():
+def test_the_fingerprint_depends_on_paths_labels_and_contents_only():
     catalogue = catalogue_of(SIX)
     others = [
-        replace(catalogue, paths=with_item(catalogue.paths, 2, "cat/other.png")),
+        replace(catalogue, paths=(*catalogue.paths[:5], "cat/other.png")),
         replace(catalogue, label_N=np.array([0, 0, 1, 1, 1, 1], dtype=np.int32)),
-        replace(catalogue, sha256=with_item(catalogue.sha256, 2, "f" * 64)),
+        replace(catalogue, sha256=(*catalogue.sha256[:5], "f" * 64)),
         replace(catalogue, classes=("cat", "wolf")),
         catalogue_of(SIX[:-1]),
     ]
-    fingerprints = [catalogue.fingerprint] + [other.fingerprint for other in others]
-    assert len(set(fingerprints)) == len(fingerprints)
+    fingerprints = {each.fingerprint for each in (catalogue, *others)}
+    assert len(fingerprints) == 6
     assert all(len(fingerprint) == 64 and int(fingerprint, 16) for fingerprint in fingerprints)
-
-
-def test_fingerprint_does_not_depend_on_the_place_or_on_what_was_set_aside():
-    catalogue = catalogue_of(SIX)
     assert replace(catalogue, root=Path("/elsewhere")).fingerprint == catalogue.fingerprint
     assert catalogue.set_aside({0: "damaged"}).fingerprint == catalogue.fingerprint
 
 
 @given(st.dictionaries(st.integers(0, 5), st.text(min_size=1)))
-def test_setting_aside_marks_these_samples_and_no_others(reasons):
+def test_only_the_given_samples_are_set_aside(reasons):
     catalogue = catalogue_of(SIX).set_aside(reasons)
     assert set(np.flatnonzero(~catalogue.readable_N).tolist()) == set(reasons)
     assert {sample: catalogue.reasons[sample] for sample in reasons} == reasons
     assert len(catalogue) == 6
 
 
-def test_the_first_reason_stays_and_the_original_is_untouched():
+def test_the_first_reason_stays_and_the_original_is_not_changed():
     first = catalogue_of(SIX).set_aside({1: "empty file"})
     second = first.set_aside({1: "later", 2: "damaged"})
     assert second.reasons == ("", "empty file", "damaged", "", "", "")
     assert first.reasons == ("", "empty file", "", "", "", "")
-    assert first.set_aside({}) is first
 
 
-def test_median_short_side_counts_readable_pictures_only():
+def test_size_and_colour_are_those_of_the_readable_images():
     catalogue = catalogue_of(
         [0, 0, 1, 1],
         width_N=np.array([10, 50, 30, 2], dtype=np.int32),
         height_N=np.array([40, 20, 30, 2], dtype=np.int32),
+        grey_N=np.array([True, True, True, False]),
         reasons=["", "", "", "damaged"],
     )
-    assert catalogue.median_short_side == 20
+    assert (catalogue.median_short_side, catalogue.is_grey) == (20, True)
+    assert not replace(catalogue, reasons=("",) * 4).is_grey
     assert catalogue_of([0, 1], reasons=["damaged"] * 2).median_short_side == 0
 
 
-def test_one_readable_picture_with_colour_makes_the_data_coloured():
-    grey_N = np.array([True, False, True])
-    assert not catalogue_of([0, 0, 1], grey_N=grey_N).is_grey
-    assert catalogue_of([0, 0, 1], grey_N=grey_N, reasons=["", "damaged", ""]).is_grey
-
-
-def test_two_classes_of_two_readable_pictures_can_be_trained_on():
-    trainable(catalogue_of([0, 0, 1, 1]))
-    trainable(catalogue_of([0, 0, 0, 1, 1, 1]).set_aside({0: "damaged", 3: "damaged"}))
-
-
-def test_data_without_a_readable_picture_is_refused_with_an_example():
+@pytest.mark.parametrize(
+    ("labels", "options", "what", "fix"),
+    [
+        (
+            [0, 1],
+            {"reasons": ["empty file", "damaged: x"]},
+            "none of the 2 images in /data can be read (cat/0.png: empty file)",
+            "check that the files are images and that you may read them",
+        ),
+        ([0, 0, 0], {"classes": ("cat",)}, "/data has one class only ('cat')", "at least two class folders"),
+        (
+            [0, 0, 1, 1],
+            {"reasons": ["", "", "", "damaged"]},
+            "/data: fewer than two readable images in class 'dog'",
+            "in at least two classes: add images",
+        ),
+        ([0, 0, 1, 2, 3, 4, 5], {"classes": "abcdef"}, "class 'b', 'c', 'd' and 2 more", "add images"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_refused(labels, options, what, fix):
     with pytest.raises(DataError) as caught:
-        trainable(catalogue_of([0, 1], reasons=["empty file", "damaged: x"]))
-    assert caught.value.what == "none of the 2 images in /data can be read (cat/0.png: empty file)"
-    assert caught.value.fix == "check that the files are images and that you may read them"
+        trainable(catalogue_of(labels, **options))
+    assert what in caught.value.what
+    assert fix in caught.value.fix
 
 
-def test_a_single_class_is_refused_by_name():
-    with pytest.raises(DataError) as caught:
-        trainable(catalogue_of([0, 0, 0], classes=("cat",)))
-    assert caught.value.what == "/data has one class only ('cat')"
-    assert "at least two class folders" in caught.value.fix
-
-
-def test_one_class_of_two_readable_pictures_is_refused_and_the_others_named():
-    with pytest.raises(DataError) as caught:
-        trainable(catalogue_of([0, 0, 1, 1], reasons=["", "", "", "damaged"]))
-    assert caught.value.what == "/data: fewer than two readable images in class 'dog'"
-    assert "in at least two classes: add images" in caught.value.fix
-    with pytest.raises(DataError, match="class 'b', 'c', 'd' and 2 more"):
-        trainable(catalogue_of([0, 0, 1, 2, 3, 4, 5], classes="abcdef"))
-
-
-def test_classes_of_one_readable_picture_are_set_aside_with_a_warning():
+def test_classes_of_one_readable_image_are_set_aside_with_a_warning():
+    trainable(catalogue_of(SIX).set_aside({0: "damaged", 3: "damaged"}))
     reasons = [*[""] * 5, "damaged", "", "a pointer", "a pointer"]
     found = trainable(catalogue_of([0, 0, 1, 1, 2, 2, 3, 4, 4], classes="abcde", reasons=reasons))
     assert found.reasons == ("", "", "", "", LONELY, "damaged", LONELY, "a pointer", "a pointer")

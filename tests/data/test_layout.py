@@ -1,14 +1,13 @@
-"""Folders on top that are no classes are told from classes with folders in them."""
+"""Tell top folders that are no classes from classes with folders in them."""
 
 from itertools import product
-from typing import ClassVar
 
 import pytest
 
 from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, UsageError
-from labelaudit.progress import Quiet
 from tests.data.helpers import plain_png, write_files
+from tests.review.helpers import Listener
 
 
 def images(root, *folders):
@@ -25,10 +24,7 @@ def crossed(outer, inner):
         (crossed("train val test", "cat dog"), "--split train,val,test"),
         (crossed("Training Validation", "cat dog"), "--split Training,Validation"),
         (crossed("train2017 val2017", "cat dog"), "--split train2017,val2017"),
-        (
-            [*crossed("seg_train/seg_train seg_test/seg_test", "cat dog"), "seg_pred"],
-            "--split seg_train/seg_train,seg_",
-        ),
+        ([*crossed("seg_train/in seg_test/in", "cat dog"), "seg_pred"], "--split seg_train/in,seg_test/in"),
         ([*crossed("train", "cat dog"), "val"], r"--split train \(val without class folders\)"),
         ([*crossed("train test", "cat dog"), "notes"], "--split train,test"),
         (["train", "test"], r"no class folders: give the labels with --labels FILE\.csv"),
@@ -42,14 +38,14 @@ def crossed(outer, inner):
         (crossed("k-fold-1 k-fold-2", "cat dog"), "--split k-fold-1,k-fold-2"),
         (crossed("fold1/train fold1/val fold2/train fold2/val", "cat dog"), "--split fold1/train,fold1/val,fold2/tr"),
         (["My train/cat", "My train/dog", "My val/cat", "My val/dog"], "--split 'My train,My val'"),
-        (["images", "masks"], r"marked in them, not classes; give the labels with --labels FILE\.csv"),
-        (crossed("train val", "images labels"), r"images, train/labels in .* marked in them"),
+        (["images", "masks"], r"their annotations, not classes; give the labels with --labels FILE\.csv"),
+        (crossed("train val", "images labels"), "images, train/labels in .* their annotations"),
         (crossed("dataset", "cat dog"), "give .*/dataset"),
         (crossed("data/set", "cat dog"), "give .*/data/set"),
         (crossed("set/train set/val", "cat dog"), "--split set/train,set/val"),
     ],
 )
-def test_parts_of_a_data_set_data_sets_and_wraps_are_refused_with_the_command(tmp_path, folders, command):
+def test_parts_of_a_data_set_are_refused_with_the_command(tmp_path, folders, command):
     with pytest.raises(DataError, match=command):
         scan(images(tmp_path, *folders))
 
@@ -77,40 +73,29 @@ def test_classes_with_folders_in_them_are_audited(tmp_path, folders):
     assert len(catalogue) == 2 * len(folders)
 
 
-def test_where_it_cannot_be_known_a_warning_says_so_and_split_settles_it(tmp_path):
-    root = images(tmp_path, *crossed("cat dog", "day night"))
-    catalogue = scan(root)
-    assert (catalogue.classes, len(catalogue.warnings)) == (("cat", "dog"), 1)
-    assert "if those are the classes, audit with --split cat,dog, if not, add --split ." in catalogue.warnings[0]
-    assert scan(root, split=["."]).warnings == []
-    assert scan(root, split=["cat", "dog"]).classes == ("day", "night")
-
-
-def test_a_test_set_beside_the_class_folders_is_a_warning(tmp_path):
-    catalogue = scan(images(tmp_path, "cat", "dog", "fox", "test/cat", "test/dog"))
-    assert catalogue.classes == ("cat", "dog", "fox", "test")
-    assert "the folder test holds folders of the names of those beside it (cat, dog)" in catalogue.warnings[0]
-
-
-def test_a_part_beside_other_folders_is_a_warning(tmp_path):
-    (warning,) = scan(images(tmp_path, "train/cat", "train/dog", "extra")).warnings
-    assert "if those are the classes, audit with --split train, if not, add --split ." in warning
-
-
-def test_folders_in_all_classes_are_noted(tmp_path):
-    class Ear(Quiet):
-        said: ClassVar[list[str]] = []
-
-        def say(self, text):
-            self.said.append(text)
-
-    images(tmp_path / "defects", "good", "bad/dent", "bad/crack")
-    assert scan(tmp_path / "defects", reporter=Ear()).warnings == []
-    assert "bad alone holds folders (crack, dent) and no images of its own" in Ear.said.pop()
-    root = images(tmp_path / "pets", "pets/cat", "pets/dog", "shapes/round", "shapes/square")
-    assert scan(root, reporter=Ear()).warnings == []
-    assert "hold more folders (cat, dog, round, square), which count for the class above" in Ear.said[0]
-    assert "audit with --split pets,shapes, if not, add --split ." in Ear.said[0]
+@pytest.mark.parametrize(
+    ("folders", "text", "serious"),
+    [
+        (crossed("cat dog", "day night"), "audit with --split cat,dog, if not, add --split .", True),
+        (["cat", "dog", "fox", "test/cat", "test/dog"], "folders of the names of those beside it (cat, dog)", True),
+        (["train/cat", "train/dog", "extra"], "audit with --split train, if not, add --split .", True),
+        (["good", "bad/dent", "bad/crack"], "bad alone holds folders (crack, dent) and no images of its own", False),
+        (
+            ["pets/cat", "pets/dog", "forms/disc", "forms/box"],
+            "hold more folders (box, disc, cat, dog), which count for the class above; if those are the classes, "
+            "audit with --split forms,pets, if not, add --split .",
+            False,
+        ),
+    ],
+)
+def test_doubts_are_warnings_or_notes_and_split_settles_them(tmp_path, folders, text, serious):
+    root, listener = images(tmp_path, *folders), Listener()
+    catalogue = scan(root, reporter=listener)
+    assert set(catalogue.classes) == {folder.split("/")[0] for folder in folders}
+    (found,) = catalogue.warnings if serious else listener.lines
+    assert text in found
+    assert len(catalogue.warnings) == serious
+    assert scan(root, split=["."], reporter=listener).warnings == []
 
 
 def test_splits_are_read_as_one_data_set(tmp_path):
@@ -129,7 +114,7 @@ def test_splits_are_read_as_one_data_set(tmp_path):
     assert (whole.classes, whole.split_names) == (("test", "train", "val"), [])
 
 
-def test_splits_that_cannot_be_read_are_refused(tmp_path):
+def test_unusable_splits_are_refused(tmp_path):
     root = images(tmp_path, *crossed("train", "cat dog"), "val")
     for split, message in (
         (["trian"], r"there is no folder trian in .*; there are: train, val"),

@@ -1,5 +1,6 @@
 """A small task, a small network and loop settings that the tests of `labelaudit.engine` share."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -7,10 +8,11 @@ from torch import nn
 
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.recorder import EpochRecord
+from labelaudit.engine.step import EpochRecord
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Method
 from labelaudit.methods.standard import Standard
+from labelaudit.progress import Advance, Quiet
 
 CPU = torch.device("cpu")
 MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -54,17 +56,8 @@ def linear_network(classes: int = 3, *, size: int = 8, seed: int = 0) -> nn.Modu
 
 
 def loop_settings(**changes: Any) -> Hyperparameters:
-    values: dict[str, Any] = {
-        "epochs": 3,
-        "batch_size": 8,
-        "lr": 0.05,
-        "momentum": 0.9,
-        "nesterov": True,
-        "weight_decay": 1e-4,
-        "schedule": "constant",
-        "precision": "float32",
-        "seed": 5,
-    }
+    values: dict[str, Any] = {"epochs": 3, "batch_size": 8, "lr": 0.05, "momentum": 0.9, "nesterov": True}
+    values |= {"weight_decay": 1e-4, "schedule": "constant", "precision": "float32", "seed": 5}
     return Hyperparameters(**{**values, **changes})
 
 
@@ -80,6 +73,21 @@ def train(
     pixels_NCHW, label_N = task or small_task()
     training = Training([network], settings, CPU)
     return list(run_epochs(training, image_inputs(pixels_NCHW, augment), label_N, method or Standard(), ignore))
+
+
+class Listener(Quiet):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.totals: list[int] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Advance]:
+        self.totals.append(total)
+        return super().bar(title, total, unit)
 
 
 def ignore(_finished: int) -> None:

@@ -7,68 +7,73 @@ from labelaudit.errors import DeviceError
 from tests.engine.helpers import CPU
 
 
-@pytest.fixture
-def one_cuda_device(monkeypatch):
+@pytest.mark.parametrize(
+    ("count", "name", "expected"),
+    [
+        (0, "auto", "cpu"),
+        (0, "cpu", "cpu"),
+        (0, "cuda", r"finds no CUDA device.*--device cpu"),
+        (1, "auto", "cuda"),
+        (1, "cpu", "cpu"),
+        (1, "cuda:0", "cuda:0"),
+        (1, "cuda:1", r"there is no cuda:1: 1 CUDA device"),
+        (1, "gpu", "unknown device 'gpu'.*auto, cpu, cuda"),
+        (1, "meta", "'meta' is not supported.*auto, cpu, cuda"),
+    ],
+)
+def test_a_device_is_chosen_by_its_name(monkeypatch, count, name, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    if " " not in expected:
+        assert choose_device(name) == torch.device(expected)
+    else:
+        with pytest.raises(DeviceError, match=expected):
+            choose_device(name)
+
+
+def test_each_process_of_a_machine_takes_its_own_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device("auto") == torch.device("cuda:1")
 
 
-@pytest.fixture
-def no_cuda_device(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-
-
-@pytest.mark.usefixtures("no_cuda_device")
-def test_auto_falls_back_to_the_processor_and_cuda_does_not():
-    assert choose_device("auto") == CPU
-    assert choose_device("cpu") == CPU
-    with pytest.raises(DeviceError, match=r"finds no CUDA device.*--device cpu"):
-        choose_device("cuda")
-
-
-@pytest.mark.usefixtures("one_cuda_device")
-def test_auto_takes_cuda_where_there_is_one():
-    assert choose_device("auto").type == "cuda"
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("cuda:0").index == 0
-    with pytest.raises(DeviceError, match=r"there is no cuda:1: 1 CUDA device"):
-        choose_device("cuda:1")
-
-
-@pytest.mark.parametrize(("name", "message"), [("gpu", "unknown device 'gpu'"), ("meta", "'meta' is not supported")])
-def test_other_devices_are_refused(name, message):
-    with pytest.raises(DeviceError, match=f"{message}.*auto, cpu, cuda"):
-        choose_device(name)
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_auto_precision_is_bfloat16_where_the_processor_multiplies_it(monkeypatch, native):
+@pytest.mark.parametrize(
+    ("device", "native", "expected"),
+    [
+        ("cpu", True, "bfloat16"),
+        ("cpu", False, "float32"),
+        ("cuda", (7, 5), "float32"),
+        ("cuda", (8, 0), "bfloat16"),
+        ("cuda", (9, 0), "bfloat16"),
+    ],
+)
+def test_auto_precision_is_bfloat16_where_the_processor_multiplies_it(monkeypatch, device, native, expected):
     monkeypatch.setattr(module, "_cpu_multiplies_bfloat16", lambda: native)
-    assert choose_precision("auto", CPU) == ("bfloat16" if native else "float32")
-    assert choose_precision("float32", CPU) == "float32"
-    assert choose_precision("bfloat16", CPU) == "bfloat16"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: native)
+    device = torch.device(device)
+    assert choose_precision("auto", device) == expected
+    assert [choose_precision(name, device) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
 
 
-@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
-def test_auto_precision_follows_the_generation_of_the_device(monkeypatch, capability, expected):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
-    assert choose_precision("auto", torch.device("cuda")) == expected
-    assert choose_precision("float32", torch.device("cuda")) == "float32"
-
-
-def test_a_torch_without_the_private_questions_trains_in_float32(monkeypatch):
+def test_a_torch_without_the_private_functions_trains_in_float32(monkeypatch):
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert choose_precision("auto", CPU) == "float32"
 
 
-@pytest.mark.parametrize(("tried", "advised"), [(64, 32), (3, 2)])
-def test_running_out_of_memory_advises_half_the_batch(tried, advised):
-    with pytest.raises(DeviceError, match=rf"batch size {tried}\W try --batch-size {advised}$"), memory_errors(tried):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-
-def test_other_errors_pass_unchanged():
-    with pytest.raises(RuntimeError, match=r"^something else$"), memory_errors(8):
-        raise RuntimeError("something else")
+@pytest.mark.parametrize(
+    ("error", "batch_size", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), 64, r"batch size 64\W try --batch-size 32$"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 3, r"batch size 3\W try --batch-size 2$"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 2, r"batch size 2\W try a smaller --image-size"),
+        (RuntimeError("adaptive_max_pool has no deterministic implementation"), 8, "leave --deterministic out"),
+        (RuntimeError("something else"), 8, r"^something else$"),
+    ],
+)
+def test_errors_of_a_device_come_with_advice(error, batch_size, expected):
+    kind = RuntimeError if "else$" in expected else DeviceError
+    with pytest.raises(kind, match=expected), memory_errors(batch_size):
+        raise error

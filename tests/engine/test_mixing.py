@@ -1,4 +1,4 @@
-"""Blending pictures before the networks see them."""
+"""Blending images before the networks see them."""
 
 import copy
 

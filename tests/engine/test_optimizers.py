@@ -1,12 +1,17 @@
+import math
+from typing import get_args
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from labelaudit.engine.loop import Training
-from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
+from labelaudit.engine.optimizers import build_optimizer, rate_factor, set_pace, step_with_decay
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
-from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task, train
+from labelaudit.names import ScheduleName
+from tests.engine.helpers import image_inputs, linear_network, loop_settings, small_task, train
 
 ADAM = {"optimizer": "adam", "lr": 0.003, "nesterov": False, "beta2": 0.98}
 
@@ -30,18 +35,6 @@ def test_adam_trains_like_torchs_own():
     network = linear_network()
     train(network, loop_settings(epochs=3, batch_size=len(label_N), **ADAM))
     torch.testing.assert_close(network[1].weight, reference[1].weight, rtol=1e-4, atol=1e-6)
-
-
-def test_adam_resumes():
-    pixels_NCHW, label_N = small_task()
-    inputs, how = image_inputs(pixels_NCHW), loop_settings(epochs=2, **ADAM)
-    first = Training([linear_network()], how, CPU)
-    first.run_epoch(inputs, label_N, Standard(), ignore)
-    second = Training([linear_network(seed=4)], how, CPU)
-    second.load(first.state())
-    for training in (first, second):
-        training.run_epoch(inputs, label_N, Standard(), ignore)
-    assert torch.equal(first.networks[0][1].weight, second.networks[0][1].weight)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +80,35 @@ def test_a_lesson_scales_the_weight_decay_of_its_step():
     train(other, loop_settings(weight_decay=0.4))
     torch.testing.assert_close(scaled[1].weight, usual[1].weight, rtol=1e-4, atol=1e-6)
     assert not torch.allclose(scaled[1].weight, other[1].weight, rtol=1e-2, atol=1e-3)
+
+
+NAMES = get_args(ScheduleName)
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("constant", {0.0: 1.0, 0.3: 1.0, 0.99: 1.0}),
+        ("step", {0.0: 1.0, 0.4999: 1.0, 0.5: 0.1, 0.7499: 0.1, 0.75: 0.01, 0.99: 0.01}),
+        ("linear", {0.0: 1.0, 0.25: 0.75, 0.9: 0.1}),
+        ("cosine", {0.0: 1.0, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 0.75: 0.5 - math.sqrt(0.125)}),
+        ("late-linear", {0.0: 1.0, 0.4: 1.0, 0.55: 0.75, 0.7: 0.5, 0.94: 0.1}),
+        ("milestones", {0.0: 1.0, 0.99: 1.0}),
+        ("one-cycle", {0.0: 0.1, 0.1: 0.55, 0.2: 1.0, 0.6: 0.5, 0.92: 0.1}),
+    ],
+)
+def test_factors_by_hand(name, factors):
+    assert {done: rate_factor(name, done) for done in factors} == pytest.approx(factors)
+
+
+def test_milestones_hold_from_their_start_to_the_next():
+    milestones = ((0.25, 0.5), (0.5, 0.2), (0.9, 0.0))
+    factors = {0.0: 1.0, 0.2499: 1.0, 0.25: 0.5, 0.4999: 0.5, 0.5: 0.2, 0.8999: 0.2, 0.9: 0.0, 0.99: 0.0}
+    assert {done: rate_factor("milestones", done, milestones) for done in factors} == factors
+
+
+@given(st.sampled_from(NAMES), st.floats(0, 1, exclude_max=True))
+def test_factors_never_exceed_the_base_rate_nor_turn_negative(name, done):
+    assert 0 <= rate_factor(name, done) <= 1 + 1e-12
+    if name not in ("constant", "milestones"):
+        assert rate_factor(name, 0.999) <= 0.011

@@ -46,40 +46,32 @@ def torchrun(processes: int, script: str, *arguments: object, nodes: int = 1, ti
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    train_together(folder)
-    return outcome_in(folder)
+    train_together(folder, methods=True)
+    return {file.stem: np.load(file) for file in folder.glob("*.npz")}
 
 
-def outcome_in(folder):
-    names = ("plain", "weighted", "asking", "selected", "drawn")
-    return {name: np.load(folder / f"{name}.npz") for name in names}
-
-
-@pytest.mark.parametrize(("processes", "nodes"), [(2, 1), (3, 1), (1, 2)], ids=["2", "3", "2 machines"])
-def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, nodes, tmp_path):
-    torchrun(processes, "tests.engine.train_together", tmp_path, nodes=nodes)
-    together = outcome_in(tmp_path)
+@pytest.mark.parametrize(
+    ("processes", "nodes", "what"), [(2, 1, ["methods"]), (3, 1, []), (1, 2, [])], ids=["2", "3", "2 machines"]
+)
+def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, nodes, what, tmp_path):
+    torchrun(processes, "tests.engine.train_together", tmp_path, *what, nodes=nodes)
     for name, expected in alone.items():
-        found = together[name]
-        for epoch in range(len(expected["loss_EN"])):
+        if name.startswith("method ") and not what:
+            continue
+        found = np.load(tmp_path / f"{name}.npz")
+        for epoch, (found_N, expected_N) in enumerate(zip(found["loss_EN"], expected["loss_EN"], strict=True)):
             # Rounding differs, and a training magnifies it from epoch to epoch.
-            np.testing.assert_allclose(
-                found["loss_EN"][epoch], expected["loss_EN"][epoch], rtol=1e-3, atol=1e-4 * 10**epoch
-            )
-        np.testing.assert_array_equal(found["times_EN"], expected["times_EN"])
-        np.testing.assert_allclose(found["running_mean"], expected["running_mean"], rtol=1e-2, atol=1e-3)
-        np.testing.assert_allclose(found["p_NC"], expected["p_NC"], atol=5e-3)
-        assert np.abs(expected["loss_EN"][1] - expected["loss_EN"][0]).mean() > 0.01
-    digests = [path.read_text() for path in tmp_path.glob("rank-*.txt")]
-    assert len(digests) == processes * nodes
-    assert len(set(digests)) == 1
-
-
-def test_an_error_of_the_first_process_reaches_all(tmp_path):
-    torchrun(2, "tests.engine.fail_together", tmp_path)
-    errors = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
-    assert [error["text"] for error in errors] == ["no images; look elsewhere"] * 2
-    assert [error["told"] for error in errors] == [False, True]
+            np.testing.assert_allclose(found_N, expected_N, rtol=1e-3, atol=1e-4 * 10**epoch, err_msg=name)
+        if not name.startswith("method "):
+            np.testing.assert_array_equal(found["times_EN"], expected["times_EN"])
+            np.testing.assert_allclose(found["running_mean"], expected["running_mean"], rtol=1e-2, atol=1e-3)
+            np.testing.assert_allclose(found["p_NC"], expected["p_NC"], atol=5e-3)
+            assert np.abs(expected["loss_EN"][1] - expected["loss_EN"][0]).mean() > 0.01
+    seen = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(processes * nodes)]
+    assert len({each["digest"] for each in seen}) == 1
+    # An error of the first process reaches all.
+    assert {each["error"] for each in seen} == {"no images; look elsewhere"}
+    assert [each["told"] for each in seen] == [False] + [True] * (len(seen) - 1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

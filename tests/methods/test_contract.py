@@ -13,9 +13,7 @@ from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, recorded_logits
 from labelaudit.methods.table import METHODS
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
-from tests.engine.test_parallel import torchrun
 from tests.methods.helpers import CLASSES, clock, generator, noisy_labels, ready
-from tests.methods.train_together import train_together
 
 EVERY_METHOD = pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
 PIXELS_NCHW, TRUTH_N = small_task(43)
@@ -173,24 +171,6 @@ def test_prior_weights_make_standard_training_the_weighted_one():
     method, training = start(entries["aul"])
     for one, other in zip(with_prior, finish(training, method), strict=True):
         np.testing.assert_allclose(one.loss_N, other.loss_N, rtol=1e-3, atol=1e-5)
-
-
-def test_two_processes_give_the_losses_of_one(tmp_path):
-    (tmp_path / "alone").mkdir()
-    (tmp_path / "together").mkdir()
-    train_together(tmp_path / "alone")
-    torchrun(2, "tests.methods.train_together", tmp_path / "together")
-    for entry in METHODS:
-        expected_EN, found_EN = (
-            np.load(tmp_path / where / f"{entry.name}.npz")["loss_EN"] for where in ("alone", "together")
-        )
-        for epoch in range(len(expected_EN)):
-            # Rounding differs, and a training magnifies it from epoch to epoch.
-            np.testing.assert_allclose(
-                found_EN[epoch], expected_EN[epoch], rtol=1e-3, atol=1e-4 * 10**epoch, err_msg=entry.name
-            )
-    digests = {path.read_text() for path in (tmp_path / "together").glob("rank-*.txt")}
-    assert len(digests) == 1
 
 
 @pytest.mark.gpu

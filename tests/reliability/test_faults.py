@@ -130,7 +130,7 @@ def test_embeddings_take_smaller_batches_where_memory_is_short(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue, form, cpu = scan(pictures), PixelFormat(size=8, channels=3), choose_device("cpu")
-    scale = {"mean_C": (0.5,) * 3, "std_C": (0.2,) * 3, "device": cpu, "precision": "float32"}
+    scale = {"statistics": ((0.5,) * 3, (0.2,) * 3), "device": cpu, "precision": "float32"}
     found = []
     for room in (100, 5, 1):
         monkeypatch.setenv("LABELAUDIT_CACHE", str(tmp_path / f"cache-{room}"))

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from labelaudit.audit.judge import fit
 from labelaudit.audit.model import Audit, is_trained, read_catalogue, recorded_data
-from labelaudit.audit.recorded import read_state
+from labelaudit.audit.probe import read_state
 from labelaudit.audit.results import open_run
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.settings import settings_from_json
@@ -34,7 +34,7 @@ from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS
 from labelaudit.report.gate import Limits
 from labelaudit.report.page.write import write_page
-from labelaudit.retrain.folder import read_metrics
+from labelaudit.retrain.recipe import read_metrics
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
 from labelaudit.run.checkpoint import read_checkpoint, read_network
@@ -52,7 +52,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("fuzz")
     root = write_images(place / "pictures", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
-    with interrupted("labelaudit.audit.recorded.write_epoch", call=3):
+    with interrupted("labelaudit.audit.probe.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
 

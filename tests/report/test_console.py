@@ -1,149 +1,152 @@
-"""The audit in the terminal."""
+"""The audit in the terminal, and the sentences that it shares with the other formats."""
 
 import io
 from typing import Any
 
-import msgspec
 from rich.console import Console
 
-from labelaudit.report.console import show_estimators, show_summary, show_suspicious
-from labelaudit.run.documents import Noise
+from labelaudit.names import CONTROL_KINDS, COPY_KINDS
+from labelaudit.report.console import show_checks, show_estimators, show_summary, show_suspicious
+from labelaudit.report.gate import Limits
+from labelaudit.report.sentences import (
+    MOST_KINDS,
+    kinds_sentences,
+    left_out_sentences,
+    matrix_note,
+    matrix_rows,
+    unreadable_sentence,
+)
+from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
 
-NOISE = {
-    "noise_rate": 0.123,
-    "noise_rate_interval": [0.1, 0.15],
-    "suspicious": 1234,
-    "samples": 20000,
-    "readable": 20000,
-    "epochs": 20,
-    "fit": {"rank_by": "aul", "estimator": "gmm"},
-    "classes": [
-        {"class": "ant", "samples": 9000, "noise_rate": 0.01, "suspicious": 90},
-        {"class": "bee", "samples": 11000, "noise_rate": 0.2, "suspicious": 1144},
-    ],
-    "confusion": [{"given": "bee", "suggested": "ant", "count": 1100}],
-    "estimators": {
-        "controls": {
-            "rank_by": "aum",
-            "noise_rate": 0.11,
-            "suspicious": 900,
-            "by_kind": {"look-alike": {"noise_rate": 0.2, "interval": [0.18, 0.22]}},
-        },
-        "gmm": {"rank_by": "aul", "noise_rate": 0.123, "suspicious": 1234},
-    },
-    "power": {
+
+def printed(show: Any, *args: object, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    show(console, *args)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_the_summary() -> None:
+    power = {
         "kinds": [
             {"kind": "random", "class": None, "planted": 500, "found": 487},
             {"kind": "random", "class": "ant", "planted": 240, "found": 233},
         ],
         "review": [{"top": 300, "caught": 0.25}, {"top": 1200, "caught": 0.9}, {"top": 2400, "caught": 1.0}],
-    },
-    "warnings": ["The two groups overlap."],
-}
-
-
-def shown(noise: dict[str, Any]) -> str:
-    console = Console(file=io.StringIO(), width=200, highlight=False)
-    show_summary(console, msgspec.convert(noise, Noise))
-    return console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def table_of(**cells: str) -> str:
-    row = {
-        "rank": "1",
-        "path": "ant/1.png",
-        "given_label": "ant",
-        "suggested_label": "bee",
-        "p_mislabeled": "0.987654",
-        "aul": "12.345",
     }
-    console = Console(file=io.StringIO(), width=200)
-    show_suspicious(console, [{**row, **cells}])
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    found = noise(
+        suspicious=1234,
+        readable=20000,
+        noise_rate_interval=[0.08, 0.15],
+        confusion=[{"given": "bee", "suggested": "ant", "count": 1100}],
+        power=power,
+        kinds=KINDS,
+        unreadable=2,
+        left_out=LEFT_OUT,
+        warnings=["The two groups overlap."],
+    )
+    text = printed(show_summary, found)
+    for part in (
+        "1,234 of 20,000 labels are suspicious; estimated noise rate 10.0% (8.0% to 15.0%), by gmm on aul over 4",
+        "Most frequent given → suggested: bee → ant (1,100)",
+        "this audit ranks above the cut: of 500 random ones 487\n",
+        "Of the errors that the noise rate counts, the top 300 hold about 25%, the top 1,200 hold about 90%\n",
+        "5 mislabeled, 1 corrupted",
+        "images, shuffled",
+        "Unreadable: 2 images of 300 cannot be read",
+        "\n  2 .txt: no image by its name (ant/a.txt)\n",
+        "Warning: The two groups overlap.",
+    ):
+        assert part in text
+    assert text.index("bee  ") < text.index("ant  ")  # the noisiest class is first
+    bare = printed(show_summary, noise(noise_rate=None))
+    assert "estimated noise rate unknown, by gmm" in bare
+    for absent in ("on purpose", "hold about", "Kinds", "Warning", "cannot be read"):
+        assert absent not in bare
 
 
-def test_the_summary_has_counts_rate_confusion_and_warnings() -> None:
-    text = shown(NOISE)
-    assert "1,234 of 20,000 labels are suspicious; estimated noise rate 12.3% (10.0% to 15.0%), by gmm on aul" in text
-    assert "Most frequent given → suggested: bee → ant (1,100)" in text
-    assert "Warning: The two groups overlap." in text
-
-
-def test_the_noisiest_class_comes_first() -> None:
-    text = shown(NOISE)
-    assert text.index("bee  ") < text.index("ant  ")
-    assert "20.0%" in text
-
-
-def test_of_many_classes_the_noisiest_are_shown() -> None:
-    classes = [{"class": f"class{k:02d}", "samples": 10, "noise_rate": k / 100, "suspicious": k} for k in range(20)]
-    text = shown({**NOISE, "classes": classes})
+def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole() -> None:
+    text = printed(show_summary, noise(classes=[class_noise(f"class{k:02d}", k / 100) for k in range(20)]))
     assert "class19" in text
     assert "class08" in text
     assert "class07" not in text
     assert "and 8 classes with less noise" in text
-
-
-def test_in_a_narrow_window_similar_long_names_stay_apart() -> None:
-    classes = [{**NOISE["classes"][0], "class": f"{'long name ' * 6}{end}"} for end in ("left", "right")]
-    console = Console(file=io.StringIO(), width=60)
-    show_summary(console, msgspec.convert({**NOISE, "classes": classes}, Noise))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "left" in text
-    assert "right" in text
-    assert "…" not in text
-
-
-def test_an_unknown_rate_is_called_unknown() -> None:
-    assert "estimated noise rate unknown" in shown({**NOISE, "noise_rate": None, "confusion": [], "warnings": []})
-
-
-def test_the_table_shows_a_row() -> None:
-    text = table_of()
-    assert all(cell in text for cell in ("ant/1.png", "ant", "bee", "0.988", "12.3"))
-
-
-def test_in_a_narrow_window_paths_and_figures_are_whole() -> None:
-    console = Console(file=io.StringIO(), width=40)
-    row = {"rank": "1", "path": f"a long path/{'x' * 60}.png", "given_label": "longer", "suggested_label": "longest"}
-    show_suspicious(console, [{**row, "p_mislabeled": "0.987654", "aul": "123.456"}])
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert row["path"] in text
-    assert "longer → longest" in text
-    assert "0.988" in text
-    assert "123.5" in text
-
-
-def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
-    text = table_of(path="[red]a[/red]\x1b[2J/1.png", given_label="x\ny", suggested_label="[/]")
-    assert "[red]a[/red]\\x1b[2J/1.png" in text
-    assert "\x1b[2J" not in text
-    assert "x\\x0ay" in text
-    assert "[/]" in text
-    noise = {**NOISE, "classes": [{"class": "\x1b]0;t", "samples": 1, "noise_rate": 0, "suspicious": 0}]}
-    assert "\\x1b]0;t" in shown(noise)
-
-
-def test_the_interval_stands_beside_the_rate() -> None:
-    assert "estimated noise rate 12.3% (10.0% to 15.0%), by gmm on aul" in shown(NOISE)
-    assert "unknown, by gmm" in shown({**NOISE, "noise_rate": None, "noise_rate_interval": None})
-
-
-def test_power_is_told_for_all_classes_together_and_reviews_that_add_something() -> None:
-    text = shown(NOISE)
-    assert "this audit ranks above the cut: of 500 random ones 487\n" in text
-    assert (
-        "Of the errors that the noise rate counts, the top 300 hold about 25%, the top 1,200 hold about 90%\n" in text
-    )
-    silent = shown({**NOISE, "power": {"kinds": [], "review": []}})
-    assert "on purpose" not in silent
-    assert "hold about" not in silent
+    long = [class_noise(f"{'long name ' * 6}{end}") for end in ("left", "right")]
+    narrow = printed(show_summary, noise(classes=long), width=60)
+    assert "left" in narrow
+    assert "right" in narrow
+    assert "…" not in narrow
 
 
 def test_every_estimator_is_shown_and_the_chosen_one_marked() -> None:
-    console = Console(file=io.StringIO(), width=200, highlight=False)
-    show_estimators(console, msgspec.convert(NOISE, Noise))
-    lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    tail = {"noise_rate": 0.2, "interval": [0.18, 0.22]}
+    estimators = {
+        "controls": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900, "by_kind": {"look-alike": tail}},
+        "gmm": {"rank_by": "aul", "noise_rate": 0.123, "suspicious": 1234},
+    }
+    lines = [line.split() for line in printed(show_estimators, noise(estimators=estimators)).splitlines()]
     assert ["→", "gmm", "aul", "12.3%", "1,234"] in lines
     assert ["controls", "aum", "11.0%", "900"] in lines
     assert ["like", "look-alike", "20.0%", "(18.0%", "to", "22.0%)"] in lines
+
+
+def test_suspicious_labels_are_a_table_or_whole_paths() -> None:
+    (cells,) = [line.split() for line in printed(show_suspicious, [row()]).splitlines() if "ant/1.png" in line]
+    assert cells == ["1", "ant/1.png", "ant", "bee", "0.988", "12.3"]
+    assert "corrupted" in printed(show_suspicious, [row(kind="corrupted")])
+    path = f"a long path/{'x' * 60}.png"
+    narrow = printed(show_suspicious, [row(path=path)], width=40)
+    for part in (path, "ant → bee", "0.988", "12.3"):
+        assert part in narrow
+
+
+def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
+    text = printed(show_suspicious, [row(path="[red]a[/red]\x1b[2J/1.png", given_label="x\ny", suggested_label="[/]")])
+    assert "[red]a[/red]\\x1b[2J/1.png" in text
+    assert "x\\x0ay" in text
+    assert "[/]" in text
+    text += printed(show_summary, noise(classes=[class_noise("\x1b]0;t")]))
+    assert "\\x1b]0;t" in text
+    assert "\x1b" not in text
+
+
+def test_checks_with_a_limit_and_the_baseline_are_told() -> None:
+    found = report([row(3)], Limits(max_suspicious=0, max_noise=0.5), known_rows=[row(1), row(2)], gone=4)
+    lines = printed(show_checks, found.listed, found.checks).splitlines()
+    assert lines[0] == "Against the baseline: 1 suspicious labels are new, 2 known, 4 gone"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["Passed", "Failed"]
+
+
+def test_sentences_on_kinds_by_hand() -> None:
+    assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
+        "Kinds of the suspicious: 5 mislabeled, 1 corrupted, 1 ambiguous.",
+        "Corrupted images, suspicious or not: 1,200 of 12,000; corrupted.csv lists them.",
+        "Equal images with different labels: 3; see the column kind of scores.parquet.",
+    ]
+    assert matrix_rows(noise(kinds=KINDS)) == [
+        ["labels, random", "50", "40", "1", "2", "0", "7"],
+        ["images, shuffled", "500", "0", "499", "0", "0", "1"],
+    ]
+    assert "--controls" not in matrix_note(noise(kinds=KINDS))
+    assert "--controls" in matrix_note(noise(kinds={**KINDS, "planted": KINDS["planted"][1:]}))  # type: ignore[index]
+    assert kinds_sentences(noise()) == matrix_rows(noise()) == []
+
+
+def test_the_matrix_fits_a_narrow_terminal() -> None:
+    shuffled = KINDS["planted"][1]  # type: ignore[index]
+    planted = [{**shuffled, "planted": name} for name in (*CONTROL_KINDS, *COPY_KINDS)]
+    text = printed(show_summary, noise(kinds={**KINDS, "planted": planted}), width=80)
+    assert "missed" in next(line for line in text.splitlines() if line.lstrip().startswith("made on purpose"))
+    assert "…" not in text
+
+
+def test_sentences_on_what_is_not_in_the_audit() -> None:
+    assert unreadable_sentence(noise()) == ""
+    assert unreadable_sentence(noise(samples=302, unreadable=2)).startswith("2 images of 302 cannot be read; ")
+    assert left_out_sentences(noise()) == []
+    assert left_out_sentences(noise(left_out=LEFT_OUT)) == [
+        "1,202 files in the folder are not in the audit:",
+        "1,200 files: no class folder (loose)",
+        "2 .txt: no image by its name (ant/a.txt)",
+    ]
+    many = [{"reason": "why", "suffix": f".{n}", "files": 1, "example": "x"} for n in range(MOST_KINDS + 3)]
+    assert left_out_sentences(noise(left_out=many))[-1].startswith("3 more files of 3 other kinds")

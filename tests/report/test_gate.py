@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, UsageError
 from labelaudit.report.gate import TITLES, Check, Limits, check, lower_end
-from tests.report.helpers import noise
+from tests.report.helpers import class_noise, noise
 
 
 def outcome(name: str, limits: Limits, *, new: int | None = None, **changes: Any) -> Check:
@@ -18,16 +18,18 @@ def outcome(name: str, limits: Limits, *, new: int | None = None, **changes: Any
 
 
 def classes(*rates: tuple[float, int]) -> list[dict[str, object]]:
-    return [
-        {"class": f"class {k}", "samples": samples, "noise_rate": rate, "suspicious": 0}
-        for k, (rate, samples) in enumerate(rates)
-    ]
+    return [class_noise(f"class {k}", rate, samples) for k, (rate, samples) in enumerate(rates)]
+
+
+def outcomes(limits: Limits, **changes: object) -> list[str]:
+    return [found.outcome for found in check(noise(**changes), limits)]
 
 
 def test_without_limits_every_check_is_there_and_skipped() -> None:
-    checks = check(noise(noise_rate=None), Limits())
+    checks = check(noise(noise_rate=None, unreadable=2), Limits())
     assert [found.name for found in checks] == list(TITLES)
     assert {found.outcome for found in checks} == {"skipped"}
+    assert checks[3].text == "no --max-unreadable (2 unreadable images)"
 
 
 def test_each_check_that_fails_is_a_sentence() -> None:
@@ -45,21 +47,16 @@ def test_each_check_that_fails_is_a_sentence() -> None:
     assert checks[-1].subjects == (("", "a"), ("", "b"))
 
 
-def test_limits_may_be_reached() -> None:
+def test_limits_may_be_reached_and_zero_is_a_limit() -> None:
     limits = Limits(max_noise=0.1, max_class_noise=0.2, max_suspicious=7, max_unreadable=0, fail_on_warning=True)
-    assert [found.outcome for found in check(noise(), limits)] == ["passed"] * 5
-    few = Limits(max_unreadable=2)
-    assert outcome("unreadable_images", few, unreadable=2).outcome == "passed"
-    assert outcome("unreadable_images", few, unreadable=3).outcome == "failed"
-    strict = Limits(max_noise=0.1, max_class_noise=0.2, strict=True)
-    assert [found.outcome for found in check(noise(), strict)[:2]] == ["passed"] * 2
-
-
-def test_a_limit_of_zero_is_a_limit() -> None:
-    limits = Limits(max_noise=0.0, max_class_noise=0.0, max_suspicious=0)
-    assert [found.outcome for found in check(noise(), limits)[:3]] == ["failed"] * 3
-    clean = noise(noise_rate=0.0, suspicious=0, classes=classes((0.0, 7), (0.0, 1000)))
-    assert [found.outcome for found in check(clean, limits)[:3]] == ["passed"] * 3
+    assert outcomes(limits) == ["passed"] * 5
+    assert outcomes(Limits(max_unreadable=2), unreadable=2)[3] == "passed"
+    assert outcomes(Limits(max_unreadable=2), unreadable=3)[3] == "failed"
+    assert outcomes(Limits(max_noise=0.1, max_class_noise=0.2, strict=True))[:2] == ["passed"] * 2
+    zero = Limits(max_noise=0.0, max_class_noise=0.0, max_suspicious=0)
+    assert outcomes(zero)[:3] == ["failed"] * 3
+    clean = classes((0.0, 7), (0.0, 1000))
+    assert outcomes(zero, noise_rate=0.0, suspicious=0, classes=clean)[:3] == ["passed"] * 3
 
 
 @pytest.mark.parametrize(
@@ -99,40 +96,37 @@ def test_the_lower_end_is_below_the_rate_and_nears_it(rate: float, samples: int)
     assert rate - low <= 2 * math.sqrt(rate * (1 - rate) / samples) + 4 / samples
 
 
-def test_a_class_of_few_images_fails_on_strong_evidence_only() -> None:
+CLASSES = [
     # Three images of which one looks wrong say little, four of which all look wrong say enough.
-    found = outcome(
-        "class_noise_rate", Limits(max_class_noise=0.15), classes=classes((1 / 3, 3), (1.0, 4), (0.4, 1000))
-    )
-    assert found.outcome == "failed"
-    assert [name for name, _ in found.subjects] == ["class 1", "class 2"]
-    assert "2 of 3 classes are above" in found.text
-    assert "(3 by the estimate itself)" in found.text
-    alone = outcome("class_noise_rate", Limits(max_class_noise=0.15), classes=classes((1 / 3, 3)))
-    assert alone.outcome == "passed"
-    assert "0 of 1 class are above" in alone.text
+    (False, [(1 / 3, 3), (1.0, 4), (0.4, 1000)], ["class 1", "class 2"], "2 of 3 classes are above", "(3 by the"),
+    (False, [(1 / 3, 3)], [], "0 of 1 class are above", "(1 by the estimate itself)"),
+    (False, [(0.0, 0), (0.0, 5)], [], "0 of 1 class ", "(0 by the estimate itself)"),
+    (True, [(0.2, 1000), (1 / 3, 3), (0.15, 10)], ["class 1", "class 0"], "2 of 3 classes", "itself: --strict)"),
+]
 
 
-def test_strict_takes_the_estimates_of_classes() -> None:
-    limits = Limits(max_class_noise=0.15, strict=True)
-    found = outcome("class_noise_rate", limits, classes=classes((0.2, 1000), (1 / 3, 3), (0.15, 10)))
-    assert [name for name, _ in found.subjects] == ["class 1", "class 0"]
-    assert "(the estimate itself: --strict)" in found.text
+@pytest.mark.parametrize(("strict", "rates", "named", "start", "end"), CLASSES)
+def test_classes_fail_on_strong_evidence_or_by_their_estimate(
+    strict: bool, rates: list[tuple[float, int]], named: list[str], start: str, end: str
+) -> None:
+    limits = Limits(max_class_noise=0.15, strict=strict)
+    found = outcome("class_noise_rate", limits, classes=classes(*rates))
+    assert [name for name, _ in found.subjects] == named
+    assert found.outcome == ("failed" if named else "passed")
+    assert found.text.startswith(start)
+    assert end in found.text
 
 
-def test_of_many_classes_the_worst_are_named_and_all_are_there() -> None:
-    found = outcome(
-        "class_noise_rate", Limits(max_class_noise=0.1), classes=classes(*((k / 10, 500) for k in range(2, 10)))
-    )
+def test_of_many_classes_the_worst_are_named_and_names_cannot_break_the_sentence() -> None:
+    rates = classes(*((k / 10, 500) for k in range(2, 10)))
+    found = outcome("class_noise_rate", Limits(max_class_noise=0.1), classes=rates)
     assert [name for name, _ in found.subjects] == [f"class {k}" for k in reversed(range(8))]
     assert "'class 3'" in found.sentence
     assert "'class 2'" not in found.sentence
     assert found.sentence.endswith("; and 3 more")
-
-
-def test_a_class_without_images_is_left_out() -> None:
-    found = outcome("class_noise_rate", Limits(max_class_noise=0.0), classes=classes((0.0, 0), (0.0, 5)))
-    assert found.text.startswith("0 of 1 class ")
+    hostile = outcome("class_noise_rate", Limits(max_class_noise=0.1), classes=[class_noise("a\nb\x1b[2J'")]).sentence
+    assert hostile.isprintable()
+    assert r'"a\nb\x1b[2J' in hostile
 
 
 @pytest.mark.parametrize(
@@ -150,23 +144,17 @@ def test_with_a_baseline_only_new_labels_count(new: int | None, limit: int, expe
     assert (found.outcome, found.text) == (expected, text)
 
 
-def test_names_cannot_break_a_sentence() -> None:
-    hostile = [{"class": "a\nb\x1b[2J'", "samples": 100, "noise_rate": 0.9, "suspicious": 90}]
-    sentence = outcome("class_noise_rate", Limits(max_class_noise=0.1), classes=hostile).sentence
-    assert sentence.isprintable()
-    assert r'"a\nb\x1b[2J' in sentence
-
-
-@pytest.mark.parametrize("share", [-0.01, 1.01, float("nan"), float("inf")])
-@pytest.mark.parametrize("limit", ["max_noise", "max_class_noise"])
-def test_a_share_is_between_0_and_1(limit: str, share: float) -> None:
-    with pytest.raises(UsageError, match=rf"--{limit.replace('_', '-')} .* is not a share"):
-        Limits(**{limit: share})
-
-
-def test_a_count_is_not_negative() -> None:
-    with pytest.raises(UsageError, match="--max-suspicious -1 is negative"):
-        Limits(max_suspicious=-1)
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        *(({name: share}, "is not a share") for name in ("max_noise", "max_class_noise") for share in (-0.01, 1.01)),
+        ({"max_noise": math.nan}, "--max-noise nan is not a share"),
+        ({"max_suspicious": -1}, "--max-suspicious -1 is negative"),
+    ],
+)
+def test_limits_that_cannot_be_meant_are_refused(limits: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Limits(**limits)
 
 
 @pytest.mark.parametrize("limits", [Limits(max_noise=1.0), Limits(max_class_noise=1.0)])
@@ -176,17 +164,18 @@ def test_an_unknown_rate_is_no_pass(limits: Limits) -> None:
     assert outcome("suspicious_labels", Limits(max_suspicious=7), noise_rate=None).outcome == "passed"
 
 
-def test_an_image_that_is_unreadable_or_left_out_fails_like_a_warning() -> None:
-    def failed(**changes: Any) -> bool:
-        return outcome("warnings", Limits(fail_on_warning=True), **changes).outcome == "failed"
-
-    def left_out(reason: str) -> list[dict[str, object]]:
-        return [{"reason": reason, "suffix": ".x", "files": 3, "example": "ant/a.x"}]
-
-    assert not failed()
-    assert failed(unreadable=1)
-    assert not failed(samples=301)  # set aside for another reason
-    assert failed(left_out=left_out("in a format that is not read"))
-    assert failed(left_out=left_out("a folder that cannot be read"))
-    assert not failed(left_out=left_out("not an image by its name"))  # notes beside the images lose none
-    assert "(2 unreadable images)" in outcome("unreadable_images", Limits(), unreadable=2).text
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "passed"),
+        ({"unreadable": 1}, "failed"),
+        ({"samples": 301}, "passed"),  # set aside, but readable
+        ({"left_out": "in a format that is not read"}, "failed"),
+        ({"left_out": "a folder that cannot be read"}, "failed"),
+        ({"left_out": "not an image by its name"}, "passed"),  # notes beside the images
+    ],
+)
+def test_an_image_that_is_unreadable_or_left_out_fails_like_a_warning(changes: dict[str, Any], expected: str) -> None:
+    if reason := changes.get("left_out"):
+        changes = {"left_out": [{"reason": reason, "suffix": ".x", "files": 3, "example": "ant/a.x"}]}
+    assert outcome("warnings", Limits(fail_on_warning=True), **changes).outcome == expected

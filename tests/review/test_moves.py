@@ -2,7 +2,6 @@
 
 import errno
 import json
-import multiprocessing
 import os
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.review import moves
 from labelaudit.review.relabel import relabel, undo
+from labelaudit.run.lock import held
 from tests.review.helpers import (
     HOSTILE_CLASSES,
     HOSTILE_NAMES,
@@ -170,25 +170,20 @@ def test_undo_does_not_overwrite_a_file_that_appeared_meanwhile(root, correction
     assert snapshot(root) == before
 
 
-def test_missing_files_are_reported_and_the_others_come_back(root, corrections):
-    before, listener = snapshot(root), Listener()
+def test_undo_reports_missing_files_and_restores_removed_folders(root, corrections):
+    before, listener = contents(root), Listener()
     relabel(root, corrections)
     (root / ".labelaudit-dropped/dog/4.png").unlink()
-    outcome = undo(root, reporter=listener)
-    assert (outcome.moved, outcome.gone) == (3, ((".labelaudit-dropped/dog/4.png", "dog/4.png"),))
-    assert any("1 files are missing" in line for line in listener.lines)
-    (root / "dog/4.png").write_text("dog/4.png")
-    assert snapshot(root).keys() == before.keys()
-
-
-def test_undo_makes_removed_folders_again_and_keeps_filled_ones(root, corrections):
-    before = contents(root)
-    relabel(root, corrections)
     (root / "cat/sub").rmdir()
     (root / "cat").rmdir()
     (root / "bird/new.png").write_text("new")
-    undo(root)
-    assert contents(root) == {**before, "bird/new.png": "new"}
+    outcome = undo(root, reporter=listener)
+    assert (outcome.moved, outcome.gone) == (3, ((".labelaudit-dropped/dog/4.png", "dog/4.png"),))
+    assert any("1 files are missing" in line for line in listener.lines)
+    assert contents(root) == {
+        **{path: text for path, text in before.items() if path != "dog/4.png"},
+        "bird/new.png": "new",
+    }
     assert not (root / "bird/sub").exists()
 
 
@@ -310,34 +305,16 @@ def test_links_to_places_outside_are_not_followed_by_journals(root, tmp_path, co
     assert not leftover.is_symlink()
 
 
-def hold(root, corrections, ready, go):
-    def agree(_plan):
-        ready.set()
-        go.wait(30)
-        return True
-
-    relabel(root, corrections, agree=agree)
-
-
 def test_two_processes_cannot_relabel_one_folder(root, corrections):
-    context = multiprocessing.get_context("spawn")
-    ready, go = context.Event(), context.Event()
-    first = context.Process(target=hold, args=(root, corrections, ready, go))
-    first.start()
-    try:
-        assert ready.wait(30)
+    with held(root / moves.LOCK, root):
         for attempt in (lambda: relabel(root, corrections), lambda: undo(root)):
-            with pytest.raises(RunError, match=f"is in use by process {first.pid} on .*; wait for it"):
+            with pytest.raises(RunError, match=f"is in use by process {os.getpid()} on .*; wait for it"):
                 attempt()
-    finally:
-        go.set()
-        first.join(30)
-    assert first.exitcode == 0
-    assert contents(root) == CORRECTED
+    assert set(contents(root)) == set(FILES)
 
 
 def test_a_folder_that_may_not_be_written_to_is_a_storage_error(root, corrections, monkeypatch):
     monkeypatch.setattr("labelaudit.run.lock._locked", failing(errno.EACCES))
-    with pytest.raises(StorageError, match="may not be written"):
+    with pytest.raises(StorageError, match="is not writable"):
         relabel(root, corrections)
     assert set(contents(root)) == set(FILES)

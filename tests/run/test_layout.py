@@ -44,89 +44,47 @@ def described(run, value=None):
 
 
 def test_files_have_the_names_that_other_tools_rely_on(run):
-    names = {
-        name: str(path.relative_to(run.root))
-        for name, kind in vars(RunFolder).items()
-        if isinstance(kind, property) and isinstance(path := getattr(run, name), Path)
+    paths = [getattr(run, name) for name in vars(RunFolder) if not name.startswith("_")]
+    assert {str(path.relative_to(run.root)) for path in paths if isinstance(path, Path)} == {
+        *("run.json", "samples.parquet", "pictures.parquet", "losses", "checkpoint.pt", "probe.safetensors"),
+        *("scores.parquet", "noise.json", "suspicious.csv", "corrupted.csv", "unreadable.csv"),
+        *("weights.csv", "weights.npy", "report.html"),
+        *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),
     }
     assert run.pilot.root == run.root / "pilot"
-    assert names == {
-        "description": "run.json",
-        "samples": "samples.parquet",
-        "losses": "losses",
-        "checkpoint": "checkpoint.pt",
-        "verified": "verified.pt",
-        "probe": "probe.safetensors",
-        "scores": "scores.parquet",
-        "noise": "noise.json",
-        "suspicious": "suspicious.csv",
-        "pictures": "pictures.parquet",
-        "corrupted": "corrupted.csv",
-        "unreadable": "unreadable.csv",
-        "weights_csv": "weights.csv",
-        "weights_npy": "weights.npy",
-        "page": "report.html",
-        "metrics": "metrics.parquet",
-        "seconds": "seconds.parquet",
-        "picks": "picks",
-        "model": "model.safetensors",
-        "result": "result.json",
-    }
-
-
-def test_a_retraining_has_a_folder_for_its_method_and_seed(run):
     assert run.retraining("co-teaching", 7).root == run.root / "retrain" / "co-teaching-seed7"
 
 
-def test_a_description_is_read_back_with_its_schema(run):
-    described(run, {"status": "training", "seed": 3})
-    assert run.read_description() == {"schema_version": SCHEMA_VERSION, "status": "training", "seed": 3}
-
-
-def test_an_update_replaces_what_it_names_and_keeps_the_rest(run):
-    described(run, {"status": "training", "seed": 3}).update_description(status="finished", device="cpu")
-    assert run.read_description() == {
-        "schema_version": SCHEMA_VERSION,
-        "status": "finished",
-        "seed": 3,
-        "device": "cpu",
-    }
-
-
-def test_a_folder_is_a_run_once_it_has_a_description(run):
-    assert not run.exists
-    run.root.mkdir()
-    assert not run.exists
-    assert described(run).exists
-
-
-def test_a_folder_that_is_no_run_is_refused(run):
+def test_a_description_is_read_back_with_its_schema_and_updated(run):
     with pytest.raises(RunError, match=r"run is not a run folder \(it has no run\.json\)"):
         run.read_description()
+    assert not run.exists
+    described(run, {"status": "training", "seed": 3})
+    assert run.exists
+    assert run.read_description() == {"schema_version": SCHEMA_VERSION, "status": "training", "seed": 3}
+    run.update_description(status="finished", device="cpu")
+    expected = {"schema_version": SCHEMA_VERSION, "status": "finished", "seed": 3, "device": "cpu"}
+    assert run.read_description() == expected
 
 
-@pytest.mark.parametrize("content", [b"", b'{"schema_version": 1, "st', b"[1]", b"\xff\xff"])
-def test_a_damaged_description_is_refused(run, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        *((content, r"run\.json is damaged") for content in (b"", b'{"schema_version": 1, "st', b"[1]", b"\xff\xff")),
+        (b"{}", "has schema None"),
+        *(
+            (json.dumps({"schema_version": schema}).encode(), rf"has schema {schema!r}, this version reads 1\W use the")
+            for schema in (SCHEMA_VERSION + 1, 0, None, str(SCHEMA_VERSION))
+        ),
+    ],
+)
+def test_a_damaged_description_or_an_unknown_schema_is_refused_and_left_alone(run, content, message):
     described(run).description.write_bytes(content)
-    with pytest.raises(RunError, match=r"run\.json is damaged"):
+    with pytest.raises(RunError, match=message):
         run.read_description()
-    with pytest.raises(RunError, match=r"run\.json is damaged"):
+    with pytest.raises(RunError, match=message):
         run.update_description(status="finished")
     assert run.description.read_bytes() == content
-
-
-@pytest.mark.parametrize("schema", [SCHEMA_VERSION + 1, 0, None, str(SCHEMA_VERSION)])
-def test_an_unknown_schema_is_refused_and_left_alone(run, schema):
-    described(run).description.write_text(json.dumps({"schema_version": schema}))
-    with pytest.raises(RunError, match=rf"has schema {schema!r}, this version reads {SCHEMA_VERSION}\W use the"):
-        run.update_description(status="finished")
-    assert json.loads(run.description.read_text()) == {"schema_version": schema}
-
-
-def test_a_description_without_a_schema_is_refused(run):
-    described(run).description.write_text("{}")
-    with pytest.raises(RunError, match="has schema None"):
-        run.read_description()
 
 
 def test_results_without_a_description_are_not_gone_on_from(run):
@@ -155,14 +113,9 @@ def test_a_second_writer_in_the_same_process_is_refused(run):
         pass
 
 
-def test_a_writer_that_fails_frees_the_folder(run):
+def test_a_writer_that_fails_frees_the_folder_and_two_folders_do_not_wait_for_each_other(run):
     with pytest.raises(KeyError), run.writing():
         raise KeyError
-    with run.writing():
-        pass
-
-
-def test_two_run_folders_do_not_wait_for_each_other(run):
     with run.writing(), run.retraining("standard", 0).writing():
         pass
 

@@ -1,4 +1,4 @@
-"""CVAT for images 1.1: annotations to upload into a task, and the labels that the task must have."""
+"""Write for CVAT (for images 1.1): annotations to upload into a task, and the labels that the task must have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from labelaudit.report.exports.base import Job, Sample, json_members, json_text,
 from labelaudit.run.files import write_lines
 
 _ATTRIBUTES = ("given_label", "suggested_label", "p_mislabeled", "rank")
-"""What every tag says beside its label; CVAT takes only attributes that the task's labels have."""
+"""The attributes of every tag; CVAT takes only attributes that the task's labels have."""
 
 
 def write(job: Job) -> None:
@@ -19,16 +19,13 @@ def write(job: Job) -> None:
     Raises:
         DataError: a path or class has a character that XML cannot hold.
     """
-    labels = (json_text({"name": name, "attributes": _attribute_specifications()}) for name in job.classes)
-    write_lines(job.folder / "labels.json", json_members(labels, opening="[", closing="]"))
-    write_lines(job.folder / "annotations.xml", _document(job))
-
-
-def _attribute_specifications() -> list[dict[str, object]]:
-    return [
+    attributes = [
         {"name": name, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
         for name in _ATTRIBUTES
     ]
+    labels = (json_text({"name": name, "attributes": attributes}) for name in job.classes)
+    write_lines(job.folder / "labels.json", json_members(labels, opening="[", closing="]"))
+    write_lines(job.folder / "annotations.xml", _document(job))
 
 
 def _document(job: Job) -> Iterator[str]:

@@ -1,14 +1,14 @@
-"""Writing an audit in another tool's format."""
+"""Write an audit in another tool's format."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.audit.model import Audit
 from labelaudit.audit.results import open_run
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
@@ -19,7 +19,7 @@ from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
 
 _MARK = ".labelaudit-export.json"
-"""Says that a folder is an export, so that the next one may write over it."""
+"""Marks a folder as an export, which the next one may overwrite."""
 
 _LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files below its LOCAL_FILES_DOCUMENT_ROOT."""
@@ -27,13 +27,13 @@ _LOCAL_FILES = "/data/local-files/?d="
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What is asked of an export.
+    """The options of an export.
 
     Attributes:
-        top: Only so many samples, the most suspicious; None: what the format holds by itself.
-        everything: Every audited sample, also in a format that holds the suspicious ones by itself.
+        top: Export only so many samples, the most suspicious; None: the default of the format.
+        everything: Export every audited sample, also where the format's default is the suspicious ones.
         data: Where the image folder is now; None: where it was audited.
-        url_prefix: What the path of an image, percent-encoded, is appended to; only for Label Studio.
+        url_prefix: The address of an image up to its percent-encoded path; only for Label Studio.
         local_files_root: The folder that Label Studio serves as local files; None: the image folder itself.
     """
 
@@ -46,7 +46,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was written: how many samples, into which folder, and the file to open in the other tool."""
+    """The outcome of an export: the number of samples, the folder, and the file to open in the other tool."""
 
     samples: int
     folder: Path
@@ -78,7 +78,8 @@ def export(
     _check(entry, options)
     audit = open_run(run.root)
     root = options.data.resolve() if options.data is not None else audit.catalogue.root
-    samples = choose_samples(audit, count=_count(entry, options, audit), ranked=entry.ranked)
+    count = options.top or (audit.flagged if entry.ranked and not options.everything else None)
+    samples = choose_samples(audit, count=count, ranked=entry.ranked)
     if entry.reads_images:
         _require_images(root, samples)
     left_out = len(audit.catalogue) - len(audit.order_U)
@@ -92,9 +93,9 @@ def export(
     prefix = _url_prefix(options, root)
     if out is None:
         run.require_own_folders()
-    folder = out if out is not None else run.exports(to)
-    if out is not None:
+    else:
         require_outside(out, root, "--out")
+    folder = run.exports(to) if out is None else out
     _claim(folder, entry)
     job = Job(
         samples=samples,
@@ -124,12 +125,6 @@ def _check(entry: ExportFormat, options: ExportOptions) -> None:
         raise UsageError(f"--url-prefix {options.url_prefix!r} has characters that no address has", fix="check it")
 
 
-def _count(entry: ExportFormat, options: ExportOptions, audit: Audit) -> int | None:
-    if options.top is not None:
-        return options.top
-    return audit.flagged if entry.ranked and not options.everything else None
-
-
 def _url_prefix(options: ExportOptions, root: Path) -> str:
     if options.url_prefix is not None:
         prefix = options.url_prefix
@@ -154,22 +149,17 @@ def _require_images(root: Path, samples: Sequence[Sample]) -> None:
 
 
 def _claim(folder: Path, entry: ExportFormat) -> None:
-    """Make the folder, and mark it; refuse one that holds anything but an earlier export."""
+    """Make the folder and mark it; refuse one that holds anything but an earlier export."""
     with storage_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise StorageError(f"{folder} is not a folder", fix="give another --out")
         folder.mkdir(parents=True, exist_ok=True)
         taken = any(folder.iterdir())
-    mark = folder / _MARK
-    if taken and not _is_earlier(mark, entry):
+    mark, earlier = folder / _MARK, None
+    with contextlib.suppress(RunError):
+        earlier = read_json(mark).get("format")
+    if taken and earlier != entry.name:
         raise UsageError(
             f"{folder} is not empty and no earlier export to {entry.name}", fix="give a new folder with --out"
         )
     write_json(mark, {"format": entry.name, "labelaudit": __version__})
-
-
-def _is_earlier(mark: Path, entry: ExportFormat) -> bool:
-    try:
-        return read_json(mark).get("format") == entry.name
-    except RunError:
-        return False

@@ -1,11 +1,10 @@
-"""FiftyOne: a FiftyOneImageClassificationDataset that leaves the images where they are."""
+"""Write for FiftyOne: a FiftyOneImageClassificationDataset that leaves the images where they are."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from labelaudit.errors import DataError
 from labelaudit.report.exports.base import Job, Sample, json_members, json_text
@@ -13,14 +12,19 @@ from labelaudit.run.files import write_lines
 
 
 def write(job: Job) -> None:
-    """Write ``data.json``, which says where each image lies, and ``labels.json``.
+    """Write ``data.json``, the place of each image, and ``labels.json``.
 
     FiftyOne takes the suffix off the keys of the first file, and then looks for them in the second.
 
     Raises:
-        DataError: the place of an image has a backslash, of which FiftyOne makes a slash.
+        DataError: the place of an image has a backslash, which FiftyOne turns into a slash.
     """
-    _require_slashes(job)
+    for place in (str(job.root), *(sample.path for sample in job.samples)):
+        if "\\" in place:
+            raise DataError(
+                f"FiftyOne would make a slash of the backslash in {place!r}",
+                fix="rename it and audit again, or export to another format",
+            )
     keys = _keys(job.samples)
     number_of = {name: number for number, name in enumerate(job.classes)}
     places = (
@@ -28,42 +32,18 @@ def write(job: Job) -> None:
         for key, sample in zip(keys, job.samples, strict=True)
     )
     write_lines(job.folder / "data.json", json_members(places, opening="{", closing="}"))
+    names = "p_mislabeled label_score suggested_label weight is_suspicious rank"
     labels = (
-        f"{json_text(key)}: {json_text(_label(sample, number_of))}"
+        f"{json_text(key)}: " + json_text({"label": number_of[sample.given_label], "attributes": sample.fields(names)})
         for key, sample in zip(keys, job.samples, strict=True)
     )
     opening = f'{{"classes": {json_text(job.classes)}, "labels": {{'
     write_lines(job.folder / "labels.json", json_members(labels, opening=opening, closing="}}"))
 
 
-def _require_slashes(job: Job) -> None:
-    for place in (str(job.root), *(sample.path for sample in job.samples)):
-        if "\\" in place:
-            raise DataError(
-                f"FiftyOne would make a slash of the backslash in {place!r}",
-                fix="rename it and audit again, or export to another format",
-            )
-
-
 def _keys(samples: Sequence[Sample]) -> list[str]:
-    """Paths without their suffix, as FiftyOne names images; whole paths where only the suffix tells two apart."""
+    """Return paths without suffix, as FiftyOne names images; whole paths where only the suffix tells two apart."""
     stems = [os.path.splitext(sample.path)[0] for sample in samples]
     taken = Counter(stems)
     taken.update(sample.path for sample in samples)
     return [stem if taken[stem] == 1 else sample.path for stem, sample in zip(stems, samples, strict=True)]
-
-
-def _label(sample: Sample, number_of: dict[str, int]) -> dict[str, Any]:
-    kind = {} if sample.kind is None else {"kind": sample.kind}
-    return {
-        "label": number_of[sample.given_label],
-        "attributes": {
-            "p_mislabeled": sample.p_mislabeled,
-            "label_score": sample.label_score,
-            "suggested_label": sample.suggested_label,
-            "weight": sample.weight,
-            "is_suspicious": sample.is_suspicious,
-            "rank": sample.rank,
-            **kind,
-        },
-    }

@@ -1,4 +1,4 @@
-"""Hugging Face datasets: an imagefolder of links to the images, with the verdicts in metadata.jsonl."""
+"""Write for Hugging Face datasets: an imagefolder of links to the images, with the verdicts in metadata.jsonl."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow.json
 
@@ -41,17 +40,26 @@ def write(job: Job) -> None:
     names = [_link_name(sample) for sample in job.samples]
     places = zip(names, job.samples, strict=True)
     _link(job.folder, {job.folder / name: job.root / sample.path for name, sample in places})
-    rows = [_row(name, sample) for name, sample in zip(names, job.samples, strict=True)]
-    if any(sample.kind is not None for sample in job.samples):
-        # In every row and never null: datasets takes the columns and their types from the first rows alone.
-        for row, sample in zip(rows, job.samples, strict=True):
-            row["kind"] = sample.kind or ""
-    lines = (f"{json_text(row)}\n" for row in rows)
+    # In every row and never null: datasets takes the columns and their types from the first rows alone.
+    has_kinds = any(sample.kind is not None for sample in job.samples)
+    fields = "suggested_label p_mislabeled label_score weight is_suspicious rank sample path sha256"
+    lines = (
+        json_text(
+            {
+                "file_name": name,
+                "label": sample.given_label,
+                **sample.fields(fields),
+                **({"kind": sample.kind or ""} if has_kinds else {}),
+            }
+        )
+        + "\n"
+        for name, sample in zip(names, job.samples, strict=True)
+    )
     write_lines(job.folder / _FILES[1], lines)
 
 
 def _require_text(classes: Sequence[str]) -> None:
-    """Refuse classes like 2024-01-01: datasets reads JSON with Arrow, which makes dates of texts that look like one."""
+    """Refuse classes like 2024-01-01: datasets reads JSON with Arrow, which takes such texts for dates."""
     for name in classes:
         line = json_text({"label": name}).encode()
         if pyarrow.json.read_json(io.BytesIO(line)).schema.field("label").type != pyarrow.string():
@@ -61,24 +69,8 @@ def _require_text(classes: Sequence[str]) -> None:
             )
 
 
-def _row(name: str, sample: Sample) -> dict[str, Any]:
-    return {
-        "file_name": name,
-        "label": sample.given_label,
-        "suggested_label": sample.suggested_label,
-        "p_mislabeled": sample.p_mislabeled,
-        "label_score": sample.label_score,
-        "weight": sample.weight,
-        "is_suspicious": sample.is_suspicious,
-        "rank": sample.rank,
-        "sample": sample.sample,
-        "path": sample.path,
-        "sha256": sample.sha256,
-    }
-
-
 def _link_name(sample: Sample) -> str:
-    """The path, or where datasets would change it or pass over it, a name made of the sample's number."""
+    """Return the path, or a name made of the sample's number where datasets would change or ignore the path."""
     parts = sample.path.split("/")
     special = parts[0] in _FILES or any(part.startswith((".", "__")) for part in parts)
     if sample.path.isprintable() and not special and not set(sample.path) & set("\\:*?[]#%"):
@@ -87,7 +79,7 @@ def _link_name(sample: Sample) -> str:
 
 
 def _link(folder: Path, target_of: dict[Path, Path]) -> None:
-    """Make these links, and take away those of an earlier export; nothing but links is deleted."""
+    """Make these links, and delete those of an earlier export; nothing but links is deleted."""
     with storage_errors(folder):
         there = _clear_links(folder, target_of)
     for parent in {link.parent for link in target_of}:
@@ -103,7 +95,7 @@ def _link(folder: Path, target_of: dict[Path, Path]) -> None:
 
 
 def _clear_links(folder: Path, target_of: dict[Path, Path]) -> set[Path]:
-    """Delete the links that are not wanted, and folders that are empty without them; give the others."""
+    """Delete the links that are not wanted, and folders that are empty without them; return the others."""
     kept = set()
     for place, folders, files in os.walk(folder, topdown=False):
         for path in (Path(place, name) for name in (*files, *folders)):

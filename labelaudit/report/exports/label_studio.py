@@ -1,9 +1,8 @@
-"""Label Studio: tasks with a prediction each, and the labeling configuration that they belong to."""
+"""Write for Label Studio: tasks with a prediction each, and the labeling configuration that they belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 from labelaudit import __version__
@@ -25,35 +24,17 @@ def write(job: Job) -> None:
     write_lines(job.folder / "tasks.json", json_members(tasks, opening="[", closing="]"))
 
 
-def _task(sample: Sample, url_prefix: str) -> dict[str, Any]:
-    kind = {} if sample.kind is None else {"kind": sample.kind}
+def _task(sample: Sample, url_prefix: str) -> dict[str, object]:
+    fields = "path given_label suggested_label p_mislabeled label_score rank sample sha256"
+    result = {
+        "from_name": _CHOICES,
+        "to_name": _IMAGE,
+        "type": "choices",
+        "value": {"choices": [sample.proposed_label]},
+    }
     return {
-        "data": {
-            _IMAGE: url_prefix + quote(sample.path),
-            "path": sample.path,
-            "given_label": sample.given_label,
-            "suggested_label": sample.suggested_label,
-            "p_mislabeled": sample.p_mislabeled,
-            "label_score": sample.label_score,
-            "rank": sample.rank,
-            "sample": sample.sample,
-            "sha256": sample.sha256,
-            **kind,
-        },
-        "predictions": [
-            {
-                "model_version": f"labelaudit-{__version__}",
-                "score": sample.confidence,
-                "result": [
-                    {
-                        "from_name": _CHOICES,
-                        "to_name": _IMAGE,
-                        "type": "choices",
-                        "value": {"choices": [sample.proposed_label]},
-                    }
-                ],
-            }
-        ],
+        "data": {_IMAGE: url_prefix + quote(sample.path), **sample.fields(fields)},
+        "predictions": [{"model_version": f"labelaudit-{__version__}", "score": sample.confidence, "result": [result]}],
     }
 
 

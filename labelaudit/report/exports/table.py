@@ -20,24 +20,23 @@ class ExportFormat:
     Attributes:
         name: As the user writes it.
         summary: What is written, in a line.
-        files: The names of the files, the one to open last.
-        ranked: True where the suspicious samples are written, in their order; False where every sample is, in the
-            order of the paths.
-        reads_images: True where the other tool is pointed to the image files on this machine.
-        writer: ``module:function`` that takes a `Job` and writes it.
+        files: The names of the files; the last one is to be opened.
+        ranked: True: the suspicious samples in their order; False: every sample in the order of the paths.
+        reads_images: True where the other tool reads the image files on this machine.
+        writer: ``module:function`` below this package; the function takes a `Job`.
     """
 
     name: ExportName
     summary: str
     files: tuple[str, ...]
-    ranked: bool
-    reads_images: bool
+    ranked: bool = False
+    reads_images: bool = False
     writer: str
 
     def load(self) -> Writer:
-        """The function that writes this format."""
+        """Import and return the function that writes this format."""
         module, _, function = self.writer.partition(":")
-        writer: Writer = getattr(importlib.import_module(module), function)
+        writer: Writer = getattr(importlib.import_module(f"labelaudit.report.exports.{module}"), function)
         return writer
 
 
@@ -47,54 +46,46 @@ FORMATS = (
         summary="Tasks with a prediction each, and a labeling configuration with all classes.",
         files=("config.xml", "tasks.json"),
         ranked=True,
-        reads_images=False,
-        writer="labelaudit.report.exports.label_studio:write",
+        writer="label_studio:write",
     ),
     ExportFormat(
         name="cvat",
         summary="CVAT for images 1.1: a tag per image, and the labels for the task.",
         files=("labels.json", "annotations.xml"),
         ranked=True,
-        reads_images=False,
-        writer="labelaudit.report.exports.cvat:write",
+        writer="cvat:write",
     ),
     ExportFormat(
         name="fiftyone",
         summary="An image classification dataset: the given labels, with the verdicts as attributes.",
         files=("data.json", "labels.json"),
-        ranked=False,
         reads_images=True,
-        writer="labelaudit.report.exports.fiftyone:write",
+        writer="fiftyone:write",
     ),
     ExportFormat(
         name="huggingface",
         summary="An imagefolder for datasets.load_dataset: links to the images, and metadata.jsonl.",
         files=("README.md", "metadata.jsonl"),
-        ranked=False,
         reads_images=True,
-        writer="labelaudit.report.exports.huggingface:write",
+        writer="huggingface:write",
     ),
     ExportFormat(
         name="cleanlab",
         summary="The label issues as cleanlab's Datalab has them, for pandas.",
         files=("label_issues.parquet",),
-        ranked=False,
-        reads_images=False,
-        writer="labelaudit.report.exports.cleanlab:write",
+        writer="parquet:write_cleanlab",
     ),
     ExportFormat(
         name="croissant",
         summary="A table of all verdicts, described in Croissant 1.1.",
         files=("verdicts.parquet", "croissant.json"),
-        ranked=False,
-        reads_images=False,
-        writer="labelaudit.report.exports.croissant:write",
+        writer="parquet:write_croissant",
     ),
 )
 
 
 def find_format(name: str) -> ExportFormat:
-    """The entry of this name.
+    """Return the format of this name.
 
     Raises:
         UsageError: there is none.

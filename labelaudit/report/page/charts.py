@@ -1,6 +1,6 @@
-"""The numbers behind a page's charts.
+"""Compute the numbers behind a page's charts.
 
-Shapes: N samples, G bins or grid points, K classes.
+Shapes: N samples, S samples of the gallery, E epochs, P points of a small curve, G bins or grid points, K classes.
 """
 
 from __future__ import annotations
@@ -12,20 +12,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.audit.model import Audit
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
-from labelaudit.report.page.findings import Findings
 from labelaudit.run.losses import EpochLosses
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
 
 MAX_POINTS = 48
-"""Points of a small curve: more cannot be told apart on its hundred and some pixels."""
-
+"""Points of a small curve: it is about a hundred pixels wide."""
 MISSING = 255
+"""The byte of an epoch without a record."""
 _TOP = 254
 _CLIP = 0.9995
+"""Quantile of the losses that the highest byte stands for."""
+_BINS = 72
+_GRID = 240
+_TAIL = 0.0005
+"""Share of the values at either end of a histogram that count in its outermost bins."""
+_MOST_PAIRS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +40,7 @@ class LossCurves:
     """Losses in nats; NaN where there is no record.
 
     Attributes:
-        sample_SE: Of the samples asked for.
+        sample_SE: Of the samples of the gallery.
         class_KE: Median of each class, by given label.
         quartiles_23E: Quartiles (25%, 50%, 75%) of the suspicious samples [0] and of the rest [1].
     """
@@ -45,13 +52,13 @@ class LossCurves:
 
 def gather_curves(
     epochs: Iterable[EpochLosses],
-    samples_S: npt.NDArray[np.int32],
+    samples_S: npt.NDArray[np.int64],
     label_N: npt.NDArray[np.int32],
-    suspicious_N: npt.NDArray[np.bool_],
+    suspicious_N: BoolArray,
     *,
     classes: int,
 ) -> LossCurves:
-    """Read the curves in one pass; memory grows with S·E and K·E, not with N·E.
+    """Gather the curves in one pass; memory grows with S·E and K·E, not with N·E.
 
     Args:
         epochs: The records, an epoch at a time.
@@ -61,7 +68,7 @@ def gather_curves(
         classes: K.
 
     Raises:
-        ValueError: a record is of a sample that there is not.
+        ValueError: a record is of an unknown sample.
     """
     of_samples, of_classes, of_groups = [], [], []
     for record in epochs:
@@ -86,7 +93,7 @@ def gather_curves(
 
 
 def thin(loss_SE: Float32Array, most: int = MAX_POINTS) -> Float32Array:
-    """Means over equal runs of epochs, the last maybe shorter, so that at most ``most`` points are left: [S, P]."""
+    """Return at most ``most`` points of each curve [S, P]: means over equal numbers of epochs, the last maybe fewer."""
     count, epochs = loss_SE.shape
     run = -(-epochs // most) if epochs else 1
     if run == 1:
@@ -102,7 +109,7 @@ def thin(loss_SE: Float32Array, most: int = MAX_POINTS) -> Float32Array:
 
 
 def top_loss(*losses: Float32Array) -> float:
-    """The loss that the highest byte stands for: nearly all are below, and single giants do not flatten the others."""
+    """Return the loss of the highest byte; nearly all are below it, so that a few giants do not flatten the rest."""
     finite = np.concatenate([loss[np.isfinite(loss)].ravel() for loss in losses])
     if not len(finite):
         return 1.0
@@ -111,7 +118,7 @@ def top_loss(*losses: Float32Array) -> float:
 
 
 def quantise(loss_SP: Float32Array, top: float) -> npt.NDArray[np.uint8]:
-    """Losses as bytes, b = 254 √(ℓ / top): fine near 0, where most of a curve is. 255 stands for no record."""
+    """Return losses as bytes, b = 254 √(ℓ / top): fine near 0, where most of a curve is. 255 stands for no record."""
     finite_SP = np.isfinite(loss_SP)
     share_SP = np.clip(np.where(finite_SP, loss_SP, 0.0) / top, 0.0, 1.0)
     byte_SP: npt.NDArray[np.uint8] = np.where(finite_SP, np.rint(_TOP * np.sqrt(share_SP)), MISSING).astype(np.uint8)
@@ -119,10 +126,10 @@ def quantise(loss_SP: Float32Array, top: float) -> npt.NDArray[np.uint8]:
 
 
 def _class_medians(loss_N: Float32Array, label_N: npt.NDArray[np.int32], classes: int) -> Float32Array:
-    """The median loss of each class, NaN where it has none: [K]."""
+    """Return the median loss of each class [K], NaN where it has none."""
     seen_N = np.isfinite(loss_N)
     label_U, loss_U = label_N[seen_N].astype(np.uint64), np.abs(loss_N[seen_N])  # −0 is 0
-    # Bits of floats that are not negative are ordered as the floats are: one quick sort by class and loss, whatever K.
+    # The bits of floats that are not negative are ordered as the floats are, so one sort orders by class and loss.
     key_U = np.sort(label_U << np.uint64(32) | loss_U.view(np.uint32))
     rising_U = key_U.astype(np.uint32).view(np.float32)
     count_K = np.bincount(label_N[seen_N], minlength=classes)
@@ -142,35 +149,21 @@ def _quartiles(loss_N: Float32Array) -> FloatArray:
     return quartiles_3
 
 
-_BINS = 72
-_GRID = 240
-_TAIL = 0.0005
-_MOST_PAIRS = 2000
-
-
-def charts(findings: Findings, curves: LossCurves) -> dict[str, Any]:
+def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[str, Any]:
     """Return the numbers of all charts, by their names."""
+    ranked_by = audit.summary.fit.rank_by
+    drawn = [histogram(audit, name, suspicious_N) for name in dict.fromkeys((ranked_by, "aul"))]
     return {
-        "histograms": histograms(findings),
-        "class_table": class_table(findings),
-        "confusion": confusion(findings),
+        "histograms": [one for one in drawn if one is not None],
+        "class_table": class_table(audit),
+        "confusion": confusion(audit),
         "group_curves": group_curves(curves),
     }
 
 
-def histograms(findings: Findings) -> list[dict[str, Any]]:
-    """The histogram of the statistic that ranks, and that of the AUL, which the mixture was fitted to."""
-    drawn = [histogram(findings, findings.statistic, findings.value_N)]
-    if findings.statistic != "aul":
-        drawn.append(histogram(findings, "aul", findings.aul_N))
-    return [one for one in drawn if one is not None]
-
-
-def histogram(findings: Findings, statistic: str, value_N: FloatArray) -> dict[str, Any] | None:
-    """A statistic's histogram, and the components fitted to it as counts a bin; None without two values.
-
-    The few values beyond the 0.05% quantile at either end count in the outermost bins.
-    """
+def histogram(audit: Audit, statistic: str, suspicious_N: BoolArray) -> dict[str, Any] | None:
+    """Return a statistic's histogram, with the components fitted to it as counts a bin; None without two values."""
+    value_N = audit.column(statistic)
     finite_N = np.isfinite(value_N)
     value = value_N[finite_N]
     distinct = len(np.unique(value[:100_000]))
@@ -182,7 +175,7 @@ def histogram(findings: Findings, statistic: str, value_N: FloatArray) -> dict[s
     if high <= low:
         return None
     bins = int(np.clip(distinct, 8, _BINS))
-    clipped, suspicious = np.clip(value, low, high), findings.suspicious_N[finite_N]
+    clipped, suspicious = np.clip(value, low, high), suspicious_N[finite_N]
     rest_G, edges = np.histogram(clipped[~suspicious], bins=bins, range=(low, high))
     suspicious_G, _ = np.histogram(clipped[suspicious], bins=bins, range=(low, high))
     return {
@@ -192,13 +185,13 @@ def histogram(findings: Findings, statistic: str, value_N: FloatArray) -> dict[s
         "high": float(high),
         "rest": rest_G.tolist(),
         "suspicious": suspicious_G.tolist(),
-        "components": _components(findings, statistic, float(low), float(high), len(value) * (edges[1] - edges[0])),
+        "components": _components(audit, statistic, np.linspace(low, high, _GRID), len(value) * (edges[1] - edges[0])),
     }
 
 
-def class_table(findings: Findings) -> list[dict[str, Any]]:
-    """Noise rate, size and suspicious samples of each class, by its number; the noisiest first."""
-    number_of = {name: number for number, name in enumerate(findings.catalogue.classes)}
+def class_table(audit: Audit) -> list[dict[str, Any]]:
+    """Return noise rate, size and suspicious samples of each class, by its number; the noisiest first."""
+    number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
     rows = [
         {
             "class": number_of[row.name],
@@ -206,48 +199,43 @@ def class_table(findings: Findings) -> list[dict[str, Any]]:
             "samples": row.samples,
             "suspicious": row.suspicious,
         }
-        for row in findings.noise.classes
+        for row in audit.summary.classes
         if row.name in number_of
     ]
     return sorted(rows, key=lambda row: (-row["rate"], row["class"]))
 
 
-def confusion(findings: Findings) -> list[list[int]]:
-    """[given, suggested, count] by class numbers, the most frequent pairs first."""
-    number_of = {name: number for number, name in enumerate(findings.catalogue.classes)}
+def confusion(audit: Audit) -> list[list[int]]:
+    """Return [given, suggested, count] by class numbers, the most frequent pairs first."""
+    number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
     pairs = [
         [number_of[pair.given], number_of[pair.suggested], pair.count]
-        for pair in findings.noise.confusion
+        for pair in audit.summary.confusion
         if pair.given in number_of and pair.suggested in number_of
     ]
     return sorted(pairs, key=lambda pair: -pair[2])[:_MOST_PAIRS]
 
 
 def group_curves(curves: LossCurves) -> dict[str, Any] | None:
-    """Quartiles of the loss by epoch, of the suspicious samples and of the rest; None without records."""
+    """Return quartiles of the loss by epoch, of the suspicious samples and of the rest; None without records."""
     if not curves.quartiles_23E.shape[2]:
         return None
     groups = zip(("suspicious", "rest"), curves.quartiles_23E, strict=True)
-    return {name: [_rounded(line) for line in quartiles_3E] for name, quartiles_3E in groups}
+    return {name: [rounded(line) for line in quartiles_3E] for name, quartiles_3E in groups}
 
 
-def _components(
-    findings: Findings, statistic: str, low: float, high: float, scale: float
-) -> list[list[float | None]] | None:
-    fitted = findings.noise.estimators.get("gmm")
-    if fitted is None or fitted.mixture is None or fitted.rank_by != statistic:
+def rounded(line: FloatArray, *, digits: int = 4) -> list[float | None]:
+    """Return numbers with so many significant digits; None for NaN."""
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in line.tolist()]
+
+
+def _components(audit: Audit, statistic: str, grid_G: FloatArray, scale: float) -> list[list[float | None]] | None:
+    fitted = audit.summary.estimators.get("gmm")
+    mixture = fitted.mixture if fitted is not None and fitted.rank_by == statistic else None
+    if mixture is None or min(*mixture.std, *mixture.weight) <= 0:
         return None
-    weight_2, mean_2, std_2 = (
-        np.array(values) for values in (fitted.mixture.weight, fitted.mixture.mean, fitted.mixture.std)
-    )
-    if (std_2 <= 0).any() or (weight_2 <= 0).any():
-        return None
-    grid_G = np.linspace(low, high, _GRID)
+    weight_2, mean_2, std_2 = (np.array(values) for values in (mixture.weight, mixture.mean, mixture.std))
     gaussians = GaussianMixture(weight_2=weight_2, mean_2=mean_2, std_2=std_2, log_likelihood=0.0)
     # The mixture is fitted to the suspicion: the statistic, turned so that higher is more suspicious.
     density_G2 = gaussians.component_density(-grid_G if statistic in SUSPICIOUS_WHEN_LOW else grid_G)
-    return [_rounded(density_G2[:, component] * scale) for component in (0, 1)]
-
-
-def _rounded(line: FloatArray) -> list[float | None]:
-    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in line.tolist()]
+    return [rounded(density_G2[:, component] * scale) for component in (0, 1)]

@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import XMLGenerator
 
 import pytest
 
@@ -120,40 +119,28 @@ def test_label_studios_other_formats_are_refused_with_the_right_one(label_studio
 def cvats_export(annotations: Path, subset: str = "") -> bytes:
     """An export of CVAT's server after the upload of our annotations and the work of an annotator.
 
-    The server is no package, so this is written after its exporter for images: an archive with annotations.xml, written
-    by the standard library's generator; images that nobody annotated are in it without a tag; a tag that was uploaded
-    keeps its source, one that was changed becomes ``semi-auto``, and a new one is ``manual``.
+    The server is no package, so this follows its exporter for images: an archive with annotations.xml; images that
+    nobody annotated are in it without a tag; a tag that was uploaded keeps its source, one that was changed becomes
+    ``semi-auto``, and a new one is ``manual`` and has the attributes' defaults.
     """
-    text = io.StringIO()
-    writer = XMLGenerator(text, "utf-8")
-    writer.startDocument()
-    writer.startElement("annotations", {})
-    writer.startElement("version", {})
-    writer.characters("1.1")
-    writer.endElement("version")
-    for number, image in enumerate(ElementTree.parse(annotations).getroot().iter("image")):
-        place = {"subset": subset, "task_id": "7"} if subset else {}
-        writer.startElement("image", {"id": str(number), "name": image.attrib["name"], **place, "width": "9"})
+    tree = ElementTree.parse(annotations)
+    for number, image in enumerate(tree.getroot().iter("image")):
+        image.attrib.update({"subset": subset, "task_id": "7"} if subset else {})
         (tag,) = image.iter("tag")
-        said = {entry.attrib["name"]: entry.text or "" for entry in tag.iter("attribute")}
         how = HOW[number % len(HOW)]
-        if how != "skip":
-            other = other_label(said["given_label"], tag.attrib["label"])
-            label = other if how == "other" else tag.attrib["label"]
-            source = {"accept": "semi-auto", "other": "manual", "leave": tag.attrib["source"]}[how]
-            writer.ignorableWhitespace("\n    ")
-            writer.startElement("tag", {"label": label, "source": source, "group_id": "3"})
-            for name, value in said.items():
-                writer.startElement("attribute", {"name": name})
-                writer.characters("" if how == "other" else value)  # a new tag has the defaults
-                writer.endElement("attribute")
-            writer.endElement("tag")
-        writer.endElement("image")
-    writer.endElement("annotations")
-    writer.endDocument()
+        if how == "skip":
+            image.remove(tag)
+        elif how == "accept":
+            tag.set("source", "semi-auto")
+        elif how == "other":
+            given = next(str(entry.text) for entry in tag if entry.get("name") == "given_label")
+            tag.attrib.update(label=other_label(given, tag.attrib["label"]), source="manual")
+            for entry in tag:
+                entry.text = ""
+        tag.set("group_id", "3")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("annotations.xml", text.getvalue())
+        archive.writestr("annotations.xml", ElementTree.tostring(tree.getroot(), "utf-8", xml_declaration=True))
     return packed.getvalue()
 
 

@@ -1,6 +1,5 @@
 """A headless Chromium, driven over its DevTools protocol through two pipes: nothing but the standard library."""
 
-import base64
 import contextlib
 import json
 import os
@@ -172,7 +171,7 @@ class Tab:
 
     def open(self, path: Path, *, width: int = 1280, height: int = 900) -> None:
         """Load a file and wait until its script has run."""
-        self.viewport(width, height)
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.browser.events.clear()
         self.call("Page.navigate", url=path.absolute().as_uri())
         self.browser.wait_for("Page.loadEventFired")
@@ -234,18 +233,9 @@ class Tab:
             self.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((node) => node.textContent)")
         )
 
-    def viewport(self, width: int, height: int, *, scale: float = 1, mobile: bool = False) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
-        )
-
     def scheme(self, name: str) -> None:
         """Be a system with a light or dark theme."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
-
-    def screenshot(self, path: Path, *, full: bool = False) -> None:
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
-        path.write_bytes(base64.b64decode(shot["data"]))
 
     def download(self, folder: Path, selector: str) -> Path:
         """Click on something that downloads a file, and wait for it."""

@@ -3,51 +3,33 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from labelaudit.audit.model import Audit
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.names import CONTROL_KINDS
-from labelaudit.report.page.findings import Findings
 from labelaudit.report.page.words import Words, describe
 from labelaudit.run.documents import Description, RecordedData
+from labelaudit.run.layout import RunFolder
 from tests.data.helpers import catalogue_of
 from tests.report.helpers import noise
 
-FINDINGS = Findings(
-    description=Description(
-        status="trained",
-        data=RecordedData(root="zoo", fingerprint="0", classes=("ant", "bee"), samples=4),
-        settings={"model": "resnet18", "kind": "frozen"},
-        finished="2026-03-04T05:06:07+00:00",
-    ),
-    noise=noise(),
-    catalogue=replace(catalogue_of([0, 0, 1, 1], reasons=["", "", "", "empty file"]), root=Path("/data/my\u202ezoo")),
-    statistic="aul",
-    value_N=np.zeros(4),
-    aul_N=np.zeros(4),
-    p_mislabeled_N=np.zeros(4),
-    suggested_N=np.zeros(4, dtype=np.int32),
-    kind_N=np.zeros(4, dtype=np.int32),
-    kinds=(),
-    suspicious_N=np.zeros(4, dtype=bool),
-    ranked_S=np.zeros(0, dtype=np.int32),
-    rank_S=np.zeros(0, dtype=np.int32),
-    new=None,
+DESCRIPTION = Description(
+    status="trained",
+    data=RecordedData(root="zoo", fingerprint="0", classes=("ant", "bee"), samples=4),
+    settings={"model": "resnet18", "kind": "frozen"},
+    finished="2026-03-04T05:06:07+00:00",
 )
 
 
-def words(**changes: object) -> Words:
-    given: dict[str, object] = {
-        "noise_rate": 0.123,
-        "suspicious": 2,
-        "readable": 3,
-        "unreadable": 1,
-        "epochs": 20,
-        "samples": 4,
-    }
-    given["warnings"] = ["The two groups\x1b overlap."]
-    return describe(replace(FINDINGS, noise=noise(**{**given, **changes})))
+def words(root: str = "/data/zoo", **changes: object) -> Words:
+    """The words of an audit without a run folder."""
+    given: dict[str, object] = {"noise_rate": 0.123, "unreadable": 1, "epochs": 20, "samples": 4}
+    audit, reasons = Audit(RunFolder(Path("run"))), ["", "", "", "empty file"]
+    vars(audit)["description"] = DESCRIPTION
+    vars(audit)["summary"] = noise(**{**given, **changes})
+    vars(audit)["catalogue"] = replace(catalogue_of([0, 0, 1, 1], reasons=reasons), root=Path(root))
+    return describe(audit)
 
 
 def estimator(rate: float, suspicious: int = 0) -> dict[str, object]:
@@ -60,11 +42,9 @@ def planted(kind: str, planted: int, found: int) -> dict[str, object]:
 
 def test_the_headline() -> None:
     found = words()
-    assert (found.rate, found.suspicious, found.readable, found.set_aside) == ("12.3%", 2, 3, 1)
-    assert found.sentence == "About 12 labels in a hundred look wrong."
-    assert (found.interval, found.range) == ("", None)
-    assert found.title == "my\\x202ezoo"
-    assert found.warnings == ["The two groups\\x1b overlap."]
+    assert (found.rate, found.interval, found.range) == ("12.3%", "", None)
+    assert found.unreadable == "1 image of 4 cannot be read; unreadable.csv says which and why."
+    assert found.unreadable_files == [("dog/3.png", "empty file")]
     assert found.facts == ["4 images", "2 classes", "20 epochs", "head on frozen resnet18", "audited 2026-03-04"]
     assert (found.estimators, found.planted, found.review) == ([], [], [])
 
@@ -73,9 +53,8 @@ def test_the_headline() -> None:
     ("folder", "title"),
     [("/data/zoo", "zoo"), ("/data/zoo/Train", "zoo/Train"), ("/images", "images"), ("/", "labelaudit")],
 )
-def test_a_folder_whose_name_says_little_is_named_after_its_parent_too(folder: str, title: str) -> None:
-    found = replace(FINDINGS, catalogue=replace(FINDINGS.catalogue, root=Path(folder)))
-    assert describe(found).title == title
+def test_a_folder_with_a_common_name_is_named_after_its_parent_too(folder: str, title: str) -> None:
+    assert words(folder).title == title
 
 
 @pytest.mark.parametrize(
@@ -104,14 +83,14 @@ def test_interval_estimators_and_power_are_shown_when_there() -> None:
     )
     assert found.interval == "between 8.0% and 15.0%"
     assert found.range == pytest.approx((8.0, 12.3, 15.0))
-    assert [(one.name, one.rate, one.suspicious, one.used) for one in found.estimators] == [
-        ("confident-joint", "10.0%", "1,234", False),
-        ("gmm", "20.0%", "0", True),
+    assert [(row.name, row.cells, row.bold) for row in found.estimators] == [
+        ("confident-joint", ("10.0%", "1,234"), False),
+        ("gmm", ("20.0%", "0"), True),
     ]
-    assert [(named.name, *figures) for named, *figures in found.planted] == [
-        ("random", 500, 487, "97.4%"),
-        ("none", 0, 0, "–"),
-    ]
+    assert {row.name: row.cells for row in found.planted} == {
+        "random": ("500", "487", "97.4%"),
+        "none": ("0", "0", "–"),
+    }
     assert found.review == [(300, "80%"), (600, "100%")]
 
 
@@ -120,6 +99,6 @@ def test_every_name_of_ours_is_explained() -> None:
         estimators={name: estimator(0.1) for name in (*ESTIMATORS, "next-year's")},
         power={"kinds": [planted(kind, 1, 1) for kind in (*CONTROL_KINDS, "next-year's")]},
     )
-    for named in ([*found.estimators], [named for named, *_ in found.planted]):
-        assert all(one.meaning for one in named[:-1])
-        assert (named[-1].name, named[-1].meaning) == ("next-year's", "")
+    for rows in (found.estimators, found.planted):
+        assert all(row.meaning for row in rows[:-1])
+        assert (rows[-1].name, rows[-1].meaning) == ("next-year's", "")

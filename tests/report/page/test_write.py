@@ -4,9 +4,11 @@ import base64
 import csv
 import hashlib
 import html
+import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +16,41 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from labelaudit.audit.judge import fit
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_small
+from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import RunError, StorageError
 from labelaudit.report.page.charts import quantise
-from labelaudit.report.page.write import PageLimits, embedded_json, write_page
+from labelaudit.report.page.write import CHANGED, PageLimits, Thumbnails, embedded_json, read_thumbnails, write_page
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
-from tests.report.page.helpers import MadeUp, make_run, write_pictures
+from tests.report.page.helpers import MadeUp, make_run, picture, write_pictures
 
 WRONG = tuple(f"ant/{number:03d}.png" for number in range(8))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    """To be read only."""
+    """An audit of 40 images; to be read only."""
     folder = tmp_path_factory.mktemp("write")
-    root = write_pictures(
-        folder / "zoo", [f"{name}/{number:03d}.png" for name in ("ant", "bee") for number in range(20)]
-    )
-    return make_run(folder / "run", root, wrong=WRONG)
+    names = [f"{name}/{number:03d}.png" for name in ("ant", "bee") for number in range(20)]
+    return make_run(folder / "run", write_pictures(folder / "zoo", names), wrong=WRONG)
 
 
 @pytest.fixture
 def made(finished: MadeUp, tmp_path: Path) -> MadeUp:
-    """A copy of the run, on the same pictures."""
+    """A copy of the run, on the same images."""
     folder = Path(shutil.copytree(finished.run.root, tmp_path / "run"))
     return MadeUp(RunFolder(folder), finished.catalogue, finished.wrong)
 
 
 def data_of(text: str) -> dict[str, Any]:
-    found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert len(found) == 1
-    return dict(json.loads(found[0]))
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return dict(json.loads(found))
 
 
 def written(made: MadeUp, **limits: int) -> tuple[str, dict[str, Any]]:
@@ -59,22 +63,20 @@ def test_the_data_are_those_of_the_run(made: MadeUp) -> None:
     page = write_page(made.run)
     assert (page.path, page.suspicious, page.rows, page.looked_at, page.missing) == (made.run.page, 8, 8, 8, 0)
     assert page.size_bytes == made.run.page.stat().st_size
-    _, data = written(made)
+    text, data = written(made)
+    assert written(made)[0] == text
     rows, scores = data["rows"], pq.read_table(made.run.scores)
     assert sorted(rows["path"]) == sorted(WRONG)
     assert [made.catalogue.paths[sample] for sample in rows["sample"]] == rows["path"]
-    assert data["classes"] == ["ant", "bee"]
+    assert (data["classes"], data["kinds"]) == (["ant", "bee"], ["mislabeled"])
     assert (rows["given"], rows["suggested"], rows["kind"]) == ([0] * 8, [1] * 8, [0] * 8)
-    assert data["kinds"] == ["mislabeled"]
     aul = scores.column("aul").to_pylist()
     assert rows["value"] == [float(f"{aul[sample]:.4g}") for sample in rows["sample"]]
     assert rows["value"] == sorted(rows["value"], reverse=True)
-    digests = base64.b64decode(rows["sha256"])
-    assert [digests[32 * k : 32 * k + 32].hex() for k in range(8)] == [made.catalogue.sha256[i] for i in rows["sample"]]
+    assert base64.b64decode(rows["sha256"]).hex() == "".join(made.catalogue.sha256[i] for i in rows["sample"])
     assert data["fingerprint"] == made.catalogue.fingerprint
     (histogram,) = data["histograms"]
-    assert sum(histogram["rest"]) == 32
-    assert sum(histogram["suspicious"]) == 8
+    assert (sum(histogram["rest"]), sum(histogram["suspicious"])) == (32, 8)
     assert data["confusion"] == [[0, 1, 8]]
     assert [entry["class"] for entry in data["class_table"]] == [0, 1]
 
@@ -91,9 +93,14 @@ def test_the_curves_are_those_of_the_losses(made: MadeUp) -> None:
     expected = [np.median(loss_EN[:, part], axis=1) for part in (suspicious, ~suspicious)]
     shown = [data["group_curves"][name][1] for name in ("suspicious", "rest")]
     np.testing.assert_allclose(shown, expected, rtol=1e-3)
+    shutil.rmtree(made.run.losses)
+    _, data = written(made)
+    assert data["group_curves"] is None
+    assert data["curves"] == {"points": 0, "samples": "", "classes": ""}
+    assert len(data["rows"]["path"]) == 8
 
 
-def test_thumbnails_are_the_pictures(made: MadeUp) -> None:
+def test_thumbnails_are_those_of_their_samples(made: MadeUp) -> None:
     _, data = written(made)
     assert len(data["thumbnails"]["content"]) == 8
     for path, text in zip(data["rows"]["path"], data["thumbnails"]["content"], strict=True):
@@ -103,23 +110,18 @@ def test_thumbnails_are_the_pictures(made: MadeUp) -> None:
         assert np.corrcoef(shown.ravel(), real.ravel())[0, 1] > 0.4  # noise: another one would have 0
 
 
-def test_equal_runs_give_equal_pages(made: MadeUp) -> None:
-    assert written(made)[0] == written(made)[0]
-
-
 def test_only_its_own_script_and_style_may_run(made: MadeUp) -> None:
     text, _ = written(made)
-    policy = html.unescape(re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[0])
-    (script,), (style,) = (
-        re.findall(r"<script>(.*?)</script>", text, re.DOTALL),
-        re.findall(r"<style>(.*?)</style>", text, re.DOTALL),
-    )
-    for kind, content in (("script", script), ("style", style)):
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    policy = html.unescape(policy)
+    for kind in ("script", "style"):
+        (content,) = re.findall(f"<{kind}>(.*?)</{kind}>", text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert f"{kind}-src 'sha256-{digest}';" in policy
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
     assert text.index("Content-Security-Policy") < text.index("<style>")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function|https?://(?!www\.w3\.org/2000/svg)",
         script,
@@ -137,25 +139,24 @@ def test_embedded_json_cannot_end_its_element(text: str) -> None:
 
 
 def test_names_in_the_words_are_escaped(tmp_path: Path) -> None:
-    root = write_pictures(tmp_path / "<script>x", [f"{name}/{k}.png" for name in ("<b>", "c") for k in range(12)])
-    made = make_run(tmp_path / "run", root, wrong=["<b>/0.png"])
+    names = [f"{name}/{k}.png" for name in ("<b>", "c") for k in range(12)]
+    made = make_run(tmp_path / "run", write_pictures(tmp_path / "<script>\x1bx", names), wrong=["<b>/0.png"])
     text, data = written(made)
     assert text.count("<script>") == 1
-    assert "<h1><bdi>&lt;script&gt;x</bdi></h1>" in text
+    assert "<h1><bdi>&lt;script&gt;\\x1bx</bdi></h1>" in text
     assert "<b>" not in text
     assert data["classes"] == ["<b>", "c"]
 
 
 def test_the_file_stays_below_its_limit_and_says_what_is_cut(made: MadeUp) -> None:
     whole, data = written(made)
-    sizes = [len(text) for text in data["thumbnails"]["content"]]
-    text, less = written(made, max_bytes=len(whole.encode()) - sum(sizes[5:]))
+    most = len(whole.encode()) - sum(len(text) for text in data["thumbnails"]["content"][5:])
+    text, less = written(made, max_bytes=most)
     assert 2 <= len(less["thumbnails"]["content"]) <= 5
-    assert len(text.encode()) <= len(whole.encode()) - sum(sizes[5:])
+    assert len(text.encode()) <= most
     assert f"thumbnails of the first {len(less['thumbnails']['content'])} only" in text
     text, none = written(made, max_bytes=1)
-    assert none["thumbnails"]["content"] == []
-    assert len(none["rows"]["path"]) == 8
+    assert (none["thumbnails"]["content"], len(none["rows"]["path"])) == ([], 8)
     text, few = written(made, max_rows=3)
     assert few["rows"]["path"] == data["rows"]["path"][:3]
     assert "The first 3 of 8 suspicious images are here; all of them are in suspicious.csv." in text
@@ -163,28 +164,9 @@ def test_the_file_stays_below_its_limit_and_says_what_is_cut(made: MadeUp) -> No
     assert len(written(made, max_thumbnails=2)[1]["thumbnails"]["content"]) == 2
 
 
-def test_without_pictures_every_sample_has_a_placeholder(made: MadeUp, tmp_path: Path) -> None:
-    description = made.run.read_description()
-    made.run.write_description({**description, "data": {**description["data"], "root": str(tmp_path / "gone")}})
-    page = write_page(made.run)
-    assert (page.rows, page.looked_at, page.missing) == (8, 8, 8)
-    thumbnails = data_of(made.run.page.read_text())["thumbnails"]
-    assert thumbnails["content"] == [0] * 8
-    assert thumbnails["reasons"] == ["no such file or directory"]
-
-
-def test_without_losses_there_are_no_curves(made: MadeUp) -> None:
-    shutil.rmtree(made.run.losses)
-    _, data = written(made)
-    assert data["group_curves"] is None
-    assert data["curves"] == {"points": 0, "samples": "", "classes": ""}
-    assert len(data["rows"]["path"]) == 8
-
-
 def test_nothing_suspicious_is_a_page_too(tmp_path: Path) -> None:
     root = write_pictures(tmp_path / "zoo", [f"{name}/{k}.png" for name in "ab" for k in range(2)])
-    made = make_run(tmp_path / "run", root)  # too few for a mixture: nothing is flagged
-    text, data = written(made)
+    text, data = written(make_run(tmp_path / "run", root))  # too few for a mixture: nothing is flagged
     assert data["rows"]["path"] == []
     assert [histogram["components"] for histogram in data["histograms"]] == [None]
     assert "No image is suspicious, so there is nothing to review." in text
@@ -192,93 +174,86 @@ def test_nothing_suspicious_is_a_page_too(tmp_path: Path) -> None:
 
 
 def test_kinds_are_taken_when_they_are_there(made: MadeUp) -> None:
-    scores = pq.read_table(made.run.scores)
-    kinds = [None] * 39 + ["ambiguous"]
-    kinds[0] = "duplicate"
-    pq.write_table(scores.drop_columns(["kind"]).append_column("kind", pa.array(kinds)), made.run.scores)
+    scores = pq.read_table(made.run.scores).drop_columns(["kind"])
+    kinds = ["duplicate", *[None] * 38, "ambiguous"]
+    for table, names, numbers in (
+        (scores.append_column("kind", pa.array(kinds)), ["ambiguous", "duplicate"], [1, -1]),
+        (scores, [], [-1, -1]),
+    ):
+        pq.write_table(table, made.run.scores)
+        _, data = written(made)
+        assert data["kinds"] == names
+        assert [data["rows"]["kind"][data["rows"]["sample"].index(k)] for k in (0, 1)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranks"),
+    [(FitSettings.chosen(rank_by="aum", estimator="gmm"), "aum"), (FitSettings(), "cell_margin")],
+    ids=["gmm", "default"],
+)
+def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made: MadeUp, settings: FitSettings, ranks: str) -> None:
+    fit(made.run, settings)
     _, data = written(made)
-    assert data["kinds"] == ["ambiguous", "duplicate"]
-    assert [data["rows"]["kind"][data["rows"]["sample"].index(k)] for k in (0, 1)] == [1, -1]
+    first, area = data["histograms"]
+    assert (first["statistic"], first["suspicious_when_low"]) == (ranks, True)
+    assert (area["statistic"], area["suspicious_when_low"]) == ("aul", False)
+    fitted = [histogram for histogram in (first, area) if histogram["components"]]
+    assert len(fitted) <= 1
+    for histogram in fitted:
+        right, wrong = (np.argmax(line) for line in histogram["components"])
+        assert (wrong < right) == histogram["suspicious_when_low"]
+        # As many images as there are, but for what lies beyond the outermost bins.
+        per_bin = len(histogram["components"][0]) / len(histogram["rest"])
+        assert np.sum(histogram["components"]) / per_bin == pytest.approx(40, rel=0.2)
 
 
-def test_another_statistic_is_drawn_as_it_is(made: MadeUp) -> None:
-    from labelaudit.audit.judge import fit
-    from labelaudit.detect.verdicts import FitSettings
+def test_damage_is_one_line(made: MadeUp) -> None:
+    table, suspicious = pq.read_table(made.run.scores), made.run.suspicious.read_bytes()
+    noise = json.loads(made.run.noise.read_text())
+    other = table.drop_columns(["p_mislabeled"]).append_column("p_mislabeled", pa.array(["x"] * 40))
 
-    fit(made.run, FitSettings(rank_by="aum", estimator="gmm"))
-    _, data = written(made)
-    margin, area = data["histograms"]
-    assert (margin["statistic"], margin["suspicious_when_low"]) == ("aum", True)
-    low, high = (np.argmax(line) for line in margin["components"])
-    assert low > high  # the suspicious component lies at the small margins
-    assert (area["statistic"], area["suspicious_when_low"], area["components"]) == ("aul", False, None)
+    def cell(content: bytes) -> bytes:
+        return re.sub(rb",\d+,([0-9a-f]{64})", b"," + content + rb",\1", suspicious, count=1)
 
-
-def test_the_mixture_is_drawn_over_the_aul_whatever_ranks(made: MadeUp) -> None:
-    from labelaudit.audit.judge import fit
-    from labelaudit.detect.verdicts import FitSettings
-
-    fit(made.run, FitSettings())
-    _, data = written(made)
-    ranks, area = data["histograms"]
-    assert (ranks["statistic"], ranks["components"]) == ("cell_margin", None)
-    assert sum(area["rest"]) + sum(area["suspicious"]) == 40
-    right, wrong = (np.argmax(line) for line in area["components"])
-    assert right < wrong
-    # As many images as there are, but for what lies beyond the outermost bins.
-    per_bin = len(area["components"][0]) / len(area["rest"])
-    assert np.sum(area["components"]) / per_bin == pytest.approx(40, rel=0.2)
-
-
-def test_damage_is_told_in_a_line(made: MadeUp) -> None:
-    scores, suspicious, noise = (path.read_bytes() for path in (made.run.scores, made.run.suspicious, made.run.noise))
-
-    def refused(match: str) -> None:
+    for path, content, match in (
+        (made.run.scores, table.slice(0, 39), "other samples"),
+        (made.run.scores, table.drop_columns(["aul"]), "lacks aul"),
+        (made.run.scores, other, "lacks p_mislabeled"),
+        *(
+            (made.run.suspicious, cell(one), "names samples that|damaged|has ")
+            for one in (b"40", b"-1", b"x", b"9" * 11)
+        ),
+        (made.run.noise, json.dumps({**noise, "classes": [{"class": "ant"}]}).encode(), "damaged"),
+        (made.run.noise, None, "has no verdicts yet"),
+        (made.run.losses / "epoch-0003.parquet", b"x", "is damaged"),
+    ):
+        before = path.read_bytes()
+        if isinstance(content, pa.Table):
+            pq.write_table(content, path)
+        elif content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
         with pytest.raises(RunError, match=match):
             write_page(made.run)
-        for path, content in zip(
-            (made.run.scores, made.run.suspicious, made.run.noise), (scores, suspicious, noise), strict=True
-        ):
-            path.write_bytes(content)
-
-    table = pq.read_table(made.run.scores)
-    pq.write_table(table.slice(0, 39), made.run.scores)
-    refused("has other samples than")
-    pq.write_table(table.drop_columns(["aul"]), made.run.scores)
-    refused("lacks aul")
-    pq.write_table(
-        table.drop_columns(["p_mislabeled"]).append_column("p_mislabeled", pa.array(["x"] * 40)), made.run.scores
-    )
-    refused("lacks p_mislabeled")
-    for cell in (b"40", b"-1", b"x", b"99999999999"):
-        made.run.suspicious.write_bytes(re.sub(rb",\d+,([0-9a-f]{64})", b"," + cell + rb",\1", suspicious, count=1))
-        refused("names samples that|is damaged")
-    made.run.noise.write_text(json.dumps({**json.loads(noise), "classes": [{"class": "ant"}]}))
-    refused("damaged")
-    made.run.noise.unlink()
-    refused("has no verdicts yet")
-    (made.run.losses / "epoch-0003.parquet").write_bytes(b"x")
-    refused("is damaged")
+        path.write_bytes(before)
 
 
-def test_a_page_goes_anywhere(made: MadeUp, tmp_path: Path) -> None:
+def test_a_page_goes_anywhere_but_into_a_run_in_use(made: MadeUp, tmp_path: Path) -> None:
     page = write_page(made.run, tmp_path / "elsewhere.html")
     assert page.path == tmp_path / "elsewhere.html"
     assert page.path.stat().st_size == page.size_bytes
     assert not made.run.page.exists()
     with pytest.raises(StorageError, match="cannot write"):
         write_page(made.run, tmp_path / "nowhere" / "page.html")
-
-
-def test_a_run_in_use_keeps_its_page(made: MadeUp) -> None:
     before = written(made)[0]
     with RunFolder(made.run.root).writing(), pytest.raises(RunError, match="is in use"):
         write_page(made.run)
     assert made.run.page.read_text() == before
-    assert not [path for path in made.run.root.iterdir() if path.name.endswith(".partial")]
+    assert not list(made.run.root.glob("*.partial"))
 
 
-def test_unreadable_and_left_out_files_are_told(tmp_path: Path) -> None:
+def test_unreadable_and_left_out_files_are_listed(tmp_path: Path) -> None:
     root = write_pictures(tmp_path / "zoo", [f"{name}/{number}.png" for name in ("ant", "bee") for number in range(8)])
     (root / "ant" / "<b>.png").write_bytes(b"no image")
     made = make_run(tmp_path / "run", root, wrong=("ant/0.png",))
@@ -296,28 +271,83 @@ def test_unreadable_and_left_out_files_are_told(tmp_path: Path) -> None:
 
 
 def test_moved_images_are_found_where_they_are_now(finished: MadeUp, tmp_path: Path) -> None:
-    moved = Path(shutil.copytree(finished.catalogue.root, tmp_path / "moved"))
-    page = write_page(finished.run, tmp_path / "page.html", data=moved)
+    moved, file = Path(shutil.copytree(finished.catalogue.root, tmp_path / "moved")), tmp_path / "page.html"
+    page = write_page(finished.run, file, data=moved)
     assert (page.missing, page.without_images, page.root) == (0, False, moved)
-    assert 'id="no-images"' not in (tmp_path / "page.html").read_text()
-    page = write_page(finished.run, tmp_path / "page.html", data=tmp_path)
-    assert (page.missing, page.without_images) == (8, True)
-    text = (tmp_path / "page.html").read_text()
-    assert f"they are not in <bdi>{tmp_path}</bdi>" in text
-    assert "labelaudit report RUN --data DIR" in text
+    assert 'id="no-images"' not in file.read_text()
+    page = write_page(finished.run, file, data=tmp_path)
+    assert (page.rows, page.looked_at, page.missing, page.without_images) == (8, 8, 8, True)
+    assert f"they are not in <bdi>{tmp_path}</bdi>" in file.read_text()
+    assert "labelaudit report RUN --data DIR" in file.read_text()
+    thumbnails = data_of(file.read_text())["thumbnails"]
+    assert (thumbnails["content"], thumbnails["reasons"]) == ([0] * 8, ["no such file or directory"])
 
 
 def test_against_a_baseline_the_gallery_has_the_new_ones(finished: MadeUp, tmp_path: Path) -> None:
-    known = tmp_path / "baseline.csv"
-    lines = finished.run.suspicious.read_text().splitlines(keepends=True)
-    known.write_text("".join(lines[:4]))
-    page = write_page(finished.run, tmp_path / "page.html", baseline=known)
+    known, file = tmp_path / "baseline.csv", tmp_path / "page.html"
+    known.write_text("".join(finished.run.suspicious.read_text().splitlines(keepends=True)[:4]))
+    page = write_page(finished.run, file, baseline=known)
     assert (page.suspicious, page.new, page.rows) == (8, 5, 5)
-    text = (tmp_path / "page.html").read_text()
-    assert data_of(text)["rows"]["rank"] == [4, 5, 6, 7, 8]
-    assert "5 are new since the baseline; the review below shows these only." in text
-    assert write_page(finished.run, tmp_path / "page.html", baseline=finished.run.suspicious).rows == 0
-    assert "No suspicious image is new since the baseline" in (tmp_path / "page.html").read_text()
-    plain = write_page(finished.run, tmp_path / "page.html")
+    assert data_of(file.read_text())["rows"]["rank"] == [4, 5, 6, 7, 8]
+    assert "5 are new since the baseline; the review below shows these only." in file.read_text()
+    assert write_page(finished.run, file, baseline=finished.run.suspicious).rows == 0
+    assert "No suspicious image is new since the baseline" in file.read_text()
+    plain = write_page(finished.run, file)
     assert (plain.new, plain.rows) == (None, 8)
-    assert "since the baseline" not in (tmp_path / "page.html").read_text().split("<script")[0]
+    assert "since the baseline" not in file.read_text().split("<script")[0]
+
+
+def thumbnails_of(catalogue: Catalogue, paths: list[str], most_bytes: int = 10**9) -> Thumbnails:
+    """The thumbnails of samples, in the order of the paths."""
+    sample_S = np.array([catalogue.paths.index(path) for path in paths])
+    return read_thumbnails(catalogue.root, catalogue, sample_S, side=96, most_bytes=most_bytes)
+
+
+def opened(text: str | None) -> Image.Image:
+    assert text is not None
+    image = Image.open(io.BytesIO(base64.b64decode(text)))
+    image.load()
+    return image
+
+
+def test_thumbnails_come_in_order_until_the_next_would_not_fit(tmp_path: Path) -> None:
+    paths = [f"x/{number}.png" for number in range(200)]
+    catalogue = scan(write_pictures(tmp_path, [*paths, "y/0.png"]))
+    everything = thumbnails_of(catalogue, paths)
+    assert (len(set(everything.content)), everything.missing) == (200, 0)
+    assert f"image/{str(opened(everything.content[0]).format).lower()}" == everything.kind
+    assert thumbnails_of(catalogue, paths[::-1]).content == everything.content[::-1]
+    for count in (0, 1, 70, 199):
+        first = sum(len(text or "") for text in everything.content[:count])
+        assert thumbnails_of(catalogue, paths, first).content == everything.content[:count]
+        assert len(thumbnails_of(catalogue, paths, max(first - 1, 0)).content) == max(count - 1, 0)
+    assert thumbnails_of(catalogue, paths, -5).content == []
+
+
+def test_thumbnails_keep_their_proportions(tmp_path: Path) -> None:
+    sizes = {(400, 100): (96, 24), (100, 400): (24, 96), (2000, 1): (96, 1), (12, 10): (12, 10)}
+    write_pictures(tmp_path, ["x/0.png", "y/0.png"])
+    paths = [f"x/size-{number}.png" for number in range(len(sizes))]
+    for number, (path, size) in enumerate(zip(paths, sizes, strict=True)):
+        (tmp_path / path).write_bytes(picture(number, size))
+    assert [opened(text).size for text in thumbnails_of(scan(tmp_path), paths).content] == list(sizes.values())
+
+
+def test_what_is_gone_changed_or_damaged_has_a_reason(tmp_path: Path) -> None:
+    names = ("gone", "changed", "damaged", "folder", "fine")
+    paths = [f"x/{name}.png" for name in names]
+    catalogue = scan(write_pictures(tmp_path, [*paths, "y/0.png"]))
+    (tmp_path / "x/gone.png").unlink()
+    (tmp_path / "x/changed.png").write_bytes(picture(99))
+    damaged = picture(2)[:60]
+    (tmp_path / "x/damaged.png").write_bytes(damaged)
+    (tmp_path / "x/folder.png").unlink()
+    (tmp_path / "x/folder.png").mkdir()
+    digests = list(catalogue.sha256)
+    digests[catalogue.paths.index("x/damaged.png")] = hashlib.sha256(damaged).hexdigest()
+    found = thumbnails_of(replace(catalogue, sha256=tuple(digests)), paths)
+    assert [text is None for text in found.content] == [True, True, True, True, False]
+    assert found.missing == 4
+    assert found.reasons[:2] == ["no such file or directory", CHANGED]
+    assert found.reasons[2].startswith("damaged: ")
+    assert found.reasons[3:] == ["not a regular file", ""]

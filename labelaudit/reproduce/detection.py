@@ -1,0 +1,375 @@
+"""How well an audit finds wrong labels: every statistic and estimator, by noise and seed, against the truth.
+
+The AUL paper's Figures 2 to 5, 7 and 9 are among the tables and figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from labelaudit import __version__
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.engine.networks import require_known
+from labelaudit.errors import UsageError
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.reproduce import DetectionOptions, runner
+from labelaudit.reproduce.peers import measure_peers, require
+from labelaudit.reproduce.runner import Case, NoisyLabels
+from labelaudit.reproduce.tables import NOTHING, Panel, Row, Tables, figure, grouped, means, pivot, ratio, spread
+from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit, correlation, read_loss_curves
+from labelaudit.run.layout import RunFolder
+
+PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
+"""That of the AUL paper's Figures 7 and 9."""
+
+_PAPER_ESTIMATOR = "gmm"
+_MOST_EPOCHS = 8
+_ESTIMATE_COLUMNS = {
+    name: (field, 3)
+    for name, field in (
+        *(("true rate", "true_rate"), ("noise rate", "noise_rate"), ("error", "error"), ("flagged", "flagged")),
+        *(("precision", "precision"), ("recall", "recall"), ("F1", "f1"), ("ECE", "calibration_error")),
+    )
+}
+_OVER_RATES = ("noise_rate", "precision", "recall")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRow(Row):
+    """One audit.
+
+    Attributes:
+        samples, wrong: Labels with a verdict, and those of them that are wrong.
+        noise_rate: The true one.
+        low, high: The audit's interval; NaN without one.
+        held: 1 where the interval contains the truth, 0 where not, NaN without one.
+        suggestion: Share of the wrong labels whose suggested label is the true one.
+        epochs: Of the probe.
+        seconds: Wall time of the audit; NaN if it was interrupted.
+    """
+
+    samples: int
+    wrong: int
+    noise_rate: float
+    low: float
+    high: float
+    held: float
+    suggestion: float
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlRow(Row):
+    """The planted controls of one kind in one audit, and how many of them are above the cut."""
+
+    kind: str
+    planted: int
+    found: int
+
+    @property
+    def share(self) -> float:
+        """The share that is found."""
+        return ratio(self.found, self.planted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow(Row):
+    """AUROC of the loss of one epoch, and of the AUL up to it; epochs count from 1."""
+
+    epoch: int
+    loss_auroc: float
+    aul_auroc: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRow(Row):
+    """Pearson's correlation over the samples of two networks' AUL, and of their losses in the last epoch."""
+
+    other_model: str
+    aul: float
+    last_loss: float
+
+
+def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
+    """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures."""
+    _check(asked)
+    truth = runner.scan_truth(asked.data, asked.truth, reporter)
+    noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
+    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels)
+    if asked.truth and not cases:
+        cases = [NoisyLabels(name="given")]
+    kinds = (AuditRow, RankingRow, EstimateRow, ControlRow, EpochRow, NetworkRow)
+    names = ("audits", "ranking", "estimates", "controls", "epochs", "networks")
+    tables, about = Tables(**dict(zip(names, kinds, strict=True))), ""
+
+    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
+        nonlocal about
+        audits = _audits(asked, case, seed, folder, truth, reporter)
+        about = _about(asked, truth, audits[0])
+        rows = list(_rows(audits[0]))
+        if asked.peers:
+            rows += measure_peers(audits[0], folder / "peers", replace(asked.training, seed=seed), reporter)
+        yield [*rows, *(row for found in audits[1:] for row in _rows(found)), *_correlations(audits)]
+
+    def page() -> str:
+        return _page(f"# Detection of wrong labels: {asked.data_name}", about, tables)
+
+    return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
+
+
+def _check(asked: DetectionOptions) -> None:
+    runner.check_experiment(asked)
+    if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
+        raise UsageError(
+            "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
+        )
+    runner.require_once("--also-model", asked.also_models)
+    for model in asked.also_models:
+        require_known(model)
+    if asked.peers:
+        require("cleanlab.filter", "cleanlab.rank")
+
+
+def _audits(
+    asked: DetectionOptions, case: NoisyLabels, seed: int, folder: Path, truth: Catalogue, reporter: Reporter
+) -> list[TrueAudit]:
+    """Audit one case with each network."""
+    options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
+    audits = [audit(case.name, data, RunFolder(folder / "run"), truth, options, reporter)]
+    for model in asked.also_models:
+        if model == audits[0].row.model:
+            raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
+        run = RunFolder(folder / f"run-{Case(name=model).folder_name}")
+        other = replace(options, model=model, network_weights=None)
+        audits.append(audit(case.name, data, run, truth, other, reporter))
+    return audits
+
+
+def _rows(found: TrueAudit) -> Iterator[Row]:
+    """Yield the rows of one audit."""
+    same, (low, high) = vars(found.row), found.interval
+    losses = read_loss_curves(found.run, found.wrong_N)
+    yield AuditRow(
+        **same,
+        samples=len(found.wrong_U),
+        wrong=int(found.wrong_U.sum()),
+        noise_rate=found.true_rate,
+        low=low,
+        high=high,
+        held=math.nan if math.isnan(low) else float(low <= found.true_rate <= high),
+        suggestion=found.suggestion,
+        epochs=found.fitted.statistics.epochs,
+        seconds=found.seconds,
+    )
+    yield from found.rankings()
+    yield from found.estimates()
+    for row in found.fitted.noise.power.kinds:
+        if row.class_name is None:
+            yield ControlRow(**same, kind=row.kind, planted=row.planted, found=row.found)
+    for epoch, (loss, aul) in enumerate(losses.auroc_E, start=1):
+        yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
+
+
+def _correlations(audits: Sequence[TrueAudit]) -> Iterator[NetworkRow]:
+    curves = [(found.row, read_loss_curves(found.run, found.wrong_N)) for found in audits if len(audits) > 1]
+    for (row, one), (other, another) in itertools.combinations(curves, 2):
+        aul, last_loss = correlation(one.aul_N, another.aul_N), correlation(one.last_loss_N, another.last_loss_N)
+        yield NetworkRow(**vars(row), other_model=other.model, aul=aul, last_loss=last_loss)
+
+
+def _about(asked: DetectionOptions, truth: Catalogue, first: TrueAudit) -> str:
+    settings, model = first.settings, first.row.model
+    weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
+    probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
+    return (
+        f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; labelaudit "
+        f"{__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} epochs.\n\n"
+        "± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the figure."
+    )
+
+
+def _page(title: str, about: str, tables: Tables) -> str:
+    several = len({row.model for row in tables.of(AuditRow)}) > 1
+
+    def label(row: Row) -> str:
+        return f"{row.noise} ({row.model})" if several else row.noise
+
+    lines = [title, "", about, ""]
+    rankings = tables.of(RankingRow)
+    bold = {row.statistic for row in rankings if row.chosen and row.source == OURS}
+    for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
+        cells = {
+            noise: {
+                _named(source, statistic, chosen=statistic in bold): figure(getattr(row, field) for row in rows)
+                for (source, statistic), rows in grouped(group, lambda row: (row.source, row.statistic)).items()
+            }
+            for noise, group in grouped(rankings, label).items()
+        }
+        lines += pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
+    rates = grouped(
+        tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, chosen=row.chosen))
+    )
+    lines += pivot(
+        "Noise rate and suspicious labels",
+        "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
+        "or of the peer's own rule; *flagged* is the share that it calls wrong. ECE: 15 equal bins. "
+        "Bold: the audit's estimator.",
+        ("noise", "estimator"),
+        {key: means(rows, _ESTIMATE_COLUMNS) for key, rows in rates.items()},
+    )
+    lines += _intervals(tables.of(AuditRow), label)
+    controls = grouped(tables.of(ControlRow), lambda row: (label(row), row.kind))
+    lines += pivot(
+        "Power on planted controls",
+        "The share of the labels that the audit itself made wrong which lie above its cut.",
+        ("noise", "kind"),
+        {key: means(rows, {"planted": ("planted", 0), "found": ("share", 3)}) for key, rows in controls.items()},
+    )
+    lines += _loss_against_aul(tables, label)
+    networks = grouped(tables.of(NetworkRow), lambda row: (row.noise, row.model, row.other_model))
+    columns = {"AUL": ("aul", 3), "loss of the last epoch": ("last_loss", 3)}
+    lines += pivot(
+        "Agreement of networks",
+        "Pearson's correlation over the samples; the AUL paper's Figures 4 and 5.",
+        ("noise", "network", "other network"),
+        {key: means(rows, columns) for key, rows in networks.items()},
+    )
+    return "\n".join([*lines, *_over_rates(tables)])
+
+
+def _named(source: str, name: str, *, chosen: bool) -> str:
+    if source != OURS:
+        return f"{source}: {name}"
+    return f"**{name}**" if chosen else name
+
+
+def _intervals(rows: Sequence[AuditRow], label: Callable[[Row], str]) -> list[str]:
+    cells = {}
+    for noise, group in grouped(rows, label).items():
+        held = [row.held for row in group if not math.isnan(row.held)]
+        cells[noise] = {
+            **means(group, {"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3)}),
+            "held the truth": f"{sum(held):.0f} of {len(held)}" if held else NOTHING,
+            **means(group, {"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)}),
+        }
+    note = (
+        "*Suggestion*: the share of wrong labels whose suggested label is right. "
+        "An audit that was interrupted has no seconds."
+    )
+    return pivot("The audit's interval", note, ("noise",), cells)
+
+
+def even_epochs(epochs: int, most: int = _MOST_EPOCHS) -> list[int]:
+    """Return at most so many of the epochs 1 … ``epochs``, evenly spaced, with the first and the last."""
+    if epochs <= most:
+        return list(range(1, epochs + 1))
+    return [1 + round(step * (epochs - 1) / (most - 1)) for step in range(most)]
+
+
+def _loss_against_aul(tables: Tables, label: Callable[[Row], str]) -> list[str]:
+    """Return a table for each number of epochs, which networks may differ in."""
+    curves, lines = grouped(tables.of(EpochRow), label), []
+    for epochs, audits in grouped(tables.of(AuditRow), lambda row: row.epochs).items():
+        cells = {}
+        for noise in dict.fromkeys(map(label, audits)):
+            by_epoch = grouped(curves.get(noise, []), lambda row: row.epoch)
+            if any(math.isfinite(row.aul_auroc) for row in curves.get(noise, [])):
+                for name, field in (("loss", "loss_auroc"), ("AUL", "aul_auroc")):
+                    cells[noise, name] = {
+                        f"epoch {epoch}": figure(getattr(row, field) for row in by_epoch[epoch])
+                        for epoch in even_epochs(epochs)
+                    }
+        note = "AUROC; the AUL paper's Figures 2 and 3."
+        lines += pivot("The loss of an epoch against the AUL up to it", note, ("noise", ""), cells)
+    return lines
+
+
+def without_rate(noise: str) -> str:
+    """Return ``KIND`` or ``KIND:CLASSES`` of a noise's name."""
+    kind, _, rest = noise.partition(":")
+    return f"{kind}:{classes}" if (classes := rest.partition(":")[2]) else kind
+
+
+def _several_rates(tables: Tables) -> dict[str, list[EstimateRow]]:
+    """Return the paper's and the audit's estimates of the first network, by kind of noise with more than one rate."""
+    model = tables.of(AuditRow)[0].model
+    shown = [
+        row
+        for row in tables.of(EstimateRow)
+        if row.model == model and row.source == OURS and (row.chosen or row.estimator == _PAPER_ESTIMATOR)
+    ]
+    kinds = grouped(shown, lambda row: without_rate(row.noise))
+    return {kind: group for kind, group in kinds.items() if len({row.noise for row in group}) > 1}
+
+
+def _over_rates(tables: Tables) -> list[str]:
+    cells = {}
+    for group in _several_rates(tables).values():
+        for noise, rows in grouped(group, lambda row: row.noise).items():
+            chosen = [row for row in rows if row.chosen]
+            paper = [row for row in rows if row.estimator == _PAPER_ESTIMATOR]
+            cells[noise] = {"true rate": figure((row.true_rate for row in chosen), 3)} | {
+                f"{who}: {field.removeprefix('noise_')}": figure((getattr(row, field) for row in members), 3)
+                for who, members in (("paper", paper), ("audit", chosen))
+                for field in _OVER_RATES
+            }
+    note = f"The AUL paper's Figures 7 and 9: its own way ({_PAPER_ESTIMATOR} on the AUL), and the audit's."
+    return pivot("Over noise rates", note, ("noise",), cells)
+
+
+def _figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
+    """Return the panels of the AUL paper's figures that there are rows for."""
+    epochs = grouped(tables.of(EpochRow), lambda row: f"{row.noise} ({row.model})")
+    known = {title: rows for title, rows in epochs.items() if any(math.isfinite(row.aul_auroc) for row in rows)}
+    rates = itertools.product(_several_rates(tables).items(), _OVER_RATES)
+    return {
+        "loss-and-aul": [partial(_draw_epochs, title, rows) for title, rows in known.items()],
+        "networks": [partial(_draw_networks, rows)] if (rows := tables.of(NetworkRow)) else [],
+        "noise-rates": [partial(_draw_rates, kind, rows, field) for (kind, rows), field in rates],
+    }
+
+
+def _draw_epochs(title: str, rows: Sequence[EpochRow], place: Any) -> None:
+    """Draw Figures 2 and 3: AUROC over the epochs."""
+    by_epoch = sorted(grouped(rows, lambda row: row.epoch).items())
+    for field, style, name in (("loss_auroc", "--", "loss of the epoch"), ("aul_auroc", "-", "AUL up to the epoch")):
+        means = [spread(getattr(row, field) for row in group).mean for _, group in by_epoch]
+        place.plot([epoch for epoch, _ in by_epoch], means, style, label=name)
+    place.set(title=title, xlabel="epoch", ylabel="AUROC")
+    place.legend()
+
+
+def _draw_networks(rows: Sequence[NetworkRow], place: Any) -> None:
+    """Draw Figure 5: correlations, a bar for each pair of networks."""
+    groups = grouped(rows, lambda row: f"{row.noise}\n{row.model}\n{row.other_model}")
+    for shift, field, name in ((-0.2, "aul", "AUL"), (0.2, "last_loss", "loss of the last epoch")):
+        means = [spread(getattr(row, field) for row in group).mean for group in groups.values()]
+        place.bar([x + shift for x in range(len(groups))], means, width=0.4, label=name)
+    place.set_xticks(range(len(groups)), list(groups), fontsize="x-small")
+    place.set(title="Agreement of networks", ylabel="Pearson's correlation")
+    place.legend()
+
+
+def _draw_rates(kind: str, rows: Sequence[EstimateRow], field: str, place: Any) -> None:
+    """Draw Figures 7 and 9: a quantity over the true noise rate, with its spread over the seeds."""
+    for estimator, group in grouped(rows, lambda row: row.estimator).items():
+        points = []
+        for case in grouped(group, lambda row: row.noise).values():
+            found = spread(getattr(row, field) for row in case)
+            points.append((spread(row.true_rate for row in case).mean, found.mean, found.deviation))
+        true_rate, mean, deviation = zip(*sorted(points), strict=True)
+        errors = [0.0 if math.isnan(value) else value for value in deviation]
+        place.errorbar(true_rate, mean, yerr=errors, marker="o", label=estimator)
+    if field == "noise_rate":
+        limit = max(row.true_rate for row in rows)
+        place.plot([0, limit], [0, limit], ":", color="grey", label="truth")
+    place.set_ylim(0, 1.02)
+    place.set(title=kind, xlabel="true noise rate", ylabel=field.replace("_", " "))
+    place.legend()

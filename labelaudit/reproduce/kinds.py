@@ -1,0 +1,205 @@
+"""How well wrong labels, corrupted images and clean samples are told apart: a corrupted copy is audited.
+
+Shapes: N samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from labelaudit import __version__
+from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.judge import Fitted
+from labelaudit.audit.model import Data
+from labelaudit.audit.score import score
+from labelaudit.errors import UsageError
+from labelaudit.names import KINDS
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.reproduce import KindsOptions, runner
+from labelaudit.reproduce.runner import Case
+from labelaudit.reproduce.tables import Row, Tables, figure, grouped, pivot, ratio
+from labelaudit.reproduce.truth import rank_quality
+from labelaudit.run.documents import read_description
+from labelaudit.run.layout import RunFolder
+
+TRUE_KINDS = {"uniform": "mislabeled", "shuffle-pixels": "shuffled", "gaussian": "gaussian", "": "clean"}
+"""Of each kind of corruption."""
+
+CALLED = (*KINDS, "")
+"""What a sample can be called; the last is nothing."""
+
+_CORRUPTED = ("shuffled", "gaussian")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixRow(Row):
+    """One cell of the confusion matrix: how many samples of a true kind are suspicious or not, and called so."""
+
+    true_kind: str
+    suspicious: bool
+    called: str
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindRankingRow(Row):
+    """How well a statistic ranks one true kind, ``corrupted`` for both corruptions of the image.
+
+    Attributes:
+        auroc, auroc_of_all: Against the clean samples alone, and against all other samples.
+    """
+
+    true_kind: str
+    statistic: str
+    auroc: float
+    auroc_of_all: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantedRow(Row):
+    """One cell of the audit's own matrix, of what it planted itself; see `labelaudit.detect.kinds.Called`."""
+
+    planted: str
+    expected: str
+    called: str
+    samples: int
+
+
+def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
+    """Measure, and write ``kinds.md`` and the Parquet tables."""
+    runner.check_experiment(asked)
+    rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
+    shares = list(rates.values())
+    if not all(0 <= rate <= 1 for rate in shares) or sum(shares) > 1:
+        raise UsageError(
+            f"the rates {', '.join(map(str, shares))} are no shares", fix="give 0 to 1, together at most 1"
+        )
+    if asked.images is not None and asked.images < 1:
+        raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
+    noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
+    classes = len(runner.scan_truth(asked.data, None, reporter).classes)
+    tables = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow)
+    about = ""
+
+    def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
+        nonlocal about
+        corruptions = [Corruption(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
+        truth = runner.corrupted_copy(
+            asked.data, folder / "data", corruptions, seed=seed, most=asked.images, reporter=reporter
+        )
+        run = RunFolder(folder / "run")
+        fitted = score(Data(root=folder / "data"), run, replace(asked.training, seed=seed), reporter=reporter)
+        settings = read_description(run).settings
+        about = (
+            f"{len(fitted.catalogue):,} images of {classes} classes; {noise}; seeds {asked.seeds_text}; labelaudit "
+            f"{__version__}; the probe is {settings['model']}, {settings['image_size']} pixels, "
+            f"{settings['epochs']} epochs."
+        )
+        kind_of = {row["path"]: TRUE_KINDS[row["kind"]] for row in truth}
+        yield list(_rows(Row(noise=noise, model=str(settings["model"]), seed=seed), fitted, kind_of))
+
+    def page() -> str:
+        return "\n".join([f"# Kinds: {asked.data_name}", "", about, "", *_tables(tables)])
+
+    return runner.run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
+
+
+def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the rows of one audit, given the true kind of each path."""
+    same = vars(start)
+    true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
+    flagged_N = np.zeros(len(true_N), dtype=bool)
+    flagged_N[fitted.verdicts.order[: fitted.verdicts.flagged]] = True
+    called_N = np.array(CALLED)[fitted.kinds.kind_N]
+    for true in TRUE_KINDS.values():
+        for suspicious in (True, False):
+            for called in CALLED:
+                count = int(((true_N == true) & (flagged_N == suspicious) & (called_N == called)).sum())
+                yield MatrixRow(**same, true_kind=true, suspicious=suspicious, called=called, samples=count)
+    rank_by = fitted.noise.fit.rank_by
+    scores = {
+        "aul": fitted.statistics.aul_N,
+        str(rank_by): fitted.statistics.suspicion(rank_by),
+        "corruption": np.nan_to_num(fitted.kinds.corruption_N),
+    }
+    members_of: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in ("mislabeled", *_CORRUPTED)}
+    members_of["corrupted"] = _CORRUPTED
+    for name, members in members_of.items():
+        is_kind_N = np.isin(true_N, members)
+        seen_N = is_kind_N | (true_N == "clean")
+        for statistic, score_N in scores.items():
+            yield KindRankingRow(
+                **same,
+                true_kind=name,
+                statistic=statistic,
+                auroc=rank_quality(is_kind_N[seen_N], score_N[seen_N])["auroc"],
+                auroc_of_all=rank_quality(is_kind_N, score_N)["auroc"],
+            )
+    for row in fitted.kinds.matrix:
+        counts = {str(kind): count for kind, count in row.called.items()}
+        counts[""] = row.count - sum(row.called.values())
+        for called in CALLED:
+            yield PlantedRow(**same, planted=row.planted, expected=row.expected, called=called, samples=counts[called])
+
+
+def _tables(tables: Tables) -> Iterator[str]:
+    """Yield the lines of the page; counts are summed over the seeds, shares are mean ± standard deviation."""
+    matrix = tables.of(MatrixRow)
+    for suspicious, title in ((True, "Suspicious samples, and what they are called"), (False, "Samples that are not")):
+        shown = [row for row in matrix if row.suspicious == suspicious]
+        yield from pivot(title, "", ("truth",), _counts(shown, "true_kind"))
+    goals = (
+        ("of the suspicious corrupted images, called corrupted", _CORRUPTED, "corrupted", True),
+        ("of all corrupted images, called corrupted", _CORRUPTED, "corrupted", None),
+        ("of the suspicious wrong labels, called mislabeled", ("mislabeled",), "mislabeled", True),
+        ("of the wrong labels, suspicious", ("mislabeled",), None, None),
+        ("of the corrupted images, suspicious", _CORRUPTED, None, None),
+        ("of the clean samples, suspicious", ("clean",), None, None),
+        ("of the clean samples and wrong labels, called corrupted", ("clean", "mislabeled"), "corrupted", None),
+    )
+    by_seed = grouped(matrix, lambda row: row.seed).values()
+    cells = {
+        name: {"value": figure(share(rows, true, called, suspicious) for rows in by_seed)}
+        for name, true, called, suspicious in goals
+    }
+    yield from pivot("Against the goals", "", ("share",), cells)
+    ranking = {
+        true: {
+            statistic: f"{figure(row.auroc for row in rows)} ({figure(row.auroc_of_all for row in rows)})"
+            for statistic, rows in grouped(group, lambda row: row.statistic).items()
+        }
+        for true, group in grouped(tables.of(KindRankingRow), lambda row: row.true_kind).items()
+    }
+    yield from pivot("How well each is found: AUROC against the clean (against all others)", "", ("truth",), ranking)
+    planted = _counts(tables.of(PlantedRow), "planted")
+    yield from pivot("What the audit says of itself: planted controls", "", ("planted",), planted)
+
+
+def _counts(rows: Sequence[MatrixRow | PlantedRow], key: str) -> dict[str, dict[str, str]]:
+    """Return how many samples of each key are called what, and their number."""
+    counts = {}
+    for name, group in grouped(rows, lambda row: str(getattr(row, key))).items():
+        of_called = {called: sum(row.samples for row in group if row.called == called) for called in CALLED}
+        cells = {called or "nothing": f"{count:,}" for called, count in of_called.items()}
+        counts[name] = {**cells, "samples": f"{sum(of_called.values()):,}"}
+    return counts
+
+
+def share(matrix: Sequence[MatrixRow], true: Sequence[str], called: str | None, suspicious: bool | None) -> float:
+    """Return which share of the samples of some true kinds is called something.
+
+    Args:
+        matrix: Of one audit.
+        true: True kinds.
+        called: A kind; None: the share of the suspicious.
+        suspicious: Only of the samples that are suspicious or not; None: of all.
+    """
+    rows = [row for row in matrix if row.true_kind in true and suspicious in (None, row.suspicious)]
+    hits = [row for row in rows if (row.suspicious if called is None else row.called == called)]
+    whole = sum(row.samples for row in rows)
+    return ratio(sum(row.samples for row in hits), whole) if whole else math.nan

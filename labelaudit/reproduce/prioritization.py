@@ -1,0 +1,473 @@
+"""Is training on high losses safe: Table 1 and Figures 3 and 4 of "When does loss-based prioritization fail?".
+
+Every data set, clean or corrupted, is trained on in the ordinary way and with samples chosen by their loss. Speedup is
+the cost of standard training until its test error is at most 1.2 times its best, over the algorithm's until then.
+
+Shapes: E epochs, S seeds, N samples.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from labelaudit import __version__
+from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.model import Data
+from labelaudit.audit.plan import PAPER as PAPER_PROBE
+from labelaudit.audit.plan import Preset
+from labelaudit.data.folder import require_outside
+from labelaudit.errors import UsageError
+from labelaudit.names import CorruptionName, PresetName, ScaleName
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.reproduce import PrioritizationOptions, runner
+from labelaudit.reproduce.retraining import decides
+from labelaudit.reproduce.runner import Case
+from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, remembered
+from labelaudit.reproduce.truth import BoolArray, FloatArray
+from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
+from labelaudit.run.layout import RunFolder
+
+TARGET = 1.2
+"""The error to reach, as a multiple of the best of standard training."""
+
+MEAN = -1
+"""Stands for the seed of a mean curve."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet(Case):
+    """The data, or a corruption of a share of it."""
+
+    kind: CorruptionName | None = None
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """A way to train, by the names that ``--selector`` and ``-S`` take."""
+
+    name: str
+    title: str
+    selector: str = "none"
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+_KINDS: tuple[CorruptionName, ...] = ("random-labels", "shuffle-pixels", "gaussian")
+CLEAN = DataSet(name="clean")
+DATA_SETS = (
+    CLEAN,
+    *(DataSet(name=f"{kind}:{rate}", kind=kind, rate=rate) for kind in _KINDS for rate in (0.25, 0.5)),
+)
+
+_SB, _SBE, _VR = "selective-backprop", "selective-backprop-entropy", "variance-reduction"
+STANDARD = Algorithm(name="standard", title="Standard")
+ALGORITHMS = (
+    STANDARD,
+    Algorithm(name="sb-50", title="SB, 50% selectivity", selector=_SB, parameters={"beta": 1}),
+    Algorithm(name="sb-33", title="SB, 33% selectivity", selector=_SB, parameters={"beta": 2}),
+    Algorithm(name="sbe-50", title="SBE, 50% selectivity", selector=_SBE, parameters={"beta": 1}),
+    Algorithm(name="vr-33", title="VR, max 33% selectivity", selector=_VR, parameters={"pool": 3}),
+    Algorithm(name="vr-50", title="VR, max 50% selectivity", selector=_VR, parameters={"pool": 2}),
+)
+
+PAPER: Mapping[str, Sequence[tuple[float | None, float]]] = {
+    "standard": ((1, 4.28), (1, 8.53), (1, 13.27), (1, 4.98), (1, 6.88), (1, 5.27), (1, 6.72)),
+    "sb-50": ((2.0, 4.26), (2.0, 9.03), (1.5, 14.66), (2.0, 5.48), (2.0, 7.71), (2.0, 5.68), (None, 8.47)),
+    "sb-33": ((3.0, 4.39), (None, 12.28), (None, 33.73), (None, 6.31), (None, 9.95), (None, 7.18), (None, 17.92)),
+    "vr-33": ((1.7, 4.81), (1.0, 8.65), (1.0, 13.20), (1.1, 5.71), (1.0, 6.95), (1.0, 5.35), (1.0, 6.89)),
+    "vr-50": ((1.8, 4.87), (1.0, 8.74), (1.0, 13.14), (None, 6.27), (1.1, 7.69), (1.1, 6.30), (1.0, 6.70)),
+}
+"""Table 1: speedup, None for a dash, and best test error in percent, a column for each of `DATA_SETS`."""
+
+# The paper: SGD .1, momentum .9, weight decay .0005, crop and flip; the rate falls by 80% at epochs 60 and 80 of 100.
+# Nesterov and the padding are those of Selective Backprop's code. Little data gets smaller batches, and a rate to go
+# with them: with few steps, a method that takes a third of them is behind for want of steps and not of examples.
+_PRESET = replace(
+    PAPER_PROBE,
+    model="labelaudit_probe",
+    epochs=30,
+    lr=0.05,
+    weight_decay=5e-4,
+    schedule="milestones",
+    milestones=((0.6, 0.2), (0.8, 0.2**2)),
+)
+
+SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
+    "smoke": (600, 300, replace(_PRESET, epochs=5, batch_size=32)),
+    "small": (10_000, 5_000, _PRESET),
+    "paper": (None, None, replace(_PRESET, model="wide_resnet28_10", epochs=100, batch_size=128, lr=0.1)),
+}
+"""Most images to train on and to test on (None: all), network and schedule."""
+
+_REPLACED = (
+    *(
+        "model",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "lr",
+        "momentum",
+        "weight_decay",
+        "schedule",
+        "augment",
+        "crop_pad",
+    ),
+)
+"""What training options may change of a scale's preset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingEpochRow:
+    """One epoch of one training; epochs count from 1, and costs from the training's beginning.
+
+    Attributes:
+        train_loss: Mean over the samples of which it was recorded; NaN where that is none.
+        forwards, backpropagated, seconds: Samples, and wall time without tests.
+        selected_share: Share of samples that the corruption was done to among those back-propagated in this epoch.
+        changed_share: The same of those that are other than before: a random label can be the right one.
+    """
+
+    data_set: str
+    algorithm: str
+    seed: int
+    epoch: int
+    test_error: float
+    train_loss: float
+    forwards: int
+    backpropagated: int
+    seconds: float
+    selected_share: float
+    changed_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedupRow:
+    """One training, or with seed −1 the mean curve of all of them, beside standard training on the same data.
+
+    Attributes:
+        best_error: The smallest test error.
+        target: The error to reach: 1.2 times the best of standard training.
+        speedup, work_speedup, time_speedup: By examples back-propagated; by forward passes, of which a backward pass
+            counts as two; by wall time. NaN where the target is never reached.
+        forwards, backpropagated, seconds: Of the whole training.
+        oversampling: Mean share of corrupted samples among those back-propagated, over their share in the data.
+    """
+
+    data_set: str
+    algorithm: str
+    seed: int
+    best_error: float
+    target: float
+    speedup: float
+    work_speedup: float
+    time_speedup: float
+    forwards: float
+    backpropagated: float
+    seconds: float
+    oversampling: float
+
+
+def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
+    """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
+    _check(asked)
+    data_sets, algorithms = named("--data-set", DATA_SETS, asked.data_sets), [STANDARD]
+    algorithms += [entry for entry in named("--algorithm", ALGORITHMS, asked.algorithms) if entry != STANDARD]
+    most, most_test, preset = SCALES[asked.scale]
+    given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
+    preset = replace(preset, **given)
+    if asked.data is not None and asked.test is not None:
+        data, test = asked.data, asked.test
+    else:
+        data, test = runner.digits(asked.out)
+    if most_test is not None:
+        runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
+        test = asked.out / "test"
+    tables, images = Tables(epochs=TrainingEpochRow, results=SpeedupRow), 0
+
+    def measure_case(data_set: DataSet, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
+        nonlocal images
+        corruptions = () if data_set.kind is None else (Corruption(kind=data_set.kind, rate=data_set.rate),)
+        truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
+        if not images:
+            trainings = len(asked.seeds) * len(data_sets) * len(algorithms)
+            reporter.say(f"{trainings} trainings of {preset.epochs} epochs on {len(truth):,} images, {preset.model}")
+        images, rows = len(truth), list[TrainingEpochRow]()
+        corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
+        for algorithm in algorithms:
+            reporter.say(f"{data_set.name}, seed {seed}: {algorithm.title}")
+            training = replace(
+                asked.training,
+                probe="train",
+                preset="paper",
+                seed=seed,
+                selector=algorithm.selector,
+                selector_parameters=algorithm.parameters,
+            )
+            presets: Mapping[PresetName, Preset] = {"paper": preset}
+            options = RetrainOptions(method="standard", validation=test, training=training, presets=presets)
+            run, of = RunFolder(folder / algorithm.name), (data_set.name, algorithm.name, seed)
+            rows += remembered(
+                folder / f"{algorithm.name}.parquet",
+                decides(Data(root=folder / "data"), options),
+                TrainingEpochRow,
+                partial(_train, run, options, of, corrupted_2N, reporter),
+            )
+        yield rows
+
+    def page() -> str:
+        tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
+        about = (
+            f"Scale {asked.scale}: {images:,} images, {preset.epochs} epochs of {preset.model}, batch "
+            f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
+        )
+        return "\n".join([f"# Prioritization: {asked.data_name}", "", about, "", *page_tables(tables)])
+
+    return runner.run_cases(
+        "prioritization", asked, data_sets, tables, measure_case, page, reporter, lambda: figures(tables)
+    )
+
+
+def _check(asked: PrioritizationOptions) -> None:
+    if bool(asked.data) != bool(asked.test):
+        raise UsageError("--data and --test go together", fix="give both, or none of them for the digits")
+    if asked.scale != "smoke" and asked.data is None:
+        raise UsageError(
+            f"--scale {asked.scale} needs images", fix="give --data DIR and --test DIR, or --scale smoke for digits"
+        )
+    runner.check_experiment(asked)
+    if asked.test is not None:
+        require_outside(asked.out, asked.test, "--out")
+
+
+Named = TypeVar("Named", DataSet, Algorithm)
+
+
+def named(option: str, every: Sequence[Named], names: Sequence[str]) -> list[Named]:
+    """Return those of these names, in the table's order; all where none is named.
+
+    Raises:
+        UsageError: a name is not known.
+    """
+    known = [entry.name for entry in every]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise UsageError(f"{option} {name!r} is not known", fix=hint)
+    return [entry for entry in every if not names or entry.name in names]
+
+
+def _train(
+    run: RunFolder, options: RetrainOptions, of: tuple[str, str, int], corrupted_2N: BoolArray, reporter: Reporter
+) -> list[TrainingEpochRow]:
+    """Train, and return the rows of the epochs.
+
+    Args:
+        run: Gets the training.
+        options: Of it.
+        of: Data set, algorithm and seed.
+        corrupted_2N: The samples that were selected for corruption, and those that it changed.
+        reporter: Told about the progress.
+    """
+    retrain(Data(root=run.root.parent / "data"), run, options, reporter)
+    rows: list[TrainingEpochRow] = []
+    forwards, backpropagated, seconds = 0, 0, 0.0
+    for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
+        shares = corrupted_2N.mean(axis=1)
+        if options.training.selector != STANDARD.selector:
+            sample, times = read_picks(run.picks, metrics["epoch"])
+            shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
+        forwards, backpropagated = forwards + metrics["forwards"], backpropagated + metrics["backpropagated"]
+        seconds += spent["seconds"]
+        rows.append(
+            TrainingEpochRow(
+                data_set=of[0],
+                algorithm=of[1],
+                seed=of[2],
+                epoch=metrics["epoch"] + 1,
+                test_error=metrics["validation_error"],
+                train_loss=math.nan if metrics["train_loss"] is None else metrics["train_loss"],
+                forwards=forwards,
+                backpropagated=backpropagated,
+                seconds=seconds,
+                selected_share=float(shares[0]),
+                changed_share=float(shares[1]),
+            )
+        )
+    return rows
+
+
+def first_cost(error_E: FloatArray, cost_E: FloatArray, target: float) -> float:
+    """Return the cost at the end of the first epoch whose error is at most ``target``; NaN if there is none."""
+    reached_E = np.flatnonzero(error_E <= target)
+    return float(cost_E[reached_E[0]]) if len(reached_E) else math.nan
+
+
+class MeanCurves:
+    """The means over some trainings, epoch by epoch, of the fields of their rows."""
+
+    def __init__(self, rows: Sequence[TrainingEpochRow]) -> None:
+        self._rows_SE = list(grouped(rows, lambda row: row.seed).values())
+
+    def of(self, name: str) -> FloatArray:
+        """Return the mean of a field, or of ``work``: forward passes, of which a backward pass counts as two."""
+        if name == "work":
+            return self.of("forwards") + 2 * self.of("backpropagated")
+        mean_E: FloatArray = np.mean([[getattr(row, name) for row in rows] for rows in self._rows_SE], axis=0)
+        return mean_E
+
+
+def results(epochs: Sequence[TrainingEpochRow]) -> Iterator[SpeedupRow]:
+    """Yield the results of every training, and of the mean curve of the seeds of each data set and algorithm."""
+    trainings = grouped(epochs, lambda row: (row.data_set, row.algorithm))
+    for (data_set, algorithm), rows in trainings.items():
+        seeds = list(dict.fromkeys(row.seed for row in rows))
+        for seed in (*seeds, MEAN):
+            chosen = seeds if seed == MEAN else [seed]
+            standard, own = (
+                MeanCurves([row for row in group if row.seed in chosen])
+                for group in (trainings[data_set, STANDARD.name], rows)
+            )
+            target = TARGET * float(standard.of("test_error").min())
+            speedup = {
+                cost: first_cost(standard.of("test_error"), standard.of(cost), target)
+                / first_cost(own.of("test_error"), own.of(cost), target)
+                for cost in ("backpropagated", "work", "seconds")
+            }
+            rate = float(standard.of("selected_share")[0])
+            yield SpeedupRow(
+                data_set=data_set,
+                algorithm=algorithm,
+                seed=seed,
+                best_error=float(own.of("test_error").min()),
+                target=target,
+                speedup=speedup["backpropagated"],
+                work_speedup=speedup["work"],
+                time_speedup=speedup["seconds"],
+                forwards=float(own.of("forwards")[-1]),
+                backpropagated=float(own.of("backpropagated")[-1]),
+                seconds=float(own.of("seconds")[-1]),
+                oversampling=float(np.nanmean(own.of("selected_share"))) / rate if rate > 0 else math.nan,
+            )
+
+
+def page_tables(tables: Tables) -> Iterator[str]:
+    """Yield the lines of the page: ours beside the paper's."""
+    rows = tables.of(SpeedupRow)
+    mean = {(row.data_set, row.algorithm): row for row in rows if row.seed == MEAN}
+    cells: dict[str, dict[str, str]] = {}
+    for place, data_set in enumerate(DATA_SETS):
+        for algorithm in ALGORITHMS:
+            if (data_set.name, algorithm.name) in mean:
+                cells.setdefault(algorithm.title, {})[data_set.name] = _cell(mean[data_set.name, algorithm.name])
+                if algorithm.name in PAPER:
+                    speedup, error = PAPER[algorithm.name][place]
+                    known = NOTHING if speedup is None else f"{speedup:.1f}×"
+                    cells.setdefault(f"*{algorithm.title}, paper*", {})[data_set.name] = f"*{known} ({error:.2f}%)*"
+    yield from pivot(
+        "Table 1: speedup and error",
+        "Examples that standard training back-propagates until its test error is at most 1.2 times its best, over "
+        "those that the algorithm does (a dash: never), and in brackets the best test error. On the mean curve of the "
+        "seeds, at the end of each pass over the data. The best error is chosen on the test data. The paper: "
+        "WRN-28-10 on CIFAR-10, 5 seeds.",
+        ("algorithm",),
+        cells,
+    )
+    yield from pivot(
+        "Forward passes and wall time",
+        "The speedup by what is counted: examples back-propagated, forward passes (a backward pass counts as two), "
+        "wall time. Then what the whole training took.",
+        ("data", "algorithm"),
+        {
+            key: {
+                "back-propagated": _times(row.speedup),
+                "work": _times(row.work_speedup),
+                "time": _times(row.time_speedup),
+                "examples back-propagated": f"{row.backpropagated:,.0f}",
+                "forward": f"{row.forwards:,.0f}",
+                "seconds": f"{row.seconds:.0f}",
+            }
+            for key, row in mean.items()
+        },
+    )
+    shares: dict[tuple[str, ...], dict[str, str]] = {}
+    for key, group in grouped(tables.of(TrainingEpochRow), lambda row: (row.data_set, row.algorithm)).items():
+        if CLEAN.name not in key and STANDARD.name not in key:
+            share_E = MeanCurves(group).of("selected_share")
+            shown = np.linspace(0, len(share_E) - 1, min(6, len(share_E))).astype(int)
+            shares[key] = {f"epoch {epoch + 1}": f"{100 * share_E[epoch]:.1f}%" for epoch in shown}
+            shares[key]["mean / rate"] = f"{mean[key].oversampling:.2f}"
+    yield from pivot(
+        "Corrupted samples among those back-propagated",
+        "Figure 3: the share of corrupted samples among those that are back-propagated. Last, its mean over all "
+        "epochs as a multiple of their share in the data, which is standard training's.",
+        ("data", "algorithm"),
+        shares,
+    )
+    if len({row.seed for row in rows}) > 2:
+        by_seed = grouped([row for row in rows if row.seed != MEAN], lambda row: (row.data_set, row.algorithm))
+        seeds = {key: {f"seed {row.seed}": _cell(row) for row in group} for key, group in by_seed.items()}
+        note = "Each seed by itself, against standard training with that seed."
+        yield from pivot("By seed", note, ("data", "algorithm"), seeds)
+
+
+def _cell(row: SpeedupRow) -> str:
+    return f"{_times(row.speedup)} ({100 * row.best_error:.2f}%)"
+
+
+def _times(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.2f}×"
+
+
+_ENTROPY = ("standard", "sb-50", "sbe-50")
+
+
+def figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
+    """Return the panels of Figures 3, 4 and S5 to S11, over all data sets that were measured."""
+    by_data = grouped(tables.of(TrainingEpochRow), lambda row: row.data_set)
+    target = {row.data_set: row.target for row in tables.of(SpeedupRow) if row.seed == MEAN}
+    corrupted = [(name, rows) for name, rows in by_data.items() if name != CLEAN.name]
+    both = set(_ENTROPY) <= {row.algorithm for row in tables.of(TrainingEpochRow)}
+    return {
+        "test-error": [partial(_draw_errors, name, rows, target[name]) for name, rows in by_data.items()],
+        "corrupted-share": [partial(_draw_shares, name, rows) for name, rows in corrupted],
+        "entropy-and-loss": [
+            partial(_draw_errors, name, [row for row in rows if row.algorithm in _ENTROPY], target[name])
+            for name, rows in corrupted
+            if both
+        ],
+    }
+
+
+def _style(algorithm: str) -> dict[str, Any]:
+    color = f"C{[entry.name for entry in ALGORITHMS].index(algorithm)}"
+    # On top, and broken: while a selector is off, its curve is this one.
+    on_top = {"color": "black", "linestyle": "--", "zorder": 3} if algorithm == STANDARD.name else {}
+    return {"label": algorithm, "color": color, **on_top}
+
+
+def _draw_errors(title: str, rows: Sequence[TrainingEpochRow], target: float, place: Any) -> None:
+    """Draw the test error over examples back-propagated, and the error that counts as reached."""
+    for algorithm, group in grouped(rows, lambda row: row.algorithm).items():
+        curves = MeanCurves(group)
+        place.plot(curves.of("backpropagated") / 1000, 100 * curves.of("test_error"), **_style(algorithm))
+    place.axhline(100 * target, linestyle=":", color="grey")
+    place.set(title=title, xlabel="thousand examples back-propagated", ylabel="test error, %")
+    place.legend(fontsize="x-small")
+
+
+def _draw_shares(title: str, rows: Sequence[TrainingEpochRow], place: Any) -> None:
+    """Draw Figure 3."""
+    for algorithm, group in grouped(rows, lambda row: row.algorithm).items():
+        share_E = MeanCurves(group).of("selected_share")
+        place.plot(range(1, 1 + len(share_E)), 100 * share_E, **_style(algorithm))
+    place.set(title=title, xlabel="epoch", ylabel="corrupted among back-propagated, %")
+    place.legend(fontsize="x-small")

@@ -1,0 +1,218 @@
+"""What a review is worth: plant errors, audit, answer the suspicious list with the truth, relabel a copy, audit again.
+
+An image counts as removed only where the next copy has it, with the same content, in the folder of its right class.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from labelaudit import __version__
+from labelaudit.audit.demo import write_digits
+from labelaudit.audit.model import Data
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.errors import RunError, UsageError
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.reproduce import RelabelingOptions, runner
+from labelaudit.reproduce.runner import NoisyLabels
+from labelaudit.reproduce.tables import NOTHING, Row, Tables, table
+from labelaudit.reproduce.truth import audit
+from labelaudit.review.corrections import Correction, read_review, write_corrections
+from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy
+from labelaudit.run.files import storage_errors
+from labelaudit.run.layout import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundRow(Row):
+    """One audit, and the review of what it found.
+
+    Attributes:
+        audit: 1 for the audit of the planted errors, then one more after each review.
+        samples, wrong, noise_rate: Labels with a verdict, those of them that are wrong, and their share.
+        estimate, low, high: The audit's, and its interval; NaN without one.
+        suspicious, reviewed: How many it lists, and how many the reviewer looked at: all, or none after the last audit.
+        found: Wrong labels among the reviewed.
+        removed, spoilt: How many of these the next copy has right, and how many right labels it has wrong.
+    """
+
+    audit: int
+    samples: int
+    wrong: int
+    noise_rate: float
+    estimate: float
+    low: float
+    high: float
+    suspicious: int
+    reviewed: int = 0
+    found: int = 0
+    removed: int = 0
+    spoilt: int = 0
+
+
+def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
+    """Measure, and write ``relabeling.md`` and ``rounds.parquet``."""
+    runner.check_experiment(asked)
+    if asked.rounds < 1:
+        raise UsageError(f"--rounds {asked.rounds} is too few", fix="give at least 1")
+    with storage_errors(asked.out):
+        asked.out.mkdir(parents=True, exist_ok=True)
+        data = asked.data or write_digits(asked.out / "digits", rate=0.0, seed=0).images
+    truth = runner.scan_truth(data, None, reporter)
+    tables = Tables(rounds=RoundRow)
+
+    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[RoundRow]]:
+        yield _measure(asked, case, seed, folder, truth, reporter)
+
+    def page() -> str:
+        about = f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
+        return _page(asked.data_name, about, tables.of(RoundRow))
+
+    cases = runner.noise_cases(asked.noises, truth.classes)
+    return runner.run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
+
+
+def _measure(
+    asked: RelabelingOptions, case: NoisyLabels, seed: int, folder: Path, truth: Catalogue, reporter: Reporter
+) -> list[RoundRow]:
+    """Audit the planted errors, review, relabel and audit again, so many times.
+
+    The folder gets ``audit-K/images``, ``run`` and the ``corrections.csv`` that leads to the next audit.
+    """
+    places = [folder / f"audit-{number}" for number in range(1, asked.rounds + 2)]
+    with storage_errors(folder):
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+    noisy_N = runner.planted_labels(truth, case, seed)
+    planted = [
+        _decision(truth, sample, truth.classes[noisy_N[sample]])
+        for sample in np.flatnonzero(noisy_N != truth.label_N).tolist()
+    ]
+    right, _ = _relabel(truth, truth.root, planted, places[0] / "planted.csv", places[0] / "images", reporter)
+    rows: list[RoundRow] = []
+    before, expected = dict[tuple[str, str], bool](), dict[tuple[str, str], tuple[str, str]]()
+    for number, place in enumerate(places, start=1):
+        reporter.say(f"Audit {number} of {len(places)}")
+        options, images = replace(asked.training, seed=seed), place / "images"
+        found = audit(case.name, Data(root=images), RunFolder(place / "run"), right, options, reporter)
+        catalogue, (low, high) = found.fitted.catalogue, found.interval
+        # By path and content: an image that is not found where it should be counts as wrong.
+        names = zip(catalogue.paths, catalogue.sha256, strict=True)
+        wrong_of = dict(zip(names, found.wrong_N.tolist(), strict=True))
+        if rows:
+            pairs = [(before[old], wrong_of.get(new, True)) for old, new in expected.items()]
+            rows[-1] = replace(
+                rows[-1],
+                reviewed=len(pairs),
+                found=sum(was_wrong for was_wrong, _ in pairs),
+                removed=sum(was_wrong and not is_wrong for was_wrong, is_wrong in pairs),
+                spoilt=sum(is_wrong and not was_wrong for was_wrong, is_wrong in pairs),
+            )
+        before = wrong_of
+        rows.append(
+            RoundRow(
+                **vars(found.row),
+                audit=number,
+                samples=len(found.wrong_U),
+                wrong=int(found.wrong_U.sum()),
+                noise_rate=found.true_rate,
+                estimate=found.noise_rate,
+                low=low,
+                high=high,
+                suspicious=int(found.flagged_N.sum()),
+            )
+        )
+        if number < len(places):
+            label_of = dict(zip(right.paths, (right.classes[label] for label in right.label_N), strict=True))
+            listed = found.fitted.verdicts.order[: found.fitted.verdicts.flagged].tolist()
+            decisions = [_decision(catalogue, sample, label_of[catalogue.paths[sample]]) for sample in listed]
+            file, following = place / "corrections.csv", places[number] / "images"
+            right, target_of = _relabel(right, images, decisions, file, following, reporter)
+            expected = {(one.path, one.sha256): (target_of.get(one.path, one.path), one.sha256) for one in decisions}
+    return rows
+
+
+def _decision(catalogue: Catalogue, sample: int, label: str) -> Correction:
+    """Return the decision of a reviewer who takes ``label`` for the right one."""
+    given = catalogue.classes[catalogue.label_N[sample]]
+    return Correction(
+        path=catalogue.paths[sample],
+        action="keep" if label == given else "change",
+        label="" if label == given else label,
+        given_label=given,
+        sha256=catalogue.sha256[sample],
+    )
+
+
+def _relabel(
+    truth: Catalogue, images: Path, corrections: Sequence[Correction], file: Path, out: Path, reporter: Reporter
+) -> tuple[Catalogue, dict[str, str]]:
+    """Relabel a folder into a copy, unless it exists, through the same file and the same code as a user does.
+
+    Returns:
+        The right labels by the paths in the copy, and the new path of every file that has one.
+
+    Raises:
+        RunError: ``file`` holds other decisions, or one of them is refused.
+        StorageError: the copy cannot be written.
+    """
+    if not file.exists():
+        write_corrections(file, corrections)
+    elif [replace(one, where="") for one in read_review(file).corrections] != list(corrections):
+        raise RunError(
+            f"{file} holds other decisions: the data or the version have changed since",
+            fix=f"delete {file.parent}, or give another --out",
+        )
+    plan = plan_relabeling(images, Corrections(file=file), reporter=reporter)
+    if plan.refused:
+        first = plan.refused[0]
+        raise RunError(
+            f"{len(plan.refused)} of the decisions in {file} are refused, the first: {first.path!r} {first.reason}",
+            fix="give a data folder without symbolic links that nothing else changes meanwhile",
+        )
+    if not out.exists():
+        relabel_copy(images, Corrections(file=file), out, reporter=reporter)
+    target_of = {step.path: step.target for step in plan.steps}
+    return replace(truth, paths=tuple(target_of.get(path, path) for path in truth.paths)), target_of
+
+
+def _page(name: str, about: str, rows: Sequence[RoundRow]) -> str:
+    header = ("noise", "seed", "audit", "wrong labels", "noise rate", "estimate", "suspicious", "reviewed", "removed")
+    lines = [
+        [
+            *(row.noise, str(row.seed), str(row.audit), f"{row.wrong:,}", f"{row.noise_rate:.4f}", _estimate(row)),
+            *(f"{row.suspicious:,}", f"{row.reviewed:,}" if row.reviewed else NOTHING),
+            _share(row) if row.reviewed else NOTHING,
+        ]
+        for row in rows
+    ]
+    note = (
+        "*Reviewed* is everything that the audit lists as suspicious, answered with the truth; *removed* are the wrong "
+        "labels among it that are right in the next audit's folder. The estimate has its interval in brackets."
+    )
+    page = [f"# Audit, review, relabel, audit again: {name}", "", about, "", *table("Rounds", note, header, lines)]
+    for row, following in itertools.pairwise(rows):
+        if following.audit == row.audit + 1:
+            spoilt = f", {row.spoilt:,} right ones made wrong" if row.spoilt else ""
+            page.append(
+                f"- {row.noise}, seed {row.seed}, review {row.audit}: {_share(row)} of the wrong labels that were "
+                f"reviewed are removed{spoilt}; the noise rate fell by {row.noise_rate - following.noise_rate:.4f}, "
+                f"its estimate by {row.estimate - following.estimate:.4f}."
+            )
+    return "\n".join(page) + "\n"
+
+
+def _estimate(row: RoundRow) -> str:
+    if math.isnan(row.estimate):
+        return NOTHING
+    return f"{row.estimate:.4f}" + ("" if math.isnan(row.low) else f" ({row.low:.4f} to {row.high:.4f})")
+
+
+def _share(row: RoundRow) -> str:
+    return f"{row.removed:,} of {row.found:,}" + (f" ({row.removed / row.found:.1%})" if row.found else "")

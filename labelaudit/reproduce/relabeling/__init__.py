@@ -1,1 +1,0 @@
-"""What a review is worth: audit, review, relabel, audit again: ``labelaudit reproduce relabeling``."""

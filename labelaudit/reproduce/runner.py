@@ -1,0 +1,296 @@
+"""What all experiments share: options, cases (noisy labels, corrupted copies), and the loop over cases × seeds.
+
+Shapes: N samples.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, Corruption, CorruptOptions, corrupt
+from labelaudit.audit.demo import write_digits_split
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import check_options
+from labelaudit.cells import csv_lines, unguarded
+from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.data.folder import require_outside, scan
+from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
+from labelaudit.errors import RunError, UsageError
+from labelaudit.progress import Reporter
+from labelaudit.reproduce import ExperimentOptions
+from labelaudit.reproduce.tables import (
+    Panel,
+    Tables,
+    draw,
+    grouped,
+    has_matplotlib,
+    require_matplotlib,
+)
+from labelaudit.run.files import read_json, storage_errors, write_lines, write_text
+
+BoolArray = npt.NDArray[np.bool_]
+
+_CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
+_NOISE_FIX = (
+    "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
+    "name classes too"
+)
+
+
+def check_experiment(asked: ExperimentOptions) -> None:
+    """Refuse what can be refused before an image is read.
+
+    Raises:
+        UsageError: options that contradict each other, or a package that is not installed.
+    """
+    check_options(asked.training)
+    if asked.data is not None:
+        require_outside(asked.out, asked.data, "--out")
+    require_once("--seeds", asked.seeds)
+    if min(asked.seeds) < 0:
+        raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
+    if asked.plots:
+        require_matplotlib()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is measured with every seed."""
+
+    name: str
+
+    @property
+    def folder_name(self) -> str:
+        """Return the name with - for what some file system does not take."""
+        return re.sub(r"[^\w.,+-]+", "-", self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyLabels(Case):
+    """Labels to audit: planted errors, or labels that exist.
+
+    Attributes:
+        kind, rate, among: Of planted errors, see `labelaudit.data.noise.flip_labels`; kind None: nothing is planted.
+        labels_file: Where existing labels are; None with kind None: those of the class folders.
+    """
+
+    kind: NoiseName | None = None
+    rate: float = 0.0
+    among: tuple[int, int] = (0, 1)
+    labels_file: Path | None = None
+
+
+C = TypeVar("C", bound=Case)
+R = TypeVar("R")
+
+
+def run_cases(
+    name: str,
+    asked: ExperimentOptions,
+    cases: Sequence[C],
+    tables: Tables,
+    measure: Callable[[C, int, Path], Iterable[Iterable[object]]],
+    page: Callable[[], str],
+    reporter: Reporter,
+    figures: Callable[[], Mapping[str, Sequence[Panel]]] | None = None,
+) -> str:
+    """Measure every case with every seed, and write ``<name>.md``, the Parquet tables and the figures.
+
+    Args:
+        name: Of the experiment.
+        asked: Folder, seeds and format of the figures.
+        cases: With names of their own.
+        tables: Gets the rows. It is written after each batch of rows, so an interrupted experiment has a table so far.
+        measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
+        page: Returns the Markdown page of the tables; may fill tables that are computed from others.
+        reporter: Told about the progress.
+        figures: Returns the panels of each figure.
+    """
+    text = ""
+    for place, (case, seed) in enumerate(itertools.product(cases, asked.seeds), start=1):
+        reporter.say(f"{case.name}, seed {seed} ({place} of {len(cases) * len(asked.seeds)})")
+        folder = asked.out / f"{case.folder_name}-seed{seed}"
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for rows in measure(case, seed, folder):
+            tables.add(rows)
+            text = page()
+            tables.write(asked.out)
+            write_text(asked.out / f"{name}.md", text)
+    if figures is not None and (asked.plots or has_matplotlib()):
+        for file in draw(figures(), asked.out, asked.plots or "svg"):
+            reporter.say(f"Figure: {file}")
+    elif figures is not None:
+        reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")
+    return text
+
+
+def digits(out: Path) -> tuple[Path, Path]:
+    """Write the digits to train and to test on, unless they exist, and return both folders."""
+    folder = out / "digits"
+    if not folder.exists():
+        with storage_errors(folder):
+            # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
+            write_digits_split(out / ".digits.partial")
+            (out / ".digits.partial").rename(folder)
+    return folder / "train", folder / "test"
+
+
+def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Catalogue:
+    """Return the images with their right labels."""
+    return trainable(scan(folder, labels_file=labels_file, reporter=reporter))
+
+
+def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
+    """Return some samples of a catalogue, numbered in their order."""
+    changed: dict[str, Any] = {
+        name: getattr(catalogue, name)[rows] for name in ("label_N", "width_N", "height_N", "grey_N")
+    }
+    for name in ("paths", "sha256", "reasons"):
+        changed[name] = tuple(getattr(catalogue, name)[row] for row in rows)
+    return replace(catalogue, **changed)
+
+
+def require_once(option: str, values: Sequence[object]) -> None:
+    """Refuse a value that is given twice.
+
+    Raises:
+        UsageError: naming it.
+    """
+    for value in values:
+        if list(values).count(value) > 1:
+            raise UsageError(f"{option} {value} is given twice", fix="give it once")
+
+
+def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[NoisyLabels]:
+    """Return a case for each noise and for each file of noisy labels.
+
+    Raises:
+        UsageError: a noise cannot be read, or two cases have one name.
+    """
+    cases = [parse_noise(text, classes) for text in dict.fromkeys(texts)]
+    cases += [NoisyLabels(name=file.stem, labels_file=file) for file in files]
+    for group in grouped(cases, lambda case: case.folder_name.lower()).values():
+        if len(group) > 1:
+            raise UsageError(
+                f"{group[0].name} and {group[1].name} would have the same name in the tables",
+                fix="give each noise once, and each labels file a name of its own",
+            )
+    return cases
+
+
+def parse_noise(text: str, classes: Sequence[str]) -> NoisyLabels:
+    """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``.
+
+    Raises:
+        UsageError: it cannot be read, or names classes that do not exist.
+    """
+    kind, _, rest = text.partition(":")
+    number, _, names = rest.partition(":")
+    if kind not in get_args(NoiseName):
+        raise UsageError(f"--noise {text}: there is no noise {kind!r}", fix=_NOISE_FIX)
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = math.nan
+    if not 0 <= rate < 1:
+        raise UsageError(f"--noise {text}: the rate {number!r} is not a number from 0 to below 1", fix=_NOISE_FIX)
+    among = _classes_named(text, names, classes) if names or _CLASSES_NAMED[kind] else ()
+    if len(among) != _CLASSES_NAMED[kind]:
+        wanted = ("no class", "one class", "two classes")[_CLASSES_NAMED[kind]]
+        raise UsageError(f"--noise {text}: {kind} takes {wanted}", fix=_NOISE_FIX)
+    # flip_labels wants two different classes in any case, and looks only at those that the kind concerns.
+    first, second = (*among, *(other for other in range(2) if other not in among))[:2]
+    name = f"{kind}:{rate:g}" + (f":{names}" if names else "")
+    return NoisyLabels(name=name, kind=cast("NoiseName", kind), rate=rate, among=(first, second))
+
+
+def _classes_named(text: str, names: str, classes: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of one class, or of two with a comma between them; names may hold commas themselves."""
+    if names in classes:
+        return (classes.index(names),)
+    for comma in re.finditer(",", names):
+        pair = names[: comma.start()].strip(), names[comma.end() :].strip()
+        if pair[0] in classes and pair[1] in classes and pair[0] != pair[1]:
+            return classes.index(pair[0]), classes.index(pair[1])
+    known = ", ".join(classes[:10]) + ("…" if len(classes) > 10 else "")
+    raise UsageError(f"--noise {text}: {names!r} does not name different classes of the data", fix=f"they are {known}")
+
+
+def planted_labels(truth: Catalogue, case: NoisyLabels, seed: int) -> LabelArray:
+    """Return the labels with planted errors, an exact share of them: [N]; equal arguments give equal labels."""
+    if case.kind is None:
+        raise ValueError(f"{case.name} plants nothing")
+    generator = np.random.default_rng([seed, round(case.rate * 1_000_000)])
+    classes = len(truth.classes)
+    return flip_labels(
+        truth.label_N, classes=classes, kind=case.kind, rate=case.rate, generator=generator, among=case.among
+    )
+
+
+def write_labels(catalogue: Catalogue, label_N: LabelArray, file: Path) -> None:
+    """Write ``path,label``."""
+    write_lines(file, _label_lines(catalogue, label_N))
+
+
+def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> Data:
+    """Return the data of a case: planted errors are written to ``labels.csv`` in its folder, unless they exist.
+
+    Raises:
+        RunError: the folder holds other labels.
+        StorageError: the file cannot be written.
+    """
+    if case.kind is None:
+        return Data(root=truth.root, labels_file=case.labels_file)
+    file, label_N = folder / "labels.csv", planted_labels(truth, case, seed)
+    if not file.exists():
+        write_labels(truth, label_N, file)
+    elif file.read_bytes() != "".join(_label_lines(truth, label_N)).encode():
+        raise RunError(
+            f"{file} holds other labels: the images, their number, or the confused classes have changed since",
+            fix=f"delete {folder}, or give another --out",
+        )
+    return Data(root=truth.root, labels_file=file)
+
+
+def _label_lines(catalogue: Catalogue, label_N: LabelArray) -> Iterator[str]:
+    labels = (catalogue.classes[label] for label in label_N)
+    return csv_lines(("path", "label"), zip(catalogue.paths, labels, strict=True))
+
+
+def corrupted_copy(
+    data: Path, folder: Path, corruptions: Sequence[Corruption], *, seed: int, most: int | None, reporter: Reporter
+) -> list[dict[str, str]]:
+    """Write a corrupted copy of a data folder, unless it exists, and return the rows of its ``truth.csv`` by path.
+
+    Raises:
+        RunError: the copy is of other data or corrupted otherwise, or its truth cannot be read.
+        LabelauditError: see `labelaudit.audit.corrupt.corrupt`.
+    """
+    if not folder.exists():
+        corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)
+    made = read_json(folder / SETTINGS_FILE)
+    rates = [[entry.kind, entry.rate] for entry in corruptions]
+    if (made.get("source"), made.get("most")) != (str(data.resolve()), most) or rates != [
+        [entry["kind"], entry["rate"]] for entry in made["corruptions"]
+    ]:
+        raise RunError(
+            f"{folder} is a copy of {made.get('source')}, at most {made.get('most')} images of it, with other rates",
+            fix=f"give another --out, or delete {folder.parent}",
+        )
+    try:
+        with open(folder / TRUTH_FILE, encoding="utf-8", newline="") as handle:
+            rows = [{**row, "path": unguarded(row["path"])} for row in csv.DictReader(handle, strict=True)]
+        return [{name: row[name] for name in ("path", "selected", "changed", "kind")} for row in rows]
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise RunError(f"{folder / TRUTH_FILE} is missing or damaged", fix=f"delete {folder}") from error

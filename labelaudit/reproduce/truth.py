@@ -1,0 +1,294 @@
+"""An audit compared with the truth, as rows: its rankings, its estimates, and its losses epoch by epoch.
+
+Shapes: N samples, U of them with a verdict.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypedDict, cast
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from labelaudit.audit.judge import Fitted
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.score import score
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.noise import LabelArray
+from labelaudit.detect.curves import STATISTICS
+from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.errors import DataError
+from labelaudit.names import StatisticName
+from labelaudit.progress import Reporter
+from labelaudit.reproduce.tables import Row, ratio
+from labelaudit.run.documents import read_description
+from labelaudit.run.files import read_json, write_json
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import read_epochs
+from labelaudit.run.tables import read_controls
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+
+OURS = "labelaudit"
+_BINS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingRow(Row):
+    """One ranking of one audit; ``chosen`` is true for the statistic that ranks in the audit's own list."""
+
+    source: str
+    statistic: str
+    chosen: bool
+    auroc: float
+    average_precision: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateRow(Row):
+    """One estimator in one audit.
+
+    Attributes:
+        source: ``labelaudit``, ``cleanlab`` or ``aum``.
+        chosen: True for the estimator of the audit's own verdicts.
+        true_rate, noise_rate, error: The share of wrong labels, its estimate, and estimate − truth.
+        flagged, precision, recall, f1: Of P(mislabeled) > .5, or of the peer's own rule; see `flag_quality`.
+        calibration_error: See `calibration_error`; NaN without a probability.
+    """
+
+    source: str
+    estimator: str
+    chosen: bool
+    true_rate: float
+    noise_rate: float
+    error: float
+    flagged: float
+    precision: float
+    recall: float
+    f1: float
+    calibration_error: float
+
+
+class RankQuality(TypedDict):
+    """Quality of a ranking."""
+
+    auroc: float
+    average_precision: float
+
+
+class FlagQuality(TypedDict):
+    """Quality of a set of samples that are called wrong; ``flagged`` is their share."""
+
+    flagged: float
+    precision: float
+    recall: float
+    f1: float
+
+
+def rank_quality(wrong_N: BoolArray, suspicion_N: npt.NDArray[np.floating]) -> RankQuality:
+    """Return AUROC and average precision, higher = more suspicious; NaN where all labels are right or all wrong."""
+    if not 0 < int(wrong_N.sum()) < len(wrong_N):
+        return {"auroc": math.nan, "average_precision": math.nan}
+    return {
+        "auroc": float(roc_auc_score(wrong_N, suspicion_N)),
+        "average_precision": float(average_precision_score(wrong_N, suspicion_N)),
+    }
+
+
+def flag_quality(wrong_N: BoolArray, flagged_N: BoolArray) -> FlagQuality:
+    """Return the quality of flags; precision is NaN where nothing is flagged, recall where nothing is wrong."""
+    hits, flagged, wrong = int((wrong_N & flagged_N).sum()), int(flagged_N.sum()), int(wrong_N.sum())
+    return {
+        "flagged": ratio(flagged, len(flagged_N)),
+        "precision": ratio(hits, flagged),
+        "recall": ratio(hits, wrong),
+        "f1": ratio(2 * hits, flagged + wrong),
+    }
+
+
+def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = _BINS) -> float:
+    """Return the expected calibration error of P(mislabeled), in [0, 1]; NaN without samples.
+
+    ECE = Σ_b (n_b / N) · |wrong_b − p_b| over bins of equal width, ((b − 1) / B, b / B], the first with 0 in it;
+    n_b is the number of samples whose p lies in bin b, wrong_b the share of wrong labels among them, p_b their mean p
+    (Naeini et al. 2015; Guo et al. 2017, eq. 3, with P(mislabeled) in the place of the confidence).
+    """
+    if len(p_N) == 0:
+        return math.nan
+    bin_N = np.clip(np.ceil(p_N * bins).astype(np.int64) - 1, 0, bins - 1)
+    wrong_B = np.bincount(bin_N, weights=wrong_N, minlength=bins)
+    p_B = np.bincount(bin_N, weights=p_N, minlength=bins)
+    return float(np.abs(wrong_B - p_B).sum() / len(p_N))
+
+
+def correlation(one_N: FloatArray, other_N: FloatArray) -> float:
+    """Return Pearson's correlation over the samples that both have; NaN where one of them does not vary."""
+    both_N = np.isfinite(one_N) & np.isfinite(other_N)
+    one, other = one_N[both_N], other_N[both_N]
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return math.nan
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
+    """Return the true label of each given sample as a number among the given classes, −1 for none of them: [N].
+
+    Args:
+        given: Samples with the labels that were audited.
+        truth: The same images, or more, with the right labels; it may have other classes.
+
+    Raises:
+        DataError: a sample has no true label.
+    """
+    number_of = {name: number for number, name in enumerate(given.classes)}
+    true_of = dict(zip(truth.paths, truth.label_N.tolist(), strict=True))
+    missing = [path for path in given.paths if path not in true_of]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(given)} labelled images have no true label, the first is {missing[0]!r}",
+            fix="give the truth for every image, or leave these out of the labels",
+        )
+    return np.array([number_of.get(truth.classes[true_of[path]], -1) for path in given.paths], dtype=np.int32)
+
+
+class TrueAudit:
+    """An audit of labels whose truth is known.
+
+    Args:
+        noise: Name of the labels.
+        seed: Of the audit.
+        run: Where it lies.
+        fitted: Its verdicts.
+        truth: The same images, or more, with their true labels.
+        seconds: Wall time of the audit; NaN if it was interrupted.
+
+    Raises:
+        DataError: a sample has no true label.
+    """
+
+    def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
+        self.settings = read_description(run).settings
+        self.row = Row(noise=noise, model=str(self.settings["model"]), seed=seed)
+        self.run, self.fitted, self.seconds = run, fitted, seconds
+        self._true_N = true_labels(fitted.catalogue, truth)
+        self.wrong_N: BoolArray = fitted.catalogue.label_N != self._true_N
+        """True where the given label is wrong."""
+        self.used_N: BoolArray = np.isfinite(fitted.verdicts.p_mislabeled_N)
+        """True for the samples that have a verdict."""
+        self.flagged_N = np.zeros(len(self.wrong_N), dtype=bool)
+        """True for the suspicious samples."""
+        self.flagged_N[fitted.verdicts.order[: fitted.verdicts.flagged]] = True
+        self.wrong_U: BoolArray = self.wrong_N[self.used_N]
+        self.true_rate = float(self.wrong_U.mean())
+        rate = fitted.verdicts.noise_rate
+        self.noise_rate = math.nan if rate is None else rate
+        self.interval = fitted.verdicts.interval or (math.nan, math.nan)
+        self.rank_by, self.estimator = fitted.noise.fit.rank_by, fitted.noise.fit.estimator
+
+    @property
+    def flags(self) -> FlagQuality:
+        """Quality of the audit's suspicious samples."""
+        return flag_quality(self.wrong_U, self.flagged_N[self.used_N])
+
+    @property
+    def suggestion(self) -> float:
+        """Share of the wrong labels whose suggested label is the true one; NaN where none is wrong."""
+        right_U = (self.fitted.statistics.beliefs.alternative_N == self._true_N)[self.used_N]
+        return float(right_U[self.wrong_U].mean()) if self.wrong_U.any() else math.nan
+
+    def rankings(self) -> Iterator[RankingRow]:
+        """Yield the row of each statistic."""
+        for name in STATISTICS:
+            quality = rank_quality(
+                self.wrong_U, self.fitted.statistics.suspicion(cast("StatisticName", name))[self.used_N]
+            )
+            yield RankingRow(**vars(self.row), source=OURS, statistic=name, chosen=name == self.rank_by, **quality)
+
+    def estimates(self) -> Iterator[EstimateRow]:
+        """Yield the row of each estimator; ``controls`` only where some were planted."""
+        for name in ESTIMATORS:
+            found = self.fitted.estimate(name)
+            if found is None and name == "controls" and self.fitted.noise.controls is None:
+                continue
+            p_U = np.zeros(len(self.wrong_U)) if found is None else found.p_mislabeled_N[self.used_N]
+            yield self.estimate(
+                OURS,
+                name,
+                p_U > self.fitted.noise.flag_above,
+                math.nan if found is None else found.noise_rate,
+                math.nan if found is None else calibration_error(self.wrong_U, p_U),
+            )
+
+    def estimate(
+        self, source: str, name: str, flagged_U: BoolArray, noise_rate: float, error: float = math.nan
+    ) -> EstimateRow:
+        """Return the row of an estimator: its flags, its noise rate and its calibration error."""
+        return EstimateRow(
+            **vars(self.row),
+            source=source,
+            estimator=name,
+            chosen=source == OURS and name == self.estimator,
+            true_rate=self.true_rate,
+            noise_rate=noise_rate,
+            error=noise_rate - self.true_rate,
+            calibration_error=error,
+            **flag_quality(self.wrong_U, flagged_U),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossCurves:
+    """What the losses of a training say, without planted controls: their losses are against other labels.
+
+    Attributes:
+        auroc_E: For each epoch, AUROC of its loss alone, and of the sum of the losses up to it.
+        aul_N, last_loss_N: The sum over all epochs and the loss of the last one; NaN for controls and without a record.
+    """
+
+    auroc_E: list[tuple[float, float]]
+    aul_N: FloatArray
+    last_loss_N: FloatArray
+
+
+def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> LossCurves:
+    """Read the losses of a trained run, epoch by epoch."""
+    controls = read_controls(run.samples)
+    planted_N = np.zeros(len(wrong_N), dtype=bool) if controls is None else controls.planted_N
+    aul_N, loss_N, auroc_E = np.zeros(len(wrong_N)), np.full(len(wrong_N), np.nan), []
+
+    def auroc(suspicion_N: FloatArray) -> float:
+        seen_N = np.isfinite(suspicion_N)
+        return rank_quality(wrong_N[seen_N], suspicion_N[seen_N])["auroc"]
+
+    for record in read_epochs(run.losses):
+        loss_N = np.full(len(wrong_N), np.nan)
+        loss_N[record.sample_R] = record.loss_R
+        loss_N[planted_N] = np.nan
+        aul_N = aul_N + loss_N
+        auroc_E.append((auroc(loss_N), auroc(aul_N)))
+    return LossCurves(auroc_E=auroc_E, aul_N=aul_N, last_loss_N=loss_N)
+
+
+def audit(
+    noise: str, data: Data, run: RunFolder, truth: Catalogue, options: TrainingOptions, reporter: Reporter
+) -> TrueAudit:
+    """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed.
+
+    Raises:
+        DataError: a label has no truth.
+        LabelauditError: see `labelaudit.audit.score.score`.
+    """
+    new, began = not run.exists, time.perf_counter()
+    fitted = score(data, run, options, reporter=reporter)
+    file = run.root.with_name(f"{run.root.name}-seconds.json")
+    if new:
+        write_json(file, {"seconds": time.perf_counter() - began})
+    seconds = float(read_json(file)["seconds"]) if file.exists() else math.nan
+    return TrueAudit(noise, options.seed or 0, run, fitted, truth, seconds)

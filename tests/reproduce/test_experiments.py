@@ -1,0 +1,307 @@
+"""``labelaudit reproduce NAME`` from a data folder to tables: resumed, only read again, and refused in one line."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pyarrow.parquet as pq
+import pytest
+
+from labelaudit.cli.main import app
+from labelaudit.methods.table import METHODS
+from labelaudit.reproduce import relabeling, retraining
+from labelaudit.review import relabel as recipe
+from tests.cli.helpers import CLASSES, QUICK, file_bytes, interrupted, modified, run, succeed, write_images
+
+TWO = ("--data-set", "clean", "--data-set", "random-labels:0.5", "--algorithm", "sb-50", "--epochs", 2)
+SMALL = ("--image-size", 16, "--batch-size", 16)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``train`` and ``test`` with right labels; to be read only."""
+    root = tmp_path_factory.mktemp("clean") / "photos"
+    for seed, name in enumerate(("train", "test")):
+        write_images(root / name, seed=seed)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def rows(folder: str, table: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(Path(folder, f"{table}.parquet")).to_pylist()
+    return found
+
+
+def measured(name: str, *asked: object) -> str:
+    """Measure into ``out``, and once more: everything is there, and the page is the same."""
+    outcome = succeed("reproduce", name, "--out", "out", "--no-progress", *asked)
+    assert outcome.out == Path(f"out/{name}.md").read_text()
+    before = modified(Path("out"))
+    assert succeed("reproduce", name, "--out", "out", "--no-progress", *asked).out == outcome.out
+    changed = {path for path, when in modified(Path("out")).items() if before[path] != when}
+    assert not {path for path in changed if "/" in path and not Path(path).name.startswith(".")}
+    return outcome.out
+
+
+def test_detection(clean: Path) -> None:
+    asked = ("--noise", "uniform:0.25", "--noise", "one-class:0.5:bee", *QUICK, "--controls", "--seeds", "0,3")
+    page = measured("detection", "--data", clean / "train", *asked)
+    assert page.startswith("# Detection of wrong labels: train\n")
+    audits = rows("out", "audits")
+    assert [(row["noise"], row["seed"], row["wrong"]) for row in audits] == [
+        *(("uniform:0.25", 0, 12), ("uniform:0.25", 3, 12), ("one-class:0.5:bee", 0, 6), ("one-class:0.5:bee", 3, 6))
+    ]
+    assert all(row["samples"] == 48 and row["epochs"] == 4 and row["seconds"] > 0 for row in audits)
+    assert {row["estimator"] for row in rows("out", "estimates")} >= {"confident-joint", "gmm", "controls"}
+    assert len(rows("out", "epochs")) == 4 * 4
+    assert all(row["planted"] >= row["found"] for row in rows("out", "controls"))
+    assert min(row["auroc"] for row in rows("out", "ranking") if row["statistic"] == "aul") > 0.7
+    assert bool(list(Path("out").glob("*.svg"))) == (importlib.util.find_spec("matplotlib") is not None)
+    other = run("reproduce", "detection", "--data", clean / "train", "--out", "out", *asked[:2], "--epochs", 5)
+    assert "epochs is 4 there, 5 asked" in other.error
+
+
+def test_two_networks_are_correlated(clean: Path) -> None:
+    networks = ("--model", "labelaudit_probe", "--also-model", "labelaudit_probe_coarse")
+    page = measured("detection", "--data", clean / "train", "--noise", "pair-flip:0.25", *QUICK, *networks)
+    (row,) = rows("out", "networks")
+    assert (row["model"], row["other_model"]) == ("labelaudit_probe", "labelaudit_probe_coarse")
+    assert 0 < row["aul"] <= 1
+    assert "## Agreement of networks" in page
+
+
+def test_given_labels_are_compared_with_the_folder_or_with_a_file(clean: Path) -> None:
+    lines = [f"{name}/{image:03d}.png,{name}" for name in CLASSES for image in range(12)]
+    lines[:6] = [line.replace(",ant", ",bee") for line in lines[:6]]
+    for options, count, noise in (
+        (("--noisy-labels", "crowd.csv"), 48, "crowd"),
+        (("--truth", "crowd.csv"), 48, "given"),
+    ):
+        Path("crowd.csv").write_text("\n".join(["path,label", *lines[:count], ""]))
+        measured("detection", "--data", clean / "train", *options, *QUICK)
+        (row,) = rows("out", "audits")
+        assert (row["noise"], row["samples"], row["wrong"]) == (noise, 48, 6)
+        shutil.rmtree("out")
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "stops", "call", "table"),
+    [
+        # Each audit writes four epochs: the second one stops after its first two.
+        ("detection", ("--noise", "uniform:0.25", *QUICK), "labelaudit.audit.probe.write_epoch", 7, "estimates"),
+        ("relabeling", ("--noise", "pair-flip:0.25", *QUICK), "labelaudit.audit.probe.write_epoch", 7, "rounds"),
+        ("prioritization", (*TWO, *SMALL), "labelaudit.audit.training.write_checkpoint", 6, "epochs"),
+    ],
+)
+def test_an_interrupted_experiment_is_resumed(
+    clean: Path, name: str, asked: tuple[object, ...], stops: str, call: int, table: str
+) -> None:
+    data = (
+        "--data",
+        clean / "train",
+        *(("--test", clean / "test") if name == "prioritization" else ("--seeds", "0,1")),
+    )
+    with interrupted(stops, call=call):
+        assert run("reproduce", name, *data, *asked, "--out", "stopped").code == 130
+    assert "Going on after" in succeed("reproduce", name, *data, *asked, "--out", "stopped").err
+    succeed("reproduce", name, *data, *asked, "--out", "whole")
+    pairs = zip(rows("stopped", table), rows("whole", table), strict=True)
+    assert all(str({**one, "seconds": 0}) == str({**other, "seconds": 0}) for one, other in pairs)
+
+
+def test_kinds(clean: Path) -> None:
+    asked = ("--shuffled", 0.1, "--gaussian", 0.1, *QUICK[:6], "--precision", "float32", "--seeds", "0,2")
+    measured("kinds", "--data", clean / "train", *asked)
+    for seed in (0, 2):
+        counts = dict.fromkeys(("mislabeled", "shuffled", "gaussian", "clean"), 0)
+        for row in rows("out", "matrix"):
+            counts[row["true_kind"]] += row["samples"] * (row["seed"] == seed)
+        assert counts == {"mislabeled": 5, "shuffled": 5, "gaussian": 4, "clean": 34}
+    other = run("reproduce", "kinds", "--data", clean / "train", "--out", "out", *asked, "--mislabeled", 0.2)
+    assert "with other rates" in other.error
+
+
+def test_prioritization_on_the_digits() -> None:
+    page = measured("prioritization", "--scale", "smoke", *TWO, "--batch-size", 64)
+    assert "## Table 1: speedup and error\n" in page
+    epochs = rows("out", "epochs")
+    assert [(row["data_set"], row["algorithm"], row["epoch"]) for row in epochs] == [
+        (data_set, algorithm, epoch)
+        for data_set in ("clean", "random-labels:0.5")
+        for algorithm in ("standard", "sb-50")
+        for epoch in (1, 2)
+    ]
+    standard = [row for row in epochs if row["algorithm"] == "standard"]
+    assert [row["backpropagated"] for row in standard] == [600, 1200] * 2
+    assert [row["selected_share"] for row in standard] == [0, 0, 0.5, 0.5]
+    assert 0.4 < standard[3]["changed_share"] < 0.5
+    assert all(
+        600 < row["backpropagated"] < 1100 for row in epochs if row["algorithm"] == "sb-50" and row["epoch"] == 2
+    )
+    assert {row["seed"] for row in rows("out", "results")} == {0, -1}
+    longer = (*TWO, "--batch-size", 64, "--epochs", 3)
+    other = run("reproduce", "prioritization", "--scale", "smoke", *longer, "--out", "out")
+    assert "is of other settings or data" in other.error
+
+
+def test_relabeling_puts_right_what_a_review_finds(clean: Path) -> None:
+    before = file_bytes(clean / "train")
+    page = measured("relabeling", "--data", clean / "train", "--noise", "uniform:0.25", "--rounds", 2, *QUICK)
+    first, second, third = rows("out", "rounds")
+    assert (first["samples"], first["wrong"], first["noise_rate"]) == (48, 12, 0.25)
+    assert 0 < first["found"] == first["removed"] <= first["reviewed"] == first["suspicious"]
+    assert f"{first['removed']} of {first['found']} (100.0%)" in page
+    assert (third["reviewed"], third["found"], third["removed"]) == (0, 0, 0)
+    # The same, counted in the folders themselves; no two images have the same content.
+    class_of = {content: path.split("/")[0] for path, content in before.items()}
+    folders = [Path("out/uniform-0.25-seed0") / f"audit-{number}/images" for number in (1, 2, 3)]
+    wrong = [sum(class_of[content] != path.split("/")[0] for path, content in file_bytes(f).items()) for f in folders]
+    assert wrong == [12, second["wrong"], third["wrong"]] == [row["wrong"] for row in (first, second, third)]
+    assert file_bytes(clean / "train") == before
+    planted = folders[0].with_name("planted.csv")
+    planted.write_text("".join(planted.read_text().splitlines(keepends=True)[:-1]))
+    again = run("reproduce", "relabeling", "--data", clean / "train", "--noise", "uniform:0.25", "--out", "out", *QUICK)
+    assert "planted.csv holds other decisions" in again.error
+
+
+def test_a_file_with_the_content_of_another_counts_as_not_removed(clean: Path) -> None:
+    def careless(images: Path, asked: Any, out: Path, **others: Any) -> object:
+        copied = recipe.relabel_copy(images, asked, out, **others)
+        if images != clean / "train":
+            changed = next(path for path in out.rglob("*-2.png") if not (images / path.relative_to(out)).exists())
+            changed.unlink()
+            shutil.copy(clean / "train" / "ant" / "000.png", changed)
+        return copied
+
+    with mock.patch.object(relabeling, "relabel_copy", careless):
+        measured("relabeling", "--data", clean / "train", "--noise", "uniform:0.25", *QUICK)
+    first, _ = rows("out", "rounds")
+    assert first["removed"] == first["found"] - 1 >= 1
+
+
+def test_table1(clean: Path) -> None:
+    asked = ("--data", clean, "--scale", "smoke", "--epochs", 2, "--noise", "uniform:0.25", "--seeds", "0,1")
+    page = measured("table1", *asked, "--methods", "standard,d2l")
+    assert page.startswith("# Robust training on noisy labels: photos\n")
+    runs = rows("out", "runs")
+    pairs = [(seed, method) for seed in (0, 1) for method in ("standard", "d2l")]
+    assert [(row["seed"], row["method"]) for row in runs] == pairs
+    assert all(row["status"] == "trained" and row["epochs"] == 2 and row["epoch_seconds"] > 0 for row in runs)
+    assert rows("out", "audits") == []  # none of these needs one
+    # One method more costs only that, and the audit that it needs.
+    with mock.patch.object(retraining, "retrain", wraps=retraining.retrain) as retrain:
+        more = succeed("reproduce", "table1", *asked, "--out", "out", "--methods", "standard,dividemix").out
+    assert retrain.call_count == 2
+    assert "## Audits" in more
+    assert "| DivideMix with the AUL |" in more
+    other = run("reproduce", "table1", *asked, "--out", "out", "--methods", "standard", "--epochs", 3)
+    assert "standard.parquet is of other settings" in other.error
+
+
+def test_every_method_runs_on_the_digits_and_gets_what_it_needs() -> None:
+    with mock.patch.object(retraining, "retrain", wraps=retraining.retrain) as retrain:
+        succeed("reproduce", "table1", "--out", "out", "--scale", "smoke", "--subset", 150, "--epochs", 2)
+    asked = {call.args[2].method: call.args[2] for call in retrain.call_args_list}
+    needs = {entry.name: set(entry.needs) for entry in METHODS}
+    given = {"weights": "weights_csv", "noise_rate": "audit", "truth": "truth_csv"}
+    assert {
+        method: {need for need, field in given.items() if getattr(options, field)} for method, options in asked.items()
+    } == needs
+    noise_rate = {row["method"]: row["noise_rate"] for row in rows("out", "runs")}
+    assert noise_rate["co-teaching"] == rows("out", "audits")[0]["noise_rate"]
+    assert 0 < noise_rate["incv"] <= 0.9
+
+
+def test_a_training_that_diverges_is_a_result(clean: Path) -> None:
+    asked = ("--data", clean / "train", "--test", clean / "test", "--methods", "standard", *SMALL, "--lr", 1e30)
+    page = measured("retraining", *asked, "--epochs", 2)
+    assert [row["status"] for row in rows("out", "runs")] == ["diverged"]
+    assert "| Standard | diverged |" in page
+
+
+def test_retraining(clean: Path) -> None:
+    asked = ("--data", clean / "train", "--test", clean / "test", "--audit-epochs", 2, "--epochs", 2, *SMALL)
+    page = measured("retraining", *asked, "--methods", "standard,aul", "--noise", "uniform:0.25")
+    assert "| method | uniform:0.25 |" in page
+    assert [row["method"] for row in rows("out", "runs")] == ["standard", "aul"]
+    assert len(rows("out", "audits")) == 1
+
+
+def test_the_cost_is_told_and_nothing_is_trained(clean: Path) -> None:
+    asked = ("--data", clean, "--out", "cost", "--scale", "smoke", "--cost", "--methods", "standard,co-teaching")
+    assert "| co-teaching | 0.0 |" in succeed("reproduce", "table1", *asked).out
+    assert not Path("cost").exists()
+
+
+NOISE = ("--noise", "uniform:0.1")
+BOTH = ("--data", "photos/train", "--test", "photos/test")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "says"),
+    [
+        ("detection", (), "there is nothing to measure; give --noise"),
+        ("detection", ("--noise", "typo:0.1"), "there is no noise 'typo'"),
+        ("detection", (*NOISE, "--noise", "uniform:.1"), "uniform:0.1 and uniform:0.1 would have the same name"),
+        ("detection", (*NOISE, "--seeds", "1,1"), "--seeds 1,1 names a seed twice"),
+        ("detection", (*NOISE, "--seeds", "-1"), "--seeds -1 is negative"),
+        ("detection", (*NOISE, "--also-model", "no_such_model"), "no_such_model"),
+        ("detection", (*NOISE, "--epochs", "0"), "--epochs 0 is too small"),
+        ("detection", (*NOISE, "--threads", "0"), "--threads 0 is too few"),
+        ("detection", (*NOISE, "--plots", "gif"), "--plots"),
+        ("detection", ("--noisy-labels", "nowhere.csv"), "cannot read the labels file nowhere.csv"),
+        ("detection", (*NOISE, "--out", "photos/train/out"), "lies in the image folder"),
+        ("kinds", ("--mislabeled", 0.9, "--shuffled", 0.2), "are no shares"),
+        ("kinds", ("--images", 0), "--images 0 is too few"),
+        ("relabeling", ("--rounds", 0), "--rounds 0 is too few"),
+        ("prioritization", (), "--data and --test go together"),
+        ("prioritization", (*BOTH, "--data-set", "gausian:0.5"), "--data-set 'gausian:0.5' is not known; did you mean"),
+        ("prioritization", (*BOTH, "--out", "photos/test/out"), "lies in the image folder"),
+        ("table1", ("--methods", "standrad"), "did you mean standard"),
+        ("table1", ("--methods", "aul,aul"), "--methods aul is given twice"),
+        ("table1", ("--seeds", "0,x"), "are not whole numbers"),
+        ("table1", ("--subset", 1), "--subset 1 is too small"),
+        ("table1", (), "there are no test images"),
+        ("retraining", ("--test", "photos/test", "--methods", ","), "--methods names none"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    clean: Path, name: str, words: tuple[object, ...], says: str
+) -> None:
+    Path("photos").symlink_to(clean)
+    asked = ("--data", "photos/train", "--out", "out", "--quiet", *words)
+    assert says in run("reproduce", name, *asked).only_error
+    assert not list(Path("out").rglob("run.json"))
+
+
+def test_the_scale_needs_images() -> None:
+    for name in ("table1", "prioritization"):
+        assert "--scale small needs images" in run("reproduce", name, "--out", "out").only_error
+
+
+def test_several_processes_are_refused(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = run("reproduce", "detection", "--data", clean / "train", "--out", "out", *NOISE)
+    assert "does not run under torchrun" in outcome.only_error
+
+
+def test_the_group_lists_its_commands() -> None:
+    (group,) = [group for group in app.registered_groups if group.name == "reproduce"]
+    assert group.typer_instance is not None
+    names = [str(command.name) for command in group.typer_instance.registered_commands]
+    text = succeed("reproduce", "--help").out
+    assert succeed("reproduce").out == text
+    assert "No such command 'nothing'; see labelaudit reproduce --help" in run("reproduce", "nothing").only_error
+    assert all(f" {name} " in text for name in names)
+    for name in names:
+        text = succeed("reproduce", name, "--help").out
+        assert "--quiet" in text
+        assert f"$ labelaudit reproduce {name}" in text

@@ -1,0 +1,122 @@
+"""Noise, planted labels, rows and tables that all experiments share."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from labelaudit.data.folder import scan
+from labelaudit.errors import RunError, UsageError
+from labelaudit.reproduce.detection import PAPER_NOISE, even_epochs
+from labelaudit.reproduce.runner import noise_cases, noisy_data, parse_noise, take
+from labelaudit.reproduce.tables import Row, Tables, figure, pivot, remembered, spread
+
+CLASSES = ("cat", "dog", "fox, red", "owl")
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "kind", "rate", "among"),
+    [
+        ("uniform:.20", "uniform:0.2", "uniform", 0.2, (0, 1)),
+        ("uniform:0", "uniform:0", "uniform", 0.0, (0, 1)),
+        ("pair-flip:0.1", "pair-flip:0.1", "pair-flip", 0.1, (0, 1)),
+        ("asymmetric:0.3:owl,dog", "asymmetric:0.3:owl,dog", "asymmetric", 0.3, (3, 1)),
+        ("asymmetric:0.3:fox, red,cat", "asymmetric:0.3:fox, red,cat", "asymmetric", 0.3, (2, 0)),
+        ("one-class:0.3:cat", "one-class:0.3:cat", "one-class", 0.3, (0, 1)),
+        ("one-class:0.3:fox, red", "one-class:0.3:fox, red", "one-class", 0.3, (2, 0)),
+    ],
+)
+def test_noise_is_read(text: str, name: str, kind: str, rate: float, among: tuple[int, int]) -> None:
+    case = parse_noise(text, CLASSES)
+    assert (case.name, case.kind, case.rate, case.among, case.labels_file) == (name, kind, rate, among, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("unifrom:0.2", "no noise 'unifrom'"),
+        ("uniform", "the rate '' is not a number"),
+        ("uniform:nan", "the rate 'nan'"),
+        ("uniform:1", "from 0 to below 1"),
+        ("uniform:-0.1", "from 0 to below 1"),
+        ("uniform:0.1:cat", "uniform takes no class"),
+        ("asymmetric:0.1:cat", "asymmetric takes two classes"),
+        ("asymmetric:0.1:cat,cat", "'cat,cat' does not name different classes"),
+        ("asymmetric:0.1:cat,cow", "'cat,cow' does not name different classes of the data; they are cat, dog"),
+        ("one-class:0.1:cat,dog", "one-class takes one class"),
+    ],
+)
+def test_noise_that_cannot_be_read_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_noise(text, CLASSES)
+    assert f"--noise {text}: " in str(refused.value)
+    assert says in str(refused.value)
+
+
+def test_each_case_has_a_safe_folder_of_its_own() -> None:
+    assert len({case.folder_name for case in noise_cases(PAPER_NOISE, CLASSES)}) == 13
+    assert parse_noise("one-class:0.1:a/../b", ("a/../b", "c")).folder_name == "one-class-0.1-a-..-b"
+    with pytest.raises(UsageError, match="same name"):
+        noise_cases([], CLASSES, [Path("one/Given.csv"), Path("two/given.csv")])
+
+
+def test_errors_are_planted_exactly_once(image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    clean = scan(image_folder(classes=("ant", "bee", "cat"), per_class=10))
+    data = noisy_data(clean, parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
+    given = data.scan()
+    wrong_N = given.label_N != clean.label_N
+    assert wrong_N.sum() == 6
+    assert ((given.label_N - clean.label_N) % 3)[wrong_N].tolist() == [1] * 6
+    before = data.labels_file.stat().st_mtime_ns
+    noisy_data(clean, parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
+    assert data.labels_file.stat().st_mtime_ns == before
+    with pytest.raises(RunError, match="holds other labels"):
+        noisy_data(take(clean, np.arange(20)), parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Row):
+    auroc: float
+
+
+def test_a_row_is_computed_once(tmp_path: Path) -> None:
+    row = Figure(noise="n", model="m", seed=0, auroc=NAN)
+    file = tmp_path / "a.parquet"
+    assert remembered(file, {"x": 1}, Figure, lambda: [row]) == [row]
+    again = remembered(file, {"x": 1}, Figure, lambda: pytest.fail("computed again"))
+    assert str(again) == str([row])  # NaN is not equal to itself
+    with pytest.raises(RunError, match="is of other settings"):
+        remembered(file, {"x": 2}, Figure, lambda: [row])
+    file.write_bytes(b"PAR1")
+    with pytest.raises(RunError, match="is damaged"):
+        remembered(file, {"x": 1}, Figure, lambda: [row])
+
+
+def test_figures_are_means_with_their_spread() -> None:
+    found = spread([1.0, 2.0, 6.0, NAN])
+    assert (found.mean, found.deviation, found.count) == (3.0, pytest.approx(math.sqrt(7)), 3)
+    assert figure([0.9, 0.8]) == "0.8500 ± 0.0707"
+    assert figure([NAN, 0.5, 0.5], 1) == "0.5 ± 0.0 (2 of 3)"
+    assert figure([NAN]) == figure([]) == "–"
+    assert pivot("T", "N", ("key",), {"a|b": {"x": "1"}, "c": {"y": "2"}})[4:] == [
+        *("| key | x | y |", "|---|---|---|", "| a\\|b | 1 | – |", "| c | – | 2 |", "")
+    ]
+    assert pivot("T", "N", ("key",), {}) == []
+
+
+def test_every_table_is_a_file_also_without_rows(tmp_path: Path) -> None:
+    tables = Tables(some=Figure, none=Row)
+    tables.add([Figure(noise="n", model="m", seed=1, auroc=0.5)])
+    tables.write(tmp_path)
+    assert pq.read_table(tmp_path / "some.parquet").to_pylist() == [vars(tables.of(Figure)[0])]
+    assert pq.read_table(tmp_path / "none.parquet").column_names == ["noise", "model", "seed"]
+
+
+def test_epochs_are_spaced_evenly_with_both_ends() -> None:
+    assert even_epochs(3) == [1, 2, 3]
+    assert even_epochs(150, 4) == [1, 51, 100, 150]

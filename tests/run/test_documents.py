@@ -1,0 +1,109 @@
+"""run.json and noise.json: read back as they were, and refused in one line where they are damaged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelaudit.data.rendering import Rendering
+from labelaudit.errors import RunError
+from labelaudit.run.documents import (
+    TRAINED,
+    Description,
+    RecordedData,
+    as_json,
+    read_description,
+    read_noise,
+    write_description,
+    write_noise,
+)
+from labelaudit.run.files import write_json
+from labelaudit.run.layout import RunFolder
+from tests.report.helpers import KINDS, LEFT_OUT, noise, noise_json
+from tests.run.helpers import catalogue_of
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    (tmp_path / "run").mkdir()
+    return RunFolder(tmp_path / "run")
+
+
+def test_noise_json_is_written_and_read_back(run: RunFolder) -> None:
+    mixture = {"weight": [0.9, 0.1], "mean": [1, 2], "std": [1, 1], "separation": 3.5, "modes": 2, "log_likelihood": -9}
+    tail = {"noise_rate": 0.2, "interval": [0.1, 0.3]}
+    fitted = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 7}
+    estimators = {
+        "gmm": {**fitted, "mixture": mixture},
+        "controls": {**fitted, "by_kind": {"random": tail}},
+        "bmm": fitted,
+    }
+    whole = noise(noise_rate_interval=[0.0, 1], kinds=KINDS, left_out=LEFT_OUT, estimators=estimators)
+    write_noise(run, whole)
+    assert read_noise(run) == whole
+    found = json.loads(run.noise.read_text())
+    assert found["estimators"] == estimators
+    assert (found["classes"][1]["class"], found["kinds"], found["left_out"]) == ("bee", KINDS, LEFT_OUT)
+
+
+NOISE: dict[str, Any] = {
+    "no rate": {"noise_rate": "0.1"},
+    "a rate above 1": {"noise_rate": 1.5},
+    "not a number": {"noise_rate": float("nan")},
+    "half an interval": {"noise_rate_interval": [0.1]},
+    "a negative count": {"suspicious": -1},
+    "a boolean count": {"readable": True},
+    "a huge count": {"epochs": 1 << 60},
+    "an unknown statistic": {"fit": {"rank_by": "guess", "estimator": "gmm"}},
+    "a class without figures": {"classes": [{"class": "ant"}]},
+    "a rate of a class": {"classes": [{"class": "ant", "samples": 3, "noise_rate": float("nan"), "suspicious": 0}]},
+    "half an estimator": {"estimators": {"gmm": 3}},
+    "no power": {"power": None},
+    "a warning without text": {"warnings": [3]},
+    "a lone surrogate": {"warnings": ["\ud800"]},
+}
+
+
+@pytest.mark.parametrize("changes", NOISE.values(), ids=NOISE)
+def test_a_damaged_noise_json_is_refused_in_one_line(run: RunFolder, changes: dict[str, Any]) -> None:
+    run.noise.write_text(json.dumps(noise_json(**changes)))
+    with pytest.raises(RunError, match=r"noise\.json is damaged") as error:
+        read_noise(run)
+    assert "\n" not in str(error.value)
+    assert error.value.fix == f"run labelaudit fit {run.root}"
+
+
+def test_a_run_json_has_what_is_known_and_is_read_back(run: RunFolder) -> None:
+    data = RecordedData.of(catalogue_of(root=run.root))
+    description = Description(status=TRAINED, data=data, settings={"epochs": 3}, controls_planted=True)
+    write_description(run, description)
+    assert read_description(run) == description
+    value = run.read_description()
+    assert value["data"] == as_json(data)
+    assert value["data"]["rendering"] == Rendering().as_json() | {"integers": [0.0, 65535.0], "reals": [0.0, 1.0]}
+    assert (value["controls_planted"], value["mirror_test"]) == (True, None)
+    assert not {"diverged", "finished", "normalisation"} & set(value)
+
+
+DATA = {"root": "photos", "fingerprint": "0", "classes": ["ant", "bee"], "samples": 4}
+DESCRIPTION = {"status": "trained", "data": DATA, "settings": {}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "sleeping"},
+        {"settings": None},
+        {"data": "photos"},
+        {"data": {**DATA, "root": "nul\0"}},
+        {"data": {**DATA, "classes": "ant"}},
+        {"data": {**DATA, "split": [3]}},
+        {"data": {**DATA, "rendering": {"integers": [1, 0], "reals": [0, 1], "background": 255}}},
+    ],
+)
+def test_a_run_json_of_something_else_is_refused_in_one_line(run: RunFolder, changes: dict[str, Any]) -> None:
+    write_json(run.description, {"schema_version": 1, **DESCRIPTION, **changes})
+    with pytest.raises(RunError, match=r"run\.json is damaged, or not of an audit") as error:
+        read_description(run)
+    assert "\n" not in str(error.value)

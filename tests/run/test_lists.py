@@ -1,0 +1,345 @@
+"""suspicious.csv, corrupted.csv, weights.csv, and what a baseline makes of them."""
+
+import csv
+import io
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from labelaudit.detect.confident import confident_joint
+from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.kinds import Kinds
+from labelaudit.detect.verdicts import Power, Verdicts
+from labelaudit.errors import DataError, RunError, StorageError
+from labelaudit.names import KINDS
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import (
+    SUSPICIOUS_COLUMNS,
+    list_suspicious,
+    read_baseline,
+    read_suspicious,
+    read_weights,
+    suspicious_csv,
+    write_corrupted,
+    write_suspicious,
+    write_weights,
+)
+from tests.detect.helpers import beliefs_of
+from tests.report.helpers import row
+from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
+
+NAN = float("nan")
+FOUR = ("cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png")
+WEIGHT_4 = np.array([1.0, 0.25, 0.0, 1 / 3])
+FOUR_BELIEFS = beliefs_of([0.9, 0.1, 0.5, NAN], [[1, 1, 0, -1]], [[0.05, 0.8, 0.4, NAN]])
+
+
+def four_statistics():
+    """Of four samples, the last without a record."""
+    return CurveStatistics(
+        aul_N=np.array([1.0, 9.0, 5.0, NAN]),
+        aum_N=np.array([4.0, -3.0, 0.5, NAN]),
+        mean_probability_N=np.array([0.9, 0.1, 0.5, NAN]),
+        misprediction_rate_N=np.array([0.0, 1.0, 0.5, NAN]),
+        soft_misprediction_rate_N=np.array([0.0, 1.0, 0.1, NAN]),
+        forgetting_count_N=np.array([0.0, 3.0, 1.0, NAN]),
+        cell_margin_N=np.array([4.5, -2.5, 1.0, NAN]),
+        beliefs=FOUR_BELIEFS,
+        joint=confident_joint(np.array([0, 0, 1, 1], dtype=np.int32), FOUR_BELIEFS, 2),
+        epochs=3,
+    )
+
+
+def verdicts_of(p, order, flagged):
+    p_N = np.array(p)
+    return Verdicts(
+        p_mislabeled_N=p_N,
+        raw_posterior_N=p_N,
+        weight_N=1 - np.nan_to_num(p_N, nan=1.0),
+        order=np.array(order),
+        flagged=flagged,
+        noise_rate=0.4,
+        interval=(0.3, 0.5),
+        estimates={},
+        power=Power(found=(), reviews=()),
+    )
+
+
+def four_verdicts():
+    """The second sample is flagged, the third is next."""
+    return verdicts_of([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
+
+
+def four_kinds():
+    """The second sample is mislabeled, the third corrupted."""
+    return Kinds(
+        kind_N=np.array([-1, KINDS.index("mislabeled"), KINDS.index("corrupted"), -1], dtype=np.int8),
+        p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
+        corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
+        ambiguous_below=0.1,
+        matrix=(),
+    )
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def written(file, content):
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def test_the_ranked_list_begins_with_the_most_suspicious():
+    text = suspicious_csv(catalogue_of(FOUR), four_statistics(), four_verdicts(), four_kinds())
+    assert text == (
+        "rank,path,given_label,suggested_label,p_mislabeled,label_score,aul,aum,kind,sample,sha256\n"
+        f"1,cat/1.png,cat,dog,0.750000,0.250000,9,-3,mislabeled,1,{1:064x}\n"
+    )
+    beliefs = replace(FOUR_BELIEFS, class_MN=np.array([[1, -1, 0, -1]], dtype=np.int32))
+    (row,) = rows_of(suspicious_csv(catalogue_of(FOUR), replace(four_statistics(), beliefs=beliefs), four_verdicts()))
+    assert row["suggested_label"] == ""
+
+
+def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first(tmp_path):
+    corrupted = np.array([1, -1, 1, -1], dtype=np.int8)
+    assert KINDS[1] == "corrupted"
+    kinds = replace(four_kinds(), kind_N=corrupted, p_corrupted_N=np.array([1.0, 0.25, 1.0, NAN]))
+    kinds = replace(kinds, corruption_N=np.array([15.0, -1.5, 20.5, NAN]))
+    write_corrupted(tmp_path / "corrupted.csv", catalogue_of(FOUR), four_verdicts(), kinds)
+    assert (tmp_path / "corrupted.csv").read_text().splitlines() == [
+        "rank,path,given_label,p_corrupted,corruption,p_mislabeled,sample,sha256",
+        f"1,dog/2.png,dog,1.000000,20.5,0.500000,2,{2:064x}",
+        f"2,cat/0.png,cat,1.000000,15,0.125000,0,{0:064x}",
+    ]
+
+
+@pytest.mark.parametrize(("top", "samples"), [(None, "1"), (0, ""), (2, "12"), (3, "120"), (99, "120")])
+def test_the_ranked_list_is_as_long_as_asked_and_ends_with_the_records(top, samples):
+    rows = rows_of(suspicious_csv(catalogue_of(FOUR), four_statistics(), four_verdicts(), top=top))
+    assert "".join(row["sample"] for row in rows) == samples
+    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, len(samples) + 1)]
+
+
+def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
+    count = len(AWKWARD_PATHS)
+    values = {name: np.arange(count, dtype=np.float64) for name in (f"{name}_N" for name in STATISTICS)}
+    beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
+    joint = confident_joint(np.zeros(count, dtype=np.int32), beliefs, 2)
+    statistics = CurveStatistics(**values, beliefs=beliefs, joint=joint, epochs=1)
+    verdicts = verdicts_of(np.ones(count), np.arange(count)[::-1], count)
+    file = tmp_path / "suspicious.csv"
+    write_suspicious(file, catalogue_of(), statistics, verdicts)
+    assert file.read_bytes().decode() == suspicious_csv(catalogue_of(), statistics, verdicts)
+    assert [row["path"] for row in read_suspicious(file, most=99)] == list(AWKWARD_PATHS[::-1])
+    assert [row["sample"] for row in read_suspicious(file, most=2)] == [str(count - 1), str(count - 2)]
+
+
+def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
+    names = ("=cat", "+dog")
+    catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
+    write_suspicious(tmp_path / "suspicious.csv", catalogue, four_statistics(), four_verdicts())
+    (line,) = (tmp_path / "suspicious.csv").read_text().splitlines()[1:]
+    assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,9,-3,,1,{1:064x}"
+    (row,) = read_suspicious(tmp_path / "suspicious.csv", most=9)
+    assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-3")
+    write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
+    assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
+    np.testing.assert_allclose(read_weights(tmp_path / "weights.csv", catalogue), WEIGHT_4, rtol=1e-8, atol=0)
+
+
+HEADER = ",".join(SUSPICIOUS_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"suspicious\.csv is missing or damaged"),
+        ("", "has other columns than labelaudit writes"),
+        ("rank,path\n1,a.png\n", "has other columns than labelaudit writes"),
+        (HEADER.encode() + b"\n1,\xff.png,,,,,,,,\n", "is missing or damaged"),
+        (HEADER + '\n1,"cut', "is missing or damaged"),
+        *(
+            (f"{HEADER}\n{rank},a.png,cat,dog,{p},0.1,9,-3,,{sample},ff\n", "damaged in line 2")
+            for rank, p, sample in (("1", "", "0"), ("1", "nan", "0"), ("1", "2", "0"), ("x", "1", "0"), ("1", "1", -1))
+        ),
+    ],
+)
+def test_a_ranked_list_that_is_not_ours_is_refused(tmp_path, content, message):
+    if content is not None:
+        written(tmp_path / "suspicious.csv", content)
+    with pytest.raises(RunError, match=f"{message}.*run labelaudit fit "):
+        read_suspicious(tmp_path / "suspicious.csv", most=10)
+
+
+def test_weights_are_written_for_people_and_for_numpy(tmp_path):
+    catalogue = catalogue_of(FOUR)
+    write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
+    lines = (tmp_path / "weights.csv").read_text().splitlines()
+    assert (lines[0], lines[2]) == ("path,weight,sha256", f"cat/1.png,0.25,{1:064x}")
+    assert lines[4].startswith("dog/3.png,0.333333333,")
+    array = np.load(tmp_path / "weights.npy")
+    assert array.dtype == np.float64
+    np.testing.assert_array_equal(array, WEIGHT_4)
+    np.testing.assert_allclose(read_weights(tmp_path / "weights.csv", catalogue), WEIGHT_4, rtol=1e-8, atol=0)
+    assert names_in(tmp_path) == ["weights.csv", "weights.npy"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons", "expected"),
+    [
+        (
+            "sha256,path,weight,note\n,dog/3.png,4,x\n,cat/1.png,2,\n,elsewhere.png,9,\n,dog/2.png,3,\n,cat/0.png,1,\n",
+            None,
+            [1, 2, 3, 4],
+        ),
+        ("\ufeffpath,weight\r\n" + "".join(f"{path},0.5\r\n" for path in FOUR), None, [0.5] * 4),
+        ("path,weight\n" + "".join(f"{path},1\n" for path in FOUR[:3]), ["", "", "", "empty file"], [1, 1, 1, 0]),
+    ],
+    ids=["in any order", "saved by a spreadsheet", "none for a sample that is set aside"],
+)
+def test_weights_belong_to_paths(tmp_path, text, reasons, expected):
+    file = written(tmp_path / "weights.csv", text)
+    assert read_weights(file, catalogue_of(FOUR, reasons=reasons)).tolist() == expected
+
+
+def test_weights_of_other_data_are_refused(tmp_path):
+    file = written(tmp_path / "weights.csv", "path,weight\ncat/0.png,1\ndog/3.png,1\n")
+    with pytest.raises(DataError, match=r"other data: it has no weight for 'cat/1\.png' and 1 more files\W .*/data"):
+        read_weights(file, catalogue_of(FOUR))
+    write_weights(file, tmp_path / "weights.npy", catalogue_of(FOUR), WEIGHT_4)
+    with pytest.raises(DataError, match=r"no weight for 'dog/x\.png'\W "):
+        read_weights(file, catalogue_of((*FOUR[:2], "dog/x.png", FOUR[2])))
+    with pytest.raises(DataError, match=r"the content of 'cat/1\.png' and 1 more files has changed since"):
+        read_weights(file, catalogue_of((FOUR[1], FOUR[0], *FOUR[2:])))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read .*: no such file or directory"),
+        ("", "has no column path and weight"),
+        ("path,p_mislabeled\na,1\n", "has no column weight"),
+        ("path,weight\ncat/0.png,-0.1\n", r"line 2: '-0\.1' is no weight\W use numbers from 0"),
+        ("path,weight\ncat/0.png,1\ncat/1.png,inf\n", "line 3: 'inf' is no weight"),
+        ("path,weight\ncat/0.png,nan\n", "line 2: 'nan' is no weight"),
+        ("path,weight\ncat/0.png,\n", "line 2: '' is no weight"),
+        ("path,weight\ncat/0.png\n", "line 2: None is no weight"),
+        ("path,weight\ncat/0.png,much\n", "line 2: 'much' is no weight"),
+        ("path,weight\ncat/0.png,1\ncat/0.png,1\n", "line 3: 'cat/0.png' is there twice"),
+        ('path,weight\n"cat/0.png,1\n', "is not a weights file"),
+        (b"path,weight\n\xff,1\n", "is not a weights file"),
+    ],
+)
+def test_weights_that_are_none_are_refused_with_the_place(tmp_path, text, message):
+    file = tmp_path / "weights.csv" if text is None else written(tmp_path / "weights.csv", text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_weights(file, catalogue_of(FOUR))
+    assert str(file) in caught.value.what
+    assert caught.value.fix
+
+
+MANY = catalogue_of([f"cat/{number:05d}.png" for number in range(300)])
+LONG = verdicts_of([0.125, 0.75, 0.5, NAN], [1, 2, 0], 3)
+WRITERS = {
+    "weights": lambda folder: write_weights(folder / "out", folder / "weights.npy", MANY, np.ones(300)),
+    "list": lambda folder: write_suspicious(folder / "out", catalogue_of(FOUR), four_statistics(), LONG),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_a_full_disk_is_a_storage_error_and_leaves_no_piece(tmp_path, write):
+    with room_for(300), pytest.raises(StorageError, match=r"no space left for .*out"):
+        write(tmp_path)
+    assert names_in(tmp_path) == []
+
+
+def test_a_full_disk_is_noticed_for_the_array_of_weights_too(tmp_path):
+    few = replace(catalogue_of(list("abcdefghij" * 2)), sha256=("",) * 20)
+    with room_for(250), pytest.raises(StorageError, match=r"no space left for .*weights\.npy"):
+        write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", few, np.ones(20))
+    assert names_in(tmp_path) == ["weights.csv"]
+
+
+def ranks(rows):
+    return [found["rank"] for found in rows]
+
+
+def test_without_a_baseline_the_first_rows_are_listed_and_the_others_not_read():
+    rows = itertools.chain([row(1), row(2)], (row(1 // 0) for _ in range(1)))
+    listed = list_suspicious(rows, 5, most=2)
+    assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 5, 5, None)
+    assert list_suspicious([], 0, most=3).rows == []
+    assert list_suspicious([row(1)], 1, most=0).rows == []
+
+
+FIRST, COPY = row(1), row(2, sha256=row(1)["sha256"])
+KNOWN = {(FIRST["sha256"], "ant")}
+
+
+@pytest.mark.parametrize(
+    ("rows", "baseline", "new", "known", "gone"),
+    [
+        ([row(1), row(2), row(3), row(4)], {(row(2)["sha256"], "ant"), (row(9)["sha256"], "ant")}, "134", "2", 1),
+        ([row(1, path="elsewhere/new name.png")], KNOWN, "", "1", 0),
+        ([row(1, given_label="bee")], KNOWN, "1", "", 1),
+        ([row(1, sha256="f" * 64)], KNOWN, "1", "", 1),
+        ([FIRST, COPY], KNOWN, "", "12", 0),
+        ([FIRST, COPY], {(row(3)["sha256"], "ant")}, "12", "", 1),
+        ([FIRST, {**COPY, "given_label": "bee"}], KNOWN, "2", "1", 0),
+        ([FIRST], set(), "1", "", 0),
+    ],
+    ids=["both", "moved", "relabeled", "changed", "known copies", "new copies", "a copy relabeled", "empty baseline"],
+)
+def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known, gone):
+    listed = list_suspicious(rows, 99, most=2, baseline=frozenset(baseline))
+    assert (ranks(listed.rows), ranks(listed.known_rows)) == (list(new[:2]), list(known[:2]))
+    assert (listed.total, listed.new, listed.counted, listed.gone) == (len(rows), len(new), len(new), gone)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            'path,given_label,sha256\n"new\nline.png","a,""b""\r\nc",ff\nx,猫,ee\ny,猫,ee\n',
+            {("ff", 'a,"b"\r\nc'), ("ee", "猫")},
+        ),
+        ("sha256,kind,given_label\nff,1,ant\n", {("ff", "ant")}),
+        ("path,given_label,sha256\n", set()),
+        ("\ufeffsha256,given_label\nff,ant\n", {("ff", "ant")}),
+    ],
+)
+def test_a_baseline_is_hash_and_label_whatever_the_other_columns_are(tmp_path, content, expected):
+    assert read_baseline(written(tmp_path / "a.csv", content)) == expected
+
+
+def test_a_run_folder_stands_for_its_list(tmp_path):
+    with pytest.raises(RunError, match="is not a run folder"):
+        read_baseline(tmp_path)
+    folder = RunFolder(tmp_path)
+    folder.write_description({"status": "trained"})
+    with pytest.raises(RunError, match="has no verdicts yet; run labelaudit fit"):
+        read_baseline(tmp_path)
+    written(folder.suspicious, "path,given_label,sha256\na.png,ant,ff\n")
+    assert read_baseline(tmp_path) == {("ff", "ant")}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder or"),
+        ("", r"a\.csv has no column given_label and sha256"),
+        ("path,given_label\na,ant\n", r"a\.csv has no column sha256"),
+        ("given_label,sha256\nant,\n", r"a\.csv line 2 has no content hash"),
+        ("given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
+        ("sha256,given_label\nff\n", r"a\.csv line 2 has no content hash"),
+        (b"given_label,sha256\n\xff,ff\n", "is not a list of suspicious labels"),
+        ('given_label,sha256\n"cut,ff', "is not a list of suspicious labels"),
+    ],
+)
+def test_what_is_no_baseline_is_refused(tmp_path, content, message):
+    file = tmp_path / "a.csv" if content is None else written(tmp_path / "a.csv", content)
+    with pytest.raises(DataError, match=message):
+        read_baseline(file)
