@@ -25,6 +25,9 @@ import torch
 from labelaudit.errors import UsageError
 
 PerName = Literal["sample", "weight"]
+State = dict[str, Any]
+"""What a checkpoint keeps: tensors and plain values by name."""
+
 Parameters = TypeVar("Parameters")
 
 

@@ -30,6 +30,7 @@ class MethodEntry:
         factory: ``module:function`` that takes `Ingredients` and returns a `Method`.
         parameters: The dataclass of its settings.
         networks: How many it trains side by side.
+        plans: Whether it chooses the rows of its batches, as `labelaudit.methods.base.Plans`.
         published: How it was trained where it was published; the AUL paper's values where that is not known.
         verifies: Whether labels are cross-validated before it is built.
     """
@@ -41,6 +42,7 @@ class MethodEntry:
     factory: str
     parameters: type = p.NoParameters
     networks: int = 1
+    plans: bool = False
     published: Hyperparameters = AUL_RETRAINING
     verifies: bool = False
 
@@ -130,6 +132,7 @@ METHODS = (
         source="Ma et al. 2018, Dimensionality-driven learning, arXiv:1806.02612",
         factory="labelaudit.methods.d2l:d2l",
         parameters=p.D2LParameters,
+        plans=True,
         published=replace(
             AUL_RETRAINING,
             epochs=120,
@@ -146,6 +149,7 @@ METHODS = (
         factory="labelaudit.methods.incv:incv",
         parameters=p.IncvParameters,
         networks=2,
+        plans=True,
         published=replace(
             AUL_RETRAINING,
             epochs=200,
@@ -199,6 +203,7 @@ METHODS = (
         factory="labelaudit.methods.dividemix:dividemix",
         parameters=p.DivideMixParameters,
         networks=2,
+        plans=True,
         published=replace(
             AUL_RETRAINING,
             epochs=300,

@@ -83,8 +83,8 @@ def _suspicious(report: Report) -> list[str]:
 
 
 def _kinds(noise: Noise) -> list[str]:
-    said, rows = [_text(sentence) for sentence in kinds_sentences(noise)], matrix_rows(noise)
-    lines = ["### Kinds", "", *_items(said)] if said or rows else []
+    sentences, rows = [_text(sentence) for sentence in kinds_sentences(noise)], matrix_rows(noise)
+    lines = ["### Kinds", "", *_items(sentences)] if sentences or rows else []
     if rows:
         cells = [[_text(cell) for cell in row] for row in rows]
         rule = ("---", *["---:"] * (len(MATRIX_HEADER) - 1))

@@ -79,25 +79,13 @@ def test_the_matrix_of_planted_images_is_in_the_files_and_in_every_report(smooth
     assert "images, shuffled" in succeed("report", smooth / "audit", "--no-html", "--format", "markdown").out
 
 
-def test_with_controls_the_matrix_has_labels_too(smooth: Path) -> None:
-    succeed("score", smooth / "data", "--run", "audit", "--controls", *QUICK)
-    noise = json.loads(Path("audit/noise.json").read_text())
-    assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
-
-
-def test_two_audits_give_equal_files(smooth: Path) -> None:
+def test_two_audits_give_equal_files_and_controls_give_labels_too(smooth: Path) -> None:
     succeed("score", smooth / "data", "--run", "audit", *QUICK)
     for name in ("pictures.parquet", "scores.parquet", "corrupted.csv", "noise.json"):
         assert (Path("audit") / name).read_bytes() == (smooth / "audit" / name).read_bytes(), name
-
-
-def test_a_run_of_an_earlier_version_is_fitted_without_images(smooth: Path) -> None:
-    shutil.copytree(smooth / "audit", "audit")
-    Path("audit/pictures.parquet").unlink()
-    succeed("fit", "audit")
-    assert "corrupted" not in kinds_of(Path("audit")).values()
-    assert read_csv(Path("audit/corrupted.csv")) == []
-    assert set(pq.read_table("audit/scores.parquet").column("p_corrupted").to_pylist()) == {None}
+    succeed("score", smooth / "data", "--run", "controls", "--controls", *QUICK)
+    noise = json.loads(Path("controls/noise.json").read_text())
+    assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
 
 
 def test_damaged_images_are_told(smooth: Path) -> None:
