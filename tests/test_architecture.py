@@ -30,7 +30,6 @@ LAYERS = (
         "labelaudit.methods.parameters",
         "labelaudit.methods.table",
         "labelaudit.selectors.base",
-        "labelaudit.selectors.parameters",
         "labelaudit.selectors.table",
         "labelaudit.run",
         "labelaudit.data",
@@ -53,9 +52,7 @@ CONCRETE_METHODS = {
     if name.startswith("labelaudit.methods.") and not name.endswith((".base", ".table", ".parameters"))
 }
 CONCRETE_SELECTORS = {
-    name
-    for name in MODULES
-    if name.startswith("labelaudit.selectors.") and not name.endswith((".base", ".table", ".parameters"))
+    name for name in MODULES if name.startswith("labelaudit.selectors.") and not name.endswith((".base", ".table"))
 }
 FILE_NAMES = {
     path.name
@@ -139,20 +136,21 @@ def test_methods_know_only_what_a_method_is() -> None:
 
 def test_selectors_know_only_what_a_selector_is() -> None:
     for module in CONCRETE_SELECTORS:
-        assert inner_imports(module) <= {"labelaudit.selectors.base", "labelaudit.selectors.parameters"}, module
+        assert inner_imports(module) <= {"labelaudit.selectors.base", "labelaudit.selectors.table"}, module
 
 
 def test_methods_and_selectors_are_listed_without_torch() -> None:
-    listed = [f"labelaudit.{kind}.{name}" for kind in ("methods", "selectors") for name in ("table", "parameters")]
+    listed = ("labelaudit.methods.table", "labelaudit.methods.parameters", "labelaudit.selectors.table")
     for module in listed:
         outside = {name.partition(".")[0] for name in imports(module, when_loaded=True)}
         assert outside <= sys.stdlib_module_names | {"labelaudit"}, module
         assert inner_imports(module) <= {
             "labelaudit.methods",
             "labelaudit.methods.parameters",
+            "labelaudit.methods.table",
             "labelaudit.methods.base",
             "labelaudit.selectors",
-            "labelaudit.selectors.parameters",
+            "labelaudit.selectors.table",
             "labelaudit.selectors.base",
             "labelaudit.errors",
             "labelaudit.hyperparameters",

@@ -99,7 +99,7 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
     """Judge every sample.
 
     Weights are w = 1 − P(mislabeled). The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
-    weight, against its own text; see `labelaudit.methods.weighted`.
+    weight, against its own text; see `labelaudit.methods.standard`.
 
     Args:
         evidence: Of N samples.

@@ -199,7 +199,7 @@ class TrueAudit:
     def estimates(self) -> Iterator[EstimateRow]:
         """Yield the row of each estimator; ``controls`` only where some were planted."""
         for name in ESTIMATORS:
-            found = self.fitted.verdicts.estimates.get(name)
+            found = self.fitted.estimate(name)
             if found is None and name == "controls" and self.fitted.noise.controls is None:
                 continue
             p_U = np.zeros(len(self.wrong_U)) if found is None else found.p_mislabeled_N[self.used_N]
