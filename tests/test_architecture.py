@@ -185,7 +185,7 @@ def test_formats_are_listed_without_anything_heavy() -> None:
 
 
 def test_each_format_is_a_file_that_knows_no_other() -> None:
-    writers = {entry.writer.partition(":")[0] for entry in FORMATS}
+    writers = {f"labelaudit.report.exports.{entry.writer.partition(':')[0]}" for entry in FORMATS}
     for module in writers:
         assert not imports(module) & writers, module
 

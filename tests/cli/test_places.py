@@ -105,8 +105,8 @@ FAILURES = [
     *((errno.ENOSPC, name, FULL) for name in ("samples.parquet", "pictures.parquet", "run.json", "checkpoint.pt")),
     *((errno.ENOSPC, name, FULL) for name in ("losses/epoch-0002.parquet", "probe.safetensors")),
     (errno.EDQUOT, "losses/epoch-0000.parquet", FULL),
-    (errno.EROFS, "losses/epoch-0000.parquet", "{} may not be written (read-only file system); choose another folder"),
-    (errno.EACCES, "losses/epoch-0000.parquet", "{} may not be written (permission denied); choose another folder"),
+    (errno.EROFS, "losses/epoch-0000.parquet", "{} is not writable (read-only file system); choose another folder"),
+    (errno.EACCES, "losses/epoch-0000.parquet", "{} is not writable (permission denied); choose another folder"),
     (errno.EIO, "losses/epoch-0000.parquet", "cannot write {}: Input/output error; check the path and the disk"),
 ]
 
