@@ -182,7 +182,7 @@ class Outcome:
     Attributes:
         moved: Number of files that are where they were to go.
         renamed: Files that got another name than planned, since something had appeared in their place.
-        gone: Files that are in neither place: somebody took them away.
+        gone: Files that are in neither place: they were removed.
         blocked: Files that stay where they are, since another one is in their place.
     """
 
@@ -233,7 +233,7 @@ def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     moves = [(target, source) for source, target in reversed(journal.moves)]
     outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):
-        with contextlib.suppress(OSError):  # somebody has put something into it, or removed it
+        with contextlib.suppress(OSError):  # it is not empty, or was removed
             tree.at(folder).rmdir()
     _flush_folders(tree, journal.folders)
     return outcome

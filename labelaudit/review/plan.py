@@ -215,15 +215,12 @@ def _settle(
     wanted: list[_Decided] = []
     refused = list(review.unclear)
 
-    def refuse(correction: Correction, reason: str) -> None:
-        refused.append(Refusal(path=correction.path, where=correction.where, reason=reason))
-
     for correction in review.corrections:
         try:
             if step := step_of(correction):
                 wanted.append((correction, step))
         except RefusedError as error:
-            refuse(correction, str(error))
+            refused.append(_refusal(correction, str(error)))
     first_of = {step.path: (correction, step) for correction, step in reversed(wanted)}
     torn = {step.path for _, step in wanted if step != first_of[step.path][1]}
     expected = [
@@ -235,14 +232,18 @@ def _settle(
     settled = []
     for correction, step in wanted:
         if step.path in torn:
-            refuse(correction, "is there more than once, with different corrections")
+            refused.append(_refusal(correction, "is there more than once, with different corrections"))
         elif first_of[step.path][0] is not correction:
             continue
         elif step.path in faults:
-            refuse(correction, faults[step.path])
+            refused.append(_refusal(correction, faults[step.path]))
         else:
             settled.append((correction, step))
     return settled, refused
+
+
+def _refusal(correction: Correction, reason: str) -> Refusal:
+    return Refusal(path=correction.path, where=correction.where, reason=reason)
 
 
 def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Reporter) -> dict[str, str]:
@@ -277,8 +278,7 @@ def _place(tree: Tree, decided: list[_Decided], refused: list[Refusal]) -> tuple
     taken: set[str] = set()
     for correction, step in decided:
         if taken.intersection(parents(step.target)):
-            reason = "needs a folder where another file goes"
-            refused.append(Refusal(path=correction.path, where=correction.where, reason=reason))
+            refused.append(_refusal(correction, "needs a folder where another file goes"))
             continue
         folders.update(dict.fromkeys(tree.missing_folders(step.target)))
         free = free_path(step.target, lambda path: path in taken or path in folders or tree.has(path))

@@ -114,28 +114,6 @@ def test_undo_takes_back_the_last_relabeling_first(root, tmp_path, corrections):
     assert snapshot(root) == states[0]
 
 
-def test_the_same_corrections_again_change_nothing(root, tmp_path):
-    corrections = saved(
-        tmp_path / "c.csv", *(change(path, "bird", sha256=sha256(path)) for path in ("cat/1.png", "dog/4.png"))
-    )
-    relabel(root, corrections)
-    after = snapshot(root)
-    plans = []
-    assert relabel(root, corrections, agree=lambda plan: plans.append(plan) or True) is None
-    assert (plans[0].done_before, plans[0].refused) == (2, ())
-    assert snapshot(root) == after
-
-
-def test_without_agreement_nothing_is_moved(root, corrections):
-    before = snapshot(root)
-    assert relabel(root, corrections, agree=lambda _: False) is None
-    assert snapshot(root) == before
-    relabel(root, corrections)
-    after = snapshot(root)
-    assert undo(root, agree=lambda _: False) is None
-    assert snapshot(root) == after
-
-
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_that_appears_at_the_target_is_not_overwritten(root, corrections, monkeypatch, links):
     if not links:

@@ -343,7 +343,6 @@ def render(audit: Audit, new: int | None, content: dict[str, Any], *, missing_ro
         matrix_header=sentences.MATRIX_HEADER,
         matrix=sentences.matrix_rows(noise),
         matrix_note=sentences.matrix_note(noise),
-        advice=sentences.advice_sentences(noise),
         rows=len(content["rows"]["sample"]),
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
