@@ -52,7 +52,8 @@ def test_every_entry_is_found_documented_and_built_from_what_it_needs_only(entry
     assert find_method(entry.name) is entry
     assert re.fullmatch(r"[^\n]+\.", entry.summary)
     assert entry.source
-    assert entry.build(ingredients(entry, entry.needs)).networks >= 1
+    method = entry.build(ingredients(entry, entry.needs))
+    assert (method.networks, isinstance(method, Plans)) == (entry.networks, entry.plans)
     for missing in entry.needs:
         with pytest.raises(UsageError, match=f"the method {entry.name} needs"):
             entry.build(ingredients(entry, [need for need in GIVEN_BY_NEED if need != missing]))
