@@ -24,9 +24,8 @@ from rich.console import Console
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UnreadableImageError, decode_small
-from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, CurveAccumulator
-from labelaudit.detect.epochs import LATENESS, Course
-from labelaudit.detect.prioritization import PriorityWatch
+from labelaudit.detect.constants import LATENESS
+from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
@@ -301,7 +300,6 @@ def read_curves(
     classes: int,
     *,
     counted_N: npt.NDArray[np.bool_] | None = None,
-    watch: PriorityWatch | None = None,
     reporter: Reporter = QUIET,
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
@@ -312,7 +310,6 @@ def read_curves(
         label_N: See `labelaudit.detect.curves.CurveAccumulator`.
         classes: Likewise.
         counted_N: Likewise.
-        watch: Is given every epoch too.
         reporter: Is told about the progress.
 
     Raises:
@@ -330,8 +327,6 @@ def read_curves(
                 raise RunError(f"{run.losses} has losses that are not finite in epoch {epoch.epoch}", fix=fix)
             try:
                 curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
-                if watch is not None:
-                    watch.add(epoch.sample_R, epoch.loss_R, epoch.margin_R)
             except ValueError as error:
                 raise RunError(f"{run.losses} is damaged in epoch {epoch.epoch}: {error}", fix=fix) from error
             advance(1)

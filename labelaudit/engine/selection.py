@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from labelaudit.engine.loop import Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
 from labelaudit.engine.order import make_generator, split_places
 from labelaudit.engine.step import Effort
-from labelaudit.methods.base import Clock
+from labelaudit.methods.base import Clock, State
 from labelaudit.selectors.base import Choice, ScoreName, Selector
 
 
@@ -70,14 +69,14 @@ class Selection:
         self._score_N = torch.full((rows,), torch.nan)
         self._age_N = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return tensors on the CPU and plain values, which `load` takes."""
-        state: dict[str, Any] = {"selector": self._selector.state()}
+        state: State = {"selector": self._selector.state()}
         if self._selector.stale_epochs > 1:
             state |= {"score": self._score_N.clone(), "age": self._age_N.clone()}
         return state
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from a state.
 
         Raises:

@@ -22,6 +22,9 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import torch
 
 PerName = Literal["sample", "weight"]
+State = dict[str, Any]
+"""What a checkpoint keeps: tensors and plain values by name."""
+
 Parameters = TypeVar("Parameters")
 
 

@@ -29,6 +29,7 @@ class MethodEntry:
         factory: ``module:function`` that takes `Ingredients` and gives a `Method`.
         parameters: The dataclass of its own settings.
         networks: How many it trains side by side.
+        plans: Whether it chooses the rows of its batches, as `labelaudit.methods.base.Plans`.
         published: How it was trained where it was published; the AUL paper's values where that is not known.
         verifies: Whether labels are cross-validated before it is built.
     """
@@ -40,6 +41,7 @@ class MethodEntry:
     factory: str
     parameters: type = p.NoParameters
     networks: int = 1
+    plans: bool = False
     published: Hyperparameters = AUL_RETRAINING
     verifies: bool = False
 
@@ -134,6 +136,7 @@ METHODS = (
         needs=(),
         factory="labelaudit.methods.d2l:d2l",
         parameters=p.D2LParameters,
+        plans=True,
         published=replace(
             AUL_RETRAINING,
             epochs=120,
@@ -151,6 +154,7 @@ METHODS = (
         factory="labelaudit.methods.incv:incv",
         parameters=p.IncvParameters,
         networks=2,
+        plans=True,
         published=replace(
             AUL_RETRAINING,
             epochs=200,
@@ -205,6 +209,7 @@ METHODS = (
         factory="labelaudit.methods.dividemix:dividemix",
         parameters=p.DivideMixParameters,
         networks=2,
+        plans=True,
         published=replace(
             AUL_RETRAINING,
             epochs=300,

@@ -5,7 +5,6 @@ Shapes: N samples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -201,5 +200,4 @@ def share(matrix: Sequence[MatrixRow], true: Sequence[str], called: str | None, 
     """
     rows = [row for row in matrix if row.true_kind in true and suspicious in (None, row.suspicious)]
     hits = [row for row in rows if (row.suspicious if called is None else row.called == called)]
-    whole = sum(row.samples for row in rows)
-    return ratio(sum(row.samples for row in hits), whole) if whole else math.nan
+    return ratio(sum(row.samples for row in hits), sum(row.samples for row in rows))

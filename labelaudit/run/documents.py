@@ -14,9 +14,9 @@ import msgspec
 
 from labelaudit.data.catalogue import Catalogue, LeftOut
 from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.kinds import Called
-from labelaudit.detect.power import Review
-from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings
+from labelaudit.detect.verdicts import FitSettings, Review
 from labelaudit.errors import RunError
 from labelaudit.names import KindName
 from labelaudit.run.files import require_regular, write_json
@@ -162,7 +162,7 @@ class FoundControls(Record, frozen=True, kw_only=True):
 
 
 class PowerNoise(Record, frozen=True, kw_only=True):
-    """How well wrong labels are found; see `labelaudit.detect.power.Power`."""
+    """How well wrong labels are found; see `labelaudit.detect.verdicts.Power`."""
 
     kinds: tuple[FoundControls, ...] = ()
     review: tuple[Review, ...] = ()
@@ -176,22 +176,6 @@ class KindsNoise(Record, frozen=True, kw_only=True):
     corrupted_rate: Share | None
     ambiguous_below: Figure
     planted: tuple[Called, ...]
-
-
-class SelectorNoise(Record, frozen=True, kw_only=True):
-    """The share of noise in what a selector would back-propagate."""
-
-    selector: str
-    selectivity: str
-    noise_share: Figure
-
-
-class AdviceNoise(Record, frozen=True, kw_only=True):
-    """How much noise each selector would back-propagate, and which is safe."""
-
-    base_rate: Share
-    selectors: tuple[SelectorNoise, ...]
-    safe: str
 
 
 class Noise(Record, frozen=True, kw_only=True):
@@ -215,7 +199,6 @@ class Noise(Record, frozen=True, kw_only=True):
         left_out: Files that are not in the audit.
         unreadable: Number of images that cannot be read.
         kinds: What is wrong with the samples.
-        advice: On prioritization.
     """
 
     noise_rate: Share | None
@@ -235,7 +218,6 @@ class Noise(Record, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     unreadable: Count = 0
     kinds: KindsNoise | None = None
-    advice: AdviceNoise | None = None
 
 
 def read_description(run: RunFolder) -> Description:

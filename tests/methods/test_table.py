@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import Ingredients
+from labelaudit.methods.base import Ingredients, Plans
 from labelaudit.methods.table import METHODS, find_method
 from tests.methods.helpers import verified
 
@@ -53,7 +53,8 @@ def test_every_entry_says_what_it_is(entry):
 
 @ENTRIES
 def test_every_entry_builds_from_what_it_needs(entry):
-    assert entry.build(ingredients(entry, entry.needs)).networks >= 1
+    method = entry.build(ingredients(entry, entry.needs))
+    assert (method.networks, isinstance(method, Plans)) == (entry.networks, entry.plans)
 
 
 @ENTRIES

@@ -9,7 +9,6 @@ from pathlib import Path
 from labelaudit.audit.model import Audit
 from labelaudit.report.sentences import (
     MATRIX_HEADER,
-    advice_sentences,
     kinds_sentences,
     left_out_sentences,
     matrix_note,
@@ -68,7 +67,6 @@ class Words:
         kinds: The kinds of the suspicious samples, and what else was found, a sentence each.
         matrix: What planted controls are called; the first row is the header, empty without any.
         matrix_note: What its rows are.
-        advice: Whether to train on high losses, a sentence each.
     """
 
     title: str
@@ -87,7 +85,6 @@ class Words:
     kinds: list[str]
     matrix: list[list[str]]
     matrix_note: str
-    advice: list[str]
 
 
 def describe(audit: Audit, *, new: int | None = None) -> Words:
@@ -130,7 +127,6 @@ def describe(audit: Audit, *, new: int | None = None) -> Words:
         kinds=kinds_sentences(noise),
         matrix=[list(MATRIX_HEADER), *matrix] if matrix else [],
         matrix_note=matrix_note(noise),
-        advice=advice_sentences(noise),
     )
 
 
