@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import timm
@@ -25,10 +24,10 @@ from labelaudit.audit.model import Data, is_trained, pilot_course, read_catalogu
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import agree, build_selection, check_probe, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
-from labelaudit.audit.training import Job, clear, earlier, finish, train
+from labelaudit.audit.training import TrainingJob, clear, earlier, finish, train
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
-from labelaudit.detect.controls import plant
+from labelaudit.detect.evidence import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed, make_generator
@@ -36,7 +35,7 @@ from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError, StorageError
-from labelaudit.methods.base import Batch, Clock, Lesson, Method
+from labelaudit.methods.base import Batch, Clock, Lesson, Method, State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
@@ -328,7 +327,7 @@ def train_recorded(
     if finished:
         reporter.say(f"Going on after {finished} of {whole} epochs")
 
-    def members() -> Iterator[Job]:
+    def members() -> Iterator[TrainingJob]:
         # A member that ended with the last whole epoch is loaded again only if it is the last, whose network is kept.
         first = min(finished // settings.epochs, settings.members - 1)
         for member in range(first, settings.members):
@@ -337,7 +336,7 @@ def train_recorded(
                 job.restore(state, run.checkpoint)
             yield job
 
-    def after(job: Job, record: EpochRecord, _seconds: float) -> Callable[[], None]:
+    def after(job: TrainingJob, record: EpochRecord, _seconds: float) -> Callable[[], None]:
         losses = EpochLosses(
             epoch=job.number["member"] * settings.epochs + record.epoch,
             sample_R=prepared.sample_R,
@@ -357,7 +356,7 @@ def _recording(settings: TrainingSettings) -> str:
     return TRAINING_FORWARD if settings.selector == NONE else SCORING_PASS
 
 
-def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> Job:
+def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> TrainingJob:
     """Build one member; the first has the seed that was asked for."""
     own = replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
     method: Method = Standard()
@@ -365,7 +364,7 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
         fold_R = draw_folds(prepared.label_R, settings.folds, make_generator(settings.seed, "folds"))
         method = Folds(fold_R.to(source.device), settings.folds)
     networks = [make_network(own, prepared, source, number=fold) for fold in range(settings.folds)]
-    return Job(
+    return TrainingJob(
         training=Training(networks, own, source.device, source.world),
         method=method,
         inputs=prepared.inputs,
@@ -376,7 +375,7 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
     )
 
 
-def read_state(run: RunFolder) -> dict[str, Any] | None:
+def read_state(run: RunFolder) -> State | None:
     """Read the state after the last whole epoch, and delete later epochs.
 
     Raises:
@@ -395,7 +394,7 @@ def read_state(run: RunFolder) -> dict[str, Any] | None:
     return state
 
 
-def _finished(state: dict[str, Any] | None) -> int:
+def _finished(state: State | None) -> int:
     return 0 if state is None else int(state["member"]) * int(state["epochs"]) + int(state["finished_epochs"])
 
 

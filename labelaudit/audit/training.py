@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -27,7 +27,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError
-from labelaudit.methods.base import Method
+from labelaudit.methods.base import Method, State
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.checkpoint import write_checkpoint, write_network
 from labelaudit.run.documents import TRAINED
@@ -80,7 +80,7 @@ def clear(run: RunFolder) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TrainingJob:
     """A training and what it learns from.
 
     Attributes:
@@ -97,11 +97,11 @@ class Job:
     prior_R: torch.Tensor | None = None
     number: Mapping[str, int] = field(default_factory=dict)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the content of the checkpoint."""
         return {**self.number, **self.training.state(self.method, self.selection)}
 
-    def restore(self, state: dict[str, Any], file: Path) -> None:
+    def restore(self, state: State, file: Path) -> None:
         """Bring the training to the state in a checkpoint.
 
         Raises:
@@ -131,13 +131,13 @@ class Job:
             yield record, time.perf_counter() - began
 
 
-After = Callable[[Job, EpochRecord, float], Callable[[], None] | None]
+After = Callable[[TrainingJob, EpochRecord, float], Callable[[], None] | None]
 """Called by every process after each epoch, with its record and its seconds. The first process writes the epoch by the
 function that it returns, and the checkpoint after it; None writes nothing."""
 
 
 def train(
-    run: RunFolder, jobs: Iterable[Job], after: After, reporter: Reporter, *, title: str, images: int
+    run: RunFolder, jobs: Iterable[TrainingJob], after: After, reporter: Reporter, *, title: str, images: int
 ) -> Training:
     """Train one job or more, one after the other, and write each epoch while the next one is trained.
 
@@ -146,7 +146,7 @@ def train(
     Raises:
         TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
     """
-    last: Job | None = None
+    last: TrainingJob | None = None
     with reporter.bar(title, images, "images") as advance, BackgroundWriter() as writer:
         for job in jobs:
             last = job
@@ -159,7 +159,7 @@ def train(
     return last.training
 
 
-def _write(write: Callable[[], None], checkpoint: Path, state: dict[str, Any]) -> None:
+def _write(write: Callable[[], None], checkpoint: Path, state: State) -> None:
     write()
     write_checkpoint(checkpoint, state)
 

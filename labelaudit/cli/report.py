@@ -13,7 +13,7 @@ import typer
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
-from labelaudit.errors import EXIT_GATE_FAILED, RunError, StorageError, UsageError
+from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import AdviceFormatName, FormatName
 
 if TYPE_CHECKING:
@@ -216,13 +216,12 @@ def advise(
     It counts the noise among the samples that each selector would have back-propagated while the probe was trained,
     against the noise among all; needs no images and no GPU.
     """
-    from labelaudit.report.sentences import advice_sentences
-    from labelaudit.run.documents import as_json, read_noise
+    import msgspec
+
+    from labelaudit.audit.advise import advise
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
     folder.read_description()
-    noise = read_noise(folder)
-    if noise.advice is None:
-        raise RunError(f"{folder.noise} is of a version without advice", fix=f"run labelaudit fit {run}")
-    typer.echo(json.dumps(as_json(noise.advice), indent=2) if output == "json" else "\n".join(advice_sentences(noise)))
+    advice = advise(folder)
+    typer.echo(json.dumps(msgspec.to_builtins(advice), indent=2) if output == "json" else "\n".join(advice.sentences))

@@ -22,7 +22,7 @@ from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, spl
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans
+from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
 
 _AHEAD = 2
@@ -52,10 +52,10 @@ class Selecting(Protocol):
     def train_epoch(self, training: Training, work: Work) -> Effort:
         """Take an epoch's steps, and return what they cost."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return tensors on the CPU and plain values, which `load` takes."""
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from a state."""
 
 
@@ -84,7 +84,7 @@ class Training:
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None, selection: Selecting | None = None) -> dict[str, Any]:
+    def state(self, method: Method | None = None, selection: Selecting | None = None) -> State:
         """Return a copy on the CPU, as tensors and plain values, that `load` takes.
 
         It has what the method and the selection know from finished epochs.
@@ -102,7 +102,7 @@ class Training:
             state["selection"] = _copied(selection.state())
         return state
 
-    def load(self, state: dict[str, Any], method: Method | None = None, selection: Selecting | None = None) -> None:
+    def load(self, state: State, method: Method | None = None, selection: Selecting | None = None) -> None:
         """Go on from a state.
 
         Raises:
@@ -232,7 +232,7 @@ class Training:
             prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self.forward(network, x_b) for network in self.shared]
         seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        work.recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
+        work.recorder.put(batch.row_B, recorded_logits(method, batch, seen), batch.label_B)
         self.learn(logits, method.teach(batch, seen, clock, work.generator), share, prior_B)
 
     def learn(

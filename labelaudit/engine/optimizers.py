@@ -49,7 +49,7 @@ def has_turned(name: ScheduleName, done: float) -> bool:
 
 def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
     """Build SGD or Adam, with one group of all parameters."""
-    common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    common: Any = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
     if settings.optimizer == "adam":
         return torch.optim.Adam(network.parameters(), betas=(settings.momentum, settings.beta2), **common)
     return torch.optim.SGD(network.parameters(), momentum=settings.momentum, nesterov=settings.nesterov, **common)
@@ -57,7 +57,7 @@ def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.opti
 
 def set_pace(optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparameters, done: float) -> None:
     """Set rate and momentum of the next step, when this share of the training's steps is done, in [0, 1)."""
-    changes: dict[str, Any] = {"lr": settings.lr * rate_factor(settings.schedule, done, settings.milestones)}
+    changes: Any = {"lr": settings.lr * rate_factor(settings.schedule, done, settings.milestones)}
     if settings.late_momentum is not None and has_turned(settings.schedule, done):
         late = settings.late_momentum
         changes |= {"betas": (late, settings.beta2)} if settings.optimizer == "adam" else {"momentum": late}

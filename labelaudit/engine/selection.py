@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from labelaudit.engine.loop import Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
 from labelaudit.engine.order import make_generator, split_places
 from labelaudit.engine.step import Effort
-from labelaudit.methods.base import Clock
+from labelaudit.methods.base import Clock, State, recorded_logits
 from labelaudit.selectors.base import Choice, ScoreName, Selector
 
 
@@ -70,14 +69,14 @@ class Selection:
         self._score_N = torch.full((rows,), torch.nan)
         self._age_N = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return tensors on the CPU and plain values, which `load` takes."""
-        state: dict[str, Any] = {"selector": self._selector.state()}
+        state: State = {"selector": self._selector.state()}
         if self._selector.stale_epochs > 1:
             state |= {"score": self._score_N.clone(), "age": self._age_N.clone()}
         return state
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from a state.
 
         Raises:
@@ -148,7 +147,7 @@ class Selection:
             # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
             new_b = (~chosen.scored_b).to(batch.row_B.device)
             row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
-            work.recorder.put(row_b, work.method.recorded(batch, seen)[new_b], label_b)
+            work.recorder.put(row_b, recorded_logits(work.method, batch, seen)[new_b], label_b)
             self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
         lessons = work.method.teach(batch, seen, at, work.generator)
         weight_b = chosen.weight_b.to(logits_bC.device)

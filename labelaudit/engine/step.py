@@ -20,7 +20,7 @@ _HELD_LOGITS = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Observed:
     """What is recorded of each sample, detached; all [B]."""
 
     loss_B: torch.Tensor
@@ -52,7 +52,7 @@ def lesson_loss(
 
 
 @torch.no_grad()
-def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Record:
+def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Observed:
     """Return plain cross-entropy against the given label, margin and predictions.
 
     margin = z_y − max_{j≠y} z_j (Pleiss et al. 2020, eq. 1). The alternative is the class of that maximum; the
@@ -66,7 +66,7 @@ def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Record:
     given_B1 = label_B[:, None]
     other_B, alternative_B = logits_BC.scatter(1, given_B1, -torch.inf).max(dim=1)
     margin_B = logits_BC.gather(1, given_B1)[:, 0] - other_B
-    return Record(
+    return Observed(
         loss_B=functional.cross_entropy(logits_BC, label_B, reduction="none"),
         margin_B=margin_B,
         predicted_B=torch.where(margin_B > 0, label_B, alternative_B),

@@ -236,7 +236,7 @@ def build_network(
             of this size.
     """
     require_known(model)
-    kwargs: dict[str, Any] = {"num_classes": num_classes, "in_chans": channels}
+    kwargs: Any = {"num_classes": num_classes, "in_chans": channels}
     own_size = fixed_size(model)
     if own_size is not None and image_size not in (None, own_size):
         kwargs["img_size"] = image_size
@@ -317,7 +317,7 @@ def _create(model: str, **kwargs: Any) -> nn.Module:
     return network
 
 
-def _from_timm(model: str, offline: bool, kwargs: dict[str, Any]) -> nn.Module:
+def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
     if not has_pretrained(model):
         raise ModelError(
             f"timm has no pretrained weights for {model!r}",

@@ -21,20 +21,19 @@ Shapes: R rows of the training data, H rows of a held-out half, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from labelaudit.audit.prepare import Prepared, Source, make_network
-from labelaudit.audit.training import Job
+from labelaudit.audit.training import TrainingJob
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
-from labelaudit.methods.base import Verified
+from labelaudit.methods.base import State, Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
@@ -238,7 +237,7 @@ class _Validation:
             return _Judged(
                 row_H=held_out, predicted_H=label_H.numpy(), agrees_H=none_H, sure_H=none_H, loss_H=none_H.astype(float)
             )
-        job = Job(
+        job = TrainingJob(
             training=self._training(number),
             method=Standard(),
             inputs=SomeRows(prepared.inputs, rows),
@@ -312,7 +311,7 @@ def _is_sure(p_HC: torch.Tensor, label_H: torch.Tensor) -> torch.Tensor:
     return (p_HC >= threshold_C - 1e-6).gather(1, p_HC.argmax(dim=1, keepdim=True))[:, 0]
 
 
-def _as_state(progress: _Progress) -> dict[str, Any]:
+def _as_state(progress: _Progress) -> State:
     return {
         "selected": torch.from_numpy(progress.believed.selected_R),
         "candidate": torch.from_numpy(progress.believed.candidate_R),

@@ -24,7 +24,7 @@ from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
-from labelaudit.audit.training import Job, clear, earlier, finish, train
+from labelaudit.audit.training import TrainingJob, clear, earlier, finish, train
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels_csv
@@ -34,7 +34,7 @@ from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import DataError, RunError, UsageError
-from labelaudit.methods.base import Ingredients, Mixes, Reports
+from labelaudit.methods.base import Ingredients, Mixes, Reports, State
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
@@ -133,7 +133,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
             metrics = progress[1][: job.training.finished_epochs]
             reporter.say(f"Going on after {job.training.finished_epochs} of {settings.epochs} epochs")
 
-        def after(job: Job, record: EpochRecord, seconds: float) -> Callable[[], None]:
+        def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
                 error = _error(job.training.predict_each(validation.inputs, networks=1)[0], validation)
@@ -158,7 +158,7 @@ def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Begun:
+class _Given:
     """What is trained on: sample weights, true labels (−1 for unknown classes), the method's parameters.
 
     ``about`` has what decides the outcome, for run.json and result.json.
@@ -170,7 +170,7 @@ class _Begun:
     truth_N: npt.NDArray[np.int64] | None
     parameters: object
     held_out: Catalogue | None
-    about: dict[str, Any]
+    about: Result
 
 
 def _begin(
@@ -181,7 +181,7 @@ def _begin(
     device: torch.device,
     held: contextlib.ExitStack,
     reporter: Reporter,
-) -> _Begun:
+) -> _Given:
     """Read everything but the images, hold the folder, and check what was begun in it."""
     require_settled(data.root)
     for folder in (data.root, options.validation):
@@ -217,7 +217,7 @@ def _begin(
     reporter.say(f"Retraining with {entry.name}: {planned.why}")
     if noise_rate_from is not None:
         reporter.say(f"Noise rate: {values['noise_rate']:.1%} ({noise_rate_from})")
-    return _Begun(
+    return _Given(
         catalogue=catalogue,
         settings=settings,
         weight_N=weight_N,
@@ -252,8 +252,8 @@ def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
 
 
 def _settle_flip(
-    out: RunFolder, begun: _Begun, prepared: Prepared, source: Source, reporter: Reporter
-) -> tuple[_Begun, Prepared]:
+    out: RunFolder, begun: _Given, prepared: Prepared, source: Source, reporter: Reporter
+) -> tuple[_Given, Prepared]:
     """Leave flips out where they change labels, and remember it in the folder."""
     settings, once = begun.settings, source.world.once
     known = once(lambda: out.read_description().get("mirror_test"))
@@ -268,8 +268,8 @@ def _settle_flip(
 
 
 def _job(
-    out: RunFolder, entry: MethodEntry, begun: _Begun, prepared: Prepared, source: Source, reporter: Reporter
-) -> Job:
+    out: RunFolder, entry: MethodEntry, begun: _Given, prepared: Prepared, source: Source, reporter: Reporter
+) -> TrainingJob:
     """Build the method, from what cross-validation finds where it needs that, and its networks."""
     settings, device = begun.settings, source.device
     label_R = prepared.label_R
@@ -298,7 +298,7 @@ def _job(
             "have a much smaller error there. Take one of them, or give --probe train"
         )
     networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
-    return Job(
+    return TrainingJob(
         training=Training(networks, settings, device, source.world),
         method=method,
         inputs=prepared.inputs,
@@ -475,7 +475,7 @@ def _picks_file(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:04d}.parquet"
 
 
-def _read_progress(out: RunFolder) -> tuple[dict[str, Any], list[Row]] | None:
+def _read_progress(out: RunFolder) -> tuple[State, list[Row]] | None:
     """Read the state and the metrics after the last whole epoch; None before the first.
 
     Raises:

@@ -149,10 +149,16 @@ def test_records_of_something_else(audit: Path, tmp_path: Path) -> None:
     assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
 
 
-@pytest.mark.parametrize("name", ["noise.json", "suspicious.csv"])
-@pytest.mark.parametrize(
-    "damage", [cut, empty, lambda file: file.write_text("{}"), lambda file: file.write_bytes(b"\xff")]
-)
+VERDICTS: dict[str, tuple[str, Damage]] = {
+    "noise cut": ("noise.json", cut),
+    "noise without fit": ("noise.json", lambda file: edit(file, fit=None)),
+    "list cut": ("suspicious.csv", cut),
+    "no list": ("suspicious.csv", Path.unlink),
+    "list no text": ("suspicious.csv", lambda file: file.write_bytes(b"\xff\xff")),
+}
+
+
+@pytest.mark.parametrize(("name", "damage"), VERDICTS.values(), ids=VERDICTS)
 def test_damaged_verdicts_and_the_remedy(audit: Path, finished: Path, name: str, damage: Damage) -> None:
     damage(audit / name)
     for command in ("report", "score") if name == "noise.json" else ("report",):

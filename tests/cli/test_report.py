@@ -1,4 +1,4 @@
-"""``labelaudit report``: table, formats and page, the gate's exit codes, and an earlier audit as the baseline."""
+"""``labelaudit report``: table, formats, page, the gate's exit codes, and baselines."""
 
 import csv
 import json
@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.cli.helpers import edit, modified, read_rows, run, succeed
+from tests.cli.helpers import Outcome, edit, modified, read_rows, run, succeed
 
 FORMATS = ("json", "markdown", "sarif", "junit")
 
 
 @pytest.fixture
-def noise(finished: Path) -> dict:
+def noise(finished: Path) -> dict[str, object]:
     return dict(json.loads((finished / "noise.json").read_text()))
 
 
@@ -25,7 +25,13 @@ def rows(finished: Path) -> list[dict[str, str]]:
     return found
 
 
-def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(finished: Path, noise: dict, rows: list) -> None:
+def report(audit: Path, *words: object) -> Outcome:
+    return run("report", audit, "--no-html", *words)
+
+
+def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(
+    finished: Path, noise: dict, rows: list[dict[str, str]]
+) -> None:
     outcome = succeed("report", finished, "--no-html", "--top", "1")
     assert f"{noise['suspicious']} of 48 labels are suspicious" in outcome.out
     assert f"estimated noise rate {noise['noise_rate']:.1%}" in outcome.out
@@ -35,80 +41,64 @@ def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(finished: P
     assert outcome.err == ""
 
 
-def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: dict, rows: list) -> None:
-    words = ("report", finished, "--no-html", "--format", "json", "--top")
-    report = json.loads(succeed(*words, "2").out)
-    assert {name: report[name] for name in noise} == noise
-    assert report["top"] == rows[:2]
-    assert (report["failures"], report["passed"], report["baseline"]) == ([], True, None)
-    assert json.loads(succeed(*words, "0").out)["top"] == []
+def test_json_is_the_content_of_noise_json_and_the_top(finished: Path, noise: dict, rows: list[dict[str, str]]) -> None:
+    found = json.loads(report(finished, "--format", "json", "--top", "2").out)
+    assert {name: found[name] for name in noise} == noise
+    assert found["top"] == rows[:2]
+    assert (found["failures"], found["passed"], found["baseline"]) == ([], True, None)
+    assert json.loads(report(finished, "--format", "json", "--top", "0").out)["top"] == []
 
 
-def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path, rows: list) -> None:
+def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path, rows: list[dict[str, str]]) -> None:
     before = modified(finished)
     targets = [word for name in FORMATS for word in ("--write", f"{name}=labels={name}")]
-    words = ("report", finished, "--no-html", "--max-suspicious", "0")
-    table = run(*words, *targets)
-    assert (table.code, table.err) == (1, "")
+    table = report(finished, "--max-suspicious", "0", *targets)
+    assert table.code == 1  # files are written all the same
     assert "labels are suspicious" in table.out
-    out = {}
-    for name in FORMATS:
-        printed = run(*words, "--format", name)
-        assert (printed.code, printed.err) == (1, "")
-        assert printed.out == Path(f"labels={name}").read_text(encoding="utf-8")
-        assert printed.out.endswith("\n")
-        out[name] = printed.out
-    assert (len(json.loads(out["json"])["failures"]), json.loads(out["json"])["passed"]) == (1, False)
-    results = json.loads(out["sarif"])["runs"][0]["results"]
-    uris = [result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in results]
-    assert uris == [row["path"] for row in rows]
-    assert "❌ the gate failed" in out["markdown"]
-    assert f"`{rows[0]['path']}`" in out["markdown"]
-    failure = ElementTree.fromstring(out["junit"].encode()).find(".//failure")
-    assert failure is not None
-    assert rows[0]["path"] in str(failure.text)
+    printed = {name: report(finished, "--max-suspicious", "0", "--format", name) for name in FORMATS}
+    for name, outcome in printed.items():
+        assert outcome.out == Path(f"labels={name}").read_text(encoding="utf-8")
+        assert (outcome.code, outcome.err, outcome.out[-1]) == (1, "", "\n")
+    assert json.loads(printed["json"].out)["passed"] is False
+    results = json.loads(printed["sarif"].out)["runs"][0]["results"]
+    places = [result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in results]
+    assert places == [row["path"] for row in rows]
+    assert "❌ the gate failed" in printed["markdown"].out
+    assert rows[0]["path"] in str(ElementTree.fromstring(printed["junit"].out.encode()).findtext(".//failure"))
     assert modified(finished) == before
 
 
-def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
-    Path("summary.md").write_text("before")
-    words = ("report", finished, "--no-html", "--max-suspicious", "0")
-    assert (run(*words).code, run(*words).err) == (1, "")
-    expected = run(*words, "--format", "markdown").out
-    assert Path("summary.md").read_text(encoding="utf-8") == f"before\n{expected}\n{expected}\n{expected}"
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
-    said = succeed("report", finished, "--no-html").err
-    assert said.startswith("Warning: no step summary: cannot write nowhere")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "")
-    assert succeed("report", finished, "--no-html").err == ""
-
-
-def test_a_page_is_written_unless_it_is_not_wanted(audit: Path, tmp_path: Path) -> None:
+def test_a_page_is_written_unless_it_is_not_wanted(audit: Path) -> None:
     before = modified(audit)
-    assert succeed("report", audit, "--no-html").err == ""
-    succeed("report", audit, "--html", tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert report(audit).err == ""
     assert modified(audit) == before
-    assert run("report", audit, "--max-noise", "0").code == 1  # a failed gate has a page too
-    outcome = succeed("report", audit)
+    outcome = run("report", audit, "--max-noise", "0")
+    assert outcome.code == 1
     assert modified(audit).keys() - before.keys() == {"report.html"}
     assert "report.html (0." in outcome.err
     assert " suspicious images" in outcome.err
     assert "report.html" not in outcome.out
     assert succeed("report", audit, "--quiet").err == ""
+
+
+def test_the_page_goes_where_it_is_wanted(audit: Path, tmp_path: Path) -> None:
+    succeed("report", audit, "--html", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert not (audit / "report.html").exists()
     assert run("report", audit, "--html", tmp_path / "nowhere" / "page.html").error.startswith("cannot write ")
-    for number in ("2", "0"):
-        assert f"thumbnails of the first {number}" in succeed("report", audit, "--thumbnails", number).err
+    assert "thumbnails of the first 2" in succeed("report", audit, "--thumbnails", "2").err
+    assert "thumbnails of the first 0" in succeed("report", audit, "--thumbnails", "0").err
 
 
 def test_what_comes_next_is_told(photos: Path, audit: Path, tmp_path: Path) -> None:
     assert succeed("report", audit).err.splitlines()[-1].endswith(f"labelaudit relabel {photos} corrections.csv")
-    data = json.loads((audit / "run.json").read_text())["data"]
     labels = tmp_path / "given labels.csv"
+    data = json.loads((audit / "run.json").read_text())["data"]
     edit(audit / "run.json", data={**data, "root": "my photos", "labels_file": str(labels)})
     asked = f"labelaudit relabel 'my photos' corrections.csv --labels '{labels}' --out corrected.csv"
-    assert succeed("report", audit).err.splitlines()[-1].endswith(asked)
+    told = succeed("report", audit).err
+    assert told.splitlines()[-1].endswith(asked)
+    assert "image files are gone or have changed" in told
     assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit report {audit}")
 
 
@@ -120,100 +110,120 @@ def test_a_run_folder_that_cannot_be_written_to_is_still_reported(audit: Path) -
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_the_gate_decides_the_exit_code(audit: Path) -> None:
-    edit(audit / "noise.json", noise_rate=0.1, noise_rate_interval=[0.04, 0.2], warnings=["look closer"])
-    for options, code, text in (
-        (("--max-noise", 0.05), 0, "Passed: noise rate 10.00% (4.00% to 20.00%): the lower end 4.00% is not above 5"),
-        (("--max-noise", 0.05, "--strict"), 1, "Failed: noise rate 10.00% is above 5.00% (the estimate itself: --st"),
-        (("--max-class-noise", 0, "--strict"), 1, "Failed: "),
-        (("--max-suspicious", 48), 0, "Passed: "),
-        (("--max-suspicious", 0), 1, "suspicious labels are more than 0"),
-        (("--fail-on-warning",), 1, "Failed: "),
-        ((), 0, "look closer"),
-    ):
-        outcome = run("report", audit, "--no-html", *options)
-        assert (outcome.code, outcome.err) == (code, ""), options
-        assert text in outcome.out
+def test_the_gate_passes_at_the_limit_and_fails_below(finished: Path, noise: dict) -> None:
+    rate, count, (low, _) = noise["noise_rate"], noise["suspicious"], noise["noise_rate_interval"]
+    passed = report(finished, "--max-noise", low, "--max-suspicious", count)
+    assert (passed.code, passed.out.count("Passed: ")) == (0, 2)
+    assert report(finished, "--strict", "--max-noise", rate).code == 0
+    assert report(finished, "--max-noise", low - 1e-6).code == 1
+    failed = report(finished, "--strict", "--max-noise", rate - 1e-6, "--max-suspicious", count - 1)
+    assert (failed.code, failed.err) == (1, "")
+    assert "Failed: noise rate " in failed.out
+    assert f"Failed: {count} suspicious labels are more than {count - 1}" in failed.out
 
 
-def test_a_gate_without_a_noise_rate_does_not_pass(audit: Path) -> None:
+def test_the_gate_on_warnings_classes_and_without_a_rate(audit: Path) -> None:
+    entry = {"samples": 100, "suspicious": 50}
+    classes = [{"class": "ant", "noise_rate": 0.5, **entry}, {"class": "bee", "noise_rate": 0.1, **entry}]
+    edit(audit / "noise.json", classes=classes, warnings=[])
+    assert report(audit, "--fail-on-warning").code == 0
+    failed = report(audit, "--max-class-noise", "0.15")
+    assert failed.code == 1
+    assert "Failed: 1 of 2 classes is above a noise rate of 15.00%" in failed.out
+    assert "'ant' 50.00% of 100 images" in failed.out
     noise = json.loads((audit / "noise.json").read_text())
-    (audit / "noise.json").write_text(json.dumps({**noise, "noise_rate": None}))
-    assert "unknown" in succeed("report", audit).out
-    refused = run("report", audit, "--max-noise", "0.5", "--write", "json=labels.json")
+    changes = {"warnings": ["look closer"], "noise_rate": None, "noise_rate_interval": None}
+    (audit / "noise.json").write_text(json.dumps({**noise, **changes}))
+    assert report(audit, "--fail-on-warning").code == 1
+    assert "unknown" in succeed("report", audit, "--no-html").out
+    refused = report(audit, "--max-noise", "0.5", "--write", "json=labels.json")
     assert refused.only_error.startswith("this audit has no noise rate to check; ")
     assert not Path("labels.json").exists()
 
 
-REFUSED = {
-    "--max-noise 1.5": "--max-noise 1.5 is not a share; give a number from 0 to 1",
-    "--max-unreadable -1": "--max-unreadable -1 is negative; give a number from 0",
-    "--top -1": "--top -1 is negative; give a number from 0",
-    "--thumbnails -1": "--thumbnails -1 is negative; give a number from 0",
-    "--html x.html --no-html": "--html and --no-html contradict each other; leave one of them out",
-    "--write labels.json": "--write labels.json is no FORMAT=PATH; give one of json, markdown, sarif, junit, = and a ",
-    "--write table=labels.txt": "--write table=labels.txt is no FORMAT=PATH; ",
-    "--write json=-": "--write json=-: - is no file; take --format json for stdout",
-    "--write json=nowhere/labels.json": "cannot write nowhere/labels.json: ",
-    "--write json=a --write junit=./a": "--write names ./a twice; give each format a file of its own",
-    "--baseline nowhere": "cannot read nowhere: no such file or directory; give a run folder or the suspicious.csv of",
-    "--baseline folder": "folder is not a run folder (it has no run.json)",
-    "--baseline other.csv": "other.csv has no column given_label and sha256; give a run folder or the suspicious.csv",
+MISUSE = {
+    ("--max-noise", "1.5"): "--max-noise 1.5 is not a share; give a number from 0 to 1",
+    ("--max-noise", "nan"): "--max-noise nan is not a share; give a number from 0 to 1",
+    ("--max-class-noise", "2"): "--max-class-noise 2 is not a share; give a number from 0 to 1",
+    ("--max-suspicious", "-1"): "--max-suspicious -1 is negative; give a number from 0",
+    ("--top", "-1"): "--top -1 is negative; give a number from 0",
+    ("--thumbnails", "-1"): "--thumbnails -1 is negative; give a number from 0",
+    ("--html", "x.html"): "--html and --no-html contradict each other; leave one of them out",
+    (
+        "--write",
+        "labels.json",
+    ): "--write labels.json is no FORMAT=PATH; give one of json, markdown, sarif, junit, = and",
+    ("--write", "table=labels.txt"): "--write table=labels.txt is no FORMAT=PATH; ",
+    ("--write", "sarif="): "--write sarif= is no FORMAT=PATH; ",
+    ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
+    ("--write", "json=nowhere/labels.json"): "cannot write nowhere/labels.json: ",
+    ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
+    (
+        "--baseline",
+        "nowhere",
+    ): "cannot read nowhere: no such file or directory; give a run folder or the suspicious.csv",
+    ("--baseline", "folder"): "folder is not a run folder (it has no run.json)",
+    ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder or the suspicious",
 }
 
 
-@pytest.mark.parametrize(("options", "expected"), REFUSED.items(), ids=REFUSED)
-def test_what_cannot_be_meant(finished: Path, options: str, expected: str) -> None:
+@pytest.mark.parametrize(("options", "expected"), MISUSE.items(), ids=map(" ".join, MISUSE))
+def test_options_that_cannot_be_meant(finished: Path, options: tuple[str, ...], expected: str) -> None:
     Path("folder").mkdir()
     Path("other.csv").write_text("path,label\na.png,ant\n")
-    words = options.split() if "--no-html" in options else [*options.split(), "--no-html"]
-    assert run("report", finished, *words).only_error.startswith(expected)
+    assert report(finished, *options).only_error.startswith(expected)
     assert not Path("a").exists()
 
 
-def write(rows: list[dict[str, str]], name: object = "baseline.csv") -> object:
-    with open(str(name), "w", encoding="utf-8", newline="") as handle:
+def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    Path("summary.md").write_text("before")
+    outcome = report(finished, "--max-suspicious", "0")
+    assert (outcome.code, outcome.err) == (1, "")
+    expected = report(finished, "--max-suspicious", "0", "--format", "markdown").out
+    assert Path("summary.md").read_text(encoding="utf-8") == f"before\n{expected}\n{expected}"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
+    outcome = report(finished)
+    assert outcome.code == 0
+    assert outcome.err.startswith("Warning: no step summary: cannot write nowhere")
+
+
+def write(rows: list[dict[str, str]], name: str = "baseline.csv") -> str:
+    with open(name, "w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     return name
 
 
-def counts(audit: Path, baseline: object) -> dict[str, int]:
-    report = succeed("report", audit, "--no-html", "--baseline", baseline, "--format", "json").out
-    return dict(json.loads(report)["baseline"])
-
-
-def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(finished: Path, rows: list) -> None:
+def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(finished: Path, rows: list[dict[str, str]]) -> None:
     shutil.copytree(finished, "earlier")
     shutil.copy(finished / "suspicious.csv", "earlier.csv")
     for baseline in ("earlier", "earlier.csv"):
-        assert counts(finished, baseline) == {"new": 0, "known": len(rows), "gone": 0}
-        words = ("--no-html", "--baseline", baseline, "--max-suspicious", "0")
-        passed = succeed("report", finished, *words).out
-        assert "Passed: 0 suspicious labels are new since the baseline, not more than 0" in passed
-        assert f"Against the baseline: 0 suspicious labels are new, {len(rows)} known, 0 gone" in passed
-        assert rows[0]["path"] not in passed
-        assert run("report", finished, *words, "--max-noise", "0").code == 1  # the other checks are unchanged
+        passed = report(finished, "--baseline", baseline, "--max-suspicious", "0")
+        assert passed.code == 0
+        assert "Passed: 0 suspicious labels are new since the baseline, not more than 0" in passed.out
+        assert f"Against the baseline: 0 suspicious labels are new, {len(rows)} known, 0 gone" in passed.out
+        assert rows[0]["path"] not in passed.out
+    assert report(finished, "--max-suspicious", "0").code == 1
 
 
-def test_a_label_that_the_baseline_lacks_fails_and_is_listed(finished: Path, rows: list) -> None:
-    words = ("report", finished, "--no-html", "--baseline", write(rows[:1] + rows[2:]))
-    failed = run(*words, "--max-suspicious", "0")
+def test_only_labels_that_the_baseline_lacks_count_and_are_listed(finished: Path, rows: list[dict[str, str]]) -> None:
+    baseline = ("--baseline", write([rows[0], {**rows[1], "given_label": "elk"}, *rows[2:]]))
+    failed = report(finished, *baseline, "--max-suspicious", "0", "--max-noise", "0")
     assert failed.code == 1
     assert "Failed: 1 suspicious label is new since the baseline, more than 0" in failed.out
+    assert "Failed: noise rate " in failed.out  # the other checks are unchanged
     assert rows[1]["path"] in failed.out
     assert rows[0]["path"] not in failed.out
-    sarif = json.loads(succeed(*words, "--format", "sarif").out)
-    states = [result["baselineState"] for result in sarif["runs"][0]["results"]]
-    assert sorted(states) == ["new"] + ["unchanged"] * (len(rows) - 1)
+    counts = json.loads(report(finished, *baseline, "--format", "json").out)["baseline"]
+    assert counts == {"new": 1, "known": len(rows) - 1, "gone": 1}
+    results = json.loads(report(finished, *baseline, "--format", "sarif").out)["runs"][0]["results"]
+    assert [result["baselineState"] for result in results] == ["new"] + ["unchanged"] * (len(rows) - 1)
 
 
-def test_an_audit_is_no_baseline_of_itself(finished: Path, audit: Path, rows: list) -> None:
+def test_an_audit_is_no_baseline_of_itself(audit: Path) -> None:
     for baseline in (audit, audit / "suspicious.csv", "audit", "./audit/../audit"):
-        error = run("report", audit, "--no-html", "--baseline", baseline, "--max-suspicious", "0").only_error
-        start = f"--baseline {Path(baseline)} is this audit itself: nothing could be new; give an earlier run"
-        assert error.startswith(start)
-    assert run("report", finished, "--no-html", "--baseline", audit, "--max-suspicious", "0").code == 0
-    write([{**rows[0], "p_mislabeled": ""}, *rows[1:]], audit / "suspicious.csv")
-    assert "run labelaudit fit " in run("report", audit).only_error
+        assert report(audit, "--baseline", baseline).only_error.startswith(
+            f"--baseline {Path(baseline)} is this audit itself: nothing could be new; give an earlier run"
+        )
