@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.corrupt import CorruptionRate
 from labelaudit.audit.model import Data
 from labelaudit.audit.plan import PAPER as PAPER_PROBE
 from labelaudit.audit.plan import Preset
@@ -45,9 +45,9 @@ MEAN = -1
 CLEAN, STANDARD = "clean", "standard"
 
 _KINDS: tuple[CorruptionName, ...] = ("random-labels", "shuffle-pixels", "gaussian")
-DATA_SETS: dict[str, tuple[Corruption, ...]] = {
+DATA_SETS: dict[str, tuple[CorruptionRate, ...]] = {
     CLEAN: (),
-    **{f"{kind}:{rate}": (Corruption(kind=kind, rate=rate),) for kind in _KINDS for rate in (0.25, 0.5)},
+    **{f"{kind}:{rate}": (CorruptionRate(kind=kind, rate=rate),) for kind in _KINDS for rate in (0.25, 0.5)},
 }
 
 _SB, _SBE, _VR = "selective-backprop", "selective-backprop-entropy", "variance-reduction"
