@@ -13,6 +13,9 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+State = dict[str, Any]
+"""What a checkpoint keeps of a selector."""
+
 ScoreName = Literal["loss", "entropy", "gradient"]
 """The score of candidates; see `labelaudit.engine.selection`."""
 
@@ -61,10 +64,10 @@ class Selector(Protocol):
     def observe(self, score_B: torch.Tensor) -> None:
         """Update itself from a batch that was back-propagated whole, while the selector is off."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return tensors on the CPU and plain values: all that it knows from finished epochs."""
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Restore a state.
 
         Raises:
