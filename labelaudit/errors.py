@@ -1,4 +1,4 @@
-"""The errors that labelaudit raises on purpose, and the exit codes they end a command with.
+"""The errors that labelaudit raises, and the exit codes of its commands.
 
     LabelauditError            exit code 2; one line: what is wrong, where, and what to do
     ├── UsageError             options that contradict each other or the data
@@ -9,8 +9,8 @@
     ├── StorageError           a disk that is full, read-only or out of reach
     └── TrainingError          a training that diverged
 
-Anything else that escapes is a bug: the command line turns it into one line as well and asks for a report; ``--debug``
-shows the traceback.
+Any other error is a bug: the command line shows it in one line too and asks for a report; ``--debug`` shows the
+traceback.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LabelauditError(Exception):
         fix: What to do about it, as a sentence without a full stop; may be empty.
 
     Attributes:
-        told: True where another process of the same training tells the user.
+        told: True where another process of the same training shows the error.
     """
 
     exit_code = EXIT_CANNOT

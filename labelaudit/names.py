@@ -23,7 +23,7 @@ StatisticName = Literal[
 ]
 EstimatorName = Literal["confident-joint", "controls", "gmm", "gmm-per-class", "bmm"]
 ControlKind = Literal["random", "confusion", "look-alike"]
-SpoiledKind = Literal["shuffled", "gaussian", "noise", "blank"]
+CopyKind = Literal["shuffled", "gaussian", "noise", "blank"]
 PrioritizerName = Literal["none", "selective-backprop", "selective-backprop-entropy"]
 KindName = Literal["mislabeled", "corrupted", "ambiguous", "duplicate"]
 FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
@@ -38,5 +38,5 @@ DrawsName = Literal["exact", "independent"]
 ScaleName = Literal["smoke", "small", "paper"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
-SPOILED_KINDS: tuple[SpoiledKind, ...] = get_args(SpoiledKind)
+COPY_KINDS: tuple[CopyKind, ...] = get_args(CopyKind)
 KINDS: tuple[KindName, ...] = get_args(KindName)

@@ -1,7 +1,7 @@
-"""How long work tells somebody about itself, without knowing who listens.
+"""Report the progress of long work.
 
-The package says what it does through a `Reporter`; the command line gives one that draws on stderr, and Python callers
-get the silent `QUIET` unless they pass their own.
+The package reports through a `Reporter`; the command line passes one that draws on stderr, and Python callers get the
+silent `QUIET` unless they pass their own.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
-"""Called with the number of items finished since the last call."""
+"""A function that gets the number of items finished since the last call."""
 
 
 class Reporter(Protocol):
-    """Who listens to the progress of long work."""
+    """Receives the progress of long work."""
 
     def say(self, text: str) -> None:
-        """One line of information: what was chosen and why, what was found."""
+        """Show one line of information: what was chosen and why, what was found."""
 
     def warn(self, text: str) -> None:
-        """One line that the user should not miss."""
+        """Show one line that the user should not miss."""
 
     def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Advance]:
-        """A progress bar over ``total`` items, open while the context lasts."""
+        """Show a progress bar over ``total`` items while the context lasts."""
 
 
 class Quiet:
@@ -38,7 +38,7 @@ class Quiet:
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
-        """Give a bar that draws nothing."""
+        """Yield a bar that draws nothing."""
         yield lambda _finished: None
 
 

@@ -9,17 +9,15 @@ import numpy.typing as npt
 
 from labelaudit.audit.model import pilot_course, read_catalogue, read_curves, recorded_course
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.estimators import Estimate
+from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.evidence import Evidence, gather
 from labelaudit.detect.kinds import Kinds, tell_kinds
-from labelaudit.detect.power import Power
-from labelaudit.detect.prioritization import Advice, PriorityWatch, advise, choose_watched
-from labelaudit.detect.verdicts import FLAG_ABOVE, FitSettings, Verdicts, judge
-from labelaudit.names import CONTROL_KINDS, KINDS
+from labelaudit.detect.verdicts import FitSettings, Power, Verdicts, judge
+from labelaudit.names import CONTROL_KINDS, KINDS, EstimatorName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.documents import (
-    AdviceNoise,
     ClassNoise,
     Confused,
     EstimatorNoise,
@@ -28,7 +26,6 @@ from labelaudit.run.documents import (
     Mixture,
     Noise,
     PowerNoise,
-    SelectorNoise,
     Tail,
     read_noise,
     write_noise,
@@ -45,36 +42,45 @@ from labelaudit.run.lists import (
 from labelaudit.run.tables import read_controls, read_pictures, write_scores
 
 
-def noise_probability(verdicts: Verdicts, kinds: Kinds) -> npt.NDArray[np.float64]:
-    """Return P(the label is wrong or the image corrupted), as if independent; 0 without a record: [N]."""
-    wrong_N = np.nan_to_num(verdicts.p_mislabeled_N)
-    corrupted_N = np.nan_to_num(kinds.p_corrupted_N)
-    noise_N: npt.NDArray[np.float64] = 1.0 - (1.0 - wrong_N) * (1.0 - corrupted_N)
-    return noise_N
-
-
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
     """The outcome of a fit: the content of the run folder's score files."""
 
     catalogue: Catalogue
-    statistics: CurveStatistics
+    evidence: Evidence
     verdicts: Verdicts
     kinds: Kinds
     noise: Noise
+
+    @property
+    def statistics(self) -> CurveStatistics:
+        """Statistics of the losses against the given labels."""
+        return self.evidence.statistics
+
+    def estimate(self, name: EstimatorName) -> Estimate | None:
+        """Return what an estimator says, which is fitted now if the audit did not; None where nothing fits."""
+        estimator = ESTIMATORS[name]
+        return self.verdicts.estimates.get(name) or estimator.estimate(self.evidence, estimator.rank_by)
 
     def csv(self, *, top: int | None = None) -> str:
         """Return the ranked list; see `labelaudit.run.lists.suspicious_csv`."""
         return suspicious_csv(self.catalogue, self.statistics, self.verdicts, self.kinds, top=top)
 
 
-def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter = QUIET) -> Fitted:
+def fit(
+    run: RunFolder,
+    settings: FitSettings | None = None,
+    reporter: Reporter = QUIET,
+    *,
+    all_estimators: bool = False,
+) -> Fitted:
     """Judge every sample of a run from its recorded losses, and write the run folder's score files.
 
     Args:
         run: A run whose probe is trained.
         settings: What to fit.
         reporter: Is told about the progress.
+        all_estimators: Fit all estimators, beside the one that counts; see `labelaudit.detect.verdicts.judge`.
 
     Raises:
         RunError: the run is unfinished, damaged or in use.
@@ -82,7 +88,7 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
     """
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
-        fitted = compute(run, settings or FitSettings(), reporter)
+        fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators)
         write_scores(run.scores, fitted.catalogue, fitted.statistics, fitted.verdicts, fitted.kinds)
         write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
         write_suspicious(run.suspicious, fitted.catalogue, fitted.statistics, fitted.verdicts, fitted.kinds)
@@ -93,42 +99,35 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
     return fitted
 
 
-def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -> Fitted:
+def compute(
+    run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET, *, all_estimators: bool = False
+) -> Fitted:
     """Judge every sample as `fit` does, without writing anything."""
     course, catalogue = recorded_course(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
     pictures = read_pictures(run.pictures, len(catalogue))
-    watched_S = choose_watched(catalogue.readable_N, np.random.default_rng([0, 0]))
-    watch = PriorityWatch(watched_S, classes)
     if controls is None:
-        curves = read_curves(run, course, catalogue.label_N, classes, watch=watch, reporter=reporter)
+        curves = read_curves(run, course, catalogue.label_N, classes, reporter=reporter)
         evidence = gather(catalogue.label_N, curves)
     else:
         counted_N = ~controls.planted_N
         evidence = gather(
             catalogue.label_N,
-            read_curves(run, course, controls.label_N, classes, counted_N=counted_N, watch=watch, reporter=reporter),
+            read_curves(run, course, controls.label_N, classes, counted_N=counted_N, reporter=reporter),
             controls=controls,
             pilot=read_curves(run.pilot, pilot_course(run), catalogue.label_N, classes, counted_N=counted_N),
         )
-    verdicts = judge(evidence, settings)
+    verdicts = judge(evidence, settings, all_estimators=all_estimators)
     flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE
     readable = zip(catalogue.sha256, catalogue.readable_N, strict=True)
     digests = [digest if is_readable else "" for digest, is_readable in readable]
     kinds = tell_kinds(evidence, flagged_N, settings.rank_by, digests, pictures, np.random.default_rng([0, 1]))
     return Fitted(
         catalogue=catalogue,
-        statistics=evidence.statistics,
+        evidence=evidence,
         verdicts=verdicts,
         kinds=kinds,
-        noise=_noise(
-            catalogue,
-            evidence,
-            verdicts,
-            settings,
-            kinds=_kinds(kinds, flagged_N),
-            advice=_advice(advise(noise_probability(verdicts, kinds)[watched_S], watch.chances())),
-        ),
+        noise=_noise(catalogue, evidence, verdicts, settings, _kinds(kinds, flagged_N)),
     )
 
 
@@ -140,13 +139,7 @@ def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
 
 
 def _noise(
-    catalogue: Catalogue,
-    evidence: Evidence,
-    verdicts: Verdicts,
-    settings: FitSettings,
-    *,
-    kinds: KindsNoise,
-    advice: AdviceNoise,
+    catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, settings: FitSettings, kinds: KindsNoise
 ) -> Noise:
     return Noise(
         noise_rate=verdicts.noise_rate,
@@ -165,7 +158,6 @@ def _noise(
         left_out=catalogue.left_out,
         unreadable=len(unreadable_rows(catalogue)),
         kinds=kinds,
-        advice=advice,
     )
 
 
@@ -218,14 +210,6 @@ def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> KindsNoise:
         ambiguous_below=kinds.ambiguous_below,
         planted=kinds.matrix,
     )
-
-
-def _advice(advice: Advice) -> AdviceNoise:
-    selectors = tuple(
-        SelectorNoise(selector=row.selector, selectivity=row.selectivity, noise_share=row.noise_share)
-        for row in advice.selected
-    )
-    return AdviceNoise(base_rate=advice.base_rate, selectors=selectors, safe=advice.safe)
 
 
 def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[ClassNoise, ...]:

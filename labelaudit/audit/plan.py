@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -27,7 +25,6 @@ from labelaudit.engine.weights import (
 )
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, Hyperparameters
-from labelaudit.methods.base import Mixes, Plans
 from labelaudit.methods.table import MethodEntry
 from labelaudit.names import OptimizerName, PresetName
 from labelaudit.selectors.table import NONE, build_selector
@@ -116,7 +113,7 @@ _FINE_TUNED_LEAST_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ProbePlan:
     """Settings, and in words why the data led to them."""
 
     settings: TrainingSettings
@@ -129,7 +126,7 @@ def plan(
     device: torch.device,
     *,
     presets: Mapping[PresetName, Preset] = PRESETS,
-) -> Plan:
+) -> ProbePlan:
     """Resolve every setting.
 
     Raises:
@@ -186,7 +183,7 @@ def plan(
         selector=options.selector_description,
         **values,
     )
-    return Plan(settings=settings, why=why)
+    return ProbePlan(settings=settings, why=why)
 
 
 def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:
@@ -336,22 +333,11 @@ def check_method(entry: MethodEntry, selector: str) -> None:
     """Refuse a selector beside a method that itself chooses what is trained on.
 
     Raises:
-        UsageError: it trains several networks, chooses the rows of its batches, or blends images.
+        UsageError: it trains several networks, or chooses the rows of its batches.
     """
-    if selector == NONE:
-        return
-    module, _, function = entry.factory.partition(":")
-    made = typing.get_type_hints(getattr(importlib.import_module(module), function))["return"]
-    reason = (
-        f"{entry.networks} networks are trained"
-        if entry.networks > 1
-        else "the method chooses its batches itself"
-        if issubclass(made, Plans)
-        else "the method blends images"
-        if issubclass(made, Mixes)
-        else None
-    )
-    if reason is not None:
+    if selector != NONE and (entry.networks > 1 or entry.plans):
+        several = entry.networks > 1
+        reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"
         raise UsageError(f"--selector does not go with --method {entry.name}: {reason}", fix="leave one of them out")
 
 

@@ -17,8 +17,7 @@ from torch import nn
 
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
-from labelaudit.detect.corruption import Pictures
-from labelaudit.detect.pictures import PICTURE_STATISTICS, Look, picture_statistics, spoiled_statistics
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
 from labelaudit.engine.features import Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
 from labelaudit.engine.networks import linear_head
@@ -27,11 +26,11 @@ from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.engine.weights import build_network
 from labelaudit.errors import DataError
-from labelaudit.names import SPOILED_KINDS
+from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
 
 _MOST_SPOILED = 500
-"""More copies make the regression of `labelaudit.detect.corruption` no better; these cost a quarter of a second."""
+"""More copies make the regression of `labelaudit.detect.kinds` no better; these cost a quarter of a second."""
 
 _PART = 1024
 
@@ -41,39 +40,39 @@ def pictures_of_pixels(
     pixels_RCHW: npt.NDArray[np.uint8],
     generator: np.random.Generator,
     reporter: Reporter,
-) -> Pictures:
+) -> ImageTable:
     """Return the statistics of decoded images, and of corrupted copies of at most 500 of them."""
     rows = len(sample_R)
-    value_RS = np.empty((rows, len(PICTURE_STATISTICS)), dtype=np.float32)
+    value_RS = np.empty((rows, len(IMAGE_STATISTICS)), dtype=np.float32)
     digests: list[str] = []
     with reporter.bar("Looking at images", rows, "images") as advance:
         for part in in_parts(range(rows), _PART):
             x_BCHW = np.asarray(pixels_RCHW[part[0] : part[-1] + 1])
-            value_RS[part[0] : part[-1] + 1] = picture_statistics(x_BCHW)
+            value_RS[part[0] : part[-1] + 1] = image_statistics(x_BCHW)
             digests += [pixel_digest(x_CHW) for x_CHW in x_BCHW]
             advance(len(part))
-    spoiled_P = np.sort(generator.permutation(rows)[:_MOST_SPOILED]).astype(np.int32)
-    return Pictures(
+    copied_P = np.sort(generator.permutation(rows)[:_MOST_SPOILED]).astype(np.int32)
+    return ImageTable(
         sample_U=sample_R,
         value_US=value_RS,
-        spoiled_P=spoiled_P,
-        value_PMS=spoiled_statistics(np.asarray(pixels_RCHW[spoiled_P]), generator),
+        copied_P=copied_P,
+        copy_PMS=copy_statistics(np.asarray(pixels_RCHW[copied_P]), generator),
         digest_U=np.asarray(digests, dtype=np.str_),
     )
 
 
-def pictures_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[Look]) -> Pictures:
+def pictures_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
     """Return the same for images that were embedded, of which each has one look."""
-    spoiled = [(row, look.spoiled_MS) for row, look in enumerate(looks) if look.spoiled_MS is not None]
+    spoiled = [(row, look.copy_MS) for row, look in enumerate(looks) if look.copy_MS is not None]
     # Evenly over the samples, which are in the order of their classes.
     spoiled = spoiled[:: max(1, -(-len(spoiled) // _MOST_SPOILED))]
     value_RS = np.array([look.value_S for look in looks], dtype=np.float32)
-    value_PMS = np.array([spoiled_MS for _, spoiled_MS in spoiled], dtype=np.float32)
-    return Pictures(
+    copy_PMS = np.array([copy_MS for _, copy_MS in spoiled], dtype=np.float32)
+    return ImageTable(
         sample_U=sample_R,
-        value_US=value_RS.reshape(-1, len(PICTURE_STATISTICS)),
-        spoiled_P=np.array([row for row, _ in spoiled], dtype=np.int32),
-        value_PMS=value_PMS.reshape(-1, len(SPOILED_KINDS), len(PICTURE_STATISTICS)),
+        value_US=value_RS.reshape(-1, len(IMAGE_STATISTICS)),
+        copied_P=np.array([row for row, _ in spoiled], dtype=np.int32),
+        copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
         digest_U=np.array([look.digest for look in looks], dtype=np.str_),
     )
 
@@ -94,7 +93,7 @@ class Prepared:
     label_R: torch.Tensor
     sample_R: npt.NDArray[np.int32]
     statistics: Statistics
-    pictures: Pictures | None = None
+    pictures: ImageTable | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.audit.training import TrainingJob, clear, earlier, finish, train
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
-from labelaudit.detect.controls import plant
+from labelaudit.detect.evidence import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed, make_generator

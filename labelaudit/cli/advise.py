@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from labelaudit.cli import options as o
-from labelaudit.errors import RunError
 from labelaudit.names import AdviceFormatName
 
 EPILOG = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
@@ -23,13 +22,12 @@ def command(
     It counts the noise among the samples that each selector would have back-propagated while the probe was trained,
     against the noise among all; needs no images and no GPU.
     """
-    from labelaudit.report.sentences import advice_sentences
-    from labelaudit.run.documents import as_json, read_noise
+    import msgspec
+
+    from labelaudit.audit.advise import advise
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
     folder.read_description()
-    noise = read_noise(folder)
-    if noise.advice is None:
-        raise RunError(f"{folder.noise} is of a version without advice", fix=f"run labelaudit fit {run}")
-    typer.echo(json.dumps(as_json(noise.advice), indent=2) if output == "json" else "\n".join(advice_sentences(noise)))
+    advice = advise(folder)
+    typer.echo(json.dumps(msgspec.to_builtins(advice), indent=2) if output == "json" else "\n".join(advice.sentences))

@@ -1,4 +1,4 @@
-"""``labelaudit corrupt``: a copy of a data folder with known damage."""
+"""``labelaudit corrupt``: copy a data folder and corrupt a known part of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labelaudit.names import CorruptionName, DrawsName
 
 EPILOG = o.examples(
     "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
-    "labelaudit corrupt photos spoiled --kind uniform --rate 0.1 --kind shuffle-pixels --rate 0.05 --seed 1",
+    "labelaudit corrupt photos photos-corrupted --kind uniform --rate 0.1 --kind shuffle-pixels --rate 0.05 --seed 1",
 )
 
 
@@ -30,12 +30,12 @@ def command(
         typer.Option(
             "--kind",
             metavar="\\|".join(get_args(CorruptionName)),
-            help="What is done to images. Repeatable, each with its --rate; no image gets two.",
+            help="The corruption. Repeatable, each with its --rate; no image gets two.",
         ),
     ] = None,
     rate: Annotated[
         Optional[list[float]],
-        typer.Option("--rate", metavar="X", help="Share of the images that it is done to. Repeatable."),
+        typer.Option("--rate", metavar="X", help="Share of the images that are corrupted. Repeatable."),
     ] = None,
     draws: Annotated[
         DrawsName, typer.Option("--draws", help="Exactly that share, or each image on its own with that probability.")
@@ -54,13 +54,14 @@ def command(
     if unknown:
         raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
 
-    from labelaudit.audit.corrupt import TRUTH_FILE, Corruption, CorruptOptions, corrupt
+    from labelaudit.audit.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 
     corruptions = [
-        Corruption(kind=cast("CorruptionName", name), rate=share) for name, share in zip(kind, rate or (), strict=True)
+        CorruptionRate(kind=cast("CorruptionName", name), rate=share)
+        for name, share in zip(kind, rate or (), strict=True)
     ]
-    asked = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
-    done = corrupt(data, out, asked, terminal)
+    options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
+    done = corrupt(data, out, options, terminal)
     if done.left_out:
         terminal.warn(f"{done.left_out} files are left out: their names are not valid UTF-8")
     for name, selected in done.selected.items():

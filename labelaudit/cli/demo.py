@@ -1,4 +1,4 @@
-"""``labelaudit demo``: a whole audit on sample data."""
+"""``labelaudit demo``: audit sample data whose errors are known."""
 
 from __future__ import annotations
 

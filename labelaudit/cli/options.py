@@ -47,7 +47,6 @@ Split = Annotated[
         help="Folders in DATA that hold the class folders, as train,val: one data set; . is DATA itself.",
     ),
 ]
-Seeds = Annotated[str, typer.Option("--seeds", metavar="N,N", help="Seeds, comma-separated, as 0,1,2.")]
 RankBy = Annotated[
     Optional[StatisticName],
     _advanced("--rank-by", help="Statistic that ranks the samples; default: that of the estimator."),

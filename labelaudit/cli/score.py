@@ -26,7 +26,9 @@ EPILOG_TRAIN_PROBE = o.examples(
     "labelaudit train-probe flat --labels labels.csv --run audit",
 )
 EPILOG_FIT = o.examples(
-    "labelaudit fit audit", "labelaudit fit audit --estimator gmm", "labelaudit fit audit --rank-by aum"
+    "labelaudit fit audit --estimator gmm",
+    "labelaudit fit audit --rank-by aum",
+    "labelaudit fit audit --all-estimators",
 )
 
 
@@ -123,6 +125,9 @@ def fit(
     terminal: Terminal,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
+    all_estimators: Annotated[
+        bool, typer.Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
+    ] = False,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.audit import judge
@@ -131,7 +136,8 @@ def fit(
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
-    fitted = judge.fit(folder, FitSettings.chosen(rank_by=rank_by, estimator=estimator), terminal)
+    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
+    fitted = judge.fit(folder, chosen, terminal, all_estimators=all_estimators)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
         show_estimators(terminal.console, fitted.noise)

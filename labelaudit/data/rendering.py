@@ -40,7 +40,7 @@ _MOSTLY_OPAQUE = 0.9 * 255
 """Images with a mean opacity above this are visible on any background."""
 
 _VISIBLE = 0.1
-"""A shape is visible where it keeps this part of the contrast that it has on its best background."""
+"""A shape is visible with this part of the contrast that it has on its best background."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +79,10 @@ class Rendering:
         return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
 
     def for_more(self, own: Rendering) -> tuple[Rendering, list[str]]:
-        """Apply this rule to another folder, which keeps its own range only for kinds that this rule knows nothing of.
+        """Return this rule for another folder, which keeps its own range for kinds that are not in this one.
 
         Returns:
-            The rule for the other folder, and a sentence for each range that would cut off most of its values.
+            The rule for the other folder, and a sentence for each range that cuts off most of its values.
         """
         chosen, notes = {}, []
         for kind in DEEP_KINDS:
@@ -134,7 +134,7 @@ def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
 
 
 def _limits(values: npt.NDArray[Any]) -> Range:
-    """Lowest and highest value of an image, without hot and dead pixels."""
+    """Return lowest and highest value of an image, without hot and dead pixels."""
     finite = values[np.isfinite(values)]
     low = float(np.quantile(finite, _TAIL, method="higher"))
     high = float(np.quantile(finite, 1 - _TAIL, method="lower"))
@@ -170,7 +170,7 @@ def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, in
 
 
 def _contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
-    """How much the opaque parts differ from the background: the mean over the image, in its most different channel."""
+    """Return the mean difference of the opaque parts from the background, in the channel where it is largest."""
     difference_HW3 = np.abs(image_HW4[..., :3].astype(np.float64) - grey)
     return float((difference_HW3 * image_HW4[..., 3:]).mean(axis=(0, 1)).max())
 
@@ -185,8 +185,8 @@ def read_rendering(
     Args:
         deep: The numbers of the images of more than 8 bits, by `DEEP_KINDS`.
         transparent: The numbers of the images that may have transparent parts.
-        read: Reads images, less the damaged ones: their values [H, W] or [H, W, C], or with a rendering what becomes
-            of them, uint8 [H, W, 4].
+        read: Reads images, without the damaged ones: their values [H, W] or [H, W, C], or with a rendering the
+            rendered images, uint8 [H, W, 4].
 
     Returns:
         The rendering, and a sentence for each part of it that is not `PLAIN`.
@@ -218,7 +218,7 @@ def read_rendering(
 
 
 def _count_flat(images: Sequence[npt.NDArray[Any]], limits: Range) -> int:
-    """Number of images that have values of their own, but hardly any grey levels of the folder."""
+    """Count images with different values but hardly any grey levels of the folder."""
     low, high = limits
     spans = [np.subtract(*np.clip(_limits(values)[::-1], low, high)) for values in images if np.isfinite(values).any()]
     return sum(bool(0 < span < _FLAT * (high - low)) for span in spans)

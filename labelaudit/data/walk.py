@@ -158,7 +158,7 @@ def _visit(
     for entry in entries:
         path = f"{folder}/{entry.name}" if folder else entry.name
         suffix = os.path.splitext(path)[1].lower()
-        if _is_folder(entry):
+        if is_folder(entry):
             if entry.name not in _REPOSITORIES:
                 _visit(root, path, excuse or _excuse(root / path), above | {identity}, suffixes, walk)
         elif excuse or entry.name.startswith("."):
@@ -219,7 +219,8 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or leads to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link that leads to itself

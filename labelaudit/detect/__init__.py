@@ -1,1 +1,9 @@
-"""From loss curves to verdicts: numpy only."""
+"""Detection: from recorded loss curves to verdicts, with numpy, SciPy and scikit-learn only. Start at `theory`."""
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+BoolArray = npt.NDArray[np.bool_]

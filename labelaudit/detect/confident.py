@@ -1,9 +1,9 @@
 """The confident joint: which class is labelled as which, counted where the probe is sure.
 
-Source: Northcutt, Jiang and Chuang 2021, "Confident learning", section 3.1, with two differences: probabilities are the
+Source: Northcutt, Jiang and Chuang 2021, "Confident learning", section 3.1, with two differences: probabilities are
 means over the epochs of one training instead of those of held-out folds, and of the other classes only those in the
-curves' M slots are looked at (a class outside of them was never the probe's second choice for long). Only cells that
-hold samples are kept, so that ten thousand classes cost no more memory than ten.
+curves' M slots count (a class outside of them was never the probe's second choice for long). Only cells that hold
+samples are kept, so ten thousand classes cost no more memory than ten.
 
 Shapes: N samples, K classes, M slots, Q cells (given, true) that hold samples.
 """
@@ -15,15 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int32]
+from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import constants as c
+
 CellArray = npt.NDArray[np.int64]
-
-_ROUNDING = 1e-6
-_LEAST_RATE, _MOST_RATE = 0.002, 0.95
-"""No cell is called surely right or surely wrong."""
-
-_PRIOR_SAMPLES = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +29,8 @@ class Beliefs:
         given_N: Of the given label.
         class_MN: The other classes that the probe believed in; −1 in empty slots.
         other_MN: Their mean probabilities.
-        rest_N: How much of these is no record's, but an even part of what the records leave open; None for nothing.
+        rest_N: The part of these that was not recorded, but is an even share of what the records leave open; None for
+            nothing.
     """
 
     given_N: FloatArray
@@ -44,11 +40,11 @@ class Beliefs:
 
     @property
     def cautious(self) -> Beliefs:
-        """The same with only half of what no record says of the other classes."""
+        """The same beliefs with only half of what was not recorded."""
         if self.rest_N is None:
             return self
-        half_MN = np.where(self.class_MN >= 0, self.other_MN - self.rest_N / 2, self.other_MN)
-        return replace(self, other_MN=half_MN, rest_N=None)
+        less_MN = self.other_MN - (1.0 - c.UNRECORDED_SHARE) * self.rest_N
+        return replace(self, other_MN=np.where(self.class_MN >= 0, less_MN, self.other_MN), rest_N=None)
 
     @property
     def alternative_N(self) -> IntArray:
@@ -58,7 +54,7 @@ class Beliefs:
 
     @property
     def alternative_belief_N(self) -> FloatArray:
-        """Its mean probability."""
+        """The mean probability of the most believed other class."""
         belief_N: FloatArray = self.other_MN[self._best_N, np.arange(len(self.given_N))]
         return belief_N
 
@@ -74,10 +70,10 @@ class ConfidentJoint:
 
     Attributes:
         classes: K.
+        samples: How many samples were counted.
         given_Q, true_Q: The cells, ordered.
         share_Q: The share of all samples in each; sums to 1, and for each given class to its own share.
         class_N: The class that the probe is sure of for each sample; −1 where it is sure of none.
-        samples: How many samples were counted.
     """
 
     classes: int
@@ -114,22 +110,22 @@ class ConfidentJoint:
         return max(0.0, 1.0 - 2.0 * self.structure)
 
     def share_of(self, given_N: npt.NDArray[np.integer], true_N: npt.NDArray[np.integer]) -> FloatArray:
-        """The share of each (given, true), 0 for a cell without samples."""
+        """Return the share of each (given, true), 0 for a cell without samples."""
         known_Q = self.given_Q * self.classes + self.true_Q
-        asked_N = given_N.astype(np.int64) * self.classes + true_N
+        wanted_N = given_N.astype(np.int64) * self.classes + true_N
         if len(known_Q) == 0:
-            return np.zeros(len(asked_N))
-        place_N = np.minimum(np.searchsorted(known_Q, asked_N), len(known_Q) - 1)
-        return np.where(known_Q[place_N] == asked_N, self.share_Q[place_N], 0.0)
+            return np.zeros(len(wanted_N))
+        place_N = np.minimum(np.searchsorted(known_Q, wanted_N), len(known_Q) - 1)
+        return np.where(known_Q[place_N] == wanted_N, self.share_Q[place_N], 0.0)
 
 
 def confident_joint(
-    label_N: IntArray, beliefs: Beliefs, classes: int, *, counted_N: npt.NDArray[np.bool_] | None = None
+    label_N: IntArray, beliefs: Beliefs, classes: int, *, counted_N: BoolArray | None = None
 ) -> ConfidentJoint:
     """Count the samples of each given class by the class that the probe is sure of.
 
     It is sure of class j where the mean probability of j is at least its mean over the samples labelled j; of several
-    such classes the most probable counts. Samples of which it is sure of none are taken to go like the others of their
+    such classes the most probable counts. Samples of which it is sure of none are distributed like the others of their
     given class.
 
     Args:
@@ -142,11 +138,10 @@ def confident_joint(
     label_U, given_U = label_N[counted_N], beliefs.given_N[counted_N]
     count_K = np.bincount(label_U, minlength=classes)
     sum_K = np.bincount(label_U, weights=given_U, minlength=classes)
-    # Nothing can be sure of a class without samples.
-    threshold_K = np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - _ROUNDING
+    # The probe is never sure of a class without samples.
+    threshold_K = np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - c.ROUNDING
     class_N = _sure_class(label_N, beliefs, threshold_K)
     given_Q, true_Q, sure_Q = _count_cells(label_U, class_N[counted_N], classes)
-    # A class of which nothing is sure is taken to be right.
     mass_K = np.bincount(given_Q, weights=sure_Q, minlength=classes)
     share_K = count_K / max(int(count_K.sum()), 1)
     return ConfidentJoint(
@@ -170,7 +165,10 @@ def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) ->
 
 
 def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[CellArray, CellArray, FloatArray]:
-    """Samples of each cell; every class with samples has its diagonal cell, with at least one."""
+    """Return the cells and their samples; every class with samples has its diagonal cell, with at least one.
+
+    So a class of which the probe is sure of no sample counts as rightly labelled.
+    """
     sure_U = class_U >= 0
     cell_U = label_U[sure_U] * np.int64(classes) + class_U[sure_U]
     diagonal_Q = np.unique(label_U).astype(np.int64) * (classes + 1)
@@ -185,21 +183,14 @@ def cell_log_odds(
     alternative_N: IntArray,
     joint: ConfidentJoint,
     *,
-    counted_N: npt.NDArray[np.bool_] | None = None,
-    prior_samples: float = _PRIOR_SAMPLES,
+    counted_N: BoolArray | None = None,
+    prior_samples: float = c.PRIOR_SAMPLES,
 ) -> FloatArray:
-    """Log-odds that a sample is wrong, from its given label and the probe's favourite other class alone: [N].
+    """Return the log-odds that a sample is wrong, from its given label and its favorite other class alone: [N].
 
     A cell (alternative, given) is suspicious where many of its samples are counted as wrong: under structured noise a
     few cells hold nearly all errors, while between similar classes most samples of a cell are right. Cells with few
     samples are drawn to the mean of all by ``prior_samples``.
-
-    Args:
-        label_N: Given labels.
-        alternative_N: The most believed other classes; −1, where there is none, gives the mean of all cells.
-        joint: Of the same samples.
-        counted_N: The samples that the joint counted. Default: all.
-        prior_samples: How many samples the mean of all cells counts for; positive.
     """
     counted_N = np.ones(len(label_N), dtype=bool) if counted_N is None else counted_N
     known_N = alternative_N >= 0
@@ -209,8 +200,7 @@ def cell_log_odds(
     given_Q, alternative_Q = np.divmod(cell_Q, joint.classes)
     wrong_Q = joint.share_of(given_Q, alternative_Q) * counted_N.sum()
     mean = joint.noise_rate * counted_N.sum() / max(held_Q.sum(), 1.0)
-    rate_Q = np.where(given_Q == alternative_Q, mean, (wrong_Q + prior_samples * mean) / (held_Q + prior_samples)).clip(
-        _LEAST_RATE, _MOST_RATE
-    )
+    rate_Q = np.where(given_Q == alternative_Q, mean, (wrong_Q + prior_samples * mean) / (held_Q + prior_samples))
+    rate_Q = rate_Q.clip(c.LEAST_RATE, c.MOST_RATE)
     log_odds_N: FloatArray = np.log(rate_Q / (1.0 - rate_Q))[place_N]
     return log_odds_N

@@ -1,11 +1,11 @@
-"""How many labels are wrong, and which: the estimators that can be asked for, side by side.
+"""How many labels are wrong, and which: the estimators that a user can choose from.
 
 | estimator | noise rate | P(mislabeled) |
 |---|---|---|
-| ``confident-joint`` | the confident joint's share off the diagonal | a logistic curve taught by the sure samples |
+| ``confident-joint`` | the default: `labelaudit.detect.theory` | a logistic curve taught by the sure samples |
 | ``controls`` | tail ratio against planted controls that are confused as the data's own classes are | density ratio |
 | ``gmm`` | the AUL paper, section 4.1: a Gaussian mixture's mean posterior | its posterior |
-| ``gmm-per-class`` | the same after standardising the scores within each class | its posterior |
+| ``gmm-per-class`` | the same after standardizing the scores within each class | its posterior |
 | ``bmm`` | a beta mixture's mean posterior | its posterior |
 
 Shapes: N samples, K classes.
@@ -19,16 +19,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from labelaudit.detect.beta_mixture import fit_beta_mixture
-from labelaudit.detect.calibration import calibrated_probability
-from labelaudit.detect.controls import TailRate, density_ratio_probability, tail_rate
-from labelaudit.detect.curves import FloatArray
-from labelaudit.detect.evidence import Evidence
-from labelaudit.detect.mixture import GaussianMixture, fit_gaussian_mixture
+from labelaudit.detect import FloatArray
+from labelaudit.detect.evidence import Evidence, TailRate, density_ratio_probability
+from labelaudit.detect.mixture import BetaMixture, GaussianMixture, fit_beta_mixture, fit_gaussian_mixture
+from labelaudit.detect.theory import noise_interval, noise_rate, probability
 from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
-
-_FLATTER_WHEN_EVEN = 0.5
-"""How much of the logistic curve's slope is given up under even errors (docs/log.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,28 +46,34 @@ class Estimate:
     mixture: GaussianMixture | None = None
     tails: Mapping[ControlKind, TailRate] = field(default_factory=dict)
 
+    def interval(self, evidence: Evidence) -> tuple[float, float]:
+        """Return the interval around the estimate, [low, high]: that of `theory.noise_interval`.
+
+        An estimate from controls has their own: from errors like those of confused classes to errors that look alike.
+        """
+        tails = dict(self.tails)
+        if "confusion" in tails and len(tails) > 1:
+            tails.pop("random", None)
+        statistics = evidence.statistics
+        ends = [(tail.low, tail.high) for tail in tails.values()] or [
+            noise_interval(evidence.label_N, statistics.beliefs, statistics.joint, evidence.own_N)
+        ]
+        return min(self.noise_rate, *(low for low, _ in ends)), max(self.noise_rate, *(high for _, high in ends))
+
 
 def confident_joint_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """See `labelaudit.detect.confident` and `labelaudit.detect.calibration`.
-
-    Where errors are spread evenly over the classes, in the measure of `ConfidentJoint.evenness`:
-
-    - random controls are errors of the same sort, so that their tail ratio's interval bounds the rate;
-    - the samples that teach the logistic curve are told apart more easily than the others, so that it is flatter.
-    """
+    """Estimate as `labelaudit.detect.theory` says; None without a sample to count."""
     joint, own_N = evidence.statistics.joint, evidence.own_N
     if not own_N.any():
         return None
-    rate = joint.noise_rate
-    random = _tail(evidence, "random", rank_by)
-    if random is not None:
-        rate += joint.evenness * (float(np.clip(rate, random.low, random.high)) - rate)
-    p_N = calibrated_probability(
+    random = evidence.tail("random", rank_by)
+    rate = noise_rate(joint, None if random is None else (random.low, random.high))
+    p_N = probability(
         evidence.statistics.suspicion(rank_by),
         own_N & (joint.class_N >= 0),
         joint.class_N != evidence.label_N,
         rate,
-        steepness=1.0 - joint.evenness * _FLATTER_WHEN_EVEN,
+        evenness=joint.evenness,
         counted_N=own_N,
     )
     # Controls are mostly planted where labels are right, so without them the others look a little worse than all.
@@ -81,51 +82,36 @@ def confident_joint_estimate(evidence: Evidence, rank_by: StatisticName) -> Esti
 
 
 def controls_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """See `labelaudit.detect.controls`; None without controls.
+    """Estimate from planted controls; None without enough of them.
 
     The rate is that of the controls which are confused as the data's own classes are; where the pilot saw no confusion,
     that of the random ones.
     """
-    if evidence.controls is None:
-        return None
-    own_N = evidence.own_N
-    suspicion_N = evidence.statistics.suspicion(rank_by)
-    found = {kind: _tail(evidence, kind, rank_by) for kind in CONTROL_KINDS}
+    found = {kind: evidence.tail(kind, rank_by) for kind in CONTROL_KINDS}
     tails = {kind: tail for kind, tail in found.items() if tail is not None}
-    for kind in ("confusion", "random", "look-alike"):
-        if kind in tails:
-            rate = tails[kind].rate
-            planted_P = evidence.planted(kind, rank_by)
-            break
-    else:
+    if not tails:
         return None
-    p_N = np.full(len(suspicion_N), np.nan)
-    seen_N = np.isfinite(suspicion_N)
-    p_N[own_N] = density_ratio_probability(suspicion_N[own_N], planted_P, rate)
-    # Controls, by their own label: as others of the same score.
-    order = np.argsort(suspicion_N[own_N])
-    rest_N = seen_N & ~own_N
-    p_N[rest_N] = np.interp(suspicion_N[rest_N], suspicion_N[own_N][order], p_N[own_N][order])
-    return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N, tails=tails)
-
-
-def _tail(evidence: Evidence, kind: ControlKind, rank_by: StatisticName) -> TailRate | None:
-    """The tail ratio against the controls of this kind, None with too few."""
-    return tail_rate(
-        evidence.statistics.suspicion(rank_by)[evidence.own_N],
-        evidence.planted(kind, rank_by),
-        np.random.default_rng([0, CONTROL_KINDS.index(kind)]),
-        classes=len(np.unique(evidence.label_N)) if kind == "random" else None,
+    order: tuple[ControlKind, ...] = ("confusion", "random", "look-alike")
+    chosen = next(kind for kind in order if kind in tails)
+    own_N, suspicion_N = evidence.own_N, evidence.statistics.suspicion(rank_by)
+    own, p_N = suspicion_N[own_N], np.full(len(suspicion_N), np.nan)
+    p_N[own_N] = density_ratio_probability(own, evidence.planted(chosen, rank_by), tails[chosen].rate)
+    # The given label of a control gets the probability of others with its score.
+    rest_N, order_U = np.isfinite(suspicion_N) & ~own_N, np.argsort(own)
+    p_N[rest_N] = np.interp(suspicion_N[rest_N], own[order_U], p_N[own_N][order_U])
+    return Estimate(
+        rank_by=rank_by, noise_rate=tails[chosen].rate, p_mislabeled_N=p_N, raw_posterior_N=p_N, tails=tails
     )
 
 
 def gmm_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """See `labelaudit.detect.mixture`; None when no mixture fits."""
-    return _of_gaussians(evidence.statistics.suspicion(rank_by), rank_by)
+    """Estimate from a Gaussian mixture; None when none fits."""
+    suspicion_N = evidence.statistics.suspicion(rank_by)
+    return _of_mixture(fit_gaussian_mixture(suspicion_N), suspicion_N, rank_by)
 
 
 def gmm_per_class_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """The same on scores standardised within each given class, so that an easy class and a hard one are comparable."""
+    """Estimate the same from scores standardized within each given class, so that easy and hard ones are comparable."""
     suspicion_N = evidence.statistics.suspicion(rank_by)
     seen_N = np.isfinite(suspicion_N)
     label_U, value_U = evidence.label_N[seen_N], suspicion_N[seen_N]
@@ -134,26 +120,18 @@ def gmm_per_class_estimate(evidence: Evidence, rank_by: StatisticName) -> Estima
     spread_K = np.sqrt(np.bincount(label_U, weights=(value_U - mean_K[label_U]) ** 2) / count_K)
     scaled_N = np.full(len(suspicion_N), np.nan)
     scaled_N[seen_N] = (value_U - mean_K[label_U]) / np.where(spread_K > 0, spread_K, 1.0)[label_U]
-    return _of_gaussians(scaled_N, rank_by)
+    return _of_mixture(fit_gaussian_mixture(scaled_N), scaled_N, rank_by)
 
 
 def bmm_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """See `labelaudit.detect.beta_mixture`; None when no mixture fits."""
+    """Estimate from a beta mixture; None when none fits."""
     suspicion_N = evidence.statistics.suspicion(rank_by)
-    mixture = fit_beta_mixture(suspicion_N)
-    if mixture is None:
-        return None
-    raw_N = mixture.posterior(suspicion_N)
-    return Estimate(
-        rank_by=rank_by,
-        noise_rate=float(np.nanmean(raw_N)),
-        p_mislabeled_N=mixture.monotone_posterior(suspicion_N),
-        raw_posterior_N=raw_N,
-    )
+    return _of_mixture(fit_beta_mixture(suspicion_N), suspicion_N, rank_by)
 
 
-def _of_gaussians(score_N: FloatArray, rank_by: StatisticName) -> Estimate | None:
-    mixture = fit_gaussian_mixture(score_N)
+def _of_mixture(
+    mixture: GaussianMixture | BetaMixture | None, score_N: FloatArray, rank_by: StatisticName
+) -> Estimate | None:
     if mixture is None:
         return None
     raw_N = mixture.posterior(score_N)
@@ -162,13 +140,13 @@ def _of_gaussians(score_N: FloatArray, rank_by: StatisticName) -> Estimate | Non
         noise_rate=float(np.nanmean(raw_N)),
         p_mislabeled_N=mixture.monotone_posterior(score_N),
         raw_posterior_N=raw_N,
-        mixture=mixture,
+        mixture=mixture if isinstance(mixture, GaussianMixture) else None,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimator:
-    """An estimator, and the statistic that it takes unless another is asked for."""
+    """An estimator, and the statistic that it takes unless the user chooses another."""
 
     estimate: Callable[[Evidence, StatisticName], Estimate | None]
     rank_by: StatisticName

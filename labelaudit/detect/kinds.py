@@ -1,44 +1,38 @@
-"""What is wrong with a sample: its label, its picture, nothing that can be decided, or a twin with another label.
+"""What is wrong with a sample: its label, its image, nothing that can be decided, or an equal image with another label.
 
-Shapes: N samples, U pictures, P planted controls, A samples as they are.
+Corrupted images are found without the probe: their statistics are like those of images of this data that were corrupted
+on purpose. Nothing is trained on these copies and nothing else in the audit depends on them. What a rough or a blank
+image is follows from the data: a logistic regression tells each kind of copy from the images as they are.
+
+Shapes: N samples, U images, P of which were copied, M kinds of copies, S statistics, X of either, A samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs
-from labelaudit.detect.corruption import Corruption, Pictures, find_corrupted
-from labelaudit.detect.curves import FloatArray
 from labelaudit.detect.evidence import Evidence
-from labelaudit.names import CONTROL_KINDS, KINDS, SPOILED_KINDS, KindName, StatisticName
+from labelaudit.detect.images import ImageTable
+from labelaudit.detect.verdicts import cut
+from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS, KindName, StatisticName
 
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int32]
 KindArray = npt.NDArray[np.int8]
-
-CORRUPTED_ABOVE = 0.5
-"""A picture with P(corrupted) above this is called corrupted."""
-
-_UNDECIDED = 0.02
-"""So large a share of untaught wrong labels would be called ambiguous. Wrong labels that were taught are less clear:
-on Fashion-MNIST and CIFAR-10 between 1 and 8% of the suspicious ones are (docs/kinds.md)."""
-
-_LEAST_SAMPLES = 50
-_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Called:
-    """What planted controls of one sort are called.
+    """What planted controls, or corrupted copies, of one sort are called.
 
     Attributes:
-        planted: One of `labelaudit.names.CONTROL_KINDS`, a wrong label, or of `labelaudit.names.SPOILED_KINDS`, a
-            spoiled picture.
+        planted: One of `labelaudit.names.CONTROL_KINDS` or of `labelaudit.names.COPY_KINDS`.
         expected: What they should be called.
         count: How many were planted.
         called: How many got each kind; the others were not found.
@@ -52,15 +46,15 @@ class Called:
 
 @dataclass(frozen=True, kw_only=True)
 class Kinds:
-    """The kind of every sample, and how far it is to be trusted.
+    """The kind of every sample, and how far to trust it.
 
     Attributes:
         kind_N: Index into `labelaudit.names.KINDS`; −1 where nothing is wrong.
-        p_corrupted_N: P(corrupted); NaN where the picture is not known.
+        p_corrupted_N: P(corrupted); NaN where the image is not known.
         corruption_N: Its log-odds, which rank; NaN likewise.
         ambiguous_below: A suspicious sample is ambiguous when the belief in the suggested label exceeds that in the
             given one by less than this.
-        matrix: A row per sort of planted controls.
+        matrix: A row for each sort of planted controls and of copies.
     """
 
     kind_N: KindArray
@@ -70,7 +64,7 @@ class Kinds:
     matrix: tuple[Called, ...]
 
     def of(self, kind: KindName) -> BoolArray:
-        """True for the samples of this kind: [N]."""
+        """Return True for the samples of this kind: [N]."""
         chosen_N: BoolArray = self.kind_N == KINDS.index(kind)
         return chosen_N
 
@@ -86,13 +80,13 @@ def tell_kinds(
     flagged_N: BoolArray,
     rank_by: StatisticName,
     digests: Sequence[str],
-    pictures: Pictures | None,
+    images: ImageTable | None,
     generator: np.random.Generator,
 ) -> Kinds:
-    """Say of each sample what is wrong with it.
+    """Tell for each sample what is wrong with it.
 
-    - ``corrupted``: P(corrupted) > .5, suspicious or not (`labelaudit.detect.corruption.find_corrupted`);
-    - ``duplicate``: the same picture is there with another label, suspicious or not;
+    - ``corrupted``: P(corrupted) > .5, suspicious or not (`find_corrupted`);
+    - ``duplicate``: an equal image has another label, suspicious or not;
     - ``ambiguous``: suspicious, but the probe did not prefer the suggested label to the given one as clearly as it
       would if that were wrong: see `ambiguous_below`;
     - ``mislabeled``: suspicious, and none of these.
@@ -102,17 +96,22 @@ def tell_kinds(
         flagged_N: The suspicious.
         rank_by: The statistic that ranks.
         digests: N texts, equal for equal files; empty where a file could not be read.
-        pictures: What is known of the pictures; None where nothing is.
+        images: Statistics of the images, or None.
         generator: Draws.
     """
-    found = None if pictures is None else find_corrupted(pictures, generator)
-    p_N, score_N = (np.full(len(flagged_N), np.nan) for _ in range(2))
-    if found is not None and pictures is not None:
-        p_N[pictures.sample_U], score_N[pictures.sample_U] = found.p_U, found.score_U
-    corrupted_N = p_N > CORRUPTED_ABOVE
+    p_N, score_N = np.full((2, len(flagged_N)), np.nan)
+    found, same = None, list(digests)
+    if images is not None:
+        found = find_corrupted(images, generator)
+        # Pixels tell equal images that files do not.
+        for sample, digest in zip(images.sample_U.tolist(), images.digest_U.tolist(), strict=True):
+            same[sample] = digest
+    if images is not None and found is not None:
+        p_N[images.sample_U], score_N[images.sample_U] = found.p_U, found.score_U
+    corrupted_N = p_N > c.CORRUPTED_ABOVE
     below = ambiguous_below(evidence, flagged_N, generator)
     kind_N = _suspicious_kinds(evidence.statistics.beliefs, flagged_N, below)
-    kind_N[conflicting(evidence.label_N, _same_picture(digests, pictures))] = KINDS.index("duplicate")
+    kind_N[conflicting(evidence.label_N, same)] = KINDS.index("duplicate")
     kind_N[corrupted_N] = KINDS.index("corrupted")
     labels = _labels_called(evidence, flagged_N, rank_by, below, corrupted_N)
     return Kinds(
@@ -120,62 +119,39 @@ def tell_kinds(
         p_corrupted_N=p_N,
         corruption_N=score_N,
         ambiguous_below=below,
-        matrix=(*labels, *(() if found is None else _pictures_called(found))),
+        matrix=(*labels, *(() if found is None else _copies_called(found))),
     )
 
 
 def ambiguous_below(evidence: Evidence, flagged_N: BoolArray, generator: np.random.Generator) -> float:
-    """By how much the probe prefers the true label to a wrong one: the 2% quantile.
+    """Return by how much the probe prefers the true label to a wrong one: the 2% quantile, in [0, 1].
 
-    A sample that is not suspicious is taken to have the right label y. Had it another label k, drawn evenly, then the
+    A sample that is not suspicious is assumed to have the right label y. Had it another label k, drawn evenly, then the
     belief in the best label but k would exceed that in k by max_{j≠k} p_j − p_k, p being mean probabilities over the
     training. That k was not taught makes the difference larger than that of real errors; so the quantile is a low one.
-
-    Args:
-        evidence: Of N samples.
-        flagged_N: The suspicious.
-        generator: Draws k.
-
-    Returns:
-        In [0, 1]; 0 with fewer than fifty samples that are not suspicious.
+    With fewer than fifty samples that are not suspicious it is 0.
     """
     ordinary = np.flatnonzero(evidence.own_N & ~flagged_N)
     classes, beliefs = evidence.statistics.joint.classes, evidence.statistics.beliefs
-    if len(ordinary) < _LEAST_SAMPLES or classes < 2:
+    if len(ordinary) < c.LEAST_ORDINARY or classes < 2:
         return 0.0
     wrong_A = (evidence.label_N[ordinary] + generator.integers(1, classes, len(ordinary))) % classes
     other_MA, is_wrong_MA = beliefs.other_MN[:, ordinary], beliefs.class_MN[:, ordinary] == wrong_A
     best_A = np.maximum(beliefs.given_N[ordinary], np.where(is_wrong_MA, 0.0, other_MA).max(axis=0))
-    return max(0.0, float(np.quantile(best_A - np.where(is_wrong_MA, other_MA, 0.0).sum(axis=0), _UNDECIDED)))
+    return max(0.0, float(np.quantile(best_A - np.where(is_wrong_MA, other_MA, 0.0).sum(axis=0), c.UNDECIDED)))
 
 
 def conflicting(label_N: IntArray, digests: Sequence[str]) -> BoolArray:
-    """True for samples of which there is an equal picture with another label: [N].
-
-    Args:
-        label_N: Given labels.
-        digests: N hexadecimal texts, equal for equal pictures; an empty one is equal to none.
-    """
-    # 64 bits are enough, and take a sixteenth of the memory of whole texts.
-    prefix_N = np.array([digest[:_DIGITS].encode() for digest in digests], dtype=f"S{_DIGITS}")
+    """Return True for samples of which there is an equal image with another label: [N]."""
+    # A prefix takes a fraction of the memory of whole texts.
+    prefix_N = np.array([digest[: c.DIGEST_DIGITS].encode() for digest in digests], dtype=f"S{c.DIGEST_DIGITS}")
     _, group_N = np.unique(prefix_N, return_inverse=True)
-    known_N = np.array([bool(digest) for digest in digests], dtype=bool)
     groups = int(group_N.max(initial=-1)) + 1
     least_G, most_G = np.full(groups, np.iinfo(np.int32).max), np.full(groups, -1)
     np.minimum.at(least_G, group_N, label_N)
     np.maximum.at(most_G, group_N, label_N)
-    differs_N: BoolArray = known_N & (least_G != most_G)[group_N]
+    differs_N: BoolArray = (prefix_N != b"") & (least_G != most_G)[group_N]
     return differs_N
-
-
-def _same_picture(digests: Sequence[str], pictures: Pictures | None) -> Sequence[str]:
-    """The digest of the pixels where it is known, else that of the file."""
-    if pictures is None:
-        return digests
-    merged = list(digests)
-    for sample, digest in zip(pictures.sample_U.tolist(), pictures.digest_U.tolist(), strict=True):
-        merged[sample] = digest
-    return merged
 
 
 def _suspicious_kinds(beliefs: Beliefs, flagged_N: BoolArray, below: float) -> KindArray:
@@ -187,28 +163,126 @@ def _suspicious_kinds(beliefs: Beliefs, flagged_N: BoolArray, below: float) -> K
 def _labels_called(
     evidence: Evidence, flagged_N: BoolArray, rank_by: StatisticName, below: float, corrupted_N: BoolArray
 ) -> list[Called]:
-    """What labels that were made wrong on purpose would be called; see `labelaudit.detect.power.measure_power`."""
-    if evidence.controls is None or evidence.taught is None:
+    """Return what planted wrong labels would be called, where their scores are above the cut."""
+    controls, taught = evidence.controls, evidence.taught
+    if controls is None or taught is None:
         return []
-    own_N = flagged_N & evidence.own_N
-    cut = evidence.statistics.suspicion(rank_by)[own_N].min() if own_N.any() else np.inf
-    kind_N = _suspicious_kinds(evidence.taught.beliefs, evidence.taught.suspicion(rank_by) >= cut, below)
+    above_N = taught.suspicion(rank_by) >= cut(evidence, rank_by, flagged_N)
+    kind_N = _suspicious_kinds(taught.beliefs, above_N, below)
     kind_N[corrupted_N] = KINDS.index("corrupted")
-    return [
-        _called(kind, "mislabeled", kind_N[evidence.controls.of_kind(kind)])
-        for kind in CONTROL_KINDS
-        if evidence.controls.of_kind(kind).any()
-    ]
+    rows = [_called(kind, "mislabeled", kind_N[controls.of_kind(kind)]) for kind in CONTROL_KINDS]
+    return [row for row in rows if row.count]
 
 
-def _pictures_called(found: Corruption) -> list[Called]:
-    corrupted = np.int8(KINDS.index("corrupted"))
-    return [
-        _called(kind, "corrupted", np.where(p_P > CORRUPTED_ABOVE, corrupted, np.int8(-1)))
-        for kind, p_P in zip(SPOILED_KINDS, found.p_PM.T, strict=True)
-    ]
+def _copies_called(found: CorruptedImages) -> list[Called]:
+    kind_PM = np.where(found.p_PM > c.CORRUPTED_ABOVE, KINDS.index("corrupted"), -1)
+    return [_called(kind, "corrupted", kind_P) for kind, kind_P in zip(COPY_KINDS, kind_PM.T, strict=True)]
 
 
-def _called(planted: str, expected: KindName, kind_P: KindArray) -> Called:
+def _called(planted: str, expected: KindName, kind_P: npt.NDArray[np.integer]) -> Called:
     called = {kind: int((kind_P == number).sum()) for number, kind in enumerate(KINDS)}
     return Called(planted=planted, expected=expected, count=len(kind_P), called=called)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptedImages:
+    """Which images look corrupted.
+
+    Attributes:
+        p_U: P(corrupted).
+        score_U: The statistic that ranks; higher = more like a corrupted copy.
+        p_PM: P(corrupted) that each copy would be given.
+    """
+
+    p_U: FloatArray
+    score_U: FloatArray
+    p_PM: FloatArray
+
+
+def find_corrupted(images: ImageTable, generator: np.random.Generator) -> CorruptedImages | None:
+    """Compare every image with the corrupted copies; None with fewer than twenty copied images.
+
+    A multinomial logistic regression on the statistics, with as much weight on each kind k of copies as on the images
+    as they are (0), gives likelihood ratios r_k(x) = f(x | k) / f(x | 0). The shares π of the kinds among the images
+    are those at which π_k is the mean of P(k | x) = π_k r_k(x) / Σ_j π_j r_j(x) (Saerens et al. 2002), but at least
+    one in a thousand each, so that a single one is found too. P(corrupted) = 1 − P(0 | x); the score is its log-odds.
+
+    The images as they are have corrupted ones among them, so this is done twice, the second time without those that the
+    first found. Each half of the images is judged by the regression of the other half, copies with their image.
+    """
+    if len(images.copied_P) < c.LEAST_IMAGES:
+        return None
+    value_US, copy_PMS = images.value_US.astype(np.float64), images.copy_PMS.astype(np.float64)
+    middle_S, deviation_S = np.median(value_US, axis=0), value_US.std(axis=0) + c.TINY
+    value_US, copy_PMS = (
+        ((value - middle_S) / deviation_S).clip(-c.FARTHEST_STATISTIC, c.FARTHEST_STATISTIC)
+        for value in (value_US, copy_PMS)
+    )
+    fold_U = generator.permutation(len(value_US)) % c.FOLDS
+    fold_P = generator.permutation(len(copy_PMS)) % c.FOLDS
+    fold_U[images.copied_P] = fold_P
+    own_U = np.ones(len(value_US), dtype=bool)
+    for _ in range(c.ROUNDS):
+        ratio_UM, ratio_PMM = (
+            np.empty((*shape, len(COPY_KINDS))) for shape in (value_US.shape[:1], copy_PMS.shape[:2])
+        )
+        for fold in range(c.FOLDS):
+            inside_U, inside_P = fold_U == fold, fold_P == fold
+            fitted = generator.permutation(np.flatnonzero(~inside_U & own_U))[: c.MOST_FITTED]
+            model = _fitted(value_US[fitted], copy_PMS[~inside_P])
+            ratio_UM[inside_U] = _log_ratios(model, value_US[inside_U])
+            ratio_PMM[inside_P] = _log_ratios(model, copy_PMS[inside_P])
+        # By the ratio alone: of images that it was fitted on, the shares above would find none corrupted.
+        own_U = ratio_UM.max(axis=1) < np.log(c.TOO_DENSE)
+        if own_U.sum() < c.LEAST_IMAGES:  # nothing tells copies from these images
+            break
+    share_M = _shares(ratio_UM)
+    score_U = _log_odds(ratio_UM, share_M)
+    return CorruptedImages(
+        p_U=_bounded_expit(score_U), score_U=score_U, p_PM=_bounded_expit(_log_odds(ratio_PMM, share_M))
+    )
+
+
+def _fitted(value_XS: FloatArray, copy_PMS: FloatArray) -> Any:
+    """Return the regression that tells images as they are (0) from copies of kind k (k + 1)."""
+    from sklearn.linear_model import LogisticRegression
+
+    kind_PM = np.broadcast_to(np.arange(1, len(COPY_KINDS) + 1), copy_PMS.shape[:2])
+    value = np.concatenate([value_XS, copy_PMS.reshape(-1, copy_PMS.shape[-1])])
+    kind = np.concatenate([np.zeros(len(value_XS), dtype=np.int64), kind_PM.ravel()])
+    return LogisticRegression(class_weight="balanced", max_iter=1000).fit(value, kind)
+
+
+def _log_ratios(model: Any, value_XS: FloatArray) -> FloatArray:
+    """Return the logarithm of r_k(x) of each kind: [X, M]."""
+    logit = model.decision_function(value_XS.reshape(-1, value_XS.shape[-1]))
+    ratio: FloatArray = logit[:, 1:] - logit[:, :1]
+    return ratio.reshape(*value_XS.shape[:-1], len(COPY_KINDS))
+
+
+def _shares(ratio_UM: FloatArray) -> FloatArray:
+    """Return the share of each kind among the images, one in a thousand or more: [M]."""
+    ratio_UM = np.exp(ratio_UM.clip(max=c.LARGEST_EXPONENT))
+    share_M = np.full(len(COPY_KINDS), c.FIRST_SHARE / len(COPY_KINDS))
+    for _ in range(c.SHARE_STEPS):
+        weight_UM = ratio_UM * share_M
+        before_M, share_M = share_M, (weight_UM / (1.0 - share_M.sum() + weight_UM.sum(axis=1))[:, None]).mean(axis=0)
+        share_M = np.maximum(share_M, c.LEAST_SHARE)
+        share_M *= min(1.0, c.LARGEST_SHARE / share_M.sum())
+        if np.abs(share_M - before_M).max() < c.SHARE_TOLERANCE * c.LEAST_SHARE:
+            break
+    return share_M
+
+
+def _log_odds(ratio_XM: FloatArray, share_M: FloatArray) -> FloatArray:
+    """Return the logarithm of Σ_k π_k r_k / π_0: [X]."""
+    exponent_XM = ratio_XM + np.log(np.maximum(share_M, np.finfo(np.float64).tiny))
+    odds: FloatArray = np.logaddexp.reduce(exponent_XM, axis=-1) - np.log(1.0 - share_M.sum())
+    return odds
+
+
+def _bounded_expit(odds: FloatArray) -> FloatArray:
+    from scipy.special import expit
+
+    p: FloatArray = expit(odds.clip(-c.LARGEST_EXPONENT, c.LARGEST_EXPONENT))
+    return p

@@ -1,9 +1,13 @@
-"""A two-component Gaussian mixture in one dimension, and what it says about label noise.
+"""Two-component mixtures in one dimension, and what they say about label noise: 0 clean, 1 mislabeled.
 
-Source: "Detecting label noise from loss curves", section 4.1. The paper names no settings for the fit;
-here: standardised scores, full variances, several starts, expectation-maximisation in float64.
+- Gaussian: "Detecting label noise from loss curves", section 4.1. The paper names no settings for the fit; here:
+  standardized scores, full variances, several starts, expectation-maximization in float64. scikit-learn's mixture takes
+  no weights and is slower.
+- Beta, for scores with a bound below and a long tail above: Arazo et al. 2019, "Unsupervised label noise modeling and
+  loss correction", section 3.1: the middle nine tenths of the scores, scaled to [0, 1], by weighted moments from
+  Beta(1, 2) and Beta(2, 1) of equal weight. Theirs stops after ten steps, ours where it no longer moves.
 
-Shapes: N scores, G grid points, 2 components (0 the lower mean, clean; 1 the higher mean, mislabeled).
+Shapes: N scores, G grid points or bins, 2 components in the order of their means.
 """
 
 from __future__ import annotations
@@ -11,24 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-
-MIN_SCORES = 10
-"""Fewer finite scores than this are not fitted."""
-
-EXACT_UP_TO = 20_000
-"""Above this many scores the fit runs on a fine histogram, so that its cost does not grow with N."""
-
-_BINS = 7936
-_TAIL = 0.0005
-_TAIL_BINS = 128
-_START_QUANTILES = (0.5, 0.7, 0.85, 0.95, 0.3, 0.15)
-_TOLERANCE = 1e-8
-_MAX_STEPS = 2000
-_MIN_VARIANCE = 1e-6
-"""Variance floor, in units of the scores' own variance."""
+from labelaudit.detect import FloatArray
+from labelaudit.detect import constants as c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +29,22 @@ class GaussianMixture:
     std_2: FloatArray
     log_likelihood: float
 
+    def _log_density(self, score_N: FloatArray) -> FloatArray:
+        return _log_gaussians(score_N, self.weight_2, self.mean_2, self.std_2**2)
+
     def component_density(self, score_N: FloatArray) -> FloatArray:
-        """Weighted density of each component at each score: [N, 2]."""
-        return np.exp(_log_density(score_N, self.weight_2, self.mean_2, self.std_2**2)).T
+        """Return the weighted density of each component at each score: [N, 2]."""
+        return np.exp(self._log_density(score_N)).T
 
     def posterior(self, score_N: FloatArray) -> FloatArray:
-        """Z = π₁N₁ / (π₀N₀ + π₁N₁) at each score: [N], NaN where the score is not finite."""
+        """Return π₁f₁ / (π₀f₀ + π₁f₁) at each score: [N], NaN where the score is not finite."""
         finite_N = np.isfinite(score_N)
         z_N = np.full(len(score_N), np.nan)
-        z_N[finite_N] = _responsibility(_log_density(score_N[finite_N], self.weight_2, self.mean_2, self.std_2**2))
+        z_N[finite_N] = _responsibility(self._log_density(score_N[finite_N]))
         return z_N
 
     def monotone_posterior(self, score_N: FloatArray) -> FloatArray:
-        """The posterior, made to rise with the score; see `rising`."""
+        """Return the posterior, made to rise with the score; see `rising`."""
         return rising(self.posterior(score_N), score_N, float(self.mean_2[0]))
 
     @property
@@ -66,7 +58,7 @@ class GaussianMixture:
 
         Means no further apart than twice the smaller deviation have one (Behboodian 1970). Otherwise all peaks lie
         between the means, where the density rises as long as π₁N₁ (μ₁ − x) / σ₁² > π₀N₀ (x − μ₀) / σ₀²;
-        compared as logarithms, so that far components do not leave it to rounding.
+        compared as logarithms, so that rounding does not decide for far components.
         """
         (low, high), (low_std, high_std) = self.mean_2, self.std_2
         if high - low <= 2 * min(low_std, high_std):
@@ -74,7 +66,7 @@ class GaussianMixture:
         step_G = np.linspace(0.0, 1.0, 2001)
         grid_G = np.concatenate([low + (high - low) * step_G, low + 6 * low_std * step_G, high - 6 * high_std * step_G])
         grid_G = np.unique(grid_G[(grid_G > low) & (grid_G < high)])
-        low_density_G, high_density_G = _log_density(grid_G, self.weight_2, self.mean_2, self.std_2**2)
+        low_density_G, high_density_G = self._log_density(grid_G)
         up_G = high_density_G + np.log((high - grid_G) / high_std**2)
         down_G = low_density_G + np.log((grid_G - low) / low_std**2)
         # It rises from the low mean and falls towards the high one, however little.
@@ -83,26 +75,20 @@ class GaussianMixture:
 
 
 def rising(z_N: FloatArray, score_N: FloatArray, low_mean: float) -> FloatArray:
-    """A mixture's posterior, made to rise with the score: [N].
+    """Return a mixture's posterior, made to rise with the score: [N].
 
     Where the components' spreads differ, the posterior rises again below the low mean or falls above the high one. Here
-    it is 0 below the low mean and its own running maximum above, so that a smaller loss is never more suspicious.
-
-    Args:
-        z_N: Posteriors; NaN where the score is not finite.
-        score_N: Scores.
-        low_mean: Mean of the component of the clean.
+    it is 0 below the low mean and its own running maximum above, so a smaller loss is never more suspicious.
     """
-    z_N = z_N.copy()
     finite = np.flatnonzero(np.isfinite(score_N))
     order = finite[np.argsort(score_N[finite], kind="stable")]
     above = np.where(score_N[order] >= low_mean, z_N[order], 0.0)
-    z_N[order] = np.maximum.accumulate(above) if len(above) else above
+    z_N[order] = np.maximum.accumulate(above)
     return z_N
 
 
-def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = EXACT_UP_TO) -> GaussianMixture | None:
-    """Fit by expectation-maximisation from several starts; the likeliest end wins.
+def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_TO) -> GaussianMixture | None:
+    """Fit by expectation-maximization from several starts; the likeliest end wins.
 
     Each start splits the scores at one of their quantiles, so equal scores give equal fits. With more than
     ``exact_up_to`` scores the sums run over a histogram of some 8,000 bins with the mean of each. Weights, and means in
@@ -117,39 +103,40 @@ def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = EXACT_UP_TO)
     """
     score_N = np.asarray(score_N, dtype=np.float64)
     finite = score_N[np.isfinite(score_N)]
-    if len(finite) < MIN_SCORES:
+    if len(finite) < c.MIN_SCORES:
         return None
-    centre, spread = finite.mean(), finite.std()
-    if spread <= 1e-9 * max(1.0, abs(centre)):
+    center, spread = finite.mean(), finite.std()
+    if spread <= 1e-9 * max(1.0, abs(center)):
         return None
-    finite -= centre
+    finite -= center
     finite /= spread
     finite.sort()
     value_G, count_G = _condense(finite, exact_up_to)
     if len(value_G) < 3:
         return None
-    fits = [_maximise(value_G, count_G, quantile) for quantile in _START_QUANTILES]
+    fits = [_maximize(value_G, count_G, quantile) for quantile in c.START_QUANTILES]
     likelihood, weight_2, mean_2, variance_2 = max(fits, key=lambda fit: fit[0])
     order = np.argsort(mean_2, kind="stable")
     return GaussianMixture(
         weight_2=weight_2[order],
-        mean_2=mean_2[order] * spread + centre,
+        mean_2=mean_2[order] * spread + center,
         std_2=np.sqrt(variance_2[order]) * spread,
         log_likelihood=float(likelihood - np.log(spread)),
     )
 
 
 def _condense(rising_N: FloatArray, exact_up_to: int) -> tuple[FloatArray, FloatArray]:
+    """Return the different scores, or the means of bins, and how many scores each stands for."""
     if len(rising_N) <= exact_up_to:
         unique_G, repeats_G = np.unique(rising_N, return_counts=True)
         return unique_G, repeats_G.astype(np.float64)
     # Far outliers would stretch an even grid: it ends where the tails begin, whose bins hold the fewer scores the
-    # further out they are. A component that is narrow against the spread of all gets its bins through the quantiles.
-    low, high = np.quantile(rising_N, [_TAIL, 1 - _TAIL])
-    tail_Q = np.geomspace(1 / len(rising_N), _TAIL, _TAIL_BINS)
+    # further out they are. The quantiles give bins to a component that is narrow against the spread of all.
+    low, high = np.quantile(rising_N, [c.TAIL, 1 - c.TAIL])
+    tail_Q = np.geomspace(1 / len(rising_N), c.TAIL, c.TAIL_BINS)
     share_Q = np.concatenate([np.linspace(0, 1, 256), tail_Q, 1 - tail_Q])
-    edges = np.unique(np.concatenate([np.linspace(low, high, _BINS), np.quantile(rising_N, share_Q)]))
-    # Sorted scores need no search each: a bin is where they lie between two edges, with a sum over one slice.
+    edges = np.unique(np.concatenate([np.linspace(low, high, c.BINS), np.quantile(rising_N, share_Q)]))
+    # In sorted scores a bin is a slice between two edges.
     bounds = np.concatenate([[0], np.searchsorted(rising_N, edges), [len(rising_N)]])
     count_G = np.diff(bounds)
     full_G = count_G > 0
@@ -157,39 +144,41 @@ def _condense(rising_N: FloatArray, exact_up_to: int) -> tuple[FloatArray, Float
     return np.add.reduceat(rising_N, bounds[:-1][full_G]) / count_G, count_G
 
 
-def _maximise(
+def _maximize(
     value_G: FloatArray, count_G: FloatArray, quantile: float
 ) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+    """Return the log-likelihood, weights, means and variances where expectation-maximization ends."""
     total = count_G.sum()
     high_G = (np.cumsum(count_G) > quantile * total).astype(np.float64)
     # The start is softened so that neither side can be empty.
     responsibility_G = 0.02 + 0.96 * high_G
     before = -np.inf
-    for _ in range(_MAX_STEPS):
-        weight_2, mean_2, variance_2 = _moments(value_G, count_G, responsibility_G)
-        log_density_2G = _log_density(value_G, weight_2, mean_2, np.maximum(variance_2, _MIN_VARIANCE))
+    for _ in range(c.MAX_STEPS):
+        mass_2, mean_2, variance_2 = _moments(value_G, count_G, responsibility_G)
+        weight_2, variance_2 = mass_2 / mass_2.sum(), np.maximum(variance_2, c.MIN_VARIANCE)
+        log_density_2G = _log_gaussians(value_G, weight_2, mean_2, variance_2)
         responsibility_G = _responsibility(log_density_2G)
         # The larger component's log density, less the log of its share, is the log of the sum.
         share_G = np.maximum(responsibility_G, 1.0 - responsibility_G)
         likelihood = float((count_G * (log_density_2G.max(axis=0) - np.log(share_G))).sum() / total)
-        if likelihood - before < _TOLERANCE:
+        if likelihood - before < c.TOLERANCE:
             break
         before = likelihood
-    return likelihood, weight_2, mean_2, np.maximum(variance_2, _MIN_VARIANCE)
+    return likelihood, weight_2, mean_2, variance_2
 
 
 def _moments(
     value_G: FloatArray, count_G: FloatArray, responsibility_G: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return each component's count, mean and variance."""
     share_2G = np.stack([1.0 - responsibility_G, responsibility_G]) * count_G
     mass_2 = np.maximum(share_2G.sum(axis=1), 1e-12)
     mean_2 = share_2G @ value_G / mass_2
-    variance_2 = (share_2G * (value_G - mean_2[:, None]) ** 2).sum(axis=1) / mass_2
-    return mass_2 / mass_2.sum(), mean_2, variance_2
+    return mass_2, mean_2, (share_2G * (value_G - mean_2[:, None]) ** 2).sum(axis=1) / mass_2
 
 
-def _log_density(value_G: FloatArray, weight_2: FloatArray, mean_2: FloatArray, variance_2: FloatArray) -> FloatArray:
-    """The logarithm of each component's weighted density: [2, G]."""
+def _log_gaussians(value_G: FloatArray, weight_2: FloatArray, mean_2: FloatArray, variance_2: FloatArray) -> FloatArray:
+    """Return the logarithm of each component's weighted density: [2, G]."""
     distance_2G = (value_G - mean_2[:, None]) ** 2 / variance_2[:, None]
     constant_2 = np.log(weight_2) - 0.5 * np.log(2 * np.pi * variance_2)
     result: FloatArray = constant_2[:, None] - 0.5 * distance_2G
@@ -198,5 +187,82 @@ def _log_density(value_G: FloatArray, weight_2: FloatArray, mean_2: FloatArray, 
 
 def _responsibility(log_density_2G: FloatArray) -> FloatArray:
     difference_G = np.clip(log_density_2G[0] - log_density_2G[1], -700.0, 700.0)
-    result: FloatArray = 1.0 / (1.0 + np.exp(difference_G))
+    result: FloatArray = 1.0 / (1.0 + np.exp(difference_G))  # several times as fast as SciPy's expit
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class BetaMixture:
+    """weight_2[k] · Beta(alpha_2[k], beta_2[k]) of the scores scaled from [low, high] to [0, 1], ordered by mean."""
+
+    weight_2: FloatArray
+    alpha_2: FloatArray
+    beta_2: FloatArray
+    low: float
+    high: float
+
+    @property
+    def mean_2(self) -> FloatArray:
+        """Means of the components, in the units of the scores."""
+        return self.low + (self.high - self.low) * self.alpha_2 / (self.alpha_2 + self.beta_2)
+
+    def _log_density(self, score_N: FloatArray) -> FloatArray:
+        value_N = np.clip((score_N - self.low) / (self.high - self.low), c.BETA_EDGE, 1.0 - c.BETA_EDGE)
+        return _log_betas(value_N, self.weight_2, self.alpha_2, self.beta_2)
+
+    def posterior(self, score_N: FloatArray) -> FloatArray:
+        """Return π₁f₁ / (π₀f₀ + π₁f₁) at each score: [N], NaN where the score is not finite."""
+        finite_N = np.isfinite(score_N)
+        z_N = np.full(len(score_N), np.nan)
+        z_N[finite_N] = _responsibility(self._log_density(score_N[finite_N]))
+        return z_N
+
+    def monotone_posterior(self, score_N: FloatArray) -> FloatArray:
+        """Return the posterior, made to rise with the score; see `rising`."""
+        return rising(self.posterior(score_N), score_N, float(self.mean_2[0]))
+
+
+def fit_beta_mixture(score_N: FloatArray) -> BetaMixture | None:
+    """Fit to a histogram of the middle nine tenths of the scores.
+
+    Args:
+        score_N: Scores; those that are not finite are left out.
+
+    Returns:
+        The mixture, or None when there is nothing to fit: too few finite scores, or nearly all the same.
+    """
+    finite = np.asarray(score_N, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if len(finite) < c.MIN_SCORES:
+        return None
+    low, high = (float(edge) for edge in np.quantile(finite, [c.BETA_CUT, 1.0 - c.BETA_CUT]))
+    if high - low <= 1e-9 * max(1.0, abs(low), abs(high)):
+        return None
+    kept = finite[(finite >= low) & (finite <= high)]
+    count_G, edge_G = np.histogram((kept - low) / (high - low), bins=c.BETA_BINS, range=(0.0, 1.0))
+    value_G = np.clip((edge_G[:-1] + edge_G[1:]) / 2, c.BETA_EDGE, 1.0 - c.BETA_EDGE)
+    weight_2, alpha_2, beta_2 = np.array([0.5, 0.5]), np.array([1.0, 2.0]), np.array([2.0, 1.0])
+    for _ in range(c.BETA_MAX_STEPS):
+        high_G = _responsibility(_log_betas(value_G, weight_2, alpha_2, beta_2))
+        mass_2, mean_2, variance_2 = _moments(value_G, count_G.astype(np.float64), high_G)
+        if mass_2.min() < 1.0:
+            break  # one component has all scores
+        variance_2 = np.maximum(variance_2, c.BETA_MIN_VARIANCE)
+        alpha_2 = mean_2 * np.maximum(mean_2 * (1.0 - mean_2) / variance_2 - 1.0, 0.05)
+        beta_2 = alpha_2 * (1.0 - mean_2) / mean_2
+        before_2, weight_2 = weight_2, mass_2 / mass_2.sum()
+        if np.abs(weight_2 - before_2).max() < c.BETA_TOLERANCE:
+            break
+    order = np.argsort(alpha_2 / (alpha_2 + beta_2), kind="stable")
+    return BetaMixture(weight_2=weight_2[order], alpha_2=alpha_2[order], beta_2=beta_2[order], low=low, high=high)
+
+
+def _log_betas(value_N: FloatArray, weight_2: FloatArray, alpha_2: FloatArray, beta_2: FloatArray) -> FloatArray:
+    """Return the logarithm of each component's weighted density: [2, N]."""
+    from scipy.special import betaln
+
+    constant_2 = np.log(weight_2) - betaln(alpha_2, beta_2)
+    result: FloatArray = (
+        constant_2[:, None] + (alpha_2 - 1.0)[:, None] * np.log(value_N) + (beta_2 - 1.0)[:, None] * np.log1p(-value_N)
+    )
     return result

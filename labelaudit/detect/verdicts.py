@@ -1,6 +1,6 @@
-"""From evidence to verdicts: P(mislabeled), weights, a noise rate, and warnings where these are not to be trusted.
+"""From evidence to verdicts: P(mislabeled), weights, a noise rate, and how far to trust them.
 
-Shapes: N samples.
+Shapes: N samples, P planted controls, K classes, Q cells.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect.curves import FloatArray
+from labelaudit.detect import BoolArray, FloatArray
+from labelaudit.detect import constants as c
+from labelaudit.detect.confident import ConfidentJoint
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.evidence import Evidence
-from labelaudit.detect.interval import noise_interval
-from labelaudit.detect.power import Power, measure_power
-from labelaudit.detect.warnings import find_warnings
-from labelaudit.names import EstimatorName, StatisticName
-
-FLAG_ABOVE = 0.5
-"""A sample with P(mislabeled) above this is suspicious (the AUL paper, section 5)."""
+from labelaudit.detect.mixture import GaussianMixture
+from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
 
 DEFAULT_ESTIMATOR: EstimatorName = "confident-joint"
 
@@ -34,9 +31,39 @@ class FitSettings:
 
     @classmethod
     def chosen(cls, *, rank_by: StatisticName | None = None, estimator: EstimatorName | None = None) -> FitSettings:
-        """What was asked for; the statistic is the estimator's own unless another is named."""
+        """Return the user's choice; the statistic is the estimator's own unless another is named."""
         estimator = estimator or DEFAULT_ESTIMATOR
         return cls(rank_by=rank_by or ESTIMATORS[estimator].rank_by, estimator=estimator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How many planted wrong labels of a kind are above the cut.
+
+    Attributes:
+        label: The class that they were given, or None for all.
+    """
+
+    kind: ControlKind
+    label: int | None
+    planted: int
+    found: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewShare:
+    """About which share of the errors is among the first ``top`` of the ranked list."""
+
+    top: int
+    caught: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """How well wrong labels are found; nothing of a kind that was not planted."""
+
+    found: tuple[Found, ...]
+    reviews: tuple[ReviewShare, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +78,7 @@ class Verdicts:
         flagged: How many of them are suspicious: the head of ``order``.
         noise_rate: The estimated share of wrong labels. None where the estimator finds nothing to fit.
         interval: Where the noise rate lies, [low, high]; None as above.
-        estimates: What each estimator says, the chosen one among them; those that find nothing to fit are left out.
+        estimates: What each fitted estimator says, the chosen one among them, without those that find nothing to fit.
         power: How well wrong labels are found.
         warnings: Why not to trust the figures, in words.
     """
@@ -68,32 +95,35 @@ class Verdicts:
     warnings: list[str] = field(default_factory=list)
 
 
-def judge(evidence: Evidence, settings: FitSettings) -> Verdicts:
+def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
     """Judge every sample.
 
     Weights are w = 1 − P(mislabeled). The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
-    weight, against its own text; see `labelaudit.methods.weighted`.
+    weight, against its own text; see `labelaudit.methods.standard`.
 
     Args:
         evidence: Of N samples.
         settings: Which estimator's verdict counts.
+        all_estimators: Fit them all, instead of the chosen one, the default and the paper's ``gmm``.
     """
+    wanted = ESTIMATORS.keys() if all_estimators else {settings.estimator, DEFAULT_ESTIMATOR, "gmm"}
     estimates: dict[EstimatorName, Estimate] = {}
     for name, estimator in ESTIMATORS.items():
-        found = estimator.estimate(evidence, settings.rank_by if name == settings.estimator else estimator.rank_by)
-        if found is not None:
-            estimates[name] = found
+        if name in wanted:
+            rank_by = settings.rank_by if name == settings.estimator else estimator.rank_by
+            found = estimator.estimate(evidence, rank_by)
+            if found is not None:
+                estimates[name] = found
     suspicion_N = evidence.statistics.suspicion(settings.rank_by)
     seen_N = np.isfinite(suspicion_N)
     estimate = estimates.get(settings.estimator)
-    if estimate is None:
-        p_N = raw_N = np.where(seen_N, 0.0, np.nan)
-    else:
+    p_N = raw_N = np.where(seen_N, 0.0, np.nan)
+    if estimate is not None:
         p_N, raw_N = estimate.p_mislabeled_N, estimate.raw_posterior_N
     seen = np.flatnonzero(seen_N)
     # By P first: with an estimator that looks at each class on its own, it does not rise with the statistic of all.
     order = seen[np.lexsort((-suspicion_N[seen], -p_N[seen]))]
-    flagged_N = p_N > FLAG_ABOVE
+    flagged_N = p_N > c.FLAG_ABOVE
     return Verdicts(
         p_mislabeled_N=p_N,
         raw_posterior_N=raw_N,
@@ -101,8 +131,139 @@ def judge(evidence: Evidence, settings: FitSettings) -> Verdicts:
         order=order,
         flagged=int(flagged_N.sum()),
         noise_rate=None if estimate is None else estimate.noise_rate,
-        interval=None if estimate is None else noise_interval(evidence, estimate),
+        interval=None if estimate is None else estimate.interval(evidence),
         estimates=estimates,
         power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
-        warnings=find_warnings(evidence, estimate, flagged_N, settings.estimator, settings.rank_by),
+        warnings=find_warnings(evidence, estimate, flagged_N, settings),
+    )
+
+
+def measure_power(evidence: Evidence, rank_by: StatisticName, p_N: FloatArray, flagged_N: BoolArray) -> Power:
+    """Count planted wrong labels above the `cut`, and add up P(mislabeled) down the list."""
+    return Power(found=tuple(_found(evidence, rank_by, flagged_N)), reviews=_reviews(p_N, int(flagged_N.sum())))
+
+
+def cut(evidence: Evidence, rank_by: StatisticName, flagged_N: BoolArray) -> float:
+    """Return the least suspicion of a flagged sample that is no control; infinity without one."""
+    own_N = flagged_N & evidence.own_N
+    return float(evidence.statistics.suspicion(rank_by)[own_N].min(initial=np.inf))
+
+
+def _found(evidence: Evidence, rank_by: StatisticName, flagged_N: BoolArray) -> list[Found]:
+    if evidence.controls is None or evidence.taught is None:
+        return []
+    suspicion_N, label_N = evidence.taught.suspicion(rank_by), evidence.controls.label_N
+    above_N = suspicion_N >= cut(evidence, rank_by, flagged_N)
+    rows = []
+    for kind in CONTROL_KINDS:
+        planted_N = evidence.controls.of_kind(kind) & np.isfinite(suspicion_N)
+        labels = np.unique(label_N[planted_N]).tolist()
+        for label in [None, *labels] if labels else []:
+            of_label_N = planted_N if label is None else planted_N & (label_N == label)
+            found = int((of_label_N & above_N).sum())
+            rows.append(Found(kind=kind, label=label, planted=int(of_label_N.sum()), found=found))
+    return rows
+
+
+def _reviews(p_N: FloatArray, flagged: int) -> tuple[ReviewShare, ...]:
+    p = np.sort(p_N[np.isfinite(p_N)])[::-1]
+    total = p.sum()
+    if total <= 0:
+        return ()
+    caught = np.cumsum(p) / total
+    # Two figures: "the first 1,800" is a plan, "the first 1,837" is not.
+    rounded = [int(float(f"{share * max(flagged, total):.2g}")) for share in c.REVIEWS]
+    tops = sorted({min(len(p), max(1, top)) for top in rounded})
+    return tuple(ReviewShare(top=top, caught=float(caught[top - 1])) for top in tops)
+
+
+def find_warnings(
+    evidence: Evidence, estimate: Estimate | None, flagged_N: BoolArray, settings: FitSettings
+) -> list[str]:
+    """Return every reason not to trust the figures, each with what to do about it."""
+    suspicion_N = evidence.statistics.suspicion(settings.rank_by)
+    seen_N = np.isfinite(suspicion_N)
+    if estimate is None:
+        return [_nothing_fits(evidence, settings, int(seen_N.sum()))]
+    memorized_from = evidence.statistics.memorized_from
+    found = [
+        None if estimate.mixture is None else _of_mixture(estimate.mixture, settings.rank_by),
+        _agreed(flagged_N, evidence.last_wrong_N) if memorized_from is None else _memorized(memorized_from),
+        _weak(float(evidence.last_wrong_N[seen_N].mean())),
+        _few(np.bincount(evidence.label_N[seen_N])),
+        _structured(evidence.statistics.joint),
+    ]
+    return [text for text in found if text]
+
+
+def _nothing_fits(evidence: Evidence, settings: FitSettings, scores: int) -> str:
+    end = "There is no noise rate, and nothing is flagged."
+    if settings.estimator == "controls":
+        if evidence.controls is None:
+            return f"No controls were planted in this training. {end} Audit again with --controls."
+        return f"Too few controls were planted. {end} Take another --estimator."
+    why = f"only {scores} samples have one" if scores < c.MIN_SCORES else "it has fewer than three different values"
+    return f"No {settings.estimator} fits the {settings.rank_by}: {why}. {end}"
+
+
+def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> str | None:
+    if mixture.modes == 1:
+        return (
+            f"The {rank_by} has one peak, not two: the mixture splits its tail off whether labels are wrong or not. "
+            "The data may be clean; read the noise rate as an upper bound, or take --estimator confident-joint."
+        )
+    if mixture.separation < c.LOW_SEPARATION:
+        return (
+            f"The two groups overlap (separation {mixture.separation:.1f}, under {c.LOW_SEPARATION:.0f}): the noise "
+            "rate is rough. More epochs or a stronger probe may separate them."
+        )
+    return None
+
+
+def _memorized(epoch: int) -> str:
+    return (
+        f"From epoch {epoch} on the probe agrees with most of the labels that it had doubted: it memorizes them. The "
+        f"default gives these epochs little weight, AUM and the mixtures do not. Audit again with "
+        f"--epochs {max(epoch - 1, 1)}."
+    )
+
+
+def _agreed(flagged_N: BoolArray, last_wrong_N: BoolArray) -> str | None:
+    flagged = int(flagged_N.sum())
+    if not flagged or (flagged_N & ~last_wrong_N).sum() <= 0.5 * flagged:
+        return None
+    return (
+        "By its last epoch the probe agrees with most of the suspicious labels: either they are right but hard, "
+        "or it has memorized them. Trust the ranking more than the noise rate, and look at the first rows."
+    )
+
+
+def _weak(wrong_rate: float) -> str | None:
+    if wrong_rate <= c.WEAK_PROBE:
+        return None
+    return (
+        f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
+        "hard images look like wrong labels. Train longer, or take a stronger probe (--preset, --model)."
+    )
+
+
+def _few(count_K: npt.NDArray[np.int64]) -> str | None:
+    few = int(((count_K > 0) & (count_K < c.FEW_IN_CLASS)).sum())
+    if not few:
+        return None
+    return (
+        f"{few} of {int((count_K > 0).sum())} classes have fewer than {c.FEW_IN_CLASS} images: the probe hardly knows "
+        "them, and their labels are judged roughly. Look at them by hand, or join them to larger classes."
+    )
+
+
+def _structured(joint: ConfidentJoint) -> str | None:
+    if joint.noise_rate < c.STRUCTURED_RATE or joint.classes < c.STRUCTURED_CLASSES or joint.structure <= c.STRUCTURED:
+        return None
+    share_Q = np.sort(joint.share_Q[joint.given_Q != joint.true_Q])[::-1]
+    half = int(np.searchsorted(share_Q.cumsum(), 0.5 * share_Q.sum())) + 1
+    return (
+        f"The errors are not spread evenly: half of them are between {half} of {joint.classes * (joint.classes - 1)} "
+        "pairs of classes. Either these classes were confused when the data was labelled, or the probe cannot tell "
+        "them apart: look at the most frequent pairs first."
     )

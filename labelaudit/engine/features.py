@@ -20,7 +20,7 @@ from labelaudit.data.catalogue import Catalogue, in_parts
 from labelaudit.data.images import UInt8Array
 from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
 from labelaudit.data.rendering import PLAIN
-from labelaudit.detect.pictures import Look, picture_statistics, spoiled_statistics
+from labelaudit.detect.images import ImageStatistics, copy_statistics, image_statistics
 from labelaudit.engine.devices import is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs, Statistics
 from labelaudit.engine.parallel import ALONE, World
@@ -45,7 +45,7 @@ class Embeddings:
     feature_RD: npt.NDArray[np.float32]
     sample_R: npt.NDArray[np.int32]
     failures: dict[int, str]
-    looks: list[Look]
+    looks: list[ImageStatistics]
 
 
 def normalization(model: str, weights: str) -> Statistics:
@@ -154,7 +154,7 @@ def _embedded(
     """Return one result per image, in order: its embedding and statistics, or why it could not be decoded."""
     arrays = [image for image in images if not isinstance(image, str)]
     vectors = iter(forward(arrays) if arrays else ())
-    values = iter(picture_statistics(np.stack(arrays)) if arrays else ())
+    values = iter(image_statistics(np.stack(arrays)) if arrays else ())
     return [
         Embedded(vector_D=None, reason=image)
         if isinstance(image, str)
@@ -163,12 +163,12 @@ def _embedded(
     ]
 
 
-def _look(x_CHW: UInt8Array, sha256: str, value_S: npt.NDArray[np.float32]) -> Look:
-    spoiled_MS = None
+def _look(x_CHW: UInt8Array, sha256: str, value_S: npt.NDArray[np.float32]) -> ImageStatistics:
+    copy_MS = None
     if sha256.startswith(tuple(_SPOILED)):
         # Drawn from the content: the same whatever else is in the folder, and in the cache.
-        spoiled_MS = spoiled_statistics(x_CHW[None], np.random.default_rng(int(sha256[:16], 16)))[0]
-    return Look(digest=pixel_digest(x_CHW), value_S=value_S, spoiled_MS=spoiled_MS)
+        copy_MS = copy_statistics(x_CHW[None], np.random.default_rng(int(sha256[:16], 16)))[0]
+    return ImageStatistics(digest=pixel_digest(x_CHW), value_S=value_S, copy_MS=copy_MS)
 
 
 class _Shelf:

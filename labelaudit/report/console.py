@@ -13,7 +13,6 @@ from rich.table import Table
 from labelaudit.report.gate import Check
 from labelaudit.report.sentences import (
     MATRIX_HEADER,
-    advice_sentences,
     basis,
     headline,
     kinds_sentences,
@@ -129,9 +128,6 @@ def _show_kinds(console: Console, noise: Noise) -> None:
         for row in rows:
             table.add_row(*(_shown(row[number]) for number in used))
         console.print(table)
-    advice = advice_sentences(noise)
-    if advice:
-        console.print(_shown(f"{advice[0]} {advice[-1]}"))
 
 
 def _table(*titles: str, no_wrap: bool = False) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from labelaudit.detect.interval import wilson
+from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
 from labelaudit.report.sentences import maybe_images, plural
 from labelaudit.run.documents import Noise

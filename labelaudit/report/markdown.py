@@ -10,7 +10,6 @@ from labelaudit.report.content import Report
 from labelaudit.report.gate import TITLES, Check
 from labelaudit.report.sentences import (
     MATRIX_HEADER,
-    advice_sentences,
     basis,
     headline,
     kinds_sentences,
@@ -84,9 +83,8 @@ def _suspicious(report: Report) -> list[str]:
 
 
 def _kinds(noise: Noise) -> list[str]:
-    sentences, rows, advice = kinds_sentences(noise), matrix_rows(noise), advice_sentences(noise)
-    said = [_text(sentence) for sentence in [*sentences, *advice[:1], *advice[2:]]]
-    lines = ["### Kinds", "", *_items(said)] if said or rows else []
+    sentences, rows = [_text(sentence) for sentence in kinds_sentences(noise)], matrix_rows(noise)
+    lines = ["### Kinds", "", *_items(sentences)] if sentences or rows else []
     if rows:
         cells = [[_text(cell) for cell in row] for row in rows]
         rule = ("---", *["---:"] * (len(MATRIX_HEADER) - 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labelaudit.data.walk import NO_LOSS
-from labelaudit.detect.prioritization import HARMLESS
 from labelaudit.names import KINDS
 from labelaudit.run.documents import Noise
 
@@ -93,36 +92,6 @@ def matrix_note(noise: Noise) -> str:
     if any(row.expected == "mislabeled" for row in (noise.kinds.planted if noise.kinds else ())):
         return "Labels and images made wrong on purpose, and what they are called."
     return "Images corrupted on purpose, and what they are called; for labels too, audit with --controls."
-
-
-def advice_sentences(noise: Noise) -> list[str]:
-    """Return whether a training that prefers high losses would suffer from this data."""
-    advice = noise.advice
-    if advice is None:
-        return []
-    shares = {
-        name: " and ".join(
-            f"{row.noise_share:.1%} (at {row.selectivity})" for row in advice.selectors if row.selector == name
-        )
-        for name in ("selective-backprop", "selective-backprop-entropy")
-    }
-    margin = f"{100 * HARMLESS:.0f} points more noise than there is"
-    safe = {
-        "selective-backprop": f"Safe: --selector selective-backprop, which takes at most {margin}.",
-        "selective-backprop-entropy": (
-            f"Safe: --selector selective-backprop-entropy, which takes at most {margin}; or none."
-        ),
-    }
-    return [
-        f"Loss-based prioritization {'is safe' if advice.safe == 'selective-backprop' else 'would hurt'} here: of what "
-        f"Selective Backprop would back-propagate, {shares['selective-backprop']} is noise, of all samples "
-        f"{advice.base_rate:.1%}.",
-        f"With the entropy in the place of the loss it would be {shares['selective-backprop-entropy']}.",
-        safe.get(
-            advice.safe,
-            f"Safe: --selector none; both take over {margin}. Or take the noise out first: weights.csv, corrupted.csv.",
-        ),
-    ]
 
 
 def unreadable_sentence(noise: Noise) -> str:

@@ -5,7 +5,6 @@ Shapes: N samples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.corrupt import CorruptionRate
 from labelaudit.audit.judge import Fitted
 from labelaudit.audit.model import Data
 from labelaudit.audit.score import score
@@ -88,7 +87,7 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
         nonlocal about
-        corruptions = [Corruption(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
+        corruptions = [CorruptionRate(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
         truth = runner.corrupted_copy(
             asked.data, folder / "data", corruptions, seed=seed, most=asked.images, reporter=reporter
         )
@@ -201,5 +200,4 @@ def share(matrix: Sequence[MatrixRow], true: Sequence[str], called: str | None, 
     """
     rows = [row for row in matrix if row.true_kind in true and suspicious in (None, row.suspicious)]
     hits = [row for row in rows if (row.suspicious if called is None else row.called == called)]
-    whole = sum(row.samples for row in rows)
-    return ratio(sum(row.samples for row in hits), whole) if whole else math.nan
+    return ratio(sum(row.samples for row in hits), sum(row.samples for row in rows))

@@ -97,7 +97,7 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
             suspicion_U = -ranks.get_label_quality_scores(label_N[found.used_N], trainings.p_UK, method=name)
             quality = rank_quality(found.wrong_U, suspicion_U)
             chosen = name == RANKINGS[0]
-            yield RankingRow(**vars(found.row), source="cleanlab", statistic=name, chosen=chosen, **quality)
+            yield RankingRow(**{**vars(found.row), **quality}, source="cleanlab", statistic=name, chosen=chosen)
 
     def estimates() -> Iterator[EstimateRow]:
         issue_U = filters.find_label_issues(label_N[found.used_N], trainings.p_UK, n_jobs=1)

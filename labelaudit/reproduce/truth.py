@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypedDict, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -76,23 +76,7 @@ class EstimateRow(Row):
     calibration_error: float
 
 
-class RankQuality(TypedDict):
-    """Quality of a ranking."""
-
-    auroc: float
-    average_precision: float
-
-
-class FlagQuality(TypedDict):
-    """Quality of a set of samples that are called wrong; ``flagged`` is their share."""
-
-    flagged: float
-    precision: float
-    recall: float
-    f1: float
-
-
-def rank_quality(wrong_N: BoolArray, suspicion_N: npt.NDArray[np.floating]) -> RankQuality:
+def rank_quality(wrong_N: BoolArray, suspicion_N: npt.NDArray[np.floating]) -> dict[str, float]:
     """Return AUROC and average precision, higher = more suspicious; NaN where all labels are right or all wrong."""
     if not 0 < int(wrong_N.sum()) < len(wrong_N):
         return {"auroc": math.nan, "average_precision": math.nan}
@@ -102,8 +86,8 @@ def rank_quality(wrong_N: BoolArray, suspicion_N: npt.NDArray[np.floating]) -> R
     }
 
 
-def flag_quality(wrong_N: BoolArray, flagged_N: BoolArray) -> FlagQuality:
-    """Return the quality of flags; precision is NaN where nothing is flagged, recall where nothing is wrong."""
+def flag_quality(wrong_N: BoolArray, flagged_N: BoolArray) -> dict[str, float]:
+    """Return share, precision, recall and F1 of samples that are called wrong; NaN where undefined."""
     hits, flagged, wrong = int((wrong_N & flagged_N).sum()), int(flagged_N.sum()), int(wrong_N.sum())
     return {
         "flagged": ratio(flagged, len(flagged_N)),
@@ -193,7 +177,7 @@ class TrueAudit:
         self.rank_by, self.estimator = fitted.noise.fit.rank_by, fitted.noise.fit.estimator
 
     @property
-    def flags(self) -> FlagQuality:
+    def flags(self) -> dict[str, float]:
         """Quality of the audit's suspicious samples."""
         return flag_quality(self.wrong_U, self.flagged_N[self.used_N])
 
@@ -209,12 +193,13 @@ class TrueAudit:
             quality = rank_quality(
                 self.wrong_U, self.fitted.statistics.suspicion(cast("StatisticName", name))[self.used_N]
             )
-            yield RankingRow(**vars(self.row), source=OURS, statistic=name, chosen=name == self.rank_by, **quality)
+            same = {**vars(self.row), **quality}
+            yield RankingRow(**same, source=OURS, statistic=name, chosen=name == self.rank_by)
 
     def estimates(self) -> Iterator[EstimateRow]:
         """Yield the row of each estimator; ``controls`` only where some were planted."""
         for name in ESTIMATORS:
-            found = self.fitted.verdicts.estimates.get(name)
+            found = self.fitted.estimate(name)
             if found is None and name == "controls" and self.fitted.noise.controls is None:
                 continue
             p_U = np.zeros(len(self.wrong_U)) if found is None else found.p_mislabeled_N[self.used_N]
@@ -231,7 +216,7 @@ class TrueAudit:
     ) -> EstimateRow:
         """Return the row of an estimator: its flags, its noise rate and its calibration error."""
         return EstimateRow(
-            **vars(self.row),
+            **{**vars(self.row), **flag_quality(self.wrong_U, flagged_U)},
             source=source,
             estimator=name,
             chosen=source == OURS and name == self.estimator,
@@ -239,12 +224,11 @@ class TrueAudit:
             noise_rate=noise_rate,
             error=noise_rate - self.true_rate,
             calibration_error=error,
-            **flag_quality(self.wrong_U, flagged_U),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossCurves:
+class CurvesByTruth:
     """What the losses of a training say, without planted controls: their losses are against other labels.
 
     Attributes:
@@ -257,7 +241,7 @@ class LossCurves:
     last_loss_N: FloatArray
 
 
-def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> LossCurves:
+def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> CurvesByTruth:
     """Read the losses of a trained run, epoch by epoch."""
     controls = read_controls(run.samples)
     planted_N = np.zeros(len(wrong_N), dtype=bool) if controls is None else controls.planted_N
@@ -273,7 +257,7 @@ def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> LossCurves:
         loss_N[planted_N] = np.nan
         aul_N = aul_N + loss_N
         auroc_E.append((auroc(loss_N), auroc(aul_N)))
-    return LossCurves(auroc_E=auroc_E, aul_N=aul_N, last_loss_N=loss_N)
+    return CurvesByTruth(auroc_E=auroc_E, aul_N=aul_N, last_loss_N=loss_N)
 
 
 def audit(

@@ -23,8 +23,8 @@ import msgspec
 from labelaudit.data.catalogue import in_parts
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.corrections import Review
-from labelaudit.review.plan import Plan
+from labelaudit.review.corrections import ReviewFile
+from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
 from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
 from labelaudit.run.lock import holder
@@ -96,7 +96,7 @@ class Journal:
         flush_folder(self.file.parent)
 
 
-def begin_journal(root: Path, review: Review, plan: Plan) -> Journal:
+def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journal:
     """Write the journal of a relabeling before its first move."""
     last = max((number for number, _ in _numbered(root)), default=0)
     journal = Journal(
@@ -182,7 +182,7 @@ class Outcome:
     Attributes:
         moved: Number of files that are where they were to go.
         renamed: Files that got another name than planned, since something had appeared in their place.
-        gone: Files that are in neither place: somebody took them away.
+        gone: Files that are in neither place: they were removed.
         blocked: Files that stay where they are, since another one is in their place.
     """
 
@@ -233,7 +233,7 @@ def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     moves = [(target, source) for source, target in reversed(journal.moves)]
     outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):
-        with contextlib.suppress(OSError):  # somebody has put something into it, or removed it
+        with contextlib.suppress(OSError):  # it is not empty, or was removed
             tree.at(folder).rmdir()
     _flush_folders(tree, journal.folders)
     return outcome

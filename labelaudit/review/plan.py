@@ -11,7 +11,7 @@ from functools import cache
 from labelaudit.data.catalogue import each_in_parallel
 from labelaudit.names import ActionName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.corrections import Correction, Refusal, Review
+from labelaudit.review.corrections import Correction, Refusal, ReviewFile
 from labelaudit.review.tree import (
     DROPPED,
     RefusedError,
@@ -49,7 +49,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RelabelingPlan:
     """What a review changes in a data set.
 
     Attributes:
@@ -117,7 +117,7 @@ _Decided = tuple[Correction, Step]
 """A decision, and what it means for its sample."""
 
 
-def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
+def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
     """Plan the moves between class folders that a review asks for; nothing is moved.
 
     A file of another label goes to the same place in that class's folder, a dropped one to that place in
@@ -151,7 +151,7 @@ def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
     settled, refused = _settle(review, step_of, tree, reporter)
     steps, folders = _place(tree, [entry for entry in settled if entry[1].action != "keep"], refused)
     used = {step.label for step in steps}
-    return Plan(
+    return RelabelingPlan(
         steps=tuple(steps),
         kept=sum(step.action == "keep" for _, step in settled),
         done_before=done_before,
@@ -162,7 +162,7 @@ def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
     )
 
 
-def plan_labels(tree: Tree, label_of: dict[str, str], review: Review, reporter: Reporter = QUIET) -> Plan:
+def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
     """Plan the changes to a labels file that a review asks for.
 
     Args:
@@ -186,7 +186,7 @@ def plan_labels(tree: Tree, label_of: dict[str, str], review: Review, reporter: 
 
     settled, refused = _settle(review, step_of, tree, reporter)
     steps = tuple(step for _, step in settled if step.action != "keep")
-    return Plan(
+    return RelabelingPlan(
         steps=steps,
         kept=len(settled) - len(steps),
         unreviewed=review.unreviewed,
@@ -205,7 +205,7 @@ def _step(correction: Correction, path: str, given: str) -> Step:
 
 
 def _settle(
-    review: Review, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
+    review: ReviewFile, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
 ) -> tuple[list[_Decided], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 
@@ -215,15 +215,12 @@ def _settle(
     wanted: list[_Decided] = []
     refused = list(review.unclear)
 
-    def refuse(correction: Correction, reason: str) -> None:
-        refused.append(Refusal(path=correction.path, where=correction.where, reason=reason))
-
     for correction in review.corrections:
         try:
             if step := step_of(correction):
                 wanted.append((correction, step))
         except RefusedError as error:
-            refuse(correction, str(error))
+            refused.append(_refusal(correction, str(error)))
     first_of = {step.path: (correction, step) for correction, step in reversed(wanted)}
     torn = {step.path for _, step in wanted if step != first_of[step.path][1]}
     expected = [
@@ -235,14 +232,18 @@ def _settle(
     settled = []
     for correction, step in wanted:
         if step.path in torn:
-            refuse(correction, "is there more than once, with different corrections")
+            refused.append(_refusal(correction, "is there more than once, with different corrections"))
         elif first_of[step.path][0] is not correction:
             continue
         elif step.path in faults:
-            refuse(correction, faults[step.path])
+            refused.append(_refusal(correction, faults[step.path]))
         else:
             settled.append((correction, step))
     return settled, refused
+
+
+def _refusal(correction: Correction, reason: str) -> Refusal:
+    return Refusal(path=correction.path, where=correction.where, reason=reason)
 
 
 def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Reporter) -> dict[str, str]:
@@ -277,8 +278,7 @@ def _place(tree: Tree, decided: list[_Decided], refused: list[Refusal]) -> tuple
     taken: set[str] = set()
     for correction, step in decided:
         if taken.intersection(parents(step.target)):
-            reason = "needs a folder where another file goes"
-            refused.append(Refusal(path=correction.path, where=correction.where, reason=reason))
+            refused.append(_refusal(correction, "needs a folder where another file goes"))
             continue
         folders.update(dict.fromkeys(tree.missing_folders(step.target)))
         free = free_path(step.target, lambda path: path in taken or path in folders or tree.has(path))

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from labelaudit.data.walk import is_folder
 from labelaudit.errors import DataError, reason
 from labelaudit.text import folded
 
@@ -132,11 +133,11 @@ class Tree:
     def __init__(self, root: Path, bases: Sequence[str] = ("",)) -> None:
         try:
             self.root = root.resolve(strict=True)
-            names = {entry.name for base in bases for entry in os.scandir(self.root / base) if _is_class(entry)}
+            names = {entry.name for base in bases for entry in os.scandir(self.root / base) if is_folder(entry)}
         except OSError as error:
             raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
         self.bases = tuple(bases)
-        self.classes = tuple(sorted(names))
+        self.classes = tuple(sorted(name for name in names if not name.startswith(".")))
         self._exists: dict[str, bool] = {}
 
     def samples(self) -> Iterator[tuple[str, str]]:
@@ -220,10 +221,3 @@ class Tree:
                 return hashlib.file_digest(handle, "sha256").hexdigest()
         except OSError as error:
             raise RefusedError(reason(error)) from error
-
-
-def _is_class(entry: os.DirEntry[str]) -> bool:
-    try:
-        return not entry.name.startswith(".") and entry.is_dir()
-    except OSError:
-        return False

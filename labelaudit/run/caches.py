@@ -24,9 +24,9 @@ import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.detect.pictures import PICTURE_STATISTICS, Look
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import RunError, StorageError, UsageError
-from labelaudit.names import SPOILED_KINDS
+from labelaudit.names import COPY_KINDS
 from labelaudit.run.files import read_json, require_regular, storage_errors, write_atomically, write_json
 from labelaudit.run.lock import held
 
@@ -39,7 +39,7 @@ _NOTE_SECONDS = 10.0
 """Time between two notes: a crash loses the rows that were decoded since the last one."""
 _ABANDONED_SECONDS = 7 * 24 * 3600.0
 """Age at which a partial file is deleted."""
-_LOOK_SHAPE = (1 + len(SPOILED_KINDS), len(PICTURE_STATISTICS))
+_LOOK_SHAPE = (1 + len(COPY_KINDS), len(IMAGE_STATISTICS))
 
 
 def cache_root() -> Path:
@@ -91,7 +91,7 @@ class Embedded:
 
     vector_D: Float32Array | None
     reason: str
-    look: Look | None = None
+    look: ImageStatistics | None = None
 
 
 class EmbeddingCache:
@@ -168,20 +168,20 @@ def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
     }
 
 
-def _packed(look: Look | None) -> Float32Array:
+def _packed(look: ImageStatistics | None) -> Float32Array:
     look_VS = np.full(_LOOK_SHAPE, np.nan, dtype=np.float32)
     if look is not None:
         look_VS[0] = look.value_S
-        if look.spoiled_MS is not None:
-            look_VS[1:] = look.spoiled_MS
+        if look.copy_MS is not None:
+            look_VS[1:] = look.copy_MS
     return look_VS
 
 
-def _unpacked(digest: str, look_VS: Float32Array) -> Look | None:
+def _unpacked(digest: str, look_VS: Float32Array) -> ImageStatistics | None:
     if not digest:
         return None
-    spoiled_MS = look_VS[1:]
-    return Look(digest=digest, value_S=look_VS[0], spoiled_MS=None if np.isnan(spoiled_MS).any() else spoiled_MS)
+    copy_MS = look_VS[1:]
+    return ImageStatistics(digest=digest, value_S=look_VS[0], copy_MS=None if np.isnan(copy_MS).any() else copy_MS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,14 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect.controls import Controls
-from labelaudit.detect.corruption import Pictures
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.evidence import Controls
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
-from labelaudit.detect.pictures import PICTURE_STATISTICS
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError
-from labelaudit.names import CONTROL_KINDS, KINDS, SPOILED_KINDS
+from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
 from labelaudit.run.files import require_regular, write_atomically
 
 _SAMPLES = pa.schema(
@@ -205,29 +204,29 @@ _COLUMNS = pa.schema(
         ("sample", pa.int32()),
         ("spoiled", pa.string()),
         ("digest", pa.string()),
-        *((name, pa.float32()) for name in PICTURE_STATISTICS),
+        *((name, pa.float32()) for name in IMAGE_STATISTICS),
     ]
 )
 
 
-def write_pictures(path: Path, pictures: Pictures) -> None:
+def write_pictures(path: Path, pictures: ImageTable) -> None:
     """Write a row per picture, and then one per spoiled copy, whose ``spoiled`` says how."""
-    spoiled = len(pictures.spoiled_P)
-    value_XS = np.concatenate([pictures.value_US, *pictures.value_PMS.transpose(1, 0, 2)])
-    copied_P = pictures.sample_U[pictures.spoiled_P]
+    spoiled = len(pictures.copied_P)
+    value_XS = np.concatenate([pictures.value_US, *pictures.copy_PMS.transpose(1, 0, 2)])
+    copied_P = pictures.sample_U[pictures.copied_P]
     table = pa.table(
         {
-            "sample": np.concatenate([pictures.sample_U, *([copied_P] * len(SPOILED_KINDS))]),
-            "spoiled": [""] * len(pictures.sample_U) + [kind for kind in SPOILED_KINDS for _ in range(spoiled)],
-            "digest": [*pictures.digest_U.tolist(), *([""] * (spoiled * len(SPOILED_KINDS)))],
-            **{name: value_XS[:, number] for number, name in enumerate(PICTURE_STATISTICS)},
+            "sample": np.concatenate([pictures.sample_U, *([copied_P] * len(COPY_KINDS))]),
+            "spoiled": [""] * len(pictures.sample_U) + [kind for kind in COPY_KINDS for _ in range(spoiled)],
+            "digest": [*pictures.digest_U.tolist(), *([""] * (spoiled * len(COPY_KINDS)))],
+            **{name: value_XS[:, number] for number, name in enumerate(IMAGE_STATISTICS)},
         },
         schema=_COLUMNS,
     )
     _write(path, table)
 
 
-def read_pictures(path: Path, samples: int) -> Pictures | None:
+def read_pictures(path: Path, samples: int) -> ImageTable | None:
     """Read them back; None where the run has none, as those of earlier versions.
 
     Args:
@@ -245,23 +244,23 @@ def read_pictures(path: Path, samples: int) -> Pictures | None:
         sample_X = table.column("sample").to_numpy()
         spoiled_X = np.asarray(table.column("spoiled").to_pylist(), dtype=np.str_)
         digest_X = np.asarray(table.column("digest").to_pylist(), dtype=np.str_)
-        value_XS = np.stack([table.column(name).to_numpy() for name in PICTURE_STATISTICS], axis=1)
+        value_XS = np.stack([table.column(name).to_numpy() for name in IMAGE_STATISTICS], axis=1)
         own_X = spoiled_X == ""
-        sample_U, copied_PM = sample_X[own_X], [sample_X[spoiled_X == kind] for kind in SPOILED_KINDS]
+        sample_U, copied_PM = sample_X[own_X], [sample_X[spoiled_X == kind] for kind in COPY_KINDS]
         if len(np.unique(sample_U)) < len(sample_U) or not np.isfinite(value_XS).all():
             raise ValueError("a sample twice, or no figures")
         if len(sample_U) and not 0 <= sample_U.min() <= sample_U.max() < samples:
             raise ValueError("other samples")
         if any(not np.array_equal(copied, copied_PM[0]) for copied in copied_PM):
             raise ValueError("copies of other samples")
-        spoiled_P = np.searchsorted(sample_U, copied_PM[0]).astype(np.int32)
-        if not np.array_equal(sample_U[spoiled_P.clip(max=len(sample_U) - 1)], copied_PM[0]):
+        copied_P = np.searchsorted(sample_U, copied_PM[0]).astype(np.int32)
+        if not np.array_equal(sample_U[copied_P.clip(max=len(sample_U) - 1)], copied_PM[0]):
             raise ValueError("copies of other samples")
-        return Pictures(
+        return ImageTable(
             sample_U=sample_U,
             value_US=value_XS[own_X],
-            spoiled_P=spoiled_P,
-            value_PMS=np.stack([value_XS[spoiled_X == kind] for kind in SPOILED_KINDS], axis=1),
+            copied_P=copied_P,
+            copy_PMS=np.stack([value_XS[spoiled_X == kind] for kind in COPY_KINDS], axis=1),
             digest_U=digest_X[own_X],
         )
     except (OSError, pa.ArrowException, ValueError, IndexError, TypeError) as error:

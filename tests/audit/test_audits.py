@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from labelaudit.audit.model import pilot_course, recorded_course
-from labelaudit.detect.epochs import LATENESS, Course
+from labelaudit.detect.constants import LATENESS
+from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError
 from labelaudit.run.documents import TRAINED, TRAINING
 from labelaudit.run.layout import RunFolder

@@ -12,7 +12,7 @@ from labelaudit.audit import plan as module
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, agree, plan
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.engine.settings import TrainingSettings, settings_from_json
+from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.names import PresetName
@@ -41,14 +41,17 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "embedded_is_installed", lambda: False)
 
 
+@pytest.mark.parametrize("presets", [PRESETS, RETRAIN_PRESETS], ids=["probe", "retrain"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_is_taken_as_it_is_on_enough_data(preset: PresetName) -> None:
-    settings = plan(catalogue(images=20_000), TrainingOptions(preset=preset), CPU).settings
-    wanted = PRESETS[preset]
-    assert settings.preset == preset
-    assert (settings.model, settings.epochs, settings.batch_size) == (wanted.model, wanted.epochs, wanted.batch_size)
-    assert (settings.lr, settings.schedule, settings.weight_decay) == (wanted.lr, wanted.schedule, wanted.weight_decay)
-    assert settings.nesterov is wanted.nesterov
+def test_a_preset_is_taken_as_it_is_on_enough_data(
+    preset: PresetName, presets: dict[PresetName, module.Preset]
+) -> None:
+    settings = plan(catalogue(images=20_000), TrainingOptions(preset=preset), CPU, presets=presets).settings
+    wanted = {**vars(presets[preset]), "preset": preset, "precision": settings.precision}
+    del wanted["coarse_model"]
+    assert wanted.items() <= vars(settings).items()
+    if preset == "fast":
+        assert settings == plan(catalogue(images=20_000), TrainingOptions(), CPU, presets=presets).settings
 
 
 def test_what_is_asked_for_beats_the_preset() -> None:
@@ -80,20 +83,6 @@ def test_a_preset_that_is_not_the_papers_is_the_same_for_all_methods() -> None:
     assert len(settings) == 1
 
 
-def test_a_folder_without_options_is_a_fast_audit() -> None:
-    assert (
-        plan(catalogue(), TrainingOptions(), CPU).settings
-        == plan(catalogue(), TrainingOptions(probe="train", preset="fast", seed=0), CPU).settings
-    )
-
-
-def test_retraining_has_presets_of_its_own() -> None:
-    settings = plan(catalogue(), TrainingOptions(preset="paper"), CPU, presets=RETRAIN_PRESETS).settings
-    assert (settings.epochs, settings.schedule) == (300, "step")
-    probe = plan(catalogue(), TrainingOptions(preset="paper"), CPU).settings
-    assert (probe.epochs, probe.batch_size, probe.schedule) == (150, 64, "constant")
-
-
 def test_little_data_gets_small_batches_unless_they_are_asked_for() -> None:
     sizes = [plan(catalogue(images=images), TrainingOptions(), CPU).settings.batch_size for images in (100, 3000, 9000)]
     assert sizes == sorted(sizes)
@@ -117,13 +106,9 @@ def test_the_frozen_backbone_is_embedded_and_its_head_has_settings_of_its_own() 
     assert (settings.image_size, settings.channels, settings.augment) == (224, 3, "none")
 
 
-@pytest.mark.parametrize(("grey", "channels"), [(True, 1), (False, 3)])
-def test_channels_follow_the_data(grey: bool, channels: int) -> None:
-    assert plan(catalogue(grey=grey), TrainingOptions(), CPU).settings.channels == channels
-
-
-def test_pretrained_networks_see_colour_even_in_grey_pictures() -> None:
-    assert plan(catalogue(300, grey=True), TrainingOptions(), CPU).settings.channels == 3
+@pytest.mark.parametrize(("grey", "side", "channels"), [(True, 32, 1), (False, 32, 3), (True, 300, 3)])
+def test_channels_follow_the_data_and_pretrained_networks_see_colour(grey: bool, side: int, channels: int) -> None:
+    assert plan(catalogue(side, grey=grey), TrainingOptions(), CPU).settings.channels == channels
 
 
 def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,14 +155,6 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "b.pt").write_bytes(b"two")
     with pytest.raises(RunError, match="weights is sha256:7692c3ad"):
         agree(settings, replace(asked, network_weights=tmp_path / "b.pt"), "run")
-
-
-def test_settings_survive_json() -> None:
-    settings = plan(catalogue(), TrainingOptions(), CPU).settings
-    assert settings_from_json(settings.as_json(), "run.json") == settings
-    for damaged in ({}, None, {**settings.as_json(), "more": 1}):
-        with pytest.raises(RunError, match=r"run\.json has settings that this version does not read"):
-            settings_from_json(damaged, "run.json")
 
 
 def test_what_is_not_asked_for_agrees_with_anything() -> None:

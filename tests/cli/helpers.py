@@ -163,6 +163,5 @@ def modified(folder: Path) -> dict[str, int]:
 
 def edit(file: Path, **changes: object) -> None:
     """Replace entries of a JSON file; None takes one out."""
-    value = json.loads(file.read_text())
-    value.update(changes)
+    value = {**json.loads(file.read_text()), **changes}
     file.write_text(json.dumps({name: entry for name, entry in value.items() if entry is not None}))

@@ -1,4 +1,4 @@
-"""A head on the embedded backbone: chosen for larger pictures, offline, with a cache of embeddings."""
+"""A head on the embedded backbone: chosen for larger images, offline, with a cache of embeddings."""
 
 import json
 import socket
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import timm
+import torch
 
-from tests.cli.helpers import file_bytes, pattern, save, succeed, write_images
-
-KEPT = ("losses", "scores.parquet", "suspicious.csv")
+from tests.cli.helpers import QUICK, file_bytes, pattern, save, succeed, write_images
 
 
 @pytest.fixture
@@ -32,69 +32,64 @@ def cached_embeddings(cache_folder: Path) -> list[int]:
     return [pq.read_metadata(path).num_rows for path in parts]
 
 
-def test_large_pictures_are_embedded_once(large: Path, cache_folder: Path) -> None:
-    first = succeed("score", large, "--run", "first", "--offline")
-    assert (
-        "Probe: a head on frozen tf_efficientnet_lite0, embedded weights (images of 96 pixels, above 64)" in first.err
-    )
-    assert json.loads(Path("first/run.json").read_text())["settings"]["kind"] == "frozen"
-    assert "in the cache" not in first.err
-    assert cached_embeddings(cache_folder) == [24]
-
-    second = succeed("score", large, "--run", "second", "--offline")
-    assert f"All 24 embeddings are in the cache ({cache_folder}" in second.err
-    assert cached_embeddings(cache_folder) == [24]
-    ours, theirs = file_bytes(Path("first")), file_bytes(Path("second"))
-    assert all(theirs[name] == content for name, content in ours.items() if name.startswith(KEPT))
-
-    save(large / "bee/003.jpg", pattern(1, 3, 96, np.random.default_rng(99)))
-    third = succeed("score", large, "--run", "third", "--offline")
-    assert f"23 of 24 embeddings are in the cache ({cache_folder}" in third.err
-    assert cached_embeddings(cache_folder) == [24, 1]
-
-
-def test_pictures_that_cannot_be_decoded_are_remembered(large: Path, cache_folder: Path) -> None:
+def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None:
     whole = (large / "cat/001.jpg").read_bytes()
     (large / "cat/001.jpg").write_bytes(whole[: len(whole) // 2])
-    assert (
-        "1 of 24 images cannot be read and are set aside (cat/001.jpg: damaged"
-        in succeed("train-probe", large, "--run", "first", "--offline").err
-    )
-    again = succeed("score", large, "--run", "second", "--offline")
-    assert "1 of 24 images cannot be read and are set aside" in again.err
-    assert "All 24 embeddings are in the cache" in again.err
-    scores = {row["path"]: row for row in pq.read_table("second/scores.parquet").to_pylist()}
-    assert scores["cat/001.jpg"]["aul"] is None
+    first = succeed("score", large, "--run", "first", "--offline").err
+    assert "Probe: a head on frozen tf_efficientnet_lite0, embedded weights (images of 96 pixels, above 64)" in first
+    assert "1 of 24 images cannot be read and are set aside (cat/001.jpg: damaged" in first
+    assert "in the cache" not in first
+    assert json.loads(Path("first/run.json").read_text())["settings"]["kind"] == "frozen"
     assert cached_embeddings(cache_folder) == [24]
 
+    second = succeed("score", large, "--run", "second", "--offline").err
+    assert f"All 24 embeddings are in the cache ({cache_folder}" in second
+    assert "1 of 24 images cannot be read and are set aside" in second
+    assert cached_embeddings(cache_folder) == [24]
+    ours, theirs = file_bytes(Path("first")), file_bytes(Path("second"))
+    kept = ("losses", "scores.parquet", "suspicious.csv")
+    assert all(theirs[name] == content for name, content in ours.items() if name.startswith(kept))
 
-def test_a_damaged_cache_is_made_anew(large: Path, cache_folder: Path) -> None:
-    succeed("train-probe", large, "--run", "first", "--offline")
+    save(large / "bee/003.jpg", pattern(1, 3, 96, np.random.default_rng(99)))
+    third = succeed("score", large, "--run", "third", "--offline").err
+    assert f"23 of 24 embeddings are in the cache ({cache_folder}" in third
+    assert cached_embeddings(cache_folder) == [24, 1]
+
     for part in cache_folder.rglob("part-*.parquet"):
         part.write_bytes(b"PAR1")
-    second = succeed("train-probe", large, "--run", "second", "--offline")
-    assert "in the cache" not in second.err
-    assert file_bytes(Path("first/losses")) == file_bytes(Path("second/losses"))
+    assert "in the cache" not in succeed("score", large, "--run", "fourth", "--offline").err
+    assert file_bytes(Path("third/losses")) == file_bytes(Path("fourth/losses"))
     assert cached_embeddings(cache_folder) == [24]
 
 
-def test_small_pictures_are_trained_on(photos: Path) -> None:
+def test_small_images_are_trained_on(photos: Path) -> None:
     outcome = succeed("train-probe", photos, "--run", "audit", "--offline", "--epochs", "1")
     assert "from scratch (images of 8 pixels)" in outcome.err
     assert json.loads(Path("audit/run.json").read_text())["settings"]["kind"] == "train"
 
 
-def test_a_retraining_of_large_pictures_trains_a_head_unless_a_network_is_asked_for(large: Path) -> None:
+def test_folds_change_what_is_recorded(photos: Path) -> None:
+    torch.save(timm.create_model("cifar_resnet20", num_classes=10).state_dict(), "backbone.pt")
+    words = ("--probe", "frozen", "--model", "cifar_resnet20", "--network-weights", "backbone.pt", *QUICK)
+    losses = {}
+    for folds in ((), 1, 3, 5):
+        options = ("--folds", folds) if folds else ()
+        succeed("train-probe", photos, "--run", f"audit{folds}", *words, *options)
+        losses[folds] = file_bytes(Path(f"audit{folds}/losses"))
+    assert losses[()] == losses[5]
+    assert {len(epochs) for epochs in losses.values()} == {4}
+    assert not set(losses[1].values()) & set(losses[3].values())
+    assert not set(losses[5].values()) & set(losses[3].values())
+
+
+def test_a_retraining_of_large_images_trains_a_head_unless_a_network_is_asked_for(large: Path) -> None:
     weights = "".join(f"{path.relative_to(large)},1\n" for path in sorted(large.rglob("*.jpg")))
     Path("weights.csv").write_text(f"path,weight\n{weights}")
-    words = ("retrain", large, "--val", large, "--weights", "weights.csv", "--offline", "--epochs", "1")
-    told = {method: succeed(*words, "--method", method, "--out", method).err for method in ("aul", "dividemix")}
-    for method, text in told.items():
-        assert (
-            f"Retraining with {method}: a head on frozen tf_efficientnet_lite0, embedded weights (images of 96" in text
-        )
+    words = ("retrain", large, "--val", large, "--weights", "weights.csv", "--offline", "--epochs", "1", "--method")
+    for method in ("aul", "dividemix"):
+        text = succeed(*words, method, "--out", method).err
+        assert f"Retraining with {method}: a head on frozen tf_efficientnet_lite0, embedded weights (images" in text
         assert f"Trained with {method}, test error " in text
-    assert "Warning: dividemix is made for augmented images" in told["dividemix"]
-    assert "Warning: " not in told["aul"]
-    asked = succeed(*words, "--out", "network", "--probe", "train").err
+        assert ("Warning: dividemix is made for augmented images" in text) == (method == "dividemix")
+    asked = succeed(*words, "aul", "--out", "network", "--probe", "train").err
     assert "Retraining with aul: training labelaudit_probe from scratch (as asked)" in asked

@@ -12,9 +12,8 @@ from labelaudit.data import folder
 from labelaudit.data.folder import read_file, require_outside, scan
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.errors import DataError, UsageError
-from labelaudit.progress import Quiet
 from tests.data.helpers import PAIR, encoded, noisy_jpeg, plain_png, png_that_claims, write_files
-from tests.review.helpers import failing
+from tests.helpers import failing
 
 
 def reason_of(catalogue, path):
@@ -140,28 +139,6 @@ def test_the_fingerprint_depends_on_the_data_and_not_on_place_or_order(tmp_path)
         shutil.move(copy / source, copy / target)
         fingerprints.add(scan(copy).fingerprint)
     assert len(fingerprints) == 4
-
-
-def test_every_file_is_read_once_and_reported(tmp_path):
-    class Counter(Quiet):
-        total = finished = 0
-
-        def bar(self, _title, total, _unit):
-            self.total = total
-            return self
-
-        __enter__ = lambda self: self.advance  # noqa: E731
-        __exit__ = lambda *_: None  # noqa: E731
-
-        def advance(self, finished):
-            self.finished += finished
-
-    root = write_files(tmp_path, {f"{number % 2}/{number:03d}.png": plain_png(number) for number in range(150)})
-    counter = Counter()
-    catalogue = scan(root, reporter=counter)
-    assert counter.total == counter.finished == len(catalogue) == 150
-    for path, sha256 in zip(catalogue.paths, catalogue.sha256, strict=True):
-        assert sha256 == hashlib.sha256(plain_png(int(path[2:5]))).hexdigest()
 
 
 def test_a_labels_file_replaces_the_folders(tmp_path):

@@ -87,7 +87,7 @@ def test_a_strong_prior_makes_all_cells_alike():
     np.testing.assert_allclose(log_odds_N, np.log(0.25 / 0.75), atol=1e-6)
 
 
-def test_the_favourite_other_class_is_that_of_the_fullest_slot():
+def test_the_favorite_other_class_is_that_of_the_fullest_slot():
     found = beliefs_of([0.5, 0.5], [[2, -1], [1, -1]], [[0.1, 0.0], [0.4, 0.0]])
     assert found.alternative_N.tolist() == [1, -1]
 

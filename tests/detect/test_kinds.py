@@ -1,41 +1,101 @@
-"""What is wrong with a sample."""
+"""What is wrong with a sample, and which images are corrupted."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from labelaudit.detect.controls import Controls
-from labelaudit.detect.corruption import Pictures
-from labelaudit.detect.evidence import Evidence
-from labelaudit.detect.kinds import ambiguous_below, conflicting, tell_kinds
-from labelaudit.names import CONTROL_KINDS, KINDS, SPOILED_KINDS
+from labelaudit.detect.evidence import Controls, Evidence
+from labelaudit.detect.images import ImageTable, copy_statistics, image_statistics
+from labelaudit.detect.kinds import ambiguous_below, conflicting, find_corrupted, tell_kinds
+from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
 from tests.detect.helpers import beliefs_of, statistics_of
-from tests.detect.test_corruption import natural, pictures_of
 
-CLASSES = 5
+
+def natural(count, generator, *, side=16):
+    """Smooth images, each of its own roughness: coarse noise, enlarged, with fine noise on top."""
+    coarse = generator.integers(0, 200, (count, 1, side // 4, side // 4)).repeat(4, axis=2).repeat(4, axis=3)
+    fine = generator.integers(0, 55, (count, 1, side, side)) * generator.random((count, 1, 1, 1))
+    return (coarse + fine).astype(np.uint8)
+
+
+def shuffled(x_BCHW, generator):
+    flat = x_BCHW.reshape(len(x_BCHW), x_BCHW.shape[1], -1)
+    return flat[:, :, generator.permutation(flat.shape[2])].reshape(x_BCHW.shape)
+
+
+def table_of(x_BCHW, *, copied=200):
+    generator = np.random.default_rng(0)
+    copied_P = np.sort(generator.permutation(len(x_BCHW))[:copied]).astype(np.int32)
+    return ImageTable(
+        sample_U=np.arange(len(x_BCHW), dtype=np.int32),
+        value_US=image_statistics(x_BCHW),
+        copied_P=copied_P,
+        copy_PMS=copy_statistics(x_BCHW[copied_P], generator),
+        digest_U=np.full(len(x_BCHW), ""),
+    )
+
+
+def found_in(x_BCHW, *, copied=200):
+    return find_corrupted(table_of(x_BCHW, copied=copied), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.4])
+def test_corrupted_images_are_found_however_many_they_are(share):
+    generator = np.random.default_rng(5)
+    x_BCHW, bad = natural(1500, generator), int(share * 1500)
+    x_BCHW[:bad] = shuffled(x_BCHW[:bad], generator)
+    found = found_in(x_BCHW)
+    assert (found.p_U[:bad] > 0.5).mean() > 0.97
+    assert (found.p_U[bad:] > 0.5).mean() < 0.01
+    assert found.score_U[:bad].min() > np.quantile(found.score_U[bad:], 0.99)
+    assert found.p_U.mean() == pytest.approx(share, abs=0.01)
+    assert (np.diff(found.p_U[np.argsort(found.score_U)]) >= 0).all()
+    np.testing.assert_array_equal(found_in(x_BCHW).p_U, found.p_U)
+
+
+def test_in_clean_data_nothing_is_corrupted_and_copies_are_still_known():
+    found = found_in(natural(1500, np.random.default_rng(1)))
+    assert (found.p_U > 0.5).sum() <= 1
+    assert found.p_U.mean() < 0.003
+    assert (found.p_PM[:, [0, 1, 3]] > 0.5).mean() > 0.9  # the partly noisy ones less
+
+
+def test_a_single_blank_image_is_found():
+    x_BCHW = natural(600, np.random.default_rng(2))
+    x_BCHW[77] = 255
+    assert np.flatnonzero(found_in(x_BCHW).p_U > 0.5).tolist() == [77]
+
+
+def test_rough_data_is_not_corrupted_only_because_it_is_rough():
+    found = found_in(np.random.default_rng(0).integers(0, 256, (800, 1, 16, 16)).astype(np.uint8))
+    assert (found.p_U > 0.5).mean() < 0.05
+    assert (found.p_PM[:, COPY_KINDS.index("blank")] > 0.5).all()
+
+
+def test_too_few_copies_say_nothing_and_one_image_repeated_is_no_error():
+    x_BCHW = natural(100, np.random.default_rng(0))
+    assert found_in(x_BCHW, copied=19) is None
+    assert found_in(x_BCHW, copied=20) is not None
+    assert np.isfinite(found_in(np.full((50, 1, 8, 8), 9, dtype=np.uint8), copied=50).p_U).all()
 
 
 def evidence_of(given, other, *, label_N=None, controls=None, taught=None):
     """Samples of class 0 whose given label is believed so much, and class 1 so much."""
     given, other = np.asarray(given, dtype=float), np.asarray(other, dtype=float)
     label_N = np.zeros(len(given), dtype=np.int32) if label_N is None else np.asarray(label_N, dtype=np.int32)
-    statistics = statistics_of(
-        -np.log(given), label_N=label_N, beliefs=beliefs_of(given, [np.full(len(given), 1)], [other]), classes=CLASSES
-    )
+    beliefs = beliefs_of(given, [np.full(len(given), 1)], [other])
+    statistics = statistics_of(-np.log(given), label_N=label_N, beliefs=beliefs, classes=5)
     return Evidence(
-        label_N=label_N,
-        statistics=statistics,
-        last_wrong_N=other > given,
-        controls=controls,
-        taught=taught,
+        label_N=label_N, statistics=statistics, last_wrong_N=other > given, controls=controls, taught=taught
     )
 
 
-def told(evidence, flagged, *, digests=None, pictures=None):
+def told(evidence, flagged, *, digests=None, images=None):
     count = len(evidence.label_N)
     flagged_N = np.isin(np.arange(count), flagged)
-    return tell_kinds(
-        evidence, flagged_N, "aul", digests or [f"{i}" for i in range(count)], pictures, np.random.default_rng(0)
-    )
+    digests = digests or [f"{i}" for i in range(count)]
+    return tell_kinds(evidence, flagged_N, "aul", digests, images, np.random.default_rng(0))
 
 
 def names(kinds):
@@ -43,30 +103,27 @@ def names(kinds):
 
 
 def test_a_clear_wish_for_another_label_is_an_error_and_a_faint_one_is_ambiguous():
-    given = [0.9] * 200 + [0.02, 0.3, 0.5]
-    other = [0.05] * 200 + [0.95, 0.45, 0.4]
-    kinds = told(evidence_of(given, other), [200, 201, 202])
+    kinds = told(evidence_of([0.9] * 200 + [0.02, 0.3, 0.5], [0.05] * 200 + [0.95, 0.45, 0.4]), [200, 201, 202])
     # An ordinary sample would prefer its label to one that it does not believe in by .9, to class 1 by .85.
     assert kinds.ambiguous_below == pytest.approx(0.85, abs=0.06)
     assert names(kinds) == [None] * 200 + ["mislabeled", "ambiguous", "ambiguous"]
+    assert np.isnan(kinds.p_corrupted_N).all()
+    assert kinds.matrix == ()
 
 
 def test_the_limit_is_the_second_percentile_of_ordinary_samples():
-    # One in fifty ordinary samples is undecided; the suspicious ones do not count.
+    # One in forty ordinary samples is undecided; the suspicious ones do not count.
     given = np.array(([0.9] * 39 + [0.5]) * 20 + [0.01] * 300)
-    evidence = evidence_of(given, np.zeros(len(given)))
-    flagged_N = given < 0.1
-    assert ambiguous_below(evidence, flagged_N, np.random.default_rng(0)) == pytest.approx(0.5)
-    few = evidence_of([0.9] * 49, [0.0] * 49)
-    assert ambiguous_below(few, np.zeros(49, dtype=bool), np.random.default_rng(0)) == 0.0
+    for believed, other, expected in (
+        (given, np.zeros(len(given)), 0.5),
+        (np.full(49, 0.9), np.zeros(49), 0.0),  # too few
+        (np.full(400, 0.2), np.full(400, 0.7), 0.0),  # never negative
+    ):
+        found = ambiguous_below(evidence_of(believed, other), believed < 0.1, np.random.default_rng(0))
+        assert found == pytest.approx(expected)
 
 
-def test_the_limit_is_never_below_nothing():
-    given, other = np.full(400, 0.2), np.full(400, 0.7)
-    assert ambiguous_below(evidence_of(given, other), np.zeros(400, dtype=bool), np.random.default_rng(0)) >= 0.0
-
-
-def test_equal_pictures_with_different_labels_are_duplicates_suspicious_or_not():
+def test_equal_images_with_different_labels_are_duplicates_suspicious_or_not():
     label_N = np.array([0, 1, 0, 0, 1, 1], dtype=np.int32)
     digests = ["a", "a", "b", "b", "", ""]
     assert conflicting(label_N, digests).tolist() == [True, True, False, False, False, False]
@@ -75,60 +132,46 @@ def test_equal_pictures_with_different_labels_are_duplicates_suspicious_or_not()
     assert not conflicting(np.empty(0, dtype=np.int32), []).any()
 
 
-def with_blank(count=300, *, blank=(3, 4)):
-    x_BCHW = natural(count, np.random.default_rng(0))
+def with_blank(*blank):
+    x_BCHW = natural(300, np.random.default_rng(0))
     x_BCHW[list(blank)] = 200
-    return pictures_of(x_BCHW, np.random.default_rng(0))
+    return table_of(x_BCHW)
 
 
-def test_a_corrupted_picture_is_corrupted_whatever_its_label():
+def test_a_corrupted_image_is_corrupted_whatever_its_label_and_the_surest_comes_first():
     given, other = np.full(300, 0.9), np.full(300, 0.05)
     given[[3, 7]], other[[3, 7]] = 0.01, 0.97
-    kinds = told(evidence_of(given, other), [3, 7], pictures=with_blank())
-    assert names(kinds)[3] == names(kinds)[4] == "corrupted"
-    assert names(kinds)[7] == "mislabeled"
-    assert sorted(kinds.corrupted.tolist()) == [3, 4]
-    assert kinds.p_corrupted_N[[3, 4]].min() > 0.5 > kinds.p_corrupted_N[7]
-    assert sum(name is not None for name in names(kinds)) == 3
-
-
-def test_the_surest_corrupted_picture_comes_first():
-    kinds = told(evidence_of([0.9] * 300, [0.05] * 300), [], pictures=with_blank(blank=(3, 9, 12)))
+    kinds = told(evidence_of(given, other), [3, 7], images=with_blank(3, 4, 12))
+    assert {number: name for number, name in enumerate(names(kinds)) if name} == {
+        **dict.fromkeys((3, 4, 12), "corrupted"),
+        7: "mislabeled",
+    }
+    assert sorted(kinds.corrupted.tolist()) == [3, 4, 12]
     assert (np.diff(kinds.corruption_N[kinds.corrupted]) <= 0).all()
-    assert len(kinds.corrupted) == 3
+    assert kinds.p_corrupted_N[[3, 4, 12]].min() > 0.5 > kinds.p_corrupted_N[7]
 
 
 def test_pixels_tell_duplicates_that_files_do_not():
-    pictures = with_blank(blank=())
     digest_U = np.array([f"{i}" for i in range(300)])
     digest_U[7] = digest_U[250]
-    pictures = Pictures(**{**vars(pictures), "digest_U": digest_U})
-    label_N = (np.arange(300) // 150).astype(np.int32)
-    kinds = told(evidence_of([0.9] * 300, [0.05] * 300, label_N=label_N), [], pictures=pictures)
+    evidence = evidence_of([0.9] * 300, [0.05] * 300, label_N=np.arange(300) // 150)
+    kinds = told(evidence, [], images=replace(with_blank(), digest_U=digest_U))
     assert np.flatnonzero(kinds.of("duplicate")).tolist() == [7, 250]
 
 
-def test_without_pictures_nothing_is_said_of_them():
-    kinds = told(evidence_of([0.9] * 60, [0.05] * 60), [1])
-    assert np.isnan(kinds.p_corrupted_N).all()
-    assert kinds.matrix == ()
-
-
-def test_the_matrix_counts_planted_pictures_and_labels():
-    kind_N = np.full(300, -1, dtype=np.int32)
-    kind_N[:4] = CONTROL_KINDS.index("random")
+def test_the_matrix_counts_planted_labels_and_copies():
+    kind_N = np.where(np.arange(300) < 4, CONTROL_KINDS.index("random"), -1).astype(np.int32)
     controls = Controls(kind_N=kind_N, label_N=np.where(kind_N >= 0, 1, 0).astype(np.int32))
     given, other = np.full(300, 0.9), np.full(300, 0.05)
     taught_given, taught_other = given.copy(), other.copy()
-    # Found and clear, found and faint, not found; the fourth is clear, but its picture is blank.
+    # Found and clear, found and faint, not found; the fourth is clear, but its image is blank.
     taught_given[:4], taught_other[:4] = [0.01, 0.3, 0.8, 0.01], [0.97, 0.4, 0.1, 0.97]
     given[10] = 0.35
     taught = evidence_of(taught_given, taught_other).statistics
-    evidence = evidence_of(given, other, controls=controls, taught=taught)
-    kinds = told(evidence, [10], pictures=with_blank(blank=(3,)))
+    kinds = told(evidence_of(given, other, controls=controls, taught=taught), [10], images=with_blank(3))
     labels = kinds.matrix[0]
     assert (labels.planted, labels.expected, labels.count) == ("random", "mislabeled", 4)
     assert labels.called == {"mislabeled": 1, "corrupted": 1, "ambiguous": 1, "duplicate": 0}
-    assert [row.planted for row in kinds.matrix[1:]] == list(SPOILED_KINDS)
+    assert [row.planted for row in kinds.matrix[1:]] == list(COPY_KINDS)
     assert all(row.expected == "corrupted" and row.count == 200 for row in kinds.matrix[1:])
     assert kinds.matrix[-1].called["corrupted"] == 200

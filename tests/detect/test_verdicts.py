@@ -1,37 +1,31 @@
+"""P(mislabeled), weights and order of an audit, its power, and its warnings."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from labelaudit.detect.verdicts import FitSettings, judge
-from tests.detect.helpers import evidence_of, two_groups
+from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.detect.evidence import Controls
+from labelaudit.detect.verdicts import FitSettings, Found, ReviewShare, judge, measure_power
+from tests.detect.helpers import certain, evidence_of, statistics_of, two_groups
 
-ONE_PEAK = "has one peak, not two"
-OVERLAP = "The two groups overlap"
-MEMORISED = "agrees with most of the suspicious labels"
+MEMORIZED = "agrees with most of the suspicious labels"
 WEAK = "it has learned little"
 
 
-def verdicts_of(aul_N, last_wrong_N=None, *, rank_by="aul", **others):
-    return judge(evidence_of(aul_N, last_wrong_N, **others), FitSettings(rank_by=rank_by, estimator="gmm"))
+def verdicts_of(aul_N, last_wrong_N=None, *, rank_by="aul", estimator="gmm", **others):
+    return judge(evidence_of(aul_N, last_wrong_N, **others), FitSettings(rank_by=rank_by, estimator=estimator))
 
 
-def warned(verdicts):
-    text = " ".join(verdicts.warnings)
-    return {sentence for sentence in (ONE_PEAK, OVERLAP, MEMORISED, WEAK) if sentence in text}
-
-
-def test_p_is_high_for_the_mislabeled_and_the_noise_rate_is_their_share():
+def test_p_is_high_for_the_mislabeled_and_weights_are_one_minus_p():
     found = verdicts_of(two_groups(900, 100))
     assert found.p_mislabeled_N[:900].mean() < 0.02
     assert found.p_mislabeled_N[900:].mean() > 0.95
     assert found.noise_rate == pytest.approx(0.1, abs=0.02)
     assert found.noise_rate == found.raw_posterior_N.mean()
-
-
-def test_weights_are_one_minus_p_so_that_the_suspicious_count_less():
-    found = verdicts_of(two_groups(900, 100))
     np.testing.assert_array_equal(found.weight_N, 1 - found.p_mislabeled_N)
-    surely_wrong = np.argmin(np.abs(found.p_mislabeled_N - 0.99))
-    surely_right = np.argmin(np.abs(found.p_mislabeled_N - 0.01))
+    surely_wrong, surely_right = (np.argmin(np.abs(found.p_mislabeled_N - p)) for p in (0.99, 0.01))
     assert found.weight_N[surely_wrong] < 0.1
     assert found.weight_N[surely_right] > 0.9
 
@@ -39,36 +33,23 @@ def test_weights_are_one_minus_p_so_that_the_suspicious_count_less():
 def test_flagged_are_those_above_one_half_and_lead_the_order():
     found = verdicts_of(two_groups(900, 100))
     above_half = np.flatnonzero(found.p_mislabeled_N > 0.5)
-    assert found.flagged == len(above_half)
-    assert 80 < found.flagged < 120
+    assert 80 < found.flagged == len(above_half) < 120
     assert set(found.order[: found.flagged].tolist()) == set(above_half.tolist())
 
 
-def test_order_starts_with_the_highest_aul():
+def test_the_order_is_that_of_the_statistic_that_ranks_and_equal_samples_keep_theirs():
     aul_N = two_groups(60, 40)
-    order = verdicts_of(aul_N).order
-    assert order[0] == aul_N.argmax()
-    assert order[-1] == aul_N.argmin()
-    assert (np.diff(aul_N[order]) <= 0).all()
-
-
-def test_order_starts_with_the_lowest_aum_when_asked_to_rank_by_it():
-    aum_N = -two_groups(60, 40)
+    assert (np.diff(aul_N[verdicts_of(aul_N).order]) <= 0).all()
     unrelated_N = np.random.default_rng(3).normal(0, 1, 100)
-    found = verdicts_of(unrelated_N, aum_N < -3, rank_by="aum", aum_N=aum_N)
-    assert (np.diff(aum_N[found.order]) >= 0).all()
-    assert found.p_mislabeled_N[aum_N.argmin()] > 0.99
-    assert found.p_mislabeled_N[aum_N.argmax()] < 0.01
-
-
-def test_samples_of_equal_suspicion_keep_their_order():
-    aul_N = np.tile([5.0, 1.0, 3.0], 10)
-    assert verdicts_of(aul_N).order[:10].tolist() == list(range(0, 30, 3))
+    found = verdicts_of(unrelated_N, aul_N > 3, rank_by="aum", aum_N=-aul_N)
+    assert (np.diff(aul_N[found.order]) <= 0).all()
+    assert found.p_mislabeled_N[aul_N.argmax()] > 0.99
+    assert found.p_mislabeled_N[aul_N.argmin()] < 0.01
+    assert verdicts_of(np.tile([5.0, 1.0, 3.0], 10)).order[:10].tolist() == list(range(0, 30, 3))
 
 
 def test_a_very_small_loss_is_not_suspicious_though_the_raw_posterior_says_so():
-    aul_N = np.append(two_groups(900, 100, wrong_std=2.5), -12.0)
-    found = verdicts_of(aul_N)
+    found = verdicts_of(np.append(two_groups(900, 100, wrong_std=2.5), -12.0))
     assert found.raw_posterior_N[-1] > 0.9
     assert found.p_mislabeled_N[-1] == 0.0
     assert found.order[-1] == 1000
@@ -81,63 +62,104 @@ def test_samples_without_a_record_are_never_flagged_and_weigh_nothing():
     assert np.isnan(found.p_mislabeled_N[[3, 149]]).all()
     assert found.weight_N[[3, 149]].tolist() == [0.0, 0.0]
     assert np.isfinite(found.weight_N).all()
-    assert len(found.order) == 148
-    assert not {3, 149} & set(found.order.tolist())
-    assert found.flagged == (found.p_mislabeled_N > 0.5).sum()
+    assert sorted(found.order.tolist()) == np.flatnonzero(np.isfinite(aul_N)).tolist()
     assert found.noise_rate == pytest.approx(np.nanmean(found.raw_posterior_N))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_chosen_estimator_the_default_and_the_papers_are_fitted_and_all_on_request(estimator):
+    evidence = evidence_of(two_groups(900, 100))
+    settings = FitSettings.chosen(estimator=estimator)
+    found, every = judge(evidence, settings), judge(evidence, settings, all_estimators=True)
+    assert set(found.estimates) == {estimator, "confident-joint", "gmm"} - {"controls"}
+    assert set(every.estimates) == ESTIMATORS.keys() - {"controls"}  # which were not planted
+    np.testing.assert_array_equal(found.p_mislabeled_N, every.p_mislabeled_N)
+
+
+def with_controls(aul_N, kind_N, taught_label_N, taught_aul_N):
+    """Evidence of these given labels' AULs, and of other AULs for the labels that were taught."""
+    controls = Controls(kind_N=np.array(kind_N), label_N=np.array(taught_label_N, dtype=np.int32))
+    label_N = np.zeros(len(aul_N), dtype=np.int32)
+    taught = statistics_of(taught_aul_N, label_N=label_N, classes=3)
+    return replace(evidence_of(aul_N, classes=3), controls=controls, taught=taught)
+
+
+def test_planted_labels_above_the_cut_are_found():
+    # The cut is 5: the least AUL of a flagged sample that is no control.
+    aul_N = [1.0, 1.0, 5.0, 7.0, 9.0, 0.5, 0.5, 0.5]
+    taught_N = [1.0, 1.0, 5.0, 7.0, 9.0, 4.9, 5.0, 8.0]
+    evidence = with_controls(aul_N, [-1, -1, -1, -1, -1, 0, 0, 2], [0, 0, 0, 0, 0, 1, 2, 1], taught_N)
+    flagged_N = np.array([False, False, True, True, True, False, False, False])
+    assert measure_power(evidence, "aul", flagged_N.astype(float), flagged_N).found == (
+        Found(kind="random", label=None, planted=2, found=1),
+        Found(kind="random", label=1, planted=1, found=0),
+        Found(kind="random", label=2, planted=1, found=1),
+        Found(kind="look-alike", label=None, planted=1, found=1),
+        Found(kind="look-alike", label=1, planted=1, found=1),
+    )
+    nothing = measure_power(evidence, "aul", np.zeros(8), np.zeros(8, dtype=bool))
+    assert [row.found for row in nothing.found] == [0] * 5
+    assert nothing.reviews == ()
+
+
+def test_a_review_of_the_list_catches_what_the_probabilities_add_up_to():
+    p_N = np.array([np.nan, 1.0, 0.9, 0.8, 0.7, 0.1, 0.1, 0.2, 0.2])
+    power = measure_power(evidence_of([1.0] * 9), "aul", p_N, p_N > 0.5)
+    assert power.found == ()
+    assert power.reviews[0] == ReviewShare(top=1, caught=pytest.approx(1.0 / 4))
+    assert ReviewShare(top=4, caught=pytest.approx(3.4 / 4)) in power.reviews
+    assert power.reviews[-1] == ReviewShare(top=8, caught=pytest.approx(1.0))
+    p_N = np.repeat([0.9, 0.01], [1837, 50_000])
+    tops = [review.top for review in measure_power(evidence_of([1.0] * len(p_N)), "aul", p_N, p_N > 0.5).reviews]
+    assert tops == sorted(tops)
+    assert all(len(str(top).rstrip("0")) <= 2 for top in tops)  # round numbers
+
+
+def warned(verdicts, *sentences):
+    text = " ".join(verdicts.warnings)
+    return {sentence for sentence in sentences if sentence in text}
 
 
 def test_well_separated_groups_give_no_warning():
     assert verdicts_of(two_groups()).warnings == []
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_clean_scores_warn_of_one_peak(seed):
-    generator = np.random.default_rng(seed)
-    nobody_wrong = np.zeros(4000, dtype=bool)
-    assert ONE_PEAK in warned(verdicts_of(generator.gamma(2, 1, 4000), nobody_wrong))
-    assert ONE_PEAK in warned(verdicts_of(generator.normal(0, 1, 4000), nobody_wrong))
-
-
-def test_the_one_peak_warning_names_the_statistic():
-    scores_N = np.random.default_rng(0).gamma(2, 1, 1000)
-    found = verdicts_of(np.zeros(1000), scores_N > 3, rank_by="aum", aum_N=-scores_N)
-    assert "The aum has one peak" in found.warnings[0]
+def test_clean_scores_warn_of_one_peak_and_name_the_statistic():
+    scores_N = np.random.default_rng(0).gamma(2, 1, 4000)
+    found = verdicts_of(np.zeros(4000), np.zeros(4000, dtype=bool), rank_by="aum", aum_N=-scores_N)
+    assert "The aum has one peak, not two" in found.warnings[0]
 
 
 def test_two_peaks_that_overlap_warn_that_the_rate_is_rough():
     generator = np.random.default_rng(0)
-    aul_N = np.concatenate([generator.normal(0, 0.3, 3000), generator.normal(2.2, 2, 3000)])
-    found = verdicts_of(aul_N, np.arange(6000) >= 3000)
+    found = verdicts_of(np.concatenate([generator.normal(0, 0.3, 3000), generator.normal(2.2, 2, 3000)]))
     mixture = found.estimates["gmm"].mixture
     assert mixture.modes == 2
-    assert mixture.separation < 2
-    assert OVERLAP in warned(found)
-    assert f"separation {mixture.separation:.1f}" in found.warnings[0]
+    assert f"The two groups overlap (separation {mixture.separation:.1f}" in found.warnings[0]
 
 
-@pytest.mark.parametrize(("still_disagrees", "expected"), [(0.0, {MEMORISED}), (0.4, {MEMORISED}), (0.6, set())])
-def test_memorised_warning_fires_when_most_suspicious_labels_are_learned(still_disagrees, expected):
-    aul_N = two_groups(900, 100, gap=10.0)
+@pytest.mark.parametrize(
+    ("disagreed", "expected"),
+    [
+        (slice(900, 900), {MEMORIZED}),
+        (slice(900, 940), {MEMORIZED}),
+        (slice(900, 960), set()),
+        (slice(600, 1000), set()),
+        (slice(400, 1000), {WEAK}),
+    ],
+)
+def test_what_the_last_epoch_says_of_the_labels_is_a_warning(disagreed, expected):
     last_wrong_N = np.zeros(1000, dtype=bool)
-    last_wrong_N[900 : 900 + round(100 * still_disagrees)] = True
-    assert warned(verdicts_of(aul_N, last_wrong_N)) == expected
+    last_wrong_N[disagreed] = True
+    found = verdicts_of(two_groups(900, 100, gap=10.0), last_wrong_N)
+    assert warned(found, MEMORIZED, WEAK) == expected
+    assert WEAK not in expected or "60% of the labels" in found.warnings[0]
 
 
-@pytest.mark.parametrize(("wrong", "expected"), [(400, set()), (600, {WEAK})])
-def test_weak_probe_warning_fires_when_most_labels_are_disagreed_with(wrong, expected):
-    aul_N = two_groups(900, 100, gap=10.0)
-    last_wrong_N = np.arange(1000) >= 1000 - wrong
-    found = verdicts_of(aul_N, last_wrong_N)
-    assert warned(found) == expected
-    assert not expected or "60% of the labels" in found.warnings[0]
-
-
-def test_weak_probe_looks_only_at_samples_with_a_record():
+def test_a_weak_probe_is_judged_by_samples_with_a_record():
     aul_N = two_groups(900, 100, gap=10.0)
     aul_N[:800] = np.nan
-    last_wrong_N = np.arange(1000) >= 890  # 110 of 200 seen, of 1000 in all
-    assert warned(verdicts_of(aul_N, last_wrong_N)) == {WEAK}
+    assert warned(verdicts_of(aul_N, np.arange(1000) >= 890), WEAK)  # 110 of 200 seen, of 1000 in all
 
 
 @pytest.mark.parametrize(
@@ -146,14 +168,14 @@ def test_weak_probe_looks_only_at_samples_with_a_record():
         (np.array([1.0, 2.0, np.nan, 4.0]), "only 3 samples have one"),
         (np.full(50, 2.0), "fewer than three different values"),
         (np.repeat([0.0, 1.0], 25), "fewer than three different values"),
+        (np.array([]), "only 0 samples"),
     ],
 )
 def test_without_a_mixture_nothing_is_flagged_and_the_reason_is_told(aul_N, why):
     found = verdicts_of(aul_N)
     seen_N = np.isfinite(aul_N)
     assert "gmm" not in found.estimates
-    assert found.noise_rate is None
-    assert found.flagged == 0
+    assert (found.noise_rate, found.interval, found.flagged) == (None, None, 0)
     assert found.p_mislabeled_N[seen_N].tolist() == [0.0] * seen_N.sum()
     assert found.weight_N.tolist() == seen_N.astype(float).tolist()
     assert len(found.warnings) == 1
@@ -161,7 +183,40 @@ def test_without_a_mixture_nothing_is_flagged_and_the_reason_is_told(aul_N, why)
     assert (np.diff(aul_N[found.order]) <= 0).all()
 
 
-def test_no_samples_at_all():
-    found = verdicts_of(np.array([]))
-    assert len(found.order) == 0
-    assert "only 0 samples" in found.warnings[0]
+def test_controls_that_were_not_planted_or_too_few_are_told_with_what_to_do():
+    assert "Audit again with --controls" in verdicts_of(two_groups(90, 10), estimator="controls").warnings[0]
+    few = with_controls([1.0] * 5, [0] * 5, [1] * 5, [1.0] * 5)
+    assert "Take another --estimator" in judge(few, FitSettings(rank_by="aul", estimator="controls")).warnings[0]
+
+
+def labelled(true_N, label_N, classes, **others):
+    """The default verdicts of a probe that knows the truth."""
+    aul_N = np.where(true_N == label_N, 1.0, 9.0) + np.arange(len(label_N)) / len(label_N)
+    beliefs = certain(label_N, true_N)
+    return verdicts_of(aul_N, label_N=label_N, beliefs=beliefs, classes=classes, estimator="confident-joint", **others)
+
+
+@pytest.mark.parametrize(("step", "rate", "expected"), [(None, 0.2, False), (1, 0.2, True), (1, 0.005, False)], ids=str)
+def test_errors_between_few_classes_are_told(step, rate, expected):
+    generator = np.random.default_rng(0)
+    true_N = generator.integers(0, 6, 3000).astype(np.int32)
+    moved_N = generator.integers(1, 6, 3000) if step is None else step
+    found = labelled(true_N, np.where(generator.random(3000) < rate, (true_N + moved_N) % 6, true_N), 6)
+    assert bool(warned(found, "not spread evenly")) is expected
+    assert bool(warned(found, "of 30 pairs of classes")) is expected
+
+
+@pytest.mark.parametrize(("least", "expected"), [(19, True), (20, False)])
+def test_small_classes_are_told(least, expected):
+    label_N = np.repeat([0, 1, 2], [500, 500, least]).astype(np.int32)
+    found = labelled(label_N, label_N, 3)
+    assert bool(warned(found, "1 of 3 classes have fewer than 20 images")) is expected
+
+
+@pytest.mark.parametrize(("epoch", "advised"), [(9, 8), (1, 1), (None, None)])
+def test_a_probe_that_memorizes_is_told_once_with_what_to_do(epoch, advised):
+    found = verdicts_of(np.arange(100.0), memorized_from=epoch)
+    text = " ".join(found.warnings)
+    assert (f"From epoch {epoch} on" in text) is (epoch is not None)
+    assert (f"Audit again with --epochs {advised}." in text) is (epoch is not None)
+    assert epoch is None or "By its last epoch" not in text

@@ -11,7 +11,8 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine import features as module
 from labelaudit.engine.features import embed, normalization
-from tests.engine.helpers import CPU, Listener
+from tests.engine.helpers import CPU
+from tests.helpers import Listener
 
 FORM = PixelFormat(size=4, channels=3)
 MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.5, 1.0)
@@ -155,9 +156,9 @@ def test_statistics_of_images_do_not_depend_on_the_others_or_the_cache(root):
     again = run(write(root, contents), MeanColour()).looks
     alone = run(write(root, contents[::-1]), MeanColour()).looks[::-1]
     assert len({look.digest for look in first}) == 30
-    assert 0 < sum(look.spoiled_MS is not None for look in first) < 20  # a quarter has corrupted copies
+    assert 0 < sum(look.copy_MS is not None for look in first) < 20  # a quarter has corrupted copies
     for one, *others in zip(first, again, alone, strict=True):
         for look in others:
             assert look.digest == one.digest
             np.testing.assert_array_equal(one.value_S, look.value_S)
-            np.testing.assert_array_equal(one.spoiled_MS, look.spoiled_MS)
+            np.testing.assert_array_equal(one.copy_MS, look.copy_MS)

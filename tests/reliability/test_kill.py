@@ -27,7 +27,7 @@ from tests.cli.processes import running
 KILLS = int(os.environ.get("LABELAUDIT_KILLS", "1"))
 MOST_IN_A_ROW = 4
 DEADLINE_SECONDS = 120.0
-LATER = {"fit", "report", "relabel --undo"}
+LATER = {"train-probe", "fit", "report", "relabel --undo"}
 """Commands of the long run only: they write as the others do."""
 
 TRAINING = "--image-size 8 --augment none --precision float32 --threads 1 --batch-size 32 --quiet"
@@ -80,7 +80,7 @@ JOBS = {
     "score": (
         pictures,
         nothing,
-        f"score INPUTS/pictures --run PLACE/audit --controls --epochs 8 -o PLACE/list.csv {TRAINING}",
+        f"score INPUTS/pictures --run PLACE/audit --controls --epochs 5 -o PLACE/list.csv {TRAINING}",
     ),
     "train-probe": (pictures, nothing, f"{TRAIN} --members 3 --epochs 4"),
     "fit": (audit, copy("audit"), "fit PLACE/audit --rank-by aum --quiet"),
@@ -97,7 +97,8 @@ JOBS = {
     "embedding cache": (
         backbone,
         nothing,
-        f"{TRAIN} --probe frozen --folds 2 --model labelaudit_probe --weights INPUTS/backbone.safetensors --epochs 2",
+        f"{TRAIN} --probe frozen --folds 2 --epochs 2 --model labelaudit_probe "
+        "--network-weights INPUTS/backbone.safetensors",
     ),
 }
 """By name: what writes the inputs, what makes the place as it is before the command, and the command."""

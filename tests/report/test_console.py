@@ -3,15 +3,13 @@
 import io
 from typing import Any
 
-import pytest
 from rich.console import Console
 
-from labelaudit.names import CONTROL_KINDS, SPOILED_KINDS
+from labelaudit.names import CONTROL_KINDS, COPY_KINDS
 from labelaudit.report.console import show_checks, show_estimators, show_summary, show_suspicious
 from labelaudit.report.gate import Limits
 from labelaudit.report.sentences import (
     MOST_KINDS,
-    advice_sentences,
     kinds_sentences,
     left_out_sentences,
     matrix_note,
@@ -25,15 +23,6 @@ def printed(show: Any, *args: object, width: int = 200) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     show(console, *args)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
-
-
-def advice(safe: str) -> dict[str, object]:
-    shares = {("", "50%"): 0.19, ("", "33%"): 0.27, ("-entropy", "50%"): 0.11, ("-entropy", "33%"): 0.12}
-    selectors = [
-        {"selector": f"selective-backprop{name}", "selectivity": selectivity, "noise_share": share}
-        for (name, selectivity), share in shares.items()
-    ]
-    return {"base_rate": 0.1, "selectors": selectors, "safe": safe}
 
 
 def test_the_summary() -> None:
@@ -51,7 +40,6 @@ def test_the_summary() -> None:
         confusion=[{"given": "bee", "suggested": "ant", "count": 1100}],
         power=power,
         kinds=KINDS,
-        advice=advice("none"),
         unreadable=2,
         left_out=LEFT_OUT,
         warnings=["The two groups overlap."],
@@ -64,7 +52,6 @@ def test_the_summary() -> None:
         "Of the errors that the noise rate counts, the top 300 hold about 25%, the top 1,200 hold about 90%\n",
         "5 mislabeled, 1 corrupted",
         "images, shuffled",
-        "would hurt here",
         "Unreadable: 2 images of 300 cannot be read",
         "\n  2 .txt: no image by its name (ant/a.txt)\n",
         "Warning: The two groups overlap.",
@@ -141,24 +128,15 @@ def test_sentences_on_kinds_by_hand() -> None:
     ]
     assert "--controls" not in matrix_note(noise(kinds=KINDS))
     assert "--controls" in matrix_note(noise(kinds={**KINDS, "planted": KINDS["planted"][1:]}))  # type: ignore[index]
-    assert kinds_sentences(noise()) == matrix_rows(noise()) == advice_sentences(noise()) == []
+    assert kinds_sentences(noise()) == matrix_rows(noise()) == []
 
 
 def test_the_matrix_fits_a_narrow_terminal() -> None:
     shuffled = KINDS["planted"][1]  # type: ignore[index]
-    planted = [{**shuffled, "planted": name} for name in (*CONTROL_KINDS, *SPOILED_KINDS)]
+    planted = [{**shuffled, "planted": name} for name in (*CONTROL_KINDS, *COPY_KINDS)]
     text = printed(show_summary, noise(kinds={**KINDS, "planted": planted}), width=80)
     assert "missed" in next(line for line in text.splitlines() if line.lstrip().startswith("made on purpose"))
     assert "…" not in text
-
-
-@pytest.mark.parametrize("safe", ["none", "selective-backprop", "selective-backprop-entropy"])
-def test_the_advice_names_the_numbers_and_the_safe_selector(safe: str) -> None:
-    first, second, last = advice_sentences(noise(advice=advice(safe)))
-    assert ("would hurt here" in first) == (safe != "selective-backprop")
-    assert "19.0% (at 50%) and 27.0% (at 33%) is noise, of all samples 10.0%." in first
-    assert "11.0% (at 50%) and 12.0% (at 33%)" in second
-    assert last.startswith(f"Safe: --selector {safe}")
 
 
 def test_sentences_on_what_is_not_in_the_audit() -> None:

@@ -1,7 +1,6 @@
 """A corrected copy, and a corrected labels file."""
 
 import errno
-import json
 import os
 import shutil
 
@@ -10,9 +9,10 @@ import pytest
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.review.copies import Copied
-from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy, relabel_labels
+from labelaudit.review.relabel import plan_relabeling, relabel_copy, relabel_labels
 from labelaudit.run.lock import held
-from tests.review.helpers import change, contents, drop, failing, keep, saved, sha256, snapshot, write_tree
+from tests.helpers import failing
+from tests.review.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/sub/3.png", "dog/1.png", "dog/notes.txt")
 COPY = {
@@ -178,14 +178,6 @@ def test_refused_decisions_on_a_labels_file(root, labels, tmp_path):
     plan = plan_relabeling(root, saved(tmp_path / "c.csv", *refused), labels_file=labels)
     assert plan.steps == ()
     assert [refusal.reason for refusal in plan.refused] == list(refused.values())
-
-
-def test_folders_before_a_path_are_removed_for_a_labels_file_too(root, labels, tmp_path):
-    result = {"from_name": "label", "value": {"choices": ["cat"]}}
-    task = {"data": {"image": "/data/local-files/?d=photos/%3Dx.png"}, "annotations": [{"result": [result]}]}
-    (tmp_path / "tasks.json").write_text(json.dumps([task]))
-    plan = plan_relabeling(root, Corrections(file=tmp_path / "tasks.json"), labels_file=labels)
-    assert [(step.path, step.label) for step in plan.steps] == [("=x.png", "cat")]
 
 
 def test_an_unusable_labels_file_is_refused(root, corrections, tmp_path):

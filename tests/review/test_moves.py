@@ -10,14 +10,13 @@ from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.review import moves
 from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.lock import held
+from tests.helpers import Listener, failing
 from tests.review.helpers import (
     HOSTILE_CLASSES,
     HOSTILE_NAMES,
-    Listener,
     change,
     contents,
     drop,
-    failing,
     keep,
     saved,
     sha256,
@@ -112,28 +111,6 @@ def test_undo_takes_back_the_last_relabeling_first(root, tmp_path, corrections):
     with pytest.raises(RunError, match=r"there is no relabeling of .* to undo"):
         undo(root)
     assert snapshot(root) == states[0]
-
-
-def test_the_same_corrections_again_change_nothing(root, tmp_path):
-    corrections = saved(
-        tmp_path / "c.csv", *(change(path, "bird", sha256=sha256(path)) for path in ("cat/1.png", "dog/4.png"))
-    )
-    relabel(root, corrections)
-    after = snapshot(root)
-    plans = []
-    assert relabel(root, corrections, agree=lambda plan: plans.append(plan) or True) is None
-    assert (plans[0].done_before, plans[0].refused) == (2, ())
-    assert snapshot(root) == after
-
-
-def test_without_agreement_nothing_is_moved(root, corrections):
-    before = snapshot(root)
-    assert relabel(root, corrections, agree=lambda _: False) is None
-    assert snapshot(root) == before
-    relabel(root, corrections)
-    after = snapshot(root)
-    assert undo(root, agree=lambda _: False) is None
-    assert snapshot(root) == after
 
 
 @pytest.mark.parametrize("links", [True, False])

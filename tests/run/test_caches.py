@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.detect.pictures import PICTURE_STATISTICS, Look
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import StorageError, UsageError
-from labelaudit.names import SPOILED_KINDS
+from labelaudit.names import COPY_KINDS
 from labelaudit.run import caches
 from labelaudit.run.caches import Embedded, EmbeddingCache, PixelCache, cache_limit_bytes, cache_root
 from tests.run.helpers import damages, names_in, room_for
@@ -61,8 +61,8 @@ def test_the_cache_lies_where_the_variable_says_else_in_the_users_cache(cache_fo
 @pytest.mark.parametrize("spoiled", [True, False])
 def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(spoiled):
     generator = np.random.default_rng(0)
-    value_VS = generator.normal(size=(1 + len(SPOILED_KINDS), len(PICTURE_STATISTICS))).astype(np.float32)
-    look = Look(digest="0123456789abcdef", value_S=value_VS[0], spoiled_MS=value_VS[1:] if spoiled else None)
+    value_VS = generator.normal(size=(1 + len(COPY_KINDS), len(IMAGE_STATISTICS))).astype(np.float32)
+    look = ImageStatistics(digest="0123456789abcdef", value_S=value_VS[0], copy_MS=value_VS[1:] if spoiled else None)
     vector_D = generator.normal(size=D).astype(np.float32)
     EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), failed()], D)
     found = EmbeddingCache("a").load(set(hashes(3, 5, 9)))
@@ -72,9 +72,9 @@ def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(spo
     assert first.vector_D.tobytes() == vector_D.tobytes()
     assert first.look.digest == look.digest
     np.testing.assert_array_equal(first.look.value_S, look.value_S)
-    assert (first.look.spoiled_MS is not None) == spoiled
+    assert (first.look.copy_MS is not None) == spoiled
     if spoiled:
-        np.testing.assert_array_equal(first.look.spoiled_MS, look.spoiled_MS)
+        np.testing.assert_array_equal(first.look.copy_MS, look.copy_MS)
 
 
 def test_every_part_is_kept_beside_the_earlier_ones():

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from labelaudit.data.rendering import Rendering
 from labelaudit.errors import RunError
 from labelaudit.run.documents import (
     TRAINED,
@@ -81,7 +80,7 @@ def test_a_run_json_has_what_is_known_and_is_read_back(run: RunFolder) -> None:
     assert read_description(run) == description
     value = run.read_description()
     assert value["data"] == as_json(data)
-    assert value["data"]["rendering"] == Rendering().as_json() | {"integers": [0.0, 65535.0], "reals": [0.0, 1.0]}
+    assert value["data"]["rendering"] == {"integers": [0.0, 65535.0], "reals": [0.0, 1.0], "background": 255}
     assert (value["controls_planted"], value["mirror_test"]) == (True, None)
     assert not {"diverged", "finished", "normalisation"} & set(value)
 

@@ -11,8 +11,7 @@ import pytest
 from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.kinds import Kinds
-from labelaudit.detect.power import Power
-from labelaudit.detect.verdicts import Verdicts
+from labelaudit.detect.verdicts import Power, Verdicts
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.names import KINDS
 from labelaudit.run.layout import RunFolder

@@ -7,23 +7,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.detect.corruption import Pictures
-from labelaudit.detect.pictures import PICTURE_STATISTICS
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.errors import RunError, StorageError
-from labelaudit.names import SPOILED_KINDS
+from labelaudit.names import COPY_KINDS
 from labelaudit.run.tables import read_pictures, write_pictures
 from tests.run.helpers import names_in, room_for
 
-S, M = len(PICTURE_STATISTICS), len(SPOILED_KINDS)
+S, M = len(IMAGE_STATISTICS), len(COPY_KINDS)
 
 
 def pictures(samples=(0, 2, 3, 7), spoiled=(1, 3)):
     generator = np.random.default_rng(0)
-    return Pictures(
+    return ImageTable(
         sample_U=np.array(samples, dtype=np.int32),
         value_US=generator.normal(size=(len(samples), S)).astype(np.float32),
-        spoiled_P=np.array(spoiled, dtype=np.int32),
-        value_PMS=generator.normal(size=(len(spoiled), M, S)).astype(np.float32),
+        copied_P=np.array(spoiled, dtype=np.int32),
+        copy_PMS=generator.normal(size=(len(spoiled), M, S)).astype(np.float32),
         digest_U=np.array([f"{sample:016x}" for sample in samples], dtype=np.str_),
     )
 
@@ -34,15 +33,15 @@ def test_they_are_read_back_as_they_were(tmp_path, given):
     assert read_pictures(file, 8) is None
     write_pictures(file, given)
     found = read_pictures(file, 8)
-    for field in fields(Pictures):
+    for field in fields(ImageTable):
         np.testing.assert_array_equal(getattr(found, field.name), getattr(given, field.name))
 
 
 def test_the_columns_are_open_to_other_tools(tmp_path):
     write_pictures(tmp_path / "pictures.parquet", pictures())
     table = pq.read_table(tmp_path / "pictures.parquet")
-    assert table.column_names == ["sample", "spoiled", "digest", *PICTURE_STATISTICS]
-    assert table.column("spoiled").to_pylist() == [""] * 4 + [kind for kind in SPOILED_KINDS for _ in range(2)]
+    assert table.column_names == ["sample", "spoiled", "digest", *IMAGE_STATISTICS]
+    assert table.column("spoiled").to_pylist() == [""] * 4 + [kind for kind in COPY_KINDS for _ in range(2)]
     assert table.column("sample").to_pylist() == [0, 2, 3, 7] + [2, 7] * M
 
 
@@ -54,8 +53,8 @@ def test_the_columns_are_open_to_other_tools(tmp_path):
         ("sample", lambda column: [-1, *column[1:]]),
         ("sample", lambda column: [*column[:-1], 6]),
         ("spoiled", lambda column: [*column[:-1], "torn"]),
-        (PICTURE_STATISTICS[1], lambda column: [None, *column[1:]]),
-        (PICTURE_STATISTICS[0], None),
+        (IMAGE_STATISTICS[1], lambda column: [None, *column[1:]]),
+        (IMAGE_STATISTICS[0], None),
         (None, None),
     ],
     ids=["twice", "too high", "negative", "copy of none", "unknown kind", "no figure", "no column", "cut"],

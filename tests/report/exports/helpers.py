@@ -13,9 +13,9 @@ from PIL import Image
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.confident import confident_joint
+from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.power import Power
-from labelaudit.detect.verdicts import FLAG_ABOVE, Verdicts
+from labelaudit.detect.verdicts import Power, Verdicts
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import write_suspicious, write_weights

@@ -1,0 +1,187 @@
+"""Advise on prioritization: how much noise a training would back-propagate that prefers high losses, or entropies.
+
+Sources: Jiang et al. 2019 (Selective Backprop); "When does loss-based prioritization fail?", sections 3.2 and 4.
+
+Shapes: N samples, S watched samples, R records of one epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from labelaudit.audit.model import read_catalogue
+from labelaudit.detect import BoolArray, FloatArray
+from labelaudit.detect.constants import HARMLESS, MOST_WATCHED, POWERS
+from labelaudit.errors import RunError
+from labelaudit.names import PrioritizerName
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.documents import read_noise
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
+from labelaudit.run.tables import read_scores
+
+Chances = dict[tuple[PrioritizerName, str], FloatArray]
+
+_BY_LOSS: PrioritizerName = "selective-backprop"
+_BY_ENTROPY: PrioritizerName = "selective-backprop-entropy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """What a selector would back-propagate.
+
+    Attributes:
+        selector: Its name.
+        selectivity: Which share of the samples it back-propagates.
+        noise_share: Which share of these is noise.
+    """
+
+    selector: PrioritizerName
+    selectivity: str
+    noise_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """Whether to prioritize.
+
+    Attributes:
+        base_rate: The share of noise among all samples.
+        selectors: What each selector would take.
+        safe: The fastest selector that takes hardly more noise than there is.
+    """
+
+    base_rate: float
+    selectors: tuple[Selected, ...]
+    safe: PrioritizerName
+
+    @property
+    def sentences(self) -> list[str]:
+        """The advice in words."""
+        by_loss, by_entropy = (
+            " and ".join(
+                f"{row.noise_share:.1%} (at {row.selectivity})" for row in self.selectors if row.selector == name
+            )
+            for name in (_BY_LOSS, _BY_ENTROPY)
+        )
+        margin = f"{100 * HARMLESS:.0f} points more noise than there is"
+        safe = {
+            "none": f"both take over {margin}. Or take the noise out first: weights.csv, corrupted.csv.",
+            _BY_LOSS: f"it takes at most {margin}.",
+            _BY_ENTROPY: f"it takes at most {margin}; or none.",
+        }
+        return [
+            f"Loss-based prioritization {'is safe' if self.safe == _BY_LOSS else 'would hurt'} here: of what Selective "
+            f"Backprop would back-propagate, {by_loss} is noise, of all samples {self.base_rate:.1%}.",
+            f"With the entropy instead of the loss it would be {by_entropy}.",
+            f"Safe: --selector {self.safe}; {safe[self.safe]}",
+        ]
+
+
+def advise(run: RunFolder, reporter: Reporter = QUIET) -> Advice:
+    """Advise on the data of an audit, from its losses and verdicts.
+
+    A sample is noise where its label is wrong or its image corrupted, as if these were independent.
+
+    Raises:
+        RunError: the run has no verdicts yet, or is damaged.
+    """
+    read_noise(run)
+    catalogue, scores = read_catalogue(run), read_scores(run.scores)
+    if len(scores) != len(catalogue):
+        raise RunError(f"{run.scores} is of other samples", fix=f"run labelaudit fit {run.root}")
+    right_N, intact_N = (
+        1.0 - np.nan_to_num(scores.column(name).to_numpy(zero_copy_only=False))
+        for name in ("p_mislabeled", "p_corrupted")
+    )
+    watched_S = choose_watched(catalogue.readable_N, np.random.default_rng([0, 0]))
+    with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
+        chances = selection_chances(read_epochs(run.losses), watched_S, len(catalogue.classes), advance)
+    return compare((1.0 - right_N * intact_N)[watched_S], chances)
+
+
+def choose_watched(seen_N: BoolArray, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return at most 20,000 of the samples that have records, rising."""
+    seen = np.flatnonzero(seen_N)
+    return seen if len(seen) <= MOST_WATCHED else np.sort(generator.choice(seen, MOST_WATCHED, replace=False))
+
+
+def selection_chances(
+    epochs: Iterable[EpochLosses],
+    watched_S: npt.NDArray[np.int64],
+    classes: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Chances:
+    """Return how likely each selector would have been to back-propagate a sample, on average over the epochs.
+
+    An epoch that lacks a watched sample is left out.
+
+    Args:
+        epochs: The recorded losses.
+        watched_S: Numbers of the samples, rising.
+        classes: K.
+        advance: Is called after each epoch.
+    """
+    seen = 0
+    chances: Chances = {(name, share): np.zeros(len(watched_S)) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
+    for epoch in epochs:
+        order_R = np.argsort(epoch.sample_R)
+        place_S = np.searchsorted(epoch.sample_R, watched_S, sorter=order_R)
+        record_S = order_R[place_S[place_S < len(order_R)]]
+        if len(record_S) and np.array_equal(epoch.sample_R[record_S], watched_S):
+            loss_S, margin_S = (value[record_S].astype(np.float64) for value in (epoch.loss_R, epoch.margin_R))
+            scores = {_BY_LOSS: loss_S, _BY_ENTROPY: largest_entropy(loss_S, margin_S, classes)}
+            for name, score_S in scores.items():
+                rank_S = np.searchsorted(np.sort(score_S), score_S, side="left") / len(score_S)
+                for share, power in POWERS.items():
+                    chances[name, share] += rank_S**power
+            seen += 1
+        advance(1)
+    return {key: chance_S / max(seen, 1) for key, chance_S in chances.items()}
+
+
+def largest_entropy(loss_S: FloatArray, margin_S: FloatArray, classes: int) -> FloatArray:
+    """Return the largest entropy in nats of a prediction with this loss and margin.
+
+    Only the given and the most believed other probability are recorded, p_y and p_a; the rest is spread evenly over the
+    other classes: −p_y ln p_y − p_a ln p_a − r ln(r / (K − 2)).
+
+    Args:
+        loss_S: −ln p_y.
+        margin_S: ln p_y − ln p_a.
+        classes: K.
+    """
+    given_S, other_S = np.exp(-loss_S), np.exp(np.minimum(-loss_S - margin_S, 0.0))
+    rest_S = np.maximum(1.0 - given_S - other_S, 0.0) if classes > 2 else np.zeros_like(given_S)
+    entropy_S: FloatArray = rest_S * np.log(max(classes - 2, 1))
+    for part_S in (given_S, other_S, rest_S):
+        entropy_S = entropy_S - part_S * np.log(np.maximum(part_S, 1e-12))
+    return entropy_S
+
+
+def compare(noise_S: FloatArray, chances: Chances) -> Advice:
+    """Compare the noise that each selector would back-propagate with what there is: Σ p·P / Σ P against mean p.
+
+    Selective Backprop is safe where it takes at most `HARMLESS` more; else its entropy version where that does; else
+    none.
+
+    Args:
+        noise_S: Probability that a sample is noise.
+        chances: As `selection_chances` returns them.
+    """
+    base = float(noise_S.mean()) if len(noise_S) else 0.0
+    selectors = tuple(
+        Selected(
+            selector=name,
+            selectivity=share,
+            noise_share=float((noise_S * chance_S).sum() / chance_S.sum()) if chance_S.sum() > 0 else base,
+        )
+        for (name, share), chance_S in chances.items()
+    )
+    harmful = {row.selector for row in selectors if row.noise_share - base > HARMLESS}
+    safe: PrioritizerName = next((name for name in (_BY_LOSS, _BY_ENTROPY) if name not in harmful), "none")
+    return Advice(base_rate=base, selectors=selectors, safe=safe)

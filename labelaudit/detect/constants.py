@@ -1,0 +1,165 @@
+"""Every constant of detection that was chosen, with its meaning, its origin and its worth.
+
+*Worth* is what the constant changes, where that was measured (docs/accuracy.md, docs/log.md): AUROC / average precision
+of the default ranking unless said. *Numerical* constants only keep the arithmetic finite.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+# --- Score: how much an epoch and a cell count -----------------------------------------------------------------------
+
+LATENESS = 2
+"""Margins of epoch e count e². Chosen on seed 0. Worth: human errors .9452 / .774 to .9520 / .796, CIFAR-10 uniform
+.9838 / .967 to .9859 / .970; memorized trainings lose (.9958 to .9931), so there the power is 0."""
+LEAST_DOUBT = 0.05
+"""Less doubt than this, in margin per sample, lowers no trust. So clean data keeps all epochs. Worth: not measured."""
+MEMORIZED_BELOW = 0.25
+"""An epoch with less trust has memorized. In 60 audits that memorized nothing the lowest trust was .55, in five that
+did the last was .09 at most. Worth of the trust in memorized trainings: .8088 / .545 to .9931 / .973, and an estimate
+of .14 instead of .00 for .20."""
+LEAST_TRUST = 1e-6
+"""Numerical: a sample that only such an epoch recorded still has statistics. Floors of .01 to .05 were tried: a hundred
+memorized epochs then outweigh the others."""
+LARGEST_MARGIN = 10.0
+"""Margins beyond count as this when doubt is measured: one diverging sample must not decide. Worth: not measured."""
+LEAST_CELL_SHARE, MOST_CELL_SHARE = 0.05, 0.75
+"""Bounds of the weight 2s − 1 of a cell's log-odds, s being the structure of the errors. Compared on 51 audits. Worth:
+.9952 / .9663 against .9920 / .9301 without cells; a least share of .2 costs .012 of AUROC at 80% uniform noise."""
+LEAST_RATE, MOST_RATE = 0.002, 0.95
+"""Bounds of the error rate of a cell: no cell is surely right or wrong. From prototypes. Worth: not measured."""
+PRIOR_SAMPLES = 30.0
+"""Samples with the mean error rate that every cell is given beside its own. From prototypes. Worth: not measured."""
+SHARPNESS = 4.0
+"""Slope of the step in the soft misprediction rate. From prototypes: average precision .900 under pair flips of 10%,
+where the hard step has .849 and AUL .746."""
+SLOTS = 4
+"""Other classes remembered for each sample: 40 bytes an image for any number of classes. Worth: not measured."""
+
+# --- Rate: confident joint and planted controls ----------------------------------------------------------------------
+
+ROUNDING = 1e-6
+"""Numerical: a belief that equals its threshold reaches it."""
+MOST_OF_A_CLASS = 0.1
+"""At most this share of a class becomes controls: a choice that keeps small classes learnable. Worth: not measured."""
+LEAST_CONTROLS = 5
+"""Fewer controls of a kind give no rate. A choice. Worth: not measured."""
+LEAST_TAIL, MOST_TAIL, THRESHOLDS = 0.2, 0.95, 16
+"""Thresholds lie where these shares of the controls are above. Higher up there are too few controls, further down right
+labels count as wrong. Worth: not measured."""
+TAIL_ERRORS = 2.0
+"""Standard errors that are added to a tail ratio before the least is chosen. Worth: 9.9% instead of 8.9% for 10%, from
+300 controls."""
+RESAMPLES, RESAMPLED_INTERVAL = 400, (0.05, 0.95)
+"""Bootstrap of the controls and the quantiles of its interval: the customary nine of ten. Worth: not measured."""
+
+# --- Probability and interval ----------------------------------------------------------------------------------------
+
+FLATTER_WHEN_EVEN = 0.5
+"""The share of the logistic slope that is given up under even errors. Chosen on Fashion-MNIST, seeds 0 and 1. Worth:
+calibration error .028 to .024 (uniform 40%), .033 to .025 (60%), .044 to .023 (80%); under pair flips it would harm
+(.016 to .07), where the errors are not even and the slope stays."""
+RIDGE = 1e-4
+"""Numerical: keeps the slope finite where the sure samples are separated perfectly."""
+FARTHEST_LOGIT = 40.0
+"""Numerical: the offset is sought so far beyond the logits, where probabilities are 0 and 1 in double precision."""
+LEAST_SPREAD = 1e-9
+"""Numerical: the least unit of the scores, as a share of their range."""
+NORMAL_95 = 1.959964
+"""97.5% quantile of the standard normal distribution."""
+UNRECORDED_SHARE = 0.5
+"""The share of what the records leave open that the lower end of the interval counts. Worth: at 80% uniform noise the
+rate is .722 with none of it, .757 with half and .816 with all; the interval holds the truth (docs/accuracy.md)."""
+FLAG_ABOVE = 0.5
+"""A sample with P(mislabeled) above this is suspicious: the AUL paper, section 5."""
+
+# --- Mixtures --------------------------------------------------------------------------------------------------------
+
+MIN_SCORES = 10
+"""Fewer finite scores are not fitted. A choice. Worth: not measured."""
+EXACT_UP_TO = 20_000
+"""With more scores the fit runs on a histogram, so that its cost does not grow with their number."""
+BINS, TAIL, TAIL_BINS = 7936, 0.0005, 128
+"""The histogram: even bins between the tails, quantiles beyond. Weights and means stay within 1e-3 of the exact fit."""
+START_QUANTILES = (0.5, 0.7, 0.85, 0.95, 0.3, 0.15)
+"""Starts split the scores here; the likeliest end wins. Worth: not measured."""
+TOLERANCE, MAX_STEPS = 1e-8, 2000
+"""Expectation-maximization stops at so small a gain of mean log-likelihood. Worth: the maximum itself would move the
+rate by up to .0002 (AUL)."""
+MIN_VARIANCE = 1e-6
+"""Numerical: variance floor, in units of the scores' own variance."""
+BETA_CUT = 0.05
+"""The beta mixture sees the scores between this quantile and its opposite: Arazo et al. 2019."""
+BETA_MAX_STEPS, BETA_TOLERANCE = 500, 1e-7
+"""Arazo et al. stop after ten steps. Worth: Fashion-MNIST with 40% wrong labels has .46 then, .38 at the end."""
+BETA_EDGE, BETA_BINS, BETA_MIN_VARIANCE = 1e-4, 4096, 1e-8
+"""Numerical: distance from 0 and 1, bins, variance floor."""
+
+# --- Power and warnings ----------------------------------------------------------------------------------------------
+
+REVIEWS = (0.25, 0.5, 1.0, 1.5, 2.0)
+"""Lengths of a review for which the caught share is reported, in multiples of the suspicious. A choice."""
+LOW_SEPARATION = 2.0
+"""Ashman's D below which two Gaussians are not told apart: Ashman, Bird and Zepf 1994."""
+FEW_IN_CLASS = 20
+"""A class with fewer images causes a warning. A choice: 200 classes of 20 images had a rate .03 too low."""
+WEAK_PROBE = 0.5
+"""A probe that disagrees with more of the labels causes a warning. A choice. Worth: not measured."""
+STRUCTURED, STRUCTURED_CLASSES, STRUCTURED_RATE = 0.6, 4, 0.01
+"""Structure, classes and rate from which on uneven errors cause a warning. A choice. Worth: not measured."""
+
+# --- Kinds: ambiguous and corrupted ----------------------------------------------------------------------------------
+
+CORRUPTED_ABOVE = 0.5
+"""An image with P(corrupted) above this is corrupted. Worth: 2,399 of 2,400 corrupted images are found, and 6 of 21,600
+others called corrupted (Fashion-MNIST); 2,400 and 1 on CIFAR-10."""
+UNDECIDED = 0.02
+"""So large a share of untaught wrong labels would be ambiguous. Worth: between 1 and 8% of the suspicious wrong labels
+are ambiguous on Fashion-MNIST and CIFAR-10, because taught ones are less clear."""
+LEAST_ORDINARY = 50
+"""With fewer samples that are not suspicious nothing is ambiguous. A choice. Worth: not measured."""
+DIGEST_DIGITS = 16
+"""Digits of a digest that are compared: 64 bits, which 4 billion images would need to collide."""
+LEAST_IMAGES = 20
+"""With fewer corrupted copies no image is called corrupted. A choice. Worth: not measured."""
+FOLDS, ROUNDS = 2, 2
+"""Each half is judged by the other's regression, twice: the second time without the images that the first found, as
+corrupted images in the reference pull the regression. Worth: not measured apart."""
+MOST_FITTED = 10_000
+"""Images that a regression is fitted on at most, for speed."""
+FARTHEST_STATISTIC = 10.0
+"""Statistics count up to so many deviations: one odd image must not turn a regression around. Worth: not measured."""
+TOO_DENSE = 1.5
+"""The second round leaves out images where copies are so many times as dense. If two thirds of the images or more are
+like the copies, that is what this data looks like. Worth: not measured."""
+LEAST_SHARE = 1e-3
+"""Least share of a kind of corruption, so that a single image is found. Worth: .998 of single shuffled copies are found
+among 20,000 images, with 1 / N only .30 among 50,000; 10 of 20,000 clean Fashion-MNIST images are called corrupted."""
+FIRST_SHARE, LARGEST_SHARE, SHARE_STEPS, SHARE_TOLERANCE = 0.1, 0.99, 200, 1e-3
+"""Numerical: start, bound, steps and relative tolerance (of the least share) of expectation-maximization."""
+LARGEST_EXPONENT, TINY = 50.0, 1e-6
+"""Numerical: bounds of logits and of deviations."""
+SIDE = 32
+"""Larger images are shrunk by whole factors to fewer than twice as many pixels a side. Corruption shows at that size,
+and a photograph costs no more than a small image. Worth: not measured."""
+LEAST_NOISE = 0.25
+"""The least share of noisy pixels in a copy of kind ``noise``. Of such copies 80% are found, 51% on photographs."""
+
+# --- Speed: these change no result -----------------------------------------------------------------------------------
+
+SAMPLES_AT_ONCE = 16_384
+"""Samples that are updated together, so that their arrays stay in the processor's cache."""
+VALUES_AT_ONCE = 1 << 17
+"""Pixel values that are worked on together, for the same reason."""
+
+# --- Advice on prioritization (`labelaudit advise`) ------------------------------------------------------------------
+
+POWERS = MappingProxyType({"50%": 1, "33%": 2})
+"""Selective Backprop back-propagates a sample with probability q^b, q being the share of smaller losses: half of all
+samples at b = 1, a third at b = 2. "When does loss-based prioritization fail?" has these two."""
+MOST_WATCHED = 20_000
+"""Samples that are ranked in each epoch at most: the share of noise is then known to a third of a percent."""
+HARMLESS = 0.05
+"""A selector is safe when it takes at most so much more noise than there is. A choice: the paper's trainings suffer
+with a quarter of the samples corrupted and not with none. Worth: no training was made to check it."""

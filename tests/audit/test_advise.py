@@ -1,0 +1,127 @@
+"""The noise that a selector would back-propagate."""
+
+import numpy as np
+import pytest
+
+from labelaudit.audit.advise import Advice, Selected, choose_watched, compare, largest_entropy, selection_chances
+from labelaudit.detect.constants import HARMLESS
+from labelaudit.run.losses import EpochLosses
+
+LOSS, ENTROPY = "selective-backprop", "selective-backprop-entropy"
+
+
+def epoch_of(loss_R, margin_R=None, sample_R=None):
+    count = len(loss_R)
+    margin_R = np.zeros(count) if margin_R is None else margin_R
+    sample_R = np.arange(count) if sample_R is None else sample_R
+    return EpochLosses(
+        epoch=0,
+        sample_R=np.asarray(sample_R, dtype=np.int32),
+        loss_R=np.asarray(loss_R, dtype=np.float32),
+        margin_R=np.asarray(margin_R, dtype=np.float32),
+        predicted_R=np.zeros(count, dtype=np.int32),
+        alternative_R=np.zeros(count, dtype=np.int32),
+    )
+
+
+def chances_of(*losses):
+    return selection_chances([epoch_of(loss_R) for loss_R in losses], np.arange(len(losses[0])), 10)
+
+
+def test_chances_by_hand():
+    chances = chances_of([0.1, 0.4, 0.2, 0.3], [4, 3, 2, 1])
+    np.testing.assert_allclose(chances[LOSS, "50%"], np.array([0 + 0.75, 0.75 + 0.5, 0.25 + 0.25, 0.5 + 0]) / 2)
+    np.testing.assert_allclose(chances[LOSS, "33%"][0], 0.75**2 / 2)
+
+
+def test_half_and_a_third_of_the_samples_are_taken():
+    chances = chances_of(np.random.default_rng(0).random(3000))
+    assert chances[LOSS, "50%"].mean() == pytest.approx(0.5, abs=0.001)
+    assert chances[LOSS, "33%"].mean() == pytest.approx(1 / 3, abs=0.001)
+
+
+def test_equal_losses_take_nothing_as_the_strict_percentile_has_it():
+    chances = chances_of(np.ones(5))
+    assert chances[LOSS, "50%"].tolist() == [0.0] * 5
+    assert compare(np.full(5, 0.2), chances).selectors[0].noise_share == pytest.approx(0.2)
+
+
+def test_the_order_of_the_records_does_not_count():
+    generator = np.random.default_rng(0)
+    sample_R = generator.permutation(50)
+    loss_N, margin_N = generator.random(50), generator.normal(size=50)
+    one, other = (
+        selection_chances([epoch_of(loss_N[order], margin_N[order], order)], np.arange(10, 20), 4)
+        for order in (np.arange(50), sample_R)
+    )
+    for key, chance_S in one.items():
+        np.testing.assert_array_equal(chance_S, other[key])
+
+
+def test_an_epoch_that_lacks_a_sample_is_left_out():
+    lacking = [epoch_of(np.ones(len(sample_R)), sample_R=sample_R) for sample_R in ([], [1, 2], [0, 1], [3])]
+    watched_S, whole = np.array([1, 3]), epoch_of([5, 1], sample_R=[3, 1])
+    assert not any(chance_S.any() for chance_S in selection_chances(lacking, watched_S, 4).values())
+    assert selection_chances([*lacking, whole], watched_S, 4)[LOSS, "50%"].tolist() == [0.0, 0.5]
+
+
+def test_entropy_by_hand_and_at_its_ends():
+    for loss, margin, classes, expected in (
+        # p = (1/2, 1/4, and the rest over two classes).
+        (np.log(2), np.log(2), 4, np.log(2) / 2 + np.log(4) / 4 + np.log(8) / 4),
+        (0.0, 50.0, 10, 0.0),
+        (np.log(10), 0.0, 10, np.log(10)),
+        (np.log(2), 0.0, 2, np.log(2)),
+    ):
+        assert largest_entropy(np.array([loss]), np.array([margin]), classes)[0] == pytest.approx(expected, abs=1e-9)
+    # It does not know the label: the same prediction, (.7, .2, .1), against its first and its second class.
+    one = largest_entropy(-np.log([0.7]), np.log([0.7 / 0.2]), 3)
+    np.testing.assert_allclose(one, largest_entropy(-np.log([0.2]), np.log([0.2 / 0.7]), 3))
+
+
+@pytest.mark.parametrize(
+    ("noise_loss", "even_entropy", "safe"), [(5.0, False, "none"), (0.2, False, LOSS), (5.0, True, ENTROPY)]
+)
+def test_a_selector_is_safe_where_it_takes_hardly_more_noise_than_there_is(noise_loss, even_entropy, safe):
+    noise_S = np.repeat([0.0, 1.0], [900, 100])
+    loss_S = np.random.default_rng(0).uniform(0.9, 1.1, 1000) * np.where(noise_S > 0, noise_loss, 1.0)
+    chances = chances_of(loss_S)
+    for share in ("50%", "33%"):
+        chances[ENTROPY, share] = np.full(1000, 0.5) if even_entropy else chances[LOSS, share]
+    advice = compare(noise_S, chances)
+    assert advice.base_rate == pytest.approx(0.1)
+    assert advice.safe == safe
+    half, third, entropy, _ = (row.noise_share for row in advice.selectors)
+    if noise_loss > 1:
+        assert half == pytest.approx(0.1 * 0.95 / 0.5, abs=0.002)
+        assert third == pytest.approx(1 - 0.9**3, abs=0.003)
+        assert (entropy - 0.1 < HARMLESS) is even_entropy
+    else:
+        assert max(half, third) < 0.02
+
+
+def test_few_samples_are_watched():
+    seen_N = np.arange(50_000) % 2 == 1
+    chosen = choose_watched(seen_N, np.random.default_rng(0))
+    assert len(np.unique(chosen)) == len(chosen) == 20_000
+    assert (chosen % 2 == 1).all()
+    assert (np.diff(chosen) > 0).all()
+    assert choose_watched(np.array([True, False, True]), np.random.default_rng(0)).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("safe", "said"),
+    [
+        ("selective-backprop", "Safe: --selector selective-backprop; it takes at most 5 points"),
+        ("selective-backprop-entropy", "Safe: --selector selective-backprop-entropy; it takes at most 5 points"),
+        ("none", "Safe: --selector none; both take over 5 points"),
+    ],
+)
+def test_the_advice_names_the_numbers_and_the_safe_selector(safe, said):
+    figures = {(LOSS, "50%"): 0.19, (LOSS, "33%"): 0.27, (ENTROPY, "50%"): 0.11, (ENTROPY, "33%"): 0.12}
+    rows = tuple(Selected(selector=name, selectivity=share, noise_share=n) for (name, share), n in figures.items())
+    first, second, last = Advice(base_rate=0.1, selectors=rows, safe=safe).sentences
+    assert ("is safe here" if safe == LOSS else "would hurt here") in first
+    assert "19.0% (at 50%) and 27.0% (at 33%) is noise, of all samples 10.0%" in first
+    assert "11.0% (at 50%) and 12.0% (at 33%)" in second
+    assert last.startswith(said)
