@@ -54,10 +54,11 @@ def command(
     if unknown:
         raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
 
-    from labelaudit.audit.corrupt import TRUTH_FILE, Corruption, CorruptOptions, corrupt
+    from labelaudit.audit.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 
     corruptions = [
-        Corruption(kind=cast("CorruptionName", name), rate=share) for name, share in zip(kind, rate or (), strict=True)
+        CorruptionRate(kind=cast("CorruptionName", name), rate=share)
+        for name, share in zip(kind, rate or (), strict=True)
     ]
     options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
     done = corrupt(data, out, options, terminal)

@@ -19,7 +19,7 @@ from labelaudit.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from labelaudit.review.plan import Plan
+    from labelaudit.review.plan import RelabelingPlan
     from labelaudit.review.relabel import Corrections
 
 EPILOG = o.examples(
@@ -80,7 +80,7 @@ def command(
         return
     corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
 
-    def agree(plan: Plan) -> bool:
+    def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes
         if asks:
             _require_terminal()
@@ -138,7 +138,7 @@ def _require_terminal() -> None:
         )
 
 
-def _show(plan: Plan, output: PlanFormatName) -> None:
+def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
     """Print how many samples change, per pair of classes, and everything a reviewer may not expect."""
     from rich import box
     from rich.table import Table

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.corrupt import CorruptionRate
 from labelaudit.audit.model import Data
 from labelaudit.audit.plan import PAPER as PAPER_PROBE
 from labelaudit.audit.plan import Preset
@@ -194,7 +194,7 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
 
     def measure_case(data_set: DataSet, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
         nonlocal images
-        corruptions = () if data_set.kind is None else (Corruption(kind=data_set.kind, rate=data_set.rate),)
+        corruptions = () if data_set.kind is None else (CorruptionRate(kind=data_set.kind, rate=data_set.rate),)
         truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
         if not images:
             trainings = len(asked.seeds) * len(data_sets) * len(algorithms)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, Corruption, CorruptOptions, corrupt
+from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 from labelaudit.audit.demo import write_digits_split
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import check_options
@@ -269,7 +269,7 @@ def _label_lines(catalogue: Catalogue, label_N: LabelArray) -> Iterator[str]:
 
 
 def corrupted_copy(
-    data: Path, folder: Path, corruptions: Sequence[Corruption], *, seed: int, most: int | None, reporter: Reporter
+    data: Path, folder: Path, corruptions: Sequence[CorruptionRate], *, seed: int, most: int | None, reporter: Reporter
 ) -> list[dict[str, str]]:
     """Write a corrupted copy of a data folder, unless it exists, and return the rows of its ``truth.csv`` by path.
 

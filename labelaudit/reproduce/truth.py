@@ -228,7 +228,7 @@ class TrueAudit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossCurves:
+class CurvesByTruth:
     """What the losses of a training say, without planted controls: their losses are against other labels.
 
     Attributes:
@@ -241,7 +241,7 @@ class LossCurves:
     last_loss_N: FloatArray
 
 
-def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> LossCurves:
+def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> CurvesByTruth:
     """Read the losses of a trained run, epoch by epoch."""
     controls = read_controls(run.samples)
     planted_N = np.zeros(len(wrong_N), dtype=bool) if controls is None else controls.planted_N
@@ -257,7 +257,7 @@ def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> LossCurves:
         loss_N[planted_N] = np.nan
         aul_N = aul_N + loss_N
         auroc_E.append((auroc(loss_N), auroc(aul_N)))
-    return LossCurves(auroc_E=auroc_E, aul_N=aul_N, last_loss_N=loss_N)
+    return CurvesByTruth(auroc_E=auroc_E, aul_N=aul_N, last_loss_N=loss_N)
 
 
 def audit(

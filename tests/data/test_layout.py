@@ -7,7 +7,7 @@ import pytest
 from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, UsageError
 from tests.data.helpers import plain_png, write_files
-from tests.review.helpers import Listener
+from tests.helpers import Listener
 
 
 def images(root, *folders):

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,12 @@ from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.data.rendering import Rendering
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.report import sentences
+from labelaudit.report.page import words
 from labelaudit.report.page.charts import LossCurves, charts, gather_curves, quantise, rounded, thin, top_loss
-from labelaudit.report.page.words import Words, describe
-from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import list_suspicious, read_baseline, suspicious_rows
+from labelaudit.run.lists import list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
 from labelaudit.text import printable
 
@@ -55,6 +56,8 @@ _EMPTY_BYTES = 8
 """Most bytes of a sample in the list of thumbnails beside the thumbnail's content."""
 _BYTES_A_ROW = 140
 """Bytes of a sample in a page beside its path: numbers, content hash and curve."""
+_MOST_FILES = 200
+"""Unreadable files in a page."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -170,9 +173,8 @@ def write_page(
     """
     audit, limits = Audit(run), limits or PageLimits()
     gallery = read_gallery(audit, limits, baseline=baseline)
-    words = describe(audit, new=gallery.new)
     curves = _read_curves(audit, gallery, reporter)
-    bare = render(audit.summary, words, content_of(audit, gallery, curves, Thumbnails()))
+    bare = render(audit, gallery.new, content_of(audit, gallery, curves, Thumbnails()))
     root, rows = audit.catalogue.root if data is None else data.resolve(), len(gallery.sample_S)
     thumbnails = read_thumbnails(
         root,
@@ -184,7 +186,7 @@ def write_page(
     )
     content, looked_at = content_of(audit, gallery, curves, thumbnails), len(thumbnails.content)
     missing_root = str(root) if 0 < looked_at == thumbnails.missing else ""
-    text = render(audit.summary, words, content, missing_root=missing_root)
+    text = render(audit, gallery.new, content, missing_root=missing_root)
     if path is None:
         with run.writing():
             write_text(run.page, text)
@@ -303,15 +305,16 @@ def _thumbnail(
     return _base64(encoded.getvalue()), ""
 
 
-def render(noise: Noise, words: Words, content: dict[str, Any], *, missing_root: str = "") -> str:
+def render(audit: Audit, new: int | None, content: dict[str, Any], *, missing_root: str = "") -> str:
     """Return the whole page.
 
     Args:
-        noise: The content of noise.json.
-        words: The other texts.
+        audit: The audit.
+        new: How many suspicious labels a baseline does not know; None without a baseline.
         content: The data; see `content_of`.
         missing_root: The image folder, where none of the images was found in it; else empty.
     """
+    noise, (low, high) = audit.summary, audit.summary.noise_rate_interval or (0.0, 0.0)
     script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
     style = _asset("page.css")
     environment = Environment(
@@ -323,7 +326,23 @@ def render(noise: Noise, words: Words, content: dict[str, Any], *, missing_root:
     )
     return environment.from_string(_asset("page.html.jinja")).render(
         noise=noise,
-        words=words,
+        title=words.title_of(audit.catalogue.root),
+        facts=words.facts_of(audit),
+        rate=sentences.rate_text(noise),
+        rate_sentence=words.rate_sentence(noise.noise_rate),
+        interval=f"between {low:.1%} and {high:.1%}",
+        has_interval=bool(noise.noise_rate_interval) and noise.noise_rate is not None,
+        new=new,
+        unreadable=sentences.unreadable_sentence(noise),
+        unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
+        left_out=sentences.left_out_sentences(noise),
+        estimators=words.estimator_rows(noise),
+        planted=words.control_rows(noise),
+        review=words.review_shares(noise),
+        kinds=sentences.kinds_sentences(noise),
+        matrix_header=sentences.MATRIX_HEADER,
+        matrix=sentences.matrix_rows(noise),
+        matrix_note=sentences.matrix_note(noise),
         rows=len(content["rows"]["sample"]),
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
