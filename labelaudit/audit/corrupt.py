@@ -79,7 +79,7 @@ def gaussian_pixels(pixels_HWC: UInt8Array, generator: np.random.Generator) -> U
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corruption:
+class CorruptionRate:
     """One kind of corruption, and the share of the readable images that it changes."""
 
     kind: CorruptionName
@@ -97,7 +97,7 @@ class CorruptOptions:
         most: Copy at most so many readable images, drawn by the seed, of each class its share; None for all.
     """
 
-    corruptions: Sequence[Corruption]
+    corruptions: Sequence[CorruptionRate]
     seed: int = 0
     exact: bool = True
     most: int | None = None

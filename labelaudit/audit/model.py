@@ -15,6 +15,7 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -30,7 +31,7 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, unreadable_sentence
-from labelaudit.run.documents import TRAINED, Description, Noise, as_json, read_description, read_noise
+from labelaudit.run.documents import TRAINED, Count, Description, Noise, as_json, read_description, read_noise
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
@@ -251,19 +252,28 @@ def recorded_data(run: RunFolder) -> Data:
     return Data(root=Path(data.root), labels_file=labels_file, split=data.split)
 
 
+class _Epochs(msgspec.Struct):
+    """The settings of a training that say how its epochs follow each other."""
+
+    epochs: Count
+    members: Count
+    pilot_epochs: Count = 0
+    kind: str = "train"
+
+    @property
+    def lateness(self) -> int:
+        return 0 if self.kind == "frozen" else LATENESS
+
+
 def recorded_course(run: RunFolder) -> Course:
     """Return how the recorded epochs of a run follow each other.
 
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
-    description = read_description(run)
-    course = Course(
-        epochs=_setting(run, description, "epochs"),
-        members=_setting(run, description, "members"),
-        lateness=_lateness(description),
-    )
-    if description.status != TRAINED:
+    settings = _epochs(run)
+    course = Course(epochs=settings.epochs, members=settings.members, lateness=settings.lateness)
+    if not is_trained(run):
         raise RunError(
             f"the probe in {run.root} is not trained to the end "
             f"({len(recorded_epochs(run.losses))} of {course.recorded} epochs)",
@@ -273,24 +283,16 @@ def recorded_course(run: RunFolder) -> Course:
 
 
 def pilot_course(run: RunFolder) -> Course:
-    """Return the same of the pilot of a run with controls.
-
-    Raises:
-        RunError: there is no run, or it has no pilot.
-    """
-    description = read_description(run)
-    return Course(epochs=_setting(run, description, "pilot_epochs"), lateness=_lateness(description))
+    """Return the same of the pilot of a run with controls."""
+    settings = _epochs(run)
+    return Course(epochs=settings.pilot_epochs, lateness=settings.lateness)
 
 
-def _lateness(description: Description) -> int:
-    return 0 if description.settings.get("kind") == "frozen" else LATENESS
-
-
-def _setting(run: RunFolder, description: Description, name: str) -> int:
-    value = description.settings.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
-        raise RunError(f"{run.description} has no number of {name} in its settings", fix="audit into a new folder")
-    return value
+def _epochs(run: RunFolder) -> _Epochs:
+    try:
+        return msgspec.convert(read_description(run).settings, _Epochs)
+    except msgspec.ValidationError as error:
+        raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
 
 
 def read_curves(

@@ -113,7 +113,7 @@ _FINE_TUNED_LEAST_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ProbePlan:
     """Settings, and in words why the data led to them."""
 
     settings: TrainingSettings
@@ -126,7 +126,7 @@ def plan(
     device: torch.device,
     *,
     presets: Mapping[PresetName, Preset] = PRESETS,
-) -> Plan:
+) -> ProbePlan:
     """Resolve every setting.
 
     Raises:
@@ -183,7 +183,7 @@ def plan(
         selector=options.selector_description,
         **values,
     )
-    return Plan(settings=settings, why=why)
+    return ProbePlan(settings=settings, why=why)
 
 
 def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:

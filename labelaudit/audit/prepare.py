@@ -30,7 +30,7 @@ from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
 
 _MOST_SPOILED = 500
-"""More copies make the regression of `labelaudit.detect.corruption` no better; these cost a quarter of a second."""
+"""More copies make the regression of `labelaudit.detect.kinds` no better; these cost a quarter of a second."""
 
 _PART = 1024
 

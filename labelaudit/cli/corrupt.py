@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.
 
-    Untouched images are hard links. DATA stays as it is, and nothing is overwritten.
+    Unchanged images are hard links. DATA is not changed, and nothing is overwritten.
     """
     if not kind or len(kind) != len(rate or ()):
         raise UsageError(
@@ -54,10 +54,11 @@ def command(
     if unknown:
         raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
 
-    from labelaudit.audit.corrupt import TRUTH_FILE, Corruption, CorruptOptions, corrupt
+    from labelaudit.audit.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 
     corruptions = [
-        Corruption(kind=cast("CorruptionName", name), rate=share) for name, share in zip(kind, rate or (), strict=True)
+        CorruptionRate(kind=cast("CorruptionName", name), rate=share)
+        for name, share in zip(kind, rate or (), strict=True)
     ]
     options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
     done = corrupt(data, out, options, terminal)

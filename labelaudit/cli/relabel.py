@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, hand_out, printed
+from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
 from labelaudit.text import printable
@@ -19,7 +19,7 @@ from labelaudit.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from labelaudit.review.plan import Plan
+    from labelaudit.review.plan import RelabelingPlan
     from labelaudit.review.relabel import Corrections
 
 EPILOG = o.examples(
@@ -80,7 +80,7 @@ def command(
         return
     corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
 
-    def agree(plan: Plan) -> bool:
+    def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes
         if asks:
             _require_terminal()
@@ -138,13 +138,13 @@ def _require_terminal() -> None:
         )
 
 
-def _show(plan: Plan, output: PlanFormatName) -> None:
+def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
     """Print how many samples change, per pair of classes, and everything a reviewer may not expect."""
     from rich import box
     from rich.table import Table
 
     if output == "json":
-        hand_out(json.dumps(plan.as_json(), indent=2) + "\n")
+        typer.echo(json.dumps(plan.as_json(), indent=2))
         return
     with printed() as console:
         if plan.steps:

@@ -174,7 +174,7 @@ def _labels_called(
     return [row for row in rows if row.count]
 
 
-def _copies_called(found: Corruption) -> list[Called]:
+def _copies_called(found: CorruptedImages) -> list[Called]:
     kind_PM = np.where(found.p_PM > c.CORRUPTED_ABOVE, KINDS.index("corrupted"), -1)
     return [_called(kind, "corrupted", kind_P) for kind, kind_P in zip(COPY_KINDS, kind_PM.T, strict=True)]
 
@@ -185,7 +185,7 @@ def _called(planted: str, expected: KindName, kind_P: npt.NDArray[np.integer]) -
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corruption:
+class CorruptedImages:
     """Which images look corrupted.
 
     Attributes:
@@ -199,7 +199,7 @@ class Corruption:
     p_PM: FloatArray
 
 
-def find_corrupted(images: ImageTable, generator: np.random.Generator) -> Corruption | None:
+def find_corrupted(images: ImageTable, generator: np.random.Generator) -> CorruptedImages | None:
     """Compare every image with the corrupted copies; None with fewer than twenty copied images.
 
     A multinomial logistic regression on the statistics, with as much weight on each kind k of copies as on the images
@@ -238,7 +238,9 @@ def find_corrupted(images: ImageTable, generator: np.random.Generator) -> Corrup
             break
     share_M = _shares(ratio_UM)
     score_U = _log_odds(ratio_UM, share_M)
-    return Corruption(p_U=_bounded_expit(score_U), score_U=score_U, p_PM=_bounded_expit(_log_odds(ratio_PMM, share_M)))
+    return CorruptedImages(
+        p_U=_bounded_expit(score_U), score_U=score_U, p_PM=_bounded_expit(_log_odds(ratio_PMM, share_M))
+    )
 
 
 def _fitted(value_XS: FloatArray, copy_PMS: FloatArray) -> Any:

@@ -51,7 +51,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review:
+class ReviewShare:
     """About which share of the errors is among the first ``top`` of the ranked list."""
 
     top: int
@@ -63,7 +63,7 @@ class Power:
     """How well wrong labels are found; nothing of a kind that was not planted."""
 
     found: tuple[Found, ...]
-    reviews: tuple[Review, ...]
+    reviews: tuple[ReviewShare, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
     """Judge every sample.
 
     Weights are w = 1 − P(mislabeled). The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
-    weight, against its own text; see `labelaudit.methods.weighted`.
+    weight, against its own text; see `labelaudit.methods.standard`.
 
     Args:
         evidence: Of N samples.
@@ -165,7 +165,7 @@ def _found(evidence: Evidence, rank_by: StatisticName, flagged_N: BoolArray) -> 
     return rows
 
 
-def _reviews(p_N: FloatArray, flagged: int) -> tuple[Review, ...]:
+def _reviews(p_N: FloatArray, flagged: int) -> tuple[ReviewShare, ...]:
     p = np.sort(p_N[np.isfinite(p_N)])[::-1]
     total = p.sum()
     if total <= 0:
@@ -174,7 +174,7 @@ def _reviews(p_N: FloatArray, flagged: int) -> tuple[Review, ...]:
     # Two figures: "the first 1,800" is a plan, "the first 1,837" is not.
     rounded = [int(float(f"{share * max(flagged, total):.2g}")) for share in c.REVIEWS]
     tops = sorted({min(len(p), max(1, top)) for top in rounded})
-    return tuple(Review(top=top, caught=float(caught[top - 1])) for top in tops)
+    return tuple(ReviewShare(top=top, caught=float(caught[top - 1])) for top in tops)
 
 
 def find_warnings(

@@ -22,7 +22,7 @@ from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, spl
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State
+from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
 
 _AHEAD = 2
@@ -232,7 +232,7 @@ class Training:
             prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self.forward(network, x_b) for network in self.shared]
         seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        work.recorder.put(batch.row_B, method.recorded(batch, seen), batch.label_B)
+        work.recorder.put(batch.row_B, recorded_logits(method, batch, seen), batch.label_B)
         self.learn(logits, method.teach(batch, seen, clock, work.generator), share, prior_B)
 
     def learn(

@@ -1,14 +1,15 @@
-"""What a robust-training method is: it says what to teach in a batch. Whatever else it needs, it has to ask for.
+"""The interface of a robust-training method: it says what to teach in a batch.
 
-Every method is a `Method`. What only some need is a protocol of its own, which the loop looks for once an epoch:
+Every method is a `Method`. What only some need is a protocol of its own, which the loop looks for:
 
     Plans    looks at the networks before an epoch, chooses the rows of its batches, goes back to earlier parameters
-    Mixes    blends the pictures of a batch before the networks see them
-    Carries  keeps something from one epoch to the next, which belongs into a checkpoint
-    Reports  finds something out that belongs into the result
+    Mixes    blends the images of a batch before the networks see them
+    Records  records other losses than those of the first network
+    Carries  keeps something from one epoch to the next, which belongs in a checkpoint
+    Reports  finds something out that belongs in the result
 
-With several processes, each asks its own copy of the method, with the same batches, logits and draws: what a method
-answers may depend on nothing else, so that all processes come to the same lessons.
+With several processes, each has its own copy of the method, with the same batches, logits and draws: a method may
+depend on nothing else, so that all processes come to the same lessons.
 
 Shapes: B batch, C classes, R rows of the training data, M rows that are looked at.
 """
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
+
+from labelaudit.errors import UsageError
 
 PerName = Literal["sample", "weight"]
 State = dict[str, Any]
@@ -43,7 +46,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Where the training is: epoch (from 0) of epochs, and step (from 0) of the steps of this epoch."""
+    """The progress of the training: epoch (from 0) of epochs, and step (from 0) of the steps of this epoch."""
 
     epoch: int
     epochs: int
@@ -60,9 +63,9 @@ class Clock:
 class Lesson:
     """What one network is taught from a batch.
 
-    The loop minimises Σ weight · CE(logits, target) / count, where the count is the number of samples in the batch
+    The loop minimizes Σ weight · CE(logits, target) / count, where the count is the number of samples in the batch
     (``per="sample"``) or the sum of their weights (``per="weight"``); over all processes, when there are several. Where
-    samples have weights of their own, they multiply the lesson's and take the place of the number of samples.
+    samples have weights of their own, they multiply the lesson's and replace the number of samples.
 
     Attributes:
         target: int64 class numbers [B], or rows that sum to 1 [B, C]: probabilities, or what `steer` gives.
@@ -78,15 +81,11 @@ class Lesson:
 
 
 def steer(logits_BC: torch.Tensor, gradient_BC: torch.Tensor) -> torch.Tensor:
-    """The target whose cross-entropy has a given gradient: softmax(logits) − gradient, float32 [B, C].
+    """Return the target whose cross-entropy has a given gradient: softmax(logits) − gradient, float32 [B, C].
 
     ∂CE(z, t)/∂z = p − t wherever the entries of t sum to 1. A loss of any other form that does not change when all
     logits of a sample move together has a gradient whose entries sum to 0, so it is taught by such a target. Entries
     may be negative; the value of the cross-entropy means nothing then, only its gradient.
-
-    Args:
-        logits_BC: float32, those that the gradient was computed at.
-        gradient_BC: Of the sample's own loss by its logits.
     """
     return logits_BC.softmax(dim=1) - gradient_BC
 
@@ -97,9 +96,9 @@ class Verified:
 
     Attributes:
         selected_R: True for the samples that are believed.
-        candidate_R: True for those that still may be right; samples that are neither are discarded.
+        candidate_R: True for those that may still be right; samples that are neither are discarded.
         noise_rate: Share of wrong labels in the data, estimated from how often held-out labels agree.
-        noise_left: Share of wrong labels that is to be expected among the believed.
+        noise_left: Expected share of wrong labels among the believed.
         symmetric: True when wrong labels look as if drawn from all other classes, False when from few.
     """
 
@@ -117,10 +116,10 @@ class Ingredients:
     Attributes:
         label_R: int64 given labels.
         classes: How many there are.
-        weight_R: float32 sample weights, when there are any.
+        weight_R: float32 sample weights, or None.
         truth_R: int64 true labels, when they are known; −1 for a true class that the data does not have.
-        batch_size: How many samples a step is to have.
-        verified: What cross-validation found, for the method that asks for it.
+        batch_size: Samples in a step.
+        verified: What cross-validation found, for the method that needs it.
         parameters: The method's own settings; see `labelaudit.methods.parameters`.
     """
 
@@ -133,12 +132,24 @@ class Ingredients:
     parameters: object = None
 
     def settings(self, kind: type[Parameters]) -> Parameters:
-        """The method's own settings, or their defaults where none were given."""
+        """Return the method's own settings, or their defaults where none were given."""
         if isinstance(self.parameters, kind):
             return self.parameters
         if self.parameters is None:
             return kind()
         raise TypeError(f"{type(self.parameters).__name__} given, {kind.__name__} expected")
+
+    def audited_weights(self, method: str) -> torch.Tensor:
+        """Return the sample weights.
+
+        Raises:
+            UsageError: there are none.
+        """
+        if self.weight_R is None:
+            raise UsageError(
+                f"the method {method} needs sample weights", fix="give --weights RUN/weights.csv of an audit"
+            )
+        return self.weight_R
 
 
 class Method(Protocol):
@@ -150,17 +161,27 @@ class Method(Protocol):
     def teach(
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
-        """One lesson for each network.
+        """Return one lesson for each network.
 
         Args:
             batch: The samples of this step, on the device.
             logits: For each network float32 [B, C], detached.
-            clock: Where the training is.
+            clock: The progress of the training.
             generator: For the method's random draws; on the CPU, anew from (seed, epoch) in every epoch.
         """
 
+
+@runtime_checkable
+class Records(Protocol):
+    """A method that records the losses of other logits than the first network's."""
+
     def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The logits [B, C] of which losses and margins are recorded: the first network's, for most methods."""
+        """Return the logits [B, C] of which losses and margins are recorded."""
+
+
+def recorded_logits(method: Method, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the logits [B, C] of which losses and margins are recorded: the first network's, for most methods."""
+    return method.recorded(batch, logits) if isinstance(method, Records) else logits[0]
 
 
 class Look(Protocol):
@@ -170,22 +191,21 @@ class Look(Protocol):
     """R."""
 
     def logits(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
-        """float32 [M, C] on the device, of the un-augmented rows ``row_M`` (int64, on the CPU)."""
+        """Return float32 [M, C] on the device, of the un-augmented rows ``row_M`` (int64, on the CPU)."""
 
     def features(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
-        """float32 [M, D] on the device: what the network's last layer is given."""
+        """Return float32 [M, D] on the device: the inputs of the network's last layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochPlan:
-    """What a method asks of an epoch; the default is an ordinary one.
+    """How a method wants an epoch; the default is an ordinary one.
 
     Attributes:
-        batches: int64 rows of each batch, on the CPU, where not every row is to be taken once in random order. A row
-            may come several times, also in one batch, each time with a view of its own. Its first loss is recorded.
-        keep: Keep the networks as they are before this epoch, for a later ``go_back``. Forgotten again by the next
-            plan without it.
-        go_back: Begin this epoch with the networks that the epoch before kept, if it did; optimisers go on.
+        batches: int64 rows of each batch, on the CPU, instead of every row once in random order. A row may come several
+            times, also in one batch, each time with a view of its own. Its first loss is recorded.
+        keep: Keep the networks as they are before this epoch, for a later ``go_back``, until the next plan without it.
+        go_back: Begin this epoch with the networks that the epoch before kept, if it did; optimizers go on.
     """
 
     batches: Sequence[torch.Tensor] | None = None
@@ -195,15 +215,27 @@ class EpochPlan:
 
 @runtime_checkable
 class Plans(Protocol):
-    """A method that has a say before an epoch."""
+    """A method that plans each epoch."""
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        """Look at the networks, and say what this epoch is to be like."""
+        """Look at the networks, and plan this epoch."""
+
+
+def shuffled(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return the rows in random order."""
+    return row[torch.randperm(len(row), generator=generator)]
+
+
+def without_single(batches: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the batches, the last joined to the one before if it has one row: batch norm cannot take it alone."""
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        return [*batches[:-2], torch.cat(batches[-2:])]
+    return batches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """What samples of a batch are blended: x_i ← f_i · x_i + (1 − f_i) · x_j with j the partner (mixup).
+    """Which samples of a batch are blended: x_i ← f_i · x_i + (1 − f_i) · x_j with j the partner (mixup).
 
     Attributes:
         partner_B: int64 place in the batch of each sample's partner, on the CPU.
@@ -214,46 +246,46 @@ class Mixing:
     factor_B: torch.Tensor
 
     def blend(self, value: torch.Tensor) -> torch.Tensor:
-        """Blend what belongs to the samples of a batch, targets for example, alike: [B, …] of floats."""
+        """Blend values of the samples of a batch, targets for example: [B, …] of floats."""
         factor = self.factor_B.to(value.device).view(-1, *[1] * (value.dim() - 1))
         return factor * value + (1 - factor) * value[self.partner_B.to(value.device)]
 
 
 @runtime_checkable
 class Mixes(Protocol):
-    """A method that blends pictures. Its lessons, and the losses that are recorded, are of the blended ones."""
+    """A method that blends images. Its lessons, and the recorded losses, are of the blended ones."""
 
     def mix(
         self, batch: Batch, guess: Callable[[], Sequence[torch.Tensor]], clock: Clock, generator: torch.Generator
     ) -> Mixing:
-        """What to blend in this batch; called before its forward pass, and `Method.teach` after it.
+        """Return what to blend in this batch; called before its forward pass, and `Method.teach` after it.
 
         Args:
             batch: The samples of this step.
-            guess: Gives for each network float32 [B, C]: the logits of the pictures as they are before they are
-                blended, in evaluation mode. It costs a forward pass of each network.
-            clock: Where the training is.
+            guess: Returns for each network float32 [B, C]: the logits of the images before they are blended, in
+                evaluation mode. It costs a forward pass of each network.
+            clock: The progress of the training.
             generator: The same as that of `Method.teach`.
         """
 
 
 @runtime_checkable
 class Reports(Protocol):
-    """A method that finds something out which belongs into the result."""
+    """A method that finds something out which belongs in the result."""
 
-    def report(self) -> dict[str, Any]:
-        """Plain values by name, none of them NaN or infinite."""
+    def report(self) -> State:
+        """Return plain values by name, none of them NaN or infinite."""
 
 
 @runtime_checkable
 class Carries(Protocol):
     """A method that has a memory."""
 
-    def state(self) -> dict[str, Any]:
-        """Tensors and plain values, all that the method knows from finished epochs."""
+    def state(self) -> State:
+        """Return tensors and plain values, all that the method knows from finished epochs."""
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state, whose tensors are on the CPU.
+    def load(self, state: State) -> None:
+        """Restore a state, whose tensors are on the CPU.
 
         Raises:
             KeyError, RuntimeError, ValueError: the state is of something else.

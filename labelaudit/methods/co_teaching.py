@@ -1,4 +1,4 @@
-"""Two networks, each of which learns from the samples that the other one finds easy.
+"""Co-Teaching: each of two networks learns from the samples that the other one finds easy.
 
 Source: Han et al. 2018, "Co-teaching: robust training of deep neural networks with extremely noisy labels",
 arXiv:1804.06872, algorithm 1; the Co-Teaching row of Table 1 in "Detecting label noise from loss curves".
@@ -42,7 +42,7 @@ class CoTeaching:
     def teach(
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
-        """The given labels, with weight 1 where the other network finds them easy, else 0."""
+        """Teach the given labels, with weight 1 where the other network finds them easy, else 0."""
         dropped = dropped_share(clock.epoch, self._noise_rate, self._warm_up_epochs, self._exponent)
         easy = [
             smallest(functional.cross_entropy(own_BC, batch.label_B, reduction="none"), kept(len(own_BC), dropped))
@@ -50,31 +50,28 @@ class CoTeaching:
         ]
         return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
 
-    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Those of the first network."""
-        return logits[0]
-
 
 def dropped_share(epoch: int, noise_rate: float, warm_up_epochs: int, exponent: float = 1.0) -> float:
-    """R(e) = τ · min(e / T, 1)^c, with e from 0."""
+    """Return R(e) = τ · min(e / T, 1)^c, with e from 0."""
     share: float = min(epoch / warm_up_epochs, 1.0) ** exponent
     return noise_rate * share
 
 
 def kept(count: int, dropped: float) -> int:
-    """How many of a batch are kept: int((1 − R) · B), at least one."""
+    """Return how many of a batch are kept: int((1 − R) · B), at least one."""
     # The tolerance is for shares that binary numbers miss: 10 · (1 − .9) is .9999…
     return max(1, int((1.0 - dropped) * count + 1e-9))
 
 
-def smallest(loss_B: torch.Tensor, count: int) -> torch.Tensor:
-    """1 for the ``count`` samples of smallest loss, else 0; of equal losses the first count: float32 [B]."""
-    chosen = torch.sort(loss_B, stable=True).indices[:count]
-    return torch.zeros_like(loss_B).scatter_(0, chosen, 1.0)
+def smallest(loss_B: torch.Tensor, count: int | torch.Tensor) -> torch.Tensor:
+    """Return 1 for the ``count`` samples of smallest loss, else 0; of equal losses the first count: float32 [B]."""
+    order_B = torch.sort(loss_B, stable=True).indices
+    place_B = torch.arange(len(loss_B), device=loss_B.device)
+    return (torch.empty_like(order_B).scatter_(0, order_B, place_B) < count).float()
 
 
 def co_teaching(ingredients: Ingredients) -> CoTeaching:
-    """Co-teaching with the noise rate that was given or estimated.
+    """Build Co-Teaching with the noise rate that was given or estimated.
 
     Raises:
         UsageError: there is no noise rate.

@@ -1,8 +1,8 @@
-"""D2L: the given labels until the network starts to memorise, and from then on more and more its own predictions.
+"""D2L: the given labels until the network starts to memorize, and from then on more and more its own predictions.
 
 Source: Ma et al. 2018, "Dimensionality-driven learning with noisy labels" (ICML), and the authors' code; the D2L row of
-Table 1 in "Detecting label noise from loss curves" (the AUL paper). While a network generalises, the local intrinsic
-dimensionality (LID) of its last features falls; when it begins to memorise, it rises.
+Table 1 in "Detecting label noise from loss curves" (the AUL paper). While a network generalizes, the local intrinsic
+dimensionality (LID) of its last features falls; when it begins to memorize, it rises.
 
     LID_i  = −k / Σ_{j ≤ k} log(r_j / r_k), over the k = 20 nearest of a chunk of 128; mean over 1,280 samples
     turned : LID_now − mean(last w) > 2 · std(last w), from epoch init + w on; then the epoch before is undone
@@ -12,7 +12,7 @@ dimensionality (LID) of its last features falls; when it begins to memorise, it 
 Which is followed: the code, version of 2018, for all figures (the AUL paper's 2019 could not have had the symmetric
 cross-entropy that came later); the paper for undoing one epoch, where the code loads the weights that it has anyway.
 Deviations: plain cross-entropy before the turning point, where the code's is of targets clipped to [.01/9, .99];
-samples whose neighbours are all at one distance are left out of the mean, where the code divides by zero.
+samples whose neighbors are all at one distance are left out of the mean, where the code divides by zero.
 Published for CIFAR-10: 120 epochs, batch 128, SGD .1 divided by 10 at epochs 40 and 80, momentum .9, weight decay 1e-4
 (not in the sources at hand: the AUL authors'), w = 5, init = 40 (here a share of the epochs). The AUL paper reports
 divergence at 60 and 80% noise.
@@ -24,32 +24,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, State
 from labelaudit.methods.parameters import D2LParameters
+from labelaudit.methods.standard import bootstrapped
 
 _TINY = 1e-8
 
 
-def local_dimensions(feature_SD: torch.Tensor, neighbours: int) -> torch.Tensor:
-    """LID_i = −k / Σ_{j=1..k} log(r_j / r_k + 1e-8), with r_1 ≤ … ≤ r_k the distances to the k nearest other points.
+def local_dimensions(feature_SD: torch.Tensor, neighbors: int) -> torch.Tensor:
+    """Return LID_i = −k / Σ_{j=1..k} log(r_j / r_k + 1e-8), with r_1 ≤ … ≤ r_k the distances to the k nearest.
 
-    The sum has k terms of which the last is zero, as in the authors' code: points spread evenly in d dimensions
-    have the mean d · k / (k − 2). The figure does not change when all features are scaled by one factor.
-
-    Args:
-        feature_SD: Points among which neighbours are looked for.
-        neighbours: k; at most S − 1 are taken.
+    The sum has k terms of which the last is zero, as in the authors' code: points spread evenly in d dimensions have
+    the mean d · k / (k − 2). Scaling all features changes nothing. At most S − 1 neighbors are taken.
 
     Returns:
         float64 [S]; NaN for a point that has no such dimension: its k nearest are all at one distance (as copies of it
         are), or there are fewer than two others. The authors' code divides by zero there.
     """
     count = len(feature_SD)
-    k = min(neighbours, count - 1)
+    k = min(neighbors, count - 1)
     if k < 2:
         return torch.full((count,), torch.nan, dtype=torch.float64, device=feature_SD.device)
     point_SD = feature_SD.double()
@@ -60,38 +56,26 @@ def local_dimensions(feature_SD: torch.Tensor, neighbours: int) -> torch.Tensor:
     return torch.where(sum_S < -k * 1e-6, -k / sum_S, torch.nan)
 
 
-def mean_dimension(feature_MD: torch.Tensor, *, neighbours: int = 20, chunk: int = 128) -> float:
-    """Mean of `local_dimensions` over points whose neighbours are looked for in their own chunk.
+def mean_dimension(feature_MD: torch.Tensor, *, neighbors: int = 20, chunk: int = 128) -> float:
+    """Return the mean of `local_dimensions` over points whose neighbors are looked for in their own chunk.
 
-    Args:
-        feature_MD: Features of random samples; the order decides who shares a chunk.
-        neighbours: k.
-        chunk: Points of a chunk.
-
-    Returns:
-        The mean over the points that have a dimension; NaN when none has.
+    It is over the points that have a dimension; NaN when none has. The order decides which points share a chunk.
     """
-    found_M = torch.cat([local_dimensions(part_SD, neighbours) for part_SD in torch.split(feature_MD, chunk)])
+    found_M = torch.cat([local_dimensions(part_SD, neighbors) for part_SD in torch.split(feature_MD, chunk)])
     return float(found_M.nanmean())
 
 
 def append_dimension(history: Sequence[float], found: float) -> list[float]:
-    """The course so far with one more figure; the one before again where it is not a positive number.
-
-    A course that begins with such a figure begins with NaN.
-    """
+    """Return the figures so far and one more: the one before again where it is not a positive number, NaN without."""
     if math.isfinite(found) and found > 0:
         return [*history, found]
     return [*history, history[-1] if history else math.nan]
 
 
 def has_turned(history: Sequence[float], *, first_epochs: int, window: int) -> bool:
-    """True when the last figure lies more than two standard deviations above the mean of the ``window`` before it.
+    """Return True when the last figure lies over two standard deviations above the mean of the ``window`` before it.
 
-    Args:
-        history: Mean LID at the start of each epoch so far.
-        first_epochs: So many epochs, and the window, have to be over.
-        window: w.
+    ``first_epochs`` and the window have to be over.
     """
     if len(history) <= first_epochs + window or window < 1:
         return False
@@ -102,14 +86,9 @@ def has_turned(history: Sequence[float], *, first_epochs: int, window: int) -> b
 
 
 def trust_in_labels(history: Sequence[float], done: float) -> float:
-    """α = exp(−(e/T) · LID_now / min LID so far): how much the given label counts after the turning point.
+    """Return α = exp(−(e/T) · LID_now / min LID so far): the weight of the given label after the turning point.
 
-    Args:
-        history: Mean LID at the start of each epoch so far.
-        done: e/T, the share of the epochs that are over.
-
-    Returns:
-        α in (0, 1]; 1 while there is no figure.
+    ``done`` is e/T. α is 1 while there is no figure.
     """
     least = min((value for value in history if math.isfinite(value)), default=math.nan)
     if not math.isfinite(least):
@@ -117,79 +96,58 @@ def trust_in_labels(history: Sequence[float], done: float) -> float:
     return math.exp(-done * history[-1] / least)
 
 
-def blend(label_B: torch.Tensor, logits_BC: torch.Tensor, alpha: float) -> torch.Tensor:
-    """α · onehot(given label) + (1 − α) · onehot(argmax of the logits): float32 [B, C]."""
-    classes = logits_BC.shape[1]
-    given_BC = torch.nn.functional.one_hot(label_B, classes).float()
-    believed_BC = torch.nn.functional.one_hot(logits_BC.argmax(dim=1), classes).float()
-    return alpha * given_BC + (1 - alpha) * believed_BC
-
-
 class D2L:
     """See the module.
 
-    Args:
-        settings: Window, first epochs, neighbours.
+    Attributes:
+        history: Mean LID at the start of each epoch so far.
+        turned_at: The epoch at whose start the turning point was seen; −1 before.
     """
 
     networks = 1
 
     def __init__(self, settings: D2LParameters) -> None:
         self._settings = settings
-        self._history: list[float] = []
-        self._turned_at = -1
+        self.history: list[float] = []
+        self.turned_at = -1
         self._alpha = 1.0
-
-    @property
-    def history(self) -> list[float]:
-        """Mean LID at the start of each epoch so far."""
-        return list(self._history)
-
-    @property
-    def turned_at(self) -> int:
-        """The epoch at whose start the turning point was seen; −1 before."""
-        return self._turned_at
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
         """Measure the dimension; at the turning point, undo the epoch before."""
         settings = self._settings
         row_M = torch.randperm(look.rows, generator=generator)[: settings.samples]
-        found = mean_dimension(look.features(row_M), neighbours=settings.neighbours, chunk=settings.chunk)
-        self._history = append_dimension(self._history, found)
+        found = mean_dimension(look.features(row_M), neighbors=settings.neighbours, chunk=settings.chunk)
+        self.history = append_dimension(self.history, found)
         first = round(settings.init_share * clock.epochs)
-        turns = self._turned_at < 0 and has_turned(self._history, first_epochs=first, window=settings.window)
+        turns = self.turned_at < 0 and has_turned(self.history, first_epochs=first, window=settings.window)
         if turns:
-            self._turned_at = clock.epoch
-        turned = self._turned_at >= 0
-        self._alpha = trust_in_labels(self._history, clock.epoch / clock.epochs) if turned else 1.0
+            self.turned_at = clock.epoch
+        turned = self.turned_at >= 0
+        self._alpha = trust_in_labels(self.history, clock.epoch / clock.epochs) if turned else 1.0
         return EpochPlan(keep=not turned, go_back=turns)
 
     def teach(
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
-        """The given label and the prediction, mixed by α."""
-        target_BC = blend(batch.label_B, logits[0], self._alpha)
+        """Teach a mixture of the given label and the prediction."""
+        target_BC = bootstrapped(batch.label_B, logits[0], self._alpha)
         return [Lesson(target=target_BC, weight_B=torch.ones_like(target_BC[:, 0]))]
 
-    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Those of the one network."""
-        return logits[0]
+    def state(self) -> State:
+        """Return the course of the dimension, and when it turned."""
+        return {"history": list(self.history), "turned_at": self.turned_at}
 
-    def state(self) -> dict[str, Any]:
-        """The course of the dimension, and when it turned."""
-        return {"history": list(self._history), "turned_at": self._turned_at}
+    def load(self, state: State) -> None:
+        """Restore a state."""
+        self.history = [float(value) for value in state["history"]]
+        self.turned_at = int(state["turned_at"])
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        self._history = [float(value) for value in state["history"]]
-        self._turned_at = int(state["turned_at"])
-
-    def report(self) -> dict[str, Any]:
-        """What the result of a training tells of it."""
-        history = [value if math.isfinite(value) else None for value in self._history]
-        return {"dimensions": history, "turned_at_epoch": self._turned_at if self._turned_at >= 0 else None}
+    def report(self) -> State:
+        """Return the course of the dimension, and when it turned, for the result."""
+        history = [value if math.isfinite(value) else None for value in self.history]
+        return {"dimensions": history, "turned_at_epoch": self.turned_at if self.turned_at >= 0 else None}
 
 
 def d2l(ingredients: Ingredients) -> D2L:
-    """D2L needs nothing but its settings."""
+    """Build D2L with its settings."""
     return D2L(ingredients.settings(D2LParameters))

@@ -1,4 +1,4 @@
-"""DivideMix with the AUL: what an audit suspects is learned without its labels.
+"""DivideMix with the AUL: suspicious samples are learned without their labels.
 
 Source: Li et al. 2020, "DivideMix: learning with noisy labels as semi-supervised learning" (ICLR), and the authors'
 code; the division is that of an audit, w = 1 − P(mislabeled) ≥ threshold, where theirs is a mixture of the losses of
@@ -16,11 +16,11 @@ Which is followed: the code (its mean squared error is over classes, its balance
 networks learn in the same step from the same mixture, where there each has an epoch of its own with the other held
 still; own beliefs are those of evaluation mode for both networks; suspects are the audit's for both, so neither divides
 for the other.
-Published for CIFAR-10: 300 epochs of which 10 warm up, 64 believed and 64 suspicious samples a step (256 pictures), SGD
+Published for CIFAR-10: 300 epochs of which 10 warm up, 64 believed and 64 suspicious samples a step (256 images), SGD
 .02 divided by 10 at epoch 150, momentum .9, weight decay 5e-4; T = .5, α = 4, threshold .5; λ_u 0, 25, 25, 50 at
 uniform .2, .5, .8, .9 and 0 at asymmetric .4, growing over 16 epochs. Here λ_u follows the audit's noise rate alone.
 
-Shapes: R rows of the training data, B pictures of a step, X, U of them believed and suspicious, V views, C classes.
+Shapes: R rows of the training data, B images of a step, X, U of them believed and suspicious, V views, C classes.
 """
 
 from __future__ import annotations
@@ -32,47 +32,42 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from labelaudit.errors import UsageError
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, Mixing, steer
+from labelaudit.methods.base import (
+    Batch,
+    Clock,
+    EpochPlan,
+    Ingredients,
+    Lesson,
+    Look,
+    Mixing,
+    shuffled,
+    steer,
+    without_single,
+)
 from labelaudit.methods.parameters import DivideMixParameters
-
-RAMP_EPOCHS = 16
-"""Over so many epochs of 300 the loss on guessed labels grows to its full weight."""
 
 
 def sharpen(p_BC: torch.Tensor, temperature: float) -> torch.Tensor:
-    """p_c^(1/T) / Σ p^(1/T): 1 leaves p as it is, towards 0 it becomes one-hot."""
+    """Return p_c^(1/T) / Σ p^(1/T): 1 leaves p as it is, towards 0 it becomes one-hot."""
     # The largest first divided out: a small temperature takes every other number to zero.
     power_BC = (p_BC / p_BC.amax(dim=1, keepdim=True)) ** (1 / temperature)
     return power_BC / power_BC.sum(dim=1, keepdim=True)
 
 
 def refine(label_B: torch.Tensor, clean_B: torch.Tensor, p_BC: torch.Tensor, temperature: float) -> torch.Tensor:
-    """sharpen(w · onehot(given label) + (1 − w) · p): co-refinement.
-
-    Args:
-        label_B: Given labels.
-        clean_B: w, the probability that the label is right.
-        p_BC: What the network itself believes, a mean over views.
-        temperature: T.
-    """
+    """Return sharpen(w · onehot(given label) + (1 − w) · p), w being P(the label is right): co-refinement."""
     given_BC = torch.nn.functional.one_hot(label_B, p_BC.shape[1]).to(p_BC.dtype)
     w_B1 = clean_B[:, None].to(p_BC.dtype)
     return sharpen(w_B1 * given_BC + (1 - w_B1) * p_BC, temperature)
 
 
 def guess(beliefs: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
-    """sharpen(mean of the beliefs [B, C] of all networks and views): co-guessing. No given label enters."""
+    """Return sharpen(mean of the beliefs [B, C] of all networks and views): co-guessing, without the given label."""
     return sharpen(torch.stack(list(beliefs)).mean(dim=0), temperature)
 
 
 def mixing_share(alpha: float, generator: torch.Generator) -> float:
-    """max(λ, 1 − λ) with λ ~ Beta(α, α): in [.5, 1], so that a mixture is mostly its first picture.
-
-    Args:
-        alpha: α; 0 mixes nothing.
-        generator: On the CPU.
-    """
+    """Return max(λ, 1 − λ) with λ ~ Beta(α, α): in [.5, 1], so a mixture is mostly its first image; 1 for α = 0."""
     if alpha <= 0:
         return 1.0
     # torch's own draws of a beta distribution take no generator.
@@ -82,35 +77,35 @@ def mixing_share(alpha: float, generator: torch.Generator) -> float:
 
 
 def balance(logits_BC: torch.Tensor) -> torch.Tensor:
-    """KL(uniform ‖ mean belief of the batch), Σ_c (1/C) log((1/C) / p̄_c): no network may name one class only."""
+    """Return KL(uniform ‖ mean belief of the batch), Σ_c (1/C) log((1/C) / p̄_c): no network may name one class only."""
     mean_C = logits_BC.softmax(dim=1).mean(dim=0)
     prior = 1 / logits_BC.shape[1]
     return (prior * (prior / mean_C.clamp(min=1e-12)).log()).sum()
 
 
 def guess_loss(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
-    """Mean over the classes of (p − target)²: [B]. It is milder than cross-entropy where a guess is wrong."""
+    """Return the mean over the classes of (p − target)²: [B], milder than cross-entropy where a guess is wrong."""
     return ((logits_BC.softmax(dim=1) - target_BC) ** 2).mean(dim=1)
 
 
 def guess_weight(noise: float) -> float:
-    """λ_u of the authors' CIFAR-10 settings by the noise rate: 0 at .2, 25 at .5 and .8, 50 at .9."""
+    """Return λ_u of the authors' CIFAR-10 settings by the noise rate: 0 at .2, 25 at .5 and .8, 50 at .9."""
     if noise < 0.35:
         return 0.0
     return 25.0 if noise < 0.85 else 50.0
 
 
 def ramp(done_epochs: float, ramp_epochs: float) -> float:
-    """Rises linearly from 0 to 1 over the epochs of the ramp."""
+    """Return a factor that rises linearly from 0 to 1 over the epochs of the ramp."""
     return 1.0 if ramp_epochs <= 0 else min(1.0, max(0.0, done_epochs / ramp_epochs))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
-    """What is taught in the step that is being made.
+    """What is taught in the present step.
 
     Attributes:
-        believed_B: Which of its pictures are believed.
+        believed_B: Which of its images are believed.
         targets: For each network float32 [B, C], mixed.
     """
 
@@ -124,7 +119,7 @@ class DivideMix:
     Args:
         weight_R: The audit's 1 − P(mislabeled), on the training's device.
         noise_rate: Decides λ_u.
-        batch_size: Pictures of a step.
+        batch_size: Images of a step.
         settings: The rest.
     """
 
@@ -144,12 +139,12 @@ class DivideMix:
         self._step: _Step | None = None
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        """After the first epochs: batches of believed samples in all views, then suspicious ones in all views."""
+        """Plan, after the first epochs, batches of believed samples in all views, then suspicious ones in all views."""
         if self._is_warming_up(clock):
             return EpochPlan()
         believed_R = self._believed_R.cpu()
-        believed = _shuffled(believed_R.nonzero()[:, 0], generator)
-        suspicious = _shuffled((~believed_R).nonzero()[:, 0], generator)
+        believed = shuffled(believed_R.nonzero()[:, 0], generator)
+        suspicious = shuffled((~believed_R).nonzero()[:, 0], generator)
         views = self._settings.views
         parts = 2 if len(suspicious) else 1
         size = max(1, self._batch_size // (parts * views))
@@ -160,12 +155,12 @@ class DivideMix:
                 place = torch.arange(taken, taken + len(clean)) % len(suspicious)
                 batches[-1] = torch.cat([batches[-1], suspicious[place].repeat(views)])
                 taken += len(clean)
-        return EpochPlan(batches=_joined(batches))
+        return EpochPlan(batches=without_single(batches))
 
     def mix(
         self, batch: Batch, guess: Callable[[], Sequence[torch.Tensor]], clock: Clock, generator: torch.Generator
     ) -> Mixing:
-        """Refine and guess the labels, and blend pictures and labels alike."""
+        """Refine and guess the labels, and blend images and labels alike."""
         count = len(batch.row_B)
         if self._is_warming_up(clock):
             self._step = None
@@ -181,12 +176,9 @@ class DivideMix:
         return mixing
 
     def targets(self, batch: Batch, believed_B: torch.Tensor, beliefs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """For each network, refined labels of the believed and guessed ones of the suspicious: float32 [B, C].
+        """Return for each network refined labels of the believed and guessed ones of the suspicious: float32 [B, C].
 
-        Args:
-            batch: The samples; views of one sample have the same row.
-            believed_B: Which of them are believed.
-            beliefs: For each network softmax [B, C].
+        Views of one sample have the same row; ``beliefs`` has for each network softmax [B, C].
         """
         temperature = self._settings.temperature
         over_views = [_mean_over_views(batch.row_B, p_BC) for p_BC in beliefs]
@@ -200,7 +192,7 @@ class DivideMix:
     def teach(
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
-        """Targets whose cross-entropy has the gradient of the whole loss."""
+        """Teach targets whose cross-entropy has the gradient of the whole loss."""
         step = self._step
         if step is None:
             weight_B = self._weight_R[batch.row_B]
@@ -216,7 +208,7 @@ class DivideMix:
     def loss(
         self, logits_BC: torch.Tensor, target_BC: torch.Tensor, believed_B: torch.Tensor, clock: Clock
     ) -> torch.Tensor:
-        """L_k of a step."""
+        """Return L_k of a step."""
         settings = self._settings
         first = _epochs_of(settings.warmup_share, clock)
         grown = ramp(clock.done * clock.epochs - first, settings.ramp_share * clock.epochs)
@@ -228,58 +220,40 @@ class DivideMix:
     def _gradient(
         self, logits_BC: torch.Tensor, target_BC: torch.Tensor, believed_B: torch.Tensor, clock: Clock
     ) -> torch.Tensor:
-        """Of each sample's share in the loss, B times what the mean gives."""
+        """Return the gradient of each sample's share in the loss, B times that of the mean."""
         with torch.enable_grad():
             seen_BC = logits_BC.detach().requires_grad_()
             loss = self.loss(seen_BC, target_BC, believed_B, clock)
             (gradient_BC,) = torch.autograd.grad(loss, seen_BC)
         return len(logits_BC) * gradient_BC
 
-    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Those of the first network."""
-        return logits[0]
-
     def _is_warming_up(self, clock: Clock) -> bool:
         return clock.epoch < _epochs_of(self._settings.warmup_share, clock)
 
 
 def _epochs_of(share: float, clock: Clock) -> int:
-    """At least one epoch of a share that is not 0: guesses of networks that have learned nothing are worth nothing."""
+    """Return at least one epoch for a share that is not 0: untrained networks cannot guess labels."""
     return min(clock.epochs, max(1, round(share * clock.epochs))) if share > 0 else 0
 
 
-def _shuffled(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return row[torch.randperm(len(row), generator=generator)]
-
-
-def _joined(batches: list[torch.Tensor]) -> list[torch.Tensor]:
-    """No batch of one picture: batch norm cannot take it alone."""
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        return [*batches[:-2], torch.cat(batches[-2:])]
-    return batches
-
-
 def _mean_over_views(row_B: torch.Tensor, p_BC: torch.Tensor) -> torch.Tensor:
-    """Each sample's mean over its views, given to each of them."""
+    """Return each sample's mean over its views, for each of them."""
     same_BB = (row_B[:, None] == row_B[None, :]).to(p_BC.dtype)
     return same_BB @ p_BC / same_BB.sum(dim=1, keepdim=True)
 
 
 def _mean_where(counts_B: torch.Tensor, value_B: torch.Tensor) -> torch.Tensor:
-    """The mean over some of the batch; 0 over none of it."""
+    """Return the mean over some of the batch; 0 over none of it."""
     counted_B = counts_B.to(value_B.dtype)
     return (counted_B * value_B).sum() / counted_B.sum().clamp(min=1)
 
 
 def dividemix(ingredients: Ingredients) -> DivideMix:
-    """DivideMix with the weights of an audit.
+    """Build DivideMix with the weights of an audit.
 
     Raises:
         UsageError: there are no weights.
     """
-    if ingredients.weight_R is None:
-        raise UsageError("the method dividemix needs sample weights", fix="give --weights RUN/weights.csv of an audit")
-    weight_R = ingredients.weight_R
-    return DivideMix(
-        weight_R, 1 - float(weight_R.mean()), ingredients.batch_size, ingredients.settings(DivideMixParameters)
-    )
+    weight_R = ingredients.audited_weights("dividemix")
+    settings = ingredients.settings(DivideMixParameters)
+    return DivideMix(weight_R, 1 - float(weight_R.mean()), ingredients.batch_size, settings)

@@ -1,4 +1,4 @@
-"""Early-learning regularisation: what the network believed early keeps it from memorising.
+"""Early-learning regularization: what the network believed early keeps it from memorizing.
 
 Source: Liu et al. 2020, "Early-learning regularization prevents memorization of noisy labels", arXiv:2007.00151,
 section 4. β = .7 and λ = 3 are for CIFAR-10; for CIFAR-100 they are .9 and 7.
@@ -12,12 +12,11 @@ Shapes: B batch, C classes, R rows of the training data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, steer
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, State, steer
 from labelaudit.methods.parameters import ElrParameters
 
 _CLAMP = 1e-4
@@ -44,36 +43,28 @@ class Elr:
     def teach(
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
-        """The target whose cross-entropy has the gradient of the whole loss; beliefs move on."""
+        """Teach the target whose cross-entropy has the gradient of the whole loss, and update the beliefs."""
         logits_BC = logits[0]
         p_BC = logits_BC.softmax(dim=1).clamp(_CLAMP, 1 - _CLAMP)
         belief_BC = torch.lerp(p_BC / p_BC.sum(dim=1, keepdim=True), self._belief_RC[batch.row_B], self._beta)
         self._belief_RC[batch.row_B] = belief_BC
         given_BC = functional.one_hot(batch.label_B, logits_BC.shape[1]).to(logits_BC.dtype)
-        whole_BC = logits_BC.softmax(dim=1) - given_BC + self._strength * regulariser_gradient(logits_BC, belief_BC)
+        whole_BC = logits_BC.softmax(dim=1) - given_BC + self._strength * regularizer_gradient(logits_BC, belief_BC)
         return [Lesson(target=steer(logits_BC, whole_BC), weight_B=torch.ones_like(logits_BC[:, 0]))]
 
-    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Those of the one network."""
-        return logits[0]
-
-    def state(self) -> dict[str, Any]:
-        """The beliefs."""
+    def state(self) -> State:
+        """Return the beliefs."""
         return {"belief_RC": self._belief_RC}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+    def load(self, state: State) -> None:
+        """Restore the beliefs."""
         self._belief_RC.copy_(state["belief_RC"])
 
 
-def regulariser_gradient(logits_BC: torch.Tensor, belief_BC: torch.Tensor) -> torch.Tensor:
-    """Gradient of log(1 − ⟨p, t⟩) by the logits: p ∘ (g − ⟨p, g⟩) with g = −t / (1 − ⟨p, t⟩), float32 [B, C].
+def regularizer_gradient(logits_BC: torch.Tensor, belief_BC: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of log(1 − ⟨p, t⟩) by the logits: p ∘ (g − ⟨p, g⟩), g = −t / (1 − ⟨p, t⟩), float32 [B, C].
 
-    In ⟨p, t⟩ probabilities are clamped, and g is 0 where they were.
-
-    Args:
-        logits_BC: float32, of which p is the softmax.
-        belief_BC: t.
+    p is the softmax of the logits, t the belief. In ⟨p, t⟩ probabilities are clamped, and g is 0 where they were.
     """
     p_BC = logits_BC.softmax(dim=1)
     clamped_BC = p_BC.clamp(_CLAMP, 1 - _CLAMP)
@@ -83,12 +74,6 @@ def regulariser_gradient(logits_BC: torch.Tensor, belief_BC: torch.Tensor) -> to
 
 
 def elr(ingredients: Ingredients) -> Elr:
-    """Early-learning regularisation with the λ and β that were asked for."""
-    parameters = ingredients.settings(ElrParameters)
-    return Elr(
-        len(ingredients.label_R),
-        ingredients.classes,
-        parameters.strength,
-        parameters.beta,
-        ingredients.label_R.device,
-    )
+    """Build early-learning regularization with the λ and β of the settings."""
+    settings, label_R = ingredients.settings(ElrParameters), ingredients.label_R
+    return Elr(len(label_R), ingredients.classes, settings.strength, settings.beta, label_R.device)

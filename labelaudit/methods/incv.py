@@ -1,9 +1,9 @@
-"""INCV's second half: two networks teach each other, on believed labels first and then on candidates too.
+"""The second half of INCV: two networks teach each other, on believed labels first and then on candidates too.
 
 Source: Chen et al. 2019, "Understanding and utilizing deep neural networks trained with noisy labels" (ICML), and the
 authors' code; the INCV row of Table 1 in "Detecting label noise from loss curves". The first half, iterative
 cross-validation on noisy labels, is
-`labelaudit.retrain.incv`; it gives the believed samples S and the candidates C.
+`labelaudit.retrain.incv`; it finds the believed samples S and the candidates C.
 
     up to 20% of the training (40% for asymmetric or more than 60% noise): batches from S
     after that: each batch from S, with min(B · |C| / |S|, B / 2) from C
@@ -20,13 +20,24 @@ Shapes: R rows of the training data, B batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch.nn import functional
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, Verified
+from labelaudit.methods.base import (
+    Batch,
+    Clock,
+    EpochPlan,
+    Ingredients,
+    Lesson,
+    Look,
+    State,
+    Verified,
+    shuffled,
+    without_single,
+)
+from labelaudit.methods.co_teaching import smallest
 from labelaudit.methods.parameters import IncvParameters
 
 _MUCH_NOISE = 0.6
@@ -57,14 +68,12 @@ class Incv:
         self._believed_share = (2 if late else 1) * settings.believed_share
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        """Batches from S, and later from C too."""
-        selected = _shuffled(self._selected, generator)
-        batches = list(torch.split(selected, self._batch_size))
-        if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm cannot take it alone
-            batches = [*batches[:-2], torch.cat(batches[-2:])]
+        """Plan batches from S, and later from C too."""
+        selected = shuffled(self._selected, generator)
+        batches = without_single(list(torch.split(selected, self._batch_size)))
         if clock.epoch / clock.epochs <= self._believed_share or len(self._candidates) == 0:
             return EpochPlan(batches=batches)
-        candidates = _shuffled(self._candidates, generator)
+        candidates = shuffled(self._candidates, generator)
         more = min(self._batch_size * len(candidates) // len(selected), self._batch_size // 2)
         place = torch.arange(more * len(batches)) % len(candidates)
         parts = torch.split(candidates[place], more) if more else [candidates[:0]] * len(batches)
@@ -73,20 +82,15 @@ class Incv:
     def teach(
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
-        """Each network learns from the samples that the other one finds easiest."""
+        """Teach each network the samples that the other one finds easiest."""
         grown = min(1.0, clock.epoch / (self._settings.ramp_share * clock.epochs)) if self._settings.ramp_share else 1.0
         share = 1 - self._verified.noise_left * grown
-        believed = self._selected_R[batch.row_B].sum()
-        kept = (believed * share).round().clamp(min=1)
-        easy = [_smallest(logits_BC, batch.label_B, kept) for logits_BC in logits]
+        kept = (self._selected_R[batch.row_B].sum() * share).round().clamp(min=1)
+        easy = [smallest(functional.cross_entropy(own_BC, batch.label_B, reduction="none"), kept) for own_BC in logits]
         return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
 
-    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Those of the first network."""
-        return logits[0]
-
-    def report(self) -> dict[str, Any]:
-        """What the result of a training tells of it."""
+    def report(self) -> State:
+        """Return what cross-validation found, for the result."""
         verified = self._verified
         return {
             "noise_rate": verified.noise_rate,
@@ -97,21 +101,8 @@ class Incv:
         }
 
 
-def _smallest(logits_BC: torch.Tensor, label_B: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """1 for the ``count`` samples of the smallest loss, else 0: float32 [B]."""
-    loss_B = functional.cross_entropy(logits_BC, label_B, reduction="none")
-    rank_B = torch.empty_like(label_B)
-    order_B = torch.argsort(loss_B, stable=True)
-    rank_B[order_B] = torch.arange(len(label_B), device=label_B.device)
-    return (rank_B < count).float()
-
-
-def _shuffled(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return row[torch.randperm(len(row), generator=generator)]
-
-
 def incv(ingredients: Ingredients) -> Incv:
-    """Co-teaching on what cross-validation found.
+    """Build Co-Teaching on what cross-validation found.
 
     Raises:
         UsageError: no cross-validation was made.

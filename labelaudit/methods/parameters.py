@@ -1,4 +1,4 @@
-"""The settings that methods have of their own: a frozen dataclass each, readable without importing torch.
+"""The settings of each method: a frozen dataclass each, readable without importing torch.
 
 Every field is made with `parameter`, which holds what it means and its range. A field whose default is None is filled
 from an audit, or has to be given.
@@ -29,19 +29,19 @@ def parameter(
     below: float | None = None,
     above: float | None = None,
 ) -> Any:
-    """A field with its default, what it means, and its range: ``below`` and ``above`` are not in it themselves."""
+    """Return a field with its default, its meaning, and its range: ``below`` and ``above`` are exclusive."""
     limits = {"least": least, "most": most, "below": below, "above": above}
     return dataclasses.field(default=default, metadata={"what": what, "limits": limits})
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoParameters:
-    """Of methods that have nothing to set."""
+    """Of methods without settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReedHardParameters:
-    """Of `labelaudit.methods.reed_hard`."""
+    """Of `labelaudit.methods.standard`."""
 
     beta: float = parameter(0.8, "share of the given label in the target; the prediction has the rest", least=0, most=1)
 
@@ -55,8 +55,8 @@ class D2LParameters:
         1 / 3, "share of the training before the first window that is compared", least=0, most=1
     )
     neighbours: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
-    samples: int = parameter(1280, "images that are looked at before each epoch", least=3)
-    chunk: int = parameter(128, "images among which neighbours are looked for", least=3)
+    samples: int = parameter(1280, "images whose features are examined before each epoch", least=3)
+    chunk: int = parameter(128, "images among which neighbors are looked for", least=3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,6 @@ class MentorNetParameters:
     early_dropout: float = parameter(0.5, "share of a batch that is left out at random, early", least=0, below=1)
     early_share: float = parameter(0.17, "share of the training that is early", least=0, most=1)
     dropout: float = parameter(0.05, "share of a batch that is left out at random, later", least=0, below=1)
-    mentor: Literal["rule", "lstm"] = parameter(
-        "rule", "the weights in closed form, or by a network that is trained on them"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +129,7 @@ class ElrParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterInfo:
-    """What a user is told of a parameter.
+    """The documentation of a parameter.
 
     Attributes:
         name: As in ``-P name=value``.
@@ -150,7 +147,7 @@ class ParameterInfo:
 
 
 def describe_parameters(kind: type) -> list[ParameterInfo]:
-    """The parameters of a method."""
+    """Return the documentation of a method's parameters."""
     hints = typing.get_type_hints(kind)
     return [
         ParameterInfo(
@@ -165,7 +162,7 @@ def describe_parameters(kind: type) -> list[ParameterInfo]:
 
 
 def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> object:
-    """A method's settings from what was given.
+    """Return a method's settings.
 
     Args:
         method: Its name, for errors.
@@ -192,22 +189,17 @@ def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> obje
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
         raise UsageError(f"parameter {info.name} of {method} is {value!r}", fix=f"give {info.kind}")
     if isinstance(found, int | float):
-        limits = info.limits
-        outside = {
-            "least": operator.lt,
-            "most": operator.gt,
-            "below": operator.ge,
-            "above": operator.le,
-        }
-        if any(limit is not None and outside[name](found, limit) for name, limit in limits.items()):
-            raise UsageError(
-                f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {_range(limits)}"
-            )
+        outside = {"least": operator.lt, "most": operator.gt, "below": operator.ge, "above": operator.le}
+        limits = {name: limit for name, limit in info.limits.items() if limit is not None}
+        if any(outside[name](found, limit) for name, limit in limits.items()):
+            words = {"least": "at least", "above": "more than", "most": "at most", "below": "less than"}
+            within = " and ".join(f"{text} {limits[name]:g}" for name, text in words.items() if name in limits)
+            raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
     return found
 
 
 def _read(kind: Any, value: object) -> object | None:
-    """The value as this type; None where it is none of it."""
+    """Return the value as this type; None where it has another."""
     if typing.get_origin(kind) is Literal:
         return value if value in typing.get_args(kind) else None
     if kind is bool:
@@ -233,9 +225,3 @@ def _in_words(hint: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return " or ".join(typing.get_args(kind))
     return {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}[kind]
-
-
-def _range(limits: Mapping[str, float | None]) -> str:
-    words = {"least": "at least", "above": "more than", "most": "at most", "below": "less than"}
-    parts = [f"{words[name]} {limits[name]:g}" for name in words if limits[name] is not None]
-    return " and ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -26,8 +27,8 @@ class MethodEntry:
         summary: What it does, in a line.
         source: Where it is described.
         needs: What it cannot train without: sample ``weights``, the ``truth``, or a ``noise_rate``.
-        factory: ``module:function`` that takes `Ingredients` and gives a `Method`.
-        parameters: The dataclass of its own settings.
+        factory: ``module:function`` that takes `Ingredients` and returns a `Method`.
+        parameters: The dataclass of its settings.
         networks: How many it trains side by side.
         plans: Whether it chooses the rows of its batches, as `labelaudit.methods.base.Plans`.
         published: How it was trained where it was published; the AUL paper's values where that is not known.
@@ -37,7 +38,7 @@ class MethodEntry:
     name: str
     summary: str
     source: str
-    needs: tuple[Need, ...]
+    needs: tuple[Need, ...] = ()
     factory: str
     parameters: type = p.NoParameters
     networks: int = 1
@@ -52,7 +53,7 @@ class MethodEntry:
         return {name: value for name, value in vars(self.published).items() if value != usual[name]}
 
     def build(self, ingredients: Ingredients) -> Method:
-        """The method, ready to teach."""
+        """Return the method, ready to teach."""
         module, _, function = self.factory.partition(":")
         method: Method = getattr(importlib.import_module(module), function)(ingredients)
         return method
@@ -63,15 +64,13 @@ METHODS = (
         name="standard",
         summary="Every sample counts the same: what noisy labels do to ordinary training.",
         source="Detecting label noise from loss curves, Table 1",
-        needs=(),
         factory="labelaudit.methods.standard:standard",
     ),
     MethodEntry(
         name="random",
         summary="Random weights in every batch: what reweighting does by chance alone.",
         source="Ren et al. 2018, arXiv:1803.09050, section 4",
-        needs=(),
-        factory="labelaudit.methods.random_weights:random_weights",
+        factory="labelaudit.methods.standard:random_weights",
         published=replace(
             AUL_RETRAINING,
             epochs=160,
@@ -87,15 +86,13 @@ METHODS = (
         name="reed-hard",
         summary="The target is 0.8 given label, 0.2 the network's own prediction.",
         source="Reed et al. 2015, arXiv:1412.6596, section 3",
-        needs=(),
-        factory="labelaudit.methods.reed_hard:reed_hard",
+        factory="labelaudit.methods.standard:reed_hard",
         parameters=p.ReedHardParameters,
     ),
     MethodEntry(
         name="mentornet",
         summary="Samples with a small loss count, by MentorNet's predefined curriculum.",
         source="Jiang et al. 2018, MentorNet, arXiv:1712.05055",
-        needs=(),
         factory="labelaudit.methods.mentornet:mentornet",
         parameters=p.MentorNetParameters,
         published=replace(
@@ -131,9 +128,8 @@ METHODS = (
     ),
     MethodEntry(
         name="d2l",
-        summary="Once the network starts to memorise, its predictions take over from the labels.",
+        summary="Once the network starts to memorize, its predictions take over from the labels.",
         source="Ma et al. 2018, Dimensionality-driven learning, arXiv:1806.02612",
-        needs=(),
         factory="labelaudit.methods.d2l:d2l",
         parameters=p.D2LParameters,
         plans=True,
@@ -150,7 +146,6 @@ METHODS = (
         name="incv",
         summary="Labels that agree with networks which have not seen them, and Co-Teaching on these.",
         source="Chen et al. 2019, INCV, arXiv:1905.05040",
-        needs=(),
         factory="labelaudit.methods.incv:incv",
         parameters=p.IncvParameters,
         networks=2,
@@ -172,7 +167,6 @@ METHODS = (
         name="elr",
         summary="What the network believed early on keeps it from memorising labels later.",
         source="Liu et al. 2020, arXiv:2007.00151, section 4",
-        needs=(),
         factory="labelaudit.methods.elr:elr",
         parameters=p.ElrParameters,
         published=replace(
@@ -192,18 +186,18 @@ METHODS = (
         summary="Samples count 1 - P(mislabeled), from an audit.",
         source="Detecting label noise from loss curves, section 4.2",
         needs=("weights",),
-        factory="labelaudit.methods.weighted:aul",
+        factory="labelaudit.methods.standard:aul",
     ),
     MethodEntry(
         name="oracle",
         summary="Only samples whose given label is the true one: the best that weights can do.",
         source="Detecting label noise from loss curves, Table 1",
         needs=("truth",),
-        factory="labelaudit.methods.weighted:oracle",
+        factory="labelaudit.methods.standard:oracle",
     ),
     MethodEntry(
         name="dividemix",
-        summary="What an audit suspects is learned without its labels, by two networks and mixtures.",
+        summary="Suspicious samples are learned without their labels, by two networks and mixtures.",
         source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by the AUL",
         needs=("weights",),
         factory="labelaudit.methods.dividemix:dividemix",
@@ -225,7 +219,7 @@ METHODS = (
 
 
 def find_method(name: str) -> MethodEntry:
-    """The entry of this name.
+    """Return the method of this name.
 
     Raises:
         UsageError: there is none; names those that come close.
@@ -233,7 +227,11 @@ def find_method(name: str) -> MethodEntry:
     for entry in METHODS:
         if entry.name == name:
             return entry
-    names = [entry.name for entry in METHODS]
+    raise unknown("method", name, [entry.name for entry in METHODS])
+
+
+def unknown(kind: str, name: str, names: Sequence[str]) -> UsageError:
+    """Return the error for a name that is not among these, with the closest one."""
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-    raise UsageError(f"unknown method {name!r}", fix=hint)
+    return UsageError(f"unknown {kind} {name!r}", fix=hint)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.audit.corrupt import Corruption
+from labelaudit.audit.corrupt import CorruptionRate
 from labelaudit.audit.judge import Fitted
 from labelaudit.audit.model import Data
 from labelaudit.audit.score import score
@@ -87,7 +87,7 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
         nonlocal about
-        corruptions = [Corruption(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
+        corruptions = [CorruptionRate(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
         truth = runner.corrupted_copy(
             asked.data, folder / "data", corruptions, seed=seed, most=asked.images, reporter=reporter
         )

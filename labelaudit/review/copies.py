@@ -19,7 +19,7 @@ from typing import Literal
 
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.plan import Plan
+from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import flush_folder, link_or_copy, read_json, storage_errors, write_json
 from labelaudit.run.lock import held
@@ -86,7 +86,7 @@ def require_free(tree: Tree, out: Path) -> None:
         require_new(out)
 
 
-def write_copy(tree: Tree, plan: Plan, out: Path, reporter: Reporter = QUIET) -> Copied:
+def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter = QUIET) -> Copied:
     """Write a copy of a data folder in which the steps of a plan are taken.
 
     Dropped and hidden files and folders without files are left out. Symbolic links get the target that they have in
@@ -122,7 +122,7 @@ def write_copy(tree: Tree, plan: Plan, out: Path, reporter: Reporter = QUIET) ->
 _Kind = Literal["linked", "copied", "symbolic", "skipped"]
 
 
-def _fill(tree: Tree, plan: Plan, growing: Path, half: Path, reporter: Reporter) -> Copied:
+def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, half: Path, reporter: Reporter) -> Copied:
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
     files = [path for path in _files(tree) if path not in dropped]
@@ -184,6 +184,6 @@ def _is_of(note: Path, mark: dict[str, str]) -> bool:
         return False
 
 
-def _digest(plan: Plan) -> str:
+def _digest(plan: RelabelingPlan) -> str:
     steps = [(step.path, step.action, step.target) for step in plan.steps]
     return hashlib.sha256(json.dumps(steps).encode()).hexdigest()

@@ -56,7 +56,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review:
+class ReviewFile:
     """The content of a file of corrections.
 
     Attributes:
@@ -96,7 +96,7 @@ _Entry = Correction | Refusal | None
 """A decision, an unclear one, or a sample without one."""
 
 
-def read_review(file: Path, *, accept_suggestions: bool = False) -> Review:
+def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     """Read a file of corrections; its first bytes decide the format.
 
     Args:
@@ -118,7 +118,7 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> Review:
         found = list(_read_cvat(file, content, accept_suggestions=accept_suggestions))
     else:
         found = list(_read_csv(file, content))
-    return Review(
+    return ReviewFile(
         file=file,
         digest=hashlib.sha256(content).hexdigest(),
         corrections=tuple(entry for entry in found if isinstance(entry, Correction)),

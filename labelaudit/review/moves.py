@@ -23,8 +23,8 @@ import msgspec
 from labelaudit.data.catalogue import in_parts
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.corrections import Review
-from labelaudit.review.plan import Plan
+from labelaudit.review.corrections import ReviewFile
+from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
 from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
 from labelaudit.run.lock import holder
@@ -96,7 +96,7 @@ class Journal:
         flush_folder(self.file.parent)
 
 
-def begin_journal(root: Path, review: Review, plan: Plan) -> Journal:
+def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journal:
     """Write the journal of a relabeling before its first move."""
     last = max((number for number, _ in _numbered(root)), default=0)
     journal = Journal(

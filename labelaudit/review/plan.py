@@ -11,7 +11,7 @@ from functools import cache
 from labelaudit.data.catalogue import each_in_parallel
 from labelaudit.names import ActionName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.corrections import Correction, Refusal, Review
+from labelaudit.review.corrections import Correction, Refusal, ReviewFile
 from labelaudit.review.tree import (
     DROPPED,
     RefusedError,
@@ -49,7 +49,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RelabelingPlan:
     """What a review changes in a data set.
 
     Attributes:
@@ -117,7 +117,7 @@ _Decided = tuple[Correction, Step]
 """A decision, and what it means for its sample."""
 
 
-def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
+def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
     """Plan the moves between class folders that a review asks for; nothing is moved.
 
     A file of another label goes to the same place in that class's folder, a dropped one to that place in
@@ -151,7 +151,7 @@ def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
     settled, refused = _settle(review, step_of, tree, reporter)
     steps, folders = _place(tree, [entry for entry in settled if entry[1].action != "keep"], refused)
     used = {step.label for step in steps}
-    return Plan(
+    return RelabelingPlan(
         steps=tuple(steps),
         kept=sum(step.action == "keep" for _, step in settled),
         done_before=done_before,
@@ -162,7 +162,7 @@ def plan_moves(tree: Tree, review: Review, reporter: Reporter = QUIET) -> Plan:
     )
 
 
-def plan_labels(tree: Tree, label_of: dict[str, str], review: Review, reporter: Reporter = QUIET) -> Plan:
+def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
     """Plan the changes to a labels file that a review asks for.
 
     Args:
@@ -186,7 +186,7 @@ def plan_labels(tree: Tree, label_of: dict[str, str], review: Review, reporter: 
 
     settled, refused = _settle(review, step_of, tree, reporter)
     steps = tuple(step for _, step in settled if step.action != "keep")
-    return Plan(
+    return RelabelingPlan(
         steps=steps,
         kept=len(settled) - len(steps),
         unreviewed=review.unreviewed,
@@ -205,7 +205,7 @@ def _step(correction: Correction, path: str, given: str) -> Step:
 
 
 def _settle(
-    review: Review, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
+    review: ReviewFile, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
 ) -> tuple[list[_Decided], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 

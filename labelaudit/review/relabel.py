@@ -20,7 +20,7 @@ from labelaudit.data.walk import walk_folder
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.copies import Copied, require_free, write_copy
-from labelaudit.review.corrections import Review, read_review
+from labelaudit.review.corrections import ReviewFile, read_review
 from labelaudit.review.moves import (
     LOCK,
     Journal,
@@ -31,7 +31,7 @@ from labelaudit.review.moves import (
     remove_leftovers,
     take_back,
 )
-from labelaudit.review.plan import Plan, plan_labels, plan_moves
+from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import write_lines
 from labelaudit.run.lock import held
@@ -54,7 +54,7 @@ class Corrections:
     accept_suggestions: bool = False
     split: tuple[str, ...] = ()
 
-    def read(self) -> Review:
+    def read(self) -> ReviewFile:
         """Read them.
 
         Raises:
@@ -65,7 +65,7 @@ class Corrections:
 
 def plan_relabeling(
     root: Path, corrections: Corrections, *, labels_file: Path | None = None, reporter: Reporter = QUIET
-) -> Plan:
+) -> RelabelingPlan:
     """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
     if labels_file is not None:
         return plan_labels(Tree(root), _labels(root, labels_file).label_of, corrections.read(), reporter)
@@ -80,7 +80,7 @@ def relabel(
     root: Path,
     corrections: Corrections,
     *,
-    agree: Callable[[Plan], bool] = lambda _plan: True,
+    agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Outcome | None:
     """Move files between class folders as a review says, or finish such moves that were interrupted.
@@ -167,7 +167,7 @@ def relabel_copy(
     corrections: Corrections,
     out: Path,
     *,
-    agree: Callable[[Plan], bool] = lambda _plan: True,
+    agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Copied | None:
     """Write a corrected copy of a data folder; the folder itself is not changed.
@@ -187,9 +187,9 @@ def relabel_labels(
     labels_file: Path,
     out: Path,
     *,
-    agree: Callable[[Plan], bool] = lambda _plan: True,
+    agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
-) -> Plan | None:
+) -> RelabelingPlan | None:
     """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
 
     Other columns and the order of the rows stay.
@@ -212,7 +212,7 @@ def _require_new(out: Path) -> None:
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
 
 
-def _corrected_lines(labels: LabelsFile, plan: Plan) -> Iterator[str]:
+def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:
     """Guard only the two columns: the others are the user's own, and formulas in them may be meant."""
     step_of = {step.path: step for step in plan.steps}
     path_at, label_at = labels.columns
@@ -247,7 +247,7 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
             raise StorageError(error.what, fix=fix) from error
 
 
-def _require_same(journal: Journal, review: Review, root: Path) -> None:
+def _require_same(journal: Journal, review: ReviewFile, root: Path) -> None:
     undo_it = f"run labelaudit relabel {root} --undo"
     if journal.state == "undoing":
         raise RunError(f"undoing a relabeling of {root} was interrupted", fix=undo_it)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,7 +16,7 @@ from labelaudit.data.catalogue import Catalogue, LeftOut
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.kinds import Called
-from labelaudit.detect.verdicts import FitSettings, Review
+from labelaudit.detect.verdicts import FitSettings, ReviewShare
 from labelaudit.errors import RunError
 from labelaudit.names import KindName
 from labelaudit.run.files import require_regular, write_json
@@ -32,11 +32,11 @@ PathText = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
 Interval = tuple[Share, Share]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class JsonRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An object in a JSON file; unknown keys are ignored."""
 
 
-class RecordedData(Record, frozen=True, kw_only=True):
+class RecordedData(JsonRecord, frozen=True, kw_only=True):
     """The entry ``data`` of run.json: the images of an audit.
 
     Attributes:
@@ -76,7 +76,7 @@ class RecordedData(Record, frozen=True, kw_only=True):
         )
 
 
-class Description(Record, frozen=True, kw_only=True):
+class Description(JsonRecord, frozen=True, kw_only=True):
     """The content of the run.json of an audit.
 
     Attributes:
@@ -107,7 +107,7 @@ class Description(Record, frozen=True, kw_only=True):
 _WRITTEN_LATER = ("controls_planted", "diverged", "finished", "normalisation")
 
 
-class Mixture(Record, frozen=True, kw_only=True):
+class Mixture(JsonRecord, frozen=True, kw_only=True):
     """Two Gaussians fitted to the suspicion, the lower one first; see `labelaudit.detect.mixture`."""
 
     weight: tuple[Share, Share]
@@ -118,14 +118,14 @@ class Mixture(Record, frozen=True, kw_only=True):
     log_likelihood: float
 
 
-class Tail(Record, frozen=True, kw_only=True):
+class Tail(JsonRecord, frozen=True, kw_only=True):
     """What the controls of one kind say of the noise rate."""
 
     noise_rate: Share
     interval: Interval
 
 
-class EstimatorNoise(Record, frozen=True, kw_only=True, omit_defaults=True):
+class EstimatorNoise(JsonRecord, frozen=True, kw_only=True, omit_defaults=True):
     """What one estimator says; ``mixture`` and ``by_kind`` only for those that have one."""
 
     rank_by: str
@@ -135,7 +135,7 @@ class EstimatorNoise(Record, frozen=True, kw_only=True, omit_defaults=True):
     by_kind: Mapping[str, Tail] = {}
 
 
-class ClassNoise(Record, frozen=True, kw_only=True):
+class ClassNoise(JsonRecord, frozen=True, kw_only=True):
     """The figures of one class."""
 
     name: str = msgspec.field(name="class")
@@ -144,7 +144,7 @@ class ClassNoise(Record, frozen=True, kw_only=True):
     suspicious: Count
 
 
-class Confused(Record, frozen=True, kw_only=True):
+class Confused(JsonRecord, frozen=True, kw_only=True):
     """How many suspicious samples have this pair of labels."""
 
     given: str
@@ -152,7 +152,7 @@ class Confused(Record, frozen=True, kw_only=True):
     count: Count
 
 
-class FoundControls(Record, frozen=True, kw_only=True):
+class FoundControls(JsonRecord, frozen=True, kw_only=True):
     """How many of the planted controls of a kind and class are above the cut; ``class_name`` None for all classes."""
 
     kind: str
@@ -161,14 +161,14 @@ class FoundControls(Record, frozen=True, kw_only=True):
     found: Count
 
 
-class PowerNoise(Record, frozen=True, kw_only=True):
+class PowerNoise(JsonRecord, frozen=True, kw_only=True):
     """How well wrong labels are found; see `labelaudit.detect.verdicts.Power`."""
 
     kinds: tuple[FoundControls, ...] = ()
-    review: tuple[Review, ...] = ()
+    review: tuple[ReviewShare, ...] = ()
 
 
-class KindsNoise(Record, frozen=True, kw_only=True):
+class KindsNoise(JsonRecord, frozen=True, kw_only=True):
     """How many samples are of each kind, and what images and labels made wrong on purpose are called."""
 
     samples: Mapping[KindName, Count]
@@ -178,7 +178,7 @@ class KindsNoise(Record, frozen=True, kw_only=True):
     planted: tuple[Called, ...]
 
 
-class Noise(Record, frozen=True, kw_only=True):
+class Noise(JsonRecord, frozen=True, kw_only=True):
     """The content of noise.json: everything that an audit says of the data as a whole.
 
     Attributes:
@@ -262,7 +262,7 @@ def write_noise(run: RunFolder, noise: Noise) -> None:
     write_json(run.noise, as_json(noise))
 
 
-def as_json(record: Record) -> dict[str, Any]:
+def as_json(record: JsonRecord) -> dict[str, object]:
     """Return a record as plain values, as its file has them."""
-    values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
+    values: dict[str, object] = msgspec.json.decode(msgspec.json.encode(record))
     return values

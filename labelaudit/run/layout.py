@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ class RunFolder:
             )
         return value
 
-    def write_description(self, value: dict[str, Any]) -> None:
+    def write_description(self, value: Mapping[str, object]) -> None:
         """Write run.json."""
         write_json(self.description, {"schema_version": SCHEMA_VERSION, **value})
 

@@ -1,7 +1,7 @@
-"""What a selector is: of some candidates it says which are back-propagated, by a score of each.
+"""The interface of a selector: it chooses which candidates are back-propagated, by a score of each.
 
 The loop shows it one *pool* of candidates after the other, scored by a forward pass in evaluation mode, and trains on
-what it chooses. With several processes each asks its own copy, with the same scores and draws.
+its choice. With several processes each has its own copy, with the same scores and draws.
 
 Shapes: B candidates of a pool, b chosen ones.
 """
@@ -13,13 +13,16 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+State = dict[str, Any]
+"""What a checkpoint keeps of a selector."""
+
 ScoreName = Literal["loss", "entropy", "gradient"]
-"""What candidates are scored by; see `labelaudit.engine.selection`."""
+"""The score of candidates; see `labelaudit.engine.selection`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What is back-propagated of a pool.
+    """The part of a pool that is back-propagated.
 
     Attributes:
         index_b: int64 places in the pool, on the CPU; one may come several times.
@@ -34,20 +37,20 @@ class Selector(Protocol):
     """A way to choose what is back-propagated."""
 
     score: ScoreName
-    """What it chooses by."""
+    """The score that it chooses by."""
 
     pool: int
     """How many batches of candidates it chooses from at a time."""
 
     warm_up_epochs: int
-    """In so many epochs it is not asked: every sample is back-propagated."""
+    """In the first epochs, so many, every sample is back-propagated."""
 
     stale_epochs: int
     """A score is used in so many epochs before it is computed again; 1 for a fresh one in each."""
 
     @property
     def is_on(self) -> bool:
-        """False while every sample is to be back-propagated; `observe` is told the scores of each batch then."""
+        """False while every sample is back-propagated; `observe` gets the scores of each batch then."""
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose from a pool.
@@ -59,13 +62,13 @@ class Selector(Protocol):
         """
 
     def observe(self, score_B: torch.Tensor) -> None:
-        """Take note of a batch that was back-propagated whole, while the selector is off."""
+        """Update itself from a batch that was back-propagated whole, while the selector is off."""
 
-    def state(self) -> dict[str, Any]:
-        """Tensors on the CPU and plain values: all that it knows from finished epochs."""
+    def state(self) -> State:
+        """Return tensors on the CPU and plain values: all that it knows from finished epochs."""
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
+    def load(self, state: State) -> None:
+        """Restore a state.
 
         Raises:
             KeyError, RuntimeError, ValueError, TypeError: the state is of something else.

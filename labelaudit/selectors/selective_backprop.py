@@ -16,21 +16,16 @@ Shapes: B candidates, b chosen ones, H scores in the history.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from labelaudit.selectors.base import Choice, ScoreName
-from labelaudit.selectors.parameters import SelectiveBackpropParameters
+from labelaudit.selectors.base import Choice, ScoreName, State
+from labelaudit.selectors.table import SelectiveBackpropParameters
 
 
 def percentile(score_B: torch.Tensor, history_H: torch.Tensor, *, mid_rank: bool = False) -> torch.Tensor:
-    """Share of the history below each score, float32 [B] in [0, 1].
+    """Return the share of the history below each score, float32 [B] in [0, 1]; 0 for NaN and for an empty history.
 
-    Args:
-        score_B: float32; NaN has percentile 0.
-        history_H: float32, without NaN; an empty one gives 0.
-        mid_rank: Count half of what equals the score.
+    ``mid_rank`` counts half of what equals the score.
     """
     if not len(history_H):
         return torch.zeros_like(score_B)
@@ -42,18 +37,13 @@ def percentile(score_B: torch.Tensor, history_H: torch.Tensor, *, mid_rank: bool
 
 
 def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float, *, mid_rank: bool = False) -> torch.Tensor:
-    """P(choose) of each sample: percentile^β with 0⁰ = 1; 0 where the score is NaN."""
+    """Return P(choose) of each sample: percentile^β with 0⁰ = 1; 0 where the score is NaN."""
     chance_B = percentile(score_B, history_H, mid_rank=mid_rank) ** beta
     return torch.where(score_B.isnan(), 0.0, chance_B)
 
 
 class SelectiveBackprop:
-    """Chooses each sample on its own; see the module.
-
-    Args:
-        settings: What was asked for.
-        score: ``loss``, or ``entropy`` for the version that does not look at the label.
-    """
+    """Chooses each sample independently; see the module."""
 
     pool = 1
 
@@ -67,11 +57,11 @@ class SelectiveBackprop:
 
     @property
     def is_on(self) -> bool:
-        """Always."""
+        """True: it always chooses."""
         return True
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
-        """See `Selector`; how many are chosen does not depend on ``size``."""
+        """Choose as `Selector` says; how many are chosen does not depend on ``size``."""
         settings = self._settings
         self._history_H = torch.cat([self._history_H, score_B[~score_B.isnan()]])[-settings.history :]
         chance_B = chances(score_B, self._history_H, settings.beta, mid_rank=settings.mid_rank)
@@ -86,22 +76,22 @@ class SelectiveBackprop:
         return Choice(index_b=index_b, weight_b=torch.ones(len(index_b)))
 
     def observe(self, score_B: torch.Tensor) -> None:
-        """Nothing: the first epoch does not fill the history."""
+        """Ignore the scores: the first epoch does not fill the history."""
 
-    def state(self) -> dict[str, Any]:
-        """The history, and how many pools in a row nothing was chosen of."""
+    def state(self) -> State:
+        """Return the history, and how many pools in a row had no chosen sample."""
         return {"history": self._history_H.clone(), "starved": self._starved}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """See `Selector`."""
+    def load(self, state: State) -> None:
+        """Restore a state."""
         self._history_H, self._starved = state["history"].float(), int(state["starved"])
 
 
 def by_loss(settings: SelectiveBackpropParameters) -> SelectiveBackprop:
-    """By the loss, as published."""
+    """Build the published selector, by the loss."""
     return SelectiveBackprop(settings, "loss")
 
 
 def by_entropy(settings: SelectiveBackpropParameters) -> SelectiveBackprop:
-    """By the entropy of the prediction."""
+    """Build the selector by the entropy of the prediction."""
     return SelectiveBackprop(settings, "entropy")

@@ -1,22 +1,53 @@
-"""The table of selectors, readable without importing torch."""
+"""The table of selectors and their settings, readable without importing torch."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.parameters import make_parameters
-from labelaudit.selectors import parameters as p
+from labelaudit.methods.parameters import make_parameters, parameter
+from labelaudit.methods.table import unknown
 
 if TYPE_CHECKING:
     from labelaudit.selectors.base import Selector
 
 NONE = "none"
 """Every sample is back-propagated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectiveBackpropParameters:
+    """Of `labelaudit.selectors.selective_backprop`."""
+
+    beta: float = parameter(1.0, "back-propagates 1 / (beta + 1) of the samples: 0 all, 1 half, 2 a third", least=0)
+    history: int = parameter(1024, "so many of the last scores are compared with", least=1)
+    warm_up_epochs: int = parameter(1, "first epochs in which every sample is back-propagated", least=0)
+    stale_epochs: int = parameter(1, "epochs in which a score is used before it is computed again", least=1)
+    mid_rank: bool = parameter(False, "equal scores share the middle of their ranks instead of the lowest")
+    patience: int = parameter(8, "after so many batches of which nothing is chosen, the next is taken whole", least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VarianceReductionParameters:
+    """Of `labelaudit.selectors.variance_reduction`."""
+
+    pool: int = parameter(3, "batches of candidates that a batch is drawn from: 3 for at least 33%, 2 for 50%", least=2)
+    weights: Literal["none", "unbiased"] = parameter(
+        "none", "none: each drawn sample counts once; unbiased: by 1 / (B g), and as often as it is drawn"
+    )
+    switch: Literal["step", "none"] = parameter(
+        "step", "step: draw only while tau is above its threshold, checked in every step; none: always"
+    )
+    threshold: float | None = parameter(None, "that of tau; default: (B + 3 b) / (3 b)", least=0)
+    momentum: float = parameter(0.9, "of the moving average of tau", least=0, below=1)
+    smoothing: float = parameter(0.0, "added to every score", least=0)
+    score: Literal["loss", "gradient"] = parameter(
+        "loss", "loss: cross-entropy; gradient: the bound |p - onehot(y)| of the last layer's gradient"
+    )
+    warm_up_epochs: int = parameter(0, "first epochs in which every sample is back-propagated", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +59,7 @@ class SelectorEntry:
         summary: What it does, in a line.
         source: Where it is described.
         parameters: The dataclass of its own settings.
-        factory: ``module:function`` that takes them and gives a `Selector`.
+        factory: ``module:function`` that takes them and returns a `Selector`.
     """
 
     name: str
@@ -43,28 +74,28 @@ SELECTORS = (
         name="selective-backprop",
         summary="Back-propagates samples of large loss: the likelier, the larger among the last 1024.",
         source="Jiang et al. 2019, arXiv:1910.00762",
-        parameters=p.SelectiveBackpropParameters,
+        parameters=SelectiveBackpropParameters,
         factory="labelaudit.selectors.selective_backprop:by_loss",
     ),
     SelectorEntry(
         name="selective-backprop-entropy",
         summary="The same by the entropy of the prediction, whatever the label.",
         source="When does loss-based prioritization fail?, section 4",
-        parameters=p.SelectiveBackpropParameters,
+        parameters=SelectiveBackpropParameters,
         factory="labelaudit.selectors.selective_backprop:by_entropy",
     ),
     SelectorEntry(
         name="variance-reduction",
         summary="Draws samples in proportion to their loss, while that promises a gain.",
         source="Katharopoulos & Fleuret 2018, arXiv:1803.00942",
-        parameters=p.VarianceReductionParameters,
+        parameters=VarianceReductionParameters,
         factory="labelaudit.selectors.variance_reduction:VarianceReduction",
     ),
 )
 
 
 def find_selector(name: str) -> SelectorEntry:
-    """The entry of this name.
+    """Return the selector of this name.
 
     Raises:
         UsageError: there is none; names those that come close.
@@ -72,14 +103,11 @@ def find_selector(name: str) -> SelectorEntry:
     for entry in SELECTORS:
         if entry.name == name:
             return entry
-    names = [NONE, *(entry.name for entry in SELECTORS)]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-    raise UsageError(f"unknown selector {name!r}", fix=hint)
+    raise unknown("selector", name, [NONE, *(entry.name for entry in SELECTORS)])
 
 
 def describe_selector(name: str, given: Mapping[str, object]) -> str:
-    """A selector with all its settings as one text, which `build_selector` reads: ``NAME name=value …``, or ``none``.
+    """Return a selector with all its settings as text for `build_selector`: ``NAME name=value …``, or ``none``.
 
     Raises:
         UsageError: an unknown selector or parameter, or a value that is none.
@@ -95,7 +123,7 @@ def describe_selector(name: str, given: Mapping[str, object]) -> str:
 
 
 def build_selector(text: str) -> Selector | None:
-    """The selector that `describe_selector` described; None for ``none``.
+    """Return the selector that `describe_selector` described; None for ``none``.
 
     Raises:
         UsageError: it is no such text.

@@ -16,28 +16,21 @@ Shapes: B candidates, b drawn ones.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from labelaudit.selectors.base import Choice, ScoreName
-from labelaudit.selectors.parameters import VarianceReductionParameters
+from labelaudit.selectors.base import Choice, ScoreName, State
+from labelaudit.selectors.table import VarianceReductionParameters
 
 
 def distribution(score_B: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    """The probabilities g = s / Σ s, float64 [B]; what is not finite counts as 0, and g is uniform where all are 0.
-
-    Args:
-        score_B: Non-negative.
-        smoothing: Added to every finite score.
-    """
+    """Return g = s / Σ s, float64 [B], s being finite scores plus ``smoothing`` (else 0); uniform where all are 0."""
     raised_B = torch.where(score_B.isfinite(), score_B.double() + smoothing, 0.0)
     total = raised_B.sum()
     return raised_B / total if total > 0 else torch.full_like(raised_B, 1 / max(1, len(raised_B)))
 
 
 def variance_gain(g_B: torch.Tensor) -> float:
-    """τ = √(B Σ g²) = √(1 + CV²): 1 for a uniform distribution, √B for a single sample.
+    """Return τ = √(B Σ g²) = √(1 + CV²): 1 for a uniform distribution, √B for a single sample.
 
     The paper writes it (1 − Σ(g − 1/B)² / Σ g²)^(−1/2).
     """
@@ -45,7 +38,7 @@ def variance_gain(g_B: torch.Tensor) -> float:
 
 
 def gain_threshold(pool: int) -> float:
-    """The least τ at which drawing pays: (B + 3b) / (3b) for B = pool · b."""
+    """Return the least τ at which drawing pays: (B + 3b) / (3b) for B = pool · b."""
     return (pool + 3) / 3
 
 
@@ -64,11 +57,11 @@ class VarianceReduction:
 
     @property
     def is_on(self) -> bool:
-        """Whether the moving average of τ is above its threshold, or there is no switch."""
+        """True when the moving average of τ is above its threshold, or there is no switch."""
         return self._settings.switch == "none" or self._gain > self._threshold
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
-        """See `Selector`; ``size`` draws."""
+        """Choose as `Selector` says, by ``size`` draws."""
         g_B = distribution(score_B, self._settings.smoothing)
         self._follow(g_B)
         index_b = torch.multinomial(g_B, min(size, len(g_B)), replacement=True, generator=generator)
@@ -78,17 +71,17 @@ class VarianceReduction:
         return Choice(index_b=index_b, weight_b=(1 / (len(g_B) * g_B[index_b])).float())
 
     def observe(self, score_B: torch.Tensor) -> None:
-        """Go on watching τ, on batches that are taken as they come."""
+        """Update τ on a batch that is taken as it comes."""
         self._follow(distribution(score_B, self._settings.smoothing))
 
     def _follow(self, g_B: torch.Tensor) -> None:
         momentum = self._settings.momentum
         self._gain = momentum * self._gain + (1 - momentum) * variance_gain(g_B)
 
-    def state(self) -> dict[str, Any]:
-        """The moving average of τ."""
+    def state(self) -> State:
+        """Return the moving average of τ."""
         return {"gain": self._gain}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """See `Selector`."""
+    def load(self, state: State) -> None:
+        """Restore a state."""
         self._gain = float(state["gain"])

@@ -14,7 +14,7 @@ from labelaudit.data.folder import scan
 from labelaudit.retrain.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import interrupted
-from tests.engine.helpers import Listener
+from tests.helpers import Listener
 
 
 def pairs(count_K):

@@ -5,6 +5,7 @@ import csv
 import importlib
 import io
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -158,3 +159,9 @@ def file_bytes(folder: Path, names: str = "*") -> dict[str, bytes]:
 def modified(folder: Path) -> dict[str, int]:
     """When every file below a folder was written, in nanoseconds."""
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def edit(file: Path, **changes: object) -> None:
+    """Replace entries of a JSON file; None takes one out."""
+    value = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({name: entry for name, entry in value.items() if entry is not None}))

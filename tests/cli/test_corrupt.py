@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.cli.helpers import CLASSES, file_bytes, run, save, succeed, write_images
 from tests.cli.processes import run_until_it_dies
-from tests.review.helpers import failing
+from tests.helpers import failing
 
 THREE = ("--kind", "uniform", "--rate", 0.25, "--kind", "shuffle-pixels", "--rate", 0.125)
 THREE = (*THREE, "--kind", "gaussian", "--rate", 0.125)

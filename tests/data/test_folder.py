@@ -13,7 +13,7 @@ from labelaudit.data.folder import read_file, require_outside, scan
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.errors import DataError, UsageError
 from tests.data.helpers import PAIR, encoded, noisy_jpeg, plain_png, png_that_claims, write_files
-from tests.review.helpers import failing
+from tests.helpers import failing
 
 
 def reason_of(catalogue, path):

@@ -11,7 +11,7 @@ from labelaudit.data import walk
 from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_whole
 from tests.data.helpers import PAIR, encoded, plain_png, write_files
-from tests.review.helpers import failing
+from tests.helpers import failing
 
 
 def test_everything_that_is_no_sample_is_counted_by_reason_and_suffix(tmp_path):

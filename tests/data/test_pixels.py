@@ -15,7 +15,7 @@ from labelaudit.data.pixels import PixelFormat, decode_stream, load_pixels, pixe
 from labelaudit.errors import StorageError
 from labelaudit.run import caches
 from tests.data.helpers import encoded, halves, plain_png, write_files
-from tests.review.helpers import Listener, failing
+from tests.helpers import Listener, failing
 
 GREY_4 = PixelFormat(size=4, channels=1)
 BYTES = 150 * 16

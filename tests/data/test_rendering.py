@@ -14,7 +14,7 @@ from labelaudit.data.images import decode, decode_small, decode_whole, read_head
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.data.rendering import PLAIN, Rendering, background_of, range_of
 from tests.data.helpers import encoded, png_chunk, write_files
-from tests.review.helpers import Listener
+from tests.helpers import Listener
 
 
 def dim(seed, low=100, high=300):

@@ -7,7 +7,7 @@ import pytest
 
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.evidence import Controls
-from labelaudit.detect.verdicts import FitSettings, Found, Review, judge, measure_power
+from labelaudit.detect.verdicts import FitSettings, Found, ReviewShare, judge, measure_power
 from tests.detect.helpers import certain, evidence_of, statistics_of, two_groups
 
 MEMORIZED = "agrees with most of the suspicious labels"
@@ -106,9 +106,9 @@ def test_a_review_of_the_list_catches_what_the_probabilities_add_up_to():
     p_N = np.array([np.nan, 1.0, 0.9, 0.8, 0.7, 0.1, 0.1, 0.2, 0.2])
     power = measure_power(evidence_of([1.0] * 9), "aul", p_N, p_N > 0.5)
     assert power.found == ()
-    assert power.reviews[0] == Review(top=1, caught=pytest.approx(1.0 / 4))
-    assert Review(top=4, caught=pytest.approx(3.4 / 4)) in power.reviews
-    assert power.reviews[-1] == Review(top=8, caught=pytest.approx(1.0))
+    assert power.reviews[0] == ReviewShare(top=1, caught=pytest.approx(1.0 / 4))
+    assert ReviewShare(top=4, caught=pytest.approx(3.4 / 4)) in power.reviews
+    assert power.reviews[-1] == ReviewShare(top=8, caught=pytest.approx(1.0))
     p_N = np.repeat([0.9, 0.01], [1837, 50_000])
     tops = [review.top for review in measure_power(evidence_of([1.0] * len(p_N)), "aul", p_N, p_N > 0.5).reviews]
     assert tops == sorted(tops)

@@ -1,6 +1,5 @@
 """A small task, a small network and loop settings that the tests of `labelaudit.engine` share."""
 
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ from labelaudit.engine.step import EpochRecord
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Method
 from labelaudit.methods.standard import Standard
-from labelaudit.progress import Advance, Quiet
 
 CPU = torch.device("cpu")
 MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -73,21 +71,6 @@ def train(
     pixels_NCHW, label_N = task or small_task()
     training = Training([network], settings, CPU)
     return list(run_epochs(training, image_inputs(pixels_NCHW, augment), label_N, method or Standard(), ignore))
-
-
-class Listener(Quiet):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.totals: list[int] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Advance]:
-        self.totals.append(total)
-        return super().bar(title, total, unit)
 
 
 def ignore(_finished: int) -> None:

@@ -11,7 +11,8 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine import features as module
 from labelaudit.engine.features import embed, normalization
-from tests.engine.helpers import CPU, Listener
+from tests.engine.helpers import CPU
+from tests.helpers import Listener
 
 FORM = PixelFormat(size=4, channels=3)
 MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.5, 1.0)

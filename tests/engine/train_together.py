@@ -16,9 +16,8 @@ from labelaudit.engine.parallel import joined
 from labelaudit.engine.selection import Selection
 from labelaudit.errors import DataError
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Look, Method, Mixing
-from labelaudit.methods.standard import Standard
+from labelaudit.methods.standard import Standard, Weighted
 from labelaudit.methods.table import METHODS
-from labelaudit.methods.weighted import Weighted
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 from tests.methods.helpers import noisy_labels, ready

@@ -1,28 +1,29 @@
-import copy
+"""Two networks that teach each other: Co-Teaching, and the second half of INCV."""
 
-import numpy as np
 import pytest
 import torch
 
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.step import lesson_loss
-from labelaudit.methods.base import Batch
+from labelaudit.errors import UsageError
+from labelaudit.methods.base import Batch, Ingredients, Verified
 from labelaudit.methods.co_teaching import CoTeaching, dropped_share, kept, smallest
-from labelaudit.methods.standard import Standard
+from labelaudit.methods.incv import Incv, incv
+from labelaudit.methods.parameters import IncvParameters
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 from tests.methods.helpers import clock, generator, random_batch
 
+EARLY, LATE = clock(10, 100), clock(60, 100)
 
-def masks(method, batch, logits, epoch=20):
-    return [lesson.weight_B for lesson in method.teach(batch, logits, clock(epoch, 30), generator())]
+
+def weights_of(method, batch, logits, now):
+    return [lesson.weight_B.tolist() for lesson in method.teach(batch, logits, now, generator())]
 
 
 def test_the_dropped_share_rises_to_the_noise_rate():
-    assert [dropped_share(epoch, 0.4, 10) for epoch in (0, 1, 5, 10, 11, 199)] == pytest.approx(
-        [0, 0.04, 0.2, 0.4, 0.4, 0.4]
-    )
+    shares = [dropped_share(epoch, 0.4, 10) for epoch in (0, 1, 5, 10, 11, 199)]
+    assert shares == pytest.approx([0, 0.04, 0.2, 0.4, 0.4, 0.4])
     assert dropped_share(5, 0.4, 10, exponent=2.0) == pytest.approx(0.1)
-    assert dropped_share(5, 0.4, 10, exponent=0.5) == pytest.approx(0.4 * 0.5**0.5)
 
 
 @pytest.mark.parametrize(
@@ -33,64 +34,109 @@ def test_how_many_are_kept(count, dropped, expected):
     assert kept(count, dropped) == expected
 
 
-def test_the_smallest_losses_by_hand():
-    loss_B = torch.tensor([3.0, 0.5, 2.0, 0.5, 7.0])
-    assert smallest(loss_B, 3).tolist() == [0, 1, 1, 1, 0]
-    assert smallest(loss_B, 1).tolist() == [0, 1, 0, 0, 0]
+@pytest.mark.parametrize("count", [1, 3, torch.tensor(3.0)])
+def test_the_smallest_losses_by_hand(count):
+    chosen = [0, 1, 0, 0, 0] if count == 1 else [0, 1, 1, 1, 0]
+    assert smallest(torch.tensor([3.0, 0.5, 2.0, 0.5, 7.0]), count).tolist() == chosen
 
 
 def test_each_network_learns_what_the_other_finds_easy():
     batch = Batch(row_B=torch.arange(4), label_B=torch.zeros(4, dtype=torch.int64))
     first_BC = torch.tensor([[9.0, 0.0], [8.0, 0.0], [0.0, 8.0], [0.0, 9.0]])
-    second_BC = first_BC.flip(0)
-    weights = masks(CoTeaching(0.5, 10, 1.0), batch, [first_BC, second_BC])
     # The first network finds samples 0 and 1 easy, the second one 2 and 3.
-    assert weights[0].tolist() == [0, 0, 1, 1]
-    assert weights[1].tolist() == [1, 1, 0, 0]
-
-
-def test_equal_networks_choose_the_same_samples():
-    batch, logits_BC = random_batch(50)
-    first_B, second_B = masks(CoTeaching(0.3, 5, 1.0), batch, [logits_BC, logits_BC.clone()])
-    assert torch.equal(first_B, second_B)
-    assert first_B.sum() == 35
-
-
-def test_in_the_first_epoch_nothing_is_dropped():
-    batch, logits_BC = random_batch()
-    assert all(weight_B.all() for weight_B in masks(CoTeaching(0.9, 5, 1.0), batch, [logits_BC, -logits_BC], epoch=0))
+    found = weights_of(CoTeaching(0.5, 10, 1.0), batch, [first_BC, first_BC.flip(0)], clock(20, 30))
+    assert found == [[0, 0, 1, 1], [1, 1, 0, 0]]
+    first = weights_of(CoTeaching(0.9, 5, 1.0), batch, [first_BC, first_BC.flip(0)], clock(0, 30))
+    assert first == [[1] * 4, [1] * 4]
 
 
 def test_the_gradient_of_a_network_depends_on_the_other_ones_choice_alone():
-    batch, first_BC = random_batch(seed=1)
-    _, second_BC = random_batch(seed=2)
-    method = CoTeaching(0.5, 5, 1.0)
+    (batch, first_BC), (_, second_BC) = random_batch(seed=1), random_batch(seed=2)
 
-    def gradient(logits):
-        lesson = method.teach(batch, logits, clock(20, 30), generator())[0]
+    def taught(logits):
+        lesson = CoTeaching(0.5, 5, 1.0).teach(batch, logits, clock(20, 30), generator())[0]
         leaf_BC = first_BC.clone().requires_grad_()
-        return torch.autograd.grad(lesson_loss(leaf_BC, lesson), leaf_BC)[0]
+        return torch.autograd.grad(lesson_loss(leaf_BC, lesson), leaf_BC)[0], lesson.weight_B
 
-    usual_BC = gradient([first_BC, second_BC])
-    assert torch.equal(gradient([-first_BC, second_BC]), usual_BC)
-    assert not torch.equal(gradient([first_BC, -second_BC]), usual_BC)
+    usual_BC, weight_B = taught([first_BC, second_BC])
+    assert torch.equal(taught([-first_BC, second_BC])[0], usual_BC)
+    assert not torch.equal(taught([first_BC, -second_BC])[0], usual_BC)
     # Of kept samples the mean, not the sum over the batch.
-    weight_B = masks(method, batch, [first_BC, second_BC])[0]
     expected_BC = (first_BC.softmax(dim=1) - torch.eye(3)[batch.label_B]) * weight_B[:, None] / weight_B.sum()
     torch.testing.assert_close(usual_BC, expected_BC)
 
 
-def test_without_noise_it_is_two_standard_trainings():
-    pixels_NCHW, label_N = small_task()
-    inputs, how = image_inputs(pixels_NCHW), loop_settings()
-    networks = [small_network(seed=seed) for seed in (1, 2)]
-    alone = copy.deepcopy(networks)
-    pair = Training(networks, how, CPU)
-    records = list(run_epochs(pair, inputs, label_N, CoTeaching(0.0, 1, 1.0), ignore))
-    for network, together in zip(alone, pair.networks, strict=True):
-        training = Training([network], how, CPU)
-        single = list(run_epochs(training, inputs, label_N, Standard(), ignore))
-        for name, tensor in together.state_dict().items():
-            torch.testing.assert_close(training.networks[0].state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
-        if network is alone[0]:
-            np.testing.assert_allclose(records[-1].loss_N, single[-1].loss_N, rtol=1e-3, atol=1e-5)
+def verified(selected, candidates, rows=40, **changes):
+    selected_R, candidate_R = torch.zeros(2, rows, dtype=torch.bool)
+    selected_R[selected], candidate_R[candidates] = True, True
+    values = {"noise_rate": 0.4, "noise_left": 0.25, "symmetric": True, **changes}
+    return Verified(selected_R=selected_R, candidate_R=candidate_R, **values)
+
+
+def made(selected, candidates, batch_size=8, **changes):
+    return Incv(verified(selected, candidates, **changes), batch_size, IncvParameters())
+
+
+def batches(method, now):
+    return method.plan_epoch(None, now, generator()).batches
+
+
+def test_batches_hold_believed_samples_first_and_candidates_later():
+    method = made(range(16), range(16, 24))
+    early, late = batches(method, EARLY), batches(method, LATE)
+    assert [len(batch) for batch in early] == [8, 8]
+    assert sorted(torch.cat(early).tolist()) == list(range(16))
+    assert [len(batch) for batch in late] == [12, 12]  # 8 · 8/16 candidates each
+    assert all((batch[:8] < 16).all() and (batch[8:] >= 16).all() for batch in late)
+    assert sorted(torch.cat([batch[8:] for batch in late]).tolist()) == list(range(16, 24))
+
+
+@pytest.mark.parametrize(
+    ("method", "now", "sizes"),
+    [
+        (made(range(8), range(8, 40)), LATE, [12]),  # candidates are at most half as many
+        (made(range(16), range(16, 24)), clock(30, 100), [12, 12]),
+        (made(range(16), range(16, 24), noise_rate=0.7), clock(30, 100), [8, 8]),  # much noise: believed for longer
+        (made(range(16), range(16, 24), symmetric=False), clock(30, 100), [8, 8]),
+        (made(range(5), []), LATE, [5]),
+        (made(range(17), []), EARLY, [8, 9]),  # a single last sample joins the batch before
+        # With fewer than two believed samples, all are.
+        (made([], range(40)), LATE, [8] * 5),
+        (made([3], range(10)), LATE, [8] * 5),
+        (made([], []), EARLY, [8] * 5),
+    ],
+)
+def test_the_sizes_of_batches(method, now, sizes):
+    assert [len(batch) for batch in batches(method, now)] == sizes
+
+
+@pytest.mark.parametrize(
+    ("method", "epoch", "kept_samples"),
+    [
+        *((made(range(8), []), epoch, count) for epoch, count in ((0, 8), (5, 7), (10, 6), (100, 6))),  # round(8 · .75)
+        (made(range(4), range(4, 8)), 100, 3),  # counted by the believed alone
+        (made(range(8), [], noise_left=1.0), 100, 1),
+        (made(range(8), [], noise_left=0.0), 100, 8),
+    ],
+)
+def test_each_network_learns_the_easiest_of_the_other_one(method, epoch, kept_samples):
+    batch = Batch(row_B=torch.arange(8), label_B=torch.zeros(8, dtype=torch.int64))
+    ease_B = torch.linspace(4, -4, 8)
+    logits = [torch.stack([ease, torch.zeros(8)], dim=1) for ease in (ease_B, ease_B.flip(0))]
+    first, second = weights_of(method, batch, logits, clock(epoch, 200))
+    assert first == [0] * (8 - kept_samples) + [1] * kept_samples
+    assert second == first[::-1]
+
+
+def test_incv_refuses_what_was_not_verified():
+    with pytest.raises(UsageError, match="incv needs cross-validated labels"):
+        incv(Ingredients(label_R=torch.zeros(3, dtype=torch.int64)))
+
+
+def test_incv_trains_on_the_loop_and_leaves_discarded_samples_out():
+    pixels_NCHW, label_N = small_task(40)
+    method = incv(Ingredients(label_R=label_N, batch_size=8, verified=verified(range(20), range(20, 30))))
+    training = Training([small_network(seed=0), small_network(seed=1)], loop_settings(epochs=5), CPU)
+    records = list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
+    assert torch.from_numpy(records[-1].loss_N).isfinite().tolist() == [True] * 30 + [False] * 10
+    assert method.report()["selected"] == 20

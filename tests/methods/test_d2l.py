@@ -1,14 +1,109 @@
+"""The local intrinsic dimensionality, and what D2L makes of it."""
+
 import math
 
 import pytest
 import torch
 
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.methods.base import Batch, Clock, Ingredients
-from labelaudit.methods.d2l import D2L, d2l
+from labelaudit.methods.base import Batch
+from labelaudit.methods.d2l import (
+    D2L,
+    append_dimension,
+    has_turned,
+    local_dimensions,
+    mean_dimension,
+    trust_in_labels,
+)
 from labelaudit.methods.parameters import D2LParameters
-from labelaudit.methods.standard import Standard
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
+from tests.methods.helpers import clock, generator
+
+DIMENSIONS = [4] * 12 + [20] * 4
+"""Of each epoch; the jump comes in epoch 12."""
+
+
+def test_the_dimension_by_hand():
+    # On a line at 0, 1 and 3: of the first point the distances are 1 and 3, so LID = −2 / (log(1/3) + log 1).
+    found = local_dimensions(torch.tensor([[0.0], [1.0], [3.0]]), 2)
+    assert found.tolist() == pytest.approx([2 / math.log(3), 2 / math.log(2), 2 / math.log(3 / 2)], rel=1e-6)
+
+
+@pytest.mark.parametrize(("dimensions", "expected"), [(2, 2.22), (5, 5.56)])
+def test_points_spread_evenly_in_d_dimensions_have_d_k_over_k_minus_2(dimensions, expected):
+    # Of points in a ball only the center has neighbors on all sides, so each ball gives one figure.
+    draws = generator(dimensions)
+    found = []
+    for _ in range(600):
+        direction = torch.randn(400, dimensions, generator=draws, dtype=torch.float64)
+        radius = torch.rand(400, 1, generator=draws, dtype=torch.float64) ** (1 / dimensions)
+        point = radius * direction / direction.norm(dim=1, keepdim=True)
+        nearest = point[point.norm(dim=1).argsort()[:20]]
+        center = torch.zeros(1, dimensions, dtype=torch.float64)
+        found.append(local_dimensions(torch.cat([center, nearest]), 20)[0].item())
+    assert sum(found) / len(found) == pytest.approx(expected, rel=0.04)
+
+
+def test_neither_scale_nor_too_many_neighbors_change_the_dimension_and_chunks_are_apart():
+    first, second = torch.randn(2, 40, 3, generator=generator(2), dtype=torch.float64).unbind()
+    assert mean_dimension(1000 * first) == pytest.approx(mean_dimension(first), rel=1e-9)
+    assert torch.equal(local_dimensions(first[:9], 20), local_dimensions(first[:9], 8))
+    together = mean_dimension(torch.cat([first, second]), neighbors=5, chunk=40)
+    assert together == pytest.approx(sum(mean_dimension(part, neighbors=5, chunk=40) for part in (first, second)) / 2)
+
+
+def test_points_whose_neighbors_are_at_one_distance_have_no_dimension():
+    spread = torch.randn(30, 4, generator=generator())
+    copies = spread[:1].expand(25, -1)
+    found = local_dimensions(torch.cat([copies, spread[1:]]), 20)
+    assert found[:25].isnan().all()  # their 20 nearest are all themselves again
+    assert found[25:].isfinite().any()
+    assert math.isfinite(mean_dimension(torch.cat([copies, spread[1:]])))
+    assert local_dimensions(torch.cat([copies[:15], spread[1:]]), 20).isfinite().all()
+    assert local_dimensions(3 * torch.eye(6), 5).isnan().all()
+    for few in (copies, *(torch.randn(count, 3) for count in range(3))):
+        assert math.isnan(mean_dimension(few))
+
+
+def test_a_figure_that_is_no_dimension_repeats_the_one_before():
+    assert append_dimension([3.0, 4.0], 5.0) == [3.0, 4.0, 5.0]
+    for useless in (0.0, -2.0, math.nan, math.inf):
+        assert append_dimension([3.0, 4.0], useless) == [3.0, 4.0, 4.0]
+    assert math.isnan(append_dimension([], math.nan)[0])
+
+
+@pytest.mark.parametrize(
+    ("course", "first_epochs", "window", "expected"),
+    [
+        ([5.0, 5.1, 4.9, 5.0, 5.1, 1.0], 0, 5, False),  # a fall
+        ([4.0, 6.0, 4.0, 6.0, 7.01], 0, 4, True),  # mean 5, deviation 1 of the population
+        ([4.0, 6.0, 4.0, 6.0, 6.99], 0, 4, False),
+        ([5.0, 5.0, 5.0, 5.0, 9.0], 0, 4, True),
+        ([5.0, 5.0, 5.0, 5.0, 9.0], 1, 4, False),  # too early
+    ],
+)
+def test_a_rise_of_two_deviations_is_the_turning_point(course, first_epochs, window, expected):
+    assert has_turned(course, first_epochs=first_epochs, window=window) is expected
+
+
+def test_a_course_with_one_jump_turns_there_and_not_before():
+    level = [4.9, 5.1] * 5
+    course = [*level, 7.0, 6.8, 6.9, 7.0]
+    turned = [epoch for epoch in range(len(course) + 1) if has_turned(course[:epoch], first_epochs=3, window=5)]
+    assert turned == [len(level) + 1]  # once the window has the new level in it, there is no second jump
+
+
+@pytest.mark.parametrize(
+    ("course", "done", "alpha"),
+    [
+        ([6.0, 4.0], 1 / 3, math.exp(-1 / 3)),
+        ([4.0, 8.0], 1 / 3, math.exp(-2 / 3)),
+        ([4.0, 8.0], 0, 1),
+        ([math.nan], 0.5, 1),
+    ],
+)
+def test_trust_falls_with_the_epoch_and_the_dimension(course, done, alpha):
+    assert trust_in_labels(course, done) == pytest.approx(alpha)
 
 
 class SpreadLook:
@@ -16,116 +111,58 @@ class SpreadLook:
 
     rows = 300
 
-    def __init__(self, dimensions: list[int]) -> None:
-        self.dimensions = dimensions
-        self.epoch = 0
+    def __init__(self, dimensions):
+        self.dimensions, self.epoch = dimensions, 0
 
     def features(self, row_M, *, network=0):
-        feature_RD = torch.zeros(self.rows, 40)
-        used = self.dimensions[self.epoch]
-        generator = torch.Generator().manual_seed(self.epoch)
-        feature_RD[:, :used] = torch.randn(self.rows, used, generator=generator)
+        feature_RD, used = torch.zeros(self.rows, 40), self.dimensions[self.epoch]
+        feature_RD[:, :used] = torch.randn(self.rows, used, generator=generator(self.epoch))
         return feature_RD[row_M]
 
 
-def plan(method: D2L, dimensions: list[int], epochs: int = 30):
+def planned(dimensions, epochs=30, method=None, first=0, **settings):
+    """The method after these epochs, and its plans."""
+    method = method or D2L(D2LParameters(**{"init_share": 4 / 30, **settings}))
     look, plans = SpreadLook(dimensions), []
-    for epoch in range(len(dimensions)):
-        look.epoch = epoch
-        generator = torch.Generator().manual_seed(epoch)
-        plans.append(method.plan_epoch(look, Clock(epoch=epoch, epochs=epochs), generator))
-    return plans
+    for look.epoch in range(first, len(dimensions)):
+        plans.append(method.plan_epoch(look, clock(look.epoch, epochs), generator(look.epoch)))
+    return method, plans
 
 
-def lesson(method: D2L, epoch: int = 0):
+def target(method):
     batch = Batch(row_B=torch.tensor([0]), label_B=torch.tensor([0]))
-    return method.teach(batch, [torch.tensor([[0.0, 3.0]])], Clock(epoch=epoch, epochs=30), torch.Generator())[0]
+    return method.teach(batch, [torch.tensor([[0.0, 3.0]])], clock(), generator())[0].target.tolist()[0]
 
 
-DIMENSIONS = [4] * 12 + [20] * 4
-"""Of each epoch; the jump comes in epoch 12."""
-
-
-def test_the_epoch_before_the_jump_is_undone_once():
-    method = D2L(D2LParameters(init_share=4 / 30))
-    plans = plan(method, DIMENSIONS)
+def test_at_the_jump_the_epoch_before_is_undone_once_and_beliefs_replace_labels():
+    assert target(planned(DIMENSIONS[:12])[0]) == [1.0, 0.0]
+    method, plans = planned(DIMENSIONS)
     assert [number for number, found in enumerate(plans) if found.go_back] == [12]
-    assert method.turned_at == 12
     assert [found.keep for found in plans] == [True] * 12 + [False] * 4
-    assert len(method.history) == 16
-
-
-def test_labels_are_taught_until_the_jump_and_from_there_beliefs_take_over():
-    method = D2L(D2LParameters(init_share=4 / 30))
-    plan(method, DIMENSIONS[:12])
-    assert lesson(method).target.tolist() == [[1.0, 0.0]]
-    method = D2L(D2LParameters(init_share=4 / 30))
-    plan(method, DIMENSIONS)
+    assert (method.turned_at, len(method.history)) == (12, 16)
     alpha = math.exp(-15 / 30 * method.history[-1] / min(method.history))
-    assert lesson(method).target.tolist()[0] == pytest.approx([alpha, 1 - alpha])
+    assert target(method) == pytest.approx([alpha, 1 - alpha])
     assert alpha < 0.5
 
 
-def test_the_first_window_is_waited_for_a_third_of_the_training_and_the_window():
-    for epochs, turns in ((12, True), (24, False)):  # 4 + 5 or 8 + 5 epochs before the first comparison
-        method = D2L(D2LParameters())
-        plan(method, DIMENSIONS[:13], epochs=epochs)
-        assert (method.turned_at == 12) is turns
+@pytest.mark.parametrize(("epochs", "turns"), [(12, True), (24, False)])
+def test_the_first_third_and_the_window_have_to_be_over(epochs, turns):
+    # 4 + 5 or 8 + 5 epochs before the first comparison.
+    assert (planned(DIMENSIONS[:13], epochs, init_share=1 / 3)[0].turned_at == 12) is turns
 
 
 def test_features_that_are_all_alike_never_turn():
-    method = D2L(D2LParameters(init_share=0.0))
-    plan(method, [0] * 12)
-    assert method.turned_at == -1
-    assert lesson(method).target.tolist() == [[1.0, 0.0]]
+    method, _ = planned([0] * 12, init_share=0.0)
+    assert target(method) == [1.0, 0.0]
     assert method.report() == {"dimensions": [None] * 12, "turned_at_epoch": None}
 
 
 def test_a_state_carries_the_course_and_the_jump():
-    whole, first = D2L(D2LParameters(init_share=4 / 30)), D2L(D2LParameters(init_share=4 / 30))
-    plan(whole, DIMENSIONS)
-    plan(first, DIMENSIONS[:14])
-    second = D2L(D2LParameters(init_share=4 / 30))
+    whole, first, second = planned(DIMENSIONS)[0], planned(DIMENSIONS[:14])[0], D2L(D2LParameters(init_share=4 / 30))
     second.load(first.state())
-    look = SpreadLook(DIMENSIONS)
-    for epoch in (14, 15):
-        look.epoch = epoch
-        second.plan_epoch(look, Clock(epoch=epoch, epochs=30), torch.Generator().manual_seed(epoch))
+    planned(DIMENSIONS, method=second, first=14)
     assert second.state() == whole.state()
-    assert torch.equal(lesson(second).target, lesson(whole).target)
-
-
-def test_without_a_jump_it_trains_as_standard_does():
-    pixels_NCHW, label_N = small_task()
-    networks = []
-    for method in (d2l(Ingredients(label_R=label_N)), Standard()):
-        training = Training([small_network()], loop_settings(), CPU)
-        list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
-        networks.append(training.networks[0].state_dict())
-    for name, value in networks[0].items():
-        assert torch.allclose(value, networks[1][name], atol=1e-6), name
-    assert isinstance(method, Standard)
-
-
-def test_at_the_jump_the_networks_go_back_by_one_epoch():
-    class Turning(D2L):
-        def plan_epoch(self, look, clock, generator):
-            seen.append({name: value.clone() for name, value in training.networks[0].state_dict().items()})
-            found = super().plan_epoch(look, clock, generator)
-            return type(found)(keep=True, go_back=clock.epoch == 2)
-
-        def teach(self, batch, logits, clock, generator):
-            if clock.epoch == 2 and clock.step == 0:
-                began.append({name: value.clone() for name, value in training.networks[0].named_parameters()})
-            return super().teach(batch, logits, clock, generator)
-
-    seen, began = [], []
-    pixels_NCHW, label_N = small_task()
-    training = Training([small_network()], loop_settings(), CPU)
-    list(run_epochs(training, image_inputs(pixels_NCHW), label_N, Turning(D2LParameters()), ignore))
-    for name, value in began[0].items():
-        assert torch.equal(value, seen[1][name])  # as they were after epoch 0
-        assert not torch.equal(value, seen[2][name])
+    assert target(second) == target(whole)
 
 
 @pytest.mark.parametrize("count", [4, 9])

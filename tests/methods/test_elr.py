@@ -1,10 +1,12 @@
+"""Early-learning regularization."""
+
 import pytest
 import torch
 from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch
-from labelaudit.methods.elr import Elr, regulariser_gradient
+from labelaudit.methods.elr import Elr, regularizer_gradient
 from tests.methods.helpers import clock, generator, random_batch
 
 
@@ -16,31 +18,24 @@ def teach(method, batch, logits_BC):
     return method.teach(batch, [logits_BC], clock(), generator())[0]
 
 
-def plain_elr_loss(logits_BC, label_B, belief_BC, strength):
-    """The loss as the paper has it, for autograd."""
-    p_BC = logits_BC.softmax(dim=1).clamp(1e-4, 1 - 1e-4)
-    penalty_B = (1 - (belief_BC * p_BC).sum(dim=1)).log()
-    return functional.cross_entropy(logits_BC, label_B) + strength * penalty_B.mean()
-
-
 @pytest.mark.parametrize("scale", [0.1, 1.0, 12.0], ids=["unsure", "usual", "clamped"])
-@pytest.mark.parametrize("strength", [0.0, 1.0, 3.0, 7.0])
+@pytest.mark.parametrize("strength", [0.0, 1.0, 7.0])
 def test_the_target_has_the_gradient_of_the_papers_loss(strength, scale):
     batch, logits_BC = random_batch(40, classes=5)
     logits_BC *= scale
     method = elr(40, 5, strength)
     teach(method, batch, logits_BC.flip(1))  # beliefs that are not the present prediction
     lesson = teach(method, batch, logits_BC)
-    belief_BC = method.state()["belief_RC"]
     leaf_BC = logits_BC.clone().requires_grad_()
-    (expected_BC,) = torch.autograd.grad(plain_elr_loss(leaf_BC, batch.label_B, belief_BC, strength), leaf_BC)
+    p_BC = leaf_BC.softmax(dim=1).clamp(1e-4, 1 - 1e-4)
+    penalty_B = (1 - (method.state()["belief_RC"] * p_BC).sum(dim=1)).log()
+    loss = functional.cross_entropy(leaf_BC, batch.label_B) + strength * penalty_B.mean()
     (found_BC,) = torch.autograd.grad(lesson_loss(leaf_BC, lesson), leaf_BC)
-    torch.testing.assert_close(found_BC, expected_BC, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found_BC, torch.autograd.grad(loss, leaf_BC)[0], rtol=1e-4, atol=1e-6)
 
 
 def test_the_penalty_pulls_towards_the_belief():
-    logits_BC = torch.zeros(1, 3)
-    gradient_BC = regulariser_gradient(logits_BC, torch.tensor([[0.1, 0.8, 0.1]]))
+    gradient_BC = regularizer_gradient(torch.zeros(1, 3), torch.tensor([[0.1, 0.8, 0.1]]))
     # <p, t> = 1/3: p ∘ (g − <p, g>) with g = −t / (2/3), by hand.
     torch.testing.assert_close(gradient_BC, torch.tensor([[0.35 / 3, -0.7 / 3, 0.35 / 3]]))
 
@@ -56,7 +51,7 @@ def test_beliefs_by_hand():
     torch.testing.assert_close(method.state()["belief_RC"], expected)
 
 
-def test_beliefs_come_back():
+def test_a_state_restores_beliefs_and_one_of_other_data_is_refused():
     batch, logits_BC = random_batch()
     method, other = elr(), elr()
     teach(method, batch, logits_BC)
@@ -64,27 +59,17 @@ def test_beliefs_come_back():
     one, same = teach(method, batch, -logits_BC), teach(other, batch, -logits_BC)
     assert torch.equal(one.target, same.target)
     assert not torch.equal(one.target, teach(elr(), batch, -logits_BC).target)
-
-
-def test_a_state_of_other_data_is_refused():
     with pytest.raises(RuntimeError, match="size"):
         elr(rows=12).load(elr(rows=7).state())
     with pytest.raises(KeyError):
         elr().load({})
 
 
-def test_strength_of_zero_is_cross_entropy():
-    batch, logits_BC = random_batch()
-    lesson = teach(elr(strength=0.0), batch, logits_BC)
-    torch.testing.assert_close(lesson.target, functional.one_hot(batch.label_B, 3).float())
-
-
 def test_a_belief_against_the_label_weakens_the_label():
     # The network is sure of class 1, and was before; the label says 0.
-    batch = Batch(row_B=torch.tensor([0]), label_B=torch.tensor([0]))
-    logits_BC = torch.tensor([[0.0, 4.0, 0.0]])
+    batch, logits_BC = Batch(row_B=torch.tensor([0]), label_B=torch.tensor([0])), torch.tensor([[0.0, 4.0, 0.0]])
     method = elr(rows=1)
     for _ in range(10):
         lesson = teach(method, batch, logits_BC)
     pull_BC = logits_BC.softmax(dim=1) - lesson.target
-    assert pull_BC[0, 1] < 0.2 * (logits_BC.softmax(dim=1)[0, 1])
+    assert pull_BC[0, 1] < 0.2 * logits_BC.softmax(dim=1)[0, 1]

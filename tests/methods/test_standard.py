@@ -1,15 +1,112 @@
+"""Methods without a memory: Standard, Random, Reed-Hard, AUL and Oracle."""
+
+import math
+
+import pytest
 import torch
+from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients
-from labelaudit.methods.standard import standard
+from labelaudit.engine.step import lesson_loss
+from labelaudit.errors import UsageError
+from labelaudit.methods.base import Batch, Ingredients
+from labelaudit.methods.standard import (
+    RandomWeights,
+    ReedHard,
+    Standard,
+    Weighted,
+    aul,
+    bootstrapped,
+    draw_weights,
+    oracle,
+)
+from tests.methods.helpers import clock, generator, random_batch
+
+LABEL_R = torch.tensor([0, 1, 2, 0, 1])
 
 
-def test_every_sample_is_taught_its_given_label_with_weight_1():
-    label_B = torch.tensor([2, 0, 1])
-    batch = Batch(row_B=torch.tensor([5, 3, 9]), label_B=label_B)
-    method = standard(Ingredients(label_R=torch.zeros(10, dtype=torch.int64)))
-    logits_BC = torch.tensor([[9.0, 0.0, 0.0]] * 3)
-    (lesson,) = method.teach(batch, [logits_BC], Clock(epoch=0, epochs=1), torch.Generator())
-    assert torch.equal(lesson.target, label_B)
-    assert lesson.weight_B.tolist() == [1.0, 1.0, 1.0]
-    assert lesson.per == "sample"
+def lesson_on(method, row_B):
+    row_B = torch.tensor(row_B)
+    batch = Batch(row_B=row_B, label_B=LABEL_R[row_B])
+    return method.teach(batch, [torch.zeros(len(row_B), 3)], clock(), generator())[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "weights", "per"),
+    [
+        (Standard(), [1.0, 1.0, 1.0], "sample"),
+        (Weighted(torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64)), [0.4, 0.0, 0.2], "weight"),
+        (
+            aul(Ingredients(label_R=LABEL_R, weight_R=torch.tensor([0.99, 0.01, 1.0, 0.0, 0.5]))),
+            [0.5, 0.99, 1],
+            "weight",
+        ),
+        # -1: a class that the data does not have.
+        (oracle(Ingredients(label_R=LABEL_R, truth_R=torch.tensor([0, 2, 2, -1, 0]))), [0.0, 1.0, 1.0], "weight"),
+    ],
+    ids=["standard", "weighted", "aul", "oracle"],
+)
+def test_given_labels_are_taught_with_the_weight_of_their_row(method, weights, per):
+    lesson = lesson_on(method, [4, 0, 2])
+    assert lesson.weight_B.tolist() == pytest.approx(weights)
+    assert lesson.weight_B.dtype == torch.float32
+    assert lesson.target.tolist() == [1, 0, 2]
+    assert lesson.per == per
+
+
+@pytest.mark.parametrize(
+    ("factory", "other", "message"),
+    [
+        (aul, {"truth_R": LABEL_R}, r"aul needs sample weights.*--weights"),
+        (oracle, {"weight_R": torch.ones(5)}, r"oracle needs the true labels.*--truth"),
+    ],
+)
+def test_a_missing_ingredient_is_refused_with_the_option_that_gives_it(factory, other, message):
+    with pytest.raises(UsageError, match=message):
+        factory(Ingredients(label_R=LABEL_R, **other))
+
+
+def test_random_weights_are_those_of_a_rectified_normal():
+    weight = draw_weights(200_000, generator())
+    assert (weight == 0).float().mean().item() == pytest.approx(0.5, abs=0.005)
+    assert weight.mean().item() == pytest.approx(1 / math.sqrt(2 * math.pi), abs=0.005)
+    assert weight.var().item() == pytest.approx(0.5 - 1 / (2 * math.pi), abs=0.01)
+
+
+def test_random_weights_are_drawn_anew_in_every_batch_and_sum_to_one():
+    batch, logits_BC = random_batch()
+    draws = generator()
+    first, second = (RandomWeights().teach(batch, [logits_BC], clock(), draws)[0] for _ in range(2))
+    assert not torch.equal(first.weight_B, second.weight_B)
+    assert torch.equal(first.weight_B, draw_weights(12, generator()))
+    loss_B = functional.cross_entropy(logits_BC, batch.label_B, reduction="none")
+    expected = (first.weight_B / first.weight_B.sum() * loss_B).sum()
+    torch.testing.assert_close(lesson_loss(logits_BC, first), expected)
+
+
+def test_a_batch_of_zero_weights_teaches_nothing():
+    batch, logits_BC = random_batch()
+    (lesson,) = Weighted(torch.zeros(12)).teach(batch, [logits_BC], clock(), generator())
+    logits_BC.requires_grad_()
+    (gradient_BC,) = torch.autograd.grad(lesson_loss(logits_BC, lesson), logits_BC)
+    assert torch.equal(gradient_BC, torch.zeros(12, 3))
+
+
+def test_bootstrapped_targets_by_hand():
+    label_B = torch.tensor([0, 1, 2])
+    logits_BC = torch.tensor([[0.0, 5.0, 1.0], [0.0, 5.0, 1.0], [3.0, 2.0, 1.0]])
+    expected_BC = torch.tensor([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.2, 0.0, 0.8]])
+    torch.testing.assert_close(bootstrapped(label_B, logits_BC, 0.8), expected_BC)
+    assert torch.equal(bootstrapped(label_B, logits_BC, 1.0), torch.eye(3))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.8, 1.0])
+def test_reeds_loss_is_that_of_the_paper(beta):
+    batch, logits_BC = random_batch(classes=5)
+    (lesson,) = ReedHard(beta).teach(batch, [logits_BC], clock(), generator())
+    leaf_BC = logits_BC.clone().requires_grad_()
+    loss = lesson_loss(leaf_BC, lesson)
+    log_p_BC = logits_BC.log_softmax(dim=1)
+    given_B = log_p_BC.gather(1, batch.label_B[:, None])[:, 0]
+    assert loss.item() == pytest.approx((-beta * given_B - (1 - beta) * log_p_BC.max(dim=1).values).mean().item())
+    target_BC = bootstrapped(batch.label_B, logits_BC, beta)
+    torch.testing.assert_close(torch.autograd.grad(loss, leaf_BC)[0], (logits_BC.softmax(dim=1) - target_BC) / 12)

@@ -1,21 +1,34 @@
+"""The table of methods, their settings, and the interface that they share."""
+
+import re
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import pytest
 import torch
+from torch.nn import functional
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import Ingredients, Plans
+from labelaudit.methods.base import Carries, Clock, Ingredients, Mixes, Mixing, Plans, steer, without_single
+from labelaudit.methods.parameters import (
+    ElrParameters,
+    NoParameters,
+    ReedHardParameters,
+    describe_parameters,
+    make_parameters,
+    parameter,
+)
+from labelaudit.methods.standard import Standard
 from labelaudit.methods.table import METHODS, find_method
-from tests.methods.helpers import verified
+from tests.methods.helpers import generator, verified
 
 GIVEN_BY_NEED = {
     "weights": {"weight_R": torch.ones(3)},
     "truth": {"truth_R": torch.zeros(3, dtype=torch.int64)},
     "noise_rate": {},
 }
-ENTRIES = pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
 
 
 def ingredients(entry, needs):
@@ -29,56 +42,125 @@ def ingredients(entry, needs):
 
 
 def test_the_table_is_read_without_importing_torch():
-    code = (
-        "import sys; from labelaudit.methods.table import METHODS, find_method; find_method(METHODS[0].name); "
-        "print(len(METHODS), 'torch' in sys.modules)"
-    )
+    code = "import sys, labelaudit.methods.table as table; table.find_method('aul'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(len(METHODS)), "False"]
+    assert done.stdout.strip() == "False"
 
 
-def test_names_are_unique_and_standard_comes_first():
-    names = [entry.name for entry in METHODS]
-    assert len(set(names)) == len(names)
-    assert names[0] == "standard"
-    assert {"standard", "aul", "oracle"} <= set(names)
-
-
-@ENTRIES
-def test_every_entry_says_what_it_is(entry):
-    assert entry.summary.endswith(".")
-    assert "\n" not in entry.summary
+@pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
+def test_every_entry_is_found_documented_and_built_from_what_it_needs_only(entry):
+    assert find_method(entry.name) is entry
+    assert re.fullmatch(r"[^\n]+\.", entry.summary)
     assert entry.source
-
-
-@ENTRIES
-def test_every_entry_builds_from_what_it_needs(entry):
     method = entry.build(ingredients(entry, entry.needs))
     assert (method.networks, isinstance(method, Plans)) == (entry.networks, entry.plans)
-
-
-@ENTRIES
-def test_no_entry_builds_without_one_of_its_needs(entry):
     for missing in entry.needs:
-        others = [need for need in GIVEN_BY_NEED if need != missing]
         with pytest.raises(UsageError, match=f"the method {entry.name} needs"):
-            entry.build(ingredients(entry, others))
-
-
-@ENTRIES
-def test_an_entry_is_found_by_its_name(entry):
-    assert find_method(entry.name) is entry
+            entry.build(ingredients(entry, [need for need in GIVEN_BY_NEED if need != missing]))
+    described = describe_parameters(entry.parameters)
+    defaults = {info.name: info.default for info in described if info.default is not None}
+    assert make_parameters(entry.name, entry.parameters, defaults) == entry.parameters()
+    assert all(info.what for info in described)
+    assert all(info.name in entry.needs for info in described if info.default is None)
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("orcale", "did you mean oracle"),
-        ("standrad", "did you mean standard"),
-        ("zzz", "there are standard, "),
-        ("", "there are standard"),
-    ],
+    ("name", "hint"), [("orcale", "did you mean oracle"), ("zzz", "there are standard, "), ("", "there are standard")]
 )
 def test_an_unknown_name_is_refused_with_a_hint(name, hint):
     with pytest.raises(UsageError, match=f"unknown method '{name}'.*{hint}"):
         find_method(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Every:
+    """One of each kind."""
+
+    beta: float = parameter(0.8, "a share", least=0, most=1)
+    rate: float | None = parameter(None, "from the audit", above=0, below=1)
+    epochs: int = parameter(10, "how many", least=1)
+    fast: bool = parameter(False, "a switch")
+    mode: Literal["one", "two"] = parameter("one", "a choice")
+
+
+def made(**given):
+    return make_parameters("every", Every, given)
+
+
+def test_text_and_values_are_read():
+    expected = Every(beta=0.5, rate=0.25, epochs=3, fast=True, mode="two")
+    assert made(beta="0.5", rate="0.25", epochs="3", fast="True", mode="two") == expected
+    assert made(beta=0.5, rate=0.25, epochs=3, fast=True, mode="two") == expected
+    assert made() == Every()
+    assert isinstance(made(beta=1).beta, float)
+    assert made(epochs=4.0).epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"bta": "1"}, "unknown parameter 'bta' for every; it has: beta, rate, epochs, fast, mode"),
+        *(
+            ({"beta": value}, f"parameter beta of every is {value!r}; give a number")
+            for value in ("x", "", "nan", "inf", True, [1])
+        ),
+        *(
+            ({"beta": value}, f"parameter beta of every is {value}, out of range; give at least 0 and at most 1")
+            for value in ("1.5", "-0.1")
+        ),
+        *(
+            ({"rate": value}, f"parameter rate of every is {value}, out of range; give more than 0 and less than 1")
+            for value in (0, 1.0)
+        ),
+        *(
+            ({"epochs": value}, f"parameter epochs of every is {value!r}; give a whole number")
+            for value in ("2.5", 2.5)
+        ),
+        ({"epochs": "0"}, "parameter epochs of every is 0, out of range; give at least 1"),
+        *(({"fast": value}, f"parameter fast of every is {value!r}; give true or false") for value in ("maybe", 1)),
+        ({"mode": "three"}, "parameter mode of every is 'three'; give one or two"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused_in_a_line(given, message):
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        made(**given)
+
+
+def test_a_method_without_parameters_says_so():
+    with pytest.raises(UsageError, match=r"unknown parameter 'beta' for standard; it has none$"):
+        make_parameters("standard", NoParameters, {"beta": 1})
+
+
+def test_a_method_gets_its_own_settings_or_their_defaults():
+    label_R = torch.zeros(2, dtype=torch.int64)
+    assert Ingredients(label_R=label_R).settings(ReedHardParameters).beta == 0.8
+    given = Ingredients(label_R=label_R, parameters=ReedHardParameters(beta=0.3))
+    assert given.settings(ReedHardParameters).beta == 0.3
+    with pytest.raises(TypeError, match="ReedHardParameters given, ElrParameters expected"):
+        given.settings(ElrParameters)
+
+
+def test_the_share_that_is_done_counts_epochs_and_steps():
+    assert Clock(epoch=0, epochs=4).done == 0
+    assert Clock(epoch=3, epochs=4, step=1, steps=2).done == 0.875
+
+
+def test_cross_entropy_with_a_steered_target_has_the_wanted_gradient():
+    logits_BC = torch.randn(5, 4, generator=generator(), requires_grad=True)
+    # Of a loss that a common shift of logits leaves alone.
+    squared = (logits_BC.softmax(dim=1) - torch.tensor([0.1, 0.2, 0.7, 0.0])).square().sum()
+    (wanted_BC,) = torch.autograd.grad(squared, logits_BC)
+    target_BC = steer(logits_BC.detach(), wanted_BC)
+    torch.testing.assert_close(target_BC.sum(dim=1), torch.ones(5))
+    loss = functional.cross_entropy(logits_BC, target_BC, reduction="sum")
+    torch.testing.assert_close(torch.autograd.grad(loss, logits_BC)[0], wanted_BC)
+
+
+def test_blending_and_joining_by_hand():
+    mixing = Mixing(partner_B=torch.tensor([1, 2, 0]), factor_B=torch.tensor([1.0, 0.75, 0.5]))
+    assert mixing.blend(torch.tensor([0.0, 4.0, 8.0])).tolist() == [0.0, 5.0, 4.0]
+    assert mixing.blend(torch.eye(3)).tolist() == [[1, 0, 0], [0, 0.75, 0.25], [0.5, 0, 0.5]]
+    for sizes, joined in (([3, 2], [3, 2]), ([3, 3, 1], [3, 4]), ([1], [1])):
+        assert [len(batch) for batch in without_single([torch.zeros(size) for size in sizes])] == joined
+    assert not any(isinstance(Standard(), kind) for kind in (Plans, Mixes, Carries))

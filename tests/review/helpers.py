@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from labelaudit.progress import Quiet
 from labelaudit.review.corrections import Correction, write_corrections
 from labelaudit.review.relabel import Corrections
 
@@ -88,24 +87,3 @@ def saved(file: Path, *corrections: Correction) -> Corrections:
     """Write a corrections.csv with these rows."""
     write_corrections(file, corrections)
     return Corrections(file=file)
-
-
-def failing(code: int):
-    """Return a function that fails with an operating system error."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fail
-
-
-class Listener(Quiet):
-    """A reporter that records its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    warn = say

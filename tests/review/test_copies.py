@@ -11,7 +11,8 @@ from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.review.copies import Copied
 from labelaudit.review.relabel import plan_relabeling, relabel_copy, relabel_labels
 from labelaudit.run.lock import held
-from tests.review.helpers import change, contents, drop, failing, keep, saved, sha256, snapshot, write_tree
+from tests.helpers import failing
+from tests.review.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/sub/3.png", "dog/1.png", "dog/notes.txt")
 COPY = {

@@ -10,14 +10,13 @@ from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.review import moves
 from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.lock import held
+from tests.helpers import Listener, failing
 from tests.review.helpers import (
     HOSTILE_CLASSES,
     HOSTILE_NAMES,
-    Listener,
     change,
     contents,
     drop,
-    failing,
     keep,
     saved,
     sha256,

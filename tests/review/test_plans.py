@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.errors import DataError
-from labelaudit.review.corrections import Correction, Refusal, Review
+from labelaudit.review.corrections import Correction, Refusal, ReviewFile
 from labelaudit.review.plan import Step, plan_labels, plan_moves
 from labelaudit.review.relabel import plan_relabeling
 from labelaudit.review.tree import RefusedError, Tree, checked_class, checked_path, free_path
@@ -24,7 +24,7 @@ def root(tmp_path):
 
 
 def plan(root: Path, *corrections: Correction, **more):
-    return plan_moves(Tree(root), Review(file=Path("c.csv"), digest="", corrections=corrections, **more))
+    return plan_moves(Tree(root), ReviewFile(file=Path("c.csv"), digest="", corrections=corrections, **more))
 
 
 def targets_of(root, *corrections):
@@ -236,11 +236,13 @@ def test_an_upload_of_label_studio_is_matched_by_its_name(root):
         assert refusal_of(root, uploaded(name, "dog")) == expected
     write_tree(root, ("cat/1a2b3c4d-4.png",))  # the name as it is in the data folder, no upload
     assert [step.path for step in plan(root, prefixed("x/cat/1a2b3c4d-4.png")).steps] == ["cat/1a2b3c4d-4.png"]
-    review = Review(file=Path("c.json"), digest="", corrections=(uploaded("4.png", "cat"), uploaded("1.png", "cat")))
+    review = ReviewFile(
+        file=Path("c.json"), digest="", corrections=(uploaded("4.png", "cat"), uploaded("1.png", "cat"))
+    )
     planned = plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review)
     assert [step.path for step in planned.steps] == ["dog/4.png"]
     assert "2 images have the name '1.png'" in planned.refused[0].reason
-    review = Review(file=Path("c.json"), digest="", corrections=(prefixed("x/./cat//1.png", "cat"),))
+    review = ReviewFile(file=Path("c.json"), digest="", corrections=(prefixed("x/./cat//1.png", "cat"),))
     assert [step.path for step in plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review).steps] == ["cat/1.png"]
 
 

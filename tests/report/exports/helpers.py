@@ -16,10 +16,10 @@ from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.verdicts import Power, Verdicts
-from labelaudit.run.files import write_json
+from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import write_suspicious, write_weights
-from labelaudit.run.tables import write_samples, write_scores
+from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
+from labelaudit.run.tables import verdict_table, write_samples, write_scores
 from tests.detect.helpers import beliefs_of
 
 HOSTILE_CLASSES = (
@@ -108,9 +108,11 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
             },
         }
     )
-    write_scores(folder.scores, catalogue, statistics, verdicts)
+    table = verdict_table(catalogue, statistics, verdicts)
+    write_scores(folder.scores, table)
     write_weights(folder.weights_csv, folder.weights_npy, catalogue, verdicts.weight_N)
-    write_suspicious(folder.suspicious, catalogue, statistics, verdicts)
+    flagged = verdicts.order[: verdicts.flagged]
+    write_lines(folder.suspicious, ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, flagged))
     write_json(folder.noise, _noise(catalogue, verdicts))
     return folder
 

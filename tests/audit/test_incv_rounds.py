@@ -1,3 +1,5 @@
+"""The arithmetic of INCV's rounds of cross-validation."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,17 +18,14 @@ from labelaudit.retrain.incv import (
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.4, 0.6, 0.8])
-def test_the_noise_is_read_off_the_agreement_that_it_makes(noise):
+def test_the_noise_is_read_from_the_agreement_that_it_makes(noise):
     assert noise_from_agreement(expected_agreement(noise, 10), 10) == pytest.approx(noise, abs=0.0011)
 
 
-def test_the_agreement_is_worked_out_by_hand():
+def test_the_agreement_by_hand():
     assert expected_agreement(0.4, 5) == pytest.approx(0.36 + 0.16 / 4)
     assert expected_agreement(0.0, 2) == 1.0
-
-
-def test_of_two_roots_the_smaller_one_is_taken():
-    # .95 of ten classes agrees as often as .85 does: (1 − ε)² + ε²/9 is least at .9.
+    # .95 of ten classes agrees as often as .85 does: (1 − ε)² + ε²/9 is least at .9. The smaller root counts.
     assert noise_from_agreement(expected_agreement(0.95, 10), 10) == pytest.approx(0.85, abs=0.002)
 
 
@@ -38,52 +37,41 @@ def test_an_agreement_that_no_noise_explains_ends_at_pure_chance(classes):
     assert noise_from_agreement(1.0, classes) == pytest.approx(0.001)
 
 
-def test_the_ratio_of_discarded_samples_ends_at_two():
-    assert discard_ratio(0.4) == pytest.approx(2 / 3)
-    assert discard_ratio(0.5) == pytest.approx(1.0)
-    assert discard_ratio(0.8) == discard_ratio(1.0) == 2.0
-    assert discard_ratio(0.0) == 0.0
-
-
-def test_the_noise_that_is_left_is_worked_out():
+def test_the_rules_by_hand():
+    assert [discard_ratio(noise) for noise in (0.0, 0.4, 0.5, 0.8, 1.0)] == pytest.approx([0, 2 / 3, 1, 2, 2])
     assert noise_left(0.4, 10, symmetric=True) == pytest.approx(0.047, abs=5e-4)
     assert noise_left(0.8, 10, symmetric=True) == pytest.approx(0.64, abs=5e-3)
     assert noise_left(0.4, 10, symmetric=False) == pytest.approx(0.16 / 0.52)
     assert noise_left(0.0, 10, symmetric=True) == 0.0
+    assert [best_epoch_until(noise, symmetric=True) for noise in (0.2, 0.3, 0.4, 0.6, 0.7)] == [4, 4, 2, 2, 1]
+    assert best_epoch_until(0.2, symmetric=False) == 1
 
 
-def test_the_largest_losses_are_discarded():
-    row_H, loss_H = np.array([3, 5, 8, 9]), np.array([0.5, 4.0, 0.1, 2.0])
-    assert sorted(discarded(row_H, loss_H, 2, 1.0)) == [5, 9]
-    assert sorted(discarded(row_H, loss_H, 3, 0.5)) == [5]
-
-
-@pytest.mark.parametrize(("agreeing", "ratio"), [(2, 0.0), (0, 2.0), (3, 0.3)])
-def test_no_sample_is_discarded_where_the_number_is_zero(agreeing, ratio):
-    assert len(discarded(np.arange(4), np.ones(4), agreeing, ratio)) == 0
-
-
-def test_no_more_are_discarded_than_there_are():
-    assert sorted(discarded(np.arange(4), np.arange(4.0), 4, 2.0)) == [0, 1, 2, 3]
-    assert len(discarded(np.empty(0, dtype=np.int64), np.empty(0), 3, 2.0)) == 0
+@pytest.mark.parametrize(
+    ("loss", "agreeing", "ratio", "expected"),
+    [
+        ([0.5, 4.0, 0.1, 2.0], 2, 1.0, [1, 3]),
+        ([0.5, 4.0, 0.1, 2.0], 3, 0.5, [1]),
+        ([1.0] * 4, 2, 0.0, []),
+        ([1.0] * 4, 0, 2.0, []),
+        ([1.0] * 4, 3, 0.3, []),
+        ([0.0, 1.0, 2.0, 3.0], 4, 2.0, [0, 1, 2, 3]),
+        ([], 3, 2.0, []),
+    ],
+)
+def test_the_largest_losses_are_discarded(loss, agreeing, ratio, expected):
+    assert sorted(discarded(np.arange(len(loss)), np.array(loss), agreeing, ratio)) == expected
 
 
 @given(st.integers(0, 60), st.integers(0, 1000))
-def test_halves_share_out_the_candidates(rows, seed):
-    candidate_R = np.random.default_rng(seed).random(rows) < 0.7
-    selection = Believed(selected_R=~candidate_R, candidate_R=candidate_R)
-    first, second = selection.halves(np.random.default_rng(seed))
-    assert sorted([*first, *second]) == np.flatnonzero(candidate_R).tolist()
-    assert len(second) - len(first) in (0, 1)
-
-
-@given(st.integers(0, 1000))
-def test_the_selection_only_grows_and_is_never_a_candidate(seed):
+def test_halves_divide_the_candidates_and_the_selection_only_grows(rows, seed):
     generator = np.random.default_rng(seed)
-    selection = Believed.start(50)
-    for _ in range(4):
+    selection = Believed.start(rows)
+    for _ in range(3):
         before = selection
         first, second = selection.halves(generator)
+        assert sorted([*first, *second]) == np.flatnonzero(selection.candidate_R).tolist()
+        assert len(second) - len(first) in (0, 1)
         agreeing = np.concatenate([half[generator.random(len(half)) < 0.4] for half in (first, second)])
         away = generator.permutation(np.concatenate([first, second]))[:5]
         selection = selection.after(agreeing, away)
@@ -94,23 +82,14 @@ def test_the_selection_only_grows_and_is_never_a_candidate(seed):
         assert not selection.candidate_R[away].any()
 
 
-def test_the_best_epoch_judges_the_longer_the_less_noise_there_is():
-    assert [best_epoch_until(noise, symmetric=True) for noise in (0.2, 0.3, 0.4, 0.6, 0.7)] == [4, 4, 2, 2, 1]
-    assert best_epoch_until(0.2, symmetric=False) == 1
-
-
 @pytest.mark.parametrize("classes", [3, 5, 10])
 def test_noise_over_all_pairs_is_symmetric_and_noise_of_few_is_not(classes):
     generator = np.random.default_rng(classes)
     given_D = generator.integers(0, classes, 4000)
-    even_D = (given_D + generator.integers(1, classes, 4000)) % classes
+    even_D, next_D = (given_D + generator.integers(1, classes, 4000)) % classes, (given_D + 1) % classes
     assert looks_symmetric(given_D, even_D, classes)
-    next_D = (given_D + 1) % classes
     assert not looks_symmetric(given_D, next_D, classes)
     assert not looks_symmetric(given_D, np.where(generator.random(4000) < 0.8, next_D, even_D), classes)
     assert looks_symmetric(given_D[:30], even_D[:30], classes)
-
-
-def test_two_classes_or_no_disagreement_are_symmetric():
     assert looks_symmetric(np.array([0, 1]), np.array([1, 0]), 2)
     assert looks_symmetric(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), 10)
