@@ -168,7 +168,7 @@ def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
             known = ", ".join(folder for folder in walk.folders if "/" not in folder)
             raise DataError(f"--split: there is no folder {base} in {root}", fix=f"there are: {known}")
         if any(base != other and (not other or base.startswith(f"{other}/")) for other in bases):
-            raise DataError(f"--split: the folders {', '.join(split)} lie in each other", fix="leave one of them out")
+            raise DataError(f"--split: the folders {', '.join(split)} contain one another", fix="leave one of them out")
     return bases
 
 
