@@ -27,7 +27,7 @@ from tests.cli.processes import running
 KILLS = int(os.environ.get("LABELAUDIT_KILLS", "1"))
 MOST_IN_A_ROW = 4
 DEADLINE_SECONDS = 120.0
-LATER = {"train-probe", "fit", "report", "relabel --undo"}
+LATER = {"train-probe", "retrain", "fit", "report", "relabel --undo"}
 """Commands of the long run only: they write as the others do."""
 
 TRAINING = "--image-size 8 --augment none --precision float32 --threads 1 --batch-size 32 --quiet"
