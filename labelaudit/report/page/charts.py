@@ -171,8 +171,6 @@ def histogram(audit: Audit, statistic: str, suspicious_N: BoolArray) -> dict[str
     low, high = np.quantile(value, [_TAIL, 1 - _TAIL])
     if high <= low:
         low, high = value.min(), value.max()
-    if high <= low:
-        return None
     bins = int(np.clip(distinct, 8, _BINS))
     clipped, suspicious = np.clip(value, low, high), suspicious_N[finite_N]
     rest_G, edges = np.histogram(clipped[~suspicious], bins=bins, range=(low, high))

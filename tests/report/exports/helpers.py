@@ -1,4 +1,4 @@
-"""An audit of pictures with hostile names, made up without a training: in a run folder, as a fit leaves it."""
+"""An audit of images with hostile names, made up without a training: in a run folder, as a fit leaves it."""
 
 import importlib
 import os
@@ -68,7 +68,7 @@ def consumer(name: str) -> Any:
 def hostile_folder(
     root: Path, *, classes: Sequence[str] = HOSTILE_CLASSES, files: Sequence[str] = HOSTILE_FILES
 ) -> Path:
-    """Every file in every class; no two pictures are equal."""
+    """Every file in every class; no two images are equal."""
     for number, name in enumerate(classes):
         (root / name).mkdir(parents=True)
         for which, file in enumerate(files):
@@ -86,7 +86,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
         broken: Paths that could not be read.
     """
     for path in broken:
-        (data / path).write_bytes(b"no picture")
+        (data / path).write_bytes(b"no image")
     catalogue = scan(data)
     folder = RunFolder(run)
     run.mkdir(parents=True)
