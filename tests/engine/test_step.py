@@ -92,18 +92,6 @@ def test_constant_weights_give_the_mean_cross_entropy(per, weight):
     torch.testing.assert_close(loss, plain_cross_entropy(logits_BC, label_B).mean())
 
 
-def test_weights_of_0_and_1_give_the_mean_over_those_kept():
-    logits_BC, label_B = random_batch()
-    kept = [0, 3, 4]
-    weights = [1.0 if row in kept else 0.0 for row in range(len(label_B))]
-    losses_B = plain_cross_entropy(logits_BC, label_B)
-    assert losses_B[kept].mean().item() != pytest.approx(losses_B.mean().item(), rel=0.05)
-    torch.testing.assert_close(lesson_loss(logits_BC, lesson(label_B, weights, "weight")), losses_B[kept].mean())
-    torch.testing.assert_close(
-        lesson_loss(logits_BC, lesson(label_B, weights, "sample")), losses_B[kept].sum() / len(label_B)
-    )
-
-
 @pytest.mark.parametrize("per", ["sample", "weight"])
 @pytest.mark.parametrize("weights", [[0.1, 2.0, 0.0, 1.0, 0.5, 0.3], [0.0] * 6])
 def test_gradient_against_the_explicit_formula(per, weights):
