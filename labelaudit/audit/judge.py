@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from labelaudit.audit.model import pilot_course, read_catalogue, read_curves, recorded_course
 from labelaudit.data.catalogue import Catalogue
@@ -30,16 +32,17 @@ from labelaudit.run.documents import (
     read_noise,
     write_noise,
 )
+from labelaudit.run.files import write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import (
-    suspicious_csv,
+    CORRUPTED_COLUMNS,
+    SUSPICIOUS_COLUMNS,
+    ranked_lines,
     unreadable_rows,
-    write_corrupted,
-    write_suspicious,
     write_unreadable,
     write_weights,
 )
-from labelaudit.run.tables import read_controls, read_pictures, write_scores
+from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +66,14 @@ class Fitted:
         return self.verdicts.estimates.get(name) or estimator.estimate(self.evidence, estimator.rank_by)
 
     def csv(self, *, top: int | None = None) -> str:
-        """Return the ranked list; see `labelaudit.run.lists.suspicious_csv`."""
-        return suspicious_csv(self.catalogue, self.statistics, self.verdicts, self.kinds, top=top)
+        """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
+        first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
+        return "".join(ranked_lines(SUSPICIOUS_COLUMNS, self.table, self.catalogue, first))
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The content of scores.parquet."""
+        return verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds)
 
 
 def fit(
@@ -89,10 +98,11 @@ def fit(
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
         fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators)
-        write_scores(run.scores, fitted.catalogue, fitted.statistics, fitted.verdicts, fitted.kinds)
+        write_scores(run.scores, fitted.table)
         write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
-        write_suspicious(run.suspicious, fitted.catalogue, fitted.statistics, fitted.verdicts, fitted.kinds)
-        write_corrupted(run.corrupted, fitted.catalogue, fitted.verdicts, fitted.kinds)
+        corrupted = ranked_lines(CORRUPTED_COLUMNS, fitted.table, fitted.catalogue, fitted.kinds.corrupted)
+        write_lines(run.suspicious, [fitted.csv()])
+        write_lines(run.corrupted, corrupted)
         write_unreadable(run.unreadable, fitted.catalogue)
         # Last: whoever finds this file finds the others too.
         write_noise(run, fitted.noise)
@@ -105,7 +115,7 @@ def compute(
     """Judge every sample as `fit` does, without writing anything."""
     course, catalogue = recorded_course(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
-    pictures = read_pictures(run.pictures, len(catalogue))
+    images = read_image_table(run.pictures, len(catalogue))
     if controls is None:
         curves = read_curves(run, course, catalogue.label_N, classes, reporter=reporter)
         evidence = gather(catalogue.label_N, curves)
@@ -121,7 +131,7 @@ def compute(
     flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE
     readable = zip(catalogue.sha256, catalogue.readable_N, strict=True)
     digests = [digest if is_readable else "" for digest, is_readable in readable]
-    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, digests, pictures, np.random.default_rng([0, 1]))
+    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
     return Fitted(
         catalogue=catalogue,
         evidence=evidence,

@@ -17,6 +17,7 @@ from torch import nn
 
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
+from labelaudit.detect.constants import MOST_COPIED
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
 from labelaudit.engine.features import Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
@@ -28,9 +29,6 @@ from labelaudit.engine.weights import build_network
 from labelaudit.errors import DataError
 from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
-
-_MOST_COPIED = 500
-"""More copies make the regression of `labelaudit.detect.kinds` no better; these cost a quarter of a second."""
 
 _PART = 1024
 
@@ -51,7 +49,7 @@ def _table_of_pixels(
             value_RS[part[0] : part[-1] + 1] = image_statistics(x_BCHW)
             digests += [pixel_digest(x_CHW) for x_CHW in x_BCHW]
             advance(len(part))
-    copied_P = np.sort(generator.permutation(rows)[:_MOST_COPIED]).astype(np.int32)
+    copied_P = np.sort(generator.permutation(rows)[:MOST_COPIED]).astype(np.int32)
     return ImageTable(
         sample_U=sample_R,
         value_US=value_RS,
@@ -65,7 +63,7 @@ def _table_of_embedded(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageSta
     """Return the same for images that were embedded."""
     copied = [(row, look.copy_MS) for row, look in enumerate(looks) if look.copy_MS is not None]
     # Evenly over the samples, which are in the order of their classes.
-    copied = copied[:: max(1, -(-len(copied) // _MOST_COPIED))]
+    copied = copied[:: max(1, -(-len(copied) // MOST_COPIED))]
     value_RS = np.array([look.value_S for look in looks], dtype=np.float32)
     copy_PMS = np.array([copy_MS for _, copy_MS in copied], dtype=np.float32)
     return ImageTable(

@@ -95,8 +95,13 @@ def _may_part(first: re.Match[str], second: re.Match[str]) -> bool:
     return ("/" not in first[0] or first[0].endswith((".", ";", ")"))) and "/" not in second[0]
 
 
+def is_distributed() -> bool:
+    """Return whether torchrun started this process beside others."""
+    return "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 def is_helper() -> bool:
-    """Return whether torchrun started this process beside the first one: it trains too, and writes and says nothing."""
+    """Return whether this process is not torchrun's first one: it trains too, but writes and prints nothing."""
     return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
@@ -162,7 +167,7 @@ def printed() -> Iterator[Console]:
     console = Screen()
     with console.capture() as captured:
         yield console
-    hand_out(captured.get())
+    typer.echo(captured.get(), nl=False)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Sequence[str] = ()) -> None:
@@ -182,11 +187,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole:
         console.print(table)
 
 
-def hand_out(text: str | bytes) -> None:
-    """Write to stdout."""
-    typer.echo(text, nl=False)
-
-
 def show_error(message: str) -> None:
     """Print an error as one line on stderr."""
     Screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
@@ -197,10 +197,10 @@ _OUT, _ERR = 1, 2
 
 
 class _Stream(io.FileIO):
-    """Writes to a descriptor, and drops everything after the first failure.
+    """Write to a descriptor, and drop everything after the first failure.
 
-    A reader that goes early, such as head, is no failure of the command. Neither is anything that happens to stderr.
-    Another failure of stdout is raised once: the flush when the interpreter ends must not raise it again.
+    A reader that ends early, such as head, is not a failure of the command; nor is any failure of stderr. Another
+    failure of stdout is raised once: the flush when the interpreter ends must not raise it again.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -230,8 +230,8 @@ class _Stream(io.FileIO):
 def guard_streams() -> None:
     """Replace the interpreter's stdout and stderr by streams that cannot break a command.
 
-    A closed descriptor is opened on /dev/null first. Otherwise the next file would get its number, and with it whatever
-    a library prints. Streams that somebody else has put in place are left alone.
+    A closed descriptor is opened on /dev/null first: otherwise the next file would get its number, and would receive
+    what libraries print. Streams that were already replaced stay as they are.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _ERR:
         os.set_inheritable(descriptor, True)
@@ -261,18 +261,17 @@ _USUAL = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Stopped(SystemExit):
-    """A signal asked the command to end; a SystemExit, so that no library takes it for an error of its own."""
+    """Raised when a signal ends the command; a SystemExit, so that no library handles it as an error."""
 
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """In the body, SIGINT and SIGTERM raise `Stopped`; a second one ends the process at once.
+    """Make SIGINT and SIGTERM raise `Stopped` in the body; a second one ends the process at once.
 
-    Signals that somebody else handles or ignores (nohup) stay as they are. So do those under torchrun: a process that
-    waits there for others waits in C, where it would not notice, and torchrun sees to all of them.
+    Signals that are already handled or ignored (nohup) stay as they are. So do those under torchrun: a process that
+    waits for others waits in C, where Python handles no signal, and torchrun ends all processes itself.
     """
-    together = "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
-    if together or threading.current_thread() is not threading.main_thread():
+    if is_distributed() or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}

@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.
 
-    Untouched images are hard links. DATA stays as it is, and nothing is overwritten.
+    Unchanged images are hard links. DATA is not changed, and nothing is overwritten.
     """
     if not kind or len(kind) != len(rate or ()):
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -26,13 +27,13 @@ def command(
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.audit.demo import demo
     from labelaudit.report.console import show_summary, show_suspicious
-    from labelaudit.run.lists import read_suspicious
+    from labelaudit.run.lists import suspicious_rows
 
     result = demo(folder, seed=seed, device=device, reporter=terminal)
     planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
     with printed() as console:
         show_summary(console, result.fitted.noise)
-        show_suspicious(console, read_suspicious(result.run.suspicious, most=5))
+        show_suspicious(console, list(islice(suspicious_rows(result.run.suspicious), 5)))
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
             f"average precision {result.average_precision:.4f}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -64,11 +64,11 @@ def command_selectors(name: _Name = None, output: _Format = "table") -> None:
         typer.echo("\n".join(_lines(entries[0], "-S")))
 
 
-def _print_json(described: Sequence[dict[str, Any]], *, one: bool) -> None:
+def _print_json(described: Sequence[dict[str, object]], *, one: bool) -> None:
     typer.echo(json.dumps(described[0] if one else described, indent=2))
 
 
-def _as_json(entry: MethodEntry | SelectorEntry) -> dict[str, Any]:
+def _as_json(entry: MethodEntry | SelectorEntry) -> dict[str, object]:
     from labelaudit.methods.parameters import describe_parameters
 
     parameters = [

@@ -1,4 +1,4 @@
-"""The command line: one file a command, and the place where errors become one line and an exit code."""
+"""The command line: all commands, and the place where errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 
 from labelaudit import __version__
 from labelaudit.cli import (
-    advise,
     compare,
     corrupt,
     demo,
@@ -46,7 +45,7 @@ app.command("fit", epilog=score.EPILOG_FIT)(score.fit)
 app.command("report", epilog=report.EPILOG)(report.command)
 app.command("retrain", epilog=retrain.EPILOG)(retrain.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_MORE)(relabel.command)
-app.command("advise", epilog=advise.EPILOG, rich_help_panel=_MORE)(advise.command)
+app.command("advise", epilog=report.EPILOG_ADVISE, rich_help_panel=_MORE)(report.advise)
 app.command("corrupt", epilog=corrupt.EPILOG, rich_help_panel=_MORE)(corrupt.command)
 app.command("demo", epilog=demo.EPILOG, rich_help_panel=_MORE)(demo.command)
 app.command("export", epilog=export.EPILOG, rich_help_panel=_MORE)(export.command)
@@ -86,7 +85,7 @@ def main() -> None:
             sys.stdout.flush()
             sys.exit(code)
     except Stopped:
-        show_error("stopped by a signal. What is done is kept: the same command goes on from there")
+        show_error("stopped by a signal. What is done is kept: the same command resumes")
         raise
     except Exception as error:
         if debug:

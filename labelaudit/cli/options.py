@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_type_h
 import typer
 
 from labelaudit.audit.options import ADVANCED, TrainingOptions
-from labelaudit.cli.console import Terminal
+from labelaudit.cli.console import Terminal, is_distributed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import EstimatorName, StatisticName
 
@@ -219,7 +219,7 @@ def refuse_torchrun(command: str) -> None:
     Raises:
         UsageError: torchrun started this process.
     """
-    if "MASTER_ADDR" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+    if is_distributed():
         raise UsageError(
             f"labelaudit {command} does not run under torchrun",
             fix="start it in one process; several of them can share the work by their own --noise, --seeds and --out",

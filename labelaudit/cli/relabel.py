@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, hand_out, printed
+from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
 from labelaudit.text import printable
@@ -144,7 +144,7 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
     from rich.table import Table
 
     if output == "json":
-        hand_out(json.dumps(plan.as_json(), indent=2) + "\n")
+        typer.echo(json.dumps(plan.as_json(), indent=2))
         return
     with printed() as console:
         if plan.steps:

@@ -1,7 +1,8 @@
-"""``labelaudit report``: what an audit found, and the gate."""
+"""``labelaudit report``: what an audit found, and the gate; ``labelaudit advise``: advice on prioritization."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from functools import partial
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Optional, get_args
 import typer
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, hand_out, printed
+from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
-from labelaudit.names import FormatName
+from labelaudit.names import AdviceFormatName, FormatName
 
 if TYPE_CHECKING:
     from labelaudit.report.content import Report
@@ -31,6 +32,7 @@ EPILOG = o.examples(
     "labelaudit report audit --format json",
     "labelaudit report audit --write sarif=labels.sarif --write junit=labels.xml",
 )
+EPILOG_ADVISE = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
 
 
 @o.screen_options
@@ -110,7 +112,7 @@ def command(
     if output == "table":
         _show(report)
     else:
-        hand_out(FORMATS[output](report).encode())  # bytes: UTF-8 everywhere
+        typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
     if page is not None:
         terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {_extent(page)}")
         if page.without_images:
@@ -203,3 +205,23 @@ def _extent(page: Page) -> str:
     if page.missing:
         parts.append(f"{page.missing:,} image files are gone or have changed")
     return ", ".join(parts)
+
+
+def advise(
+    run: o.RunArgument,
+    output: Annotated[AdviceFormatName, typer.Option("--format", help="How to print it.")] = "text",
+) -> None:
+    """Say whether loss-based prioritization (Selective Backprop) is safe on audited data, and which selector is.
+
+    It counts the noise among the samples that each selector would have back-propagated while the probe was trained,
+    against the noise among all; needs no images and no GPU.
+    """
+    import msgspec
+
+    from labelaudit.audit.advise import advise
+    from labelaudit.run.layout import RunFolder
+
+    folder = RunFolder(run)
+    folder.read_description()
+    advice = advise(folder)
+    typer.echo(json.dumps(msgspec.to_builtins(advice), indent=2) if output == "json" else "\n".join(advice.sentences))

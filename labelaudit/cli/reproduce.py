@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from typing import Annotated, Any, Optional, get_args, get_origin, get_type_hints
 
 import typer
@@ -17,7 +17,7 @@ from labelaudit import reproduce
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal
-from labelaudit.reproduce import ExperimentOptions, Flag
+from labelaudit.reproduce import ExperimentOptions
 
 _SEED = ("seed",)  # --seeds is the experiments' own
 _AUDIT_ONLY = ("preset", "probe", "pretrained", "network_weights", "offline", "controls", "members", "folds")
@@ -49,19 +49,17 @@ def _add(
         training: Adds the training options; see `labelaudit.cli.options.training_options`.
         examples: What stands after the command.
     """
-    hints = get_type_hints(options, include_extras=True)
-    flags = {field: hint for field, hint in hints.items() if get_origin(hint) is Annotated}
+    hints = get_type_hints(options)
+    shown = [field for field in fields(options) if field.name in reproduce.FLAGS]
 
     def command(*, training: TrainingOptions, terminal: Terminal, **given: Any) -> None:
         o.refuse_torchrun("reproduce")
-        asked = {field: _value(flags[field], given[field]) for field in flags if given[field] is not None}
+        told = {field: _split(field, value) for field, value in given.items() if value is not None}
         measure = importlib.import_module(f"{reproduce.__name__}.{name}").measure
-        typer.echo(measure(options(**asked, training=training), terminal), nl=False)
+        typer.echo(measure(options(**told, training=training), terminal), nl=False)
         terminal.say(f"Tables: {given['out']}")
 
-    shown = [field for field in fields(options) if field.name in flags]
-    own = [_parameter(field.name, *get_args(flags[field.name]), default=field.default) for field in shown]
-    built = inspect.signature(command).parameters
+    own, built = [_parameter(field, hints[field.name]) for field in shown], inspect.signature(command).parameters
     command.__signature__ = inspect.Signature([*own, built["training"], built["terminal"]])  # type: ignore[attr-defined]
     resumed = "What an earlier call finished is only read, so an interrupted experiment is resumed."
     command.__doc__ = f"{inspect.cleandoc(options.__doc__ or '')}\n\n{resumed}"
@@ -69,28 +67,25 @@ def _add(
     app.command(name, epilog=epilog)(training(o.screen_options(command)))
 
 
-def _parameter(name: str, kind: Any, flag: Flag, *, default: Any) -> inspect.Parameter:
-    """Return the command's parameter of a field."""
-    help_text = flag.help
+def _parameter(field: Field[Any], kind: Any) -> inspect.Parameter:
+    """Return the command's parameter of a field of the options."""
+    flag, meaning, metavar = reproduce.FLAGS[field.name]
+    default: Any = inspect.Parameter.empty if field.default is MISSING else field.default
     if get_origin(kind) is Sequence:
-        if default:
-            help_text += f" Default: {','.join(map(str, default))}."
-        kind = Optional[str] if "," in (flag.metavar or "") else Optional[list[get_args(kind)[0]]]  # type: ignore[misc]
-        default = None
-    if default is MISSING:
-        default = inspect.Parameter.empty
-    panel = None if flag.name in ("--data", "--test", "--out") else "Measured"
-    option = typer.Option(flag.name, help=help_text, metavar=flag.metavar, rich_help_panel=panel)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, option], default=default)
+        shown = "" if default is inspect.Parameter.empty else ",".join(map(str, default))
+        meaning += f" Default: {shown}." if shown else ""
+        kind, default = Optional[str] if "," in (metavar or "") else Optional[list[get_args(kind)[0]]], None  # type: ignore[misc]
+    panel = None if field.name in ("data", "test", "out") else "Measured"
+    option = typer.Option(flag, help=meaning, metavar=metavar, rich_help_panel=panel)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(field.name, keyword, annotation=Annotated[kind, option], default=default)
 
 
-def _value(hint: Any, value: Any) -> Any:
-    """Return the value of a field: a text with commas is several values."""
-    if get_origin(get_args(hint)[0]) is not Sequence or not isinstance(value, str):
+def _split(field: str, value: Any) -> Any:
+    """Return the values in a text with commas; any other value as it is."""
+    if "," not in (reproduce.FLAGS[field][2] or ""):
         return value
-    if get_args(get_args(hint)[0]) == (int,):
-        return o.parse_seeds(value)
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+    return o.parse_seeds(value) if field == "seeds" else tuple(filter(None, map(str.strip, value.split(","))))
 
 
 _add(

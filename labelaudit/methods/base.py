@@ -273,7 +273,7 @@ class Mixes(Protocol):
 class Reports(Protocol):
     """A method that finds something out which belongs in the result."""
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> State:
         """Return plain values by name, none of them NaN or infinite."""
 
 
@@ -281,10 +281,10 @@ class Reports(Protocol):
 class Carries(Protocol):
     """A method that has a memory."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return tensors and plain values, all that the method knows from finished epochs."""
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Restore a state, whose tensors are on the CPU.
 
         Raises:

@@ -24,11 +24,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, State
 from labelaudit.methods.parameters import D2LParameters
 from labelaudit.methods.standard import bootstrapped
 
@@ -134,16 +133,16 @@ class D2L:
         target_BC = bootstrapped(batch.label_B, logits[0], self._alpha)
         return [Lesson(target=target_BC, weight_B=torch.ones_like(target_BC[:, 0]))]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the course of the dimension, and when it turned."""
         return {"history": list(self.history), "turned_at": self.turned_at}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Restore a state."""
         self.history = [float(value) for value in state["history"]]
         self.turned_at = int(state["turned_at"])
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> State:
         """Return the course of the dimension, and when it turned, for the result."""
         history = [value if math.isfinite(value) else None for value in self.history]
         return {"dimensions": history, "turned_at_epoch": self.turned_at if self.turned_at >= 0 else None}

@@ -12,12 +12,11 @@ Shapes: B batch, C classes, R rows of the training data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, steer
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, State, steer
 from labelaudit.methods.parameters import ElrParameters
 
 _CLAMP = 1e-4
@@ -53,11 +52,11 @@ class Elr:
         whole_BC = logits_BC.softmax(dim=1) - given_BC + self._strength * regularizer_gradient(logits_BC, belief_BC)
         return [Lesson(target=steer(logits_BC, whole_BC), weight_B=torch.ones_like(logits_BC[:, 0]))]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the beliefs."""
         return {"belief_RC": self._belief_RC}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Restore the beliefs."""
         self._belief_RC.copy_(state["belief_RC"])
 

@@ -20,7 +20,6 @@ Shapes: R rows of the training data, B batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch.nn import functional
@@ -33,6 +32,7 @@ from labelaudit.methods.base import (
     Ingredients,
     Lesson,
     Look,
+    State,
     Verified,
     shuffled,
     without_single,
@@ -89,7 +89,7 @@ class Incv:
         easy = [smallest(functional.cross_entropy(own_BC, batch.label_B, reduction="none"), kept) for own_BC in logits]
         return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> State:
         """Return what cross-validation found, for the result."""
         verified = self._verified
         return {

@@ -21,12 +21,11 @@ Shapes: B batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, State
 from labelaudit.methods.parameters import MentorNetParameters
 
 _EASY_UNTIL, _PACED_UNTIL = 18, 90
@@ -83,11 +82,11 @@ class MentorNet:
         weight_B = drop_examples(weight_B, rate, generator)
         return [Lesson(target=batch.label_B, weight_B=weight_B, decay=weight_B.mean())]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the moving percentile."""
         return {"average": self._average}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from a state."""
         self._average = state["average"].float().reshape(())
 

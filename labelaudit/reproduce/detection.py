@@ -42,16 +42,10 @@ _OVER_RATES = ("noise_rate", "precision", "recall")
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRow(Row):
-    """One audit.
+    """One audit: labels with a verdict, wrong ones and their share, the interval, and whether it contains the truth.
 
-    Attributes:
-        samples, wrong: Labels with a verdict, and those of them that are wrong.
-        noise_rate: The true one.
-        low, high: The audit's interval; NaN without one.
-        held: 1 where the interval contains the truth, 0 where not, NaN without one.
-        suggestion: Share of the wrong labels whose suggested label is the true one.
-        epochs: Of the probe.
-        seconds: Wall time of the audit; NaN if it was interrupted.
+    ``suggestion`` is the share of wrong labels whose suggested label is right. NaN stands for no interval, and for the
+    seconds of an audit that was interrupted.
     """
 
     samples: int

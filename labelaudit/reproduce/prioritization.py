@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import Case
-from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, remembered
+from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, ratio, remembered
 from labelaudit.reproduce.truth import BoolArray, FloatArray
 from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.layout import RunFolder
@@ -42,41 +42,24 @@ MEAN = -1
 """Stands for the seed of a mean curve."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSet(Case):
-    """The data, or a corruption of a share of it."""
-
-    kind: CorruptionName | None = None
-    rate: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Algorithm:
-    """A way to train, by the names that ``--selector`` and ``-S`` take."""
-
-    name: str
-    title: str
-    selector: str = "none"
-    parameters: Mapping[str, object] = field(default_factory=dict)
-
+CLEAN, STANDARD = "clean", "standard"
 
 _KINDS: tuple[CorruptionName, ...] = ("random-labels", "shuffle-pixels", "gaussian")
-CLEAN = DataSet(name="clean")
-DATA_SETS = (
-    CLEAN,
-    *(DataSet(name=f"{kind}:{rate}", kind=kind, rate=rate) for kind in _KINDS for rate in (0.25, 0.5)),
-)
+DATA_SETS: dict[str, tuple[CorruptionRate, ...]] = {
+    CLEAN: (),
+    **{f"{kind}:{rate}": (CorruptionRate(kind=kind, rate=rate),) for kind in _KINDS for rate in (0.25, 0.5)},
+}
 
 _SB, _SBE, _VR = "selective-backprop", "selective-backprop-entropy", "variance-reduction"
-STANDARD = Algorithm(name="standard", title="Standard")
-ALGORITHMS = (
-    STANDARD,
-    Algorithm(name="sb-50", title="SB, 50% selectivity", selector=_SB, parameters={"beta": 1}),
-    Algorithm(name="sb-33", title="SB, 33% selectivity", selector=_SB, parameters={"beta": 2}),
-    Algorithm(name="sbe-50", title="SBE, 50% selectivity", selector=_SBE, parameters={"beta": 1}),
-    Algorithm(name="vr-33", title="VR, max 33% selectivity", selector=_VR, parameters={"pool": 3}),
-    Algorithm(name="vr-50", title="VR, max 50% selectivity", selector=_VR, parameters={"pool": 2}),
-)
+ALGORITHMS: dict[str, tuple[str, str, dict[str, object]]] = {
+    STANDARD: ("Standard", "none", {}),
+    "sb-50": ("SB, 50% selectivity", _SB, {"beta": 1}),
+    "sb-33": ("SB, 33% selectivity", _SB, {"beta": 2}),
+    "sbe-50": ("SBE, 50% selectivity", _SBE, {"beta": 1}),
+    "vr-33": ("VR, max 33% selectivity", _VR, {"pool": 3}),
+    "vr-50": ("VR, max 50% selectivity", _VR, {"pool": 2}),
+}
+"""Title, selector and its parameters."""
 
 PAPER: Mapping[str, Sequence[tuple[float | None, float]]] = {
     "standard": ((1, 4.28), (1, 8.53), (1, 13.27), (1, 4.98), (1, 6.88), (1, 5.27), (1, 6.72)),
@@ -126,13 +109,10 @@ _REPLACED = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingEpochRow:
-    """One epoch of one training; epochs count from 1, and costs from the training's beginning.
+    """One epoch of one training; epochs count from 1, and costs (samples, wall time) from the training's beginning.
 
-    Attributes:
-        train_loss: Mean over the samples of which it was recorded; NaN where that is none.
-        forwards, backpropagated, seconds: Samples, and wall time without tests.
-        selected_share: Share of samples that the corruption was done to among those back-propagated in this epoch.
-        changed_share: The same of those that are other than before: a random label can be the right one.
+    The shares are of samples that were selected for corruption, and of those that it changed (a random label can be the
+    right one), among those back-propagated in this epoch.
     """
 
     data_set: str
@@ -152,13 +132,9 @@ class TrainingEpochRow:
 class SpeedupRow:
     """One training, or with seed −1 the mean curve of all of them, beside standard training on the same data.
 
-    Attributes:
-        best_error: The smallest test error.
-        target: The error to reach: 1.2 times the best of standard training.
-        speedup, work_speedup, time_speedup: By examples back-propagated; by forward passes, of which a backward pass
-            counts as two; by wall time. NaN where the target is never reached.
-        forwards, backpropagated, seconds: Of the whole training.
-        oversampling: Mean share of corrupted samples among those back-propagated, over their share in the data.
+    Speedups are by examples back-propagated, by forward passes (a backward pass counts as two) and by wall time; NaN
+    where the target is never reached. Oversampling is the mean share of corrupted samples among those back-propagated,
+    over their share in the data.
     """
 
     data_set: str
@@ -177,13 +153,20 @@ class SpeedupRow:
 
 def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
-    _check(asked)
-    data_sets, algorithms = named("--data-set", DATA_SETS, asked.data_sets), [STANDARD]
-    algorithms += [entry for entry in named("--algorithm", ALGORITHMS, asked.algorithms) if entry != STANDARD]
+    if bool(asked.data) != bool(asked.test):
+        raise UsageError("--data and --test go together", fix="give both, or none of them for the digits")
+    if asked.scale != "smoke" and asked.data is None:
+        raise UsageError(
+            f"--scale {asked.scale} needs images", fix="give --data DIR and --test DIR, or --scale smoke for digits"
+        )
+    runner.check_experiment(asked)
+    data_sets = [Case(name=name) for name in named("--data-set", DATA_SETS, asked.data_sets)]
+    algorithms = [STANDARD, *(name for name in named("--algorithm", ALGORITHMS, asked.algorithms) if name != STANDARD)]
     most, most_test, preset = SCALES[asked.scale]
     given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
     preset = replace(preset, **given)
     if asked.data is not None and asked.test is not None:
+        require_outside(asked.out, asked.test, "--out")
         data, test = asked.data, asked.test
     else:
         data, test = runner.digits(asked.out)
@@ -192,9 +175,9 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         test = asked.out / "test"
     tables, images = Tables(epochs=TrainingEpochRow, results=SpeedupRow), 0
 
-    def measure_case(data_set: DataSet, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
+    def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
         nonlocal images
-        corruptions = () if data_set.kind is None else (CorruptionRate(kind=data_set.kind, rate=data_set.rate),)
+        corruptions = DATA_SETS[data_set.name]
         truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
         if not images:
             trainings = len(asked.seeds) * len(data_sets) * len(algorithms)
@@ -202,20 +185,15 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         images, rows = len(truth), list[TrainingEpochRow]()
         corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
         for algorithm in algorithms:
-            reporter.say(f"{data_set.name}, seed {seed}: {algorithm.title}")
-            training = replace(
-                asked.training,
-                probe="train",
-                preset="paper",
-                seed=seed,
-                selector=algorithm.selector,
-                selector_parameters=algorithm.parameters,
-            )
+            title, selector, parameters = ALGORITHMS[algorithm]
+            reporter.say(f"{data_set.name}, seed {seed}: {title}")
+            training = replace(asked.training, probe="train", preset="paper", seed=seed)
+            training = replace(training, selector=selector, selector_parameters=parameters)
             presets: Mapping[PresetName, Preset] = {"paper": preset}
             options = RetrainOptions(method="standard", validation=test, training=training, presets=presets)
-            run, of = RunFolder(folder / algorithm.name), (data_set.name, algorithm.name, seed)
+            run, of = RunFolder(folder / algorithm), (data_set.name, algorithm, seed)
             rows += remembered(
-                folder / f"{algorithm.name}.parquet",
+                folder / f"{algorithm}.parquet",
                 decides(Data(root=folder / "data"), options),
                 TrainingEpochRow,
                 partial(_train, run, options, of, corrupted_2N, reporter),
@@ -235,34 +213,19 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     )
 
 
-def _check(asked: PrioritizationOptions) -> None:
-    if bool(asked.data) != bool(asked.test):
-        raise UsageError("--data and --test go together", fix="give both, or none of them for the digits")
-    if asked.scale != "smoke" and asked.data is None:
-        raise UsageError(
-            f"--scale {asked.scale} needs images", fix="give --data DIR and --test DIR, or --scale smoke for digits"
-        )
-    runner.check_experiment(asked)
-    if asked.test is not None:
-        require_outside(asked.out, asked.test, "--out")
-
-
-Named = TypeVar("Named", DataSet, Algorithm)
-
-
-def named(option: str, every: Sequence[Named], names: Sequence[str]) -> list[Named]:
+def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return those of these names, in the table's order; all where none is named.
 
     Raises:
         UsageError: a name is not known.
     """
-    known = [entry.name for entry in every]
+    known = list(known)
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
             raise UsageError(f"{option} {name!r} is not known", fix=hint)
-    return [entry for entry in every if not names or entry.name in names]
+    return [name for name in known if not names or name in names]
 
 
 def _train(
@@ -282,7 +245,7 @@ def _train(
     forwards, backpropagated, seconds = 0, 0, 0.0
     for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
         shares = corrupted_2N.mean(axis=1)
-        if options.training.selector != STANDARD.selector:
+        if of[1] != STANDARD:
             sample, times = read_picks(run.picks, metrics["epoch"])
             shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
         forwards, backpropagated = forwards + metrics["forwards"], backpropagated + metrics["backpropagated"]
@@ -311,18 +274,13 @@ def first_cost(error_E: FloatArray, cost_E: FloatArray, target: float) -> float:
     return float(cost_E[reached_E[0]]) if len(reached_E) else math.nan
 
 
-class MeanCurves:
-    """The means over some trainings, epoch by epoch, of the fields of their rows."""
-
-    def __init__(self, rows: Sequence[TrainingEpochRow]) -> None:
-        self._rows_SE = list(grouped(rows, lambda row: row.seed).values())
-
-    def of(self, name: str) -> FloatArray:
-        """Return the mean of a field, or of ``work``: forward passes, of which a backward pass counts as two."""
-        if name == "work":
-            return self.of("forwards") + 2 * self.of("backpropagated")
-        mean_E: FloatArray = np.mean([[getattr(row, name) for row in rows] for rows in self._rows_SE], axis=0)
-        return mean_E
+def mean_curve(rows: Sequence[TrainingEpochRow], name: str) -> FloatArray:
+    """Return the mean over the seeds of a field in each epoch; ``work``: a backward pass is two forward passes."""
+    if name == "work":
+        return mean_curve(rows, "forwards") + 2 * mean_curve(rows, "backpropagated")
+    by_seed = grouped(rows, lambda row: row.seed).values()
+    mean_E: FloatArray = np.mean([[getattr(row, name) for row in of_seed] for of_seed in by_seed], axis=0)
+    return mean_E
 
 
 def results(epochs: Sequence[TrainingEpochRow]) -> Iterator[SpeedupRow]:
@@ -332,30 +290,28 @@ def results(epochs: Sequence[TrainingEpochRow]) -> Iterator[SpeedupRow]:
         seeds = list(dict.fromkeys(row.seed for row in rows))
         for seed in (*seeds, MEAN):
             chosen = seeds if seed == MEAN else [seed]
-            standard, own = (
-                MeanCurves([row for row in group if row.seed in chosen])
-                for group in (trainings[data_set, STANDARD.name], rows)
-            )
-            target = TARGET * float(standard.of("test_error").min())
+            standard = [row for row in trainings[data_set, STANDARD] if row.seed in chosen]
+            own = [row for row in rows if row.seed in chosen]
+            standard_E, own_E = mean_curve(standard, "test_error"), mean_curve(own, "test_error")
+            target, rate = TARGET * float(standard_E.min()), standard[0].selected_share
             speedup = {
-                cost: first_cost(standard.of("test_error"), standard.of(cost), target)
-                / first_cost(own.of("test_error"), own.of(cost), target)
+                cost: first_cost(standard_E, mean_curve(standard, cost), target)
+                / first_cost(own_E, mean_curve(own, cost), target)
                 for cost in ("backpropagated", "work", "seconds")
             }
-            rate = float(standard.of("selected_share")[0])
             yield SpeedupRow(
                 data_set=data_set,
                 algorithm=algorithm,
                 seed=seed,
-                best_error=float(own.of("test_error").min()),
+                best_error=float(own_E.min()),
                 target=target,
                 speedup=speedup["backpropagated"],
                 work_speedup=speedup["work"],
                 time_speedup=speedup["seconds"],
-                forwards=float(own.of("forwards")[-1]),
-                backpropagated=float(own.of("backpropagated")[-1]),
-                seconds=float(own.of("seconds")[-1]),
-                oversampling=float(np.nanmean(own.of("selected_share"))) / rate if rate > 0 else math.nan,
+                forwards=float(mean_curve(own, "forwards")[-1]),
+                backpropagated=float(mean_curve(own, "backpropagated")[-1]),
+                seconds=float(mean_curve(own, "seconds")[-1]),
+                oversampling=ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
             )
 
 
@@ -365,13 +321,13 @@ def page_tables(tables: Tables) -> Iterator[str]:
     mean = {(row.data_set, row.algorithm): row for row in rows if row.seed == MEAN}
     cells: dict[str, dict[str, str]] = {}
     for place, data_set in enumerate(DATA_SETS):
-        for algorithm in ALGORITHMS:
-            if (data_set.name, algorithm.name) in mean:
-                cells.setdefault(algorithm.title, {})[data_set.name] = _cell(mean[data_set.name, algorithm.name])
-                if algorithm.name in PAPER:
-                    speedup, error = PAPER[algorithm.name][place]
+        for algorithm, (title, _, _) in ALGORITHMS.items():
+            if (data_set, algorithm) in mean:
+                cells.setdefault(title, {})[data_set] = _cell(mean[data_set, algorithm])
+                if algorithm in PAPER:
+                    speedup, error = PAPER[algorithm][place]
                     known = NOTHING if speedup is None else f"{speedup:.1f}×"
-                    cells.setdefault(f"*{algorithm.title}, paper*", {})[data_set.name] = f"*{known} ({error:.2f}%)*"
+                    cells.setdefault(f"*{title}, paper*", {})[data_set] = f"*{known} ({error:.2f}%)*"
     yield from pivot(
         "Table 1: speedup and error",
         "Examples that standard training back-propagates until its test error is at most 1.2 times its best, over "
@@ -400,8 +356,8 @@ def page_tables(tables: Tables) -> Iterator[str]:
     )
     shares: dict[tuple[str, ...], dict[str, str]] = {}
     for key, group in grouped(tables.of(TrainingEpochRow), lambda row: (row.data_set, row.algorithm)).items():
-        if CLEAN.name not in key and STANDARD.name not in key:
-            share_E = MeanCurves(group).of("selected_share")
+        if CLEAN not in key and STANDARD not in key:
+            share_E = mean_curve(group, "selected_share")
             shown = np.linspace(0, len(share_E) - 1, min(6, len(share_E))).astype(int)
             shares[key] = {f"epoch {epoch + 1}": f"{100 * share_E[epoch]:.1f}%" for epoch in shown}
             shares[key]["mean / rate"] = f"{mean[key].oversampling:.2f}"
@@ -434,7 +390,7 @@ def figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
     """Return the panels of Figures 3, 4 and S5 to S11, over all data sets that were measured."""
     by_data = grouped(tables.of(TrainingEpochRow), lambda row: row.data_set)
     target = {row.data_set: row.target for row in tables.of(SpeedupRow) if row.seed == MEAN}
-    corrupted = [(name, rows) for name, rows in by_data.items() if name != CLEAN.name]
+    corrupted = [(name, rows) for name, rows in by_data.items() if name != CLEAN]
     both = set(_ENTROPY) <= {row.algorithm for row in tables.of(TrainingEpochRow)}
     return {
         "test-error": [partial(_draw_errors, name, rows, target[name]) for name, rows in by_data.items()],
@@ -448,17 +404,17 @@ def figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
 
 
 def _style(algorithm: str) -> dict[str, Any]:
-    color = f"C{[entry.name for entry in ALGORITHMS].index(algorithm)}"
+    color = f"C{list(ALGORITHMS).index(algorithm)}"
     # On top, and broken: while a selector is off, its curve is this one.
-    on_top = {"color": "black", "linestyle": "--", "zorder": 3} if algorithm == STANDARD.name else {}
+    on_top = {"color": "black", "linestyle": "--", "zorder": 3} if algorithm == STANDARD else {}
     return {"label": algorithm, "color": color, **on_top}
 
 
 def _draw_errors(title: str, rows: Sequence[TrainingEpochRow], target: float, place: Any) -> None:
     """Draw the test error over examples back-propagated, and the error that counts as reached."""
     for algorithm, group in grouped(rows, lambda row: row.algorithm).items():
-        curves = MeanCurves(group)
-        place.plot(curves.of("backpropagated") / 1000, 100 * curves.of("test_error"), **_style(algorithm))
+        examples_E, error_E = mean_curve(group, "backpropagated") / 1000, 100 * mean_curve(group, "test_error")
+        place.plot(examples_E, error_E, **_style(algorithm))
     place.axhline(100 * target, linestyle=":", color="grey")
     place.set(title=title, xlabel="thousand examples back-propagated", ylabel="test error, %")
     place.legend(fontsize="x-small")
@@ -467,7 +423,7 @@ def _draw_errors(title: str, rows: Sequence[TrainingEpochRow], target: float, pl
 def _draw_shares(title: str, rows: Sequence[TrainingEpochRow], place: Any) -> None:
     """Draw Figure 3."""
     for algorithm, group in grouped(rows, lambda row: row.algorithm).items():
-        share_E = MeanCurves(group).of("selected_share")
+        share_E = mean_curve(group, "selected_share")
         place.plot(range(1, 1 + len(share_E)), 100 * share_E, **_style(algorithm))
     place.set(title=title, xlabel="epoch", ylabel="corrupted among back-propagated, %")
     place.legend(fontsize="x-small")

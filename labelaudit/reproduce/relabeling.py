@@ -21,7 +21,7 @@ from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import RelabelingOptions, runner
 from labelaudit.reproduce.runner import NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Row, Tables, table
+from labelaudit.reproduce.tables import NOTHING, Row, Tables, pivot
 from labelaudit.reproduce.truth import audit
 from labelaudit.review.corrections import Correction, read_review, write_corrections
 from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy
@@ -31,15 +31,10 @@ from labelaudit.run.layout import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class RoundRow(Row):
-    """One audit, and the review of what it found.
+    """One audit (from 1) and its review: the true noise rate, the estimate, and what became of the suspicious list.
 
-    Attributes:
-        audit: 1 for the audit of the planted errors, then one more after each review.
-        samples, wrong, noise_rate: Labels with a verdict, those of them that are wrong, and their share.
-        estimate, low, high: The audit's, and its interval; NaN without one.
-        suspicious, reviewed: How many it lists, and how many the reviewer looked at: all, or none after the last audit.
-        found: Wrong labels among the reviewed.
-        removed, spoilt: How many of these the next copy has right, and how many right labels it has wrong.
+    Reviewed is all of the list, or nothing after the last audit; ``found`` are the wrong labels in it, ``removed``
+    those that the next copy has right, ``spoilt`` the right ones that it has wrong.
     """
 
     audit: int
@@ -183,20 +178,23 @@ def _relabel(
 
 
 def _page(name: str, about: str, rows: Sequence[RoundRow]) -> str:
-    header = ("noise", "seed", "audit", "wrong labels", "noise rate", "estimate", "suspicious", "reviewed", "removed")
-    lines = [
-        [
-            *(row.noise, str(row.seed), str(row.audit), f"{row.wrong:,}", f"{row.noise_rate:.4f}", _estimate(row)),
-            *(f"{row.suspicious:,}", f"{row.reviewed:,}" if row.reviewed else NOTHING),
-            _share(row) if row.reviewed else NOTHING,
-        ]
+    cells = {
+        (row.noise, str(row.seed), str(row.audit)): {
+            "wrong labels": f"{row.wrong:,}",
+            "noise rate": f"{row.noise_rate:.4f}",
+            "estimate": _estimate(row),
+            "suspicious": f"{row.suspicious:,}",
+            "reviewed": f"{row.reviewed:,}" if row.reviewed else NOTHING,
+            "removed": _share(row) if row.reviewed else NOTHING,
+        }
         for row in rows
-    ]
+    }
     note = (
         "*Reviewed* is everything that the audit lists as suspicious, answered with the truth; *removed* are the wrong "
         "labels among it that are right in the next audit's folder. The estimate has its interval in brackets."
     )
-    page = [f"# Audit, review, relabel, audit again: {name}", "", about, "", *table("Rounds", note, header, lines)]
+    page = [f"# Audit, review, relabel, audit again: {name}", "", about, ""]
+    page += pivot("Rounds", note, ("noise", "seed", "audit"), cells)
     for row, following in itertools.pairwise(rows):
         if following.audit == row.audit + 1:
             spoilt = f", {row.spoilt:,} right ones made wrong" if row.spoilt else ""

@@ -61,14 +61,11 @@ class TrainedRow:
     """One training of one method.
 
     Attributes:
-        rate: Share of wrong labels.
-        seed: Of images, noise and training.
         status: ``trained`` or ``diverged``.
         error: Test error after the last epoch, a share; of the first of two networks, for DivideMix of both together.
         best_error: The least error after an epoch: what early stopping on the test data would have given.
         train_error: Share of the given labels that the network disagrees with in its last epoch.
-        epoch_seconds: Mean wall time of an epoch, without measuring the error.
-        seconds: Wall time of all of it but the audit; NaN if it was interrupted.
+        epoch_seconds, seconds: Mean wall time of an epoch without measuring the error, and of all of it but the audit.
         noise_rate: What the method was told or found of the noise; NaN when it asks for none.
     """
 
@@ -101,13 +98,9 @@ class SharedAuditRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CellRow:
-    """One cell of the table, over all seeds, beside the paper's; errors in percent.
+    """One cell of the table, over all seeds, beside the paper's; errors in percent, times as multiples of Standard's.
 
-    Attributes:
-        deviation: Sample standard deviation over the seeds; NaN for one.
-        seeds, diverged: How many there are, and how many of them diverged.
-        relative_epoch, relative_time: Time of an epoch and of all of it, as multiples of Standard's.
-        paper_error, paper_deviation, paper_note: NaN where the paper has no figure, and what it has instead.
+    The paper's error is NaN where it has no figure, and the note says what it has instead.
     """
 
     method: str

@@ -59,7 +59,7 @@ def check_experiment(asked: ExperimentOptions) -> None:
     require_once("--seeds", asked.seeds)
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
-    if asked.plots:
+    if getattr(asked, "plots", None):
         require_matplotlib()
 
 
@@ -77,12 +77,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyLabels(Case):
-    """Labels to audit: planted errors, or labels that exist.
-
-    Attributes:
-        kind, rate, among: Of planted errors, see `labelaudit.data.noise.flip_labels`; kind None: nothing is planted.
-        labels_file: Where existing labels are; None with kind None: those of the class folders.
-    """
+    """Labels to audit: planted errors (see `labelaudit.data.noise.flip_labels`), a file's, or the class folders'."""
 
     kind: NoiseName | None = None
     rate: float = 0.0
@@ -127,8 +122,9 @@ def run_cases(
             text = page()
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
-    if figures is not None and (asked.plots or has_matplotlib()):
-        for file in draw(figures(), asked.out, asked.plots or "svg"):
+    form = getattr(asked, "plots", None)
+    if figures is not None and (form or has_matplotlib()):
+        for file in draw(figures(), asked.out, form or "svg"):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")

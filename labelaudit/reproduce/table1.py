@@ -49,15 +49,10 @@ METHODS = (*PAPER, "elr", "dividemix")
 
 @dataclass(frozen=True, kw_only=True)
 class Table1Scale:
-    """How large a measurement is.
+    """How large a measurement is; see `labelaudit.reproduce.retraining.Trainings`, whose fields these are.
 
     Attributes:
         noises: Which columns, when none are asked for.
-        subset: How many training images; all of them when there are fewer.
-        audit: The probe's training.
-        training: Of every method; what it leaves open is as ``labelaudit retrain`` has it.
-        parameters: Of some methods, by their names.
-        measure_every: The test error, after so many epochs and the last.
         about: In words, for the heading.
     """
 

@@ -53,14 +53,9 @@ class RankingRow(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateRow(Row):
-    """One estimator in one audit.
+    """One estimator in one audit; ``chosen`` is true for that of the audit's own verdicts.
 
-    Attributes:
-        source: ``labelaudit``, ``cleanlab`` or ``aum``.
-        chosen: True for the estimator of the audit's own verdicts.
-        true_rate, noise_rate, error: The share of wrong labels, its estimate, and estimate − truth.
-        flagged, precision, recall, f1: Of P(mislabeled) > .5, or of the peer's own rule; see `flag_quality`.
-        calibration_error: See `calibration_error`; NaN without a probability.
+    Error is estimate − truth. Flags are those of P(mislabeled) > .5, or of the peer's own rule; see `flag_quality`.
     """
 
     source: str
@@ -124,10 +119,6 @@ def correlation(one_N: FloatArray, other_N: FloatArray) -> float:
 def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
     """Return the true label of each given sample as a number among the given classes, −1 for none of them: [N].
 
-    Args:
-        given: Samples with the labels that were audited.
-        truth: The same images, or more, with the right labels; it may have other classes.
-
     Raises:
         DataError: a sample has no true label.
     """
@@ -146,15 +137,10 @@ class TrueAudit:
     """An audit of labels whose truth is known.
 
     Args:
-        noise: Name of the labels.
-        seed: Of the audit.
-        run: Where it lies.
-        fitted: Its verdicts.
+        noise, seed: Name of the labels, and seed of the audit.
+        run, fitted: Where it lies, and its verdicts.
         truth: The same images, or more, with their true labels.
         seconds: Wall time of the audit; NaN if it was interrupted.
-
-    Raises:
-        DataError: a sample has no true label.
     """
 
     def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
@@ -199,17 +185,13 @@ class TrueAudit:
     def estimates(self) -> Iterator[EstimateRow]:
         """Yield the row of each estimator; ``controls`` only where some were planted."""
         for name in ESTIMATORS:
-            found = self.fitted.estimate(name)
-            if found is None and name == "controls" and self.fitted.noise.controls is None:
+            if name == "controls" and self.fitted.noise.controls is None:
                 continue
+            found = self.fitted.estimate(name)
             p_U = np.zeros(len(self.wrong_U)) if found is None else found.p_mislabeled_N[self.used_N]
-            yield self.estimate(
-                OURS,
-                name,
-                p_U > self.fitted.noise.flag_above,
-                math.nan if found is None else found.noise_rate,
-                math.nan if found is None else calibration_error(self.wrong_U, p_U),
-            )
+            rate = math.nan if found is None else found.noise_rate
+            error = math.nan if found is None else calibration_error(self.wrong_U, p_U)
+            yield self.estimate(OURS, name, p_U > self.fitted.noise.flag_above, rate, error)
 
     def estimate(
         self, source: str, name: str, flagged_U: BoolArray, noise_rate: float, error: float = math.nan
@@ -229,11 +211,9 @@ class TrueAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesByTruth:
-    """What the losses of a training say, without planted controls: their losses are against other labels.
+    """AUROC of each epoch's loss and of the sum up to it, the sum over all epochs, and the loss of the last.
 
-    Attributes:
-        auroc_E: For each epoch, AUROC of its loss alone, and of the sum of the losses up to it.
-        aul_N, last_loss_N: The sum over all epochs and the loss of the last one; NaN for controls and without a record.
+    Planted controls are left out (NaN): their losses are against other labels.
     """
 
     auroc_E: list[tuple[float, float]]
@@ -263,12 +243,7 @@ def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> CurvesByTruth:
 def audit(
     noise: str, data: Data, run: RunFolder, truth: Catalogue, options: TrainingOptions, reporter: Reporter
 ) -> TrueAudit:
-    """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed.
-
-    Raises:
-        DataError: a label has no truth.
-        LabelauditError: see `labelaudit.audit.score.score`.
-    """
+    """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed."""
     new, began = not run.exists, time.perf_counter()
     fitted = score(data, run, options, reporter=reporter)
     file = run.root.with_name(f"{run.root.name}-seconds.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from labelaudit.errors import RunError
 from labelaudit.run.files import require_regular, write_bytes
 
 
-def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def write_checkpoint(path: Path, state: Mapping[str, object]) -> None:
     """Write tensors and plain values atomically."""
     content = io.BytesIO()
     torch.save(state, content)

@@ -14,14 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import LONELY, Catalogue
-from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.kinds import Kinds
-from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import DataError, RunError
-from labelaudit.names import KINDS
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder
 
@@ -48,6 +45,8 @@ SUSPICIOUS_COLUMNS = (
 _SPLIT = "split"
 """The last column, where the data are in splits."""
 
+CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
+
 _NO_FAULT = ("", LONELY)
 """Reasons of the samples that take part, and of those that are readable and cannot be judged."""
 
@@ -63,58 +62,23 @@ _FORMATS = {
 """How the columns of figures are written."""
 
 
-def suspicious_csv(
-    catalogue: Catalogue,
-    statistics: CurveStatistics,
-    verdicts: Verdicts,
-    kinds: Kinds | None = None,
-    *,
-    top: int | None = None,
-) -> str:
-    """Return the ranked list as CSV text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
-    count = verdicts.flagged if top is None else min(top, len(verdicts.order))
-    return "".join(_suspicious_lines(catalogue, statistics, verdicts, kinds, count))
-
-
-def write_suspicious(
-    path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None = None
-) -> None:
-    """Write the ranked list of the flagged samples."""
-    write_lines(path, _suspicious_lines(catalogue, statistics, verdicts, kinds, verdicts.flagged))
-
-
-def _suspicious_lines(
-    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None, count: int
+def ranked_lines(
+    columns: Sequence[str], table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]
 ) -> Iterator[str]:
-    first = verdicts.order[:count]
-    p_S = verdicts.p_mislabeled_N[first]
-    other_S = statistics.beliefs.alternative_N[first]
-    kind_S = np.full(len(first), -1) if kinds is None else kinds.kind_N[first]
-    labels, split_N = (*catalogue.classes, ""), catalogue.split_names  # "" is label −1
-    columns = {
-        "suggested_label": [labels[label] for label in other_S.tolist()],
-        "p_mislabeled": p_S.tolist(),
-        "label_score": (1 - p_S).tolist(),
-        "aul": statistics.aul_N[first].tolist(),
-        "aum": statistics.aum_N[first].tolist(),
-        "kind": [(*KINDS, "")[kind] for kind in kind_S.tolist()],
-        **_of_samples(catalogue, first.tolist()),
-    }
-    ordered = {name: columns[name] for name in SUSPICIOUS_COLUMNS}
-    return _lines(ordered | ({_SPLIT: [split_N[i] for i in first.tolist()]} if split_N else {}))
+    """Yield the lines of suspicious.csv or corrupted.csv.
 
-
-def write_corrupted(path: Path, catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> None:
-    """Write the samples whose image is corrupted, suspicious or not, the most certain first."""
-    found = kinds.corrupted
-    columns = {
-        "p_corrupted": kinds.p_corrupted_N[found].tolist(),
-        "corruption": kinds.corruption_N[found].tolist(),
-        "p_mislabeled": verdicts.p_mislabeled_N[found].tolist(),
-        **_of_samples(catalogue, found.tolist()),
-    }
-    names = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
-    write_lines(path, _lines({name: columns[name] for name in names}))
+    Args:
+        columns: `SUSPICIOUS_COLUMNS` or `CORRUPTED_COLUMNS`; ``split`` follows where the table has it.
+        table: A `labelaudit.run.tables.verdict_table`.
+        catalogue: Its samples.
+        samples: Which of them, in the order of their ranks.
+    """
+    rows = table.take(pa.array(samples, pa.int64()))
+    values: dict[str, Sequence[object]] = {name: rows.column(name).to_pylist() for name in rows.column_names}
+    values["rank"] = range(1, len(samples) + 1)
+    values["sha256"] = [catalogue.sha256[sample] for sample in samples.tolist()]
+    split = [_SPLIT] if _SPLIT in values and columns is SUSPICIOUS_COLUMNS else []
+    return _lines({name: values[name] for name in (*columns, *split)})
 
 
 def unreadable_rows(catalogue: Catalogue) -> list[Row]:
@@ -139,32 +103,12 @@ def write_unreadable(path: Path, catalogue: Catalogue) -> None:
     )
 
 
-def _of_samples(catalogue: Catalogue, samples: Sequence[int]) -> dict[str, Sequence[object]]:
-    """Return the columns that only depend on the catalogue, for these samples in the order of their ranks."""
-    return {
-        "rank": range(1, len(samples) + 1),
-        "path": [catalogue.paths[i] for i in samples],
-        "given_label": [catalogue.classes[catalogue.label_N[i]] for i in samples],
-        "sample": samples,
-        "sha256": [catalogue.sha256[i] for i in samples],
-    }
-
-
 def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
     """Yield the lines of a CSV with these columns."""
     cells = [
         map(f"{{:{_FORMATS[name]}}}".format, values) if name in _FORMATS else values for name, values in columns.items()
     ]
     return csv_lines(list(columns), zip(*cells, strict=True), numbers=_FORMATS)
-
-
-def read_suspicious(path: Path, *, most: int) -> list[Row]:
-    """Read the first rows of suspicious.csv.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    return list(itertools.islice(suspicious_rows(path), most))
 
 
 def suspicious_rows(path: Path) -> Iterator[Row]:

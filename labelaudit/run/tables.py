@@ -20,7 +20,7 @@ from labelaudit.detect.evidence import Controls
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Verdicts
-from labelaudit.errors import RunError
+from labelaudit.errors import RunError, brief
 from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
 from labelaudit.run.files import require_regular, write_atomically
 
@@ -127,26 +127,25 @@ def read_controls(path: Path) -> Controls | None:
     return Controls(kind_N=kind_N, label_N=table.column("taught_label").to_numpy()) if (kind_N >= 0).any() else None
 
 
-def write_scores(
-    path: Path, catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None = None
-) -> None:
-    """Write every sample's statistics and verdict; null where a sample has no record."""
+def verdict_table(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None = None
+) -> pa.Table:
+    """Return every sample's statistics and verdict, as scores.parquet has them; null where a sample has no record."""
+    samples = len(catalogue)
     columns: dict[str, object] = {
-        "sample": np.arange(len(catalogue), dtype=np.int32),
+        "sample": np.arange(samples, dtype=np.int32),
         "path": catalogue.paths,
         "given_label": _names(catalogue.classes, catalogue.label_N),
         "suggested_label": _names(catalogue.classes, statistics.beliefs.alternative_N),
         "suggested_belief": _nullable(statistics.beliefs.alternative_belief_N),
+        **{name: _nullable(getattr(statistics, f"{name}_N")) for name in STATISTICS},
+        "p_mislabeled": _nullable(verdicts.p_mislabeled_N),
+        "label_score": _nullable(1.0 - verdicts.p_mislabeled_N),
+        "p_corrupted": _nullable(kinds.p_corrupted_N if kinds else np.full(samples, np.nan)),
+        "corruption": _nullable(kinds.corruption_N if kinds else np.full(samples, np.nan)),
+        "kind": _names(KINDS, (kinds.kind_N if kinds else np.full(samples, -1)).astype(np.int32)),
+        "weight": verdicts.weight_N,
     }
-    for name in STATISTICS:
-        columns[name] = _nullable(getattr(statistics, f"{name}_N"))
-    columns["p_mislabeled"] = _nullable(verdicts.p_mislabeled_N)
-    columns["label_score"] = _nullable(1.0 - verdicts.p_mislabeled_N)
-    nothing_N = np.full(len(catalogue), np.nan)
-    columns["p_corrupted"] = _nullable(kinds.p_corrupted_N if kinds else nothing_N)
-    columns["corruption"] = _nullable(kinds.corruption_N if kinds else nothing_N)
-    columns["kind"] = _names(KINDS, (kinds.kind_N if kinds else np.full(len(catalogue), -1)).astype(np.int32))
-    columns["weight"] = verdicts.weight_N
     if split_N := catalogue.split_names:
         columns["split"] = pa.array(split_N, pa.string())
     meanings = {
@@ -154,7 +153,12 @@ def write_scores(
         "label_score": "1 - p_mislabeled; low = suspicious",
         "p_corrupted": "high = the image is corrupted",
     }
-    _write(path, pa.table(columns).replace_schema_metadata(meanings))
+    return pa.table(columns).replace_schema_metadata(meanings)
+
+
+def write_scores(path: Path, table: pa.Table) -> None:
+    """Write scores.parquet from a `verdict_table`."""
+    _write(path, table)
 
 
 def read_scores(path: Path) -> pa.Table:
@@ -192,7 +196,7 @@ def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix=fix) from error
+        raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
     absent = [name for name in schema.names if table.column(name).null_count] if schema else []
     if absent:
         raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)
@@ -209,16 +213,16 @@ _COLUMNS = pa.schema(
 )
 
 
-def write_pictures(path: Path, pictures: ImageTable) -> None:
-    """Write a row per picture, and then one per spoiled copy, whose ``spoiled`` says how."""
-    spoiled = len(pictures.copied_P)
-    value_XS = np.concatenate([pictures.value_US, *pictures.copy_PMS.transpose(1, 0, 2)])
-    copied_P = pictures.sample_U[pictures.copied_P]
+def write_image_table(path: Path, images: ImageTable) -> None:
+    """Write a row per image, and then one per corrupted copy, whose ``spoiled`` says how."""
+    copies = len(images.copied_P)
+    value_XS = np.concatenate([images.value_US, *images.copy_PMS.transpose(1, 0, 2)])
+    copied_P = images.sample_U[images.copied_P]
     table = pa.table(
         {
-            "sample": np.concatenate([pictures.sample_U, *([copied_P] * len(COPY_KINDS))]),
-            "spoiled": [""] * len(pictures.sample_U) + [kind for kind in COPY_KINDS for _ in range(spoiled)],
-            "digest": [*pictures.digest_U.tolist(), *([""] * (spoiled * len(COPY_KINDS)))],
+            "sample": np.concatenate([images.sample_U, *([copied_P] * len(COPY_KINDS))]),
+            "spoiled": [""] * len(images.sample_U) + [kind for kind in COPY_KINDS for _ in range(copies)],
+            "digest": [*images.digest_U.tolist(), *([""] * (copies * len(COPY_KINDS)))],
             **{name: value_XS[:, number] for number, name in enumerate(IMAGE_STATISTICS)},
         },
         schema=_COLUMNS,
@@ -226,8 +230,8 @@ def write_pictures(path: Path, pictures: ImageTable) -> None:
     _write(path, table)
 
 
-def read_pictures(path: Path, samples: int) -> ImageTable | None:
-    """Read them back; None where the run has none, as those of earlier versions.
+def read_image_table(path: Path, samples: int) -> ImageTable | None:
+    """Read them back; None where the run has none.
 
     Args:
         path: The file.
@@ -242,26 +246,25 @@ def read_pictures(path: Path, samples: int) -> ImageTable | None:
     try:
         table = pq.read_table(path.absolute(), schema=_COLUMNS)
         sample_X = table.column("sample").to_numpy()
-        spoiled_X = np.asarray(table.column("spoiled").to_pylist(), dtype=np.str_)
+        kind_X = np.asarray(table.column("spoiled").to_pylist(), dtype=np.str_)
         digest_X = np.asarray(table.column("digest").to_pylist(), dtype=np.str_)
         value_XS = np.stack([table.column(name).to_numpy() for name in IMAGE_STATISTICS], axis=1)
-        own_X = spoiled_X == ""
-        sample_U, copied_PM = sample_X[own_X], [sample_X[spoiled_X == kind] for kind in COPY_KINDS]
+        own_X = kind_X == ""
+        sample_U, copied_PM = sample_X[own_X], [sample_X[kind_X == kind] for kind in COPY_KINDS]
         if len(np.unique(sample_U)) < len(sample_U) or not np.isfinite(value_XS).all():
             raise ValueError("a sample twice, or no figures")
         if len(sample_U) and not 0 <= sample_U.min() <= sample_U.max() < samples:
             raise ValueError("other samples")
-        if any(not np.array_equal(copied, copied_PM[0]) for copied in copied_PM):
-            raise ValueError("copies of other samples")
         copied_P = np.searchsorted(sample_U, copied_PM[0]).astype(np.int32)
-        if not np.array_equal(sample_U[copied_P.clip(max=len(sample_U) - 1)], copied_PM[0]):
+        known_P = sample_U[copied_P.clip(max=len(sample_U) - 1)]
+        if any(not np.array_equal(copied, known_P) for copied in copied_PM):
             raise ValueError("copies of other samples")
         return ImageTable(
             sample_U=sample_U,
             value_US=value_XS[own_X],
             copied_P=copied_P,
-            copy_PMS=np.stack([value_XS[spoiled_X == kind] for kind in COPY_KINDS], axis=1),
+            copy_PMS=np.stack([value_XS[kind_X == kind] for kind in COPY_KINDS], axis=1),
             digest_U=digest_X[own_X],
         )
     except (OSError, pa.ArrowException, ValueError, IndexError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})", fix=fix) from error
+        raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error

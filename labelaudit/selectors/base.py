@@ -9,9 +9,11 @@ Shapes: B candidates of a pool, b chosen ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
+
+from labelaudit.methods.base import State
 
 ScoreName = Literal["loss", "entropy", "gradient"]
 """The score of candidates; see `labelaudit.engine.selection`."""
@@ -61,10 +63,10 @@ class Selector(Protocol):
     def observe(self, score_B: torch.Tensor) -> None:
         """Update itself from a batch that was back-propagated whole, while the selector is off."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return tensors on the CPU and plain values: all that it knows from finished epochs."""
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Restore a state.
 
         Raises:

@@ -16,10 +16,9 @@ Shapes: B candidates, b chosen ones, H scores in the history.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from labelaudit.methods.base import State
 from labelaudit.selectors.base import Choice, ScoreName
 from labelaudit.selectors.table import SelectiveBackpropParameters
 
@@ -80,11 +79,11 @@ class SelectiveBackprop:
     def observe(self, score_B: torch.Tensor) -> None:
         """Ignore the scores: the first epoch does not fill the history."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the history, and how many pools in a row had no chosen sample."""
         return {"history": self._history_H.clone(), "starved": self._starved}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Restore a state."""
         self._history_H, self._starved = state["history"].float(), int(state["starved"])
 

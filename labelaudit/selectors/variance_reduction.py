@@ -16,10 +16,9 @@ Shapes: B candidates, b drawn ones.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from labelaudit.methods.base import State
 from labelaudit.selectors.base import Choice, ScoreName
 from labelaudit.selectors.table import VarianceReductionParameters
 
@@ -80,10 +79,10 @@ class VarianceReduction:
         momentum = self._settings.momentum
         self._gain = momentum * self._gain + (1 - momentum) * variance_gain(g_B)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the moving average of τ."""
         return {"gain": self._gain}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Restore a state."""
         self._gain = float(state["gain"])

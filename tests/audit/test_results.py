@@ -17,7 +17,7 @@ from PIL import Image
 import labelaudit
 from labelaudit.run.documents import as_json
 from labelaudit.run.files import read_json, write_json
-from labelaudit.run.lists import read_suspicious
+from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.tables import read_scores
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
@@ -40,7 +40,7 @@ def test_audit_gives_what_the_run_folder_has(image_folder: Callable[..., Path], 
     assert as_json(audit.summary) == json.loads(audit.run.noise.read_text())
     assert audit.noise.to_pylist() == as_json(audit.summary)["classes"]
     assert audit.noise_rate == audit.summary.noise_rate
-    listed = read_suspicious(audit.run.suspicious, most=16)
+    listed = list(suspicious_rows(audit.run.suspicious))
     assert [str(row["sample"]) for row in audit.suspicious.to_pylist()] == [row["sample"] for row in listed]
     again = labelaudit.open_run(str(audit.run.root))
     assert again.scores.equals(audit.scores)

@@ -109,8 +109,8 @@ def test_weights_of_other_or_changed_images(finished: Path, photos: Path, tmp_pa
 
 WEIGHTS = {
     "no CSV": (b"\xff\xfe\x00\x01", "weights.csv is not a weights file"),
-    "other columns": (b"a,b\n1,2\n", "weights.csv has no columns path and weight; give the weights.csv of an audit"),
-    "a word": (b"path,weight\nant/000.png,heavy\n", "weights.csv is not a weights file"),
+    "other columns": (b"a,b\n1,2\n", "weights.csv has no column path and weight; give the weights.csv of an audit"),
+    "a word": (b"path,weight\nant/000.png,heavy\n", "weights.csv line 2: 'heavy' is no weight; use numbers from 0"),
     "negative": (b"path,weight\nant/000.png,-1\n", "weights.csv line 2: '-1' is no weight; use numbers from 0"),
     "infinite": (b"path,weight\nant/000.png,inf\n", "weights.csv line 2: 'inf' is no weight; use numbers from 0"),
     "not a number": (b"path,weight\nant/000.png,nan\n", "weights.csv line 2: 'nan' is no weight; use numbers from 0"),
@@ -125,7 +125,8 @@ def test_weights_that_cannot_be_used(photos: Path, content: bytes, expected: str
 
 
 def test_missing_weights(photos: Path) -> None:
-    assert refused_weights(photos, "absent.csv") == "cannot read absent.csv: no such file or directory; check the path"
+    error = "cannot read absent.csv: no such file or directory; give the weights.csv of an audit"
+    assert refused_weights(photos, "absent.csv") == error
 
 
 def test_a_truth_file_that_misses_images(photos: Path) -> None:

@@ -119,8 +119,8 @@ def test_unusable_splits_are_refused(tmp_path):
     for split, message in (
         (["trian"], r"there is no folder trian in .*; there are: train, val"),
         (["../x"], r"there is no folder \.\./x"),
-        (["train", "train/cat"], "lie in each other"),
-        ([".", "train"], "lie in each other"),
+        (["train", "train/cat"], "contain one another"),
+        ([".", "train"], "contain one another"),
         (["train", "val"], "val in .* has no class folders with images"),
     ):
         with pytest.raises(DataError, match=message):

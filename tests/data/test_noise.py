@@ -47,8 +47,13 @@ def test_exactly_the_given_share_is_wrong(count, classes, kind, rate, seed):
     assert (flipped(label_N, classes=classes, kind="random-labels", rate=0.0, seed=seed) == label_N).all()
 
 
-def test_a_pair_flip_goes_to_the_next_class():
-    assert flipped(np.array([0, 1, 2], dtype=np.int32), classes=3, kind="pair-flip", rate=1.0).tolist() == [1, 2, 0]
+def test_noise_by_hand():
+    label_N = np.array([0, 1, 2], dtype=np.int32)
+    assert flipped(label_N, classes=3, kind="pair-flip", rate=1.0).tolist() == [1, 2, 0]
+    assert flipped(label_N, classes=3, kind="asymmetric", rate=1.0).tolist() == [1, 0, 2]
+    assert flipped(label_N, classes=3, kind="one-class", rate=1.0).tolist()[1:] == [1, 2]
+    with pytest.raises(ValueError, match="two different classes"):
+        flip_labels(label_N, classes=3, kind="uniform", rate=1.0, generator=np.random.default_rng(0), among=(1, 1))
 
 
 def test_uniform_noise_reaches_every_other_class_and_the_whole_list():

@@ -39,12 +39,12 @@ def write_hostile(root: Path, *, seed: int = 0) -> list[str]:
         for name, content in make(chance):
             (folder / f"bad-{make.__name__.strip('_')}-{name}").write_bytes(content)
     for number, name in enumerate(_NAMES):
-        Path(folder, os.fsdecode(name)).write_bytes(encoded(picture(500 + number), "PNG"))
+        Path(folder, os.fsdecode(name)).write_bytes(encoded(noise_image(500 + number), "PNG"))
     _write_not_files(folder)
     return [f"cat/{path.name}" for path in folder.iterdir()]
 
 
-def picture(seed: int, size: tuple[int, int] = (_SIDE, _SIDE), mode: str = "RGB") -> Image.Image:
+def noise_image(seed: int, size: tuple[int, int] = (_SIDE, _SIDE), mode: str = "RGB") -> Image.Image:
     """An image of noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels).convert(mode)
@@ -58,7 +58,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def _whole(number: int, form: str) -> bytes:
-    return encoded(picture(number), form)
+    return encoded(noise_image(number), form)
 
 
 def _truncated(_chance: random.Random) -> Content:
@@ -113,10 +113,10 @@ _ROW = zlib.compress(b"\0" + bytes(3 * _SIDE))
 
 def _sizes(_chance: random.Random) -> Content:
     for number, (form, suffix) in enumerate(FORMATS.items()):
-        yield f"one-pixel{suffix}", encoded(picture(number, (1, 1)), form)
+        yield f"one-pixel{suffix}", encoded(noise_image(number, (1, 1)), form)
         if form != "WEBP":  # which holds at most 16,383 pixels a side
-            yield f"wide{suffix}", encoded(picture(number, (30_000, 1)), form)
-            yield f"tall{suffix}", encoded(picture(number, (1, 30_000)), form)
+            yield f"wide{suffix}", encoded(noise_image(number, (30_000, 1)), form)
+            yield f"tall{suffix}", encoded(noise_image(number, (1, 30_000)), form)
     for side in (0, 1, 20_000, 65_535, 2**31 - 1):
         header = struct.pack("<IIiiHHIIiiII", 54, 40, side, -side, 1, 24, 0, 0, 0, 0, 0, 0)
         yield f"claims-{side}.png", _png(side, side, data=zlib.compress(b"\0" * 100))
@@ -132,7 +132,7 @@ def _metadata(chance: random.Random) -> Content:
     exif = Image.Exif()
     exif[0x010E] = "x" * 60_000
     for form in ("JPEG", "PNG", "WEBP"):
-        yield f"huge-exif{FORMATS[form]}", encoded(picture(1), form, exif=exif)
+        yield f"huge-exif{FORMATS[form]}", encoded(noise_image(1), form, exif=exif)
     plain = _whole(4, "JPEG")
     for number in range(8):
         block = b"Exif\0\0" + chance.randbytes(50 + 400 * number)
@@ -142,7 +142,7 @@ def _metadata(chance: random.Random) -> Content:
     for value in (0, 9, 255, 65_535):
         turned = Image.Exif()
         turned[0x0112] = value
-        yield f"orientation-{value}.jpg", encoded(picture(5), "JPEG", exif=turned)
+        yield f"orientation-{value}.jpg", encoded(noise_image(5), "JPEG", exif=turned)
     many = plain
     for _ in range(40):
         many = _with_segment(many, 0xFE, bytes(65_000))
@@ -151,7 +151,7 @@ def _metadata(chance: random.Random) -> Content:
     profiles = {"": profile, "-noise": chance.randbytes(3000), "-cut": profile[:100], "-empty": b"\0"}
     for form in ("JPEG", "PNG", "WEBP", "TIFF"):
         for number, (name, content) in enumerate(profiles.items()):
-            yield f"profile{name}{FORMATS[form]}", encoded(picture(6 + number), form, icc_profile=content)
+            yield f"profile{name}{FORMATS[form]}", encoded(noise_image(6 + number), form, icc_profile=content)
     bomb = b"x\0\0" + zlib.compress(bytes(80_000_000), 9)
     yield "profile-bomb.png", _png(_SIDE, 1, _chunk(b"iCCP", bomb), data=_ROW)
     yield "text-bomb.png", _png(_SIDE, 1, _chunk(b"zTXt", bomb), data=_ROW)
@@ -163,23 +163,23 @@ def _with_segment(jpeg: bytes, marker: int, content: bytes) -> bytes:
 
 
 def _structures(chance: random.Random) -> Content:
-    frames = [picture(number, mode="P") for number in range(60)]
+    frames = [noise_image(number, mode="P") for number in range(60)]
     yield "frames.gif", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     for form in ("WEBP", "PNG", "TIFF"):
-        yield f"frames{FORMATS[form]}", encoded(picture(1), form, save_all=True, append_images=frames[:20])
+        yield f"frames{FORMATS[form]}", encoded(noise_image(1), form, save_all=True, append_images=frames[:20])
     tiff = _whole(3, "TIFF")
     yield "next-page-is-itself.tif", _with_next_directory(tiff, struct.unpack_from("<I", tiff, 4)[0])
     yield "next-page-beyond.tif", _with_next_directory(tiff, 2**32 - 9)
     for compression in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg"):
-        content = encoded(picture(4), "TIFF", compression=compression)
+        content = encoded(noise_image(4), "TIFF", compression=compression)
         yield f"{compression}.tif", content
         for flip in range(3):
             damaged = bytearray(content)
             damaged[8 + chance.randrange(len(damaged) - 8)] ^= 0xFF
             yield f"{compression}-{flip}.tif", bytes(damaged)
-    yield "interlaced-cut.png", encoded(picture(5), "PNG")[:-20]
-    yield "progressive-cut.jpg", encoded(picture(6), "JPEG", progressive=True)[:-300]
-    yield "no-end.gif", encoded(picture(7), "GIF")[:-1]
+    yield "interlaced-cut.png", encoded(noise_image(5), "PNG")[:-20]
+    yield "progressive-cut.jpg", encoded(noise_image(6), "JPEG", progressive=True)[:-300]
+    yield "no-end.gif", encoded(noise_image(7), "GIF")[:-1]
     yield "no-palette.png", _png(_SIDE, 1, colour=3, data=zlib.compress(b"\0" + bytes(_SIDE)))
     yield "unknown-chunk.png", _png(_SIDE, 1, _chunk(b"EVIL", chance.randbytes(100)), data=_ROW)
     yield "depth-3.png", _png(_SIDE, 1, bits=3, data=_ROW)
@@ -200,15 +200,15 @@ def _with_next_directory(tiff: bytes, offset: int) -> bytes:
 
 def _modes(_chance: random.Random) -> Content:
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
-        image = picture(1, mode="L").convert("I").convert("I;16") if mode == "I;16" else picture(1, mode=mode)
+        image = noise_image(1, mode="L").convert("I").convert("I;16") if mode == "I;16" else noise_image(1, mode=mode)
         yield f"{mode.replace(';', '-')}.png", encoded(image, "PNG")
     for mode in ("CMYK", "YCbCr", "LAB", "F", "I"):
-        image = to_lab(picture(2)) if mode == "LAB" else picture(2, mode=mode)
+        image = to_lab(noise_image(2)) if mode == "LAB" else noise_image(2, mode=mode)
         yield f"{mode}.tif", encoded(image, "TIFF")
-    yield "CMYK.jpg", encoded(picture(3, mode="CMYK"), "JPEG")
-    yield "transparent-palette.png", encoded(picture(4, mode="P"), "PNG", transparency=bytes(range(256)))
-    yield "transparent-colour.png", encoded(picture(5), "PNG", transparency=(1, 2, 3))
-    yield "transparent-palette.gif", encoded(picture(6, mode="P"), "GIF", transparency=3)
+    yield "CMYK.jpg", encoded(noise_image(3, mode="CMYK"), "JPEG")
+    yield "transparent-palette.png", encoded(noise_image(4, mode="P"), "PNG", transparency=bytes(range(256)))
+    yield "transparent-colour.png", encoded(noise_image(5), "PNG", transparency=(1, 2, 3))
+    yield "transparent-palette.gif", encoded(noise_image(6, mode="P"), "GIF", transparency=3)
     real = np.full((_SIDE, _SIDE), np.nan, dtype=np.float32)
     real[0] = np.inf
     yield "not-a-number.tif", encoded(Image.fromarray(real), "TIFF")
@@ -239,7 +239,7 @@ _NAMES += [b"n" * 251 + b".png", "\u00fc".encode() * 125 + b"x.png"]  # 255 byte
 def _write_not_files(folder: Path) -> None:
     outside = folder.parent.parent / "outside"
     outside.mkdir(exist_ok=True)
-    (outside / "secret.png").write_bytes(encoded(picture(900), "PNG"))
+    (outside / "secret.png").write_bytes(encoded(noise_image(900), "PNG"))
     (outside / "secret.txt").write_text("password")
     for name, target in {
         "link-to-itself.png": "link-to-itself.png",
@@ -263,7 +263,7 @@ def _write_not_files(folder: Path) -> None:
         os.mkfifo(folder / name)
     with contextlib.chdir(folder), socket.socket(socket.AF_UNIX) as bound:  # the name of a socket may have 107 bytes
         bound.bind("socket.png")
-    (folder / "forbidden.png").write_bytes(encoded(picture(901), "PNG"))
+    (folder / "forbidden.png").write_bytes(encoded(noise_image(901), "PNG"))
     (folder / "forbidden.png").chmod(0)
     with open(folder / "hole-of-2-gibibytes.png", "wb") as handle:
         handle.truncate(2 << 30)

@@ -26,15 +26,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("faults") / "pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("faults") / "images")
 
 
 @pytest.fixture(scope="module")
-def reference(pictures: Path) -> Path:
-    """The audit of ``pictures``; to be read only."""
-    succeed("score", pictures, "--run", pictures.parent / "reference", *QUICK)
-    return pictures.parent / "reference"
+def reference(images: Path) -> Path:
+    """The audit of ``images``; to be read only."""
+    succeed("score", images, "--run", images.parent / "reference", *QUICK)
+    return images.parent / "reference"
 
 
 @contextlib.contextmanager
@@ -54,24 +54,24 @@ def _mount(options: str, place: Path, *words: str) -> bool:
 
 
 @pytest.mark.parametrize("size", ["40k", "150k", "400k"])
-def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, pictures: Path, reference: Path, size: str) -> None:
+def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, images: Path, reference: Path, size: str) -> None:
     with small_disk(tmp_path / "disk", size) as disk:
-        error = run("score", pictures, "--run", disk / "audit", *QUICK).error
+        error = run("score", images, "--run", disk / "audit", *QUICK).error
         assert error.startswith(f"no space left for {disk}/audit/")
         assert error.endswith("free some space and run the command again: it resumes")
         assert not list(disk.rglob("*.partial"))
         assert _mount("remount,size=50m", disk)
-        succeed("score", pictures, "--run", disk / "audit", *QUICK)
+        succeed("score", images, "--run", disk / "audit", *QUICK)
         for names in ("epoch-*", "weights.csv", "probe.safetensors"):
             assert file_bytes(disk / "audit", names) == file_bytes(reference, names)
 
 
 def test_a_cache_without_room_only_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = write_images(tmp_path / "pictures", each=60, size=16)
+    images = write_images(tmp_path / "images", each=60, size=16)
     with small_disk(tmp_path / "disk", "20k") as disk:
         monkeypatch.setenv("LABELAUDIT_CACHE", str(disk))
         monkeypatch.setenv("LABELAUDIT_CACHE_GB", "1")
-        outcome = succeed("train-probe", pictures, "--run", tmp_path / "audit", *QUICK)
+        outcome = succeed("train-probe", images, "--run", tmp_path / "audit", *QUICK)
         assert "nothing is kept for the next audit of these images" in outcome.err
         assert not [path for path in disk.rglob("*") if path.is_file()]
 
@@ -100,16 +100,16 @@ def test_an_error_of_the_device_says_what_to_do(size: int, error: RuntimeError, 
 
 
 def test_a_training_without_memory_is_one_line_and_goes_on_with_more(
-    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     with monkeypatch.context() as patched:
         patched.setattr(Training, "forward", full)
-        error = run("score", pictures, "--run", tmp_path / "audit", *QUICK).error
+        error = run("score", images, "--run", tmp_path / "audit", *QUICK).error
     assert error == "the device ran out of memory at batch size 16; try --batch-size 8"
-    succeed("score", pictures, "--run", tmp_path / "audit", *QUICK)
+    succeed("score", images, "--run", tmp_path / "audit", *QUICK)
 
 
 class Narrow(nn.Module):
@@ -127,9 +127,9 @@ class Narrow(nn.Module):
 
 
 def test_embeddings_take_smaller_batches_where_memory_is_short(
-    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue, form, cpu = scan(pictures), PixelFormat(size=8, channels=3), choose_device("cpu")
+    catalogue, form, cpu = scan(images), PixelFormat(size=8, channels=3), choose_device("cpu")
     scale = {"statistics": ((0.5,) * 3, (0.2,) * 3), "device": cpu, "precision": "float32"}
     found = []
     for room in (100, 5, 1):
@@ -142,12 +142,12 @@ def test_embeddings_take_smaller_batches_where_memory_is_short(
 
 
 def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(
-    tmp_path: Path, pictures: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
     try:
-        succeed("score", pictures, "--run", tmp_path / "same", "--deterministic", *QUICK)
+        succeed("score", images, "--run", tmp_path / "same", "--deterministic", *QUICK)
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cudnn.deterministic
         compute_deterministically()
@@ -161,9 +161,9 @@ def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(
 
 
 @pytest.mark.long
-def test_a_worker_of_torchrun_that_dies_leaves_a_run_that_goes_on(tmp_path: Path, pictures: Path) -> None:
+def test_a_worker_of_torchrun_that_dies_leaves_a_run_that_goes_on(tmp_path: Path, images: Path) -> None:
     audit = tmp_path / "audit"
-    words = ("train-probe", pictures, "--run", audit, "--epochs", "100", "--image-size", "8", "--threads", "1")
+    words = ("train-probe", images, "--run", audit, "--epochs", "100", "--image-size", "8", "--threads", "1")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [*torchrun, "labelaudit", *map(str, words)]

@@ -50,7 +50,7 @@ fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished audit, beside one that is half trained; tests damage one file in it and put it back."""
     place = tmp_path_factory.mktemp("fuzz")
-    root = write_images(place / "pictures", each=6, wrong=1)
+    root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
     with interrupted("labelaudit.audit.probe.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130

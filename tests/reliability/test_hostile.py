@@ -18,7 +18,7 @@ from PIL import Image
 from labelaudit.audit import probe
 from labelaudit.data.images import decode, image_suffixes
 from tests.cli.helpers import QUICK, Outcome, file_bytes, pattern, run, run_process, save, succeed, write_images
-from tests.reliability.hostile import encoded, picture, to_lab, write_hostile
+from tests.reliability.hostile import encoded, noise_image, to_lab, write_hostile
 from tests.review.helpers import snapshot
 
 _OPTIONS = ("--epochs", "2", "--batch-size", "64", "--image-size", "16", "--threads", "1", "--precision", "float32")
@@ -144,7 +144,7 @@ def test_the_others_have_the_losses_that_they_have_without_the_bad_files(
 def test_files_that_change_and_vanish_between_the_scan_and_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = write_images(tmp_path / "pictures")
+    root = write_images(tmp_path / "images")
     prepare = probe.prepare
 
     def meanwhile(*arguments: object, **keywords: object) -> object:
@@ -170,7 +170,7 @@ def test_files_that_change_and_vanish_between_the_scan_and_the_training(
 
 def test_classes_that_differ_in_case_or_unicode_form_only_are_two(tmp_path: Path) -> None:
     names = ("cat", "Cat", unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é"))
-    root = write_images(tmp_path / "pictures", classes=names)
+    root = write_images(tmp_path / "images", classes=names)
     if len(list(root.iterdir())) < len(names):
         pytest.skip("a file system that takes these names for equal")
     outcome = succeed("score", root, "--run", tmp_path / "audit", *QUICK)
@@ -180,10 +180,10 @@ def test_classes_that_differ_in_case_or_unicode_form_only_are_two(tmp_path: Path
 
 
 def test_class_folders_that_cannot_be_named_or_entered(tmp_path: Path) -> None:
-    root = write_images(tmp_path / "pictures")
+    root = write_images(tmp_path / "images")
     unnameable = Path(root, os.fsdecode(b"\xff"))
     unnameable.mkdir()
-    (unnameable / "1.png").write_bytes(encoded(picture(1), "PNG"))
+    (unnameable / "1.png").write_bytes(encoded(noise_image(1), "PNG"))
     for name, target in {"loop": "loop", "above": "..", "nothing": "nowhere", "here": "."}.items():
         (root / name).symlink_to(target)
     outcome = succeed("score", root, "--run", tmp_path / "audit", *QUICK)
@@ -196,7 +196,7 @@ def test_class_folders_that_cannot_be_named_or_entered(tmp_path: Path) -> None:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished audit of good files; to be read only."""
     folder = tmp_path_factory.mktemp("plain")
-    succeed("score", write_images(folder / "pictures"), "--run", folder / "audit", *QUICK)
+    succeed("score", write_images(folder / "images"), "--run", folder / "audit", *QUICK)
     return folder
 
 
@@ -242,7 +242,7 @@ def test_a_run_folder_whose_folders_are_links_is_refused(plain: Path, tmp_path: 
     for words in (
         ("fit", run_folder),
         ("export", run_folder, "--to", "cleanlab"),
-        ("retrain", plain / "pictures", "--weights", run_folder / "weights.csv", *QUICK),
+        ("retrain", plain / "images", "--weights", run_folder / "weights.csv", *QUICK),
     ):
         assert f"{run_folder / name} is a symbolic link" in run(*words).error
     assert snapshot(target) == before

@@ -27,36 +27,36 @@ from tests.cli.processes import running
 KILLS = int(os.environ.get("LABELAUDIT_KILLS", "1"))
 MOST_IN_A_ROW = 4
 DEADLINE_SECONDS = 120.0
-LATER = {"train-probe", "fit", "report", "relabel --undo"}
+LATER = {"train-probe", "retrain", "fit", "report", "relabel --undo"}
 """Commands of the long run only: they write as the others do."""
 
 TRAINING = "--image-size 8 --augment none --precision float32 --threads 1 --batch-size 32 --quiet"
 
 
-def pictures(inputs: Path) -> None:
-    write_images(inputs / "pictures", each=30, wrong=3)
+def images(inputs: Path) -> None:
+    write_images(inputs / "images", each=30, wrong=3)
 
 
 def audit(inputs: Path) -> None:
-    pictures(inputs)
-    succeed("score", inputs / "pictures", "--run", inputs / "audit", "--epochs", "3", *TRAINING.split())
+    images(inputs)
+    succeed("score", inputs / "images", "--run", inputs / "audit", "--epochs", "3", *TRAINING.split())
 
 
-def many_pictures(inputs: Path) -> None:
-    write_images(inputs / "pictures", each=130, size=16)
-    for damaged in sorted((inputs / "pictures/bee").iterdir())[::25]:
+def many_images(inputs: Path) -> None:
+    write_images(inputs / "images", each=130, size=16)
+    for damaged in sorted((inputs / "images/bee").iterdir())[::25]:
         damaged.write_bytes(damaged.read_bytes()[:-40])
 
 
 def backbone(inputs: Path) -> None:
-    many_pictures(inputs)
+    many_images(inputs)
     network = build_network("labelaudit_probe", weights="scratch", num_classes=4, channels=3, seed=0)
     save_file(network.state_dict(), inputs / "backbone.safetensors")
 
 
 def corrections(inputs: Path) -> None:
-    write_images(inputs / "pictures", each=40)
-    paths = sorted(path.relative_to(inputs / "pictures").as_posix() for path in inputs.rglob("*.png"))
+    write_images(inputs / "images", each=40)
+    paths = sorted(path.relative_to(inputs / "images").as_posix() for path in inputs.rglob("*.png"))
     decisions = [Correction(path=path, action="change", label="eel" if "7" in path else "bee") for path in paths[:60]]
     decisions += [Correction(path=path, action="drop") for path in paths[60:120]]
     write_corrections(inputs / "corrections.csv", decisions)
@@ -71,29 +71,29 @@ def copy(name: str) -> Callable[[Path, Path], None]:
 
 
 def relabeled(inputs: Path, place: Path) -> None:
-    copy("pictures")(inputs, place)
-    succeed("relabel", place / "pictures", inputs / "corrections.csv", "--yes", "--quiet")
+    copy("images")(inputs, place)
+    succeed("relabel", place / "images", inputs / "corrections.csv", "--yes", "--quiet")
 
 
-TRAIN = "train-probe INPUTS/pictures --run PLACE/audit " + TRAINING
+TRAIN = "train-probe INPUTS/images --run PLACE/audit " + TRAINING
 JOBS = {
     "score": (
-        pictures,
+        images,
         nothing,
-        f"score INPUTS/pictures --run PLACE/audit --controls --epochs 5 -o PLACE/list.csv {TRAINING}",
+        f"score INPUTS/images --run PLACE/audit --controls --epochs 5 -o PLACE/list.csv {TRAINING}",
     ),
-    "train-probe": (pictures, nothing, f"{TRAIN} --members 3 --epochs 4"),
+    "train-probe": (images, nothing, f"{TRAIN} --members 3 --epochs 4"),
     "fit": (audit, copy("audit"), "fit PLACE/audit --rank-by aum --quiet"),
     "report": (audit, copy("audit"), "report PLACE/audit --quiet --write json=PLACE/report.json"),
     "retrain": (
         audit,
         nothing,
-        "retrain INPUTS/pictures --weights INPUTS/audit/weights.csv --out PLACE/out --val INPUTS/pictures --epochs 8 "
+        "retrain INPUTS/images --weights INPUTS/audit/weights.csv --out PLACE/out --val INPUTS/images --epochs 8 "
         + TRAINING,
     ),
-    "relabel": (corrections, copy("pictures"), "relabel PLACE/pictures INPUTS/corrections.csv --yes --quiet"),
-    "relabel --undo": (corrections, relabeled, "relabel PLACE/pictures --undo --yes --quiet"),
-    "pixel cache": (many_pictures, nothing, f"{TRAIN} --epochs 1"),
+    "relabel": (corrections, copy("images"), "relabel PLACE/images INPUTS/corrections.csv --yes --quiet"),
+    "relabel --undo": (corrections, relabeled, "relabel PLACE/images --undo --yes --quiet"),
+    "pixel cache": (many_images, nothing, f"{TRAIN} --epochs 1"),
     "embedding cache": (
         backbone,
         nothing,

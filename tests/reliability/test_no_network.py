@@ -51,8 +51,8 @@ def test_the_main_path_asks_for_no_network(tmp_path: Path) -> None:
 
 
 def test_the_guard_sees_a_download(tmp_path: Path) -> None:
-    pictures = write_images(tmp_path / "small")
-    words = [["score", str(pictures), "--run", str(tmp_path / "audit"), "--model", "resnet10t.c3_in1k", "--pretrained"]]
+    images = write_images(tmp_path / "small")
+    words = [["score", str(images), "--run", str(tmp_path / "audit"), "--model", "resnet10t.c3_in1k", "--pretrained"]]
     done = _run(words, tmp_path)
     assert done.returncode != 0
     assert "cannot be downloaded" in done.stderr

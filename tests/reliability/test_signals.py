@@ -13,9 +13,9 @@ from tests.cli.helpers import run, start, succeed, write_images
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_training_cleanly(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    pictures, folder = write_images(tmp_path / "pictures"), tmp_path / "audit"
+    images, folder = write_images(tmp_path / "images"), tmp_path / "audit"
     options = ("--epochs", "400", "--batch-size", "16", "--image-size", "8", "--threads", "1")
-    with start("score", pictures, "--run", folder, *options) as process:
+    with start("score", images, "--run", folder, *options) as process:
         deadline = time.monotonic() + 60
         while process.poll() is None and not (folder / "checkpoint.pt").exists():
             assert time.monotonic() < deadline

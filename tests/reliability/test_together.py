@@ -17,8 +17,8 @@ from tests.review.helpers import change, saved
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return write_images(tmp_path / "pictures")
+def images(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "images")
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def corrections(tmp_path: Path) -> Corrections:
     return saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
 
 
-def test_two_audits_of_one_folder_share_a_cache_and_do_not_mix(pictures: Path, tmp_path: Path) -> None:
-    succeed("score", pictures, "--run", tmp_path / "reference", *QUICK)
+def test_two_audits_of_one_folder_share_a_cache_and_do_not_mix(images: Path, tmp_path: Path) -> None:
+    succeed("score", images, "--run", tmp_path / "reference", *QUICK)
     environment = {"LABELAUDIT_CACHE": str(tmp_path / "cache")}
-    words = [("score", pictures, "--run", tmp_path / name, "-o", tmp_path / "same.csv", *QUICK) for name in ("a", "b")]
+    words = [("score", images, "--run", tmp_path / name, "-o", tmp_path / "same.csv", *QUICK) for name in ("a", "b")]
     with running(*words[0], environment=environment) as one, running(*words[1], environment=environment) as other:
         for process in (one, other):
             process.join(60)
@@ -58,17 +58,17 @@ def test_writers_of_one_file_never_mix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["score", "train-probe", "retrain"])
 def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
-    pictures: Path, tmp_path: Path, command: str
+    images: Path, tmp_path: Path, command: str
 ) -> None:
     words = ("--method", "standard", "--out", tmp_path / "out") if command == "retrain" else ("--run", tmp_path / "out")
-    with held(pictures / LOCK, pictures):
-        error = run(command, pictures, *words, *QUICK).only_error
-    assert error == f"{pictures} is being relabeled by process {os.getpid()} on {os.uname().nodename}; wait for it"
+    with held(images / LOCK, images):
+        error = run(command, images, *words, *QUICK).only_error
+    assert error == f"{images} is being relabeled by process {os.getpid()} on {os.uname().nodename}; wait for it"
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_whose_relabeling_was_interrupted_is_refused(
-    pictures: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
@@ -76,29 +76,29 @@ def test_a_folder_whose_relabeling_was_interrupted_is_refused(
     with monkeypatch.context() as patched:
         patched.setattr("labelaudit.review.moves._end", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            relabel(pictures, corrections)
-    error = run("score", pictures, "--run", tmp_path / "audit", *QUICK).only_error
-    assert error.startswith(f"a relabeling of {pictures} was interrupted")
-    assert f"labelaudit relabel {pictures} --undo" in error
-    undo(pictures)
-    succeed("score", pictures, "--run", tmp_path / "audit", *QUICK)
+            relabel(images, corrections)
+    error = run("score", images, "--run", tmp_path / "audit", *QUICK).only_error
+    assert error.startswith(f"a relabeling of {images} was interrupted")
+    assert f"labelaudit relabel {images} --undo" in error
+    undo(images)
+    succeed("score", images, "--run", tmp_path / "audit", *QUICK)
 
 
 def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(
-    pictures: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare = probe.prepare
 
     def meanwhile(*arguments: object, **keywords: object) -> object:
-        relabel(pictures, corrections)
+        relabel(images, corrections)
         return prepare(*arguments, **keywords)
 
     monkeypatch.setattr(probe, "prepare", meanwhile)
-    error = run("score", pictures, "--run", tmp_path / "audit", *QUICK).error
-    assert error == f"{pictures} was relabeled while it was read; run the command again"
+    error = run("score", images, "--run", tmp_path / "audit", *QUICK).error
+    assert error == f"{images} was relabeled while it was read; run the command again"
 
 
-def test_a_journal_of_somebody_else_does_not_stop_an_audit(pictures: Path, tmp_path: Path) -> None:
-    (pictures / ".labelaudit-relabel-1.json").write_text('{"state": "moving", "moves": [["../../x", "y"]]}')
-    assert require_settled(pictures) == ()
-    succeed("score", pictures, "--run", tmp_path / "audit", *QUICK)
+def test_a_journal_of_somebody_else_does_not_stop_an_audit(images: Path, tmp_path: Path) -> None:
+    (images / ".labelaudit-relabel-1.json").write_text('{"state": "moving", "moves": [["../../x", "y"]]}')
+    assert require_settled(images) == ()
+    succeed("score", images, "--run", tmp_path / "audit", *QUICK)

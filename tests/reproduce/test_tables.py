@@ -155,9 +155,8 @@ def test_the_papers_table() -> None:
     assert {name: sum(speedup is None for speedup, _ in row) for name, row in PAPER.items() if name != "standard"} == {
         **{"sb-50": 1, "sb-33": 6, "vr-33": 0, "vr-50": 1}
     }
-    for entry in ALGORITHMS:
-        selector = build_selector(describe_selector(entry.selector, entry.parameters))
-        assert (selector is None) == (entry.name == "standard")
+    for name, (_, selector, parameters) in ALGORITHMS.items():
+        assert (build_selector(describe_selector(selector, parameters)) is None) == (name == "standard")
 
 
 def test_figures_are_drawn_and_always_the_same(tmp_path) -> None:

@@ -16,16 +16,16 @@ from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.names import KINDS
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import (
+    CORRUPTED_COLUMNS,
     SUSPICIOUS_COLUMNS,
     list_suspicious,
+    ranked_lines,
     read_baseline,
-    read_suspicious,
     read_weights,
-    suspicious_csv,
-    write_corrupted,
-    write_suspicious,
+    suspicious_rows,
     write_weights,
 )
+from labelaudit.run.tables import verdict_table
 from tests.detect.helpers import beliefs_of
 from tests.report.helpers import row
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
@@ -83,6 +83,17 @@ def four_kinds():
     )
 
 
+def table_of(kinds=None, verdicts=None, catalogue=None):
+    return verdict_table(catalogue or catalogue_of(FOUR), four_statistics(), verdicts or four_verdicts(), kinds)
+
+
+def ranked(count=1, catalogue=None, **changes):
+    """suspicious.csv of the first of the four samples."""
+    catalogue = catalogue or catalogue_of(FOUR)
+    table = table_of(catalogue=catalogue, **changes)
+    return "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, four_verdicts().order[:count]))
+
+
 def rows_of(text):
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
@@ -93,34 +104,30 @@ def written(file, content):
 
 
 def test_the_ranked_list_begins_with_the_most_suspicious():
-    text = suspicious_csv(catalogue_of(FOUR), four_statistics(), four_verdicts(), four_kinds())
-    assert text == (
+    assert ranked(kinds=four_kinds()) == (
         "rank,path,given_label,suggested_label,p_mislabeled,label_score,aul,aum,kind,sample,sha256\n"
         f"1,cat/1.png,cat,dog,0.750000,0.250000,9,-3,mislabeled,1,{1:064x}\n"
     )
     beliefs = replace(FOUR_BELIEFS, class_MN=np.array([[1, -1, 0, -1]], dtype=np.int32))
-    (row,) = rows_of(suspicious_csv(catalogue_of(FOUR), replace(four_statistics(), beliefs=beliefs), four_verdicts()))
+    table = verdict_table(catalogue_of(FOUR), replace(four_statistics(), beliefs=beliefs), four_verdicts())
+    (row,) = rows_of("".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(FOUR), np.array([1]))))
     assert row["suggested_label"] == ""
+    assert [row["sample"] for row in rows_of(ranked(3))] == ["1", "2", "0"]
+    assert [row["rank"] for row in rows_of(ranked(3))] == ["1", "2", "3"]
+    assert rows_of(ranked(0)) == []
 
 
-def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first(tmp_path):
+def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first():
     corrupted = np.array([1, -1, 1, -1], dtype=np.int8)
     assert KINDS[1] == "corrupted"
     kinds = replace(four_kinds(), kind_N=corrupted, p_corrupted_N=np.array([1.0, 0.25, 1.0, NAN]))
     kinds = replace(kinds, corruption_N=np.array([15.0, -1.5, 20.5, NAN]))
-    write_corrupted(tmp_path / "corrupted.csv", catalogue_of(FOUR), four_verdicts(), kinds)
-    assert (tmp_path / "corrupted.csv").read_text().splitlines() == [
+    lines = ranked_lines(CORRUPTED_COLUMNS, table_of(kinds), catalogue_of(FOUR), kinds.corrupted)
+    assert "".join(lines).splitlines() == [
         "rank,path,given_label,p_corrupted,corruption,p_mislabeled,sample,sha256",
         f"1,dog/2.png,dog,1.000000,20.5,0.500000,2,{2:064x}",
         f"2,cat/0.png,cat,1.000000,15,0.125000,0,{0:064x}",
     ]
-
-
-@pytest.mark.parametrize(("top", "samples"), [(None, "1"), (0, ""), (2, "12"), (3, "120"), (99, "120")])
-def test_the_ranked_list_is_as_long_as_asked_and_ends_with_the_records(top, samples):
-    rows = rows_of(suspicious_csv(catalogue_of(FOUR), four_statistics(), four_verdicts(), top=top))
-    assert "".join(row["sample"] for row in rows) == samples
-    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, len(samples) + 1)]
 
 
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
@@ -131,19 +138,17 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     statistics = CurveStatistics(**values, beliefs=beliefs, joint=joint, epochs=1)
     verdicts = verdicts_of(np.ones(count), np.arange(count)[::-1], count)
     file = tmp_path / "suspicious.csv"
-    write_suspicious(file, catalogue_of(), statistics, verdicts)
-    assert file.read_bytes().decode() == suspicious_csv(catalogue_of(), statistics, verdicts)
-    assert [row["path"] for row in read_suspicious(file, most=99)] == list(AWKWARD_PATHS[::-1])
-    assert [row["sample"] for row in read_suspicious(file, most=2)] == [str(count - 1), str(count - 2)]
+    table = verdict_table(catalogue_of(), statistics, verdicts)
+    written(file, "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(), verdicts.order)))
+    assert [row["path"] for row in suspicious_rows(file)] == list(AWKWARD_PATHS[::-1])
 
 
 def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
     names = ("=cat", "+dog")
     catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
-    write_suspicious(tmp_path / "suspicious.csv", catalogue, four_statistics(), four_verdicts())
-    (line,) = (tmp_path / "suspicious.csv").read_text().splitlines()[1:]
+    (line,) = written(tmp_path / "suspicious.csv", ranked(catalogue=catalogue)).read_text().splitlines()[1:]
     assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,9,-3,,1,{1:064x}"
-    (row,) = read_suspicious(tmp_path / "suspicious.csv", most=9)
+    (row,) = suspicious_rows(tmp_path / "suspicious.csv")
     assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-3")
     write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
     assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
@@ -171,7 +176,7 @@ def test_a_ranked_list_that_is_not_ours_is_refused(tmp_path, content, message):
     if content is not None:
         written(tmp_path / "suspicious.csv", content)
     with pytest.raises(RunError, match=f"{message}.*run labelaudit fit "):
-        read_suspicious(tmp_path / "suspicious.csv", most=10)
+        list(suspicious_rows(tmp_path / "suspicious.csv"))
 
 
 def test_weights_are_written_for_people_and_for_numpy(tmp_path):
@@ -242,21 +247,12 @@ def test_weights_that_are_none_are_refused_with_the_place(tmp_path, text, messag
 
 
 MANY = catalogue_of([f"cat/{number:05d}.png" for number in range(300)])
-LONG = verdicts_of([0.125, 0.75, 0.5, NAN], [1, 2, 0], 3)
-WRITERS = {
-    "weights": lambda folder: write_weights(folder / "out", folder / "weights.npy", MANY, np.ones(300)),
-    "list": lambda folder: write_suspicious(folder / "out", catalogue_of(FOUR), four_statistics(), LONG),
-}
 
 
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_a_full_disk_is_a_storage_error_and_leaves_no_piece(tmp_path, write):
+def test_a_full_disk_is_a_storage_error_and_leaves_no_piece(tmp_path):
     with room_for(300), pytest.raises(StorageError, match=r"no space left for .*out"):
-        write(tmp_path)
+        write_weights(tmp_path / "out", tmp_path / "weights.npy", MANY, np.ones(300))
     assert names_in(tmp_path) == []
-
-
-def test_a_full_disk_is_noticed_for_the_array_of_weights_too(tmp_path):
     few = replace(catalogue_of(list("abcdefghij" * 2)), sha256=("",) * 20)
     with room_for(250), pytest.raises(StorageError, match=r"no space left for .*weights\.npy"):
         write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", few, np.ones(20))

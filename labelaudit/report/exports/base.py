@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape
 
 import pyarrow as pa
@@ -59,7 +58,7 @@ class Sample:
         """The probability of ``proposed_label``: that the given label is wrong, or that it is right."""
         return self.p_mislabeled if self.is_suspicious else self.label_score
 
-    def fields(self, names: str) -> dict[str, Any]:
+    def fields(self, names: str) -> dict[str, object]:
         """Return the fields with these names, separated by blanks, and ``kind`` where the sample has one."""
         found = {name: getattr(self, name) for name in names.split()}
         return found if self.kind is None else {**found, "kind": self.kind}

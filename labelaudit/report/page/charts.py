@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -149,7 +148,7 @@ def _quartiles(loss_N: Float32Array) -> FloatArray:
     return quartiles_3
 
 
-def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[str, Any]:
+def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[str, object]:
     """Return the numbers of all charts, by their names."""
     ranked_by = audit.summary.fit.rank_by
     drawn = [histogram(audit, name, suspicious_N) for name in dict.fromkeys((ranked_by, "aul"))]
@@ -161,7 +160,7 @@ def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[st
     }
 
 
-def histogram(audit: Audit, statistic: str, suspicious_N: BoolArray) -> dict[str, Any] | None:
+def histogram(audit: Audit, statistic: str, suspicious_N: BoolArray) -> dict[str, object] | None:
     """Return a statistic's histogram, with the components fitted to it as counts a bin; None without two values."""
     value_N = audit.column(statistic)
     finite_N = np.isfinite(value_N)
@@ -172,8 +171,6 @@ def histogram(audit: Audit, statistic: str, suspicious_N: BoolArray) -> dict[str
     low, high = np.quantile(value, [_TAIL, 1 - _TAIL])
     if high <= low:
         low, high = value.min(), value.max()
-    if high <= low:
-        return None
     bins = int(np.clip(distinct, 8, _BINS))
     clipped, suspicious = np.clip(value, low, high), suspicious_N[finite_N]
     rest_G, edges = np.histogram(clipped[~suspicious], bins=bins, range=(low, high))
@@ -189,7 +186,7 @@ def histogram(audit: Audit, statistic: str, suspicious_N: BoolArray) -> dict[str
     }
 
 
-def class_table(audit: Audit) -> list[dict[str, Any]]:
+def class_table(audit: Audit) -> list[dict[str, float]]:
     """Return noise rate, size and suspicious samples of each class, by its number; the noisiest first."""
     number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
     rows = [
@@ -216,7 +213,7 @@ def confusion(audit: Audit) -> list[list[int]]:
     return sorted(pairs, key=lambda pair: -pair[2])[:_MOST_PAIRS]
 
 
-def group_curves(curves: LossCurves) -> dict[str, Any] | None:
+def group_curves(curves: LossCurves) -> dict[str, object] | None:
     """Return quartiles of the loss by epoch, of the suspicious samples and of the rest; None without records."""
     if not curves.quartiles_23E.shape[2]:
         return None

@@ -13,7 +13,7 @@ from labelaudit.report.sentences import plural
 from labelaudit.run.documents import Noise
 
 _ESTIMATORS = {
-    "confident-joint": "counts images of which the probe is sure that they belong elsewhere",
+    "confident-joint": "counts images that the probe confidently assigns to another class",
     "controls": "compares with the labels that were made wrong on purpose",
     "gmm": "splits the AULs into two groups, as the AUL paper does; too high where few labels are wrong",
     "gmm-per-class": "the same within each class",
@@ -21,7 +21,7 @@ _ESTIMATORS = {
 }
 _CONTROLS = {
     "random": "any other class",
-    "confusion": "a class that the data's own classes are taken for",
+    "confusion": "a class that is often confused with the given one",
     "look-alike": "the class that the image itself looks like most",
 }
 _COMMON_NAMES = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
@@ -63,7 +63,7 @@ def facts_of(audit: Audit) -> list[str]:
 def rate_sentence(rate: float | None) -> str:
     """Return what a noise rate means."""
     if rate is None:
-        return "How many labels are wrong could not be estimated; the ranking below stands all the same."
+        return "The share of wrong labels could not be estimated; the ranking below is still valid."
     of_hundred = round(100 * rate)
     if of_hundred == 0:
         return "Fewer than one label in a hundred looks wrong."

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import islice
@@ -305,7 +305,7 @@ def _thumbnail(
     return _base64(encoded.getvalue()), ""
 
 
-def render(audit: Audit, new: int | None, content: dict[str, Any], *, missing_root: str = "") -> str:
+def render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing_root: str = "") -> str:
     """Return the whole page.
 
     Args:
@@ -376,7 +376,7 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def content_of(audit: Audit, gallery: Gallery, curves: LossCurves, thumbnails: Thumbnails) -> dict[str, Any]:
+def content_of(audit: Audit, gallery: Gallery, curves: LossCurves, thumbnails: Thumbnails) -> dict[str, object]:
     """Return a page's data, ready for JSON.
 
     Args:
@@ -420,7 +420,7 @@ def content_of(audit: Audit, gallery: Gallery, curves: LossCurves, thumbnails: T
     }
 
 
-def _listed(thumbnails: Thumbnails) -> dict[str, Any]:
+def _listed(thumbnails: Thumbnails) -> dict[str, object]:
     """Return for each sample its thumbnail, or the number of the reason why there is none."""
     reasons = list(dict.fromkeys(reason for reason in thumbnails.reasons if reason))
     pairs = zip(thumbnails.content, thumbnails.reasons, strict=True)

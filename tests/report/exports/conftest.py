@@ -11,16 +11,16 @@ from tests.report.exports.helpers import hostile_folder, made_up_audit
 
 
 @pytest.fixture(scope="package")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """216 pictures with hostile names in classes with hostile names, three of which cannot be read."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """216 images with hostile names in classes with hostile names, three of which cannot be read."""
     return hostile_folder(tmp_path_factory.mktemp("data") / "pic tures")
 
 
 @pytest.fixture(scope="package")
-def hostile(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """The audit of ``pictures``."""
+def hostile(images: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The audit of ``images``."""
     broken = ("cat/1.png", "cat/same.jpg", "two\nlines/1.png")
-    return made_up_audit(pictures, tmp_path_factory.mktemp("run") / "audit", broken=broken)
+    return made_up_audit(images, tmp_path_factory.mktemp("run") / "audit", broken=broken)
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""An audit of pictures with hostile names, made up without a training: in a run folder, as a fit leaves it."""
+"""An audit of images with hostile names, made up without a training: in a run folder, as a fit leaves it."""
 
 import importlib
 import os
@@ -16,10 +16,10 @@ from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.verdicts import Power, Verdicts
-from labelaudit.run.files import write_json
+from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import write_suspicious, write_weights
-from labelaudit.run.tables import write_samples, write_scores
+from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
+from labelaudit.run.tables import verdict_table, write_samples, write_scores
 from tests.detect.helpers import beliefs_of
 
 HOSTILE_CLASSES = (
@@ -68,7 +68,7 @@ def consumer(name: str) -> Any:
 def hostile_folder(
     root: Path, *, classes: Sequence[str] = HOSTILE_CLASSES, files: Sequence[str] = HOSTILE_FILES
 ) -> Path:
-    """Every file in every class; no two pictures are equal."""
+    """Every file in every class; no two images are equal."""
     for number, name in enumerate(classes):
         (root / name).mkdir(parents=True)
         for which, file in enumerate(files):
@@ -86,7 +86,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
         broken: Paths that could not be read.
     """
     for path in broken:
-        (data / path).write_bytes(b"no picture")
+        (data / path).write_bytes(b"no image")
     catalogue = scan(data)
     folder = RunFolder(run)
     run.mkdir(parents=True)
@@ -108,9 +108,11 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
             },
         }
     )
-    write_scores(folder.scores, catalogue, statistics, verdicts)
+    table = verdict_table(catalogue, statistics, verdicts)
+    write_scores(folder.scores, table)
     write_weights(folder.weights_csv, folder.weights_npy, catalogue, verdicts.weight_N)
-    write_suspicious(folder.suspicious, catalogue, statistics, verdicts)
+    flagged = verdicts.order[: verdicts.flagged]
+    write_lines(folder.suspicious, ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, flagged))
     write_json(folder.noise, _noise(catalogue, verdicts))
     return folder
 

@@ -34,7 +34,7 @@ def loaded(folder: Path, cache: Path) -> Any:
     return datasets.load_dataset(str(folder), cache_dir=str(cache))
 
 
-def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, pictures: Path, tmp_path: Path) -> None:
+def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     consumer("datasets")
@@ -47,8 +47,8 @@ def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, picture
         known = truth[row["path"]]
         assert row["label"] == known["given_label"]
         assert same(row, known, "suggested_label", "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
-        with Image.open(pictures / row["path"]) as picture:
-            np.testing.assert_array_equal(np.asarray(row["image"].convert("RGB")), np.asarray(picture.convert("RGB")))
+        with Image.open(images / row["path"]) as shown:
+            np.testing.assert_array_equal(np.asarray(row["image"].convert("RGB")), np.asarray(shown.convert("RGB")))
 
 
 def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, 
     assert not interface.validate_prediction(wrong), "the check above can fail"
 
 
-def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, pictures: Path, tmp_path: Path) -> None:
+def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path) -> None:
     try:
         fiftyone = pytest.importorskip("fiftyone")
     except Exception as error:  # it needs a database server
@@ -156,7 +156,7 @@ def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, pictures:
     )
     assert len(dataset) == len(truth)
     for sample in dataset:
-        known, label = truth[str(Path(sample.filepath).relative_to(pictures))], sample.ground_truth
+        known, label = truth[str(Path(sample.filepath).relative_to(images))], sample.ground_truth
         assert label.label == known["given_label"]
         found = {name: label[name] for name in ("p_mislabeled", "suggested_label", "weight", "is_suspicious")}
         assert same(found, known, *found)

@@ -106,21 +106,21 @@ def test_kinds_are_passed_on_where_the_audit_has_them(small: RunFolder, to: Expo
         assert "".join(path.read_text() for path in folder.glob("*.json")).count('"kind": ') == 2
 
 
-def test_a_folder_with_something_else_is_left_alone(hostile: RunFolder, pictures: Path, tmp_path: Path):
+def test_a_folder_with_something_else_is_left_alone(hostile: RunFolder, images: Path, tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/labels.json").write_text("mine")
     (tmp_path / "file").write_text("mine")
     export(hostile, "cvat", tmp_path / "earlier")
-    before = sorted([*pictures.rglob("*"), *tmp_path.rglob("*")])
+    before = sorted([*images.rglob("*"), *tmp_path.rglob("*")])
     for out, message in {
         tmp_path / "mine": r"mine is not empty and no earlier export to fiftyone; give a new folder",
         tmp_path / "earlier": "no earlier export to fiftyone",
         tmp_path / "file": "file is not a folder; give another --out",
-        pictures: "is the image folder",
+        images: "is the image folder",
     }.items():
         with pytest.raises((UsageError, StorageError), match=message):
             export(hostile, "fiftyone", out)
-    assert sorted([*pictures.rglob("*"), *tmp_path.rglob("*")]) == before
+    assert sorted([*images.rglob("*"), *tmp_path.rglob("*")]) == before
     assert (tmp_path / "mine/labels.json").read_text() == (tmp_path / "file").read_text() == "mine"
 
 

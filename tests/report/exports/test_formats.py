@@ -80,9 +80,9 @@ def test_label_studio_tasks_propose_a_label_for_every_sample(
     ],
 )
 def test_where_label_studio_finds_the_images(
-    hostile: RunFolder, pictures: Path, suspicious: list, tmp_path: Path, prefix: str | None, expected: str
+    hostile: RunFolder, images: Path, suspicious: list, tmp_path: Path, prefix: str | None, expected: str
 ):
-    options = ExportOptions(url_prefix=prefix, local_files_root=pictures.parent if prefix is None else None)
+    options = ExportOptions(url_prefix=prefix, local_files_root=images.parent if prefix is None else None)
     images = [task["data"]["image"] for task in tasks_in(exported(hostile, "label-studio", tmp_path, options))]
     assert all(image.isascii() and not urlsplit(image).fragment for image in images)
     assert [unquote(image) for image in images] == [expected + path for path in suspicious]
@@ -131,16 +131,16 @@ def test_control_characters_that_a_format_cannot_hold_are_refused(tmp_path: Path
             exported(run, to, tmp_path / "classes")
 
 
-def test_fiftyone_has_every_sample_and_where_it_lies(hostile: RunFolder, truth: dict, pictures: Path, tmp_path: Path):
+def test_fiftyone_has_every_sample_and_where_it_lies(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path):
     folder = exported(hostile, "fiftyone", tmp_path)
     places, labels = (json.loads((folder / name).read_text()) for name in ("data.json", "labels.json"))
     place_of = {key.rpartition(".")[0]: place for key, place in places.items()}
     assert place_of.keys() == labels["labels"].keys()
     assert len(place_of) == len(truth)
-    assert places["cat/a,b.png"] == place_of["cat/a,b"] == str(pictures / "cat/a,b.png")
+    assert places["cat/a,b.png"] == place_of["cat/a,b"] == str(images / "cat/a,b.png")
     assert {"test/same.png", "test/same.jpg"} <= place_of.keys(), "the suffix alone tells them apart"
     for key, label in labels["labels"].items():
-        row = truth[str(Path(place_of[key]).relative_to(pictures))]
+        row = truth[str(Path(place_of[key]).relative_to(images))]
         assert labels["classes"][label["label"]] == row["given_label"]
         require_same(label["attributes"], row, *FIGURES[:-1])
 
@@ -154,7 +154,7 @@ def test_a_path_that_is_the_stem_of_another_keeps_its_suffix(tmp_path: Path):
 
 
 def test_huggingface_metadata_and_links(
-    hostile: RunFolder, truth: dict, pictures: Path, suspicious: list, tmp_path: Path
+    hostile: RunFolder, truth: dict, images: Path, suspicious: list, tmp_path: Path
 ):
     def rows_and_links(options: ExportOptions | None = None) -> tuple[Path, list[dict[str, Any]], set[str]]:
         folder = exported(hostile, "huggingface", tmp_path, options)
@@ -164,7 +164,7 @@ def test_huggingface_metadata_and_links(
     folder, rows, links = rows_and_links()
     assert [row["path"] for row in rows] == list(truth)
     for row in rows:
-        assert (folder / row["file_name"]).resolve() == pictures / row["path"]
+        assert (folder / row["file_name"]).resolve() == images / row["path"]
         assert row["label"] == truth[row["path"]]["given_label"]
         require_same(row, truth[row["path"]], *FIGURES)
     named = {row["path"]: row["file_name"] for row in rows}

@@ -43,19 +43,19 @@ def expected_labels(suspicious: list[str], truth: dict[str, dict[str, Any]]) -> 
     return labels
 
 
-def check(file: Path, pictures: Path, tmp_path: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]) -> None:
-    """Relabel a copy of the pictures; everything lies where the annotator said, and an undo takes it all back."""
+def check(file: Path, images: Path, tmp_path: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]) -> None:
+    """Relabel a copy of the images; everything lies where the annotator said, and an undo takes it all back."""
     wanted = expected_labels(suspicious, truth)
     review = read_review(file)
     assert {one.path: one.label for one in review.corrections} == wanted
     assert review.unreviewed == len(suspicious) - len(wanted)
     assert not review.unclear
-    data = Path(shutil.copytree(pictures, tmp_path / "data"))
+    data = Path(shutil.copytree(images, tmp_path / "data"))
     before = snapshot(data)
     outcome = relabel(data, Corrections(file=file))
     assert outcome is not None
     assert outcome.moved == len(wanted) > 10
-    content_of = {path: (pictures / path).read_bytes() for path in wanted}
+    content_of = {path: (images / path).read_bytes() for path in wanted}
     for path, label in wanted.items():
         assert not (data / path).exists()
         assert content_of[path] in [place.read_bytes() for place in (data / label).iterdir()]
@@ -104,9 +104,9 @@ def label_studio(hostile: RunFolder, tmp_path: Path) -> Any:
 
 
 def test_label_studios_json_goes_back_into_the_data(
-    label_studio: Any, pictures: Path, tmp_path: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]
+    label_studio: Any, images: Path, tmp_path: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]
 ) -> None:
-    check(label_studio("JSON"), pictures, tmp_path, suspicious, truth)
+    check(label_studio("JSON"), images, tmp_path, suspicious, truth)
 
 
 def test_label_studios_other_formats_are_refused_with_the_right_one(label_studio: Any) -> None:
@@ -147,7 +147,7 @@ def cvats_export(annotations: Path, subset: str = "") -> bytes:
 @pytest.mark.parametrize("subset", ["", "train"], ids=["task", "project"])
 def test_cvats_export_goes_back_into_the_data(
     hostile: RunFolder,
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     suspicious: list[str],
     truth: dict[str, dict[str, Any]],
@@ -156,4 +156,4 @@ def test_cvats_export_goes_back_into_the_data(
     written = export(hostile, "cvat", tmp_path / "out")
     file = tmp_path / "task.zip"
     file.write_bytes(cvats_export(written.main_file, subset))
-    check(file, pictures, tmp_path, suspicious, truth)
+    check(file, images, tmp_path, suspicious, truth)

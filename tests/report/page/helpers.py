@@ -1,4 +1,4 @@
-"""Run folders made without a training: pictures, made-up losses, and the fit of them."""
+"""Run folders made without a training: images, made-up losses, and the fit of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,17 +28,17 @@ class MadeUp:
     wrong: Sequence[int] = field(default_factory=tuple)
 
 
-def picture(number: int = 0, size: tuple[int, int] = (12, 10)) -> bytes:
+def noise_image(number: int = 0, size: tuple[int, int] = (12, 10)) -> bytes:
     """A PNG of its own for each number."""
     generator = np.random.default_rng(number)
     return encoded(Image.fromarray(generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)))
 
 
-def write_pictures(root: Path, names: Sequence[str]) -> Path:
-    """Write a picture of its own under each of these paths."""
+def write_noise_images(root: Path, names: Sequence[str]) -> Path:
+    """Write an image of its own under each of these paths."""
     for number, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(picture(number))
+        (root / name).write_bytes(noise_image(number))
     return root
 
 

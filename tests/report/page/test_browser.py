@@ -16,7 +16,7 @@ from labelaudit.report.page.write import PageLimits, write_page
 from labelaudit.review.relabel import Corrections, relabel, undo
 from labelaudit.run.layout import RunFolder
 from tests.report.page.browser import Tab
-from tests.report.page.helpers import MadeUp, made_up_catalogue, make_run, picture, record, write_pictures
+from tests.report.page.helpers import MadeUp, made_up_catalogue, make_run, noise_image, record, write_noise_images
 from tests.review.helpers import HOSTILE_CLASSES, HOSTILE_NAMES, snapshot
 
 CLASSES = ("ant", "bee", "cat")
@@ -82,7 +82,7 @@ def read_corrections(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     folder = tmp_path_factory.mktemp("page")
-    root = write_pictures(folder / "zoo", [f"{name}/{number:03d}.png" for name in CLASSES for number in range(12)])
+    root = write_noise_images(folder / "zoo", [f"{name}/{number:03d}.png" for name in CLASSES for number in range(12)])
     made = make_run(folder / "run", root, wrong=WRONG)
     scores = pq.read_table(made.run.scores)
     kind = ["duplicate" if path == "cat/000.png" else "mislabeled" for path in made.catalogue.paths]
@@ -320,7 +320,7 @@ def test_the_theme_can_be_switched_and_is_kept(made: MadeUp, tab: Tab) -> None:
 def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab: Tab, downloads: Path) -> None:
     root = tmp_path / "<b>zoo"
     paths = [*NAMES, *(f"plain{number}.png" for number in range(60))]
-    write_pictures(root, paths)
+    write_noise_images(root, paths)
     labels = {path: LABELS[number % len(LABELS)] for number, path in enumerate(paths)}
     labels_file = tmp_path / "labels.csv"
     with open(labels_file, "w", encoding="utf-8", newline="") as handle:
@@ -363,7 +363,7 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
 
 
 def test_ten_thousand_samples_need_few_cards_and_little_script(tmp_path: Path, tab: Tab) -> None:
-    content = picture(1, (28, 28))
+    content = noise_image(1, (28, 28))
     root = tmp_path / "images"
     root.mkdir()
     for number in range(1000):
@@ -409,7 +409,7 @@ def test_ten_thousand_samples_need_few_cards_and_little_script(tmp_path: Path, t
 def test_a_review_by_keys_goes_into_the_folder_and_out_again(tmp_path: Path, tab: Tab, downloads: Path) -> None:
     kinds = [name for name in HOSTILE_NAMES if Path(name).suffix.lower() == ".png"]
     paths = [f"{label}/{name.format(number)}" for label in HOSTILE_CLASSES for number, name in enumerate(kinds)]
-    root = write_pictures(tmp_path / "photos", paths)
+    root = write_noise_images(tmp_path / "photos", paths)
     before = snapshot(root)
     content_of = {path: (root / path).read_bytes() for path in paths}
     wrong = [path for number, path in enumerate(paths) if number % 3 == 0]
@@ -449,7 +449,7 @@ SIMILAR = ("watch_vertical_quartz_gold_strap", "watch_vertical_quartz_silver_str
 CUT = """(() => {
   const inside = (node, box) => { const one = node.getBoundingClientRect(); return one.width <= box.width + 1
     && one.height <= box.height + 1; };
-  return [...document.querySelectorAll('.picture img')]
+  return [...document.querySelectorAll('.thumbnail img')]
     .filter((image) => !inside(image, image.parentElement.getBoundingClientRect())).length;
 })()"""
 
@@ -463,12 +463,12 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
     sizes = ((30, 200), (200, 30), (160, 284), (12, 10), (3, 3))
     for number, name in enumerate(f"{label}/{k}.png" for label in SIMILAR for k in range(10)):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(picture(number, sizes[number % len(sizes)]))
+        (root / name).write_bytes(noise_image(number, sizes[number % len(sizes)]))
     made = make_run(tmp_path / "run", root, wrong=[f"{label}/{k}.png" for label in SIMILAR for k in range(5)])
     write_page(made.run)
     for width in (1280, 390):
         tab.open(made.run.page, width=width, height=2 * TALL)
-        decoded = "Promise.all([...document.querySelectorAll('.picture img')].map((image) => image.decode()))"
+        decoded = "Promise.all([...document.querySelectorAll('.thumbnail img')].map((image) => image.decode()))"
         assert tab.evaluate(f"{decoded}.then((all) => all.length)") == 10
         assert tab.evaluate(CUT) == 0
         assert tab.evaluate(HIDDEN) == 0

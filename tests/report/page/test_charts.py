@@ -1,10 +1,13 @@
 """Curves: gathered, shortened and put into bytes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from labelaudit.report.page.charts import MISSING, gather_curves, quantise, thin, top_loss
+from labelaudit.report.page.charts import MISSING, gather_curves, histogram, quantise, thin, top_loss
 from labelaudit.run.losses import EpochLosses
+from tests.report.helpers import noise
 
 LABELS = np.array([0, 0, 0, 1, 2], dtype=np.int32)
 SUSPICIOUS = np.array([False, False, True, True, False])
@@ -73,3 +76,13 @@ def test_bytes_stand_for_roots_below_a_top_that_single_giants_do_not_set() -> No
     many[17] = 1e6
     assert top_loss(many) == 1.0
     assert top_loss(np.zeros(5, dtype=np.float32)) == 1e-3
+
+
+def test_a_histogram_needs_two_values_and_shows_them_whatever_the_quantiles() -> None:
+    def drawn(*values: float):
+        audit = SimpleNamespace(column=lambda _name: np.array(values), summary=noise())
+        return histogram(audit, "aul", np.zeros(len(values), dtype=bool))
+
+    assert drawn(np.nan, 1.0, 1.0) is None
+    found = drawn(*[1.0] * 5000, 2.0)
+    assert (found["low"], found["high"], found["rest"]) == (1.0, 2.0, [5000, *[0] * 6, 1])

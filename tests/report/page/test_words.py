@@ -55,7 +55,7 @@ def test_a_folder_with_a_common_name_is_named_after_its_parent_too(folder: str, 
         (0.0049, "Fewer than one label in a hundred looks wrong."),
         (0.01, "About 1 label in a hundred looks wrong."),
         (1.0, "About 100 labels in a hundred look wrong."),
-        (None, "How many labels are wrong could not be estimated; the ranking below stands all the same."),
+        (None, "The share of wrong labels could not be estimated; the ranking below is still valid."),
     ],
 )
 def test_the_rate_in_words(rate: float | None, sentence: str) -> None:

@@ -28,7 +28,7 @@ from labelaudit.report.page.charts import quantise
 from labelaudit.report.page.write import CHANGED, PageLimits, Thumbnails, embedded_json, read_thumbnails, write_page
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
-from tests.report.page.helpers import MadeUp, make_run, picture, write_pictures
+from tests.report.page.helpers import MadeUp, make_run, noise_image, write_noise_images
 
 WRONG = tuple(f"ant/{number:03d}.png" for number in range(8))
 
@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     """An audit of 40 images; to be read only."""
     folder = tmp_path_factory.mktemp("write")
     names = [f"{name}/{number:03d}.png" for name in ("ant", "bee") for number in range(20)]
-    return make_run(folder / "run", write_pictures(folder / "zoo", names), wrong=WRONG)
+    return make_run(folder / "run", write_noise_images(folder / "zoo", names), wrong=WRONG)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_embedded_json_cannot_end_its_element(text: str) -> None:
 
 def test_names_in_the_words_are_escaped(tmp_path: Path) -> None:
     names = [f"{name}/{k}.png" for name in ("<b>", "c") for k in range(12)]
-    made = make_run(tmp_path / "run", write_pictures(tmp_path / "<script>\x1bx", names), wrong=["<b>/0.png"])
+    made = make_run(tmp_path / "run", write_noise_images(tmp_path / "<script>\x1bx", names), wrong=["<b>/0.png"])
     text, data = written(made)
     assert text.count("<script>") == 1
     assert "<h1><bdi>&lt;script&gt;\\x1bx</bdi></h1>" in text
@@ -165,7 +165,7 @@ def test_the_file_stays_below_its_limit_and_says_what_is_cut(made: MadeUp) -> No
 
 
 def test_nothing_suspicious_is_a_page_too(tmp_path: Path) -> None:
-    root = write_pictures(tmp_path / "zoo", [f"{name}/{k}.png" for name in "ab" for k in range(2)])
+    root = write_noise_images(tmp_path / "zoo", [f"{name}/{k}.png" for name in "ab" for k in range(2)])
     text, data = written(make_run(tmp_path / "run", root))  # too few for a mixture: nothing is flagged
     assert data["rows"]["path"] == []
     assert [histogram["components"] for histogram in data["histograms"]] == [None]
@@ -254,7 +254,9 @@ def test_a_page_goes_anywhere_but_into_a_run_in_use(made: MadeUp, tmp_path: Path
 
 
 def test_unreadable_and_left_out_files_are_listed(tmp_path: Path) -> None:
-    root = write_pictures(tmp_path / "zoo", [f"{name}/{number}.png" for name in ("ant", "bee") for number in range(8)])
+    root = write_noise_images(
+        tmp_path / "zoo", [f"{name}/{number}.png" for name in ("ant", "bee") for number in range(8)]
+    )
     (root / "ant" / "<b>.png").write_bytes(b"no image")
     made = make_run(tmp_path / "run", root, wrong=("ant/0.png",))
     noise = json.loads(made.run.noise.read_text())
@@ -312,7 +314,7 @@ def opened(text: str | None) -> Image.Image:
 
 def test_thumbnails_come_in_order_until_the_next_would_not_fit(tmp_path: Path) -> None:
     paths = [f"x/{number}.png" for number in range(200)]
-    catalogue = scan(write_pictures(tmp_path, [*paths, "y/0.png"]))
+    catalogue = scan(write_noise_images(tmp_path, [*paths, "y/0.png"]))
     everything = thumbnails_of(catalogue, paths)
     assert (len(set(everything.content)), everything.missing) == (200, 0)
     assert f"image/{str(opened(everything.content[0]).format).lower()}" == everything.kind
@@ -326,20 +328,20 @@ def test_thumbnails_come_in_order_until_the_next_would_not_fit(tmp_path: Path) -
 
 def test_thumbnails_keep_their_proportions(tmp_path: Path) -> None:
     sizes = {(400, 100): (96, 24), (100, 400): (24, 96), (2000, 1): (96, 1), (12, 10): (12, 10)}
-    write_pictures(tmp_path, ["x/0.png", "y/0.png"])
+    write_noise_images(tmp_path, ["x/0.png", "y/0.png"])
     paths = [f"x/size-{number}.png" for number in range(len(sizes))]
     for number, (path, size) in enumerate(zip(paths, sizes, strict=True)):
-        (tmp_path / path).write_bytes(picture(number, size))
+        (tmp_path / path).write_bytes(noise_image(number, size))
     assert [opened(text).size for text in thumbnails_of(scan(tmp_path), paths).content] == list(sizes.values())
 
 
 def test_what_is_gone_changed_or_damaged_has_a_reason(tmp_path: Path) -> None:
     names = ("gone", "changed", "damaged", "folder", "fine")
     paths = [f"x/{name}.png" for name in names]
-    catalogue = scan(write_pictures(tmp_path, [*paths, "y/0.png"]))
+    catalogue = scan(write_noise_images(tmp_path, [*paths, "y/0.png"]))
     (tmp_path / "x/gone.png").unlink()
-    (tmp_path / "x/changed.png").write_bytes(picture(99))
-    damaged = picture(2)[:60]
+    (tmp_path / "x/changed.png").write_bytes(noise_image(99))
+    damaged = noise_image(2)[:60]
     (tmp_path / "x/damaged.png").write_bytes(damaged)
     (tmp_path / "x/folder.png").unlink()
     (tmp_path / "x/folder.png").mkdir()

@@ -1,4 +1,4 @@
-// What every part uses: building elements, numbers as text, bytes from Base64.
+// Shared helpers: building elements, numbers as text, bytes from Base64.
 // Text from outside only ever becomes a text node or an attribute's value: nothing here parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -14,8 +14,8 @@ const make = (name, attributes = {}, ...children) => fill(document.createElement
 const draw = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 const byId = (id) => document.getElementById(id);
 
-// Characters that show nothing, or turn the text around them, would let one name pass for another: they are written out.
-// The two joiners stay, without which some scripts are misspelt.
+// Writes invisible and direction characters as escapes: they would make one name look like another.
+// The two joiners stay: some scripts need them.
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const visible = (text) =>
   text.replace(UNSEEN, (character) =>
@@ -28,21 +28,21 @@ const nameOf = (text, attributes = {}) => {
   return make("bdi", { title: shown, ...attributes }, shown);
 };
 
-// The same in one line, in which the first part is cut before the second: that one begins at the given character.
+// The same on one line in two parts, split at the given character; the first part is cut first.
 const parted = (text, at, attributes = {}) => {
   const shown = visible(text);
   const characters = Array.from(shown);
   const [start, end] = [characters.slice(0, at).join(""), characters.slice(at).join("")];
   return make("bdi", { title: shown, class: "parted", ...attributes }, make("span", {}, start), make("span", {}, end));
 };
-// Where a name begins to differ from another; earlier where the rest would be short.
+// Returns where a name begins to differ from another; earlier where the rest would be short.
 const differsAt = (text, other, rest) => {
   const [one, two] = [Array.from(visible(text)), Array.from(visible(other))];
   let at = 0;
   while (at < one.length && one[at] === two[at]) at += 1;
   return Math.max(0, Math.min(at, one.length - rest));
 };
-// A name in at most so many characters, with what tells it from another one.
+// Returns a name in at most so many characters, with the part that differs from another one.
 const shortened = (text, other, most) => {
   const characters = Array.from(visible(text));
   if (characters.length <= most) return characters.join("");
@@ -65,7 +65,7 @@ const bytesOf = (base64) => {
   return bytes;
 };
 
-// Runs a function at the next frame, once, however often it is asked for until then.
+// Runs a function once at the next frame, however often it is called until then.
 const onceAFrame = (action) => {
   let asked = false;
   return () => {

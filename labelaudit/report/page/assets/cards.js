@@ -2,7 +2,7 @@
 
 const CURVE = { width: 150, height: 46 };
 const PATH_END = 18;
-const LABEL = { beside: 12, line: 24, lines: 3, height: 20 }; // characters beside the picture and below it
+const LABEL = { beside: 12, line: 24, lines: 3, height: 20 }; // characters beside the image and below it
 // Characters of full width count twice.
 const widthOf = (text) => Array.from(text).reduce((sum, character) => sum + (character > "\u2e7f" ? 2 : 1), 0);
 
@@ -12,7 +12,7 @@ class Cards {
     this.points = curves.points;
     this.own = bytesOf(curves.samples);
     this.typical = bytesOf(curves.classes);
-    // Long class names stand below the picture, in as many lines as the longest takes.
+    // Long class names stand below the image, in as many lines as the longest takes.
     const used = [...new Set([...rows.given, ...rows.suggested])].filter((name) => name >= 0);
     const longest = Math.max(0, ...used.map((name) => widthOf(visible(classes[name]))));
     this.lines = longest <= LABEL.beside ? 0 : Math.min(LABEL.lines, Math.ceil(longest / LABEL.line));
@@ -42,7 +42,7 @@ class Cards {
         "aria-setsize": count,
         "aria-label": heard.join(" "),
       },
-      make("div", { class: "look" }, this.picture(row), this.facts(row, given, suggested)),
+      make("div", { class: "look" }, this.thumbnail(row), this.facts(row, given, suggested)),
       ...(this.lines ? this.labels(given, suggested) : []),
       make(
         "div",
@@ -61,16 +61,16 @@ class Cards {
     return decision.action === "drop" ? "Dropped." : `Changed to ${visible(this.classes[decision.label])}.`;
   }
 
-  picture(row) {
+  thumbnail(row) {
     const content = this.thumbnails.content[row];
     if (typeof content !== "string") {
       const why = content === undefined ? "no thumbnail in this file" : this.thumbnails.reasons[content];
-      return make("div", { class: "picture none" }, make("span", {}, visible(why)));
+      return make("div", { class: "thumbnail none" }, make("span", {}, visible(why)));
     }
     const image = make("img", { alt: "", decoding: "async", draggable: "false" });
     image.addEventListener("load", () => image.naturalWidth < 64 && image.classList.add("tiny"), { once: true });
     image.src = `data:${this.thumbnails.kind};base64,${content}`;
-    return make("div", { class: "picture" }, image);
+    return make("div", { class: "thumbnail" }, image);
   }
 
   facts(row, given, suggested) {

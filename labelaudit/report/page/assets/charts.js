@@ -1,4 +1,4 @@
-// Small charts in SVG: a function each, from numbers and a width to a drawing.
+// Small charts in SVG: each function turns numbers and a width into a drawing.
 
 const niceStep = (span, most) => {
   const raw = span / most;
@@ -71,7 +71,7 @@ const histogramChart = (data, width, logarithmic) => {
   const name = (width < 420 ? null : STATISTIC_NAMES[data.statistic]) ?? nameOfStatistic(data.statistic);
   const total = data.rest.map((count, bin) => count + data.suspicious[bin]);
   const tallest = Math.max(...total, 1);
-  // A narrow component may stand far above every bar: it is cut rather than flatten them.
+  // A narrow component may be far higher than every bar: it is cut, so that the bars stay visible.
   const high = Math.max(tallest, Math.min(1.5 * tallest, Math.max(0, ...(data.components ?? []).flat())));
   const step = (data.high - data.low) / bins;
   const powers = Array.from({ length: Math.ceil(Math.log10(high)) + 1 }, (_, power) => 10 ** power);
@@ -156,7 +156,7 @@ const confusionChart = (pairs, classes, width, pick) => {
   });
   const most = Math.max(...pairs.map(([, , count]) => count), 1);
   const sign = cell >= 26;
-  // The sign has to be read on the colour that lies under it.
+  // The sign must be readable on its background.
   const signOn = (strength) => `count${strength > 0.85 ? " strong" : strength > 0.62 ? " middle" : ""}`;
   for (const name of used) {
     const middle = (place.get(name) + 0.5) * cell;
@@ -189,7 +189,7 @@ const confusionChart = (pairs, classes, width, pick) => {
   return svg;
 };
 
-// One sample's curve against its class's; 255 in the bytes stands for no record.
+// One sample's curve against its class's; the byte 255 means no record.
 const curveChart = (own, typical, width, height, title) => {
   const points = (bytes) =>
     Array.from(bytes, (byte, at) => [

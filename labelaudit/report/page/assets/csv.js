@@ -2,9 +2,9 @@
 
 const CORRECTION_COLUMNS = ["path", "given_label", "action", "label", "sha256", "sample"];
 
-// A spreadsheet runs a cell that begins like a formula. Such a beginning gets an apostrophe in front, and one more where
-// apostrophes stand there already, so that whoever reads can take exactly one off. The same holds after a semicolon or
-// a line end inside a cell, for spreadsheets that split there.
+// A spreadsheet runs a cell that begins like a formula. Such a cell gets one apostrophe in front, also where there are
+// apostrophes already; readers remove exactly one. The same holds after a semicolon or a line end inside a cell, since
+// some spreadsheets split there.
 const FORMULA = /(?<![^;\r\n])(?='*[=+\-@\t\r\n＝＋－＠])/g;
 const sheetSafe = (text) => text.replace(FORMULA, "'");
 const csvCell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);

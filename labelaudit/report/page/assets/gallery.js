@@ -1,4 +1,4 @@
-// The list of cards. Only those near the window exist, so its length does not matter.
+// The list of cards. Only those near the window are in the document, so its length does not matter.
 
 const CARD = { width: 312, height: 216, gap: 12 };
 const SPARE_ROWS = 2;

@@ -1,4 +1,4 @@
-// What joins the parts: the data, the charts, the keys, the bar above the gallery.
+// Joins the parts: the data, the charts, the keys, the bar above the gallery.
 
 const data = JSON.parse(byId("data").textContent);
 byId("data").remove();
@@ -10,7 +10,7 @@ const rows = {
 };
 const { classes, kinds } = data;
 
-// Theme: what the system says, or the other one for whoever wants it.
+// Theme: the system's, or the one that the user chose.
 
 const THEMES = ["auto", "light", "dark"];
 const rememberedTheme = () => {
@@ -288,7 +288,7 @@ document.addEventListener("keydown", (event) => {
   const inGallery = node.closest("article") !== null;
   if (key in MOVES && (inGallery || gallery.inSight)) gallery.activate(MOVES[key]());
   else if (key in DECISIONS && gallery.row !== null) {
-    // What cannot be seen is shown first, not decided on.
+    // A key on a card out of sight scrolls to it and decides nothing.
     if (gallery.inSight) act(gallery.row, DECISIONS[key], true);
     else gallery.activate(gallery.active);
   } else if (key === "u") undo();

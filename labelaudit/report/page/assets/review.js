@@ -1,4 +1,4 @@
-// The decisions of whoever reviews, kept in the browser's storage under the data's fingerprint.
+// The reviewer's decisions, kept in the browser's storage under the data's fingerprint.
 
 const ACTIONS = ["keep", "change", "drop"];
 
@@ -60,7 +60,7 @@ class Review {
     this.later([]);
   }
 
-  // Takes the last step back; gives the first row it concerned, or null when there is none.
+  // Undoes the last step; returns the first row it concerned, or null when there is none.
   undo() {
     const step = this.undone.pop();
     if (!step) return null;
