@@ -212,8 +212,8 @@ def _describe(
             )
         return
     write_samples(run.samples, catalogue)
-    if prepared.pictures is not None:
-        write_image_table(run.pictures, prepared.pictures)
+    if prepared.image_table is not None:
+        write_image_table(run.pictures, prepared.image_table)
     description = Description(
         status=TRAINING,
         created=_now(),

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -179,7 +180,7 @@ class _Shelf:
             self._cache = EmbeddingCache(key)
 
     @property
-    def folder(self) -> object:
+    def folder(self) -> Path | None:
         return None if self._cache is None else self._cache.folder
 
     def load(self, wanted: set[str]) -> dict[str, Embedded]:
