@@ -27,11 +27,11 @@ _HOME = {
     "RetrainOptions": "labelaudit.retrain.recipe",
     "RunFolder": "labelaudit.run.layout",
     "TrainingOptions": "labelaudit.audit.options",
-    "audit": "labelaudit.audit.results",
+    "audit": "labelaudit.audit.score",
     "compare": "labelaudit.retrain.compare",
     "export": "labelaudit.report.exports.export",
     "fit": "labelaudit.audit.judge",
-    "open_run": "labelaudit.audit.results",
+    "open_run": "labelaudit.audit.model",
     "retrain": "labelaudit.retrain.recipe",
     "score": "labelaudit.audit.score",
     "train_probe": "labelaudit.audit.probe",
@@ -39,11 +39,10 @@ _HOME = {
 
 if TYPE_CHECKING:
     from labelaudit.audit.judge import Fitted, fit
-    from labelaudit.audit.model import Audit, Data
+    from labelaudit.audit.model import Audit, Data, open_run
     from labelaudit.audit.options import TrainingOptions
     from labelaudit.audit.probe import train_probe
-    from labelaudit.audit.results import audit, open_run
-    from labelaudit.audit.score import score
+    from labelaudit.audit.score import audit, score
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError
     from labelaudit.report.exports.export import ExportOptions, export

@@ -207,11 +207,7 @@ def _check(data: Path, out: Path, options: CorruptOptions) -> None:
 
 
 def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[CopiedImage], int]:
-    """Return what happens to each image, and how many have no usable name.
-
-    Raises:
-        UsageError: one class only, where labels are to be wrong.
-    """
+    """Return what happens to each image, and how many have no usable name."""
     classes = catalogue.classes
     if len(classes) < 2 and any(corruption.kind not in INPUT_KINDS for corruption in options.corruptions):
         raise UsageError(f"{catalogue.root} has one class only, so there is no wrong label", fix="give more classes")

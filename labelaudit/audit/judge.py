@@ -42,7 +42,7 @@ from labelaudit.run.lists import (
     write_unreadable,
     write_weights,
 )
-from labelaudit.run.tables import read_controls, read_pictures, verdict_table, write_scores
+from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def compute(
     """Judge every sample as `fit` does, without writing anything."""
     course, catalogue = recorded_course(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
-    pictures = read_pictures(run.pictures, len(catalogue))
+    images = read_image_table(run.pictures, len(catalogue))
     if controls is None:
         curves = read_curves(run, course, catalogue.label_N, classes, reporter=reporter)
         evidence = gather(catalogue.label_N, curves)
@@ -131,7 +131,7 @@ def compute(
     flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE
     readable = zip(catalogue.sha256, catalogue.readable_N, strict=True)
     digests = [digest if is_readable else "" for digest, is_readable in readable]
-    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, digests, pictures, np.random.default_rng([0, 1]))
+    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
     return Fitted(
         catalogue=catalogue,
         evidence=evidence,

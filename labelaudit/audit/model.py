@@ -36,7 +36,7 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.tables import read_samples, read_scores
-from labelaudit.text import printable
+from labelaudit.text import printable, require_local
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -231,6 +231,18 @@ def _thumbnail(catalogue: Catalogue, path: str) -> str:
 
 def _safe(text: str) -> str:
     return escape(printable(text))
+
+
+def open_run(path: Path | str) -> Audit:
+    """Read a finished audit; needs neither its images nor torch.
+
+    Raises:
+        RunError: ``path`` is no run folder, its verdicts are missing, or a file is damaged.
+    """
+    require_local(path)
+    audit = Audit(RunFolder(Path(path)))
+    _ = audit.catalogue, audit.summary, audit.order_U  # now: a damaged file is an error here, not later
+    return audit
 
 
 def default_run(root: Path) -> Path:

@@ -11,6 +11,7 @@ import torch
 
 from labelaudit.audit.options import TrainingOptions, check_options
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
 from labelaudit.engine.devices import choose_precision
 from labelaudit.engine.networks import require_known
 from labelaudit.engine.selection import Selection
@@ -102,12 +103,6 @@ _LEAST_SIZE = 16
 _STEPS_PER_EPOCH = 40
 _SMALLEST_BATCH = 16
 _PRETRAINED_SIZE = 224
-_CONTROLS_SHARE, _MOST_CONTROLS = 0.015, 500
-"""The share of the data that gets controls of each kind, and the most of them."""
-
-_PILOT_SHARE = 0.15
-"""Epochs of the training that chooses controls, as a share of the probe's."""
-
 _FINE_TUNED_LEAST_SIZE = 64
 """Pretrained networks halve the image five times."""
 
@@ -160,7 +155,7 @@ def plan(
     hyper = replace(preset, **asked)
     if hyper.schedule == "milestones" and not hyper.milestones:
         raise UsageError("--schedule milestones is of methods that were published with it", fix="choose another one")
-    controls = min(_MOST_CONTROLS, math.ceil(_CONTROLS_SHARE * usable)) if options.controls else 0
+    controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
     hyper = replace(
         hyper,
         nesterov=hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd",
@@ -177,7 +172,7 @@ def plan(
         channels=1 if weights == SCRATCH and catalogue.is_grey else 3,
         resize=options.resize or "stretch",
         controls=controls,
-        pilot_epochs=max(1, round(_PILOT_SHARE * hyper.epochs)) if controls else 0,
+        pilot_epochs=max(1, round(PILOT_SHARE * hyper.epochs)) if controls else 0,
         members=options.members or 1,
         folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
         selector=options.selector_description,

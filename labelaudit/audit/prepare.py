@@ -17,6 +17,7 @@ from torch import nn
 
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
+from labelaudit.detect.constants import MOST_COPIED
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
 from labelaudit.engine.features import Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
@@ -29,13 +30,10 @@ from labelaudit.errors import DataError
 from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
 
-_MOST_SPOILED = 500
-"""More copies make the regression of `labelaudit.detect.kinds` no better; these cost a quarter of a second."""
-
 _PART = 1024
 
 
-def pictures_of_pixels(
+def _table_of_pixels(
     sample_R: npt.NDArray[np.int32],
     pixels_RCHW: npt.NDArray[np.uint8],
     generator: np.random.Generator,
@@ -51,7 +49,7 @@ def pictures_of_pixels(
             value_RS[part[0] : part[-1] + 1] = image_statistics(x_BCHW)
             digests += [pixel_digest(x_CHW) for x_CHW in x_BCHW]
             advance(len(part))
-    copied_P = np.sort(generator.permutation(rows)[:_MOST_SPOILED]).astype(np.int32)
+    copied_P = np.sort(generator.permutation(rows)[:MOST_COPIED]).astype(np.int32)
     return ImageTable(
         sample_U=sample_R,
         value_US=value_RS,
@@ -61,17 +59,17 @@ def pictures_of_pixels(
     )
 
 
-def pictures_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
-    """Return the same for images that were embedded, of which each has one look."""
-    spoiled = [(row, look.copy_MS) for row, look in enumerate(looks) if look.copy_MS is not None]
+def _table_of_embedded(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
+    """Return the same for images that were embedded."""
+    copied = [(row, look.copy_MS) for row, look in enumerate(looks) if look.copy_MS is not None]
     # Evenly over the samples, which are in the order of their classes.
-    spoiled = spoiled[:: max(1, -(-len(spoiled) // _MOST_SPOILED))]
+    copied = copied[:: max(1, -(-len(copied) // MOST_COPIED))]
     value_RS = np.array([look.value_S for look in looks], dtype=np.float32)
-    copy_PMS = np.array([copy_MS for _, copy_MS in spoiled], dtype=np.float32)
+    copy_PMS = np.array([copy_MS for _, copy_MS in copied], dtype=np.float32)
     return ImageTable(
         sample_U=sample_R,
         value_US=value_RS.reshape(-1, len(IMAGE_STATISTICS)),
-        copied_P=np.array([row for row, _ in spoiled], dtype=np.int32),
+        copied_P=np.array([row for row, _ in copied], dtype=np.int32),
         copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
         digest_U=np.array([look.digest for look in looks], dtype=np.str_),
     )
@@ -85,7 +83,7 @@ class Prepared:
     """Data that is ready to train on: R rows with their given labels and sample numbers.
 
     Files with damaged pixels are set aside in the catalogue. Rows are normalized by the statistics, which another split
-    needs too. ``pictures`` has statistics of the images themselves, where they were asked for.
+    needs too. ``image_table`` has statistics of the images themselves, where they were asked for.
     """
 
     catalogue: Catalogue
@@ -93,7 +91,7 @@ class Prepared:
     label_R: torch.Tensor
     sample_R: npt.NDArray[np.int32]
     statistics: Statistics
-    pictures: ImageTable | None = None
+    image_table: ImageTable | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +122,7 @@ def prepare(
         DataError: too few readable images.
     """
     inputs: Inputs
-    pictures, is_validation = None, statistics is not None
+    image_table, is_validation = None, statistics is not None
     if settings.kind == "frozen":
         catalogue, found = _loaded(
             catalogue, lambda usable: _embed(usable, settings, source, reporter), is_validation=is_validation
@@ -133,7 +131,7 @@ def prepare(
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         if look:
-            pictures = pictures_of_looks(sample_R, found.looks)
+            image_table = _table_of_embedded(sample_R, found.looks)
     else:
         processes = source.world.local_size
         catalogue, pixels = _loaded(
@@ -153,14 +151,14 @@ def prepare(
         inputs = images
         if look:
             generator = np.random.default_rng(derive_seed(settings.seed, "spoiled pictures"))
-            pictures = pictures_of_pixels(sample_R, pixels_RCHW, generator, reporter)
+            image_table = _table_of_pixels(sample_R, pixels_RCHW, generator, reporter)
     return Prepared(
         catalogue=catalogue,
         inputs=inputs,
         label_R=torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64)),
         sample_R=sample_R,
         statistics=statistics,
-        pictures=pictures,
+        image_table=image_table,
     )
 
 

@@ -58,7 +58,7 @@ from labelaudit.run.losses import (
     recorded_epochs,
     write_epoch,
 )
-from labelaudit.run.tables import read_controls, write_pictures, write_samples
+from labelaudit.run.tables import read_controls, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
 from labelaudit.text import folded
 
@@ -212,8 +212,8 @@ def _describe(
             )
         return
     write_samples(run.samples, catalogue)
-    if prepared.pictures is not None:
-        write_pictures(run.pictures, prepared.pictures)
+    if prepared.image_table is not None:
+        write_image_table(run.pictures, prepared.image_table)
     description = Description(
         status=TRAINING,
         created=_now(),

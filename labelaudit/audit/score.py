@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
 from labelaudit.audit.judge import Fitted, compute, fit, is_fitted
-from labelaudit.audit.model import Data, is_trained, recorded_data
+from labelaudit.audit.model import Audit, Data, default_run, is_trained, open_run, recorded_data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.probe import train_probe
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.errors import StorageError
+from labelaudit.errors import StorageError, UsageError
+from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.documents import read_noise
 from labelaudit.run.layout import RunFolder
+from labelaudit.text import require_local
 
 
 def score(
-    data: Data,
-    run: RunFolder,
-    options: TrainingOptions | None = None,
-    fit_settings: FitSettings | None = None,
-    reporter: Reporter = QUIET,
-) -> Fitted:
-    """Audit a folder: train the probe (or continue it, or find it trained), then judge every sample.
-
-    Args:
-        data: The images and their labels.
-        run: Where everything is written.
-        options: What is asked of the probe.
-        fit_settings: What is asked of the fit; None keeps that of a finished run.
-        reporter: Told about the progress.
-
-    Raises:
-        LabelauditError: see `train_probe` and `fit`.
-    """
-    train_probe(data, run, options, reporter)
-    return _judge(run, fit_settings, reporter)
-
-
-def score_run(
+    data: Data | None,
     run: RunFolder,
     options: TrainingOptions | None = None,
     fit_settings: FitSettings | None = None,
@@ -44,21 +30,24 @@ def score_run(
     *,
     keep: bool = True,
 ) -> Fitted:
-    """Finish the audit in a run folder as `score` does; only read where everything is there.
+    """Audit a folder: train the probe (or continue it, or find it trained), then judge every sample.
 
     Args:
-        run: The run folder.
-        options: Where an unfinished probe is trained; its settings are those of the run.
-        fit_settings: See `score`.
+        data: The images and their labels; None: those of a run folder, which are only read where training is left.
+        run: Where everything is written.
+        options: What is asked of the probe.
+        fit_settings: What is asked of the fit; None keeps that of a finished run.
         reporter: Told about the progress.
         keep: Refuse where new verdicts cannot be written to the run folder; otherwise only warn.
 
     Raises:
         LabelauditError: see `train_probe` and `fit`.
     """
-    finish_probe(run, options, reporter)
+    train_missing(data, run, options, reporter)
     try:
-        return _judge(run, fit_settings, reporter)
+        if is_fitted(run, fit_settings):
+            return compute(run, fit_settings or read_noise(run).fit, reporter)
+        return fit(run, fit_settings, reporter)
     except StorageError as error:
         if keep:
             raise
@@ -66,17 +55,63 @@ def score_run(
         return compute(run, fit_settings or FitSettings(), reporter)
 
 
-def finish_probe(run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
-    """Train the probe of a run to the end, if it is not yet.
+def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | None, reporter: Reporter) -> None:
+    """Train the probe of an audit to the end; see `score`."""
+    if data is not None or not is_trained(run):
+        train_probe(data or recorded_data(run), run, options, reporter)
+
+
+def audit(
+    folder: Path | str,
+    *,
+    run: Path | str | None = None,
+    labels_file: Path | str | None = None,
+    split: str | Sequence[str] = (),
+    rank_by: StatisticName | None = None,
+    estimator: EstimatorName | None = None,
+    reporter: Reporter = QUIET,
+    **training: Any,
+) -> Audit:
+    """Audit a folder of images: find the samples whose labels look wrong.
+
+    An earlier audit is read, or continued where it is not finished.
+
+    Args:
+        folder: One folder of images per class; or any layout, with ``labels_file``.
+        run: The run folder; None: ``labelaudit-runs/<name of folder>``.
+        labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
+        split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.
+        rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
+        estimator: How P(mislabeled) is estimated; None: that of a finished run, or the confident joint.
+        reporter: Is told about the progress.
+        training: `TrainingOptions` by their names: ``epochs=50``, ``device="cuda"``, ``preset="balanced"``.
 
     Raises:
-        LabelauditError: see `train_probe`.
+        UsageError: an unknown option, or ``folder`` is a run folder.
+        LabelauditError: see `labelaudit.score`.
     """
-    if not is_trained(run):
-        train_probe(recorded_data(run), run, options, reporter)
+    for place in (folder, run, labels_file):
+        require_local(place or "")
+    root = Path(folder)
+    if RunFolder(root).exists:
+        raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
+    _require_known(training, [field.name for field in fields(TrainingOptions)])
+    chosen = None
+    if rank_by or estimator:
+        chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
+    data = Data(
+        root=root,
+        labels_file=None if labels_file is None else Path(labels_file),
+        split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
+    )
+    target = RunFolder(default_run(root) if run is None else Path(run))
+    score(data, target, TrainingOptions(**training), chosen, reporter)
+    return open_run(target.root)
 
 
-def _judge(run: RunFolder, fit_settings: FitSettings | None, reporter: Reporter) -> Fitted:
-    if is_fitted(run, fit_settings):
-        return compute(run, fit_settings or read_noise(run).fit, reporter)
-    return fit(run, fit_settings, reporter)
+def _require_known(asked: Iterable[str], known: Sequence[str]) -> None:
+    for name in asked:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise UsageError(f"unknown option {name!r}", fix=hint)

@@ -17,7 +17,7 @@ from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import AdviceFormatName, FormatName
 
 if TYPE_CHECKING:
-    from labelaudit.report.content import Report
+    from labelaudit.report.gate import Report
     from labelaudit.report.page.write import Page
     from labelaudit.run.layout import RunFolder
 
@@ -88,9 +88,8 @@ def command(
     targets = _targets(write or [])
 
     from labelaudit.audit.model import Audit
-    from labelaudit.report.content import make_report
-    from labelaudit.report.formats import FORMATS, most_listed
-    from labelaudit.report.gate import Limits
+    from labelaudit.report.formats import FORMATS, most_listed, show_table
+    from labelaudit.report.gate import Limits, make_report
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -110,7 +109,8 @@ def command(
     _append_step_summary(report)
     page = None if no_html else _write_page(folder, html, thumbnails, terminal, data=data, baseline=baseline)
     if output == "table":
-        _show(report)
+        with printed() as console:
+            show_table(console, report)
     else:
         typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
     if page is not None:
@@ -153,16 +153,6 @@ def _append_step_summary(report: Report) -> None:
             markdown.append(markdown.render(report), Path(path))
         except StorageError as error:  # the outcome of the gate matters more
             Terminal().warn(f"no step summary: {error}")
-
-
-def _show(report: Report) -> None:
-    from labelaudit.report.console import show_checks, show_summary, show_suspicious
-
-    with printed() as console:
-        show_summary(console, report.noise)
-        if report.shown:
-            show_suspicious(console, report.shown)
-        show_checks(console, report.listed, report.checks)
 
 
 def _write_page(

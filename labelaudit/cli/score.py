@@ -62,7 +62,6 @@ def score(
     if top is not None and out is None:
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
 
-    from labelaudit.audit import probe
     from labelaudit.audit import score as audit
     from labelaudit.audit.model import Data
     from labelaudit.detect.verdicts import FitSettings
@@ -71,24 +70,19 @@ def score(
     from labelaudit.run.layout import RunFolder
 
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
-    folder = RunFolder(data)
-    if folder.exists:
-        if run or labels or split or training != TrainingOptions(device=training.device, offline=training.offline):
-            raise UsageError(
-                f"{data} is a run folder: its data and training are settled",
-                fix="leave these options out, or give the data",
-            )
-        if is_helper():
-            audit.finish_probe(folder, training, terminal)
-            return
-        fitted = audit.score_run(folder, training, chosen, terminal, keep=out is None)
-    else:
+    folder, images = RunFolder(data), None
+    if not folder.exists:
         folder = o.run_folder(run, data, terminal)
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
-        if is_helper():
-            probe.train_probe(images, folder, training, terminal)
-            return
-        fitted = audit.score(images, folder, training, chosen, terminal)
+    elif run or labels or split or training != TrainingOptions(device=training.device, offline=training.offline):
+        raise UsageError(
+            f"{data} is a run folder: its data and training are settled",
+            fix="leave these options out, or give the data",
+        )
+    if is_helper():
+        audit.train_missing(images, folder, training, terminal)
+        return
+    fitted = audit.score(images, folder, training, chosen, terminal, keep=images is not None or out is None)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
     if out is not None and str(out) == "-":

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -96,11 +96,7 @@ def scan(
 
 
 def read_file(file: Path) -> bytes:
-    """Read a regular file of at most `MAX_FILE_BYTES`.
-
-    Raises:
-        UnreadableImageError: it is missing, not a regular file, too large, or may not be read.
-    """
+    """Read a regular file of at most `MAX_FILE_BYTES`; raise an UnreadableImageError where that is not possible."""
     try:
         # Without waiting for a pipe; the file that is checked is the file that is read.
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -119,11 +115,7 @@ def read_file(file: Path) -> bytes:
 
 
 def require_outside(place: Path, root: Path, option: str) -> None:
-    """Refuse to write a folder into an image folder, where it would become a class.
-
-    Raises:
-        UsageError: ``place`` is the image folder, or lies in it.
-    """
+    """Raise a UsageError where ``place`` is the image folder or lies in it, where it would become a class."""
     target, data = place.resolve(), root.resolve()
     if target == data or data in target.parents:
         where = "is the image folder" if target == data else f"lies in the image folder {root}"
@@ -133,11 +125,7 @@ def require_outside(place: Path, root: Path, option: str) -> None:
 
 
 def class_bases(root: Path, split: Sequence[str]) -> list[str]:
-    """Return the folders that hold the class folders, ``""`` for ``root``; see `scan`.
-
-    Raises:
-        DataError: the top folders are no classes, or there is no such split.
-    """
+    """Return the folders that hold the class folders, ``""`` for ``root``; errors are those of `scan`."""
     _require_folder(root)
     walk = walk_folder(root)
     if split:
@@ -345,8 +333,7 @@ class _Folder:
         return folder
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doubt:
+class Doubt(NamedTuple):
     """A sentence about top folders that may be no classes; ``serious`` where it is likely."""
 
     text: str
@@ -354,14 +341,7 @@ class Doubt:
 
 
 def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
-    """Refuse top folders that are no classes.
-
-    Args:
-        root: The image folder.
-        images: Paths of the images in it.
-
-    Returns:
-        A doubt where the top folders may be no classes.
+    """Return a doubt where the top folders of these images may be no classes.
 
     Raises:
         DataError: they are none; names the command to give.

@@ -92,11 +92,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def read_header(content: bytes) -> Header:
-    """Read an image's size and mode from its bytes, without decoding the pixels.
-
-    Raises:
-        UnreadableImageError: the bytes are no image, or one that is too large to decode safely.
-    """
+    """Read an image's size and mode from its bytes, without decoding the pixels; errors as in `decode`."""
     with _open(content) as image:
         deep, transparent = "", False
         with contextlib.suppress(Exception):  # a damaged palette or tag; decoding reports it

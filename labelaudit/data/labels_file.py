@@ -121,17 +121,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
 
 
 def require_one_here(file: Path, paths: Sequence[str], root: Path, images: Sequence[str]) -> None:
-    """Refuse a labels file none of whose paths exists in the image folder.
-
-    Args:
-        file: The labels file.
-        paths: Its paths, as the folder would have them.
-        root: The image folder.
-        images: Paths of the images in it.
-
-    Raises:
-        DataError: names a path that the file may mean.
-    """
+    """Raise a DataError where none of the paths in a labels file exists in the image folder with these images."""
     if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
         return
     stem, name = os.path.splitext(paths[0])[0], _name(paths[0])
@@ -270,11 +260,7 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
 
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
-    """Return the numbers of the two columns.
-
-    Raises:
-        DataError: one is missing, or there is more than one.
-    """
+    """Return the numbers of the two columns; refuse a header without one of them, or with several."""
     found = [_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)]
     missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
     if missing:

@@ -182,7 +182,6 @@ def cell_log_odds(
     label_N: IntArray,
     alternative_N: IntArray,
     joint: ConfidentJoint,
-    *,
     counted_N: BoolArray | None = None,
     prior_samples: float = c.PRIOR_SAMPLES,
 ) -> FloatArray:

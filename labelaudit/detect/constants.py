@@ -1,7 +1,7 @@
 """Every constant of detection that was chosen, with its meaning, its origin and its worth.
 
 *Worth* is what the constant changes, where that was measured (docs/accuracy.md, docs/log.md): AUROC / average precision
-of the default ranking unless said. *Numerical* constants only keep the arithmetic finite.
+of the default ranking unless said.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ MEMORIZED_BELOW = 0.25
 """An epoch with less trust has memorized. In 60 audits that memorized nothing the lowest trust was .55, in five that
 did the last was .09 at most. Worth of the trust in memorized trainings: .8088 / .545 to .9931 / .973, and an estimate
 of .14 instead of .00 for .20."""
-LEAST_TRUST = 1e-6
-"""Numerical: a sample that only such an epoch recorded still has statistics. Floors of .01 to .05 were tried: a hundred
-memorized epochs then outweigh the others."""
 LARGEST_MARGIN = 10.0
 """Margins beyond count as this when doubt is measured: one diverging sample must not decide. Worth: not measured."""
 LEAST_CELL_SHARE, MOST_CELL_SHARE = 0.05, 0.75
@@ -39,8 +36,9 @@ SLOTS = 4
 
 # --- Rate: confident joint and planted controls ----------------------------------------------------------------------
 
-ROUNDING = 1e-6
-"""Numerical: a belief that equals its threshold reaches it."""
+CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE = 0.015, 500, 0.15
+"""Controls of each kind, as a share of the data and at most; epochs of the pilot, as a share of the probe's. Worth: 12
+to 23% more time and .002 to .005 of average precision under pair flips, for rates that are .01 to .02 better."""
 MOST_OF_A_CLASS = 0.1
 """At most this share of a class becomes controls: a choice that keeps small classes learnable. Worth: not measured."""
 LEAST_CONTROLS = 5
@@ -60,14 +58,6 @@ FLATTER_WHEN_EVEN = 0.5
 """The share of the logistic slope that is given up under even errors. Chosen on Fashion-MNIST, seeds 0 and 1. Worth:
 calibration error .028 to .024 (uniform 40%), .033 to .025 (60%), .044 to .023 (80%); under pair flips it would harm
 (.016 to .07), where the errors are not even and the slope stays."""
-RIDGE = 1e-4
-"""Numerical: keeps the slope finite where the sure samples are separated perfectly."""
-FARTHEST_LOGIT = 40.0
-"""Numerical: the offset is sought so far beyond the logits, where probabilities are 0 and 1 in double precision."""
-LEAST_SPREAD = 1e-9
-"""Numerical: the least unit of the scores, as a share of their range."""
-NORMAL_95 = 1.959964
-"""97.5% quantile of the standard normal distribution."""
 UNRECORDED_SHARE = 0.5
 """The share of what the records leave open that the lower end of the interval counts. Worth: at 80% uniform noise the
 rate is .722 with none of it, .757 with half and .816 with all; the interval holds the truth (docs/accuracy.md)."""
@@ -87,14 +77,10 @@ START_QUANTILES = (0.5, 0.7, 0.85, 0.95, 0.3, 0.15)
 TOLERANCE, MAX_STEPS = 1e-8, 2000
 """Expectation-maximization stops at so small a gain of mean log-likelihood. Worth: the maximum itself would move the
 rate by up to .0002 (AUL)."""
-MIN_VARIANCE = 1e-6
-"""Numerical: variance floor, in units of the scores' own variance."""
 BETA_CUT = 0.05
 """The beta mixture sees the scores between this quantile and its opposite: Arazo et al. 2019."""
 BETA_MAX_STEPS, BETA_TOLERANCE = 500, 1e-7
 """Arazo et al. stop after ten steps. Worth: Fashion-MNIST with 40% wrong labels has .46 then, .38 at the end."""
-BETA_EDGE, BETA_BINS, BETA_MIN_VARIANCE = 1e-4, 4096, 1e-8
-"""Numerical: distance from 0 and 1, bins, variance floor."""
 
 # --- Power and warnings ----------------------------------------------------------------------------------------------
 
@@ -119,8 +105,9 @@ UNDECIDED = 0.02
 are ambiguous on Fashion-MNIST and CIFAR-10, because taught ones are less clear."""
 LEAST_ORDINARY = 50
 """With fewer samples that are not suspicious nothing is ambiguous. A choice. Worth: not measured."""
-DIGEST_DIGITS = 16
-"""Digits of a digest that are compared: 64 bits, which 4 billion images would need to collide."""
+MOST_COPIED, COPIED_DIGITS = 500, "0123"
+"""Images that have corrupted copies: at most so many, and of embedded ones those whose content hash begins with one of
+these digits, a quarter. More make the regression no better; 500 cost a quarter of a second."""
 LEAST_IMAGES = 20
 """With fewer corrupted copies no image is called corrupted. A choice. Worth: not measured."""
 FOLDS, ROUNDS = 2, 2
@@ -136,22 +123,27 @@ like the copies, that is what this data looks like. Worth: not measured."""
 LEAST_SHARE = 1e-3
 """Least share of a kind of corruption, so that a single image is found. Worth: .998 of single shuffled copies are found
 among 20,000 images, with 1 / N only .30 among 50,000; 10 of 20,000 clean Fashion-MNIST images are called corrupted."""
-FIRST_SHARE, LARGEST_SHARE, SHARE_STEPS, SHARE_TOLERANCE = 0.1, 0.99, 200, 1e-3
-"""Numerical: start, bound, steps and relative tolerance (of the least share) of expectation-maximization."""
-LARGEST_EXPONENT, TINY = 50.0, 1e-6
-"""Numerical: bounds of logits and of deviations."""
 SIDE = 32
 """Larger images are shrunk by whole factors to fewer than twice as many pixels a side. Corruption shows at that size,
 and a photograph costs no more than a small image. Worth: not measured."""
 LEAST_NOISE = 0.25
 """The least share of noisy pixels in a copy of kind ``noise``. Of such copies 80% are found, 51% on photographs."""
 
-# --- Speed: these change no result -----------------------------------------------------------------------------------
+# --- Numerical: these keep the arithmetic finite, or fast, and change no result that matters --------------------------
 
-SAMPLES_AT_ONCE = 16_384
-"""Samples that are updated together, so that their arrays stay in the processor's cache."""
-VALUES_AT_ONCE = 1 << 17
-"""Pixel values that are worked on together, for the same reason."""
+LEAST_TRUST = 1e-6  # of an epoch; with .01 to .05 a hundred memorized epochs outweighed the others (docs/log.md)
+ROUNDING = 1e-6  # a belief that equals its threshold reaches it
+RIDGE = 1e-4  # keeps the slope finite where the sure samples are separated perfectly
+FARTHEST_LOGIT = 40.0  # beyond it probabilities are 0 and 1 in double precision
+LEAST_SPREAD = 1e-9  # least unit of the scores, as a share of their range
+NORMAL_95 = 1.959964  # 97.5% quantile of the standard normal distribution
+MIN_VARIANCE = 1e-6  # of a Gaussian, in units of the scores' own variance
+BETA_EDGE, BETA_BINS, BETA_MIN_VARIANCE = 1e-4, 4096, 1e-8  # distance from 0 and 1, bins, variance floor
+FIRST_SHARE, LARGEST_SHARE = 0.1, 0.99  # of all kinds of corruption: start and bound
+SHARE_STEPS, SHARE_TOLERANCE = 200, 1e-3  # of expectation-maximization; the tolerance relative to LEAST_SHARE
+LARGEST_EXPONENT, TINY = 50.0, 1e-6  # bounds of logits and of deviations
+DIGEST_DIGITS = 16  # that are compared: 64 bits, which 4 billion images would need to collide
+SAMPLES_AT_ONCE, VALUES_AT_ONCE = 16_384, 1 << 17  # updated together, to stay in the processor's cache
 
 # --- Advice on prioritization (`labelaudit advise`) ------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from labelaudit.data.catalogue import Catalogue, in_parts
 from labelaudit.data.images import UInt8Array
 from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
 from labelaudit.data.rendering import PLAIN
+from labelaudit.detect.constants import COPIED_DIGITS
 from labelaudit.detect.images import ImageStatistics, copy_statistics, image_statistics
 from labelaudit.engine.devices import is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs, Statistics
@@ -31,9 +33,6 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import Embedded, EmbeddingCache, not_kept
 
 _BATCH = 64
-_SPOILED = "0123"
-"""The images whose content hash begins with one of these digits have corrupted copies: a quarter, always the same."""
-
 _PART = 1024
 """Images in a part of the cache: what a crash loses."""
 
@@ -165,7 +164,7 @@ def _embedded(
 
 def _look(x_CHW: UInt8Array, sha256: str, value_S: npt.NDArray[np.float32]) -> ImageStatistics:
     copy_MS = None
-    if sha256.startswith(tuple(_SPOILED)):
+    if sha256.startswith(tuple(COPIED_DIGITS)):
         # Drawn from the content: the same whatever else is in the folder, and in the cache.
         copy_MS = copy_statistics(x_CHW[None], np.random.default_rng(int(sha256[:16], 16)))[0]
     return ImageStatistics(digest=pixel_digest(x_CHW), value_S=value_S, copy_MS=copy_MS)
@@ -181,7 +180,7 @@ class _Shelf:
             self._cache = EmbeddingCache(key)
 
     @property
-    def folder(self) -> object:
+    def folder(self) -> Path | None:
         return None if self._cache is None else self._cache.folder
 
     def load(self, wanted: set[str]) -> dict[str, Embedded]:

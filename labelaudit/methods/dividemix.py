@@ -131,7 +131,7 @@ class DivideMix:
         self._weight_R = weight_R.float()
         self._settings = settings
         believed_R = weight_R >= settings.threshold
-        # Nothing to believe leaves nothing to divide: all are taught what is refined of their labels.
+        # Without a believed sample all count as believed, with refined labels.
         self._believed_R = believed_R if believed_R.any() else torch.ones_like(believed_R)
         self._batch_size = batch_size
         chosen = settings.guess_weight

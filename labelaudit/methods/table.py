@@ -165,7 +165,7 @@ METHODS = (
     ),
     MethodEntry(
         name="elr",
-        summary="What the network believed early on keeps it from memorising labels later.",
+        summary="What the network believed early on keeps it from memorizing labels later.",
         source="Liu et al. 2020, arXiv:2007.00151, section 4",
         factory="labelaudit.methods.elr:elr",
         parameters=p.ElrParameters,

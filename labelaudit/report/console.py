@@ -1,4 +1,4 @@
-"""An audit in the terminal: a summary, the most suspicious labels, the checks of the gate."""
+"""An audit in the terminal: a summary and the most suspicious labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from labelaudit.report.gate import Check
 from labelaudit.report.sentences import (
     MATRIX_HEADER,
     basis,
@@ -22,7 +21,7 @@ from labelaudit.report.sentences import (
     unreadable_sentence,
 )
 from labelaudit.run.documents import ClassNoise, Noise, PowerNoise
-from labelaudit.run.lists import Listed, Row
+from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
@@ -80,19 +79,6 @@ def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
         console.print(_shown(f"{row['rank']:>5}  {row['given_label']} → {row['suggested_label']}"), soft_wrap=True)
         console.print(_shown(f"       {figures}{kind_text}"))
         console.print(_shown(f"       {row['path']}"), soft_wrap=True)
-
-
-def show_checks(console: Console, listed: Listed, checks: Sequence[Check]) -> None:
-    """Print what is new since a baseline, and a line for each check of the gate that has a limit."""
-    if listed.new is not None:
-        console.print(
-            f"Against the baseline: [bold]{listed.new:,}[/bold] suspicious labels are new, "
-            f"{listed.total - listed.new:,} known, {listed.gone:,} gone"
-        )
-    for check in checks:
-        if check.outcome != "skipped":
-            colour, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
-            console.print(f"[{colour}]{word}:[/{colour}] {_shown(check.sentence)}")
 
 
 def _show_classes(console: Console, classes: Sequence[ClassNoise]) -> None:

@@ -1,4 +1,4 @@
-"""The formats for machines, by name; JSON and JUnit are made here."""
+"""The formats of a report: the table for people, and those for machines by name. JSON and JUnit are made here."""
 
 from __future__ import annotations
 
@@ -8,11 +8,31 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from xml.etree import ElementTree
 
+from rich.console import Console
+from rich.markup import escape
+
 from labelaudit.report import markdown, sarif
-from labelaudit.report.content import Report
-from labelaudit.report.gate import Check
+from labelaudit.report.console import show_summary, show_suspicious
+from labelaudit.report.gate import Check, Report
 from labelaudit.run.documents import as_json
 from labelaudit.text import printable
+
+
+def show_table(console: Console, report: Report) -> None:
+    """Print the audit, what is new since a baseline, and a line for each check of the gate that has a limit."""
+    show_summary(console, report.noise)
+    if report.shown:
+        show_suspicious(console, report.shown)
+    listed = report.listed
+    if listed.new is not None:
+        console.print(
+            f"Against the baseline: [bold]{listed.new:,}[/bold] suspicious labels are new, "
+            f"{listed.total - listed.new:,} known, {listed.gone:,} gone"
+        )
+    for check in report.checks:
+        if check.outcome != "skipped":
+            colour, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
+            console.print(f"[{colour}]{word}:[/{colour}] {escape(printable(check.sentence))}")
 
 
 def render_json(report: Report) -> str:

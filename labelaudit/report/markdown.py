@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labelaudit.errors import StorageError
-from labelaudit.report.content import Report
-from labelaudit.report.gate import TITLES, Check
+from labelaudit.report.gate import TITLES, Check, Report
 from labelaudit.report.sentences import (
     MATRIX_HEADER,
     basis,

@@ -12,8 +12,7 @@ from collections import Counter
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.report.content import Report
-from labelaudit.report.gate import TITLES
+from labelaudit.report.gate import TITLES, Report
 from labelaudit.report.sentences import left_out_sentences
 from labelaudit.run.lists import Row
 from labelaudit.text import printable

@@ -48,22 +48,14 @@ def beside(out: Path, what: str) -> Path:
 
 
 def require_apart(out: Path, root: Path) -> None:
-    """Refuse to write a copy into the data folder or around it.
-
-    Raises:
-        UsageError: one of the folders contains the other.
-    """
+    """Raise a UsageError where one of the folders contains the other."""
     place, data = out.resolve(), root.resolve()
     if place == data or data in place.parents or place in data.parents:
         raise UsageError(f"{out} and {root} contain one another", fix="choose a place beside the data folder")
 
 
 def require_new(out: Path) -> None:
-    """Refuse to overwrite anything but an empty folder.
-
-    Raises:
-        UsageError: ``out`` exists.
-    """
+    """Raise a UsageError where ``out`` is anything but an empty folder."""
     if _is_there(out):
         raise UsageError(f"{out} already exists", fix="choose a new folder: nothing is overwritten")
 
@@ -76,11 +68,7 @@ def publish(growing: Path, out: Path) -> None:
 
 
 def require_free(tree: Tree, out: Path) -> None:
-    """Refuse a place for a copy that is not free, unless an interrupted copy is there.
-
-    Raises:
-        UsageError: it is not free, or the data folder and ``out`` contain one another.
-    """
+    """Raise a UsageError where a place for a copy is not free, unless an interrupted copy is there."""
     require_apart(out, tree.root)
     if not beside(out, "plan.json").exists():
         require_new(out)

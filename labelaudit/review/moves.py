@@ -71,11 +71,7 @@ class Journal:
     moves: tuple[Pair, ...]
 
     def write(self) -> None:
-        """Write it and flush it to the disk.
-
-        Raises:
-            StorageError: the folder cannot be written to.
-        """
+        """Write it and flush it to the disk; raise a StorageError where that is not possible."""
         content = {name: value for name, value in vars(self).items() if name != "file"}
         write_json(self.file, {"labelaudit": "journal of a relabeling: delete it only to give up undoing", **content})
 
@@ -86,11 +82,7 @@ class Journal:
         return journal
 
     def remove(self) -> None:
-        """Delete it after its moves are undone.
-
-        Raises:
-            StorageError: the folder cannot be written to.
-        """
+        """Delete it after its moves are undone; raise a StorageError where that is not possible."""
         with storage_errors(self.file):
             self.file.unlink()
         flush_folder(self.file.parent)
@@ -113,11 +105,7 @@ def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journ
 
 
 def last_journal(root: Path) -> Journal | None:
-    """Read the journal of the last relabeling that was not undone.
-
-    Raises:
-        RunError: it is damaged, or names paths outside the folder.
-    """
+    """Read the journal of the last relabeling that was not undone; raise a RunError where it is damaged."""
     numbered = sorted(_numbered(root))
     if not numbered:
         return None

@@ -298,9 +298,6 @@ def _find(
 
     Where the review may have folders before it, that is the longest end of the path that exists and has at least
     ``least_parts`` parts, or the image that Label Studio stored under this name (see `_by_stored_name`).
-
-    Raises:
-        RefusedError: the path is none, or it is an upload that fits no image or more than one.
     """
     path = checked_path(correction.path)
     if not correction.prefixed or is_there(path):

@@ -24,15 +24,14 @@ _MAX_CLASS_BYTES = 200
 
 
 class RefusedError(ValueError):
-    """A decision that cannot be carried out; the message is the reason shown to the user."""
+    """A decision that cannot be carried out; the message is the reason shown to the user.
+
+    Functions here that refuse something raise it.
+    """
 
 
 def checked_path(path: str) -> str:
-    """Return ``path`` without superfluous parts.
-
-    Raises:
-        RefusedError: it is empty, absolute, leads out of its folder by ``..``, or no file can have it.
-    """
+    """Return ``path`` without superfluous parts; refuse one that leads out of its folder or that no file can have."""
     if not path:
         raise RefusedError("no path")
     pure = PurePosixPath(path)
@@ -58,8 +57,7 @@ def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, s
         path: A file in the data folder.
         bases: The folders that hold the class folders: those of ``--split``, or ``""`` for the data folder.
 
-    Raises:
-        RefusedError: it does not lie in a class folder, or is hidden.
+    Refused are paths that do not lie in a class folder, or are hidden.
     """
     base = next((f"{base}/" if base else "" for base in bases if not base or path.startswith(f"{base}/")), None)
     if base is None:
@@ -75,9 +73,8 @@ def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, s
 def checked_class(name: str, classes: Iterable[str]) -> str:
     """Return ``name`` if it is one of the classes, or safe as the name of a new class folder.
 
-    Raises:
-        RefusedError: neither; also where it differs from a class in case or Unicode form only, which would be one
-            folder on some file systems and two on others.
+    Refused is also a name that differs from a class in case or Unicode form only: that would be one folder on some
+    file systems and two on others.
     """
     known = set(classes)
     if name in known:
@@ -158,11 +155,7 @@ class Tree:
         return os.path.lexists(self.at(path))
 
     def device_of_file(self, path: str) -> int:
-        """Return the file system of a regular file that lies in real folders.
-
-        Raises:
-            RefusedError: there is no such file, or a symbolic link on the way to it or in its place.
-        """
+        """Return the file system of a file; refuse anything else, and symbolic links on the way to it."""
         self.require_real_folders(path)
         try:
             status = self.at(path).lstat()
@@ -177,11 +170,7 @@ class Tree:
         return status.st_dev
 
     def require_real_folders(self, path: str) -> None:
-        """Refuse a path that passes through a symbolic link or a file; missing folders are fine.
-
-        Raises:
-            RefusedError: it does.
-        """
+        """Refuse a path that passes through a symbolic link or a file; missing folders are fine."""
         for folder in parents(path):
             if folder not in self._exists:
                 self._exists[folder] = self._check_folder(folder)
@@ -211,11 +200,7 @@ class Tree:
         return (self.at(existing[-1]) if existing else self.root).lstat().st_dev
 
     def sha256(self, path: str) -> str:
-        """Return the SHA-256 (hex) of a file's content.
-
-        Raises:
-            RefusedError: it cannot be read.
-        """
+        """Return the SHA-256 (hex) of a file's content; refuse a file that cannot be read."""
         try:
             with open(self.at(path), "rb") as handle:
                 return hashlib.file_digest(handle, "sha256").hexdigest()

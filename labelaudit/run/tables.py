@@ -213,16 +213,16 @@ _COLUMNS = pa.schema(
 )
 
 
-def write_pictures(path: Path, pictures: ImageTable) -> None:
+def write_image_table(path: Path, images: ImageTable) -> None:
     """Write a row per image, and then one per corrupted copy, whose ``spoiled`` says how."""
-    spoiled = len(pictures.copied_P)
-    value_XS = np.concatenate([pictures.value_US, *pictures.copy_PMS.transpose(1, 0, 2)])
-    copied_P = pictures.sample_U[pictures.copied_P]
+    copies = len(images.copied_P)
+    value_XS = np.concatenate([images.value_US, *images.copy_PMS.transpose(1, 0, 2)])
+    copied_P = images.sample_U[images.copied_P]
     table = pa.table(
         {
-            "sample": np.concatenate([pictures.sample_U, *([copied_P] * len(COPY_KINDS))]),
-            "spoiled": [""] * len(pictures.sample_U) + [kind for kind in COPY_KINDS for _ in range(spoiled)],
-            "digest": [*pictures.digest_U.tolist(), *([""] * (spoiled * len(COPY_KINDS)))],
+            "sample": np.concatenate([images.sample_U, *([copied_P] * len(COPY_KINDS))]),
+            "spoiled": [""] * len(images.sample_U) + [kind for kind in COPY_KINDS for _ in range(copies)],
+            "digest": [*images.digest_U.tolist(), *([""] * (copies * len(COPY_KINDS)))],
             **{name: value_XS[:, number] for number, name in enumerate(IMAGE_STATISTICS)},
         },
         schema=_COLUMNS,
@@ -230,7 +230,7 @@ def write_pictures(path: Path, pictures: ImageTable) -> None:
     _write(path, table)
 
 
-def read_pictures(path: Path, samples: int) -> ImageTable | None:
+def read_image_table(path: Path, samples: int) -> ImageTable | None:
     """Read them back; None where the run has none.
 
     Args:
@@ -246,11 +246,11 @@ def read_pictures(path: Path, samples: int) -> ImageTable | None:
     try:
         table = pq.read_table(path.absolute(), schema=_COLUMNS)
         sample_X = table.column("sample").to_numpy()
-        spoiled_X = np.asarray(table.column("spoiled").to_pylist(), dtype=np.str_)
+        kind_X = np.asarray(table.column("spoiled").to_pylist(), dtype=np.str_)
         digest_X = np.asarray(table.column("digest").to_pylist(), dtype=np.str_)
         value_XS = np.stack([table.column(name).to_numpy() for name in IMAGE_STATISTICS], axis=1)
-        own_X = spoiled_X == ""
-        sample_U, copied_PM = sample_X[own_X], [sample_X[spoiled_X == kind] for kind in COPY_KINDS]
+        own_X = kind_X == ""
+        sample_U, copied_PM = sample_X[own_X], [sample_X[kind_X == kind] for kind in COPY_KINDS]
         if len(np.unique(sample_U)) < len(sample_U) or not np.isfinite(value_XS).all():
             raise ValueError("a sample twice, or no figures")
         if len(sample_U) and not 0 <= sample_U.min() <= sample_U.max() < samples:
@@ -263,7 +263,7 @@ def read_pictures(path: Path, samples: int) -> ImageTable | None:
             sample_U=sample_U,
             value_US=value_XS[own_X],
             copied_P=copied_P,
-            copy_PMS=np.stack([value_XS[spoiled_X == kind] for kind in COPY_KINDS], axis=1),
+            copy_PMS=np.stack([value_XS[kind_X == kind] for kind in COPY_KINDS], axis=1),
             digest_U=digest_X[own_X],
         )
     except (OSError, pa.ArrowException, ValueError, IndexError, TypeError) as error:

@@ -9,12 +9,11 @@ Shapes: B candidates of a pool, b chosen ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 
-State = dict[str, Any]
-"""What a checkpoint keeps of a selector."""
+from labelaudit.methods.base import State
 
 ScoreName = Literal["loss", "entropy", "gradient"]
 """The score of candidates; see `labelaudit.engine.selection`."""

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import torch
 
-from labelaudit.selectors.base import Choice, ScoreName, State
+from labelaudit.methods.base import State
+from labelaudit.selectors.base import Choice, ScoreName
 from labelaudit.selectors.table import SelectiveBackpropParameters
 
 

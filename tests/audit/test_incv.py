@@ -15,7 +15,7 @@ from labelaudit.retrain import incv
 from labelaudit.retrain.incv import cross_validate
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import interrupted
-from tests.engine.helpers import CPU, image_inputs, small_network, small_task
+from tests.engine.helpers import CPU, image_inputs, loop_settings, small_network, small_task
 
 SETTINGS = TrainingSettings(
     kind="train",
@@ -25,17 +25,7 @@ SETTINGS = TrainingSettings(
     image_size=8,
     channels=3,
     resize="stretch",
-    augment="none",
-    crop_pad=0,
-    epochs=16,
-    batch_size=8,
-    lr=0.05,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=1e-4,
-    schedule="constant",
-    precision="float32",
-    seed=0,
+    **vars(loop_settings(epochs=16, seed=0)),
 )
 ROWS = 90
 WRONG_R = np.arange(ROWS) % 5 == 0

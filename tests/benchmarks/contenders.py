@@ -55,7 +55,7 @@ class Problem:
     Attributes:
         inputs, label_R, sample_R: The rows, their labels, and their sample numbers.
         settings, device, build: How to train, where, and what: a fresh network, each time the same.
-        catalogue, statistics: The samples, and mean and standard deviation by which images are normalised.
+        catalogue, statistics: The samples, and mean and standard deviation by which images are normalized.
     """
 
     inputs: Inputs
@@ -252,7 +252,7 @@ def folder_batches(problem: Problem) -> DataLoader[Any]:
 
 
 def tensor_batches(problem: Problem) -> DataLoader[Any]:
-    """Return all images, normalised, as one float32 tensor, through a DataLoader without workers."""
+    """Return all images, normalized, as one float32 tensor, through a DataLoader without workers."""
     parts = torch.split(torch.arange(len(problem.inputs)), 1024)
     x_RCHW = torch.cat([problem.inputs.batch(index_B, None).cpu().contiguous() for index_B in parts])
     return _loader(TensorDataset(x_RCHW, problem.label_R, torch.arange(len(x_RCHW))), problem.settings.batch_size)

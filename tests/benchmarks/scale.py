@@ -5,11 +5,12 @@ its own, so that the memory is that of scoring alone. The mixture is fitted to s
 with expectation-maximization over all of as many scores as ``--exact-scores`` says. Bytes per record are those of the
 run whose losses folder is given, else of the made-up one.
 
-Shapes: N scores.
+Shapes: N samples or scores, R records of one epoch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import subprocess
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -27,17 +28,24 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from commands import write_large_run
 from timing import Measurement, stopwatch
 
 from labelaudit.audit.judge import fit
+from labelaudit.audit.model import TRAINED
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.mixture import fit_gaussian_mixture
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import read_epochs, recorded_epochs, write_epoch
+from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs, write_epoch
+from labelaudit.run.tables import write_samples
 
 FloatArray = npt.NDArray[np.float64]
 
-_CLASSES = 10
+CLASSES = 10
+WRONG = 0.1
+"""The share of samples whose loss stays high for long."""
+
+_USUAL_ALTERNATIVE = 0.85
+"""How often the strongest other class of a sample is always the same one."""
 
 _MOST_EPOCHS = 10
 """Bytes per record are counted in at most so many epochs, evenly spaced."""
@@ -50,8 +58,8 @@ def measure_scale(
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="made-up-", dir=work) as name:
         run = RunFolder(Path(name) / "run")
-        label_N = np.sort(np.random.default_rng(0).integers(0, _CLASSES, samples, dtype=np.int32))
-        write_large_run(run, label_N=label_N, epochs=epochs)
+        label_N = np.sort(np.random.default_rng([0, 0]).integers(0, CLASSES, samples, dtype=np.int32))
+        write_run(run, label_N, epochs)
         whose = "made up" if losses is None else f"of {losses}"
         return [
             *scoring(run, samples * epochs),
@@ -114,6 +122,59 @@ def _written(table: pa.Table, write: Callable[[pa.Table, BytesIO], object]) -> i
     return content.tell()
 
 
+def write_run(run: RunFolder, label_N: npt.NDArray[np.int32], epochs: int) -> None:
+    """Write the run folder of a trained probe: distinct paths and contents, 10% wrong labels."""
+    samples, classes = len(label_N), tuple(f"class-{number}" for number in range(int(label_N.max()) + 1))
+    side_N = np.full(samples, 32, dtype=np.int32)
+    catalogue = Catalogue(
+        root=Path("/made-up"),
+        classes=classes,
+        paths=tuple(f"{classes[label]}/{number:08d}.png" for number, label in enumerate(label_N.tolist())),
+        label_N=label_N,
+        width_N=side_N,
+        height_N=side_N,
+        grey_N=np.zeros(samples, dtype=bool),
+        sha256=tuple(hashlib.sha256(b"%d" % number).hexdigest() for number in range(samples)),
+        reasons=("",) * samples,
+    )
+    run.root.mkdir(parents=True)
+    write_samples(run.samples, catalogue)
+    for record in _records(label_N, epochs):
+        write_epoch(run.losses, record)
+    counts = {"samples": samples, "readable": samples}
+    data = {"root": str(catalogue.root), "fingerprint": catalogue.fingerprint, "classes": list(classes), **counts}
+    run.write_description({"status": TRAINED, "data": data, "settings": {"epochs": epochs, "members": 1}})
+
+
+def _records(label_N: npt.NDArray[np.int32], epochs: int) -> Iterator[EpochLosses]:
+    """Yield margins that grow with the epochs, those of wrong labels after having fallen, and the losses from them."""
+    samples, classes, generator = len(label_N), int(label_N.max()) + 1, np.random.default_rng([0, 1])
+    wrong_N = generator.random(samples) < WRONG
+    ease_N = generator.gamma(4.0, 0.25, samples).astype(np.float32)
+    usual_N = _other_class(label_N, classes, generator)
+    for epoch in range(epochs):
+        generator = np.random.default_rng([0, 2, epoch])
+        learned = np.sqrt((epoch + 1) / epochs)
+        slope_N = np.where(wrong_N, np.float32(-5 * learned * (1 - learned**2 / 2)), np.float32(7 * learned))
+        margin_N = ease_N * slope_N + np.float32(1.2) * generator.standard_normal(samples, dtype=np.float32)
+        # p_y = 1 / (1 + e^−m (1 + s)), where s is what the other classes have beside the strongest of them.
+        rest_N = generator.random(samples, dtype=np.float32)
+        usual = generator.random(samples, dtype=np.float32) < _USUAL_ALTERNATIVE
+        alternative_N = np.where(usual, usual_N, _other_class(label_N, classes, generator))
+        yield EpochLosses(
+            epoch=epoch,
+            sample_R=np.arange(samples, dtype=np.int32),
+            loss_R=np.logaddexp(np.float32(0), np.log1p(rest_N) - margin_N),
+            margin_R=margin_N,
+            predicted_R=np.where(margin_N > 0, label_N, alternative_N),
+            alternative_R=alternative_N,
+        )
+
+
+def _other_class(label_N: npt.NDArray[np.int32], classes: int, generator: np.random.Generator) -> npt.NDArray[np.int32]:
+    return (label_N + generator.integers(1, classes, len(label_N), dtype=np.int32)) % np.int32(classes)
+
+
 def _two_normals(share: float, gap: float, std: float) -> Callable[[int, np.random.Generator], FloatArray]:
     def draw(count: int, generator: np.random.Generator) -> FloatArray:
         high_N = generator.random(count) < share
@@ -124,7 +185,7 @@ def _two_normals(share: float, gap: float, std: float) -> Callable[[int, np.rand
 
 def _loss_sums(count: int, generator: np.random.Generator) -> FloatArray:
     low_N, high_N = generator.gamma(0.5, 2.0, count), generator.gamma(20.0, 2.0, count)
-    return np.where(generator.random(count) < 0.1, high_N, low_N)
+    return np.where(generator.random(count) < WRONG, high_N, low_N)
 
 
 SCORE_SHAPES: dict[str, Callable[[int, np.random.Generator], FloatArray]] = {

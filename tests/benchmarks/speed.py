@@ -320,7 +320,7 @@ def audit(
 
     labelaudit's side is the default audit with an empty cache, from the folder to the CSV. cleanlab's side gets every
     advantage that can be given to it: the same network, decoded and trained by labelaudit's own loop, five folds, and
-    the epoch count and the ranking (self-confidence or normalised margin) that turn out best on the planted errors
+    the epoch count and the ranking (self-confidence or normalized margin) that turn out best on the planted errors
     themselves, which are not known outside of a benchmark. Each epoch count is a training of its own with labelaudit's
     default settings: the learning rate falls over just these epochs, as it would for a user who had chosen that count.
 

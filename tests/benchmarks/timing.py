@@ -69,7 +69,7 @@ def take_turns(
 ) -> Rates:
     """Time all contenders in each round, in an order that is reversed from one round to the next.
 
-    A machine that gets steadily slower or faster then favours nobody, and the ratio of two contenders is taken within a
+    A machine that gets steadily slower or faster then favours no contender, and the ratio of two is taken within a
     round, where they are neighbours in time.
 
     Args:

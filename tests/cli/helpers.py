@@ -76,22 +76,29 @@ def succeed(*arguments: object) -> Outcome:
     return outcome
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """Start the command line in a process of its own, with its streams piped."""
+def start(*arguments: object, shell: str = "", stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start the command line in a process of its own, with its streams piped.
+
+    Args:
+        arguments: Words of the command.
+        shell: A redirection of the shell.
+        stdout: As for subprocess.
+    """
+    words = [sys.executable, "-m", "labelaudit", *map(str, arguments)]
     return subprocess.Popen(
-        [sys.executable, "-m", "labelaudit", *map(str, arguments)],
-        stdout=subprocess.PIPE,
+        ["bash", "-c", f'exec "$@" {shell}', "bash", *words] if shell else words,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
     )
 
 
-def run_process(*arguments: object) -> Outcome:
-    """Run the command line in a process of its own, to its end."""
-    process = start(*arguments)
+def run_process(*arguments: object, shell: str = "", stdout: int = subprocess.PIPE) -> Outcome:
+    """Run the command line in a process of its own, to its end; see `start`."""
+    process = start(*arguments, shell=shell, stdout=stdout)
     out, err = process.communicate(timeout=120)
-    return Outcome(process.returncode, out, err)
+    return Outcome(process.returncode, out or "", err)
 
 
 @contextlib.contextmanager

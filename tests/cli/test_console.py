@@ -3,15 +3,13 @@
 import io
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from labelaudit.cli.console import Screen
 from labelaudit.review.corrections import Correction, write_corrections
-from tests.cli.helpers import QUICK, file_bytes
+from tests.cli.helpers import QUICK, file_bytes, run_process
 
 LONG = "/data/" + "x" * 60 + "/my photos of 2024/last.png"
 needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs Linux's /dev/full")
@@ -60,33 +58,13 @@ def test_no_path_and_no_command_is_broken(monkeypatch: pytest.MonkeyPatch, whole
         assert len(shown) > 1
 
 
-def run_in_shell(redirection: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command behind a redirection of the shell; what is left of its streams is captured."""
-    return subprocess.run(
-        ["bash", "-c", f'exec "$@" {redirection}', "bash", sys.executable, "-m", "labelaudit", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
-    )
-
-
 def run_without_reader(*arguments: object) -> tuple[int, str]:
     """Return exit code and stderr of a command whose stdout is a pipe that nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
-    ended = subprocess.run(
-        [sys.executable, "-m", "labelaudit", *map(str, arguments)],
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
-    )
+    ended = run_process(*arguments, stdout=writer)
     os.close(writer)
-    return ended.returncode, ended.stderr
+    return ended.code, ended.err
 
 
 @pytest.mark.parametrize(("form", "limit", "code"), [("table", 1, 0), ("table", 0, 1), ("json", 0, 1)])
@@ -106,22 +84,20 @@ def test_files_are_moved_without_a_reader(photos: Path, tmp_path: Path) -> None:
 @needs_full
 @pytest.mark.parametrize("lost", ["2> >(true)", "2>/dev/full", "2>&-"], ids=["no reader", "full", "closed"])
 def test_an_audit_does_not_need_its_stderr(photos: Path, finished: Path, lost: str) -> None:
-    ended = run_in_shell(lost, "score", photos, "--run", "audit", "-o", "-", "--top", 1, *QUICK)
-    assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 2)
+    ended = run_process("score", photos, "--run", "audit", "-o", "-", "--top", 1, *QUICK, shell=lost)
+    assert (ended.code, len(ended.out.splitlines())) == (0, 2)
     assert file_bytes(Path("audit/losses")) == file_bytes(finished / "losses")
 
 
 @needs_full
 @pytest.mark.parametrize("lost", ["2>/dev/full", "2>&- >&- <&-"], ids=["full", "all closed"])
 def test_the_gate_does_not_need_its_streams(finished: Path, lost: str) -> None:
-    assert run_in_shell(lost, "report", finished, "--no-html", "--max-noise", 0).returncode == 1
+    assert run_process("report", finished, "--no-html", "--max-noise", 0, shell=lost).code == 1
 
 
 @needs_full
-@pytest.mark.parametrize("command", [("report", "RUN", "--no-html"), ("methods",), ("--help",)], ids=lambda c: c[0])
-def test_a_stdout_without_room_is_one_line(finished: Path, command: tuple[str, ...]) -> None:
-    ended = run_in_shell(">/dev/full", *(finished if word == "RUN" else word for word in command))
-    assert ended.returncode == 2
-    assert ended.stderr == (
-        "Error: cannot write to the standard output (no space left on device); send it to another file or disk\n"
-    )
+@pytest.mark.parametrize("command", ["report", "methods", "--help"])
+def test_a_stdout_without_room_is_one_line(finished: Path, command: str) -> None:
+    words = (command, finished, "--no-html") if command == "report" else (command,)
+    error = run_process(*words, shell=">/dev/full").only_error
+    assert error == "cannot write to the standard output (no space left on device); send it to another file or disk"

@@ -1,6 +1,5 @@
 """Kinds from the folder to the report, ``labelaudit advise``."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from PIL import Image
 
 from labelaudit.names import COPY_KINDS, KINDS
-from tests.cli.helpers import QUICK, run, succeed
+from tests.cli.helpers import QUICK, read_rows, run, succeed
 
 SMOOTH = 60
 BLANK, NOISE = "bee/blank.png", "ant/noise.png"
@@ -47,20 +46,15 @@ def kinds_of(folder: Path) -> dict[str, str | None]:
     return dict(zip(table.column("path").to_pylist(), table.column("kind").to_pylist(), strict=True))
 
 
-def read_csv(file: Path) -> list[dict[str, str]]:
-    with open(file, encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
 def test_corrupted_images_and_duplicates_are_named(smooth: Path) -> None:
     kinds = kinds_of(smooth / "audit")
     assert {path for path, kind in kinds.items() if kind == "corrupted"} == {BLANK, NOISE}
     assert {path for path, kind in kinds.items() if kind == "duplicate"} == {"ant/03.png", "bee/as-ant-03.bmp"}
-    corrupted = read_csv(smooth / "audit" / "corrupted.csv")
+    corrupted = read_rows((smooth / "audit" / "corrupted.csv").read_text())
     assert {row["path"] for row in corrupted} == {BLANK, NOISE}
     assert [row["rank"] for row in corrupted] == ["1", "2"]
     assert all(float(row["p_corrupted"]) > 0.5 for row in corrupted)
-    suspicious = read_csv(smooth / "audit" / "suspicious.csv")
+    suspicious = read_rows((smooth / "audit" / "suspicious.csv").read_text())
     assert all(row["kind"] == kinds[row["path"]] for row in suspicious)
     assert {"as-ant-03.bmp"} <= {Path(row["path"]).name for row in suspicious}
     assert all(row["kind"] in KINDS for row in suspicious)

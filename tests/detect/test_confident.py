@@ -1,3 +1,5 @@
+"""The confident joint, and the log-odds of cells."""
+
 import numpy as np
 import pytest
 
@@ -11,23 +13,31 @@ def dense(joint):
     return share_KK
 
 
-def joint_of(share_KK, samples):
-    """A joint with these shares."""
-    given_Q, true_Q = np.nonzero(share_KK)
+def joint_of(count_KK):
+    """A joint with these counts."""
+    count_KK = np.asarray(count_KK)
+    given_Q, true_Q = np.nonzero(count_KK)
+    samples = int(count_KK.sum())
     return ConfidentJoint(
-        classes=len(share_KK),
+        classes=len(count_KK),
         samples=samples,
         given_Q=given_Q,
         true_Q=true_Q,
-        share_Q=share_KK[given_Q, true_Q],
+        share_Q=count_KK[given_Q, true_Q] / samples,
         class_N=np.zeros(samples, dtype=np.int32),
     )
 
 
+def noisy(samples, classes, rate, *, step=None, seed=0):
+    """True and given labels: a share is moved by ``step`` classes, or by any."""
+    generator = np.random.default_rng(seed)
+    true_N = generator.integers(0, classes, samples).astype(np.int32)
+    step_N = generator.integers(1, classes, samples) if step is None else step
+    return true_N, np.where(generator.random(samples) < rate, (true_N + step_N) % classes, true_N).astype(np.int32)
+
+
 def test_a_probe_that_knows_the_truth_counts_the_true_confusion():
-    generator = np.random.default_rng(0)
-    true_N = generator.integers(0, 4, 500).astype(np.int32)
-    label_N = np.where(generator.random(500) < 0.3, (true_N + 1) % 4, true_N).astype(np.int32)
+    true_N, label_N = noisy(500, 4, 0.3, step=1)
     joint = confident_joint(label_N, certain(label_N, true_N), 4)
     expected_KK = np.zeros((4, 4))
     np.add.at(expected_KK, (label_N, true_N), 1 / 500)
@@ -36,82 +46,69 @@ def test_a_probe_that_knows_the_truth_counts_the_true_confusion():
     np.testing.assert_array_equal(joint.class_N, true_N)
 
 
-def test_by_hand():
-    # Thresholds: class 0 (.9 + .5 + .1) / 3 = .5, class 1 (.8 + .4) / 2 = .6.
-    label_N = np.array([0, 0, 0, 1, 1], dtype=np.int32)
-    found = beliefs_of([0.9, 0.5, 0.1, 0.8, 0.4], [[1, 1, 1, 0, 0]], [[0.1, 0.5, 0.9, 0.2, 0.55]])
-    joint = confident_joint(label_N, found, 2)
-    assert joint.class_N.tolist() == [0, 0, 1, 1, 0]
-    np.testing.assert_allclose(dense(joint), [[2 / 5, 1 / 5], [1 / 5, 1 / 5]])
+@pytest.mark.parametrize(
+    ("label", "beliefs", "sure", "shares"),
+    [
+        # Thresholds: class 0 (.9 + .5 + .1) / 3 = .5, class 1 (.8 + .4) / 2 = .6.
+        (
+            [0, 0, 0, 1, 1],
+            ([0.9, 0.5, 0.1, 0.8, 0.4], [[1, 1, 1, 0, 0]], [[0.1, 0.5, 0.9, 0.2, 0.55]]),
+            [0, 0, 1, 1, 0],
+            [[2 / 5, 1 / 5], [1 / 5, 1 / 5]],
+        ),
+        # Threshold of class 0: .5. The last two of it reach neither class, and go like the others of their class.
+        (
+            [0, 0, 0, 0, 1],
+            ([1.0, 0.4, 0.3, 0.3, 1.0], [[1] * 4 + [0]], [[0.0, 1.0, 0.3, 0.3, 0.0]]),
+            [0, 1, -1, -1, 1],
+            [[2 / 5, 2 / 5], [0, 1 / 5]],
+        ),
+        # A sample without a record is neither counted nor sure.
+        (
+            [0, 0, 1, 1],
+            ([0.9, np.nan, 0.8, 0.8], [[1, -1, 0, 0]], [[0.1, np.nan, 0.2, 0.2]]),
+            [0, -1, 1, 1],
+            [[1 / 3, 0], [0, 2 / 3]],
+        ),
+        # A class without samples is never sure.
+        ([0, 0, 0], ([0.2] * 3, [[1, 1, 1]], [[1.0, 1.0, 1.0]]), [0, 0, 0], [[1, 0], [0, 0]]),
+    ],
+    ids=["sure", "unsure", "no record", "no samples"],
+)
+def test_by_hand(label, beliefs, sure, shares):
+    joint = confident_joint(np.array(label, dtype=np.int32), beliefs_of(*beliefs), 2)
+    assert joint.class_N.tolist() == sure
+    np.testing.assert_allclose(dense(joint), shares)
 
 
-def test_samples_of_which_nothing_is_sure_go_like_the_others_of_their_class():
-    # Threshold of class 0: .5; the last two samples reach neither class.
-    label_N = np.array([0, 0, 0, 0, 1], dtype=np.int32)
-    found = beliefs_of([1.0, 0.4, 0.3, 0.3, 1.0], [[1] * 4 + [0]], [[0.0, 1.0, 0.3, 0.3, 0.0]])
-    joint = confident_joint(label_N, found, 2)
-    assert joint.class_N.tolist() == [0, 1, -1, -1, 1]
-    np.testing.assert_allclose(dense(joint), [[2 / 5, 2 / 5], [0, 1 / 5]])
-
-
-def test_the_most_probable_of_several_sure_classes_counts_and_all_slots_are_looked_at():
+def test_the_most_probable_of_several_sure_classes_counts_and_all_slots_are_used():
     label_N = np.array([0, 1, 2, 0], dtype=np.int32)
     found = beliefs_of([0.5, 0.2, 0.3, 0.5], [[1, -1, -1, 1], [2, -1, -1, 2]], [[0.3, 0, 0, 0.2], [0.6, 0, 0, 0.4]])
     assert confident_joint(label_N, found, 3).class_N.tolist() == [2, 1, 2, 0]
+    assert found.alternative_N.tolist() == [2, -1, -1, 2]
 
 
-@pytest.mark.parametrize("label", [0, 2])
-def test_classes_without_samples_are_never_sure(label):
-    label_N = np.full(3, label, dtype=np.int32)
-    found = beliefs_of([0.2, 0.2, 0.2], [[1, 1, 1]], [[1.0, 1.0, 1.0]])
-    joint = confident_joint(label_N, found, 3)
-    assert joint.noise_rate == 0
-    assert joint.share_Q.sum() == pytest.approx(1)
-
-
-def test_log_odds_of_a_cell_are_its_share_of_errors():
-    # Given 1, believed 0: 4 samples, of which 2 are counted as wrong; no prior.
-    label_N = np.array([1, 1, 1, 1, 0, 0], dtype=np.int32)
-    alternative_N = np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
-    joint = joint_of(np.array([[2, 0], [2, 2]]) / 6, 6)
+def test_log_odds_of_a_cell_are_its_share_of_errors_drawn_to_the_mean_by_the_prior():
+    # Given 1, believed 0: 4 samples, of which 2 are counted as wrong.
+    label_N, alternative_N = np.array([1, 1, 1, 1, 0, 0], dtype=np.int32), np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
+    joint = joint_of([[2, 0], [2, 2]])
     log_odds_N = cell_log_odds(label_N, alternative_N, joint, prior_samples=1e-9)
-    np.testing.assert_allclose(log_odds_N[:4], 0.0, atol=1e-8)
-    np.testing.assert_allclose(log_odds_N[4:], np.log(0.002 / 0.998))
-
-
-def test_a_strong_prior_makes_all_cells_alike():
-    label_N = np.array([1, 1, 0, 0, 2], dtype=np.int32)
-    alternative_N = np.array([0, 0, 1, 2, -1], dtype=np.int32)
-    joint = joint_of(np.array([[2, 0, 0], [1, 1, 0], [0, 0, 1]]) / 5, 5)
+    np.testing.assert_allclose(log_odds_N, [0.0] * 4 + [np.log(0.002 / 0.998)] * 2, atol=1e-8)
     log_odds_N = cell_log_odds(label_N, alternative_N, joint, prior_samples=1e9)
-    np.testing.assert_allclose(log_odds_N, np.log(0.25 / 0.75), atol=1e-6)
-
-
-def test_the_favorite_other_class_is_that_of_the_fullest_slot():
-    found = beliefs_of([0.5, 0.5], [[2, -1], [1, -1]], [[0.1, 0.0], [0.4, 0.0]])
-    assert found.alternative_N.tolist() == [1, -1]
+    np.testing.assert_allclose(log_odds_N, np.log((2 / 6) / (4 / 6)), atol=1e-6)
+    without = cell_log_odds(np.array([0, 2], dtype=np.int32), np.array([1, -1]), joint_of(np.eye(3)))
+    assert np.isfinite(without).all()
 
 
 def test_samples_that_do_not_count_get_a_class_but_change_nothing():
-    generator = np.random.default_rng(1)
-    true_N = generator.integers(0, 3, 300).astype(np.int32)
-    label_N = np.where(generator.random(300) < 0.2, (true_N + 1) % 3, true_N).astype(np.int32)
-    counted_N = np.arange(300) < 200
-    whole = confident_joint(label_N, certain(label_N, true_N), 3, counted_N=counted_N)
+    true_N, label_N = noisy(300, 3, 0.2, step=1)
+    counted_N, beliefs = np.arange(300) < 200, certain(label_N, true_N)
+    whole = confident_joint(label_N, beliefs, 3, counted_N=counted_N)
     part = confident_joint(label_N[:200], certain(label_N[:200], true_N[:200]), 3)
     np.testing.assert_allclose(dense(whole), dense(part))
     np.testing.assert_array_equal(whole.class_N, true_N)
-    log_odds_N = cell_log_odds(label_N, certain(label_N, true_N).alternative_N, whole, counted_N=counted_N)
-    expected_N = cell_log_odds(label_N[:200], certain(label_N[:200], true_N[:200]).alternative_N, part)
-    np.testing.assert_allclose(log_odds_N[:200], expected_N)
-
-
-def test_samples_without_a_record_are_neither_counted_nor_sure():
-    label_N = np.array([0, 0, 1, 1], dtype=np.int32)
-    found = beliefs_of([0.9, np.nan, 0.8, 0.8], [[1, -1, 0, 0]], [[0.1, np.nan, 0.2, 0.2]])
-    joint = confident_joint(label_N, found, 2)
-    assert joint.class_N.tolist() == [0, -1, 1, 1]
-    np.testing.assert_allclose(dense(joint), [[1 / 3, 0], [0, 2 / 3]])
+    log_odds_N = cell_log_odds(label_N, beliefs.alternative_N, whole, counted_N=counted_N)
+    np.testing.assert_allclose(log_odds_N[:200], cell_log_odds(label_N[:200], beliefs.alternative_N[:200], part))
 
 
 def test_ten_thousand_classes_take_no_table_of_all_pairs():
@@ -123,28 +120,20 @@ def test_ten_thousand_classes_take_no_table_of_all_pairs():
     assert joint.share_of(np.array([0, 0]), np.array([7, 8])).tolist() == [pytest.approx(1 / 20_000), 0.0]
 
 
-def test_structure_by_hand():
+@pytest.mark.parametrize(
+    ("errors", "structure"),
     # Four classes, 12 pairs; 24 errors: mean 2, so even errors fill 12 · 2/3 = 8 pairs.
-    def of(errors):
-        share_KK = np.diag([10.0] * 4)
-        share_KK[~np.eye(4, dtype=bool)] = errors
-        return joint_of(share_KK / share_KK.sum(), int(share_KK.sum())).structure
-
-    assert of([2] * 12) == 0.0  # more even than chance
-    assert of([24] + [0] * 11) == pytest.approx(1 - 1 / 8)
-    assert of([6] * 4 + [0] * 8) == pytest.approx(1 - 4 / 8)
-    assert of([0] * 12) == 0.0
-
-
-@pytest.mark.parametrize(("structure", "evenness"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
-def test_evenness_is_what_chance_outweighs_structure_by(structure, evenness, monkeypatch):
-    monkeypatch.setattr(ConfidentJoint, "structure", property(lambda _: structure))
-    assert joint_of(np.eye(2) / 2, 10).evenness == evenness
+    [([2] * 12, 0.0), ([24] + [0] * 11, 1 - 1 / 8), ([6] * 4 + [0] * 8, 1 - 4 / 8), ([0] * 12, 0.0)],
+)
+def test_structure_and_evenness_by_hand(errors, structure):
+    count_KK = np.diag([10] * 4)
+    count_KK[~np.eye(4, dtype=bool)] = errors
+    joint = joint_of(count_KK)
+    assert joint.structure == pytest.approx(structure)
+    assert joint.evenness == pytest.approx(max(0.0, 1 - 2 * structure))
 
 
-def test_errors_by_chance_have_hardly_any_structure_and_pair_flips_nearly_all():
-    generator = np.random.default_rng(0)
-    true_N = generator.integers(0, 10, 5000).astype(np.int32)
-    for step_N, least, most in ((generator.integers(1, 10, 5000), 0.0, 0.2), (1, 0.85, 1.0)):
-        label_N = np.where(generator.random(5000) < 0.1, (true_N + step_N) % 10, true_N).astype(np.int32)
-        assert least <= confident_joint(label_N, certain(label_N, true_N), 10).structure <= most
+@pytest.mark.parametrize(("step", "least", "most"), [(None, 0.0, 0.2), (1, 0.85, 1.0)])
+def test_errors_by_chance_have_hardly_any_structure_and_pair_flips_nearly_all(step, least, most):
+    true_N, label_N = noisy(5000, 10, 0.1, step=step)
+    assert least <= confident_joint(label_N, certain(label_N, true_N), 10).structure <= most

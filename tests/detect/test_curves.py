@@ -112,12 +112,6 @@ def test_a_class_is_believed_as_much_whether_it_is_the_favorite_or_nearly_so():
     assert found.beliefs.alternative_belief_N[0] == pytest.approx((0.12 + even) / 2, rel=1e-6)
 
 
-def test_of_two_classes_there_is_no_rest():
-    curves = CurveAccumulator(np.zeros(1, dtype=np.int32), 2)
-    found = one_sample([-math.log(0.25), -math.log(0.75)], [math.log(1 / 3), math.log(3)], [1, 1], curves)
-    assert found.beliefs.alternative_belief_N[0] == pytest.approx(0.5, rel=1e-6)
-
-
 def test_belief_stays_a_probability_when_the_loss_is_huge():
     found = one_sample([1e4], [-1e4 - 1.0], [2])
     assert found.beliefs.alternative_belief_N[0] == 1.0

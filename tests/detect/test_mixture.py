@@ -83,13 +83,6 @@ def test_the_posterior_does_not_depend_on_the_unit_of_the_scores(scale, shift, f
     np.testing.assert_allclose(after.mean_2, scale * before.mean_2 + shift, atol=1e-3 * scale)
 
 
-def test_turning_the_scores_around_exchanges_the_components():
-    score_N = two_groups(3000, 2000)
-    before, after = fit_gaussian_mixture(score_N), fit_gaussian_mixture(-score_N)
-    np.testing.assert_allclose(after.mean_2, -before.mean_2[::-1], atol=1e-3)
-    np.testing.assert_allclose(after.posterior(-score_N), 1 - before.posterior(score_N), atol=1e-3)
-
-
 def test_agrees_with_scikit_learn():
     score_N = two_groups(1800, 1200)
     found = fit_gaussian_mixture(score_N)

@@ -174,6 +174,16 @@ def test_under_even_errors_probabilities_are_less_extreme():
     assert np.minimum(p_N, 1 - p_N).mean() > 2 * np.minimum(q_N, 1 - q_N).mean()
 
 
+def test_controls_estimate_the_rate_of_errors_like_them():
+    evidence, wrong_N = audit(None)
+    found = ESTIMATORS["controls"].estimate(evidence, "cell_margin")
+    assert found.noise_rate == pytest.approx(wrong_N[evidence.own_N].mean(), abs=0.01)
+    assert set(found.tails) == {"random"}
+    assert (found.p_mislabeled_N[wrong_N] > 0.5).mean() > 0.95
+    # The given labels of controls are judged as others of their score.
+    assert (found.p_mislabeled_N[~evidence.own_N] < 0.5).all()
+
+
 def leaning(sure, leaning, right):
     """So many samples of which the probe is sure that they are wrong, leans to another class, or agrees."""
     count = sure + leaning + right

@@ -22,17 +22,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelaudit.audit.judge import fit
-from labelaudit.audit.model import Audit, is_trained, read_catalogue, recorded_data
+from labelaudit.audit.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.audit.probe import read_state
-from labelaudit.audit.results import open_run
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
-from labelaudit.report.content import make_report
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS
-from labelaudit.report.gate import Limits
+from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import write_page
 from labelaudit.retrain.recipe import read_metrics
 from labelaudit.review.corrections import read_review
@@ -197,17 +195,16 @@ def read_everything(file: Path) -> None:
     """Whatever reads a run folder, each for itself."""
     from rich.console import Console
 
-    from labelaudit.report.console import show_checks, show_estimators, show_summary, show_suspicious
+    from labelaudit.report.console import show_estimators
+    from labelaudit.report.formats import show_table
 
     folder, run = file.parent, RunFolder(file.parent)
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
 
     def show() -> None:
         console, report = Console(file=io.StringIO()), make_report(Audit(run), limits, top=5, most=5)
-        show_summary(console, report.noise)
         show_estimators(console, report.noise)
-        show_suspicious(console, report.shown)
-        show_checks(console, report.listed, report.checks)
+        show_table(console, report)
 
     read_all(
         lambda: is_trained(run),

@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-from labelaudit.report.content import Report
-from labelaudit.report.gate import Limits, check
+from labelaudit.report.gate import Limits, Report, check
 from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Listed
 

@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Console
 
 from labelaudit.names import CONTROL_KINDS, COPY_KINDS
-from labelaudit.report.console import show_checks, show_estimators, show_summary, show_suspicious
+from labelaudit.report.console import show_estimators, show_summary, show_suspicious
+from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
 from labelaudit.report.sentences import (
     MOST_KINDS,
@@ -111,9 +112,10 @@ def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
 
 def test_checks_with_a_limit_and_the_baseline_are_told() -> None:
     found = report([row(3)], Limits(max_suspicious=0, max_noise=0.5), known_rows=[row(1), row(2)], gone=4)
-    lines = printed(show_checks, found.listed, found.checks).splitlines()
-    assert lines[0] == "Against the baseline: 1 suspicious labels are new, 2 known, 4 gone"
-    assert [line.partition(":")[0] for line in lines[1:]] == ["Passed", "Failed"]
+    lines = printed(show_table, found).splitlines()
+    assert lines[-3] == "Against the baseline: 1 suspicious labels are new, 2 known, 4 gone"
+    assert [line.partition(":")[0] for line in lines[-2:]] == ["Passed", "Failed"]
+    assert any("ant/3.png" in line for line in lines)
 
 
 def test_sentences_on_kinds_by_hand() -> None:

@@ -14,8 +14,7 @@ from markdown_it.token import Token
 
 from labelaudit.errors import StorageError
 from labelaudit.report import formats, markdown, sarif
-from labelaudit.report.content import Report
-from labelaudit.report.gate import TITLES, Limits
+from labelaudit.report.gate import TITLES, Limits, Report
 from labelaudit.text import printable
 from tests.report.helpers import HOSTILE_NAMES, KINDS, LEFT_OUT, class_noise, noise_json, report, row, unreadable
 

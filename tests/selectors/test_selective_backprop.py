@@ -31,6 +31,7 @@ def test_percentiles_and_chances_by_hand():
     # Strictly below: 0, 1, 1, 3 and 4 of 4; with equal ones by half: .5, 1 + 1, 1, 3 and 4.
     assert percentile(score_B, history_H).tolist() == [0.0, 0.25, 0.25, 0.75, 1.0]
     assert percentile(score_B, history_H, mid_rank=True).tolist() == [0.125, 0.5, 0.25, 0.75, 1.0]
+    assert percentile(score_B, torch.empty(0)).tolist() == [0.0] * 5
     score_B = torch.tensor([0.0, 2.0, 3.0, math.nan])
     for beta, expected in ((0.0, [1, 1, 1, 0]), (1.0, [0, 0.5, 0.75, 0]), (2.0, [0, 0.25, 0.5625, 0])):
         assert chances(score_B, torch.arange(4.0), beta).tolist() == expected
@@ -112,6 +113,7 @@ def test_the_state_holds_all_that_later_choices_depend_on():
 
 
 def test_weights_are_1_and_places_come_in_order():
+    assert selector().is_on
     choice = selector(beta=0.5).choose(torch.rand(50), 8, torch.Generator().manual_seed(0))
     assert choice.weight_b.tolist() == [1.0] * len(choice.index_b)
     assert (choice.index_b.diff() > 0).all()

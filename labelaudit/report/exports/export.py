@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.audit.results import open_run
+from labelaudit.audit.model import open_run
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
