@@ -168,21 +168,24 @@ class Catalogue:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each cause by which whole classes are not in the audit."""
+        """A sentence for each remark, and for each cause by which whole classes are not in the audit."""
+        absent = self._absent_classes
+        texts = list(self.remarks)
+        if lonely := absent.pop(LONELY, []):
+            texts.append(f"{_named(lonely)} not in the audit: one readable image only, which none can be compared with")
+        return [*texts, *(_unreadable(names, why) for why, names in absent.items())]
+
+    @property
+    def _absent_classes(self) -> dict[str, list[str]]:
+        """The classes without an image that takes part, by the reason of their first image."""
         left_K = np.bincount(self.label_N[self.readable_N], minlength=len(self.classes))
         first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
         first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
-        gone = [k for k in range(len(self.classes)) if not left_K[k] and k in first]
-        lonely = [self.classes[k] for k in gone if first[k] == LONELY]
-        unread: dict[str, list[str]] = {}
-        for k in gone:
-            if first[k] != LONELY:
-                unread.setdefault(first[k], []).append(self.classes[k])
-        texts = list(self.remarks)
-        if lonely:
-            texts.append(f"{_named(lonely)} not in the audit: one readable image only, which none can be compared with")
-        texts += [f"{_named(names)} not in the audit: no image can be read ({why})" for why, names in unread.items()]
-        return texts
+        absent: dict[str, list[str]] = {}
+        for k, name in enumerate(self.classes):
+            if not left_K[k] and k in first:
+                absent.setdefault(first[k], []).append(name)
+        return absent
 
     @property
     def split_names(self) -> list[str]:
@@ -217,12 +220,17 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
     if (count_K > 1).sum() < 2:
         few = [f"{catalogue.classes[k]!r}" for k in np.flatnonzero(count_K < 2)]
-        why = next((f" ({w})" for w in settled.warnings if "can be read" in w), "")
+        unread = [_unreadable(names, why) for why, names in settled._absent_classes.items() if why != LONELY]
+        why = f" ({unread[0]})" if unread else ""
         raise DataError(
             f"{root}: fewer than two readable images in class {listed(few, _MOST_NAMED)}{why}",
             fix="a label can only be judged from other images of its class, in at least two classes: add images",
         )
     return settled
+
+
+def _unreadable(classes: list[str], why: str) -> str:
+    return f"{_named(classes)} not in the audit: no image can be read ({why})"
 
 
 def _named(classes: list[str]) -> str:

@@ -138,7 +138,7 @@ def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, t
         DataError: the baseline cannot be read.
     """
     run, most = audit.run, max(top, most)
-    run.read_description()
+    run.read_description()  # says what is wrong with a folder that is no run
     noise, known = audit.summary, None
     if baseline is not None:
         if baseline.resolve() in (run.root.resolve(), run.suspicious.resolve()):

@@ -6,6 +6,7 @@ Anybody can edit the files of a run folder, so reading checks every value. A rec
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -263,6 +264,10 @@ def write_noise(run: RunFolder, noise: Noise) -> None:
 
 
 def as_json(record: JsonRecord) -> dict[str, object]:
-    """Return a record as plain values, as its file has them."""
-    values: dict[str, object] = msgspec.json.decode(msgspec.json.encode(record))
+    """Return a record as plain values, as its file has them.
+
+    Raises:
+        ValueError: a figure is not finite, which JSON cannot hold.
+    """
+    values: dict[str, object] = json.loads(json.dumps(msgspec.to_builtins(record), allow_nan=False))
     return values
