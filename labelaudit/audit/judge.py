@@ -42,7 +42,7 @@ from labelaudit.run.lists import (
     write_unreadable,
     write_weights,
 )
-from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_scores
+from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def fit(
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
         fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators)
-        write_scores(run.scores, fitted.table)
+        write_table(run.scores, fitted.table)
         write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
         corrupted = ranked_lines(CORRUPTED_COLUMNS, fitted.table, fitted.catalogue, fitted.kinds.corrupted)
         write_lines(run.suspicious, [fitted.csv()])
