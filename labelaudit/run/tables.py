@@ -86,8 +86,8 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
     fix = f"delete {path.parent} and audit again"
     table = _read_table(path, _SAMPLES, fix)
     column = {name: table.column(name) for name in table.column_names}
-    labels = [column[name].to_numpy() for name in ("label", "taught_label")]
-    if any(len(label_N) and not 0 <= label_N.min() <= label_N.max() < len(classes) for label_N in labels):
+    labels = np.concatenate([column[name].to_numpy() for name in ("label", "taught_label")])
+    if not ((labels >= 0) & (labels < len(classes))).all():
         raise RunError(f"{path} has labels of unknown classes", fix=fix)
     if not np.array_equal(column["sample"].to_numpy(), np.arange(len(table))):
         raise RunError(f"{path} has sample numbers that are not its row numbers", fix=fix)
