@@ -20,7 +20,7 @@ from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import CONTROL_KINDS, KINDS, EstimatorName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run import documents, lists
-from labelaudit.run.files import write_lines
+from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_table
 
@@ -85,7 +85,7 @@ def fit(
         write_lines(run.corrupted, corrupted)
         lists.write_unreadable(run.unreadable, fitted.catalogue)
         # Last: whoever finds this file finds the others too.
-        documents.write_noise(run, fitted.noise)
+        write_json(run.noise, documents.as_json(fitted.noise))
     return fitted
 
 
