@@ -6,7 +6,7 @@ Shapes: N samples.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -68,8 +68,6 @@ def each_in_parallel(
 
 LONELY = "the only readable image of its class"
 """The reason of an image that is set aside because its label cannot be judged from another."""
-
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,12 +157,7 @@ class Catalogue:
 
     def set_aside(self, reasons: Mapping[int, str]) -> Catalogue:
         """Return a catalogue in which the samples with these numbers are unreadable for these reasons."""
-        if not reasons:
-            return self
-        merged = list(self.reasons)
-        for sample, reason in reasons.items():
-            merged[sample] = merged[sample] or reason
-        return replace(self, reasons=tuple(merged))
+        return replace(self, reasons=tuple(why or reasons.get(sample, "") for sample, why in enumerate(self.reasons)))
 
     @property
     def warnings(self) -> list[str]:
@@ -172,16 +165,16 @@ class Catalogue:
         left_K = np.bincount(self.label_N[self.readable_N], minlength=len(self.classes))
         first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
         first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
-        gone = [k for k in range(len(self.classes)) if not left_K[k] and k in first]
-        lonely = [self.classes[k] for k in gone if first[k] == LONELY]
-        unread: dict[str, list[str]] = {}
-        for k in gone:
-            if first[k] != LONELY:
-                unread.setdefault(first[k], []).append(self.classes[k])
+        gone: dict[str, list[str]] = {LONELY: []}
+        for k, name in enumerate(self.classes):
+            if not left_K[k] and k in first:
+                gone.setdefault(first[k], []).append(name)
         texts = list(self.remarks)
-        if lonely:
-            texts.append(f"{_named(lonely)} not in the audit: one readable image only, which none can be compared with")
-        texts += [f"{_named(names)} not in the audit: no image can be read ({why})" for why, names in unread.items()]
+        for why, names in gone.items():
+            if names:
+                verb = f"class {_named(names)} is" if len(names) == 1 else f"the classes {_named(names)} are"
+                only = "one readable image only, which none can be compared with"
+                texts.append(f"{verb} not in the audit: {only if why == LONELY else f'no image can be read ({why})'}")
         return texts
 
     @property
@@ -216,15 +209,14 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     lonely_N = readable_N & (count_K[catalogue.label_N] == 1)
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
     if (count_K > 1).sum() < 2:
-        few = [f"{catalogue.classes[k]!r}" for k in np.flatnonzero(count_K < 2)]
+        few = _named(catalogue.classes[k] for k in np.flatnonzero(count_K < 2))
         why = next((f" ({w})" for w in settled.warnings if "can be read" in w), "")
         raise DataError(
-            f"{root}: fewer than two readable images in class {listed(few, _MOST_NAMED)}{why}",
+            f"{root}: fewer than two readable images in class {few}{why}",
             fix="a label can only be judged from other images of its class, in at least two classes: add images",
         )
     return settled
 
 
-def _named(classes: list[str]) -> str:
-    names = listed([repr(name) for name in classes], _MOST_NAMED)
-    return f"class {names} is" if len(classes) == 1 else f"the classes {names} are"
+def _named(classes: Iterable[str]) -> str:
+    return listed([repr(name) for name in classes], 3)

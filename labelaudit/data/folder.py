@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,15 +82,14 @@ def scan(
         catalogue = _inspect(root, table.label_of, reporter)
         return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
     bases = _bases(root, walk, split) if split else [""]
-    doubt = None if split else check_layout(root, walk.images)
-    if doubt and not doubt.serious:
-        reporter.say(f"Note: {doubt.text}")
-    doubts = [doubt.text] if doubt and doubt.serious else []
+    doubt, is_serious = ("", False) if split else check_layout(root, walk.images)
+    if doubt and not is_serious:
+        reporter.say(f"Note: {doubt}")
     label_of = _from_class_folders(root, walk, bases)
     return replace(
         _inspect(root, label_of, reporter),
         left_out=summed(walk.left),
-        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *doubts),
+        remarks=(*_lost(walk, bases, set(label_of.values())), *([doubt] if is_serious else [])),
         split=tuple(base or "." for base in bases) if split else (),
     )
 
@@ -136,14 +135,11 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
 
 
 def _require_folder(root: Path) -> None:
-    fix = "give a folder that holds one folder of images per class"
     try:
-        with os.scandir(root) as entries:
-            next(entries, None)
-    except (FileNotFoundError, ValueError) as error:
-        raise DataError(f"there is no folder {root}", fix=fix) from error
-    except NotADirectoryError as error:
-        raise DataError(f"{root} is not a folder", fix=fix) from error
+        os.scandir(root).close()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        what = f"{root} is not a folder" if isinstance(error, NotADirectoryError) else f"there is no folder {root}"
+        raise DataError(what, fix="give a folder that holds one folder of images per class") from error
     except OSError as error:
         raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
 
@@ -190,8 +186,8 @@ def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
     return folder.rpartition("/")[0] in bases
 
 
-def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
-    """Yield a sentence for each class folder without samples."""
+def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
+    """Yield a sentence for each class folder without samples, and one about the folders in others that are closed."""
     told: dict[str, str] = {}
     names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
     names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
@@ -201,10 +197,6 @@ def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterat
             told.setdefault(name, why)
     for name, why in told.items():
         yield f"class {printable_path(name)!r} is not in the audit: {why}"
-
-
-def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence about the folders in class folders that cannot be entered."""
     inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
     if inner:
         more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
@@ -214,7 +206,7 @@ def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
 def _read_table(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:
     """Read the labels file; images that it does not list are left out."""
     table = read_labels(labels_file, root, walk.images)
-    require_one_here(labels_file, table.paths, root, walk.images)
+    require_one_here(labels_file, table.label_of, root, walk.images)
     for note in table.notes:
         reporter.say(note)
     for path in walk.images:
@@ -325,6 +317,11 @@ class _Folder:
         return len(self.inner) > 1
 
     @property
+    def has_classes_only(self) -> bool:
+        """True when it also holds no images beside them."""
+        return self.has_classes and not self.images
+
+    @property
     def innermost(self) -> _Folder:
         """The first folder on the way down that holds images or more than one folder."""
         folder = self
@@ -333,15 +330,8 @@ class _Folder:
         return folder
 
 
-class Doubt(NamedTuple):
-    """A sentence about top folders that may be no classes; ``serious`` where it is likely."""
-
-    text: str
-    serious: bool
-
-
-def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
-    """Return a doubt where the top folders of these images may be no classes.
+def check_layout(root: Path, images: Sequence[str]) -> tuple[str, bool]:
+    """Return a sentence where the top folders of these images may be no classes, and True where that is likely.
 
     Raises:
         DataError: they are none; names the command to give.
@@ -360,7 +350,7 @@ def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
             fix=_fix(root, parts) if parts else f"give {root / inner.path} if those are the class folders",
         )
     if len(top.inner) < 2:
-        return None
+        return "", False
     _refuse_annotations(root, top)
     if parts := _parts(top):
         for part in parts:
@@ -370,7 +360,7 @@ def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
     if sets := [folder for folder in top.inner.values() if _is_divided(folder.innermost)]:
         what = f"the folders {_listed(top.inner.values())} in {root} are data sets, not classes"
         raise DataError(what, fix=_fix(root, [part for folder in sets for part in _parts(folder.innermost)]))
-    return _check_repeated(top) or _check_alone(top) or _check_shared(root, top)
+    return _check_one(top) or _check_all(root, top)
 
 
 def _refuse_annotations(root: Path, folder: _Folder) -> None:
@@ -383,42 +373,34 @@ def _refuse_annotations(root: Path, folder: _Folder) -> None:
         )
 
 
-def _check_repeated(top: _Folder) -> Doubt | None:
-    """Doubt a folder that holds folders of the names of those beside it, as a test set does."""
-    for folder in top.inner.values():
-        inner = folder.innermost
-        if inner.has_classes and not inner.images and inner.inner.keys() < top.inner.keys():
-            return Doubt(
-                text=f"the folder {folder.path} holds folders of the names of those beside it "
-                f"({listed(inner.inner, _MOST_NAMED)}), which all count for the class {folder.path}; "
-                "if it is a part of the data set, move it out, if not, add --split .",
-                serious=True,
+def _check_one(top: _Folder) -> tuple[str, bool] | None:
+    """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``, or those that lie beside it."""
+    nested = [inner for inner in (folder.innermost for folder in top.inner.values()) if inner.has_classes_only]
+    for folder in nested:
+        if folder.inner.keys() < top.inner.keys():
+            text = (
+                f"the folder {folder.path} holds folders of the names of those beside it "
+                f"({listed(folder.inner, _MOST_NAMED)}), which all count for the class {folder.path}; "
+                "if it is a part of the data set, move it out, if not, add --split ."
             )
-    return None
-
-
-def _check_alone(top: _Folder) -> Doubt | None:
-    """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``."""
-    nested = [folder for folder in top.inner.values() if folder.innermost.has_classes and not folder.innermost.images]
-    if len(nested) != 1 or _are_divisions(nested[0].innermost.inner):
+            return text, True
+    if len(nested) != 1 or _are_divisions(nested[0].inner):
         return None
-    one = nested[0].innermost
-    return Doubt(
-        text=f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
+    (one,) = nested
+    text = (
+        f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
         "of its own; they count for the class above; if those are the classes, audit with --split "
-        f"{shlex.quote(one.path)}, if not, add --split .",
-        serious=bool(_part_name(nested[0].path)[0]),
+        f"{shlex.quote(one.path)}, if not, add --split ."
     )
+    return text, bool(_part_name(one.path.partition("/")[0])[0])
 
 
-def _check_shared(root: Path, top: _Folder) -> Doubt | None:
+def _check_all(root: Path, top: _Folder) -> tuple[str, bool]:
     """Doubt top folders that all consist of folders: classes in several data sets, or kinds in every class."""
     folders = [folder.innermost for folder in top.inner.values()]
-    if any(folder.images or not folder.has_classes for folder in folders):
-        return None
     names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
-    if _are_divisions(names):
-        return None
+    if not all(folder.has_classes_only for folder in folders) or _are_divisions(names):
+        return "", False
     shared = _shared(folders)
     plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
     if plain and len(shared) >= max(_LEAST_SHARED, len(folders) + 1, len(names) / 2):
@@ -426,14 +408,13 @@ def _check_shared(root: Path, top: _Folder) -> Doubt | None:
             f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}",
             fix=_fix(root, folders),
         )
-    serious = len(shared) > 1
     what = f"folders of the same names ({listed(shared, _MOST_NAMED)})"
-    what = what if serious else f"more folders ({listed(names, _MOST_NAMED)})"
-    return Doubt(
-        text=f"all class folders hold {what}, which count for the class above; if those are the classes, "
-        f"audit with --split {_joined(folders)}, if not, add --split .",
-        serious=serious,
+    what = what if len(shared) > 1 else f"more folders ({listed(names, _MOST_NAMED)})"
+    text = (
+        f"all class folders hold {what}, which count for the class above; if those are the classes, "
+        f"audit with --split {_joined(folders)}, if not, add --split ."
     )
+    return text, len(shared) > 1
 
 
 def _parts(top: _Folder) -> list[_Folder]:

@@ -11,7 +11,7 @@ import io
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.errors import brief
 from labelaudit.names import ResizeName
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -98,7 +99,9 @@ def read_header(content: bytes) -> Header:
         with contextlib.suppress(Exception):  # a damaged palette or tag; decoding reports it
             deep = _deep(image)
             transparent = image.has_transparency_data
-        width, height = _stored_size(image)
+        width, height = image.size
+        if image.format == "TIFF":  # some versions of Pillow give the size of a TIFF as stored, others as displayed
+            width, height = int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
         if _orientation(image) in _SIDEWAYS:
             width, height = height, width
         grey = image.mode in _GREY_MODES
@@ -196,7 +199,12 @@ def _decoding(content: bytes, mode: str = "RGB", side: int | None = None) -> Ite
 
 def _upright(image: Image.Image, content: bytes, mode: str, rendering: Rendering) -> Image.Image:
     """Return the decoded image as 8-bit on the background, upright."""
-    return _to_mode(ImageOps.exif_transpose(_eight_bit(image, content, rendering)), mode, rendering)
+    image = ImageOps.exif_transpose(_eight_bit(image, content, rendering))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, (*(rendering.background,) * 3, 255))
+        image = Image.alpha_composite(background, image)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bit(image: Image.Image, content: bytes, rendering: Rendering) -> Image.Image:
@@ -205,11 +213,10 @@ def _eight_bit(image: Image.Image, content: bytes, rendering: Rendering) -> Imag
         image.load()
         return image
     values, opacity_HW1 = _deep_values(image, content)
-    eight_bit = rendering.eight_bit(values)
-    orientation = _orientation(image)
-    image = Image.fromarray(eight_bit if opacity_HW1 is None else np.concatenate([eight_bit, opacity_HW1], axis=2))
-    image.getexif()[_EXIF_ORIENTATION] = orientation
-    return image
+    pixels = rendering.eight_bit(values)
+    shown = Image.fromarray(pixels if opacity_HW1 is None else np.concatenate([pixels, opacity_HW1], axis=2))
+    shown.getexif()[_EXIF_ORIENTATION] = _orientation(image)
+    return shown
 
 
 def _open(content: bytes) -> Image.Image:
@@ -229,21 +236,10 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError(f"no pixels ({width} x {height})")
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too large to decode safely ({width} x {height})")
-    if (
-        image.format == "TIFF"
-        and 16 in image.tag_v2.get(_TIFF_BITS, ())
-        and image.mode in _COLOUR
-        and not _layout_of_16_bits(image)
-    ):
+    is_16_bit = image.format == "TIFF" and image.mode in _COLOUR and 16 in image.tag_v2.get(_TIFF_BITS, ())
+    if is_16_bit and not _deep_layout(image, _COLOUR):
         raise UnreadableImageError("16-bit colour in separate planes, which Pillow reads as 8-bit")
     return image
-
-
-def _stored_size(image: Image.Image) -> tuple[int, int]:
-    if image.format == "TIFF":  # some versions of Pillow give the size of a TIFF as stored, others as displayed
-        return int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
-    width, height = image.size
-    return width, height
 
 
 def _orientation(image: Image.Image) -> int:
@@ -257,31 +253,20 @@ def _deep(image: Image.Image) -> str:
     """Return how the file stores values of more than 8 bits; empty for 8-bit images. Call it before loading."""
     if image.mode == "F":
         return "reals"
-    return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) or _is_signed(image) else ""
+    is_signed = image.mode == "L" and _is_signed(image)  # 8 bits, which Pillow reads as unsigned
+    return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) or is_signed else ""
 
 
-def _deep_layout(image: Image.Image) -> str:
+def _deep_layout(image: Image.Image, modes: Collection[str] = ("RGB", "RGBA")) -> str:
     """Return Pillow's name of 16-bit colour in a file, such as ``RGB;16B``; Pillow keeps the upper 8 bits only."""
-    return _layout_of_16_bits(image) if image.mode in ("RGB", "RGBA") else ""
-
-
-def _layout_of_16_bits(image: Image.Image) -> str:
-    """Return Pillow's name of the layout of a file's values if they have 16 bits."""
     layout = image.tile[0][3] if image.tile else ""
     name = layout if isinstance(layout, str) else str(layout[0]) if layout else ""
-    return name if ";16" in name else ""
+    return name if image.mode in modes and ";16" in name else ""
 
 
 def _is_signed(image: Image.Image) -> bool:
-    """Return True for a TIFF of signed 8-bit values, which Pillow reads as unsigned."""
-    return image.format == "TIFF" and image.mode == "L" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
-
-
-def _is_unsigned_32(image: Image.Image) -> bool:
-    """Return True for a TIFF of unsigned 32-bit values, which Pillow reads as signed."""
-    if image.format != "TIFF" or image.mode != "I" or image.tag_v2.get(_TIFF_BITS) != (32,):
-        return False
-    return _TIFF_SIGNED not in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
+    """Return True for a TIFF of signed values."""
+    return image.format == "TIFF" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
@@ -292,9 +277,10 @@ def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], 
     if layout:
         opacity_HW1 = values[..., 3:] if values.shape[2] == 4 else None
         return (values[..., :3].astype(np.uint16) << 8) | _lower_bytes(content, layout), opacity_HW1
-    if _is_signed(image):
+    if image.mode == "L":
         return values.view(np.int8), None
-    return values.view(np.uint32) if _is_unsigned_32(image) else values, None
+    is_unsigned = image.format == "TIFF" and image.tag_v2.get(_TIFF_BITS) == (32,) and not _is_signed(image)
+    return values.view(np.uint32) if image.mode == "I" and is_unsigned else values, None
 
 
 def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
@@ -315,14 +301,6 @@ def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
         return np.asarray(image)[..., :3]
 
 
-def _to_mode(image: Image.Image, mode: str, rendering: Rendering) -> Image.Image:
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (*(rendering.background,) * 3, 255))
-        image = Image.alpha_composite(background, image)
-    return image if image.mode == mode else image.convert(mode)
-
-
 def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
     width, height = image.size
     if width == height == size:
@@ -336,8 +314,7 @@ def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "too large to decode safely"
-    text = " ".join(str(error).split())
-    return f"damaged: {text[:120]}" if text else f"damaged: {type(error).__name__}"
+    return f"damaged: {brief(error, 120) or type(error).__name__}"
 
 
 # A truncated file is reported, never filled up with grey.

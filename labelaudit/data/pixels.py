@@ -123,8 +123,7 @@ def _cached(
 ) -> CachedPixels | None:
     """Return the pixels in the cache, where they are decoded first; None where they cannot be kept."""
     cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
-    found = cache.find()
-    if found is not None:
+    if (found := cache.find()) is not None:
         reporter.say(f"All {len(sample_R)} images are decoded already ({found.file})")
         return found
     if not cache.make_room(len(sample_R)):
@@ -134,8 +133,7 @@ def _cached(
     with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")) as is_alone:
         if not is_alone:  # two writers would mix their rows
             return None
-        found = cache.find()
-        if found is not None:
+        if (found := cache.find()) is not None:
             return found
         with cache.writer() as writer:
             if writer.done:
@@ -147,26 +145,18 @@ def _cached(
                 writer.discard()
                 raise
             # An image that failed because it is not the one that was catalogued may be back the next time.
-            if all(_is_as_catalogued(catalogue, int(sample_R[position])) for position in writer.failures):
+            with contextlib.suppress(UnreadableImageError):
+                for position in writer.failures:
+                    _read(catalogue, int(sample_R[position]))
                 return writer.finish()
             writer.discard()
             return None
 
 
-def _is_as_catalogued(catalogue: Catalogue, number: int) -> bool:
-    try:
-        content = read_file(catalogue.root / catalogue.paths[number])
-    except UnreadableImageError:
-        return False
-    return hashlib.sha256(content).hexdigest() == catalogue.sha256[number]
-
-
 def _cache_key(catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat) -> str:
     # Labels and paths are left out: a relabeled or moved folder has the same pixels.
-    digest = hashlib.sha256(f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}".encode())
-    for sample in sample_R.tolist():
-        digest.update(f"\n{catalogue.sha256[sample]}".encode())
-    return digest.hexdigest()[:32]
+    parts = (f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}", *(catalogue.sha256[i] for i in sample_R))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
@@ -179,19 +169,20 @@ def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter
 
 
 def _decode_part(catalogue: Catalogue, form: PixelFormat, numbers: Sequence[int]) -> list[UInt8Array | str]:
-    return [_decode_one(catalogue, number, form) for number in numbers]
+    found: list[UInt8Array | str] = []
+    for number in numbers:
+        try:
+            found.append(decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form)))
+        except UnreadableImageError as error:
+            found.append(str(error))
+    return found
 
 
-def _decode_one(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8Array | str:
-    try:
-        content = read_file(catalogue.root / catalogue.paths[number])
-        if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
-            return "it changed while the folder was audited"
-        return decode(
-            content, size=form.size, channels=form.channels, resize=form.resize, rendering=catalogue.rendering
-        )
-    except UnreadableImageError as error:
-        return str(error)
+def _read(catalogue: Catalogue, number: int) -> bytes:
+    content = read_file(catalogue.root / catalogue.paths[number])
+    if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
+        raise UnreadableImageError("it changed while the folder was audited")
+    return content
 
 
 def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:

@@ -162,17 +162,17 @@ def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, in
     images = [image_HW4 for image_HW4 in images if image_HW4[..., 3].mean() <= _MOSTLY_OPAQUE]
     if not images:
         return PLAIN.background, 0, 0
-    contrast_SB = np.array([[_contrast(image_HW4, grey) for grey in _BACKGROUNDS] for image_HW4 in images])
+
+    def contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
+        """Return the mean difference of the opaque parts from the background, in the channel where it is largest."""
+        difference_HW3 = np.abs(image_HW4[..., :3].astype(np.float64) - grey)
+        return float((difference_HW3 * image_HW4[..., 3:]).mean(axis=(0, 1)).max())
+
+    contrast_SB = np.array([[contrast(image_HW4, grey) for grey in _BACKGROUNDS] for image_HW4 in images])
     vanish_SB = contrast_SB < _VISIBLE * contrast_SB.max(axis=1, keepdims=True)
     vanish_B = vanish_SB.sum(axis=0)
     best = int(vanish_B.argmin())
     return list(_BACKGROUNDS)[best], int(vanish_B[0]), int(vanish_B[best])
-
-
-def _contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
-    """Return the mean difference of the opaque parts from the background, in the channel where it is largest."""
-    difference_HW3 = np.abs(image_HW4[..., :3].astype(np.float64) - grey)
-    return float((difference_HW3 * image_HW4[..., 3:]).mean(axis=(0, 1)).max())
 
 
 def read_rendering(
@@ -185,27 +185,31 @@ def read_rendering(
     Args:
         deep: The numbers of the images of more than 8 bits, by `DEEP_KINDS`.
         transparent: The numbers of the images that may have transparent parts.
-        read: Reads images, without the damaged ones: their values [H, W] or [H, W, C], or with a rendering the
-            rendered images, uint8 [H, W, 4].
+        read: Reads `labelaudit.data.images.read_values` of those images that are not damaged.
 
     Returns:
         The rendering, and a sentence for each part of it that is not `PLAIN`.
     """
+
+    def sampled(numbers: Sequence[int]) -> Sequence[int]:
+        return numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]
+
     chosen: dict[str, Any] = {}
     notes = []
     for kind in DEEP_KINDS:
-        if images := read(_sampled(deep.get(kind, ())), None):
+        if images := read(sampled(deep.get(kind, ())), None):
             low, high = chosen[kind] = range_of(images)
             notes.append(
                 f"{len(deep[kind]):,} images have more than 8 bits ({kind}): "
                 f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
             )
-            if flat := _count_flat(images, (low, high)):
+            spans = [np.subtract(*np.clip(_limits(v)[::-1], low, high)) for v in images if np.isfinite(v).any()]
+            if flat := sum(bool(0 < span < _FLAT * (high - low)) for span in spans):
                 notes.append(
                     f"{flat:,} of {len(images):,} sampled images look blank under this rule, they are too dim or too "
                     "even for 8 bits: if they are not, scale them before the audit (a logarithm or a square root)"
                 )
-    if images := read(_sampled(transparent), Rendering(**chosen)):
+    if images := read(sampled(transparent), Rendering(**chosen)):
         chosen["background"], on_white, still = background_of(images)
         name = _BACKGROUNDS[chosen["background"]]
         if on_white:
@@ -215,14 +219,3 @@ def read_rendering(
                 f"on white, {on_white:,} of {len(images):,} images would be nearly blank{rest}"
             )
     return Rendering(**chosen), notes
-
-
-def _count_flat(images: Sequence[npt.NDArray[Any]], limits: Range) -> int:
-    """Count images with different values but hardly any grey levels of the folder."""
-    low, high = limits
-    spans = [np.subtract(*np.clip(_limits(values)[::-1], low, high)) for values in images if np.isfinite(values).any()]
-    return sum(bool(0 < span < _FLAT * (high - low)) for span in spans)
-
-
-def _sampled(numbers: Sequence[int]) -> Sequence[int]:
-    return numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,13 +114,12 @@ class Walk:
 
 def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
     """Count what is left out by reason and suffix, the most frequent first."""
-    found: dict[tuple[str, str], tuple[int, str]] = {}
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for path, suffix, reason in left:
-        files, example = found.get((reason, suffix), (0, path))
-        found[reason, suffix] = (files + 1, example)
+        found[reason, suffix].append(path)
     rows = [
-        LeftOut(reason=reason, suffix=printable_path(suffix), files=files, example=printable_path(example))
-        for (reason, suffix), (files, example) in found.items()
+        LeftOut(reason=reason, suffix=printable_path(suffix), files=len(paths), example=printable_path(paths[0]))
+        for (reason, suffix), paths in found.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.files, row.reason, row.suffix)))
 
@@ -151,7 +151,7 @@ def _visit(
         entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
     except OSError as error:
         why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
-        walk.left.append((folder, "", f"a folder that {why}"))
+        walk.left.append((folder, "", CLOSED + why))
         return
     if not excuse and folder:
         walk.folders.append(folder)

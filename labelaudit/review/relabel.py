@@ -37,8 +37,6 @@ from labelaudit.run.files import write_lines
 from labelaudit.run.lock import held
 from labelaudit.text import listed
 
-_MOST_NAMED = 3
-
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
@@ -55,11 +53,7 @@ class Corrections:
     split: tuple[str, ...] = ()
 
     def read(self) -> ReviewFile:
-        """Read them.
-
-        Raises:
-            DataError: the file cannot be read, or has no known format.
-        """
+        """Read them; errors are those of `read_review`."""
         return read_review(self.file, accept_suggestions=self.accept_suggestions)
 
 
@@ -98,7 +92,14 @@ def relabel(
     with _holding(tree, root):
         journal = last_journal(tree.root)
         if journal is not None and journal.state != "moved":
-            _require_same(journal, review, root)
+            undo_it = f"run labelaudit relabel {root} --undo"
+            if journal.state == "undoing":
+                raise RunError(f"undoing a relabeling of {root} was interrupted", fix=undo_it)
+            if journal.corrections_sha256 != review.digest:
+                raise RunError(
+                    f"a relabeling of {root} by {journal.corrections!r} was interrupted",
+                    fix=f"run it again with that file, or {undo_it}",
+                )
             reporter.say(f"Continuing the interrupted relabeling of {journal.began}")
         else:
             plan = plan_moves(_tree(root, corrections), review, reporter)
@@ -137,9 +138,8 @@ def undo(
     with _holding(tree, root):
         journal = last_journal(tree.root)
         if journal is None:
-            raise RunError(
-                f"there is no relabeling of {root} to undo", fix="check the folder; to undo a copy, delete it"
-            )
+            fix = "check the folder; to undo a copy, delete it"
+            raise RunError(f"there is no relabeling of {root} to undo", fix=fix)
         if corrections is not None and corrections.read().digest != journal.corrections_sha256:
             raise RunError(
                 f"the last relabeling of {root} was by {journal.corrections!r}, not by {corrections.file}",
@@ -151,13 +151,11 @@ def undo(
             journal = journal.updated(state="undoing")
         outcome = take_back(tree, journal, reporter)
         if blocked := outcome.blocked:
-            journal.updated(moves=tuple((old, new) for new, old in reversed(blocked)))
             raise RunError(
                 f"{len(blocked)} files cannot go back, since others are in their places: "
-                f"{listed([repr(target) for _, target in blocked], _MOST_NAMED)}",
+                f"{listed([repr(target) for _, target in blocked], 3)}",
                 fix=f"move those away and run labelaudit relabel {root} --undo again",
             )
-        journal.remove()
     _warn_of_gone(outcome, reporter)
     return outcome
 
@@ -217,13 +215,12 @@ def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:
     step_of = {step.path: step for step in plan.steps}
     path_at, label_at = labels.columns
     rows = []
-    for path, cells in zip(labels.paths, labels.rows, strict=True):
+    for path, row in zip(labels.label_of, labels.rows, strict=True):
         step = step_of.get(path)
         if step is None or step.action != "drop":
-            row = list(cells)
-            row[path_at] = guarded(unguarded(row[path_at]))
-            row[label_at] = guarded(unguarded(row[label_at]) if step is None else step.label)
-            rows.append(row)
+            label = unguarded(row[label_at]) if step is None else step.label
+            cells = {path_at: guarded(unguarded(row[path_at])), label_at: guarded(label)}
+            rows.append([cells.get(number, cell) for number, cell in enumerate(row)])
     return csv_lines(labels.header, rows, numbers=labels.header, separator=labels.separator)
 
 
@@ -245,17 +242,6 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
         except StorageError as error:
             fix = f"fix that and run the command again, or undo it: labelaudit relabel {root} --undo"
             raise StorageError(error.what, fix=fix) from error
-
-
-def _require_same(journal: Journal, review: ReviewFile, root: Path) -> None:
-    undo_it = f"run labelaudit relabel {root} --undo"
-    if journal.state == "undoing":
-        raise RunError(f"undoing a relabeling of {root} was interrupted", fix=undo_it)
-    if journal.corrections_sha256 != review.digest:
-        raise RunError(
-            f"a relabeling of {root} by {journal.corrections!r} was interrupted",
-            fix=f"run it again with that file, or {undo_it}",
-        )
 
 
 def _warn_of_gone(outcome: Outcome, reporter: Reporter) -> None:

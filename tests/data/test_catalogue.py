@@ -38,14 +38,6 @@ def test_the_fingerprint_depends_on_paths_labels_and_contents_only():
     assert catalogue.set_aside({0: "damaged"}).fingerprint == catalogue.fingerprint
 
 
-@given(st.dictionaries(st.integers(0, 5), st.text(min_size=1)))
-def test_only_the_given_samples_are_set_aside(reasons):
-    catalogue = catalogue_of(SIX).set_aside(reasons)
-    assert set(np.flatnonzero(~catalogue.readable_N).tolist()) == set(reasons)
-    assert {sample: catalogue.reasons[sample] for sample in reasons} == reasons
-    assert len(catalogue) == 6
-
-
 def test_the_first_reason_stays_and_the_original_is_not_changed():
     first = catalogue_of(SIX).set_aside({1: "empty file"})
     second = first.set_aside({1: "later", 2: "damaged"})

@@ -30,25 +30,16 @@ def colour_png(value_HWC):
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
-def test_hot_pixels_and_single_exposures_do_not_set_the_range():
-    images = [dim(seed) for seed in range(10)]
-    for image in images:
-        image[0, 0] = 65535  # a hot pixel in each
-    images[3][:] = 65535
-    images[7][:] = 0
-    low, high = range_of(images)
-    assert 95 <= low <= 105
-    assert 295 <= high <= 305
-
-
-@pytest.mark.parametrize("side", [16, 40, 200])
-def test_hot_pixels_set_no_range_and_small_spots_do(side):
+@pytest.mark.parametrize("side", [16, 200])
+def test_hot_pixels_and_single_exposures_set_no_range_and_small_spots_do(side):
     noise = [np.random.default_rng(seed).integers(100, 110, (side, side)).astype(np.uint16) for seed in range(10)]
     hot, spotted = ([image.copy() for image in noise] for _ in range(2))
     for seed in range(10):
         hot[seed][seed, seed + 3] = 65535
         spotted[seed][seed : seed + 2, 4:6] = 5000
-    assert range_of(hot)[1] < 115
+    hot[3][:], hot[7][:] = 65535, 0
+    low, high = range_of(hot)
+    assert 95 <= low < high < 115
     assert range_of(spotted)[1] == 5000
 
 
@@ -56,11 +47,8 @@ def test_hot_pixels_set_no_range_and_small_spots_do(side):
     ("images", "expected"),
     [
         pytest.param([np.array([[0, 200]], np.uint16), np.array([[3, 90]], np.uint16)], (0, 255), id="8-bit values"),
-        pytest.param([np.array([[0, 9]] * 4, np.uint16)] * 3, (0, 9), id="few photons"),
-        pytest.param([np.array([[0.0, 1.0]] * 4), np.array([[0.0, 1.0]] * 4)], (0, 1), id="unit"),
         pytest.param([np.array([[-1000, 3000]] * 4)] * 3, (-1000, 3000), id="signed"),
         pytest.param([np.array([[np.nan, np.inf, 2.0, 4.0]] * 4)] * 3, (2, 4), id="not finite"),
-        pytest.param([np.full((4, 4), 700)] * 3, (700, 1400), id="one value"),
         pytest.param([np.full((4, 4), np.nan)], (0, 1), id="no value"),
         pytest.param([np.eye(2000, dtype=np.uint16)[:, :1] * 5000] * 4, (0, 5000), id="a few bright pixels"),
         pytest.param([np.array([[5000]]), np.array([[9]])], (9, 5000), id="two images"),
@@ -103,9 +91,7 @@ def icon(shade, size=8):
     ("shades", "expected"),
     [
         ((0, 40, 200), (255, 0, 0)),
-        ((255, 250), (0, 2, 0)),
         ((255, 0), (128, 1, 0)),
-        ((255, 255, 90), (0, 2, 0)),
         ((255, 0, 128), (64, 1, 0)),
     ],
 )
