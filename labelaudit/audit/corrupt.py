@@ -159,11 +159,11 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
         shutil.rmtree(growing, ignore_errors=True)
         growing.mkdir()
         linked = _write_images(catalogue, images, growing, half, options.seed, reporter)
-        kinds = [corruption.kind for corruption in options.corruptions]
+        of_kind = {each.kind: [image for image in images if image.kind == each.kind] for each in options.corruptions}
         corrupted = Corrupted(
             images=len(images),
-            selected={kind: sum(image.kind == kind for image in images) for kind in kinds},
-            changed={kind: sum(image.kind == kind and image.changed for image in images) for kind in kinds},
+            selected={kind: len(chosen) for kind, chosen in of_kind.items()},
+            changed={kind: sum(image.changed for image in chosen) for kind, chosen in of_kind.items()},
             linked=linked,
             left_out=left_out,
         )
@@ -193,8 +193,7 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
 
 def _check(data: Path, out: Path, options: CorruptOptions) -> None:
     kinds = [corruption.kind for corruption in options.corruptions]
-    twice = [kind for kind in kinds if kinds.count(kind) > 1]
-    if twice:
+    if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
         raise UsageError(f"--kind {twice[0]} is given twice", fix="give each kind once, with its whole rate")
     for corruption in options.corruptions:
         if not 0 <= corruption.rate <= 1:
@@ -259,10 +258,8 @@ def _draw_part(
 
 def _new_path(image: CopiedImage, taken: set[str]) -> str:
     """Return the path of a chosen image in the copy, which no other image of the data folder or of the copy has."""
-    if image.kind in INPUT_KINDS:
-        path = os.path.splitext(image.source)[0] + ".png"
-    else:
-        path = image.observed + image.source[len(image.label) :]
+    name = image.source[len(image.label) :]
+    path = image.observed + (os.path.splitext(name)[0] + ".png" if image.kind in INPUT_KINDS else name)
     if path != image.source:
         path = free_path(path, lambda other: folded(other) in taken)
         taken.add(folded(path))

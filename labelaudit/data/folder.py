@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import stat
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import LabelsFile, read_labels, require_one_here
-from labelaudit.data.rendering import DEEP_KINDS, Rendering, read_rendering
+from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, count_flat, range_of
 from labelaudit.data.walk import (
     BESIDE,
     CLOSED,
@@ -31,9 +32,9 @@ from labelaudit.data.walk import (
     NOT_LISTED,
     OTHER_SPLIT,
     Walk,
-    in_words,
     printable_path,
     summed,
+    summed_text,
     walk_folder,
 )
 from labelaudit.errors import DataError, UsageError, reason
@@ -43,6 +44,9 @@ from labelaudit.text import listed
 MAX_FILE_BYTES = 1 << 30
 """Larger files are set aside unread."""
 
+_MOST_SAMPLED = 256
+"""The rendering is decided from at most this many images, evenly spaced over the folder."""
+
 _POINTERS = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
     (b"version https://hawser.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
@@ -51,8 +55,6 @@ _POINTERS = (
     (b"<html", "a web page, not an image: download it again"),
 )
 """The first bytes of files that stand in place of an image, and what they are."""
-
-_UNKNOWN = Header(width=0, height=0, grey=True)
 
 
 def scan(
@@ -118,20 +120,16 @@ def require_outside(place: Path, root: Path, option: str) -> None:
     target, data = place.resolve(), root.resolve()
     if target == data or data in target.parents:
         where = "is the image folder" if target == data else f"lies in the image folder {root}"
-        raise UsageError(
-            f"{option} {place} {where}", fix=f"give a place outside it, as {data.parent / data.name}-audit"
-        )
+        raise UsageError(f"{option} {place} {where}", fix=f"give a place outside it, as {data}-audit")
 
 
 def class_bases(root: Path, split: Sequence[str]) -> list[str]:
     """Return the folders that hold the class folders, ``""`` for ``root``; errors are those of `scan`."""
     _require_folder(root)
     walk = walk_folder(root)
-    if split:
-        return _bases(root, walk, split)
-    if len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders in it
+    if not split and len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders
         check_layout(root, walk.images)
-    return [""]
+    return _bases(root, walk, split) if split else [""]
 
 
 def _require_folder(root: Path) -> None:
@@ -166,14 +164,13 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
             walk.leave_out(path, OTHER_SPLIT if base is None else BESIDE)
         else:
             label_of[path] = label
-    empty = [base for base in bases if base and not any(path.startswith(f"{base}/") for path in label_of)]
-    if empty:
-        raise DataError(
-            f"--split: {empty[0]} in {root} has no class folders with images", fix="leave it out, or check the folder"
-        )
+    for base in bases:
+        if base and not any(path.startswith(f"{base}/") for path in label_of):
+            what = f"--split: {base} in {root} has no class folders with images"
+            raise DataError(what, fix="leave it out, or check the folder")
     if label_of:
         return label_of
-    found = f" ({in_words(summed(walk.left)[:3])})" if walk.left else ""
+    found = f" ({summed_text(walk.left, 3)})" if walk.left else ""
     if any(_is_class_folder(folder, bases) for folder in walk.folders):
         raise DataError(f"there are no image files in the class folders of {root}{found}", fix="check the folder")
     raise DataError(
@@ -188,15 +185,14 @@ def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
 
 def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
     """Yield a sentence for each class folder without samples, and one about the folders in others that are closed."""
-    told: dict[str, str] = {}
+    told: set[str] = set()
     names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
     names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
     for folder in names:
         name = folder.rpartition("/")[2]
-        if name not in classes and (why := walk.lost(folder)):
-            told.setdefault(name, why)
-    for name, why in told.items():
-        yield f"class {printable_path(name)!r} is not in the audit: {why}"
+        if name not in {*classes, *told} and (why := walk.lost(folder)):
+            told.add(name)
+            yield f"class {printable_path(name)!r} is not in the audit: {why}"
     inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
     if inner:
         more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
@@ -210,8 +206,7 @@ def _read_table(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -
     for note in table.notes:
         reporter.say(note)
     for path in walk.images:
-        if path not in table.label_of:
-            walk.leave_out(path, NOT_LISTED)
+        walk.leave_out(path, NOT_LISTED)
     own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
     walk.left[:] = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
     return table
@@ -246,18 +241,16 @@ def _inspect_file(root: Path, path: str) -> tuple[Header, str, str]:
         sha256 = hashlib.sha256(content).hexdigest()
         if printable_path(path) != path:
             raise UnreadableImageError("file name is not valid UTF-8")
-        start = content[:256].lstrip().lower()
         for beginning, what in _POINTERS:
-            if start.startswith(beginning):
+            if content[:256].lstrip().lower().startswith(beginning):
                 raise UnreadableImageError(what)
         return read_header(content), sha256, ""
     except UnreadableImageError as error:
-        return _UNKNOWN, sha256, str(error)
+        return Header(width=0, height=0, grey=True), sha256, str(error)
 
 
 def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], reporter: Reporter) -> Rendering:
-    deep = {kind: [number for number, header in enumerate(headers) if header.deep == kind] for kind in DEEP_KINDS}
-    transparent = [number for number, header in enumerate(headers) if header.transparent]
+    """Decide the rendering of a folder, and report each part of it that is not plain."""
 
     def values(number: int, rendering: Rendering | None) -> npt.NDArray[Any] | None:
         try:
@@ -266,13 +259,35 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
             return None
 
     def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
-        parts = in_parallel(numbers, lambda part: [values(number, rendering) for number in part], 8)
+        sampled = numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]
+        parts = in_parallel(sampled, lambda part: [values(number, rendering) for number in part], 8)
         return [found for _, part in parts for found in part if found is not None]
 
-    rendering, notes = read_rendering(deep, transparent, read)
-    for note in notes:
-        reporter.say(note)
-    return rendering
+    chosen: dict[str, Any] = {}
+    for kind in DEEP_KINDS:
+        deep = [number for number, header in enumerate(headers) if header.deep == kind]
+        if images := read(deep, None):
+            low, high = chosen[kind] = range_of(images)
+            reporter.say(
+                f"{len(deep):,} images have more than 8 bits ({kind}): "
+                f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
+            )
+            if flat := count_flat(images, (low, high)):
+                reporter.say(
+                    f"{flat:,} of {len(images):,} sampled images look blank under this rule, they are too dim or too "
+                    "even for 8 bits: if they are not, scale them before the audit (a logarithm or a square root)"
+                )
+    transparent = [number for number, header in enumerate(headers) if header.transparent]
+    if images := read(transparent, Rendering(**chosen)):
+        chosen["background"], on_white, still = background_of(images)
+        if on_white:
+            name = BACKGROUNDS[chosen["background"]]
+            rest = f", on {name} {still:,}" if still else ""
+            reporter.say(
+                f"Transparent parts are shown {name}: "
+                f"on white, {on_white:,} of {len(images):,} images would be nearly blank{rest}"
+            )
+    return Rendering(**chosen)
 
 
 # Layout: are the top folders classes, or parts of a data set?
@@ -295,10 +310,6 @@ _ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentatio
 """Names of folders of images, and of the masks or boxes that belong to them."""
 
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
-
-_LEAST_SHARED = 3
-"""So many folders of equal names below every top folder are taken for the classes, if there are more of them than top
-folders and they are half of all. Two may be day and night; three in each of three classes may be views."""
 
 _MOST_NAMED = 6
 
@@ -403,7 +414,8 @@ def _check_all(root: Path, top: _Folder) -> tuple[str, bool]:
         return "", False
     shared = _shared(folders)
     plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
-    if plain and len(shared) >= max(_LEAST_SHARED, len(folders) + 1, len(names) / 2):
+    # Two folders of equal names may be day and night; three in each of three classes may be views.
+    if plain and len(shared) >= max(3, len(folders) + 1, len(names) / 2):
         raise DataError(
             f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}",
             fix=_fix(root, folders),
@@ -419,11 +431,11 @@ def _check_all(root: Path, top: _Folder) -> tuple[str, bool]:
 
 def _parts(top: _Folder) -> list[_Folder]:
     """Return the parts of a data set among the inner folders; none where they seem to be classes."""
-    groups: dict[str, dict[str, str]] = {}
+    groups: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in top.inner:
         kind, rest = _part_name(name)
         if kind:
-            groups.setdefault(rest, {})[name] = kind
+            groups[rest][name] = kind
     for rest, kind_of in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(set(kind_of.values())) < 2:
             continue
@@ -476,9 +488,8 @@ def _fix(root: Path, parts: Sequence[_Folder]) -> str:
     if not with_classes:
         return f"they hold no class folders: give the labels with --labels FILE.csv; {own}"
     but = f" ({_listed(flat)} without class folders)" if flat else ""
-    together = "audit them as one data set" if len(with_classes) > 1 else "audit it"
-    one = root / with_classes[0].path
-    return f"{together} with --split {_joined(with_classes)}{but}, or give one folder, as {one}; {own}"
+    what = f"{'them as one data set' if len(with_classes) > 1 else 'it'} with --split {_joined(with_classes)}{but}"
+    return f"audit {what}, or give one folder, as {root / with_classes[0].path}; {own}"
 
 
 def _innermost_parts(part: _Folder) -> list[_Folder]:

@@ -39,7 +39,6 @@ _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x010
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NO_TIFF = "a TIFF that Pillow cannot read: it reads grey and colour of 8 or 16 bits, grey of 32 bits and 32-bit floats"
 
-_VALUES_SIDE = 512
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 """By the byte order at the end of Pillow's name of a layout."""
 
@@ -163,19 +162,17 @@ def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> 
 
 
 def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]:
-    """Decode the values from which `labelaudit.data.rendering.read_rendering` decides; errors as in `decode`.
+    """Decode the values from which the rendering of a folder is decided; errors as in `decode`.
 
     Returns:
         Without a rendering the stored values of an image of more than 8 bits, [H, W] or [H, W, C] without opacity; with
-        one uint8 [H, W, 4]. Of images above `_VALUES_SIDE` pixels only every n-th row and column.
+        one uint8 [H, W, 4]. Of images above 512 pixels only every n-th row and column.
     """
     with _decoding(content) as image:
-        step = -(-max(image.size) // _VALUES_SIDE)
+        step = -(-max(image.size) // 512)
         if rendering is None:
-            values = _deep_values(image, content)[0]
-        else:
-            values = np.asarray(_eight_bit(image, content, rendering).convert("RGBA"))
-        return values[::step, ::step].copy()
+            return _deep_values(image, content)[0][::step, ::step].copy()
+        return np.asarray(_eight_bit(image, content, rendering).convert("RGBA"))[::step, ::step].copy()
 
 
 @contextlib.contextmanager
@@ -243,10 +240,9 @@ def _open(content: bytes) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    try:
+    with contextlib.suppress(Exception):  # a damaged EXIF block does not concern the pixels
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block does not concern the pixels
-        return 1
+    return 1
 
 
 def _deep(image: Image.Image) -> str:
@@ -302,13 +298,10 @@ def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
 
 
 def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
-    width, height = image.size
-    if width == height == size:
-        return image
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
     box = (left, top, left + side, top + side) if resize == "crop" else None
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import posixpath
 import re
 import unicodedata
 from collections import defaultdict
@@ -127,8 +128,8 @@ def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images
     paths = list(label_of)
     if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
         return
-    stem, name = os.path.splitext(paths[0])[0], _name(paths[0])
-    meant = [path for path in images if os.path.splitext(path)[0] == stem or _name(path) == name]
+    stem, name = os.path.splitext(paths[0])[0], posixpath.basename(paths[0])
+    meant = [path for path in images if os.path.splitext(path)[0] == stem or posixpath.basename(path) == name]
     raise DataError(
         f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}",
         fix=f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}",
@@ -147,7 +148,7 @@ def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Seque
     alike: defaultdict[str, set[str]] = defaultdict(set)
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for path in images:
-        by_name[_name(path)].append(path)
+        by_name[posixpath.basename(path)].append(path)
         for name in (path, os.path.splitext(path)[0]):
             alike[folded(name)].add(path)
 
@@ -222,10 +223,6 @@ def _normal(path: str) -> str:
     return ("/" if path.startswith("/") else "") + "/".join(parts)
 
 
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
 def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
     """Return the text, the separator of its cells, and the number of lines before the header.
 
@@ -266,10 +263,9 @@ def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
             f"{file} has no column {' and no column '.join(missing)} (its first line has {first})",
             fix="its first line must name the columns path and label",
         )
-    for places in found:
-        if len(places) > 1:
-            names = " and ".join(repr(header[place]) for place in places)
-            raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")
+    if several := [places for places in found if len(places) > 1]:
+        names = " and ".join(repr(header[place]) for place in several[0])
+        raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")
     return found[0][0], found[1][0]
 
 

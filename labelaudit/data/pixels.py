@@ -26,9 +26,6 @@ from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import CachedPixels, PixelCache, not_kept
 
-_WORTH_SAYING = 1e9
-"""Bytes in the cache above which the size is reported."""
-
 RAM_SHARE = 0.5
 """Share of the free memory that pixels may take before they go into a memory-mapped file."""
 
@@ -128,7 +125,7 @@ def _cached(
         return found
     if not cache.make_room(len(sample_R)):
         return None
-    if (needed := len(sample_R) * cache.row_bytes) > _WORTH_SAYING:
+    if (needed := len(sample_R) * cache.row_bytes) > 1e9:
         reporter.say(f"Decoded pixels are kept for the next time: {needed / 1e9:.1f} GB in {cache.folder}")
     with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")) as is_alone:
         if not is_alone:  # two writers would mix their rows
@@ -162,7 +159,7 @@ def _cache_key(catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: Pixe
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
     if not shape[0]:
         return np.empty(shape, dtype=np.uint8)
-    if _fits_into_memory(needed := int(np.prod(shape)), processes):
+    if (needed := int(np.prod(shape))) * processes <= RAM_SHARE * _free_memory_bytes():
         return np.fromfile(file, dtype=np.uint8).reshape(shape)
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
@@ -186,7 +183,7 @@ def _read(catalogue: Catalogue, number: int) -> bytes:
 
 
 def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
-    if _fits_into_memory(needed := int(np.prod(shape)), processes):
+    if (needed := int(np.prod(shape))) * processes <= RAM_SHARE * _free_memory_bytes():
         return np.empty(shape, dtype=np.uint8)
     try:
         # The file has no name, so the space is freed however the process ends.
@@ -202,10 +199,6 @@ def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Report
         ) from error
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
     return array
-
-
-def _fits_into_memory(needed: int, processes: int) -> bool:
-    return needed * processes <= RAM_SHARE * _free_memory_bytes()
 
 
 def _free_memory_bytes() -> int:

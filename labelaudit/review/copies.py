@@ -131,12 +131,10 @@ def _files(tree: Tree) -> Iterator[str]:
         raise error
 
     for folder, folders, names in os.walk(tree.root, onerror=fail):
-        below = os.path.relpath(folder, tree.root)
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
-        for name in sorted([*names, *links]):
-            if not name.startswith("."):
-                yield name if below == "." else f"{below}/{name}"
+        shown = sorted(name for name in (*names, *links) if not name.startswith("."))
+        yield from (Path(folder, name).relative_to(tree.root).as_posix() for name in shown)
 
 
 def _put(source: Path, place: Path, half: Path) -> str:

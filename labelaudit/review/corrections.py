@@ -45,6 +45,10 @@ class Correction:
     where: str = ""
     prefixed: bool = False
 
+    def refused(self, reason: str) -> Refusal:
+        """Return why it is not carried out."""
+        return Refusal(path=self.path, where=self.where, reason=reason)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:

@@ -15,7 +15,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -222,13 +221,8 @@ def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     return outcome
 
 
-class _Found(Enum):
-    """The state of a move."""
-
-    LINKED = "both names lead to the file: the old one has to be deleted"
-    MOVED = "the file has its new name only"
-    TAKEN = "something else has the new name"
-    GONE = "the file has neither name"
+_FoundName = Literal["linked", "moved", "taken", "gone"]
+"""The state of a move: both names lead to the file, or only the new one; something else has the new name; no file."""
 
 
 def _make_moves(
@@ -237,36 +231,36 @@ def _make_moves(
     """Make moves in batches; ``rename`` gives another name to the move of a number whose name is taken."""
     for path in itertools.chain.from_iterable(moves):
         _require_real(tree, path)
-    begun: list[tuple[_Found, Pair]] = []
+    begun: list[tuple[_FoundName, Pair]] = []
     with reporter.bar(title, len(moves), "files") as advance:
         for numbers in in_parts(range(len(moves)), BATCH):
             for number in numbers:
-                while (found := _begin(tree, *moves[number])) is _Found.TAKEN and rename:
+                while (found := _begin(tree, *moves[number])) == "taken" and rename:
                     rename(number)
                 begun.append((found, moves[number]))
             _end(tree, begun[-len(numbers) :])
             advance(len(numbers))
     _flush_folders(tree, (source for source, _ in moves))
     return Outcome(
-        moved=sum(found in (_Found.LINKED, _Found.MOVED) for found, _ in begun),
-        gone=tuple(move for found, move in begun if found is _Found.GONE),
-        blocked=tuple(move for found, move in begun if found is _Found.TAKEN),
+        moved=sum(found in ("linked", "moved") for found, _ in begun),
+        gone=tuple(move for found, move in begun if found == "gone"),
+        blocked=tuple(move for found, move in begun if found == "taken"),
     )
 
 
-def _begin(tree: Tree, source: str, target: str) -> _Found:
+def _begin(tree: Tree, source: str, target: str) -> _FoundName:
     """Give a file its new name; also one whose move a crash interrupted."""
     old, new = tree.at(source), tree.at(target)
     with storage_errors(new):
         if not os.path.lexists(old):
-            return _Found.MOVED if os.path.lexists(new) else _Found.GONE
+            return "moved" if os.path.lexists(new) else "gone"
         for folder in tree.missing_folders(target):
             tree.at(folder).mkdir()
         try:
             os.link(old, new, follow_symlinks=False)
-            return _Found.LINKED
+            return "linked"
         except FileExistsError:
-            return _Found.LINKED if _is_same(old, new) else _Found.TAKEN
+            return "linked" if _is_same(old, new) else "taken"
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise DataError(
@@ -276,18 +270,18 @@ def _begin(tree: Tree, source: str, target: str) -> _Found:
             if error.errno not in _NO_LINKS:
                 raise
         if os.path.lexists(new):
-            return _Found.TAKEN
+            return "taken"
         old.rename(new)
-        return _Found.MOVED
+        return "moved"
 
 
-def _end(tree: Tree, begun: Sequence[tuple[_Found, Pair]]) -> None:
+def _end(tree: Tree, begun: Sequence[tuple[_FoundName, Pair]]) -> None:
     """Delete the old names of files after their new ones are on the disk."""
     _flush_folders(tree, (target for _, (_, target) in begun))
     for found, (source, target) in begun:
         old, new = tree.at(source), tree.at(target)
         # Check once more: the only name of a file must not be deleted.
-        if found is _Found.LINKED and _is_same(old, new) and old.lstat().st_nlink > 1:
+        if found == "linked" and _is_same(old, new) and old.lstat().st_nlink > 1:
             with storage_errors(old):
                 old.unlink()
 

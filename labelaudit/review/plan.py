@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -125,9 +126,12 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
             step = replace(step, target=f"{DROPPED}/{path}")
         elif step.action == "change":
             step = replace(step, target=f"{base}{checked_class(step.label, classes)}/{rest}")
-        if _is_done(tree, step, correction):
-            done_before += 1
-            return None
+        if step.target and correction.sha256 and not tree.has(path):
+            with contextlib.suppress(RefusedError):
+                tree.device_of_file(step.target)
+                if tree.sha256(step.target) == correction.sha256:  # what was reviewed lies where it was to go
+                    done_before += 1
+                    return None
         if step.target:
             device = tree.device_of_file(path)
             tree.require_real_folders(step.target)
@@ -145,7 +149,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
         if step.action == "keep":
             continue
         if taken.intersection(parents(step.target)):
-            refused.append(_refusal(correction, "needs a folder where another file goes"))
+            refused.append(correction.refused("needs a folder where another file goes"))
             continue
         folders.update(dict.fromkeys(tree.missing_folders(step.target)))
         free = free_path(step.target, lambda path: path in taken or path in folders or tree.has(path))
@@ -216,7 +220,7 @@ def _settle(
             if step := step_of(correction):
                 wanted.append((correction, step))
         except RefusedError as error:
-            refused.append(_refusal(correction, str(error)))
+            refused.append(correction.refused(str(error)))
     first_of = {step.path: (correction, step) for correction, step in reversed(wanted)}
     torn = {step.path for _, step in wanted if step != first_of[step.path][1]}
     expected = [
@@ -237,27 +241,12 @@ def _settle(
     settled = []
     for correction, step in wanted:
         if step.path in torn:
-            refused.append(_refusal(correction, "is there more than once, with different corrections"))
+            refused.append(correction.refused("is there more than once, with different corrections"))
         elif first_of[step.path][0] is correction and step.path in faults:
-            refused.append(_refusal(correction, faults[step.path]))
+            refused.append(correction.refused(faults[step.path]))
         elif first_of[step.path][0] is correction:
             settled.append((correction, step))
     return settled, refused
-
-
-def _refusal(correction: Correction, reason: str) -> Refusal:
-    return Refusal(path=correction.path, where=correction.where, reason=reason)
-
-
-def _is_done(tree: Tree, step: Step, correction: Correction) -> bool:
-    """Return True when the file is gone and what was reviewed lies where it was to go."""
-    if not step.target or not correction.sha256 or tree.has(step.path):
-        return False
-    try:
-        tree.device_of_file(step.target)
-        return tree.sha256(step.target) == correction.sha256
-    except RefusedError:
-        return False
 
 
 def _find(

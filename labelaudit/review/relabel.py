@@ -62,7 +62,8 @@ def plan_relabeling(
 ) -> RelabelingPlan:
     """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
     if labels_file is not None:
-        return plan_labels(Tree(root), _labels(root, labels_file).label_of, corrections.read(), reporter)
+        labels = read_labels(labels_file, root, walk_folder(root).images)
+        return plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
     tree, review = _tree(root, corrections), corrections.read()
     journal = last_journal(tree.root)
     if journal is not None and journal.state != "moved":
@@ -107,9 +108,7 @@ def relabel(
                 return None
             journal = begin_journal(tree.root, review, plan)
         outcome = carry_out(tree, journal, reporter)
-    for source, target in outcome.renamed:
-        reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
-    _warn_of_gone(outcome, reporter)
+    _warn(outcome, reporter)
     return outcome
 
 
@@ -125,11 +124,8 @@ def undo(
     Args:
         root: The folder.
         corrections: Where given, only a relabeling by these is taken back.
-        agree: Called with the journal before anything is moved; False cancels.
+        agree: Called with the journal before anything is moved; False cancels, and None is returned.
         reporter: Receives the progress.
-
-    Returns:
-        What was moved; None when there was no agreement.
 
     Raises:
         RunError: there is nothing to take back, or another file is where a file was; the others are taken back.
@@ -156,7 +152,7 @@ def undo(
                 f"{listed([repr(target) for _, target in blocked], 3)}",
                 fix=f"move those away and run labelaudit relabel {root} --undo again",
             )
-    _warn_of_gone(outcome, reporter)
+    _warn(outcome, reporter)
     return outcome
 
 
@@ -168,11 +164,7 @@ def relabel_copy(
     agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Copied | None:
-    """Write a corrected copy of a data folder; the folder itself is not changed.
-
-    Returns:
-        What the copy is made of; None where there was no agreement.
-    """
+    """Write a corrected copy of a data folder, which is not changed; return None where there was no agreement."""
     tree = _tree(root, corrections)
     require_free(tree, out)
     plan = plan_moves(tree, corrections.read(), reporter)
@@ -190,13 +182,10 @@ def relabel_labels(
 ) -> RelabelingPlan | None:
     """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
 
-    Other columns and the order of the rows stay.
-
-    Returns:
-        What was corrected; None where there was no agreement.
+    Other columns and the order of the rows stay. Returns None where there was no agreement.
     """
     _require_new(out)
-    labels = _labels(root, labels_file)
+    labels = read_labels(labels_file, root, walk_folder(root).images)
     plan = plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
     if not agree(plan):
         return None
@@ -228,10 +217,6 @@ def _tree(root: Path, corrections: Corrections) -> Tree:
     return Tree(root, class_bases(root, corrections.split) if root.is_dir() else ("",))
 
 
-def _labels(root: Path, labels_file: Path) -> LabelsFile:
-    return read_labels(labels_file, root, walk_folder(root).images)
-
-
 @contextlib.contextmanager
 def _holding(tree: Tree, root: Path) -> Iterator[None]:
     """Hold the folder for this process; an error on the disk in the body says how to continue."""
@@ -244,7 +229,9 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
             raise StorageError(error.what, fix=fix) from error
 
 
-def _warn_of_gone(outcome: Outcome, reporter: Reporter) -> None:
+def _warn(outcome: Outcome, reporter: Reporter) -> None:
+    for source, target in outcome.renamed:
+        reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
     if outcome.gone:
         source, target = outcome.gone[0]
         reporter.warn(f"{len(outcome.gone)} files are missing, among them {source!r}, which was to become {target!r}")

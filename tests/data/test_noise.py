@@ -21,13 +21,10 @@ def flipped(label_N, *, classes=10, kind="uniform", rate=0.3, seed=0):
     return flip_labels(label_N, classes=classes, kind=kind, rate=rate, generator=np.random.default_rng(seed))
 
 
-@given(
-    st.integers(0, 200),
-    st.integers(2, 12),
-    st.sampled_from(("uniform", "pair-flip")),
-    st.floats(0, 1),
-    st.integers(0, 2**32 - 1),
-)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(st.integers(0, 200), st.integers(2, 12), st.sampled_from(("uniform", "pair-flip")), st.floats(0, 1), seeds)
 def test_exactly_the_given_share_is_wrong(count, classes, kind, rate, seed):
     label_N = drawn(count, classes, seed)
     before = label_N.copy()
@@ -82,7 +79,7 @@ def chosen(count, *rates, seed=0, exact=True):
     return choose_samples(count, rates, generator=np.random.default_rng(seed), exact=exact)
 
 
-@given(st.integers(0, 300), st.lists(st.floats(0, 0.3), max_size=3), st.integers(0, 2**32 - 1))
+@given(st.integers(0, 300), st.lists(st.floats(0, 0.3), max_size=3), seeds)
 def test_every_rate_chooses_its_share_and_no_sample_is_chosen_twice(count, rates, seed):
     chosen_N = chosen(count, *rates, seed=seed)
     assert chosen_N.shape == (count,)

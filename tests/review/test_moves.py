@@ -194,7 +194,7 @@ def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(
 
 def test_the_only_name_of_a_file_is_never_deleted(root):
     # As on a file system that takes two names for one: the last check before the old name is deleted has to notice.
-    moves._end(moves.Tree(root), [(moves._Found.LINKED, ("cat/1.png", "cat/../cat/1.png"))])
+    moves._end(moves.Tree(root), [("linked", ("cat/1.png", "cat/../cat/1.png"))])
     assert (root / "cat/1.png").exists()
 
 

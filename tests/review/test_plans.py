@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.errors import DataError
-from labelaudit.review.corrections import Correction, ReviewFile
+from labelaudit.review.corrections import Correction, Refusal, ReviewFile
 from labelaudit.review.plan import Step, plan_labels, plan_moves
-from labelaudit.review.relabel import plan_relabeling
 from labelaudit.review.tree import RefusedError, Tree, checked_class, checked_path, free_path
-from tests.review.helpers import change, drop, keep, saved, sha256, snapshot, write_tree
+from tests.review.helpers import change, drop, keep, sha256, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/sub/3.png", "dog/1.png", "dog/4.png")
 CHANGED = "its content has changed since it was reviewed"
@@ -40,9 +38,9 @@ def refusal_of(root, *corrections):
 
 
 def test_each_action_in_a_plan(root):
-    planned = plan(
-        root, change("cat/2.png", "dog"), drop("cat/sub/3.png"), keep("dog/1.png"), change("dog/4.png", "bird")
-    )
+    wanted = (change("cat/2.png", "dog"), drop("cat/sub/3.png"), keep("dog/1.png"), change("dog/4.png", "bird"))
+    unclear = (Refusal(path="a", where="task 1", reason="its annotations disagree"),)
+    planned = plan(root, *wanted, change("cat/1.png", "cat"), unclear=unclear, unreviewed=3)
     assert planned.steps == (
         Step(path="cat/2.png", given_label="cat", action="change", label="dog", target="dog/2.png"),
         Step(path="cat/sub/3.png", given_label="cat", action="drop", target=".labelaudit-dropped/cat/sub/3.png"),
@@ -50,11 +48,9 @@ def test_each_action_in_a_plan(root):
     )
     dropped = ".labelaudit-dropped"
     assert planned.folders == (dropped, f"{dropped}/cat", f"{dropped}/cat/sub", "bird")
-    assert (planned.kept, planned.refused, planned.new_classes) == (1, (), ("bird",))
+    assert (planned.kept, planned.unreviewed, planned.refused, planned.new_classes) == (2, 3, unclear, ("bird",))
     assert planned.pairs == [("cat", "dog", 1), ("dog", "bird", 1)]
     assert planned.drops == [("cat", 1)]
-    planned = plan(root, change("cat/1.png", "cat"))
-    assert (planned.steps, planned.kept) == ((), 1)
 
 
 def test_a_taken_name_gets_a_number(root):
@@ -237,12 +233,3 @@ def test_an_upload_of_label_studio_is_matched_by_its_name(root):
     planned = plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review)
     assert [step.path for step in planned.steps] == ["dog/4.png", "cat/1.png"]
     assert "2 images have the name '1.png'" in planned.refused[0].reason
-
-
-def test_planning_writes_nothing_and_reports_a_missing_folder(root, tmp_path):
-    before = snapshot(root)
-    corrections = saved(tmp_path / "c.csv", change("cat/1.png", "bird"), drop("dog/1.png"))
-    assert len(plan_relabeling(root, corrections).steps) == 2
-    assert snapshot(root) == before
-    with pytest.raises(DataError, match=r"cannot read the folder .*none: no such file"):
-        plan_relabeling(tmp_path / "none", corrections)

@@ -32,13 +32,8 @@ def without_places(review):
 
 
 def test_each_row_is_a_decision(tmp_path):
-    text = (
-        "path,given_label,action,label,sha256,sample\r\n"
-        "cat/1.png,cat,change,dog,AB12,7\r\n"
-        "cat/2.png,cat,drop,,,8\r\n"
-        "cat/3.png,cat,keep,cat,,9\r\n"
-    )
-    review = read(tmp_path, text)
+    rows = "cat/1.png,cat,change,dog,AB12,7\r\ncat/2.png,cat,drop,,,8\r\ncat/3.png,cat,keep,cat,,9\r\n"
+    review = read(tmp_path, f"path,given_label,action,label,sha256,sample\r\n{rows}")
     assert list(review.corrections) == [
         change("cat/1.png", "dog", given_label="cat", sha256="ab12", where="line 2"),
         drop("cat/2.png", given_label="cat", where="line 3"),
@@ -159,12 +154,8 @@ def test_a_tag_of_cvat_is_a_label(tmp_path):
 
 
 def test_uploaded_tags_are_not_reviewed_unless_they_are_accepted(tmp_path):
-    text = cvat(
-        image("a", ("dog", "auto")),
-        image("b", ("dog", "file")),
-        image("c", ("dog", "auto"), ("cat", "manual")),
-        image("d"),
-    )
+    both = image("c", ("dog", "auto"), ("cat", "manual"))
+    text = cvat(image("a", ("dog", "auto")), image("b", ("dog", "file")), both, image("d"))
     review = read(tmp_path, text)
     assert (without_places(review), review.unreviewed) == ([change("c", "cat")], 3)
     review = read(tmp_path, text, accept_suggestions=True)
@@ -174,18 +165,11 @@ def test_uploaded_tags_are_not_reviewed_unless_they_are_accepted(tmp_path):
 
 def test_several_tags_are_unclear_and_an_attribute_may_drop_or_keep(tmp_path):
     action = '<attribute name="action">{}</attribute>'
-    review = read(
-        tmp_path,
-        cvat(
-            image("a", ("dog", "manual"), ("cat", "manual")),
-            image("b", ("dog", "manual", action.format("drop"))),
-            image("c", ("dog", "manual", action.format("keep"))),
-            image("d", ("dog", "manual", action.format("sing"))),
-            image("e", ("dog", "manual"), ("dog", "manual")),
-        ),
-    )
+    images = [image(word[0], ("dog", "manual", action.format(word))) for word in ("drop", "keep", "sing")]
+    twice = [image("a", ("dog", "manual"), ("cat", "manual")), image("e", ("dog", "manual"), ("dog", "manual"))]
+    review = read(tmp_path, cvat(*images, *twice))
     assert [(refusal.path, refusal.reason) for refusal in review.unclear] == [("a", "it has more than one tag")]
-    assert without_places(review) == [drop("b"), keep("c"), change("d", "dog"), change("e", "dog")]
+    assert without_places(review) == [drop("d"), keep("k"), change("s", "dog"), change("e", "dog")]
 
 
 BOMB = '<!DOCTYPE annotations [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotations>&b;</annotations>'
