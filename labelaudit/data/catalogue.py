@@ -6,7 +6,7 @@ Shapes: N samples.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -161,21 +161,24 @@ class Catalogue:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each cause by which whole classes are not in the audit."""
+        """A sentence for each remark, and for each cause by which whole classes are not in the audit."""
+        absent = self._absent_classes
+        texts = list(self.remarks)
+        if lonely := absent.pop(LONELY, []):
+            texts.append(f"{_named(lonely)} not in the audit: one readable image only, which none can be compared with")
+        return [*texts, *(_unreadable(names, why) for why, names in absent.items())]
+
+    @property
+    def _absent_classes(self) -> dict[str, list[str]]:
+        """The classes without an image that takes part, by the reason of their first image."""
         left_K = np.bincount(self.label_N[self.readable_N], minlength=len(self.classes))
         first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
         first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
-        gone: dict[str, list[str]] = {LONELY: []}
+        absent: dict[str, list[str]] = {}
         for k, name in enumerate(self.classes):
             if not left_K[k] and k in first:
-                gone.setdefault(first[k], []).append(name)
-        texts = list(self.remarks)
-        for why, names in gone.items():
-            if names:
-                verb = f"class {_named(names)} is" if len(names) == 1 else f"the classes {_named(names)} are"
-                only = "one readable image only, which none can be compared with"
-                texts.append(f"{verb} not in the audit: {only if why == LONELY else f'no image can be read ({why})'}")
-        return texts
+                absent.setdefault(first[k], []).append(name)
+        return absent
 
     @property
     def split_names(self) -> list[str]:
@@ -209,8 +212,9 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     lonely_N = readable_N & (count_K[catalogue.label_N] == 1)
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
     if (count_K > 1).sum() < 2:
-        few = _named(catalogue.classes[k] for k in np.flatnonzero(count_K < 2))
-        why = next((f" ({w})" for w in settled.warnings if "can be read" in w), "")
+        few = listed([repr(catalogue.classes[k]) for k in np.flatnonzero(count_K < 2)], 3)
+        unread = [_unreadable(names, why) for why, names in settled._absent_classes.items() if why != LONELY]
+        why = f" ({unread[0]})" if unread else ""
         raise DataError(
             f"{root}: fewer than two readable images in class {few}{why}",
             fix="a label can only be judged from other images of its class, in at least two classes: add images",
@@ -218,5 +222,10 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     return settled
 
 
-def _named(classes: Iterable[str]) -> str:
-    return listed([repr(name) for name in classes], 3)
+def _unreadable(classes: list[str], why: str) -> str:
+    return f"{_named(classes)} not in the audit: no image can be read ({why})"
+
+
+def _named(classes: list[str]) -> str:
+    names = listed([repr(name) for name in classes], 3)
+    return f"class {names} is" if len(classes) == 1 else f"the classes {names} are"

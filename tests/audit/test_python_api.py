@@ -62,8 +62,8 @@ def test_score_gives_what_it_writes(photos: Path, tmp_path: Path, capfd: pytest.
 
 
 def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
-    (photos / "cat/000.png").write_bytes(b"no picture")
-    (photos / "cat/notes.txt").write_text("no picture either")
+    (photos / "cat/000.png").write_bytes(b"no image")
+    (photos / "cat/notes.txt").write_text("no image either")
     ear = Ear()
     labelaudit.score(labelaudit.Data(root=photos), labelaudit.RunFolder(tmp_path / "audit"), QUICK, reporter=ear)
     assert ear.bars == {

@@ -25,7 +25,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="package")
 def photos(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four classes of twelve pictures, of which the first two show another class; to be read only."""
+    """Four classes of twelve images, of which the first two show another class; to be read only."""
     return write_images(tmp_path_factory.mktemp("data") / "photos", wrong=2)
 
 

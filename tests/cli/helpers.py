@@ -127,21 +127,21 @@ def write_images(
     seed: int = 0,
     suffix: str = ".png",
 ) -> Path:
-    """Write ``each`` grey pictures a class: a bright bar whose place is the class's, on noise.
+    """Write ``each`` grey images a class: a bright bar whose place is the class's, on noise.
 
-    The first ``wrong`` pictures of each class show the next class.
+    The first ``wrong`` images of each class show the next class.
     """
     generator = np.random.default_rng(seed)
     for number, name in enumerate(classes):
         (root / name).mkdir(parents=True, exist_ok=True)
-        for picture in range(each):
-            shown = (number + (picture < wrong)) % len(classes)
-            save(root / name / f"{picture:03d}{suffix}", pattern(shown, len(classes), size, generator))
+        for image in range(each):
+            shown = (number + (image < wrong)) % len(classes)
+            save(root / name / f"{image:03d}{suffix}", pattern(shown, len(classes), size, generator))
     return root
 
 
 def pattern(number: int, classes: int, size: int, generator: np.random.Generator) -> np.ndarray:
-    """A picture [size, size] of class ``number``."""
+    """An image [size, size] of class ``number``."""
     pixels = generator.integers(0, 80, (size, size))
     start, end = number * size // classes, (number + 1) * size // classes
     pixels[start:end] += 160
@@ -149,7 +149,7 @@ def pattern(number: int, classes: int, size: int, generator: np.random.Generator
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
-    """Write one picture."""
+    """Write one image."""
     Image.fromarray(pixels).save(path)
 
 

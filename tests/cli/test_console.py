@@ -59,7 +59,7 @@ def test_no_path_and_no_command_is_broken(monkeypatch: pytest.MonkeyPatch, whole
 
 
 def run_without_reader(*arguments: object) -> tuple[int, str]:
-    """Return exit code and stderr of a command whose stdout is a pipe that nobody reads any more."""
+    """Return exit code and stderr of a command whose stdout is a pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     ended = run_process(*arguments, stdout=writer)

@@ -1,10 +1,10 @@
 """Made-up audits, written once; to be read only."""
 
-import json
 from pathlib import Path
 
 import pytest
 
+from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
 from tests.report.exports.helpers import hostile_folder, made_up_audit
@@ -26,7 +26,7 @@ def hostile(images: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder
 @pytest.fixture(scope="package")
 def truth(hostile: RunFolder) -> dict[str, dict[str, object]]:
     """The readable samples by their path, from the run's own files."""
-    flag_above = json.loads(hostile.noise.read_text())["flag_above"]
+    flag_above = FLAG_ABOVE
     rows = [row for row in read_scores(hostile.scores).to_pylist() if row["p_mislabeled"] is not None]
     return {row["path"]: {**row, "is_suspicious": row["p_mislabeled"] > flag_above} for row in rows}
 

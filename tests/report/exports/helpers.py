@@ -16,11 +16,13 @@ from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.verdicts import Power, Verdicts
+from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
-from labelaudit.run.tables import verdict_table, write_samples, write_scores
+from labelaudit.run.tables import verdict_table, write_samples, write_table
 from tests.detect.helpers import beliefs_of
+from tests.report.helpers import noise_json
 
 HOSTILE_CLASSES = (
     "=cmd()",
@@ -93,27 +95,29 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
     statistics = _statistics(catalogue)
     verdicts = _verdicts(catalogue, statistics)
     write_samples(folder.samples, catalogue)
-    folder.write_description(
-        {
-            "status": "trained",
-            "finished": "2024-05-06T07:08:09+00:00",
-            "settings": {"epochs": 2, "members": 1},
-            "data": {
-                "root": str(data.resolve()),
-                "labels_file": None,
-                "fingerprint": catalogue.fingerprint,
-                "classes": list(catalogue.classes),
-                "samples": len(catalogue),
-                "readable": int(catalogue.readable_N.sum()),
-            },
-        }
+    settings = {"epochs": 2, "members": 1}
+    recorded = RecordedData.of(catalogue)
+    write_description(
+        folder, Description(status=TRAINED, finished="2024-05-06T07:08:09+00:00", settings=settings, data=recorded)
     )
     table = verdict_table(catalogue, statistics, verdicts)
-    write_scores(folder.scores, table)
+    write_table(folder.scores, table)
     write_weights(folder.weights_csv, folder.weights_npy, catalogue, verdicts.weight_N)
     flagged = verdicts.order[: verdicts.flagged]
     write_lines(folder.suspicious, ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, flagged))
-    write_json(folder.noise, _noise(catalogue, verdicts))
+    noise = noise_json(
+        noise_rate=0.2,
+        noise_rate_interval=[0.1, 0.3],
+        suspicious=verdicts.flagged,
+        samples=len(catalogue),
+        readable=int(catalogue.readable_N.sum()),
+        unreadable=len(broken),
+        epochs=2,
+        classes=[{"class": name, "samples": 5, "noise_rate": 0.2, "suspicious": 1} for name in catalogue.classes],
+        confusion=[{"given": catalogue.classes[0], "suggested": catalogue.classes[1], "count": 1}],
+        warnings=["The <b>two</b> groups overlap."],
+    )
+    write_json(folder.noise, noise)
     return folder
 
 
@@ -155,21 +159,3 @@ def _verdicts(catalogue: Catalogue, statistics: CurveStatistics) -> Verdicts:
         estimates={},
         power=Power(found=(), reviews=()),
     )
-
-
-def _noise(catalogue: Catalogue, verdicts: Verdicts) -> dict[str, object]:
-    return {
-        "noise_rate": 0.2,
-        "suspicious": verdicts.flagged,
-        "flag_above": FLAG_ABOVE,
-        "samples": len(catalogue),
-        "readable": int(catalogue.readable_N.sum()),
-        "epochs": 2,
-        "fit": {"rank_by": "aul", "estimator": "gmm"},
-        "noise_rate_interval": [0.1, 0.3],
-        "estimators": {"gmm": {"rank_by": "aul", "noise_rate": 0.2, "suspicious": verdicts.flagged}},
-        "power": {"kinds": [], "review": []},
-        "classes": [{"class": name, "samples": 5, "noise_rate": 0.2, "suspicious": 1} for name in catalogue.classes],
-        "confusion": [{"given": catalogue.classes[0], "suggested": catalogue.classes[1], "count": 1}],
-        "warnings": ["The <b>two</b> groups overlap."],
-    }

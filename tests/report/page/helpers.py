@@ -11,6 +11,7 @@ from labelaudit.audit.judge import fit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings
+from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, write_epoch
 from labelaudit.run.tables import write_samples
@@ -54,19 +55,10 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
     """Write a run of these samples: the losses of all fall, but those of the wrong ones do not."""
     run, count = RunFolder(folder), len(catalogue)
     folder.mkdir(parents=True, exist_ok=True)
-    run.write_description(
-        {
-            "status": "trained",
-            "data": {
-                "root": str(catalogue.root),
-                "labels_file": None,
-                "fingerprint": catalogue.fingerprint,
-                "classes": list(catalogue.classes),
-                "samples": count,
-            },
-            "settings": {"epochs": epochs, "members": 1, "model": "labelaudit_probe", "kind": "train"},
-            "finished": "2026-03-04T05:06:07+00:00",
-        }
+    settings = {"epochs": epochs, "members": 1, "model": "labelaudit_probe", "kind": "train"}
+    recorded = RecordedData.of(catalogue)
+    write_description(
+        run, Description(status=TRAINED, finished="2026-03-04T05:06:07+00:00", settings=settings, data=recorded)
     )
     write_samples(run.samples, catalogue)
     generator = np.random.default_rng(seed)
