@@ -132,14 +132,10 @@ def _numbers(root: Path) -> list[int]:
 def require_settled(root: Path) -> Relabelings:
     """Refuse a folder that is being relabeled, or in which a relabeling was interrupted.
 
-    Returns:
-        The journals that exist, to detect another relabeling later.
-
-    Raises:
-        RunError: the folder is not settled; says why, and which process is at work.
+    Returns the journals that exist, to detect another relabeling later. Raises a RunError that says why the folder is
+    not settled, and which process is at work.
     """
-    owner = holder(root / LOCK)
-    if owner is not None:
+    if owner := holder(root / LOCK):
         raise RunError(f"{root} is being relabeled by {owner}", fix="wait for it")
     try:
         journal = last_journal(root)
