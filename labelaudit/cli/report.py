@@ -88,8 +88,9 @@ def command(
     targets = _targets(write or [])
 
     from labelaudit.audit.model import Audit
-    from labelaudit.report.formats import FORMATS, most_listed, show_table
+    from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
+    from labelaudit.report.sarif import MOST_RESULTS
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -101,7 +102,7 @@ def command(
         fail_on_warning=fail_on_warning,
         strict=strict,
     )
-    most = most_listed({output, *targets.values()})
+    most = MOST_RESULTS if "sarif" in {output, *targets.values()} else 0
     folder = RunFolder(run)
     report = make_report(Audit(folder), limits, baseline=baseline, top=top, most=most)
     for path, name in targets.items():
