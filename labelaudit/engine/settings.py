@@ -79,11 +79,7 @@ class TrainingSettings(Hyperparameters):
 
 
 def settings_from_json(value: object, where: str) -> TrainingSettings:
-    """Read the settings in a run.json.
-
-    Args:
-        value: What `TrainingSettings.as_json` returned.
-        where: The file, for errors.
+    """Read what `TrainingSettings.as_json` returned, from a run.json; ``where`` is the file, for errors.
 
     Raises:
         RunError: this version does not write such settings.
@@ -93,14 +89,10 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     try:
         settings = msgspec.convert(value, TrainingSettings)
-    except msgspec.ValidationError as error:
-        raise _damaged(where, str(error)) from error
-    for name in names:
-        found = getattr(settings, name)
-        if isinstance(found, int | float) and not found >= LEAST.get(name, 0):
-            raise _damaged(where, f"{name} is {found}")
+        for name in names:
+            found = getattr(settings, name)
+            if isinstance(found, int | float) and not found >= LEAST.get(name, 0):
+                raise ValueError(f"{name} is {found}")
+    except (msgspec.ValidationError, ValueError) as error:
+        raise RunError(f"{where} is damaged ({error})", fix="audit into a new folder") from error
     return settings
-
-
-def _damaged(where: str, what: str) -> RunError:
-    return RunError(f"{where} is damaged ({what})", fix="audit into a new folder")
