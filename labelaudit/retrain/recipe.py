@@ -131,7 +131,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
-                error = _error(job.training.predict_each(validation.inputs, networks=1)[0], validation.label_R)
+                error = _error(job.training.predict(validation.inputs, networks=1), validation.label_R)
             metrics.append(_measured(record, job.label_R, error))
             times_R = None if job.selection is None or record.effort is None else record.effort.times_N
             return functools.partial(_write_epoch, out, metrics[:], seconds, prepared.sample_R, times_R)
