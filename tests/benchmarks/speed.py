@@ -150,10 +150,7 @@ def _own_contenders(problem: Problem, scratch: Path, epochs: int = 1) -> list[Co
     """Return epochs as labelaudit trains them, so many in a turn, and as many bare steps."""
     ours, bare = RecordedEpochs(problem, scratch / "losses", epochs), BareStep(problem)
     steps = epochs * -(-len(problem.inputs) // bare.batch_size)
-    return [
-        Contender(OURS, ours.items, ours.run),
-        Contender(BARE, steps * bare.batch_size, partial(bare.run, steps)),
-    ]
+    return [Contender(OURS, ours.items, ours.run), Contender(BARE, steps * bare.batch_size, partial(bare.run, steps))]
 
 
 def _ratio(rates: Rates, name: str, other: str, note: str = "") -> Measurement:
