@@ -47,8 +47,7 @@ from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.errors import LabelauditError
 from labelaudit.reproduce.detection import FOLDS, RANKINGS, out_of_fold_probabilities, require
-from labelaudit.reproduce.runner import labels_text, parse_noise, planted_labels
-from labelaudit.reproduce.tables import pivot
+from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
