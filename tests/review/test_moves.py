@@ -9,7 +9,7 @@ import pytest
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.review import moves
 from labelaudit.review.relabel import relabel, undo
-from labelaudit.run.lock import held
+from labelaudit.run.files import held
 from tests.helpers import Listener, failing
 from tests.review.helpers import (
     HOSTILE_CLASSES,
@@ -291,7 +291,7 @@ def test_two_processes_cannot_relabel_one_folder(root, corrections):
 
 
 def test_a_folder_that_may_not_be_written_to_is_a_storage_error(root, corrections, monkeypatch):
-    monkeypatch.setattr("labelaudit.run.lock._locked", failing(errno.EACCES))
+    monkeypatch.setattr("labelaudit.run.files._locked", failing(errno.EACCES))
     with pytest.raises(StorageError, match="is not writable"):
         relabel(root, corrections)
     assert set(contents(root)) == set(FILES)
