@@ -23,7 +23,7 @@ from typing import TypeVar
 import torch
 
 from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Training
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError
@@ -97,10 +97,6 @@ class TrainingJob:
     prior_R: torch.Tensor | None = None
     number: Mapping[str, int] = field(default_factory=dict)
 
-    def state(self) -> State:
-        """Return the content of the checkpoint."""
-        return {**self.number, **self.training.state(self.method, self.selection)}
-
     def restore(self, state: State, file: Path) -> None:
         """Bring the training to the state in a checkpoint.
 
@@ -114,26 +110,18 @@ class TrainingJob:
 
     def epochs(self, advance: Advance) -> Iterator[tuple[EpochRecord, float]]:
         """Train the epochs that are left, and yield the record of each and the seconds that it took."""
-        records = run_epochs(
-            self.training,
-            self.inputs,
-            self.label_R,
-            self.method,
-            advance,
-            prior_N=self.prior_R,
-            selection=self.selection,
-        )
-        while True:
+        training, run_epoch = self.training, self.training.run_epoch
+        while training.finished_epochs < training.settings.epochs:
             began = time.perf_counter()
-            record = next(records, None)
-            if record is None:
-                return
+            record = run_epoch(
+                self.inputs, self.label_R, self.method, advance, prior_N=self.prior_R, selection=self.selection
+            )
             yield record, time.perf_counter() - began
 
 
-After = Callable[[TrainingJob, EpochRecord, float], Callable[[], None] | None]
+After = Callable[[TrainingJob, EpochRecord, float], Callable[[], None]]
 """Called by every process after each epoch, with its record and its seconds. The first process writes the epoch by the
-function that it returns, and the checkpoint after it; None writes nothing."""
+function that it returns, and the checkpoint after it."""
 
 
 def train(
@@ -152,8 +140,9 @@ def train(
             last = job
             for record, seconds in job.epochs(advance):
                 write = after(job, record, seconds)
-                if write is not None and job.training.world.is_main:
-                    submit(functools.partial(_write, write, run.checkpoint, job.state()))
+                if job.training.world.is_main:
+                    state = {**job.number, **job.training.state(job.method, job.selection)}
+                    submit(functools.partial(_write, write, run.checkpoint, state))
     if last is None:
         raise ValueError("there is nothing to train")
     return last.training

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -25,6 +25,9 @@ from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
 
+if TYPE_CHECKING:
+    from labelaudit.engine.selection import Selection
+
 _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
 
@@ -32,31 +35,17 @@ _CHUNK = 512
 """Rows that are looked at together."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Work:
-    """An epoch that is about to be trained. ``mixes`` is the method, if it blends images; ``generator`` is its own."""
+    """An epoch that is about to be trained. ``generator`` is the method's own."""
 
     inputs: Inputs
     order: EpochOrder
     clock: Clock
     method: Method
-    mixes: Mixes | None
     generator: torch.Generator
     recorder: Recorder
     advance: Advance
-
-
-class Selecting(Protocol):
-    """Chooses which samples of an epoch are back-propagated, and takes its steps: `labelaudit.engine.selection`."""
-
-    def train_epoch(self, training: Training, work: Work) -> Effort:
-        """Take an epoch's steps, and return what they cost."""
-
-    def state(self) -> State:
-        """Return tensors on the CPU and plain values, which `load` takes."""
-
-    def load(self, state: State) -> None:
-        """Go on from a state."""
 
 
 class Training:
@@ -84,7 +73,7 @@ class Training:
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None, selection: Selecting | None = None) -> State:
+    def state(self, method: Method | None = None, selection: Selection | None = None) -> State:
         """Return a copy on the CPU, as tensors and plain values, that `load` takes.
 
         It has what the method and the selection know from finished epochs.
@@ -102,7 +91,7 @@ class Training:
             state["selection"] = _copied(selection.state())
         return state
 
-    def load(self, state: State, method: Method | None = None, selection: Selecting | None = None) -> None:
+    def load(self, state: State, method: Method | None = None, selection: Selection | None = None) -> None:
         """Go on from a state.
 
         Raises:
@@ -130,7 +119,7 @@ class Training:
         advance: Advance,
         *,
         prior_N: torch.Tensor | None = None,
-        selection: Selecting | None = None,
+        selection: Selection | None = None,
     ) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
@@ -159,16 +148,7 @@ class Training:
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
-            work = Work(
-                inputs=inputs,
-                order=order,
-                clock=clock,
-                method=method,
-                mixes=method if isinstance(method, Mixes) else None,
-                generator=generator,
-                recorder=recorder,
-                advance=advance,
-            )
+            work = Work(inputs, order, clock, method, generator, recorder, advance)
             effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
             record = recorder.take(epoch, effort)
         self.finished_epochs += 1
@@ -226,8 +206,8 @@ class Training:
         count = places.stop - places.start
         share, batch, prior_B = self.world.share(count), order.batch(places), order.prior(places)
         x_b = order.images(work.inputs, self._share(places))
-        if work.mixes is not None:
-            mixing = work.mixes.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
+        if isinstance(method, Mixes):
+            mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, work.inputs, places, share, mixing)
             prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self.forward(network, x_b) for network in self.shared]
@@ -257,7 +237,7 @@ class Training:
         with evaluating(self.networks):
             return [self.world.gather(self.forward(network, x_b), count) for network in self.networks]
 
-    def forward(self, network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
+    def forward(self, network: Callable[[torch.Tensor], Any], x_b: torch.Tensor) -> torch.Tensor:
         """Return the logits of a batch in float32, computed in the training's precision."""
         enabled = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
@@ -294,7 +274,7 @@ def run_epochs(
     advance: Advance,
     *,
     prior_N: torch.Tensor | None = None,
-    selection: Selecting | None = None,
+    selection: Selection | None = None,
 ) -> Iterator[EpochRecord]:
     """Train the epochs that are left, and yield the record of each."""
     while training.finished_epochs < training.settings.epochs:
@@ -342,9 +322,7 @@ class _NetworkLook:
         """See `labelaudit.methods.base.Look`."""
         return self._see(row_M, self._training.networks[network], self._features)
 
-    def _see(
-        self, row_M: torch.Tensor, network: nn.Module, what: Callable[[nn.Module, torch.Tensor], torch.Tensor]
-    ) -> torch.Tensor:
+    def _see(self, row_M: torch.Tensor, network: nn.Module, what: Callable[..., torch.Tensor]) -> torch.Tensor:
         world, parts = self._training.world, []
         with evaluating([network]):
             for row in torch.split(row_M, _CHUNK * world.size):
@@ -352,10 +330,11 @@ class _NetworkLook:
                 parts.append(world.gather(what(network, self._inputs.batch(part_m, None)), len(row)))
         return torch.cat(parts)
 
-    def _features(self, network: nn.Module, x_m: torch.Tensor) -> torch.Tensor:
+    def _features(self, network: Any, x_m: torch.Tensor) -> torch.Tensor:
         """Return what the last linear layer is given; of a timm model, what it calls pre-logits."""
         if hasattr(network, "forward_head") and hasattr(network, "forward_features"):
-            return self._training.forward(_PreLogits(network), x_m).flatten(1)
+            pre_logits = functools.partial(network.forward_head, pre_logits=True)
+            return self._training.forward(lambda x: pre_logits(network.forward_features(x)), x_m).flatten(1)
         seen: list[torch.Tensor] = []
         last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
         handle = last.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
@@ -364,13 +343,3 @@ class _NetworkLook:
         finally:
             handle.remove()
         return seen[0].float().flatten(1)
-
-
-class _PreLogits(nn.Module):
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
-        return features
