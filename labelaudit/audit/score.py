@@ -13,7 +13,7 @@ from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.probe import train_probe
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError, UsageError
-from labelaudit.methods.table import unknown
+from labelaudit.methods.table import find
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.documents import read_noise
@@ -95,10 +95,9 @@ def audit(
     root = Path(folder)
     if RunFolder(root).exists:
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
-    known = [field.name for field in fields(TrainingOptions)]
+    known = {field.name: field for field in fields(TrainingOptions)}
     for name in training:
-        if name not in known:
-            raise unknown("option", name, known)
+        find("option", name, known)
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
     data = Data(
         root=root,

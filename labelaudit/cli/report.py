@@ -82,9 +82,10 @@ def command(
 
     from labelaudit.audit.model import Audit, recorded_data
     from labelaudit.report import markdown
-    from labelaudit.report.formats import FORMATS, most_listed, show_table
+    from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
     from labelaudit.report.page.write import PageLimits, write_page
+    from labelaudit.report.sarif import MOST_RESULTS
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -96,7 +97,7 @@ def command(
         fail_on_warning=fail_on_warning,
         strict=strict,
     )
-    most = most_listed({output, *targets.values()})
+    most = MOST_RESULTS if "sarif" in {output, *targets.values()} else 0
     folder = RunFolder(run)
     report = make_report(Audit(folder), limits, baseline=baseline, top=top, most=most)
     for path, name in targets.items():

@@ -22,20 +22,17 @@ from labelaudit.reproduce import DetectionOptions, runner
 from labelaudit.reproduce.peers import measure_peers, require
 from labelaudit.reproduce.runner import Case, NoisyLabels
 from labelaudit.reproduce.tables import NOTHING, Panel, Row, Tables, figure, grouped, means, pivot, ratio, spread
-from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit, correlation, read_loss_curves
+from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit, correlation
 from labelaudit.run.layout import RunFolder
 
 PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
 """That of the AUL paper's Figures 7 and 9."""
 
 _PAPER_ESTIMATOR = "gmm"
-_MOST_EPOCHS = 8
 _ESTIMATE_COLUMNS = {
-    name: (field, 3)
-    for name, field in (
-        *(("true rate", "true_rate"), ("noise rate", "noise_rate"), ("error", "error"), ("flagged", "flagged")),
-        *(("precision", "precision"), ("recall", "recall"), ("F1", "f1"), ("ECE", "calibration_error")),
-    )
+    **{name: (name.replace(" ", "_"), 3) for name in ("true rate", "noise rate", "error", "flagged")},
+    **{name: (name.lower(), 3) for name in ("precision", "recall", "F1")},
+    "ECE": ("calibration_error", 3),
 }
 _OVER_RATES = ("noise_rate", "precision", "recall")
 
@@ -93,15 +90,29 @@ class NetworkRow(Row):
 
 def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures."""
-    _check(asked)
+    runner.check_experiment(asked)
+    if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
+        raise UsageError(
+            "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
+        )
+    for model in asked.also_models:
+        require_known(model)
+    if asked.peers:
+        require("cleanlab.filter", "cleanlab.rank")
     truth = runner.scan_truth(asked.data, asked.truth, reporter)
     noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
     cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels)
     if asked.truth and not cases:
         cases = [NoisyLabels(name="given")]
-    kinds = (AuditRow, RankingRow, EstimateRow, ControlRow, EpochRow, NetworkRow)
-    names = ("audits", "ranking", "estimates", "controls", "epochs", "networks")
-    tables, about = Tables(**dict(zip(names, kinds, strict=True))), ""
+    tables = Tables(
+        audits=AuditRow,
+        ranking=RankingRow,
+        estimates=EstimateRow,
+        controls=ControlRow,
+        epochs=EpochRow,
+        networks=NetworkRow,
+    )
+    about = ""
 
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
         nonlocal about
@@ -110,25 +121,17 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         rows = list(_rows(audits[0]))
         if asked.peers:
             rows += measure_peers(audits[0], folder / "peers", replace(asked.training, seed=seed), reporter)
-        yield [*rows, *(row for found in audits[1:] for row in _rows(found)), *_correlations(audits)]
+        rows += itertools.chain(*map(_rows, audits[1:]))
+        for one, other in itertools.combinations(audits, 2):
+            (_, aul_N, last_N), (_, other_aul_N, other_last_N) = one.curves, other.curves
+            aul, last_loss = correlation(aul_N, other_aul_N), correlation(last_N, other_last_N)
+            rows.append(NetworkRow(**vars(one.row), other_model=other.row.model, aul=aul, last_loss=last_loss))
+        yield rows
 
     def page() -> str:
         return _page(f"# Detection of wrong labels: {asked.data_name}", about, tables)
 
     return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
-
-
-def _check(asked: DetectionOptions) -> None:
-    runner.check_experiment(asked)
-    if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
-        raise UsageError(
-            "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
-        )
-    runner.require_once("--also-model", asked.also_models)
-    for model in asked.also_models:
-        require_known(model)
-    if asked.peers:
-        require("cleanlab.filter", "cleanlab.rank")
 
 
 def _audits(
@@ -137,7 +140,7 @@ def _audits(
     """Audit one case with each network."""
     options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
     audits = [audit(case.name, data, RunFolder(folder / "run"), truth, options, reporter)]
-    for model in asked.also_models:
+    for model in dict.fromkeys(asked.also_models):
         if model == audits[0].row.model:
             raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
         run = RunFolder(folder / f"run-{Case(name=model).folder_name}")
@@ -149,7 +152,6 @@ def _audits(
 def _rows(found: TrueAudit) -> Iterator[Row]:
     """Yield the rows of one audit."""
     same, (low, high) = vars(found.row), found.interval
-    losses = read_loss_curves(found.run, found.wrong_N)
     yield AuditRow(
         **same,
         samples=len(found.wrong_U),
@@ -167,15 +169,8 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
     for row in found.fitted.noise.power.kinds:
         if row.class_name is None:
             yield ControlRow(**same, kind=row.kind, planted=row.planted, found=row.found)
-    for epoch, (loss, aul) in enumerate(losses.auroc_E, start=1):
+    for epoch, (loss, aul) in enumerate(found.curves[0], start=1):
         yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
-
-
-def _correlations(audits: Sequence[TrueAudit]) -> Iterator[NetworkRow]:
-    curves = [(found.row, read_loss_curves(found.run, found.wrong_N)) for found in audits if len(audits) > 1]
-    for (row, one), (other, another) in itertools.combinations(curves, 2):
-        aul, last_loss = correlation(one.aul_N, another.aul_N), correlation(one.last_loss_N, another.last_loss_N)
-        yield NetworkRow(**vars(row), other_model=other.model, aul=aul, last_loss=last_loss)
 
 
 def _about(asked: DetectionOptions, truth: Catalogue, first: TrueAudit) -> str:
@@ -201,15 +196,13 @@ def _page(title: str, about: str, tables: Tables) -> str:
     for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
         cells = {
             noise: {
-                _named(source, statistic, chosen=statistic in bold): figure(getattr(row, field) for row in rows)
+                _named(source, statistic, statistic in bold): figure(getattr(row, field) for row in rows)
                 for (source, statistic), rows in grouped(group, lambda row: (row.source, row.statistic)).items()
             }
             for noise, group in grouped(rankings, label).items()
         }
         lines += pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
-    rates = grouped(
-        tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, chosen=row.chosen))
-    )
+    rates = grouped(tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, row.chosen)))
     lines += pivot(
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
@@ -238,10 +231,8 @@ def _page(title: str, about: str, tables: Tables) -> str:
     return "\n".join([*lines, *_over_rates(tables)])
 
 
-def _named(source: str, name: str, *, chosen: bool) -> str:
-    if source != OURS:
-        return f"{source}: {name}"
-    return f"**{name}**" if chosen else name
+def _named(source: str, name: str, chosen: bool) -> str:
+    return f"{source}: {name}" if source != OURS else f"**{name}**" if chosen else name
 
 
 def _intervals(rows: Sequence[AuditRow], label: Callable[[Row], str]) -> list[str]:
@@ -253,18 +244,15 @@ def _intervals(rows: Sequence[AuditRow], label: Callable[[Row], str]) -> list[st
             "held the truth": f"{sum(held):.0f} of {len(held)}" if held else NOTHING,
             **means(group, {"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)}),
         }
-    note = (
-        "*Suggestion*: the share of wrong labels whose suggested label is right. "
-        "An audit that was interrupted has no seconds."
-    )
+    note = "*Suggestion*: the share of wrong labels whose suggested label is right. "
+    note += "An audit that was interrupted has no seconds."
     return pivot("The audit's interval", note, ("noise",), cells)
 
 
-def even_epochs(epochs: int, most: int = _MOST_EPOCHS) -> list[int]:
+def even_epochs(epochs: int, most: int = 8) -> list[int]:
     """Return at most so many of the epochs 1 … ``epochs``, evenly spaced, with the first and the last."""
-    if epochs <= most:
-        return list(range(1, epochs + 1))
-    return [1 + round(step * (epochs - 1) / (most - 1)) for step in range(most)]
+    most = min(most, epochs)
+    return [1 + round(step * (epochs - 1) / max(most - 1, 1)) for step in range(most)]
 
 
 def _loss_against_aul(tables: Tables, label: Callable[[Row], str]) -> list[str]:

@@ -5,6 +5,7 @@ Shapes: N samples.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,11 +74,9 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables."""
     runner.check_experiment(asked)
     rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
-    shares = list(rates.values())
-    if not all(0 <= rate <= 1 for rate in shares) or sum(shares) > 1:
-        raise UsageError(
-            f"the rates {', '.join(map(str, shares))} are no shares", fix="give 0 to 1, together at most 1"
-        )
+    if not all(0 <= rate <= 1 for rate in rates.values()) or sum(rates.values()) > 1:
+        shares = ", ".join(map(str, rates.values()))
+        raise UsageError(f"the rates {shares} are no shares", fix="give 0 to 1, together at most 1")
     if asked.images is not None and asked.images < 1:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
     noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
@@ -112,24 +111,19 @@ def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Ro
     """Yield the rows of one audit, given the true kind of each path."""
     same = vars(start)
     true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
-    flagged_N = np.zeros(len(true_N), dtype=bool)
-    flagged_N[fitted.verdicts.order[: fitted.verdicts.flagged]] = True
+    flagged_N = np.isin(np.arange(len(true_N)), fitted.verdicts.order[: fitted.verdicts.flagged])
     called_N = np.array(CALLED)[fitted.kinds.kind_N]
-    for true in TRUE_KINDS.values():
-        for suspicious in (True, False):
-            for called in CALLED:
-                count = int(((true_N == true) & (flagged_N == suspicious) & (called_N == called)).sum())
-                yield MatrixRow(**same, true_kind=true, suspicious=suspicious, called=called, samples=count)
+    for true, suspicious, called in itertools.product(TRUE_KINDS.values(), (True, False), CALLED):
+        count = int(((true_N == true) & (flagged_N == suspicious) & (called_N == called)).sum())
+        yield MatrixRow(**same, true_kind=true, suspicious=suspicious, called=called, samples=count)
     rank_by = fitted.noise.fit.rank_by
     scores = {
         "aul": fitted.statistics.aul_N,
         str(rank_by): fitted.statistics.suspicion(rank_by),
         "corruption": np.nan_to_num(fitted.kinds.corruption_N),
     }
-    members_of: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in ("mislabeled", *_CORRUPTED)}
-    members_of["corrupted"] = _CORRUPTED
-    for name, members in members_of.items():
-        is_kind_N = np.isin(true_N, members)
+    for name in ("mislabeled", *_CORRUPTED, "corrupted"):
+        is_kind_N = np.isin(true_N, _CORRUPTED if name == "corrupted" else name)
         seen_N = is_kind_N | (true_N == "clean")
         for statistic, score_N in scores.items():
             yield KindRankingRow(
@@ -140,8 +134,7 @@ def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Ro
                 auroc_of_all=rank_quality(is_kind_N, score_N)["auroc"],
             )
     for row in fitted.kinds.matrix:
-        counts = {str(kind): count for kind, count in row.called.items()}
-        counts[""] = row.count - sum(row.called.values())
+        counts = {**{str(kind): count for kind, count in row.called.items()}, "": row.count - sum(row.called.values())}
         for called in CALLED:
             yield PlantedRow(**same, planted=row.planted, expected=row.expected, called=called, samples=counts[called])
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,46 +30,39 @@ from torch import nn
 
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.data.catalogue import BoolArray
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
-from labelaudit.engine.settings import settings_from_json
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.tables import Row, remembered
-from labelaudit.reproduce.truth import BoolArray, EstimateRow, FloatArray, RankingRow, TrueAudit, rank_quality
+from labelaudit.reproduce.truth import EstimateRow, FloatArray, RankingRow, TrueAudit
 from labelaudit.run.files import storage_errors
 
 FOLDS = 5
 RANKINGS = ("self_confidence", "normalized_margin")
 
-_PERCENTILE = 99.0
-_STAMP = b"labelaudit"
-
 
 def require(*names: str) -> list[Any]:
-    """Import modules of the packages that labelaudit is compared with.
+    """Import modules of a package that labelaudit is compared with.
 
     Raises:
-        UsageError: some are not installed.
+        UsageError: it is not installed.
     """
-    modules, missing = [], []
-    for name in names:
-        try:
-            modules.append(importlib.import_module(name))
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] != name.partition(".")[0]:
-                raise
-            missing.append(name.partition(".")[0])
-    if missing:
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ModuleNotFoundError as error:
+        package = names[0].partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise
         raise UsageError(
-            f"this compares with {' and '.join(dict.fromkeys(missing))}, not installed here",
-            fix="pip install 'labelaudit[bench]'",
-        )
-    return modules
+            f"this compares with {package}, not installed here", fix="pip install 'labelaudit[bench]'"
+        ) from error
 
 
 def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> list[Row]:
@@ -89,29 +82,72 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     filters, ranks = require("cleanlab.filter", "cleanlab.rank")
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    trainings, label_N = _PeerTrainings(found, options, reporter), found.fitted.catalogue.label_N
-    asked = {"fingerprint": found.fitted.catalogue.fingerprint, "settings": trainings.settings.as_json()}
+    catalogue, used_N = found.fitted.catalogue, found.used_N
+    label_U = catalogue.label_N[used_N]
+    # Controls are the audit's own; the peers get the labels as they are given.
+    settings = replace(settings_from_json(found.settings, str(found.run.description)), controls=0, pilot_epochs=0)
+    source = Source(device=choose_device(options.device), weights_file=options.network_weights, offline=options.offline)
+
+    @cache
+    def prepared() -> Prepared:
+        return prepare(catalogue, settings, source, reporter)
+
+    def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values of rows for the samples that have a verdict: [U, …]."""
+        value_N = np.zeros((len(used_N), *value_R.shape[1:]), dtype=value_R.dtype)
+        value_N[prepared().sample_R] = value_R
+        return value_N[used_N]
+
+    @cache
+    def p_UK() -> npt.NDArray[np.float32]:
+        reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
+        build, inputs, label_R = (
+            partial(make_network, settings, prepared(), source),
+            prepared().inputs,
+            prepared().label_R,
+        )
+        return used(out_of_fold_probabilities(inputs, label_R, settings, source.device, build))
 
     def rankings() -> Iterator[RankingRow]:
         for name in RANKINGS:
-            suspicion_U = -ranks.get_label_quality_scores(label_N[found.used_N], trainings.p_UK, method=name)
-            quality = rank_quality(found.wrong_U, suspicion_U)
-            chosen = name == RANKINGS[0]
-            yield RankingRow(**{**vars(found.row), **quality}, source="cleanlab", statistic=name, chosen=chosen)
+            suspicion_U = -ranks.get_label_quality_scores(label_U, p_UK(), method=name)
+            yield found.ranking("cleanlab", name, suspicion_U, chosen=name == RANKINGS[0])
 
     def estimates() -> Iterator[EstimateRow]:
-        issue_U = filters.find_label_issues(label_N[found.used_N], trainings.p_UK, n_jobs=1)
+        issue_U = filters.find_label_issues(label_U, p_UK(), n_jobs=1)
         yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
-        below_U = trainings.below_threshold()
+        reporter.say(f"AUM: 2 networks of {settings.epochs} epochs, with threshold samples")
+        below_U = used(_below_threshold(prepared(), settings, source, reporter))
         yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
 
+    asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
     return [
-        *remembered(folder / "ranking.parquet", asked, RankingRow, lambda: list(rankings())),
-        *remembered(folder / "estimates.parquet", asked, EstimateRow, lambda: list(estimates())),
+        *remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
+        *remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
     ]
 
 
-def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = _PERCENTILE) -> BoolArray:
+def _below_threshold(prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter) -> BoolArray:
+    """Return what AUM's rule calls wrong: [R]."""
+    rows, classes = len(prepared.label_R), prepared.catalogue.classes
+    generator = np.random.default_rng(derive_seed(settings.seed, "aum threshold"))
+    drawn, count = generator.permutation(rows), rows // (len(classes) + 1)
+    # One output more, for the class of the threshold samples; its name is never seen.
+    widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
+    first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))
+    below = []
+    for threshold_R in (first_R, second_R):
+        label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
+        training = Training([make_network(settings, widened, source)], settings, source.device)
+        margin_R = np.zeros(rows)
+        with reporter.bar("Training for AUM", settings.epochs * rows, "images") as advance:
+            for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):
+                margin_R += record.margin_N
+        below.append(aum_below_threshold(margin_R / settings.epochs, threshold_R))
+    return np.where(first_R, below[1], below[0])
+
+
+def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = 99.0) -> BoolArray:
     """Return AUM's rule: which samples lie below the percentile of the threshold samples; never one of these.
 
     Args:
@@ -138,70 +174,13 @@ def out_of_fold_probabilities(
     if int(label_R.bincount().min()) < FOLDS:
         raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
-    found: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]] = []
-    for taught_P, asked_P in folds.split(np.zeros(len(label_R)), label_R.numpy()):
+    p_RK = torch.empty(0)
+    for taught_P, asked_P in folds.split(label_R, label_R):
         row_P = torch.from_numpy(taught_P)
         training = Training([build()], settings, device)
         for _ in run_epochs(training, SomeRows(inputs, row_P), label_R[row_P], Standard(), lambda _: None):
             pass
-        found.append((asked_P, training.predict(SomeRows(inputs, torch.from_numpy(asked_P))).numpy()))
-    p_RK = np.empty((len(label_R), found[0][1].shape[1]), dtype=np.float32)
-    for asked_P, p_PK in found:
+        p_PK = training.predict(SomeRows(inputs, torch.from_numpy(asked_P)))
+        p_RK = p_RK if len(p_RK) else p_PK.new_empty(len(label_R), p_PK.shape[1])
         p_RK[asked_P] = p_PK
-    return p_RK
-
-
-class _PeerTrainings:
-    """The trainings of cleanlab and AUM; the images are prepared when the first of them begins."""
-
-    def __init__(self, found: TrueAudit, options: TrainingOptions, reporter: Reporter) -> None:
-        # Controls are the audit's own; the peers get the labels as they are given.
-        settings = settings_from_json(found.settings, str(found.run.description))
-        self.settings = replace(settings, controls=0, pilot_epochs=0)
-        self._found, self._reporter = found, reporter
-        device = choose_device(options.device)
-        self._source = Source(device=device, weights_file=options.network_weights, offline=options.offline)
-
-    @cached_property
-    def _prepared(self) -> Prepared:
-        return prepare(self._found.fitted.catalogue, self.settings, self._source, self._reporter)
-
-    def _used(self, value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the values of rows for the samples that have a verdict: [U, …]."""
-        value_N = np.zeros((len(self._found.used_N), *value_R.shape[1:]), dtype=value_R.dtype)
-        value_N[self._prepared.sample_R] = value_R
-        return value_N[self._found.used_N]
-
-    @cached_property
-    def p_UK(self) -> npt.NDArray[np.float32]:
-        """Cleanlab's class probabilities."""
-        prepared, settings, source = self._prepared, self.settings, self._source
-        self._reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
-        build = partial(make_network, settings, prepared, source)
-        return self._used(out_of_fold_probabilities(prepared.inputs, prepared.label_R, settings, source.device, build))
-
-    def below_threshold(self) -> BoolArray:
-        """Return what AUM's rule calls wrong: [U]."""
-        prepared = self._prepared
-        self._reporter.say(f"AUM: 2 networks of {self.settings.epochs} epochs, with threshold samples")
-        rows, classes = len(prepared.label_R), len(prepared.catalogue.classes)
-        generator = np.random.default_rng(derive_seed(self.settings.seed, "aum threshold"))
-        drawn, count = generator.permutation(rows), rows // (classes + 1)
-        first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))
-        below_R = aum_below_threshold(self._aum(prepared, first_R), first_R)
-        again_R = aum_below_threshold(self._aum(prepared, second_R), second_R)
-        return self._used(np.where(first_R, again_R, below_R))
-
-    def _aum(self, prepared: Prepared, threshold_R: BoolArray) -> FloatArray:
-        """Return the mean margin of a training in which these rows are of a class of their own: [R]."""
-        classes = prepared.catalogue.classes
-        label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
-        # One output more; its name is never seen.
-        widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
-        network = make_network(self.settings, widened, self._source)
-        training = Training([network], self.settings, self._source.device)
-        margin_R = np.zeros(len(label_R))
-        with self._reporter.bar("Training for AUM", self.settings.epochs * len(label_R), "images") as advance:
-            for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):
-                margin_R += record.margin_N
-        return margin_R / self.settings.epochs
+    return p_RK.numpy()

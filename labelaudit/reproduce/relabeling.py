@@ -120,12 +120,12 @@ def _measure(
                 estimate=found.noise_rate,
                 low=low,
                 high=high,
-                suspicious=int(found.flagged_N.sum()),
+                suspicious=len(found.suspicious),
             )
         )
         if number < len(places):
             label_of = dict(zip(right.paths, (right.classes[label] for label in right.label_N), strict=True))
-            listed = found.fitted.verdicts.order[: found.fitted.verdicts.flagged].tolist()
+            listed = found.suspicious.tolist()
             decisions = [_decision(catalogue, sample, label_of[catalogue.paths[sample]]) for sample in listed]
             file, following = place / "corrections.csv", places[number] / "images"
             right, target_of = _relabel(right, images, decisions, file, following, reporter)

@@ -6,10 +6,11 @@ Shapes: N samples.
 from __future__ import annotations
 
 import csv
+import importlib.util
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
@@ -28,18 +29,10 @@ from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import Reporter
 from labelaudit.reproduce import ExperimentOptions
-from labelaudit.reproduce.tables import (
-    Panel,
-    Tables,
-    draw,
-    grouped,
-    has_matplotlib,
-    require_matplotlib,
-)
-from labelaudit.run.files import read_json, storage_errors, write_lines, write_text
+from labelaudit.reproduce.tables import Panel, Tables, draw, grouped
+from labelaudit.run.files import read_json, storage_errors, write_text
 
-BoolArray = npt.NDArray[np.bool_]
-
+_HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 _CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
 _NOISE_FIX = (
     "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
@@ -56,11 +49,10 @@ def check_experiment(asked: ExperimentOptions) -> None:
     check_options(asked.training)
     if asked.data is not None:
         require_outside(asked.out, asked.data, "--out")
-    require_once("--seeds", asked.seeds)
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
-    if getattr(asked, "plots", None):
-        require_matplotlib()
+    if getattr(asked, "plots", None) and not _HAS_MATPLOTLIB:
+        raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +114,8 @@ def run_cases(
             text = page()
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
-    form = getattr(asked, "plots", None)
-    if figures is not None and (form or has_matplotlib()):
-        for file in draw(figures(), asked.out, form or "svg"):
+    if figures is not None and _HAS_MATPLOTLIB:
+        for file in draw(figures(), asked.out, getattr(asked, "plots", None) or "svg"):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")
@@ -155,17 +146,6 @@ def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
     for name in ("paths", "sha256", "reasons"):
         changed[name] = tuple(getattr(catalogue, name)[row] for row in rows)
     return replace(catalogue, **changed)
-
-
-def require_once(option: str, values: Sequence[object]) -> None:
-    """Refuse a value that is given twice.
-
-    Raises:
-        UsageError: naming it.
-    """
-    for value in values:
-        if list(values).count(value) > 1:
-            raise UsageError(f"{option} {value} is given twice", fix="give it once")
 
 
 def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[NoisyLabels]:
@@ -225,18 +205,15 @@ def _classes_named(text: str, names: str, classes: Sequence[str]) -> tuple[int, 
 
 def planted_labels(truth: Catalogue, case: NoisyLabels, seed: int) -> LabelArray:
     """Return the labels with planted errors, an exact share of them: [N]; equal arguments give equal labels."""
-    if case.kind is None:
-        raise ValueError(f"{case.name} plants nothing")
-    generator = np.random.default_rng([seed, round(case.rate * 1_000_000)])
+    kind, generator = cast("NoiseName", case.kind), np.random.default_rng([seed, round(case.rate * 1_000_000)])
     classes = len(truth.classes)
-    return flip_labels(
-        truth.label_N, classes=classes, kind=case.kind, rate=case.rate, generator=generator, among=case.among
-    )
+    return flip_labels(truth.label_N, classes=classes, kind=kind, rate=case.rate, generator=generator, among=case.among)
 
 
-def write_labels(catalogue: Catalogue, label_N: LabelArray, file: Path) -> None:
-    """Write ``path,label``."""
-    write_lines(file, _label_lines(catalogue, label_N))
+def labels_text(catalogue: Catalogue, label_N: LabelArray) -> str:
+    """Return ``path,label`` for each sample as CSV."""
+    labels = (catalogue.classes[label] for label in label_N)
+    return "".join(csv_lines(("path", "label"), zip(catalogue.paths, labels, strict=True)))
 
 
 def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> Data:
@@ -248,20 +225,15 @@ def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> 
     """
     if case.kind is None:
         return Data(root=truth.root, labels_file=case.labels_file)
-    file, label_N = folder / "labels.csv", planted_labels(truth, case, seed)
+    file, text = folder / "labels.csv", labels_text(truth, planted_labels(truth, case, seed))
     if not file.exists():
-        write_labels(truth, label_N, file)
-    elif file.read_bytes() != "".join(_label_lines(truth, label_N)).encode():
+        write_text(file, text)
+    elif file.read_bytes() != text.encode():
         raise RunError(
             f"{file} holds other labels: the images, their number, or the confused classes have changed since",
             fix=f"delete {folder}, or give another --out",
         )
     return Data(root=truth.root, labels_file=file)
-
-
-def _label_lines(catalogue: Catalogue, label_N: LabelArray) -> Iterator[str]:
-    labels = (catalogue.classes[label] for label in label_N)
-    return csv_lines(("path", "label"), zip(catalogue.paths, labels, strict=True))
 
 
 def corrupted_copy(
@@ -276,17 +248,15 @@ def corrupted_copy(
     if not folder.exists():
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)
     made = read_json(folder / SETTINGS_FILE)
-    rates = [[entry.kind, entry.rate] for entry in corruptions]
-    if (made.get("source"), made.get("most")) != (str(data.resolve()), most) or rates != [
-        [entry["kind"], entry["rate"]] for entry in made["corruptions"]
-    ]:
+    rates = {entry["kind"]: entry["rate"] for entry in made["corruptions"]}
+    asked = str(data.resolve()), most, {entry.kind: entry.rate for entry in corruptions}
+    if (made["source"], made["most"], rates) != asked:
         raise RunError(
-            f"{folder} is a copy of {made.get('source')}, at most {made.get('most')} images of it, with other rates",
+            f"{folder} is a copy of {made['source']}, at most {made['most']} images of it, with other rates",
             fix=f"give another --out, or delete {folder.parent}",
         )
     try:
         with open(folder / TRUTH_FILE, encoding="utf-8", newline="") as handle:
-            rows = [{**row, "path": unguarded(row["path"])} for row in csv.DictReader(handle, strict=True)]
-        return [{name: row[name] for name in ("path", "selected", "changed", "kind")} for row in rows]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+            return [{**row, "path": unguarded(row["path"])} for row in csv.DictReader(handle, strict=True)]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise RunError(f"{folder / TRUTH_FILE} is missing or damaged", fix=f"delete {folder}") from error

@@ -7,9 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.data.folder import scan
@@ -19,6 +16,7 @@ from labelaudit.reproduce import peers
 from labelaudit.reproduce.peers import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
 from labelaudit.reproduce.truth import (
+    TrueAudit,
     audit,
     calibration_error,
     correlation,
@@ -41,12 +39,6 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(np.array([True, False]), np.array([0.0, 1 / 15])) == pytest.approx(0.5 - 1 / 30)
     assert calibration_error(np.array([True, False]), np.array([0.0, 0.067])) == pytest.approx(0.5 + 0.0335)
     assert math.isnan(calibration_error(np.zeros(0, dtype=bool), np.zeros(0)))
-
-
-@given(hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1)), st.data())
-def test_calibration_error_is_at_least_the_error_of_the_mean(p_N: np.ndarray, data: st.DataObject) -> None:
-    wrong_N = np.array(data.draw(st.lists(st.booleans(), min_size=len(p_N), max_size=len(p_N))))
-    assert abs(wrong_N.mean() - p_N.mean()) - 1e-12 <= calibration_error(wrong_N, p_N) <= 1 + 1e-12
 
 
 def test_flags_and_rankings_by_hand() -> None:
@@ -88,10 +80,10 @@ def test_loss_and_aul_over_the_epochs_by_hand(image_folder: Callable[..., Path],
         loss_R = np.array(loss, dtype=np.float32)[::-1].copy()
         record = {"margin_R": np.zeros(4, dtype=np.float32), "predicted_R": zero_R, "alternative_R": zero_R}
         write_epoch(run.losses, EpochLosses(epoch=epoch, sample_R=sample_R, loss_R=loss_R, **record))
-    found = read_loss_curves(run, np.array([True, False, True, False]))
+    auroc_E, aul_N, _ = read_loss_curves(run, np.array([True, False, True, False]))
     # Epoch 1: both wrong labels on top. Epoch 2: none of the four pairs is in order. Sums 3.1, 1.3, 2.2, .75: all are.
-    assert found.auroc_E == [(1.0, 1.0), (0.0, 1.0)]
-    np.testing.assert_allclose(found.aul_N, [3.1, 1.3, 2.2, 0.75], rtol=1e-6)
+    assert auroc_E == [(1.0, 1.0), (0.0, 1.0)]
+    np.testing.assert_allclose(aul_N, [3.1, 1.3, 2.2, 0.75], rtol=1e-6)
 
 
 def test_aums_threshold_by_hand() -> None:
@@ -119,7 +111,7 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
         epochs=3, batch_size=16, image_size=16, augment="none", precision="float32", device="cpu", seed=1
     )
 
-    def audited(noise: str) -> peers.TrueAudit:
+    def audited(noise: str) -> TrueAudit:
         case, folder = parse_noise(noise, truth.classes), tmp_path / noise.replace(":", "-")
         folder.mkdir()
         return audit(noise, noisy_data(truth, case, folder, 1), RunFolder(folder / "run"), truth, options, QUIET)
