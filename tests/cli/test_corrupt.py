@@ -1,6 +1,5 @@
 """``labelaudit corrupt``: the copy, its truth file, and refused options."""
 
-import csv
 import errno
 import json
 import os
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.helpers import CLASSES, file_bytes, run, save, succeed, write_images
+from tests.cli.helpers import CLASSES, file_bytes, read_rows, run, save, succeed, write_images
 from tests.cli.processes import run_until_it_dies
 from tests.helpers import failing
 
@@ -25,8 +24,7 @@ def clean() -> Path:
 
 
 def truth(out: str) -> list[dict[str, str]]:
-    with open(Path(out, "truth.csv"), encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
+    return read_rows(Path(out, "truth.csv").read_text())
 
 
 def pixels(*file: object) -> np.ndarray:
@@ -81,26 +79,22 @@ def test_one_permutation_shuffles_all_images_and_the_seed_decides(clean: Path) -
     assert truth("a") != truth("c")
 
 
-def test_a_random_label_can_be_the_right_one(clean: Path) -> None:
-    succeed("corrupt", clean, "out", "--kind", "random-labels", "--rate", 1)
-    rows = truth("out")
-    assert all(row["selected"] == "1" for row in rows)
-    assert 4 <= sum(row["changed"] == "0" for row in rows) <= 24
-    for row in rows:
-        assert (row["changed"] == "0") == (row["path"] == row["source"]) == (row["label"] == row["observed_label"])
-
-
-def test_independent_draws_vary_around_the_rate(clean: Path) -> None:
-    counts = set()
+def test_independent_draws_vary_around_the_rate_and_a_random_label_can_be_right(clean: Path) -> None:
+    counts = []
     for seed in range(4):
         words = ("--kind", "pair-flip", "--rate", 0.3, "--draws", "independent", "--seed", seed, "-q")
         succeed("corrupt", clean, f"out{seed}", *words)
         changed = [row for row in truth(f"out{seed}") if row["changed"] == "1"]
-        counts.add(len(changed))
+        counts.append(len(changed))
         following = dict(zip(CLASSES, (*CLASSES[1:], CLASSES[0]), strict=True))
         assert all(row["observed_label"] == following[row["label"]] for row in changed)
-    assert len(counts) > 1
-    assert 2 < np.mean(list(counts)) < 28
+    assert len(set(counts)) > 1
+    assert 2 < np.mean(counts) < 28
+    succeed("corrupt", clean, "out", "--kind", "random-labels", "--rate", 1)
+    rows = truth("out")
+    assert 4 <= sum(row["changed"] == "0" for row in rows) <= 24
+    for row in rows:
+        assert (row["changed"] == "0") == (row["path"] == row["source"]) == (row["label"] == row["observed_label"])
 
 
 def test_names_do_not_clash_even_in_case(clean: Path) -> None:
@@ -144,11 +138,8 @@ def test_files_are_copied_where_links_are_not_possible(clean: Path, monkeypatch:
     ("words", "error"),
     [
         (["--kind", "uniform"], "there are 1 of --kind and 0 of --rate"),
-        ([], "there are 0 of --kind and 0 of --rate"),
         (["--kind", "typo", "--rate", "0.1"], "there is no --kind 'typo'; give one of uniform, pair-flip"),
         (["--kind", "uniform", "--rate", "1.5"], "--rate 1.5 is no share"),
-        (["--kind", "uniform", "--rate", "nan"], "--rate nan is no share"),
-        (["--kind", "uniform", "--rate", "x"], "Invalid value for '--rate'"),
         (["--kind", "uniform", "--rate", "0.1", "--seed", "-1"], "--seed -1 is negative"),
         (["--kind", "uniform", "--rate", ".6", "--kind", "gaussian", "--rate", ".6"], "together more than 1"),
         (["--kind", "uniform", "--rate", ".1", "--kind", "uniform", "--rate", ".1"], "--kind uniform is given twice"),
