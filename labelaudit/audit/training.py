@@ -41,11 +41,8 @@ Found = TypeVar("Found")
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
     """Return what an earlier call began in a folder, or None where a training may begin anew.
 
-    An earlier call binds the folder once an epoch is recorded, unless the training diverged.
-
-    Args:
-        run: The folder.
-        read: Reads and checks the earlier settings. Its RunError counts only where they bind.
+    An earlier call binds the folder once an epoch is recorded, unless the training diverged. ``read`` reads and checks
+    its settings; its RunError counts only where they bind.
 
     Raises:
         RunError: the earlier settings bind, and `read` refuses them.

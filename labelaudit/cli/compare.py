@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
+from labelaudit.cells import csv_lines
 from labelaudit.cli import options as o
 from labelaudit.cli.console import print_table
 from labelaudit.names import TableFormatName
@@ -21,8 +21,8 @@ EPILOG = o.examples("labelaudit compare audit/retrain", "labelaudit compare resu
 
 
 def command(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Retrainings, or folders that hold some.")],
-    output: Annotated[TableFormatName, typer.Option("--format", help="How to print the table.")] = "table",
+    folders: Annotated[list[Path], Argument(metavar="FOLDER...", help="Retrainings, or folders that hold some.")],
+    output: Annotated[TableFormatName, Option("--format", help="How to print the table.")] = "table",
 ) -> None:
     """Compare retrainings: test error as mean and standard deviation over the seeds, the best first."""
     from labelaudit.retrain.compare import compare
@@ -31,7 +31,12 @@ def command(
     if output == "json":
         typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
     elif output == "csv":
-        typer.echo(_as_csv(rows), nl=False)
+        figures = ("validation_error", "validation_error_deviation", "train_error")
+        lines = []
+        for row in rows:
+            told = ["" if value is None else f"{value:.6g}" for value in map(row.as_json().get, figures)]
+            lines.append([row.method, _differing(row), " ".join(map(str, row.seeds)), *told])
+        typer.echo("".join(csv_lines(["method", "differs", "seeds", *figures], lines)), nl=False)
     else:
         columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
         cells = [
@@ -40,19 +45,6 @@ def command(
         ]
         shown = 5 if any(row.differs for row in rows) else 4
         print_table(columns[:shown], [row[:shown] for row in cells], whole=("method",))
-
-
-def _as_csv(rows: list[Comparison]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    figures = ("validation_error", "validation_error_deviation", "train_error")
-    writer.writerow(["method", "differs", "seeds", *figures])
-    for row in rows:
-        values = [row.as_json()[name] for name in figures]
-        seeds = " ".join(str(seed) for seed in row.seeds)
-        shown = ["" if value is None else f"{value:.6g}" for value in values]
-        writer.writerow([row.method, _differing(row), seeds, *shown])
-    return text.getvalue()
 
 
 def _error(row: Comparison) -> str:

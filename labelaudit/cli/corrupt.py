@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional, cast, get_args
+from typing import Annotated, cast, get_args
 
-import typer
+from typer import Argument, Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal
@@ -21,45 +21,41 @@ EPILOG = o.examples(
 @o.screen_options
 def command(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with one folder of correctly labeled images per class.")
+        Path, Argument(metavar="DATA", help="Folder with one folder of correctly labeled images per class.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the copy.")],
+    out: Annotated[Path, Argument(metavar="OUT", help="New folder for the copy.")],
     terminal: Terminal,
     kind: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--kind",
+        list[str] | None,
+        Option(
             metavar="\\|".join(get_args(CorruptionName)),
             help="The corruption. Repeatable, each with its --rate; no image gets two.",
         ),
     ] = None,
     rate: Annotated[
-        Optional[list[float]],
-        typer.Option("--rate", metavar="X", help="Share of the images that are corrupted. Repeatable."),
+        list[float] | None, Option(metavar="X", help="Share of the images that are corrupted. Repeatable.")
     ] = None,
     draws: Annotated[
-        DrawsName, typer.Option("--draws", help="Exactly that share, or each image on its own with that probability.")
+        DrawsName, Option(help="Exactly that share, or each image on its own with that probability.")
     ] = "exact",
-    seed: Annotated[int, typer.Option("--seed", help="For all draws.")] = 0,
+    seed: Annotated[int, Option(help="For all draws.")] = 0,
 ) -> None:
     """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.
 
     Unchanged images are hard links. DATA is not changed, and nothing is overwritten.
     """
-    if not kind or len(kind) != len(rate or ()):
+    kind, rate, names = kind or [], rate or [], get_args(CorruptionName)
+    if not kind or len(kind) != len(rate):
         raise UsageError(
-            f"there are {len(kind or ())} of --kind and {len(rate or ())} of --rate", fix="give each --kind its --rate"
+            f"there are {len(kind)} of --kind and {len(rate)} of --rate", fix="give each --kind its --rate"
         )
-    unknown = [name for name in kind if name not in get_args(CorruptionName)]
-    if unknown:
-        raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
+    if unknown := [name for name in kind if name not in names]:
+        raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(names)}")
 
     from labelaudit.audit.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 
-    corruptions = [
-        CorruptionRate(kind=cast("CorruptionName", name), rate=share)
-        for name, share in zip(kind, rate or (), strict=True)
-    ]
+    pairs = zip(cast("list[CorruptionName]", kind), rate, strict=True)
+    corruptions = [CorruptionRate(kind=name, rate=share) for name, share in pairs]
     options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
     done = corrupt(data, out, options, terminal)
     if done.left_out:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
@@ -18,11 +18,11 @@ EPILOG = o.examples("labelaudit demo", "labelaudit demo /tmp/digits --seed 1")
 @o.screen_options
 def command(
     terminal: Terminal,
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write the data and the audit.")] = Path(
+    folder: Annotated[Path, Argument(metavar="[DIR]", help="Where to write the data and the audit.")] = Path(
         "labelaudit-demo"
     ),
-    seed: Annotated[int, typer.Option("--seed", help="For the planted errors and the probe.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, Option(help="For the planted errors and the probe.")] = 0,
+    device: Annotated[str, Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.audit.demo import demo

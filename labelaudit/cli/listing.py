@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import print_table
+from labelaudit.methods.parameters import describe_parameters
 from labelaudit.names import PlanFormatName
 
 if TYPE_CHECKING:
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 EPILOG = o.examples("labelaudit methods", "labelaudit methods co-teaching", "labelaudit methods --format json")
 EPILOG_SELECTORS = o.examples("labelaudit selectors", "labelaudit selectors variance-reduction")
 
-_Name = Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this one, with its parameters.")]
-_Format = Annotated[PlanFormatName, typer.Option("--format", help="How to print them.")]
+_Name = Annotated[str | None, Argument(metavar="[NAME]", help="Only this one, with its parameters.")]
+_Format = Annotated[PlanFormatName, Option("--format", help="How to print them.")]
 
 
 def command(name: _Name = None, output: _Format = "table") -> None:
@@ -29,20 +31,11 @@ def command(name: _Name = None, output: _Format = "table") -> None:
 
     entries = METHODS if name is None else [find_method(name)]
     if output == "json":
-        described = [
-            {
-                **_as_json(entry),
-                "needs": list(entry.needs),
-                "networks": entry.networks,
-                "published": entry.differences,
-            }
-            for entry in entries
-        ]
-        _print_json(described, one=name is not None)
+        told = [{"needs": each.needs, "networks": each.networks, "published": each.differences} for each in entries]
+        _print_json([_as_json(entry) | more for entry, more in zip(entries, told, strict=True)], one=name is not None)
     elif name is None:
         columns = ("method", "what it does", "needs", "parameters", "source")
-        rows = [(entry.name, entry.summary, _needs(entry), _defaults(entry), entry.source) for entry in entries]
-        print_table(columns, rows, whole=("method",))
+        print_table(columns, [_row(entry, _needs(entry)) for entry in entries], whole=("method",))
     else:
         published = [f"{each.replace('_', ' ')} {_worded(value)}" for each, value in entries[0].differences.items()]
         lines = _lines(entries[0], "-P", f"  needs     {_needs(entries[0])}")
@@ -58,8 +51,7 @@ def command_selectors(name: _Name = None, output: _Format = "table") -> None:
         _print_json([_as_json(entry) for entry in entries], one=name is not None)
     elif name is None:
         columns = ("selector", "what it does", "parameters", "source")
-        rows = [(entry.name, entry.summary, _defaults(entry), entry.source) for entry in entries]
-        print_table(columns, rows, whole=("selector", "parameters"))
+        print_table(columns, [_row(entry) for entry in entries], whole=("selector", "parameters"))
     else:
         typer.echo("\n".join(_lines(entries[0], "-S")))
 
@@ -69,16 +61,8 @@ def _print_json(described: Sequence[dict[str, object]], *, one: bool) -> None:
 
 
 def _as_json(entry: MethodEntry | SelectorEntry) -> dict[str, object]:
-    from labelaudit.methods.parameters import describe_parameters
-
     parameters = [
-        {
-            "name": info.name,
-            "kind": info.kind,
-            "default": info.default,
-            "what": info.what,
-            "limits": {name: limit for name, limit in info.limits.items() if limit is not None},
-        }
+        vars(info) | {"limits": {name: limit for name, limit in info.limits.items() if limit is not None}}
         for info in describe_parameters(entry.parameters)
     ]
     return {"name": entry.name, "summary": entry.summary, "source": entry.source, "parameters": parameters}
@@ -86,8 +70,6 @@ def _as_json(entry: MethodEntry | SelectorEntry) -> dict[str, object]:
 
 def _parameters(entry: MethodEntry | SelectorEntry) -> list[tuple[str, str]]:
     """Return ``name=default`` of each parameter, and what it is."""
-    from labelaudit.methods.parameters import describe_parameters
-
     none = "(from the audit)" if hasattr(entry, "needs") else "auto"
     return [
         (f"{info.name}={none if info.default is None else str(info.default).lower()}", f"{info.kind}: {info.what}")
@@ -95,8 +77,9 @@ def _parameters(entry: MethodEntry | SelectorEntry) -> list[tuple[str, str]]:
     ]
 
 
-def _defaults(entry: MethodEntry | SelectorEntry) -> str:
-    return "\n".join(setting for setting, _ in _parameters(entry)) or "-"
+def _row(entry: MethodEntry | SelectorEntry, *more: str) -> tuple[str, ...]:
+    defaults = "\n".join(setting for setting, _ in _parameters(entry)) or "-"
+    return entry.name, entry.summary, *more, defaults, entry.source
 
 
 def _lines(entry: MethodEntry | SelectorEntry, option: str, *more: str) -> list[str]:
@@ -106,8 +89,8 @@ def _lines(entry: MethodEntry | SelectorEntry, option: str, *more: str) -> list[
 
 
 def _needs(entry: MethodEntry) -> str:
-    words = [need.replace("_", " ") for need in entry.needs]
-    return ", ".join([*words, *(["two networks"] if entry.networks == 2 else [])]) or "-"
+    words = [need.replace("_", " ") for need in entry.needs] + ["two networks"] * (entry.networks == 2)
+    return ", ".join(words) or "-"
 
 
 def _worded(value: object) -> str:

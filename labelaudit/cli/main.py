@@ -8,20 +8,10 @@ import warnings
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from labelaudit import __version__
-from labelaudit.cli import (
-    compare,
-    corrupt,
-    demo,
-    export,
-    listing,
-    relabel,
-    report,
-    reproduce,
-    retrain,
-    score,
-)
+from labelaudit.cli import compare, corrupt, demo, export, listing, relabel, report, reproduce, retrain, score
 from labelaudit.cli.console import Stopped, guard_streams, show_error, stopped_by_signals
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
@@ -64,9 +54,9 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Find wrong labels in a folder of images."""
 

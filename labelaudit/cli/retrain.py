@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
-import typer
+from typer import Option
 
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
@@ -26,31 +26,22 @@ def command(
     training: TrainingOptions,
     terminal: Terminal,
     sample_weights: Annotated[
-        Optional[Path],
-        typer.Option("--weights", help="Sample weights: the weights.csv of an audit; any method's own are multiplied."),
+        Path | None,
+        Option("--weights", help="Sample weights: the weights.csv of an audit; any method's own are multiplied."),
     ] = None,
-    method: Annotated[str, typer.Option("--method", help="See labelaudit methods.")] = "aul",
+    method: Annotated[str, Option(help="See labelaudit methods.")] = "aul",
     pairs: Annotated[
-        Optional[list[str]], typer.Option("-P", metavar="NAME=VALUE", help="A parameter of the method. Repeatable.")
+        list[str] | None, Option("-P", metavar="NAME=VALUE", help="A parameter of the method. Repeatable.")
     ] = None,
-    params: Annotated[
-        Optional[Path], typer.Option("--params", help="Parameters of the method, as name = value in TOML.")
-    ] = None,
+    params: Annotated[Path | None, Option(help="Parameters of the method, as name = value in TOML.")] = None,
     audit: Annotated[
-        Optional[Path], typer.Option("--run", help="Run folder of an audit: the noise rate; default: the weights'.")
+        Path | None, Option("--run", help="Run folder of an audit: the noise rate; default: the weights'.")
     ] = None,
-    val: Annotated[
-        Optional[Path], typer.Option("--val", help="Folder with one folder per class: error after every epoch.")
-    ] = None,
-    truth: Annotated[
-        Optional[Path], typer.Option("--truth", help="CSV path,label with the true labels; only oracle reads it.")
-    ] = None,
-    out: Annotated[
-        Optional[Path], typer.Option("--out", help="Result folder; default: retrain/METHOD-seedN beside the weights.")
-    ] = None,
+    val: Annotated[Path | None, Option(help="Folder with one folder per class: error after every epoch.")] = None,
+    truth: Annotated[Path | None, Option(help="CSV path,label with the true labels; only oracle reads it.")] = None,
+    out: Annotated[Path | None, Option(help="Result folder; default: retrain/METHOD-seedN beside the weights.")] = None,
     seeds: Annotated[
-        Optional[str],
-        typer.Option("--seeds", help="Several trainings, as 0,1,2; with --out FOLDER in FOLDER/METHOD-seedN."),
+        str | None, Option(help="Several trainings, as 0,1,2; with --out FOLDER in FOLDER/METHOD-seedN.")
     ] = None,
     labels: o.Labels = None,
     split: o.Split = None,

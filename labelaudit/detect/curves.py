@@ -188,7 +188,7 @@ class CurveAccumulator:
         trust = self._trust.add(present_N, margin_N)
         for first in range(0, samples, c.SAMPLES_AT_ONCE):
             block = slice(first, first + c.SAMPLES_AT_ONCE)
-            values = (value_N[block] for value_N in (present_N, loss_N, margin_N, alternative_N))
+            values = present_N[block], loss_N[block], margin_N[block], alternative_N[block]
             self._add_block(block, *values, trust=trust, weight=late * trust)
         self._epochs += 1
 
