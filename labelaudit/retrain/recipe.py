@@ -348,7 +348,7 @@ def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
     rate = read_json(file).get("noise_rate")
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise RunError(f"{file} has no noise rate", fix="run labelaudit fit on the run, or give -P noise_rate=0.2")
-    return replace(parameters, noise_rate=float(rate)), str(file)  # type: ignore[type-var]
+    return replace(parameters, noise_rate=float(rate)), str(file)
 
 
 def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
