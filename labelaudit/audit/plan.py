@@ -59,9 +59,8 @@ PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong
 
 # Retraining needs a network that generalizes, not one that separates: the rate falls to nothing.
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
+    **PRESETS,
     "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
-    "balanced": BALANCED,
-    "strong": STRONG,
     "paper": Preset(model="cifar_resnet32", **vars(AUL_RETRAINING)),
 }
 
@@ -101,11 +100,7 @@ class ProbePlan:
 
 
 def plan(
-    catalogue: Catalogue,
-    options: TrainingOptions,
-    device: torch.device,
-    *,
-    presets: Mapping[PresetName, Preset] = PRESETS,
+    catalogue: Catalogue, options: TrainingOptions, device: torch.device, presets: Mapping[PresetName, Preset] = PRESETS
 ) -> ProbePlan:
     """Resolve every setting.
 

@@ -41,7 +41,7 @@ from labelaudit.progress import QUIET
 from labelaudit.reproduce.detection import require
 from labelaudit.reproduce.runner import take
 from labelaudit.run.caches import CACHE_VARIABLE
-from labelaudit.run.files import BackgroundWriter
+from labelaudit.run.files import background_writer
 from labelaudit.run.losses import EpochLosses, write_epoch
 
 WORKERS = 2
@@ -109,7 +109,7 @@ class RecordedEpochs:
 
     def run(self) -> None:
         """Train, and return when what was recorded is written."""
-        with BackgroundWriter() as writer:
+        with background_writer() as submit:
             for _ in range(self._epochs):
                 record = self._epoch()
                 losses = EpochLosses(
@@ -120,7 +120,7 @@ class RecordedEpochs:
                     predicted_R=record.predicted_N,
                     alternative_R=record.alternative_N,
                 )
-                writer.submit(partial(write_epoch, self._folder, losses))
+                submit(partial(write_epoch, self._folder, losses))
         wait_for(self._problem.device)
 
     def run_unrecorded(self) -> None:
