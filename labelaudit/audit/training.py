@@ -31,7 +31,7 @@ from labelaudit.methods.base import Method, State
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.checkpoint import write_checkpoint, write_network
 from labelaudit.run.documents import TRAINED
-from labelaudit.run.files import BackgroundWriter
+from labelaudit.run.files import background_writer
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from, recorded_epochs
 
@@ -41,11 +41,8 @@ Found = TypeVar("Found")
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
     """Return what an earlier call began in a folder, or None where a training may begin anew.
 
-    An earlier call binds the folder once an epoch is recorded, unless the training diverged.
-
-    Args:
-        run: The folder.
-        read: Reads and checks the earlier settings. Its RunError counts only where they bind.
+    An earlier call binds the folder once an epoch is recorded, unless the training diverged. ``read`` reads and checks
+    its settings; its RunError counts only where they bind.
 
     Raises:
         RunError: the earlier settings bind, and `read` refuses them.
@@ -135,14 +132,14 @@ def train(
         TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
     """
     last: TrainingJob | None = None
-    with reporter.bar(title, images, "images") as advance, BackgroundWriter() as writer:
+    with reporter.bar(title, images, "images") as advance, background_writer() as submit:
         for job in jobs:
             last = job
             for record, seconds in job.epochs(advance):
                 write = after(job, record, seconds)
                 if job.training.world.is_main:
                     state = {**job.number, **job.training.state(job.method, job.selection)}
-                    writer.submit(functools.partial(_write, write, run.checkpoint, state))
+                    submit(functools.partial(_write, write, run.checkpoint, state))
     if last is None:
         raise ValueError("there is nothing to train")
     return last.training

@@ -52,13 +52,8 @@ class Training:
     """Networks and optimizers between two epochs: all that a checkpoint has to hold.
 
     Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
-    uninterrupted one would have drawn.
-
-    Args:
-        networks: As many as the method trains.
-        settings: How to train.
-        device: Where.
-        world: The processes that train them together; all have to begin with equal networks.
+    uninterrupted one would have drawn. There are as many networks as the method trains; all processes of the world have
+    to begin with equal ones.
     """
 
     def __init__(
@@ -123,13 +118,9 @@ class Training:
     ) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
-        Args:
-            inputs: N rows.
-            label_N: int64 given labels.
-            method: What to teach.
-            advance: Told the size of each finished batch.
-            prior_N: float32 sample weights, which multiply every lesson's weights.
-            selection: Chooses which samples are back-propagated; its scoring pass is recorded. For one network.
+        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``prior_N`` are float32
+        sample weights, which multiply every lesson's weights. ``selection`` chooses which samples are back-propagated,
+        for one network; its scoring pass is recorded.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -244,15 +235,11 @@ class Training:
             logits: torch.Tensor = network(x_b)
         return logits.float()
 
-    def predict(self, inputs: Inputs, *, batch_size: int = 512) -> torch.Tensor:
-        """Return the mean softmax of the networks, as `predict_each` computes it: float32 [N, C] on the CPU."""
-        return torch.stack(self.predict_each(inputs, batch_size=batch_size)).mean(dim=0)
-
     @torch.no_grad()
-    def predict_each(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> list[torch.Tensor]:
-        """Return the softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
+    def predict(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> torch.Tensor:
+        """Return the mean softmax on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
 
-        With ``networks``, only of so many, from the first on.
+        It is that of all networks, or of the first ``networks``.
         """
         asked = self.networks[:networks]
         for network in asked:
@@ -263,7 +250,7 @@ class Training:
             x_b = inputs.batch(index_b, None)
             for network, found in zip(asked, parts, strict=True):
                 found.append(self.forward(network, x_b).softmax(dim=1).cpu())
-        return [self.world.gather(torch.cat(found), len(inputs)) for found in parts]
+        return torch.stack([self.world.gather(torch.cat(found), len(inputs)) for found in parts]).mean(dim=0)
 
 
 def run_epochs(

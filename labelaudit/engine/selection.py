@@ -42,13 +42,10 @@ def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> t
 
 
 class Selection:
-    """A selector at work, and what it remembers between two epochs.
+    """A selector at work on N rows, and what it remembers between two epochs.
 
-    Args:
-        selector: Chooses which samples are back-propagated.
-        rows: N.
-        records_scores: Record the scoring pass of every sample in every epoch, also while the selector is off: losses
-            of training mode and of evaluation mode do not belong in one curve.
+    With ``records_scores`` the scoring pass of every sample is recorded in every epoch, also while the selector is off:
+    losses of training mode and of evaluation mode do not belong in one curve.
     """
 
     def __init__(self, selector: Selector, rows: int, *, records_scores: bool = False) -> None:
@@ -65,11 +62,7 @@ class Selection:
         return state
 
     def load(self, state: State) -> None:
-        """Go on from a state.
-
-        Raises:
-            KeyError, RuntimeError, ValueError, TypeError: the state is of another selector.
-        """
+        """Go on from a state; raise as `Training.load` does where it is of another selector."""
         self._selector.load(state["selector"])
         if self._selector.stale_epochs > 1:
             self._score_N.copy_(state["score"])

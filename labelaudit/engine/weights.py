@@ -228,8 +228,7 @@ def build_network(
     """
     require_known(model)
     kwargs: Any = {"num_classes": num_classes, "in_chans": channels}
-    own_size = fixed_size(model)
-    if own_size is not None and image_size not in (None, own_size):
+    if (own_size := fixed_size(model)) is not None and image_size not in (None, own_size):
         kwargs["img_size"] = image_size
     with torch.random.fork_rng([]):
         torch.manual_seed(derive_seed(seed, "initial weights"))
@@ -384,10 +383,8 @@ def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
 
 def _embedded_path() -> Path | None:
     found = importlib.util.find_spec(_EMBEDDED_PACKAGE)
-    if found is None or found.origin is None:
-        return None
-    path = Path(found.origin).parent / _EMBEDDED_FILE
-    return path if path.is_file() else None
+    path = Path(found.origin).parent / _EMBEDDED_FILE if found and found.origin else None
+    return path if path and path.is_file() else None
 
 
 def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:

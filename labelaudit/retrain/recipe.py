@@ -131,7 +131,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
-                error = _error(job.training.predict_each(validation.inputs, networks=1)[0], validation.label_R)
+                error = _error(job.training.predict(validation.inputs, networks=1), validation.label_R)
             metrics.append(_measured(record, job.label_R, error))
             times_R = None if job.selection is None or record.effort is None else record.effort.times_N
             return functools.partial(_write_epoch, out, metrics[:], seconds, prepared.sample_R, times_R)
@@ -328,7 +328,7 @@ def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
     rate = read_json(file).get("noise_rate")
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise RunError(f"{file} has no noise rate", fix="run labelaudit fit on the run, or give -P noise_rate=0.2")
-    return replace(parameters, noise_rate=float(rate)), str(file)  # type: ignore[type-var]
+    return replace(parameters, noise_rate=float(rate)), str(file)
 
 
 def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
