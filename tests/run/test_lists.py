@@ -64,6 +64,7 @@ def verdicts_of(p, order, flagged):
         interval=(0.3, 0.5),
         estimates={},
         power=Power(found=(), reviews=()),
+        warnings=(),
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.errors import RunError, StorageError
 from labelaudit.run.lists import read_weights, write_weights
-from labelaudit.run.tables import read_samples, read_scores, write_samples, write_scores
+from labelaudit.run.tables import read_samples, read_scores, write_samples, write_table
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
 from tests.run.test_lists import FOUR, four_kinds, table_of
 
@@ -102,7 +102,7 @@ def test_a_path_that_leads_out_of_the_image_folder_is_refused(tmp_path, path):
 
 
 def test_scores_say_for_each_sample_what_was_found(tmp_path):
-    write_scores(tmp_path / "scores.parquet", table_of(four_kinds()))
+    write_table(tmp_path / "scores.parquet", table_of(four_kinds()))
     table = read_scores(tmp_path / "scores.parquet")
     assert table.to_pylist()[1] == {
         "sample": 1,
@@ -131,7 +131,7 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
 
 
 def test_a_sample_without_a_record_has_nulls_and_no_weight(tmp_path):
-    write_scores(tmp_path / "scores.parquet", table_of(four_kinds()))
+    write_table(tmp_path / "scores.parquet", table_of(four_kinds()))
     row = read_scores(tmp_path / "scores.parquet").to_pylist()[3]
     empty = {"suggested_label", "suggested_belief", "p_mislabeled", "label_score", *STATISTICS}
     empty |= {"p_corrupted", "corruption", "kind"}
@@ -152,7 +152,7 @@ def test_missing_and_damaged_scores_are_refused(tmp_path):
 
 WRITERS = {
     "samples": lambda folder: write_samples(folder / "out", catalogue_of([f"cat/{n:05d}.png" for n in range(300)])),
-    "scores": lambda folder: write_scores(folder / "out", table_of()),
+    "scores": lambda folder: write_table(folder / "out", table_of()),
 }
 
 
