@@ -1,7 +1,6 @@
 """``--selector`` in ``retrain`` and ``train-probe``: what is written, resumed and refused."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
