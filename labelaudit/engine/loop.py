@@ -118,9 +118,9 @@ class Training:
     ) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
-        ``advance`` is told the size of each finished batch. ``prior_N`` are float32 sample weights, which multiply every
-        lesson's weights. ``selection`` chooses which samples are back-propagated, for one network; its scoring pass is
-        recorded.
+        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``prior_N`` are float32
+        sample weights, which multiply every lesson's weights. ``selection`` chooses which samples are back-propagated,
+        for one network; its scoring pass is recorded.
 
         Raises:
             TrainingError: the loss is no longer finite.

@@ -28,11 +28,12 @@ from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import Reporter
-from labelaudit.reproduce import ExperimentOptions
+from labelaudit.reproduce import ExperimentOptions, PrioritizationOptions, Table1Options
 from labelaudit.reproduce.tables import Panel, Tables, draw, grouped
 from labelaudit.run.files import read_json, storage_errors, write_text
 
 _HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
+_ARRAYS = ("label_N", "width_N", "height_N", "grey_N")
 _CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
 _NOISE_FIX = (
     "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
@@ -41,11 +42,7 @@ _NOISE_FIX = (
 
 
 def check_experiment(asked: ExperimentOptions) -> None:
-    """Refuse what can be refused before an image is read.
-
-    Raises:
-        UsageError: options that contradict each other, or a package that is not installed.
-    """
+    """Raise UsageError for what can be refused before an image is read."""
     check_options(asked.training)
     if asked.data is not None:
         require_outside(asked.out, asked.data, "--out")
@@ -93,11 +90,13 @@ def run_cases(
 ) -> str:
     """Measure every case with every seed, and write ``<name>.md``, the Parquet tables and the figures.
 
+    All but the figures is written after each batch of rows, so an interrupted experiment has a table so far.
+
     Args:
         name: Of the experiment.
         asked: Folder, seeds and format of the figures.
         cases: With names of their own.
-        tables: Gets the rows. It is written after each batch of rows, so an interrupted experiment has a table so far.
+        tables: Gets the rows.
         measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
         page: Returns the Markdown page of the tables; may fill tables that are computed from others.
         reporter: Told about the progress.
@@ -122,15 +121,30 @@ def run_cases(
     return text
 
 
-def digits(out: Path) -> tuple[Path, Path]:
-    """Write the digits to train and to test on, unless they exist, and return both folders."""
-    folder = out / "digits"
-    if not folder.exists():
-        with storage_errors(folder):
-            # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
-            write_digits_split(out / ".digits.partial")
-            (out / ".digits.partial").rename(folder)
-    return folder / "train", folder / "test"
+def folders(asked: PrioritizationOptions | Table1Options) -> tuple[Path, Path]:
+    """Return the folders of the training and of the test images: those that are given, or digits.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if asked.data is None:
+        if asked.scale != "smoke":
+            raise UsageError(f"--scale {asked.scale} needs images", fix="give --data DIR, or --scale smoke for digits")
+        folder = asked.out / "digits"
+        if not folder.exists():
+            with storage_errors(folder):
+                # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
+                write_digits_split(asked.out / ".digits.partial")
+                (asked.out / ".digits.partial").rename(folder)
+        return folder / "train", folder / "test"
+    train, test = asked.data / "train", asked.data / "test"
+    if asked.test is None and not (train.is_dir() and test.is_dir()):
+        raise UsageError(
+            f"there are no test images for {asked.data}", fix="give --test DIR, or a --data with train/ and test/"
+        )
+    train, test = (train, test) if asked.test is None else (asked.data, asked.test)
+    require_outside(asked.out, test, "--out")
+    return train, test
 
 
 def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Catalogue:
@@ -140,20 +154,13 @@ def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Ca
 
 def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
     """Return some samples of a catalogue, numbered in their order."""
-    changed: dict[str, Any] = {
-        name: getattr(catalogue, name)[rows] for name in ("label_N", "width_N", "height_N", "grey_N")
-    }
-    for name in ("paths", "sha256", "reasons"):
-        changed[name] = tuple(getattr(catalogue, name)[row] for row in rows)
+    changed: dict[str, Any] = {name: getattr(catalogue, name)[rows] for name in _ARRAYS}
+    changed |= {name: tuple(getattr(catalogue, name)[row] for row in rows) for name in ("paths", "sha256", "reasons")}
     return replace(catalogue, **changed)
 
 
 def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[NoisyLabels]:
-    """Return a case for each noise and for each file of noisy labels.
-
-    Raises:
-        UsageError: a noise cannot be read, or two cases have one name.
-    """
+    """Return a case for each noise and for each file of noisy labels; raise UsageError for two of one name."""
     cases = [parse_noise(text, classes) for text in dict.fromkeys(texts)]
     cases += [NoisyLabels(name=file.stem, labels_file=file) for file in files]
     for group in grouped(cases, lambda case: case.folder_name.lower()).values():
@@ -166,11 +173,7 @@ def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Pa
 
 
 def parse_noise(text: str, classes: Sequence[str]) -> NoisyLabels:
-    """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``.
-
-    Raises:
-        UsageError: it cannot be read, or names classes that do not exist.
-    """
+    """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``; raise UsageError if it cannot be read."""
     kind, _, rest = text.partition(":")
     number, _, names = rest.partition(":")
     if kind not in get_args(NoiseName):
@@ -221,7 +224,6 @@ def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> 
 
     Raises:
         RunError: the folder holds other labels.
-        StorageError: the file cannot be written.
     """
     if case.kind is None:
         return Data(root=truth.root, labels_file=case.labels_file)
@@ -243,7 +245,6 @@ def corrupted_copy(
 
     Raises:
         RunError: the copy is of other data or corrupted otherwise, or its truth cannot be read.
-        LabelauditError: see `labelaudit.audit.corrupt.corrupt`.
     """
     if not folder.exists():
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)

@@ -33,13 +33,7 @@ Panel = Callable[[Any], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What every row of an audit begins with.
-
-    Attributes:
-        noise: Name of the labels that were audited.
-        model: The network.
-        seed: Of the planted errors and the training.
-    """
+    """What every row of an audit begins with: name of the labels, network, and seed of the errors and the training."""
 
     noise: str
     model: str
@@ -117,11 +111,7 @@ def means(rows: Sequence[Any], columns: Mapping[str, tuple[str, int]]) -> dict[s
 
 
 class Tables:
-    """The rows that were measured so far.
-
-    Args:
-        kinds: Type of the rows, by table name.
-    """
+    """The rows that were measured so far, by table: its keywords are table names with the type of their rows."""
 
     def __init__(self, **kinds: type) -> None:
         self._kinds = kinds
@@ -158,7 +148,7 @@ def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Cal
     """Return the rows that a file holds, or compute them and write the file.
 
     Args:
-        file: Of `write_rows`.
+        file: Of `write_rows`, with ``asked`` in its metadata.
         asked: All that decides the outcome.
         kind: Type of the rows.
         compute: Returns them.

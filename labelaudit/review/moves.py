@@ -26,8 +26,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
-from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
-from labelaudit.run.lock import holder
+from labelaudit.run.files import flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
 

@@ -33,8 +33,7 @@ from labelaudit.review.moves import (
 )
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
-from labelaudit.run.files import write_lines
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, write_lines
 from labelaudit.text import listed
 
 

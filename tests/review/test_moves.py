@@ -10,7 +10,7 @@ import pytest
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.review import moves
 from labelaudit.review.relabel import relabel, undo
-from labelaudit.run.lock import held
+from labelaudit.run.files import held
 from tests.helpers import Listener, failing
 from tests.review.helpers import (
     HOSTILE_CLASSES,
