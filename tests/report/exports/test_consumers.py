@@ -119,16 +119,6 @@ def test_mlcroissant_validates_the_description_and_reads_the_table(
         assert same(row, known, "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
 
 
-def test_mlcroissant_notices_a_table_that_was_changed(hostile: RunFolder, tmp_path: Path) -> None:
-    mlcroissant = consumer("mlcroissant")
-    written = export(hostile, "croissant", tmp_path / "out")
-    with open(written.folder / "verdicts.parquet", "ab") as handle:
-        handle.write(b"x")
-    with pytest.raises(Exception, match="Download") as refused:
-        list(mlcroissant.Dataset(jsonld=str(written.main_file)).records(record_set="verdicts"))
-    assert "hash" in str(refused.value.__cause__).lower()
-
-
 def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
     label_interface = consumer("label_studio_sdk.label_interface")
     folder = export(hostile, "label-studio", tmp_path / "out", EVERYTHING).folder
