@@ -151,19 +151,16 @@ def other_columns(draw: st.DrawFn, table: pa.Table) -> bytes:
         *(pa.array([one] * rows) for one in (float("nan"), "../../../etc/passwd", b"\xff", True, [1])),
         pa.array([float("inf")] * rows, pa.float32()),
     )
-    changed = draw(
-        st.sampled_from(
-            (
-                table.remove_column(place),
-                table.rename_columns([f"x{old}" if old == name else old for old in table.column_names]),
-                pa.concat_tables([table, table]),
-                table.slice(rows // 2),
-                table.slice(0, 0),
-                table.take(pa.array(np.random.default_rng(0).permutation(rows))),
-                *(table.set_column(place, name, column) for column in columns),
-            )
-        )
+    others = (
+        table.remove_column(place),
+        table.rename_columns([f"x{old}" if old == name else old for old in table.column_names]),
+        pa.concat_tables([table, table]),
+        table.slice(rows // 2),
+        table.slice(0, 0),
+        table.take(pa.array(np.random.default_rng(0).permutation(rows))),
+        *(table.set_column(place, name, column) for column in columns),
     )
+    changed = draw(st.sampled_from(others))
     return saved(partial(pq.write_table, changed))
 
 
@@ -250,15 +247,11 @@ def read_metrics_or_refuse(file: Path) -> None:
         read_metrics(file)
 
 
+RESULT = {"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}
 TASK = {
     "id": 7,
     "data": {"image": "/data/local-files/?d=ant/000.png", "path": "ant/000.png"},
-    "annotations": [
-        {
-            "was_cancelled": False,
-            "result": [{"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}],
-        }
-    ],
+    "annotations": [{"was_cancelled": False, "result": [RESULT]}],
     "predictions": [],
 }
 XML = (
@@ -268,14 +261,9 @@ XML = (
 )
 METRICS = pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]})
 JOURNAL = {
-    "labelaudit": "journal",
-    "version": 1,
-    "state": "moving",
-    "corrections": "c.csv",
-    "corrections_sha256": "0" * 64,
-    "began": "2026-01-01",
-    "folders": ["bee"],
-    "moves": [["ant/1.png", "bee/1.png"]],
+    **{"labelaudit": "journal", "version": 1, "state": "moving", "began": "2026-01-01"},
+    **{"corrections": "c.csv", "corrections_sha256": "0" * 64},
+    **{"folders": ["bee"], "moves": [["ant/1.png", "bee/1.png"]]},
 }
 Contents = Callable[[bytes], st.SearchStrategy[bytes]]
 CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
@@ -341,15 +329,10 @@ def test_a_reader_answers_or_raises_our_error(audit: Path, name: str, data: st.D
 
 WHOLE = {"member": 0, "epochs": 4, "finished_epochs": 2}
 STATES: tuple[object, ...] = (
-    {},
-    [1, 2],
-    torch.zeros(2),
-    {**WHOLE, "member": "x"},
-    {**WHOLE, "member": 2**70},
-    {**WHOLE, "member": torch.zeros(3)},
+    *({}, [1, 2], torch.zeros(2)),
+    *({**WHOLE, "member": member} for member in ("x", 2**70, torch.zeros(3))),
+    *({**WHOLE, "finished_epochs": count} for count in (float("nan"), float("inf"))),
     {**WHOLE, "epochs": -4, "finished_epochs": -2},
-    {**WHOLE, "finished_epochs": float("nan")},
-    {**WHOLE, "finished_epochs": float("inf")},
     {**WHOLE, "networks": 1, "optimizers": []},
     {**WHOLE, "networks": [{"a": 1}], "optimizers": [{}]},
     {**WHOLE, "networks": [{}, {}], "optimizers": [{}]},

@@ -71,31 +71,20 @@ def relabeled(inputs: Path, place: Path) -> None:
     succeed("relabel", place / "images", inputs / "corrections.csv", "--yes", "--quiet")
 
 
-TRAIN = "train-probe INPUTS/images --run PLACE/audit " + TRAINING
+TRAIN = f"train-probe INPUTS/images --run PLACE/audit {TRAINING}"
+SCORE = f"score INPUTS/images --run PLACE/audit --controls --epochs 5 -o PLACE/list.csv {TRAINING}"
+RETRAIN = f"retrain INPUTS/images --weights INPUTS/audit/weights.csv --out PLACE/out --val INPUTS/images {TRAINING}"
+FROZEN = "--probe frozen --folds 2 --epochs 2 --model labelaudit_probe --network-weights INPUTS/backbone.safetensors"
 JOBS = {
-    "score": (
-        images,
-        None,
-        f"score INPUTS/images --run PLACE/audit --controls --epochs 5 -o PLACE/list.csv {TRAINING}",
-    ),
+    "score": (images, None, SCORE),
     "train-probe": (images, None, f"{TRAIN} --members 3 --epochs 4"),
     "fit": (audit, copy("audit"), "fit PLACE/audit --rank-by aum --quiet"),
     "report": (audit, copy("audit"), "report PLACE/audit --quiet --write json=PLACE/report.json"),
-    "retrain": (
-        audit,
-        None,
-        "retrain INPUTS/images --weights INPUTS/audit/weights.csv --out PLACE/out --val INPUTS/images --epochs 8 "
-        + TRAINING,
-    ),
+    "retrain": (audit, None, f"{RETRAIN} --epochs 8"),
     "relabel": (corrections, copy("images"), "relabel PLACE/images INPUTS/corrections.csv --yes --quiet"),
     "relabel --undo": (corrections, relabeled, "relabel PLACE/images --undo --yes --quiet"),
     "pixel cache": (many_images, None, f"{TRAIN} --epochs 1"),
-    "embedding cache": (
-        backbone,
-        None,
-        f"{TRAIN} --probe frozen --folds 2 --epochs 2 --model labelaudit_probe "
-        "--network-weights INPUTS/backbone.safetensors",
-    ),
+    "embedding cache": (backbone, None, f"{TRAIN} {FROZEN}"),
 }
 """By name: what writes the inputs, what makes the place as it is before the command, and the command."""
 
