@@ -17,25 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Audit": "labelaudit.audit.model",
-    "Data": "labelaudit.audit.model",
-    "ExportOptions": "labelaudit.report.exports.export",
-    "FitSettings": "labelaudit.detect.verdicts",
-    "Fitted": "labelaudit.audit.judge",
-    "LabelauditError": "labelaudit.errors",
-    "RetrainOptions": "labelaudit.retrain.recipe",
-    "RunFolder": "labelaudit.run.layout",
-    "TrainingOptions": "labelaudit.audit.options",
-    "audit": "labelaudit.audit.score",
-    "compare": "labelaudit.retrain.compare",
-    "export": "labelaudit.report.exports.export",
-    "fit": "labelaudit.audit.judge",
-    "open_run": "labelaudit.audit.model",
-    "retrain": "labelaudit.retrain.recipe",
-    "score": "labelaudit.audit.score",
-    "train_probe": "labelaudit.audit.probe",
+_NAMES = {
+    "audit.judge": ("Fitted", "fit"),
+    "audit.model": ("Audit", "Data", "open_run"),
+    "audit.options": ("TrainingOptions",),
+    "audit.probe": ("train_probe",),
+    "audit.score": ("audit", "score"),
+    "detect.verdicts": ("FitSettings",),
+    "errors": ("LabelauditError",),
+    "report.exports.export": ("ExportOptions", "export"),
+    "retrain.compare": ("compare",),
+    "retrain.recipe": ("RetrainOptions", "retrain"),
+    "run.layout": ("RunFolder",),
 }
+_HOME = {name: f"labelaudit.{module}" for module, names in _NAMES.items() for name in names}
 
 if TYPE_CHECKING:
     from labelaudit.audit.judge import Fitted, fit

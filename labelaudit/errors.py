@@ -15,7 +15,8 @@ traceback.
 
 from __future__ import annotations
 
-EXIT_OK = 0
+from functools import partial
+
 EXIT_GATE_FAILED = 1
 EXIT_CANNOT = 2
 
@@ -41,14 +42,10 @@ class LabelauditError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle with the fix, which the other processes show too."""
-        return _rebuild, (type(self), self.what, self.fix)
+        return partial(type(self), self.what, fix=self.fix), ()
 
     def __str__(self) -> str:
         return f"{self.what}; {self.fix}" if self.fix else self.what
-
-
-def _rebuild(kind: type[LabelauditError], what: str, fix: str) -> LabelauditError:
-    return kind(what, fix=fix)
 
 
 def brief(error: BaseException, most: int = 100) -> str:

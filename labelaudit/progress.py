@@ -33,8 +33,7 @@ class Quiet:
     def say(self, text: str) -> None:
         """Drop the line."""
 
-    def warn(self, text: str) -> None:
-        """Drop the line."""
+    warn = say
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:

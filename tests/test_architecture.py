@@ -174,8 +174,9 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             names = imports(module, when_loaded=True)
             assert not heavy & {name.partition(".")[0] for name in names}, module
             inner = {name for name in names if name.startswith("labelaudit.") and not name.startswith("labelaudit.cli")}
-            # The last two list the options of trainings and of experiments.
-            light = {"errors", "names", "progress", "text", "audit.options", "reproduce"}
+            light = {"errors", "names", "progress", "text", "cells"}
+            # These list methods, selectors, and the options of trainings and of experiments.
+            light |= {"methods.table", "methods.parameters", "selectors.table", "audit.options", "reproduce"}
             assert inner <= {f"labelaudit.{name}" for name in light}, module
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,14 +24,12 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode_whole
 from labelaudit.data.noise import choose_samples, draw_labels
-from labelaudit.data.rendering import Rendering
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.copies import beside, publish, require_apart, require_new
 from labelaudit.review.tree import free_path
-from labelaudit.run.files import link_or_copy, storage_errors, write_json, write_lines
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, link_or_copy, storage_errors, write_json, write_lines
 from labelaudit.text import folded
 
 TRUTH_FILE = "truth.csv"
@@ -52,14 +50,7 @@ def draw_permutation(height: int, width: int, *, seed: int) -> npt.NDArray[np.in
 
 
 def shuffle_pixels(pixels_HWC: UInt8Array, from_P: npt.NDArray[np.int64]) -> UInt8Array:
-    """Return the image with its pixels moved; each keeps its channels together.
-
-    The permutation ``from_P.argsort()`` moves them back.
-
-    Args:
-        pixels_HWC: An image.
-        from_P: A permutation of its pixels, row by row.
-    """
+    """Return the image with its pixels, row by row, moved by a permutation; ``from_P.argsort()`` moves them back."""
     flat_PC = pixels_HWC.reshape(-1, pixels_HWC.shape[2])
     shuffled: UInt8Array = flat_PC[from_P].reshape(pixels_HWC.shape)
     return shuffled
@@ -69,10 +60,6 @@ def gaussian_pixels(pixels_HWC: UInt8Array, generator: np.random.Generator) -> U
     """Draw pixels from the Gaussian that has the mean and variance of the image's values.
 
     They are rounded and clipped to 0 … 255, which takes a little of the variance of images with strong contrast.
-
-    Args:
-        pixels_HWC: An image.
-        generator: For the draws.
     """
     values = generator.normal(pixels_HWC.mean(), pixels_HWC.std(), size=pixels_HWC.shape)
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
@@ -171,24 +158,41 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
         shutil.rmtree(growing, ignore_errors=True)
         growing.mkdir()
         linked = _write_images(catalogue, images, growing, half, options.seed, reporter)
-        kinds = [corruption.kind for corruption in options.corruptions]
+        of_kind = {each.kind: [image for image in images if image.kind == each.kind] for each in options.corruptions}
         corrupted = Corrupted(
             images=len(images),
-            selected={kind: sum(image.kind == kind for image in images) for kind in kinds},
-            changed={kind: sum(image.kind == kind and image.changed for image in images) for kind in kinds},
+            selected={kind: len(chosen) for kind, chosen in of_kind.items()},
+            changed={kind: sum(image.changed for image in chosen) for kind, chosen in of_kind.items()},
             linked=linked,
             left_out=left_out,
         )
-        write_lines(growing / TRUTH_FILE, _truth(images))
-        write_json(growing / SETTINGS_FILE, _settings(catalogue, options, corrupted))
+        rows = (
+            (each.path, each.label, each.observed, int(bool(each.kind)), int(each.changed), each.kind, each.source)
+            for each in sorted(images, key=lambda image: image.path)
+        )
+        write_lines(growing / TRUTH_FILE, csv_lines(_TRUTH, rows))
+        settings = {
+            "labelaudit": __version__,
+            "generator": f"numpy {np.__version__} PCG64",
+            "seed": options.seed,
+            "draws": "exact" if options.exact else "independent",
+            "source": str(catalogue.root.resolve()),
+            "source_fingerprint": catalogue.fingerprint,
+            "most": options.most,
+            "images": corrupted.images,
+            "corruptions": [
+                {**asdict(each), "selected": corrupted.selected[each.kind], "changed": corrupted.changed[each.kind]}
+                for each in options.corruptions
+            ],
+        }
+        write_json(growing / SETTINGS_FILE, settings)
         publish(growing, out)
     return corrupted
 
 
 def _check(data: Path, out: Path, options: CorruptOptions) -> None:
     kinds = [corruption.kind for corruption in options.corruptions]
-    twice = [kind for kind in kinds if kinds.count(kind) > 1]
-    if twice:
+    if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
         raise UsageError(f"--kind {twice[0]} is given twice", fix="give each kind once, with its whole rate")
     for corruption in options.corruptions:
         if not 0 <= corruption.rate <= 1:
@@ -253,10 +257,8 @@ def _draw_part(
 
 def _new_path(image: CopiedImage, taken: set[str]) -> str:
     """Return the path of a chosen image in the copy, which no other image of the data folder or of the copy has."""
-    if image.kind in INPUT_KINDS:
-        path = os.path.splitext(image.source)[0] + ".png"
-    else:
-        path = image.observed + image.source[len(image.label) :]
+    name = image.source[len(image.label) :]
+    path = image.observed + (os.path.splitext(name)[0] + ".png" if image.kind in INPUT_KINDS else name)
     if path != image.source:
         path = free_path(path, lambda other: folded(other) in taken)
         taken.add(folded(path))
@@ -276,7 +278,13 @@ def _write_images(
             pixels_HWC = None
             if image.kind in INPUT_KINDS:
                 try:
-                    pixels_HWC = _corrupted_pixels(source, image, seed, catalogue.rendering)
+                    clean_HWC = decode_whole(read_file(source), catalogue.rendering)
+                    if image.kind == "gaussian":
+                        # A generator for each image: its draws depend on no other image.
+                        pixels_HWC = gaussian_pixels(clean_HWC, np.random.default_rng([seed, 2, image.number]))
+                    else:
+                        pixels_HWC = shuffle_pixels(clean_HWC, draw_permutation(*clean_HWC.shape[:2], seed=seed))
+                    image.changed = not np.array_equal(pixels_HWC, clean_HWC)
                 except UnreadableImageError as error:
                     reporter.warn(f"{image.source} is not changed: {error}")
                     image.path = image.source
@@ -288,43 +296,3 @@ def _write_images(
                 Image.fromarray(pixels_HWC if pixels_HWC.shape[2] == 3 else pixels_HWC[:, :, 0]).save(place, "PNG")
             advance(1)
     return linked
-
-
-def _corrupted_pixels(source: Path, image: CopiedImage, seed: int, rendering: Rendering) -> UInt8Array:
-    pixels_HWC = decode_whole(read_file(source), rendering)
-    if image.kind == "gaussian":
-        # A generator for each image: its draws depend on no other image.
-        corrupted_HWC = gaussian_pixels(pixels_HWC, np.random.default_rng([seed, 2, image.number]))
-    else:
-        corrupted_HWC = shuffle_pixels(pixels_HWC, draw_permutation(*pixels_HWC.shape[:2], seed=seed))
-    image.changed = not np.array_equal(corrupted_HWC, pixels_HWC)
-    return corrupted_HWC
-
-
-def _truth(images: Sequence[CopiedImage]) -> Iterator[str]:
-    rows = (
-        (image.path, image.label, image.observed, int(bool(image.kind)), int(image.changed), image.kind, image.source)
-        for image in sorted(images, key=lambda image: image.path)
-    )
-    return csv_lines(_TRUTH, rows)
-
-
-def _settings(catalogue: Catalogue, options: CorruptOptions, corrupted: Corrupted) -> dict[str, object]:
-    return {
-        "labelaudit": __version__,
-        "generator": f"numpy {np.__version__} PCG64",
-        "seed": options.seed,
-        "draws": "exact" if options.exact else "independent",
-        "source": str(catalogue.root.resolve()),
-        "source_fingerprint": catalogue.fingerprint,
-        "most": options.most,
-        "images": corrupted.images,
-        "corruptions": [
-            {
-                **asdict(corruption),
-                "selected": corrupted.selected[corruption.kind],
-                "changed": corrupted.changed[corruption.kind],
-            }
-            for corruption in options.corruptions
-        ],
-    }

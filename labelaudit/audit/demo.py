@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +20,14 @@ from labelaudit.cells import csv_lines
 from labelaudit.data.noise import flip_labels
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.files import storage_errors
+from labelaudit.run.files import storage_errors, write_lines
 from labelaudit.run.layout import RunFolder
 
 PLANTED_RATE = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class DigitsFolder:
-    """Where the digits were written.
-
-    Attributes:
-        images: The folder to audit.
-        truth_csv: ``path,label,given`` with the true label of every image.
-        wrong: Paths of the images that lie in a wrong class folder.
-    """
+class DigitsFolder(NamedTuple):
+    """Where the digits were written: the folder to audit, ``path,label,given``, and the paths with a wrong label."""
 
     images: Path
     truth_csv: Path
@@ -53,19 +47,13 @@ def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
         path = f"{given}/{number:04d}.png"
         _write_digit(image, folder / "images" / path)
         rows.append((path, str(label), str(given)))
-    truth_csv = folder / "truth.csv"
-    with open(truth_csv, "w", encoding="utf-8", newline="") as handle:
-        handle.writelines(csv_lines(("path", "label", "given"), sorted(rows)))
+    write_lines(folder / "truth.csv", csv_lines(("path", "label", "given"), sorted(rows)))
     wrong = frozenset(path for path, label, given in rows if label != given)
-    return DigitsFolder(images=folder / "images", truth_csv=truth_csv, wrong=wrong)
+    return DigitsFolder(folder / "images", folder / "truth.csv", wrong)
 
 
 def write_digits_split(folder: Path) -> tuple[Path, Path]:
-    """Write the rightly labelled digits as ``train/<digit>/`` and ``test/<digit>/``, every fourth one to the latter.
-
-    Returns:
-        Both folders.
-    """
+    """Write the rightly labelled digits as ``train/<digit>/`` and ``test/<digit>/``, every fourth one to the latter."""
     digits = load_digits()
     folders = folder / "train", folder / "test"
     for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
@@ -102,14 +90,8 @@ class DemoResult:
 def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporter = QUIET) -> DemoResult:
     """Write the digits with planted errors, audit them, and compare the result with the truth.
 
-    Args:
-        folder: Gets ``images/``, ``truth.csv`` and ``audit/``; new, empty, or that of an earlier demo.
-        seed: For the planted errors and the probe.
-        device: Where the probe is trained.
-        reporter: Receives the progress.
-
-    Raises:
-        DataError: the folder holds other files.
+    ``folder`` gets ``images/``, ``truth.csv`` and ``audit/``; it is new, empty, or that of an earlier demo. Raises a
+    DataError where it holds other files.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
         raise DataError(f"{folder} holds other files", fix="give a new folder for the demo")

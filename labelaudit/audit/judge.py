@@ -16,33 +16,13 @@ from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.evidence import Evidence, gather
 from labelaudit.detect.kinds import Kinds, tell_kinds
-from labelaudit.detect.verdicts import FitSettings, Power, Verdicts, judge
+from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import CONTROL_KINDS, KINDS, EstimatorName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.documents import (
-    ClassNoise,
-    Confused,
-    EstimatorNoise,
-    FoundControls,
-    KindsNoise,
-    Mixture,
-    Noise,
-    PowerNoise,
-    Tail,
-    read_noise,
-    write_noise,
-)
-from labelaudit.run.files import write_lines
+from labelaudit.run import documents, lists
+from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import (
-    CORRUPTED_COLUMNS,
-    SUSPICIOUS_COLUMNS,
-    ranked_lines,
-    unreadable_rows,
-    write_unreadable,
-    write_weights,
-)
-from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_scores
+from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +33,7 @@ class Fitted:
     evidence: Evidence
     verdicts: Verdicts
     kinds: Kinds
-    noise: Noise
+    noise: documents.Noise
 
     @property
     def statistics(self) -> CurveStatistics:
@@ -68,7 +48,7 @@ class Fitted:
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
-        return "".join(ranked_lines(SUSPICIOUS_COLUMNS, self.table, self.catalogue, first))
+        return "".join(lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, self.table, self.catalogue, first))
 
     @cached_property
     def table(self) -> pa.Table:
@@ -83,13 +63,9 @@ def fit(
     *,
     all_estimators: bool = False,
 ) -> Fitted:
-    """Judge every sample of a run from its recorded losses, and write the run folder's score files.
+    """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
-    Args:
-        run: A run whose probe is trained.
-        settings: What to fit.
-        reporter: Is told about the progress.
-        all_estimators: Fit all estimators, beside the one that counts; see `labelaudit.detect.verdicts.judge`.
+    ``all_estimators`` is that of `labelaudit.detect.verdicts.judge`.
 
     Raises:
         RunError: the run is unfinished, damaged or in use.
@@ -98,14 +74,14 @@ def fit(
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
         fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators)
-        write_scores(run.scores, fitted.table)
-        write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
-        corrupted = ranked_lines(CORRUPTED_COLUMNS, fitted.table, fitted.catalogue, fitted.kinds.corrupted)
+        write_table(run.scores, fitted.table)
+        lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
+        corrupted = lists.ranked_lines(lists.CORRUPTED_COLUMNS, fitted.table, fitted.catalogue, fitted.kinds.corrupted)
         write_lines(run.suspicious, [fitted.csv()])
         write_lines(run.corrupted, corrupted)
-        write_unreadable(run.unreadable, fitted.catalogue)
+        lists.write_unreadable(run.unreadable, fitted.catalogue)
         # Last: whoever finds this file finds the others too.
-        write_noise(run, fitted.noise)
+        write_json(run.noise, documents.as_json(fitted.noise))
     return fitted
 
 
@@ -116,17 +92,12 @@ def compute(
     course, catalogue = recorded_course(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
-    if controls is None:
-        curves = read_curves(run, course, catalogue.label_N, classes, reporter=reporter)
-        evidence = gather(catalogue.label_N, curves)
-    else:
-        counted_N = ~controls.planted_N
-        evidence = gather(
-            catalogue.label_N,
-            read_curves(run, course, controls.label_N, classes, counted_N=counted_N, reporter=reporter),
-            controls=controls,
-            pilot=read_curves(run.pilot, pilot_course(run), catalogue.label_N, classes, counted_N=counted_N),
-        )
+    label_N, counted_N = (controls.label_N, ~controls.planted_N) if controls else (catalogue.label_N, None)
+    curves = read_curves(run, course, label_N, classes, counted_N=counted_N, reporter=reporter)
+    pilot = None
+    if controls:
+        pilot = read_curves(run.pilot, pilot_course(run), catalogue.label_N, classes, counted_N=counted_N)
+    evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
     flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE
     readable = zip(catalogue.sha256, catalogue.readable_N, strict=True)
@@ -145,13 +116,23 @@ def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
     """Return True when the score files are there, and are of these settings (or of any, when None)."""
     if not run.noise.exists():
         return False
-    return settings is None or read_noise(run).fit == settings
+    return settings is None or documents.read_noise(run).fit == settings
 
 
 def _noise(
-    catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, settings: FitSettings, kinds: KindsNoise
-) -> Noise:
-    return Noise(
+    catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, settings: FitSettings, kinds: documents.KindsNoise
+) -> documents.Noise:
+    controls = evidence.controls
+    found = tuple(
+        documents.FoundControls(
+            kind=row.kind,
+            class_name=None if row.label is None else catalogue.classes[row.label],
+            planted=row.planted,
+            found=row.found,
+        )
+        for row in verdicts.power.found
+    )
+    return documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
         suspicious=verdicts.flagged,
@@ -162,24 +143,24 @@ def _noise(
         estimators={name: _estimator(estimate) for name, estimate in verdicts.estimates.items()},
         classes=_classes(catalogue, verdicts),
         confusion=_confusion(catalogue, evidence.statistics, verdicts),
-        controls=_controls(evidence),
-        power=_power(catalogue, verdicts.power),
+        controls={kind: int(controls.of_kind(kind).sum()) for kind in CONTROL_KINDS} if controls else None,
+        power=documents.PowerNoise(kinds=found, review=verdicts.power.reviews),
         warnings=(*catalogue.warnings, *verdicts.warnings),
         left_out=catalogue.left_out,
-        unreadable=len(unreadable_rows(catalogue)),
+        unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=kinds,
     )
 
 
-def _estimator(estimate: Estimate) -> EstimatorNoise:
+def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
     mixture = estimate.mixture
-    return EstimatorNoise(
+    return documents.EstimatorNoise(
         rank_by=estimate.rank_by,
         noise_rate=estimate.noise_rate,
         suspicious=int((estimate.p_mislabeled_N > FLAG_ABOVE).sum()),
         mixture=None
         if mixture is None
-        else Mixture(
+        else documents.Mixture(
             weight=tuple(mixture.weight_2.tolist()),
             mean=tuple(mixture.mean_2.tolist()),
             std=tuple(mixture.std_2.tolist()),
@@ -188,32 +169,15 @@ def _estimator(estimate: Estimate) -> EstimatorNoise:
             log_likelihood=mixture.log_likelihood,
         ),
         by_kind={
-            kind: Tail(noise_rate=tail.rate, interval=(tail.low, tail.high)) for kind, tail in estimate.tails.items()
+            kind: documents.Tail(noise_rate=tail.rate, interval=(tail.low, tail.high))
+            for kind, tail in estimate.tails.items()
         },
     )
 
 
-def _controls(evidence: Evidence) -> dict[str, int] | None:
-    controls = evidence.controls
-    return None if controls is None else {kind: int(controls.of_kind(kind).sum()) for kind in CONTROL_KINDS}
-
-
-def _power(catalogue: Catalogue, power: Power) -> PowerNoise:
-    found = tuple(
-        FoundControls(
-            kind=row.kind,
-            class_name=None if row.label is None else catalogue.classes[row.label],
-            planted=row.planted,
-            found=row.found,
-        )
-        for row in power.found
-    )
-    return PowerNoise(kinds=found, review=power.reviews)
-
-
-def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> KindsNoise:
+def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> documents.KindsNoise:
     seen_N = np.isfinite(kinds.p_corrupted_N)
-    return KindsNoise(
+    return documents.KindsNoise(
         samples={kind: int(kinds.of(kind).sum()) for kind in KINDS},
         suspicious={kind: int((kinds.of(kind) & flagged_N).sum()) for kind in KINDS},
         corrupted_rate=float(kinds.p_corrupted_N[seen_N].mean()) if seen_N.any() else None,
@@ -222,28 +186,27 @@ def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> KindsNoise:
     )
 
 
-def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[ClassNoise, ...]:
+def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[documents.ClassNoise, ...]:
     used_N = np.isfinite(verdicts.p_mislabeled_N)
-    label_U, p_U, raw_U = (
-        array[used_N] for array in (catalogue.label_N, verdicts.p_mislabeled_N, verdicts.raw_posterior_N)
+    raw_N, flagged_N = verdicts.raw_posterior_N, verdicts.p_mislabeled_N > FLAG_ABOVE
+    count_K, raw_K, flagged_K = (
+        np.bincount(catalogue.label_N[used_N], weights=weight_N[used_N], minlength=len(catalogue.classes))
+        for weight_N in (used_N, raw_N, flagged_N)
     )
-    classes = len(catalogue.classes)
-    count_K = np.bincount(label_U, minlength=classes)
-    rate_K = np.bincount(label_U, weights=raw_U, minlength=classes) / np.maximum(count_K, 1)
-    flagged_K = np.bincount(label_U, weights=p_U > FLAG_ABOVE, minlength=classes)
     return tuple(
-        ClassNoise(name=name, samples=int(count_K[k]), noise_rate=float(rate_K[k]), suspicious=int(flagged_K[k]))
-        for k, name in enumerate(catalogue.classes)
-        if count_K[k]
+        documents.ClassNoise(name=name, samples=int(count), noise_rate=float(raw / count), suspicious=int(flagged))
+        for name, count, raw, flagged in zip(catalogue.classes, count_K, raw_K, flagged_K, strict=True)
+        if count
     )
 
 
-def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> tuple[Confused, ...]:
+def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> tuple[documents.Confused, ...]:
     """Count the pairs (given, suggested) among the suspicious, the most frequent first."""
     flagged = verdicts.order[: verdicts.flagged]
     pairs = np.stack([catalogue.label_N[flagged], statistics.beliefs.alternative_N[flagged]], axis=1)
     unique, count = np.unique(pairs, axis=0, return_counts=True)
+    ranked = sorted(zip(unique, count.tolist(), strict=True), key=lambda pair: -pair[1])
     return tuple(
-        Confused(given=catalogue.classes[unique[i, 0]], suggested=catalogue.classes[unique[i, 1]], count=int(count[i]))
-        for i in np.argsort(-count, kind="stable")
+        documents.Confused(given=catalogue.classes[given], suggested=catalogue.classes[suggested], count=times)
+        for (given, suggested), times in ranked
     )

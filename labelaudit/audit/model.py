@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -105,10 +105,7 @@ class Audit:
         """
         table = read_scores(self.run.scores)
         if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(self.catalogue))):
-            raise RunError(
-                f"{self.run.scores} has other samples than {self.run.samples}",
-                fix=f"run labelaudit fit {self.run.root}",
-            )
+            raise self._other_samples(self.run.scores)
         return table
 
     @cached_property
@@ -116,11 +113,11 @@ class Audit:
         """The numbers of the suspicious samples, in the order of suspicious.csv."""
         flagged_S = np.array([int(row["sample"]) for row in suspicious_rows(self.run.suspicious)], dtype=np.int64)
         if len(np.unique(flagged_S)) < len(flagged_S) or (flagged_S >= len(self.catalogue)).any():
-            raise RunError(
-                f"{self.run.suspicious} has other samples than {self.run.samples}",
-                fix=f"run labelaudit fit {self.run.root}",
-            )
+            raise self._other_samples(self.run.suspicious)
         return flagged_S
+
+    def _other_samples(self, file: Path) -> RunError:
+        return RunError(f"{file} has other samples than {self.run.samples}", fix=f"run labelaudit fit {self.run.root}")
 
     @cached_property
     def order_U(self) -> IntArray:
@@ -157,13 +154,13 @@ class Audit:
     def noise(self) -> pa.Table:
         """A row per class: ``class``, ``samples``, ``noise_rate``, ``suspicious``."""
         types = {"class": pa.string(), "samples": pa.int64(), "noise_rate": pa.float64(), "suspicious": pa.int64()}
-        return pa.Table.from_pylist([as_json(row) for row in self.summary.classes], pa.schema(types))
+        return pa.Table.from_pylist([*map(as_json, self.summary.classes)], pa.schema(types))
 
     @cached_property
     def confusion(self) -> pa.Table:
         """How often which label was suggested for which, among the suspicious: ``given``, ``suggested``, ``count``."""
         types = {"given": pa.string(), "suggested": pa.string(), "count": pa.int64()}
-        return pa.Table.from_pylist([as_json(row) for row in self.summary.confusion], pa.schema(types))
+        return pa.Table.from_pylist([*map(as_json, self.summary.confusion)], pa.schema(types))
 
     def top(self, count: int) -> pa.Table:
         """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""
@@ -202,9 +199,8 @@ class Audit:
         return f"<div>{''.join(parts)}<p>Run folder: <code>{_safe(str(self.run.root))}</code></p></div>"
 
     @property
-    def _notes(self) -> Sequence[str]:
-        unreadable = unreadable_sentence(self.summary)
-        return [*([unreadable] if unreadable else []), *self.warnings]
+    def _notes(self) -> list[str]:
+        return [text for text in (unreadable_sentence(self.summary), *self.warnings) if text]
 
 
 def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:
@@ -272,10 +268,6 @@ class _Epochs(msgspec.Struct):
     pilot_epochs: Count = 0
     kind: str = "train"
 
-    @property
-    def lateness(self) -> int:
-        return 0 if self.kind == "frozen" else LATENESS
-
 
 def recorded_course(run: RunFolder) -> Course:
     """Return how the recorded epochs of a run follow each other.
@@ -283,8 +275,7 @@ def recorded_course(run: RunFolder) -> Course:
     Raises:
         RunError: there is no run, or its probe is not trained to the end.
     """
-    settings = _epochs(run)
-    course = Course(epochs=settings.epochs, members=settings.members, lateness=settings.lateness)
+    course, _ = _courses(run)
     if not is_trained(run):
         raise RunError(
             f"the probe in {run.root} is not trained to the end "
@@ -295,16 +286,18 @@ def recorded_course(run: RunFolder) -> Course:
 
 
 def pilot_course(run: RunFolder) -> Course:
-    """Return the same of the pilot of a run with controls."""
-    settings = _epochs(run)
-    return Course(epochs=settings.pilot_epochs, lateness=settings.lateness)
+    """Return how the epochs of the pilot of a run with controls follow each other."""
+    return _courses(run)[1]
 
 
-def _epochs(run: RunFolder) -> _Epochs:
+def _courses(run: RunFolder) -> tuple[Course, Course]:
     try:
-        return msgspec.convert(read_description(run).settings, _Epochs)
+        settings = msgspec.convert(read_description(run).settings, _Epochs)
     except msgspec.ValidationError as error:
         raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
+    lateness = 0 if settings.kind == "frozen" else LATENESS
+    whole = Course(epochs=settings.epochs, members=settings.members, lateness=lateness)
+    return whole, Course(epochs=settings.pilot_epochs, lateness=lateness)
 
 
 def read_curves(
@@ -318,13 +311,7 @@ def read_curves(
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
 
-    Args:
-        run: The run folder.
-        course: Which epochs there have to be.
-        label_N: See `labelaudit.detect.curves.CurveAccumulator`.
-        classes: Likewise.
-        counted_N: Likewise.
-        reporter: Is told about the progress.
+    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`.
 
     Raises:
         RunError: they are damaged, or not all there.
@@ -335,9 +322,9 @@ def read_curves(
     curves = CurveAccumulator(label_N, classes, counted_N=counted_N, course=course)
     with reporter.bar("Reading losses", course.recorded, "epochs") as advance:
         for epoch in read_epochs(run.losses):
-            if len(epoch.alternative_R) and not 0 <= epoch.alternative_R.min() <= epoch.alternative_R.max() < classes:
+            if not ((epoch.alternative_R >= 0) & (epoch.alternative_R < classes)).all():
                 raise RunError(f"{run.losses} has unknown classes in epoch {epoch.epoch}", fix=fix)
-            if not (np.isfinite(epoch.loss_R).all() and np.isfinite(epoch.margin_R).all()):
+            if not np.isfinite([epoch.loss_R, epoch.margin_R]).all():
                 raise RunError(f"{run.losses} has losses that are not finite in epoch {epoch.epoch}", fix=fix)
             try:
                 curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
@@ -348,11 +335,7 @@ def read_curves(
 
 
 def read_catalogue(run: RunFolder, description: Description | None = None) -> Catalogue:
-    """Read the samples of a run.
-
-    Args:
-        run: The run folder.
-        description: Its run.json, where it is read already.
+    """Read the samples of a run; ``description`` is its run.json, where it is read already.
 
     Raises:
         RunError: samples.parquet is missing, damaged, or not the one that run.json describes.

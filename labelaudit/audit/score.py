@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.probe import train_probe
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError, UsageError
+from labelaudit.methods.table import find
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.documents import read_noise
@@ -95,10 +95,10 @@ def audit(
     root = Path(folder)
     if RunFolder(root).exists:
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
-    _require_known(training, [field.name for field in fields(TrainingOptions)])
-    chosen = None
-    if rank_by or estimator:
-        chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
+    known = {field.name: field for field in fields(TrainingOptions)}
+    for name in training:
+        find("option", name, known)
+    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
     data = Data(
         root=root,
         labels_file=None if labels_file is None else Path(labels_file),
@@ -107,11 +107,3 @@ def audit(
     target = RunFolder(default_run(root) if run is None else Path(run))
     score(data, target, TrainingOptions(**training), chosen, reporter)
     return open_run(target.root)
-
-
-def _require_known(asked: Iterable[str], known: Sequence[str]) -> None:
-    for name in asked:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise UsageError(f"unknown option {name!r}", fix=hint)

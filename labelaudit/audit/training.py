@@ -23,7 +23,7 @@ from typing import TypeVar
 import torch
 
 from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Training
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError
@@ -31,7 +31,7 @@ from labelaudit.methods.base import Method, State
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.checkpoint import write_checkpoint, write_network
 from labelaudit.run.documents import TRAINED
-from labelaudit.run.files import BackgroundWriter
+from labelaudit.run.files import background_writer
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from, recorded_epochs
 
@@ -41,11 +41,8 @@ Found = TypeVar("Found")
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
     """Return what an earlier call began in a folder, or None where a training may begin anew.
 
-    An earlier call binds the folder once an epoch is recorded, unless the training diverged.
-
-    Args:
-        run: The folder.
-        read: Reads and checks the earlier settings. Its RunError counts only where they bind.
+    An earlier call binds the folder once an epoch is recorded, unless the training diverged. ``read`` reads and checks
+    its settings; its RunError counts only where they bind.
 
     Raises:
         RunError: the earlier settings bind, and `read` refuses them.
@@ -97,10 +94,6 @@ class TrainingJob:
     prior_R: torch.Tensor | None = None
     number: Mapping[str, int] = field(default_factory=dict)
 
-    def state(self) -> State:
-        """Return the content of the checkpoint."""
-        return {**self.number, **self.training.state(self.method, self.selection)}
-
     def restore(self, state: State, file: Path) -> None:
         """Bring the training to the state in a checkpoint.
 
@@ -114,26 +107,18 @@ class TrainingJob:
 
     def epochs(self, advance: Advance) -> Iterator[tuple[EpochRecord, float]]:
         """Train the epochs that are left, and yield the record of each and the seconds that it took."""
-        records = run_epochs(
-            self.training,
-            self.inputs,
-            self.label_R,
-            self.method,
-            advance,
-            prior_N=self.prior_R,
-            selection=self.selection,
-        )
-        while True:
+        training, run_epoch = self.training, self.training.run_epoch
+        while training.finished_epochs < training.settings.epochs:
             began = time.perf_counter()
-            record = next(records, None)
-            if record is None:
-                return
+            record = run_epoch(
+                self.inputs, self.label_R, self.method, advance, prior_N=self.prior_R, selection=self.selection
+            )
             yield record, time.perf_counter() - began
 
 
-After = Callable[[TrainingJob, EpochRecord, float], Callable[[], None] | None]
+After = Callable[[TrainingJob, EpochRecord, float], Callable[[], None]]
 """Called by every process after each epoch, with its record and its seconds. The first process writes the epoch by the
-function that it returns, and the checkpoint after it; None writes nothing."""
+function that it returns, and the checkpoint after it."""
 
 
 def train(
@@ -147,13 +132,14 @@ def train(
         TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
     """
     last: TrainingJob | None = None
-    with reporter.bar(title, images, "images") as advance, BackgroundWriter() as writer:
+    with reporter.bar(title, images, "images") as advance, background_writer() as submit:
         for job in jobs:
             last = job
             for record, seconds in job.epochs(advance):
                 write = after(job, record, seconds)
-                if write is not None and job.training.world.is_main:
-                    writer.submit(functools.partial(_write, write, run.checkpoint, job.state()))
+                if job.training.world.is_main:
+                    state = {**job.number, **job.training.state(job.method, job.selection)}
+                    submit(functools.partial(_write, write, run.checkpoint, state))
     if last is None:
         raise ValueError("there is nothing to train")
     return last.training

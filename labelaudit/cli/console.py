@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,11 +23,11 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+from rich.table import Column, Table
 from rich.text import Text
 
-from labelaudit.errors import StorageError
+from labelaudit.errors import StorageError, reason
 from labelaudit.progress import Advance
 from labelaudit.text import printable
 
@@ -106,11 +105,9 @@ def is_helper() -> bool:
 
 
 class Terminal:
-    """A `labelaudit.progress.Reporter` that writes to stderr.
+    """A `labelaudit.progress.Reporter` that writes to stderr; ``quiet`` shows only warnings and errors.
 
-    Args:
-        quiet: Show only warnings and errors.
-        progress: Draw bars; on a stream that is no terminal, a line for each finished piece of work instead.
+    With ``progress`` it draws bars; on a stream that is no terminal, a line for each finished piece of work instead.
     """
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
@@ -130,20 +127,15 @@ class Terminal:
             self._warned.add(text)
             self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
 
-    @contextmanager
+    @contextlib.contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
         """Show a progress bar when the work takes more than two seconds, and a line at its end."""
         began, done = time.perf_counter(), 0
         with contextlib.ExitStack() as held:
             progress = None
             if self._progress and self.console.is_terminal:
-                columns = (
-                    TextColumn("{task.description}"),
-                    BarColumn(),
-                    TaskProgressColumn(),
-                    TextColumn("{task.fields[rate]}"),
-                    TimeRemainingColumn(),
-                )
+                share, left = (BarColumn(), TaskProgressColumn()), TimeRemainingColumn()
+                columns = ("{task.description}", *share, "{task.fields[rate]}", left)
                 progress = held.enter_context(Progress(*columns, console=self.console, transient=True))
                 task = progress.add_task(title, total=total, rate="", visible=False)
 
@@ -161,7 +153,7 @@ class Terminal:
             self.say(f"{title}: {done} {unit} in {seconds:.0f} s ({done / seconds:,.0f} {unit}/s)")
 
 
-@contextmanager
+@contextlib.contextmanager
 def printed() -> Iterator[Console]:
     """Return a console for stdout whose text is written as a whole when the context ends."""
     console = Screen()
@@ -171,16 +163,9 @@ def printed() -> Iterator[Console]:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Sequence[str] = ()) -> None:
-    """Print a table on stdout.
-
-    Args:
-        columns: Their titles.
-        rows: The cells of each.
-        whole: Columns whose cells are never wrapped.
-    """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=column in whole)
+    """Print a table on stdout; the cells of the columns in ``whole`` are never wrapped."""
+    headers = (Column(column, no_wrap=column in whole) for column in columns)
+    table = Table(*headers, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     with printed() as console:
@@ -208,11 +193,7 @@ class _Stream(io.FileIO):
         self._is_lost = False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write what fits.
-
-        Raises:
-            StorageError: stdout cannot be written.
-        """
+        """Write what fits; raise StorageError when stdout cannot be written."""
         if not self._is_lost:
             try:
                 # None: the descriptor does not block, and its reader is too slow.
@@ -220,10 +201,8 @@ class _Stream(io.FileIO):
             except OSError as error:
                 self._is_lost = True
                 if self.fileno() == _OUT and error.errno != errno.EPIPE:
-                    reason = (error.strerror or str(error)).lower()
-                    raise StorageError(
-                        f"cannot write to the standard output ({reason})", fix="send it to another file or disk"
-                    ) from error
+                    what = f"cannot write to the standard output ({reason(error)})"
+                    raise StorageError(what, fix="send it to another file or disk") from error
         return memoryview(data).nbytes
 
 
@@ -247,17 +226,11 @@ def _guarded(descriptor: int, before: TextIO | None) -> io.TextIOWrapper:
     if not isinstance(before, io.TextIOWrapper):  # None: it was closed
         return io.TextIOWrapper(writer, encoding="utf-8", errors="backslashreplace")
     before.flush()
-    return io.TextIOWrapper(
-        writer,
-        encoding=before.encoding,
-        errors=before.errors,
-        line_buffering=before.line_buffering,
-        write_through=before.write_through,
-    )
+    kept: Any = {name: getattr(before, name) for name in ("encoding", "errors", "line_buffering", "write_through")}
+    return io.TextIOWrapper(writer, **kept)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_USUAL = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Stopped(SystemExit):
@@ -274,15 +247,15 @@ def stopped_by_signals() -> Iterator[None]:
     if is_distributed() or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    ours = [number for number in _SIGNALS if before[number] in _USUAL]
-    for number in ours:
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) in usual}
+    for number in before:
         signal.signal(number, _stop)
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

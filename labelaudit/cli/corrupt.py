@@ -1,14 +1,16 @@
-"""``labelaudit corrupt``: copy a data folder and corrupt a known part of it."""
+"""``labelaudit corrupt``: copy a data folder and corrupt a known part of it; ``demo``: audit data of known errors."""
 
 from __future__ import annotations
 
+import shlex
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Optional, cast, get_args
+from typing import Annotated, cast, get_args
 
-import typer
+from typer import Argument, Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal
+from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, DrawsName
 
@@ -16,50 +18,47 @@ EPILOG = o.examples(
     "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
     "labelaudit corrupt photos photos-corrupted --kind uniform --rate 0.1 --kind shuffle-pixels --rate 0.05 --seed 1",
 )
+EPILOG_DEMO = o.examples("labelaudit demo", "labelaudit demo /tmp/digits --seed 1")
 
 
 @o.screen_options
 def command(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with one folder of correctly labeled images per class.")
+        Path, Argument(metavar="DATA", help="Folder with one folder of correctly labeled images per class.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the copy.")],
+    out: Annotated[Path, Argument(metavar="OUT", help="New folder for the copy.")],
     terminal: Terminal,
     kind: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--kind",
+        list[str] | None,
+        Option(
             metavar="\\|".join(get_args(CorruptionName)),
             help="The corruption. Repeatable, each with its --rate; no image gets two.",
         ),
     ] = None,
     rate: Annotated[
-        Optional[list[float]],
-        typer.Option("--rate", metavar="X", help="Share of the images that are corrupted. Repeatable."),
+        list[float] | None, Option(metavar="X", help="Share of the images that are corrupted. Repeatable.")
     ] = None,
     draws: Annotated[
-        DrawsName, typer.Option("--draws", help="Exactly that share, or each image on its own with that probability.")
+        DrawsName, Option(help="Exactly that share, or each image on its own with that probability.")
     ] = "exact",
-    seed: Annotated[int, typer.Option("--seed", help="For all draws.")] = 0,
+    seed: Annotated[int, Option(help="For all draws.")] = 0,
 ) -> None:
     """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.
 
     Unchanged images are hard links. DATA is not changed, and nothing is overwritten.
     """
-    if not kind or len(kind) != len(rate or ()):
+    kind, rate, names = kind or [], rate or [], get_args(CorruptionName)
+    if not kind or len(kind) != len(rate):
         raise UsageError(
-            f"there are {len(kind or ())} of --kind and {len(rate or ())} of --rate", fix="give each --kind its --rate"
+            f"there are {len(kind)} of --kind and {len(rate)} of --rate", fix="give each --kind its --rate"
         )
-    unknown = [name for name in kind if name not in get_args(CorruptionName)]
-    if unknown:
-        raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(get_args(CorruptionName))}")
+    if unknown := [name for name in kind if name not in names]:
+        raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(names)}")
 
     from labelaudit.audit.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 
-    corruptions = [
-        CorruptionRate(kind=cast("CorruptionName", name), rate=share)
-        for name, share in zip(kind, rate or (), strict=True)
-    ]
+    pairs = zip(cast("list[CorruptionName]", kind), rate, strict=True)
+    corruptions = [CorruptionRate(kind=name, rate=share) for name, share in pairs]
     options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
     done = corrupt(data, out, options, terminal)
     if done.left_out:
@@ -68,3 +67,34 @@ def command(
         changed = done.changed[name]
         terminal.say(f"{name}: {selected:,} images chosen ({selected / done.images:.2%}), {changed:,} of them changed")
     terminal.say(f"{done.images:,} images, {done.linked:,} of them hard links. Truth: {out / TRUTH_FILE}")
+
+
+@o.screen_options
+def demo(
+    terminal: Terminal,
+    folder: Annotated[Path, Argument(metavar="[DIR]", help="Where to write the data and the audit.")] = Path(
+        "labelaudit-demo"
+    ),
+    seed: Annotated[int, Option(help="For the planted errors and the probe.")] = 0,
+    device: Annotated[str, Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
+    from labelaudit.audit import demo as sample_data
+    from labelaudit.report.console import show_summary, show_suspicious
+    from labelaudit.run.lists import suspicious_rows
+
+    result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
+    planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
+    with printed() as console:
+        show_summary(console, result.fitted.noise)
+        show_suspicious(console, list(islice(suspicious_rows(result.run.suspicious), 5)))
+        console.print(
+            f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
+            f"average precision {result.average_precision:.4f}; "
+            f"{result.found} of {planted} planted errors are among the {flagged} suspicious labels."
+        )
+        console.print(
+            f"Images       {result.digits.images}\nTruth        {result.digits.truth_csv}\n"
+            f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
+            f"To review    {shlex.join(['labelaudit', 'report', str(result.run.root)])}"
+        )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
+from typer import Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_table
 from labelaudit.names import ExportName
 
-_served = partial(typer.Option, rich_help_panel="Where Label Studio finds the images")
+_served = partial(Option, rich_help_panel="Where Label Studio finds the images")
 
 EPILOG = o.examples(
     "labelaudit export audit --to label-studio --local-files-root /srv/files",
@@ -36,30 +37,22 @@ def _show_formats(wanted: bool) -> None:
 @o.screen_options
 def command(
     run: o.RunArgument,
-    to: Annotated[ExportName, typer.Option("--to", help="The other tool; see --formats.")],
+    to: Annotated[ExportName, Option(help="The other tool; see --formats.")],
     terminal: Terminal,
     out: Annotated[
-        Optional[Path],
-        typer.Option("--out", "-o", help="Folder for the files; default: exports/FORMAT in the run folder."),
+        Path | None, Option("--out", "-o", help="Folder for the files; default: exports/FORMAT in the run folder.")
     ] = None,
-    top: Annotated[
-        Optional[int], typer.Option("--top", help="Only this many samples, the most suspicious, flagged or not.")
-    ] = None,
+    top: Annotated[int | None, Option(help="Only this many samples, the most suspicious, flagged or not.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Every audited sample, in a format that has the suspicious only, too.")
+        bool, Option("--all", help="Every audited sample, in a format that has the suspicious only, too.")
     ] = False,
-    data: Annotated[
-        Optional[Path], typer.Option("--data", help="Where the images are now; default: where they were audited.")
-    ] = None,
-    url_prefix: Annotated[
-        Optional[str], _served("--url-prefix", help="Address that the images' paths are appended to.")
-    ] = None,
+    data: Annotated[Path | None, Option(help="Where the images are now; default: where they were audited.")] = None,
+    url_prefix: Annotated[str | None, _served(help="Address that the images' paths are appended to.")] = None,
     local_files_root: Annotated[
-        Optional[Path],
-        _served("--local-files-root", help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder."),
+        Path | None, _served(help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder.")
     ] = None,
     formats: Annotated[
-        bool, typer.Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
+        bool, Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
     ] = False,
 ) -> None:
     """Write an audit for another tool: to look at it, to relabel, or to train on it."""

@@ -13,13 +13,13 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
-import typer
+from typer import Argument, Option
 
 from labelaudit.audit.options import ADVANCED, TrainingOptions
 from labelaudit.cli.console import Terminal, is_distributed
-from labelaudit.errors import DataError, UsageError
+from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.names import EstimatorName, StatisticName
 
 if TYPE_CHECKING:
@@ -28,57 +28,41 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
-_data = functools.partial(typer.Option, rich_help_panel="Data")
-_advanced = functools.partial(typer.Option, rich_help_panel=ADVANCED)
-_screen = functools.partial(typer.Option, rich_help_panel="Screen")
+_data = functools.partial(Option, rich_help_panel="Data")
+_advanced = functools.partial(Option, rich_help_panel=ADVANCED)
+_screen = functools.partial(Option, rich_help_panel="Screen")
 
-DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of an audit.")]
+DataArgument = Annotated[Path, Argument(metavar="DATA", help="Folder with one folder of images per class.")]
+RunArgument = Annotated[Path, Argument(metavar="RUN", help="Run folder of an audit.")]
 Run = Annotated[
-    Optional[Path],
-    _data("--run", help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA."),
+    Path | None, _data(help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA.")
 ]
-Labels = Annotated[Optional[Path], _data("--labels", help="CSV with the columns path,label, instead of class folders.")]
+Labels = Annotated[Path | None, _data(help="CSV with the columns path,label, instead of class folders.")]
 Split = Annotated[
-    Optional[str],
+    str | None,
     _data(
-        "--split",
         metavar="FOLDER,…",
         help="Folders in DATA that hold the class folders, as train,val: one data set; . is DATA itself.",
     ),
 ]
 RankBy = Annotated[
-    Optional[StatisticName],
-    _advanced("--rank-by", help="Statistic that ranks the samples; default: that of the estimator."),
+    StatisticName | None, _advanced(help="Statistic that ranks the samples; default: that of the estimator.")
 ]
-Estimator = Annotated[
-    Optional[EstimatorName],
-    _advanced("--estimator", help="How P(mislabeled) is estimated; default: confident-joint."),
-]
-
-_THREADS = _advanced("--threads", help="Processor threads; default: as many as this process may use.")
-_DETERMINISTIC = _advanced(
-    "--deterministic", help="On a GPU: only steps that give the same bits each time; slower. A processor's always do."
-)
-_QUIET = _screen("--quiet", "-q", help="Only warnings and errors on stderr.")
-_NO_PROGRESS = _screen("--no-progress", help="No progress bars.")
+Estimator = Annotated[EstimatorName | None, _advanced(help="How P(mislabeled) is estimated; default: confident-joint.")]
 
 
 def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -> Callable[[Command], Command]:
-    """Give a command the options of `TrainingOptions`, --threads and --deterministic.
+    """Give a command the options of `TrainingOptions`, or only some of them, and those of the processor.
 
-    The command is called with ``training``, a `TrainingOptions`, after threads and determinism are set.
-
-    Args:
-        without: Fields of `TrainingOptions` that the command has no option for.
-        only: The fields that it has options for; none for all.
+    The command is called with ``training``, a `TrainingOptions`, after --threads and --deterministic have been set.
     """
     hints = get_type_hints(TrainingOptions)
-    offered = [
-        entry for entry in fields(TrainingOptions) if entry.name not in without and entry.name in (only or hints)
-    ]
+    offered = [each for each in fields(TrainingOptions) if each.name not in without and each.name in (only or hints)]
+    more = _advanced("--threads", help="Processor threads; default: as many as this process may use.")
+    exact = "On a GPU: only steps that give the same bits each time; slower. A processor's always do."
     parameters = [_parameter(entry, hints[entry.name]) for entry in offered]
-    parameters += [_keyword("threads", Optional[int], _THREADS), _keyword("deterministic", bool, _DETERMINISTIC, False)]
+    parameters += [_keyword("threads", int | None, more)]
+    parameters += [_keyword("deterministic", bool, _advanced("--deterministic", help=exact), False)]
 
     def build(*, threads: int | None, deterministic: bool, **values: Any) -> TrainingOptions:
         if "selector_parameters" in values:
@@ -95,12 +79,12 @@ def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -
 
 def screen_options(function: Command) -> Command:
     """Give a command the options --quiet and --no-progress, and call it with ``terminal``, a `Terminal`."""
-
-    def build(*, quiet: bool, no_progress: bool) -> Terminal:
-        return Terminal(quiet=quiet, progress=not no_progress)
-
-    parameters = [_keyword("quiet", bool, _QUIET, False), _keyword("no_progress", bool, _NO_PROGRESS, False)]
-    return _add_parameters(function, parameters=parameters, name="terminal", build=build)
+    parameters = [
+        _keyword("quiet", bool, _screen("--quiet", "-q", help="Only warnings and errors on stderr."), False),
+        _keyword("no_progress", bool, _screen("--no-progress", help="No progress bars."), False),
+    ]
+    make = functools.partial(_add_parameters, parameters=parameters, name="terminal")
+    return make(function, build=lambda quiet, no_progress: Terminal(quiet=quiet, progress=not no_progress))
 
 
 def _add_parameters(
@@ -116,22 +100,21 @@ def _add_parameters(
         function(**values, **{name: build(**taken)})
 
     everything = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *parameters)]
-    everything.sort(key=lambda each: _panel(each) == ADVANCED)  # Typer shows panels in the order of their options
+    # Typer shows panels in the order of their options.
+    everything.sort(
+        key=lambda each: ADVANCED in [getattr(told, "rich_help_panel", "") for told in get_args(each.annotation)]
+    )
     command.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
     return command
-
-
-def _panel(parameter: inspect.Parameter) -> str | None:
-    return next((getattr(told, "rich_help_panel", None) for told in get_args(parameter.annotation)[1:]), None)
 
 
 def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
     """Return the parameter of a command for a field of `TrainingOptions`."""
     told = entry.metadata
     flags = told["flags"] or (f"--{entry.name.replace('_', '-')}",)
-    option = typer.Option(*flags, help=told["help"], rich_help_panel=told["panel"], metavar=told["metavar"])
+    option = Option(*flags, help=told["help"], rich_help_panel=told["panel"], metavar=told["metavar"])
     if entry.default is MISSING:  # the parameters of the selector
-        return _keyword(entry.name, Optional[list[str]], option)
+        return _keyword(entry.name, list[str] | None, option)
     return _keyword(entry.name, hint, option, entry.default)
 
 
@@ -141,23 +124,15 @@ def _keyword(name: str, kind: Any, option: Any, default: object = None) -> inspe
 
 
 def split_names(text: str | None) -> tuple[str, ...]:
-    """Return the folders that --split names.
-
-    Raises:
-        UsageError: it names none.
-    """
-    names = tuple(dict.fromkeys(name for part in (text or "").split(",") if (name := part.strip())))
+    """Return the folders that --split names; refuse one that names none."""
+    names = tuple(dict.fromkeys(filter(None, map(str.strip, (text or "").split(",")))))
     if text is not None and not names:
         raise UsageError("--split names no folder", fix="give one or more, as train,val")
     return names
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Return the seeds in ``0,1,2``.
-
-    Raises:
-        UsageError: they are not whole numbers, or one comes twice.
-    """
+    """Return the seeds in ``0,1,2``; refuse other text, and a seed that comes twice."""
     try:
         seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -173,35 +148,18 @@ def examples(*lines: str) -> str:
 
 
 def given_parameters(pairs: Sequence[str], file: Path | None) -> dict[str, object]:
-    """Return values by name; those of ``-P`` replace those of the file.
-
-    Args:
-        pairs: ``name=value`` each.
-        file: TOML with ``name = value`` on its lines.
-
-    Raises:
-        UsageError: a pair has no ``=``, or a name is given twice.
-        DataError: the file cannot be read.
-    """
+    """Return values by name; those of ``-P`` replace those of a TOML file."""
     try:
         values = {} if file is None else tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise DataError(f"cannot read {file}: {(error.strerror or '').lower()}", fix="check the path") from error
+        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{file} is not TOML ({error})", fix="write name = value, one a line") from error
     return {**values, **given_pairs(pairs, "-P")}
 
 
 def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
-    """Return values by name from ``name=value``.
-
-    Args:
-        pairs: The values of the option.
-        option: Its flag, for errors.
-
-    Raises:
-        UsageError: a pair has no ``=``, or a name is given twice.
-    """
+    """Return values by name from each ``name=value`` of an option; refuse a name that is given twice."""
     values: dict[str, object] = {}
     for pair in pairs:
         name, equals, value = (part.strip() for part in pair.partition("="))
@@ -214,27 +172,17 @@ def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
 
 
 def refuse_torchrun(command: str) -> None:
-    """Refuse to run in several processes, which would disturb each other.
-
-    Raises:
-        UsageError: torchrun started this process.
-    """
+    """Refuse to run in several processes, which would disturb each other."""
     if is_distributed():
-        raise UsageError(
-            f"labelaudit {command} does not run under torchrun",
-            fix="start it in one process; several of them can share the work by their own --noise, --seeds and --out",
-        )
+        fix = "start it in one process; several of them can share the work by their own --noise, --seeds and --out"
+        raise UsageError(f"labelaudit {command} does not run under torchrun", fix=fix)
 
 
 def set_threads(threads: int | None) -> None:
     """Use this many processor threads for arithmetic.
 
-    Args:
-        threads: None for torch's choice, but no more than a container's quota leaves to this process; where a variable
-            of the environment names a number, as under torchrun, torch's choice is that.
-
-    Raises:
-        UsageError: fewer than one.
+    None is torch's choice, but no more than a container's quota leaves to this process; where a variable of the
+    environment names a number, as under torchrun, torch's choice is that.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads} is too few", fix="give at least 1")
@@ -254,9 +202,7 @@ def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:
     from labelaudit.audit.model import default_run
     from labelaudit.run.layout import RunFolder
 
-    if run is not None:
-        return RunFolder(run)
-    place = default_run(data)
-    if place.is_absolute():
+    place = run or default_run(data)
+    if run is None and place.is_absolute():
         terminal.say(f"The run folder is {place}: nothing is written into the folder of the images")
     return RunFolder(place)

@@ -40,7 +40,7 @@ def render() -> str:
 
 def _section(command: CommandInfo, group: str, shared: list[str]) -> str:
     usage = ["labelaudit", f"{group}{command.name}"]
-    usage += [str(info.metavar) for _, info in _parameters(command) if isinstance(info, ArgumentInfo)]
+    usage += [str(info.metavar) for _, _, info in _parameters(command) if isinstance(info, ArgumentInfo)]
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("$")]
     lines = [f"## labelaudit {group}{command.name}", "", f"    {' '.join(usage)} [OPTIONS]", ""]
     lines += [cleandoc(command.callback.__doc__ or ""), "", "```console", *examples, "```", ""]
@@ -52,23 +52,24 @@ def _section(command: CommandInfo, group: str, shared: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _parameters(command: CommandInfo) -> list[tuple[Any, ParameterInfo]]:
-    """Return type and Argument or Option of each parameter: the parts of its Annotated."""
+def _parameters(command: CommandInfo) -> list[tuple[str, Any, ParameterInfo]]:
+    """Return name, type, and Argument or Option of each parameter."""
     if command.callback is None:
         raise TypeError(f"the command {command.name} has no function")
-    found = [get_args(each.annotation) for each in signature(command.callback, eval_str=True).parameters.values()]
-    return [(each[0], each[1]) for each in found if each]
+    found = signature(command.callback, eval_str=True).parameters.values()
+    return [(each.name, *get_args(each.annotation)) for each in found]
 
 
 def _rows(command: CommandInfo) -> list[str]:
-    return [_row(kind, info) for kind, info in _parameters(command)]
+    return [_row(*parameter) for parameter in _parameters(command)]
 
 
-def _row(kind: Any, info: ParameterInfo) -> str:
+def _row(name: str, kind: Any, info: ParameterInfo) -> str:
     if isinstance(info, ArgumentInfo):
         return f"| `{info.metavar}` | {info.help} |"
     # Inside Annotated, typer keeps the first name in ``default``.
-    names = ", ".join(name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str))
+    flags = [flag for flag in (info.default, *(info.param_decls or ())) if isinstance(flag, str)]
+    names = ", ".join(flags or [f"--{name.replace('_', '-')}"])
     return f"| `{names}{f' {info.metavar}' if info.metavar else _value(kind)}` | {info.help} |"
 
 

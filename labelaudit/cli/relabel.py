@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Column, Table
+from typer import Argument, Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
@@ -17,8 +20,6 @@ from labelaudit.names import PlanFormatName
 from labelaudit.text import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from labelaudit.review.plan import RelabelingPlan
     from labelaudit.review.relabel import Corrections
 
@@ -29,8 +30,6 @@ EPILOG = o.examples(
     "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat corrections.csv --labels labels.csv --out corrected.csv",
 )
-
-
 _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
@@ -40,26 +39,25 @@ def command(
     data: o.DataArgument,
     terminal: Terminal,
     file: Annotated[
-        Optional[Path],
-        typer.Argument(
+        Path | None,
+        Argument(
             metavar="[CORRECTIONS]", help="corrections.csv, Label Studio's JSON export, or CVAT's export for images."
         ),
     ] = None,
     out: Annotated[
-        Optional[Path], typer.Option("--out", help="Write a corrected copy here (hard links) and leave DATA as it is.")
+        Path | None, Option(help="Write a corrected copy here (hard links) and leave DATA as it is.")
     ] = None,
     labels: Annotated[
-        Optional[Path],
-        typer.Option("--labels", help="CSV path,label instead of class folders; --out gets the corrected CSV."),
+        Path | None, Option(help="CSV path,label instead of class folders; --out gets the corrected CSV.")
     ] = None,
     split: o.Split = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the last relabeling of DATA back.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before files are moved.")] = False,
+    undo: Annotated[bool, Option("--undo", help="Take the last relabeling of DATA back.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only show the plan.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask before files are moved.")] = False,
     accept_suggestions: Annotated[
-        bool, typer.Option("--accept-suggestions", help="CVAT: untouched tags count as accepted.")
+        bool, Option("--accept-suggestions", help="CVAT: untouched tags count as accepted.")
     ] = False,
-    output: Annotated[PlanFormatName, typer.Option("--format", help="How to print the plan on stdout.")] = "table",
+    output: Annotated[PlanFormatName, Option("--format", help="How to print the plan on stdout.")] = "table",
 ) -> None:
     """Move images to the class folders that a review names, or write a corrected copy; nothing is deleted.
 
@@ -73,12 +71,12 @@ def command(
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
 
-    from labelaudit.review.relabel import Corrections, plan_relabeling, relabel, relabel_copy, relabel_labels
+    from labelaudit.review import relabel as review
 
     if undo or file is None:
-        _undo(data, Corrections(file=file) if file else None, dry_run=dry_run, yes=yes, terminal=terminal)
+        _undo(data, review.Corrections(file=file) if file else None, dry_run=dry_run, yes=yes, terminal=terminal)
         return
-    corrections = Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
+    corrections = review.Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
 
     def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes
@@ -90,16 +88,13 @@ def command(
         return not asks or typer.confirm(f"Move {len(plan.steps):,} files in {data}?", err=True)
 
     if dry_run:
-        _show(plan_relabeling(data, corrections, labels_file=labels, reporter=terminal), output)
+        _show(review.plan_relabeling(data, corrections, labels_file=labels, reporter=terminal), output)
     elif out is None:
-        outcome = relabel(data, corrections, agree=agree, reporter=terminal)
-        terminal.say(
-            "Nothing was moved"
-            if outcome is None
-            else f"Moved {outcome.moved:,} files. To undo: labelaudit relabel {data} --undo"
-        )
+        outcome = review.relabel(data, corrections, agree=agree, reporter=terminal)
+        moved = f"Moved {outcome.moved:,} files. To undo: labelaudit relabel {data} --undo" if outcome else ""
+        terminal.say(moved or "Nothing was moved")
     elif labels is None:
-        if copied := relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
+        if copied := review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
             counts = (
                 (copied.linked, "hard links"),
                 (copied.copied, "copies (hard links are not possible between these file systems)"),
@@ -109,7 +104,7 @@ def command(
             parts = [f"{count:,} {what}" for count, what in counts if count]
             terminal.say(f"Corrected copy: {out} ({', '.join(parts) or 'empty'})")
     else:
-        relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
+        review.relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
 
 
@@ -126,32 +121,25 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
             _require_terminal()
         return yes or typer.confirm(f"Move back {what}?", err=True)
 
-    outcome = undo(data, corrections=corrections, agree=agree, reporter=terminal)
-    if outcome is not None:
+    if outcome := undo(data, corrections=corrections, agree=agree, reporter=terminal):
         terminal.say(f"Moved {outcome.moved:,} files back")
 
 
 def _require_terminal() -> None:
     if not sys.stdin.isatty():
-        raise UsageError(
-            "there is no terminal to ask whether files may be moved", fix="give --yes, or --dry-run to look only"
-        )
+        fix = "give --yes, or --dry-run to look only"
+        raise UsageError("there is no terminal to ask whether files may be moved", fix=fix)
 
 
 def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
     """Print how many samples change, per pair of classes, and everything a reviewer may not expect."""
-    from rich import box
-    from rich.table import Table
-
     if output == "json":
         typer.echo(json.dumps(plan.as_json(), indent=2))
         return
     with printed() as console:
         if plan.steps:
-            table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-            for name in ("given", "becomes"):
-                table.add_column(name)
-            table.add_column("images", justify="right")
+            images = Column("images", justify="right")
+            table = Table("given", "becomes", images, box=box.SIMPLE_HEAD, pad_edge=False)
             rows = [(given, _shown(label), count) for given, label, count in plan.pairs]
             rows += [(given, "[bold]dropped[/bold]", count) for given, count in plan.drops]
             for given, becomes, count in rows[:_MOST_PAIRS]:
@@ -160,24 +148,19 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
             if len(rows) > _MOST_PAIRS:
                 console.print(f"… and {len(rows) - _MOST_PAIRS} more pairs of classes")
         console.print(plan.summary)
-        renamed = [f"{step.path} → {step.target}" for step in plan.steps if step.renamed]
-        refused = [f"{refusal.where}: {refusal.path!r} {refusal.reason}" for refusal in plan.refused]
-        new_classes = [repr(name) for name in plan.new_classes]
-        _list(console, "New class folders" if plan.folders else "New classes", new_classes)
-        _list(console, "Renamed, since the name is taken", renamed)
-        _list(console, "[yellow]Refused[/yellow]", refused)
-
-
-def _list(console: Console, title: str, lines: Sequence[str]) -> None:
-    if lines:
-        console.print(f"{title} ({len(lines):,}):")
-        for line in lines[:_MOST_NAMED]:
-            console.print(f"  {_shown(line)}")
-        if len(lines) > _MOST_NAMED:
-            console.print(f"  … and {len(lines) - _MOST_NAMED:,} more (--format json lists all)")
+        lists = {
+            "New class folders" if plan.folders else "New classes": [repr(name) for name in plan.new_classes],
+            "Renamed, since the name is taken": [f"{step.path} → {step.target}" for step in plan.steps if step.renamed],
+            "[yellow]Refused[/yellow]": [f"{each.where}: {each.path!r} {each.reason}" for each in plan.refused],
+        }
+        for title, lines in lists.items():
+            if lines:
+                console.print(f"{title} ({len(lines):,}):")
+            for line in lines[:_MOST_NAMED]:
+                console.print(f"  {_shown(line)}")
+            if len(lines) > _MOST_NAMED:
+                console.print(f"  … and {len(lines) - _MOST_NAMED:,} more (--format json lists all)")
 
 
 def _shown(text: str) -> str:
-    from rich.markup import escape
-
     return escape(printable(text))

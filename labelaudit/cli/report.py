@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from typer import Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
@@ -17,13 +20,12 @@ from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import AdviceFormatName, FormatName
 
 if TYPE_CHECKING:
-    from labelaudit.report.gate import Report
+    from labelaudit.audit.model import Data
     from labelaudit.report.page.write import Page
-    from labelaudit.run.layout import RunFolder
 
-_gate = partial(typer.Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
-_output = partial(typer.Option, rich_help_panel="Output")
-_page = partial(typer.Option, rich_help_panel="Page")
+_gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
+_output = partial(Option, rich_help_panel="Output")
+_page = partial(Option, rich_help_panel="Page")
 
 EPILOG = o.examples(
     "labelaudit report audit                       (and look at audit/report.html)",
@@ -39,12 +41,10 @@ EPILOG_ADVISE = o.examples("labelaudit advise audit", "labelaudit advise audit -
 def command(
     run: o.RunArgument,
     terminal: Terminal,
-    max_noise: Annotated[Optional[float], _gate("--max-noise", help="Largest noise rate, 0 to 1.")] = None,
-    max_class_noise: Annotated[
-        Optional[float], _gate("--max-class-noise", help="Largest noise rate of a class, 0 to 1.")
-    ] = None,
-    max_suspicious: Annotated[Optional[int], _gate("--max-suspicious", help="Most suspicious labels.")] = None,
-    max_unreadable: Annotated[Optional[int], _gate("--max-unreadable", help="Most images that cannot be read.")] = None,
+    max_noise: Annotated[float | None, _gate(help="Largest noise rate, 0 to 1.")] = None,
+    max_class_noise: Annotated[float | None, _gate(help="Largest noise rate of a class, 0 to 1.")] = None,
+    max_suspicious: Annotated[int | None, _gate(help="Most suspicious labels.")] = None,
+    max_unreadable: Annotated[int | None, _gate(help="Most images that cannot be read.")] = None,
     fail_on_warning: Annotated[
         bool, _gate("--fail-on-warning", help="Any warning fails, and any image unreadable or left out.")
     ] = False,
@@ -52,25 +52,18 @@ def command(
         bool, _gate("--strict", help="Compare the noise rates themselves, not the lower ends of their intervals.")
     ] = False,
     baseline: Annotated[
-        Optional[Path],
-        _gate("--baseline", help="An earlier run folder or suspicious.csv: labels in it do not count as suspicious."),
+        Path | None, _gate(help="An earlier run folder or suspicious.csv: labels in it do not count as suspicious.")
     ] = None,
-    top: Annotated[int, _output("--top", help="How many suspicious labels to list.")] = 10,
+    top: Annotated[int, _output(help="How many suspicious labels to list.")] = 10,
     output: Annotated[FormatName, _output("--format", help="What to print on stdout.")] = "table",
     write: Annotated[
-        Optional[list[str]],
-        _output("--write", metavar="FORMAT=PATH", help="Write the report in this format to a file too. Repeatable."),
+        list[str] | None,
+        _output(metavar="FORMAT=PATH", help="Write the report in this format to a file too. Repeatable."),
     ] = None,
-    data: Annotated[
-        Optional[Path], _page("--data", help="Where the images are now; default: where they were audited.")
-    ] = None,
-    html: Annotated[
-        Optional[Path], _page("--html", help="Where to write the page; default: report.html in RUN.")
-    ] = None,
+    data: Annotated[Path | None, _page(help="Where the images are now; default: where they were audited.")] = None,
+    html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
-    thumbnails: Annotated[
-        int, _page("--thumbnails", help="Most images to show in the page; large files take time to read.")
-    ] = 10_000,
+    thumbnails: Annotated[int, _page(help="Most images to show in the page; large files take time to read.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
 
@@ -87,9 +80,12 @@ def command(
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
-    from labelaudit.audit.model import Audit
-    from labelaudit.report.formats import FORMATS, most_listed, show_table
+    from labelaudit.audit.model import Audit, recorded_data
+    from labelaudit.report import markdown
+    from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
+    from labelaudit.report.page.write import PageLimits, write_page
+    from labelaudit.report.sarif import MOST_RESULTS
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -101,29 +97,27 @@ def command(
         fail_on_warning=fail_on_warning,
         strict=strict,
     )
-    most = most_listed({output, *targets.values()})
+    most = MOST_RESULTS if "sarif" in {output, *targets.values()} else 0
     folder = RunFolder(run)
     report = make_report(Audit(folder), limits, baseline=baseline, top=top, most=most)
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
-    _append_step_summary(report)
-    page = None if no_html else _write_page(folder, html, thumbnails, terminal, data=data, baseline=baseline)
+    if summary := os.environ.get(markdown.VARIABLE):
+        with _or_warn("no step summary", Terminal()):  # the outcome of the gate matters more
+            markdown.append(markdown.render(report), Path(summary))
+    page = None
+    if not no_html:
+        # Where the page is not asked for, figures and gate do not need a writable run folder.
+        shown = PageLimits(max_thumbnails=thumbnails)
+        with _or_warn("no page", terminal) if html is None else nullcontext():
+            page = write_page(folder, html, shown, terminal, data=data, baseline=baseline)
     if output == "table":
         with printed() as console:
             show_table(console, report)
     else:
         typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
     if page is not None:
-        terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {_extent(page)}")
-        if page.without_images:
-            terminal.warn(
-                f"the page has no images: none of them is in {page.root} as it was audited. "
-                "If they were moved, give their folder with --data DIR"
-            )
-        if page.rows:
-            terminal.say(
-                f"Open it in a browser to review. The corrections go into the data by: {_relabeling(folder, data)}"
-            )
+        _tell(page, recorded_data(folder), data, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -144,47 +138,17 @@ def _targets(written: list[str]) -> dict[Path, str]:
     return targets
 
 
-def _append_step_summary(report: Report) -> None:
-    from labelaudit.report import markdown
-
-    path = os.environ.get(markdown.VARIABLE)
-    if path:
-        try:
-            markdown.append(markdown.render(report), Path(path))
-        except StorageError as error:  # the outcome of the gate matters more
-            Terminal().warn(f"no step summary: {error}")
-
-
-def _write_page(
-    run: RunFolder, html: Path | None, thumbnails: int, terminal: Terminal, *, data: Path | None, baseline: Path | None
-) -> Page | None:
-    from labelaudit.report.page.write import PageLimits, write_page
-
+@contextmanager
+def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
+    """Warn where the body cannot write."""
     try:
-        return write_page(run, html, PageLimits(max_thumbnails=thumbnails), terminal, data=data, baseline=baseline)
+        yield
     except StorageError as error:
-        if html is not None:
-            raise
-        # The page was not asked for: figures and gate do not need a writable run folder.
-        terminal.warn(f"no page: {error}")
-        return None
+        terminal.warn(f"{what}: {error}")
 
 
-def _relabeling(run: RunFolder, root: Path | None) -> str:
-    """Return the command that puts the corrections of the page into the data."""
-    from labelaudit.audit.model import recorded_data
-
-    data = recorded_data(run)
-    words = ["labelaudit", "relabel", str(root or data.root), "corrections.csv"]
-    if data.split:
-        words += ["--split", ",".join(data.split)]
-    if data.labels_file is not None:
-        words += ["--labels", str(data.labels_file), "--out", "corrected.csv"]
-    return shlex.join(words)
-
-
-def _extent(page: Page) -> str:
-    """Return how much of the findings is in a page."""
+def _tell(page: Page, data: Data, root: Path | None, terminal: Terminal) -> None:
+    """Say how much of the findings is in a page, and which command puts its corrections into the data."""
     if page.new is None:
         parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
     else:
@@ -194,12 +158,21 @@ def _extent(page: Page) -> str:
         parts.append(f"thumbnails of the first {page.looked_at:,}")
     if page.missing:
         parts.append(f"{page.missing:,} image files are gone or have changed")
-    return ", ".join(parts)
+    terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {', '.join(parts)}")
+    if page.without_images:
+        where = f"none of them is in {page.root} as it was audited"
+        terminal.warn(f"the page has no images: {where}. If they were moved, give their folder with --data DIR")
+    words = ["labelaudit", "relabel", str(root or data.root), "corrections.csv"]
+    if data.split:
+        words += ["--split", ",".join(data.split)]
+    if data.labels_file is not None:
+        words += ["--labels", str(data.labels_file), "--out", "corrected.csv"]
+    if page.rows:
+        terminal.say(f"Open it in a browser to review. The corrections go into the data by: {shlex.join(words)}")
 
 
 def advise(
-    run: o.RunArgument,
-    output: Annotated[AdviceFormatName, typer.Option("--format", help="How to print it.")] = "text",
+    run: o.RunArgument, output: Annotated[AdviceFormatName, Option("--format", help="How to print it.")] = "text"
 ) -> None:
     """Say whether loss-based prioritization (Selective Backprop) is safe on audited data, and which selector is.
 

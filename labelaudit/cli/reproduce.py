@@ -38,33 +38,33 @@ def _root(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-def _add(
-    name: str, options: type[ExperimentOptions], training: Callable[[o.Command], o.Command], *examples: str
-) -> None:
+def _add(name: str, kept: Callable[[o.Command], o.Command], *examples: str, measure: str = "") -> None:
     """Add a command.
 
     Args:
-        name: Of the command, and of the module whose ``measure`` takes the options and returns a page.
-        options: Their docstring is the command's.
-        training: Adds the training options; see `labelaudit.cli.options.training_options`.
+        name: Of the command; its options are ``NameOptions``, whose docstring is the command's.
+        kept: Adds the training options; see `labelaudit.cli.options.training_options`.
         examples: What stands after the command.
+        measure: The module and its function that takes the options and returns a page; default: ``NAME.measure``.
     """
+    options: type[ExperimentOptions] = getattr(reproduce, f"{name.capitalize()}Options")
     hints = get_type_hints(options)
-    shown = [field for field in fields(options) if field.name in reproduce.FLAGS]
+    module, function = (measure or f"{name}.measure").split(".")
 
     def command(*, training: TrainingOptions, terminal: Terminal, **given: Any) -> None:
         o.refuse_torchrun("reproduce")
         told = {field: _split(field, value) for field, value in given.items() if value is not None}
-        measure = importlib.import_module(f"{reproduce.__name__}.{name}").measure
+        measure = getattr(importlib.import_module(f"{reproduce.__name__}.{module}"), function)
         typer.echo(measure(options(**told, training=training), terminal), nl=False)
         terminal.say(f"Tables: {given['out']}")
 
-    own, built = [_parameter(field, hints[field.name]) for field in shown], inspect.signature(command).parameters
+    built = inspect.signature(command).parameters
+    own = [_parameter(field, hints[field.name]) for field in fields(options) if field.name in reproduce.FLAGS]
     command.__signature__ = inspect.Signature([*own, built["training"], built["terminal"]])  # type: ignore[attr-defined]
     resumed = "What an earlier call finished is only read, so an interrupted experiment is resumed."
     command.__doc__ = f"{inspect.cleandoc(options.__doc__ or '')}\n\n{resumed}"
     epilog = o.examples(*(f"labelaudit reproduce {name} {line}" for line in examples))
-    app.command(name, epilog=epilog)(training(o.screen_options(command)))
+    app.command(name, epilog=epilog)(kept(o.screen_options(command)))
 
 
 def _parameter(field: Field[Any], kind: Any) -> inspect.Parameter:
@@ -90,7 +90,6 @@ def _split(field: str, value: Any) -> Any:
 
 _add(
     "detection",
-    reproduce.DetectionOptions,
     o.training_options(without=_SEED),
     "--data photos --out results --noise uniform:0.2 --noise pair-flip:0.1",
     "--data photos --out results --noise one-class:0.3:cat --seeds 0,1 --peers",
@@ -98,14 +97,12 @@ _add(
 )
 _add(
     "kinds",
-    reproduce.KindsOptions,
     o.training_options(without=_SEED),
     "--data photos --out results",
     "--data photos --out results --images 12000 --seeds 0,1 --controls",
 )
 _add(
     "prioritization",
-    reproduce.PrioritizationOptions,
     o.training_options(without=(*_SEED, *_AUDIT_ONLY, *_SELECTOR)),
     "--scale smoke --out results",
     "--data fashion/train --test fashion/test --out results --seeds 0,1",
@@ -113,23 +110,21 @@ _add(
 )
 _add(
     "relabeling",
-    reproduce.RelabelingOptions,
     o.training_options(without=_SEED),
     "--out results",
     "--data photos --out results --noise uniform:0.1 --noise pair-flip:0.1 --rounds 2",
 )
 _add(
     "retraining",
-    reproduce.RetrainingOptions,
     o.training_options(without=(*_SEED, *_AUDIT_ONLY[1:], *_SELECTOR)),
     "--data fashion/train --test fashion/test --out results --noise uniform:0.4 --seeds 0,1,2",
     "--data a --test b --out c --methods standard,aul,dividemix --epochs 50",
 )
 _add(
     "table1",
-    reproduce.Table1Options,
     o.training_options(only=("epochs", "device")),
     "--scale smoke --out results",
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
     "--data cifar10 --out results --scale paper --cost",
+    measure="retraining.measure_table1",
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.cli import options as o
@@ -36,16 +37,13 @@ EPILOG_FIT = o.examples(
 @o.training_options()
 def score(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")
+        Path, Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")
     ],
     training: TrainingOptions,
     terminal: Terminal,
-    out: Annotated[
-        Optional[Path], typer.Option("--out", "-o", help="Write the ranked CSV here too; - is stdout.")
-    ] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="Write the ranked CSV here too; - is stdout.")] = None,
     top: Annotated[
-        Optional[int],
-        typer.Option("--top", help="This many rows in --out, suspicious or not; default: the suspicious."),
+        int | None, Option(help="This many rows in --out, suspicious or not; default: the suspicious.")
     ] = None,
     run: o.Run = None,
     labels: o.Labels = None,
@@ -75,21 +73,19 @@ def score(
         folder = o.run_folder(run, data, terminal)
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
     elif run or labels or split or training != TrainingOptions(device=training.device, offline=training.offline):
-        raise UsageError(
-            f"{data} is a run folder: its data and training are settled",
-            fix="leave these options out, or give the data",
-        )
+        what = f"{data} is a run folder: its data and training are settled"
+        raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
         audit.train_missing(images, folder, training, terminal)
         return
     fitted = audit.score(images, folder, training, chosen, terminal, keep=images is not None or out is None)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
-    if out is not None and str(out) == "-":
+    listed = folder.suspicious
+    if str(out) == "-":
         typer.echo(fitted.csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
-        write_text(behind_links(out), fitted.csv(top=top))
-    listed = out if out is not None and str(out) != "-" else folder.suspicious
+        write_text(behind_links(listed := out), fitted.csv(top=top))
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
     terminal.say(f"To look at them and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
 
@@ -120,7 +116,7 @@ def fit(
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
     all_estimators: Annotated[
-        bool, typer.Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
+        bool, Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
     ] = False,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""

@@ -69,8 +69,6 @@ def each_in_parallel(
 LONELY = "the only readable image of its class"
 """The reason of an image that is set aside because its label cannot be judged from another."""
 
-_MOST_NAMED = 3
-
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
@@ -159,12 +157,7 @@ class Catalogue:
 
     def set_aside(self, reasons: Mapping[int, str]) -> Catalogue:
         """Return a catalogue in which the samples with these numbers are unreadable for these reasons."""
-        if not reasons:
-            return self
-        merged = list(self.reasons)
-        for sample, reason in reasons.items():
-            merged[sample] = merged[sample] or reason
-        return replace(self, reasons=tuple(merged))
+        return replace(self, reasons=tuple(why or reasons.get(sample, "") for sample, why in enumerate(self.reasons)))
 
     @property
     def warnings(self) -> list[str]:
@@ -219,11 +212,11 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     lonely_N = readable_N & (count_K[catalogue.label_N] == 1)
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
     if (count_K > 1).sum() < 2:
-        few = [f"{catalogue.classes[k]!r}" for k in np.flatnonzero(count_K < 2)]
+        few = listed([repr(catalogue.classes[k]) for k in np.flatnonzero(count_K < 2)], 3)
         unread = [_unreadable(names, why) for why, names in settled._absent_classes.items() if why != LONELY]
         why = f" ({unread[0]})" if unread else ""
         raise DataError(
-            f"{root}: fewer than two readable images in class {listed(few, _MOST_NAMED)}{why}",
+            f"{root}: fewer than two readable images in class {few}{why}",
             fix="a label can only be judged from other images of its class, in at least two classes: add images",
         )
     return settled
@@ -234,5 +227,5 @@ def _unreadable(classes: list[str], why: str) -> str:
 
 
 def _named(classes: list[str]) -> str:
-    names = listed([repr(name) for name in classes], _MOST_NAMED)
+    names = listed([repr(name) for name in classes], 3)
     return f"class {names} is" if len(classes) == 1 else f"the classes {names} are"

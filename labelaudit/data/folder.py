@@ -6,16 +6,19 @@ set aside with the reason and never stops an audit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import posixpath
 import re
 import shlex
 import stat
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +26,7 @@ import numpy.typing as npt
 from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import LabelsFile, read_labels, require_one_here
-from labelaudit.data.rendering import DEEP_KINDS, Rendering, read_rendering
+from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, count_flat, range_of
 from labelaudit.data.walk import (
     BESIDE,
     CLOSED,
@@ -31,9 +34,9 @@ from labelaudit.data.walk import (
     NOT_LISTED,
     OTHER_SPLIT,
     Walk,
-    in_words,
     printable_path,
     summed,
+    summed_text,
     walk_folder,
 )
 from labelaudit.errors import DataError, UsageError, reason
@@ -43,6 +46,9 @@ from labelaudit.text import listed
 MAX_FILE_BYTES = 1 << 30
 """Larger files are set aside unread."""
 
+_MOST_SAMPLED = 256
+"""The rendering is decided from at most this many images, evenly spaced over the folder."""
+
 _POINTERS = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
     (b"version https://hawser.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
@@ -51,8 +57,6 @@ _POINTERS = (
     (b"<html", "a web page, not an image: download it again"),
 )
 """The first bytes of files that stand in place of an image, and what they are."""
-
-_UNKNOWN = Header(width=0, height=0, grey=True)
 
 
 def scan(
@@ -73,24 +77,22 @@ def scan(
         DataError: no such folder, no class folders, no image files, or an unusable labels file.
         UsageError: ``split`` and ``labels_file`` together.
     """
-    _require_folder(root)
+    walk = _walk(root)
     if labels_file is not None and split:
         raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
-    walk = walk_folder(root)
     if labels_file is not None:
         table = _read_table(root, labels_file, walk, reporter)
         catalogue = _inspect(root, table.label_of, reporter)
         return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
     bases = _bases(root, walk, split) if split else [""]
-    doubt = None if split else check_layout(root, walk.images)
-    if doubt and not doubt.serious:
-        reporter.say(f"Note: {doubt.text}")
-    doubts = [doubt.text] if doubt and doubt.serious else []
+    doubt, is_serious = ("", False) if split else check_layout(root, walk.images)
+    if doubt and not is_serious:
+        reporter.say(f"Note: {doubt}")
     label_of = _from_class_folders(root, walk, bases)
     return replace(
         _inspect(root, label_of, reporter),
         left_out=summed(walk.left),
-        remarks=(*_lost_classes(walk, bases, set(label_of.values())), *_closed(walk, bases), *doubts),
+        remarks=(*_lost(walk, bases, set(label_of.values())), *([doubt] if is_serious else [])),
         split=tuple(base or "." for base in bases) if split else (),
     )
 
@@ -119,33 +121,26 @@ def require_outside(place: Path, root: Path, option: str) -> None:
     target, data = place.resolve(), root.resolve()
     if target == data or data in target.parents:
         where = "is the image folder" if target == data else f"lies in the image folder {root}"
-        raise UsageError(
-            f"{option} {place} {where}", fix=f"give a place outside it, as {data.parent / data.name}-audit"
-        )
+        raise UsageError(f"{option} {place} {where}", fix=f"give a place outside it, as {data}-audit")
 
 
 def class_bases(root: Path, split: Sequence[str]) -> list[str]:
     """Return the folders that hold the class folders, ``""`` for ``root``; errors are those of `scan`."""
-    _require_folder(root)
-    walk = walk_folder(root)
-    if split:
-        return _bases(root, walk, split)
-    if len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders in it
+    walk = _walk(root)
+    if not split and len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders
         check_layout(root, walk.images)
-    return [""]
+    return _bases(root, walk, split) if split else [""]
 
 
-def _require_folder(root: Path) -> None:
-    fix = "give a folder that holds one folder of images per class"
+def _walk(root: Path) -> Walk:
     try:
-        with os.scandir(root) as entries:
-            next(entries, None)
-    except (FileNotFoundError, ValueError) as error:
-        raise DataError(f"there is no folder {root}", fix=fix) from error
-    except NotADirectoryError as error:
-        raise DataError(f"{root} is not a folder", fix=fix) from error
+        os.scandir(root).close()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        what = f"{root} is not a folder" if isinstance(error, NotADirectoryError) else f"there is no folder {root}"
+        raise DataError(what, fix="give a folder that holds one folder of images per class") from error
     except OSError as error:
         raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
+    return walk_folder(root)
 
 
 def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
@@ -170,15 +165,14 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
             walk.leave_out(path, OTHER_SPLIT if base is None else BESIDE)
         else:
             label_of[path] = label
-    empty = [base for base in bases if base and not any(path.startswith(f"{base}/") for path in label_of)]
-    if empty:
-        raise DataError(
-            f"--split: {empty[0]} in {root} has no class folders with images", fix="leave it out, or check the folder"
-        )
+    for base in bases:
+        if base and not any(path.startswith(f"{base}/") for path in label_of):
+            what = f"--split: {base} in {root} has no class folders with images"
+            raise DataError(what, fix="leave it out, or check the folder")
     if label_of:
         return label_of
-    found = f" ({in_words(summed(walk.left)[:3])})" if walk.left else ""
-    if any(_is_class_folder(folder, bases) for folder in walk.folders):
+    found = f" ({summed_text(walk.left, 3)})" if walk.left else ""
+    if any(posixpath.dirname(folder) in bases for folder in walk.folders):
         raise DataError(f"there are no image files in the class folders of {root}{found}", fix="check the folder")
     raise DataError(
         f"{root} has no class folders{found}",
@@ -186,27 +180,16 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
     )
 
 
-def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
-    return folder.rpartition("/")[0] in bases
-
-
-def _lost_classes(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
-    """Yield a sentence for each class folder without samples."""
-    told: dict[str, str] = {}
-    names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
-    names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
-    for folder in names:
-        name = folder.rpartition("/")[2]
-        if name not in classes and (why := walk.lost(folder)):
-            told.setdefault(name, why)
-    for name, why in told.items():
-        yield f"class {printable_path(name)!r} is not in the audit: {why}"
-
-
-def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence about the folders in class folders that cannot be entered."""
-    inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
-    if inner:
+def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
+    """Yield a sentence for each class folder without samples, and one about the folders in others that are closed."""
+    told: set[str] = set()
+    for folder in (*walk.folders, *(path for path, _, why in walk.left if why.startswith(NO_WAY_IN))):
+        base, name = posixpath.split(folder)
+        if base in bases and name not in classes and name not in told and (why := walk.lost(folder)):
+            told.add(name)
+            yield f"class {printable_path(name)!r} is not in the audit: {why}"
+    closed = [path for path, _, why in walk.left if why.startswith(CLOSED)]
+    if inner := [path for path in closed if posixpath.dirname(path) not in bases]:
         more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
         yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
 
@@ -214,12 +197,11 @@ def _closed(walk: Walk, bases: Sequence[str]) -> Iterator[str]:
 def _read_table(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:
     """Read the labels file; images that it does not list are left out."""
     table = read_labels(labels_file, root, walk.images)
-    require_one_here(labels_file, table.paths, root, walk.images)
+    require_one_here(labels_file, table.label_of, root, walk.images)
     for note in table.notes:
         reporter.say(note)
     for path in walk.images:
-        if path not in table.label_of:
-            walk.leave_out(path, NOT_LISTED)
+        walk.leave_out(path, NOT_LISTED)
     own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
     walk.left[:] = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
     return table
@@ -254,33 +236,52 @@ def _inspect_file(root: Path, path: str) -> tuple[Header, str, str]:
         sha256 = hashlib.sha256(content).hexdigest()
         if printable_path(path) != path:
             raise UnreadableImageError("file name is not valid UTF-8")
-        start = content[:256].lstrip().lower()
         for beginning, what in _POINTERS:
-            if start.startswith(beginning):
+            if content[:256].lstrip().lower().startswith(beginning):
                 raise UnreadableImageError(what)
         return read_header(content), sha256, ""
     except UnreadableImageError as error:
-        return _UNKNOWN, sha256, str(error)
+        return Header(width=0, height=0, grey=True), sha256, str(error)
 
 
 def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], reporter: Reporter) -> Rendering:
-    deep = {kind: [number for number, header in enumerate(headers) if header.deep == kind] for kind in DEEP_KINDS}
-    transparent = [number for number, header in enumerate(headers) if header.transparent]
-
-    def values(number: int, rendering: Rendering | None) -> npt.NDArray[Any] | None:
-        try:
-            return read_values(read_file(root / paths[number]), rendering)
-        except UnreadableImageError:  # reported when it is decoded
-            return None
+    """Decide the rendering of a folder, and report each part of it that is not plain."""
 
     def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
-        parts = in_parallel(numbers, lambda part: [values(number, rendering) for number in part], 8)
-        return [found for _, part in parts for found in part if found is not None]
+        def read_part(part: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
+            for number in part:
+                with contextlib.suppress(UnreadableImageError):  # reported when it is decoded
+                    yield read_values(read_file(root / paths[number]), rendering)
 
-    rendering, notes = read_rendering(deep, transparent, read)
-    for note in notes:
-        reporter.say(note)
-    return rendering
+        sampled = numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]
+        parts = in_parallel(sampled, lambda part: list(read_part(part)), 8)
+        return [values for _, part in parts for values in part]
+
+    chosen: dict[str, Any] = {}
+    for kind in DEEP_KINDS:
+        deep = [number for number, header in enumerate(headers) if header.deep == kind]
+        if images := read(deep, None):
+            low, high = chosen[kind] = range_of(images)
+            reporter.say(
+                f"{len(deep):,} images have more than 8 bits ({kind}): "
+                f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
+            )
+            if flat := count_flat(images, (low, high)):
+                reporter.say(
+                    f"{flat:,} of {len(images):,} sampled images look blank under this rule, they are too dim or too "
+                    "even for 8 bits: if they are not, scale them before the audit (a logarithm or a square root)"
+                )
+    transparent = [number for number, header in enumerate(headers) if header.transparent]
+    if images := read(transparent, Rendering(**chosen)):
+        chosen["background"], on_white, still = background_of(images)
+        if on_white:
+            name = BACKGROUNDS[chosen["background"]]
+            rest = f", on {name} {still:,}" if still else ""
+            reporter.say(
+                f"Transparent parts are shown {name}: "
+                f"on white, {on_white:,} of {len(images):,} images would be nearly blank{rest}"
+            )
+    return Rendering(**chosen)
 
 
 # Layout: are the top folders classes, or parts of a data set?
@@ -304,10 +305,6 @@ _ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentatio
 
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
 
-_LEAST_SHARED = 3
-"""So many folders of equal names below every top folder are taken for the classes, if there are more of them than top
-folders and they are half of all. Two may be day and night; three in each of three classes may be views."""
-
 _MOST_NAMED = 6
 
 
@@ -325,6 +322,11 @@ class _Folder:
         return len(self.inner) > 1
 
     @property
+    def has_classes_only(self) -> bool:
+        """True when it also holds no images beside them."""
+        return self.has_classes and not self.images
+
+    @property
     def innermost(self) -> _Folder:
         """The first folder on the way down that holds images or more than one folder."""
         folder = self
@@ -333,15 +335,8 @@ class _Folder:
         return folder
 
 
-class Doubt(NamedTuple):
-    """A sentence about top folders that may be no classes; ``serious`` where it is likely."""
-
-    text: str
-    serious: bool
-
-
-def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
-    """Return a doubt where the top folders of these images may be no classes.
+def check_layout(root: Path, images: Sequence[str]) -> tuple[str, bool]:
+    """Return a sentence where the top folders of these images may be no classes, and True where that is likely.
 
     Raises:
         DataError: they are none; names the command to give.
@@ -360,7 +355,7 @@ def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
             fix=_fix(root, parts) if parts else f"give {root / inner.path} if those are the class folders",
         )
     if len(top.inner) < 2:
-        return None
+        return "", False
     _refuse_annotations(root, top)
     if parts := _parts(top):
         for part in parts:
@@ -370,7 +365,7 @@ def check_layout(root: Path, images: Sequence[str]) -> Doubt | None:
     if sets := [folder for folder in top.inner.values() if _is_divided(folder.innermost)]:
         what = f"the folders {_listed(top.inner.values())} in {root} are data sets, not classes"
         raise DataError(what, fix=_fix(root, [part for folder in sets for part in _parts(folder.innermost)]))
-    return _check_repeated(top) or _check_alone(top) or _check_shared(root, top)
+    return _check_one(top) or _check_all(root, top)
 
 
 def _refuse_annotations(root: Path, folder: _Folder) -> None:
@@ -383,66 +378,53 @@ def _refuse_annotations(root: Path, folder: _Folder) -> None:
         )
 
 
-def _check_repeated(top: _Folder) -> Doubt | None:
-    """Doubt a folder that holds folders of the names of those beside it, as a test set does."""
-    for folder in top.inner.values():
-        inner = folder.innermost
-        if inner.has_classes and not inner.images and inner.inner.keys() < top.inner.keys():
-            return Doubt(
-                text=f"the folder {folder.path} holds folders of the names of those beside it "
-                f"({listed(inner.inner, _MOST_NAMED)}), which all count for the class {folder.path}; "
-                "if it is a part of the data set, move it out, if not, add --split .",
-                serious=True,
+def _check_one(top: _Folder) -> tuple[str, bool] | None:
+    """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``, or those that lie beside it."""
+    nested = [inner for inner in (folder.innermost for folder in top.inner.values()) if inner.has_classes_only]
+    for folder in nested:
+        if folder.inner.keys() < top.inner.keys():
+            text = (
+                f"the folder {folder.path} holds folders of the names of those beside it "
+                f"({listed(folder.inner, _MOST_NAMED)}), which all count for the class {folder.path}; "
+                "if it is a part of the data set, move it out, if not, add --split ."
             )
-    return None
-
-
-def _check_alone(top: _Folder) -> Doubt | None:
-    """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``."""
-    nested = [folder for folder in top.inner.values() if folder.innermost.has_classes and not folder.innermost.images]
-    if len(nested) != 1 or _are_divisions(nested[0].innermost.inner):
+            return text, True
+    if len(nested) != 1 or _are_divisions(nested[0].inner):
         return None
-    one = nested[0].innermost
-    return Doubt(
-        text=f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
+    (one,) = nested
+    text = (
+        f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
         "of its own; they count for the class above; if those are the classes, audit with --split "
-        f"{shlex.quote(one.path)}, if not, add --split .",
-        serious=bool(_part_name(nested[0].path)[0]),
+        f"{shlex.quote(one.path)}, if not, add --split ."
     )
+    return text, bool(_part_name(one.path.partition("/")[0])[0])
 
 
-def _check_shared(root: Path, top: _Folder) -> Doubt | None:
+def _check_all(root: Path, top: _Folder) -> tuple[str, bool]:
     """Doubt top folders that all consist of folders: classes in several data sets, or kinds in every class."""
     folders = [folder.innermost for folder in top.inner.values()]
-    if any(folder.images or not folder.has_classes for folder in folders):
-        return None
     names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
-    if _are_divisions(names):
-        return None
+    if not all(folder.has_classes_only for folder in folders) or _are_divisions(names):
+        return "", False
     shared = _shared(folders)
     plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
-    if plain and len(shared) >= max(_LEAST_SHARED, len(folders) + 1, len(names) / 2):
-        raise DataError(
-            f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}",
-            fix=_fix(root, folders),
-        )
-    serious = len(shared) > 1
+    # Two folders of equal names may be day and night; three in each of three classes may be views.
+    if plain and len(shared) >= max(3, len(folders) + 1, len(names) / 2):
+        what = f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}"
+        raise DataError(what, fix=_fix(root, folders))
     what = f"folders of the same names ({listed(shared, _MOST_NAMED)})"
-    what = what if serious else f"more folders ({listed(names, _MOST_NAMED)})"
-    return Doubt(
-        text=f"all class folders hold {what}, which count for the class above; if those are the classes, "
-        f"audit with --split {_joined(folders)}, if not, add --split .",
-        serious=serious,
-    )
+    what = what if len(shared) > 1 else f"more folders ({listed(names, _MOST_NAMED)})"
+    text = f"all class folders hold {what}, which count for the class above; if those are the classes, "
+    return f"{text}audit with --split {_joined(folders)}, if not, add --split .", len(shared) > 1
 
 
 def _parts(top: _Folder) -> list[_Folder]:
     """Return the parts of a data set among the inner folders; none where they seem to be classes."""
-    groups: dict[str, dict[str, str]] = {}
+    groups: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in top.inner:
         kind, rest = _part_name(name)
         if kind:
-            groups.setdefault(rest, {})[name] = kind
+            groups[rest][name] = kind
     for rest, kind_of in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(set(kind_of.values())) < 2:
             continue
@@ -476,10 +458,8 @@ def _are_divisions(names: Mapping[str, object] | Sequence[str]) -> bool:
 
 def _is_divided(folder: _Folder) -> bool:
     """Return whether a folder is a data set in parts with class folders in them; a class in parts has images there."""
-    return any(
-        part.innermost.has_classes and not all(_DATE.fullmatch(name) for name in part.innermost.inner)
-        for part in _parts(folder)
-    )
+    inner = [part.innermost for part in _parts(folder)]
+    return any(part.has_classes and not all(_DATE.fullmatch(name) for name in part.inner) for part in inner)
 
 
 def _shared(folders: Sequence[_Folder]) -> list[str]:
@@ -495,9 +475,8 @@ def _fix(root: Path, parts: Sequence[_Folder]) -> str:
     if not with_classes:
         return f"they hold no class folders: give the labels with --labels FILE.csv; {own}"
     but = f" ({_listed(flat)} without class folders)" if flat else ""
-    together = "audit them as one data set" if len(with_classes) > 1 else "audit it"
-    one = root / with_classes[0].path
-    return f"{together} with --split {_joined(with_classes)}{but}, or give one folder, as {one}; {own}"
+    what = f"{'them as one data set' if len(with_classes) > 1 else 'it'} with --split {_joined(with_classes)}{but}"
+    return f"audit {what}, or give one folder, as {root / with_classes[0].path}; {own}"
 
 
 def _innermost_parts(part: _Folder) -> list[_Folder]:

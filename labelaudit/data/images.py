@@ -11,7 +11,7 @@ import io
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.errors import brief
 from labelaudit.names import ResizeName
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -38,7 +39,6 @@ _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x010
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NO_TIFF = "a TIFF that Pillow cannot read: it reads grey and colour of 8 or 16 bits, grey of 32 bits and 32-bit floats"
 
-_VALUES_SIDE = 512
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 """By the byte order at the end of Pillow's name of a layout."""
 
@@ -98,7 +98,9 @@ def read_header(content: bytes) -> Header:
         with contextlib.suppress(Exception):  # a damaged palette or tag; decoding reports it
             deep = _deep(image)
             transparent = image.has_transparency_data
-        width, height = _stored_size(image)
+        width, height = image.size
+        if image.format == "TIFF":  # some versions of Pillow give the size of a TIFF as stored, others as displayed
+            width, height = int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
         if _orientation(image) in _SIDEWAYS:
             width, height = height, width
         grey = image.mode in _GREY_MODES
@@ -160,19 +162,17 @@ def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> 
 
 
 def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]:
-    """Decode the values from which `labelaudit.data.rendering.read_rendering` decides; errors as in `decode`.
+    """Decode the values from which the rendering of a folder is decided; errors as in `decode`.
 
     Returns:
         Without a rendering the stored values of an image of more than 8 bits, [H, W] or [H, W, C] without opacity; with
-        one uint8 [H, W, 4]. Of images above `_VALUES_SIDE` pixels only every n-th row and column.
+        one uint8 [H, W, 4]. Of images above 512 pixels only every n-th row and column.
     """
     with _decoding(content) as image:
-        step = -(-max(image.size) // _VALUES_SIDE)
+        step = -(-max(image.size) // 512)
         if rendering is None:
-            values = _deep_values(image, content)[0]
-        else:
-            values = np.asarray(_eight_bit(image, content, rendering).convert("RGBA"))
-        return values[::step, ::step].copy()
+            return _deep_values(image, content)[0][::step, ::step].copy()
+        return np.asarray(_eight_bit(image, content, rendering).convert("RGBA"))[::step, ::step].copy()
 
 
 @contextlib.contextmanager
@@ -196,7 +196,12 @@ def _decoding(content: bytes, mode: str = "RGB", side: int | None = None) -> Ite
 
 def _upright(image: Image.Image, content: bytes, mode: str, rendering: Rendering) -> Image.Image:
     """Return the decoded image as 8-bit on the background, upright."""
-    return _to_mode(ImageOps.exif_transpose(_eight_bit(image, content, rendering)), mode, rendering)
+    image = ImageOps.exif_transpose(_eight_bit(image, content, rendering))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, (*(rendering.background,) * 3, 255))
+        image = Image.alpha_composite(background, image)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bit(image: Image.Image, content: bytes, rendering: Rendering) -> Image.Image:
@@ -205,11 +210,10 @@ def _eight_bit(image: Image.Image, content: bytes, rendering: Rendering) -> Imag
         image.load()
         return image
     values, opacity_HW1 = _deep_values(image, content)
-    eight_bit = rendering.eight_bit(values)
-    orientation = _orientation(image)
-    image = Image.fromarray(eight_bit if opacity_HW1 is None else np.concatenate([eight_bit, opacity_HW1], axis=2))
-    image.getexif()[_EXIF_ORIENTATION] = orientation
-    return image
+    pixels = rendering.eight_bit(values)
+    shown = Image.fromarray(pixels if opacity_HW1 is None else np.concatenate([pixels, opacity_HW1], axis=2))
+    shown.getexif()[_EXIF_ORIENTATION] = _orientation(image)
+    return shown
 
 
 def _open(content: bytes) -> Image.Image:
@@ -229,59 +233,36 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError(f"no pixels ({width} x {height})")
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too large to decode safely ({width} x {height})")
-    if (
-        image.format == "TIFF"
-        and 16 in image.tag_v2.get(_TIFF_BITS, ())
-        and image.mode in _COLOUR
-        and not _layout_of_16_bits(image)
-    ):
+    is_16_bit = image.format == "TIFF" and image.mode in _COLOUR and 16 in image.tag_v2.get(_TIFF_BITS, ())
+    if is_16_bit and not _deep_layout(image, _COLOUR):
         raise UnreadableImageError("16-bit colour in separate planes, which Pillow reads as 8-bit")
     return image
 
 
-def _stored_size(image: Image.Image) -> tuple[int, int]:
-    if image.format == "TIFF":  # some versions of Pillow give the size of a TIFF as stored, others as displayed
-        return int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
-    width, height = image.size
-    return width, height
-
-
 def _orientation(image: Image.Image) -> int:
-    try:
+    with contextlib.suppress(Exception):  # a damaged EXIF block does not concern the pixels
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block does not concern the pixels
-        return 1
+    return 1
 
 
 def _deep(image: Image.Image) -> str:
     """Return how the file stores values of more than 8 bits; empty for 8-bit images. Call it before loading."""
     if image.mode == "F":
         return "reals"
-    return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) or _is_signed(image) else ""
+    is_signed = image.mode == "L" and _is_signed(image)  # 8 bits, which Pillow reads as unsigned
+    return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) or is_signed else ""
 
 
-def _deep_layout(image: Image.Image) -> str:
+def _deep_layout(image: Image.Image, modes: Collection[str] = ("RGB", "RGBA")) -> str:
     """Return Pillow's name of 16-bit colour in a file, such as ``RGB;16B``; Pillow keeps the upper 8 bits only."""
-    return _layout_of_16_bits(image) if image.mode in ("RGB", "RGBA") else ""
-
-
-def _layout_of_16_bits(image: Image.Image) -> str:
-    """Return Pillow's name of the layout of a file's values if they have 16 bits."""
     layout = image.tile[0][3] if image.tile else ""
     name = layout if isinstance(layout, str) else str(layout[0]) if layout else ""
-    return name if ";16" in name else ""
+    return name if image.mode in modes and ";16" in name else ""
 
 
 def _is_signed(image: Image.Image) -> bool:
-    """Return True for a TIFF of signed 8-bit values, which Pillow reads as unsigned."""
-    return image.format == "TIFF" and image.mode == "L" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
-
-
-def _is_unsigned_32(image: Image.Image) -> bool:
-    """Return True for a TIFF of unsigned 32-bit values, which Pillow reads as signed."""
-    if image.format != "TIFF" or image.mode != "I" or image.tag_v2.get(_TIFF_BITS) != (32,):
-        return False
-    return _TIFF_SIGNED not in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
+    """Return True for a TIFF of signed values."""
+    return image.format == "TIFF" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
@@ -292,9 +273,10 @@ def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], 
     if layout:
         opacity_HW1 = values[..., 3:] if values.shape[2] == 4 else None
         return (values[..., :3].astype(np.uint16) << 8) | _lower_bytes(content, layout), opacity_HW1
-    if _is_signed(image):
+    if image.mode == "L":
         return values.view(np.int8), None
-    return values.view(np.uint32) if _is_unsigned_32(image) else values, None
+    is_unsigned = image.format == "TIFF" and image.tag_v2.get(_TIFF_BITS) == (32,) and not _is_signed(image)
+    return values.view(np.uint32) if image.mode == "I" and is_unsigned else values, None
 
 
 def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
@@ -315,29 +297,17 @@ def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
         return np.asarray(image)[..., :3]
 
 
-def _to_mode(image: Image.Image, mode: str, rendering: Rendering) -> Image.Image:
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (*(rendering.background,) * 3, 255))
-        image = Image.alpha_composite(background, image)
-    return image if image.mode == mode else image.convert(mode)
-
-
 def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
-    width, height = image.size
-    if width == height == size:
-        return image
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
     box = (left, top, left + side, top + side) if resize == "crop" else None
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "too large to decode safely"
-    text = " ".join(str(error).split())
-    return f"damaged: {text[:120]}" if text else f"damaged: {type(error).__name__}"
+    return f"damaged: {brief(error, 120) or type(error).__name__}"
 
 
 # A truncated file is reported, never filled up with grey.

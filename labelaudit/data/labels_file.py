@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import posixpath
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from labelaudit.cells import unguarded
@@ -31,8 +33,7 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _MOST_TRIED = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelsFile:
+class LabelsFile(NamedTuple):
     """The content of a labels file.
 
     Attributes:
@@ -40,8 +41,7 @@ class LabelsFile:
         rows: All rows that are not blank, a cell per column.
         columns: Number of the path's and of the label's column.
         separator: What stands between the cells.
-        paths: The path of each row, as the image folder has it.
-        label_of: Label by path, in the file's order.
+        label_of: Label by path as the image folder has it, in the order of the rows.
         notes: How format and paths were interpreted, a sentence each.
         warnings: What looks wrong in it, likewise.
     """
@@ -50,7 +50,6 @@ class LabelsFile:
     rows: list[list[str]]
     columns: tuple[int, int]
     separator: str
-    paths: list[str]
     label_of: dict[str, str]
     notes: list[str]
     warnings: list[str]
@@ -87,7 +86,12 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         for row in reader:
             if any(row):
                 numbers.append(reader.line_num + skipped)
-                rows.append(_fitted(row, len(header), f"{file} line {numbers[-1]}"))
+                if any(cell.strip() for cell in row[len(header) :]):
+                    raise DataError(
+                        f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns",
+                        fix='put quotes around a label or path with a comma in it, as "fox, red"',
+                    )
+                rows.append(row[: len(header)] + [""] * (len(header) - len(row)))
     except csv.Error as error:
         raise DataError(
             f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}",
@@ -99,33 +103,33 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
     resolve = _resolver(file, root, images, [path for path, _ in cells])
     label_of: dict[str, str] = {}
     for (cell, label), number in zip(cells, numbers, strict=True):
-        path = _checked(cell, label, resolve, f"{file} line {number}")
+        where = f"{file} line {number}"
+        if not cell.strip():
+            raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
+        if not label:
+            raise DataError(f"{where}: no label for {cell!r}", fix="give its label, or delete the line")
+        path = resolve(cell)
+        if path.startswith("/") or _DRIVE.match(path) or ".." in path.split("/") or "\0" in path:
+            raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")
+        path = str(PurePosixPath(path))
         if path in label_of:
-            raise DataError(f"{file} line {number}: {path!r} is there twice", fix="keep one label per file")
+            raise DataError(f"{where}: {path!r} is there twice", fix="keep one label per file")
         label_of[path] = label
-    paths = list(label_of)
-    changed = [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if _normal(cell) != path]
+    changed = [(cell, path) for (cell, _), path in zip(cells, label_of, strict=True) if _normal(cell) != path]
     if changed:
         cell, path = changed[0]
         notes.append(f"{len(changed):,} paths in {file} are matched with the folder, as {path!r} for {cell!r}")
-    return LabelsFile(
-        header=header,
-        rows=rows,
-        columns=columns,
-        separator=separator,
-        paths=paths,
-        label_of=label_of,
-        notes=notes,
-        warnings=_doubts(file, list(label_of.values())),
-    )
+    warnings = _doubts(file, list(label_of.values()))
+    return LabelsFile(header, rows, columns, separator, label_of, notes, warnings)
 
 
-def require_one_here(file: Path, paths: Sequence[str], root: Path, images: Sequence[str]) -> None:
+def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images: Sequence[str]) -> None:
     """Raise a DataError where none of the paths in a labels file exists in the image folder with these images."""
+    paths = list(label_of)
     if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
         return
-    stem, name = os.path.splitext(paths[0])[0], _name(paths[0])
-    meant = [path for path in images if os.path.splitext(path)[0] == stem or _name(path) == name]
+    stem, name = os.path.splitext(paths[0])[0], posixpath.basename(paths[0])
+    meant = [path for path in images if os.path.splitext(path)[0] == stem or posixpath.basename(path) == name]
     raise DataError(
         f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}",
         fix=f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}",
@@ -139,14 +143,14 @@ def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Seque
     rows.
     """
     if root is None:
-        return lambda cell: cell
+        return str
     known = set(images)
-    alike: dict[str, set[str]] = {}
-    by_name: dict[str, list[str]] = {}
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
     for path in images:
-        by_name.setdefault(_name(path), []).append(path)
+        by_name[posixpath.basename(path)].append(path)
         for name in (path, os.path.splitext(path)[0]):
-            alike.setdefault(folded(name), set()).add(path)
+            alike[folded(name)].add(path)
 
     def find(path: str) -> str:
         """Return the only path of the folder that one of the file can mean; empty where there is none or more."""
@@ -193,19 +197,13 @@ def _prefix(file: Path, root: Path, find: Callable[[str], str], own: str, cells:
             for start in range(1, len(parts)):
                 if find("/".join(parts[start:])):
                     before = "/".join(parts[:start]) + "/"
-                    here = [place for place in (file.parent / before, root / before) if _is_folder(place)]
+                    places = (file.parent / before, root / before)
+                    here = [place for place in places if os.path.isdir(place)]  # noqa: PTH112 (any name, no error)
                     return before if all(place.samefile(root) for place in here) else ""
         unknown += 1
         if unknown == _MOST_TRIED:
             break
     return ""
-
-
-def _is_folder(place: Path) -> bool:
-    try:
-        return place.is_dir()
-    except (OSError, ValueError):  # a name that no folder can have
-        return False
 
 
 def _forms(cell: str) -> Iterator[str]:
@@ -223,10 +221,6 @@ def _normal(path: str) -> str:
     """Return ``path`` without superfluous parts."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     return ("/" if path.startswith("/") else "") + "/".join(parts)
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
@@ -269,10 +263,9 @@ def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
             f"{file} has no column {' and no column '.join(missing)} (its first line has {first})",
             fix="its first line must name the columns path and label",
         )
-    for places in found:
-        if len(places) > 1:
-            names = " and ".join(repr(header[place]) for place in places)
-            raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")
+    if several := [places for places in found if len(places) > 1]:
+        names = " and ".join(repr(header[place]) for place in several[0])
+        raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")
     return found[0][0], found[1][0]
 
 
@@ -281,29 +274,6 @@ def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
     plain = [re.sub(r"[\s_-]", "", cell).lower() for cell in header]
     exact = [place for place, name in enumerate(plain) if name == names[0]]
     return exact or [place for place, name in enumerate(plain) if name in names]
-
-
-def _fitted(row: list[str], columns: int, where: str) -> list[str]:
-    """Return a row with as many cells as there are columns; surplus cells have to be empty."""
-    if any(cell.strip() for cell in row[columns:]):
-        raise DataError(
-            f"{where}: {len(row)} cells for {columns} columns",
-            fix='put quotes around a label or path with a comma in it, as "fox, red"',
-        )
-    return row[:columns] + [""] * (columns - len(row))
-
-
-def _checked(cell: str, label: str, resolve: Callable[[str], str], where: str) -> str:
-    """Return the normalized path of a row."""
-    if not cell.strip():
-        raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
-    if not label:
-        raise DataError(f"{where}: no label for {cell!r}", fix="give its label, or delete the line")
-    path = resolve(cell)
-    parts = PurePosixPath(path).parts
-    if path.startswith("/") or _DRIVE.match(path) or ".." in parts or "\0" in path:
-        raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")
-    return str(PurePosixPath(*parts))
 
 
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ Shapes: N samples, S of them chosen, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,17 +34,9 @@ def choose_samples(
     """
     if not all(rate >= 0 for rate in rates) or not sum(rates) <= 1 + 1e-9:
         raise ValueError(f"rates must not be negative, and together at most 1, not {list(rates)}")
-    bounds: npt.NDArray[Any] = np.cumsum([0.0, *rates])
-    chosen_N = np.full(count, -1, dtype=np.int32)
-    place_N: npt.NDArray[Any]
-    if exact:
-        place_N = np.argsort(generator.permutation(count))
-        bounds = np.round(bounds * count).astype(int)
-    else:
-        place_N = generator.random(count)
-    for number in range(len(rates)):
-        chosen_N[(place_N >= bounds[number]) & (place_N < bounds[number + 1])] = number
-    return chosen_N
+    bounds, place_N = np.cumsum(rates), np.argsort(generator.permutation(count)) if exact else generator.random(count)
+    number_N = np.searchsorted(np.round(bounds * count) if exact else bounds, place_N, side="right")
+    return np.where(number_N < len(rates), number_N, -1).astype(np.int32)
 
 
 def draw_labels(
@@ -54,14 +46,7 @@ def draw_labels(
     kind: Literal["uniform", "pair-flip", "random-labels"],
     generator: np.random.Generator,
 ) -> LabelArray:
-    """Draw new labels for samples that are chosen to get one; see `flip_labels`.
-
-    Args:
-        label_S: True labels.
-        classes: K, at least 2.
-        kind: Which noise.
-        generator: For the draws.
-    """
+    """Draw new labels for samples that are chosen to get one, from their true labels; see `flip_labels`."""
     if kind == "pair-flip":
         return (label_S + 1) % classes
     least = 0 if kind == "random-labels" else 1

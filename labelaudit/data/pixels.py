@@ -26,9 +26,6 @@ from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import CachedPixels, PixelCache, not_kept
 
-_WORTH_SAYING = 1e9
-"""Bytes in the cache above which the size is reported."""
-
 RAM_SHARE = 0.5
 """Share of the free memory that pixels may take before they go into a memory-mapped file."""
 
@@ -67,8 +64,7 @@ def decode_stream(
 ) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:
     """Decode samples in order, a part at a time, some parts ahead of the reader.
 
-    Yields:
-        The sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
+    Yields the sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
     """
     yield from in_parallel(samples, partial(_decode_part, catalogue, form), part)
 
@@ -76,14 +72,8 @@ def decode_stream(
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
     """Load every readable sample's pixels from the cache, or decode them and keep them there if there is room.
 
-    Args:
-        catalogue: The samples.
-        form: How they are decoded.
-        reporter: Receives the progress.
-        processes: How many processes of this machine load the same pixels: they share its memory.
-
-    Raises:
-        StorageError: neither memory nor disk has room for the pixels.
+    So many ``processes`` of this machine load the same pixels and share its memory. Raises a StorageError where neither
+    memory nor disk has room for the pixels.
     """
     sample_R = np.flatnonzero(catalogue.readable_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)
@@ -123,19 +113,17 @@ def _cached(
 ) -> CachedPixels | None:
     """Return the pixels in the cache, where they are decoded first; None where they cannot be kept."""
     cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
-    found = cache.find()
-    if found is not None:
+    if (found := cache.find()) is not None:
         reporter.say(f"All {len(sample_R)} images are decoded already ({found.file})")
         return found
     if not cache.make_room(len(sample_R)):
         return None
-    if (needed := len(sample_R) * cache.row_bytes) > _WORTH_SAYING:
+    if (needed := len(sample_R) * cache.row_bytes) > 1e9:
         reporter.say(f"Decoded pixels are kept for the next time: {needed / 1e9:.1f} GB in {cache.folder}")
     with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")) as is_alone:
         if not is_alone:  # two writers would mix their rows
             return None
-        found = cache.find()
-        if found is not None:
+        if (found := cache.find()) is not None:
             return found
         with cache.writer() as writer:
             if writer.done:
@@ -147,55 +135,48 @@ def _cached(
                 writer.discard()
                 raise
             # An image that failed because it is not the one that was catalogued may be back the next time.
-            if all(_is_as_catalogued(catalogue, int(sample_R[position])) for position in writer.failures):
+            with contextlib.suppress(UnreadableImageError):
+                for position in writer.failures:
+                    _read(catalogue, int(sample_R[position]))
                 return writer.finish()
             writer.discard()
             return None
 
 
-def _is_as_catalogued(catalogue: Catalogue, number: int) -> bool:
-    try:
-        content = read_file(catalogue.root / catalogue.paths[number])
-    except UnreadableImageError:
-        return False
-    return hashlib.sha256(content).hexdigest() == catalogue.sha256[number]
-
-
 def _cache_key(catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat) -> str:
     # Labels and paths are left out: a relabeled or moved folder has the same pixels.
-    digest = hashlib.sha256(f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}".encode())
-    for sample in sample_R.tolist():
-        digest.update(f"\n{catalogue.sha256[sample]}".encode())
-    return digest.hexdigest()[:32]
+    parts = (f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}", *(catalogue.sha256[i] for i in sample_R))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
     if not shape[0]:
         return np.empty(shape, dtype=np.uint8)
-    if _fits_into_memory(needed := int(np.prod(shape)), processes):
+    if (needed := int(np.prod(shape))) * processes <= RAM_SHARE * _free_memory_bytes():
         return np.fromfile(file, dtype=np.uint8).reshape(shape)
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
 
 
 def _decode_part(catalogue: Catalogue, form: PixelFormat, numbers: Sequence[int]) -> list[UInt8Array | str]:
-    return [_decode_one(catalogue, number, form) for number in numbers]
+    found: list[UInt8Array | str] = []
+    for number in numbers:
+        try:
+            found.append(decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form)))
+        except UnreadableImageError as error:
+            found.append(str(error))
+    return found
 
 
-def _decode_one(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8Array | str:
-    try:
-        content = read_file(catalogue.root / catalogue.paths[number])
-        if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
-            return "it changed while the folder was audited"
-        return decode(
-            content, size=form.size, channels=form.channels, resize=form.resize, rendering=catalogue.rendering
-        )
-    except UnreadableImageError as error:
-        return str(error)
+def _read(catalogue: Catalogue, number: int) -> bytes:
+    content = read_file(catalogue.root / catalogue.paths[number])
+    if hashlib.sha256(content).hexdigest() != catalogue.sha256[number]:
+        raise UnreadableImageError("it changed while the folder was audited")
+    return content
 
 
 def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
-    if _fits_into_memory(needed := int(np.prod(shape)), processes):
+    if (needed := int(np.prod(shape))) * processes <= RAM_SHARE * _free_memory_bytes():
         return np.empty(shape, dtype=np.uint8)
     try:
         # The file has no name, so the space is freed however the process ends.
@@ -211,10 +192,6 @@ def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Report
         ) from error
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
     return array
-
-
-def _fits_into_memory(needed: int, processes: int) -> bool:
-    return needed * processes <= RAM_SHARE * _free_memory_bytes()
 
 
 def _free_memory_bytes() -> int:

@@ -8,7 +8,7 @@ Shapes: H height, W width, C channels, S sampled images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,6 @@ Range = tuple[float, float]
 
 DEEP_KINDS = ("integers", "reals")
 """How files store values of more than 8 bits. A folder has one range for each."""
-
-_MOST_SAMPLED = 256
-"""The rule is read from at most this many images, evenly spaced over the folder."""
 
 _TAIL = 0.005
 """Share of an image's pixels at either end that set no limit unless four lie in a square: hot and dead pixels."""
@@ -35,7 +32,7 @@ _LEAST_SPAN = 64
 _FLAT = 1 / 32
 """An image that spans less than this part of the folder's range, 8 of 255 grey levels, looks blank."""
 
-_BACKGROUNDS = {255: "white", 0: "black", 128: "grey", 64: "dark grey", 192: "light grey"}
+BACKGROUNDS = {255: "white", 0: "black", 128: "grey", 64: "dark grey", 192: "light grey"}
 _MOSTLY_OPAQUE = 0.9 * 255
 """Images with a mean opacity above this are visible on any background."""
 
@@ -60,7 +57,7 @@ class Rendering:
     def __post_init__(self) -> None:
         """Refuse values that no folder has."""
         ordered = all(-np.inf < low < high < np.inf for low, high in (self.integers, self.reals))
-        if not ordered or self.background not in _BACKGROUNDS:
+        if not ordered or self.background not in BACKGROUNDS:
             raise ValueError(f"{self} is no rendering")
 
     @property
@@ -162,67 +159,21 @@ def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, in
     images = [image_HW4 for image_HW4 in images if image_HW4[..., 3].mean() <= _MOSTLY_OPAQUE]
     if not images:
         return PLAIN.background, 0, 0
-    contrast_SB = np.array([[_contrast(image_HW4, grey) for grey in _BACKGROUNDS] for image_HW4 in images])
+
+    def contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
+        """Return the mean difference of the opaque parts from the background, in the channel where it is largest."""
+        difference_HW3 = np.abs(image_HW4[..., :3].astype(np.float64) - grey)
+        return float((difference_HW3 * image_HW4[..., 3:]).mean(axis=(0, 1)).max())
+
+    contrast_SB = np.array([[contrast(image_HW4, grey) for grey in BACKGROUNDS] for image_HW4 in images])
     vanish_SB = contrast_SB < _VISIBLE * contrast_SB.max(axis=1, keepdims=True)
     vanish_B = vanish_SB.sum(axis=0)
     best = int(vanish_B.argmin())
-    return list(_BACKGROUNDS)[best], int(vanish_B[0]), int(vanish_B[best])
+    return list(BACKGROUNDS)[best], int(vanish_B[0]), int(vanish_B[best])
 
 
-def _contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
-    """Return the mean difference of the opaque parts from the background, in the channel where it is largest."""
-    difference_HW3 = np.abs(image_HW4[..., :3].astype(np.float64) - grey)
-    return float((difference_HW3 * image_HW4[..., 3:]).mean(axis=(0, 1)).max())
-
-
-def read_rendering(
-    deep: Mapping[str, Sequence[int]],
-    transparent: Sequence[int],
-    read: Callable[[Sequence[int], Rendering | None], list[npt.NDArray[Any]]],
-) -> tuple[Rendering, list[str]]:
-    """Decide the rendering of a folder.
-
-    Args:
-        deep: The numbers of the images of more than 8 bits, by `DEEP_KINDS`.
-        transparent: The numbers of the images that may have transparent parts.
-        read: Reads images, without the damaged ones: their values [H, W] or [H, W, C], or with a rendering the
-            rendered images, uint8 [H, W, 4].
-
-    Returns:
-        The rendering, and a sentence for each part of it that is not `PLAIN`.
-    """
-    chosen: dict[str, Any] = {}
-    notes = []
-    for kind in DEEP_KINDS:
-        if images := read(_sampled(deep.get(kind, ())), None):
-            low, high = chosen[kind] = range_of(images)
-            notes.append(
-                f"{len(deep[kind]):,} images have more than 8 bits ({kind}): "
-                f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
-            )
-            if flat := _count_flat(images, (low, high)):
-                notes.append(
-                    f"{flat:,} of {len(images):,} sampled images look blank under this rule, they are too dim or too "
-                    "even for 8 bits: if they are not, scale them before the audit (a logarithm or a square root)"
-                )
-    if images := read(_sampled(transparent), Rendering(**chosen)):
-        chosen["background"], on_white, still = background_of(images)
-        name = _BACKGROUNDS[chosen["background"]]
-        if on_white:
-            rest = f", on {name} {still:,}" if still else ""
-            notes.append(
-                f"Transparent parts are shown {name}: "
-                f"on white, {on_white:,} of {len(images):,} images would be nearly blank{rest}"
-            )
-    return Rendering(**chosen), notes
-
-
-def _count_flat(images: Sequence[npt.NDArray[Any]], limits: Range) -> int:
-    """Count images with different values but hardly any grey levels of the folder."""
+def count_flat(images: Sequence[npt.NDArray[Any]], limits: Range) -> int:
+    """Count the images with different values but hardly any grey levels between these limits of the folder."""
     low, high = limits
     spans = [np.subtract(*np.clip(_limits(values)[::-1], low, high)) for values in images if np.isfinite(values).any()]
     return sum(bool(0 < span < _FLAT * (high - low)) for span in spans)
-
-
-def _sampled(numbers: Sequence[int]) -> Sequence[int]:
-    return numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +71,6 @@ _DOCUMENTS = _words(
 
 _IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
 _HEIF = {b"ftypheic", b"ftypheix", b"ftypmif1"}
-_START_BYTES = 132
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,41 +93,34 @@ class Walk:
         self.left.append((path, suffix, reason))
 
     def lost(self, folder: str) -> str:
-        """Return why a folder without images may be a lost class; empty where it is none.
-
-        Args:
-            folder: A path of ``folders``, or of a folder that cannot be entered.
-        """
+        """Return why a folder without images, or a closed one, may be a lost class; empty where it is none."""
         within = [entry for entry in self.left if entry[0] == folder or entry[0].startswith(f"{folder}/")]
         if not within:
             return "its folder is empty"
         if within[0][0] == folder:
             return f"it is {within[0][2]}"
-        return in_words(
-            summed(
-                (path, suffix, reason)
-                for path, suffix, reason in within
-                if reason not in NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
-            )
+        return summed_text(
+            (path, suffix, reason)
+            for path, suffix, reason in within
+            if reason not in NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
         )
 
 
 def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
     """Count what is left out by reason and suffix, the most frequent first."""
-    found: dict[tuple[str, str], tuple[int, str]] = {}
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for path, suffix, reason in left:
-        files, example = found.get((reason, suffix), (0, path))
-        found[reason, suffix] = (files + 1, example)
+        found[reason, suffix].append(path)
     rows = [
-        LeftOut(reason=reason, suffix=printable_path(suffix), files=files, example=printable_path(example))
-        for (reason, suffix), (files, example) in found.items()
+        LeftOut(reason=reason, suffix=printable_path(suffix), files=len(paths), example=printable_path(paths[0]))
+        for (reason, suffix), paths in found.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.files, row.reason, row.suffix)))
 
 
-def in_words(rows: Iterable[LeftOut]) -> str:
-    """Return what is left out as text."""
-    return "; ".join(row.text for row in rows)
+def summed_text(left: Iterable[tuple[str, str, str]], most: int | None = None) -> str:
+    """Return the ``most`` frequent of what is left out, in words."""
+    return "; ".join(row.text for row in summed(left)[:most])
 
 
 def walk_folder(root: Path) -> Walk:
@@ -151,7 +145,7 @@ def _visit(
         entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
     except OSError as error:
         why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
-        walk.left.append((folder, "", f"a folder that {why}"))
+        walk.left.append((folder, "", CLOSED + why))
         return
     if not excuse and folder:
         walk.folders.append(folder)
@@ -178,10 +172,10 @@ def _excuse(folder: Path) -> str:
     if name.startswith("."):
         return DROPPED if name == ".labelaudit-dropped" else HIDDEN
     run = RunFolder(folder)
-    try:
-        return IN_A_RUN if run.exists and "schema_version" in read_json(run.description) else ""
-    except (OSError, RunError):
-        return ""
+    with contextlib.suppress(OSError, RunError):
+        if run.exists and "schema_version" in read_json(run.description):
+            return IN_A_RUN
+    return ""
 
 
 def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
@@ -199,13 +193,11 @@ def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
 
 def _why_no_image_inside(file: Path, suffixes: frozenset[str]) -> str:
     """Return why a file without a suffix is no image, by its first bytes: scanners and archives write such images."""
-    try:
-        if not file.is_file():  # opening a pipe would wait
-            return NO_IMAGE
-        with open(file, "rb") as handle:
-            start = handle.read(_START_BYTES)
-    except OSError:
-        return NO_IMAGE
+    start = b""
+    with contextlib.suppress(OSError):
+        if file.is_file():  # opening a pipe would wait
+            with open(file, "rb") as handle:
+                start = handle.read(132)
     if start[4:12] in _HEIF:
         return _why_no_image(file, ".heic", suffixes)
     if start[-4:] == b"DICM":  # after 128 bytes of any content

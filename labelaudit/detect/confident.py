@@ -49,14 +49,12 @@ class Beliefs:
     @property
     def alternative_N(self) -> IntArray:
         """The most believed other class; −1 where there is none."""
-        alternative_N: IntArray = self.class_MN[self._best_N, np.arange(len(self.given_N))]
-        return alternative_N
+        return self.class_MN[self._best_N, np.arange(len(self.given_N))]
 
     @property
     def alternative_belief_N(self) -> FloatArray:
         """The mean probability of the most believed other class."""
-        belief_N: FloatArray = self.other_MN[self._best_N, np.arange(len(self.given_N))]
-        return belief_N
+        return self.other_MN[self._best_N, np.arange(len(self.given_N))]
 
     @property
     def _best_N(self) -> npt.NDArray[np.intp]:

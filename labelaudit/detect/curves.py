@@ -64,9 +64,7 @@ class EpochTrust:
     has not learned yet. An epoch's trust is 1 as long as the doubt grows, and else what is left of the largest doubt so
     far. Clean data never has much doubt to lose, so all its epochs are trusted.
 
-    Args:
-        samples: N.
-        epochs: After so many another training begins, which is judged by itself. Default: it never does.
+    After ``epochs`` another training begins, which is judged by itself; with None it never does.
     """
 
     def __init__(self, samples: int, *, epochs: int | None = None) -> None:
@@ -83,12 +81,7 @@ class EpochTrust:
         return 1 + (self._seen % self._epochs if self._epochs else self._seen)
 
     def add(self, present_N: BoolArray, margin_N: Float32Array) -> float:
-        """Return the trust in the next epoch, in (0, 1].
-
-        Args:
-            present_N: Which samples have a record in it.
-            margin_N: Their margins; 0 for the others.
-        """
+        """Return the trust in the next epoch, in (0, 1]; the margins of samples without a record in it are 0."""
         if self.number == 1:
             self.memorized_from, self._largest = None, 0.0
             self._weighted_N[:] = 0.0
@@ -157,12 +150,7 @@ class CurveAccumulator:
     """
 
     def __init__(
-        self,
-        label_N: IntArray,
-        classes: int,
-        *,
-        counted_N: BoolArray | None = None,
-        course: Course | None = None,
+        self, label_N: IntArray, classes: int, *, counted_N: BoolArray | None = None, course: Course | None = None
     ) -> None:
         samples = len(label_N)
         self._label_N, self._classes = label_N, classes

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
 from labelaudit.detect import FloatArray
 from labelaudit.detect.evidence import Evidence, TailRate, density_ratio_probability
-from labelaudit.detect.mixture import BetaMixture, GaussianMixture, fit_beta_mixture, fit_gaussian_mixture
+from labelaudit.detect.mixture import GaussianMixture, Mixture, fit_beta_mixture, fit_gaussian_mixture
 from labelaudit.detect.theory import noise_interval, noise_rate, probability
 from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
 
@@ -104,14 +105,8 @@ def controls_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | 
     )
 
 
-def gmm_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """Estimate from a Gaussian mixture; None when none fits."""
-    suspicion_N = evidence.statistics.suspicion(rank_by)
-    return _of_mixture(fit_gaussian_mixture(suspicion_N), suspicion_N, rank_by)
-
-
 def gmm_per_class_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """Estimate the same from scores standardized within each given class, so that easy and hard ones are comparable."""
+    """Estimate as ``gmm``, from scores standardized within each given class: easy and hard ones become comparable."""
     suspicion_N = evidence.statistics.suspicion(rank_by)
     seen_N = np.isfinite(suspicion_N)
     label_U, value_U = evidence.label_N[seen_N], suspicion_N[seen_N]
@@ -120,18 +115,18 @@ def gmm_per_class_estimate(evidence: Evidence, rank_by: StatisticName) -> Estima
     spread_K = np.sqrt(np.bincount(label_U, weights=(value_U - mean_K[label_U]) ** 2) / count_K)
     scaled_N = np.full(len(suspicion_N), np.nan)
     scaled_N[seen_N] = (value_U - mean_K[label_U]) / np.where(spread_K > 0, spread_K, 1.0)[label_U]
-    return _of_mixture(fit_gaussian_mixture(scaled_N), scaled_N, rank_by)
+    return mixture_estimate(fit_gaussian_mixture, evidence, rank_by, scaled_N)
 
 
-def bmm_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
-    """Estimate from a beta mixture; None when none fits."""
-    suspicion_N = evidence.statistics.suspicion(rank_by)
-    return _of_mixture(fit_beta_mixture(suspicion_N), suspicion_N, rank_by)
-
-
-def _of_mixture(
-    mixture: GaussianMixture | BetaMixture | None, score_N: FloatArray, rank_by: StatisticName
+def mixture_estimate(
+    fit: Callable[[FloatArray], Mixture | None],
+    evidence: Evidence,
+    rank_by: StatisticName,
+    score_N: FloatArray | None = None,
 ) -> Estimate | None:
+    """Estimate from a mixture of the scores, by default the suspicion; None when none fits."""
+    score_N = evidence.statistics.suspicion(rank_by) if score_N is None else score_N
+    mixture = fit(score_N)
     if mixture is None:
         return None
     raw_N = mixture.posterior(score_N)
@@ -156,8 +151,8 @@ ESTIMATORS: Mapping[EstimatorName, Estimator] = MappingProxyType(
     {
         "confident-joint": Estimator(estimate=confident_joint_estimate, rank_by="cell_margin"),
         "controls": Estimator(estimate=controls_estimate, rank_by="cell_margin"),
-        "gmm": Estimator(estimate=gmm_estimate, rank_by="aul"),
+        "gmm": Estimator(estimate=partial(mixture_estimate, fit_gaussian_mixture), rank_by="aul"),
         "gmm-per-class": Estimator(estimate=gmm_per_class_estimate, rank_by="aul"),
-        "bmm": Estimator(estimate=bmm_estimate, rank_by="aul"),
+        "bmm": Estimator(estimate=partial(mixture_estimate, fit_beta_mixture), rank_by="aul"),
     }
 )

@@ -33,8 +33,7 @@ class Controls:
     @property
     def planted_N(self) -> BoolArray:
         """True for controls."""
-        planted_N: BoolArray = self.kind_N >= 0
-        return planted_N
+        return self.kind_N >= 0
 
     def of_kind(self, kind: ControlKind) -> BoolArray:
         """Return True for the controls of this kind: [N]."""
@@ -99,16 +98,10 @@ def gather(
     controls: Controls | None = None,
     pilot: CurveAccumulator | None = None,
 ) -> Evidence:
-    """Return the evidence of recorded curves.
+    """Return the evidence of given labels, the curves of those that were taught, and the ``pilot`` that controls need.
 
     The given labels of controls are judged by the pilot, which was trained on them: a control gets the statistics of
     the sample that has its place among the others in the pilot.
-
-    Args:
-        label_N: Given labels.
-        curves: Of the labels that were taught.
-        controls: Which of those are not the given ones; needs ``pilot``.
-        pilot: Curves of the given labels from the training before.
     """
     statistics, last_wrong_N = curves.result(), curves.last_wrong_N
     if controls is None or pilot is None:
@@ -229,16 +222,7 @@ def tail_rate(
     added, because high up there are few controls and the least of several rough ratios would be too small.
 
     A random flip of a label that was wrong before makes it right with probability 1/(K − 1), so the share is
-    ratio / (1 + ratio/(K − 1)).
-
-    Args:
-        suspicion_U: Of samples that are no controls.
-        planted_P: Of the controls.
-        generator: Draws the resamples.
-        classes: K, when the controls are random flips.
-
-    Returns:
-        None with fewer than five controls.
+    ratio / (1 + ratio/(K − 1)); ``classes`` is K when the controls are random flips. None with under five controls.
     """
     if len(planted_P) < c.LEAST_CONTROLS or len(suspicion_U) == 0:
         return None

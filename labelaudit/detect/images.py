@@ -123,8 +123,7 @@ def _some_pixels(shape: tuple[int, ...], generator: np.random.Generator) -> Bool
     depth_1h1 = (1.0 - (np.arange(height) + 0.5) / height)[None, :, None]
     any_b1hw = generator.random((count, 1, height, width))
     in_rows_b111 = (np.arange(count) % 2 == 0)[:, None, None, None]
-    chosen_b1hw: BoolArray = np.where(in_rows_b111, np.broadcast_to(depth_1h1, any_b1hw.shape), any_b1hw) < share_b111
-    return chosen_b1hw
+    return np.where(in_rows_b111, np.broadcast_to(depth_1h1, any_b1hw.shape), any_b1hw) < share_b111
 
 
 def _shrunk_blocks(x_BCHW: UInt8Array) -> Iterator[Float32Array]:
@@ -152,22 +151,13 @@ def _averaged(x_bCHW: UInt8Array | Float32Array, factor: int) -> Float32Array:
 
 
 def _statistics(x_bChw: Float32Array) -> Float32Array:
-    variance_b, difference_b, equal_b = _variance(x_bChw), *_neighbors(x_bChw)
-    coarse_bChw = _averaged(x_bChw, 2)
-    coarse_difference_b, _ = _neighbors(coarse_bChw)
-    columns = (
-        np.log1p(variance_b),
-        np.log((difference_b + 1.0) / (2.0 * variance_b + 1.0)),
-        np.log((coarse_difference_b + 1.0) / (2.0 * _variance(coarse_bChw) + 1.0)),
-        equal_b,
-    )
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _variance(x_bChw: Float32Array) -> Float32Array:
-    """Return the variance over the pixels of a channel, averaged over the channels: [b]."""
-    variance_b: Float32Array = x_bChw.var(axis=(2, 3)).mean(axis=1)
-    return variance_b
+    columns = []
+    for each_bChw in (x_bChw, _averaged(x_bChw, 2)):
+        variance_b = each_bChw.var(axis=(2, 3)).mean(axis=1)
+        difference_b, equal_b = _neighbors(each_bChw)
+        columns += [np.log1p(variance_b), np.log((difference_b + 1.0) / (2.0 * variance_b + 1.0)), equal_b]
+    contrast_b, roughness_b, flatness_b, _, coarse_b, _ = columns
+    return np.stack([contrast_b, roughness_b, coarse_b, flatness_b], axis=1).astype(np.float32)
 
 
 def _neighbors(x_bChw: Float32Array) -> tuple[Float32Array, Float32Array]:

@@ -100,14 +100,15 @@ def tell_kinds(
         generator: Draws.
     """
     p_N, score_N = np.full((2, len(flagged_N)), np.nan)
-    found, same = None, list(digests)
+    same, copies = list(digests), []
     if images is not None:
-        found = find_corrupted(images, generator)
         # Pixels tell equal images that files do not.
         for sample, digest in zip(images.sample_U.tolist(), images.digest_U.tolist(), strict=True):
             same[sample] = digest
-    if images is not None and found is not None:
-        p_N[images.sample_U], score_N[images.sample_U] = found.p_U, found.score_U
+        if (found := find_corrupted(images, generator)) is not None:
+            p_N[images.sample_U], score_N[images.sample_U] = found.p_U, found.score_U
+            kind_PM = np.where(found.p_PM > c.CORRUPTED_ABOVE, KINDS.index("corrupted"), -1)
+            copies = [_called(kind, "corrupted", kind_P) for kind, kind_P in zip(COPY_KINDS, kind_PM.T, strict=True)]
     corrupted_N = p_N > c.CORRUPTED_ABOVE
     below = ambiguous_below(evidence, flagged_N, generator)
     kind_N = _suspicious_kinds(evidence.statistics.beliefs, flagged_N, below)
@@ -115,11 +116,7 @@ def tell_kinds(
     kind_N[corrupted_N] = KINDS.index("corrupted")
     labels = _labels_called(evidence, flagged_N, rank_by, below, corrupted_N)
     return Kinds(
-        kind_N=kind_N,
-        p_corrupted_N=p_N,
-        corruption_N=score_N,
-        ambiguous_below=below,
-        matrix=(*labels, *(() if found is None else _copies_called(found))),
+        kind_N=kind_N, p_corrupted_N=p_N, corruption_N=score_N, ambiguous_below=below, matrix=(*labels, *copies)
     )
 
 
@@ -146,11 +143,9 @@ def conflicting(label_N: IntArray, digests: Sequence[str]) -> BoolArray:
     # A prefix takes a fraction of the memory of whole texts.
     prefix_N = np.array([digest[: c.DIGEST_DIGITS].encode() for digest in digests], dtype=f"S{c.DIGEST_DIGITS}")
     _, group_N = np.unique(prefix_N, return_inverse=True)
-    groups = int(group_N.max(initial=-1)) + 1
-    least_G, most_G = np.full(groups, np.iinfo(np.int32).max), np.full(groups, -1)
-    np.minimum.at(least_G, group_N, label_N)
-    np.maximum.at(most_G, group_N, label_N)
-    differs_N: BoolArray = (prefix_N != b"") & (least_G != most_G)[group_N]
+    classes = int(label_N.max(initial=0)) + 1
+    labels_G = np.bincount(np.unique(group_N * classes + label_N) // classes, minlength=1)
+    differs_N: BoolArray = (prefix_N != b"") & (labels_G > 1)[group_N]
     return differs_N
 
 
@@ -172,11 +167,6 @@ def _labels_called(
     kind_N[corrupted_N] = KINDS.index("corrupted")
     rows = [_called(kind, "mislabeled", kind_N[controls.of_kind(kind)]) for kind in CONTROL_KINDS]
     return [row for row in rows if row.count]
-
-
-def _copies_called(found: CorruptedImages) -> list[Called]:
-    kind_PM = np.where(found.p_PM > c.CORRUPTED_ABOVE, KINDS.index("corrupted"), -1)
-    return [_called(kind, "corrupted", kind_P) for kind, kind_P in zip(COPY_KINDS, kind_PM.T, strict=True)]
 
 
 def _called(planted: str, expected: KindName, kind_P: npt.NDArray[np.integer]) -> Called:
@@ -210,6 +200,8 @@ def find_corrupted(images: ImageTable, generator: np.random.Generator) -> Corrup
     The images as they are have corrupted ones among them, so this is done twice, the second time without those that the
     first found. Each half of the images is judged by the regression of the other half, copies with their image.
     """
+    from scipy.special import expit
+
     if len(images.copied_P) < c.LEAST_IMAGES:
         return None
     value_US, copy_PMS = images.value_US.astype(np.float64), images.copy_PMS.astype(np.float64)
@@ -237,10 +229,9 @@ def find_corrupted(images: ImageTable, generator: np.random.Generator) -> Corrup
         if own_U.sum() < c.LEAST_IMAGES:  # nothing tells copies from these images
             break
     share_M = _shares(ratio_UM)
-    score_U = _log_odds(ratio_UM, share_M)
-    return CorruptedImages(
-        p_U=_bounded_expit(score_U), score_U=score_U, p_PM=_bounded_expit(_log_odds(ratio_PMM, share_M))
-    )
+    score_U, score_PM = _log_odds(ratio_UM, share_M), _log_odds(ratio_PMM, share_M)
+    p_U, p_PM = (expit(odds.clip(-c.LARGEST_EXPONENT, c.LARGEST_EXPONENT)) for odds in (score_U, score_PM))
+    return CorruptedImages(p_U=p_U, score_U=score_U, p_PM=p_PM)
 
 
 def _fitted(value_XS: FloatArray, copy_PMS: FloatArray) -> Any:
@@ -277,12 +268,5 @@ def _shares(ratio_UM: FloatArray) -> FloatArray:
 def _log_odds(ratio_XM: FloatArray, share_M: FloatArray) -> FloatArray:
     """Return the logarithm of Σ_k π_k r_k / π_0: [X]."""
     exponent_XM = ratio_XM + np.log(np.maximum(share_M, np.finfo(np.float64).tiny))
-    odds: FloatArray = np.logaddexp.reduce(exponent_XM, axis=-1) - np.log(1.0 - share_M.sum())
-    return odds
-
-
-def _bounded_expit(odds: FloatArray) -> FloatArray:
-    from scipy.special import expit
-
-    p: FloatArray = expit(odds.clip(-c.LARGEST_EXPONENT, c.LARGEST_EXPONENT))
-    return p
+    odds_X: FloatArray = np.logaddexp.reduce(exponent_XM, axis=-1) - np.log(1.0 - share_M.sum())
+    return odds_X

@@ -12,6 +12,7 @@ Shapes: N scores, G grid points or bins, 2 components in the order of their mean
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,20 +22,15 @@ from labelaudit.detect import constants as c
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianMixture:
-    """weight_2[k] · N(mean_2[k], std_2[k]²), ordered by mean, in the units of the scores."""
+class Mixture(ABC):
+    """A mixture of two components, ordered by mean, in the units of the scores."""
 
     weight_2: FloatArray
     mean_2: FloatArray
-    std_2: FloatArray
-    log_likelihood: float
 
+    @abstractmethod
     def _log_density(self, score_N: FloatArray) -> FloatArray:
-        return _log_gaussians(score_N, self.weight_2, self.mean_2, self.std_2**2)
-
-    def component_density(self, score_N: FloatArray) -> FloatArray:
-        """Return the weighted density of each component at each score: [N, 2]."""
-        return np.exp(self._log_density(score_N)).T
+        """Return the logarithm of each component's weighted density: [2, N]."""
 
     def posterior(self, score_N: FloatArray) -> FloatArray:
         """Return π₁f₁ / (π₀f₀ + π₁f₁) at each score: [N], NaN where the score is not finite."""
@@ -44,8 +40,31 @@ class GaussianMixture:
         return z_N
 
     def monotone_posterior(self, score_N: FloatArray) -> FloatArray:
-        """Return the posterior, made to rise with the score; see `rising`."""
-        return rising(self.posterior(score_N), score_N, float(self.mean_2[0]))
+        """Return the posterior, made to rise with the score: [N].
+
+        Where the components' spreads differ, the posterior rises again below the low mean or falls above the high one.
+        Here it is 0 below the low mean and its own running maximum above, so a smaller loss is never more suspicious.
+        """
+        z_N = self.posterior(score_N)
+        finite = np.flatnonzero(np.isfinite(score_N))
+        order = finite[np.argsort(score_N[finite], kind="stable")]
+        z_N[order] = np.maximum.accumulate(np.where(score_N[order] >= self.mean_2[0], z_N[order], 0.0))
+        return z_N
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianMixture(Mixture):
+    """weight_2[k] · N(mean_2[k], std_2[k]²), ordered by mean, in the units of the scores."""
+
+    std_2: FloatArray
+    log_likelihood: float
+
+    def _log_density(self, score_N: FloatArray) -> FloatArray:
+        return _log_gaussians(score_N, self.weight_2, self.mean_2, self.std_2**2)
+
+    def component_density(self, score_N: FloatArray) -> FloatArray:
+        """Return the weighted density of each component at each score: [N, 2]."""
+        return np.exp(self._log_density(score_N)).T
 
     @property
     def separation(self) -> float:
@@ -74,19 +93,6 @@ class GaussianMixture:
         return int((rises_G[:-1] & ~rises_G[1:]).sum())
 
 
-def rising(z_N: FloatArray, score_N: FloatArray, low_mean: float) -> FloatArray:
-    """Return a mixture's posterior, made to rise with the score: [N].
-
-    Where the components' spreads differ, the posterior rises again below the low mean or falls above the high one. Here
-    it is 0 below the low mean and its own running maximum above, so a smaller loss is never more suspicious.
-    """
-    finite = np.flatnonzero(np.isfinite(score_N))
-    order = finite[np.argsort(score_N[finite], kind="stable")]
-    above = np.where(score_N[order] >= low_mean, z_N[order], 0.0)
-    z_N[order] = np.maximum.accumulate(above)
-    return z_N
-
-
 def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_TO) -> GaussianMixture | None:
     """Fit by expectation-maximization from several starts; the likeliest end wins.
 
@@ -94,12 +100,8 @@ def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_T
     ``exact_up_to`` scores the sums run over a histogram of some 8,000 bins with the mean of each. Weights, and means in
     standard deviations of the scores, are then within 1e-3 of the exact fit's.
 
-    Args:
-        score_N: Scores; those that are not finite are left out.
-        exact_up_to: The most scores that every step sums over one by one.
-
-    Returns:
-        The mixture, or None when there is nothing to fit: fewer than `MIN_SCORES` finite scores, or all the same.
+    Scores that are not finite are left out. None when there is nothing to fit: fewer than `MIN_SCORES` finite scores,
+    or all the same.
     """
     score_N = np.asarray(score_N, dtype=np.float64)
     finite = score_N[np.isfinite(score_N)]
@@ -108,10 +110,7 @@ def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_T
     center, spread = finite.mean(), finite.std()
     if spread <= 1e-9 * max(1.0, abs(center)):
         return None
-    finite -= center
-    finite /= spread
-    finite.sort()
-    value_G, count_G = _condense(finite, exact_up_to)
+    value_G, count_G = _condense(np.sort((finite - center) / spread), exact_up_to)
     if len(value_G) < 3:
         return None
     fits = [_maximize(value_G, count_G, quantile) for quantile in c.START_QUANTILES]
@@ -138,9 +137,8 @@ def _condense(rising_N: FloatArray, exact_up_to: int) -> tuple[FloatArray, Float
     edges = np.unique(np.concatenate([np.linspace(low, high, c.BINS), np.quantile(rising_N, share_Q)]))
     # In sorted scores a bin is a slice between two edges.
     bounds = np.concatenate([[0], np.searchsorted(rising_N, edges), [len(rising_N)]])
-    count_G = np.diff(bounds)
-    full_G = count_G > 0
-    count_G = count_G[full_G].astype(np.float64)
+    full_G = np.diff(bounds) > 0
+    count_G = np.diff(bounds)[full_G].astype(np.float64)
     return np.add.reduceat(rising_N, bounds[:-1][full_G]) / count_G, count_G
 
 
@@ -181,8 +179,7 @@ def _log_gaussians(value_G: FloatArray, weight_2: FloatArray, mean_2: FloatArray
     """Return the logarithm of each component's weighted density: [2, G]."""
     distance_2G = (value_G - mean_2[:, None]) ** 2 / variance_2[:, None]
     constant_2 = np.log(weight_2) - 0.5 * np.log(2 * np.pi * variance_2)
-    result: FloatArray = constant_2[:, None] - 0.5 * distance_2G
-    return result
+    return constant_2[:, None] - 0.5 * distance_2G
 
 
 def _responsibility(log_density_2G: FloatArray) -> FloatArray:
@@ -192,44 +189,23 @@ def _responsibility(log_density_2G: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BetaMixture:
+class BetaMixture(Mixture):
     """weight_2[k] · Beta(alpha_2[k], beta_2[k]) of the scores scaled from [low, high] to [0, 1], ordered by mean."""
 
-    weight_2: FloatArray
     alpha_2: FloatArray
     beta_2: FloatArray
     low: float
     high: float
 
-    @property
-    def mean_2(self) -> FloatArray:
-        """Means of the components, in the units of the scores."""
-        return self.low + (self.high - self.low) * self.alpha_2 / (self.alpha_2 + self.beta_2)
-
     def _log_density(self, score_N: FloatArray) -> FloatArray:
         value_N = np.clip((score_N - self.low) / (self.high - self.low), c.BETA_EDGE, 1.0 - c.BETA_EDGE)
         return _log_betas(value_N, self.weight_2, self.alpha_2, self.beta_2)
 
-    def posterior(self, score_N: FloatArray) -> FloatArray:
-        """Return π₁f₁ / (π₀f₀ + π₁f₁) at each score: [N], NaN where the score is not finite."""
-        finite_N = np.isfinite(score_N)
-        z_N = np.full(len(score_N), np.nan)
-        z_N[finite_N] = _responsibility(self._log_density(score_N[finite_N]))
-        return z_N
-
-    def monotone_posterior(self, score_N: FloatArray) -> FloatArray:
-        """Return the posterior, made to rise with the score; see `rising`."""
-        return rising(self.posterior(score_N), score_N, float(self.mean_2[0]))
-
 
 def fit_beta_mixture(score_N: FloatArray) -> BetaMixture | None:
-    """Fit to a histogram of the middle nine tenths of the scores.
+    """Fit to a histogram of the middle nine tenths of the scores, without those that are not finite.
 
-    Args:
-        score_N: Scores; those that are not finite are left out.
-
-    Returns:
-        The mixture, or None when there is nothing to fit: too few finite scores, or nearly all the same.
+    None when there is nothing to fit: too few finite scores, or nearly all the same.
     """
     finite = np.asarray(score_N, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
@@ -254,7 +230,9 @@ def fit_beta_mixture(score_N: FloatArray) -> BetaMixture | None:
         if np.abs(weight_2 - before_2).max() < c.BETA_TOLERANCE:
             break
     order = np.argsort(alpha_2 / (alpha_2 + beta_2), kind="stable")
-    return BetaMixture(weight_2=weight_2[order], alpha_2=alpha_2[order], beta_2=beta_2[order], low=low, high=high)
+    weight_2, alpha_2, beta_2 = weight_2[order], alpha_2[order], beta_2[order]
+    mean_2 = low + (high - low) * alpha_2 / (alpha_2 + beta_2)
+    return BetaMixture(weight_2=weight_2, mean_2=mean_2, alpha_2=alpha_2, beta_2=beta_2, low=low, high=high)
 
 
 def _log_betas(value_N: FloatArray, weight_2: FloatArray, alpha_2: FloatArray, beta_2: FloatArray) -> FloatArray:

@@ -5,8 +5,8 @@ Shapes: N samples, P planted controls, K classes, Q cells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +92,7 @@ class Verdicts:
     interval: tuple[float, float] | None
     estimates: Mapping[EstimatorName, Estimate]
     power: Power
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
 
 
 def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
@@ -108,12 +108,10 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
     """
     wanted = ESTIMATORS.keys() if all_estimators else {settings.estimator, DEFAULT_ESTIMATOR, "gmm"}
     estimates: dict[EstimatorName, Estimate] = {}
-    for name, estimator in ESTIMATORS.items():
-        if name in wanted:
-            rank_by = settings.rank_by if name == settings.estimator else estimator.rank_by
-            found = estimator.estimate(evidence, rank_by)
-            if found is not None:
-                estimates[name] = found
+    for name in [name for name in ESTIMATORS if name in wanted]:
+        rank_by = settings.rank_by if name == settings.estimator else ESTIMATORS[name].rank_by
+        if (found := ESTIMATORS[name].estimate(evidence, rank_by)) is not None:
+            estimates[name] = found
     suspicion_N = evidence.statistics.suspicion(settings.rank_by)
     seen_N = np.isfinite(suspicion_N)
     estimate = estimates.get(settings.estimator)
@@ -134,13 +132,8 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
         interval=None if estimate is None else estimate.interval(evidence),
         estimates=estimates,
         power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
-        warnings=find_warnings(evidence, estimate, flagged_N, settings),
+        warnings=list(find_warnings(evidence, estimate, flagged_N, settings)),
     )
-
-
-def measure_power(evidence: Evidence, rank_by: StatisticName, p_N: FloatArray, flagged_N: BoolArray) -> Power:
-    """Count planted wrong labels above the `cut`, and add up P(mislabeled) down the list."""
-    return Power(found=tuple(_found(evidence, rank_by, flagged_N)), reviews=_reviews(p_N, int(flagged_N.sum())))
 
 
 def cut(evidence: Evidence, rank_by: StatisticName, flagged_N: BoolArray) -> float:
@@ -149,51 +142,68 @@ def cut(evidence: Evidence, rank_by: StatisticName, flagged_N: BoolArray) -> flo
     return float(evidence.statistics.suspicion(rank_by)[own_N].min(initial=np.inf))
 
 
-def _found(evidence: Evidence, rank_by: StatisticName, flagged_N: BoolArray) -> list[Found]:
-    if evidence.controls is None or evidence.taught is None:
-        return []
-    suspicion_N, label_N = evidence.taught.suspicion(rank_by), evidence.controls.label_N
-    above_N = suspicion_N >= cut(evidence, rank_by, flagged_N)
+def measure_power(evidence: Evidence, rank_by: StatisticName, p_N: FloatArray, flagged_N: BoolArray) -> Power:
+    """Count planted wrong labels above the `cut`, and add up P(mislabeled) down the list."""
     rows = []
-    for kind in CONTROL_KINDS:
-        planted_N = evidence.controls.of_kind(kind) & np.isfinite(suspicion_N)
-        labels = np.unique(label_N[planted_N]).tolist()
-        for label in [None, *labels] if labels else []:
-            of_label_N = planted_N if label is None else planted_N & (label_N == label)
-            found = int((of_label_N & above_N).sum())
-            rows.append(Found(kind=kind, label=label, planted=int(of_label_N.sum()), found=found))
-    return rows
+    if evidence.controls is not None and evidence.taught is not None:
+        suspicion_N, label_N = evidence.taught.suspicion(rank_by), evidence.controls.label_N
+        above_N = suspicion_N >= cut(evidence, rank_by, flagged_N)
+        for kind in CONTROL_KINDS:
+            planted_N = evidence.controls.of_kind(kind) & np.isfinite(suspicion_N)
+            labels = np.unique(label_N[planted_N]).tolist()
+            for label in [None, *labels] if labels else []:
+                of_label_N = planted_N if label is None else planted_N & (label_N == label)
+                found = int((of_label_N & above_N).sum())
+                rows.append(Found(kind=kind, label=label, planted=int(of_label_N.sum()), found=found))
+    return Power(found=tuple(rows), reviews=_reviews(p_N, int(flagged_N.sum())))
 
 
 def _reviews(p_N: FloatArray, flagged: int) -> tuple[ReviewShare, ...]:
     p = np.sort(p_N[np.isfinite(p_N)])[::-1]
-    total = p.sum()
-    if total <= 0:
+    if p.sum() <= 0:
         return ()
-    caught = np.cumsum(p) / total
+    caught = np.cumsum(p) / p.sum()
     # Two figures: "the first 1,800" is a plan, "the first 1,837" is not.
-    rounded = [int(float(f"{share * max(flagged, total):.2g}")) for share in c.REVIEWS]
+    rounded = [int(float(f"{share * max(flagged, p.sum()):.2g}")) for share in c.REVIEWS]
     tops = sorted({min(len(p), max(1, top)) for top in rounded})
     return tuple(ReviewShare(top=top, caught=float(caught[top - 1])) for top in tops)
 
 
 def find_warnings(
     evidence: Evidence, estimate: Estimate | None, flagged_N: BoolArray, settings: FitSettings
-) -> list[str]:
-    """Return every reason not to trust the figures, each with what to do about it."""
-    suspicion_N = evidence.statistics.suspicion(settings.rank_by)
-    seen_N = np.isfinite(suspicion_N)
+) -> Iterator[str]:
+    """Yield every reason not to trust the figures, each with what to do about it."""
+    rank_by, last_wrong_N, joint = settings.rank_by, evidence.last_wrong_N, evidence.statistics.joint
+    seen_N = np.isfinite(evidence.statistics.suspicion(rank_by))
     if estimate is None:
-        return [_nothing_fits(evidence, settings, int(seen_N.sum()))]
-    memorized_from = evidence.statistics.memorized_from
-    found = [
-        None if estimate.mixture is None else _of_mixture(estimate.mixture, settings.rank_by),
-        _agreed(flagged_N, evidence.last_wrong_N) if memorized_from is None else _memorized(memorized_from),
-        _weak(float(evidence.last_wrong_N[seen_N].mean())),
-        _few(np.bincount(evidence.label_N[seen_N])),
-        _structured(evidence.statistics.joint),
-    ]
-    return [text for text in found if text]
+        yield _nothing_fits(evidence, settings, int(seen_N.sum()))
+        return
+    if estimate.mixture is not None:
+        yield from _of_mixture(estimate.mixture, rank_by)
+    if (epoch := evidence.statistics.memorized_from) is not None:
+        yield (
+            f"From epoch {epoch} on the probe agrees with most of the labels that it had doubted: it memorizes them. "
+            "The default gives these epochs little weight, AUM and the mixtures do not. Audit again with "
+            f"--epochs {max(epoch - 1, 1)}."
+        )
+    elif (flagged_N & ~last_wrong_N).sum() > 0.5 * flagged_N.sum():
+        yield (
+            "By its last epoch the probe agrees with most of the suspicious labels: either they are right but hard, "
+            "or it has memorized them. Trust the ranking more than the noise rate, and look at the first rows."
+        )
+    if (wrong_rate := last_wrong_N[seen_N].mean()) > c.WEAK_PROBE:
+        yield (
+            f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
+            "hard images look like wrong labels. Train longer, or take a stronger probe (--preset, --model)."
+        )
+    count_K = np.unique(evidence.label_N[seen_N], return_counts=True)[1]
+    if few := int((count_K < c.FEW_IN_CLASS).sum()):
+        yield (
+            f"{few} of {len(count_K)} classes have fewer than {c.FEW_IN_CLASS} images: the probe hardly knows them, "
+            "and their labels are judged roughly. Look at them by hand, or join them to larger classes."
+        )
+    if joint.noise_rate >= c.STRUCTURED_RATE and joint.classes >= c.STRUCTURED_CLASSES:
+        yield from _structured(joint)
 
 
 def _nothing_fits(evidence: Evidence, settings: FitSettings, scores: int) -> str:
@@ -206,64 +216,25 @@ def _nothing_fits(evidence: Evidence, settings: FitSettings, scores: int) -> str
     return f"No {settings.estimator} fits the {settings.rank_by}: {why}. {end}"
 
 
-def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> str | None:
+def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> Iterator[str]:
     if mixture.modes == 1:
-        return (
+        yield (
             f"The {rank_by} has one peak, not two: the mixture splits its tail off whether labels are wrong or not. "
             "The data may be clean; read the noise rate as an upper bound, or take --estimator confident-joint."
         )
-    if mixture.separation < c.LOW_SEPARATION:
-        return (
+    elif mixture.separation < c.LOW_SEPARATION:
+        yield (
             f"The two groups overlap (separation {mixture.separation:.1f}, under {c.LOW_SEPARATION:.0f}): the noise "
             "rate is rough. More epochs or a stronger probe may separate them."
         )
-    return None
 
 
-def _memorized(epoch: int) -> str:
-    return (
-        f"From epoch {epoch} on the probe agrees with most of the labels that it had doubted: it memorizes them. The "
-        f"default gives these epochs little weight, AUM and the mixtures do not. Audit again with "
-        f"--epochs {max(epoch - 1, 1)}."
-    )
-
-
-def _agreed(flagged_N: BoolArray, last_wrong_N: BoolArray) -> str | None:
-    flagged = int(flagged_N.sum())
-    if not flagged or (flagged_N & ~last_wrong_N).sum() <= 0.5 * flagged:
-        return None
-    return (
-        "By its last epoch the probe agrees with most of the suspicious labels: either they are right but hard, "
-        "or it has memorized them. Trust the ranking more than the noise rate, and look at the first rows."
-    )
-
-
-def _weak(wrong_rate: float) -> str | None:
-    if wrong_rate <= c.WEAK_PROBE:
-        return None
-    return (
-        f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
-        "hard images look like wrong labels. Train longer, or take a stronger probe (--preset, --model)."
-    )
-
-
-def _few(count_K: npt.NDArray[np.int64]) -> str | None:
-    few = int(((count_K > 0) & (count_K < c.FEW_IN_CLASS)).sum())
-    if not few:
-        return None
-    return (
-        f"{few} of {int((count_K > 0).sum())} classes have fewer than {c.FEW_IN_CLASS} images: the probe hardly knows "
-        "them, and their labels are judged roughly. Look at them by hand, or join them to larger classes."
-    )
-
-
-def _structured(joint: ConfidentJoint) -> str | None:
-    if joint.noise_rate < c.STRUCTURED_RATE or joint.classes < c.STRUCTURED_CLASSES or joint.structure <= c.STRUCTURED:
-        return None
-    share_Q = np.sort(joint.share_Q[joint.given_Q != joint.true_Q])[::-1]
-    half = int(np.searchsorted(share_Q.cumsum(), 0.5 * share_Q.sum())) + 1
-    return (
-        f"The errors are not spread evenly: half of them are between {half} of {joint.classes * (joint.classes - 1)} "
-        "pairs of classes. Either these classes were confused when the data was labelled, or the probe cannot tell "
-        "them apart: look at the most frequent pairs first."
-    )
+def _structured(joint: ConfidentJoint) -> Iterator[str]:
+    if joint.structure > c.STRUCTURED:
+        share_Q = np.sort(joint.share_Q[joint.given_Q != joint.true_Q])[::-1]
+        half = int(np.searchsorted(share_Q.cumsum(), 0.5 * share_Q.sum())) + 1
+        yield (
+            f"The errors are not spread evenly: half of them are between {half} of "
+            f"{joint.classes * (joint.classes - 1)} pairs of classes. Either these classes were confused when the data "
+            "was labelled, or the probe cannot tell them apart: look at the most frequent pairs first."
+        )

@@ -66,11 +66,10 @@ def memory_errors(batch_size: int) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if is_out_of_memory(error):
-            least = 2  # batch norm cannot take one image alone
-            smaller = f"try --batch-size {max(least, batch_size // 2)}"
+            smaller = f"try --batch-size {max(2, batch_size // 2)}"  # batch norm cannot take one image alone
             raise DeviceError(
                 f"the device ran out of memory at batch size {batch_size}",
-                fix=smaller if batch_size > least else "try a smaller --image-size or another --model",
+                fix=smaller if batch_size > 2 else "try a smaller --image-size or another --model",
             ) from error
         if "deterministic" in str(error):
             raise DeviceError(

@@ -70,17 +70,9 @@ def embed(
 ) -> Embeddings:
     """Embed every readable image; those in the cache are not even decoded.
 
-    Several processes of a machine divide the images among them, and find each other's embeddings in the cache.
-
-    Args:
-        catalogue: The samples.
-        backbone: A network that gives pooled features [B, D].
-        form: How images are decoded for it.
-        statistics: Mean and standard deviation (of pixel / 255) that it expects.
-        device: Where it runs.
-        precision: In which number format.
-        world: The processes that all embed the same images.
-        reporter: Shows the progress.
+    Several processes of a machine divide the images among them, and find each other's embeddings in the cache. The
+    backbone gives pooled features [B, D], and expects the mean and standard deviation (of pixel / 255) in
+    ``statistics``.
     """
     backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
@@ -154,20 +146,18 @@ def _embedded(
     arrays = [image for image in images if not isinstance(image, str)]
     vectors = iter(forward(arrays) if arrays else ())
     values = iter(image_statistics(np.stack(arrays)) if arrays else ())
-    return [
-        Embedded(vector_D=None, reason=image)
-        if isinstance(image, str)
-        else Embedded(vector_D=next(vectors), reason="", look=_look(image, sha256, next(values)))
-        for image, sha256 in zip(images, hashes, strict=True)
-    ]
-
-
-def _look(x_CHW: UInt8Array, sha256: str, value_S: npt.NDArray[np.float32]) -> ImageStatistics:
-    copy_MS = None
-    if sha256.startswith(tuple(COPIED_DIGITS)):
-        # Drawn from the content: the same whatever else is in the folder, and in the cache.
-        copy_MS = copy_statistics(x_CHW[None], np.random.default_rng(int(sha256[:16], 16)))[0]
-    return ImageStatistics(digest=pixel_digest(x_CHW), value_S=value_S, copy_MS=copy_MS)
+    results = []
+    for image, sha256 in zip(images, hashes, strict=True):
+        if isinstance(image, str):
+            results.append(Embedded(vector_D=None, reason=image))
+            continue
+        copy_MS = None
+        if sha256.startswith(tuple(COPIED_DIGITS)):
+            # Drawn from the content: the same whatever else is in the folder, and in the cache.
+            copy_MS = copy_statistics(image[None], np.random.default_rng(int(sha256[:16], 16)))[0]
+        look = ImageStatistics(digest=pixel_digest(image), value_S=next(values), copy_MS=copy_MS)
+        results.append(Embedded(vector_D=next(vectors), reason="", look=look))
+    return results
 
 
 class _Shelf:
@@ -176,12 +166,10 @@ class _Shelf:
     def __init__(self, key: str, reporter: Reporter) -> None:
         self._reporter = reporter
         self._cache: EmbeddingCache | None = None
+        self.folder: Path | None = None
         with self._warned():
             self._cache = EmbeddingCache(key)
-
-    @property
-    def folder(self) -> Path | None:
-        return None if self._cache is None else self._cache.folder
+            self.folder = self._cache.folder
 
     def load(self, wanted: set[str]) -> dict[str, Embedded]:
         with self._warned():

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -25,6 +25,9 @@ from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
 
+if TYPE_CHECKING:
+    from labelaudit.engine.selection import Selection
+
 _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
 
@@ -32,44 +35,25 @@ _CHUNK = 512
 """Rows that are looked at together."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Work:
-    """An epoch that is about to be trained. ``mixes`` is the method, if it blends images; ``generator`` is its own."""
+    """An epoch that is about to be trained. ``generator`` is the method's own."""
 
     inputs: Inputs
     order: EpochOrder
     clock: Clock
     method: Method
-    mixes: Mixes | None
     generator: torch.Generator
     recorder: Recorder
     advance: Advance
-
-
-class Selecting(Protocol):
-    """Chooses which samples of an epoch are back-propagated, and takes its steps: `labelaudit.engine.selection`."""
-
-    def train_epoch(self, training: Training, work: Work) -> Effort:
-        """Take an epoch's steps, and return what they cost."""
-
-    def state(self) -> State:
-        """Return tensors on the CPU and plain values, which `load` takes."""
-
-    def load(self, state: State) -> None:
-        """Go on from a state."""
 
 
 class Training:
     """Networks and optimizers between two epochs: all that a checkpoint has to hold.
 
     Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
-    uninterrupted one would have drawn.
-
-    Args:
-        networks: As many as the method trains.
-        settings: How to train.
-        device: Where.
-        world: The processes that train them together; all have to begin with equal networks.
+    uninterrupted one would have drawn. There are as many networks as the method trains; all processes of the world have
+    to begin with equal ones.
     """
 
     def __init__(
@@ -84,7 +68,7 @@ class Training:
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None, selection: Selecting | None = None) -> State:
+    def state(self, method: Method | None = None, selection: Selection | None = None) -> State:
         """Return a copy on the CPU, as tensors and plain values, that `load` takes.
 
         It has what the method and the selection know from finished epochs.
@@ -102,7 +86,7 @@ class Training:
             state["selection"] = _copied(selection.state())
         return state
 
-    def load(self, state: State, method: Method | None = None, selection: Selecting | None = None) -> None:
+    def load(self, state: State, method: Method | None = None, selection: Selection | None = None) -> None:
         """Go on from a state.
 
         Raises:
@@ -130,17 +114,13 @@ class Training:
         advance: Advance,
         *,
         prior_N: torch.Tensor | None = None,
-        selection: Selecting | None = None,
+        selection: Selection | None = None,
     ) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
-        Args:
-            inputs: N rows.
-            label_N: int64 given labels.
-            method: What to teach.
-            advance: Told the size of each finished batch.
-            prior_N: float32 sample weights, which multiply every lesson's weights.
-            selection: Chooses which samples are back-propagated; its scoring pass is recorded. For one network.
+        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``prior_N`` are float32
+        sample weights, which multiply every lesson's weights. ``selection`` chooses which samples are back-propagated,
+        for one network; its scoring pass is recorded.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -159,16 +139,7 @@ class Training:
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
-            work = Work(
-                inputs=inputs,
-                order=order,
-                clock=clock,
-                method=method,
-                mixes=method if isinstance(method, Mixes) else None,
-                generator=generator,
-                recorder=recorder,
-                advance=advance,
-            )
+            work = Work(inputs, order, clock, method, generator, recorder, advance)
             effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
             record = recorder.take(epoch, effort)
         self.finished_epochs += 1
@@ -226,8 +197,8 @@ class Training:
         count = places.stop - places.start
         share, batch, prior_B = self.world.share(count), order.batch(places), order.prior(places)
         x_b = order.images(work.inputs, self._share(places))
-        if work.mixes is not None:
-            mixing = work.mixes.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
+        if isinstance(method, Mixes):
+            mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, work.inputs, places, share, mixing)
             prior_B = None if prior_B is None else mixing.blend(prior_B)
         logits = [self.forward(network, x_b) for network in self.shared]
@@ -257,22 +228,18 @@ class Training:
         with evaluating(self.networks):
             return [self.world.gather(self.forward(network, x_b), count) for network in self.networks]
 
-    def forward(self, network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
+    def forward(self, network: Callable[[torch.Tensor], Any], x_b: torch.Tensor) -> torch.Tensor:
         """Return the logits of a batch in float32, computed in the training's precision."""
         enabled = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
             logits: torch.Tensor = network(x_b)
         return logits.float()
 
-    def predict(self, inputs: Inputs, *, batch_size: int = 512) -> torch.Tensor:
-        """Return the mean softmax of the networks, as `predict_each` computes it: float32 [N, C] on the CPU."""
-        return torch.stack(self.predict_each(inputs, batch_size=batch_size)).mean(dim=0)
-
     @torch.no_grad()
-    def predict_each(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> list[torch.Tensor]:
-        """Return the softmax of each network on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
+    def predict(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> torch.Tensor:
+        """Return the mean softmax on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
 
-        With ``networks``, only of so many, from the first on.
+        It is that of all networks, or of the first ``networks``.
         """
         asked = self.networks[:networks]
         for network in asked:
@@ -283,7 +250,7 @@ class Training:
             x_b = inputs.batch(index_b, None)
             for network, found in zip(asked, parts, strict=True):
                 found.append(self.forward(network, x_b).softmax(dim=1).cpu())
-        return [self.world.gather(torch.cat(found), len(inputs)) for found in parts]
+        return torch.stack([self.world.gather(torch.cat(found), len(inputs)) for found in parts]).mean(dim=0)
 
 
 def run_epochs(
@@ -294,7 +261,7 @@ def run_epochs(
     advance: Advance,
     *,
     prior_N: torch.Tensor | None = None,
-    selection: Selecting | None = None,
+    selection: Selection | None = None,
 ) -> Iterator[EpochRecord]:
     """Train the epochs that are left, and yield the record of each."""
     while training.finished_epochs < training.settings.epochs:
@@ -342,9 +309,7 @@ class _NetworkLook:
         """See `labelaudit.methods.base.Look`."""
         return self._see(row_M, self._training.networks[network], self._features)
 
-    def _see(
-        self, row_M: torch.Tensor, network: nn.Module, what: Callable[[nn.Module, torch.Tensor], torch.Tensor]
-    ) -> torch.Tensor:
+    def _see(self, row_M: torch.Tensor, network: nn.Module, what: Callable[..., torch.Tensor]) -> torch.Tensor:
         world, parts = self._training.world, []
         with evaluating([network]):
             for row in torch.split(row_M, _CHUNK * world.size):
@@ -352,10 +317,11 @@ class _NetworkLook:
                 parts.append(world.gather(what(network, self._inputs.batch(part_m, None)), len(row)))
         return torch.cat(parts)
 
-    def _features(self, network: nn.Module, x_m: torch.Tensor) -> torch.Tensor:
+    def _features(self, network: Any, x_m: torch.Tensor) -> torch.Tensor:
         """Return what the last linear layer is given; of a timm model, what it calls pre-logits."""
         if hasattr(network, "forward_head") and hasattr(network, "forward_features"):
-            return self._training.forward(_PreLogits(network), x_m).flatten(1)
+            pre_logits = functools.partial(network.forward_head, pre_logits=True)
+            return self._training.forward(lambda x: pre_logits(network.forward_features(x)), x_m).flatten(1)
         seen: list[torch.Tensor] = []
         last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
         handle = last.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
@@ -364,13 +330,3 @@ class _NetworkLook:
         finally:
             handle.remove()
         return seen[0].float().flatten(1)
-
-
-class _PreLogits(nn.Module):
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
-        return features

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from typing import Any
 
@@ -40,14 +41,16 @@ class SmallImageNetwork(nn.Module):
     """
 
     fc: nn.Module
+    has_dirac_convolutions = False  # and a last layer without biases
 
     def _add_head(self, features: int, num_classes: int) -> None:
+        """Make the last layer, and the parameters of the convolutions, if the subclass has not."""
         self.pretrained_cfg = {"classifier": "fc"}  # read where weights are loaded
         self.num_features = features
         self.reset_classifier(num_classes)
-
-    def _make_head(self) -> nn.Module:
-        return nn.Linear(self.num_features, self.num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and not self.has_dirac_convolutions:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean(dim=(2, 3))
@@ -72,12 +75,8 @@ class SmallImageNetwork(nn.Module):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replace the last layer by a fresh one."""
         self.num_classes = num_classes
-        self.fc = self._make_head() if num_classes else nn.Identity()
-
-    def _init_convolutions(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        bias = not self.has_dirac_convolutions
+        self.fc = nn.Linear(self.num_features, num_classes, bias=bias) if num_classes else nn.Identity()
 
 
 class WideBlock(nn.Module):
@@ -117,7 +116,6 @@ class WideResNet(SmallImageNetwork):
         self.blocks = nn.Sequential(*blocks)
         self.bn = nn.BatchNorm2d(channels)
         self._add_head(channels, num_classes)
-        self._init_convolutions()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return feature maps before pooling."""
@@ -139,6 +137,8 @@ class PooledNet(SmallImageNetwork):
     first step on; the logits are scaled by 1/9, which keeps the first losses small whatever the width.
     """
 
+    has_dirac_convolutions = True
+
     def __init__(self, *, widths: tuple[int, ...], num_classes: int = 10, in_chans: int = 3) -> None:
         super().__init__()
         self.stem = nn.Conv2d(in_chans, _STEM_WIDTH, 2, bias=False)
@@ -150,9 +150,6 @@ class PooledNet(SmallImageNetwork):
         self.groups = nn.Sequential(*groups)
         self.pool = nn.AdaptiveMaxPool2d(1)
         self._add_head(channels, num_classes)
-
-    def _make_head(self) -> nn.Module:
-        return nn.Linear(self.num_features, self.num_classes, bias=False)
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
         pooled: torch.Tensor = self.pool(x).flatten(1)
@@ -225,7 +222,6 @@ class SmallResNet(SmallImageNetwork):
                 channels = width
         self.blocks = nn.Sequential(*stages)
         self._add_head(channels, num_classes)
-        self._init_convolutions()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return feature maps before pooling."""
@@ -271,24 +267,18 @@ def require_known(name: str) -> None:
         ModelError: with the names that come close.
     """
     architecture, _, tag = name.partition(".")
-    if timm.is_model(architecture):
-        if tag and not _has_tag(name):
-            tagged = timm.list_pretrained(f"{architecture}.*")
-            raise ModelError(
-                f"{architecture} has no weights tagged {tag!r}",
-                fix=f"there are {', '.join(tagged)}" if tagged else "leave the tag out",
-            )
-        return
-    close = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.6)
-    hint = f"close names: {', '.join(close)}" if close else "timm.list_models() has all names"
-    raise ModelError(f"unknown model {name!r}", fix=hint)
-
-
-def _has_tag(name: str) -> bool:
-    try:
-        return timm.get_pretrained_cfg(name) is not None
-    except RuntimeError:
-        return False
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.6)
+        hint = f"close names: {', '.join(close)}" if close else "timm.list_models() has all names"
+        raise ModelError(f"unknown model {name!r}", fix=hint)
+    with contextlib.suppress(RuntimeError):
+        if not tag or timm.get_pretrained_cfg(name) is not None:
+            return
+    tagged = timm.list_pretrained(f"{architecture}.*")
+    raise ModelError(
+        f"{architecture} has no weights tagged {tag!r}",
+        fix=f"there are {', '.join(tagged)}" if tagged else "leave the tag out",
+    )
 
 
 def linear_head(features: int, num_classes: int, *, seed: int) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import nn
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.names import ScheduleName
 
-LATE = 0.4
+_LATE = 0.4
 """Where ``late-linear`` starts to fall: epoch 80 of 200, Co-Teaching's for CIFAR-10."""
 
 _STEP = ((0.5, 0.1), (0.75, 0.1**2))
@@ -24,7 +24,7 @@ def rate_factor(name: ScheduleName, done: float, milestones: Sequence[tuple[floa
     Args:
         name: ``constant`` 1 (the AUL paper's probe); ``step`` ×0.1 at 1/2 and again at 3/4 (He et al. 2016: epochs 150
             and 225 of 300); ``linear`` 1 → 0; ``cosine`` half a cosine 1 → 0; ``one-cycle`` 0.1 → 1 over the first
-            fifth, then linearly to 0; ``late-linear`` 1 up to `LATE`, then linearly to 0; ``milestones`` see there.
+            fifth, then linearly to 0; ``late-linear`` 1 up to .4, then linearly to 0; ``milestones`` see there.
         done: Share of the training's steps that are done, in [0, 1).
         milestones: Of the schedule of that name: (share done, factor from there on), in order; 1 before the first.
     """
@@ -36,15 +36,10 @@ def rate_factor(name: ScheduleName, done: float, milestones: Sequence[tuple[floa
         case "one-cycle":
             return 0.1 + 4.5 * done if done < 0.2 else 1.25 * (1.0 - done)
         case "late-linear":
-            return min(1.0, (1.0 - done) / (1.0 - LATE))
+            return min(1.0, (1.0 - done) / (1.0 - _LATE))
     if name == "step":
         milestones = _STEP
     return next((factor for start, factor in reversed(milestones) if done >= start), 1.0)
-
-
-def has_turned(name: ScheduleName, done: float) -> bool:
-    """True once the rate of ``late-linear`` falls."""
-    return name == "late-linear" and done >= LATE
 
 
 def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
@@ -58,8 +53,8 @@ def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.opti
 def set_pace(optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparameters, done: float) -> None:
     """Set rate and momentum of the next step, when this share of the training's steps is done, in [0, 1)."""
     changes: Any = {"lr": settings.lr * rate_factor(settings.schedule, done, settings.milestones)}
-    if settings.late_momentum is not None and has_turned(settings.schedule, done):
-        late = settings.late_momentum
+    late = settings.late_momentum
+    if late is not None and settings.schedule == "late-linear" and done >= _LATE:
         changes |= {"betas": (late, settings.beta2)} if settings.optimizer == "adam" else {"momentum": late}
     for optimizer in optimizers:
         for group in optimizer.param_groups:

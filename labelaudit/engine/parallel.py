@@ -22,34 +22,14 @@ from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from labelaudit.errors import LabelauditError
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    @staticmethod
-    def forward(_context: Any, value: torch.Tensor) -> torch.Tensor:
-        total = value.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
-        return _SumOverProcesses.forward(context, gradient)
-
-
-def share_batch_norm(network: nn.Module) -> None:
-    """Make every batch norm of a network see the batches of all processes, on any device; torch's own needs CUDA.
-
-    The layers stay what they are, so the network's parameters and statistics keep their names.
-    """
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            layer.forward = functools.partial(_normalize, layer)  # type: ignore[method-assign]
-
-
 def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> torch.Tensor:
+    """Normalize by the batches of all processes, on any device; torch's own needs CUDA."""
     if not layer.training:
         result: torch.Tensor = type(layer).forward(layer, x_bC)
         return result
@@ -58,10 +38,16 @@ def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> to
     x = x_bC.float()
     places = x.new_tensor(float(x[:, 0].numel()))
     distributed.all_reduce(places)
-    mean_C: torch.Tensor = _SumOverProcesses.apply(x.sum(dim=dims)) / places
+    mean_C: torch.Tensor = all_reduce(x.sum(dim=dims)) / places  # type: ignore[no-untyped-call]
     centered = x - mean_C.view(by_channel)
-    variance_C: torch.Tensor = _SumOverProcesses.apply(centered.square().sum(dim=dims)) / places
-    _update_statistics(layer, mean_C.detach(), variance_C.detach() * places / (places - 1))
+    squares_C = centered.square().sum(dim=dims)
+    variance_C: torch.Tensor = all_reduce(squares_C) / places  # type: ignore[no-untyped-call]
+    if layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None:
+        layer.num_batches_tracked += 1
+        rate = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+        with torch.no_grad():
+            layer.running_mean.lerp_(mean_C, rate)
+            layer.running_var.lerp_(variance_C * places / (places - 1), rate)
     y: torch.Tensor = centered * torch.rsqrt(variance_C + layer.eps).view(by_channel)
     if layer.affine:
         y = y * layer.weight.view(by_channel) + layer.bias.view(by_channel)
@@ -70,16 +56,6 @@ def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> to
         inner = getattr(layer, name, None)
         y = y if inner is None else inner(y)
     return y
-
-
-@torch.no_grad()
-def _update_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, mean_C: torch.Tensor, variance_C: torch.Tensor) -> None:
-    if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
-        return
-    layer.num_batches_tracked += 1
-    rate = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
-    layer.running_mean.lerp_(mean_C, rate)
-    layer.running_var.lerp_(variance_C, rate)
 
 
 Value = TypeVar("Value")
@@ -136,9 +112,8 @@ class World:
             try:
                 parcel[0] = work()
             except BaseException as error:
-                parcel[1] = (
-                    error if isinstance(error, LabelauditError) else LabelauditError(f"process 0 failed: {error}")
-                )
+                ours = isinstance(error, LabelauditError)
+                parcel[1] = error if ours else LabelauditError(f"process 0 failed: {error}")
                 distributed.broadcast_object_list(parcel)
                 raise
         distributed.broadcast_object_list(parcel)
@@ -157,7 +132,10 @@ class World:
         """Return the network as a module whose gradients and batch norms are those of all processes' batches."""
         if self.size == 1:
             return network
-        share_batch_norm(network)
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                # The layers stay what they are, so the network's parameters and statistics keep their names.
+                layer.forward = functools.partial(_normalize, layer)  # type: ignore[method-assign]
         with warnings.catch_warnings():
             # Older versions of torch lack the name that replaces it.
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)

@@ -9,8 +9,7 @@ Shapes: N rows, M places of the epoch, B candidates, b samples of a step, C clas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,43 +23,29 @@ from labelaudit.methods.base import Clock, State, recorded_logits
 from labelaudit.selectors.base import Choice, ScoreName, Selector
 
 
-def cross_entropy(logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
-    """−log p_y, float32 [B], in nats."""
-    return functional.cross_entropy(logits_BC, label_B, reduction="none")
+@torch.no_grad()
+def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
+    """Return the score of this name, float32 [B], from float32 logits and int64 given labels.
 
-
-def entropy(logits_BC: torch.Tensor) -> torch.Tensor:
-    """H(p) = −Σ p log p, float32 [B], in nats: 0 for a sure prediction, log C for a uniform one. Ignores labels.
-
-    From the logarithm of the softmax, since p log p of a p that rounds to 0 would not be a number.
+    ``loss`` is −log p_y in nats. ``entropy`` is H(p) = −Σ p log p in nats: 0 for a sure prediction, log C for a uniform
+    one, whatever the label. ``gradient`` is ‖p − onehot(y)‖₂, which bounds the gradient of the last layer
+    (Katharopoulos & Fleuret 2018).
     """
-    log_p_BC = logits_BC.log_softmax(dim=1)
-    return -(log_p_BC.exp() * log_p_BC).sum(dim=1)
-
-
-def gradient_norm(logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
-    """‖p − onehot(y)‖₂, float32 [B]: bounds the gradient of the last layer (Katharopoulos & Fleuret 2018)."""
-    onehot_BC = functional.one_hot(label_B, logits_BC.shape[1])
-    norm_B: torch.Tensor = torch.linalg.vector_norm(logits_BC.softmax(dim=1) - onehot_BC, dim=1)
+    if name == "loss":
+        return functional.cross_entropy(logits_BC, label_B, reduction="none")
+    if name == "entropy":
+        log_p_BC = logits_BC.log_softmax(dim=1)  # p log p of a p that rounds to 0 would not be a number
+        return -(log_p_BC.exp() * log_p_BC).sum(dim=1)
+    difference_BC = logits_BC.softmax(dim=1) - functional.one_hot(label_B, logits_BC.shape[1])
+    norm_B: torch.Tensor = torch.linalg.vector_norm(difference_BC, dim=1)
     return norm_B
 
 
-@torch.no_grad()
-def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
-    """Return the score of this name, float32 [B], from float32 logits and int64 given labels."""
-    if name == "entropy":
-        return entropy(logits_BC)
-    return cross_entropy(logits_BC, label_B) if name == "loss" else gradient_norm(logits_BC, label_B)
-
-
 class Selection:
-    """A selector at work, and what it remembers between two epochs.
+    """A selector at work on N rows, and what it remembers between two epochs.
 
-    Args:
-        selector: Chooses which samples are back-propagated.
-        rows: N.
-        records_scores: Record the scoring pass of every sample in every epoch, also while the selector is off: losses
-            of training mode and of evaluation mode do not belong in one curve.
+    With ``records_scores`` the scoring pass of every sample is recorded in every epoch, also while the selector is off:
+    losses of training mode and of evaluation mode do not belong in one curve.
     """
 
     def __init__(self, selector: Selector, rows: int, *, records_scores: bool = False) -> None:
@@ -77,11 +62,7 @@ class Selection:
         return state
 
     def load(self, state: State) -> None:
-        """Go on from a state.
-
-        Raises:
-            KeyError, RuntimeError, ValueError, TypeError: the state is of another selector.
-        """
+        """Go on from a state; raise as `Training.load` does where it is of another selector."""
         self._selector.load(state["selector"])
         if self._selector.stale_epochs > 1:
             self._score_N.copy_(state["score"])
@@ -91,7 +72,8 @@ class Selection:
         """Take an epoch's steps, and return what they cost."""
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
-        queue, times_N = _Queue(training.settings.batch_size), np.zeros(len(work.inputs), dtype=np.int32)
+        size, times_N = training.settings.batch_size, np.zeros(len(work.inputs), dtype=np.int32)
+        waiting = [torch.empty(0, dtype=torch.int64), torch.empty(0), torch.empty(0, dtype=torch.bool)]
         done = forwards = 0
         while done < len(batches):
             at = replace(clock, step=done, steps=len(batches))
@@ -108,14 +90,17 @@ class Selection:
                 scored, (score_B, fresh) = True, self._score(training, work, candidates)
                 forwards += fresh
                 if choosing:
-                    choice = selector.choose(score_B, training.settings.batch_size, generator)
+                    choice = selector.choose(score_B, size, generator)
                 else:
                     selector.observe(score_B)
-            queue.put(candidates.start + choice.index_b, choice.weight_b, scored=scored)
-            for chosen in queue.take(is_last=done == len(batches)):
-                self._step(training, work, chosen, at)
-                forwards += len(chosen.place_b)
-                times_N[np.unique(work.order.order_M[chosen.place_b].numpy())] += 1
+            scored_b = torch.full((len(choice.index_b),), scored)
+            added = candidates.start + choice.index_b, choice.weight_b, scored_b
+            waiting = [torch.cat(parts) for parts in zip(waiting, added, strict=True)]
+            full, waiting = _take(waiting, size, is_last=done == len(batches))
+            for place_b, weight_b, scored_b in full:
+                self._step(training, work, place_b, weight_b, scored_b, at)
+                forwards += len(place_b)
+                times_N[np.unique(work.order.order_M[place_b].numpy())] += 1
             work.advance(count)
         return Effort(forwards=forwards, backpropagated=int(times_N.sum()), times_N=times_N)
 
@@ -138,59 +123,40 @@ class Selection:
         self._age_N[row_B] += 1
         return self._score_N[row_B], int(fresh_B.sum())
 
-    def _step(self, training: Training, work: Work, chosen: _Chosen, at: Clock) -> None:
-        order, world, place_b = work.order, training.world, chosen.place_b
+    def _step(
+        self,
+        training: Training,
+        work: Work,
+        place_b: torch.Tensor,
+        weight_b: torch.Tensor,
+        scored_b: torch.Tensor,
+        at: Clock,
+    ) -> None:
+        """Take a step on places, with the weights of their losses; scores are recorded that were not yet."""
+        order, world = work.order, training.world
         batch, share = order.batch(place_b), world.share(len(place_b))
         logits_bC = training.forward(training.shared[0], order.images(work.inputs, place_b[share]))
         seen = [world.gather(logits_bC.detach(), len(place_b))]
-        if not chosen.scored_b.all():
+        if not scored_b.all():
             # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
-            new_b = (~chosen.scored_b).to(batch.row_B.device)
+            new_b = (~scored_b).to(batch.row_B.device)
             row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
             work.recorder.put(row_b, recorded_logits(work.method, batch, seen)[new_b], label_b)
             self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
         lessons = work.method.teach(batch, seen, at, work.generator)
-        weight_b = chosen.weight_b.to(logits_bC.device)
+        weight_b = weight_b.to(logits_bC.device)
         weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
         training.learn([logits_bC], weighted, share, order.prior(place_b))
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """Places that were chosen, with the weights of their losses, and whether their scores were recorded."""
-
-    place_b: torch.Tensor
-    weight_b: torch.Tensor
-    scored_b: torch.Tensor
-
-    def part(self, places: slice | torch.Tensor) -> _Chosen:
-        """Return some of them."""
-        return _Chosen(self.place_b[places], self.weight_b[places], self.scored_b[places])
-
-
-class _Queue:
-    """Chosen places that wait for a step, first come, first served."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._waiting = _Chosen(torch.empty(0, dtype=torch.int64), torch.empty(0), torch.empty(0, dtype=torch.bool))
-
-    def put(self, place_b: torch.Tensor, weight_b: torch.Tensor, *, scored: bool) -> None:
-        """Add to the end."""
-        before = self._waiting
-        self._waiting = _Chosen(
-            torch.cat([before.place_b, place_b]),
-            torch.cat([before.weight_b, weight_b]),
-            torch.cat([before.scored_b, torch.full((len(place_b),), scored)]),
-        )
-
-    def take(self, *, is_last: bool) -> Iterator[_Chosen]:
-        """Yield the batches that are full; all that is left when no more will come."""
-        there = len(self._waiting.place_b)
-        count = there if is_last else there // self._batch_size * self._batch_size
-        taken, self._waiting = self._waiting.part(slice(count)), self._waiting.part(slice(count, None))
-        if count == 1:  # batch norm may need two: twice the same has the same mean loss
-            taken, count = taken.part(torch.tensor([0, 0])), 2
-        # Cut as an epoch is: with everything chosen, the steps are those of a training without a selector.
-        for places in split_places(count, self._batch_size) if count else []:
-            yield taken.part(places)
+def _take(
+    waiting: list[torch.Tensor], batch_size: int, *, is_last: bool
+) -> tuple[list[list[torch.Tensor]], list[torch.Tensor]]:
+    """Return the full batches of what waits, and the rest; with ``is_last``, all of it as batches."""
+    count = len(waiting[0]) if is_last else len(waiting[0]) // batch_size * batch_size
+    taken, rest = ([values[places] for values in waiting] for places in (slice(count), slice(count, None)))
+    if count == 1:  # batch norm may need two: twice the same has the same mean loss
+        taken, count = [values[[0, 0]] for values in taken], 2
+    # Cut as an epoch is: with everything chosen, the steps are those of a training without a selector.
+    places = split_places(count, batch_size) if count else []
+    return [[values[each] for values in taken] for each in places], rest

@@ -59,9 +59,8 @@ class TrainingSettings(Hyperparameters):
     def pilot(self) -> TrainingSettings:
         """Return the settings of the short training that chooses controls."""
         seed = derive_seed(self.seed, "pilot")
-        return replace(
-            self, epochs=self.pilot_epochs, seed=seed, controls=0, pilot_epochs=0, members=1, selector="none"
-        )
+        plain: dict[str, Any] = {"controls": 0, "pilot_epochs": 0, "members": 1, "selector": "none"}
+        return replace(self, epochs=self.pilot_epochs, seed=seed, **plain)
 
     @property
     def pixel_format(self) -> PixelFormat:
@@ -79,11 +78,7 @@ class TrainingSettings(Hyperparameters):
 
 
 def settings_from_json(value: object, where: str) -> TrainingSettings:
-    """Read the settings in a run.json.
-
-    Args:
-        value: What `TrainingSettings.as_json` returned.
-        where: The file, for errors.
+    """Read the settings that `TrainingSettings.as_json` wrote to the file ``where``.
 
     Raises:
         RunError: this version does not write such settings.
@@ -93,14 +88,9 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     try:
         settings = msgspec.convert(value, TrainingSettings)
+        for name, found in vars(settings).items():
+            if isinstance(found, int | float) and not found >= LEAST.get(name, 0):
+                raise msgspec.ValidationError(f"{name} is {found}")
     except msgspec.ValidationError as error:
-        raise _damaged(where, str(error)) from error
-    for name in names:
-        found = getattr(settings, name)
-        if isinstance(found, int | float) and not found >= LEAST.get(name, 0):
-            raise _damaged(where, f"{name} is {found}")
+        raise RunError(f"{where} is damaged ({error})", fix="audit into a new folder") from error
     return settings
-
-
-def _damaged(where: str, what: str) -> RunError:
-    return RunError(f"{where} is damaged ({what})", fix="audit into a new folder")

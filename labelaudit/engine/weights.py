@@ -10,7 +10,6 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +50,8 @@ _LFS_POINTER = b"version https://git-lfs"
 _SAVE_PLAIN = "save the model's state_dict(), or use safetensors"
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeightsFile:
-    """What a weights file holds: its state dict, and the timm model that it says it is of, if it says so."""
-
-    tensors: dict[str, torch.Tensor]
-    model: str | None
-
-
-def read_weights_file(file: Path) -> WeightsFile:
-    """Read a state dict without running code.
+def read_weights_file(file: Path) -> tuple[dict[str, torch.Tensor], str | None]:
+    """Read a state dict without running code, and the timm model that the file says it is of, if it says so.
 
     Raises:
         ModelError: the file is missing or damaged, or holds no state dict.
@@ -72,7 +63,7 @@ def read_weights_file(file: Path) -> WeightsFile:
         objects = any(isinstance(value, _Ignored) for value in values)
         what = "does not load as plain tensors" if objects else "holds no state dict"
         raise ModelError(f"{file} {what}", fix=_SAVE_PLAIN)
-    return WeightsFile(tensors=tensors, model=_named_model(checkpoint, file))
+    return tensors, _named_model(checkpoint, file)
 
 
 def _read_checkpoint(file: Path) -> object:
@@ -227,7 +218,7 @@ def build_network(
         weights_file: See `read_weights_file`.
         num_classes: Outputs of the last layer, which is fresh unless the file's fits; 0 for pooled features.
         channels: Input channels.
-        seed: For the random parameters.
+        seed: Of the random parameters.
         offline: Never download.
         image_size: Side in pixels of the images. Models of a fixed size are built for it where timm can do that.
 
@@ -237,21 +228,19 @@ def build_network(
     """
     require_known(model)
     kwargs: Any = {"num_classes": num_classes, "in_chans": channels}
-    own_size = fixed_size(model)
-    if own_size is not None and image_size not in (None, own_size):
+    if (own_size := fixed_size(model)) is not None and image_size not in (None, own_size):
         kwargs["img_size"] = image_size
     with torch.random.fork_rng([]):
         torch.manual_seed(derive_seed(seed, "initial weights"))
         network = _from_timm(model, offline, kwargs) if weights == "timm" else _create(model, **kwargs)
     if weights == "embedded":
-        _load(network, _read_embedded(network, model), f"the embedded weights of {model}")
+        _load(network, _read_embedded(network, model), None, f"the embedded weights of {model}")
     elif weights not in (SCRATCH, "timm"):
         if weights_file is None:
             raise ModelError(
                 f"the weights {weights[:14]}… of {model} are not at hand", fix="name their file with --network-weights"
             )
-        found = read_weights_file(weights_file)
-        _load(network, found.tensors, str(weights_file), found.model)
+        _load(network, *read_weights_file(weights_file), str(weights_file))
     if image_size is not None:
         _require_size(network, model, channels, image_size)
     return network
@@ -309,12 +298,11 @@ def network_digest(network: nn.Module) -> str:
 
 def _create(model: str, **kwargs: Any) -> nn.Module:
     try:
-        network: nn.Module = timm.create_model(model, **kwargs)
+        return timm.create_model(model, **kwargs)  # type: ignore[no-any-return]
     except Exception as error:  # timm has no type of its own
         if kwargs.pop("img_size", None) is not None:
             return _create(model, **kwargs)  # `_require_size` says that it cannot take the size
         raise ModelError(f"timm cannot build {model!r}: {_brief(error)}", fix="choose another --model") from error
-    return network
 
 
 def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
@@ -332,17 +320,19 @@ def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
             fix="run once without --offline, or give --network-weights FILE",
         )
     try:
-        network: nn.Module = timm.create_model(model, pretrained=True, **kwargs)
+        return timm.create_model(model, pretrained=True, **kwargs)  # type: ignore[no-any-return]
     except Exception as error:  # the hub's client and urllib have a dozen types for "no network"
         raise ModelError(
             f"the pretrained weights of {model!r} cannot be downloaded ({_brief(error)})",
             fix="check the network, or give --network-weights FILE",
         ) from error
-    return network
 
 
-def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str, named: str | None = None) -> None:
-    own, heads = network.state_dict(), _head_prefixes(network)
+def _load(network: nn.Module, state: dict[str, torch.Tensor], named: str | None, source: str) -> None:
+    """Copy a state dict from ``source`` into a network; ``named`` is the model that it says it is of."""
+    config: Any = getattr(network, "pretrained_cfg", None) or {}
+    names = config.get("classifier") or "fc"
+    own, heads = network.state_dict(), tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
     state = _unwrapped(state, own)
     # The last layer may be for other classes, or not wanted at all; everything else has to fit.
     usable = {
@@ -357,13 +347,15 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], source: str, named
         "has an unknown": [name for name in usable if name not in own],
         "has another shape of": [name for name in usable if name in own and own[name].shape != usable[name].shape],
     }
-    for problem, names in problems.items():
-        if names:
-            first = names[0]
-            shapes = f": {_shape(usable[first])}, not {_shape(own[first])}" if first in own and first in usable else ""
+    for problem, wrong in problems.items():
+        if wrong:
+            first, shapes = wrong[0], ""
+            if first in own and first in usable:
+                there, wanted = ("×".join(map(str, state[first].shape)) or "a number" for state in (usable, own))
+                shapes = f": {there}, not {wanted}"
             raise ModelError(
-                f"{source} does not fit the model: it {problem} {first!r} ({len(names)} such tensors){shapes}",
-                fix=_fix(problem, names, named),
+                f"{source} does not fit the model: it {problem} {first!r} ({len(wrong)} such tensors){shapes}",
+                fix=_fix(problem, wrong, named),
             )
     floats = {name: tensor for name, tensor in usable.items() if tensor.is_floating_point() and not tensor.is_meta}
     if bad := [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]:
@@ -389,22 +381,10 @@ def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
     return "give the --model that the weights were saved from"
 
 
-def _shape(tensor: torch.Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a number"
-
-
-def _head_prefixes(network: nn.Module) -> tuple[str, ...]:
-    config: Any = getattr(network, "pretrained_cfg", None) or {}
-    names = config.get("classifier") or "fc"
-    return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
-
-
 def _embedded_path() -> Path | None:
     found = importlib.util.find_spec(_EMBEDDED_PACKAGE)
-    if found is None or found.origin is None:
-        return None
-    path = Path(found.origin).parent / _EMBEDDED_FILE
-    return path if path.is_file() else None
+    path = Path(found.origin).parent / _EMBEDDED_FILE if found and found.origin else None
+    return path if path and path.is_file() else None
 
 
 def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
@@ -420,5 +400,4 @@ def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
         )
     # The file has the same tensors in the same order as timm's network, under other names; its last two are the
     # ImageNet classifier, which a network without a head lacks.
-    tensors = list(read_weights_file(path).tensors.values())
-    return dict(zip(network.state_dict(), tensors, strict=False))
+    return dict(zip(network.state_dict(), read_weights_file(path)[0].values(), strict=False))

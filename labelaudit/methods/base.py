@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -27,8 +27,8 @@ from labelaudit.errors import UsageError
 PerName = Literal["sample", "weight"]
 State = dict[str, Any]
 """What a checkpoint keeps: tensors and plain values by name."""
-
-Parameters = TypeVar("Parameters")
+Logits = Sequence[torch.Tensor]
+"""For each network float32 [B, C], detached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class Ingredients:
         truth_R: int64 true labels, when they are known; −1 for a true class that the data does not have.
         batch_size: Samples in a step.
         verified: What cross-validation found, for the method that needs it.
-        parameters: The method's own settings; see `labelaudit.methods.parameters`.
+        parameters: The method's own settings, from `labelaudit.methods.parameters`; None for their defaults.
     """
 
     label_R: torch.Tensor
@@ -129,15 +129,7 @@ class Ingredients:
     truth_R: torch.Tensor | None = None
     batch_size: int = 128
     verified: Verified | None = None
-    parameters: object = None
-
-    def settings(self, kind: type[Parameters]) -> Parameters:
-        """Return the method's own settings, or their defaults where none were given."""
-        if isinstance(self.parameters, kind):
-            return self.parameters
-        if self.parameters is None:
-            return kind()
-        raise TypeError(f"{type(self.parameters).__name__} given, {kind.__name__} expected")
+    parameters: Any = None
 
     def audited_weights(self, method: str) -> torch.Tensor:
         """Return the sample weights.
@@ -146,9 +138,8 @@ class Ingredients:
             UsageError: there are none.
         """
         if self.weight_R is None:
-            raise UsageError(
-                f"the method {method} needs sample weights", fix="give --weights RUN/weights.csv of an audit"
-            )
+            fix = "give --weights RUN/weights.csv of an audit"
+            raise UsageError(f"the method {method} needs sample weights", fix=fix)
         return self.weight_R
 
 
@@ -158,16 +149,10 @@ class Method(Protocol):
     networks: int
     """How many networks it trains side by side."""
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Return one lesson for each network.
 
-        Args:
-            batch: The samples of this step, on the device.
-            logits: For each network float32 [B, C], detached.
-            clock: The progress of the training.
-            generator: For the method's random draws; on the CPU, anew from (seed, epoch) in every epoch.
+        The generator, for the method's random draws, is on the CPU and made anew from (seed, epoch) in every epoch.
         """
 
 
@@ -175,11 +160,11 @@ class Method(Protocol):
 class Records(Protocol):
     """A method that records the losses of other logits than the first network's."""
 
-    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    def recorded(self, batch: Batch, logits: Logits) -> torch.Tensor:
         """Return the logits [B, C] of which losses and margins are recorded."""
 
 
-def recorded_logits(method: Method, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+def recorded_logits(method: Method, batch: Batch, logits: Logits) -> torch.Tensor:
     """Return the logits [B, C] of which losses and margins are recorded: the first network's, for most methods."""
     return method.recorded(batch, logits) if isinstance(method, Records) else logits[0]
 
@@ -255,17 +240,11 @@ class Mixing:
 class Mixes(Protocol):
     """A method that blends images. Its lessons, and the recorded losses, are of the blended ones."""
 
-    def mix(
-        self, batch: Batch, guess: Callable[[], Sequence[torch.Tensor]], clock: Clock, generator: torch.Generator
-    ) -> Mixing:
+    def mix(self, batch: Batch, guess: Callable[[], Logits], clock: Clock, generator: torch.Generator) -> Mixing:
         """Return what to blend in this batch; called before its forward pass, and `Method.teach` after it.
 
-        Args:
-            batch: The samples of this step.
-            guess: Returns for each network float32 [B, C]: the logits of the images before they are blended, in
-                evaluation mode. It costs a forward pass of each network.
-            clock: The progress of the training.
-            generator: The same as that of `Method.teach`.
+        ``guess`` returns the logits of the images before they are blended, in evaluation mode. It costs a forward pass
+        of each network.
         """
 
 

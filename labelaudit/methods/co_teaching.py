@@ -19,36 +19,36 @@ import torch
 from torch.nn import functional
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits
 from labelaudit.methods.parameters import CoTeachingParameters
 
 
 class CoTeaching:
     """L_k = mean CE of network k over the (1 − R(e)) · B samples on which the other network's loss is smallest.
 
-    Args:
-        noise_rate: τ.
-        warm_up_epochs: T, over which the dropped share rises from 0 to τ.
-        exponent: c.
+    Raises:
+        UsageError: there is no noise rate τ in the settings.
     """
 
     networks = 2
 
-    def __init__(self, noise_rate: float, warm_up_epochs: int, exponent: float) -> None:
-        self._noise_rate = noise_rate
-        self._warm_up_epochs = warm_up_epochs
-        self._exponent = exponent
+    def __init__(self, ingredients: Ingredients) -> None:
+        self._settings: CoTeachingParameters = ingredients.parameters or CoTeachingParameters()
+        if self._settings.noise_rate is None:
+            raise UsageError("the method co-teaching needs a noise rate", fix="give -P noise_rate=0.2")
+        self._noise_rate = self._settings.noise_rate
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach the given labels, with weight 1 where the other network finds them easy, else 0."""
-        dropped = dropped_share(clock.epoch, self._noise_rate, self._warm_up_epochs, self._exponent)
-        easy = [
-            smallest(functional.cross_entropy(own_BC, batch.label_B, reduction="none"), kept(len(own_BC), dropped))
-            for own_BC in logits
-        ]
-        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
+        settings = self._settings
+        dropped = dropped_share(clock.epoch, self._noise_rate, settings.warm_up_epochs, settings.exponent)
+        return exchange(batch, logits, kept(len(batch.label_B), dropped))
+
+
+def exchange(batch: Batch, logits: Logits, count: int | torch.Tensor) -> list[Lesson]:
+    """Teach each network the ``count`` samples on which the other network's loss is smallest."""
+    easy = [smallest(functional.cross_entropy(own_BC, batch.label_B, reduction="none"), count) for own_BC in logits]
+    return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
 
 
 def dropped_share(epoch: int, noise_rate: float, warm_up_epochs: int, exponent: float = 1.0) -> float:
@@ -68,15 +68,3 @@ def smallest(loss_B: torch.Tensor, count: int | torch.Tensor) -> torch.Tensor:
     order_B = torch.sort(loss_B, stable=True).indices
     place_B = torch.arange(len(loss_B), device=loss_B.device)
     return (torch.empty_like(order_B).scatter_(0, order_B, place_B) < count).float()
-
-
-def co_teaching(ingredients: Ingredients) -> CoTeaching:
-    """Build Co-Teaching with the noise rate that was given or estimated.
-
-    Raises:
-        UsageError: there is no noise rate.
-    """
-    parameters = ingredients.settings(CoTeachingParameters)
-    if parameters.noise_rate is None:
-        raise UsageError("the method co-teaching needs a noise rate", fix="give -P noise_rate=0.2")
-    return CoTeaching(parameters.noise_rate, parameters.warm_up_epochs, parameters.exponent)

@@ -27,9 +27,9 @@ from collections.abc import Sequence
 
 import torch
 
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Look, State
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, State
 from labelaudit.methods.parameters import D2LParameters
-from labelaudit.methods.standard import bootstrapped
+from labelaudit.methods.standard import bootstrapped, evenly
 
 _TINY = 1e-8
 
@@ -106,8 +106,8 @@ class D2L:
 
     networks = 1
 
-    def __init__(self, settings: D2LParameters) -> None:
-        self._settings = settings
+    def __init__(self, ingredients: Ingredients) -> None:
+        self._settings: D2LParameters = ingredients.parameters or D2LParameters()
         self.history: list[float] = []
         self.turned_at = -1
         self._alpha = 1.0
@@ -126,12 +126,9 @@ class D2L:
         self._alpha = trust_in_labels(self.history, clock.epoch / clock.epochs) if turned else 1.0
         return EpochPlan(keep=not turned, go_back=turns)
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach a mixture of the given label and the prediction."""
-        target_BC = bootstrapped(batch.label_B, logits[0], self._alpha)
-        return [Lesson(target=target_BC, weight_B=torch.ones_like(target_BC[:, 0]))]
+        return [evenly(bootstrapped(batch.label_B, logits[0], self._alpha), logits[0])]
 
     def state(self) -> State:
         """Return the course of the dimension, and when it turned."""
@@ -146,8 +143,3 @@ class D2L:
         """Return the course of the dimension, and when it turned, for the result."""
         history = [value if math.isfinite(value) else None for value in self.history]
         return {"dimensions": history, "turned_at_epoch": self.turned_at if self.turned_at >= 0 else None}
-
-
-def d2l(ingredients: Ingredients) -> D2L:
-    """Build D2L with its settings."""
-    return D2L(ingredients.settings(D2LParameters))

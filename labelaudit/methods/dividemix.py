@@ -26,7 +26,6 @@ Shapes: R rows of the training data, B images of a step, X, U of them believed a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,6 +37,7 @@ from labelaudit.methods.base import (
     EpochPlan,
     Ingredients,
     Lesson,
+    Logits,
     Look,
     Mixing,
     shuffled,
@@ -56,7 +56,7 @@ def sharpen(p_BC: torch.Tensor, temperature: float) -> torch.Tensor:
 
 def refine(label_B: torch.Tensor, clean_B: torch.Tensor, p_BC: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return sharpen(w · onehot(given label) + (1 − w) · p), w being P(the label is right): co-refinement."""
-    given_BC = torch.nn.functional.one_hot(label_B, p_BC.shape[1]).to(p_BC.dtype)
+    given_BC = functional.one_hot(label_B, p_BC.shape[1]).to(p_BC.dtype)
     w_B1 = clean_B[:, None].to(p_BC.dtype)
     return sharpen(w_B1 * given_BC + (1 - w_B1) * p_BC, temperature)
 
@@ -100,43 +100,27 @@ def ramp(done_epochs: float, ramp_epochs: float) -> float:
     return 1.0 if ramp_epochs <= 0 else min(1.0, max(0.0, done_epochs / ramp_epochs))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Step:
-    """What is taught in the present step.
-
-    Attributes:
-        believed_B: Which of its images are believed.
-        targets: For each network float32 [B, C], mixed.
-    """
-
-    believed_B: torch.Tensor
-    targets: list[torch.Tensor]
-
-
 class DivideMix:
-    """See the module.
+    """See the module. The mean of the weights decides λ_u.
 
-    Args:
-        weight_R: The audit's 1 − P(mislabeled), on the training's device.
-        noise_rate: Decides λ_u.
-        batch_size: Images of a step.
-        settings: The rest.
+    Raises:
+        UsageError: there are no weights.
     """
 
     networks = 2
 
-    def __init__(
-        self, weight_R: torch.Tensor, noise_rate: float, batch_size: int, settings: DivideMixParameters
-    ) -> None:
+    def __init__(self, ingredients: Ingredients) -> None:
+        weight_R = ingredients.audited_weights("dividemix")
+        self._settings: DivideMixParameters = ingredients.parameters or DivideMixParameters()
         self._weight_R = weight_R.float()
-        self._settings = settings
-        believed_R = weight_R >= settings.threshold
+        believed_R = weight_R >= self._settings.threshold
         # Without a believed sample all count as believed, with refined labels.
         self._believed_R = believed_R if believed_R.any() else torch.ones_like(believed_R)
-        self._batch_size = batch_size
-        chosen = settings.guess_weight
-        self._guess_weight = guess_weight(noise_rate) if chosen == "auto" else chosen
-        self._step: _Step | None = None
+        self._batch_size = ingredients.batch_size
+        chosen = self._settings.guess_weight
+        self._guess_weight = guess_weight(1 - float(weight_R.mean())) if chosen == "auto" else chosen
+        self._step: tuple[torch.Tensor, list[torch.Tensor]] | None = None
+        """Which images of the present step are believed, and each network's mixed targets [B, C]."""
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
         """Plan, after the first epochs, batches of believed samples in all views, then suspicious ones in all views."""
@@ -157,9 +141,7 @@ class DivideMix:
                 taken += len(clean)
         return EpochPlan(batches=without_single(batches))
 
-    def mix(
-        self, batch: Batch, guess: Callable[[], Sequence[torch.Tensor]], clock: Clock, generator: torch.Generator
-    ) -> Mixing:
+    def mix(self, batch: Batch, guess: Callable[[], Logits], clock: Clock, generator: torch.Generator) -> Mixing:
         """Refine and guess the labels, and blend images and labels alike."""
         count = len(batch.row_B)
         if self._is_warming_up(clock):
@@ -171,8 +153,7 @@ class DivideMix:
         )
         believed_B = self._believed_R[batch.row_B]
         beliefs = [logits_BC.softmax(dim=1) for logits_BC in guess()]
-        targets = [mixing.blend(target_BC) for target_BC in self.targets(batch, believed_B, beliefs)]
-        self._step = _Step(believed_B=believed_B, targets=targets)
+        self._step = believed_B, [mixing.blend(each_BC) for each_BC in self.targets(batch, believed_B, beliefs)]
         return mixing
 
     def targets(self, batch: Batch, believed_B: torch.Tensor, beliefs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -189,21 +170,21 @@ class DivideMix:
             for p_BC in over_views
         ]
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach targets whose cross-entropy has the gradient of the whole loss."""
-        step = self._step
-        if step is None:
+        if self._step is None:
             weight_B = self._weight_R[batch.row_B]
             return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for _ in logits]
-        return [
-            Lesson(
-                target=steer(logits_BC, self._gradient(logits_BC, target_BC, step.believed_B, clock)),
-                weight_B=torch.ones_like(logits_BC[:, 0]),
-            )
-            for logits_BC, target_BC in zip(logits, step.targets, strict=True)
-        ]
+        believed_B, targets = self._step
+        lessons = []
+        for logits_BC, target_BC in zip(logits, targets, strict=True):
+            # Of each sample's share in the loss, B times that of the mean.
+            with torch.enable_grad():
+                seen_BC = logits_BC.detach().requires_grad_()
+                (gradient_BC,) = torch.autograd.grad(self.loss(seen_BC, target_BC, believed_B, clock), seen_BC)
+            steered_BC = steer(logits_BC, len(logits_BC) * gradient_BC)
+            lessons.append(Lesson(target=steered_BC, weight_B=torch.ones_like(logits_BC[:, 0])))
+        return lessons
 
     def loss(
         self, logits_BC: torch.Tensor, target_BC: torch.Tensor, believed_B: torch.Tensor, clock: Clock
@@ -216,16 +197,6 @@ class DivideMix:
         loss = _mean_where(believed_B, taught_B)
         loss = loss + self._guess_weight * grown * _mean_where(~believed_B, guess_loss(logits_BC, target_BC))
         return loss + settings.balance * balance(logits_BC)
-
-    def _gradient(
-        self, logits_BC: torch.Tensor, target_BC: torch.Tensor, believed_B: torch.Tensor, clock: Clock
-    ) -> torch.Tensor:
-        """Return the gradient of each sample's share in the loss, B times that of the mean."""
-        with torch.enable_grad():
-            seen_BC = logits_BC.detach().requires_grad_()
-            loss = self.loss(seen_BC, target_BC, believed_B, clock)
-            (gradient_BC,) = torch.autograd.grad(loss, seen_BC)
-        return len(logits_BC) * gradient_BC
 
     def _is_warming_up(self, clock: Clock) -> bool:
         return clock.epoch < _epochs_of(self._settings.warmup_share, clock)
@@ -246,14 +217,3 @@ def _mean_where(counts_B: torch.Tensor, value_B: torch.Tensor) -> torch.Tensor:
     """Return the mean over some of the batch; 0 over none of it."""
     counted_B = counts_B.to(value_B.dtype)
     return (counted_B * value_B).sum() / counted_B.sum().clamp(min=1)
-
-
-def dividemix(ingredients: Ingredients) -> DivideMix:
-    """Build DivideMix with the weights of an audit.
-
-    Raises:
-        UsageError: there are no weights.
-    """
-    weight_R = ingredients.audited_weights("dividemix")
-    settings = ingredients.settings(DivideMixParameters)
-    return DivideMix(weight_R, 1 - float(weight_R.mean()), ingredients.batch_size, settings)

@@ -16,40 +16,31 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, State, steer
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, State, steer
 from labelaudit.methods.parameters import ElrParameters
 
 _CLAMP = 1e-4
 
 
 class Elr:
-    """L = (1/B) Σ [CE(z, y) + λ log(1 − ⟨p, t⟩)], with beliefs t ← β t + (1 − β) p, which p pulls itself towards.
-
-    Args:
-        rows: R.
-        classes: C.
-        strength: λ.
-        beta: β.
-        device: Of the training.
-    """
+    """L = (1/B) Σ [CE(z, y) + λ log(1 − ⟨p, t⟩)], with beliefs t ← β t + (1 − β) p, which p pulls itself towards."""
 
     networks = 1
 
-    def __init__(self, rows: int, classes: int, strength: float, beta: float, device: torch.device) -> None:
-        self._belief_RC = torch.zeros(rows, classes, device=device)
-        self._strength = strength
-        self._beta = beta
+    def __init__(self, ingredients: Ingredients) -> None:
+        label_R = ingredients.label_R
+        self._belief_RC = torch.zeros(len(label_R), ingredients.classes, device=label_R.device)
+        self._settings: ElrParameters = ingredients.parameters or ElrParameters()
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach the target whose cross-entropy has the gradient of the whole loss, and update the beliefs."""
         logits_BC = logits[0]
         p_BC = logits_BC.softmax(dim=1).clamp(_CLAMP, 1 - _CLAMP)
-        belief_BC = torch.lerp(p_BC / p_BC.sum(dim=1, keepdim=True), self._belief_RC[batch.row_B], self._beta)
+        belief_BC = torch.lerp(p_BC / p_BC.sum(dim=1, keepdim=True), self._belief_RC[batch.row_B], self._settings.beta)
         self._belief_RC[batch.row_B] = belief_BC
         given_BC = functional.one_hot(batch.label_B, logits_BC.shape[1]).to(logits_BC.dtype)
-        whole_BC = logits_BC.softmax(dim=1) - given_BC + self._strength * regularizer_gradient(logits_BC, belief_BC)
+        penalty_BC = self._settings.strength * regularizer_gradient(logits_BC, belief_BC)
+        whole_BC = logits_BC.softmax(dim=1) - given_BC + penalty_BC
         return [Lesson(target=steer(logits_BC, whole_BC), weight_B=torch.ones_like(logits_BC[:, 0]))]
 
     def state(self) -> State:
@@ -71,9 +62,3 @@ def regularizer_gradient(logits_BC: torch.Tensor, belief_BC: torch.Tensor) -> to
     agreement_B1 = (clamped_BC * belief_BC).sum(dim=1, keepdim=True)
     by_p_BC = torch.where(p_BC == clamped_BC, -belief_BC / (1 - agreement_B1), 0.0)
     return p_BC * (by_p_BC - (p_BC * by_p_BC).sum(dim=1, keepdim=True))
-
-
-def elr(ingredients: Ingredients) -> Elr:
-    """Build early-learning regularization with the λ and β of the settings."""
-    settings, label_R = ingredients.settings(ElrParameters), ingredients.label_R
-    return Elr(len(label_R), ingredients.classes, settings.strength, settings.beta, label_R.device)

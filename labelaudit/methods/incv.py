@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch.nn import functional
 
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import (
@@ -31,30 +30,32 @@ from labelaudit.methods.base import (
     EpochPlan,
     Ingredients,
     Lesson,
+    Logits,
     Look,
     State,
-    Verified,
     shuffled,
     without_single,
 )
-from labelaudit.methods.co_teaching import smallest
+from labelaudit.methods.co_teaching import exchange
 from labelaudit.methods.parameters import IncvParameters
 
 _MUCH_NOISE = 0.6
 
 
 class Incv:
-    """See the module.
+    """See the module. Where fewer than two samples are believed, all samples are.
 
-    Args:
-        verified: S, C and ε_S. Where fewer than two samples are believed, all samples are.
-        batch_size: Samples from S in a step.
-        settings: The rest.
+    Raises:
+        UsageError: no cross-validation was made.
     """
 
     networks = 2
 
-    def __init__(self, verified: Verified, batch_size: int, settings: IncvParameters) -> None:
+    def __init__(self, ingredients: Ingredients) -> None:
+        verified, settings = ingredients.verified, ingredients.parameters or IncvParameters()
+        if verified is None:
+            fix = "run it by labelaudit retrain --method incv"
+            raise UsageError("the method incv needs cross-validated labels", fix=fix)
         selected_R, candidate_R = verified.selected_R.cpu(), verified.candidate_R.cpu()
         if selected_R.sum() < 2:  # batch norm cannot take one alone
             selected_R, candidate_R = candidate_R | ~selected_R, torch.zeros_like(candidate_R)
@@ -62,8 +63,8 @@ class Incv:
         self._selected = selected_R.nonzero()[:, 0]
         self._candidates = candidate_R.nonzero()[:, 0]
         self._verified = verified
-        self._batch_size = batch_size
-        self._settings = settings
+        self._batch_size = ingredients.batch_size
+        self._ramp_share = settings.ramp_share
         late = not verified.symmetric or verified.noise_rate > _MUCH_NOISE
         self._believed_share = (2 if late else 1) * settings.believed_share
 
@@ -79,15 +80,12 @@ class Incv:
         parts = torch.split(candidates[place], more) if more else [candidates[:0]] * len(batches)
         return EpochPlan(batches=[torch.cat(pair) for pair in zip(batches, parts, strict=True)])
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach each network the samples that the other one finds easiest."""
-        grown = min(1.0, clock.epoch / (self._settings.ramp_share * clock.epochs)) if self._settings.ramp_share else 1.0
+        grown = min(1.0, clock.epoch / (self._ramp_share * clock.epochs)) if self._ramp_share else 1.0
         share = 1 - self._verified.noise_left * grown
         kept = (self._selected_R[batch.row_B].sum() * share).round().clamp(min=1)
-        easy = [smallest(functional.cross_entropy(own_BC, batch.label_B, reduction="none"), kept) for own_BC in logits]
-        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in reversed(easy)]
+        return exchange(batch, logits, kept)
 
     def report(self) -> State:
         """Return what cross-validation found, for the result."""
@@ -99,16 +97,3 @@ class Incv:
             "selected": int(verified.selected_R.sum()),
             "candidates": int(verified.candidate_R.sum()),
         }
-
-
-def incv(ingredients: Ingredients) -> Incv:
-    """Build Co-Teaching on what cross-validation found.
-
-    Raises:
-        UsageError: no cross-validation was made.
-    """
-    if ingredients.verified is None:
-        raise UsageError(
-            "the method incv needs cross-validated labels", fix="run it by labelaudit retrain --method incv"
-        )
-    return Incv(ingredients.verified, ingredients.batch_size, ingredients.settings(IncvParameters))

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, State
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, State
 from labelaudit.methods.parameters import MentorNetParameters
 
 _EASY_UNTIL, _PACED_UNTIL = 18, 90
@@ -64,13 +64,11 @@ class MentorNet:
 
     networks = 1
 
-    def __init__(self, settings: MentorNetParameters) -> None:
-        self._settings = settings
+    def __init__(self, ingredients: Ingredients) -> None:
+        self._settings: MentorNetParameters = ingredients.parameters or MentorNetParameters()
         self._average = torch.zeros(())
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach the given labels with the curriculum's weights."""
         settings = self._settings
         loss_B = functional.cross_entropy(logits[0], batch.label_B, reduction="none")
@@ -89,8 +87,3 @@ class MentorNet:
     def load(self, state: State) -> None:
         """Go on from a state."""
         self._average = state["average"].float().reshape(())
-
-
-def mentornet(ingredients: Ingredients) -> MentorNet:
-    """Build MentorNet-PD with its settings."""
-    return MentorNet(ingredients.settings(MentorNetParameters))

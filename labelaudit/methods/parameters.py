@@ -6,32 +6,28 @@ from an audit, or has to be given.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import operator
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Union, cast
 
 from labelaudit.errors import UsageError
 
 _BOOLEANS = {"true": True, "false": False}
+_LIMITS = {
+    "least": ("at least", operator.ge),
+    "above": ("more than", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("less than", operator.lt),
+}
 
 
-def parameter(
-    default: Any,
-    what: str,
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-    above: float | None = None,
-) -> Any:
-    """Return a field with its default, its meaning, and its range: ``below`` and ``above`` are exclusive."""
-    limits = {"least": least, "most": most, "below": below, "above": above}
-    return dataclasses.field(default=default, metadata={"what": what, "limits": limits})
+def parameter(default: Any, what: str, **limits: float) -> Any:
+    """Return a field with its default, its meaning, and its range by the words of `_LIMITS`."""
+    return field(default=default, metadata={"what": what, "limits": limits})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,17 +129,19 @@ class ParameterInfo:
 
     Attributes:
         name: As in ``-P name=value``.
-        kind: ``number``, ``integer``, ``true or false``, or the words to choose from.
+        hint: Its type.
+        kind: The same in words: ``a number``, ``true or false``, or the words to choose from.
         default: Its value when nothing is given; None where an audit's estimate takes its place.
         what: What it means.
-        limits: Its range, by ``least``, ``most``, ``below`` and ``above``; None where there is none.
+        limits: Its range, by ``least``, ``above``, ``most`` and ``below``, as far as it has one.
     """
 
     name: str
+    hint: Any
     kind: str
     default: Any
     what: str
-    limits: Mapping[str, float | None]
+    limits: Mapping[str, float]
 
 
 def describe_parameters(kind: type) -> list[ParameterInfo]:
@@ -151,50 +149,37 @@ def describe_parameters(kind: type) -> list[ParameterInfo]:
     hints = typing.get_type_hints(kind)
     return [
         ParameterInfo(
-            name=field.name,
-            kind=_in_words(hints[field.name]),
-            default=field.default,
-            what=field.metadata["what"],
-            limits=field.metadata["limits"],
+            name=of.name, hint=hints[of.name], kind=_in_words(hints[of.name]), default=of.default, **of.metadata
         )
-        for field in dataclasses.fields(kind)
+        for of in fields(kind)
     ]
 
 
-def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> object:
-    """Return a method's settings.
-
-    Args:
-        method: Its name, for errors.
-        kind: Its dataclass.
-        given: Values by name: text from the command line, or values from TOML or Python.
+def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any:
+    """Return a method's settings, of its dataclass ``kind``, from text of the command line or values of TOML or Python.
 
     Raises:
         UsageError: an unknown name, a value of another type or out of range.
     """
     known = {info.name: info for info in describe_parameters(kind)}
-    hints = typing.get_type_hints(kind)
     values = {}
     for name, value in given.items():
         if name not in known:
             has = f"it has: {', '.join(known)}" if known else "it has none"
             raise UsageError(f"unknown parameter {name!r} for {method}", fix=has)
-        values[name] = _checked(method, known[name], hints[name], value)
+        values[name] = _checked(method, known[name], value)
     return kind(**values)
 
 
-def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
-    kinds = _alternatives(hint)
-    found = next((made for kind in kinds if (made := _read(kind, value)) is not None), None)
+def _checked(method: str, info: ParameterInfo, value: object) -> object:
+    found = next((made for kind in _alternatives(info.hint) if (made := _read(kind, value)) is not None), None)
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
         raise UsageError(f"parameter {info.name} of {method} is {value!r}", fix=f"give {info.kind}")
-    if isinstance(found, int | float):
-        outside = {"least": operator.lt, "most": operator.gt, "below": operator.ge, "above": operator.le}
-        limits = {name: limit for name, limit in info.limits.items() if limit is not None}
-        if any(outside[name](found, limit) for name, limit in limits.items()):
-            words = {"least": "at least", "above": "more than", "most": "at most", "below": "less than"}
-            within = " and ".join(f"{text} {limits[name]:g}" for name, text in words.items() if name in limits)
-            raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
+    if isinstance(found, int | float) and not all(
+        _LIMITS[name][1](found, limit) for name, limit in info.limits.items()
+    ):
+        within = " and ".join(f"{_LIMITS[name][0]} {limit:g}" for name, limit in info.limits.items())
+        raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
     return found
 
 

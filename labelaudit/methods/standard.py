@@ -17,79 +17,61 @@ Shapes: B batch, C classes, R rows of the training data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits
 from labelaudit.methods.parameters import ReedHardParameters
 
 
-class Standard:
+class Memoryless:
+    """A method of one network whose lesson follows from the batch, its logits [B, C] and a generator alone."""
+
+    networks = 1
+
+    def __init__(self, lesson: Callable[[Batch, torch.Tensor, torch.Generator], Lesson]) -> None:
+        self._lesson = lesson
+
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
+        """Teach the network's lesson."""
+        return [self._lesson(batch, logits[0], generator)]
+
+
+class Standard(Memoryless):
     """L = (1/B) Σ CE(logits, given label)."""
 
-    networks = 1
-
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
-        """Teach the given labels, all with weight 1."""
-        return [Lesson(target=batch.label_B, weight_B=torch.ones_like(logits[0][:, 0]))]
+    def __init__(self, ingredients: Ingredients | None = None) -> None:
+        super().__init__(lambda batch, logits_BC, _: evenly(batch.label_B, logits_BC))
 
 
-class RandomWeights:
-    """L = Σ w_i ℓ_i / Σ w_i over the batch, with w_i = max(0, n_i) and n_i ~ N(0, 1)."""
-
-    networks = 1
-
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
-        """Teach the given labels with weights drawn for this batch."""
-        weight_B = draw_weights(len(batch.row_B), generator).to(batch.row_B.device)
-        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight")]
+def evenly(target: torch.Tensor, logits_BC: torch.Tensor) -> Lesson:
+    """Teach this target, all samples with weight 1."""
+    return Lesson(target=target, weight_B=torch.ones_like(logits_BC[:, 0]))
 
 
-class ReedHard:
-    """L = (1/B) Σ [−β log p_y − (1 − β) log p_m], y the given label and m = argmax p; β = 1 is standard training."""
-
-    networks = 1
-
-    def __init__(self, beta: float) -> None:
-        self._beta = beta
-
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
-        """Teach a mixture of the given label and the prediction."""
-        target_BC = bootstrapped(batch.label_B, logits[0], self._beta)
-        return [Lesson(target=target_BC, weight_B=torch.ones_like(target_BC[:, 0]))]
+def weighted(weight_R: torch.Tensor) -> Memoryless:
+    """Build L = Σ w_i ℓ_i / Σ w_i over the batch. A batch of weights that are all zero teaches nothing."""
+    weight_R = weight_R.float()
+    return Memoryless(lambda batch, _, __: Lesson(target=batch.label_B, weight_B=weight_R[batch.row_B], per="weight"))
 
 
-class Weighted:
-    """L = Σ w_i ℓ_i / Σ w_i over the batch. A batch of weights that are all zero teaches nothing.
+def random_weights(ingredients: Ingredients) -> Memoryless:
+    """Build L = Σ w_i ℓ_i / Σ w_i over the batch, with w_i = max(0, n_i) and n_i ~ N(0, 1)."""
 
-    Args:
-        weight_R: Non-negative weight of each of the R rows of the training data, on the training's device.
-    """
+    def lesson(batch: Batch, logits_BC: torch.Tensor, generator: torch.Generator) -> Lesson:
+        weight_B = torch.randn(len(batch.row_B), generator=generator).clamp_(min=0)
+        return Lesson(target=batch.label_B, weight_B=weight_B.to(batch.row_B.device), per="weight")
 
-    networks = 1
-
-    def __init__(self, weight_R: torch.Tensor) -> None:
-        self._weight_R = weight_R.float()
-
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
-        """Teach the given labels with their weights."""
-        return [Lesson(target=batch.label_B, weight_B=self._weight_R[batch.row_B], per="weight")]
+    return Memoryless(lesson)
 
 
-def draw_weights(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Return rectified standard normal weights, half of them 0 on average: float32 [B] on the CPU."""
-    return torch.randn(count, generator=generator).clamp_(min=0)
+def reed_hard(ingredients: Ingredients) -> Memoryless:
+    """Build L = (1/B) Σ [−β log p_y − (1 − β) log p_m], y the given label, m = argmax p; β = 1 is standard training."""
+    beta = (ingredients.parameters or ReedHardParameters()).beta
+    return Memoryless(lambda batch, logits_BC, _: evenly(bootstrapped(batch.label_B, logits_BC, beta), logits_BC))
 
 
 def bootstrapped(label_B: torch.Tensor, logits_BC: torch.Tensor, beta: float) -> torch.Tensor:
@@ -100,38 +82,22 @@ def bootstrapped(label_B: torch.Tensor, logits_BC: torch.Tensor, beta: float) ->
     return beta * given_BC + (1 - beta) * own_BC
 
 
-def standard(ingredients: Ingredients) -> Standard:
-    """Build standard training."""
-    return Standard()
-
-
-def random_weights(ingredients: Ingredients) -> RandomWeights:
-    """Build training with random weights."""
-    return RandomWeights()
-
-
-def reed_hard(ingredients: Ingredients) -> ReedHard:
-    """Build hard bootstrapping with the β of the settings."""
-    return ReedHard(ingredients.settings(ReedHardParameters).beta)
-
-
-def aul(ingredients: Ingredients) -> Weighted:
+def aul(ingredients: Ingredients) -> Memoryless:
     """Build training with the weights of an audit: w = 1 − P(mislabeled).
 
     Raises:
         UsageError: there are no weights.
     """
-    return Weighted(ingredients.audited_weights("aul"))
+    return weighted(ingredients.audited_weights("aul"))
 
 
-def oracle(ingredients: Ingredients) -> Weighted:
+def oracle(ingredients: Ingredients) -> Memoryless:
     """Build training with weight 1 where the given label is the true one, else 0.
 
     Raises:
         UsageError: the truth is not known.
     """
     if ingredients.truth_R is None:
-        raise UsageError(
-            "the method oracle needs the true labels", fix="give --truth FILE.csv with the columns path,label"
-        )
-    return Weighted((ingredients.label_R == ingredients.truth_R).float())
+        fix = "give --truth FILE.csv with the columns path,label"
+        raise UsageError("the method oracle needs the true labels", fix=fix)
+    return weighted(ingredients.label_R == ingredients.truth_R)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-from collections.abc import Sequence
+import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from labelaudit.errors import UsageError
 from labelaudit.hyperparameters import AUL_RETRAINING, Hyperparameters
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labelaudit.methods.base import Ingredients, Method
 
 Need = Literal["weights", "truth", "noise_rate"]
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class MethodEntry:
         summary: What it does, in a line.
         source: Where it is described.
         needs: What it cannot train without: sample ``weights``, the ``truth``, or a ``noise_rate``.
-        factory: ``module:function`` that takes `Ingredients` and returns a `Method`.
+        factory: ``module:name`` of a class or function that makes a `Method` of `Ingredients`.
         parameters: The dataclass of its settings.
         networks: How many it trains side by side.
         plans: Whether it chooses the rows of its batches, as `labelaudit.methods.base.Plans`.
@@ -54,9 +55,14 @@ class MethodEntry:
 
     def build(self, ingredients: Ingredients) -> Method:
         """Return the method, ready to teach."""
-        module, _, function = self.factory.partition(":")
-        method: Method = getattr(importlib.import_module(module), function)(ingredients)
+        method: Method = pkgutil.resolve_name(self.factory)(ingredients)
         return method
+
+
+def _published(*milestones: tuple[float, float], **others: Any) -> Hyperparameters:
+    """Return the AUL paper's hyperparameters with others; milestones are shares of the training and rates' factors."""
+    steps: dict[str, Any] = {"schedule": "milestones", "milestones": milestones} if milestones else {}
+    return replace(AUL_RETRAINING, **steps, **others)
 
 
 METHODS = (
@@ -64,23 +70,14 @@ METHODS = (
         name="standard",
         summary="Every sample counts the same: what noisy labels do to ordinary training.",
         source="Detecting label noise from loss curves, Table 1",
-        factory="labelaudit.methods.standard:standard",
+        factory="labelaudit.methods.standard:Standard",
     ),
     MethodEntry(
         name="random",
         summary="Random weights in every batch: what reweighting does by chance alone.",
         source="Ren et al. 2018, arXiv:1803.09050, section 4",
         factory="labelaudit.methods.standard:random_weights",
-        published=replace(
-            AUL_RETRAINING,
-            epochs=160,
-            batch_size=100,
-            lr=0.1,
-            momentum=0.9,
-            nesterov=False,
-            weight_decay=2e-4,
-            schedule="step",
-        ),
+        published=_published(epochs=160, batch_size=100, nesterov=False, weight_decay=2e-4, schedule="step"),
     ),
     MethodEntry(
         name="reed-hard",
@@ -93,16 +90,16 @@ METHODS = (
         name="mentornet",
         summary="Samples with a small loss count, by MentorNet's predefined curriculum.",
         source="Jiang et al. 2018, MentorNet, arXiv:1712.05055",
-        factory="labelaudit.methods.mentornet:mentornet",
+        factory="labelaudit.methods.mentornet:MentorNet",
         parameters=p.MentorNetParameters,
-        published=replace(
-            AUL_RETRAINING,
+        published=_published(
+            (19_531 / 39_000, 0.1),
+            (25_000 / 39_000, 0.01),
+            (30_000 / 39_000, 0.001),
             epochs=111,
             batch_size=128,
             weight_decay=2e-4,
             nesterov=False,
-            schedule="milestones",
-            milestones=((19_531 / 39_000, 0.1), (25_000 / 39_000, 0.01), (30_000 / 39_000, 0.001)),
         ),
     ),
     MethodEntry(
@@ -110,16 +107,14 @@ METHODS = (
         summary="Each of two networks learns from the samples that the other one finds easy.",
         source="Han et al. 2018, arXiv:1804.06872, algorithm 1",
         needs=("noise_rate",),
-        factory="labelaudit.methods.co_teaching:co_teaching",
+        factory="labelaudit.methods.co_teaching:CoTeaching",
         parameters=p.CoTeachingParameters,
         networks=2,
-        published=replace(
-            AUL_RETRAINING,
+        published=_published(
             epochs=200,
             batch_size=128,
             optimizer="adam",
             lr=0.001,
-            momentum=0.9,
             late_momentum=0.1,
             weight_decay=0.0,
             schedule="late-linear",
@@ -130,36 +125,29 @@ METHODS = (
         name="d2l",
         summary="Once the network starts to memorize, its predictions take over from the labels.",
         source="Ma et al. 2018, Dimensionality-driven learning, arXiv:1806.02612",
-        factory="labelaudit.methods.d2l:d2l",
+        factory="labelaudit.methods.d2l:D2L",
         parameters=p.D2LParameters,
         plans=True,
-        published=replace(
-            AUL_RETRAINING,
-            epochs=120,
-            batch_size=128,
-            nesterov=False,
-            schedule="milestones",
-            milestones=((1 / 3, 0.1), (2 / 3, 0.01)),
-        ),
+        published=_published((1 / 3, 0.1), (2 / 3, 0.01), epochs=120, batch_size=128, nesterov=False),
     ),
     MethodEntry(
         name="incv",
         summary="Labels that agree with networks which have not seen them, and Co-Teaching on these.",
         source="Chen et al. 2019, INCV, arXiv:1905.05040",
-        factory="labelaudit.methods.incv:incv",
+        factory="labelaudit.methods.incv:Incv",
         parameters=p.IncvParameters,
         networks=2,
         plans=True,
-        published=replace(
-            AUL_RETRAINING,
+        published=_published(
+            (0.4, 0.1),
+            (0.6, 0.01),
+            (0.8, 0.001),
+            (0.9, 0.0005),
             epochs=200,
             batch_size=128,
             optimizer="adam",
             lr=1e-3,
-            momentum=0.9,
             weight_decay=0.0,
-            schedule="milestones",
-            milestones=((0.4, 0.1), (0.6, 0.01), (0.8, 0.001), (0.9, 0.0005)),
         ),
         verifies=True,
     ),
@@ -167,18 +155,10 @@ METHODS = (
         name="elr",
         summary="What the network believed early on keeps it from memorizing labels later.",
         source="Liu et al. 2020, arXiv:2007.00151, section 4",
-        factory="labelaudit.methods.elr:elr",
+        factory="labelaudit.methods.elr:Elr",
         parameters=p.ElrParameters,
-        published=replace(
-            AUL_RETRAINING,
-            epochs=120,
-            batch_size=128,
-            lr=0.02,
-            momentum=0.9,
-            nesterov=False,
-            weight_decay=1e-3,
-            schedule="milestones",
-            milestones=((1 / 3, 0.01), (2 / 3, 0.0001)),
+        published=_published(
+            (1 / 3, 0.01), (2 / 3, 0.0001), epochs=120, batch_size=128, lr=0.02, nesterov=False, weight_decay=1e-3
         ),
     ),
     MethodEntry(
@@ -200,20 +180,11 @@ METHODS = (
         summary="Suspicious samples are learned without their labels, by two networks and mixtures.",
         source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by the AUL",
         needs=("weights",),
-        factory="labelaudit.methods.dividemix:dividemix",
+        factory="labelaudit.methods.dividemix:DivideMix",
         parameters=p.DivideMixParameters,
         networks=2,
         plans=True,
-        published=replace(
-            AUL_RETRAINING,
-            epochs=300,
-            batch_size=256,
-            lr=0.02,
-            weight_decay=5e-4,
-            nesterov=False,
-            schedule="milestones",
-            milestones=((0.5, 0.1),),
-        ),
+        published=_published((0.5, 0.1), epochs=300, batch_size=256, lr=0.02, weight_decay=5e-4, nesterov=False),
     ),
 )
 
@@ -224,14 +195,14 @@ def find_method(name: str) -> MethodEntry:
     Raises:
         UsageError: there is none; names those that come close.
     """
-    for entry in METHODS:
-        if entry.name == name:
-            return entry
-    raise unknown("method", name, [entry.name for entry in METHODS])
+    return find("method", name, {entry.name: entry for entry in METHODS})
 
 
-def unknown(kind: str, name: str, names: Sequence[str]) -> UsageError:
-    """Return the error for a name that is not among these, with the closest one."""
+def find(kind: str, name: str, entries: Mapping[str, Entry], *others: str) -> Entry:
+    """Return the entry of this name; the error for an unknown one names the closest, ``others`` among them."""
+    if name in entries:
+        return entries[name]
+    names = [*others, *entries]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-    return UsageError(f"unknown {kind} {name!r}", fix=hint)
+    raise UsageError(f"unknown {kind} {name!r}", fix=hint)

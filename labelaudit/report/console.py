@@ -10,16 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from labelaudit.report.sentences import (
-    MATRIX_HEADER,
-    basis,
-    headline,
-    kinds_sentences,
-    left_out_sentences,
-    matrix_note,
-    matrix_rows,
-    unreadable_sentence,
-)
+from labelaudit.report import sentences
+from labelaudit.report.sentences import MATRIX_HEADER
 from labelaudit.run.documents import ClassNoise, Noise, PowerNoise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
@@ -31,16 +23,16 @@ _ANY_WIDTH = 100_000
 
 def show_summary(console: Console, noise: Noise) -> None:
     """Print noise rate and its interval, counts, the classes that stand out, power, and every warning."""
-    console.print(f"{headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {basis(noise)}")
+    console.print(f"{sentences.headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {sentences.basis(noise)}")
     _show_classes(console, noise.classes)
     if noise.confusion:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
         console.print(f"Most frequent given → suggested: {_shown(pairs)}")
     _show_power(console, noise.power)
     _show_kinds(console, noise)
-    if sentence := unreadable_sentence(noise):
+    if sentence := sentences.unreadable_sentence(noise):
         console.print(f"[yellow]Unreadable:[/yellow] {_shown(sentence)}")
-    for number, line in enumerate(left_out_sentences(noise)):
+    for number, line in enumerate(sentences.left_out_sentences(noise)):
         console.print(f"{'  ' if number else ''}{_shown(line)}")
     for warning in noise.warnings:
         console.print(f"[yellow]Warning:[/yellow] {_shown(warning)}")
@@ -63,12 +55,11 @@ def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
 
     Where the table would be too wide, each path gets a line of its own, so that it can be copied.
     """
-    kinds = any(row.get("kind") for row in rows)
-    names = (">rank", "path", "given", "suggested", ">P(mislabeled)", ">AUL", *(["kind"] if kinds else []))
-    table = _table(*names, no_wrap=True)
+    kinds = ["kind"] if any(row.get("kind") for row in rows) else []
+    table = _table(">rank", "path", "given", "suggested", ">P(mislabeled)", ">AUL", *kinds, no_wrap=True)
     for row in rows:
         labels = (_shown(row[name]) for name in ("path", "given_label", "suggested_label"))
-        kind = [_shown(row.get("kind", ""))] if kinds else []
+        kind = (_shown(row.get(name, "")) for name in kinds)
         table.add_row(row["rank"], *labels, f"{float(row['p_mislabeled']):.3f}", f"{float(row['aul']):.1f}", *kind)
     if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
         console.print(table)
@@ -82,13 +73,12 @@ def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
 
 
 def _show_classes(console: Console, classes: Sequence[ClassNoise]) -> None:
-    worst = sorted(classes, key=lambda row: -row.noise_rate)[:_MOST_CLASSES]
     table = _table("class", ">images", ">suspicious", ">noise rate")
-    for row in worst:
+    for row in sorted(classes, key=lambda row: -row.noise_rate)[:_MOST_CLASSES]:
         table.add_row(_shown(row.name), f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}")
     console.print(table)
-    if len(classes) > len(worst):
-        console.print(f"… and {len(classes) - len(worst)} classes with less noise")
+    if len(classes) > _MOST_CLASSES:
+        console.print(f"… and {len(classes) - _MOST_CLASSES} classes with less noise")
 
 
 def _show_power(console: Console, power: PowerNoise) -> None:
@@ -103,11 +93,10 @@ def _show_power(console: Console, power: PowerNoise) -> None:
 
 
 def _show_kinds(console: Console, noise: Noise) -> None:
-    for sentence in kinds_sentences(noise):
+    for sentence in sentences.kinds_sentences(noise):
         console.print(_shown(sentence))
-    rows = matrix_rows(noise)
-    if rows:
-        console.print(_shown(matrix_note(noise)))
+    if rows := sentences.matrix_rows(noise):
+        console.print(_shown(sentences.matrix_note(noise)))
         # Columns of zeros are left out, so that the table fits 80 characters.
         used = [number for number in range(len(MATRIX_HEADER)) if any(row[number] != "0" for row in rows)]
         table = _table(*(f"{'>' if number else ''}{MATRIX_HEADER[number]}" for number in used), no_wrap=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 from rich.console import Console
@@ -88,8 +87,7 @@ def render_junit(report: Report) -> str:
         else:
             ElementTree.SubElement(case, "system-out").text = _legal(check.sentence)
     ElementTree.indent(suites)
-    body = ElementTree.tostring(suites, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{body}\n'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
 
 
 def _lines(check: Check, report: Report) -> list[str]:
@@ -97,10 +95,8 @@ def _lines(check: Check, report: Report) -> list[str]:
     items = [f"{name}: {said}" if name else said for name, said in check.subjects]
     count = len(items)
     if check.name == "unreadable_images":
-        count = report.noise.unreadable
-        items = [
-            f"{row['path']}: {row['reason']}, given {row['given_label']}" for row in report.unreadable[: report.top]
-        ]
+        count, bad = report.noise.unreadable, report.unreadable[: report.top]
+        items = [f"{row['path']}: {row['reason']}, given {row['given_label']}" for row in bad]
     elif check.name == "suspicious_labels":
         count = report.listed.counted
         items = [
@@ -117,11 +113,9 @@ def _legal(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text)
 
 
-FORMATS: Mapping[str, Callable[[Report], str]] = MappingProxyType(
-    {"json": render_json, "markdown": markdown.render, "sarif": sarif.render, "junit": render_junit}
-)
-
-
-def most_listed(names: set[str]) -> int:
-    """Return how many suspicious labels a report in these formats needs."""
-    return sarif.MOST_RESULTS if "sarif" in names else 0
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "json": render_json,
+    "markdown": markdown.render,
+    "sarif": sarif.render,
+    "junit": render_junit,
+}

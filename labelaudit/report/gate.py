@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Literal
 
 from labelaudit.audit.model import Audit
+from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
-from labelaudit.report.sentences import maybe_images, plural
+from labelaudit.report.sentences import plural
 from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 
 Outcome = Literal["passed", "failed", "skipped"]
 CheckName = Literal["noise_rate", "class_noise_rate", "suspicious_labels", "unreadable_images", "warnings"]
+_Found = tuple[bool, str, tuple[tuple[str, str], ...]]
+"""Whether the limit is exceeded, and the text and the subjects of the check."""
 
 TITLES: dict[CheckName, str] = {
     "noise_rate": "Noise rate",
@@ -123,14 +126,9 @@ class Report:
 
 
 def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, top: int, most: int) -> Report:
-    """Check an audit.
+    """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
 
-    Args:
-        audit: A finished audit.
-        limits: What to check.
-        baseline: Run folder or suspicious.csv; the labels in it do not count as suspicious.
-        top: How many suspicious labels a list for people shows.
-        most: How many suspicious labels and unreadable images to keep for other formats, if more than ``top``.
+    A list for people shows ``top`` suspicious labels; for other formats ``most`` are kept, if that is more.
 
     Raises:
         RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
@@ -160,68 +158,62 @@ def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, t
 def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Check, ...]:
     """Make every check, in a fixed order; those without a limit are skipped.
 
-    Args:
-        noise: The content of noise.json.
-        limits: What to check.
-        new: How many suspicious labels are new since a baseline; None without one.
+    ``new`` is how many suspicious labels are new since a baseline; None without one.
 
     Raises:
         RunError: a limit on a noise rate, but the audit has none.
     """
-    bad = noise.unreadable
-    noted = f" ({plural(bad, 'unreadable image')})" if bad else ""
-    return (
-        _skipped("noise_rate", "--max-noise")
-        if limits.max_noise is None
-        else _check_noise(noise, limits.max_noise, strict=limits.strict),
-        _skipped("class_noise_rate", "--max-class-noise")
-        if limits.max_class_noise is None
-        else _check_classes(noise, limits.max_class_noise, strict=limits.strict),
-        _skipped("suspicious_labels", "--max-suspicious")
-        if limits.max_suspicious is None
-        else _check_suspicious(noise.suspicious, limits.max_suspicious, new),
-        _skipped("unreadable_images", "--max-unreadable", noted)
-        if limits.max_unreadable is None
-        else _checked(
-            "unreadable_images", bad > limits.max_unreadable, _more(bad, "unreadable image", limits.max_unreadable)
+    counted, since = (noise.suspicious, "") if new is None else (new, "new since the baseline, ")
+    noted = f" ({plural(noise.unreadable, 'unreadable image')})" if noise.unreadable else ""
+    found: tuple[tuple[CheckName, str, _Found | None], ...] = (
+        ("noise_rate", "--max-noise", _check_noise(noise, limits)),
+        ("class_noise_rate", "--max-class-noise", _check_classes(noise, limits)),
+        ("suspicious_labels", "--max-suspicious", _count(counted, "suspicious label", limits.max_suspicious, since)),
+        (
+            "unreadable_images",
+            f"--max-unreadable{noted}",
+            _count(noise.unreadable, "unreadable image", limits.max_unreadable),
         ),
-        _check_warnings(noise) if limits.fail_on_warning else _skipped("warnings", "--fail-on-warning"),
+        ("warnings", "--fail-on-warning", _check_warnings(noise) if limits.fail_on_warning else None),
+    )
+    return tuple(
+        Check(name=name, outcome="failed" if made[0] else "passed", text=made[1], subjects=made[2])
+        if made
+        else Check(name=name, outcome="skipped", text=f"no {option}")
+        for name, option, made in found
     )
 
 
-def lower_end(rate: float, samples: int) -> float:
-    """Return the lower end of Wilson's 95% interval of a share ``rate`` among ``samples``.
-
-    ``rate`` is a mean of probabilities here; their variance is at most p(1−p), that of the zeros and ones for which the
-    interval is made.
-    """
-    return wilson(rate * samples, samples)[0]
-
-
-def _check_noise(noise: Noise, limit: float, *, strict: bool) -> Check:
-    rate, interval = _noise_rate(noise), noise.noise_rate_interval
-    if strict or interval is None:
-        why = "the estimate itself: " + ("--strict" if strict else "this audit has no interval")
-        return _checked("noise_rate", rate > limit, f"noise rate {_compared(rate, limit)} ({why})")
+def _check_noise(noise: Noise, limits: Limits) -> _Found | None:
+    limit, interval = limits.max_noise, noise.noise_rate_interval
+    if limit is None:
+        return None
+    rate = _noise_rate(noise)
+    if limits.strict or interval is None:
+        why = "the estimate itself: " + ("--strict" if limits.strict else "this audit has no interval")
+        return rate > limit, f"noise rate {_compared(rate, limit)} ({why})", ()
     low, high = interval
-    text = f"noise rate {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}"
-    return _checked("noise_rate", low > limit, text)
+    return low > limit, f"noise rate {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}", ()
 
 
-def _check_classes(noise: Noise, limit: float, *, strict: bool) -> Check:
+def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
+    limit, strict = limits.max_class_noise, limits.strict
+    if limit is None:
+        return None
     _noise_rate(noise)  # without one, the rates of the classes are zeros that mean nothing
-    judged = [(row, lower_end(row.noise_rate, row.samples)) for row in noise.classes if row.samples]
+    # The interval is made for zeros and ones; the variance of probabilities is at most theirs, p(1−p).
+    judged = [(row, wilson(row.noise_rate * row.samples, row.samples)[0]) for row in noise.classes if row.samples]
     figures = [(row.noise_rate if strict else low, low, row) for row, low in judged]
     above = sorted((entry for entry in figures if entry[0] > limit), key=lambda entry: -entry[0])
-    how = "(the estimate itself: --strict)"
-    if not strict:
-        by_estimate = sum(row.noise_rate > limit for row, _ in judged)
-        how = f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
-    are = "is" if len(above) == 1 else "are"
-    return _checked(
-        "class_noise_rate",
+    by_estimate = sum(row.noise_rate > limit for row, _ in judged)
+    how = f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
+    text = (
+        f"{len(above)} of {plural(len(judged), 'class', 'classes')} {'is' if len(above) == 1 else 'are'} "
+        f"above a noise rate of {limit:.2%} {'(the estimate itself: --strict)' if strict else how}"
+    )
+    return (
         bool(above),
-        f"{len(above)} of {plural(len(judged), 'class', 'classes')} {are} above a noise rate of {limit:.2%} {how}",
+        text,
         tuple(
             (row.name, f"{row.noise_rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}")
             for _, low, row in above
@@ -229,19 +221,15 @@ def _check_classes(noise: Noise, limit: float, *, strict: bool) -> Check:
     )
 
 
-def _check_suspicious(suspicious: int, limit: int, new: int | None) -> Check:
-    counted, since = (suspicious, "") if new is None else (new, "new since the baseline, ")
-    return _checked("suspicious_labels", counted > limit, _more(counted, "suspicious label", limit, since))
-
-
-def _check_warnings(noise: Noise) -> Check:
+def _check_warnings(noise: Noise) -> _Found:
     counts = [plural(len(noise.warnings), "warning")]
     if noise.unreadable:
         counts.append(plural(noise.unreadable, "unreadable image"))
-    if absent := maybe_images(noise):
+    # Notes, hidden files and the like beside the images are no loss.
+    if absent := sum(entry.files for entry in noise.left_out if entry.reason not in NO_LOSS):
         counts.append(f"{plural(absent, 'file')} left out that may be images")
     exceeded = bool(noise.warnings or noise.unreadable or absent)
-    return _checked("warnings", exceeded, ", ".join(counts), tuple(("", warning) for warning in noise.warnings))
+    return exceeded, ", ".join(counts), tuple(("", warning) for warning in noise.warnings)
 
 
 def _noise_rate(noise: Noise) -> float:
@@ -250,17 +238,11 @@ def _noise_rate(noise: Noise) -> float:
     return noise.noise_rate
 
 
-def _checked(name: CheckName, exceeded: bool, text: str, subjects: tuple[tuple[str, str], ...] = ()) -> Check:
-    return Check(name=name, outcome="failed" if exceeded else "passed", text=text, subjects=subjects)
-
-
-def _skipped(name: CheckName, option: str, noted: str = "") -> Check:
-    return Check(name=name, outcome="skipped", text=f"no {option}{noted}")
-
-
-def _more(counted: int, noun: str, limit: int, since: str = "") -> str:
+def _count(counted: int, noun: str, limit: int | None, since: str = "") -> _Found | None:
+    if limit is None:
+        return None
     are, more = "is" if counted == 1 else "are", "more" if counted > limit else "not more"
-    return f"{plural(counted, noun)} {are} {since}{more} than {limit}"
+    return counted > limit, f"{plural(counted, noun)} {are} {since}{more} than {limit}", ()
 
 
 def _compared(value: float, limit: float) -> str:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from labelaudit.errors import StorageError
+from labelaudit.report import sentences
 from labelaudit.report.gate import TITLES, Check, Report
-from labelaudit.report.sentences import (
-    MATRIX_HEADER,
-    basis,
-    headline,
-    kinds_sentences,
-    left_out_sentences,
-    matrix_note,
-    matrix_rows,
-    unreadable_sentence,
-)
+from labelaudit.report.sentences import MATRIX_HEADER
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors
 from labelaudit.text import printable
@@ -37,19 +29,19 @@ def render(report: Report) -> str:
     verdict = "audited"
     if report.checked:
         verdict = "❌ the gate failed" if report.failures else "✅ the gate passed"
-    summary = f"{headline(noise, lambda figure: f'**{figure}**')}, {_text(basis(noise))}."
+    summary = f"{sentences.headline(noise, lambda figure: f'**{figure}**')}, {_text(sentences.basis(noise))}."
     if listed.new is not None:
         summary += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
     lines = [f"## Labels: {verdict}", "", summary, ""]
     if report.checked:
         rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
-        lines += _table(("check", "outcome", ""), ("---", "---", "---"), rows)
+        lines += _table(dict.fromkeys(("check", "outcome", ""), "---"), rows)
     if noise.warnings:
         lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]
-    if sentence := unreadable_sentence(noise):
+    if sentence := sentences.unreadable_sentence(noise):
         named = [f"{_code(row['path'])}: {_text(row['reason'])}" for row in report.unreadable[: report.top]]
         lines += ["### Unreadable images", "", _text(sentence), "", *_items(named)]
-    if left_out := [_text(line) for line in left_out_sentences(noise)]:
+    if left_out := [_text(line) for line in sentences.left_out_sentences(noise)]:
         lines += ["### Left out", "", left_out[0], "", *_items(left_out[1:])]
     lines += _kinds(noise)
     if report.shown:
@@ -63,36 +55,36 @@ def _said(check: Check) -> str:
 
 
 def _suspicious(report: Report) -> list[str]:
-    kinds = any(row.get("kind") for row in report.shown)
+    kinds = ["kind"] if any(row.get("kind") for row in report.shown) else []
     rows: list[Sequence[str]] = []
     size = 0
     for row in report.shown:
         cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label", "suggested_label"))]
-        cells += [f"{float(row['p_mislabeled']):.3f}", *([_text(row.get("kind", ""))] if kinds else [])]
+        cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row.get(name, "")) for name in kinds)]
         size += len(_line(cells).encode()) + 1
         if size > _MOST_BYTES:
             break
         rows.append(cells)
-    header = ("rank", "image", "given", "suggested", "P(mislabeled)", *(["kind"] if kinds else []))
-    rule = ("---:", "---", "---", "---", "---:", *(["---"] if kinds else []))
+    columns = dict.fromkeys(("rank", "image", "given", "suggested", "P(mislabeled)", *kinds), "---")
+    columns |= {"rank": "---:", "P(mislabeled)": "---:"}
     lines = [f"### Most suspicious{' of the new' if report.listed.new is not None else ''}", ""]
-    lines += _table(header, rule, rows)
+    lines += _table(columns, rows)
     left = report.listed.counted - len(rows)
     return [*lines, f"… and {left:,} more."] if left > 0 else lines
 
 
 def _kinds(noise: Noise) -> list[str]:
-    sentences, rows = [_text(sentence) for sentence in kinds_sentences(noise)], matrix_rows(noise)
-    lines = ["### Kinds", "", *_items(sentences)] if sentences or rows else []
+    items, rows = [*map(_text, sentences.kinds_sentences(noise))], sentences.matrix_rows(noise)
+    lines = ["### Kinds", "", *_items(items)] if items or rows else []
     if rows:
-        cells = [[_text(cell) for cell in row] for row in rows]
-        rule = ("---", *["---:"] * (len(MATRIX_HEADER) - 1))
-        lines += [_text(matrix_note(noise)), "", *_table(MATRIX_HEADER, rule, cells)]
+        columns = {**dict.fromkeys(MATRIX_HEADER, "---:"), MATRIX_HEADER[0]: "---"}
+        lines += [_text(sentences.matrix_note(noise)), "", *_table(columns, ([*map(_text, row)] for row in rows))]
     return lines
 
 
-def _table(header: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [_line(header), f"|{'|'.join(rule)}|", *map(_line, rows), ""]
+def _table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table with these columns; each has the rule under its title as its value."""
+    return [_line([*columns]), f"|{'|'.join(columns.values())}|", *map(_line, rows), ""]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -28,64 +28,56 @@ _DATA = "DATA"
 Object = dict[str, object]
 
 
-def _rule(number: str, name: str, *, short: str, full: str, remedy: str) -> Object:
-    """Return a kind of finding. Alerts are matched by its id, so the id never changes."""
-    return {
-        "id": number,
-        "name": name,
-        "shortDescription": {"text": short},
-        "fullDescription": {"text": full},
-        "help": {"text": remedy, "markdown": remedy},
-        "defaultConfiguration": {"level": "warning"},
-        "properties": {"tags": ["data quality", "labels"], "problem.severity": "warning"},
-    }
-
-
 _REVIEW = (
     "Look at the image. If the label is wrong, correct it. If it is right, keep it; with this audit as the baseline, "
     "the next report does not count it again."
 )
 
 RULES = {
-    "mislabeled": _rule(
-        "LA001",
-        "MislabeledImage",
-        short="The label of this image is probably wrong.",
-        full="While a network was trained on the whole folder, the loss of this image stayed high: the other images of "
+    "mislabeled": (
+        "The label of this image is probably wrong.",
+        "While a network was trained on the whole folder, the loss of this image stayed high: the other images of "
         "its class did not help to learn its label.",
-        remedy=_REVIEW,
+        _REVIEW,
     ),
-    "corrupted": _rule(
-        "LA002",
-        "CorruptedImage",
-        short="This image is probably damaged.",
-        full="The loss of this image stayed high, and its content is unlike that of the images of any class.",
-        remedy="Look at the image. If it shows nothing of use, take it out of the data.",
+    "corrupted": (
+        "This image is probably damaged.",
+        "The loss of this image stayed high, and its content is unlike that of the images of any class.",
+        "Look at the image. If it shows nothing of use, take it out of the data.",
     ),
-    "ambiguous": _rule(
-        "LA003",
-        "AmbiguousImage",
-        short="The label of this image is in doubt.",
-        full="The network is torn between the given label and another one.",
-        remedy=_REVIEW + " If the image shows both classes, take it out of the data or give it a class of its own.",
+    "ambiguous": (
+        "The label of this image is in doubt.",
+        "The network is torn between the given label and another one.",
+        f"{_REVIEW} If the image shows both classes, take it out of the data or give it a class of its own.",
     ),
-    "duplicate": _rule(
-        "LA004",
-        "DuplicateImage",
-        short="This image is in the data more than once.",
-        full="Another file shows the same image. Copies with different labels contradict each other; copies with the "
+    "duplicate": (
+        "This image is in the data more than once.",
+        "Another file shows the same image. Copies with different labels contradict each other; copies with the "
         "same label make the audit trust that label too much.",
-        remedy="Compare the copies, keep one, and give it the right label.",
+        "Compare the copies, keep one, and give it the right label.",
     ),
-    "unreadable": _rule(
-        "LA005",
-        "UnreadableImage",
-        short="This image cannot be read.",
-        full="The file is damaged, empty, of another format than its name says, or may not be read. It has no verdict.",
-        remedy="Open the file. Replace it by a sound copy, or take it out of the data.",
+    "unreadable": (
+        "This image cannot be read.",
+        "The file is damaged, empty, of another format than its name says, or may not be read. It has no verdict.",
+        "Open the file. Replace it by a sound copy, or take it out of the data.",
     ),
 }
-"""By kind. The first is that of a label without a kind, or of an unknown one."""
+"""By kind: what is found, why, and the remedy. The first is that of a label without a kind, or of an unknown one.
+
+Alerts are matched by the id, LA001 and so on in this order, so the order never changes.
+"""
+
+
+def _rule(number: int, kind: str, short: str, full: str, remedy: str) -> Object:
+    return {
+        "id": f"LA{number:03}",
+        "name": f"{kind.capitalize()}Image",
+        "shortDescription": {"text": short},
+        "fullDescription": {"text": full},
+        "help": {"text": remedy, "markdown": remedy},
+        "defaultConfiguration": {"level": "warning"},
+        "properties": {"tags": ["data quality", "labels"], "problem.severity": "warning"},
+    }
 
 
 def render(report: Report) -> str:
@@ -96,7 +88,8 @@ def render(report: Report) -> str:
     stated = [(row, state) for row in (*report.unreadable, *listed.rows)]
     stated += [(row, "unchanged") for row in listed.known_rows]
     results = [_result(row, state, copies) for row, state in stated[:MOST_RESULTS]]
-    driver = {"name": "labelaudit", "version": __version__, "semanticVersion": __version__, "rules": [*RULES.values()]}
+    rules = [_rule(number, kind, *texts) for number, (kind, texts) in enumerate(RULES.items(), start=1)]
+    driver = {"name": "labelaudit", "version": __version__, "semanticVersion": __version__, "rules": rules}
     invocation = {
         "executionSuccessful": True,
         "exitCode": 1 if report.failures else 0,
@@ -134,7 +127,7 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
     }
     names = ("rank", "given_label", "suggested_label", "sha256", "kind", "reason")
     result: Object = {
-        "ruleId": [*RULES.values()][rule]["id"],
+        "ruleId": f"LA{rule + 1:03}",
         "ruleIndex": rule,
         "level": "warning",
         "message": {"text": message},

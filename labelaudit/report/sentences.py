@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labelaudit.data.walk import NO_LOSS
 from labelaudit.names import KINDS
 from labelaudit.run.documents import Noise
 
@@ -31,27 +30,17 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 
 
 def headline(noise: Noise, strong: Callable[[str], str] = str) -> str:
-    """Return how many labels are suspicious, and the noise rate with its interval.
-
-    Args:
-        noise: The content of noise.json.
-        strong: Marks the two main figures up.
-    """
+    """Return how many labels are suspicious, and the noise rate with its interval; ``strong`` marks the figures up."""
+    interval, suspicious = noise.noise_rate_interval, strong(f"{noise.suspicious:,}")
     return (
-        f"{strong(f'{noise.suspicious:,}')} of {noise.readable:,} labels are suspicious; "
-        f"estimated noise rate {strong(rate_text(noise))}{interval_text(noise)}"
+        f"{suspicious} of {noise.readable:,} labels are suspicious; estimated noise rate {strong(rate_text(noise))}"
+        + (f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval and noise.noise_rate is not None else "")
     )
 
 
 def rate_text(noise: Noise) -> str:
     """Return the noise rate as a percentage, or "unknown"."""
     return "unknown" if noise.noise_rate is None else f"{noise.noise_rate:.1%}"
-
-
-def interval_text(noise: Noise) -> str:
-    """Return the interval of the noise rate in brackets; empty without one."""
-    interval = noise.noise_rate_interval
-    return f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval and noise.noise_rate is not None else ""
 
 
 def basis(noise: Noise) -> str:
@@ -65,8 +54,7 @@ def kinds_sentences(noise: Noise) -> list[str]:
     if kinds is None:
         return []
     sentences = []
-    counts = ", ".join(f"{kinds.suspicious[kind]:,} {kind}" for kind in KINDS if kinds.suspicious.get(kind))
-    if counts:
+    if counts := ", ".join(f"{kinds.suspicious[kind]:,} {kind}" for kind in KINDS if kinds.suspicious.get(kind)):
         sentences.append(f"Kinds of the suspicious: {counts}.")
     if corrupted := kinds.samples.get("corrupted"):
         sentences.append(
@@ -96,18 +84,16 @@ def matrix_note(noise: Noise) -> str:
 
 def unreadable_sentence(noise: Noise) -> str:
     """Return how many images could not be read; empty where all could."""
-    if not noise.unreadable:
-        return ""
-    return (
-        f"{plural(noise.unreadable, 'image')} of {noise.samples:,} cannot be read; unreadable.csv says which and why."
-    )
+    count = plural(noise.unreadable, "image")
+    text = f"{count} of {noise.samples:,} cannot be read; unreadable.csv says which and why."
+    return text if noise.unreadable else ""
 
 
 def left_out_sentences(noise: Noise) -> list[str]:
     """Return a headline and a line for each kind of left-out files, the most frequent first; empty without any."""
-    entries = sorted(noise.left_out, key=lambda entry: -entry.files)
-    if not entries:
+    if not noise.left_out:
         return []
+    entries = sorted(noise.left_out, key=lambda entry: -entry.files)
     total = sum(entry.files for entry in entries)
     lines = [f"{plural(total, 'file')} in the folder {'is' if total == 1 else 'are'} not in the audit:"]
     lines += [entry.text for entry in entries[:MOST_KINDS]]
@@ -115,8 +101,3 @@ def left_out_sentences(noise: Noise) -> list[str]:
         rest = sum(entry.files for entry in entries[MOST_KINDS:])
         lines.append(f"{plural(rest, 'more file')} of {len(entries) - MOST_KINDS} other kinds; noise.json lists them")
     return lines
-
-
-def maybe_images(noise: Noise) -> int:
-    """Return how many left-out files may be images; notes, hidden files and the like are not counted."""
-    return sum(entry.files for entry in noise.left_out if entry.reason not in NO_LOSS)

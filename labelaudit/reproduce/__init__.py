@@ -12,17 +12,17 @@ from pathlib import Path
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.names import PlotFormatName, ScaleName
 
+_NOISE = (
+    "Errors to plant: uniform:0.2, pair-flip:0.1, random-labels:0.5, asymmetric:0.3:cat,dog, one-class:0.3:cat. "
+    "Repeatable."
+)
+
 FLAGS: dict[str, tuple[str, str, str | None]] = {
     "data": ("--data", "Folder with one folder of rightly labelled images per class.", None),
     "test": ("--test", "Test images, one folder per class.", None),
     "out": ("--out", "Gets the labels or copies, the audits, the trainings and the tables.", None),
     "seeds": ("--seeds", "For the data, the errors and the trainings.", "N,N"),
-    "noises": (
-        "--noise",
-        "Errors to plant: uniform:0.2, pair-flip:0.1, random-labels:0.5, asymmetric:0.3:cat,dog, one-class:0.3:cat. "
-        "Repeatable.",
-        "KIND:RATE[:CLASSES]",
-    ),
+    "noises": ("--noise", _NOISE, "KIND:RATE[:CLASSES]"),
     "paper_noise": ("--paper-noise", "The AUL paper's Figures 7 and 9: uniform 10 to 90%, pair flip 10 to 40%.", None),
     "noisy_labels": ("--noisy-labels", "CSV with the columns path,label: given labels to audit. Repeatable.", "PATH"),
     "truth": ("--truth", "CSV with the columns path,label: right labels; default: the class folders.", None),
@@ -32,21 +32,13 @@ FLAGS: dict[str, tuple[str, str, str | None]] = {
     "shuffled": ("--shuffled", "Share of images with shuffled pixels.", None),
     "gaussian": ("--gaussian", "Share of images of Gaussian noise.", None),
     "images": ("--images", "Take only so many images, of each class its share.", None),
-    "scale": (
-        "--scale",
-        "smoke: digits, under two minutes; small: some thousand images, a small network; paper: its own settings.",
-        None,
-    ),
+    "scale": ("--scale", "smoke: digits, two minutes; small: some thousand images; paper: its own settings.", None),
     "data_sets": (
         "--data-set",
-        "clean, or random-labels, shuffle-pixels or gaussian with :0.25 or :0.5; default: all. Repeatable.",
+        "clean, or random-labels, shuffle-pixels, gaussian with :0.25 or :0.5; default: all. Repeatable.",
         "NAME",
     ),
-    "algorithms": (
-        "--algorithm",
-        "standard, sb-50, sb-33, sbe-50, vr-33 or vr-50; default: all. Repeatable.",
-        "NAME",
-    ),
+    "algorithms": ("--algorithm", "standard, sb-50, sb-33, sbe-50, vr-33 or vr-50; default: all. Repeatable.", "NAME"),
     "rounds": ("--rounds", "Reviews, with an audit after each.", None),
     "methods": ("--methods", "Rows, see labelaudit methods.", "NAME,NAME"),
     "audit_epochs": ("--audit-epochs", "Of the audit; default: those of score.", None),
@@ -106,7 +98,8 @@ class KindsOptions(ExperimentOptions):
 class PrioritizationOptions(ExperimentOptions):
     """Measure what Selective Backprop and variance reduction gain on clean data and lose on corrupted data.
 
-    Training options replace settings of the scale. Without --data, scale smoke takes scikit-learn's digits.
+    Training options replace settings of the scale. --data can hold train/ and test/. Without it, scale smoke takes
+    scikit-learn's digits.
     """
 
     test: Path | None = None

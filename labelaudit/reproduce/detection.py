@@ -1,41 +1,82 @@
 """How well an audit finds wrong labels: every statistic and estimator, by noise and seed, against the truth.
 
-The AUL paper's Figures 2 to 5, 7 and 9 are among the tables and figures.
+The AUL paper's Figures 2 to 5, 7 and 9 are among the tables and figures. With ``--peers``, on the same labels, with the
+network and the settings of the audit:
+
+- **cleanlab** (Northcutt et al. 2021; the package, extra ``bench``): out-of-fold probabilities of five networks, each
+  trained by labelaudit's loop on four fifths; its rankings ``self_confidence`` and ``normalized_margin``, and what
+  ``find_label_issues`` calls wrong with its defaults.
+- **AUM** (Pleiss et al. 2020): the ranking is the audit's statistic ``aum``. The flags follow the paper's rule, which
+  the package ``aum`` leaves to its user: N / (K + 1) random samples get a class of their own, and what has an AUM below
+  the 99th percentile of theirs is called wrong; a second training with other such samples judges the first ones.
+  Unlike in the paper all epochs count, not those before the learning rate falls first.
+
+Six trainings' worth of work beside the audit's one: four for cleanlab, two for AUM. Finished ones are only read.
+
+Shapes: N samples, U of them with a verdict, R rows that are trained on, K classes, P rows of a part.
 """
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.model_selection import StratifiedKFold
+from torch import nn
+
 from labelaudit import __version__
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.engine.devices import choose_device
+from labelaudit.engine.inputs import Inputs, SomeRows
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import require_known
-from labelaudit.errors import UsageError
+from labelaudit.engine.order import derive_seed
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
+from labelaudit.errors import DataError, UsageError
+from labelaudit.hyperparameters import Hyperparameters
+from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import DetectionOptions, runner
-from labelaudit.reproduce.peers import measure_peers, require
 from labelaudit.reproduce.runner import Case, NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Panel, Row, Tables, figure, grouped, means, pivot, ratio, spread
-from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit, correlation, read_loss_curves
+from labelaudit.reproduce.tables import (
+    NOTHING,
+    Panel,
+    Row,
+    Tables,
+    figure,
+    grouped,
+    means,
+    pivot,
+    ratio,
+    remembered,
+    spread,
+)
+from labelaudit.reproduce.truth import OURS, EstimateRow, FloatArray, RankingRow, TrueAudit, audit, correlation
+from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
 PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
 """That of the AUL paper's Figures 7 and 9."""
 
+FOLDS = 5
+RANKINGS = ("self_confidence", "normalized_margin")
+
 _PAPER_ESTIMATOR = "gmm"
-_MOST_EPOCHS = 8
 _ESTIMATE_COLUMNS = {
-    name: (field, 3)
-    for name, field in (
-        *(("true rate", "true_rate"), ("noise rate", "noise_rate"), ("error", "error"), ("flagged", "flagged")),
-        *(("precision", "precision"), ("recall", "recall"), ("F1", "f1"), ("ECE", "calibration_error")),
-    )
+    **{name: (name.replace(" ", "_"), 3) for name in ("true rate", "noise rate", "error", "flagged")},
+    **{name: (name.lower(), 3) for name in ("precision", "recall", "F1")},
+    "ECE": ("calibration_error", 3),
 }
 _OVER_RATES = ("noise_rate", "precision", "recall")
 
@@ -93,15 +134,29 @@ class NetworkRow(Row):
 
 def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures."""
-    _check(asked)
+    runner.check_experiment(asked)
+    if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
+        raise UsageError(
+            "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
+        )
+    for model in asked.also_models:
+        require_known(model)
+    if asked.peers:
+        require("cleanlab.filter", "cleanlab.rank")
     truth = runner.scan_truth(asked.data, asked.truth, reporter)
     noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
     cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels)
     if asked.truth and not cases:
         cases = [NoisyLabels(name="given")]
-    kinds = (AuditRow, RankingRow, EstimateRow, ControlRow, EpochRow, NetworkRow)
-    names = ("audits", "ranking", "estimates", "controls", "epochs", "networks")
-    tables, about = Tables(**dict(zip(names, kinds, strict=True))), ""
+    tables = Tables(
+        audits=AuditRow,
+        ranking=RankingRow,
+        estimates=EstimateRow,
+        controls=ControlRow,
+        epochs=EpochRow,
+        networks=NetworkRow,
+    )
+    about = ""
 
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
         nonlocal about
@@ -110,25 +165,17 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         rows = list(_rows(audits[0]))
         if asked.peers:
             rows += measure_peers(audits[0], folder / "peers", replace(asked.training, seed=seed), reporter)
-        yield [*rows, *(row for found in audits[1:] for row in _rows(found)), *_correlations(audits)]
+        rows += itertools.chain(*map(_rows, audits[1:]))
+        for one, other in itertools.combinations(audits, 2):
+            (_, aul_N, last_N), (_, other_aul_N, other_last_N) = one.curves, other.curves
+            aul, last_loss = correlation(aul_N, other_aul_N), correlation(last_N, other_last_N)
+            rows.append(NetworkRow(**vars(one.row), other_model=other.row.model, aul=aul, last_loss=last_loss))
+        yield rows
 
     def page() -> str:
         return _page(f"# Detection of wrong labels: {asked.data_name}", about, tables)
 
     return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
-
-
-def _check(asked: DetectionOptions) -> None:
-    runner.check_experiment(asked)
-    if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
-        raise UsageError(
-            "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
-        )
-    runner.require_once("--also-model", asked.also_models)
-    for model in asked.also_models:
-        require_known(model)
-    if asked.peers:
-        require("cleanlab.filter", "cleanlab.rank")
 
 
 def _audits(
@@ -137,7 +184,7 @@ def _audits(
     """Audit one case with each network."""
     options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
     audits = [audit(case.name, data, RunFolder(folder / "run"), truth, options, reporter)]
-    for model in asked.also_models:
+    for model in dict.fromkeys(asked.also_models):
         if model == audits[0].row.model:
             raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
         run = RunFolder(folder / f"run-{Case(name=model).folder_name}")
@@ -149,7 +196,6 @@ def _audits(
 def _rows(found: TrueAudit) -> Iterator[Row]:
     """Yield the rows of one audit."""
     same, (low, high) = vars(found.row), found.interval
-    losses = read_loss_curves(found.run, found.wrong_N)
     yield AuditRow(
         **same,
         samples=len(found.wrong_U),
@@ -167,15 +213,8 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
     for row in found.fitted.noise.power.kinds:
         if row.class_name is None:
             yield ControlRow(**same, kind=row.kind, planted=row.planted, found=row.found)
-    for epoch, (loss, aul) in enumerate(losses.auroc_E, start=1):
+    for epoch, (loss, aul) in enumerate(found.curves[0], start=1):
         yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
-
-
-def _correlations(audits: Sequence[TrueAudit]) -> Iterator[NetworkRow]:
-    curves = [(found.row, read_loss_curves(found.run, found.wrong_N)) for found in audits if len(audits) > 1]
-    for (row, one), (other, another) in itertools.combinations(curves, 2):
-        aul, last_loss = correlation(one.aul_N, another.aul_N), correlation(one.last_loss_N, another.last_loss_N)
-        yield NetworkRow(**vars(row), other_model=other.model, aul=aul, last_loss=last_loss)
 
 
 def _about(asked: DetectionOptions, truth: Catalogue, first: TrueAudit) -> str:
@@ -201,15 +240,13 @@ def _page(title: str, about: str, tables: Tables) -> str:
     for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
         cells = {
             noise: {
-                _named(source, statistic, chosen=statistic in bold): figure(getattr(row, field) for row in rows)
+                _named(source, statistic, statistic in bold): figure(getattr(row, field) for row in rows)
                 for (source, statistic), rows in grouped(group, lambda row: (row.source, row.statistic)).items()
             }
             for noise, group in grouped(rankings, label).items()
         }
         lines += pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
-    rates = grouped(
-        tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, chosen=row.chosen))
-    )
+    rates = grouped(tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, row.chosen)))
     lines += pivot(
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
@@ -238,10 +275,8 @@ def _page(title: str, about: str, tables: Tables) -> str:
     return "\n".join([*lines, *_over_rates(tables)])
 
 
-def _named(source: str, name: str, *, chosen: bool) -> str:
-    if source != OURS:
-        return f"{source}: {name}"
-    return f"**{name}**" if chosen else name
+def _named(source: str, name: str, chosen: bool) -> str:
+    return f"{source}: {name}" if source != OURS else f"**{name}**" if chosen else name
 
 
 def _intervals(rows: Sequence[AuditRow], label: Callable[[Row], str]) -> list[str]:
@@ -253,18 +288,15 @@ def _intervals(rows: Sequence[AuditRow], label: Callable[[Row], str]) -> list[st
             "held the truth": f"{sum(held):.0f} of {len(held)}" if held else NOTHING,
             **means(group, {"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)}),
         }
-    note = (
-        "*Suggestion*: the share of wrong labels whose suggested label is right. "
-        "An audit that was interrupted has no seconds."
-    )
+    note = "*Suggestion*: the share of wrong labels whose suggested label is right. "
+    note += "An audit that was interrupted has no seconds."
     return pivot("The audit's interval", note, ("noise",), cells)
 
 
-def even_epochs(epochs: int, most: int = _MOST_EPOCHS) -> list[int]:
+def even_epochs(epochs: int, most: int = 8) -> list[int]:
     """Return at most so many of the epochs 1 … ``epochs``, evenly spaced, with the first and the last."""
-    if epochs <= most:
-        return list(range(1, epochs + 1))
-    return [1 + round(step * (epochs - 1) / (most - 1)) for step in range(most)]
+    most = min(most, epochs)
+    return [1 + round(step * (epochs - 1) / max(most - 1, 1)) for step in range(most)]
 
 
 def _loss_against_aul(tables: Tables, label: Callable[[Row], str]) -> list[str]:
@@ -367,3 +399,128 @@ def _draw_rates(kind: str, rows: Sequence[EstimateRow], field: str, place: Any) 
     place.set_ylim(0, 1.02)
     place.set(title=kind, xlabel="true noise rate", ylabel=field.replace("_", " "))
     place.legend()
+
+
+def require(*names: str) -> list[Any]:
+    """Import modules of a package that labelaudit is compared with; raise UsageError if it is not installed."""
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ModuleNotFoundError as error:
+        package = names[0].partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise
+        raise UsageError(
+            f"this compares with {package}, not installed here", fix="pip install 'labelaudit[bench]'"
+        ) from error
+
+
+def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> list[Row]:
+    """Return the rows of cleanlab and AUM beside those of an audit with the same options; the folder keeps them.
+
+    Raises:
+        DataError: a class has too few samples for cleanlab's folds.
+        RunError: the folder holds what was computed for another audit.
+        UsageError: cleanlab is not installed.
+    """
+    filters, ranks = require("cleanlab.filter", "cleanlab.rank")
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    catalogue, used_N = found.fitted.catalogue, found.used_N
+    label_U = catalogue.label_N[used_N]
+    # Controls are the audit's own; the peers get the labels as they are given.
+    settings = replace(settings_from_json(found.settings, str(found.run.description)), controls=0, pilot_epochs=0)
+    source = Source(device=choose_device(options.device), weights_file=options.network_weights, offline=options.offline)
+
+    @cache
+    def prepared() -> Prepared:
+        return prepare(catalogue, settings, source, reporter)
+
+    def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values of rows for the samples that have a verdict: [U, …]."""
+        value_N = np.zeros((len(used_N), *value_R.shape[1:]), dtype=value_R.dtype)
+        value_N[prepared().sample_R] = value_R
+        return value_N[used_N]
+
+    @cache
+    def p_UK() -> npt.NDArray[np.float32]:
+        reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
+        build, inputs, label_R = (
+            partial(make_network, settings, prepared(), source),
+            prepared().inputs,
+            prepared().label_R,
+        )
+        return used(out_of_fold_probabilities(inputs, label_R, settings, source.device, build))
+
+    def rankings() -> Iterator[RankingRow]:
+        for name in RANKINGS:
+            suspicion_U = -ranks.get_label_quality_scores(label_U, p_UK(), method=name)
+            yield found.ranking("cleanlab", name, suspicion_U, chosen=name == RANKINGS[0])
+
+    def estimates() -> Iterator[EstimateRow]:
+        issue_U = filters.find_label_issues(label_U, p_UK(), n_jobs=1)
+        yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
+        reporter.say(f"AUM: 2 networks of {settings.epochs} epochs, with threshold samples")
+        below_U = used(_below_threshold(prepared(), settings, source, reporter))
+        yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
+
+    asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
+    return [
+        *remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
+        *remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
+    ]
+
+
+def _below_threshold(prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter) -> BoolArray:
+    """Return what AUM's rule calls wrong: [R]."""
+    rows, classes = len(prepared.label_R), prepared.catalogue.classes
+    generator = np.random.default_rng(derive_seed(settings.seed, "aum threshold"))
+    drawn, count = generator.permutation(rows), rows // (len(classes) + 1)
+    # One output more, for the class of the threshold samples; its name is never seen.
+    widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
+    first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))
+    below = []
+    for threshold_R in (first_R, second_R):
+        label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
+        training = Training([make_network(settings, widened, source)], settings, source.device)
+        margin_R = np.zeros(rows)
+        with reporter.bar("Training for AUM", settings.epochs * rows, "images") as advance:
+            for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):
+                margin_R += record.margin_N
+        below.append(aum_below_threshold(margin_R / settings.epochs, threshold_R))
+    return np.where(first_R, below[1], below[0])
+
+
+def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = 99.0) -> BoolArray:
+    """Return AUM's rule: which samples lie below the percentile of the threshold samples; never one of these.
+
+    ``own_N`` is the AUM against the label that a sample was trained with, the percentile in [0, 100].
+    """
+    below_N: BoolArray = (own_N < np.percentile(own_N[threshold_N], percentile)) & ~threshold_N
+    return below_N
+
+
+def out_of_fold_probabilities(
+    inputs: Inputs,
+    label_R: torch.Tensor,
+    settings: Hyperparameters,
+    device: torch.device,
+    build: Callable[[], nn.Module],
+) -> npt.NDArray[np.float32]:
+    """Train five networks, each on four fifths of the rows, and return their probabilities on the rest: [R, K].
+
+    Raises:
+        DataError: a class has too few samples for five folds.
+    """
+    if int(label_R.bincount().min()) < FOLDS:
+        raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
+    p_RK = torch.empty(0)
+    for taught_P, asked_P in folds.split(label_R, label_R):
+        row_P = torch.from_numpy(taught_P)
+        training = Training([build()], settings, device)
+        for _ in run_epochs(training, SomeRows(inputs, row_P), label_R[row_P], Standard(), lambda _: None):
+            pass
+        p_PK = training.predict(SomeRows(inputs, torch.from_numpy(asked_P)))
+        p_RK = p_RK if len(p_RK) else p_PK.new_empty(len(label_R), p_PK.shape[1])
+        p_RK[asked_P] = p_PK
+    return p_RK.numpy()

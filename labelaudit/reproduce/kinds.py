@@ -5,9 +5,11 @@ Shapes: N samples.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,17 +75,10 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables."""
     runner.check_experiment(asked)
     rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
-    shares = list(rates.values())
-    if not all(0 <= rate <= 1 for rate in shares) or sum(shares) > 1:
-        raise UsageError(
-            f"the rates {', '.join(map(str, shares))} are no shares", fix="give 0 to 1, together at most 1"
-        )
     if asked.images is not None and asked.images < 1:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
     noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
-    classes = len(runner.scan_truth(asked.data, None, reporter).classes)
-    tables = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow)
-    about = ""
+    tables, about = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow), ""
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
         nonlocal about
@@ -95,12 +90,12 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
         fitted = score(Data(root=folder / "data"), run, replace(asked.training, seed=seed), reporter=reporter)
         settings = read_description(run).settings
         about = (
-            f"{len(fitted.catalogue):,} images of {classes} classes; {noise}; seeds {asked.seeds_text}; labelaudit "
-            f"{__version__}; the probe is {settings['model']}, {settings['image_size']} pixels, "
-            f"{settings['epochs']} epochs."
+            f"{len(fitted.catalogue):,} images of {len(fitted.catalogue.classes)} classes; {noise}; seeds "
+            f"{asked.seeds_text}; labelaudit {__version__}; the probe is {settings['model']}, "
+            f"{settings['image_size']} pixels, {settings['epochs']} epochs."
         )
         kind_of = {row["path"]: TRUE_KINDS[row["kind"]] for row in truth}
-        yield list(_rows(Row(noise=noise, model=str(settings["model"]), seed=seed), fitted, kind_of))
+        yield list(_rows({"noise": noise, "model": settings["model"], "seed": seed}, fitted, kind_of))
 
     def page() -> str:
         return "\n".join([f"# Kinds: {asked.data_name}", "", about, "", *_tables(tables)])
@@ -108,28 +103,22 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     return runner.run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
 
 
-def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
+def _rows(same: Mapping[str, Any], fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
     """Yield the rows of one audit, given the true kind of each path."""
-    same = vars(start)
     true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
-    flagged_N = np.zeros(len(true_N), dtype=bool)
-    flagged_N[fitted.verdicts.order[: fitted.verdicts.flagged]] = True
+    flagged_N = np.isin(np.arange(len(true_N)), fitted.verdicts.order[: fitted.verdicts.flagged])
     called_N = np.array(CALLED)[fitted.kinds.kind_N]
-    for true in TRUE_KINDS.values():
-        for suspicious in (True, False):
-            for called in CALLED:
-                count = int(((true_N == true) & (flagged_N == suspicious) & (called_N == called)).sum())
-                yield MatrixRow(**same, true_kind=true, suspicious=suspicious, called=called, samples=count)
+    for true, suspicious, called in itertools.product(TRUE_KINDS.values(), (True, False), CALLED):
+        count = int(((true_N == true) & (flagged_N == suspicious) & (called_N == called)).sum())
+        yield MatrixRow(**same, true_kind=true, suspicious=suspicious, called=called, samples=count)
     rank_by = fitted.noise.fit.rank_by
     scores = {
         "aul": fitted.statistics.aul_N,
         str(rank_by): fitted.statistics.suspicion(rank_by),
         "corruption": np.nan_to_num(fitted.kinds.corruption_N),
     }
-    members_of: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in ("mislabeled", *_CORRUPTED)}
-    members_of["corrupted"] = _CORRUPTED
-    for name, members in members_of.items():
-        is_kind_N = np.isin(true_N, members)
+    for name in ("mislabeled", *_CORRUPTED, "corrupted"):
+        is_kind_N = np.isin(true_N, _CORRUPTED if name == "corrupted" else name)
         seen_N = is_kind_N | (true_N == "clean")
         for statistic, score_N in scores.items():
             yield KindRankingRow(
@@ -140,8 +129,7 @@ def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Ro
                 auroc_of_all=rank_quality(is_kind_N, score_N)["auroc"],
             )
     for row in fitted.kinds.matrix:
-        counts = {str(kind): count for kind, count in row.called.items()}
-        counts[""] = row.count - sum(row.called.values())
+        counts = {**{str(kind): count for kind, count in row.called.items()}, "": row.count - sum(row.called.values())}
         for called in CALLED:
             yield PlantedRow(**same, planted=row.planted, expected=row.expected, called=called, samples=counts[called])
 
@@ -190,13 +178,9 @@ def _counts(rows: Sequence[MatrixRow | PlantedRow], key: str) -> dict[str, dict[
 
 
 def share(matrix: Sequence[MatrixRow], true: Sequence[str], called: str | None, suspicious: bool | None) -> float:
-    """Return which share of the samples of some true kinds is called something.
+    """Return which share of the samples of some true kinds, all or those that are suspicious or not, is called so.
 
-    Args:
-        matrix: Of one audit.
-        true: True kinds.
-        called: A kind; None: the share of the suspicious.
-        suspicious: Only of the samples that are suspicious or not; None: of all.
+    Without ``called`` it is the share of the suspicious.
     """
     rows = [row for row in matrix if row.true_kind in true and suspicious in (None, row.suspicious)]
     hits = [row for row in rows if (row.suspicious if called is None else row.called == called)]

@@ -23,15 +23,15 @@ from labelaudit.audit.corrupt import CorruptionRate
 from labelaudit.audit.model import Data
 from labelaudit.audit.plan import PAPER as PAPER_PROBE
 from labelaudit.audit.plan import Preset
-from labelaudit.data.folder import require_outside
+from labelaudit.data.catalogue import BoolArray
 from labelaudit.errors import UsageError
-from labelaudit.names import CorruptionName, PresetName, ScaleName
+from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import Case
 from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, ratio, remembered
-from labelaudit.reproduce.truth import BoolArray, FloatArray
+from labelaudit.reproduce.truth import FloatArray
 from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.layout import RunFolder
 
@@ -40,7 +40,6 @@ TARGET = 1.2
 
 MEAN = -1
 """Stands for the seed of a mean curve."""
-
 
 CLEAN, STANDARD = "clean", "standard"
 
@@ -90,21 +89,8 @@ SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
 }
 """Most images to train on and to test on (None: all), network and schedule."""
 
-_REPLACED = (
-    *(
-        "model",
-        "epochs",
-        "batch_size",
-        "optimizer",
-        "lr",
-        "momentum",
-        "weight_decay",
-        "schedule",
-        "augment",
-        "crop_pad",
-    ),
-)
-"""What training options may change of a scale's preset."""
+_REPLACED = ("model", "epochs", "batch_size", "optimizer", "lr")
+"""What training options change of a scale's preset; the rest of them is up to `labelaudit.audit.plan`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,59 +139,44 @@ class SpeedupRow:
 
 def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
-    if bool(asked.data) != bool(asked.test):
-        raise UsageError("--data and --test go together", fix="give both, or none of them for the digits")
-    if asked.scale != "smoke" and asked.data is None:
-        raise UsageError(
-            f"--scale {asked.scale} needs images", fix="give --data DIR and --test DIR, or --scale smoke for digits"
-        )
     runner.check_experiment(asked)
     data_sets = [Case(name=name) for name in named("--data-set", DATA_SETS, asked.data_sets)]
     algorithms = [STANDARD, *(name for name in named("--algorithm", ALGORITHMS, asked.algorithms) if name != STANDARD)]
     most, most_test, preset = SCALES[asked.scale]
     given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
     preset = replace(preset, **given)
-    if asked.data is not None and asked.test is not None:
-        require_outside(asked.out, asked.test, "--out")
-        data, test = asked.data, asked.test
-    else:
-        data, test = runner.digits(asked.out)
+    data, test = runner.folders(asked)
     if most_test is not None:
         runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
-    tables, images = Tables(epochs=TrainingEpochRow, results=SpeedupRow), 0
+    tables, about = Tables(epochs=TrainingEpochRow, results=SpeedupRow), ""
 
     def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
-        nonlocal images
+        nonlocal about
         corruptions = DATA_SETS[data_set.name]
         truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
-        if not images:
-            trainings = len(asked.seeds) * len(data_sets) * len(algorithms)
-            reporter.say(f"{trainings} trainings of {preset.epochs} epochs on {len(truth):,} images, {preset.model}")
-        images, rows = len(truth), list[TrainingEpochRow]()
+        about = (
+            f"Scale {asked.scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
+            f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
+        )
         corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
+        rows = list[TrainingEpochRow]()
         for algorithm in algorithms:
             title, selector, parameters = ALGORITHMS[algorithm]
             reporter.say(f"{data_set.name}, seed {seed}: {title}")
             training = replace(asked.training, probe="train", preset="paper", seed=seed)
             training = replace(training, selector=selector, selector_parameters=parameters)
-            presets: Mapping[PresetName, Preset] = {"paper": preset}
-            options = RetrainOptions(method="standard", validation=test, training=training, presets=presets)
-            run, of = RunFolder(folder / algorithm), (data_set.name, algorithm, seed)
+            options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
             rows += remembered(
                 folder / f"{algorithm}.parquet",
                 decides(Data(root=folder / "data"), options),
                 TrainingEpochRow,
-                partial(_train, run, options, of, corrupted_2N, reporter),
+                partial(_train, RunFolder(folder / algorithm), options, data_set.name, corrupted_2N, reporter),
             )
         yield rows
 
     def page() -> str:
         tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
-        about = (
-            f"Scale {asked.scale}: {images:,} images, {preset.epochs} epochs of {preset.model}, batch "
-            f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
-        )
         return "\n".join([f"# Prioritization: {asked.data_name}", "", about, "", *page_tables(tables)])
 
     return runner.run_cases(
@@ -214,11 +185,7 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
 
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
-    """Return those of these names, in the table's order; all where none is named.
-
-    Raises:
-        UsageError: a name is not known.
-    """
+    """Return the names in the table's order, all where none is named; raise UsageError for one that is not known."""
     known = list(known)
     for name in names:
         if name not in known:
@@ -229,43 +196,31 @@ def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
 
 
 def _train(
-    run: RunFolder, options: RetrainOptions, of: tuple[str, str, int], corrupted_2N: BoolArray, reporter: Reporter
-) -> list[TrainingEpochRow]:
-    """Train, and return the rows of the epochs.
+    run: RunFolder, options: RetrainOptions, data_set: str, corrupted_2N: BoolArray, reporter: Reporter
+) -> Iterator[TrainingEpochRow]:
+    """Train into a folder named as the algorithm, and yield the rows of the epochs.
 
-    Args:
-        run: Gets the training.
-        options: Of it.
-        of: Data set, algorithm and seed.
-        corrupted_2N: The samples that were selected for corruption, and those that it changed.
-        reporter: Told about the progress.
+    ``corrupted_2N`` are the samples that were selected for corruption, and those that it changed.
     """
     retrain(Data(root=run.root.parent / "data"), run, options, reporter)
-    rows: list[TrainingEpochRow] = []
-    forwards, backpropagated, seconds = 0, 0, 0.0
+    total = dict.fromkeys(("forwards", "backpropagated", "seconds"), 0)
     for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
         shares = corrupted_2N.mean(axis=1)
-        if of[1] != STANDARD:
+        if run.root.name != STANDARD:
             sample, times = read_picks(run.picks, metrics["epoch"])
             shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
-        forwards, backpropagated = forwards + metrics["forwards"], backpropagated + metrics["backpropagated"]
-        seconds += spent["seconds"]
-        rows.append(
-            TrainingEpochRow(
-                data_set=of[0],
-                algorithm=of[1],
-                seed=of[2],
-                epoch=metrics["epoch"] + 1,
-                test_error=metrics["validation_error"],
-                train_loss=math.nan if metrics["train_loss"] is None else metrics["train_loss"],
-                forwards=forwards,
-                backpropagated=backpropagated,
-                seconds=seconds,
-                selected_share=float(shares[0]),
-                changed_share=float(shares[1]),
-            )
+        total = {name: so_far + {**metrics, **spent}[name] for name, so_far in total.items()}
+        yield TrainingEpochRow(
+            data_set=data_set,
+            algorithm=run.root.name,
+            seed=options.training.seed or 0,
+            epoch=metrics["epoch"] + 1,
+            test_error=metrics["validation_error"],
+            train_loss=math.nan if metrics["train_loss"] is None else metrics["train_loss"],
+            **total,
+            selected_share=float(shares[0]),
+            changed_share=float(shares[1]),
         )
-    return rows
 
 
 def first_cost(error_E: FloatArray, cost_E: FloatArray, target: float) -> float:
@@ -294,10 +249,10 @@ def results(epochs: Sequence[TrainingEpochRow]) -> Iterator[SpeedupRow]:
             own = [row for row in rows if row.seed in chosen]
             standard_E, own_E = mean_curve(standard, "test_error"), mean_curve(own, "test_error")
             target, rate = TARGET * float(standard_E.min()), standard[0].selected_share
-            speedup = {
-                cost: first_cost(standard_E, mean_curve(standard, cost), target)
+            speedups = {
+                name: first_cost(standard_E, mean_curve(standard, cost), target)
                 / first_cost(own_E, mean_curve(own, cost), target)
-                for cost in ("backpropagated", "work", "seconds")
+                for name, cost in (("speedup", "backpropagated"), ("work_speedup", "work"), ("time_speedup", "seconds"))
             }
             yield SpeedupRow(
                 data_set=data_set,
@@ -305,12 +260,8 @@ def results(epochs: Sequence[TrainingEpochRow]) -> Iterator[SpeedupRow]:
                 seed=seed,
                 best_error=float(own_E.min()),
                 target=target,
-                speedup=speedup["backpropagated"],
-                work_speedup=speedup["work"],
-                time_speedup=speedup["seconds"],
-                forwards=float(mean_curve(own, "forwards")[-1]),
-                backpropagated=float(mean_curve(own, "backpropagated")[-1]),
-                seconds=float(mean_curve(own, "seconds")[-1]),
+                **speedups,
+                **{name: float(mean_curve(own, name)[-1]) for name in ("forwards", "backpropagated", "seconds")},
                 oversampling=ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
             )
 
@@ -383,20 +334,18 @@ def _times(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.2f}×"
 
 
-_ENTROPY = ("standard", "sb-50", "sbe-50")
-
-
 def figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
     """Return the panels of Figures 3, 4 and S5 to S11, over all data sets that were measured."""
     by_data = grouped(tables.of(TrainingEpochRow), lambda row: row.data_set)
     target = {row.data_set: row.target for row in tables.of(SpeedupRow) if row.seed == MEAN}
     corrupted = [(name, rows) for name, rows in by_data.items() if name != CLEAN]
-    both = set(_ENTROPY) <= {row.algorithm for row in tables.of(TrainingEpochRow)}
+    entropy = {"standard", "sb-50", "sbe-50"}
+    both = entropy <= {row.algorithm for row in tables.of(TrainingEpochRow)}
     return {
         "test-error": [partial(_draw_errors, name, rows, target[name]) for name, rows in by_data.items()],
         "corrupted-share": [partial(_draw_shares, name, rows) for name, rows in corrupted],
         "entropy-and-loss": [
-            partial(_draw_errors, name, [row for row in rows if row.algorithm in _ENTROPY], target[name])
+            partial(_draw_errors, name, [row for row in rows if row.algorithm in entropy], target[name])
             for name, rows in corrupted
             if both
         ],

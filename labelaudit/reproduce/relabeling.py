@@ -5,7 +5,6 @@ An image counts as removed only where the next copy has it, with the same conten
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -120,12 +119,12 @@ def _measure(
                 estimate=found.noise_rate,
                 low=low,
                 high=high,
-                suspicious=int(found.flagged_N.sum()),
+                suspicious=len(found.suspicious),
             )
         )
         if number < len(places):
             label_of = dict(zip(right.paths, (right.classes[label] for label in right.label_N), strict=True))
-            listed = found.fitted.verdicts.order[: found.fitted.verdicts.flagged].tolist()
+            listed = found.suspicious.tolist()
             decisions = [_decision(catalogue, sample, label_of[catalogue.paths[sample]]) for sample in listed]
             file, following = place / "corrections.csv", places[number] / "images"
             right, target_of = _relabel(right, images, decisions, file, following, reporter)
@@ -186,24 +185,17 @@ def _page(name: str, about: str, rows: Sequence[RoundRow]) -> str:
             "suspicious": f"{row.suspicious:,}",
             "reviewed": f"{row.reviewed:,}" if row.reviewed else NOTHING,
             "removed": _share(row) if row.reviewed else NOTHING,
+            "made wrong": f"{row.spoilt:,}" if row.reviewed else NOTHING,
         }
         for row in rows
     }
     note = (
         "*Reviewed* is everything that the audit lists as suspicious, answered with the truth; *removed* are the wrong "
-        "labels among it that are right in the next audit's folder. The estimate has its interval in brackets."
+        "labels among it that are right in the next audit's folder, *made wrong* right ones that are wrong there. The "
+        "estimate has its interval in brackets."
     )
-    page = [f"# Audit, review, relabel, audit again: {name}", "", about, ""]
-    page += pivot("Rounds", note, ("noise", "seed", "audit"), cells)
-    for row, following in itertools.pairwise(rows):
-        if following.audit == row.audit + 1:
-            spoilt = f", {row.spoilt:,} right ones made wrong" if row.spoilt else ""
-            page.append(
-                f"- {row.noise}, seed {row.seed}, review {row.audit}: {_share(row)} of the wrong labels that were "
-                f"reviewed are removed{spoilt}; the noise rate fell by {row.noise_rate - following.noise_rate:.4f}, "
-                f"its estimate by {row.estimate - following.estimate:.4f}."
-            )
-    return "\n".join(page) + "\n"
+    page = pivot("Rounds", note, ("noise", "seed", "audit"), cells)
+    return "\n".join([f"# Audit, review, relabel, audit again: {name}", "", about, "", *page])
 
 
 def _estimate(row: RoundRow) -> str:

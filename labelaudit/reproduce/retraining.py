@@ -1,6 +1,7 @@
 """What robust training is worth: test error of networks retrained on noisy labels, by method and seed.
 
-Table 1 is made of the same trainings, with the paper's figures beside it; see `labelaudit.reproduce.table1`.
+Table 1 of "Detecting label noise from loss curves" is made of the same trainings, with the paper's figures beside it:
+those of CIFAR-10, test error in percent, mean and deviation over 4 trials. ELR and DivideMix are beside its rows.
 """
 
 from __future__ import annotations
@@ -9,31 +10,59 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from labelaudit import __version__
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.plan import PRESETS
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.engine.devices import choose_device, choose_precision
+from labelaudit.engine.weights import build_network
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import find_method
+from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, runner
+from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, Table1Options, runner
 from labelaudit.reproduce.runner import NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Tables, grouped, number, pivot, remembered, spread
+from labelaudit.reproduce.tables import NOTHING, Tables, grouped, number, pivot, remembered, spread, with_deviation
 from labelaudit.reproduce.truth import audit
-from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_seconds, retrain
+from labelaudit.retrain.recipe import RetrainOptions, presets_of, read_metrics, read_seconds, retrain
+from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
 
 DIVERGED = "diverged"
 
 Paper = Mapping[str, Mapping[str, tuple[float, float] | str]]
+
+NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
+"""The columns."""
+
+_CELLS: dict[str, tuple[tuple[float, float] | str, ...]] = {
+    "standard": ((23.2, 0.2), (40.3, 0.5), (57.1, 0.5), (75.3, 0.5), (40.3, 0.2)),
+    "random": ((16.5, 0.7), (22.8, 1.6), (35.8, 2.8), (55.6, 5.5), (21.2, 0.1)),
+    "reed-hard": ((22.4, 0.4), (37.4, 0.9), (52.0, 0.5), (68.8, 0.9), (37.2, 0.2)),
+    "mentornet": ((13.3, 0.2), (18.1, 0.4), "", (66.0, 4.9), ""),
+    "co-teaching": ((11.2, 0.2), (13.5, 0.2), (19.3, 0.2), (80.7, 1.2), (16.9, 0.6)),
+    "d2l": ((12.3, 0.5), (15.6, 0.6), (27.3, 1.2), DIVERGED, (23.6, 3.0)),
+    "incv": ((10.5, 0.2), (13.2, 0.2), (18.9, 0.5), (46.7, 3.8), (16.1, 1.0)),
+    "aul": ((9.2, 0.1), (11.5, 0.2), (16.0, 0.3), (37.8, 2.4), (11.1, 0.3)),
+    "oracle": ((9.0, 0.1), (9.7, 0.8), (10.8, 1.8), (12.6, 3.5), (10.8, 0.1)),
+}
+PAPER: Paper = {method: dict(zip(NOISES, row, strict=True)) for method, row in _CELLS.items()}
+"""Its cells: error and deviation, or what the paper has instead."""
+
+METHODS = (*PAPER, "elr", "dividemix")
+"""The rows."""
+
 
 EXPECTATIONS = (("oracle", "aul", "standard"), ("aul", "random"), ("aul", "reed-hard"))
 """Methods in the order in which the paper has their errors, at every noise, least first."""
@@ -58,15 +87,14 @@ _BOTH_NETWORKS = ("dividemix",)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRow:
-    """One training of one method.
+    """One training of one method, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
 
     Attributes:
-        status: ``trained`` or ``diverged``.
-        error: Test error after the last epoch, a share; of the first of two networks, for DivideMix of both together.
+        error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
         best_error: The least error after an epoch: what early stopping on the test data would have given.
         train_error: Share of the given labels that the network disagrees with in its last epoch.
         epoch_seconds, seconds: Mean wall time of an epoch without measuring the error, and of all of it but the audit.
-        noise_rate: What the method was told or found of the noise; NaN when it asks for none.
+        noise_rate: What the method was told or found of the noise.
     """
 
     noise: str
@@ -117,28 +145,75 @@ class CellRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trainings:
-    """What is trained on noisy labels.
+class Scale:
+    """How much is trained on noisy labels, and how.
 
     Attributes:
-        clean: Training images with right labels.
-        test: Folder of the test images.
-        methods: Their names.
         audit, training: Options of the audit and of every method; their seeds are replaced.
-        parameters: Returns a method's own parameters, by its name and the rate of wrong labels.
+        parameters: A method's own parameters, by its name.
         subset: Draw so many of the training images for each seed; None takes all.
         measure_every: Measure the test error after so many epochs and the last.
-        paper: Published errors by method and noise, in percent with their deviation; or a note.
+        noises: The columns of the table, when none are asked for.
+        about: In words, for the heading.
+    """
+
+    audit: TrainingOptions
+    training: TrainingOptions
+    parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    subset: int | None = None
+    measure_every: int = 1
+    noises: Sequence[str] = NOISES
+    about: str = ""
+
+
+# A network that does not memorize wrong labels needs no robust training (docs/accuracy.md).
+_MEMORIZING: dict[str, Any] = {"augment": "none", "weight_decay": 1e-4}
+# Without augmentation a second view is the first one again.
+_ONE_VIEW: dict[str, object] = {"views": 1}
+
+SCALES: dict[ScaleName, Scale] = {
+    "smoke": Scale(
+        noises=("uniform:0.4",),
+        subset=600,
+        audit=TrainingOptions(probe="train", epochs=6),
+        training=TrainingOptions(probe="train", epochs=6, **_MEMORIZING),
+        parameters={
+            "incv": {"iterations": 2, "selection_share": 1 / 3},
+            "d2l": {"init_share": 1 / 6, "window": 2},
+            "co-teaching": {"warm_up_epochs": 2},
+            "dividemix": _ONE_VIEW,
+        },
+        about="too small to compare methods: it shows that all of them run",
+    ),
+    "small": Scale(
+        subset=5_000,
+        audit=TrainingOptions(probe="train"),
+        training=TrainingOptions(probe="train", epochs=25, batch_size=128, **_MEMORIZING),
+        # Windows and ramps that are published in epochs, cut as the training is.
+        parameters={"co-teaching": {"warm_up_epochs": 3}, "d2l": {"window": 2}, "dividemix": _ONE_VIEW},
+        measure_every=5,
+        about="a small network without augmentation, which can memorize, and a twelfth of the paper's epochs",
+    ),
+    "paper": Scale(
+        subset=45_000,
+        audit=TrainingOptions(preset="paper"),
+        training=TrainingOptions(preset="paper"),
+        about="ResNet-32 and the settings that each method was published with",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainings:
+    """What is trained on noisy labels: right labels, folder of the test images, names of the methods, and how much.
+
+    ``paper`` has published errors by method and noise, in percent with their deviation; or a note.
     """
 
     clean: Catalogue
     test: Path
     methods: Sequence[str]
-    audit: TrainingOptions
-    training: TrainingOptions
-    parameters: Callable[[str, float], Mapping[str, object]] = lambda _method, _rate: {}
-    subset: int | None = None
-    measure_every: int = 1
+    scale: Scale
     paper: Paper = field(default_factory=dict)
 
     def run(
@@ -158,33 +233,20 @@ class Trainings:
         return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
-        """Plant errors, audit if a method needs it, and train every method; yield the row of each.
-
-        Raises:
-            RunError: the folder holds other labels or trainings.
-            LabelauditError: see `labelaudit.audit.score.score` and `labelaudit.retrain.recipe.retrain`.
-        """
-        rows = np.flatnonzero(self.clean.readable_N)
-        if self.subset is not None:
-            rows = np.sort(np.random.default_rng([seed, self.subset]).permutation(rows)[: self.subset])
+        """Plant errors, audit if a method needs it, and train every method; yield the row of each."""
+        rows, scale = np.flatnonzero(self.clean.readable_N), self.scale
+        if scale.subset is not None:
+            rows = np.sort(np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset])
         chosen = runner.take(self.clean, rows)
         data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
         truth_csv, run = folder / "truth.csv", RunFolder(folder / "audit")
         if not truth_csv.exists():
-            runner.write_labels(chosen, chosen.label_N, truth_csv)
+            write_text(truth_csv, runner.labels_text(chosen, chosen.label_N))
         if {need for method in self.methods for need in find_method(method).needs} & {"weights", "noise_rate"}:
-            found = audit(case.name, data, run, self.clean, replace(self.audit, seed=seed), reporter)
-            yield [
-                SharedAuditRow(
-                    noise=case.name,
-                    rate=rate,
-                    seed=seed,
-                    noise_rate=found.noise_rate,
-                    precision=found.flags["precision"],
-                    recall=found.flags["recall"],
-                    seconds=found.seconds,
-                )
-            ]
+            found = audit(case.name, data, run, self.clean, replace(scale.audit, seed=seed), reporter)
+            same: dict[str, Any] = {"noise": case.name, "rate": rate, "seed": seed}
+            same |= {name: found.flags[name] for name in ("precision", "recall")}
+            yield [SharedAuditRow(**same, noise_rate=found.noise_rate, seconds=found.seconds)]
         for method in self.methods:
             reporter.say(f"{case.name}, seed {seed}: {method}")
             needs = find_method(method).needs
@@ -195,11 +257,16 @@ class Trainings:
                 truth_csv=truth_csv if "truth" in needs else None,
                 audit=run.root if "noise_rate" in needs else None,
                 validation=self.test,
-                measure_every=self.measure_every,
-                training=replace(self.training, seed=seed),
+                measure_every=scale.measure_every,
+                training=replace(scale.training, seed=seed),
             )
             start = TrainedRow(noise=case.name, rate=rate, seed=seed, method=method, status=DIVERGED)
             yield train_method(start, data, options, folder, reporter)
+
+    def parameters(self, method: str, rate: float) -> Mapping[str, object]:
+        """Return the parameters of a method at a rate of wrong labels; in Table 1 with MentorNet's percentile."""
+        published = {"percentile": 0.5} if method == "mentornet" and rate >= 0.8 and self.paper else {}
+        return {**published, **self.scale.parameters.get(method, {})}
 
 
 def train_method(
@@ -207,39 +274,33 @@ def train_method(
 ) -> list[TrainedRow]:
     """Train one method, or read what an earlier call finished; a training that diverges is a result too.
 
-    Args:
-        start: What the row begins with.
-        data: Images and noisy labels.
-        options: Of the training.
-        folder: Gets ``<method>/`` and ``<method>.parquet``.
-        reporter: Told about the progress.
+    ``start`` is what the row begins with; the folder gets ``<method>/`` and ``<method>.parquet``.
     """
 
-    def train() -> list[TrainedRow]:
+    def train() -> Iterator[TrainedRow]:
         out = RunFolder(folder / start.method)
         began, is_new = time.perf_counter(), not out.exists
         try:
             result = retrain(data, out, options, reporter)
         except TrainingError as diverged:
             reporter.warn(f"{start.method} at {start.noise}, seed {start.seed}: {diverged.what}")
-            return [start]
+            yield start
+            return
         seconds = time.perf_counter() - began if is_new else math.nan
         metrics, epochs = read_metrics(out.metrics), read_seconds(out.seconds)
         both = start.method in _BOTH_NETWORKS
-        error = result["validation_error_of_all_networks"] if both else result["metrics"]["validation_error"]
         known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
-        trained = replace(
+        yield replace(
             start,
             status="trained",
-            error=float(error),
+            error=result["validation_error_of_all_networks"] if both else result["metrics"]["validation_error"],
             best_error=min(row["validation_error"] for row in metrics if row["validation_error"] is not None),
-            train_error=float(metrics[-1]["train_error"]),
+            train_error=metrics[-1]["train_error"],
             epochs=len(metrics),
             epoch_seconds=sum(row["seconds"] for row in epochs) / len(epochs),
             seconds=seconds,
-            noise_rate=math.nan if known is None else float(known),
+            noise_rate=math.nan if known is None else known,
         )
-        return [trained]
 
     return remembered(folder / f"{start.method}.parquet", decides(data, options), TrainedRow, train)
 
@@ -257,17 +318,13 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
     }
 
 
-def check_methods(methods: Sequence[str], parameters: Callable[[str], Mapping[str, object]] = lambda _: {}) -> None:
-    """Refuse methods or parameters that do not exist.
-
-    Raises:
-        UsageError: naming them.
-    """
+def check_methods(methods: Sequence[str], scale: Scale) -> list[str]:
+    """Return the methods, each once; raise UsageError for methods or parameters that do not exist."""
     if not methods:
         raise UsageError("--methods names none", fix="see labelaudit methods")
-    runner.require_once("--methods", methods)
     for method in methods:
-        make_parameters(method, find_method(method).parameters, parameters(method))
+        make_parameters(method, find_method(method).parameters, scale.parameters.get(method, {}))
+    return list(dict.fromkeys(methods))
 
 
 def cells_of(runs: Sequence[TrainedRow], paper: Paper) -> list[CellRow]:
@@ -302,32 +359,34 @@ def cells_of(runs: Sequence[TrainedRow], paper: Paper) -> list[CellRow]:
 
 def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Sequence[SharedAuditRow]) -> list[str]:
     """Return the lines of the page."""
-    noises, by_method = list(dict.fromkeys(cell.noise for cell in cells)), grouped(cells, lambda cell: cell.method)
-    of_cell = grouped(runs, lambda run: (run.method, run.noise))
+    noises, of_cell = (
+        list(dict.fromkeys(cell.noise for cell in cells)),
+        grouped(runs, lambda run: (run.method, run.noise)),
+    )
     has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
     errors, best, times = dict[str, dict[str, str]](), dict[str, dict[str, str]](), dict[str, dict[str, str]]()
-    for method, group in by_method.items():
+    for method, group in grouped(cells, lambda cell: cell.method).items():
         title = TITLES.get(method, method)
         errors[title] = {name: NOTHING for noise in noises for name in (noise, *[f"paper, {noise}"] * has_paper)}
         for cell in group:
             trained = cell.seeds - cell.diverged
-            text = _with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
-            errors[title][cell.noise] = text + f" ({trained} of {cell.seeds}, others diverged)" * (
-                0 < trained < cell.seeds
-            )
+            text = with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
+            if 0 < trained < cell.seeds:
+                text += f" ({trained} of {cell.seeds}, others diverged)"
+            errors[title][cell.noise] = text
             if has_paper:
-                published = _with_deviation(cell.paper_error, cell.paper_deviation, 1)
+                published = with_deviation(cell.paper_error, cell.paper_deviation, 1)
                 errors[title][f"paper, {cell.noise}"] = cell.paper_note or published
         best[title] = {
             cell.noise: number(spread(100 * run.best_error for run in of_cell[method, cell.noise]).mean, 2)
             for cell in group
         }
-        seconds = spread(run.epoch_seconds for run in runs if run.method == method).mean
-        times[title] = {
-            "seconds an epoch": number(seconds, 2),
-            "epoch / Standard's": number(spread(cell.relative_epoch for cell in group).mean, 2),
-            "whole training / Standard's": number(spread(cell.relative_time for cell in group).mean, 2),
+        found = {
+            "seconds an epoch": [run.epoch_seconds for run in runs if run.method == method],
+            "epoch / Standard's": [cell.relative_epoch for cell in group],
+            "whole training / Standard's": [cell.relative_time for cell in group],
         }
+        times[title] = {name: number(spread(values).mean, 2) for name, values in found.items()}
     outcomes = {
         (noise, " < ".join(TITLES[method] for method in order)): {
             "errors": " < ".join(number(error, 2) for error in found),
@@ -376,10 +435,6 @@ def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Se
     ]
 
 
-def _with_deviation(value: float, deviation: float, digits: int) -> str:
-    return number(value, digits) + ("" if math.isnan(deviation) else f" ± {deviation:.{digits}f}")
-
-
 def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
     """Yield noise, methods, errors, and whether these rise strictly, for each of `EXPECTATIONS` that can be checked.
 
@@ -396,14 +451,83 @@ def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], lis
 def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``retraining.md`` and the Parquet tables."""
     runner.check_experiment(asked)
-    check_methods(asked.methods)
-    clean = runner.scan_truth(asked.data, None, reporter)
-    trainings = Trainings(
-        clean=clean,
-        test=asked.test,
-        methods=asked.methods,
-        audit=TrainingOptions(probe="train", epochs=asked.audit_epochs, device=asked.training.device),
-        training=replace(asked.training, probe="train"),
-    )
+    audit_options = TrainingOptions(probe="train", epochs=asked.audit_epochs, device=asked.training.device)
+    scale = Scale(audit=audit_options, training=replace(asked.training, probe="train"))
+    methods, clean = check_methods(asked.methods, scale), runner.scan_truth(asked.data, None, reporter)
+    trainings = Trainings(clean=clean, test=asked.test, methods=methods, scale=scale)
     cases = runner.noise_cases(asked.noises, clean.classes)
     return trainings.run("retraining", asked, cases, f"{int(clean.readable_N.sum()):,} images", reporter)
+
+
+def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
+    """Measure, and write ``table1.md`` and the Parquet tables; with ``only_cost`` return what it would take."""
+    runner.check_experiment(asked)
+    if asked.subset is not None and asked.subset < 2:
+        raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
+    scale, device = SCALES[asked.scale], asked.training.device
+    methods = check_methods(asked.methods or METHODS, scale)
+    data, test = runner.folders(asked)
+    clean = runner.scan_truth(data, None, reporter)
+    cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
+    epochs, images = asked.training.epochs or scale.training.epochs, int(clean.readable_N.sum())
+    scale = replace(
+        scale,
+        audit=replace(scale.audit, device=device),
+        training=replace(scale.training, epochs=epochs, device=device),
+        subset=min(asked.subset or scale.subset or images, images),
+    )
+    trainings = Trainings(clean=clean, test=test, methods=methods, scale=scale, paper=PAPER)
+    if asked.scale == "paper" or asked.only_cost:
+        told = cost(trainings, scale.subset or images, cases, len(asked.seeds))
+        if asked.only_cost:
+            return told
+        reporter.say(told)
+    about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
+    return trainings.run("table1", asked, cases, about, reporter)
+
+
+def passes(training: TrainingOptions, images: int, method: str, rate: float) -> float:
+    """Return the images that go forward and backward through a network in one training, or as much work.
+
+    INCV's eight trainings on up to three quarters of the images count; DivideMix shows the believed images and as many
+    suspicious ones in two views, to guess (a third of the work of a step) and to learn.
+    """
+    entry = find_method(method)
+    epochs = training.epochs or presets_of(entry)[training.preset or "fast"].epochs
+    if method == "dividemix":
+        return entry.networks * epochs * 4 * (1 - rate) * images * 4 / 3
+    if method == "incv":
+        return (8 * 0.75 * epochs / 4 + entry.networks * epochs * (1 - rate)) * images
+    return float(entry.networks * epochs * images)
+
+
+def cost(trainings: Trainings, images: int, cases: Sequence[NoisyLabels], seeds: int) -> str:
+    """Return a table of what each method would take: passes over images, and hours at the speed of this machine."""
+    training, audits = trainings.scale.training, trainings.scale.audit
+    preset, device = presets_of(find_method("standard"))[training.preset or "fast"], choose_device(training.device)
+    model = training.model or preset.model
+    rate = _images_per_second(model, preset.batch_size, len(trainings.clean.classes), device)
+    epochs = audits.epochs or PRESETS[audits.preset or "fast"].epochs
+    counts = {"audit": float(epochs * len(cases) * images * seeds)}
+    for method in trainings.methods:
+        counts[method] = seeds * sum(passes(training, images, method, case.rate) for case in cases)
+    counts["all"] = sum(counts.values())
+    lines = [f"| {name} | {count / 1e6:,.1f} | {count / rate / 3600:,.1f} |\n" for name, count in counts.items()]
+    return (
+        f"{images:,} images, {len(cases)} noises, {seeds} seeds; {model} on {device} takes some {rate:,.0f} images of "
+        f"32 pixels a second, forward and backward.\n\n| | million images | hours |\n|---|---|---|\n{''.join(lines)}"
+    )
+
+
+def _images_per_second(model: str, batch_size: int, classes: int, device: torch.device) -> float:
+    """Measure how fast a network goes forward and backward here: all but the first of some batches."""
+    network = build_network(model, weights="scratch", weights_file=None, num_classes=classes, channels=3, seed=0)
+    network, x_BCHW = network.to(device).train(), torch.rand(batch_size, 3, 32, 32, device=device)
+    batches, began = 1 - (-512 // batch_size), 0.0
+    for batch in range(batches):
+        with torch.autocast(device.type, torch.bfloat16, enabled=choose_precision("auto", device) == "bfloat16"):
+            loss = network(x_BCHW).float().logsumexp(1).mean()
+        loss.backward()
+        loss.item()  # waits for the device
+        began = began if batch else time.perf_counter()
+    return (batches - 1) * batch_size / (time.perf_counter() - began)

@@ -6,10 +6,11 @@ Shapes: N samples.
 from __future__ import annotations
 
 import csv
+import importlib.util
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
@@ -27,19 +28,12 @@ from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import Reporter
-from labelaudit.reproduce import ExperimentOptions
-from labelaudit.reproduce.tables import (
-    Panel,
-    Tables,
-    draw,
-    grouped,
-    has_matplotlib,
-    require_matplotlib,
-)
-from labelaudit.run.files import read_json, storage_errors, write_lines, write_text
+from labelaudit.reproduce import ExperimentOptions, PrioritizationOptions, Table1Options
+from labelaudit.reproduce.tables import Panel, Tables, draw, grouped
+from labelaudit.run.files import read_json, storage_errors, write_text
 
-BoolArray = npt.NDArray[np.bool_]
-
+_HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
+_ARRAYS = ("label_N", "width_N", "height_N", "grey_N")
 _CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
 _NOISE_FIX = (
     "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
@@ -48,19 +42,14 @@ _NOISE_FIX = (
 
 
 def check_experiment(asked: ExperimentOptions) -> None:
-    """Refuse what can be refused before an image is read.
-
-    Raises:
-        UsageError: options that contradict each other, or a package that is not installed.
-    """
+    """Raise UsageError for what can be refused before an image is read."""
     check_options(asked.training)
     if asked.data is not None:
         require_outside(asked.out, asked.data, "--out")
-    require_once("--seeds", asked.seeds)
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
-    if getattr(asked, "plots", None):
-        require_matplotlib()
+    if getattr(asked, "plots", None) and not _HAS_MATPLOTLIB:
+        raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +90,13 @@ def run_cases(
 ) -> str:
     """Measure every case with every seed, and write ``<name>.md``, the Parquet tables and the figures.
 
+    All but the figures is written after each batch of rows, so an interrupted experiment has a table so far.
+
     Args:
         name: Of the experiment.
         asked: Folder, seeds and format of the figures.
         cases: With names of their own.
-        tables: Gets the rows. It is written after each batch of rows, so an interrupted experiment has a table so far.
+        tables: Gets the rows.
         measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
         page: Returns the Markdown page of the tables; may fill tables that are computed from others.
         reporter: Told about the progress.
@@ -122,24 +113,38 @@ def run_cases(
             text = page()
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
-    form = getattr(asked, "plots", None)
-    if figures is not None and (form or has_matplotlib()):
-        for file in draw(figures(), asked.out, form or "svg"):
+    if figures is not None and _HAS_MATPLOTLIB:
+        for file in draw(figures(), asked.out, getattr(asked, "plots", None) or "svg"):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")
     return text
 
 
-def digits(out: Path) -> tuple[Path, Path]:
-    """Write the digits to train and to test on, unless they exist, and return both folders."""
-    folder = out / "digits"
-    if not folder.exists():
-        with storage_errors(folder):
-            # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
-            write_digits_split(out / ".digits.partial")
-            (out / ".digits.partial").rename(folder)
-    return folder / "train", folder / "test"
+def folders(asked: PrioritizationOptions | Table1Options) -> tuple[Path, Path]:
+    """Return the folders of the training and of the test images: those that are given, or digits.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if asked.data is None:
+        if asked.scale != "smoke":
+            raise UsageError(f"--scale {asked.scale} needs images", fix="give --data DIR, or --scale smoke for digits")
+        folder = asked.out / "digits"
+        if not folder.exists():
+            with storage_errors(folder):
+                # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
+                write_digits_split(asked.out / ".digits.partial")
+                (asked.out / ".digits.partial").rename(folder)
+        return folder / "train", folder / "test"
+    train, test = asked.data / "train", asked.data / "test"
+    if asked.test is None and not (train.is_dir() and test.is_dir()):
+        raise UsageError(
+            f"there are no test images for {asked.data}", fix="give --test DIR, or a --data with train/ and test/"
+        )
+    train, test = (train, test) if asked.test is None else (asked.data, asked.test)
+    require_outside(asked.out, test, "--out")
+    return train, test
 
 
 def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Catalogue:
@@ -149,31 +154,13 @@ def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Ca
 
 def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
     """Return some samples of a catalogue, numbered in their order."""
-    changed: dict[str, Any] = {
-        name: getattr(catalogue, name)[rows] for name in ("label_N", "width_N", "height_N", "grey_N")
-    }
-    for name in ("paths", "sha256", "reasons"):
-        changed[name] = tuple(getattr(catalogue, name)[row] for row in rows)
+    changed: dict[str, Any] = {name: getattr(catalogue, name)[rows] for name in _ARRAYS}
+    changed |= {name: tuple(getattr(catalogue, name)[row] for row in rows) for name in ("paths", "sha256", "reasons")}
     return replace(catalogue, **changed)
 
 
-def require_once(option: str, values: Sequence[object]) -> None:
-    """Refuse a value that is given twice.
-
-    Raises:
-        UsageError: naming it.
-    """
-    for value in values:
-        if list(values).count(value) > 1:
-            raise UsageError(f"{option} {value} is given twice", fix="give it once")
-
-
 def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[NoisyLabels]:
-    """Return a case for each noise and for each file of noisy labels.
-
-    Raises:
-        UsageError: a noise cannot be read, or two cases have one name.
-    """
+    """Return a case for each noise and for each file of noisy labels; raise UsageError for two of one name."""
     cases = [parse_noise(text, classes) for text in dict.fromkeys(texts)]
     cases += [NoisyLabels(name=file.stem, labels_file=file) for file in files]
     for group in grouped(cases, lambda case: case.folder_name.lower()).values():
@@ -186,11 +173,7 @@ def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Pa
 
 
 def parse_noise(text: str, classes: Sequence[str]) -> NoisyLabels:
-    """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``.
-
-    Raises:
-        UsageError: it cannot be read, or names classes that do not exist.
-    """
+    """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``; raise UsageError if it cannot be read."""
     kind, _, rest = text.partition(":")
     number, _, names = rest.partition(":")
     if kind not in get_args(NoiseName):
@@ -225,18 +208,15 @@ def _classes_named(text: str, names: str, classes: Sequence[str]) -> tuple[int, 
 
 def planted_labels(truth: Catalogue, case: NoisyLabels, seed: int) -> LabelArray:
     """Return the labels with planted errors, an exact share of them: [N]; equal arguments give equal labels."""
-    if case.kind is None:
-        raise ValueError(f"{case.name} plants nothing")
-    generator = np.random.default_rng([seed, round(case.rate * 1_000_000)])
+    kind, generator = cast("NoiseName", case.kind), np.random.default_rng([seed, round(case.rate * 1_000_000)])
     classes = len(truth.classes)
-    return flip_labels(
-        truth.label_N, classes=classes, kind=case.kind, rate=case.rate, generator=generator, among=case.among
-    )
+    return flip_labels(truth.label_N, classes=classes, kind=kind, rate=case.rate, generator=generator, among=case.among)
 
 
-def write_labels(catalogue: Catalogue, label_N: LabelArray, file: Path) -> None:
-    """Write ``path,label``."""
-    write_lines(file, _label_lines(catalogue, label_N))
+def labels_text(catalogue: Catalogue, label_N: LabelArray) -> str:
+    """Return ``path,label`` for each sample as CSV."""
+    labels = (catalogue.classes[label] for label in label_N)
+    return "".join(csv_lines(("path", "label"), zip(catalogue.paths, labels, strict=True)))
 
 
 def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> Data:
@@ -244,24 +224,18 @@ def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> 
 
     Raises:
         RunError: the folder holds other labels.
-        StorageError: the file cannot be written.
     """
     if case.kind is None:
         return Data(root=truth.root, labels_file=case.labels_file)
-    file, label_N = folder / "labels.csv", planted_labels(truth, case, seed)
+    file, text = folder / "labels.csv", labels_text(truth, planted_labels(truth, case, seed))
     if not file.exists():
-        write_labels(truth, label_N, file)
-    elif file.read_bytes() != "".join(_label_lines(truth, label_N)).encode():
+        write_text(file, text)
+    elif file.read_bytes() != text.encode():
         raise RunError(
             f"{file} holds other labels: the images, their number, or the confused classes have changed since",
             fix=f"delete {folder}, or give another --out",
         )
     return Data(root=truth.root, labels_file=file)
-
-
-def _label_lines(catalogue: Catalogue, label_N: LabelArray) -> Iterator[str]:
-    labels = (catalogue.classes[label] for label in label_N)
-    return csv_lines(("path", "label"), zip(catalogue.paths, labels, strict=True))
 
 
 def corrupted_copy(
@@ -271,22 +245,19 @@ def corrupted_copy(
 
     Raises:
         RunError: the copy is of other data or corrupted otherwise, or its truth cannot be read.
-        LabelauditError: see `labelaudit.audit.corrupt.corrupt`.
     """
     if not folder.exists():
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)
     made = read_json(folder / SETTINGS_FILE)
-    rates = [[entry.kind, entry.rate] for entry in corruptions]
-    if (made.get("source"), made.get("most")) != (str(data.resolve()), most) or rates != [
-        [entry["kind"], entry["rate"]] for entry in made["corruptions"]
-    ]:
+    rates = {entry["kind"]: entry["rate"] for entry in made["corruptions"]}
+    asked = str(data.resolve()), most, {entry.kind: entry.rate for entry in corruptions}
+    if (made["source"], made["most"], rates) != asked:
         raise RunError(
-            f"{folder} is a copy of {made.get('source')}, at most {made.get('most')} images of it, with other rates",
+            f"{folder} is a copy of {made['source']}, at most {made['most']} images of it, with other rates",
             fix=f"give another --out, or delete {folder.parent}",
         )
     try:
         with open(folder / TRUTH_FILE, encoding="utf-8", newline="") as handle:
-            rows = [{**row, "path": unguarded(row["path"])} for row in csv.DictReader(handle, strict=True)]
-        return [{name: row[name] for name in ("path", "selected", "changed", "kind")} for row in rows]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+            return [{**row, "path": unguarded(row["path"])} for row in csv.DictReader(handle, strict=True)]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise RunError(f"{folder / TRUTH_FILE} is missing or damaged", fix=f"delete {folder}") from error

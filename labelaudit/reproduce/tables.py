@@ -5,27 +5,25 @@ A row is a frozen dataclass: its fields are the columns of the Parquet file.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.errors import RunError, UsageError
+from labelaudit.errors import RunError
 from labelaudit.names import PlotFormatName
 from labelaudit.run.files import write_atomically
 
 NOTHING = "–"
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _ASKED = b"labelaudit"
-_PANEL_INCHES, _PANELS_IN_A_ROW = (4.0, 3.2), 3
 
 R = TypeVar("R")
 K = TypeVar("K", bound=Hashable)
@@ -35,36 +33,27 @@ Panel = Callable[[Any], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What every row of an audit begins with.
-
-    Attributes:
-        noise: Name of the labels that were audited.
-        model: The network.
-        seed: Of the planted errors and the training.
-    """
+    """What every row of an audit begins with: name of the labels, network, and seed of the errors and the training."""
 
     noise: str
     model: str
     seed: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
+class Spread(NamedTuple):
     """Mean of the values that are numbers, standard deviation with n − 1, and their count; NaN where undefined."""
 
     mean: float
     deviation: float
-    count: int
+    known: int
 
 
 def spread(values: Iterable[float]) -> Spread:
     """Return mean and standard deviation of the values that are not NaN."""
     value_V = np.array([value for value in values if not math.isnan(value)])
-    return Spread(
-        mean=float(value_V.mean()) if len(value_V) else math.nan,
-        deviation=float(value_V.std(ddof=1)) if len(value_V) > 1 else math.nan,
-        count=len(value_V),
-    )
+    known = len(value_V)
+    mean, deviation = value_V.mean() if known else math.nan, value_V.std(ddof=1) if known > 1 else math.nan
+    return Spread(float(mean), float(deviation), known)
 
 
 def ratio(part: float, whole: float) -> float:
@@ -77,14 +66,17 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else NOTHING
 
 
+def with_deviation(mean: float, deviation: float, digits: int) -> str:
+    """Return ``mean ± deviation``, or the mean alone."""
+    return number(mean, digits) + ("" if math.isnan(deviation) else f" ± {deviation:.{digits}f}")
+
+
 def figure(values: Iterable[float], digits: int = 4) -> str:
     """Return ``mean ± deviation``, and of how many values where some are NaN."""
     every = list(values)
-    found = spread(every)
-    text = number(found.mean, digits)
-    if not math.isnan(found.deviation):
-        text += f" ± {found.deviation:.{digits}f}"
-    return text if found.count in (0, len(every)) else f"{text} ({found.count} of {len(every)})"
+    mean, deviation, count = spread(every)
+    text = with_deviation(mean, deviation, digits)
+    return text if count in (0, len(every)) else f"{text} ({count} of {len(every)})"
 
 
 def grouped(rows: Iterable[R], key: Callable[[R], K]) -> dict[K, list[R]]:
@@ -95,22 +87,20 @@ def grouped(rows: Iterable[R], key: Callable[[R], K]) -> dict[K, list[R]]:
     return groups
 
 
-def table(title: str, note: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a titled Markdown table; nothing without rows."""
-    body = [_line(row) for row in rows]
-    if not body:
-        return []
-    return [f"## {title}", "", *([note, ""] if note else []), _line(header), "|" + "---|" * len(header), *body, ""]
-
-
 def pivot(title: str, note: str, keys: Sequence[str], cells: Mapping[Any, Mapping[str, str]]) -> list[str]:
-    """Return a Markdown table with a line for each key, a text or several, and a column for each name of a cell."""
+    """Return the lines of a titled Markdown table; nothing without cells.
+
+    It has a line for each key, a text or several, and a column for each name of a cell.
+    """
     names = list(dict.fromkeys(name for line in cells.values() for name in line))
-    body = [
+    rows = [[*keys, *names], ["---"] * len([*keys, *names])]
+    rows += [
         [*((key,) if isinstance(key, str) else key), *(line.get(name, NOTHING) for name in names)]
         for key, line in cells.items()
     ]
-    return table(title, note, [*keys, *names], body)
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines[1] = lines[1].replace(" ", "")
+    return [f"## {title}", "", *([note, ""] if note else []), *lines, ""] if cells else []
 
 
 def means(rows: Sequence[Any], columns: Mapping[str, tuple[str, int]]) -> dict[str, str]:
@@ -120,16 +110,8 @@ def means(rows: Sequence[Any], columns: Mapping[str, tuple[str, int]]) -> dict[s
     }
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 class Tables:
-    """The rows that were measured so far.
-
-    Args:
-        kinds: Type of the rows, by table name.
-    """
+    """The rows that were measured so far, by table: its keywords are table names with the type of their rows."""
 
     def __init__(self, **kinds: type) -> None:
         self._kinds = kinds
@@ -162,13 +144,13 @@ def write_rows(file: Path, kind: type, rows: Sequence[Any], asked: str = "") -> 
     write_atomically(file, partial(pq.write_table, written))
 
 
-def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Callable[[], Sequence[R]]) -> list[R]:
+def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Callable[[], Iterable[R]]) -> list[R]:
     """Return the rows that a file holds, or compute them and write the file.
 
     Args:
-        file: Of `write_rows`.
+        file: Of `write_rows`, with ``asked`` in its metadata.
         asked: All that decides the outcome.
-        kind: Of the rows.
+        kind: Type of the rows.
         compute: Returns them.
 
     Raises:
@@ -189,21 +171,6 @@ def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Cal
     return rows
 
 
-def has_matplotlib() -> bool:
-    """Return whether figures can be drawn here."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def require_matplotlib() -> None:
-    """Refuse to begin without matplotlib.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    if not has_matplotlib():
-        raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
-
-
 def draw(figures: Mapping[str, Sequence[Panel]], folder: Path, form: PlotFormatName) -> list[Path]:
     """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files."""
     files = {folder / f"{name}.{form}": panels for name, panels in figures.items() if panels}
@@ -216,11 +183,10 @@ def _save(panels: Sequence[Panel], form: PlotFormatName, file: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no windows, and no state between figures
 
-    columns = min(len(panels), _PANELS_IN_A_ROW)
+    columns = min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
-    size = columns * _PANEL_INCHES[0], lines * _PANEL_INCHES[1]
     with matplotlib.rc_context({"svg.hashsalt": "labelaudit"}):
-        canvas = Figure(figsize=size, layout="constrained")
+        canvas = Figure(figsize=(4.0 * columns, 3.2 * lines), layout="constrained")
         axes = canvas.subplots(lines, columns, squeeze=False).ravel()
         for panel, place in zip(panels, axes, strict=False):
             panel(place)

@@ -9,7 +9,8 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from labelaudit.audit.judge import Fitted
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.score import score
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import BoolArray, Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
@@ -33,11 +34,9 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 from labelaudit.run.tables import read_controls
 
-BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
 OURS = "labelaudit"
-_BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,19 +91,16 @@ def flag_quality(wrong_N: BoolArray, flagged_N: BoolArray) -> dict[str, float]:
     }
 
 
-def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = _BINS) -> float:
+def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = 15) -> float:
     """Return the expected calibration error of P(mislabeled), in [0, 1]; NaN without samples.
 
     ECE = Σ_b (n_b / N) · |wrong_b − p_b| over bins of equal width, ((b − 1) / B, b / B], the first with 0 in it;
     n_b is the number of samples whose p lies in bin b, wrong_b the share of wrong labels among them, p_b their mean p
     (Naeini et al. 2015; Guo et al. 2017, eq. 3, with P(mislabeled) in the place of the confidence).
     """
-    if len(p_N) == 0:
-        return math.nan
     bin_N = np.clip(np.ceil(p_N * bins).astype(np.int64) - 1, 0, bins - 1)
-    wrong_B = np.bincount(bin_N, weights=wrong_N, minlength=bins)
-    p_B = np.bincount(bin_N, weights=p_N, minlength=bins)
-    return float(np.abs(wrong_B - p_B).sum() / len(p_N))
+    wrong_B, p_B = (np.bincount(bin_N, weights=value_N, minlength=bins) for value_N in (wrong_N, p_N))
+    return ratio(float(np.abs(wrong_B - p_B).sum()), len(p_N))
 
 
 def correlation(one_N: FloatArray, other_N: FloatArray) -> float:
@@ -134,53 +130,52 @@ def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
 
 
 class TrueAudit:
-    """An audit of labels whose truth is known.
-
-    Args:
-        noise, seed: Name of the labels, and seed of the audit.
-        run, fitted: Where it lies, and its verdicts.
-        truth: The same images, or more, with their true labels.
-        seconds: Wall time of the audit; NaN if it was interrupted.
-    """
+    """An audit of labels whose truth is known, of the same images or more; NaN seconds if it was interrupted."""
 
     def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
+        verdicts = fitted.verdicts
         self.settings = read_description(run).settings
         self.row = Row(noise=noise, model=str(self.settings["model"]), seed=seed)
         self.run, self.fitted, self.seconds = run, fitted, seconds
         self._true_N = true_labels(fitted.catalogue, truth)
         self.wrong_N: BoolArray = fitted.catalogue.label_N != self._true_N
         """True where the given label is wrong."""
-        self.used_N: BoolArray = np.isfinite(fitted.verdicts.p_mislabeled_N)
+        self.used_N: BoolArray = np.isfinite(verdicts.p_mislabeled_N)
         """True for the samples that have a verdict."""
-        self.flagged_N = np.zeros(len(self.wrong_N), dtype=bool)
-        """True for the suspicious samples."""
-        self.flagged_N[fitted.verdicts.order[: fitted.verdicts.flagged]] = True
+        self.suspicious = verdicts.order[: verdicts.flagged]
+        """The numbers of the suspicious samples, the most suspicious first."""
         self.wrong_U: BoolArray = self.wrong_N[self.used_N]
         self.true_rate = float(self.wrong_U.mean())
-        rate = fitted.verdicts.noise_rate
-        self.noise_rate = math.nan if rate is None else rate
-        self.interval = fitted.verdicts.interval or (math.nan, math.nan)
-        self.rank_by, self.estimator = fitted.noise.fit.rank_by, fitted.noise.fit.estimator
+        self.noise_rate = math.nan if verdicts.noise_rate is None else verdicts.noise_rate
+        self.interval = verdicts.interval or (math.nan, math.nan)
 
     @property
     def flags(self) -> dict[str, float]:
         """Quality of the audit's suspicious samples."""
-        return flag_quality(self.wrong_U, self.flagged_N[self.used_N])
+        return flag_quality(self.wrong_U, np.isin(np.flatnonzero(self.used_N), self.suspicious))
 
     @property
     def suggestion(self) -> float:
         """Share of the wrong labels whose suggested label is the true one; NaN where none is wrong."""
-        right_U = (self.fitted.statistics.beliefs.alternative_N == self._true_N)[self.used_N]
-        return float(right_U[self.wrong_U].mean()) if self.wrong_U.any() else math.nan
+        right_N = self.fitted.statistics.beliefs.alternative_N == self._true_N
+        return ratio(int((right_N & self.wrong_N & self.used_N).sum()), int(self.wrong_U.sum()))
+
+    @cached_property
+    def curves(self) -> tuple[list[tuple[float, float]], FloatArray, FloatArray]:
+        """See `read_loss_curves`."""
+        return read_loss_curves(self.run, self.wrong_N)
 
     def rankings(self) -> Iterator[RankingRow]:
         """Yield the row of each statistic."""
         for name in STATISTICS:
-            quality = rank_quality(
-                self.wrong_U, self.fitted.statistics.suspicion(cast("StatisticName", name))[self.used_N]
-            )
-            same = {**vars(self.row), **quality}
-            yield RankingRow(**same, source=OURS, statistic=name, chosen=name == self.rank_by)
+            suspicion_N = self.fitted.statistics.suspicion(cast("StatisticName", name))
+            chosen = name == self.fitted.noise.fit.rank_by
+            yield self.ranking(OURS, name, suspicion_N[self.used_N], chosen=chosen)
+
+    def ranking(self, source: str, name: str, suspicion_U: npt.NDArray[np.floating], *, chosen: bool) -> RankingRow:
+        """Return the row of a ranking."""
+        found: dict[str, Any] = {**vars(self.row), **rank_quality(self.wrong_U, suspicion_U)}
+        return RankingRow(**found, source=source, statistic=name, chosen=chosen)
 
     def estimates(self) -> Iterator[EstimateRow]:
         """Yield the row of each estimator; ``controls`` only where some were planted."""
@@ -188,20 +183,23 @@ class TrueAudit:
             if name == "controls" and self.fitted.noise.controls is None:
                 continue
             found = self.fitted.estimate(name)
-            p_U = np.zeros(len(self.wrong_U)) if found is None else found.p_mislabeled_N[self.used_N]
-            rate = math.nan if found is None else found.noise_rate
-            error = math.nan if found is None else calibration_error(self.wrong_U, p_U)
-            yield self.estimate(OURS, name, p_U > self.fitted.noise.flag_above, rate, error)
+            if found is None:
+                yield self.estimate(OURS, name, np.zeros_like(self.wrong_U), math.nan)
+                continue
+            p_U = found.p_mislabeled_N[self.used_N]
+            flagged_U, error = p_U > self.fitted.noise.flag_above, calibration_error(self.wrong_U, p_U)
+            yield self.estimate(OURS, name, flagged_U, found.noise_rate, error)
 
     def estimate(
         self, source: str, name: str, flagged_U: BoolArray, noise_rate: float, error: float = math.nan
     ) -> EstimateRow:
         """Return the row of an estimator: its flags, its noise rate and its calibration error."""
+        found: dict[str, Any] = {**vars(self.row), **flag_quality(self.wrong_U, flagged_U)}
         return EstimateRow(
-            **{**vars(self.row), **flag_quality(self.wrong_U, flagged_U)},
+            **found,
             source=source,
             estimator=name,
-            chosen=source == OURS and name == self.estimator,
+            chosen=source == OURS and name == self.fitted.noise.fit.estimator,
             true_rate=self.true_rate,
             noise_rate=noise_rate,
             error=noise_rate - self.true_rate,
@@ -209,20 +207,14 @@ class TrueAudit:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class CurvesByTruth:
-    """AUROC of each epoch's loss and of the sum up to it, the sum over all epochs, and the loss of the last.
+def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> tuple[list[tuple[float, float]], FloatArray, FloatArray]:
+    """Read the losses of a trained run, epoch by epoch.
 
     Planted controls are left out (NaN): their losses are against other labels.
+
+    Returns:
+        AUROC of each epoch's loss and of the sum up to it; the sum over all epochs; the loss of the last epoch.
     """
-
-    auroc_E: list[tuple[float, float]]
-    aul_N: FloatArray
-    last_loss_N: FloatArray
-
-
-def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> CurvesByTruth:
-    """Read the losses of a trained run, epoch by epoch."""
     controls = read_controls(run.samples)
     planted_N = np.zeros(len(wrong_N), dtype=bool) if controls is None else controls.planted_N
     aul_N, loss_N, auroc_E = np.zeros(len(wrong_N)), np.full(len(wrong_N), np.nan), []
@@ -237,7 +229,7 @@ def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> CurvesByTruth:
         loss_N[planted_N] = np.nan
         aul_N = aul_N + loss_N
         auroc_E.append((auroc(loss_N), auroc(aul_N)))
-    return CurvesByTruth(auroc_E=auroc_E, aul_N=aul_N, last_loss_N=loss_N)
+    return auroc_E, aul_N, loss_N
 
 
 def audit(

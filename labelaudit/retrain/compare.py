@@ -6,6 +6,7 @@ Shapes: S seeds.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +81,10 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
         result = _read(run)
         groups.setdefault(json.dumps(_identity(result), sort_keys=True), []).append(result)
     identities = [json.loads(key) for key in groups]
-    values: dict[str, set[str]] = {}
-    for identity in identities:
-        for name, value in identity.items():
-            values.setdefault(name, set()).add(json.dumps(value))
+    values = {(name, json.dumps(value)) for identity in identities for name, value in identity.items()}
+    count_of = Counter(name for name, _ in values)
     rows = [
-        _row(results, {name: value for name, value in identity.items() if len(values[name]) > 1 and name != "method"})
+        _row(results, {name: value for name, value in identity.items() if count_of[name] > 1 and name != "method"})
         for identity, results in zip(identities, groups.values(), strict=True)
     ]
     return sorted(rows, key=lambda row: (row.mean is None, row.mean, row.method))

@@ -49,15 +49,21 @@ _MOST_DISCARDED = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Believed:
-    """Samples whose label is believed, S, and those that are candidates, C. A sample in neither is discarded.
+    """What is known between two iterations.
 
     Attributes:
-        selected_R: S.
-        candidate_R: C; no sample is in both.
+        selected_R: S, the samples whose label is believed.
+        candidate_R: C; no sample is in both. One in neither is discarded.
+        iterations: How many are done.
+        noise: ε; from the first iteration on.
+        symmetric: Whether noise is; from the first iteration on.
     """
 
     selected_R: BoolArray
     candidate_R: BoolArray
+    iterations: int = 0
+    noise: float = 0.0
+    symmetric: bool = True
 
     @classmethod
     def start(cls, rows: int) -> Believed:
@@ -65,12 +71,11 @@ class Believed:
         return cls(selected_R=np.zeros(rows, dtype=np.bool_), candidate_R=np.ones(rows, dtype=np.bool_))
 
     def after(self, agreeing: RowArray, discarded: RowArray) -> Believed:
-        """Believe more samples and discard others; a believed sample is never discarded."""
+        """Believe more samples and discard others, in one more iteration; a believed sample is never discarded."""
         selected_R, candidate_R = self.selected_R.copy(), self.candidate_R.copy()
         selected_R[agreeing] = True
-        candidate_R[agreeing] = False
-        candidate_R[discarded] = False
-        return Believed(selected_R=selected_R, candidate_R=candidate_R)
+        candidate_R[np.concatenate([agreeing, discarded])] = False
+        return replace(self, selected_R=selected_R, candidate_R=candidate_R, iterations=self.iterations + 1)
 
     def halves(self, generator: np.random.Generator) -> tuple[RowArray, RowArray]:
         """Return the candidates in two random halves; the second has one more when they are odd."""
@@ -144,25 +149,16 @@ _NETWORK = 2
 """The networks of the second half are numbers 0 and 1."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Progress:
-    """What is known between two iterations: how many are done and, from the first on, ε and the type of noise."""
-
-    believed: Believed
-    iterations: int = 0
-    noise: float = 0.0
-    symmetric: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Judged:
     """What one training says of the half that it has not seen: the most probable classes, and more.
 
-    ``agrees_H`` is true where that is the given label, ``sure_H`` where its probability reaches the mean over the
-    half's samples of that label. ``loss_H`` is cross-entropy against the given label.
+    ``sure_H`` is true where the probability reaches the mean over the half's samples of the predicted label. ``loss_H``
+    is cross-entropy against the given label.
     """
 
     row_H: RowArray
+    label_H: RowArray
     predicted_H: RowArray
     agrees_H: BoolArray
     sure_H: BoolArray
@@ -196,26 +192,28 @@ def cross_validate(
         source=source,
         prior_R=prior_R,
     )
-    progress = source.world.once(lambda: _read(out, len(prepared.inputs)))
-    left = (parameters.iterations - progress.iterations) * validation.settings.epochs * len(prepared.inputs)
+    believed = source.world.once(lambda: _read(out, len(prepared.inputs)))
+    left = (parameters.iterations - believed.iterations) * validation.settings.epochs * len(prepared.inputs)
     with reporter.bar("Cross-validating the labels", max(left, 0), "images") as advance:
-        while progress.iterations < parameters.iterations:
-            progress = _iterate(validation, progress, parameters, advance)
-            believed = progress.believed
+        while believed.iterations < parameters.iterations:
+            believed = _iterate(validation, believed, parameters.noise_type, advance)
             if source.world.is_main:
-                write_checkpoint(out.verified, _as_state(progress))
+                arrays = {"selected": believed.selected_R, "candidate": believed.candidate_R}
+                state: State = {name: torch.from_numpy(value_R) for name, value_R in arrays.items()}
+                state |= {name: getattr(believed, name) for name in ("iterations", "noise", "symmetric")}
+                write_checkpoint(out.verified, state)
             reporter.say(
-                f"Iteration {progress.iterations}: {int(believed.selected_R.sum()):,} labels are believed, "
+                f"Iteration {believed.iterations}: {int(believed.selected_R.sum()):,} labels are believed, "
                 f"{int(believed.candidate_R.sum()):,} are open"
             )
-    if not progress.believed.selected_R.any():
+    if not believed.selected_R.any():
         reporter.warn("No label agrees with a network that has not seen it: all are trained on")
     return Verified(
-        selected_R=torch.from_numpy(progress.believed.selected_R).to(source.device),
-        candidate_R=torch.from_numpy(progress.believed.candidate_R).to(source.device),
-        noise_rate=progress.noise,
-        noise_left=noise_left(progress.noise, len(prepared.catalogue.classes), symmetric=progress.symmetric),
-        symmetric=progress.symmetric,
+        selected_R=torch.from_numpy(believed.selected_R).to(source.device),
+        candidate_R=torch.from_numpy(believed.candidate_R).to(source.device),
+        noise_rate=believed.noise,
+        noise_left=noise_left(believed.noise, len(prepared.catalogue.classes), symmetric=believed.symmetric),
+        symmetric=believed.symmetric,
     )
 
 
@@ -234,11 +232,13 @@ class _Validation:
         label_H = prepared.label_R[others]
         if len(rows) < 2 or len(others) == 0:  # batch norm cannot take one alone
             none_H = np.zeros(len(others), dtype=np.bool_)
-            return _Judged(
-                row_H=held_out, predicted_H=label_H.numpy(), agrees_H=none_H, sure_H=none_H, loss_H=none_H.astype(float)
-            )
+            return _Judged(held_out, label_H.numpy(), label_H.numpy(), none_H, none_H, none_H.astype(float))
+        network = make_network(self.settings, prepared, self.source, number=_NETWORK)
+        loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
+        if loop.optimizer == "adam":
+            loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
         job = TrainingJob(
-            training=self._training(number),
+            training=Training([network], loop, self.source.device, self.source.world),
             method=Standard(),
             inputs=SomeRows(prepared.inputs, rows),
             label_R=prepared.label_R[rows],
@@ -252,55 +252,34 @@ class _Validation:
                 if not best or agreement > most:
                     p_HC, most = found_HC, agreement
         predicted_H = p_HC.argmax(dim=1)
-        return _Judged(
-            row_H=held_out,
-            predicted_H=predicted_H.numpy(),
-            agrees_H=(predicted_H == label_H).numpy(),
-            sure_H=_is_sure(p_HC, label_H).numpy(),
-            loss_H=-(p_HC.gather(1, label_H[:, None])[:, 0] + 1e-8).log().numpy(),
-        )
-
-    def _training(self, number: int) -> Training:
-        network = make_network(self.settings, self.prepared, self.source, number=_NETWORK)
-        loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
-        if loop.optimizer == "adam":
-            loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
-        return Training([network], loop, self.source.device, self.source.world)
+        loss_H = -(p_HC.gather(1, label_H[:, None])[:, 0] + 1e-8).log()
+        found = label_H, predicted_H, predicted_H == label_H, _is_sure(p_HC, label_H), loss_H
+        return _Judged(held_out, *(value_H.numpy() for value_H in found))
 
 
-def _iterate(validation: _Validation, progress: _Progress, parameters: IncvParameters, advance: Advance) -> _Progress:
+def _iterate(validation: _Validation, believed: Believed, noise_type: str, advance: Advance) -> Believed:
     """Do one iteration: two trainings."""
-    number, believed, prepared = progress.iterations, progress.believed, validation.prepared
-    classes = len(prepared.catalogue.classes)
+    number, classes = believed.iterations, len(validation.prepared.catalogue.classes)
     halves = believed.halves(np.random.default_rng(derive_seed(validation.settings.seed, "halves", number)))
     selected = np.flatnonzero(believed.selected_R)
-    best = number == 0 or number < best_epoch_until(progress.noise, symmetric=progress.symmetric)
+    best = number == 0 or number < best_epoch_until(believed.noise, symmetric=believed.symmetric)
     judged = []
     for half, (taught, held_out) in enumerate((halves, halves[::-1])):
         rows = np.sort(np.concatenate([selected, taught]))
         judged.append(validation.judge(rows, held_out, 2 * number + half, best=best, advance=advance))
     if number == 0:
         agreement = float(judged[0].agrees_H.mean()) if len(judged[0].agrees_H) else 1.0
-        symmetric = parameters.noise_type == "symmetric"
-        if parameters.noise_type == "auto":
-            symmetric = _reads_symmetric(judged, prepared.label_R.numpy(), classes)
-        progress = replace(progress, noise=noise_from_agreement(agreement, classes), symmetric=symmetric)
-    ratio = discard_ratio(progress.noise) if progress.symmetric else 0.0
-    agreeing = [found.row_H[found.agrees_H] for found in judged]
-    thrown = [
-        discarded(found.row_H, found.loss_H, len(rows), ratio) for found, rows in zip(judged, agreeing, strict=True)
-    ]
-    return replace(
-        progress, iterations=number + 1, believed=believed.after(np.concatenate(agreeing), np.concatenate(thrown))
-    )
-
-
-def _reads_symmetric(judged: list[_Judged], label_R: RowArray, classes: int) -> bool:
-    # Only where it is sure: what a network of few epochs cannot tell apart has a structure of its own.
-    disagree = [found.sure_H & ~found.agrees_H for found in judged]
-    given = np.concatenate([label_R[one.row_H[which]] for one, which in zip(judged, disagree, strict=True)])
-    predicted = np.concatenate([one.predicted_H[which] for one, which in zip(judged, disagree, strict=True)])
-    return looks_symmetric(given, predicted, classes)
+        symmetric = noise_type == "symmetric"
+        if noise_type == "auto":
+            # Only where it is sure: what a network of few epochs cannot tell apart has a structure of its own.
+            pairs = [np.stack([one.label_H, one.predicted_H])[:, one.sure_H & ~one.agrees_H] for one in judged]
+            given_D, predicted_D = np.concatenate(pairs, axis=1)
+            symmetric = looks_symmetric(given_D, predicted_D, classes)
+        believed = replace(believed, noise=noise_from_agreement(agreement, classes), symmetric=symmetric)
+    ratio = discard_ratio(believed.noise) if believed.symmetric else 0.0
+    agreeing = [one.row_H[one.agrees_H] for one in judged]
+    thrown = [discarded(one.row_H, one.loss_H, int(one.agrees_H.sum()), ratio) for one in judged]
+    return believed.after(np.concatenate(agreeing), np.concatenate(thrown))
 
 
 def _is_sure(p_HC: torch.Tensor, label_H: torch.Tensor) -> torch.Tensor:
@@ -311,26 +290,16 @@ def _is_sure(p_HC: torch.Tensor, label_H: torch.Tensor) -> torch.Tensor:
     return (p_HC >= threshold_C - 1e-6).gather(1, p_HC.argmax(dim=1, keepdim=True))[:, 0]
 
 
-def _as_state(progress: _Progress) -> State:
-    return {
-        "selected": torch.from_numpy(progress.believed.selected_R),
-        "candidate": torch.from_numpy(progress.believed.candidate_R),
-        "iterations": progress.iterations,
-        "noise": progress.noise,
-        "symmetric": progress.symmetric,
-    }
-
-
-def _read(out: RunFolder, rows: int) -> _Progress:
+def _read(out: RunFolder, rows: int) -> Believed:
     if not out.verified.exists():
-        return _Progress(believed=Believed.start(rows))
+        return Believed.start(rows)
     try:
         state = read_checkpoint(out.verified)
-        believed = Believed(selected_R=state["selected"].numpy(), candidate_R=state["candidate"].numpy())
-        if len(believed.selected_R) != rows:
+        if len(state["selected"]) != rows:
             raise ValueError("other rows")
-        return _Progress(
-            believed=believed,
+        return Believed(
+            selected_R=state["selected"].numpy(),
+            candidate_R=state["candidate"].numpy(),
             iterations=int(state["iterations"]),
             noise=float(state["noise"]),
             symmetric=bool(state["symmetric"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -90,22 +90,17 @@ def retrain_seeds(
         for seed, out in folder_for.items():
             if len(folder_for) > 1:
                 reporter.say(f"Seed {seed}")
-            wanted = replace(options, training=replace(options.training, seed=seed))
-            results.append(retrain(data, out, wanted, reporter))
+            results.append(
+                retrain(data, out, replace(options, training=replace(options.training, seed=seed)), reporter)
+            )
     return results
 
 
 def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> Result:
     """Train a fresh network with a robust method; resume a training that was interrupted.
 
-    Args:
-        data: The images and their noisy labels.
-        out: Gets metrics.parquet, model.safetensors and result.json.
-        options: What is asked.
-        reporter: Shows the progress.
-
-    Returns:
-        The content of result.json: method, settings, and the errors after the last epoch.
+    ``out`` gets metrics.parquet, model.safetensors and result.json. Return the content of the last: method, settings,
+    and the errors after the last epoch.
 
     Raises:
         LabelauditError: see `labelaudit.errors`.
@@ -136,7 +131,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
-                error = _error(job.training.predict_each(validation.inputs, networks=1)[0], validation)
+                error = _error(job.training.predict(validation.inputs, networks=1), validation.label_R)
             metrics.append(_measured(record, job.label_R, error))
             times_R = None if job.selection is None or record.effort is None else record.effort.times_N
             return functools.partial(_write_epoch, out, metrics[:], seconds, prepared.sample_R, times_R)
@@ -145,7 +140,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         training = train(out, [job], after, reporter, title=f"Training ({entry.name})", images=left)
         result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
         if validation is not None and job.method.networks > 1:
-            result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation)
+            result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation.label_R)
         if isinstance(job.method, Reports):
             result["found"] = job.method.report()
         world.once(lambda: finish(out.model, training.networks[0], begun.catalogue.classes))
@@ -153,11 +148,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         return result
 
 
-def _error(p_NC: torch.Tensor, validation: Prepared) -> float:
-    return float((p_NC.argmax(dim=1) != validation.label_R).double().mean())
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Given:
     """What is trained on: sample weights, true labels (−1 for unknown classes), the method's parameters.
 
@@ -217,23 +208,11 @@ def _begin(
     reporter.say(f"Retraining with {entry.name}: {planned.why}")
     if noise_rate_from is not None:
         reporter.say(f"Noise rate: {values['noise_rate']:.1%} ({noise_rate_from})")
-    return _Given(
-        catalogue=catalogue,
-        settings=settings,
-        weight_N=weight_N,
-        truth_N=truth_N,
-        parameters=parameters,
-        held_out=held_out,
-        about=about,
-    )
+    return _Given(catalogue, settings, weight_N, truth_N, parameters, held_out, about)
 
 
 def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
-    """Check that the folder was begun with these values.
-
-    Raises:
-        RunError: naming what differs.
-    """
+    """Return True where the folder was begun with these values; raise a RunError that names what differs."""
     there = out.read_description()
     settings = settings_from_json(there.get("settings"), str(out.description)).as_json()
     before = {**there, **(there.get("parameters") or {}), **settings}
@@ -308,6 +287,10 @@ def _job(
     )
 
 
+def _error(p_NC: torch.Tensor, label_N: torch.Tensor) -> float:
+    return float((p_NC.argmax(dim=1) != label_N).double().mean())
+
+
 def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
     """Return the presets of retraining, with the method's published hyperparameters as ``paper``."""
     return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **vars(entry.published))}
@@ -333,12 +316,9 @@ def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
         return parameters, None
     if getattr(parameters, "noise_rate", None) is not None:
         return parameters, "-P noise_rate"
-    file = None
-    if options.audit is not None:
-        file = RunFolder(options.audit).noise
-    elif options.weights_csv is not None and (beside := RunFolder(options.weights_csv.parent).noise).exists():
-        file = beside
-    if file is None:
+    audit = options.audit or (options.weights_csv and options.weights_csv.parent)
+    file = RunFolder(audit).noise if audit else None
+    if file is None or not (options.audit or file.exists()):
         raise UsageError(
             f"the method {entry.name} needs a noise rate",
             fix="give --run RUN of an audit, --weights RUN/weights.csv, or -P noise_rate=0.2",
@@ -348,7 +328,7 @@ def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
     rate = read_json(file).get("noise_rate")
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise RunError(f"{file} has no noise rate", fix="run labelaudit fit on the run, or give -P noise_rate=0.2")
-    return replace(parameters, noise_rate=float(rate)), str(file)  # type: ignore[type-var]
+    return replace(parameters, noise_rate=float(rate)), str(file)
 
 
 def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
@@ -424,29 +404,21 @@ def _write_epoch(
     _write_rows(out.metrics, metrics, _METRICS)
 
 
-def _write_rows(path: Path, rows: Sequence[Row], schema: pa.Schema) -> None:
-    write_atomically(path, functools.partial(pq.write_table, pa.Table.from_pylist(list(rows), schema=schema)))
+def _write_rows(path: Path, rows: list[Row], schema: pa.Schema) -> None:
+    write_atomically(path, functools.partial(pq.write_table, pa.Table.from_pylist(rows, schema=schema)))
 
 
-def read_metrics(path: Path) -> list[Row]:
+def read_seconds(path: Path) -> list[Row]:
+    """Read the rows of seconds.parquet, as `read_metrics`; none where there is no such file."""
+    return read_metrics(path, _SECONDS) if path.exists() else []
+
+
+def read_metrics(path: Path, schema: pa.Schema = _METRICS) -> list[Row]:
     """Read the rows of metrics.parquet.
 
     Raises:
         OSError, ValueError: the file is missing, damaged, or of other columns.
     """
-    return _read_rows(path, _METRICS)
-
-
-def read_seconds(path: Path) -> list[Row]:
-    """Read the rows of seconds.parquet; none where there is no such file.
-
-    Raises:
-        OSError, ValueError: the file is damaged, or of other columns.
-    """
-    return _read_rows(path, _SECONDS) if path.exists() else []
-
-
-def _read_rows(path: Path, schema: pa.Schema) -> list[Row]:
     try:
         rows: list[Row] = pq.read_table(require_regular(path).absolute(), schema=schema).to_pylist()
     except pa.ArrowException as error:

@@ -6,6 +6,7 @@ command continues with what is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,14 +16,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import Tree
-from labelaudit.run.files import flush_folder, link_or_copy, read_json, storage_errors, write_json
-from labelaudit.run.lock import held
+from labelaudit.run.files import flush_folder, held, link_or_copy, read_json, storage_errors, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +35,10 @@ class Copied:
         skipped: Number of entries that are none of these.
     """
 
-    linked: int
-    copied: int
-    symbolic: int
-    skipped: int
+    linked: int = 0
+    copied: int = 0
+    symbolic: int = 0
+    skipped: int = 0
 
 
 def beside(out: Path, what: str) -> Path:
@@ -90,8 +89,11 @@ def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter =
         out.parent.mkdir(parents=True, exist_ok=True)
     with held(beside(out, "lock"), out), storage_errors(out):
         growing, half, note = (beside(out, what) for what in ("partial", "file", "plan.json"))
-        mark = {"source": os.fsencode(tree.root).hex(), "plan": _digest(plan)}
-        is_of_plan = _is_of(note, mark)
+        steps = json.dumps([(step.path, step.action, step.target) for step in plan.steps])
+        mark = {"source": os.fsencode(tree.root).hex(), "plan": hashlib.sha256(steps.encode()).hexdigest()}
+        is_of_plan = False
+        with contextlib.suppress(RunError):
+            is_of_plan = read_json(note) == mark
         is_complete = _is_there(out)  # a crash came between the renaming and the deletion of the note
         if is_complete and not is_of_plan:
             require_new(out)
@@ -107,23 +109,18 @@ def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter =
     return copied
 
 
-_Kind = Literal["linked", "copied", "symbolic", "skipped"]
-
-
 def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, half: Path, reporter: Reporter) -> Copied:
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
     files = [path for path in _files(tree) if path not in dropped]
-    counts: Counter[_Kind] = Counter()
+    counts: Counter[str] = Counter()
     with reporter.bar("Copying files", len(files), "files") as advance:
         for path in files:
             place = growing / target_of.get(path, path)
             place.parent.mkdir(parents=True, exist_ok=True)
             counts[_put(tree.at(path), place, half)] += 1
             advance(1)
-    return Copied(
-        linked=counts["linked"], copied=counts["copied"], symbolic=counts["symbolic"], skipped=counts["skipped"]
-    )
+    return Copied(**counts)
 
 
 def _files(tree: Tree) -> Iterator[str]:
@@ -133,16 +130,14 @@ def _files(tree: Tree) -> Iterator[str]:
         raise error
 
     for folder, folders, names in os.walk(tree.root, onerror=fail):
-        below = os.path.relpath(folder, tree.root)
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
-        for name in sorted([*names, *links]):
-            if not name.startswith("."):
-                yield name if below == "." else f"{below}/{name}"
+        shown = sorted(name for name in (*names, *links) if not name.startswith("."))
+        yield from (Path(folder, name).relative_to(tree.root).as_posix() for name in shown)
 
 
-def _put(source: Path, place: Path, half: Path) -> _Kind:
-    """Put a file or a symbolic link at ``place``, unless an earlier try has."""
+def _put(source: Path, place: Path, half: Path) -> str:
+    """Put a file or a symbolic link at ``place``, unless an earlier try has; return its field of `Copied`."""
     status = source.lstat()
     if stat.S_ISLNK(status.st_mode):
         place.unlink(missing_ok=True)
@@ -161,17 +156,4 @@ def _put(source: Path, place: Path, half: Path) -> _Kind:
 
 
 def _is_there(out: Path) -> bool:
-    """Return True for anything but an empty folder."""
     return os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir()))
-
-
-def _is_of(note: Path, mark: dict[str, str]) -> bool:
-    try:
-        return read_json(note) == mark
-    except RunError:
-        return False
-
-
-def _digest(plan: RelabelingPlan) -> str:
-    steps = [(step.path, step.action, step.target) for step in plan.steps]
-    return hashlib.sha256(json.dumps(steps).encode()).hexdigest()

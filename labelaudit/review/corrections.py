@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
 from labelaudit.cells import csv_lines, unguarded
-from labelaudit.errors import DataError, reason
+from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
 from labelaudit.run.files import write_lines
 
@@ -44,6 +44,10 @@ class Correction:
     sha256: str = ""
     where: str = ""
     prefixed: bool = False
+
+    def refused(self, reason: str) -> Refusal:
+        """Return why it is not carried out."""
+        return Refusal(path=self.path, where=self.where, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,6 @@ class ReviewFile:
 
 
 COLUMNS = ("path", "given_label", "action", "label", "sha256", "sample")
-_NEEDED = ("path", "action", "label")
 _ACTIONS: dict[str, ActionName] = {name: name for name in get_args(ActionName)}
 
 MAX_BYTES = 1 << 29
@@ -88,7 +91,6 @@ _ARCHIVE_ERRORS = (
 """What reading a damaged archive raises."""
 
 _ARCHIVE_START = b"PK\x03\x04"
-_UNTOUCHED = {"auto", "file"}
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
@@ -111,13 +113,14 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     except OSError as error:
         raise DataError(f"cannot read the corrections {file}: {reason(error)}", fix="check the path") from error
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
-    found: list[_Entry]
+    entries: Iterator[_Entry]
     if start[:1] in (b"[", b"{"):
-        found = list(_read_label_studio(file, content))
+        entries = _read_label_studio(file, content)
     elif start[:1] == b"<" or start == _ARCHIVE_START:
-        found = list(_read_cvat(file, content, accept_suggestions=accept_suggestions))
+        entries = _read_cvat(file, content, accept_suggestions=accept_suggestions)
     else:
-        found = list(_read_csv(file, content))
+        entries = _read_csv(file, content)
+    found = list(entries)
     return ReviewFile(
         file=file,
         digest=hashlib.sha256(content).hexdigest(),
@@ -136,40 +139,35 @@ def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        missing = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
+        missing = [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]
         if missing:
             raise DataError(
                 f"{file} has no column {' and no column '.join(missing)}",
                 fix="give a corrections.csv, Label Studio's JSON export or CVAT's export for images",
             )
         for row in rows:
-            yield _correction_of_row(row, file, f"line {rows.line_num}")
+            where = f"line {rows.line_num}"
+            cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}
+            word = (row["action"] or "").strip().lower()
+            if word not in _ACTIONS:
+                raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
+            label = cells["label"] if word == "change" else ""
+            if word == "change" and not label:
+                what = f"{file} {where}: no label to change {cells['path']!r} to"
+                raise DataError(what, fix="give one, or write keep or drop")
+            yield Correction(
+                path=cells["path"],
+                action=_ACTIONS[word],
+                label=label,
+                given_label=cells["given_label"],
+                sha256=cells["sha256"].strip().lower(),
+                where=where,
+            )
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
     except csv.Error as error:
-        raise DataError(
-            f"{file} is not a readable CSV: {error}", fix="check its quotes, or save it as CSV again"
-        ) from error
-
-
-def _correction_of_row(row: dict[str, str | None], file: Path, where: str) -> Correction:
-    path, given_label, label, sha256 = (
-        unguarded(row.get(name) or "") for name in ("path", "given_label", "label", "sha256")
-    )
-    word = (row["action"] or "").strip().lower()
-    action = _ACTIONS.get(word)
-    if action is None:
-        raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
-    if action == "change" and not label:
-        raise DataError(f"{file} {where}: no label to change {path!r} to", fix="give one, or write keep or drop")
-    return Correction(
-        path=path,
-        action=action,
-        label=label if action == "change" else "",
-        given_label=given_label,
-        sha256=sha256.strip().lower(),
-        where=where,
-    )
+        what = f"{file} is not a readable CSV: {error}"
+        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
 
 
 def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
@@ -182,7 +180,7 @@ def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
     try:
         tasks = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is not readable JSON ({_short(error)})", fix=_FOR_LABEL_STUDIO) from error
+        raise DataError(f"{file} is not readable JSON ({brief(error)})", fix=_FOR_LABEL_STUDIO) from error
     not_ours = f"{file} is not an export of Label Studio"
     if not isinstance(tasks, list):
         raise DataError(f"{not_ours} (no list of tasks)", fix=_FOR_LABEL_STUDIO)
@@ -216,10 +214,9 @@ def _decision(annotation: dict[str, Any]) -> tuple[ActionName, str] | str:
     labels: set[str] = set()
     words: set[str] = set()
     for result in _list(annotation.get("result")):
-        value = result.get("value") if isinstance(result, dict) else None
-        choices = _list(value.get("choices")) if isinstance(value, dict) else []
-        into = words if isinstance(result, dict) and result.get("from_name") == "action" else labels
-        into.update(choice for choice in choices if isinstance(choice, str))
+        if isinstance(result, dict) and isinstance(value := result.get("value"), dict):
+            into = words if result.get("from_name") == "action" else labels
+            into.update(choice for choice in _list(value.get("choices")) if isinstance(choice, str))
     if words & {"drop", "keep"}:
         return (_ACTIONS[words.pop()], "") if len(words) == 1 else "more than one action is chosen"
     if not labels:
@@ -248,10 +245,6 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:100]
-
-
 def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Iterator[_Entry]:
     """Read annotations.xml, or the archive that CVAT packs it into.
 
@@ -260,24 +253,22 @@ def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Itera
     and ``given_label`` which label the image had.
     """
     for number, path, tags in _images(file, _unpacked(file, content)):
-        touched = [tag for tag in tags if tag.get("source", "manual").lower() not in _UNTOUCHED]
+        touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]
         if not touched and accept_suggestions:
             touched = tags
-        decisions = {_tag_decision(tag) for tag in touched}
+        decisions = set()
+        for tag in touched:
+            action = _ACTIONS.get(_attributes(tag).get("action", "").strip(), "change")
+            decisions.add((action, tag.attrib["label"] if action == "change" else ""))
         where = f"image {number}"
         if not decisions:
             yield None
         elif len(decisions) > 1:
             yield Refusal(path=path, where=where, reason="it has more than one tag")
         else:
-            action, label = decisions.pop()
-            given_label = _attributes(touched[0]).get("given_label", "")
-            yield Correction(path=path, action=action, label=label, given_label=given_label, where=where, prefixed=True)
-
-
-def _tag_decision(tag: ElementTree.Element) -> tuple[ActionName, str]:
-    word = _attributes(tag).get("action", "").strip()
-    return (_ACTIONS[word], "") if word in ("drop", "keep") else ("change", tag.attrib["label"])
+            ((action, label),) = decisions
+            given = _attributes(touched[0]).get("given_label", "")
+            yield Correction(path=path, action=action, label=label, given_label=given, where=where, prefixed=True)
 
 
 def _attributes(tag: ElementTree.Element) -> dict[str, str]:
@@ -303,7 +294,7 @@ def _images(file: Path, content: bytes) -> Iterator[tuple[str, str, list[Element
                 yield element.attrib["id"], element.attrib["name"], tags
                 element.clear()
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise DataError(f"{file} is not a readable XML file of CVAT ({_short(error)})", fix=_FOR_CVAT) from error
+        raise DataError(f"{file} is not a readable XML file of CVAT ({brief(error)})", fix=_FOR_CVAT) from error
 
 
 def _unpacked(file: Path, content: bytes) -> bytes:
@@ -315,7 +306,7 @@ def _unpacked(file: Path, content: bytes) -> bytes:
     except KeyError as error:
         raise DataError(f"{file} has no annotations.xml in it", fix=_FOR_CVAT) from error
     except _ARCHIVE_ERRORS as error:
-        raise DataError(f"{file} is a damaged archive ({_short(error)})", fix=_FOR_CVAT) from error
+        raise DataError(f"{file} is a damaged archive ({brief(error)})", fix=_FOR_CVAT) from error
     if len(unpacked) > MAX_BYTES:
         raise DataError(f"{file} unpacks to more than {MAX_BYTES >> 20} MiB", fix=_FOR_CVAT)
     return unpacked

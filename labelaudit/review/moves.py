@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +26,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
-from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
-from labelaudit.run.lock import holder
+from labelaudit.run.files import flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
 
@@ -37,7 +36,6 @@ BATCH = 256
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
 _NAME = re.compile(re.escape(f"{OWN_PREFIX}relabel-") + r"([1-9][0-9]{0,8})\.json")
-_PARTIAL = re.compile(r"\." + _NAME.pattern + r"\.partial")
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 Pair = tuple[str, str]
@@ -81,16 +79,10 @@ class Journal:
         journal.write()
         return journal
 
-    def remove(self) -> None:
-        """Delete it after its moves are undone; raise a StorageError where that is not possible."""
-        with storage_errors(self.file):
-            self.file.unlink()
-        flush_folder(self.file.parent)
-
 
 def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journal:
     """Write the journal of a relabeling before its first move."""
-    last = max((number for number, _ in _numbered(root)), default=0)
+    last = max(_numbers(root), default=0)
     journal = Journal(
         file=root / f"{OWN_PREFIX}relabel-{last + 1}.json",
         state="moving",
@@ -106,10 +98,10 @@ def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journ
 
 def last_journal(root: Path) -> Journal | None:
     """Read the journal of the last relabeling that was not undone; raise a RunError where it is damaged."""
-    numbered = sorted(_numbered(root))
-    if not numbered:
+    last = max(_numbers(root), default=0)
+    if not last:
         return None
-    file = numbered[-1][1]
+    file = root / f"{OWN_PREFIX}relabel-{last}.json"
     try:
         journal = msgspec.convert({**read_json(file), "file": file}, Journal)
         for path in (*journal.folders, *(path for move in journal.moves for path in move)):
@@ -127,28 +119,22 @@ def last_journal(root: Path) -> Journal | None:
 def remove_leftovers(root: Path) -> None:
     """Delete journals that a crash left half written; nothing was moved for them."""
     for name in os.listdir(root):
-        if _PARTIAL.fullmatch(name):
+        if name.startswith(".") and name.endswith(".partial") and _NAME.fullmatch(name[1 : -len(".partial")]):
             with contextlib.suppress(OSError):
                 (root / name).unlink()
 
 
-def _numbered(root: Path) -> Iterable[tuple[int, Path]]:
-    for name in os.listdir(root):
-        if found := _NAME.fullmatch(name):
-            yield int(found[1]), root / name
+def _numbers(root: Path) -> list[int]:
+    return [int(found[1]) for name in os.listdir(root) if (found := _NAME.fullmatch(name))]
 
 
 def require_settled(root: Path) -> Relabelings:
     """Refuse a folder that is being relabeled, or in which a relabeling was interrupted.
 
-    Returns:
-        The journals that exist, to detect another relabeling later.
-
-    Raises:
-        RunError: the folder is not settled; says why, and which process is at work.
+    Returns the journals that exist, to detect another relabeling later. Raises a RunError that says why the folder is
+    not settled, and which process is at work.
     """
-    owner = holder(root / LOCK)
-    if owner is not None:
+    if owner := holder(root / LOCK):
         raise RunError(f"{root} is being relabeled by {owner}", fix="wait for it")
     try:
         journal = last_journal(root)
@@ -187,8 +173,8 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
         DataError: a folder has become a symbolic link, or is on another file system.
         StorageError: a file cannot be moved. The journal and the moves made so far stay.
     """
-    _require_real_folders(tree, journal.moves)
     for folder in journal.folders:
+        _require_real(tree, f"{folder}/")
         with storage_errors(tree.at(folder)), contextlib.suppress(FileExistsError):
             tree.at(folder).mkdir()
     _flush_folders(tree, journal.folders)
@@ -213,67 +199,63 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
 def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
     """Make the moves of a journal backwards, the last one first, and remove the folders that were made for it.
 
-    Raises:
-        DataError: a folder has become a symbolic link, or is on another file system.
-        StorageError: a file cannot be moved. The journal and what was taken back so far stay.
+    The journal is deleted, or keeps the moves that are blocked. Errors are those of `carry_out`.
     """
-    _require_real_folders(tree, journal.moves)
     moves = [(target, source) for source, target in reversed(journal.moves)]
     outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):
         with contextlib.suppress(OSError):  # it is not empty, or was removed
             tree.at(folder).rmdir()
     _flush_folders(tree, journal.folders)
+    if blocked := outcome.blocked:
+        journal.updated(moves=tuple((old, new) for new, old in reversed(blocked)))
+    else:
+        with storage_errors(journal.file):
+            journal.file.unlink()
+        flush_folder(journal.file.parent)
     return outcome
 
 
-class _Found(Enum):
-    """The state of a move."""
-
-    LINKED = "both names lead to the file: the old one has to be deleted"
-    MOVED = "the file has its new name only"
-    TAKEN = "something else has the new name"
-    GONE = "the file has neither name"
+_FoundName = Literal["linked", "moved", "taken", "gone"]
+"""The state of a move: both names lead to the file, or only the new one; something else has the new name; no file."""
 
 
 def _make_moves(
-    tree: Tree,
-    moves: Sequence[Pair],
-    title: str,
-    reporter: Reporter,
-    rename: Callable[[int], None] | None = None,
+    tree: Tree, moves: Sequence[Pair], title: str, reporter: Reporter, rename: Callable[[int], None] | None = None
 ) -> Outcome:
     """Make moves in batches; ``rename`` gives another name to the move of a number whose name is taken."""
-    begun: list[tuple[_Found, Pair]] = []
+    for path in itertools.chain.from_iterable(moves):
+        _require_real(tree, path)
+    begun: list[tuple[_FoundName, Pair]] = []
     with reporter.bar(title, len(moves), "files") as advance:
         for numbers in in_parts(range(len(moves)), BATCH):
             for number in numbers:
-                while (found := _begin(tree, *moves[number])) is _Found.TAKEN and rename:
+                while (found := _begin(tree, *moves[number])) == "taken" and rename:
                     rename(number)
                 begun.append((found, moves[number]))
             _end(tree, begun[-len(numbers) :])
             advance(len(numbers))
     _flush_folders(tree, (source for source, _ in moves))
     return Outcome(
-        moved=sum(found in (_Found.LINKED, _Found.MOVED) for found, _ in begun),
-        gone=tuple(move for found, move in begun if found is _Found.GONE),
-        blocked=tuple(move for found, move in begun if found is _Found.TAKEN),
+        moved=sum(found in ("linked", "moved") for found, _ in begun),
+        gone=tuple(move for found, move in begun if found == "gone"),
+        blocked=tuple(move for found, move in begun if found == "taken"),
     )
 
 
-def _begin(tree: Tree, source: str, target: str) -> _Found:
+def _begin(tree: Tree, source: str, target: str) -> _FoundName:
     """Give a file its new name; also one whose move a crash interrupted."""
     old, new = tree.at(source), tree.at(target)
     with storage_errors(new):
         if not os.path.lexists(old):
-            return _Found.MOVED if os.path.lexists(new) else _Found.GONE
+            return "moved" if os.path.lexists(new) else "gone"
         for folder in tree.missing_folders(target):
             tree.at(folder).mkdir()
         try:
             os.link(old, new, follow_symlinks=False)
-            return _Found.LINKED
+            return "linked"
         except FileExistsError:
-            return _Found.LINKED if _is_same(old, new) else _Found.TAKEN
+            return "linked" if _is_same(old, new) else "taken"
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise DataError(
@@ -283,18 +265,18 @@ def _begin(tree: Tree, source: str, target: str) -> _Found:
             if error.errno not in _NO_LINKS:
                 raise
         if os.path.lexists(new):
-            return _Found.TAKEN
+            return "taken"
         old.rename(new)
-        return _Found.MOVED
+        return "moved"
 
 
-def _end(tree: Tree, begun: Sequence[tuple[_Found, Pair]]) -> None:
+def _end(tree: Tree, begun: Sequence[tuple[_FoundName, Pair]]) -> None:
     """Delete the old names of files after their new ones are on the disk."""
     _flush_folders(tree, (target for _, (_, target) in begun))
     for found, (source, target) in begun:
         old, new = tree.at(source), tree.at(target)
         # Check once more: the only name of a file must not be deleted.
-        if found is _Found.LINKED and _is_same(old, new) and old.lstat().st_nlink > 1:
+        if found == "linked" and _is_same(old, new) and old.lstat().st_nlink > 1:
             with storage_errors(old):
                 old.unlink()
 
@@ -303,12 +285,11 @@ def _is_same(one: Path, other: Path) -> bool:
     return os.path.samestat(one.lstat(), other.lstat())
 
 
-def _require_real_folders(tree: Tree, moves: Iterable[Pair]) -> None:
-    for path in (path for move in moves for path in move):
-        try:
-            tree.require_real_folders(path)
-        except RefusedError as error:
-            raise DataError(f"{tree.at(path)} {error}", fix="put the folder back as it was") from error
+def _require_real(tree: Tree, path: str) -> None:
+    try:
+        tree.require_real_folders(path)
+    except RefusedError as error:
+        raise DataError(f"{tree.at(path)} {error}", fix="put the folder back as it was") from error
 
 
 def _flush_folders(tree: Tree, paths: Iterable[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 
@@ -73,29 +74,21 @@ class RelabelingPlan:
     @property
     def pairs(self) -> list[tuple[str, str, int]]:
         """(given label, new label, count) of the changes, the most frequent first."""
-        counts = Counter((step.given_label, step.label) for step in self.steps if step.action == "change")
-        return [(*pair, count) for pair, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+        counts = Counter(sorted((step.given_label, step.label) for step in self.steps if step.action == "change"))
+        return [(*pair, count) for pair, count in counts.most_common()]
 
     @property
     def drops(self) -> list[tuple[str, int]]:
         """(given label, count) of the dropped samples, the most frequent first."""
-        counts = Counter(step.given_label for step in self.steps if step.action == "drop")
-        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return Counter(sorted(step.given_label for step in self.steps if step.action == "drop")).most_common()
 
     @property
     def summary(self) -> str:
         """The plan's counts in one line."""
         changed = sum(step.action == "change" for step in self.steps)
-        counts = (
-            (changed, "change"),
-            (len(self.steps) - changed, "dropped"),
-            (self.kept, "kept"),
-            (self.done_before, "done before"),
-            (self.unreviewed, "not reviewed"),
-            (len(self.refused), "refused"),
-        )
-        always = ("change", "dropped", "kept")
-        return ", ".join(f"{count:,} {what}" for count, what in counts if count or what in always)
+        text = f"{changed:,} change, {len(self.steps) - changed:,} dropped, {self.kept:,} kept"
+        more = {"done before": self.done_before, "not reviewed": self.unreviewed, "refused": len(self.refused)}
+        return text + "".join(f", {count:,} {what}" for what, count in more.items() if count)
 
     def as_json(self) -> dict[str, object]:
         """Return everything in the plan, to be written as JSON."""
@@ -111,10 +104,6 @@ class RelabelingPlan:
             "steps": [asdict(step) for step in self.steps],
             "refused": [asdict(refusal) for refusal in self.refused],
         }
-
-
-_Decided = tuple[Correction, Step]
-"""A decision, and what it means for its sample."""
 
 
 def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
@@ -136,9 +125,12 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
             step = replace(step, target=f"{DROPPED}/{path}")
         elif step.action == "change":
             step = replace(step, target=f"{base}{checked_class(step.label, classes)}/{rest}")
-        if _is_done(tree, step, correction):
-            done_before += 1
-            return None
+        if step.target and correction.sha256 and not tree.has(path):
+            with contextlib.suppress(RefusedError):
+                tree.device_of_file(step.target)
+                if tree.sha256(step.target) == correction.sha256:  # what was reviewed lies where it was to go
+                    done_before += 1
+                    return None
         if step.target:
             device = tree.device_of_file(path)
             tree.require_real_folders(step.target)
@@ -149,7 +141,19 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
         return step
 
     settled, refused = _settle(review, step_of, tree, reporter)
-    steps, folders = _place(tree, [entry for entry in settled if entry[1].action != "keep"], refused)
+    steps: list[Step] = []
+    folders: dict[str, None] = {}
+    taken: set[str] = set()
+    for correction, step in settled:
+        if step.action == "keep":
+            continue
+        if taken.intersection(parents(step.target)):
+            refused.append(correction.refused("needs a folder where another file goes"))
+            continue
+        folders.update(dict.fromkeys(tree.missing_folders(step.target)))
+        free = free_path(step.target, lambda path: path in taken or path in folders or tree.has(path))
+        taken.add(free)
+        steps.append(replace(step, target=free, renamed=free != step.target))
     used = {step.label for step in steps}
     return RelabelingPlan(
         steps=tuple(steps),
@@ -165,11 +169,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
 def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
     """Plan the changes to a labels file that a review asks for.
 
-    Args:
-        tree: The image folder, in which contents are checked.
-        label_of: Label by path, as the labels file has them.
-        review: The decisions.
-        reporter: Receives the progress.
+    ``label_of`` is the label by path, as the labels file has them; contents are checked in ``tree``.
     """
     known = set(label_of.values())
     uploads = cache(lambda: _by_stored_name(label_of.items()))
@@ -206,21 +206,20 @@ def _step(correction: Correction, path: str, given: str) -> Step:
 
 def _settle(
     review: ReviewFile, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
-) -> tuple[list[_Decided], list[Refusal]]:
+) -> tuple[list[tuple[Correction, Step]], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 
     Refused are decisions that ``step_of`` refuses, that contradict each other, or whose file has changed since the
     review. A decision for which ``step_of`` returns None is in neither list.
     """
-    wanted: list[_Decided] = []
+    wanted: list[tuple[Correction, Step]] = []
     refused = list(review.unclear)
-
     for correction in review.corrections:
         try:
             if step := step_of(correction):
                 wanted.append((correction, step))
         except RefusedError as error:
-            refused.append(_refusal(correction, str(error)))
+            refused.append(correction.refused(str(error)))
     first_of = {step.path: (correction, step) for correction, step in reversed(wanted)}
     torn = {step.path for _, step in wanted if step != first_of[step.path][1]}
     expected = [
@@ -228,26 +227,6 @@ def _settle(
         for path, (correction, step) in first_of.items()
         if path not in torn and correction.sha256 and step.action != "keep"
     ]
-    faults = _changed_files(tree, expected, reporter)
-    settled = []
-    for correction, step in wanted:
-        if step.path in torn:
-            refused.append(_refusal(correction, "is there more than once, with different corrections"))
-        elif first_of[step.path][0] is not correction:
-            continue
-        elif step.path in faults:
-            refused.append(_refusal(correction, faults[step.path]))
-        else:
-            settled.append((correction, step))
-    return settled, refused
-
-
-def _refusal(correction: Correction, reason: str) -> Refusal:
-    return Refusal(path=correction.path, where=correction.where, reason=reason)
-
-
-def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Reporter) -> dict[str, str]:
-    """Return why files are not the ones that were reviewed, by path; expected are path and SHA-256 (hex)."""
 
     def fault(entry: tuple[str, str]) -> str:
         path, sha256 = entry
@@ -256,35 +235,17 @@ def _changed_files(tree: Tree, expected: Sequence[tuple[str, str]], reporter: Re
         except RefusedError as error:
             return str(error)
 
-    faults = each_in_parallel(expected, fault, reporter.bar("Checking files", len(expected), "files"))
-    return {path: found for (path, _), found in zip(expected, faults, strict=True) if found}
-
-
-def _is_done(tree: Tree, step: Step, correction: Correction) -> bool:
-    """Return True when the file is gone and what was reviewed lies where it was to go."""
-    if not step.target or not correction.sha256 or tree.has(step.path):
-        return False
-    try:
-        tree.device_of_file(step.target)
-        return tree.sha256(step.target) == correction.sha256
-    except RefusedError:
-        return False
-
-
-def _place(tree: Tree, decided: list[_Decided], refused: list[Refusal]) -> tuple[list[Step], list[str]]:
-    """Return the steps with names that are free, and the folders that have to be made."""
-    steps: list[Step] = []
-    folders: dict[str, None] = {}
-    taken: set[str] = set()
-    for correction, step in decided:
-        if taken.intersection(parents(step.target)):
-            refused.append(_refusal(correction, "needs a folder where another file goes"))
-            continue
-        folders.update(dict.fromkeys(tree.missing_folders(step.target)))
-        free = free_path(step.target, lambda path: path in taken or path in folders or tree.has(path))
-        taken.add(free)
-        steps.append(replace(step, target=free, renamed=free != step.target))
-    return steps, list(folders)
+    found = each_in_parallel(expected, fault, reporter.bar("Checking files", len(expected), "files"))
+    faults = {path: why for (path, _), why in zip(expected, found, strict=True) if why}
+    settled = []
+    for correction, step in wanted:
+        if step.path in torn:
+            refused.append(correction.refused("is there more than once, with different corrections"))
+        elif first_of[step.path][0] is correction and step.path in faults:
+            refused.append(correction.refused(faults[step.path]))
+        elif first_of[step.path][0] is correction:
+            settled.append((correction, step))
+    return settled, refused
 
 
 def _find(

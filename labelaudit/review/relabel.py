@@ -33,11 +33,8 @@ from labelaudit.review.moves import (
 )
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
-from labelaudit.run.files import write_lines
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, write_lines
 from labelaudit.text import listed
-
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +52,7 @@ class Corrections:
     split: tuple[str, ...] = ()
 
     def read(self) -> ReviewFile:
-        """Read them.
-
-        Raises:
-            DataError: the file cannot be read, or has no known format.
-        """
+        """Read them; errors are those of `read_review`."""
         return read_review(self.file, accept_suggestions=self.accept_suggestions)
 
 
@@ -68,7 +61,8 @@ def plan_relabeling(
 ) -> RelabelingPlan:
     """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
     if labels_file is not None:
-        return plan_labels(Tree(root), _labels(root, labels_file).label_of, corrections.read(), reporter)
+        labels = read_labels(labels_file, root, walk_folder(root).images)
+        return plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
     tree, review = _tree(root, corrections), corrections.read()
     journal = last_journal(tree.root)
     if journal is not None and journal.state != "moved":
@@ -85,20 +79,21 @@ def relabel(
 ) -> Outcome | None:
     """Move files between class folders as a review says, or finish such moves that were interrupted.
 
-    Args:
-        root: ``root/<class>/…/<image>``.
-        corrections: The decisions.
-        agree: Called with the plan before anything is moved; False cancels.
-        reporter: Receives the progress.
-
-    Returns:
-        What was moved; None when there was nothing to do, or no agreement.
+    ``agree`` is called with the plan before anything is moved; False cancels. Returns None when there was nothing to
+    do, or no agreement.
     """
     tree, review = Tree(root), corrections.read()
     with _holding(tree, root):
         journal = last_journal(tree.root)
         if journal is not None and journal.state != "moved":
-            _require_same(journal, review, root)
+            undo_it = f"run labelaudit relabel {root} --undo"
+            if journal.state == "undoing":
+                raise RunError(f"undoing a relabeling of {root} was interrupted", fix=undo_it)
+            if journal.corrections_sha256 != review.digest:
+                raise RunError(
+                    f"a relabeling of {root} by {journal.corrections!r} was interrupted",
+                    fix=f"run it again with that file, or {undo_it}",
+                )
             reporter.say(f"Continuing the interrupted relabeling of {journal.began}")
         else:
             plan = plan_moves(_tree(root, corrections), review, reporter)
@@ -106,9 +101,7 @@ def relabel(
                 return None
             journal = begin_journal(tree.root, review, plan)
         outcome = carry_out(tree, journal, reporter)
-    for source, target in outcome.renamed:
-        reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
-    _warn_of_gone(outcome, reporter)
+    _warn(outcome, reporter)
     return outcome
 
 
@@ -121,14 +114,8 @@ def undo(
 ) -> Outcome | None:
     """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
-    Args:
-        root: The folder.
-        corrections: Where given, only a relabeling by these is taken back.
-        agree: Called with the journal before anything is moved; False cancels.
-        reporter: Receives the progress.
-
-    Returns:
-        What was moved; None when there was no agreement.
+    With ``corrections``, only a relabeling by these is taken back. ``agree`` is called with the journal before anything
+    is moved; False cancels, and None is returned.
 
     Raises:
         RunError: there is nothing to take back, or another file is where a file was; the others are taken back.
@@ -137,9 +124,8 @@ def undo(
     with _holding(tree, root):
         journal = last_journal(tree.root)
         if journal is None:
-            raise RunError(
-                f"there is no relabeling of {root} to undo", fix="check the folder; to undo a copy, delete it"
-            )
+            fix = "check the folder; to undo a copy, delete it"
+            raise RunError(f"there is no relabeling of {root} to undo", fix=fix)
         if corrections is not None and corrections.read().digest != journal.corrections_sha256:
             raise RunError(
                 f"the last relabeling of {root} was by {journal.corrections!r}, not by {corrections.file}",
@@ -151,14 +137,12 @@ def undo(
             journal = journal.updated(state="undoing")
         outcome = take_back(tree, journal, reporter)
         if blocked := outcome.blocked:
-            journal.updated(moves=tuple((old, new) for new, old in reversed(blocked)))
             raise RunError(
                 f"{len(blocked)} files cannot go back, since others are in their places: "
-                f"{listed([repr(target) for _, target in blocked], _MOST_NAMED)}",
+                f"{listed([repr(target) for _, target in blocked], 3)}",
                 fix=f"move those away and run labelaudit relabel {root} --undo again",
             )
-        journal.remove()
-    _warn_of_gone(outcome, reporter)
+    _warn(outcome, reporter)
     return outcome
 
 
@@ -170,11 +154,7 @@ def relabel_copy(
     agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Copied | None:
-    """Write a corrected copy of a data folder; the folder itself is not changed.
-
-    Returns:
-        What the copy is made of; None where there was no agreement.
-    """
+    """Write a corrected copy of a data folder, which is not changed; return None where there was no agreement."""
     tree = _tree(root, corrections)
     require_free(tree, out)
     plan = plan_moves(tree, corrections.read(), reporter)
@@ -192,13 +172,10 @@ def relabel_labels(
 ) -> RelabelingPlan | None:
     """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
 
-    Other columns and the order of the rows stay.
-
-    Returns:
-        What was corrected; None where there was no agreement.
+    Other columns and the order of the rows stay. Returns None where there was no agreement.
     """
     _require_new(out)
-    labels = _labels(root, labels_file)
+    labels = read_labels(labels_file, root, walk_folder(root).images)
     plan = plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
     if not agree(plan):
         return None
@@ -217,22 +194,17 @@ def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:
     step_of = {step.path: step for step in plan.steps}
     path_at, label_at = labels.columns
     rows = []
-    for path, cells in zip(labels.paths, labels.rows, strict=True):
+    for path, row in zip(labels.label_of, labels.rows, strict=True):
         step = step_of.get(path)
         if step is None or step.action != "drop":
-            row = list(cells)
-            row[path_at] = guarded(unguarded(row[path_at]))
-            row[label_at] = guarded(unguarded(row[label_at]) if step is None else step.label)
-            rows.append(row)
+            label = unguarded(row[label_at]) if step is None else step.label
+            cells = {path_at: guarded(unguarded(row[path_at])), label_at: guarded(label)}
+            rows.append([cells.get(number, cell) for number, cell in enumerate(row)])
     return csv_lines(labels.header, rows, numbers=labels.header, separator=labels.separator)
 
 
 def _tree(root: Path, corrections: Corrections) -> Tree:
     return Tree(root, class_bases(root, corrections.split) if root.is_dir() else ("",))
-
-
-def _labels(root: Path, labels_file: Path) -> LabelsFile:
-    return read_labels(labels_file, root, walk_folder(root).images)
 
 
 @contextlib.contextmanager
@@ -247,18 +219,9 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
             raise StorageError(error.what, fix=fix) from error
 
 
-def _require_same(journal: Journal, review: ReviewFile, root: Path) -> None:
-    undo_it = f"run labelaudit relabel {root} --undo"
-    if journal.state == "undoing":
-        raise RunError(f"undoing a relabeling of {root} was interrupted", fix=undo_it)
-    if journal.corrections_sha256 != review.digest:
-        raise RunError(
-            f"a relabeling of {root} by {journal.corrections!r} was interrupted",
-            fix=f"run it again with that file, or {undo_it}",
-        )
-
-
-def _warn_of_gone(outcome: Outcome, reporter: Reporter) -> None:
+def _warn(outcome: Outcome, reporter: Reporter) -> None:
+    for source, target in outcome.renamed:
+        reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
     if outcome.gone:
         source, target = outcome.gone[0]
         reporter.warn(f"{len(outcome.gone)} files are missing, among them {source!r}, which was to become {target!r}")

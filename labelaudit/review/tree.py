@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,9 @@ OWN_PREFIX = ".labelaudit-"
 
 DROPPED = f"{OWN_PREFIX}dropped"
 """The folder for dropped files, by class."""
+
+_NO_NAME = re.compile(r"[\0\ud800-\udfff]")
+"""Also half of a surrogate pair, which JSON can hold."""
 
 _MAX_NAME_BYTES = 255
 _MAX_SUFFIX_BYTES = 32
@@ -37,25 +41,13 @@ def checked_path(path: str) -> str:
     pure = PurePosixPath(path)
     if path.startswith("/") or ".." in pure.parts:
         raise RefusedError("leads out of the data folder")
-    if "\0" in path or not _is_text(path) or not pure.parts:
+    if _NO_NAME.search(path) or not pure.parts:
         raise RefusedError("is not a file name")
     return str(pure)
 
 
-def _is_text(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
-        return False
-    return True
-
-
 def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, str]:
-    """Split a `checked_path` into the folder of the class folders, the class folder, and the rest.
-
-    Args:
-        path: A file in the data folder.
-        bases: The folders that hold the class folders: those of ``--split``, or ``""`` for the data folder.
+    """Split a `checked_path` into the folder of the class folders, one of ``bases``, the class folder, and the rest.
 
     Refused are paths that do not lie in a class folder, or are hidden.
     """
@@ -76,20 +68,13 @@ def checked_class(name: str, classes: Iterable[str]) -> str:
     Refused is also a name that differs from a class in case or Unicode form only: that would be one folder on some
     file systems and two on others.
     """
-    known = set(classes)
-    if name in known:
+    twins = [other for other in classes if folded(other) == folded(name)]
+    if name in twins:
         return name
-    twin = next((other for other in known if folded(other) == folded(name)), None)
-    if twin is not None:
-        raise RefusedError(f"there is no class {name!r}, but {twin!r}")
-    is_safe = (
-        name == name.strip() != ""
-        and name[0] not in ".-~"
-        and name.isprintable()
-        and not {"/", "\\"} & set(name)
-        and len(name.encode("utf-8", "replace")) <= _MAX_CLASS_BYTES
-    )
-    if not is_safe:
+    if twins:
+        raise RefusedError(f"there is no class {name!r}, but {twins[0]!r}")
+    is_text = name == name.strip() != "" and name.isprintable() and not {"/", "\\"} & set(name)
+    if not is_text or name[0] in ".-~" or len(name.encode("utf-8", "replace")) > _MAX_CLASS_BYTES:
         raise RefusedError(f"{name!r} is no safe name for a new class folder")
     return name
 
@@ -117,14 +102,10 @@ def parents(path: str) -> list[str]:
 
 
 class Tree:
-    """A data folder; caches which of its folders exist and are no links.
+    """A data folder; caches which of its folders are no links.
 
-    Args:
-        root: The folder.
-        bases: The folders in it that hold the class folders; ``""`` is the data folder.
-
-    Raises:
-        DataError: there is no such folder, or it may not be read.
+    ``bases`` are the folders that hold the class folders: those of ``--split``, or ``""`` for the data folder. Raises a
+    DataError where there is no such folder, or it may not be read.
     """
 
     def __init__(self, root: Path, bases: Sequence[str] = ("",)) -> None:
@@ -135,7 +116,7 @@ class Tree:
             raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
         self.bases = tuple(bases)
         self.classes = tuple(sorted(name for name in names if not name.startswith(".")))
-        self._exists: dict[str, bool] = {}
+        self._real: set[str] = set()
 
     def samples(self) -> Iterator[tuple[str, str]]:
         """Yield path and label of every file in the class folders that is not hidden."""
@@ -172,23 +153,18 @@ class Tree:
     def require_real_folders(self, path: str) -> None:
         """Refuse a path that passes through a symbolic link or a file; missing folders are fine."""
         for folder in parents(path):
-            if folder not in self._exists:
-                self._exists[folder] = self._check_folder(folder)
-            if not self._exists[folder]:
+            if folder in self._real:
+                continue
+            try:
+                mode = self.at(folder).lstat().st_mode
+            except FileNotFoundError:
                 return
-
-    def _check_folder(self, folder: str) -> bool:
-        """Return whether the folder exists."""
-        try:
-            mode = self.at(folder).lstat().st_mode
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise RefusedError(reason(error)) from error
-        if not stat.S_ISDIR(mode):
-            what = "a symbolic link" if stat.S_ISLNK(mode) else "not a folder"
-            raise RefusedError(f"passes through {folder!r}, which is {what}")
-        return True
+            except OSError as error:
+                raise RefusedError(reason(error)) from error
+            if not stat.S_ISDIR(mode):
+                what = "a symbolic link" if stat.S_ISLNK(mode) else "not a folder"
+                raise RefusedError(f"passes through {folder!r}, which is {what}")
+            self._real.add(folder)
 
     def missing_folders(self, path: str) -> list[str]:
         """Return the folders that have to be made for a file at ``path``, the outermost first."""
@@ -196,8 +172,8 @@ class Tree:
 
     def device(self, path: str) -> int:
         """Return the file system of the innermost folder of ``path`` that exists."""
-        existing = [folder for folder in parents(path) if self.has(folder)]
-        return (self.at(existing[-1]) if existing else self.root).lstat().st_dev
+        existing = [folder for folder in ("", *parents(path)) if self.has(folder)]
+        return self.at(existing[-1]).lstat().st_dev
 
     def sha256(self, path: str) -> str:
         """Return the SHA-256 (hex) of a file's content; refuse a file that cannot be read."""

@@ -60,7 +60,6 @@ def read_network(path: Path) -> dict[str, torch.Tensor]:
         RunError: the file is missing or damaged.
     """
     try:
-        tensors: dict[str, torch.Tensor] = load_file(require_regular(path))
-        return tensors
+        return dict(load_file(require_regular(path)))
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} is missing or damaged", fix="train again") from error

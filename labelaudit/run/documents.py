@@ -20,7 +20,7 @@ from labelaudit.detect.kinds import Called
 from labelaudit.detect.verdicts import FitSettings, ReviewShare
 from labelaudit.errors import RunError
 from labelaudit.names import KindName
-from labelaudit.run.files import require_regular, write_json
+from labelaudit.run.files import require_regular
 from labelaudit.run.layout import RunFolder
 
 TRAINED: Literal["trained"] = "trained"
@@ -105,9 +105,6 @@ class Description(JsonRecord, frozen=True, kw_only=True):
     normalisation: Mapping[str, tuple[float, ...]] | None = None
 
 
-_WRITTEN_LATER = ("controls_planted", "diverged", "finished", "normalisation")
-
-
 class Mixture(JsonRecord, frozen=True, kw_only=True):
     """Two Gaussians fitted to the suspicion, the lower one first; see `labelaudit.detect.mixture`."""
 
@@ -184,22 +181,16 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
 
     Attributes:
         noise_rate: The estimated share of wrong labels; None where there is no estimate.
-        noise_rate_interval: Lower and upper end of its interval.
-        suspicious: Number of suspicious samples.
         flag_above: P(mislabeled) above which a sample is suspicious.
-        samples: Number of images.
         readable: Number of images that take part.
         epochs: Number of recorded epochs.
-        fit: What was fitted.
         estimators: By name.
-        classes: By class, in the order of the classes.
+        classes: In the order of the classes.
         confusion: Pairs of given and suggested labels, the most frequent first.
         controls: Number of planted labels by kind; None without any.
-        power: How well wrong labels are found.
         warnings: Why not to trust the figures, a sentence each.
         left_out: Files that are not in the audit.
         unreadable: Number of images that cannot be read.
-        kinds: What is wrong with the samples.
     """
 
     noise_rate: Share | None
@@ -239,8 +230,9 @@ def read_description(run: RunFolder) -> Description:
 
 def write_description(run: RunFolder, description: Description) -> None:
     """Write the run.json of an audit; what is only known later is left out until then."""
+    later = ("controls_planted", "diverged", "finished", "normalisation")
     value = as_json(description)
-    run.write_description({name: entry for name, entry in value.items() if name not in _WRITTEN_LATER or entry})
+    run.write_description({name: entry for name, entry in value.items() if name not in later or entry})
 
 
 def read_noise(run: RunFolder) -> Noise:
@@ -256,11 +248,6 @@ def read_noise(run: RunFolder) -> Noise:
         raise RunError(f"{run.root} has no verdicts yet", fix=fix) from error
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise RunError(f"{run.noise} is damaged ({error})", fix=fix) from error
-
-
-def write_noise(run: RunFolder, noise: Noise) -> None:
-    """Write noise.json."""
-    write_json(run.noise, as_json(noise))
 
 
 def as_json(record: JsonRecord) -> dict[str, object]:

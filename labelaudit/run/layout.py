@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.errors import RunError, TrainingError
-from labelaudit.run.files import read_json, storage_errors, write_json
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, read_json, storage_errors, write_json
 
 SCHEMA_VERSION = 1
 
@@ -31,47 +30,27 @@ class RunFolder:
 
     root: Path
 
-    description = _Place("run.json")
-    """Settings, versions, device, seed, fingerprint of the data, status."""
-    samples = _Place("samples.parquet")
-    """What every sample number means."""
-    losses = _Place("losses")
-    """One Parquet file per epoch."""
-    checkpoint = _Place("checkpoint.pt")
-    """The state after the last whole epoch."""
-    probe = _Place("probe.safetensors")
-    """The trained probe."""
-    pictures = _Place("pictures.parquet")
-    """Statistics of every image, and of copies that were corrupted on purpose."""
-    scores = _Place("scores.parquet")
-    """Every sample's statistics and verdict."""
-    noise = _Place("noise.json")
-    """The noise rate, the mixture, diagnostics and warnings."""
-    suspicious = _Place("suspicious.csv")
-    """The flagged samples, the most suspicious first."""
-    corrupted = _Place("corrupted.csv")
-    """The samples whose image is corrupted, the most certain first."""
-    unreadable = _Place("unreadable.csv")
-    """The samples whose image cannot be read, and why."""
-    weights_csv = _Place("weights.csv")
-    """Path, weight, sha256."""
-    weights_npy = _Place("weights.npy")
-    """float64 weights in the order of samples.parquet."""
-    page = _Place("report.html")
-    """The findings to look at and to review."""
+    description = _Place("run.json")  # settings, versions, device, seed, fingerprint of the data, status
+    samples = _Place("samples.parquet")  # what every sample number means
+    losses = _Place("losses")  # one Parquet file per epoch
+    checkpoint = _Place("checkpoint.pt")  # the state after the last whole epoch
+    probe = _Place("probe.safetensors")  # the trained probe
+    pictures = _Place("pictures.parquet")  # statistics of every image, and of copies that were corrupted on purpose
+    scores = _Place("scores.parquet")  # every sample's statistics and verdict
+    noise = _Place("noise.json")  # the noise rate, the mixture, diagnostics and warnings
+    suspicious = _Place("suspicious.csv")  # the flagged samples, the most suspicious first
+    corrupted = _Place("corrupted.csv")  # the samples whose image is corrupted, the most certain first
+    unreadable = _Place("unreadable.csv")  # the samples whose image cannot be read, and why
+    weights_csv = _Place("weights.csv")  # path, weight, sha256
+    weights_npy = _Place("weights.npy")  # float64 weights in the order of samples.parquet
+    page = _Place("report.html")  # the findings to look at and to review
     # The folder of a retraining has, beside run.json and checkpoint.pt:
-    metrics = _Place("metrics.parquet")
-    """One row per epoch."""
-    seconds = _Place("seconds.parquet")
-    """The wall time of each epoch."""
-    picks = _Place("picks")
-    """What a selector back-propagated, one Parquet file per epoch."""
-    model = _Place("model.safetensors")
-    """The network."""
-    result = _Place("result.json")
-    """The last figures."""
-    verified = _Place("verified.pt")
-    """Which labels a cross-validation believes so far."""
+    metrics = _Place("metrics.parquet")  # one row per epoch
+    seconds = _Place("seconds.parquet")  # the wall time of each epoch
+    picks = _Place("picks")  # what a selector back-propagated, one Parquet file per epoch
+    model = _Place("model.safetensors")  # the network
+    result = _Place("result.json")  # the last figures
+    verified = _Place("verified.pt")  # which labels a cross-validation believes so far
 
     @property
     def pilot(self) -> RunFolder:

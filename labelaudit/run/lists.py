@@ -5,6 +5,7 @@ Shapes: N samples, S of them in a list.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -28,35 +29,15 @@ Row = dict[str, str]
 Finding = tuple[str, str]
 """A content hash and a given label: the same image with the same label is the same finding, wherever it is."""
 
-SUSPICIOUS_COLUMNS = (
-    "rank",
-    "path",
-    "given_label",
-    "suggested_label",
-    "p_mislabeled",
-    "label_score",
-    "aul",
-    "aum",
-    "kind",
-    "sample",
-    "sha256",
-)
-
-_SPLIT = "split"
-"""The last column, where the data are in splits."""
-
+_LABELS = ("rank", "path", "given_label", "suggested_label", "p_mislabeled", "label_score")
+SUSPICIOUS_COLUMNS = (*_LABELS, "aul", "aum", "kind", "sample", "sha256")
+"""Where the data are in splits, ``split`` follows."""
 CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
-
-_NO_FAULT = ("", LONELY)
-"""Reasons of the samples that take part, and of those that are readable and cannot be judged."""
+_UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
 
 _FORMATS = {
-    "p_mislabeled": ".6f",
-    "label_score": ".6f",
-    "aul": ".6g",
-    "aum": ".6g",
-    "p_corrupted": ".6f",
-    "corruption": ".6g",
+    **dict.fromkeys(("p_mislabeled", "label_score", "p_corrupted"), ".6f"),
+    **dict.fromkeys(("aul", "aum", "corruption"), ".6g"),
     "weight": ".9g",
 }
 """How the columns of figures are written."""
@@ -65,42 +46,27 @@ _FORMATS = {
 def ranked_lines(
     columns: Sequence[str], table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]
 ) -> Iterator[str]:
-    """Yield the lines of suspicious.csv or corrupted.csv.
-
-    Args:
-        columns: `SUSPICIOUS_COLUMNS` or `CORRUPTED_COLUMNS`; ``split`` follows where the table has it.
-        table: A `labelaudit.run.tables.verdict_table`.
-        catalogue: Its samples.
-        samples: Which of them, in the order of their ranks.
-    """
+    """Yield the lines of suspicious.csv or corrupted.csv: these samples of a `verdict_table`, ranked in this order."""
     rows = table.take(pa.array(samples, pa.int64()))
     values: dict[str, Sequence[object]] = {name: rows.column(name).to_pylist() for name in rows.column_names}
     values["rank"] = range(1, len(samples) + 1)
     values["sha256"] = [catalogue.sha256[sample] for sample in samples.tolist()]
-    split = [_SPLIT] if _SPLIT in values and columns is SUSPICIOUS_COLUMNS else []
+    split = ["split"] if "split" in values and columns is SUSPICIOUS_COLUMNS else []
     return _lines({name: values[name] for name in (*columns, *split)})
 
 
 def unreadable_rows(catalogue: Catalogue) -> list[Row]:
     """Return the samples whose image cannot be read, in the order of their paths."""
-    return [
-        {
-            "path": catalogue.paths[i],
-            "given_label": catalogue.classes[catalogue.label_N[i]],
-            "reason": reason,
-            "sha256": catalogue.sha256[i],
-        }
-        for i, reason in enumerate(catalogue.reasons)
-        if reason not in _NO_FAULT
-    ]
+    labels = (catalogue.classes[label] for label in catalogue.label_N)
+    rows = zip(catalogue.paths, labels, catalogue.reasons, catalogue.sha256, strict=True)
+    # Samples without a reason take part; a lonely one is readable, and cannot be judged.
+    return [dict(zip(_UNREADABLE_COLUMNS, row, strict=True)) for row in rows if row[2] not in ("", LONELY)]
 
 
 def write_unreadable(path: Path, catalogue: Catalogue) -> None:
     """Write the samples whose image cannot be read."""
     rows = unreadable_rows(catalogue)
-    write_lines(
-        path, _lines({name: [row[name] for row in rows] for name in ("path", "given_label", "reason", "sha256")})
-    )
+    write_lines(path, _lines({name: [row[name] for row in rows] for name in _UNREADABLE_COLUMNS}))
 
 
 def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
@@ -121,15 +87,13 @@ def suspicious_rows(path: Path) -> Iterator[Row]:
     try:
         with open(require_regular(path), encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
-            if tuple(reader.fieldnames or ()) not in (SUSPICIOUS_COLUMNS, (*SUSPICIOUS_COLUMNS, _SPLIT)):
+            if tuple(reader.fieldnames or ()) not in (SUSPICIOUS_COLUMNS, (*SUSPICIOUS_COLUMNS, "split")):
                 raise RunError(f"{path} has other columns than labelaudit writes", fix=fix)
             for row in reader:
-                try:
-                    valid = 0 <= float(row["p_mislabeled"]) <= 1 and all(
-                        0 <= int(row[name]) < 1 << 31 for name in ("rank", "sample")
-                    )
-                except (TypeError, ValueError):
-                    valid = False
+                valid = False
+                with contextlib.suppress(TypeError, ValueError):
+                    numbers = int(row["rank"]), int(row["sample"])
+                    valid = 0 <= float(row["p_mislabeled"]) <= 1 and 0 <= min(numbers) <= max(numbers) < 1 << 31
                 if not valid:
                     raise RunError(f"{path} is damaged in line {reader.line_num}", fix=fix)
                 yield {name: unguarded(cell or "") for name, cell in row.items() if name}
@@ -167,38 +131,26 @@ def list_suspicious(
     """Return the first suspicious labels; with a baseline, separate the new ones from the known ones.
 
     Labels are matched by content hash and given label. A moved or renamed image is known, and so is each copy of it
-    with the same label; the same image with another label is new.
-
-    Args:
-        rows: Those of suspicious.csv; without a baseline no more than ``most`` are read.
-        total: The number of suspicious labels, where there is no baseline.
-        most: How many rows to list.
-        baseline: The findings of an earlier audit.
+    with the same label; the same image with another label is new. Without a baseline no more than ``most`` rows are
+    read, and ``total`` is the number of all.
     """
     if baseline is None:
         return Listed(rows=list(itertools.islice(rows, most)), total=total)
-    new_rows: list[Row] = []
-    known_rows: list[Row] = []
-    new, known, met = 0, 0, set()
+    listed: tuple[list[Row], list[Row]] = ([], [])
+    counts, met = [0, 0], set()
     for row in rows:
         finding = (row["sha256"], row["given_label"])
-        if finding in baseline:
-            known += 1
-            met.add(finding)
-            listed = known_rows
-        else:
-            new += 1
-            listed = new_rows
-        if len(listed) < most:
-            listed.append(row)
-    return Listed(rows=new_rows, known_rows=known_rows, total=new + known, new=new, gone=len(baseline) - len(met))
+        known = finding in baseline
+        met.update({finding} & baseline)
+        counts[known] += 1
+        if counts[known] <= most:
+            listed[known].append(row)
+    gone = len(baseline) - len(met)
+    return Listed(rows=listed[0], known_rows=listed[1], total=sum(counts), new=counts[0], gone=gone)
 
 
 def read_baseline(path: Path) -> frozenset[Finding]:
-    """Read what an earlier audit found suspicious.
-
-    Args:
-        path: A run folder, or a CSV with the columns ``given_label`` and ``sha256``: a suspicious.csv.
+    """Read what an earlier audit found suspicious, from its run folder or a copy of its suspicious.csv.
 
     Raises:
         RunError: the folder is not of an audit with verdicts.
@@ -213,8 +165,7 @@ def read_baseline(path: Path) -> frozenset[Finding]:
     fix = "give a run folder or the suspicious.csv of an audit"
     found = set()
     for line, row in _read_csv(path, ("given_label", "sha256"), "list of suspicious labels", fix):
-        if not row["sha256"] or row["given_label"] is None:
-            # It would match nothing, and each label that it stands for would be called new.
+        if not row["sha256"] or row["given_label"] is None:  # it would match nothing
             raise DataError(f"{path} line {line} has no content hash", fix=fix)
         found.add((row["sha256"], unguarded(row["given_label"])))
     return frozenset(found)
@@ -230,21 +181,15 @@ def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N
 
 
 def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
-    """Read a weights.csv for these samples.
+    """Read non-negative weights [N], float64, of these samples from a weights.csv.
 
-    Args:
-        file: CSV with the columns ``path``, ``weight`` and, if its content is to be checked, ``sha256``.
-        catalogue: The data it must belong to.
-
-    Returns:
-        float64 weights [N], non-negative.
+    Its columns are ``path``, ``weight`` and, if the content of the images is to be checked, ``sha256``.
 
     Raises:
         DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
     """
     rows = _read_weight_rows(file)
-    readable = zip(catalogue.paths, catalogue.readable_N, strict=True)
-    missing = [path for path, is_readable in readable if is_readable and path not in rows]
+    missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.readable_N) if catalogue.paths[i] not in rows]
     if missing:
         raise DataError(
             f"{file} belongs to other data: it has no weight for {_first(missing)}",
@@ -267,10 +212,9 @@ def _first(paths: Sequence[str]) -> str:
 def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
     rows: dict[str, tuple[float, str]] = {}
     for line, row in _read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
-        try:
+        weight = np.nan
+        with contextlib.suppress(ValueError):
             weight = float(row["weight"] or "nan")
-        except ValueError:
-            weight = np.nan
         if not 0.0 <= weight < np.inf:
             raise DataError(f"{file} line {line}: {row['weight']!r} is no weight", fix="use numbers from 0")
         path = unguarded(row["path"] or "")

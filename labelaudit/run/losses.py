@@ -24,14 +24,11 @@ TRAINING_FORWARD = "training forward: augmented view, train mode, before the upd
 SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
 """Values of ``recording`` in the files' metadata: the forward pass that the losses come from."""
 
+_TYPES = {"loss": pa.float32(), "margin": pa.float32()}
 SCHEMA = pa.schema(
     [
-        ("sample", pa.int32()),
-        ("epoch", pa.int32()),
-        ("loss", pa.float32()),
-        ("margin", pa.float32()),
-        ("predicted", pa.int32()),
-        ("alternative", pa.int32()),
+        (name, _TYPES.get(name, pa.int32()))
+        for name in ("sample", "epoch", "loss", "margin", "predicted", "alternative")
     ],
     metadata={
         "recording": TRAINING_FORWARD,
@@ -55,27 +52,19 @@ class EpochLosses:
 
 
 def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_FORWARD) -> None:
-    """Write the file of one epoch atomically.
-
-    Args:
-        folder: The folder of the files.
-        record: The records of the epoch.
-        recording: The forward pass that the losses come from, for the file's metadata.
-    """
+    """Write the file of one epoch atomically; ``recording`` (where the losses come from) goes into its metadata."""
     schema = SCHEMA.with_metadata({**SCHEMA.metadata, b"recording": recording.encode()})
-    epoch_R = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
-    columns = [record.sample_R, epoch_R, record.loss_R, record.margin_R, record.predicted_R, record.alternative_R]
-    table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
-    encoding = {"sample": "DELTA_BINARY_PACKED", "loss": "BYTE_STREAM_SPLIT", "margin": "BYTE_STREAM_SPLIT"}
-    dictionary = ["epoch", "predicted", "alternative"]
+    columns = {name: getattr(record, f"{name}_R") for name in SCHEMA.names if name != "epoch"}
+    columns["epoch"] = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
+    table = pa.table(columns, schema=schema)
+    options = {
+        "compression": "zstd",
+        "use_dictionary": ["epoch", "predicted", "alternative"],
+        "column_encoding": {"sample": "DELTA_BINARY_PACKED", **dict.fromkeys(_TYPES, "BYTE_STREAM_SPLIT")},
+    }
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        _file(folder, record.epoch),
-        lambda partial: pq.write_table(
-            table, partial, compression="zstd", use_dictionary=dictionary, column_encoding=encoding
-        ),
-    )
+    write_atomically(_file(folder, record.epoch), lambda partial: pq.write_table(table, partial, **options))
 
 
 def recorded_epochs(folder: Path) -> list[int]:
@@ -98,9 +87,8 @@ def read_epochs(folder: Path) -> Iterator[EpochLosses]:
         RunError: a file is missing, damaged, or has other columns.
     """
     epochs = recorded_epochs(folder)
-    if epochs != list(range(len(epochs))):
-        missing = next(epoch for epoch in range(len(epochs)) if epoch not in epochs)
-        raise RunError(f"{folder} lacks epoch {missing}", fix=f"delete {folder.parent} and audit again")
+    if missing := set(range(len(epochs))) - set(epochs):
+        raise RunError(f"{folder} lacks epoch {min(missing)}", fix=f"delete {folder.parent} and audit again")
     for epoch in epochs:
         yield _read(_file(folder, epoch), epoch)
 

@@ -53,13 +53,7 @@ _OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"
 
 
 def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = None) -> None:
-    """Write the list of samples: their labels, why some were set aside, and which were taught another label.
-
-    Args:
-        path: The file.
-        catalogue: N samples.
-        controls: Of the same samples; None where none are planted.
-    """
+    """Write the list of samples: their labels, why some were set aside, and which were taught another label."""
     kind_N = np.full(len(catalogue), -1, dtype=np.int32) if controls is None else controls.kind_N
     table = pa.table(
         {
@@ -80,7 +74,7 @@ def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = 
     )
     if split_N := catalogue.split_names:
         table = table.append_column("split", pa.array(split_N, pa.string()))
-    _write(path, table)
+    write_table(path, table)
 
 
 def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue:
@@ -92,8 +86,8 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
     fix = f"delete {path.parent} and audit again"
     table = _read_table(path, _SAMPLES, fix)
     column = {name: table.column(name) for name in table.column_names}
-    labels = [column[name].to_numpy() for name in ("label", "taught_label")]
-    if any(len(label_N) and not 0 <= label_N.min() <= label_N.max() < len(classes) for label_N in labels):
+    labels = np.concatenate([column[name].to_numpy() for name in ("label", "taught_label")])
+    if not ((labels >= 0) & (labels < len(classes))).all():
         raise RunError(f"{path} has labels of unknown classes", fix=fix)
     if not np.array_equal(column["sample"].to_numpy(), np.arange(len(table))):
         raise RunError(f"{path} has sample numbers that are not its row numbers", fix=fix)
@@ -103,12 +97,9 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
         root=root,
         classes=tuple(classes),
         paths=tuple(column["path"].to_pylist()),
-        label_N=column["label"].to_numpy(),
-        width_N=column["width"].to_numpy(),
-        height_N=column["height"].to_numpy(),
-        grey_N=column["grey"].to_numpy(),
         sha256=tuple(column["sha256"].to_pylist()),
         reasons=tuple(column["reason"].to_pylist()),
+        **{f"{name}_N": column[name].to_numpy() for name in ("label", "width", "height", "grey")},
     )
 
 
@@ -146,19 +137,14 @@ def verdict_table(
         "kind": _names(KINDS, (kinds.kind_N if kinds else np.full(samples, -1)).astype(np.int32)),
         "weight": verdicts.weight_N,
     }
-    if split_N := catalogue.split_names:
-        columns["split"] = pa.array(split_N, pa.string())
+    if catalogue.split_names:
+        columns["split"] = catalogue.split_names
     meanings = {
         "p_mislabeled": "high = suspicious",
         "label_score": "1 - p_mislabeled; low = suspicious",
         "p_corrupted": "high = the image is corrupted",
     }
     return pa.table(columns).replace_schema_metadata(meanings)
-
-
-def write_scores(path: Path, table: pa.Table) -> None:
-    """Write scores.parquet from a `verdict_table`."""
-    _write(path, table)
 
 
 def read_scores(path: Path) -> pa.Table:
@@ -169,14 +155,15 @@ def read_scores(path: Path) -> pa.Table:
     """
     fix = f"run labelaudit fit {path.parent}"
     table = _read_table(path, None, fix)
-    types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    types = {column.name: column.type for column in table.schema}
     wrong = [name for name, kind in _SCORES.items() if types.get(name) != kind]
     if wrong:
         raise RunError(f"{path} lacks {', '.join(wrong)}, or has another type there", fix=fix)
     return table
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table atomically."""
     write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
 
 
@@ -203,14 +190,8 @@ def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
     return table
 
 
-_COLUMNS = pa.schema(
-    [
-        ("sample", pa.int32()),
-        ("spoiled", pa.string()),
-        ("digest", pa.string()),
-        *((name, pa.float32()) for name in IMAGE_STATISTICS),
-    ]
-)
+_TEXTS = [("spoiled", pa.string()), ("digest", pa.string())]
+_COLUMNS = pa.schema([("sample", pa.int32()), *_TEXTS, *((name, pa.float32()) for name in IMAGE_STATISTICS)])
 
 
 def write_image_table(path: Path, images: ImageTable) -> None:
@@ -218,24 +199,17 @@ def write_image_table(path: Path, images: ImageTable) -> None:
     copies = len(images.copied_P)
     value_XS = np.concatenate([images.value_US, *images.copy_PMS.transpose(1, 0, 2)])
     copied_P = images.sample_U[images.copied_P]
-    table = pa.table(
-        {
-            "sample": np.concatenate([images.sample_U, *([copied_P] * len(COPY_KINDS))]),
-            "spoiled": [""] * len(images.sample_U) + [kind for kind in COPY_KINDS for _ in range(copies)],
-            "digest": [*images.digest_U.tolist(), *([""] * (copies * len(COPY_KINDS)))],
-            **{name: value_XS[:, number] for number, name in enumerate(IMAGE_STATISTICS)},
-        },
-        schema=_COLUMNS,
-    )
-    _write(path, table)
+    columns: dict[str, object] = {
+        "sample": np.concatenate([images.sample_U, *([copied_P] * len(COPY_KINDS))]),
+        "spoiled": [""] * len(images.sample_U) + [kind for kind in COPY_KINDS for _ in range(copies)],
+        "digest": [*images.digest_U.tolist(), *([""] * (copies * len(COPY_KINDS)))],
+        **{name: value_XS[:, number] for number, name in enumerate(IMAGE_STATISTICS)},
+    }
+    write_table(path, pa.table(columns, schema=_COLUMNS))
 
 
 def read_image_table(path: Path, samples: int) -> ImageTable | None:
-    """Read them back; None where the run has none.
-
-    Args:
-        path: The file.
-        samples: How many samples the run has.
+    """Read the statistics of the images of a run with so many samples; None where it has none.
 
     Raises:
         RunError: the file is damaged, or of other samples.
@@ -246,8 +220,7 @@ def read_image_table(path: Path, samples: int) -> ImageTable | None:
     try:
         table = pq.read_table(path.absolute(), schema=_COLUMNS)
         sample_X = table.column("sample").to_numpy()
-        kind_X = np.asarray(table.column("spoiled").to_pylist(), dtype=np.str_)
-        digest_X = np.asarray(table.column("digest").to_pylist(), dtype=np.str_)
+        kind_X, digest_X = (np.asarray(table.column(name).to_pylist(), dtype=np.str_) for name, _ in _TEXTS)
         value_XS = np.stack([table.column(name).to_numpy() for name in IMAGE_STATISTICS], axis=1)
         own_X = kind_X == ""
         sample_U, copied_PM = sample_X[own_X], [sample_X[kind_X == kind] for kind in COPY_KINDS]

@@ -43,23 +43,19 @@ def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float, *, mid_
     return torch.where(score_B.isnan(), 0.0, chance_B)
 
 
-class SelectiveBackprop:
-    """Chooses each sample independently; see the module."""
+class ByLoss:
+    """Chooses each sample independently, by the loss as published; see the module."""
 
+    score: ScoreName = "loss"
     pool = 1
+    is_on = True
 
-    def __init__(self, settings: SelectiveBackpropParameters, score: ScoreName) -> None:
-        self.score: ScoreName = score
+    def __init__(self, settings: SelectiveBackpropParameters) -> None:
         self.warm_up_epochs = settings.warm_up_epochs
         self.stale_epochs = settings.stale_epochs
         self._settings = settings
         self._history_H = torch.empty(0)
         self._starved = 0
-
-    @property
-    def is_on(self) -> bool:
-        """True: it always chooses."""
-        return True
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose as `Selector` says; how many are chosen does not depend on ``size``."""
@@ -88,11 +84,7 @@ class SelectiveBackprop:
         self._history_H, self._starved = state["history"].float(), int(state["starved"])
 
 
-def by_loss(settings: SelectiveBackpropParameters) -> SelectiveBackprop:
-    """Build the published selector, by the loss."""
-    return SelectiveBackprop(settings, "loss")
+class ByEntropy(ByLoss):
+    """Chooses by the entropy of the prediction instead."""
 
-
-def by_entropy(settings: SelectiveBackpropParameters) -> SelectiveBackprop:
-    """Build the selector by the entropy of the prediction."""
-    return SelectiveBackprop(settings, "entropy")
+    score = "entropy"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from labelaudit.errors import UsageError
 from labelaudit.methods.parameters import make_parameters, parameter
-from labelaudit.methods.table import unknown
+from labelaudit.methods.table import find
 
 if TYPE_CHECKING:
     from labelaudit.selectors.base import Selector
@@ -59,7 +59,7 @@ class SelectorEntry:
         summary: What it does, in a line.
         source: Where it is described.
         parameters: The dataclass of its own settings.
-        factory: ``module:function`` that takes them and returns a `Selector`.
+        factory: ``module:name`` of a class or function that makes a `Selector` of them.
     """
 
     name: str
@@ -75,14 +75,14 @@ SELECTORS = (
         summary="Back-propagates samples of large loss: the likelier, the larger among the last 1024.",
         source="Jiang et al. 2019, arXiv:1910.00762",
         parameters=SelectiveBackpropParameters,
-        factory="labelaudit.selectors.selective_backprop:by_loss",
+        factory="labelaudit.selectors.selective_backprop:ByLoss",
     ),
     SelectorEntry(
         name="selective-backprop-entropy",
         summary="The same by the entropy of the prediction, whatever the label.",
         source="When does loss-based prioritization fail?, section 4",
         parameters=SelectiveBackpropParameters,
-        factory="labelaudit.selectors.selective_backprop:by_entropy",
+        factory="labelaudit.selectors.selective_backprop:ByEntropy",
     ),
     SelectorEntry(
         name="variance-reduction",
@@ -100,10 +100,7 @@ def find_selector(name: str) -> SelectorEntry:
     Raises:
         UsageError: there is none; names those that come close.
     """
-    for entry in SELECTORS:
-        if entry.name == name:
-            return entry
-    raise unknown("selector", name, [NONE, *(entry.name for entry in SELECTORS)])
+    return find("selector", name, {entry.name: entry for entry in SELECTORS}, NONE)
 
 
 def describe_selector(name: str, given: Mapping[str, object]) -> str:
@@ -117,7 +114,7 @@ def describe_selector(name: str, given: Mapping[str, object]) -> str:
             raise UsageError(f"parameter {next(iter(given))!r} is given, but no selector", fix="add --selector NAME")
         return NONE
     entry = find_selector(name)
-    values = asdict(make_parameters(name, entry.parameters, given))  # type: ignore[call-overload]
+    values = vars(make_parameters(name, entry.parameters, given))
     words = [f"{field}={str(value).lower()}" for field, value in values.items() if value is not None]
     return " ".join([name, *words])
 
@@ -133,7 +130,5 @@ def build_selector(text: str) -> Selector | None:
         return None
     entry = find_selector(name)
     given = dict(word.partition("=")[::2] for word in words)
-    settings = make_parameters(name, entry.parameters, given)
-    module, _, function = entry.factory.partition(":")
-    selector: Selector = getattr(importlib.import_module(module), function)(settings)
+    selector: Selector = pkgutil.resolve_name(entry.factory)(make_parameters(name, entry.parameters, given))
     return selector

@@ -60,10 +60,7 @@ def run_until_it_dies(*arguments: object, dies_at: tuple[str, int]) -> int:
 
 
 def _command(
-    words: list[str],
-    dies_at: tuple[str, int] | None,
-    environment: Mapping[str, str],
-    constants: Mapping[str, object],
+    words: list[str], dies_at: tuple[str, int] | None, environment: Mapping[str, str], constants: Mapping[str, object]
 ) -> None:
     import torch
 

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.audit import demo as recipe
@@ -28,12 +27,9 @@ def test_the_demo_writes_digits_and_truth_and_compares(monkeypatch: pytest.Monke
     wrong = {row["path"] for row in truth if row["label"] != row["given"]}
     assert len(list(Path("folder/images").rglob("*.png"))) == len(truth) == 1797
     assert len(wrong) == planted == 180
-    rows = read_rows(Path("folder/audit/suspicious.csv").read_text())
-    assert len(rows) == suspicious
-    assert sum(row["path"] in wrong for row in rows) == found
+    ranked = [row["path"] for row in read_rows(Path("folder/audit/suspicious.csv").read_text())]
+    assert (len(ranked), len(wrong.intersection(ranked))) == (suspicious, found)
     assert auroc > 0.5
-    assert pq.read_table("folder/audit/scores.parquet").num_rows == 1797
-
     before, images = modified(Path("folder/audit")), file_bytes(Path("folder/images"))
     again = succeed("demo", "folder", "--seed", "3")
     assert again.out == outcome.out

@@ -31,19 +31,9 @@ def test_the_fingerprint_depends_on_paths_labels_and_contents_only():
         replace(catalogue, classes=("cat", "wolf")),
         catalogue_of(SIX[:-1]),
     ]
-    fingerprints = {each.fingerprint for each in (catalogue, *others)}
-    assert len(fingerprints) == 6
-    assert all(len(fingerprint) == 64 and int(fingerprint, 16) for fingerprint in fingerprints)
+    assert len({each.fingerprint for each in (catalogue, *others)}) == 6
     assert replace(catalogue, root=Path("/elsewhere")).fingerprint == catalogue.fingerprint
     assert catalogue.set_aside({0: "damaged"}).fingerprint == catalogue.fingerprint
-
-
-@given(st.dictionaries(st.integers(0, 5), st.text(min_size=1)))
-def test_only_the_given_samples_are_set_aside(reasons):
-    catalogue = catalogue_of(SIX).set_aside(reasons)
-    assert set(np.flatnonzero(~catalogue.readable_N).tolist()) == set(reasons)
-    assert {sample: catalogue.reasons[sample] for sample in reasons} == reasons
-    assert len(catalogue) == 6
 
 
 def test_the_first_reason_stays_and_the_original_is_not_changed():
@@ -66,30 +56,22 @@ def test_size_and_colour_are_those_of_the_readable_images():
     assert catalogue_of([0, 1], reasons=["damaged"] * 2).median_short_side == 0
 
 
-@pytest.mark.parametrize(
-    ("labels", "options", "what", "fix"),
-    [
+def test_data_that_cannot_be_trained_on_are_refused():
+    for catalogue, text in (
         (
-            [0, 1],
-            {"reasons": ["empty file", "damaged: x"]},
-            "none of the 2 images in /data can be read (cat/0.png: empty file)",
-            "check that the files are images and that you may read them",
+            catalogue_of([0, 1], reasons=["empty file", "damaged: x"]),
+            "none of the 2 images in /data can be read (cat/0.png: empty file); check that the files are images and",
         ),
-        ([0, 0, 0], {"classes": ("cat",)}, "/data has one class only ('cat')", "at least two class folders"),
+        (catalogue_of([0, 0], classes=("cat",)), "/data has one class only ('cat'); an audit compares classes: give"),
         (
-            [0, 0, 1, 1],
-            {"reasons": ["", "", "", "damaged"]},
-            "/data: fewer than two readable images in class 'dog'",
-            "in at least two classes: add images",
+            catalogue_of([0, 0, 1, 1], reasons=["", "", "", "damaged"]),
+            "/data: fewer than two readable images in class 'dog'; a label can only be judged from other images",
         ),
-        ([0, 0, 1, 2, 3, 4, 5], {"classes": "abcdef"}, "class 'b', 'c', 'd' and 2 more", "add images"),
-    ],
-)
-def test_data_that_cannot_be_trained_on_are_refused(labels, options, what, fix):
-    with pytest.raises(DataError) as caught:
-        trainable(catalogue_of(labels, **options))
-    assert what in caught.value.what
-    assert fix in caught.value.fix
+        (catalogue_of([0, 0, 1, 2, 3, 4, 5], classes="abcdef"), "class 'b', 'c', 'd' and 2 more; a label can only"),
+    ):
+        with pytest.raises(DataError) as caught:
+            trainable(catalogue)
+        assert text in str(caught.value)
 
 
 def test_classes_of_one_readable_image_are_set_aside_with_a_warning():

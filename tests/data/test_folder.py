@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import shutil
 
 import pytest
 from PIL import Image
@@ -14,10 +13,6 @@ from labelaudit.data.images import UnreadableImageError
 from labelaudit.errors import DataError, UsageError
 from tests.data.helpers import PAIR, encoded, noisy_jpeg, plain_png, png_that_claims, write_files
 from tests.helpers import failing
-
-
-def reason_of(catalogue, path):
-    return catalogue.reasons[catalogue.paths.index(path)]
 
 
 def class_of(catalogue):
@@ -63,8 +58,9 @@ def test_links_to_folders_are_followed_but_not_upwards(tmp_path):
 
 
 @pytest.mark.timeout(20)
-def test_links_pipes_and_names_that_are_no_utf8_are_set_aside(tmp_path):
-    write_files(tmp_path, PAIR)
+def test_links_pipes_damaged_files_and_names_that_are_no_utf8_are_set_aside(tmp_path):
+    huge = png_that_claims(30000, 30000)
+    write_files(tmp_path, PAIR | {"cat/bad.png": huge, "cat/empty.png": b"", "dog/text.png": b"404 Not Found"})
     (tmp_path / "cat" / "self.png").symlink_to("self.png")
     (tmp_path / "dog" / "gone.png").symlink_to("nothing.png")
     os.mkfifo(tmp_path / "cat" / "pipe.png")
@@ -77,42 +73,17 @@ def test_links_pipes_and_names_that_are_no_utf8_are_set_aside(tmp_path):
     assert found == {
         "caf\\xe9/0.png": "file name is not valid UTF-8",
         "cat/\\xff.png": "file name is not valid UTF-8",
+        "cat/bad.png": "too large to decode safely",
+        "cat/empty.png": "empty file",
         "cat/pipe.png": "not a regular file",
         "cat/self.png": "too many levels of symbolic links",
         "dog/gone.png": "no such file or directory",
+        "dog/text.png": "not an image that Pillow can read",
     }
-    assert "".join(catalogue.paths).encode("utf-8")
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "empty file"),
-        (b"GET / HTTP/1.1 404 Not Found", "not an image that Pillow can read"),
-        (png_that_claims(30000, 30000), "too large to decode safely"),
-    ],
-)
-def test_an_unreadable_file_is_set_aside_with_the_reason(tmp_path, content, reason):
-    catalogue = scan(write_files(tmp_path, PAIR | {"cat/bad.png": content, "cat/photo.png": noisy_jpeg()}))
-    sample = catalogue.paths.index("cat/bad.png")
-    assert catalogue.reasons[sample].startswith(reason)
-    assert catalogue.readable_N.tolist() == [path != "cat/bad.png" for path in catalogue.paths]
-    assert (catalogue.width_N[sample], catalogue.height_N[sample]) == (0, 0)
-    assert catalogue.sha256[sample] == hashlib.sha256(content).hexdigest()
-    assert catalogue.width_N[catalogue.paths.index("cat/photo.png")] == 48  # a wrong suffix does not matter
-
-
-def test_a_file_that_may_not_be_read_is_set_aside(tmp_path, monkeypatch):
-    write_files(tmp_path, PAIR)
-    opened = os.open
-
-    def refuse(file, *arguments):
-        return failing(errno.EACCES)() if str(file).endswith(".png") else opened(file, *arguments)
-
-    monkeypatch.setattr(os, "open", refuse)
-    catalogue = scan(tmp_path)
-    assert catalogue.reasons == ("permission denied",) * 2
-    assert catalogue.sha256 == ("", "")
+    assert catalogue.readable_N.tolist() == [path not in found for path in catalogue.paths]
+    bad = catalogue.paths.index("cat/bad.png")
+    assert (catalogue.sha256[bad], catalogue.width_N[bad]) == (hashlib.sha256(huge).hexdigest(), 0)
+    assert catalogue.sha256[catalogue.paths.index("cat/self.png")] == ""
 
 
 def test_a_huge_file_is_not_read(tmp_path, monkeypatch):
@@ -124,21 +95,6 @@ def test_a_huge_file_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "MAX_FILE_BYTES", 3)
     write_files(tmp_path, {"fits": b"abc"})
     assert read_file(tmp_path / "fits") == b"abc"
-
-
-def test_the_fingerprint_depends_on_the_data_and_not_on_place_or_order(tmp_path):
-    names = [f"{label}/{number}.png" for label in ("b", "a", "B") for number in (10, 9, 100)]
-    forward = scan(write_files(tmp_path / "forward", {name: plain_png() for name in names}))
-    copy = write_files(tmp_path / "backward", {name: plain_png() for name in reversed(names)})
-    assert forward.paths == scan(copy).paths == tuple(sorted(names))
-    fingerprints = {forward.fingerprint, scan(copy).fingerprint}
-    assert len(fingerprints) == 1
-    (copy / "a/9.png").write_bytes(plain_png(7))
-    fingerprints.add(scan(copy).fingerprint)
-    for source, target in (("a/9.png", "a/renamed.png"), ("a/renamed.png", "b/renamed.png")):
-        shutil.move(copy / source, copy / target)
-        fingerprints.add(scan(copy).fingerprint)
-    assert len(fingerprints) == 4
 
 
 def test_a_labels_file_replaces_the_folders(tmp_path):

@@ -1,9 +1,11 @@
 """Read the header and the pixels of an image file, whatever its mode and however damaged."""
 
 import struct
+import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,15 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from labelaudit.data import images
-from labelaudit.data.images import (
-    UnreadableImageError,
-    decode,
-    decode_small,
-    decode_whole,
-    image_suffixes,
-    read_header,
-)
-from tests.data.helpers import encoded, halves, noisy_jpeg, plain_png, png_that_claims
+from labelaudit.data.images import UnreadableImageError, decode, decode_small, decode_whole, image_suffixes, read_header
+from tests.data.helpers import encoded, halves, plain_png, png_that_claims
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 INK, PAPER = (10, 20, 30), (200, 100, 50)
@@ -63,17 +58,12 @@ MODES = {
     "RGBA": (encoded(halves("RGBA", (*INK, 255), (*INK, 0))), INK, WHITE, False),
     "RGBA-part": (encoded(halves("RGBA", (*BLACK, 51), (*BLACK, 204))), (204,) * 3, (51,) * 3, False),
     "CMYK": (encoded(halves("CMYK", (0, 0, 0, 0), (255, 0, 0, 0)), "TIFF"), WHITE, (0, 255, 255), False),
-    "YCbCr": (encoded(halves("YCbCr", (70, 128, 128), (255, 128, 128)), "TIFF"), (70,) * 3, WHITE, False),
     "I;16": (encoded(halves("I;16", 0x1234, 0xFFFF)), (0x12,) * 3, WHITE, True),
-    "I;16B": (encoded(halves("I;16B", 0x1234, 0xFFFF), "TIFF"), (0x12,) * 3, WHITE, True),
     "I": (encoded(halves("I", 0x1234, 70000), "TIFF"), (0x12,) * 3, WHITE, True),
-    "I-negative": (encoded(halves("I", -5, 65535), "TIFF"), BLACK, WHITE, True),
     "F-unit": (float_image(0.2, 1.0), (51,) * 3, WHITE, True),
     "F-outside": (float_image(-3.0, 130.0), BLACK, WHITE, True),
     "F-nan": (float_image(float("nan"), 0.2), BLACK, (51,) * 3, True),
     "WebP": (encoded(halves("RGB", INK, PAPER), "WEBP", lossless=True), INK, PAPER, False),
-    "TIFF": (encoded(halves("RGB", INK, PAPER), "TIFF", compression="tiff_lzw"), INK, PAPER, False),
-    "BMP": (encoded(halves("RGB", INK, PAPER), "BMP"), INK, PAPER, False),
 }
 
 
@@ -116,26 +106,18 @@ def test_an_image_is_turned_upright(form, orientation, row, column):
 
 
 def test_a_damaged_exif_block_does_not_matter():
-    for block in (b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"):
-        content = encoded(Image.new("RGB", (6, 4), INK), "JPEG", exif=block)
-        assert (read_header(content).width, read_header(content).height) == (6, 4)
-        assert rgb(content).shape == (3, 4, 4)
+    content = encoded(Image.new("RGB", (6, 4), INK), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    assert (read_header(content).width, read_header(content).height) == (6, 4)
+    assert rgb(content).shape == (3, 4, 4)
 
 
 @pytest.mark.parametrize(("size", "decoded"), [(48, (96, 64)), (32, (48, 32)), (9, (24, 16)), (4, (12, 8))])
 def test_a_jpeg_is_decoded_at_the_smallest_scale_that_covers_the_target(monkeypatch, size, decoded):
-    decoded_sizes = []
-
-    def resize(image, *rest):
-        decoded_sizes.append(image.size)
-        return original(image, *rest)
-
-    original = images._resize
+    resize = mock.Mock(side_effect=images._resize)
     monkeypatch.setattr(images, "_resize", resize)
     ramp = np.linspace(0, 255, 96, dtype=np.uint8)[None, :].repeat(64, axis=0)
     reduced = grey(encoded(Image.fromarray(ramp), "JPEG", quality=95), size=size)
-
-    assert decoded_sizes == [decoded]
+    assert resize.call_args.args[0].size == decoded
     np.testing.assert_allclose(reduced.astype(int), grey(encoded(Image.fromarray(ramp)), size=size), atol=8)
 
 
@@ -201,19 +183,9 @@ def test_a_damaged_image_is_refused_and_never_filled_up(form):
             rgb(bytes(content))
 
 
-SAMPLES = {
-    "PNG": encoded(halves("RGB", INK, PAPER)),
-    "JPEG": noisy_jpeg(16, 16),
-    "GIF": encoded(palette_image(), "GIF"),
-    "TIFF": encoded(halves("RGB", INK, PAPER), "TIFF"),
-    "WEBP": encoded(halves("RGB", INK, PAPER), "WEBP"),
-    "BMP": encoded(halves("RGB", INK, PAPER), "BMP"),
-}
-
-
-@given(form=st.sampled_from(sorted(SAMPLES)), data=st.data())
-def test_damaged_bytes_give_pixels_or_one_line_of_reason(form, data):
-    content = bytearray(SAMPLES[form])
+@given(data=st.data())
+def test_damaged_bytes_give_pixels_or_one_line_of_reason(data):
+    content = bytearray(data.draw(st.sampled_from([content for content, *_ in MODES.values()])))
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
         content[place] ^= data.draw(st.integers(1, 255))
     for read in (read_header, rgb):
@@ -225,24 +197,12 @@ def test_damaged_bytes_give_pixels_or_one_line_of_reason(form, data):
         assert len(reason.splitlines()) == 1
 
 
-@given(st.binary(max_size=200))
-def test_random_bytes_are_refused(content):
-    with pytest.raises(UnreadableImageError, match=r"."):
-        rgb(content)
-
-
-@pytest.mark.parametrize("function", ["open", "load"])
-@pytest.mark.parametrize("error", [SyntaxError("broken"), struct.error("broken"), IndexError("broken"), EOFError()])
-def test_any_error_of_pillow_becomes_one_bounded_line(monkeypatch, function, error):
-    def broken(*_, **__):
-        raise error
-
-    monkeypatch.setattr(Image if function == "open" else ImageFile.ImageFile, function, broken)
-    with pytest.raises(UnreadableImageError, match=r"^damaged: (broken|EOFError)$"):
-        rgb(plain_png())
-    error = ValueError("first\nsecond " + "x" * 500)
-    with pytest.raises(UnreadableImageError, match=r"^damaged: first second x{107}$"):
-        rgb(plain_png())
+@pytest.mark.parametrize(("kind", "function"), [(Image, "open"), (ImageFile.ImageFile, "load")])
+def test_any_error_of_pillow_becomes_one_bounded_line(monkeypatch, kind, function):
+    for error, text in ((EOFError(), "EOFError"), (IndexError("first\nsecond " + "x" * 500), "first second x{107}")):
+        monkeypatch.setattr(kind, function, mock.Mock(side_effect=error))
+        with pytest.raises(UnreadableImageError, match=f"^damaged: {text}$"):
+            rgb(plain_png())
 
 
 def test_suffixes_are_those_that_can_be_opened():
@@ -252,13 +212,12 @@ def test_suffixes_are_those_that_can_be_opened():
 
 
 def test_threads_do_not_change_the_warning_filters(monkeypatch):
-    inside = []
+    inside = threading.Lock()
 
     def opened(*_, **__):
-        inside.append(1)
+        assert inside.acquire(blocking=False), "two threads change the filters at once"
         time.sleep(0.01)
-        assert len(inside) == 1, "two threads change the filters at once"
-        inside.pop()
+        inside.release()
         return Image.new("L", (4, 4))
 
     monkeypatch.setattr(Image, "open", opened)
@@ -269,30 +228,20 @@ def test_threads_do_not_change_the_warning_filters(monkeypatch):
         assert list(warnings.filters) == before
 
 
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((400, 100), (96, 24)),
-        ((100, 400), (24, 96)),
-        ((97, 97), (96, 96)),
-        ((96, 10), (96, 10)),
-        ((5000, 1), (96, 1)),
-    ],
-)
-def test_a_small_image_keeps_its_proportions(size, expected):
-    pixels_HWC = decode_small(encoded(halves("RGB", INK, PAPER, size)), side=96)
-    assert (pixels_HWC.shape, pixels_HWC.dtype) == ((expected[1], expected[0], 3), np.uint8)
-    assert (pixels_HWC[0, 0].tolist(), pixels_HWC[-1, -1].tolist()) == (list(INK), list(PAPER))
-
-
-def test_a_small_image_is_upright_and_has_three_channels():
+def test_a_small_image_keeps_its_proportions_is_upright_and_has_three_channels():
+    for size, (width, height) in {
+        (400, 100): (96, 24),
+        (97, 97): (96, 96),
+        (96, 10): (96, 10),
+        (5000, 1): (96, 1),
+    }.items():
+        pixels_HWC = decode_small(encoded(halves("RGB", INK, PAPER, size)), side=96)
+        assert (pixels_HWC.shape, pixels_HWC.dtype) == ((height, width, 3), np.uint8)
+        assert (pixels_HWC[0, 0].tolist(), pixels_HWC[-1, -1].tolist()) == (list(INK), list(PAPER))
     exif = Image.Exif()
     exif[0x0112] = 6  # turned a quarter: what is stored on the left is the top
     stored = halves("RGB", WHITE, BLACK, (64, 16))
     pixels_HWC = decode_small(encoded(stored, "JPEG", exif=exif, quality=95), side=32)
     assert pixels_HWC.shape == (32, 8, 3)
-    assert pixels_HWC[2].mean() > 200
-    assert pixels_HWC[-3].mean() < 50
+    assert pixels_HWC[2].mean() > 200 + pixels_HWC[-3].mean()
     assert decode_small(plain_png(100), side=96).tolist() == [[[100] * 3] * 4] * 4
-    content = encoded(Image.new("RGBA", (2, 1), (0, 0, 0, 0)))
-    assert decode_small(content, side=96).tolist() == [[[255] * 3] * 2]

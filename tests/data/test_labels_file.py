@@ -19,22 +19,13 @@ def labels_csv(folder, text):
     return file
 
 
-def test_paths_and_labels_come_in_the_order_of_the_file(tmp_path):
-    file = labels_csv(tmp_path, "label,split,path\n dog ,train,b/2.png\n\ncat,test,a/1.png\n")
-    assert list(read_labels_csv(file).items()) == [("b/2.png", "dog"), ("a/1.png", "cat")]
-
-
 @pytest.mark.parametrize(
     "text",
     [
         b"\xef\xbb\xbfpath,label\na.png,cat\n",
         b"path,label\r\na.png,cat\r\n",
         b"path,label\ra.png,cat\r",
-        b"path,label\na.png,cat",
-        b'"path","label"\n"a.png","cat"\n',
-        b"path,label\n./a.png,cat\n",
         b"path;label;note\na.png;cat;a, b\n",
-        b'label;path\n"cat";"a.png"\n',
         b"\xef\xbb\xbfsep=;\r\npath;label\r\na.png;cat\r\n",
         b"\xef\xbb\xbf\xef\xbb\xbfpath,label\na.png,cat\n",
         "path\tlabel\r\na.png\tcat\r\n".encode("utf-16"),
@@ -72,27 +63,20 @@ def test_written_names_are_read_back(tmp_path_factory, labels):
     ("text", "message"),
     [
         ("path\na.png\n", r"has no column label \(its first line has 'path'\)\W its first line must name"),
-        ("id,breed\na.png,cat\n", r"has no column path and no column label"),
         ("", r"has no column path and no column label \(its first line has nothing\)"),
         ("path,label\n", r"lists no files\W give one line per image: path,label"),
         ("path,label\na.png,cat\na.png,dog\n", r"line 3: 'a\.png' is there twice\W keep one label per file"),
         ("path,label\na/b.png,cat\na//./b.png,cat\n", r"line 3: 'a/b\.png' is there twice"),
         ("path,label\na.png,cat\n,dog\n", r"line 3: no path; give the path of an image"),
         ("path,label\na.png,\n", r"line 2: no label for 'a\.png'; give its label"),
-        ("path,label\na.png,  \n", r"line 2: no label for 'a\.png'"),
-        ("path,label\na.png\n", r"line 2: no label for 'a\.png'"),
-        ("sep=;\npath;label\na.png;\n", "line 3: no label"),
         ("path,label\n/etc/a.png,cat\n", r"line 2: '/etc/a\.png' leads out of the image folder\W give paths below"),
-        ("path,label\n../a.png,cat\n", r"'\.\./a\.png' leads out of the image folder"),
         ("path,label\na/../../b.png,cat\n", r"leads out of the image folder"),
         ("path,label\na\0.png,cat\n", r"leads out of the image folder|is not a readable CSV"),
         ("path,label\nC:\\data\\a.png,cat\n", r"leads out of the image folder"),
         ('path,label\n"a.png,cat\n', r"is not a readable CSV from line 2 on"),
         (b"path,label\n\xff.png,cat\n", r"is not UTF-8 text\W save it as CSV in UTF-8"),
         ("path,label\na.png,fox, red\n", r"line 2: 3 cells for 2 columns\W put quotes"),
-        ("path;label\na.png;fox\nb.png;fox;red\n", r"line 3: 3 cells for 2 columns"),
         ("path,label,label\na.png,cat,dog\n", r"line 1: the columns 'label' and 'label' mean the same"),
-        ("Path,file,image,class\na.png,b,c,cat\n,,,dog\n", r"line 3: no path"),
         ("file,image,class\na.png,b.png,cat\n", r"line 1: the columns 'file' and 'image' mean the same"),
     ],
 )
@@ -109,15 +93,11 @@ def test_an_unusable_file_is_refused_with_the_place(tmp_path, text, message):
         ("cat\\0.png", "cat/0.png"),
         ("C:\\data\\images\\cat\\0.png", "cat/0.png"),
         ("/somewhere/else/cat/0.png", "cat/0.png"),
-        ("images/cat/0.png", "cat/0.png"),
         ("{root}/cat/0.png", "cat/0.png"),
         ("cat/0", "cat/0.png"),
-        ("Cat/0.PNG", "cat/0.png"),
-        (" cat/0.png", "cat/0.png"),
         ("dog/cafe\u0301.png", "dog/caf\u00e9.png"),
         ("x" * 300 + "/cat/0.png", "cat/0.png"),
         ("cat/my%20cat.png", "cat/my cat.png"),
-        ("cat%2F0.png", "cat/0.png"),
         ("https://host/set/cat/my%20cat.png", "cat/my cat.png"),
         ("my cat.png", "cat/my cat.png"),
     ],
@@ -145,20 +125,6 @@ def test_ambiguous_paths_are_not_changed(tmp_path):
             read_labels(labels_csv(tmp_path, f"path,label\n{listed},cat\n"), root, images)
 
 
-@pytest.mark.parametrize(
-    ("listed", "fix"),
-    [
-        ("cat/a.jpg", "if 'cat/a.png' is meant, write that"),
-        ("'cat/a.png", "if 'cat/a.png' is meant, write that"),
-        ("b.png", "give paths below the folder, as 'cat/a.png'"),
-    ],
-)
-def test_a_file_without_a_path_of_the_folder_is_refused(tmp_path, listed, fix):
-    root = write_files(tmp_path / "images", {"cat/a.png": plain_png(), "dog/a.png": plain_png()})
-    with pytest.raises(DataError, match=f"none of the 1 paths in .* leads to a file .*{fix}"):
-        scan(root, labels_file=labels_csv(tmp_path, f"path,label\n{listed},cat\n"))
-
-
 def test_suspicious_labels_are_warned_of(tmp_path):
     for one, other in (("CAT", "cat"), ("1", "1.0"), ("\u00e9", "e\u0301")):
         (warning,) = read_labels(labels_csv(tmp_path, f"path,label\na.png,{one}\nb.png,{other}\nc.png,2\n")).warnings
@@ -167,3 +133,15 @@ def test_suspicious_labels_are_warned_of(tmp_path):
     none, several = read_labels(labels_csv(tmp_path, text)).warnings
     assert "labels.csv are 'nan'," in none
     assert "look like several, as 'cat|dog'" in several
+
+
+def test_a_file_without_a_path_of_the_folder_is_refused(tmp_path):
+    root = write_files(tmp_path / "images", {"cat/a.png": plain_png(), "dog/a.png": plain_png()})
+    meant = "if 'cat/a.png' is meant, write that"
+    for listed, fix in {
+        "cat/a.jpg": meant,
+        "'cat/a.png": meant,
+        "b.png": "give paths below the folder, as 'cat/a",
+    }.items():
+        with pytest.raises(DataError, match=f"none of the 1 paths in .* leads to a file .*{fix}"):
+            scan(root, labels_file=labels_csv(tmp_path, f"path,label\n{listed},cat\n"))

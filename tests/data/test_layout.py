@@ -22,18 +22,12 @@ def crossed(outer, inner):
     ("folders", "command"),
     [
         (crossed("train val test", "cat dog"), "--split train,val,test"),
-        (crossed("Training Validation", "cat dog"), "--split Training,Validation"),
-        (crossed("train2017 val2017", "cat dog"), "--split train2017,val2017"),
         ([*crossed("seg_train/in seg_test/in", "cat dog"), "seg_pred"], "--split seg_train/in,seg_test/in"),
         ([*crossed("train", "cat dog"), "val"], r"--split train \(val without class folders\)"),
-        ([*crossed("train test", "cat dog"), "notes"], "--split train,test"),
         (["train", "test"], r"no class folders: give the labels with --labels FILE\.csv"),
         (crossed("north south", "cat dog fox"), "--split north,south"),
         (crossed("site1 site2", "cat dog"), "--split site1,site2"),
-        (
-            [*crossed("birds/train birds/val", "owl tit"), *crossed("beasts", "cat dog")],
-            "--split birds/train,birds/val",
-        ),
+        ([*crossed("birds/train birds/val", "owl tit"), "beasts/cat", "beasts/dog"], "--split birds/train,birds/val"),
         (crossed("north/images south/images", "cat dog fox"), "--split north/images,south/images"),
         (crossed("k-fold-1 k-fold-2", "cat dog"), "--split k-fold-1,k-fold-2"),
         (crossed("fold1/train fold1/val fold2/train fold2/val", "cat dog"), "--split fold1/train,fold1/val,fold2/tr"),
@@ -41,7 +35,6 @@ def crossed(outer, inner):
         (["images", "masks"], r"their annotations, not classes; give the labels with --labels FILE\.csv"),
         (crossed("train val", "images labels"), "images, train/labels in .* their annotations"),
         (crossed("dataset", "cat dog"), "give .*/dataset"),
-        (crossed("data/set", "cat dog"), "give .*/data/set"),
         (crossed("set/train set/val", "cat dog"), "--split set/train,set/val"),
     ],
 )
@@ -54,17 +47,13 @@ def test_parts_of_a_data_set_are_refused_with_the_command(tmp_path, folders, com
     "folders",
     [
         crossed("cat dog", "2021 2022"),
-        crossed("cat dog", "2021-05 2021-06 2021-07"),
-        crossed("cat dog", "train test val"),
         [*crossed("beast bird", "2021 2022"), "bird/2023"],
-        ["train", "plane", "bus"],
         ["train/ice", "train/tgv", "plane/jet", "plane/prop"],
         ["test", "control"],
         crossed("chair table sofa", "front side top"),
         crossed("shirt dress", "red_1 green blue"),
         crossed("cat/train cat/val dog/train dog/val", "2021 2022"),
         ["test_tube/a", "test_tube/b", "train_station/c", "train_station/d"],
-        ["mammal/cat", "mammal/dog", "bird/owl", "bird/tit"],
     ],
 )
 def test_classes_with_folders_in_them_are_audited(tmp_path, folders):

@@ -1,7 +1,5 @@
 """Label noise, corrupted pixels, and the digits with planted errors."""
 
-import csv
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,19 +9,8 @@ from sklearn.datasets import load_digits
 
 from labelaudit.audit.corrupt import draw_permutation, gaussian_pixels, shuffle_pixels
 from labelaudit.audit.demo import write_digits
-from labelaudit.data.folder import scan
 from labelaudit.data.noise import choose_samples, flip_labels
-from tests.cli.helpers import file_bytes
-
-KINDS = ("uniform", "pair-flip")
-cases = {
-    "count": st.integers(0, 200),
-    "classes": st.integers(2, 12),
-    "kind": st.sampled_from(KINDS),
-    "rate": st.floats(0, 1),
-    "seed": st.integers(0, 2**32 - 1),
-}
-sizes = st.integers(1, 9)
+from tests.cli.helpers import file_bytes, read_rows
 
 
 def drawn(count, classes, seed):
@@ -34,7 +21,10 @@ def flipped(label_N, *, classes=10, kind="uniform", rate=0.3, seed=0):
     return flip_labels(label_N, classes=classes, kind=kind, rate=rate, generator=np.random.default_rng(seed))
 
 
-@given(**cases)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(st.integers(0, 200), st.integers(2, 12), st.sampled_from(("uniform", "pair-flip")), st.floats(0, 1), seeds)
 def test_exactly_the_given_share_is_wrong(count, classes, kind, rate, seed):
     label_N = drawn(count, classes, seed)
     before = label_N.copy()
@@ -58,13 +48,11 @@ def test_noise_by_hand():
 
 def test_uniform_noise_reaches_every_other_class_and_the_whole_list():
     count, classes = 45_000, 10
-    noisy_N = flipped(np.full(count, 3, dtype=np.int32), rate=1.0, classes=classes)
-    seen_K = np.bincount(noisy_N, minlength=classes)
+    seen_K = np.bincount(flipped(np.full(count, 3, dtype=np.int32), rate=1.0, classes=classes), minlength=classes)
     assert seen_K[3] == 0
     assert (np.abs(np.delete(seen_K, 3) - count / 9) < 4 * np.sqrt(count / 9 * 8 / 9)).all()
     wrong_N = flipped(np.zeros(10_000, dtype=np.int32), rate=0.4) != 0
     assert abs(wrong_N[:5000].sum() - wrong_N[5000:].sum()) < 4 * np.sqrt(10_000 * 0.4 * 0.6)
-    assert (flipped(np.zeros(10_000, dtype=np.int32), rate=0.4, seed=1) != flipped(np.zeros(10_000, np.int32))).any()
 
 
 def test_random_labels_are_drawn_from_all_classes_whatever_the_truth():
@@ -76,33 +64,28 @@ def test_random_labels_are_drawn_from_all_classes_whatever_the_truth():
     np.add.at(table_KK, (label_N, noisy_N), 1)
     share_KK = table_KK / table_KK.sum(axis=1, keepdims=True)
     assert np.abs(share_KK - 1 / classes).max() < 4.5 * np.sqrt(0.09 / (count / classes))
-    for rate in (0.25, 0.5):
-        wrong = (flipped(label_N, kind="random-labels", rate=rate, classes=classes) != label_N).mean()
-        expected = rate * (classes - 1) / classes
-        assert abs(wrong - expected) < 4 * np.sqrt(expected * (1 - expected) / count)
 
 
-@pytest.mark.parametrize(("rate", "classes"), [(-0.01, 10), (1.01, 10), (float("nan"), 10), (0.5, 1)])
-def test_impossible_noise_is_refused(rate, classes):
-    with pytest.raises(ValueError, match=r"rate must be in \[0, 1\] and classes at least 2"):
-        flipped(np.zeros(4, dtype=np.int32), rate=rate, classes=classes)
+def test_impossible_noise_and_rates_are_refused():
+    for rate, classes in ((-0.01, 10), (1.01, 10), (float("nan"), 10), (0.5, 1)):
+        with pytest.raises(ValueError, match=r"rate must be in \[0, 1\] and classes at least 2"):
+            flipped(np.zeros(4, dtype=np.int32), rate=rate, classes=classes)
+    for rates in ([-0.1], [0.6, 0.5], [float("nan")]):
+        with pytest.raises(ValueError, match="together at most 1"):
+            chosen(10, *rates)
 
 
 def chosen(count, *rates, seed=0, exact=True):
     return choose_samples(count, rates, generator=np.random.default_rng(seed), exact=exact)
 
 
-@given(st.integers(0, 300), st.lists(st.floats(0, 0.3), max_size=3), st.integers(0, 2**32 - 1))
+@given(st.integers(0, 300), st.lists(st.floats(0, 0.3), max_size=3), seeds)
 def test_every_rate_chooses_its_share_and_no_sample_is_chosen_twice(count, rates, seed):
     chosen_N = chosen(count, *rates, seed=seed)
     assert chosen_N.shape == (count,)
     for number, rate in enumerate(rates):
         assert abs((chosen_N == number).sum() - rate * count) <= 1
     assert ((chosen_N >= -1) & (chosen_N < len(rates))).all()
-
-
-def test_rates_that_make_up_the_whole_choose_every_sample():
-    assert sorted(chosen(7, 0.5, 0.5).tolist()) == [0, 0, 0, 0, 1, 1, 1]
     assert (chosen(1000, 0.5, 0.5, exact=False) >= 0).all()
 
 
@@ -113,30 +96,15 @@ def test_independent_choices_vary_around_their_rates():
         assert 0.5 < counts_T3[:, number].std() / np.sqrt(2000 * rate * (1 - rate)) < 1.6
 
 
-@pytest.mark.parametrize("rates", [[-0.1], [0.6, 0.5], [float("nan")]])
-def test_impossible_rates_are_refused(rates):
-    with pytest.raises(ValueError, match="together at most 1"):
-        chosen(10, *rates)
-
-
-def random_image(height=8, width=6, channels=3, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, channels)).astype(np.uint8)
-
-
-def gaussian(pixels_HWC, seed=0):
-    return gaussian_pixels(pixels_HWC, np.random.default_rng(seed))
-
-
-@given(sizes, sizes, st.sampled_from([1, 3]), st.integers(0, 100))
-def test_the_inverse_permutation_restores_an_image(height, width, channels, seed):
-    pixels_HWC = random_image(height, width, channels, seed)
-    from_P = draw_permutation(height, width, seed=seed)
+@pytest.mark.parametrize("shape", [(8, 6, 3), (1, 9, 1)])
+def test_the_inverse_permutation_restores_an_image(shape):
+    pixels_HWC = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    from_P = draw_permutation(*shape[:2], seed=3)
     shuffled = shuffle_pixels(pixels_HWC, from_P)
     assert (shuffle_pixels(shuffled, from_P.argsort()) == pixels_HWC).all()
     # Whole pixels move: the same colours are there as often as before.
-    before, after = (sorted(map(tuple, p.reshape(-1, channels).tolist())) for p in (pixels_HWC, shuffled))
+    before, after = (sorted(map(tuple, p.reshape(-1, shape[2]).tolist())) for p in (pixels_HWC, shuffled))
     assert before == after
-    assert shuffled.dtype == np.uint8
 
 
 def test_a_shuffle_by_hand_and_its_permutation():
@@ -151,28 +119,19 @@ def test_a_shuffle_by_hand_and_its_permutation():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gaussian_pixels_have_the_mean_and_variance_of_the_image(channels):
-    # Far from 0 and 255, so that hardly anything is clipped.
-    pixels_HWC = (90 + random_image(64, 64, channels) // 4).astype(np.uint8)
-    noise = gaussian(pixels_HWC).astype(float)
+    generator = np.random.default_rng(0)
+    pixels_HWC = generator.integers(90, 154, (64, 64, channels)).astype(np.uint8)  # hardly anything is clipped
+    noise = gaussian_pixels(pixels_HWC, generator).astype(float)
     count, std = noise.size, pixels_HWC.std()
     assert abs(noise.mean() - pixels_HWC.mean()) < 4 * std / np.sqrt(count)
     assert abs(noise.var() - pixels_HWC.var()) < 4 * std**2 * np.sqrt(2 / count) + 1 / 6
     # Nothing of the image is left, and no pixel depends on its neighbour or its other channels.
-    pairs = [(noise, pixels_HWC), (noise[:-1], noise[1:])]
-    if channels == 3:
-        pairs.append((noise[..., 0], noise[..., 1]))
-    for one, other in pairs:
+    pairs = [(noise, pixels_HWC), (noise[:-1], noise[1:]), (noise[..., 0], noise[..., -1])]
+    for one, other in pairs if channels == 3 else pairs[:2]:
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(one.size)
-
-
-def test_gaussian_pixels_follow_the_seed_and_are_clipped():
-    pixels_HWC = random_image()
-    assert (gaussian(pixels_HWC, 1) == gaussian(pixels_HWC, 1)).all()
-    assert (gaussian(pixels_HWC, 1) != gaussian(pixels_HWC, 2)).any()
-    assert (gaussian(np.full((8, 8, 1), 20, np.uint8)) == 20).all()
-    stripes_HWC = np.zeros((16, 16, 1), np.uint8)
-    stripes_HWC[::2] = 255
-    assert (gaussian(stripes_HWC).min(), gaussian(stripes_HWC).max()) == (0, 255)
+    stripes_HWC = np.tile(np.uint8([[[0]], [[255]]]), (8, 16, 1))
+    assert np.ptp(gaussian_pixels(stripes_HWC, generator)) == 255
+    assert (gaussian_pixels(np.full((8, 8, 1), 20, np.uint8), generator) == 20).all()
 
 
 def test_the_digits_have_the_planted_errors_and_the_truth(tmp_path, monkeypatch):
@@ -182,14 +141,8 @@ def test_the_digits_have_the_planted_errors_and_the_truth(tmp_path, monkeypatch)
     digits, same, other = (write_digits(tmp_path / str(n), rate=0.1, seed=seed) for n, seed in enumerate((3, 3, 4)))
     assert file_bytes(digits.images.parent) == file_bytes(same.images.parent)
     assert digits.wrong == same.wrong != other.wrong
-    catalogue = scan(digits.images)
-    assert (len(catalogue), catalogue.classes) == (200, tuple("0123456789"))
-    assert catalogue.readable_N.all()
     assert len(digits.wrong) == 20
-    with open(digits.truth_csv, encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    assert list(rows[0]) == ["path", "label", "given"]
-    assert tuple(row["path"] for row in rows) == catalogue.paths
+    rows = read_rows(digits.truth_csv.read_text())
     assert {row["path"] for row in rows if row["label"] != row["given"]} == digits.wrong
     for row in rows[::10]:
         given, _, name = row["path"].partition("/")

@@ -30,25 +30,16 @@ def colour_png(value_HWC):
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
-def test_hot_pixels_and_single_exposures_do_not_set_the_range():
-    images = [dim(seed) for seed in range(10)]
-    for image in images:
-        image[0, 0] = 65535  # a hot pixel in each
-    images[3][:] = 65535
-    images[7][:] = 0
-    low, high = range_of(images)
-    assert 95 <= low <= 105
-    assert 295 <= high <= 305
-
-
-@pytest.mark.parametrize("side", [16, 40, 200])
-def test_hot_pixels_set_no_range_and_small_spots_do(side):
+@pytest.mark.parametrize("side", [16, 200])
+def test_hot_pixels_and_single_exposures_set_no_range_and_small_spots_do(side):
     noise = [np.random.default_rng(seed).integers(100, 110, (side, side)).astype(np.uint16) for seed in range(10)]
     hot, spotted = ([image.copy() for image in noise] for _ in range(2))
     for seed in range(10):
         hot[seed][seed, seed + 3] = 65535
         spotted[seed][seed : seed + 2, 4:6] = 5000
-    assert range_of(hot)[1] < 115
+    hot[3][:], hot[7][:] = 65535, 0
+    low, high = range_of(hot)
+    assert 95 <= low < high < 115
     assert range_of(spotted)[1] == 5000
 
 
@@ -56,11 +47,8 @@ def test_hot_pixels_set_no_range_and_small_spots_do(side):
     ("images", "expected"),
     [
         pytest.param([np.array([[0, 200]], np.uint16), np.array([[3, 90]], np.uint16)], (0, 255), id="8-bit values"),
-        pytest.param([np.array([[0, 9]] * 4, np.uint16)] * 3, (0, 9), id="few photons"),
-        pytest.param([np.array([[0.0, 1.0]] * 4), np.array([[0.0, 1.0]] * 4)], (0, 1), id="unit"),
         pytest.param([np.array([[-1000, 3000]] * 4)] * 3, (-1000, 3000), id="signed"),
         pytest.param([np.array([[np.nan, np.inf, 2.0, 4.0]] * 4)] * 3, (2, 4), id="not finite"),
-        pytest.param([np.full((4, 4), 700)] * 3, (700, 1400), id="one value"),
         pytest.param([np.full((4, 4), np.nan)], (0, 1), id="no value"),
         pytest.param([np.eye(2000, dtype=np.uint16)[:, :1] * 5000] * 4, (0, 5000), id="a few bright pixels"),
         pytest.param([np.array([[5000]]), np.array([[9]])], (9, 5000), id="two images"),
@@ -103,9 +91,7 @@ def icon(shade, size=8):
     ("shades", "expected"),
     [
         ((0, 40, 200), (255, 0, 0)),
-        ((255, 250), (0, 2, 0)),
         ((255, 0), (128, 1, 0)),
-        ((255, 255, 90), (0, 2, 0)),
         ((255, 0, 128), (64, 1, 0)),
     ],
 )
@@ -124,19 +110,15 @@ def test_a_dark_dot_does_not_make_a_white_shape_visible_on_white():
 
 
 def test_a_dim_folder_is_shown_by_one_rule_everywhere(tmp_path):
-    bright, dark = dim(1, 250, 300), dim(2, 100, 150)
-    files = {f"a/{n}.png": encoded(Image.fromarray(bright)) for n in range(2)}
-    files |= {f"b/{n}.png": encoded(Image.fromarray(dark)) for n in range(2)}
+    bright, dark = (encoded(Image.fromarray(dim(n, low, low + 50))) for n, low in ((1, 250), (2, 100)))
+    files = {"a/0.png": bright, "a/1.png": bright, "b/0.png": dark, "b/1.png": dark, "b/cut.png": dark[:-300]}
     catalogue = scan(write_files(tmp_path, files))
     rendering = catalogue.rendering
-    assert rendering != PLAIN
     array_RCHW = load_pixels(catalogue, PixelFormat(size=40, channels=1)).array_RCHW
     assert array_RCHW[0].mean() > 180  # bright stays brighter than dark: no image has a rule of its own
     assert array_RCHW[3].mean() < 70
-    content = files["a/0.png"]
-    whole = decode_whole(content, rendering)
-    assert np.array_equal(whole[:, :, 0], array_RCHW[0, 0])
-    assert np.array_equal(decode_small(content, side=40, rendering=rendering)[:, :, 0], array_RCHW[0, 0])
+    for whole in (decode_whole(bright, rendering), decode_small(bright, side=40, rendering=rendering)):
+        assert np.array_equal(whole[:, :, 0], array_RCHW[0, 0])
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -150,15 +132,10 @@ def test_sixteen_bit_colour_keeps_its_lower_bits(channels):
     assert abs(int(shown_CHW.max()) - int(value_HWC[..., :3].max())) < 20
 
 
-def test_signed_eight_bit_values_do_not_wrap_around():
-    info = {339: 2}  # SampleFormat: signed
-    content = encoded(Image.fromarray(np.array([[0xFF, 0x01]] * 2, dtype=np.uint8)), "TIFF", tiffinfo=info)
+def test_signed_and_32_bit_values_do_not_wrap_around():
+    content = encoded(Image.fromarray(np.array([[0xFF, 0x01]] * 2, dtype=np.uint8)), "TIFF", tiffinfo={339: 2})
     assert read_header(content).deep == "integers"
-    shown = decode_whole(content, Rendering(integers=(-1, 1)))[:, :, 0]
-    assert shown.tolist() == [[0, 255]] * 2
-
-
-def test_unsigned_values_of_32_bits_do_not_wrap_around():
+    assert decode_whole(content, Rendering(integers=(-1, 1)))[:, :, 0].tolist() == [[0, 255]] * 2
     value_HW = np.array([[0, 3_000_000_000]], dtype=np.uint32)
     signed, unsigned = (struct.pack("<HHIHH", 339, 3, 1, kind, 0) for kind in (2, 1))  # SampleFormat
     content = encoded(Image.fromarray(value_HW.view(np.int32)), "TIFF")
@@ -182,9 +159,3 @@ def test_white_shapes_in_transparent_16_bit_images_are_not_shown_on_white(tmp_pa
     catalogue = scan(write_files(tmp_path, {"a/0.png": content, "b/0.png": content}))
     assert catalogue.rendering.background == 0
     assert decode_whole(content, catalogue.rendering).std() > 50
-
-
-def test_a_damaged_image_does_not_stop_the_choice(tmp_path):
-    good = encoded(Image.fromarray(dim(0)))
-    catalogue = scan(write_files(tmp_path, {"a/0.png": good, "a/1.png": good[:-300], "b/0.png": good}))
-    assert catalogue.rendering.integers[1] < 400

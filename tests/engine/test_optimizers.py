@@ -93,18 +93,13 @@ NAMES = get_args(ScheduleName)
         ("linear", {0.0: 1.0, 0.25: 0.75, 0.9: 0.1}),
         ("cosine", {0.0: 1.0, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 0.75: 0.5 - math.sqrt(0.125)}),
         ("late-linear", {0.0: 1.0, 0.4: 1.0, 0.55: 0.75, 0.7: 0.5, 0.94: 0.1}),
-        ("milestones", {0.0: 1.0, 0.99: 1.0}),
+        ("milestones", {0.0: 1.0, 0.2499: 1.0, 0.25: 0.5, 0.4999: 0.5, 0.5: 0.2, 0.99: 0.2}),
         ("one-cycle", {0.0: 0.1, 0.1: 0.55, 0.2: 1.0, 0.6: 0.5, 0.92: 0.1}),
     ],
 )
 def test_factors_by_hand(name, factors):
-    assert {done: rate_factor(name, done) for done in factors} == pytest.approx(factors)
-
-
-def test_milestones_hold_from_their_start_to_the_next():
-    milestones = ((0.25, 0.5), (0.5, 0.2), (0.9, 0.0))
-    factors = {0.0: 1.0, 0.2499: 1.0, 0.25: 0.5, 0.4999: 0.5, 0.5: 0.2, 0.8999: 0.2, 0.9: 0.0, 0.99: 0.0}
-    assert {done: rate_factor("milestones", done, milestones) for done in factors} == factors
+    milestones = ((0.25, 0.5), (0.5, 0.2)) if name == "milestones" else ()
+    assert {done: rate_factor(name, done, milestones) for done in factors} == pytest.approx(factors)
 
 
 @given(st.sampled_from(NAMES), st.floats(0, 1, exclude_max=True))

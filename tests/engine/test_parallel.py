@@ -24,21 +24,10 @@ def torchrun(processes: int, script: str, *arguments: object, nodes: int = 1, ti
     agents = []
     for node in range(nodes):
         where = [f"--nnodes={nodes}", f"--node-rank={node}", "--master-addr=127.0.0.1", f"--master-port={port}"]
-        command = [
-            "torch.distributed.run",
-            f"--nproc-per-node={processes}",
-            *(where if nodes > 1 else ["--standalone"]),
-        ]
-        agents.append(
-            subprocess.Popen(
-                [sys.executable, "-m", *command, "-m", script, *map(str, arguments)],
-                env=environment,
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+        launch = ["torch.distributed.run", f"--nproc-per-node={processes}"]
+        command = [sys.executable, "-m", *launch, *(where if nodes > 1 else ["--standalone"]), "-m", script]
+        heard = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        agents.append(subprocess.Popen([*command, *map(str, arguments)], env=environment, cwd=ROOT, **heard))
     outputs = [agent.communicate(timeout=timeout)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0] * nodes, "\n".join(outputs)
 

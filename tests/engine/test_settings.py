@@ -8,6 +8,7 @@ from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import RunError
+from tests.engine.helpers import loop_settings
 
 SETTINGS = TrainingSettings(
     kind="train",
@@ -17,17 +18,7 @@ SETTINGS = TrainingSettings(
     image_size=24,
     channels=1,
     resize="crop",
-    augment="crop",
-    crop_pad=3,
-    epochs=11,
-    batch_size=96,
-    lr=0.07,
-    momentum=0.8,
-    nesterov=True,
-    weight_decay=3e-4,
-    schedule="cosine",
-    precision="bfloat16",
-    seed=13,
+    **vars(loop_settings(augment="crop", crop_pad=3, epochs=11, schedule="cosine", precision="bfloat16")),
 )
 
 

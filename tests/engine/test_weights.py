@@ -67,19 +67,16 @@ def test_equal_seeds_give_equal_networks_of_the_asked_shape_and_leave_global_dra
     assert (grey.conv1.weight.shape[1], grey.fc.weight.shape[0]) == (1, 5)
 
 
-@pytest.mark.parametrize(
-    ("name", "renamed"),
-    [("probe.safetensors", "probe.safetensors"), ("probe.pt", "probe.pt"), ("probe.safetensors", "probe.bin")],
-)
-def test_a_file_gives_its_parameters_to_a_network_of_the_same_kind(tmp_path, name, renamed):
+def test_a_file_gives_its_parameters_to_a_network_of_the_same_kind(tmp_path):
     saved = build(seed=1)
     saved.bn1.running_mean += 1.0
-    file = save(saved, tmp_path / name).rename(tmp_path / renamed)
-    assert same_weights(build(seed=2, weights=A_FILE, weights_file=file), saved)
+    for name, renamed in (("probe.safetensors", "probe.bin"), ("probe.pt", "probe.pt")):
+        file = save(saved, tmp_path / name).rename(tmp_path / renamed)
+        assert same_weights(build(seed=2, weights=A_FILE, weights_file=file), saved)
 
 
-WRAPPERS = ["", "state_dict", "model", "state_dict_ema", "model_state_dict", "model.state_dict", "runner.net"]
-PREFIXES = ["module.", "model.", "_orig_mod.", "module.module.", "model._orig_mod.module.", "backbone.0."]
+WRAPPERS = ["", "model", "model.state_dict", "runner.net"]
+PREFIXES = ["model.", "_orig_mod.", "model._orig_mod.module.", "backbone.0."]
 
 
 @pytest.mark.parametrize(
@@ -125,29 +122,22 @@ def test_a_head_that_does_not_fit_is_replaced_or_dropped(tmp_path):
 
 
 class RunsCode:
-    """Unpickling this makes a folder."""
+    """Unpickling this calls a function."""
 
-    def __init__(self, trace):
-        self.trace = trace
-
-    def __reduce__(self):
-        return Path.mkdir, (self.trace,)
-
-
-class Copies(RunsCode):
-    """Unpickling this copies a file."""
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
 
     def __reduce__(self):
-        return shutil.copy, (__file__, str(self.trace))
+        return self.call
 
 
 def test_code_in_a_pickle_does_not_run(tmp_path):
     trace, file = tmp_path / "it-ran", tmp_path / "evil.pt"
-    torch.save({"conv1.weight": RunsCode(trace)}, file)
+    torch.save({"conv1.weight": RunsCode(Path.mkdir, trace)}, file)
     refused(file, r"does not load as plain tensors.*state_dict")
-    torch.save({"state_dict": build().state_dict(), "extra": RunsCode(trace)}, file)
+    torch.save({"state_dict": build().state_dict(), "extra": RunsCode(Path.mkdir, trace)}, file)
     refused(file, "does not load as plain tensors")
-    torch.save({"state_dict": build(seed=1).state_dict(), "extra": Copies(trace)}, file)
+    torch.save({"state_dict": build(seed=1).state_dict(), "extra": RunsCode(shutil.copy, __file__, str(trace))}, file)
     assert same_weights(build(seed=2, weights=A_FILE, weights_file=file), build(seed=1))
     assert not trace.exists()
 
@@ -203,10 +193,8 @@ def diverged():
         ),
         (lambda: {**build().state_dict(), "conv1.lora_A": torch.ones(2, 3)}, "merge the LoRA adapters"),
         (build, "does not load as plain tensors"),
-        (dict, "holds no state dict"),
         (lambda: {"epoch": 3}, "holds no state dict"),
         (lambda: [torch.zeros(1)], "holds no state dict"),
-        (lambda: torch.zeros(2), "holds no state dict"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_with_advice(tmp_path, content, message):
@@ -219,7 +207,6 @@ def test_a_file_that_does_not_fit_is_refused_with_advice(tmp_path, content, mess
     [
         ("a.pt", b"", "a.pt is empty"),
         ("a.pt", b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, .*git lfs pull"),
-        ("none.pt", None, "there is no weights file .*none.pt"),
         ("none.safetensors", None, "there is no weights file .*none.safetensors"),
         ("cut.pt", "cut", "cut.pt"),
         ("cut.safetensors", "cut", "cut.safetensors"),

@@ -16,7 +16,7 @@ from labelaudit.engine.parallel import joined
 from labelaudit.engine.selection import Selection
 from labelaudit.errors import DataError
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Look, Method, Mixing
-from labelaudit.methods.standard import Standard, Weighted
+from labelaudit.methods.standard import Standard, weighted
 from labelaudit.methods.table import METHODS
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
@@ -49,7 +49,7 @@ def trainings(methods: bool) -> Iterator[tuple[str, Method, str, dict[str, objec
     """Name, method, selector and loop settings of each training."""
     how: dict[str, object] = {"batch_size": 7}
     yield "plain", Standard(), "none", how
-    yield "weighted", Weighted(torch.linspace(0, 1, 43)), "none", how
+    yield "weighted", weighted(torch.linspace(0, 1, 43)), "none", how
     yield "asking", Asking(), "none", how
     # Few are chosen, so that at the end of an epoch there are fewer than processes.
     yield "selected", Standard(), "selective-backprop beta=3 warm_up_epochs=0", how

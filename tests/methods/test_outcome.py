@@ -39,7 +39,7 @@ def error_of(name, **parameters):
     networks = [network(seed) for seed in range(method.networks)]
     training = Training(networks, loop_settings(epochs=20, batch_size=50, lr=0.02, schedule="linear"), CPU)
     list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
-    p_NC = training.predict_each(image_inputs(test_NCHW), networks=1)[0]
+    p_NC = training.predict(image_inputs(test_NCHW), networks=1)
     return (p_NC.argmax(dim=1) != test_label_N).double().mean().item()
 
 

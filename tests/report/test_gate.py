@@ -4,11 +4,9 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, UsageError
-from labelaudit.report.gate import TITLES, Check, Limits, check, lower_end
+from labelaudit.report.gate import TITLES, Check, Limits, check
 from tests.report.helpers import class_noise, noise
 
 
@@ -78,22 +76,6 @@ def test_the_noise_check_takes_the_lower_end_and_says_what_it_takes(
 def test_figures_that_differ_look_different() -> None:
     assert "10.00001% is above 10.00000%" in outcome("noise_rate", Limits(max_noise=0.1), noise_rate=0.1000001).text
     assert "10.00% is not above 10.00%" in outcome("noise_rate", Limits(max_noise=0.1)).text
-
-
-def test_wilsons_interval_by_hand() -> None:
-    # (.5 + .19207 − 1.95996 √(.025 + .0096037)) / 1.38415
-    assert lower_end(0.5, 10) == pytest.approx(0.236593, abs=1e-6)
-    # (1 + 1.92073 − 1.95996 √(3.84146 / 4)) / (1 + 3.84146)
-    assert lower_end(1.0, 1) == pytest.approx(1 / 4.841459, abs=1e-6)
-    assert lower_end(0.0, 3) == 0.0
-
-
-@given(st.floats(0, 1), st.integers(1, 10**7))
-def test_the_lower_end_is_below_the_rate_and_nears_it(rate: float, samples: int) -> None:
-    low = lower_end(rate, samples)
-    assert 0 <= low <= rate + 1e-12
-    assert low <= lower_end(rate, 2 * samples) + 1e-12
-    assert rate - low <= 2 * math.sqrt(rate * (1 - rate) / samples) + 4 / samples
 
 
 CLASSES = [

@@ -23,11 +23,8 @@ NAN = math.nan
     ("text", "name", "kind", "rate", "among"),
     [
         ("uniform:.20", "uniform:0.2", "uniform", 0.2, (0, 1)),
-        ("uniform:0", "uniform:0", "uniform", 0.0, (0, 1)),
-        ("pair-flip:0.1", "pair-flip:0.1", "pair-flip", 0.1, (0, 1)),
-        ("asymmetric:0.3:owl,dog", "asymmetric:0.3:owl,dog", "asymmetric", 0.3, (3, 1)),
+        ("asymmetric:0:owl,dog", "asymmetric:0:owl,dog", "asymmetric", 0.0, (3, 1)),
         ("asymmetric:0.3:fox, red,cat", "asymmetric:0.3:fox, red,cat", "asymmetric", 0.3, (2, 0)),
-        ("one-class:0.3:cat", "one-class:0.3:cat", "one-class", 0.3, (0, 1)),
         ("one-class:0.3:fox, red", "one-class:0.3:fox, red", "one-class", 0.3, (2, 0)),
     ],
 )
@@ -42,11 +39,9 @@ def test_noise_is_read(text: str, name: str, kind: str, rate: float, among: tupl
         ("unifrom:0.2", "no noise 'unifrom'"),
         ("uniform", "the rate '' is not a number"),
         ("uniform:nan", "the rate 'nan'"),
-        ("uniform:1", "from 0 to below 1"),
         ("uniform:-0.1", "from 0 to below 1"),
         ("uniform:0.1:cat", "uniform takes no class"),
         ("asymmetric:0.1:cat", "asymmetric takes two classes"),
-        ("asymmetric:0.1:cat,cat", "'cat,cat' does not name different classes"),
         ("asymmetric:0.1:cat,cow", "'cat,cow' does not name different classes of the data; they are cat, dog"),
         ("one-class:0.1:cat,dog", "one-class takes one class"),
     ],
@@ -99,7 +94,7 @@ def test_a_row_is_computed_once(tmp_path: Path) -> None:
 
 def test_figures_are_means_with_their_spread() -> None:
     found = spread([1.0, 2.0, 6.0, NAN])
-    assert (found.mean, found.deviation, found.count) == (3.0, pytest.approx(math.sqrt(7)), 3)
+    assert found == (3.0, pytest.approx(math.sqrt(7)), 3)
     assert figure([0.9, 0.8]) == "0.8500 ± 0.0707"
     assert figure([NAN, 0.5, 0.5], 1) == "0.5 ± 0.0 (2 of 3)"
     assert figure([NAN]) == figure([]) == "–"

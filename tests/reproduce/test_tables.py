@@ -7,22 +7,10 @@ import numpy as np
 import pytest
 
 from labelaudit.methods.table import METHODS as TABLE
-from labelaudit.reproduce import retraining, table1
+from labelaudit.reproduce import prioritization, retraining
 from labelaudit.reproduce.kinds import MatrixRow, share
-from labelaudit.reproduce.prioritization import (
-    ALGORITHMS,
-    DATA_SETS,
-    MEAN,
-    PAPER,
-    SpeedupRow,
-    TrainingEpochRow,
-    figures,
-    first_cost,
-    page_tables,
-    results,
-)
-from labelaudit.reproduce.retraining import TrainedRow, cells_of, orders
-from labelaudit.reproduce.table1 import METHODS, SCALES
+from labelaudit.reproduce.prioritization import MEAN, SpeedupRow, TrainingEpochRow, first_cost, results
+from labelaudit.reproduce.retraining import METHODS, SCALES, TrainedRow, Trainings, cells_of, orders, passes
 from labelaudit.reproduce.tables import Tables, draw
 from labelaudit.selectors.table import build_selector, describe_selector
 
@@ -35,13 +23,10 @@ def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0
     return TrainedRow(noise=noise, rate=0.4, seed=seed, method=method, status=status, error=error, **spent)
 
 
-PUBLISHED = {method: dict(zip(table1.NOISES, row, strict=True)) for method, row in table1.PAPER.items()}
-
-
 def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -> None:
     rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1, epoch=4.0)]
     rows += [trained("standard", 0.4, epoch=2.0), trained("standard", 0.4, seed=1, epoch=2.0)]
-    cell, standard = cells_of(rows, PUBLISHED)
+    cell, standard = cells_of(rows, retraining.PAPER)
     assert (cell.error, cell.deviation) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
     assert (cell.seeds, cell.diverged, cell.paper_error, cell.paper_deviation) == (2, 0, 11.5, 0.2)
     assert cell.relative_epoch == cell.relative_time == pytest.approx((1 / 2 + 4 / 2) / 2)
@@ -66,7 +51,7 @@ def test_the_papers_orders_come_out_or_do_not(errors: dict[str, float], came_out
 def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     runs = [trained(method, 0.1 + place / 100) for place, method in enumerate(METHODS)]
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
-    page = "\n".join(retraining.page_tables(runs, cells_of(runs, PUBLISHED), []))
+    page = "\n".join(retraining.page_tables(runs, cells_of(runs, retraining.PAPER), []))
     assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
     assert "| Oracle < AUL < Standard |" in page
     assert "nan" not in page
@@ -75,24 +60,23 @@ def test_table_1_has_all_methods_and_says_what_diverged() -> None:
 
 
 def test_mentornets_percentile_and_the_cost_follow_what_was_published() -> None:
-    assert SCALES["small"].parameters_for("mentornet", 0.8)["percentile"] == 0.5
-    assert "percentile" not in SCALES["small"].parameters_for("mentornet", 0.6)
+    trainings = Trainings(clean=None, test=None, methods=METHODS, scale=SCALES["small"], paper=retraining.PAPER)
+    assert trainings.parameters("mentornet", 0.8)["percentile"] == 0.5
+    assert "percentile" not in trainings.parameters("mentornet", 0.6)
     training = SCALES["paper"].training
-    assert table1.passes(training, 45_000, "standard", 0.4) == 300 * 45_000
-    assert table1.passes(training, 45_000, "co-teaching", 0.4) == 2 * 200 * 45_000
+    assert passes(training, 45_000, "standard", 0.4) == 300 * 45_000
+    assert passes(training, 45_000, "co-teaching", 0.4) == 2 * 200 * 45_000
     incv = (8 * 50 * 0.75 + 2 * 200 * 0.6) * 45_000
-    assert table1.passes(training, 45_000, "incv", 0.4) == pytest.approx(incv)
+    assert passes(training, 45_000, "incv", 0.4) == pytest.approx(incv)
 
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[object]:
+    same = {"data_set": "gaussian:0.5", "algorithm": algorithm, "seed": seed, "train_loss": 1.0}
     return [
         TrainingEpochRow(
-            data_set="gaussian:0.5",
-            algorithm=algorithm,
-            seed=seed,
+            **same,
             epoch=epoch,
             test_error=error,
-            train_loss=1.0,
             forwards=100 * epoch + (per_epoch * epoch if algorithm != "standard" else 0),
             backpropagated=per_epoch * epoch,
             seconds=2.0 * epoch,
@@ -135,27 +119,27 @@ def test_speedups_of_seeds_and_of_their_mean_curve_by_hand() -> None:
 
 def tables_of(rows: list[object]) -> Tables:
     tables = Tables(epochs=TrainingEpochRow, results=SpeedupRow)
-    tables.add(rows)
-    tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
+    tables.add([*rows, *results(rows)])
     return tables
 
 
 def test_the_prioritization_page_has_ours_beside_the_papers() -> None:
-    page = "\n".join(page_tables(tables_of(CURVES[:6])))
+    page = "\n".join(prioritization.page_tables(tables_of(CURVES[:6])))
     assert "| SB, 50% selectivity | 3.00× (12.00%) |" in page
     assert "| *SB, 50% selectivity, paper* | *– (8.47%)* |" in page
     assert "| gaussian:0.5 | sb-50 | 75.0% | 75.0% | 75.0% | 1.50 |" in page
     assert "By seed" not in page
-    assert "| gaussian:0.5 | sb-50 | 3.00× (12.00%) | – (16.00%) |" in "\n".join(page_tables(tables_of(CURVES)))
+    assert "| gaussian:0.5 | sb-50 | 3.00× (12.00%) | – (16.00%) |" in "\n".join(
+        prioritization.page_tables(tables_of(CURVES))
+    )
 
 
 def test_the_papers_table() -> None:
-    assert all(len(row) == len(DATA_SETS) == 7 for row in PAPER.values())
+    assert all(len(row) == len(prioritization.DATA_SETS) == 7 for row in prioritization.PAPER.values())
     # The dashes: SB-50% under Gaussian 50%, SB-33% everywhere but on clean data, VR-50% once.
-    assert {name: sum(speedup is None for speedup, _ in row) for name, row in PAPER.items() if name != "standard"} == {
-        **{"sb-50": 1, "sb-33": 6, "vr-33": 0, "vr-50": 1}
-    }
-    for name, (_, selector, parameters) in ALGORITHMS.items():
+    dashes = {name: sum(speedup is None for speedup, _ in row) for name, row in prioritization.PAPER.items()}
+    assert dashes == {"standard": 0, "sb-50": 1, "sb-33": 6, "vr-33": 0, "vr-50": 1}
+    for name, (_, selector, parameters) in prioritization.ALGORITHMS.items():
         assert (build_selector(describe_selector(selector, parameters)) is None) == (name == "standard")
 
 
@@ -163,24 +147,22 @@ def test_figures_are_drawn_and_always_the_same(tmp_path) -> None:
     pytest.importorskip("matplotlib")
     rows = [replace(row, algorithm="sbe-50") if row.algorithm == "sb-50" else row for row in CURVES]
     tables = tables_of([*CURVES, *(row for row in rows if row.algorithm == "sbe-50")])
-    files = draw(figures(tables), tmp_path, "svg")
+    files = draw(prioritization.figures(tables), tmp_path, "svg")
     assert [file.name for file in files] == ["test-error.svg", "corrupted-share.svg", "entropy-and-loss.svg"]
     first = [file.read_bytes() for file in files]
-    assert [file.read_bytes() for file in draw(figures(tables), tmp_path, "svg")] == first
+    assert [file.read_bytes() for file in draw(prioritization.figures(tables), tmp_path, "svg")] == first
 
 
 def test_shares_of_kinds_by_hand() -> None:
-    def cell(true_kind: str, called: str, samples: int, *, suspicious: bool = True) -> MatrixRow:
-        where = {"noise": "x", "model": "m", "seed": 0}
-        return MatrixRow(**where, true_kind=true_kind, suspicious=suspicious, called=called, samples=samples)
-
-    matrix = [
-        cell("shuffled", "corrupted", 8),
-        cell("shuffled", "mislabeled", 2),
-        cell("shuffled", "corrupted", 25, suspicious=False),
-        cell("shuffled", "", 5, suspicious=False),
-        cell("clean", "mislabeled", 100),
+    cells = [
+        ("shuffled", "corrupted", 8, True),
+        ("shuffled", "mislabeled", 2, True),
+        ("shuffled", "corrupted", 25, False),
+        ("shuffled", "", 5, False),
+        ("clean", "mislabeled", 100, True),
     ]
+    names = ("true_kind", "called", "samples", "suspicious")
+    matrix = [MatrixRow(noise="x", model="m", seed=0, **dict(zip(names, cell, strict=True))) for cell in cells]
     assert share(matrix, ("shuffled",), "corrupted", True) == 0.8
     assert share(matrix, ("shuffled",), "corrupted", None) == 33 / 40
     assert share(matrix, ("shuffled",), None, None) == 10 / 40

@@ -7,18 +7,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET
-from labelaudit.reproduce import peers
-from labelaudit.reproduce.peers import aum_below_threshold, measure_peers, require
+from labelaudit.reproduce import detection
+from labelaudit.reproduce.detection import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
 from labelaudit.reproduce.truth import (
+    TrueAudit,
     audit,
     calibration_error,
     correlation,
@@ -41,12 +39,6 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(np.array([True, False]), np.array([0.0, 1 / 15])) == pytest.approx(0.5 - 1 / 30)
     assert calibration_error(np.array([True, False]), np.array([0.0, 0.067])) == pytest.approx(0.5 + 0.0335)
     assert math.isnan(calibration_error(np.zeros(0, dtype=bool), np.zeros(0)))
-
-
-@given(hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1)), st.data())
-def test_calibration_error_is_at_least_the_error_of_the_mean(p_N: np.ndarray, data: st.DataObject) -> None:
-    wrong_N = np.array(data.draw(st.lists(st.booleans(), min_size=len(p_N), max_size=len(p_N))))
-    assert abs(wrong_N.mean() - p_N.mean()) - 1e-12 <= calibration_error(wrong_N, p_N) <= 1 + 1e-12
 
 
 def test_flags_and_rankings_by_hand() -> None:
@@ -88,10 +80,10 @@ def test_loss_and_aul_over_the_epochs_by_hand(image_folder: Callable[..., Path],
         loss_R = np.array(loss, dtype=np.float32)[::-1].copy()
         record = {"margin_R": np.zeros(4, dtype=np.float32), "predicted_R": zero_R, "alternative_R": zero_R}
         write_epoch(run.losses, EpochLosses(epoch=epoch, sample_R=sample_R, loss_R=loss_R, **record))
-    found = read_loss_curves(run, np.array([True, False, True, False]))
+    auroc_E, aul_N, _ = read_loss_curves(run, np.array([True, False, True, False]))
     # Epoch 1: both wrong labels on top. Epoch 2: none of the four pairs is in order. Sums 3.1, 1.3, 2.2, .75: all are.
-    assert found.auroc_E == [(1.0, 1.0), (0.0, 1.0)]
-    np.testing.assert_allclose(found.aul_N, [3.1, 1.3, 2.2, 0.75], rtol=1e-6)
+    assert auroc_E == [(1.0, 1.0), (0.0, 1.0)]
+    np.testing.assert_allclose(aul_N, [3.1, 1.3, 2.2, 0.75], rtol=1e-6)
 
 
 def test_aums_threshold_by_hand() -> None:
@@ -113,13 +105,13 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
         find_label_issues=lambda label_N, p_NK, **_: p_NK.argmax(axis=1) != label_N,
         get_label_quality_scores=label_quality,
     )
-    monkeypatch.setattr(peers, "require", lambda *_: [stand_in, stand_in])
+    monkeypatch.setattr(detection, "require", lambda *_: [stand_in, stand_in])
     truth = scan(write_images(tmp_path / "photos", classes=("ant", "bee", "cat"), each=20))
     options = TrainingOptions(
         epochs=3, batch_size=16, image_size=16, augment="none", precision="float32", device="cpu", seed=1
     )
 
-    def audited(noise: str) -> peers.TrueAudit:
+    def audited(noise: str) -> TrueAudit:
         case, folder = parse_noise(noise, truth.classes), tmp_path / noise.replace(":", "-")
         folder.mkdir()
         return audit(noise, noisy_data(truth, case, folder, 1), RunFolder(folder / "run"), truth, options, QUIET)
@@ -132,7 +124,7 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
     assert cleanlab.flagged == cleanlab.noise_rate == pytest.approx(0.1 + cleanlab.error)
     # An easy problem: networks that never saw a sample know better than its wrong label.
     assert self_confidence.auroc > 0.8
-    monkeypatch.setattr(peers, "Training", None)  # nothing is trained again
+    monkeypatch.setattr(detection, "Training", None)  # nothing is trained again
     again = measure_peers(first, tmp_path / "peers", options, QUIET)
     assert str(again) == str([self_confidence, margin, cleanlab, aum])  # NaN is not equal to itself
     with pytest.raises(RunError, match="is of other settings or data"):
@@ -144,7 +136,7 @@ def test_the_real_cleanlab_takes_what_it_is_given() -> None:
     filters, ranks = require("cleanlab.filter", "cleanlab.rank")
     label_N = np.repeat(np.arange(3, dtype=np.int32), 20)
     p_NK = np.random.default_rng(0).dirichlet(np.ones(3), 60).astype(np.float32)
-    for method in peers.RANKINGS:
+    for method in detection.RANKINGS:
         theirs_N = ranks.get_label_quality_scores(label_N, p_NK, method=method)
         np.testing.assert_allclose(label_quality(label_N, p_NK, method=method), theirs_N, rtol=1e-5, atol=1e-6)
     assert filters.find_label_issues(label_N, p_NK, n_jobs=1).dtype == bool

@@ -32,19 +32,16 @@ def without_places(review):
 
 
 def test_each_row_is_a_decision(tmp_path):
-    text = (
-        "path,given_label,action,label,sha256,sample\r\n"
-        "cat/1.png,cat,change,dog,AB12,7\r\n"
-        "cat/2.png,cat,drop,,,8\r\n"
-        "cat/3.png,cat,keep,cat,,9\r\n"
-    )
-    review = read(tmp_path, text)
+    rows = "cat/1.png,cat,change,dog,AB12,7\r\ncat/2.png,cat,drop,,,8\r\ncat/3.png,cat,keep,cat,,9\r\n"
+    review = read(tmp_path, f"path,given_label,action,label,sha256,sample\r\n{rows}")
     assert list(review.corrections) == [
         change("cat/1.png", "dog", given_label="cat", sha256="ab12", where="line 2"),
         drop("cat/2.png", given_label="cat", where="line 3"),
         keep("cat/3.png", given_label="cat", where="line 4"),
     ]
     assert (review.unreviewed, review.unclear) == (0, ())
+    write_corrections(tmp_path / "c.csv", [change("=1/2.png", "-x", given_label="=1", sha256="ab")])
+    assert (tmp_path / "c.csv").read_text() == f"{','.join(COLUMNS)}\n'=1/2.png,'=1,change,'-x,ab,\n"
     text = "\ufeffnote,label,path,action\nx,dog,cat/1.png, Change \n"  # fewer columns, more, and in another order
     assert without_places(read(tmp_path, text)) == [change("cat/1.png", "dog")]
 
@@ -55,11 +52,6 @@ def test_written_names_are_read_back(tmp_path_factory, rows):
     file = tmp_path_factory.getbasetemp() / "corrections.csv"
     write_corrections(file, corrections)
     assert without_places(read_review(file)) == corrections
-
-
-def test_the_written_columns_are_those_of_the_docs(tmp_path):
-    write_corrections(tmp_path / "c.csv", [change("=1/2.png", "-x", given_label="=1", sha256="ab")])
-    assert (tmp_path / "c.csv").read_text() == f"{','.join(COLUMNS)}\n'=1/2.png,'=1,change,'-x,ab,\n"
 
 
 # Label Studio
@@ -162,12 +154,8 @@ def test_a_tag_of_cvat_is_a_label(tmp_path):
 
 
 def test_uploaded_tags_are_not_reviewed_unless_they_are_accepted(tmp_path):
-    text = cvat(
-        image("a", ("dog", "auto")),
-        image("b", ("dog", "file")),
-        image("c", ("dog", "auto"), ("cat", "manual")),
-        image("d"),
-    )
+    both = image("c", ("dog", "auto"), ("cat", "manual"))
+    text = cvat(image("a", ("dog", "auto")), image("b", ("dog", "file")), both, image("d"))
     review = read(tmp_path, text)
     assert (without_places(review), review.unreviewed) == ([change("c", "cat")], 3)
     review = read(tmp_path, text, accept_suggestions=True)
@@ -177,18 +165,11 @@ def test_uploaded_tags_are_not_reviewed_unless_they_are_accepted(tmp_path):
 
 def test_several_tags_are_unclear_and_an_attribute_may_drop_or_keep(tmp_path):
     action = '<attribute name="action">{}</attribute>'
-    review = read(
-        tmp_path,
-        cvat(
-            image("a", ("dog", "manual"), ("cat", "manual")),
-            image("b", ("dog", "manual", action.format("drop"))),
-            image("c", ("dog", "manual", action.format("keep"))),
-            image("d", ("dog", "manual", action.format("sing"))),
-            image("e", ("dog", "manual"), ("dog", "manual")),
-        ),
-    )
+    images = [image(word[0], ("dog", "manual", action.format(word))) for word in ("drop", "keep", "sing")]
+    twice = [image("a", ("dog", "manual"), ("cat", "manual")), image("e", ("dog", "manual"), ("dog", "manual"))]
+    review = read(tmp_path, cvat(*images, *twice))
     assert [(refusal.path, refusal.reason) for refusal in review.unclear] == [("a", "it has more than one tag")]
-    assert without_places(review) == [drop("b"), keep("c"), change("d", "dog"), change("e", "dog")]
+    assert without_places(review) == [drop("d"), keep("k"), change("s", "dog"), change("e", "dog")]
 
 
 BOMB = '<!DOCTYPE annotations [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotations>&b;</annotations>'
@@ -199,18 +180,14 @@ XML_UTF_16 = "<?xml version='1.0' encoding='utf-16-le'?>"
     ("content", "message"),
     [
         ("", "has no column path and no column action and no column label; give a corrections.csv"),
-        ("path,label\na,b\n", "has no column action"),
         ("path,action,label\ncat/1.png,rename,dog\n", " line 2: 'rename' is no action; write keep, change or drop"),
-        ("path,action,label\ncat/1.png,,dog\n", " line 2: '' is no action"),
         ("path,action,label\ncat/1.png,change,\n", " line 2: no label to change 'cat/1.png' to"),
-        ("path,action,label\ncat/1.png\n", " line 2: '' is no action"),
         ('path,action,label\n"cat/1.png,keep,\n', "is not a readable CSV"),
         (b"path,action,label\n\xff,keep,\n", "is not UTF-8 text"),
         ("[1", "is not readable JSON"),
         ("[" * 100_000, "is not readable JSON"),
         ("{}", "no list of tasks"),
         ('[{"image": "x"}]', "no data in task 1); export the annotations as JSON (not JSON-MIN)"),
-        ("[3]", "no data in task 1"),
         ("<annotations><image", "is not a readable XML file"),
         (BOMB, "it has a document type"),
         (BOMB.encode("utf-16"), "is not UTF-8 text"),
@@ -219,7 +196,6 @@ XML_UTF_16 = "<?xml version='1.0' encoding='utf-16-le'?>"
         ("<annotations><image id='0'/></annotations>", "an image or tag without name"),
         ("<annotations><image id='0' name='a'><tag/></image></annotations>", "an image or tag without label"),
         (packed(other__xml="x"), "has no annotations.xml in it"),
-        (packed(annotations__xml=cvat())[:-30], "is a damaged archive"),
         (b"PK\x03\x04", "is a damaged archive"),
         (packed(annotations__xml="<annotations>" + " " * 2000 + "</annotations>"), "unpacks to more than"),
     ],
@@ -230,8 +206,3 @@ def test_an_unusable_file_is_refused_with_the_place(tmp_path, monkeypatch, conte
         read(tmp_path, content)
     assert message in str(caught.value)
     assert str(tmp_path / "corrections") in str(caught.value)
-
-
-def test_a_missing_file_is_reported(tmp_path):
-    with pytest.raises(DataError, match=r"cannot read the corrections .*none\.csv: no such file"):
-        read_review(tmp_path / "none.csv")

@@ -15,7 +15,6 @@ from labelaudit.run.documents import (
     read_description,
     read_noise,
     write_description,
-    write_noise,
 )
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
@@ -39,7 +38,7 @@ def test_noise_json_is_written_and_read_back(run: RunFolder) -> None:
         "bmm": fitted,
     }
     whole = noise(noise_rate_interval=[0.0, 1], kinds=KINDS, left_out=LEFT_OUT, estimators=estimators)
-    write_noise(run, whole)
+    write_json(run.noise, as_json(whole))
     assert read_noise(run) == whole
     found = json.loads(run.noise.read_text())
     assert found["estimators"] == estimators

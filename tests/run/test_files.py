@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, StorageError
 from labelaudit.run.files import (
-    BackgroundWriter,
+    background_writer,
     read_json,
     write_atomically,
     write_bytes,
@@ -206,11 +206,11 @@ def test_missing_or_damaged_json_is_refused_with_its_place(tmp_path, content, me
 
 def test_background_writes_come_in_order_and_are_done_at_the_end():
     written, begun = [], threading.Event()
-    with BackgroundWriter() as writer:
-        writer.submit(lambda: (begun.wait(10), written.append(1)))
+    with background_writer() as submit:
+        submit(lambda: (begun.wait(10), written.append(1)))
         assert written == []
         begun.set()
-        writer.submit(lambda: written.append(2))
+        submit(lambda: written.append(2))
     assert written == [1, 2]
 
 
@@ -220,21 +220,21 @@ def fail():
 
 def test_a_failed_background_write_is_raised_by_the_next_one_or_at_the_end():
     written = []
-    with BackgroundWriter() as writer:
-        writer.submit(fail)
+    with background_writer() as submit:
+        submit(fail)
         with pytest.raises(OSError, match="full"):
-            writer.submit(lambda: written.append(1))
+            submit(lambda: written.append(1))
     assert written == []
-    with pytest.raises(OSError, match="full"), BackgroundWriter() as writer:
-        writer.submit(fail)
+    with pytest.raises(OSError, match="full"), background_writer() as submit:
+        submit(fail)
 
 
 def test_an_error_of_the_training_hides_that_of_a_background_write_which_is_finished():
     written = []
 
     def train():
-        with BackgroundWriter() as writer:
-            writer.submit(lambda: (written.append(1), fail()))
+        with background_writer() as submit:
+            submit(lambda: (written.append(1), fail()))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -10,9 +10,8 @@ import pytest
 
 from labelaudit.errors import NoLocksWarning, RunError, StorageError
 from labelaudit.run.caches import PixelCache
-from labelaudit.run.files import _warn_of_no_locks, write_text
+from labelaudit.run.files import _warn_of_no_locks, held, holder, write_text
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lock import held, holder
 
 
 def test_a_lock_is_waited_for_and_leaves_no_file(tmp_path):

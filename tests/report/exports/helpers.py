@@ -20,7 +20,7 @@ from labelaudit.run.documents import TRAINED, Description, RecordedData, write_d
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
-from labelaudit.run.tables import verdict_table, write_samples, write_scores
+from labelaudit.run.tables import verdict_table, write_samples, write_table
 from tests.detect.helpers import beliefs_of
 from tests.report.helpers import noise_json
 
@@ -76,7 +76,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
         folder, Description(status=TRAINED, finished="2024-05-06T07:08:09+00:00", settings=settings, data=recorded)
     )
     table = verdict_table(catalogue, statistics, verdicts)
-    write_scores(folder.scores, table)
+    write_table(folder.scores, table)
     write_weights(folder.weights_csv, folder.weights_npy, catalogue, verdicts.weight_N)
     flagged = verdicts.order[: verdicts.flagged]
     write_lines(folder.suspicious, ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, flagged))
@@ -133,4 +133,5 @@ def _verdicts(catalogue: Catalogue, statistics: CurveStatistics) -> Verdicts:
         interval=(0.1, 0.3),
         estimates={},
         power=Power(found=(), reviews=()),
+        warnings=[],
     )
