@@ -40,23 +40,15 @@ def csv_lines(
 ) -> Iterator[str]:
     """Yield the lines of a CSV, each with its line end, texts guarded.
 
-    Args:
-        header: Column names.
-        rows: A cell per column; None is an empty one.
-        numbers: Columns whose texts are not guarded, so that a spreadsheet reads −3 as a number.
-        separator: What stands between the cells.
+    The columns in ``numbers`` are not guarded, so that a spreadsheet reads −3 as a number; None is an empty cell.
     """
     # Some versions of Python quote a carriage return only where it is part of the line end.
     writer = csv.writer(_UnixLines(), lineterminator="\r\n", delimiter=separator)
-    unguarded_columns = {number for number, name in enumerate(header) if name in numbers}
     yield writer.writerow(header)
+    plain = {column for column, name in enumerate(header) if name in numbers}
     for row in rows:
-        yield writer.writerow(
-            [
-                guarded(cell) if isinstance(cell, str) and number not in unguarded_columns else cell
-                for number, cell in enumerate(row)
-            ]
-        )
+        cells = enumerate(row)
+        yield writer.writerow([guarded(v) if isinstance(v, str) and column not in plain else v for column, v in cells])
 
 
 class _UnixLines:

@@ -10,7 +10,7 @@ from pathlib import Path
 from labelaudit.errors import UsageError
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)", re.DOTALL)
-"""The scheme has two letters or more, so that a drive letter is not taken for one."""
+"""The scheme has two letters or more, unlike a drive letter; a Path has lost the second slash of an address."""
 
 _NAMED = re.compile(r"(-*[a-z-]+)=(.*)", re.DOTALL)
 
@@ -33,32 +33,17 @@ def folded(name: str) -> str:
 
 
 def require_local(place: Path | str) -> None:
-    """Refuse an address, such as ``https://…`` or ``s3://…``, where a file or folder is meant.
-
-    Args:
-        place: The argument; a Path has lost the second slash of an address.
-
-    Raises:
-        UsageError: it is an address.
-    """
+    """Raise UsageError for an address, such as ``https://…`` or ``s3://…``, where a file or folder is meant."""
     found = _ADDRESS.fullmatch(str(place))
     if found and not Path(place).exists():
-        scheme, rest = found.groups()
-        raise UsageError(
-            f"{scheme}://{rest} is an address, and labelaudit takes paths of this machine only",
-            fix="download or mount it and give its path",
-        )
+        what = f"{'://'.join(found.groups())} is an address, and labelaudit takes paths of this machine only"
+        raise UsageError(what, fix="download or mount it and give its path")
 
 
 def require_local_words(words: Iterable[str], *, but: str) -> None:
-    """Refuse addresses in the words of a command line.
+    """Raise UsageError for an address in a command line: a word, or its part after ``--option=`` or ``format=``.
 
-    Args:
-        words: Arguments, and options with their values.
-        but: The only option that takes an address.
-
-    Raises:
-        UsageError: a word, or its part after ``--option=`` or ``format=``, is an address.
+    ``but`` is the only option that takes an address.
     """
     before = ""
     for word in words:

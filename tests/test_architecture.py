@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import labelaudit
-from labelaudit.report.exports.table import FORMATS
+from labelaudit.report.exports.base import FORMATS
 from labelaudit.run.layout import RunFolder
 
 PACKAGE = Path(labelaudit.__file__).parent
@@ -174,14 +174,16 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             names = imports(module, when_loaded=True)
             assert not heavy & {name.partition(".")[0] for name in names}, module
             inner = {name for name in names if name.startswith("labelaudit.") and not name.startswith("labelaudit.cli")}
-            # The last two list the options of trainings and of experiments.
-            light = {"errors", "names", "progress", "text", "audit.options", "reproduce"}
+            light = {"errors", "names", "progress", "text", "cells"}
+            # These list methods, selectors, and the options of trainings and of experiments.
+            light |= {"methods.table", "methods.parameters", "selectors.table", "audit.options", "reproduce"}
             assert inner <= {f"labelaudit.{name}" for name in light}, module
 
 
 def test_formats_are_listed_without_anything_heavy() -> None:
-    names = imports("labelaudit.report.exports.table", when_loaded=True)
-    assert names <= {"__future__", "dataclasses", "importlib", "typing", "labelaudit.errors", "labelaudit.names"}
+    names = imports("labelaudit.report.exports.base", when_loaded=True)
+    assert {name for name in names if name.startswith("labelaudit")} == {"labelaudit.errors", "labelaudit.names"}
+    assert not {name.partition(".")[0] for name in names} & {"numpy", "pyarrow", "torch", "PIL"}
 
 
 def test_each_format_is_a_file_that_knows_no_other() -> None:

@@ -29,8 +29,7 @@ from labelaudit.names import CorruptionName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.copies import beside, publish, require_apart, require_new
 from labelaudit.review.tree import free_path
-from labelaudit.run.files import link_or_copy, storage_errors, write_json, write_lines
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, link_or_copy, storage_errors, write_json, write_lines
 from labelaudit.text import folded
 
 TRUTH_FILE = "truth.csv"

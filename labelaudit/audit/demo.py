@@ -90,14 +90,8 @@ class DemoResult:
 def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporter = QUIET) -> DemoResult:
     """Write the digits with planted errors, audit them, and compare the result with the truth.
 
-    Args:
-        folder: Gets ``images/``, ``truth.csv`` and ``audit/``; new, empty, or that of an earlier demo.
-        seed: For the planted errors and the probe.
-        device: Where the probe is trained.
-        reporter: Receives the progress.
-
-    Raises:
-        DataError: the folder holds other files.
+    ``folder`` gets ``images/``, ``truth.csv`` and ``audit/``; it is new, empty, or that of an earlier demo. Raises a
+    DataError where it holds other files.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
         raise DataError(f"{folder} holds other files", fix="give a new folder for the demo")

@@ -63,13 +63,9 @@ def fit(
     *,
     all_estimators: bool = False,
 ) -> Fitted:
-    """Judge every sample of a run from its recorded losses, and write the run folder's score files.
+    """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
-    Args:
-        run: A run whose probe is trained.
-        settings: What to fit.
-        reporter: Is told about the progress.
-        all_estimators: See `labelaudit.detect.verdicts.judge`.
+    ``all_estimators`` is that of `labelaudit.detect.verdicts.judge`.
 
     Raises:
         RunError: the run is unfinished, damaged or in use.
@@ -118,9 +114,7 @@ def compute(
 
 def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
     """Return True when the score files are there, and are of these settings (or of any, when None)."""
-    if not run.noise.exists():
-        return False
-    return settings is None or documents.read_noise(run).fit == settings
+    return run.noise.exists() and (settings is None or documents.read_noise(run).fit == settings)
 
 
 def _noise(

@@ -311,13 +311,7 @@ def read_curves(
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
 
-    Args:
-        run: The run folder.
-        course: Which epochs there have to be.
-        label_N: See `labelaudit.detect.curves.CurveAccumulator`.
-        classes: Likewise.
-        counted_N: Likewise.
-        reporter: Is told about the progress.
+    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`.
 
     Raises:
         RunError: they are damaged, or not all there.

@@ -70,20 +70,12 @@ class TrainingOptions:
 
     @property
     def selector_description(self) -> str:
-        """Return the selector with its settings, as `TrainingSettings` has it.
-
-        Raises:
-            UsageError: the selector or a parameter is unknown.
-        """
+        """Return the selector with its settings, as `TrainingSettings` has it."""
         return describe_selector(self.selector or NONE, self.selector_parameters)
 
 
 def check_options(options: TrainingOptions) -> None:
-    """Refuse options that contradict each other or are out of range.
-
-    Raises:
-        UsageError: names the option.
-    """
+    """Raise UsageError for options that contradict each other or are out of range."""
     for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None and not value >= least:

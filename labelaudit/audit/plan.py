@@ -59,9 +59,8 @@ PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong
 
 # Retraining needs a network that generalizes, not one that separates: the rate falls to nothing.
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
+    **PRESETS,
     "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
-    "balanced": BALANCED,
-    "strong": STRONG,
     "paper": Preset(model="cifar_resnet32", **vars(AUL_RETRAINING)),
 }
 
@@ -101,11 +100,7 @@ class ProbePlan:
 
 
 def plan(
-    catalogue: Catalogue,
-    options: TrainingOptions,
-    device: torch.device,
-    *,
-    presets: Mapping[PresetName, Preset] = PRESETS,
+    catalogue: Catalogue, options: TrainingOptions, device: torch.device, presets: Mapping[PresetName, Preset] = PRESETS
 ) -> ProbePlan:
     """Resolve every setting.
 
@@ -164,8 +159,8 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
     if options.model is not None:
         require_known(options.model)
     side = catalogue.median_short_side
-    is_coarse = preset.coarse_model and (options.image_size or _scratch_size(side)) >= COARSE_FROM
-    own_model = preset.coarse_model if preset.coarse_model and is_coarse else preset.model
+    size = options.image_size or _scratch_size(side)
+    own_model = preset.coarse_model if preset.coarse_model and size >= COARSE_FROM else preset.model
     is_small = side <= SMALL_IMAGE_PIXELS
     if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and is_small):
         weights = _named_weights(options)

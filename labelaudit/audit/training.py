@@ -31,7 +31,7 @@ from labelaudit.methods.base import Method, State
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.checkpoint import write_checkpoint, write_network
 from labelaudit.run.documents import TRAINED
-from labelaudit.run.files import BackgroundWriter
+from labelaudit.run.files import background_writer
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from, recorded_epochs
 
@@ -132,14 +132,14 @@ def train(
         TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
     """
     last: TrainingJob | None = None
-    with reporter.bar(title, images, "images") as advance, BackgroundWriter() as writer:
+    with reporter.bar(title, images, "images") as advance, background_writer() as submit:
         for job in jobs:
             last = job
             for record, seconds in job.epochs(advance):
                 write = after(job, record, seconds)
                 if job.training.world.is_main:
                     state = {**job.number, **job.training.state(job.method, job.selection)}
-                    writer.submit(functools.partial(_write, write, run.checkpoint, state))
+                    submit(functools.partial(_write, write, run.checkpoint, state))
     if last is None:
         raise ValueError("there is nothing to train")
     return last.training

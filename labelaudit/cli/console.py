@@ -23,7 +23,7 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -134,8 +134,8 @@ class Terminal:
         with contextlib.ExitStack() as held:
             progress = None
             if self._progress and self.console.is_terminal:
-                title_column, rate_column = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
-                columns = (title_column, BarColumn(), TaskProgressColumn(), rate_column, TimeRemainingColumn())
+                share, rate, left = TaskProgressColumn(), "{task.fields[rate]}", TimeRemainingColumn()
+                columns = ("{task.description}", BarColumn(), share, rate, left)
                 progress = held.enter_context(Progress(*columns, console=self.console, transient=True))
                 task = progress.add_task(title, total=total, rate="", visible=False)
 
@@ -231,7 +231,6 @@ def _guarded(descriptor: int, before: TextIO | None) -> io.TextIOWrapper:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_USUAL = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Stopped(SystemExit):
@@ -248,15 +247,15 @@ def stopped_by_signals() -> Iterator[None]:
     if is_distributed() or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    ours = [number for number in _SIGNALS if before[number] in _USUAL]
-    for number in ours:
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) in usual}
+    for number in before:
         signal.signal(number, _stop)
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -1,14 +1,16 @@
-"""``labelaudit corrupt``: copy a data folder and corrupt a known part of it."""
+"""``labelaudit corrupt``: copy a data folder and corrupt a known part of it; ``demo``: audit data of known errors."""
 
 from __future__ import annotations
 
+import shlex
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 from typer import Argument, Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal
+from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, DrawsName
 
@@ -16,6 +18,8 @@ EPILOG = o.examples(
     "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
     "labelaudit corrupt photos photos-corrupted --kind uniform --rate 0.1 --kind shuffle-pixels --rate 0.05 --seed 1",
 )
+_DEMO = Path("labelaudit-demo")
+EPILOG_DEMO = o.examples("labelaudit demo", "labelaudit demo /tmp/digits --seed 1")
 
 
 @o.screen_options
@@ -64,3 +68,32 @@ def command(
         changed = done.changed[name]
         terminal.say(f"{name}: {selected:,} images chosen ({selected / done.images:.2%}), {changed:,} of them changed")
     terminal.say(f"{done.images:,} images, {done.linked:,} of them hard links. Truth: {out / TRUTH_FILE}")
+
+
+@o.screen_options
+def demo(
+    terminal: Terminal,
+    folder: Annotated[Path, Argument(metavar="[DIR]", help="Where to write the data and the audit.")] = _DEMO,
+    seed: Annotated[int, Option(help="For the planted errors and the probe.")] = 0,
+    device: Annotated[str, Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
+    from labelaudit.audit import demo as sample_data
+    from labelaudit.report.console import show_summary, show_suspicious
+    from labelaudit.run.lists import suspicious_rows
+
+    result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
+    planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
+    with printed() as console:
+        show_summary(console, result.fitted.noise)
+        show_suspicious(console, list(islice(suspicious_rows(result.run.suspicious), 5)))
+        console.print(
+            f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
+            f"average precision {result.average_precision:.4f}; "
+            f"{result.found} of {planted} planted errors are among the {flagged} suspicious labels."
+        )
+        console.print(
+            f"Images       {result.digits.images}\nTruth        {result.digits.truth_csv}\n"
+            f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
+            f"To review    {shlex.join(['labelaudit', 'report', str(result.run.root)])}"
+        )

@@ -25,7 +25,7 @@ EPILOG = o.examples(
 
 def _show_formats(wanted: bool) -> None:
     if wanted:
-        from labelaudit.report.exports.table import FORMATS
+        from labelaudit.report.exports.base import FORMATS
 
         rows = [
             (each.name, "suspicious" if each.ranked else "all", each.summary, ", ".join(each.files)) for each in FORMATS

@@ -100,13 +100,12 @@ def _add_parameters(
         function(**values, **{name: build(**taken)})
 
     everything = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *parameters)]
-    everything.sort(key=lambda each: _panel(each) == ADVANCED)  # Typer shows panels in the order of their options
+    # Typer shows panels in the order of their options.
+    everything.sort(
+        key=lambda each: any(getattr(told, "rich_help_panel", "") == ADVANCED for told in get_args(each.annotation))
+    )
     command.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
     return command
-
-
-def _panel(parameter: inspect.Parameter) -> str | None:
-    return next((getattr(told, "rich_help_panel", None) for told in get_args(parameter.annotation)[1:]), None)
 
 
 def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:

@@ -6,8 +6,10 @@ set aside with the reason and never stops an audit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import posixpath
 import re
 import shlex
 import stat
@@ -75,10 +77,9 @@ def scan(
         DataError: no such folder, no class folders, no image files, or an unusable labels file.
         UsageError: ``split`` and ``labels_file`` together.
     """
-    _require_folder(root)
+    walk = _walk(root)
     if labels_file is not None and split:
         raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
-    walk = walk_folder(root)
     if labels_file is not None:
         table = _read_table(root, labels_file, walk, reporter)
         catalogue = _inspect(root, table.label_of, reporter)
@@ -125,14 +126,13 @@ def require_outside(place: Path, root: Path, option: str) -> None:
 
 def class_bases(root: Path, split: Sequence[str]) -> list[str]:
     """Return the folders that hold the class folders, ``""`` for ``root``; errors are those of `scan`."""
-    _require_folder(root)
-    walk = walk_folder(root)
+    walk = _walk(root)
     if not split and len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders
         check_layout(root, walk.images)
     return _bases(root, walk, split) if split else [""]
 
 
-def _require_folder(root: Path) -> None:
+def _walk(root: Path) -> Walk:
     try:
         os.scandir(root).close()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
@@ -140,6 +140,7 @@ def _require_folder(root: Path) -> None:
         raise DataError(what, fix="give a folder that holds one folder of images per class") from error
     except OSError as error:
         raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
+    return walk_folder(root)
 
 
 def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
@@ -171,7 +172,7 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
     if label_of:
         return label_of
     found = f" ({summed_text(walk.left, 3)})" if walk.left else ""
-    if any(_is_class_folder(folder, bases) for folder in walk.folders):
+    if any(posixpath.dirname(folder) in bases for folder in walk.folders):
         raise DataError(f"there are no image files in the class folders of {root}{found}", fix="check the folder")
     raise DataError(
         f"{root} has no class folders{found}",
@@ -179,22 +180,16 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
     )
 
 
-def _is_class_folder(folder: str, bases: Sequence[str]) -> bool:
-    return folder.rpartition("/")[0] in bases
-
-
 def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
     """Yield a sentence for each class folder without samples, and one about the folders in others that are closed."""
     told: set[str] = set()
-    names = [folder for folder in walk.folders if _is_class_folder(folder, bases)]
-    names += [path for path, _, reason in walk.left if reason.startswith(NO_WAY_IN) and _is_class_folder(path, bases)]
-    for folder in names:
-        name = folder.rpartition("/")[2]
-        if name not in {*classes, *told} and (why := walk.lost(folder)):
+    for folder in (*walk.folders, *(path for path, _, why in walk.left if why.startswith(NO_WAY_IN))):
+        base, name = posixpath.split(folder)
+        if base in bases and name not in classes and name not in told and (why := walk.lost(folder)):
             told.add(name)
             yield f"class {printable_path(name)!r} is not in the audit: {why}"
-    inner = [path for path, _, reason in walk.left if reason.startswith(CLOSED) and not _is_class_folder(path, bases)]
-    if inner:
+    closed = [path for path, _, why in walk.left if why.startswith(CLOSED)]
+    if inner := [path for path in closed if posixpath.dirname(path) not in bases]:
         more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
         yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
 
@@ -252,16 +247,15 @@ def _inspect_file(root: Path, path: str) -> tuple[Header, str, str]:
 def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], reporter: Reporter) -> Rendering:
     """Decide the rendering of a folder, and report each part of it that is not plain."""
 
-    def values(number: int, rendering: Rendering | None) -> npt.NDArray[Any] | None:
-        try:
-            return read_values(read_file(root / paths[number]), rendering)
-        except UnreadableImageError:  # reported when it is decoded
-            return None
-
     def read(numbers: Sequence[int], rendering: Rendering | None) -> list[npt.NDArray[Any]]:
+        def read_part(part: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
+            for number in part:
+                with contextlib.suppress(UnreadableImageError):  # reported when it is decoded
+                    yield read_values(read_file(root / paths[number]), rendering)
+
         sampled = numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]
-        parts = in_parallel(sampled, lambda part: [values(number, rendering) for number in part], 8)
-        return [found for _, part in parts for found in part if found is not None]
+        parts = in_parallel(sampled, lambda part: list(read_part(part)), 8)
+        return [values for _, part in parts for values in part]
 
     chosen: dict[str, Any] = {}
     for kind in DEEP_KINDS:
@@ -416,17 +410,12 @@ def _check_all(root: Path, top: _Folder) -> tuple[str, bool]:
     plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
     # Two folders of equal names may be day and night; three in each of three classes may be views.
     if plain and len(shared) >= max(3, len(folders) + 1, len(names) / 2):
-        raise DataError(
-            f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}",
-            fix=_fix(root, folders),
-        )
+        what = f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}"
+        raise DataError(what, fix=_fix(root, folders))
     what = f"folders of the same names ({listed(shared, _MOST_NAMED)})"
     what = what if len(shared) > 1 else f"more folders ({listed(names, _MOST_NAMED)})"
-    text = (
-        f"all class folders hold {what}, which count for the class above; if those are the classes, "
-        f"audit with --split {_joined(folders)}, if not, add --split ."
-    )
-    return text, len(shared) > 1
+    text = f"all class folders hold {what}, which count for the class above; if those are the classes, "
+    return f"{text}audit with --split {_joined(folders)}, if not, add --split .", len(shared) > 1
 
 
 def _parts(top: _Folder) -> list[_Folder]:
@@ -469,10 +458,8 @@ def _are_divisions(names: Mapping[str, object] | Sequence[str]) -> bool:
 
 def _is_divided(folder: _Folder) -> bool:
     """Return whether a folder is a data set in parts with class folders in them; a class in parts has images there."""
-    return any(
-        part.innermost.has_classes and not all(_DATE.fullmatch(name) for name in part.innermost.inner)
-        for part in _parts(folder)
-    )
+    inner = [part.innermost for part in _parts(folder)]
+    return any(part.has_classes and not all(_DATE.fullmatch(name) for name in part.inner) for part in inner)
 
 
 def _shared(folders: Sequence[_Folder]) -> list[str]:

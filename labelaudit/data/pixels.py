@@ -64,8 +64,7 @@ def decode_stream(
 ) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:
     """Decode samples in order, a part at a time, some parts ahead of the reader.
 
-    Yields:
-        The sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
+    Yields the sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
     """
     yield from in_parallel(samples, partial(_decode_part, catalogue, form), part)
 
@@ -73,14 +72,8 @@ def decode_stream(
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
     """Load every readable sample's pixels from the cache, or decode them and keep them there if there is room.
 
-    Args:
-        catalogue: The samples.
-        form: How they are decoded.
-        reporter: Receives the progress.
-        processes: How many processes of this machine load the same pixels: they share its memory.
-
-    Raises:
-        StorageError: neither memory nor disk has room for the pixels.
+    So many ``processes`` of this machine load the same pixels and share its memory. Raises a StorageError where neither
+    memory nor disk has room for the pixels.
     """
     sample_R = np.flatnonzero(catalogue.readable_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)

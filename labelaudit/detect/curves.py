@@ -188,8 +188,9 @@ class CurveAccumulator:
         trust = self._trust.add(present_N, margin_N)
         for first in range(0, samples, c.SAMPLES_AT_ONCE):
             block = slice(first, first + c.SAMPLES_AT_ONCE)
-            values = present_N[block], loss_N[block], margin_N[block], alternative_N[block]
-            self._add_block(block, *values, trust=trust, weight=late * trust)
+            self._add_block(
+                block, present_N[block], loss_N[block], margin_N[block], alternative_N[block], trust, late * trust
+            )
         self._epochs += 1
 
     @property
@@ -236,7 +237,6 @@ class CurveAccumulator:
         loss_B: Float32Array,
         margin_B: Float32Array,
         alternative_B: IntArray,
-        *,
         trust: float,
         weight: float,
     ) -> None:

@@ -118,7 +118,7 @@ class Training:
     ) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
-        ``label_N`` are int64 given labels. ``advance`` is told the size of each finished batch. ``prior_N`` are float32
+        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``prior_N`` are float32
         sample weights, which multiply every lesson's weights. ``selection`` chooses which samples are back-propagated,
         for one network; its scoring pass is recorded.
 

@@ -126,14 +126,9 @@ class Report:
 
 
 def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, top: int, most: int) -> Report:
-    """Check an audit.
+    """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
 
-    Args:
-        audit: A finished audit.
-        limits: What to check.
-        baseline: Run folder or suspicious.csv; the labels in it do not count as suspicious.
-        top: How many suspicious labels a list for people shows.
-        most: How many suspicious labels and unreadable images to keep for other formats, if more than ``top``.
+    A list for people shows ``top`` suspicious labels; for other formats ``most`` are kept, if that is more.
 
     Raises:
         RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
@@ -163,10 +158,7 @@ def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, t
 def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Check, ...]:
     """Make every check, in a fixed order; those without a limit are skipped.
 
-    Args:
-        noise: The content of noise.json.
-        limits: What to check.
-        new: How many suspicious labels are new since a baseline; None without one.
+    ``new`` is how many suspicious labels are new since a baseline; None without one.
 
     Raises:
         RunError: a limit on a noise rate, but the audit has none.

@@ -98,7 +98,8 @@ class KindsOptions(ExperimentOptions):
 class PrioritizationOptions(ExperimentOptions):
     """Measure what Selective Backprop and variance reduction gain on clean data and lose on corrupted data.
 
-    Training options replace settings of the scale. Without --data, scale smoke takes scikit-learn's digits.
+    Training options replace settings of the scale. --data can hold train/ and test/. Without it, scale smoke takes
+    scikit-learn's digits.
     """
 
     test: Path | None = None

@@ -1,32 +1,77 @@
 """How well an audit finds wrong labels: every statistic and estimator, by noise and seed, against the truth.
 
-The AUL paper's Figures 2 to 5, 7 and 9 are among the tables and figures.
+The AUL paper's Figures 2 to 5, 7 and 9 are among the tables and figures. With ``--peers``, on the same labels, with the
+network and the settings of the audit:
+
+- **cleanlab** (Northcutt et al. 2021; the package, extra ``bench``): out-of-fold probabilities of five networks, each
+  trained by labelaudit's loop on four fifths; its rankings ``self_confidence`` and ``normalized_margin``, and what
+  ``find_label_issues`` calls wrong with its defaults.
+- **AUM** (Pleiss et al. 2020): the ranking is the audit's statistic ``aum``. The flags follow the paper's rule, which
+  the package ``aum`` leaves to its user: N / (K + 1) random samples get a class of their own, and what has an AUM below
+  the 99th percentile of theirs is called wrong; a second training with other such samples judges the first ones.
+  Unlike in the paper all epochs count, not those before the learning rate falls first.
+
+Six trainings' worth of work beside the audit's one: four for cleanlab, two for AUM. Finished ones are only read.
+
+Shapes: N samples, U of them with a verdict, R rows that are trained on, K classes, P rows of a part.
 """
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.model_selection import StratifiedKFold
+from torch import nn
+
 from labelaudit import __version__
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.audit.options import TrainingOptions
+from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.engine.devices import choose_device
+from labelaudit.engine.inputs import Inputs, SomeRows
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import require_known
-from labelaudit.errors import UsageError
+from labelaudit.engine.order import derive_seed
+from labelaudit.engine.settings import TrainingSettings, settings_from_json
+from labelaudit.errors import DataError, UsageError
+from labelaudit.hyperparameters import Hyperparameters
+from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import DetectionOptions, runner
-from labelaudit.reproduce.peers import measure_peers, require
-from labelaudit.reproduce.runner import Case, NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Panel, Row, Tables, figure, grouped, means, pivot, ratio, spread
-from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit, correlation
+from labelaudit.reproduce.runner import (
+    NOTHING,
+    Case,
+    NoisyLabels,
+    Panel,
+    Row,
+    Tables,
+    figure,
+    grouped,
+    means,
+    pivot,
+    ratio,
+    remembered,
+    spread,
+)
+from labelaudit.reproduce.truth import OURS, EstimateRow, FloatArray, RankingRow, TrueAudit, audit, correlation
+from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
 PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
 """That of the AUL paper's Figures 7 and 9."""
+
+FOLDS = 5
+RANKINGS = ("self_confidence", "normalized_margin")
 
 _PAPER_ESTIMATOR = "gmm"
 _ESTIMATE_COLUMNS = {
@@ -117,7 +162,15 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
         nonlocal about
         audits = _audits(asked, case, seed, folder, truth, reporter)
-        about = _about(asked, truth, audits[0])
+        settings, model = audits[0].settings, audits[0].row.model
+        weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
+        probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
+        about = (
+            f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
+            f"labelaudit {__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} "
+            "epochs.\n\n± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the "
+            "figure."
+        )
         rows = list(_rows(audits[0]))
         if asked.peers:
             rows += measure_peers(audits[0], folder / "peers", replace(asked.training, seed=seed), reporter)
@@ -129,7 +182,8 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         yield rows
 
     def page() -> str:
-        return _page(f"# Detection of wrong labels: {asked.data_name}", about, tables)
+        title = f"# Detection of wrong labels: {asked.data_name}"
+        return "\n".join([title, "", about, "", *_page(tables)])
 
     return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
 
@@ -173,24 +227,13 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
         yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
 
 
-def _about(asked: DetectionOptions, truth: Catalogue, first: TrueAudit) -> str:
-    settings, model = first.settings, first.row.model
-    weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
-    probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
-    return (
-        f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; labelaudit "
-        f"{__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} epochs.\n\n"
-        "± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the figure."
-    )
-
-
-def _page(title: str, about: str, tables: Tables) -> str:
+def _page(tables: Tables) -> Iterator[str]:
+    """Yield the lines of the page, but the heading."""
     several = len({row.model for row in tables.of(AuditRow)}) > 1
 
     def label(row: Row) -> str:
         return f"{row.noise} ({row.model})" if several else row.noise
 
-    lines = [title, "", about, ""]
     rankings = tables.of(RankingRow)
     bold = {row.statistic for row in rankings if row.chosen and row.source == OURS}
     for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
@@ -201,9 +244,9 @@ def _page(title: str, about: str, tables: Tables) -> str:
             }
             for noise, group in grouped(rankings, label).items()
         }
-        lines += pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
+        yield from pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
     rates = grouped(tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, row.chosen)))
-    lines += pivot(
+    yield from pivot(
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
         "or of the peer's own rule; *flagged* is the share that it calls wrong. ECE: 15 equal bins. "
@@ -211,24 +254,24 @@ def _page(title: str, about: str, tables: Tables) -> str:
         ("noise", "estimator"),
         {key: means(rows, _ESTIMATE_COLUMNS) for key, rows in rates.items()},
     )
-    lines += _intervals(tables.of(AuditRow), label)
+    yield from _intervals(tables.of(AuditRow), label)
     controls = grouped(tables.of(ControlRow), lambda row: (label(row), row.kind))
-    lines += pivot(
+    yield from pivot(
         "Power on planted controls",
         "The share of the labels that the audit itself made wrong which lie above its cut.",
         ("noise", "kind"),
         {key: means(rows, {"planted": ("planted", 0), "found": ("share", 3)}) for key, rows in controls.items()},
     )
-    lines += _loss_against_aul(tables, label)
+    yield from _loss_against_aul(tables, label)
     networks = grouped(tables.of(NetworkRow), lambda row: (row.noise, row.model, row.other_model))
     columns = {"AUL": ("aul", 3), "loss of the last epoch": ("last_loss", 3)}
-    lines += pivot(
+    yield from pivot(
         "Agreement of networks",
         "Pearson's correlation over the samples; the AUL paper's Figures 4 and 5.",
         ("noise", "network", "other network"),
         {key: means(rows, columns) for key, rows in networks.items()},
     )
-    return "\n".join([*lines, *_over_rates(tables)])
+    yield from _over_rates(tables)
 
 
 def _named(source: str, name: str, chosen: bool) -> str:
@@ -322,8 +365,8 @@ def _draw_epochs(title: str, rows: Sequence[EpochRow], place: Any) -> None:
     """Draw Figures 2 and 3: AUROC over the epochs."""
     by_epoch = sorted(grouped(rows, lambda row: row.epoch).items())
     for field, style, name in (("loss_auroc", "--", "loss of the epoch"), ("aul_auroc", "-", "AUL up to the epoch")):
-        means = [spread(getattr(row, field) for row in group).mean for _, group in by_epoch]
-        place.plot([epoch for epoch, _ in by_epoch], means, style, label=name)
+        mean_E = [spread(getattr(row, field) for row in group).mean for _, group in by_epoch]
+        place.plot([epoch for epoch, _ in by_epoch], mean_E, style, label=name)
     place.set(title=title, xlabel="epoch", ylabel="AUROC")
     place.legend()
 
@@ -355,3 +398,126 @@ def _draw_rates(kind: str, rows: Sequence[EstimateRow], field: str, place: Any) 
     place.set_ylim(0, 1.02)
     place.set(title=kind, xlabel="true noise rate", ylabel=field.replace("_", " "))
     place.legend()
+
+
+def require(*names: str) -> list[Any]:
+    """Import modules of a package that labelaudit is compared with; raise UsageError if it is not installed."""
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ModuleNotFoundError as error:
+        package = names[0].partition(".")[0]
+        raise UsageError(
+            f"this compares with {package}, not installed here", fix="pip install 'labelaudit[bench]'"
+        ) from error
+
+
+def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> list[Row]:
+    """Return the rows of cleanlab and AUM beside those of an audit with the same options; the folder keeps them.
+
+    Raises:
+        DataError: a class has too few samples for cleanlab's folds.
+        RunError: the folder holds what was computed for another audit.
+        UsageError: cleanlab is not installed.
+    """
+    filters, ranks = require("cleanlab.filter", "cleanlab.rank")
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    catalogue, used_N = found.fitted.catalogue, found.used_N
+    label_U = catalogue.label_N[used_N]
+    # Controls are the audit's own; the peers get the labels as they are given.
+    settings = replace(settings_from_json(found.settings, str(found.run.description)), controls=0, pilot_epochs=0)
+    source = Source(device=choose_device(options.device), weights_file=options.network_weights, offline=options.offline)
+
+    @cache
+    def prepared() -> Prepared:
+        return prepare(catalogue, settings, source, reporter)
+
+    def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values of rows for the samples that have a verdict: [U, …]."""
+        value_N = np.zeros((len(used_N), *value_R.shape[1:]), dtype=value_R.dtype)
+        value_N[prepared().sample_R] = value_R
+        return value_N[used_N]
+
+    @cache
+    def p_UK() -> npt.NDArray[np.float32]:
+        reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
+        build, inputs, label_R = (
+            partial(make_network, settings, prepared(), source),
+            prepared().inputs,
+            prepared().label_R,
+        )
+        return used(out_of_fold_probabilities(inputs, label_R, settings, source.device, build))
+
+    def rankings() -> Iterator[RankingRow]:
+        for name in RANKINGS:
+            suspicion_U = -ranks.get_label_quality_scores(label_U, p_UK(), method=name)
+            yield found.ranking("cleanlab", name, suspicion_U, chosen=name == RANKINGS[0])
+
+    def estimates() -> Iterator[EstimateRow]:
+        issue_U = filters.find_label_issues(label_U, p_UK(), n_jobs=1)
+        yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
+        reporter.say(f"AUM: 2 networks of {settings.epochs} epochs, with threshold samples")
+        below_U = used(_below_threshold(prepared(), settings, source, reporter))
+        yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
+
+    asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
+    return [
+        *remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
+        *remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
+    ]
+
+
+def _below_threshold(prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter) -> BoolArray:
+    """Return what AUM's rule calls wrong: [R]."""
+    rows, classes = len(prepared.label_R), prepared.catalogue.classes
+    generator = np.random.default_rng(derive_seed(settings.seed, "aum threshold"))
+    drawn, count = generator.permutation(rows), rows // (len(classes) + 1)
+    # One output more, for the class of the threshold samples; its name is never seen.
+    widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
+    first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))
+    below = []
+    for threshold_R in (first_R, second_R):
+        label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
+        training = Training([make_network(settings, widened, source)], settings, source.device)
+        margin_R = np.zeros(rows)
+        with reporter.bar("Training for AUM", settings.epochs * rows, "images") as advance:
+            for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):
+                margin_R += record.margin_N
+        below.append(aum_below_threshold(margin_R / settings.epochs, threshold_R))
+    return np.where(first_R, below[1], below[0])
+
+
+def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = 99.0) -> BoolArray:
+    """Return AUM's rule: which samples lie below the percentile of the threshold samples; never one of these.
+
+    ``own_N`` is the AUM against the label that a sample was trained with, the percentile in [0, 100].
+    """
+    below_N: BoolArray = (own_N < np.percentile(own_N[threshold_N], percentile)) & ~threshold_N
+    return below_N
+
+
+def out_of_fold_probabilities(
+    inputs: Inputs,
+    label_R: torch.Tensor,
+    settings: Hyperparameters,
+    device: torch.device,
+    build: Callable[[], nn.Module],
+) -> npt.NDArray[np.float32]:
+    """Train five networks, each on four fifths of the rows, and return their probabilities on the rest: [R, K].
+
+    Raises:
+        DataError: a class has too few samples for five folds.
+    """
+    if int(label_R.bincount().min()) < FOLDS:
+        raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
+    p_RK = torch.empty(0)
+    for taught_P, asked_P in folds.split(label_R, label_R):
+        row_P = torch.from_numpy(taught_P)
+        training = Training([build()], settings, device)
+        for _ in run_epochs(training, SomeRows(inputs, row_P), label_R[row_P], Standard(), lambda _: None):
+            pass
+        p_PK = training.predict(SomeRows(inputs, torch.from_numpy(asked_P)))
+        p_RK = p_RK if len(p_RK) else p_PK.new_empty(len(label_R), p_PK.shape[1])
+        p_RK[asked_P] = p_PK
+    return p_RK.numpy()

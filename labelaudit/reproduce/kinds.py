@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,7 @@ from labelaudit.errors import UsageError
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import KindsOptions, runner
-from labelaudit.reproduce.runner import Case
-from labelaudit.reproduce.tables import Row, Tables, figure, grouped, pivot, ratio
+from labelaudit.reproduce.runner import Case, Row, Tables, figure, grouped, pivot, ratio
 from labelaudit.reproduce.truth import rank_quality
 from labelaudit.run.documents import read_description
 from labelaudit.run.layout import RunFolder
@@ -74,15 +74,10 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables."""
     runner.check_experiment(asked)
     rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
-    if not all(0 <= rate <= 1 for rate in rates.values()) or sum(rates.values()) > 1:
-        shares = ", ".join(map(str, rates.values()))
-        raise UsageError(f"the rates {shares} are no shares", fix="give 0 to 1, together at most 1")
     if asked.images is not None and asked.images < 1:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
     noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
-    classes = len(runner.scan_truth(asked.data, None, reporter).classes)
-    tables = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow)
-    about = ""
+    tables, about = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow), ""
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
         nonlocal about
@@ -94,12 +89,12 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
         fitted = score(Data(root=folder / "data"), run, replace(asked.training, seed=seed), reporter=reporter)
         settings = read_description(run).settings
         about = (
-            f"{len(fitted.catalogue):,} images of {classes} classes; {noise}; seeds {asked.seeds_text}; labelaudit "
-            f"{__version__}; the probe is {settings['model']}, {settings['image_size']} pixels, "
-            f"{settings['epochs']} epochs."
+            f"{len(fitted.catalogue):,} images of {len(fitted.catalogue.classes)} classes; {noise}; seeds "
+            f"{asked.seeds_text}; labelaudit {__version__}; the probe is {settings['model']}, "
+            f"{settings['image_size']} pixels, {settings['epochs']} epochs."
         )
         kind_of = {row["path"]: TRUE_KINDS[row["kind"]] for row in truth}
-        yield list(_rows(Row(noise=noise, model=str(settings["model"]), seed=seed), fitted, kind_of))
+        yield list(_rows({"noise": noise, "model": settings["model"], "seed": seed}, fitted, kind_of))
 
     def page() -> str:
         return "\n".join([f"# Kinds: {asked.data_name}", "", about, "", *_tables(tables)])
@@ -107,9 +102,8 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     return runner.run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
 
 
-def _rows(start: Row, fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
+def _rows(same: Mapping[str, Any], fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
     """Yield the rows of one audit, given the true kind of each path."""
-    same = vars(start)
     true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
     flagged_N = np.isin(np.arange(len(true_N)), fitted.verdicts.order[: fitted.verdicts.flagged])
     called_N = np.array(CALLED)[fitted.kinds.kind_N]
@@ -183,13 +177,9 @@ def _counts(rows: Sequence[MatrixRow | PlantedRow], key: str) -> dict[str, dict[
 
 
 def share(matrix: Sequence[MatrixRow], true: Sequence[str], called: str | None, suspicious: bool | None) -> float:
-    """Return which share of the samples of some true kinds is called something.
+    """Return which share of the samples of some true kinds, all or those that are suspicious or not, is called so.
 
-    Args:
-        matrix: Of one audit.
-        true: True kinds.
-        called: A kind; None: the share of the suspicious.
-        suspicious: Only of the samples that are suspicious or not; None: of all.
+    Without ``called`` it is the share of the suspicious.
     """
     rows = [row for row in matrix if row.true_kind in true and suspicious in (None, row.suspicious)]
     hits = [row for row in rows if (row.suspicious if called is None else row.called == called)]

@@ -24,14 +24,12 @@ from labelaudit.audit.model import Data
 from labelaudit.audit.plan import PAPER as PAPER_PROBE
 from labelaudit.audit.plan import Preset
 from labelaudit.data.catalogue import BoolArray
-from labelaudit.data.folder import require_outside
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
-from labelaudit.reproduce.runner import Case
-from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, ratio, remembered
+from labelaudit.reproduce.runner import NOTHING, Case, Panel, Tables, grouped, pivot, ratio, remembered
 from labelaudit.reproduce.truth import FloatArray
 from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.layout import RunFolder
@@ -140,23 +138,13 @@ class SpeedupRow:
 
 def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
-    if bool(asked.data) != bool(asked.test):
-        raise UsageError("--data and --test go together", fix="give both, or none of them for the digits")
-    if asked.scale != "smoke" and asked.data is None:
-        raise UsageError(
-            f"--scale {asked.scale} needs images", fix="give --data DIR and --test DIR, or --scale smoke for digits"
-        )
     runner.check_experiment(asked)
     data_sets = [Case(name=name) for name in named("--data-set", DATA_SETS, asked.data_sets)]
     algorithms = [STANDARD, *(name for name in named("--algorithm", ALGORITHMS, asked.algorithms) if name != STANDARD)]
     most, most_test, preset = SCALES[asked.scale]
     given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
     preset = replace(preset, **given)
-    if asked.data is not None and asked.test is not None:
-        require_outside(asked.out, asked.test, "--out")
-        data, test = asked.data, asked.test
-    else:
-        data, test = runner.digits(asked.out)
+    data, test = runner.folders(asked)
     if most_test is not None:
         runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
@@ -196,11 +184,7 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
 
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
-    """Return those of these names, in the table's order; all where none is named.
-
-    Raises:
-        UsageError: a name is not known.
-    """
+    """Return the names in the table's order, all where none is named; raise UsageError for one that is not known."""
     known = list(known)
     for name in names:
         if name not in known:
@@ -213,14 +197,9 @@ def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
 def _train(
     run: RunFolder, options: RetrainOptions, data_set: str, corrupted_2N: BoolArray, reporter: Reporter
 ) -> Iterator[TrainingEpochRow]:
-    """Train, and yield the rows of the epochs.
+    """Train into a folder named as the algorithm, and yield the rows of the epochs.
 
-    Args:
-        run: Gets the training; its name is that of the algorithm.
-        options: Of the training.
-        data_set: Its name.
-        corrupted_2N: The samples that were selected for corruption, and those that it changed.
-        reporter: Told about the progress.
+    ``corrupted_2N`` are the samples that were selected for corruption, and those that it changed.
     """
     retrain(Data(root=run.root.parent / "data"), run, options, reporter)
     total = dict.fromkeys(("forwards", "backpropagated", "seconds"), 0)

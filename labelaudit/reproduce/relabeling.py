@@ -5,7 +5,6 @@ An image counts as removed only where the next copy has it, with the same conten
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +19,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import RelabelingOptions, runner
-from labelaudit.reproduce.runner import NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Row, Tables, pivot
+from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Row, Tables, pivot
 from labelaudit.reproduce.truth import audit
 from labelaudit.review.corrections import Correction, read_review, write_corrections
 from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy
@@ -186,24 +184,17 @@ def _page(name: str, about: str, rows: Sequence[RoundRow]) -> str:
             "suspicious": f"{row.suspicious:,}",
             "reviewed": f"{row.reviewed:,}" if row.reviewed else NOTHING,
             "removed": _share(row) if row.reviewed else NOTHING,
+            "made wrong": f"{row.spoilt:,}" if row.reviewed else NOTHING,
         }
         for row in rows
     }
     note = (
         "*Reviewed* is everything that the audit lists as suspicious, answered with the truth; *removed* are the wrong "
-        "labels among it that are right in the next audit's folder. The estimate has its interval in brackets."
+        "labels among it that are right in the next audit's folder, *made wrong* right ones that are wrong there. The "
+        "estimate has its interval in brackets."
     )
-    page = [f"# Audit, review, relabel, audit again: {name}", "", about, ""]
-    page += pivot("Rounds", note, ("noise", "seed", "audit"), cells)
-    for row, following in itertools.pairwise(rows):
-        if following.audit == row.audit + 1:
-            spoilt = f", {row.spoilt:,} right ones made wrong" if row.spoilt else ""
-            page.append(
-                f"- {row.noise}, seed {row.seed}, review {row.audit}: {_share(row)} of the wrong labels that were "
-                f"reviewed are removed{spoilt}; the noise rate fell by {row.noise_rate - following.noise_rate:.4f}, "
-                f"its estimate by {row.estimate - following.estimate:.4f}."
-            )
-    return "\n".join(page) + "\n"
+    page = pivot("Rounds", note, ("noise", "seed", "audit"), cells)
+    return "\n".join([f"# Audit, review, relabel, audit again: {name}", "", about, "", *page])
 
 
 def _estimate(row: RoundRow) -> str:

@@ -32,8 +32,17 @@ from labelaudit.methods.table import find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, Table1Options, runner
-from labelaudit.reproduce.runner import NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Tables, grouped, number, pivot, remembered, spread, with_deviation
+from labelaudit.reproduce.runner import (
+    NOTHING,
+    NoisyLabels,
+    Tables,
+    grouped,
+    number,
+    pivot,
+    remembered,
+    spread,
+    with_deviation,
+)
 from labelaudit.reproduce.truth import audit
 from labelaudit.retrain.recipe import RetrainOptions, presets_of, read_metrics, read_seconds, retrain
 from labelaudit.run.files import write_text
@@ -46,7 +55,7 @@ Paper = Mapping[str, Mapping[str, tuple[float, float] | str]]
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
 """The columns."""
 
-PAPER: dict[str, tuple[tuple[float, float] | str, ...]] = {
+_CELLS: dict[str, tuple[tuple[float, float] | str, ...]] = {
     "standard": ((23.2, 0.2), (40.3, 0.5), (57.1, 0.5), (75.3, 0.5), (40.3, 0.2)),
     "random": ((16.5, 0.7), (22.8, 1.6), (35.8, 2.8), (55.6, 5.5), (21.2, 0.1)),
     "reed-hard": ((22.4, 0.4), (37.4, 0.9), (52.0, 0.5), (68.8, 0.9), (37.2, 0.2)),
@@ -57,6 +66,7 @@ PAPER: dict[str, tuple[tuple[float, float] | str, ...]] = {
     "aul": ((9.2, 0.1), (11.5, 0.2), (16.0, 0.3), (37.8, 2.4), (11.1, 0.3)),
     "oracle": ((9.0, 0.1), (9.7, 0.8), (10.8, 1.8), (12.6, 3.5), (10.8, 0.1)),
 }
+PAPER: Paper = {method: dict(zip(NOISES, row, strict=True)) for method, row in _CELLS.items()}
 """Its cells: error and deviation, or what the paper has instead."""
 
 METHODS = (*PAPER, "elr", "dividemix")
@@ -86,15 +96,14 @@ _BOTH_NETWORKS = ("dividemix",)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRow:
-    """One training of one method.
+    """One training of one method, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
 
     Attributes:
-        status: ``trained`` or ``diverged``.
-        error: Test error after the last epoch, a share; of the first of two networks, for DivideMix of both together.
+        error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
         best_error: The least error after an epoch: what early stopping on the test data would have given.
         train_error: Share of the given labels that the network disagrees with in its last epoch.
         epoch_seconds, seconds: Mean wall time of an epoch without measuring the error, and of all of it but the audit.
-        noise_rate: What the method was told or found of the noise; NaN when it asks for none.
+        noise_rate: What the method was told or found of the noise.
     """
 
     noise: str
@@ -205,14 +214,9 @@ SCALES: dict[ScaleName, Scale] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """What is trained on noisy labels.
+    """What is trained on noisy labels: right labels, folder of the test images, names of the methods, and how much.
 
-    Attributes:
-        clean: Training images with right labels.
-        test: Folder of the test images.
-        methods: Their names.
-        scale: How much of it.
-        paper: Published errors by method and noise, in percent with their deviation; or a note.
+    ``paper`` has published errors by method and noise, in percent with their deviation; or a note.
     """
 
     clean: Catalogue
@@ -238,12 +242,7 @@ class Trainings:
         return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
-        """Plant errors, audit if a method needs it, and train every method; yield the row of each.
-
-        Raises:
-            RunError: the folder holds other labels or trainings.
-            LabelauditError: see `labelaudit.audit.score.score` and `labelaudit.retrain.recipe.retrain`.
-        """
+        """Plant errors, audit if a method needs it, and train every method; yield the row of each."""
         rows, scale = np.flatnonzero(self.clean.readable_N), self.scale
         if scale.subset is not None:
             rows = np.sort(np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset])
@@ -284,12 +283,7 @@ def train_method(
 ) -> list[TrainedRow]:
     """Train one method, or read what an earlier call finished; a training that diverges is a result too.
 
-    Args:
-        start: What the row begins with.
-        data: Images and noisy labels.
-        options: Of the training.
-        folder: Gets ``<method>/`` and ``<method>.parquet``.
-        reporter: Told about the progress.
+    ``start`` is what the row begins with; the folder gets ``<method>/`` and ``<method>.parquet``.
     """
 
     def train() -> Iterator[TrainedRow]:
@@ -334,11 +328,7 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
 
 
 def check_methods(methods: Sequence[str], scale: Scale) -> list[str]:
-    """Return the methods, each once; refuse methods or parameters that do not exist.
-
-    Raises:
-        UsageError: naming them.
-    """
+    """Return the methods, each once; raise UsageError for methods or parameters that do not exist."""
     if not methods:
         raise UsageError("--methods names none", fix="see labelaudit methods")
     for method in methods:
@@ -485,7 +475,7 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
     scale, device = SCALES[asked.scale], asked.training.device
     methods = check_methods(asked.methods or METHODS, scale)
-    data, test = _folders(asked)
+    data, test = runner.folders(asked)
     clean = runner.scan_truth(data, None, reporter)
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
     epochs, images = asked.training.epochs or scale.training.epochs, int(clean.readable_N.sum())
@@ -495,8 +485,7 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         training=replace(scale.training, epochs=epochs, device=device),
         subset=min(asked.subset or scale.subset or images, images),
     )
-    paper = {method: dict(zip(NOISES, row, strict=True)) for method, row in PAPER.items()}
-    trainings = Trainings(clean=clean, test=test, methods=methods, scale=scale, paper=paper)
+    trainings = Trainings(clean=clean, test=test, methods=methods, scale=scale, paper=PAPER)
     if asked.scale == "paper" or asked.only_cost:
         told = cost(trainings, scale.subset or images, cases, len(asked.seeds))
         if asked.only_cost:
@@ -504,20 +493,6 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         reporter.say(told)
     about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
     return trainings.run("table1", asked, cases, about, reporter)
-
-
-def _folders(asked: Table1Options) -> tuple[Path, Path]:
-    """Return the folders of the training and of the test images."""
-    if asked.data is None:
-        if asked.scale != "smoke":
-            raise UsageError(f"--scale {asked.scale} needs images", fix="give --data DIR")
-        return runner.digits(asked.out)
-    train, test = asked.data / "train", asked.data / "test"
-    if asked.test is None and not (train.is_dir() and test.is_dir()):
-        raise UsageError(
-            f"there are no test images for {asked.data}", fix="give --test DIR, or a --data with train/ and test/"
-        )
-    return (train, test) if asked.test is None else (asked.data, asked.test)
 
 
 def passes(training: TrainingOptions, images: int, method: str, rate: float) -> float:
@@ -537,37 +512,31 @@ def passes(training: TrainingOptions, images: int, method: str, rate: float) -> 
 
 def cost(trainings: Trainings, images: int, cases: Sequence[NoisyLabels], seeds: int) -> str:
     """Return a table of what each method would take: passes over images, and hours at the speed of this machine."""
-    training = trainings.scale.training
+    training, audits = trainings.scale.training, trainings.scale.audit
     preset, device = presets_of(find_method("standard"))[training.preset or "fast"], choose_device(training.device)
     model = training.model or preset.model
     rate = _images_per_second(model, preset.batch_size, len(trainings.clean.classes), device)
-    epochs = trainings.scale.audit.epochs or PRESETS[trainings.scale.audit.preset or "fast"].epochs
+    epochs = audits.epochs or PRESETS[audits.preset or "fast"].epochs
     counts = {"audit": float(epochs * len(cases) * images * seeds)}
     for method in trainings.methods:
         counts[method] = seeds * sum(passes(training, images, method, case.rate) for case in cases)
     counts["all"] = sum(counts.values())
-    lines = [
+    lines = [f"| {name} | {count / 1e6:,.1f} | {count / rate / 3600:,.1f} |\n" for name, count in counts.items()]
+    return (
         f"{images:,} images, {len(cases)} noises, {seeds} seeds; {model} on {device} takes some {rate:,.0f} images of "
-        "32 pixels a second, forward and backward.\n",
-        "| | million images | hours |",
-        "|---|---|---|",
-        *(f"| {name} | {count / 1e6:,.1f} | {count / rate / 3600:,.1f} |" for name, count in counts.items()),
-    ]
-    return "\n".join(lines) + "\n"
+        f"32 pixels a second, forward and backward.\n\n| | million images | hours |\n|---|---|---|\n{''.join(lines)}"
+    )
 
 
 def _images_per_second(model: str, batch_size: int, classes: int, device: torch.device) -> float:
-    """Measure how fast a network goes forward and backward here: the second of two passes over some batches."""
+    """Measure how fast a network goes forward and backward here: all but the first of some batches."""
     network = build_network(model, weights="scratch", weights_file=None, num_classes=classes, channels=3, seed=0)
-    network = network.to(device).train()
-    x_BCHW, batches, seconds = torch.rand(batch_size, 3, 32, 32, device=device), -(-512 // batch_size), 0.0
-    precise = choose_precision("auto", device) == "float32"
-    for _ in range(2):
-        began = time.perf_counter()
-        for _ in range(batches):
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=not precise):
-                loss = network(x_BCHW).float().logsumexp(1).mean()
-            loss.backward()
+    network, x_BCHW = network.to(device).train(), torch.rand(batch_size, 3, 32, 32, device=device)
+    batches, began = 1 - (-512 // batch_size), 0.0
+    for batch in range(batches):
+        with torch.autocast(device.type, torch.bfloat16, enabled=choose_precision("auto", device) == "bfloat16"):
+            loss = network(x_BCHW).float().logsumexp(1).mean()
+        loss.backward()
         loss.item()  # waits for the device
-        seconds = time.perf_counter() - began
-    return batches * batch_size / seconds
+        began = began if batch else time.perf_counter()
+    return (batches - 1) * batch_size / (time.perf_counter() - began)

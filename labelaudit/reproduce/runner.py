@@ -1,4 +1,7 @@
-"""What all experiments share: options, cases (noisy labels, corrupted copies), and the loop over cases × seeds.
+"""What all experiments share: rows, tables and figures, cases, and the loop over cases × seeds.
+
+A row is a frozen dataclass: its fields are the columns of a Parquet file. Markdown tables have mean ± spread over the
+seeds. A case is noisy labels or a corrupted copy.
 
 Shapes: N samples.
 """
@@ -8,15 +11,19 @@ from __future__ import annotations
 import csv
 import importlib.util
 import itertools
+import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 from labelaudit.audit.demo import write_digits_split
@@ -27,12 +34,187 @@ from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
+from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
-from labelaudit.reproduce import ExperimentOptions
-from labelaudit.reproduce.tables import Panel, Tables, draw, grouped
-from labelaudit.run.files import read_json, storage_errors, write_text
+from labelaudit.reproduce import ExperimentOptions, PrioritizationOptions, Table1Options
+from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
+
+NOTHING = "–"
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_ASKED = b"labelaudit"
+
+R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
+Panel = Callable[[Any], None]
+"""Draws on a matplotlib Axes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What every row of an audit begins with: name of the labels, network, and seed of the errors and the training."""
+
+    noise: str
+    model: str
+    seed: int
+
+
+class Spread(NamedTuple):
+    """Mean of the values that are numbers, standard deviation with n − 1, and their count; NaN where undefined."""
+
+    mean: float
+    deviation: float
+    known: int
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Return mean and standard deviation of the values that are not NaN."""
+    value_V = np.array([value for value in values if not math.isnan(value)])
+    known = len(value_V)
+    mean, deviation = value_V.mean() if known else math.nan, value_V.std(ddof=1) if known > 1 else math.nan
+    return Spread(float(mean), float(deviation), known)
+
+
+def ratio(part: float, whole: float) -> float:
+    """Return part / whole; NaN without a whole."""
+    return part / whole if whole else math.nan
+
+
+def number(value: float, digits: int) -> str:
+    """Return a value as text; a dash for NaN."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else NOTHING
+
+
+def with_deviation(mean: float, deviation: float, digits: int) -> str:
+    """Return ``mean ± deviation``, or the mean alone."""
+    return number(mean, digits) + ("" if math.isnan(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def figure(values: Iterable[float], digits: int = 4) -> str:
+    """Return ``mean ± deviation``, and of how many values where some are NaN."""
+    every = list(values)
+    mean, deviation, count = spread(every)
+    text = with_deviation(mean, deviation, digits)
+    return text if count in (0, len(every)) else f"{text} ({count} of {len(every)})"
+
+
+def grouped(rows: Iterable[R], key: Callable[[R], K]) -> dict[K, list[R]]:
+    """Return the rows by key, in the order in which keys appear first."""
+    groups: dict[K, list[R]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def pivot(title: str, note: str, keys: Sequence[str], cells: Mapping[Any, Mapping[str, str]]) -> list[str]:
+    """Return the lines of a titled Markdown table; nothing without cells.
+
+    It has a line for each key, a text or several, and a column for each name of a cell.
+    """
+    names = list(dict.fromkeys(name for line in cells.values() for name in line))
+    rows = [[*keys, *names], ["---"] * len([*keys, *names])]
+    rows += [
+        [*((key,) if isinstance(key, str) else key), *(line.get(name, NOTHING) for name in names)]
+        for key, line in cells.items()
+    ]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines[1] = lines[1].replace(" ", "")
+    return [f"## {title}", "", *([note, ""] if note else []), *lines, ""] if cells else []
+
+
+def means(rows: Sequence[Any], columns: Mapping[str, tuple[str, int]]) -> dict[str, str]:
+    """Return mean ± spread of the rows for each column, given as attribute and digits after the point."""
+    return {
+        name: figure((float(getattr(row, field)) for row in rows), digits) for name, (field, digits) in columns.items()
+    }
+
+
+class Tables:
+    """The rows that were measured so far, by table: its keywords are table names with the type of their rows."""
+
+    def __init__(self, **kinds: type) -> None:
+        self._kinds = kinds
+        self._rows: dict[type, list[Any]] = {kind: [] for kind in kinds.values()}
+
+    def add(self, rows: Iterable[object]) -> None:
+        """Append each row to the table of its type."""
+        for row in rows:
+            self._rows[type(row)].append(row)
+
+    def of(self, kind: type[R]) -> list[R]:
+        """Return the rows of a type."""
+        return self._rows[kind]
+
+    def put(self, kind: type[R], rows: Iterable[R]) -> None:
+        """Replace the rows of a type: those that are computed from others."""
+        self._rows[kind] = list(rows)
+
+    def write(self, folder: Path) -> None:
+        """Write ``<table>.parquet`` for each table, also without rows."""
+        for name, kind in self._kinds.items():
+            write_rows(folder / f"{name}.parquet", kind, self._rows[kind])
+
+
+def write_rows(file: Path, kind: type, rows: Sequence[Any], asked: str = "") -> None:
+    """Write rows as Parquet, with what they were computed for in the file's metadata."""
+    hints = get_type_hints(kind)
+    schema = pa.schema([(field.name, _TYPES[hints[field.name]]) for field in fields(kind)], {_ASKED: asked})
+    written = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    write_atomically(file, partial(pq.write_table, written))
+
+
+def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Callable[[], Iterable[R]]) -> list[R]:
+    """Return the rows that a file holds, or compute them and write the file.
+
+    Args:
+        file: Of `write_rows`, with ``asked`` in its metadata.
+        asked: All that decides the outcome.
+        kind: Type of the rows.
+        compute: Returns them.
+
+    Raises:
+        RunError: the file holds another measurement, or is damaged.
+    """
+    stamp = json.dumps(asked, sort_keys=True, default=str)
+    if not file.exists():
+        rows = list(compute())
+        write_rows(file, kind, rows, stamp)
+        return rows
+    try:
+        found = pq.read_table(file.absolute())
+        rows = [kind(**row) for row in found.to_pylist()]
+    except (OSError, TypeError, pa.ArrowException) as error:
+        raise RunError(f"{file} is damaged", fix="delete it to measure again") from error
+    if (found.schema.metadata or {}).get(_ASKED) != stamp.encode():
+        raise RunError(f"{file} is of other settings or data", fix=f"delete {file.parent}, or give another --out")
+    return rows
+
+
+def draw(figures: Mapping[str, Sequence[Panel]], folder: Path, form: PlotFormatName) -> list[Path]:
+    """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files."""
+    files = {folder / f"{name}.{form}": panels for name, panels in figures.items() if panels}
+    for file, panels in files.items():
+        write_atomically(file, partial(_save, panels, form))
+    return list(files)
+
+
+def _save(panels: Sequence[Panel], form: PlotFormatName, file: Path) -> None:
+    import matplotlib
+    from matplotlib.figure import Figure  # without pyplot: no windows, and no state between figures
+
+    columns = min(len(panels), 3)
+    lines = math.ceil(len(panels) / columns)
+    with matplotlib.rc_context({"svg.hashsalt": "labelaudit"}):
+        canvas = Figure(figsize=(4.0 * columns, 3.2 * lines), layout="constrained")
+        axes = canvas.subplots(lines, columns, squeeze=False).ravel()
+        for panel, place in zip(panels, axes, strict=False):
+            panel(place)
+        for place in axes[len(panels) :]:
+            place.set_axis_off()
+        canvas.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+
 
 _HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
+_ARRAYS = ("label_N", "width_N", "height_N", "grey_N")
 _CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
 _NOISE_FIX = (
     "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
@@ -41,11 +223,7 @@ _NOISE_FIX = (
 
 
 def check_experiment(asked: ExperimentOptions) -> None:
-    """Refuse what can be refused before an image is read.
-
-    Raises:
-        UsageError: options that contradict each other, or a package that is not installed.
-    """
+    """Raise UsageError for what can be refused before an image is read."""
     check_options(asked.training)
     if asked.data is not None:
         require_outside(asked.out, asked.data, "--out")
@@ -78,7 +256,6 @@ class NoisyLabels(Case):
 
 
 C = TypeVar("C", bound=Case)
-R = TypeVar("R")
 
 
 def run_cases(
@@ -93,11 +270,13 @@ def run_cases(
 ) -> str:
     """Measure every case with every seed, and write ``<name>.md``, the Parquet tables and the figures.
 
+    All but the figures is written after each batch of rows, so an interrupted experiment has a table so far.
+
     Args:
         name: Of the experiment.
         asked: Folder, seeds and format of the figures.
         cases: With names of their own.
-        tables: Gets the rows. It is written after each batch of rows, so an interrupted experiment has a table so far.
+        tables: Gets the rows.
         measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
         page: Returns the Markdown page of the tables; may fill tables that are computed from others.
         reporter: Told about the progress.
@@ -122,15 +301,30 @@ def run_cases(
     return text
 
 
-def digits(out: Path) -> tuple[Path, Path]:
-    """Write the digits to train and to test on, unless they exist, and return both folders."""
-    folder = out / "digits"
-    if not folder.exists():
-        with storage_errors(folder):
-            # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
-            write_digits_split(out / ".digits.partial")
-            (out / ".digits.partial").rename(folder)
-    return folder / "train", folder / "test"
+def folders(asked: PrioritizationOptions | Table1Options) -> tuple[Path, Path]:
+    """Return the folders of the training and of the test images: those that are given, or digits.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if asked.data is None:
+        if asked.scale != "smoke":
+            raise UsageError(f"--scale {asked.scale} needs images", fix="give --data DIR, or --scale smoke for digits")
+        folder = asked.out / "digits"
+        if not folder.exists():
+            with storage_errors(folder):
+                # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
+                write_digits_split(asked.out / ".digits.partial")
+                (asked.out / ".digits.partial").rename(folder)
+        return folder / "train", folder / "test"
+    train, test = asked.data / "train", asked.data / "test"
+    if asked.test is None and not (train.is_dir() and test.is_dir()):
+        raise UsageError(
+            f"there are no test images for {asked.data}", fix="give --test DIR, or a --data with train/ and test/"
+        )
+    train, test = (train, test) if asked.test is None else (asked.data, asked.test)
+    require_outside(asked.out, test, "--out")
+    return train, test
 
 
 def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Catalogue:
@@ -140,20 +334,13 @@ def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Ca
 
 def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
     """Return some samples of a catalogue, numbered in their order."""
-    changed: dict[str, Any] = {
-        name: getattr(catalogue, name)[rows] for name in ("label_N", "width_N", "height_N", "grey_N")
-    }
-    for name in ("paths", "sha256", "reasons"):
-        changed[name] = tuple(getattr(catalogue, name)[row] for row in rows)
+    changed: dict[str, Any] = {name: getattr(catalogue, name)[rows] for name in _ARRAYS}
+    changed |= {name: tuple(getattr(catalogue, name)[row] for row in rows) for name in ("paths", "sha256", "reasons")}
     return replace(catalogue, **changed)
 
 
 def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[NoisyLabels]:
-    """Return a case for each noise and for each file of noisy labels.
-
-    Raises:
-        UsageError: a noise cannot be read, or two cases have one name.
-    """
+    """Return a case for each noise and for each file of noisy labels; raise UsageError for two of one name."""
     cases = [parse_noise(text, classes) for text in dict.fromkeys(texts)]
     cases += [NoisyLabels(name=file.stem, labels_file=file) for file in files]
     for group in grouped(cases, lambda case: case.folder_name.lower()).values():
@@ -166,11 +353,7 @@ def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Pa
 
 
 def parse_noise(text: str, classes: Sequence[str]) -> NoisyLabels:
-    """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``.
-
-    Raises:
-        UsageError: it cannot be read, or names classes that do not exist.
-    """
+    """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``; raise UsageError if it cannot be read."""
     kind, _, rest = text.partition(":")
     number, _, names = rest.partition(":")
     if kind not in get_args(NoiseName):
@@ -221,7 +404,6 @@ def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> 
 
     Raises:
         RunError: the folder holds other labels.
-        StorageError: the file cannot be written.
     """
     if case.kind is None:
         return Data(root=truth.root, labels_file=case.labels_file)
@@ -243,7 +425,6 @@ def corrupted_copy(
 
     Raises:
         RunError: the copy is of other data or corrupted otherwise, or its truth cannot be read.
-        LabelauditError: see `labelaudit.audit.corrupt.corrupt`.
     """
     if not folder.exists():
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)

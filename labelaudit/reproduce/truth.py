@@ -27,7 +27,7 @@ from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.errors import DataError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
-from labelaudit.reproduce.tables import Row, ratio
+from labelaudit.reproduce.runner import Row, ratio
 from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
@@ -130,14 +130,7 @@ def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
 
 
 class TrueAudit:
-    """An audit of labels whose truth is known.
-
-    Args:
-        noise, seed: Name of the labels, and seed of the audit.
-        run, fitted: Its folder, and its verdicts.
-        truth: The same images, or more, with their true labels.
-        seconds: Wall time of the audit; NaN if it was interrupted.
-    """
+    """An audit of labels whose truth is known, of the same images or more; NaN seconds if it was interrupted."""
 
     def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
         verdicts = fitted.verdicts
@@ -164,8 +157,8 @@ class TrueAudit:
     @property
     def suggestion(self) -> float:
         """Share of the wrong labels whose suggested label is the true one; NaN where none is wrong."""
-        right_U = (self.fitted.statistics.beliefs.alternative_N == self._true_N)[self.used_N]
-        return float(right_U[self.wrong_U].mean()) if self.wrong_U.any() else math.nan
+        right_N = self.fitted.statistics.beliefs.alternative_N == self._true_N
+        return ratio(int((right_N & self.wrong_N & self.used_N).sum()), int(self.wrong_U.sum()))
 
     @cached_property
     def curves(self) -> tuple[list[tuple[float, float]], FloatArray, FloatArray]:

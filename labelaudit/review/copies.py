@@ -21,8 +21,7 @@ from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import Tree
-from labelaudit.run.files import flush_folder, link_or_copy, read_json, storage_errors, write_json
-from labelaudit.run.lock import held
+from labelaudit.run.files import flush_folder, held, link_or_copy, read_json, storage_errors, write_json
 
 
 @dataclass(frozen=True, kw_only=True)

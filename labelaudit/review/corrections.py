@@ -91,7 +91,6 @@ _ARCHIVE_ERRORS = (
 """What reading a damaged archive raises."""
 
 _ARCHIVE_START = b"PK\x03\x04"
-_UNTOUCHED = {"auto", "file"}
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
@@ -215,10 +214,9 @@ def _decision(annotation: dict[str, Any]) -> tuple[ActionName, str] | str:
     labels: set[str] = set()
     words: set[str] = set()
     for result in _list(annotation.get("result")):
-        value = result.get("value") if isinstance(result, dict) else None
-        choices = _list(value.get("choices")) if isinstance(value, dict) else []
-        into = words if isinstance(result, dict) and result.get("from_name") == "action" else labels
-        into.update(choice for choice in choices if isinstance(choice, str))
+        if isinstance(result, dict) and isinstance(value := result.get("value"), dict):
+            into = words if result.get("from_name") == "action" else labels
+            into.update(choice for choice in _list(value.get("choices")) if isinstance(choice, str))
     if words & {"drop", "keep"}:
         return (_ACTIONS[words.pop()], "") if len(words) == 1 else "more than one action is chosen"
     if not labels:
@@ -255,7 +253,7 @@ def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Itera
     and ``given_label`` which label the image had.
     """
     for number, path, tags in _images(file, _unpacked(file, content)):
-        touched = [tag for tag in tags if tag.get("source", "manual").lower() not in _UNTOUCHED]
+        touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]
         if not touched and accept_suggestions:
             touched = tags
         decisions = set()

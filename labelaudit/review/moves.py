@@ -26,8 +26,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
-from labelaudit.run.files import flush_folder, read_json, storage_errors, write_json
-from labelaudit.run.lock import holder
+from labelaudit.run.files import flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
 
@@ -132,14 +131,10 @@ def _numbers(root: Path) -> list[int]:
 def require_settled(root: Path) -> Relabelings:
     """Refuse a folder that is being relabeled, or in which a relabeling was interrupted.
 
-    Returns:
-        The journals that exist, to detect another relabeling later.
-
-    Raises:
-        RunError: the folder is not settled; says why, and which process is at work.
+    Returns the journals that exist, to detect another relabeling later. Raises a RunError that says why the folder is
+    not settled, and which process is at work.
     """
-    owner = holder(root / LOCK)
-    if owner is not None:
+    if owner := holder(root / LOCK):
         raise RunError(f"{root} is being relabeled by {owner}", fix="wait for it")
     try:
         journal = last_journal(root)

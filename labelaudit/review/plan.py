@@ -74,14 +74,13 @@ class RelabelingPlan:
     @property
     def pairs(self) -> list[tuple[str, str, int]]:
         """(given label, new label, count) of the changes, the most frequent first."""
-        counts = Counter((step.given_label, step.label) for step in self.steps if step.action == "change")
-        return [(*pair, count) for pair, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+        counts = Counter(sorted((step.given_label, step.label) for step in self.steps if step.action == "change"))
+        return [(*pair, count) for pair, count in counts.most_common()]
 
     @property
     def drops(self) -> list[tuple[str, int]]:
         """(given label, count) of the dropped samples, the most frequent first."""
-        counts = Counter(step.given_label for step in self.steps if step.action == "drop")
-        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return Counter(sorted(step.given_label for step in self.steps if step.action == "drop")).most_common()
 
     @property
     def summary(self) -> str:

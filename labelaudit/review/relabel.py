@@ -33,8 +33,7 @@ from labelaudit.review.moves import (
 )
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
-from labelaudit.run.files import write_lines
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, write_lines
 from labelaudit.text import listed
 
 
@@ -80,14 +79,8 @@ def relabel(
 ) -> Outcome | None:
     """Move files between class folders as a review says, or finish such moves that were interrupted.
 
-    Args:
-        root: ``root/<class>/…/<image>``.
-        corrections: The decisions.
-        agree: Called with the plan before anything is moved; False cancels.
-        reporter: Receives the progress.
-
-    Returns:
-        What was moved; None when there was nothing to do, or no agreement.
+    ``agree`` is called with the plan before anything is moved; False cancels. Returns None when there was nothing to
+    do, or no agreement.
     """
     tree, review = Tree(root), corrections.read()
     with _holding(tree, root):
@@ -121,11 +114,8 @@ def undo(
 ) -> Outcome | None:
     """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
-    Args:
-        root: The folder.
-        corrections: Where given, only a relabeling by these is taken back.
-        agree: Called with the journal before anything is moved; False cancels, and None is returned.
-        reporter: Receives the progress.
+    With ``corrections``, only a relabeling by these is taken back. ``agree`` is called with the journal before anything
+    is moved; False cancels, and None is returned.
 
     Raises:
         RunError: there is nothing to take back, or another file is where a file was; the others are taken back.

@@ -47,11 +47,7 @@ def checked_path(path: str) -> str:
 
 
 def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, str]:
-    """Split a `checked_path` into the folder of the class folders, the class folder, and the rest.
-
-    Args:
-        path: A file in the data folder.
-        bases: The folders that hold the class folders: those of ``--split``, or ``""`` for the data folder.
+    """Split a `checked_path` into the folder of the class folders, one of ``bases``, the class folder, and the rest.
 
     Refused are paths that do not lie in a class folder, or are hidden.
     """
@@ -108,12 +104,8 @@ def parents(path: str) -> list[str]:
 class Tree:
     """A data folder; caches which of its folders are no links.
 
-    Args:
-        root: The folder.
-        bases: The folders in it that hold the class folders; ``""`` is the data folder.
-
-    Raises:
-        DataError: there is no such folder, or it may not be read.
+    ``bases`` are the folders that hold the class folders: those of ``--split``, or ``""`` for the data folder. Raises a
+    DataError where there is no such folder, or it may not be read.
     """
 
     def __init__(self, root: Path, bases: Sequence[str] = ("",)) -> None:

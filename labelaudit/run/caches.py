@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import platformdirs
@@ -25,10 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
-from labelaudit.errors import RunError, StorageError, UsageError
+from labelaudit.errors import StorageError, UsageError
 from labelaudit.names import COPY_KINDS
-from labelaudit.run.files import read_json, require_regular, storage_errors, write_atomically, write_json
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, require_regular, storage_errors, write_atomically, write_json
 
 Float32Array = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
@@ -63,10 +63,7 @@ def not_kept(error: OSError | StorageError) -> str:
 
 
 def cache_limit_bytes(used: int) -> int:
-    """Return the size limit of the pixel cache: LABELAUDIT_CACHE_GB, else half of the free space and its own size.
-
-    Args:
-        used: Bytes that the cache takes now.
+    """Return the size limit of the pixel cache: LABELAUDIT_CACHE_GB, else half of the free and the used bytes.
 
     Raises:
         UsageError: the variable is not a number that is at least 0.
@@ -95,14 +92,7 @@ class Embedded:
 
 
 class EmbeddingCache:
-    """Embeddings by content hash.
-
-    Args:
-        key: Names backbone, its parameters and the pixel format.
-
-    Raises:
-        StorageError: the user has no home folder.
-    """
+    """Embeddings by content hash; the key names backbone, its parameters and the pixel format."""
 
     def __init__(self, key: str) -> None:
         self.folder = cache_root() / "embeddings" / key
@@ -135,7 +125,11 @@ class EmbeddingCache:
         """
         empty_D = np.zeros(features, dtype=np.float32)
         vector_PD = np.stack([empty_D if result.vector_D is None else result.vector_D for result in results])
-        look_PVS = np.stack([_packed(result.look) for result in results])
+        look_PVS = np.full((len(results), *_LOOK_SHAPE), np.nan, dtype=np.float32)
+        for look_VS, result in zip(look_PVS, results, strict=True):
+            if result.look:
+                look_VS[0] = result.look.value_S
+                look_VS[1:] = np.nan if result.look.copy_MS is None else result.look.copy_MS
         table = pa.table(
             {
                 "sha256": list(hashes),
@@ -168,20 +162,24 @@ def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
     }
 
 
-def _packed(look: ImageStatistics | None) -> Float32Array:
-    look_VS = np.full(_LOOK_SHAPE, np.nan, dtype=np.float32)
-    if look is not None:
-        look_VS[0] = look.value_S
-        if look.copy_MS is not None:
-            look_VS[1:] = look.copy_MS
-    return look_VS
-
-
 def _unpacked(digest: str, look_VS: Float32Array) -> ImageStatistics | None:
-    if not digest:
-        return None
-    copy_MS = look_VS[1:]
-    return ImageStatistics(digest=digest, value_S=look_VS[0], copy_MS=None if np.isnan(copy_MS).any() else copy_MS)
+    copy_MS = None if np.isnan(look_VS[1:]).any() else look_VS[1:]
+    return ImageStatistics(digest=digest, value_S=look_VS[0], copy_MS=copy_MS) if digest else None
+
+
+class _About(msgspec.Struct):
+    """What the JSON file of an entry says, or the note about a partial one."""
+
+    rows: int
+    failures: dict[int, str]
+    done: int = 0
+
+
+_DAMAGED = (OSError, ValueError, RecursionError, msgspec.MsgspecError)
+
+
+def _read_about(path: Path) -> _About:
+    return msgspec.json.decode(require_regular(path).read_bytes(), type=_About)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,12 +198,7 @@ class CachedPixels:
 
 
 class PixelCache:
-    """One entry of the pixel cache.
-
-    Args:
-        key: Names the images and how they are decoded.
-        row_bytes: Size of a row.
-    """
+    """One entry of the pixel cache; the key names the images and how they are decoded."""
 
     def __init__(self, key: str, row_bytes: int) -> None:
         self.folder = cache_root() / "pixels"
@@ -216,25 +209,12 @@ class PixelCache:
 
     def find(self) -> CachedPixels | None:
         """Return the entry if it is there and whole, and mark it as used."""
-        try:
-            _, found = self._read(self.about)
-            if self.rows_file.stat().st_size != found.rows * self.row_bytes:
-                return None
-            os.utime(self.about)
-        except (RunError, OSError, LookupError, TypeError, ValueError, AttributeError):
-            return None
-        return found
-
-    def written(self) -> tuple[int, CachedPixels]:
-        """Return how many images are decoded into the partial file, and which of them have a row."""
-        try:
-            about, found = self._read(self.note)
-            done = int(about["done"])
-            if found.rows + len(found.failures) == done and _size(self.partial) >= found.rows * self.row_bytes:
-                return done, found
-        except (RunError, LookupError, TypeError, ValueError, AttributeError):
-            pass
-        return 0, CachedPixels(file=self.rows_file, rows=0, failures={})
+        with contextlib.suppress(*_DAMAGED):
+            about = _read_about(self.about)
+            if self.rows_file.stat().st_size == about.rows * self.row_bytes:
+                os.utime(self.about)
+                return CachedPixels(file=self.rows_file, rows=about.rows, failures=about.failures)
+        return None
 
     def make_room(self, rows: int) -> bool:
         """Delete the least recently used entries until this one fits below the limit; False if it can never fit."""
@@ -246,19 +226,15 @@ class PixelCache:
         if needed > limit:
             return False
         for path, size in sizes.items():
-            if used + needed <= limit:
-                break
-            _delete(path, path.with_suffix(".u8"))
-            used -= size
+            if used + needed > limit:
+                _delete(path, path.with_suffix(".u8"))
+                used -= size
         _delete_abandoned(self.folder)
         return True
 
     @contextlib.contextmanager
     def locked(self, tell: Callable[[], None]) -> Iterator[bool]:
-        """Hold the entry for one writer.
-
-        Args:
-            tell: Called once, before waiting, when another process holds the entry.
+        """Hold the entry for one writer; ``tell`` is called once, before waiting, when another process holds it.
 
         Yields:
             False where the file system has no locks: another process may write the entry too.
@@ -274,16 +250,15 @@ class PixelCache:
     @contextlib.contextmanager
     def writer(self) -> Iterator[PixelWriter]:
         """Open a writer that goes on after the last note; to be used under the lock."""
-        done, found = self.written()
+        note = _About(rows=0, failures={})
+        with contextlib.suppress(*_DAMAGED):
+            read = _read_about(self.note)
+            if read.rows + len(read.failures) == read.done and _size(self.partial) >= read.rows * self.row_bytes:
+                note = read
         with open(self.partial, "r+b" if self.partial.exists() else "w+b") as handle:
-            handle.truncate(found.rows * self.row_bytes)
+            handle.truncate(note.rows * self.row_bytes)
             handle.seek(0, os.SEEK_END)
-            yield PixelWriter(self, handle, done, found)
-
-    def _read(self, path: Path) -> tuple[dict[str, Any], CachedPixels]:
-        about = read_json(path)
-        failures = {int(position): str(reason) for position, reason in about["failures"].items()}
-        return about, CachedPixels(file=self.rows_file, rows=int(about["rows"]), failures=failures)
+            yield PixelWriter(self, handle, note)
 
 
 class PixelWriter:
@@ -294,9 +269,9 @@ class PixelWriter:
         failures: Reason why an image has no row, by its position.
     """
 
-    def __init__(self, cache: PixelCache, handle: BinaryIO, done: int, found: CachedPixels) -> None:
+    def __init__(self, cache: PixelCache, handle: BinaryIO, note: _About) -> None:
         self._cache, self._handle = cache, handle
-        self.done, self._rows, self.failures = done, found.rows, found.failures
+        self.done, self._rows, self.failures = note.done, note.rows, note.failures
         self._noted = time.monotonic()
 
     def add(self, images: Sequence[UInt8Array | str]) -> None:

@@ -1,4 +1,4 @@
-"""Atomic writes, locks, and reading JSON files that may be damaged."""
+"""Atomic writes, locks between processes, and reading JSON files that may be damaged."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import contextlib
 import errno
 import fcntl
 import functools
-import itertools
 import json
 import os
 import shutil
+import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from labelaudit.errors import NoLocksWarning, RunError, StorageError, brief
@@ -24,17 +23,16 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+_OPEN_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+"""No link is followed: a folder may come from a stranger."""
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:
     """Lock an open file with flock.
 
-    A file system without locks gives one warning and no error. All locks of the package are taken here.
-
-    Args:
-        handle: The file.
-        operation: `fcntl.LOCK_EX` or `fcntl.LOCK_SH`, with `fcntl.LOCK_NB` or without.
+    A file system without locks gives one warning and no error. All locks of the package are taken here; the operation
+    is `fcntl.LOCK_EX` or `fcntl.LOCK_SH`, with `fcntl.LOCK_NB` or without.
 
     Raises:
         OSError: the file system fails.
@@ -74,6 +72,72 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(what, fix=fix) from error
 
 
+@contextlib.contextmanager
+def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it") -> Iterator[bool]:
+    """Hold a lock on ``file``, which stands for ``what``.
+
+    The operating system ends the lock with the process; a file without a lock on it means nothing. The file is deleted
+    at the end.
+
+    When another process holds the lock, ``wait`` is called once, and then waited; without it, that is an error.
+
+    Yields:
+        False where the file system has no locks, so that another process may be at work too.
+
+    Raises:
+        RunError: another process holds the lock; the message names it.
+        StorageError: the file cannot be made.
+    """
+    with storage_errors(file):
+        handle, is_alone = _locked(file, what, wait, fix)
+    try:
+        yield is_alone
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink()
+        os.close(handle)
+
+
+def holder(file: Path) -> str | None:
+    """Return which process holds a lock, in words; None where none does."""
+    with contextlib.suppress(OSError):
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | _OPEN_FLAGS)
+        try:
+            return _owner(handle) if lock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB) == "busy" else None
+        finally:
+            os.close(handle)
+    return None
+
+
+def _locked(file: Path, what: Path, wait: Callable[[], None] | None, fix: str) -> tuple[int, bool]:
+    waiting = False
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | _OPEN_FLAGS, 0o644)
+        try:
+            locked = lock(handle, fcntl.LOCK_EX | (0 if waiting else fcntl.LOCK_NB))
+            if locked == "busy":
+                if wait is None:
+                    raise RunError(f"{what} is in use by {_owner(handle)}", fix=fix)
+                wait()
+                waiting = True
+            elif is_still(file, handle):  # else its last owner deleted it after we opened it
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+                return handle, locked == "held"
+        except BaseException:  # also a signal while waiting
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _owner(handle: int) -> str:
+    try:
+        owner = json.loads(os.pread(handle, 1000, 0))
+        return f"process {int(owner['pid'])} on {owner['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it to ``path``.
 
@@ -84,18 +148,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe must not be replaced
             write(path)
             return
-        partial, held = _hold_partial(path.absolute())  # absolute: pyarrow takes a relative name with a colon for a URI
+        # Absolute: pyarrow takes a relative name with a colon for a URI.
+        partial, handle = _hold_partial(path.absolute())
         try:
             write(partial)
-            with open(partial, "rb") as handle:
-                os.fsync(handle.fileno())
+            with open(partial, "rb") as written:
+                os.fsync(written.fileno())
             os.replace(partial, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 partial.unlink()
             raise
         finally:
-            os.close(held)
+            os.close(handle)
         flush_folder(path.parent)
 
 
@@ -103,11 +168,12 @@ def _hold_partial(path: Path) -> tuple[Path, int]:
     """Open and lock a temporary file beside ``path``, so that no other process writes to the same one.
 
     A partial file of a killed process is used again; without locks it cannot be told from one in use, and a new name
-    is taken. A link in its place is never followed: the folder may come from a stranger.
+    is taken.
     """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
-    for number in itertools.count(1):
-        partial = path.with_name(f".{path.name}.partial" if number == 1 else f".{path.name}.{number}.partial")
+    flags = os.O_RDWR | os.O_CREAT | _OPEN_FLAGS
+    number = ""
+    while True:
+        partial = path.with_name(f".{path.name}{number}.partial")
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(partial.lstat().st_mode):
                 partial.unlink()
@@ -119,7 +185,7 @@ def _hold_partial(path: Path) -> tuple[Path, int]:
         if (locked == "held" or (locked == "unsupported" and is_new)) and is_still(partial, handle):
             return partial, handle
         os.close(handle)  # another process holds it, or has renamed or deleted it meanwhile
-    raise RuntimeError("unreachable")
+        number = f".{int(number[1:] or 1) + 1}"
 
 
 def is_still(file: Path, handle: int) -> bool:
@@ -152,12 +218,11 @@ def require_regular(path: Path) -> Path:
     Raises:
         OSError: it is missing or something else.
     """
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
+    if stat.S_ISREG(path.stat().st_mode):
+        return path
+    if path.is_dir():
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return path
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -217,15 +282,9 @@ def flush_folder(folder: Path) -> None:
 
 
 def link_or_copy(source: Path, place: Path, half: Path) -> bool:
-    """Put a file at ``place`` as a hard link, else as a copy.
+    """Put a regular file at ``place``, where nothing is, as a hard link, else as a copy; True for a link.
 
-    Args:
-        source: A regular file.
-        place: A path where nothing is.
-        half: Where a copy is written, with the time of its source, before it is renamed to ``place``.
-
-    Returns:
-        True for a hard link, False for a copy.
+    A copy is written to ``half``, with the time of its source, before it is renamed to ``place``.
 
     Raises:
         OSError: neither is possible.
@@ -241,37 +300,23 @@ def link_or_copy(source: Path, place: Path, half: Path) -> bool:
     return False
 
 
-class BackgroundWriter:
-    """Write in a thread, one call after the other; at most one waits while another runs.
+@contextlib.contextmanager
+def background_writer() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Yield a function that starts a write in a thread, once the one before it is done.
 
-    A failure is raised by the next `submit`, or at the end of the context. Leaving the context always waits for what
-    was submitted.
+    A failure is raised by the next start, or at the end of the context. Leaving the context always waits for what was
+    started.
     """
+    pending: list[Future[None]] = []
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="labelaudit-writer")
-        self._pending: Future[None] | None = None
+    def settle() -> None:
+        if pending:
+            pending.pop().result()
 
-    def __enter__(self) -> BackgroundWriter:
-        return self
+    def start(write: Callable[[], None]) -> None:
+        settle()
+        pending.append(pool.submit(write))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(wait=True)
-        if kind is None:
-            self._settle()
-
-    def submit(self, write: Callable[[], None]) -> None:
-        """Write after what was submitted before.
-
-        Raises:
-            Exception: the failure of the previous write.
-        """
-        self._settle()
-        self._pending = self._pool.submit(write)
-
-    def _settle(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
+    with ThreadPoolExecutor(1, thread_name_prefix="labelaudit-writer") as pool:
+        yield start
+        settle()

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.errors import RunError, TrainingError
-from labelaudit.run.files import read_json, storage_errors, write_json
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, read_json, storage_errors, write_json
 
 SCHEMA_VERSION = 1
 

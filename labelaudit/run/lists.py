@@ -46,14 +46,7 @@ _FORMATS = {
 def ranked_lines(
     columns: Sequence[str], table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]
 ) -> Iterator[str]:
-    """Yield the lines of suspicious.csv or corrupted.csv.
-
-    Args:
-        columns: `SUSPICIOUS_COLUMNS` or `CORRUPTED_COLUMNS`; ``split`` follows where the table has it.
-        table: A `labelaudit.run.tables.verdict_table`.
-        catalogue: Its samples.
-        samples: Which of them, in the order of their ranks.
-    """
+    """Yield the lines of suspicious.csv or corrupted.csv: these samples of a `verdict_table`, ranked in this order."""
     rows = table.take(pa.array(samples, pa.int64()))
     values: dict[str, Sequence[object]] = {name: rows.column(name).to_pylist() for name in rows.column_names}
     values["rank"] = range(1, len(samples) + 1)
@@ -138,13 +131,8 @@ def list_suspicious(
     """Return the first suspicious labels; with a baseline, separate the new ones from the known ones.
 
     Labels are matched by content hash and given label. A moved or renamed image is known, and so is each copy of it
-    with the same label; the same image with another label is new.
-
-    Args:
-        rows: Those of suspicious.csv; without a baseline no more than ``most`` are read.
-        total: The number of suspicious labels, where there is no baseline.
-        most: How many rows to list.
-        baseline: The findings of an earlier audit.
+    with the same label; the same image with another label is new. Without a baseline no more than ``most`` rows are
+    read, and ``total`` is the number of all.
     """
     if baseline is None:
         return Listed(rows=list(itertools.islice(rows, most)), total=total)
@@ -162,10 +150,7 @@ def list_suspicious(
 
 
 def read_baseline(path: Path) -> frozenset[Finding]:
-    """Read what an earlier audit found suspicious.
-
-    Args:
-        path: A run folder, or a CSV with the columns ``given_label`` and ``sha256``: a suspicious.csv.
+    """Read what an earlier audit found suspicious, from its run folder or a copy of its suspicious.csv.
 
     Raises:
         RunError: the folder is not of an audit with verdicts.
@@ -180,8 +165,7 @@ def read_baseline(path: Path) -> frozenset[Finding]:
     fix = "give a run folder or the suspicious.csv of an audit"
     found = set()
     for line, row in _read_csv(path, ("given_label", "sha256"), "list of suspicious labels", fix):
-        if not row["sha256"] or row["given_label"] is None:
-            # It would match nothing, and each label that it stands for would be called new.
+        if not row["sha256"] or row["given_label"] is None:  # it would match nothing
             raise DataError(f"{path} line {line} has no content hash", fix=fix)
         found.add((row["sha256"], unguarded(row["given_label"])))
     return frozenset(found)
@@ -197,19 +181,24 @@ def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N
 
 
 def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
-    """Read a weights.csv for these samples.
+    """Read non-negative weights [N], float64, of these samples from a weights.csv.
 
-    Args:
-        file: CSV with the columns ``path``, ``weight`` and, if its content is to be checked, ``sha256``.
-        catalogue: The data it must belong to.
-
-    Returns:
-        float64 weights [N], non-negative.
+    Its columns are ``path``, ``weight`` and, if the content of the images is to be checked, ``sha256``.
 
     Raises:
         DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
     """
-    rows = _read_weight_rows(file)
+    rows: dict[str, tuple[float, str]] = {}
+    for line, row in _read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
+        weight = np.nan
+        with contextlib.suppress(ValueError):
+            weight = float(row["weight"] or "nan")
+        if not 0.0 <= weight < np.inf:
+            raise DataError(f"{file} line {line}: {row['weight']!r} is no weight", fix="use numbers from 0")
+        path = unguarded(row["path"] or "")
+        if path in rows:
+            raise DataError(f"{file} line {line}: {path!r} is there twice", fix="keep one line per file")
+        rows[path] = (weight, row.get("sha256") or "")
     missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.readable_N) if catalogue.paths[i] not in rows]
     if missing:
         raise DataError(
@@ -228,21 +217,6 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
 
 def _first(paths: Sequence[str]) -> str:
     return f"{paths[0]!r}" + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
-
-
-def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
-    rows: dict[str, tuple[float, str]] = {}
-    for line, row in _read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
-        weight = np.nan
-        with contextlib.suppress(ValueError):
-            weight = float(row["weight"] or "nan")
-        if not 0.0 <= weight < np.inf:
-            raise DataError(f"{file} line {line}: {row['weight']!r} is no weight", fix="use numbers from 0")
-        path = unguarded(row["path"] or "")
-        if path in rows:
-            raise DataError(f"{file} line {line}: {path!r} is there twice", fix="keep one line per file")
-        rows[path] = (weight, row.get("sha256") or "")
-    return rows
 
 
 def _read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:

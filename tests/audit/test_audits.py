@@ -24,16 +24,11 @@ def run_of(root: Path, status: str = TRAINED, **settings: object) -> RunFolder:
     return run
 
 
-def test_a_network_is_trained_member_by_member_and_its_late_epochs_count_more(tmp_path: Path) -> None:
-    run = run_of(tmp_path)
-    assert recorded_course(run) == Course(epochs=5, members=3, lateness=LATENESS)
-    assert pilot_course(run) == Course(epochs=2, members=1, lateness=LATENESS)
-
-
-def test_the_epochs_of_a_head_count_alike(tmp_path: Path) -> None:
-    run = run_of(tmp_path, kind="frozen")
-    assert recorded_course(run).lateness == 0
-    assert pilot_course(run).lateness == 0
+@pytest.mark.parametrize(("kind", "lateness"), [("train", LATENESS), ("frozen", 0)])
+def test_late_epochs_count_more_where_a_network_is_trained(tmp_path: Path, kind: str, lateness: int) -> None:
+    run = run_of(tmp_path, kind=kind)
+    assert recorded_course(run) == Course(epochs=5, members=3, lateness=lateness)
+    assert pilot_course(run) == Course(epochs=2, members=1, lateness=lateness)
 
 
 def test_an_unfinished_training_has_no_course_yet(tmp_path: Path) -> None:

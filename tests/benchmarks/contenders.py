@@ -9,14 +9,13 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import nn
@@ -29,7 +28,7 @@ from torchvision.transforms import v2
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.plan import plan
-from labelaudit.audit.prepare import Source, Statistics, make_network, prepare
+from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.engine import loop
@@ -39,33 +38,27 @@ from labelaudit.engine.loop import Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET
-from labelaudit.reproduce.peers import require
+from labelaudit.reproduce.detection import require
 from labelaudit.reproduce.runner import take
 from labelaudit.run.caches import CACHE_VARIABLE
-from labelaudit.run.files import BackgroundWriter
+from labelaudit.run.files import background_writer
 from labelaudit.run.losses import EpochLosses, write_epoch
 
 WORKERS = 2
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Rows to train on, and how.
+class Problem(NamedTuple):
+    """Rows to train on, their labels and sample numbers; how, where and what: a fresh network, each time the same."""
 
-    Attributes:
-        inputs, label_R, sample_R: The rows, their labels, and their sample numbers.
-        settings, device, build: How to train, where, and what: a fresh network, each time the same.
-        catalogue, statistics: The samples, and mean and standard deviation by which images are normalized.
-    """
-
-    inputs: Inputs
-    label_R: torch.Tensor
-    sample_R: npt.NDArray[np.int32]
+    prepared: Prepared
     settings: TrainingSettings
     device: torch.device
     build: Callable[[], nn.Module]
-    catalogue: Catalogue | None = None
-    statistics: Statistics | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        """The rows."""
+        return self.prepared.inputs
 
     def __str__(self) -> str:
         """Return network, images, batch size and precision in a few words."""
@@ -82,16 +75,7 @@ def prepare_folder(data: Data, options: TrainingOptions, limit: int | None = Non
     whole = scan(data.root, labels_file=data.labels_file)
     settings, source = plan(whole, options, device).settings, Source(device=device)
     prepared = prepare(subset(whole, limit), settings, source, QUIET)
-    return Problem(
-        prepared.inputs,
-        prepared.label_R,
-        prepared.sample_R,
-        settings,
-        device,
-        lambda: make_network(settings, prepared, source),
-        prepared.catalogue,
-        prepared.statistics,
-    )
+    return Problem(prepared, settings, device, partial(make_network, settings, prepared, source))
 
 
 def subset(catalogue: Catalogue, most: int | None) -> Catalogue:
@@ -114,10 +98,7 @@ def empty_folder() -> Iterator[Path]:
 class RecordedEpochs:
     """labelaudit's own epochs, each with its Parquet file, which is written while the next one trains.
 
-    Args:
-        problem: What is trained; at a constant rate, since the number of epochs is open.
-        folder: Where the records go.
-        epochs: Of one run.
+    They train at a constant rate, since the number of epochs is open.
     """
 
     def __init__(self, problem: Problem, folder: Path, epochs: int = 1) -> None:
@@ -128,37 +109,30 @@ class RecordedEpochs:
 
     def run(self) -> None:
         """Train, and return when what was recorded is written."""
-        with BackgroundWriter() as writer:
+        with background_writer() as submit:
             for _ in range(self._epochs):
                 record = self._epoch()
                 losses = EpochLosses(
                     epoch=record.epoch,
-                    sample_R=self._problem.sample_R,
+                    sample_R=self._problem.prepared.sample_R,
                     loss_R=record.loss_N,
                     margin_R=record.margin_N,
                     predicted_R=record.predicted_N,
                     alternative_R=record.alternative_N,
                 )
-                writer.submit(partial(write_epoch, self._folder, losses))
+                submit(partial(write_epoch, self._folder, losses))
         wait_for(self._problem.device)
 
     def run_unrecorded(self) -> None:
         """Train without computing or keeping records."""
-        with recording_off():
+        with mock.patch.object(loop, "Recorder", _NoRecorder):
             for _ in range(self._epochs):
                 self._epoch()
         wait_for(self._problem.device)
 
     def _epoch(self) -> Any:
         problem = self._problem
-        return self._training.run_epoch(problem.inputs, problem.label_R, Standard(), lambda _finished: None)
-
-
-@contextlib.contextmanager
-def recording_off() -> Iterator[None]:
-    """Let the training loop neither compute nor keep records."""
-    with mock.patch.object(loop, "Recorder", _NoRecorder):
-        yield
+        return self._training.run_epoch(problem.inputs, problem.prepared.label_R, Standard(), lambda _finished: None)
 
 
 class _NoRecorder:
@@ -182,7 +156,7 @@ class BareStep:
         self.batch_size = min(settings.batch_size, len(problem.inputs))
         index_B = torch.arange(self.batch_size) * (len(problem.inputs) // self.batch_size)
         self._x_B = problem.inputs.batch(index_B, None)
-        self._label_B = problem.label_R[index_B].to(self._device)
+        self._label_B = problem.prepared.label_R[index_B].to(self._device)
         self._network = problem.build().to(self._device).to(memory_format=torch.channels_last).train()
         self._optimizer = _sgd(self._network, settings, lr=1e-4, fused=True)
 
@@ -206,11 +180,7 @@ def wait_for(device: torch.device) -> None:
 class OrdinaryTraining:
     """Epochs of the plain float32 loop with the same network, batch size and optimizer, and the ``aum`` package.
 
-    Args:
-        problem: Network, optimizer and device.
-        batches: Images [B, C, H, W], labels [B] and sample numbers [B], gone through once an epoch.
-        transform: What happens to a batch of images before it is trained on.
-        with_aum: Record with the ``aum`` package.
+    A batch is images [B, C, H, W], labels [B] and sample numbers [B].
     """
 
     def __init__(
@@ -242,11 +212,11 @@ def _sgd(network: nn.Module, settings: TrainingSettings, **given: Any) -> torch.
 
 def folder_batches(problem: Problem) -> DataLoader[Any]:
     """Return ImageFolder with augmentation, through a DataLoader with two workers that stay between the epochs."""
-    settings, catalogue = problem.settings, problem.catalogue
+    settings, catalogue = problem.settings, problem.prepared.catalogue
     size = settings.image_size
     fitting = (catalogue.width_N == size).all() and (catalogue.height_N == size).all()
     steps = [*([] if fitting else [transforms.Resize((size, size))]), *_augment(problem, transforms)]
-    steps += [transforms.ToTensor(), transforms.Normalize(*problem.statistics)]
+    steps += [transforms.ToTensor(), transforms.Normalize(*problem.prepared.statistics)]
     images = _Numbered(catalogue, settings.channels, transforms.Compose(steps))
     return _loader(images, settings.batch_size, num_workers=WORKERS, persistent_workers=True)
 
@@ -255,7 +225,9 @@ def tensor_batches(problem: Problem) -> DataLoader[Any]:
     """Return all images, normalized, as one float32 tensor, through a DataLoader without workers."""
     parts = torch.split(torch.arange(len(problem.inputs)), 1024)
     x_RCHW = torch.cat([problem.inputs.batch(index_B, None).cpu().contiguous() for index_B in parts])
-    return _loader(TensorDataset(x_RCHW, problem.label_R, torch.arange(len(x_RCHW))), problem.settings.batch_size)
+    return _loader(
+        TensorDataset(x_RCHW, problem.prepared.label_R, torch.arange(len(x_RCHW))), problem.settings.batch_size
+    )
 
 
 def batch_augmentation(problem: Problem) -> Any:

@@ -3,8 +3,8 @@
 #
 #   OUT=results tests/benchmarks/gpu.sh CIFAR10
 #
-# CIFAR10 holds one folder of rightly labelled images per class; without it only the tests and made-up images are
-# measured. Everything is written under $OUT (default: the current folder). Without a GPU, says so and measures nothing.
+# CIFAR10 holds one folder of rightly labelled images per class; without it only the tests are run.
+# Everything is written under $OUT (default: the current folder). Without a GPU, says so and measures nothing.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${OUT:-.}
@@ -31,10 +31,8 @@ if ! gpu=$(python -c 'import torch; print(torch.cuda.get_device_name())' 2>/dev/
 fi
 echo "$gpu" | tee "$out/gpu.txt"
 step tests python -m pytest -m gpu -q -p no:cacheprovider "$root/tests"
-if [ -z "$data" ]; then
-    step device python "$root/tests/benchmarks/speed.py" --json "$out/device.json" device --synthetic 4096
-else
-    step device python "$root/tests/benchmarks/speed.py" --json "$out/device.json" device "$data" --paper 3 --synthetic 4096
+if [ -n "$data" ]; then
+    step device python "$root/tests/benchmarks/speed.py" --json "$out/device.json" device "$data"
     step audit python -m labelaudit score "$data" --run "$out/audit" --device cuda --offline --no-progress
     step report python -m labelaudit report "$out/audit" --html "$out/report.html"
     step detection python -m labelaudit reproduce detection --data "$data" --out "$out/detection" --device cuda \

@@ -1,9 +1,9 @@
-"""Statistics at scale: memory and speed of scoring, a mixture of many scores, bytes per record.
+"""Statistics at scale: memory and speed of scoring, a mixture of many scores, bytes per record, commands.
 
-A run folder with made-up records (100 million of them: 0.8 GB) is scored as ``labelaudit fit`` does it, in a process of
-its own, so that the memory is that of scoring alone. The mixture is fitted to scores of several shapes, and compared
-with expectation-maximization over all of as many scores as ``--exact-scores`` says. Bytes per record are those of the
-run whose losses folder is given, else of the made-up one.
+Run folders with made-up records (100 million of them: 0.8 GB) are read by the commands that need no training, each in a
+process of its own. The mixture is fitted to scores of several shapes, and compared with expectation-maximization over
+all of as many scores as ``--exact-scores`` says. Bytes per record are those of the run whose losses folder is given,
+else of the made-up one.
 
 Shapes: N samples or scores, R records of one epoch.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,6 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from timing import Measurement, stopwatch
 
-from labelaudit.audit.judge import fit
 from labelaudit.audit.model import TRAINED
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.mixture import fit_gaussian_mixture
@@ -44,11 +42,60 @@ CLASSES = 10
 WRONG = 0.1
 """The share of samples whose loss stays high for long."""
 
-_USUAL_ALTERNATIVE = 0.85
-"""How often the strongest other class of a sample is always the same one."""
-
 _MOST_EPOCHS = 10
 """Bytes per record are counted in at most so many epochs, evenly spaced."""
+
+SHAPES: dict[str, Callable[[int, np.random.Generator], npt.NDArray[np.int64]]] = {
+    "10,000 classes": lambda samples, generator: generator.integers(0, min(10_000, samples // 2), samples),
+    "one class with 99%": lambda samples, generator: (
+        (generator.random(samples) > 0.99) * generator.integers(1, 100, samples)
+    ),
+    "2 samples a class": lambda samples, _generator: np.arange(samples) // 2,
+}
+COMMANDS = (
+    "fit RUN",
+    "score RUN -o list.csv",
+    "report RUN --write sarif=labels.sarif",
+    "export RUN --to croissant",
+    "export RUN --to label-studio",
+)
+_MEASURED = """
+import json, sys, time
+import labelaudit.audit.score
+from labelaudit.__main__ import main
+began = time.perf_counter(), time.process_time()
+try:
+    main()
+finally:
+    seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+    lines = open("/proc/self/status").read().splitlines()
+    peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    print(json.dumps([*seconds, peak]))
+"""
+"""Runs a command; prints seconds, processor seconds and peak bytes. Rusage would have the parent's peak in it."""
+
+
+def run_measured(command: str, run: RunFolder) -> tuple[float, float, float]:
+    """Run a command on a run in a process of its own; return seconds, processor seconds and peak bytes."""
+    words = [sys.executable, "-c", _MEASURED, *command.replace("RUN", str(run.root.resolve())).split()]
+    done = subprocess.run(words, cwd=run.root.parent, stdout=subprocess.PIPE, text=True, check=True)
+    seconds, cpu_seconds, peak_bytes = json.loads(done.stdout.splitlines()[-1])
+    return seconds, cpu_seconds, peak_bytes
+
+
+def measure_commands(work: Path, samples: int, epochs: int) -> list[Measurement]:
+    """Return the peak memory of each command on each shape."""
+    work.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for shape, draw in SHAPES.items():
+        with tempfile.TemporaryDirectory(prefix="made-up-", dir=work) as name:
+            run = RunFolder(Path(name) / "run")
+            label_N = np.sort(draw(samples, np.random.default_rng(0)))
+            write_run(run, np.unique(label_N, return_inverse=True)[1].astype(np.int32), epochs)
+            for command in COMMANDS:
+                seconds, _, peak_bytes = run_measured(command, run)
+                rows.append(Measurement(f"{shape}: {command}", peak_bytes / 1e6, "MB", f"{seconds:.0f} s"))
+    return rows
 
 
 def measure_scale(
@@ -70,8 +117,8 @@ def measure_scale(
 
 def scoring(run: RunFolder, records: int) -> list[Measurement]:
     """Return peak memory, records per second and the share of Parquet decoding, from a fresh process."""
-    found = subprocess.run([sys.executable, __file__, str(run.root)], stdout=subprocess.PIPE, text=True, check=True)
-    seconds, cpu_seconds, peak_bytes, decoding = json.loads(found.stdout)
+    seconds, cpu_seconds, peak_bytes = run_measured("fit RUN", run)
+    decoding = stopwatch(lambda: deque(read_epochs(run.losses), maxlen=0))
     note = f"{seconds:.2f} s, {cpu_seconds:.2f} s of processor time; files written included"
     share, alone = 100 * decoding / seconds, f"{decoding:.2f} s when nothing else is done"
     return [
@@ -159,7 +206,7 @@ def _records(label_N: npt.NDArray[np.int32], epochs: int) -> Iterator[EpochLosse
         margin_N = ease_N * slope_N + np.float32(1.2) * generator.standard_normal(samples, dtype=np.float32)
         # p_y = 1 / (1 + e^−m (1 + s)), where s is what the other classes have beside the strongest of them.
         rest_N = generator.random(samples, dtype=np.float32)
-        usual = generator.random(samples, dtype=np.float32) < _USUAL_ALTERNATIVE
+        usual = generator.random(samples, dtype=np.float32) < 0.85  # mostly the same class
         alternative_N = np.where(usual, usual_N, _other_class(label_N, classes, generator))
         yield EpochLosses(
             epoch=epoch,
@@ -197,21 +244,3 @@ SCORE_SHAPES: dict[str, Callable[[int, np.random.Generator], FloatArray]] = {
     "exponential": lambda count, generator: generator.exponential(1.0, count),
 }
 """Draws so many scores of a shape."""
-
-
-def _score(run: RunFolder) -> tuple[float, float, float, float]:
-    """Return seconds, processor seconds, peak bytes, and the seconds of decoding alone."""
-    began, cpu_began = time.perf_counter(), time.process_time()
-    fit(run)
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    decoding = stopwatch(lambda: deque(read_epochs(run.losses), maxlen=0))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-    if sys.platform == "linux":
-        # A new process inherits the peak of the one that started it, and only the kernel's own count leaves it out.
-        lines = Path("/proc/self/status").read_text().splitlines()
-        peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    return seconds, cpu_seconds, peak, decoding
-
-
-if __name__ == "__main__":
-    print(json.dumps(_score(RunFolder(Path(sys.argv[1])))))

@@ -14,7 +14,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -35,44 +35,25 @@ from contenders import (
     subset,
     tensor_batches,
 )
-from scale import measure_scale
-from sklearn.metrics import average_precision_score, roc_auc_score
-from timing import Contender, Measurement, Rates, Stages, median, stopwatch, take_turns
+from scale import measure_commands, measure_scale
+from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, stopwatch, take_turns
 
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import PAPER
 from labelaudit.audit.probe import train_probe
 from labelaudit.audit.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
-from labelaudit.engine.devices import choose_device, choose_precision
-from labelaudit.engine.inputs import ImageInputs
-from labelaudit.engine.settings import SCRATCH, TrainingSettings
-from labelaudit.engine.weights import build_network
-from labelaudit.errors import LabelauditError, UsageError
-from labelaudit.reproduce.peers import FOLDS, RANKINGS, out_of_fold_probabilities, require
-from labelaudit.reproduce.runner import parse_noise, planted_labels, write_labels
-from labelaudit.reproduce.tables import table
-from labelaudit.reproduce.truth import TrueAudit
+from labelaudit.errors import LabelauditError
+from labelaudit.reproduce.detection import FOLDS, RANKINGS, out_of_fold_probabilities, require
+from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
+from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
 OURS, BARE = "labelaudit", "bare step"
 FOLDER, TENSOR = "ImageFolder + DataLoader + aum", "TensorDataset + aum"
-PACKAGES = (
-    "labelaudit",
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "pillow",
-    "pyarrow",
-    "scikit-learn",
-    "aum",
-    "cleanlab",
-)
-
+PACKAGES = "labelaudit torch torchvision timm numpy pillow pyarrow scikit-learn aum cleanlab"
 _MOST_TENSOR_BYTES = 4 << 30
 
 Count = Annotated[int, typer.Option(min=1)]
@@ -83,18 +64,24 @@ Rate = Annotated[float, typer.Option(min=1e-6, max=1 - 1e-6, help="Share of plan
 
 def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: object) -> None:
     """Print the table, and write the figures with what they depend on."""
-    values = [f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.4g}" for row in rows]
-    lines = [[row.name, value, row.unit, row.note] for row, value in zip(rows, values, strict=True)]
-    print("\n".join(table("Speed", "", ("what", "value", "unit", "note"), lines)))
+    cells = {
+        row.name: {
+            "value": f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.4g}",
+            "unit": row.unit,
+            "note": row.note,
+        }
+        for row in rows
+    }
+    print("\n".join(pivot("Speed", "", ("what",), cells)))
     if json_file is not None:
         found = {
             "arguments": sys.argv[1:],
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-            "processor": _processor(),
+            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES.split()}},
+            "processor": platform.processor() or platform.machine(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "threads": torch.get_num_threads(),
-            "rows": [asdict(row) for row in rows],
+            "rows": [row._asdict() for row in rows],
         }
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(found, indent=2) + "\n")
@@ -117,13 +104,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _options(model: str | None, image_size: int | None, batch_size: int | None) -> TrainingOptions:
@@ -159,8 +139,8 @@ def loop(
         rates = take_turns([*contenders, *_own_contenders(problem, scratch)], rounds)
     others = [contender.name for contender in contenders]
     return [
-        *rates.measurements(),
-        *(rates.ratio(OURS, other, str(problem)) for other in others),
+        *rows_of(rates),
+        *(_ratio(rates, OURS, other, str(problem)) for other in others),
         _share_of_bare_step(rates, problem),
     ]
 
@@ -169,14 +149,15 @@ def _own_contenders(problem: Problem, scratch: Path, epochs: int = 1) -> list[Co
     """Return epochs as labelaudit trains them, so many in a turn, and as many bare steps."""
     ours, bare = RecordedEpochs(problem, scratch / "losses", epochs), BareStep(problem)
     steps = epochs * -(-len(problem.inputs) // bare.batch_size)
-    return [
-        Contender(OURS, ours.items, ours.run),
-        Contender(BARE, steps * bare.batch_size, partial(bare.run, steps)),
-    ]
+    return [Contender(OURS, ours.items, ours.run), Contender(BARE, steps * bare.batch_size, partial(bare.run, steps))]
+
+
+def _ratio(rates: Rates, name: str, other: str, note: str = "") -> Measurement:
+    return median(f"{name} / {other}", ratios(rates, name, other), "×", note)
 
 
 def _share_of_bare_step(rates: Rates, problem: Problem) -> Measurement:
-    shares = [100 * ratio for ratio in rates.ratios(OURS, BARE)]
+    shares = [100 * ratio for ratio in ratios(rates, OURS, BARE)]
     return median(f"{OURS}, share of the bare step", shares, "%", str(problem))
 
 
@@ -206,8 +187,8 @@ def _recording_cost(problem: Problem, scratch: Path, rounds: int, epochs: int = 
     rates = take_turns(
         [Contender(with_it, on.items, on.run), Contender(without, off.items, off.run_unrecorded)], rounds
     )
-    cost = [100 * (ratio - 1) for ratio in rates.ratios(without, with_it)]
-    return [*rates.measurements(), median("recording adds", cost, "% of the time", str(problem))]
+    cost = [100 * (ratio - 1) for ratio in ratios(rates, without, with_it)]
+    return [*rows_of(rates), median("recording adds", cost, "% of the time", str(problem))]
 
 
 @app.command()
@@ -224,7 +205,7 @@ def decode(
     form = PixelFormat(size=image_size, channels=channels)
     with empty_folder() as scratch:
         catalogue, labels = subset(scan(data), limit), scratch / "labels.csv"
-        write_labels(catalogue, catalogue.label_N, labels)
+        labels.write_text(labels_text(catalogue, catalogue.label_N))
         batches = plain_batches(catalogue, image_size, channels)
 
         def decode_all(*, again: bool) -> None:
@@ -236,7 +217,7 @@ def decode(
         works = zip(names, (*runs, partial(decode_all, again=True)), strict=True)
         rates = take_turns([Contender(name, len(catalogue), run) for name, run in works], rounds)
     note = f"{len(catalogue)} images of {catalogue.median_short_side} pixels, to {image_size} pixels"
-    return [*rates.measurements(), *(rates.ratio(name, names[0], note) for name in names[1:])]
+    return [*rows_of(rates), *(_ratio(rates, name, names[0], note) for name in names[1:])]
 
 
 @app.command()
@@ -260,7 +241,7 @@ def epochs(
     with empty_folder() as scratch:
         problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
         labels = scratch / "labels.csv"
-        write_labels(problem.catalogue, problem.catalogue.label_N, labels)
+        labels.write_text(labels_text(problem.prepared.catalogue, problem.prepared.catalogue.label_N))
         chosen = problem.settings
         options = replace(_options(chosen.model, chosen.image_size, chosen.batch_size), epochs=count)
         ordinary, stages = OrdinaryTraining(problem, folder_batches(problem)), Stages()
@@ -283,7 +264,7 @@ def _planted(clean: Catalogue, folder: Path, noise: str, seed: int) -> Data:
     """Plant errors into right labels."""
     case, labels = parse_noise(noise, clean.classes), folder / f"{noise.replace(':', '-')}-seed{seed}.csv"
     folder.mkdir(parents=True, exist_ok=True)
-    write_labels(clean, planted_labels(clean, case, seed), labels)
+    labels.write_text(labels_text(clean, planted_labels(clean, case, seed)))
     return Data(root=clean.root, labels_file=labels)
 
 
@@ -295,11 +276,15 @@ def _audit(data: Data, clean: Catalogue, options: TrainingOptions) -> tuple[Stag
         fitted, ended = score(data, run, options, reporter=stages), time.perf_counter()
         found = TrueAudit("", options.seed or 0, run, fitted, clean, 0.0)
     chosen = next(row for row in found.rankings() if row.chosen)
-    return stages, ended, [Measurement("AP", chosen.average_precision), Measurement("AUROC", chosen.auroc)]
+    return stages, ended, _quality(chosen.auroc, chosen.average_precision)
+
+
+def _quality(auroc: float, average_precision: float) -> list[Measurement]:
+    return [Measurement("AP", average_precision), Measurement("AUROC", auroc)]
 
 
 def _named(name: str, rows: Sequence[Measurement]) -> list[Measurement]:
-    return [replace(row, name=f"{name}: {row.name}") for row in rows]
+    return [row._replace(name=f"{name}: {row.name}") for row in rows]
 
 
 @app.command()
@@ -313,7 +298,6 @@ def audit(
     model: Optional[str] = None,
     own_epochs: Annotated[Optional[int], typer.Option("--epochs", min=1, help="Of labelaudit's probe.")] = None,
     epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab.")] = "3,5,10,20",
-    rounds: Count = 1,
     ordinary_images: Annotated[int, typer.Option(min=0, help="So many time the ordinary loop; 0: none.")] = 4096,
 ) -> list[Measurement]:
     """A whole audit against cleanlab with cross-validation: how well each finds planted errors, and how long it takes.
@@ -324,54 +308,41 @@ def audit(
     themselves, which are not known outside of a benchmark. Each epoch count is a training of its own with labelaudit's
     default settings: the learning rate falls over just these epochs, as it would for a user who had chosen that count.
 
-    Its time is that of the best count alone, with scanning and decoding from an empty cache; that count is run again
-    for it, in turns with the audit. A last row says what it would be with the ordinary loop, which decodes in each
-    epoch and trains in float32: extrapolated from part of an epoch.
+    Its time is that of the best count, with scanning and decoding from an empty cache. A last row says what it would be
+    with the ordinary loop, which decodes in each epoch and trains in float32: extrapolated from part of an epoch.
     """
     (ranks,) = require("cleanlab.rank")
     clean = subset(scan(data), limit)
     noisy = _planted(clean, out, f"{kind}:{rate:g}", seed)
     options = TrainingOptions(model=model, epochs=own_epochs, seed=seed, device="cpu")
-    audits: list[tuple[Stages, float, list[Measurement]]] = []
-    tried: dict[int, dict[str, list[Measurement]]] = {}
+    rows: list[Measurement] = []
 
-    def cross_validate(counts: Sequence[int]) -> None:
+    def cross_validate(count: int) -> float:
+        """Add the figures of a count of epochs, and return its better average precision."""
         with empty_folder():
             problem = prepare_folder(noisy, options)
-            label_R, catalogue = problem.label_R, problem.catalogue
-            wrong_R = (catalogue.label_N != clean.label_N)[problem.sample_R]
-            for count in counts:
-                settings = replace(problem.settings, epochs=count)
-                p_RK = out_of_fold_probabilities(problem.inputs, label_R, settings, problem.device, problem.build)
-                for ranking in RANKINGS:
-                    suspicion_R = -ranks.get_label_quality_scores(label_R.numpy(), p_RK, method=ranking)
-                    tried.setdefault(count, {})[ranking] = [
-                        Measurement("AP", float(average_precision_score(wrong_R, suspicion_R))),
-                        Measurement("AUROC", float(roc_auc_score(wrong_R, suspicion_R))),
-                    ]
+            label_R, settings = problem.prepared.label_R, replace(problem.settings, epochs=count)
+            p_RK = out_of_fold_probabilities(problem.inputs, label_R, settings, problem.device, problem.build)
+        wrong_R, best = (problem.prepared.catalogue.label_N != clean.label_N)[problem.prepared.sample_R], 0.0
+        for ranking in RANKINGS:
+            suspicion_R = -ranks.get_label_quality_scores(label_R.numpy(), p_RK, method=ranking)
+            found = _quality(**rank_quality(wrong_R, suspicion_R))
+            rows.extend(_named(f"cleanlab, {count} epochs, {ranking}", found))
+            best = max(best, found[0].value)
+        return best
 
-    counts = list(dict.fromkeys(int(count) for count in epochs_cv.split(",")))
-    if len(counts) > 1:  # a single one is tried when it is timed
-        cross_validate(counts)
-    best = max(counts, key=lambda count: max((row[0].value for row in tried.get(count, {}).values()), default=0))
-    theirs = f"cleanlab, {best} epochs"
-    contenders = [
-        Contender(OURS, 1, lambda: audits.append(_audit(noisy, clean, options))),
-        Contender(theirs, 1, lambda: cross_validate([best])),
-    ]
-    rates = take_turns(contenders, rounds, warm_up=False)
-    rows = [
-        row
-        for count, found in tried.items()
-        for ranking, quality in found.items()
-        for row in _named(f"cleanlab, {count} epochs, {ranking}", quality)
-    ]
-    rows += [*_named(OURS, audits[-1][2]), *audits[-1][0].measurements()]
-    rows += [median(f"{name}: whole", [1 / rate for rate in found], "s") for name, found in rates.of.items()]
-    rows.append(rates.ratio(OURS, theirs))
-    if ordinary_images:
-        rows += _with_ordinary_loop(noisy, options, best, ordinary_images, 1 / float(np.median(rates.of[OURS])))
-    return rows
+    tried = {}
+    for count in dict.fromkeys(int(count) for count in epochs_cv.split(",")):
+        began = time.perf_counter()
+        tried[count] = cross_validate(count), time.perf_counter() - began
+    best = max(tried, key=lambda count: tried[count][0])
+    began = time.perf_counter()
+    stages, _, quality = _audit(noisy, clean, options)
+    seconds = time.perf_counter() - began
+    rows += [*_named(OURS, quality), *stages.measurements(), Measurement(f"{OURS}: whole", seconds, "s")]
+    rows += [Measurement(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]
+    rows.append(Measurement(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / seconds, "×"))
+    return rows + (_with_ordinary_loop(noisy, options, best, ordinary_images, seconds) if ordinary_images else [])
 
 
 def _with_ordinary_loop(
@@ -385,7 +356,7 @@ def _with_ordinary_loop(
             return []
         training = OrdinaryTraining(problem, folder_batches(problem), with_aum=False)
         timed = take_turns([Contender("ordinary", len(problem.inputs), training.run)], 2)
-    rate = float(np.median(timed.of["ordinary"]))
+    rate = float(np.median(timed["ordinary"]))
     seconds = best * (FOLDS - 1) * whole / rate
     note = f"extrapolated from {rate:,.0f} images/s, without predicting; measured: {problem}"
     name = "cleanlab with ImageFolder + DataLoader"
@@ -409,8 +380,18 @@ def scale(
 
 
 @app.command()
+def commands(
+    work: Annotated[Path, typer.Option(help="Gets the made-up runs, which are deleted afterwards.")],
+    samples: Count = 1_000_000,
+    count: Annotated[int, typer.Option("--epochs", min=1)] = 24,
+) -> list[Measurement]:
+    """Peak memory and time of the commands that need no training, on made-up loss tables of three shapes."""
+    return measure_commands(work, samples, count)
+
+
+@app.command()
 def device(
-    data: Annotated[Optional[Path], typer.Argument()] = None,
+    data: Path,
     where: Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")] = "cuda",
     rate: Rate = 0.2,
     seed: int = 0,
@@ -420,79 +401,31 @@ def device(
     ] = "labelaudit_probe:10:512,labelaudit_probe:30:256,labelaudit_probe_full:30:256",
     rounds: Count = 5,
     epochs_a_turn: Count = 3,
-    paper: Annotated[int, typer.Option(min=0, metavar="EPOCHS", help="Time so much of --preset paper.")] = 0,
-    synthetic: Annotated[int, typer.Option(min=0, help="Time a large network on so many made-up images.")] = 0,
-    synthetic_model: str = "resnet50",
-    synthetic_size: Count = 224,
-    synthetic_batch: Count = 256,
 ) -> list[Measurement]:
     """On a GPU: seconds from decoded pixels to scores, images per second, share of the bare step, cost of recording.
 
     The clock of an audit starts when the last image is decoded and stops when the CSV is written: moving the pixels to
     the GPU and building the network are in it. A short audit comes before, untimed: it pays for loading the GPU's
-    libraries. --paper times as many epochs of the paper's preset, and says how long all of them would take.
+    libraries.
     """
-    try:
-        probes = [
-            (model, int(count), int(batch)) for model, count, batch in (x.split(":") for x in settings.split(","))
-        ]
-    except ValueError as error:
-        raise UsageError(f"--settings {settings} cannot be read", fix="give MODEL:EPOCHS:BATCH each") from error
-    if data is None and not synthetic:
-        raise UsageError("there is nothing to time", fix="give DATA, or --synthetic N")
+    probes = []
+    for model, count, batch in (text.split(":") for text in settings.split(",")):
+        chosen: dict[str, Any] = {"model": model, "epochs": int(count), "batch_size": int(batch)}
+        probes.append(TrainingOptions(probe="train", seed=seed, device=where, **chosen))
     rows: list[Measurement] = []
     with empty_folder() as scratch:
-        if data is not None:
-            clean = subset(scan(data), limit)
-            noisy = _planted(clean, scratch, f"uniform:{rate:g}", seed)
-            common = TrainingOptions(probe="train", seed=seed, device=where)
-            first = replace(common, model=probes[0][0], batch_size=probes[0][2])
-            _audit(noisy, clean, replace(first, epochs=1))
-            for model, count, batch in probes:
-                options = replace(common, model=model, epochs=count, batch_size=batch)
-                rows += _timed_audit(f"{model}, {count} epochs, batch {batch}", noisy, clean, options)
-            if paper:
-                rows += _timed_audit("preset paper", noisy, clean, replace(common, preset="paper", epochs=paper), paper)
-            problem = prepare_folder(noisy, first)
-            rows += _epoch_rates(problem, scratch, rounds, epochs_a_turn)
-            rows += _recording_cost(problem, scratch, rounds, epochs_a_turn)
-        if synthetic:
-            made_up = _made_up(synthetic, synthetic_size, synthetic_model, synthetic_batch, where)
-            rows += _named("made-up images", _epoch_rates(made_up, scratch / "synthetic", rounds, 1))
-    return rows
-
-
-def _timed_audit(
-    name: str, data: Data, clean: Catalogue, options: TrainingOptions, paper: int = 0
-) -> list[Measurement]:
-    stages, ended, quality = _audit(data, clean, options)
-    seconds = ended - stages.ended["Decoding images"]
-    rows = _named(name, [Measurement("from decoded pixels to scores", seconds, "s"), *quality])
-    if paper and paper != PAPER.epochs:
-        whole = seconds + (PAPER.epochs - paper) * stages.seconds["Training the probe"] / paper
-        note = f"extrapolated from {paper} epochs"
-        rows.append(Measurement(f"preset paper, all {PAPER.epochs} epochs", whole, "s", note))
-    return rows
-
-
-def _epoch_rates(problem: Problem, scratch: Path, rounds: int, count: int) -> list[Measurement]:
-    rates = take_turns(_own_contenders(problem, scratch, count), rounds)
-    return [median(f"{OURS}, epochs", rates.of[OURS], "images/s"), _share_of_bare_step(rates, problem)]
-
-
-def _made_up(count: int, size: int, model: str, batch_size: int, where: str) -> Problem:
-    """Return a problem of random images in 100 classes."""
-    on, generator = choose_device(where), torch.Generator().manual_seed(0)
-    pixels_NCHW = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
-    chosen: dict[str, Any] = {"kind": "train", "model": model, "weights": SCRATCH, "preset": "fast", "channels": 3}
-    chosen |= {"image_size": size, "resize": "stretch", "augment": "crop-flip", "crop_pad": 4, "epochs": 1}
-    chosen |= {"batch_size": batch_size, "lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
-    settings = TrainingSettings(**chosen, schedule="constant", precision=choose_precision("auto", on), seed=0)
-    augment = settings.augmentation
-    inputs = ImageInputs(pixels_NCHW, mean_C=(0.5,) * 3, std_C=(0.25,) * 3, augment=augment, device=on)
-    label_R, sample_R = torch.randint(0, 100, (count,), generator=generator), np.arange(count, dtype=np.int32)
-    build = partial(build_network, model, weights=SCRATCH, num_classes=100, channels=3, seed=0)
-    return Problem(inputs, label_R, sample_R, settings, on, build)
+        clean = subset(scan(data), limit)
+        noisy = _planted(clean, scratch, f"uniform:{rate:g}", seed)
+        _audit(noisy, clean, replace(probes[0], epochs=1))
+        for options in probes:
+            stages, ended, quality = _audit(noisy, clean, options)
+            seconds = Measurement("from decoded pixels to scores", ended - stages.ended["Decoding images"], "s")
+            name = f"{options.model}, {options.epochs} epochs, batch {options.batch_size}"
+            rows += _named(name, [seconds, *quality])
+        problem = prepare_folder(noisy, probes[0])
+        rates = take_turns(_own_contenders(problem, scratch, epochs_a_turn), rounds)
+        rows += [median(f"{OURS}, epochs", rates[OURS], "images/s"), _share_of_bare_step(rates, problem)]
+        return rows + _recording_cost(problem, scratch, rounds, epochs_a_turn)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

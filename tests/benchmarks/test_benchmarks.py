@@ -10,9 +10,9 @@ from pathlib import Path
 import make_data
 import numpy as np
 import pytest
+import scale
 import speed
 from PIL import Image
-from timing import Contender, take_turns
 
 # A process that has computed in threads is forked by the DataLoader on purpose, as is common.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -42,9 +42,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "device",
             None,
-            "--device cpu --settings labelaudit_probe:2:32 --rounds 1 --epochs-a-turn 1 --limit 30 --paper 1 "
-            "--synthetic 16 --synthetic-model labelaudit_probe --synthetic-size 16 --synthetic-batch 8",
-            {"labelaudit_probe, 2 epochs, batch 32: from decoded pixels to scores", "preset paper, all 150 epochs"},
+            "--device cpu --settings labelaudit_probe:2:32 --rounds 1 --epochs-a-turn 1 --limit 30",
+            {"labelaudit_probe, 2 epochs, batch 32: from decoded pixels to scores", "recording adds"},
         ),
         (
             "scale",
@@ -52,6 +51,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--work work --samples 20000 --epochs 5 --scores 50000 --exact-scores 20000",
             {"scoring: peak memory", "mixture, gamma: off the exact fit", "a record in CSV"},
         ),
+        ("commands", None, "--work work --samples 60 --epochs 2", {"10,000 classes: score RUN -o list.csv"}),
     ],
 )
 def test_a_benchmark_prints_and_writes_its_figures(
@@ -67,7 +67,9 @@ def test_a_benchmark_prints_and_writes_its_figures(
     if needs:
         pytest.importorskip(needs)
     monkeypatch.chdir(tmp_path)
-    folder = [] if name == "scale" else [str(images)]
+    monkeypatch.setattr(scale, "SHAPES", {"10,000 classes": scale.SHAPES["10,000 classes"]})
+    monkeypatch.setattr(scale, "COMMANDS", scale.COMMANDS[1:3])
+    folder = [] if name in ("scale", "commands") else [str(images)]
     assert speed.main(["--json", "new/figures.json", name, *folder, *options.split()]) == 0
     written = json.loads(Path("new/figures.json").read_text())
     found = {row["name"]: row["value"] for row in written["rows"]}
@@ -77,33 +79,6 @@ def test_a_benchmark_prints_and_writes_its_figures(
     assert [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[4:-1]] == [
         f"| {row}" for row in found
     ]
-
-
-def test_contenders_take_turns_and_are_compared_round_by_round() -> None:
-    now, calls = [100.0], []
-
-    def worker(name: str, seconds: list[float], items: int) -> Contender:
-        left = iter(seconds)
-
-        def run() -> None:
-            calls.append(name)
-            now[0] += next(left)
-
-        return Contender(name, items, run)
-
-    # The machine is half as fast in the second round and a quarter as fast in the third.
-    quick, slow = worker("quick", [9.0, 1.0, 2.0, 4.0], 10), worker("slow", [9.0, 4.0, 8.0, 16.0], 20)
-    rates = take_turns([quick, slow], 3, clock=lambda: now[0])
-    assert calls == ["quick", "slow", "quick", "slow", "slow", "quick", "quick", "slow"]
-    assert rates.of == {"quick": [10.0, 5.0, 2.5], "slow": [5.0, 2.5, 1.25]}
-    row = rates.ratio("quick", "slow", "why")
-    assert (row.value, row.unit, row.note) == (2.0, "×", "from 2 to 2 in 3 rounds; why")
-
-
-def test_bad_options_are_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert speed.main(["device", "--device", "cpu"]) == 2
-    assert speed.main(["device", "--device", "cpu", "--settings", "resnet18"]) == 2
-    assert capsys.readouterr().err.count("\n") == 2
 
 
 def test_numbers_show_the_digits_of_their_class(tmp_path: Path) -> None:

@@ -6,15 +6,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from labelaudit.progress import Advance
-
-Clock = Callable[[], float]
+from labelaudit.progress import Advance, Quiet
 
 
-@dataclass(frozen=True)
-class Measurement:
+class Measurement(NamedTuple):
     """One figure of a benchmark: what it is, its value and unit, and how it came about."""
 
     name: str
@@ -23,38 +20,21 @@ class Measurement:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Contender:
-    """Work that is timed.
-
-    Attributes:
-        name: How it is called in the table.
-        items: What one call of ``run`` gets done, in the unit that is counted; contenders may differ in it.
-        run: The work; it returns when it is finished, on a GPU too.
-    """
+class Contender(NamedTuple):
+    """Work that is timed: its name, the number of items that a call gets done, and the call."""
 
     name: str
     items: int
     run: Callable[[], object]
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Items per second of every contender in every round."""
+Rates = dict[str, list[float]]
+"""Items per second of every contender in every round."""
 
-    of: dict[str, list[float]]
 
-    def ratios(self, name: str, other: str) -> list[float]:
-        """Return how many times as fast as the other it is, round by round."""
-        return [one / two for one, two in zip(self.of[name], self.of[other], strict=True)]
-
-    def measurements(self, unit: str = "images/s") -> list[Measurement]:
-        """Return the rate of each contender."""
-        return [median(name, rates, unit) for name, rates in self.of.items()]
-
-    def ratio(self, name: str, other: str, note: str = "") -> Measurement:
-        """Return ``name / other``."""
-        return median(f"{name} / {other}", self.ratios(name, other), "×", note)
+def ratios(rates: Rates, name: str, other: str) -> list[float]:
+    """Return how many times as fast as the other it is, round by round."""
+    return [one / two for one, two in zip(rates[name], rates[other], strict=True)]
 
 
 def median(name: str, values: Sequence[float], unit: str, note: str = "") -> Measurement:
@@ -64,48 +44,39 @@ def median(name: str, values: Sequence[float], unit: str, note: str = "") -> Mea
     return Measurement(name, statistics.median(values), unit, "; ".join(filter(None, notes)))
 
 
-def take_turns(
-    contenders: Sequence[Contender], rounds: int, *, warm_up: bool = True, clock: Clock = time.perf_counter
-) -> Rates:
+def rows_of(rates: Rates) -> list[Measurement]:
+    """Return the rate of each contender."""
+    return [median(name, values, "images/s") for name, values in rates.items()]
+
+
+def take_turns(contenders: Sequence[Contender], rounds: int) -> Rates:
     """Time all contenders in each round, in an order that is reversed from one round to the next.
 
     A machine that gets steadily slower or faster then favours no contender, and the ratio of two is taken within a
-    round, where they are neighbours in time.
-
-    Args:
-        contenders: With names of their own.
-        rounds: How often each is timed.
-        warm_up: Run each once before, untimed.
-        clock: Seconds.
+    round, where they are neighbours in time. Each runs once before, untimed.
     """
-    for contender in contenders if warm_up else ():
+    for contender in contenders:
         contender.run()
-    rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    rates: Rates = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
-            rates[contender.name].append(contender.items / stopwatch(contender.run, clock=clock))
-    return Rates(rates)
+            rates[contender.name].append(contender.items / stopwatch(contender.run))
+    return rates
 
 
-def stopwatch(work: Callable[[], object], *, clock: Clock = time.perf_counter) -> float:
+def stopwatch(work: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the seconds that the work takes."""
     began = clock()
     work()
     return clock() - began
 
 
-class Stages:
-    """A `labelaudit.progress.Reporter` that draws nothing and notes how long each progress bar was open."""
+class Stages(Quiet):
+    """A reporter that draws nothing and notes how long each progress bar was open."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.ended: dict[str, float] = {}
-
-    def say(self, text: str) -> None:
-        """Drop the line."""
-
-    def warn(self, text: str) -> None:
-        """Drop the line."""
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:

@@ -35,14 +35,10 @@ class Outcome:
     @property
     def error(self) -> str:
         """The text after ``Error:``, for a command that refused to work with one line and nothing else."""
-        assert self.code == 2, f"exit code {self.code}\n{self.out}\n{self.err}"
-        assert "Traceback" not in self.err
+        assert (self.code, self.out) == (2, ""), f"exit code {self.code}\n{self.out}\n{self.err}"
         lines = self.err.splitlines()
-        errors = [line for line in lines if line.startswith("Error: ")]
-        assert len(errors) == 1, self.err
-        assert lines[-1] == errors[0], "something follows the error"
-        assert self.out == ""
-        return errors[0].removeprefix("Error: ")
+        assert [line for line in lines if line.startswith(("Error: ", "Traceback"))] == lines[-1:], self.err
+        return lines[-1].removeprefix("Error: ")
 
     @property
     def only_error(self) -> str:
@@ -77,13 +73,7 @@ def succeed(*arguments: object) -> Outcome:
 
 
 def start(*arguments: object, shell: str = "", stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """Start the command line in a process of its own, with its streams piped.
-
-    Args:
-        arguments: Words of the command.
-        shell: A redirection of the shell.
-        stdout: As for subprocess.
-    """
+    """Start the command line in a process of its own, with its streams piped and a redirection of the shell."""
     words = [sys.executable, "-m", "labelaudit", *map(str, arguments)]
     return subprocess.Popen(
         ["bash", "-c", f'exec "$@" {shell}', "bash", *words] if shell else words,

@@ -97,15 +97,20 @@ def test_independent_draws_vary_around_the_rate_and_a_random_label_can_be_right(
         assert (row["changed"] == "0") == (row["path"] == row["source"]) == (row["label"] == row["observed_label"])
 
 
-def test_names_do_not_clash_even_in_case(clean: Path) -> None:
+def test_names_do_not_clash_and_links_become_files(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Every image goes to another class, where one of its name is, or one that differs in case or in its suffix.
     for name in CLASSES:
         (clean / name / "000.png").rename(clean / name / ("a.JPG" if name in "ant cat" else "A.jpg"))
         Image.new("L", (8, 8), 9).save(clean / name / "a.png")
-    succeed("corrupt", clean, "out", "--kind", "uniform", "--rate", 0.5, "--kind", "gaussian", "--rate", 0.5)
+    (clean / "ant" / "link.png").symlink_to("a.png")
+    words = ("--kind", "uniform", "--rate", 0.5, "--kind", "gaussian", "--rate", 0.5)
+    succeed("corrupt", clean, "out", *words)
     rows = truth("out")
-    assert len({row["path"].lower() for row in rows}) == len(rows) == 52
-    assert all(Path("out", row["path"]).is_file() for row in rows)
+    assert len({row["path"].lower() for row in rows}) == len(rows) == 53
+    assert not any(Path("out", row["path"]).is_symlink() for row in rows)
+    monkeypatch.setattr(os, "link", failing(errno.EXDEV))
+    assert "53 images, 0 of them hard links" in succeed("corrupt", clean, "copied", *words).err
+    assert file_bytes(Path("copied"), "*.*") == file_bytes(Path("out"), "*.*")
 
 
 def test_damaged_images_are_not_changed(clean: Path) -> None:
@@ -118,20 +123,6 @@ def test_damaged_images_are_not_changed(clean: Path) -> None:
     assert (by_source["bee/000.png"]["selected"], by_source["bee/000.png"]["changed"]) == ("1", "0")
     assert "bee/000.png is not changed" in outcome.err
     assert (clean / "bee" / "000.png").samefile("out/bee/000.png")
-
-
-def test_files_are_copied_where_links_are_not_possible(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (clean / "ant" / "deep").mkdir()
-    save(clean / "ant" / "deep" / "x.png", np.full((8, 8), 7, np.uint8))
-    (clean / "ant" / "link.png").symlink_to("deep/x.png")
-    words = ("--kind", "pair-flip", "--rate", 1)
-    succeed("corrupt", clean, "linked", *words)
-    for name in ("bee/deep/x.png", "bee/link.png"):
-        assert Path("linked", name).samefile(clean / "ant/deep/x.png")
-    assert not Path("linked/bee/link.png").is_symlink()
-    monkeypatch.setattr(os, "link", failing(errno.EXDEV))
-    assert "50 images, 0 of them hard links" in succeed("corrupt", clean, "copied", *words).err
-    assert file_bytes(Path("copied"), "*.png") == file_bytes(Path("linked"), "*.png")
 
 
 @pytest.mark.parametrize(

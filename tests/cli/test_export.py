@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
 from labelaudit.names import ExportName
-from tests.cli.helpers import modified, read_rows, run, succeed
+from tests.cli.helpers import modified, read_rows, succeed
 
 
 def test_the_suspicious_samples_of_an_audit(audit: Path) -> None:
@@ -23,31 +21,18 @@ def test_the_suspicious_samples_of_an_audit(audit: Path) -> None:
         assert err == f"{count} samples for cvat: out/annotations.xml\n"
 
 
-def test_where_label_studio_finds_the_images(audit: Path, photos: Path) -> None:
-    succeed("export", audit, "--to", "label-studio", "-o", "a", "--url-prefix", "https://host/x")
-    succeed("export", audit, "--to", "label-studio", "-o", "b", "--local-files-root", photos.parent)
-    first, second = (json.loads(Path(name, "tasks.json").read_text())[0]["data"] for name in ("a", "b"))
-    assert first["image"] == f"https://host/x/{first['path']}"
-    assert second["image"] == f"/data/local-files/?d=photos/{second['path']}"
-
-
-def test_an_export_changes_nothing_else_and_formats_are_listed(audit: Path, photos: Path) -> None:
+def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos: Path) -> None:
+    places = (
+        ("--url-prefix", "https://host/x", "https://host/x"),
+        ("--local-files-root", photos.parent, "/data/local-files/?d=photos"),
+    )
     before = modified(audit), modified(photos)
     listed = succeed("export", "--formats").out
     for name in get_args(ExportName):
         succeed("export", audit, "--to", name, "-o", name)
         assert f"{name} " in listed
+    for option, value, prefix in places:
+        succeed("export", audit, "--to", "label-studio", "-o", "out", option, value)
+        data = json.loads(Path("out/tasks.json").read_text())[0]["data"]
+        assert data["image"] == f"{prefix}/{data['path']}"
     assert (modified(audit), modified(photos)) == before
-
-
-REFUSED = {
-    "--to cvat --top 0": "--top 0 is too few; give at least 1",
-    "--to cvat --top 1 --all": "--top and --all contradict each other; give one of them",
-    "--to coco": "Invalid value for '--to': 'coco' is not one of ",
-    "": "Missing option '--to'. Choose from: label-studio, cvat, ",
-}
-
-
-@pytest.mark.parametrize(("options", "expected"), REFUSED.items())
-def test_what_cannot_be_meant(finished: Path, options: str, expected: str) -> None:
-    assert run("export", finished, *options.split()).only_error.startswith(expected)

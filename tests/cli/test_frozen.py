@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import timm
-import torch
 
-from tests.cli.helpers import QUICK, file_bytes, pattern, save, succeed, write_images
+from tests.cli.helpers import file_bytes, pattern, save, succeed, write_images
 
 
 @pytest.fixture
@@ -45,7 +43,6 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     second = succeed("score", large, "--run", "second", "--offline").err
     assert f"All 24 embeddings are in the cache ({cache_folder}" in second
     assert "1 of 24 images cannot be read and are set aside" in second
-    assert cached_embeddings(cache_folder) == [24]
     ours, theirs = file_bytes(Path("first")), file_bytes(Path("second"))
     kept = ("losses", "scores.parquet", "suspicious.csv")
     assert all(theirs[name] == content for name, content in ours.items() if name.startswith(kept))
@@ -60,26 +57,6 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     assert "in the cache" not in succeed("score", large, "--run", "fourth", "--offline").err
     assert file_bytes(Path("third/losses")) == file_bytes(Path("fourth/losses"))
     assert cached_embeddings(cache_folder) == [24]
-
-
-def test_small_images_are_trained_on(photos: Path) -> None:
-    outcome = succeed("train-probe", photos, "--run", "audit", "--offline", "--epochs", "1")
-    assert "from scratch (images of 8 pixels)" in outcome.err
-    assert json.loads(Path("audit/run.json").read_text())["settings"]["kind"] == "train"
-
-
-def test_folds_change_what_is_recorded(photos: Path) -> None:
-    torch.save(timm.create_model("cifar_resnet20", num_classes=10).state_dict(), "backbone.pt")
-    words = ("--probe", "frozen", "--model", "cifar_resnet20", "--network-weights", "backbone.pt", *QUICK)
-    losses = {}
-    for folds in ((), 1, 3, 5):
-        options = ("--folds", folds) if folds else ()
-        succeed("train-probe", photos, "--run", f"audit{folds}", *words, *options)
-        losses[folds] = file_bytes(Path(f"audit{folds}/losses"))
-    assert losses[()] == losses[5]
-    assert {len(epochs) for epochs in losses.values()} == {4}
-    assert not set(losses[1].values()) & set(losses[3].values())
-    assert not set(losses[5].values()) & set(losses[3].values())
 
 
 def test_a_retraining_of_large_images_trains_a_head_unless_a_network_is_asked_for(large: Path) -> None:

@@ -12,10 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.cli.helpers import CLASSES, QUICK, edit, file_bytes, modified, read_rows, run, succeed, write_images
 
-CSV_COLUMNS = (
-    *("rank", "path", "given_label", "suggested_label", "p_mislabeled", "label_score", "aul", "aum", "kind"),
-    *("sample", "sha256"),
-)
+CSV_HEADER = "rank,path,given_label,suggested_label,p_mislabeled,label_score,aul,aum,kind,sample,sha256\n"
 RESULTS = ("losses", "scores.parquet", "noise.json", "suspicious.csv", "weights.csv", "weights.npy", "samples.parquet")
 
 
@@ -27,58 +24,31 @@ def results(run_folder: Path) -> dict[str, bytes]:
 def test_a_finished_run_folder_is_complete(finished: Path, photos: Path) -> None:
     names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
     assert names >= {"run.json", "checkpoint.pt", "probe.safetensors", *RESULTS}
-    assert not list(finished.rglob("*.partial"))
     description = json.loads((finished / "run.json").read_text())
-    assert (description["status"], description["schema_version"]) == ("trained", 1)
-    settings, data = description["settings"], description["data"]
-    assert (settings["epochs"], settings["seed"], settings["resize"]) == (4, 0, "stretch")
-    assert (data["root"], data["classes"]) == (str(photos), list(CLASSES))
-    assert data["samples"] == data["readable"] == 48
-    assert len(data["fingerprint"]) == 64
-    assert set(description["versions"]) >= {"labelaudit", "torch", "python"}
+    assert (description["status"], description["settings"]["epochs"]) == ("trained", 4)
+    data = {"root": str(photos), "classes": list(CLASSES), "samples": 48, "readable": 48}
+    assert data.items() <= description["data"].items()
 
 
-def test_every_epoch_file_has_one_row_per_sample_and_the_aul_is_their_sum(finished: Path) -> None:
+def test_losses_scores_and_weights_agree(finished: Path) -> None:
     files = sorted((finished / "losses").iterdir())
     assert [path.name for path in files] == [f"epoch-{epoch:04d}.parquet" for epoch in range(4)]
     tables = [pq.read_table(path).sort_by("sample") for path in files]
-    for epoch, table in enumerate(tables):
-        assert set(table.column_names) >= {"sample", "epoch", "loss", "margin", "predicted"}
-        assert table["sample"].to_pylist() == list(range(48))
-        assert set(table["epoch"].to_pylist()) == {epoch}
-        assert min(table["loss"].to_pylist()) > 0
+    assert all(table["sample"].to_pylist() == list(range(48)) for table in tables)
     loss_EN = np.stack([table["loss"].to_numpy().astype(np.float64) for table in tables])
-    aul_N = pq.read_table(finished / "scores.parquet")["aul"].to_numpy()
-    np.testing.assert_allclose(aul_N, loss_EN.sum(axis=0), rtol=1e-12)
-
-
-def test_scores_and_weights_agree(finished: Path) -> None:
     scores = pq.read_table(finished / "scores.parquet").to_pydict()
+    np.testing.assert_allclose(scores["aul"], loss_EN.sum(axis=0), rtol=1e-12)
     p_N, weight_N = np.array(scores["p_mislabeled"]), np.load(finished / "weights.npy")
     assert 0 <= p_N.min() <= p_N.max() <= 1
     for same_N in (weight_N, scores["weight"], scores["label_score"]):
         np.testing.assert_allclose(same_N, 1 - p_N)
     assert (np.diff(p_N[np.argsort(scores["cell_margin"])]) <= 0).all()
     assert all(map(str.__ne__, scores["given_label"], scores["suggested_label"]))
-    rows = read_rows((finished / "weights.csv").read_text())
-    assert list(rows[0]) == ["path", "weight", "sha256"]
-    assert [row["path"] for row in rows] == scores["path"]
-    np.testing.assert_allclose([float(row["weight"]) for row in rows], weight_N, rtol=1e-8)
-
-
-def test_suspicious_csv_lists_the_flagged_samples_by_rank(finished: Path) -> None:
     rows = read_rows((finished / "suspicious.csv").read_text())
-    noise = json.loads((finished / "noise.json").read_text())
-    scores = pq.read_table(finished / "scores.parquet").to_pylist()
-    assert tuple(rows[0]) == CSV_COLUMNS
-    assert len(rows) == noise["suspicious"] == sum(score["p_mislabeled"] > 0.5 for score in scores)
-    assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
-    margins = [scores[int(row["sample"])]["cell_margin"] for row in rows]
+    assert len(rows) == json.loads((finished / "noise.json").read_text())["suspicious"] == (p_N > 0.5).sum()
+    margins = [scores["cell_margin"][int(row["sample"])] for row in rows]
     assert margins == sorted(margins)
-    for row in rows:
-        score = scores[int(row["sample"])]
-        assert (row["path"], row["given_label"]) == (score["path"], score["path"].split("/")[0])
-        assert float(row["label_score"]) == pytest.approx(1 - float(row["p_mislabeled"]), abs=2e-6)
+    assert all(row["path"] == scores["path"][int(row["sample"])] for row in rows)
 
 
 def test_planted_errors_come_first_and_their_label_is_suggested(tmp_path: Path) -> None:
@@ -101,7 +71,7 @@ def test_out_and_top(finished: Path) -> None:
     for top, count in (((), flagged), (("--top", "1"), 1), (("--top", "1000"), 48)):
         outcome = succeed("score", finished, "-o", "-", *top)
         rows = read_rows(outcome.out)
-        assert outcome.out.startswith(",".join(CSV_COLUMNS) + "\n")
+        assert outcome.out.startswith(CSV_HEADER)
         assert [row["rank"] for row in rows] == [str(rank + 1) for rank in range(count)]
         assert "noise rate" in outcome.err
     assert succeed("score", finished, "-o", "-", "--quiet").err == ""
@@ -142,27 +112,18 @@ def test_equal_runs_give_equal_files_wherever_the_images_are_and_other_seeds_oth
     assert all(ours[name] != theirs[name] for name in ours)
 
 
-@pytest.mark.parametrize("statistic", ["aum", "forgetting_count"])
-def test_fit_ranks_by_another_statistic(audit: Path, statistic: str) -> None:
+def test_fit_ranks_by_another_statistic_and_score_keeps_it(audit: Path) -> None:
     losses = modified(audit / "losses")
     before = json.loads((audit / "noise.json").read_text())
-    succeed("fit", audit, "--estimator", "gmm", "--rank-by", statistic)
+    succeed("fit", audit, "--estimator", "gmm", "--rank-by", "aum")
     after = json.loads((audit / "noise.json").read_text())
-    assert (before["fit"]["rank_by"], after["fit"]["rank_by"]) == ("cell_margin", statistic)
+    assert (before["fit"]["rank_by"], after["fit"]["rank_by"]) == ("cell_margin", "aum")
     assert after["noise_rate"] != before["noise_rate"]
-    low_is_bad = statistic in ("aum", "mean_probability", "cell_margin")
-    scores = sorted(pq.read_table(audit / "scores.parquet").to_pylist(), key=lambda score: score[statistic])
-    p_mislabeled = [score["p_mislabeled"] for score in scores]
-    assert p_mislabeled == sorted(p_mislabeled, reverse=low_is_bad)
+    p_mislabeled = pq.read_table(audit / "scores.parquet").sort_by("aum")["p_mislabeled"].to_pylist()
+    assert p_mislabeled == sorted(p_mislabeled, reverse=True)
     assert modified(audit / "losses") == losses
-
-
-def test_score_keeps_the_statistic_that_fit_chose(audit: Path) -> None:
-    succeed("fit", audit, "--rank-by", "aum")
-    chosen = (audit / "noise.json").read_bytes()
-    by_aum = succeed("score", audit, "-o", "-").out
-    assert (audit / "noise.json").read_bytes() == chosen
-    assert by_aum == (audit / "suspicious.csv").read_text()
+    assert succeed("score", audit, "-o", "-").out == (audit / "suspicious.csv").read_text()
+    assert json.loads((audit / "noise.json").read_text()) == after
     succeed("score", audit, "--rank-by", "aul")
     assert json.loads((audit / "noise.json").read_text())["fit"]["rank_by"] == "aul"
 
@@ -175,56 +136,28 @@ def test_a_labels_file_replaces_the_class_folders(photos: Path) -> None:
         lines.append(f"{number:03d}.png,{image.parent.name.upper()}")
     Path("labels.csv").write_text("\n".join(lines) + "\n")
     succeed("score", "flat", "--labels", "labels.csv", "--run", "audit", *QUICK)
-    samples = pq.read_table("audit/samples.parquet").to_pydict()
-    assert samples["path"] == [f"{number:03d}.png" for number in range(48)]
-    assert samples["class"] == [name for name in ("ANT", "BEE", "CAT", "DOG") for _ in range(12)]
-    assert set(pq.read_table("audit/scores.parquet")["given_label"].to_pylist()) == {"ANT", "BEE", "CAT", "DOG"}
+    scores = pq.read_table("audit/scores.parquet").to_pydict()
+    assert scores["path"] == [f"{number:03d}.png" for number in range(48)]
+    assert scores["given_label"] == [name for name in ("ANT", "BEE", "CAT", "DOG") for _ in range(12)]
 
 
 def test_damaged_images_are_set_aside_counted_and_reported(photos: Path) -> None:
     folder = Path(shutil.copytree(photos, "with-damage"))
-    whole = (folder / "bee/003.png").read_bytes()
-    (folder / "bee/003.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "bee/003.png").write_bytes((folder / "bee/003.png").read_bytes()[:90])
     (folder / "cat/004.png").write_bytes(b"no image")
-    (folder / "dog/folder.png").mkdir()
     bad = {"bee/003.png": "damaged", "cat/004.png": "not an image that Pillow can read"}
     assert "2 of 48 images cannot be read and are set as" in succeed("score", folder, "--run", "audit", *QUICK).err
     noise = json.loads(Path("audit/noise.json").read_text())
     assert (noise["samples"], noise["readable"]) == (48, 46)
     for score in pq.read_table("audit/scores.parquet").to_pylist():
-        nulls = {name for name, value in score.items() if value is None}
-        if score["path"] in bad:
-            assert nulls >= {"aul", "aum", "p_mislabeled", "label_score", "suggested_label"}
-            assert score["weight"] == 0
-        else:
-            assert "aul" not in nulls
+        assert (score["aul"] is None) == (score["suggested_label"] is None) == (score["path"] in bad)
+        assert score["path"] not in bad or score["weight"] == 0
     rows = read_rows(Path("audit/unreadable.csv").read_text())
-    assert [(row["path"], row["given_label"]) for row in rows] == [("bee/003.png", "bee"), ("cat/004.png", "cat")]
+    assert [row["path"] for row in rows] == list(bad)
     assert all(row["reason"].startswith(bad[row["path"]]) for row in rows)
-    assert "bee/003.png" not in Path("audit/suspicious.csv").read_text()
     assert len(read_rows(succeed("score", "audit", "-o", "-", "--top", "48").out)) == 46
     edit(Path("audit/noise.json"), warnings=[])
     assert "2 images of 48 cannot be read; unreadable.csv says which and why." in succeed("report", "audit").out
     assert "bee/003.png" in Path("audit/report.html").read_text()
-    for options, code in {
-        ("--fail-on-warning",): 1,
-        ("--max-unreadable", "1"): 1,
-        ("--max-unreadable", "2"): 0,
-    }.items():
-        assert run("report", "audit", "--no-html", *options).code == code
-
-
-def test_names_that_would_break_a_csv_or_a_terminal_survive(tmp_path: Path) -> None:
-    names = ('a, "quoted"', "zwei ü", "new\nline", "\x1b[31mred")
-    folder = write_images(tmp_path / "photos", classes=names, each=4)
-    outcome = succeed("score", folder, "--run", "audit", "-o", "-", "--top", "16", *QUICK)
-    assert {row["given_label"] for row in read_rows(outcome.out)} == set(names)
-    assert {Path(row["path"]).parts[0] for row in read_rows(outcome.out)} == set(names)
-    assert "\x1b" not in outcome.err
-
-
-def test_a_half_trained_run_is_finished_by_score(photos: Path, half_trained: Path, finished: Path) -> None:
-    untouched = modified(half_trained / "losses")
-    assert "Going on after 2 of 4 epochs" in succeed("score", photos, "--run", half_trained).err
-    assert results(half_trained) == results(finished)
-    assert untouched.items() <= modified(half_trained / "losses").items()
+    for option, code in ("--fail-on-warning", 1), ("--max-unreadable=1", 1), ("--max-unreadable=2", 0):
+        assert run("report", "audit", "--no-html", option).code == code

@@ -104,20 +104,6 @@ def test_belief_in_other_classes_by_hand(beliefs, favorite, belief):
     assert found.alternative_belief_N[0] == pytest.approx(belief, rel=1e-6)
 
 
-def test_a_class_is_believed_as_much_whether_it_is_the_favorite_or_nearly_so():
-    # Given .1, and in turns 3 and 7 a little ahead of nine classes that have .1 each: all have .1 or a little more.
-    curves = CurveAccumulator(np.zeros(1, dtype=np.int32), 10)
-    found = one_sample([-math.log(0.1)] * 10, [math.log(0.1 / 0.12)] * 10, [3, 7] * 5, curves)
-    even = (1.0 - 0.1 - 0.12) / 8
-    assert found.beliefs.alternative_belief_N[0] == pytest.approx((0.12 + even) / 2, rel=1e-6)
-
-
-def test_belief_stays_a_probability_when_the_loss_is_huge():
-    found = one_sample([1e4], [-1e4 - 1.0], [2])
-    assert found.beliefs.alternative_belief_N[0] == 1.0
-    assert found.mean_probability_N[0] == 0.0
-
-
 def test_missing_epochs_are_scaled_and_missing_samples_have_nothing():
     curves = accumulator(3)
     for loss, samples in ((1.0, [0, 1]), (5.0, [0]), (3.0, [0, 1])):
@@ -247,17 +233,6 @@ def test_the_trust_is_what_is_left_of_the_doubt(wrong, trusts, memorized_from):
     found, epoch = trusts_of(*[margins(3.0, margin) for margin in wrong])
     assert found == pytest.approx(trusts)
     assert epoch == memorized_from
-
-
-def test_learning_is_no_memorizing():
-    # Nothing is known at first; then most images are learned within a few epochs, and the hard ones one by one.
-    learned_N = 2.0 - 2.0 * np.log1p(-np.arange(SAMPLES) / SAMPLES)
-    found, epoch = trusts_of(*[np.clip(epoch - learned_N, -2.0, 6.0) for epoch in range(16)])
-    assert min(found) > 0.5
-    assert epoch is None
-    # All are doubted in the second epoch, and the third takes that back: it does not count as doubt.
-    all_wrong = np.full(SAMPLES, -5.0)
-    assert trusts_of(all_wrong, all_wrong, margins(2.0, -1.0), margins(2.0, -1.0))[0] == [1.0] * 4
 
 
 def test_little_doubt_may_be_taken_back_and_one_diverging_sample_does_not_decide():

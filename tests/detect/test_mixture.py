@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture as Reference
 
 from labelaudit.detect.constants import MIN_SCORES
-from labelaudit.detect.mixture import BetaMixture, GaussianMixture, _condense, fit_beta_mixture, fit_gaussian_mixture
+from labelaudit.detect.mixture import BetaMixture, GaussianMixture, fit_beta_mixture, fit_gaussian_mixture
 from tests.detect.helpers import two_groups
 
 FITS = (fit_gaussian_mixture, fit_beta_mixture)
@@ -31,7 +31,7 @@ def mixtures(draw):
     return mixture((1 - share, share), (low, low + gap), (low_std, high_std))
 
 
-@pytest.mark.parametrize("clean", [1000, 3000, 6000, 12_000])
+@pytest.mark.parametrize("clean", [1000, 12_000])
 def test_recovers_two_known_groups_in_the_order_of_their_means(clean):
     score_N = two_groups(clean, 4000)
     found = fit_gaussian_mixture(score_N)
@@ -53,7 +53,7 @@ def test_two_betas_are_told_apart():
     assert found.posterior(score_N).mean() == pytest.approx(0.3, abs=0.03)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_one_group_has_one_peak_and_ordered_components(seed):
     # From any start, the wide component of heavy tails ends on the left or on the right by chance.
     generator = np.random.default_rng(seed)
@@ -107,11 +107,10 @@ def test_posteriors_by_hand():
     assert z_N[:3] == pytest.approx([1.00, 0.25, 0.15], abs=0.005)
     assert z_N[3] > 0.99
     # Uniform against Beta(2, 1), whose density at x is 2x; equal weights.
-    half = BetaMixture(
-        weight_2=np.array([0.5, 0.5]), alpha_2=np.array([1.0, 2.0]), beta_2=np.array([1.0, 1.0]), low=10.0, high=20.0
-    )
+    alpha_2, beta_2, even_2 = np.array([1.0, 2.0]), np.array([1.0, 1.0]), np.array([0.5, 0.5])
+    mean_2 = np.array([15.0, 10 + 20 / 3])
+    half = BetaMixture(weight_2=even_2, mean_2=mean_2, alpha_2=alpha_2, beta_2=beta_2, low=10.0, high=20.0)
     np.testing.assert_allclose(half.posterior(np.array([12.5, 15.0, 17.5])), [0.5 / 1.5, 0.5, 1.5 / 2.5])
-    assert half.mean_2 == pytest.approx([15.0, 10 + 20 / 3])
 
 
 def test_the_monotone_posterior_by_hand():
@@ -141,34 +140,18 @@ def test_the_monotone_posterior_rises_with_the_score(found, scores):
     assert (z_N[above_N] >= raw_N[above_N]).all()
 
 
-SHAPES = {
-    "well apart": lambda _: two_groups(160_000, 40_000),
-    "1% high, far apart": lambda _: 1e-3 * two_groups(198_000, 2_000, gap=1e4),
-    "skewed": lambda generator: np.concatenate(
-        [generator.lognormal(-2.0, 1.5, 180_000), generator.normal(40.0, 8.0, 20_000)]
-    ),
-    "with outliers": lambda _: np.concatenate([two_groups(160_000, 40_000), [1e3, -1e3, 2e3]]),
-}
-
-
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_a_histogram_of_many_scores_gives_the_exact_fit(shape):
-    score_N = shape(np.random.default_rng(0))
+@pytest.mark.parametrize(
+    "score_N",
+    [np.append(two_groups(160_000, 40_000), [1e3, -1e3, 2e3]), 1e-3 * two_groups(198_000, 2_000, gap=1e4)],
+    ids=["with outliers", "1% high, far apart"],
+)
+def test_a_histogram_of_many_scores_gives_the_exact_fit(score_N):
     histogram = fit_gaussian_mixture(score_N)
     exact = fit_gaussian_mixture(score_N, exact_up_to=len(score_N))
     assert histogram.mean_2.tolist() != exact.mean_2.tolist()
     np.testing.assert_allclose(histogram.weight_2, exact.weight_2, rtol=0, atol=1e-4)
     np.testing.assert_allclose(histogram.mean_2, exact.mean_2, rtol=0, atol=1e-4 * score_N.std())
     np.testing.assert_allclose(histogram.std_2, exact.std_2, rtol=0, atol=1e-4 * score_N.std())
-
-
-@pytest.mark.parametrize("exact_up_to", [0, 300])
-def test_every_score_is_in_one_bin_with_its_value(exact_up_to):
-    rising_N = np.sort(np.random.default_rng(0).integers(0, 40, 300) / 8)
-    value_G, count_G = _condense(rising_N, exact_up_to)
-    unique_G, repeats_G = np.unique(rising_N, return_counts=True)
-    np.testing.assert_allclose(value_G, unique_G, rtol=1e-14)
-    assert count_G.tolist() == repeats_G.tolist()
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -201,11 +184,8 @@ def test_the_order_of_the_scores_does_not_matter_and_those_that_are_not_finite_a
 
 
 def test_repeated_values_do_not_collapse_a_component_to_nothing():
-    found = fit_gaussian_mixture(np.repeat([0.0, 1.0, 2.0, 3.0], [400, 50, 30, 20]))
-    assert (found.std_2 > 0).all()
-    assert np.isfinite(found.log_likelihood)
-    assert fit_gaussian_mixture(np.repeat([0.0, 1.0], 50)) is None
-    two_values = fit_beta_mixture(np.array([1.0] * 50 + [2.0] * 50))
+    assert (fit_gaussian_mixture(np.repeat([0.0, 1.0, 2.0, 3.0], [400, 50, 30, 20])).std_2 > 0).all()
+    two_values = fit_beta_mixture(np.repeat([1.0, 2.0], 50))
     assert two_values is None or np.isfinite(two_values.posterior(np.array([1.0, 2.0]))).all()
 
 
@@ -224,18 +204,3 @@ def test_separation_by_hand():
 )
 def test_peaks_of_equal_halves_and_of_far_components(weight, mean, std, modes):
     assert mixture(weight, mean, std).modes == modes
-
-
-def test_peaks_are_those_that_a_fine_grid_shows():
-    generator, seen = np.random.default_rng(0), []
-    for _ in range(100):
-        share, gap, std_2 = generator.uniform(0.05, 0.95), generator.uniform(0, 5), generator.uniform(0.4, 2.5, 2)
-        found = mixture((1 - share, share), (0.0, gap), std_2)
-        density_G = found.component_density(np.linspace(-0.5, gap + 0.5, 20_001)).sum(axis=1)
-        steps_G = np.diff(density_G)
-        signs_G = np.sign(steps_G[np.abs(steps_G) > 1e-14 * density_G.max()])  # without rounding
-        seen.append(found.modes)
-        assert found.modes == ((signs_G[:-1] > 0) & (signs_G[1:] < 0)).sum()
-        # |μ₁ − μ₀| ≤ 2 min(σ₀, σ₁) is sufficient for one peak, whatever the weights (Behboodian 1970).
-        assert mixture(found.weight_2, (0.0, 2 * generator.random() * std_2.min()), std_2).modes == 1
-    assert 25 < seen.count(1) < 75

@@ -25,16 +25,10 @@ def test_p_is_high_for_the_mislabeled_and_weights_are_one_minus_p():
     assert found.noise_rate == pytest.approx(0.1, abs=0.02)
     assert found.noise_rate == found.raw_posterior_N.mean()
     np.testing.assert_array_equal(found.weight_N, 1 - found.p_mislabeled_N)
-    surely_wrong, surely_right = (np.argmin(np.abs(found.p_mislabeled_N - p)) for p in (0.99, 0.01))
-    assert found.weight_N[surely_wrong] < 0.1
-    assert found.weight_N[surely_right] > 0.9
-
-
-def test_flagged_are_those_above_one_half_and_lead_the_order():
-    found = verdicts_of(two_groups(900, 100))
-    above_half = np.flatnonzero(found.p_mislabeled_N > 0.5)
+    above_half = np.flatnonzero(found.p_mislabeled_N > 0.5).tolist()
     assert 80 < found.flagged == len(above_half) < 120
-    assert set(found.order[: found.flagged].tolist()) == set(above_half.tolist())
+    assert sorted(found.order[: found.flagged].tolist()) == above_half
+    assert found.warnings == []
 
 
 def test_the_order_is_that_of_the_statistic_that_ranks_and_equal_samples_keep_theirs():
@@ -46,13 +40,6 @@ def test_the_order_is_that_of_the_statistic_that_ranks_and_equal_samples_keep_th
     assert found.p_mislabeled_N[aul_N.argmax()] > 0.99
     assert found.p_mislabeled_N[aul_N.argmin()] < 0.01
     assert verdicts_of(np.tile([5.0, 1.0, 3.0], 10)).order[:10].tolist() == list(range(0, 30, 3))
-
-
-def test_a_very_small_loss_is_not_suspicious_though_the_raw_posterior_says_so():
-    found = verdicts_of(np.append(two_groups(900, 100, wrong_std=2.5), -12.0))
-    assert found.raw_posterior_N[-1] > 0.9
-    assert found.p_mislabeled_N[-1] == 0.0
-    assert found.order[-1] == 1000
 
 
 def test_samples_without_a_record_are_never_flagged_and_weigh_nothing():
@@ -118,10 +105,6 @@ def test_a_review_of_the_list_catches_what_the_probabilities_add_up_to():
 def warned(verdicts, *sentences):
     text = " ".join(verdicts.warnings)
     return {sentence for sentence in sentences if sentence in text}
-
-
-def test_well_separated_groups_give_no_warning():
-    assert verdicts_of(two_groups()).warnings == []
 
 
 def test_clean_scores_warn_of_one_peak_and_name_the_statistic():

@@ -8,16 +8,22 @@ from labelaudit.engine.step import lesson_loss
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Ingredients, Verified
 from labelaudit.methods.co_teaching import CoTeaching, dropped_share, kept, smallest
-from labelaudit.methods.incv import Incv, incv
-from labelaudit.methods.parameters import IncvParameters
+from labelaudit.methods.incv import Incv
+from labelaudit.methods.parameters import CoTeachingParameters
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 from tests.methods.helpers import clock, generator, random_batch
 
+LABEL_R = torch.zeros(40, dtype=torch.int64)
 EARLY, LATE = clock(10, 100), clock(60, 100)
 
 
 def weights_of(method, batch, logits, now):
     return [lesson.weight_B.tolist() for lesson in method.teach(batch, logits, now, generator())]
+
+
+def co_teaching(noise_rate, warm_up_epochs=5):
+    settings = CoTeachingParameters(noise_rate=noise_rate, warm_up_epochs=warm_up_epochs)
+    return CoTeaching(Ingredients(label_R=LABEL_R, parameters=settings))
 
 
 def test_the_dropped_share_rises_to_the_noise_rate():
@@ -44,17 +50,16 @@ def test_each_network_learns_what_the_other_finds_easy():
     batch = Batch(row_B=torch.arange(4), label_B=torch.zeros(4, dtype=torch.int64))
     first_BC = torch.tensor([[9.0, 0.0], [8.0, 0.0], [0.0, 8.0], [0.0, 9.0]])
     # The first network finds samples 0 and 1 easy, the second one 2 and 3.
-    found = weights_of(CoTeaching(0.5, 10, 1.0), batch, [first_BC, first_BC.flip(0)], clock(20, 30))
+    found = weights_of(co_teaching(0.5, 10), batch, [first_BC, first_BC.flip(0)], clock(20, 30))
     assert found == [[0, 0, 1, 1], [1, 1, 0, 0]]
-    first = weights_of(CoTeaching(0.9, 5, 1.0), batch, [first_BC, first_BC.flip(0)], clock(0, 30))
-    assert first == [[1] * 4, [1] * 4]
+    assert weights_of(co_teaching(0.9), batch, [first_BC, first_BC.flip(0)], clock(0, 30)) == [[1] * 4, [1] * 4]
 
 
 def test_the_gradient_of_a_network_depends_on_the_other_ones_choice_alone():
     (batch, first_BC), (_, second_BC) = random_batch(seed=1), random_batch(seed=2)
 
     def taught(logits):
-        lesson = CoTeaching(0.5, 5, 1.0).teach(batch, logits, clock(20, 30), generator())[0]
+        lesson = co_teaching(0.5).teach(batch, logits, clock(20, 30), generator())[0]
         leaf_BC = first_BC.clone().requires_grad_()
         return torch.autograd.grad(lesson_loss(leaf_BC, lesson), leaf_BC)[0], lesson.weight_B
 
@@ -66,15 +71,16 @@ def test_the_gradient_of_a_network_depends_on_the_other_ones_choice_alone():
     torch.testing.assert_close(usual_BC, expected_BC)
 
 
-def verified(selected, candidates, rows=40, **changes):
-    selected_R, candidate_R = torch.zeros(2, rows, dtype=torch.bool)
+def verified(selected, candidates, **changes):
+    selected_R, candidate_R = torch.zeros(2, 40, dtype=torch.bool)
     selected_R[selected], candidate_R[candidates] = True, True
     values = {"noise_rate": 0.4, "noise_left": 0.25, "symmetric": True, **changes}
     return Verified(selected_R=selected_R, candidate_R=candidate_R, **values)
 
 
 def made(selected, candidates, batch_size=8, **changes):
-    return Incv(verified(selected, candidates, **changes), batch_size, IncvParameters())
+    found = verified(selected, candidates, **changes)
+    return Incv(Ingredients(label_R=LABEL_R, batch_size=batch_size, verified=found))
 
 
 def batches(method, now):
@@ -130,12 +136,12 @@ def test_each_network_learns_the_easiest_of_the_other_one(method, epoch, kept_sa
 
 def test_incv_refuses_what_was_not_verified():
     with pytest.raises(UsageError, match="incv needs cross-validated labels"):
-        incv(Ingredients(label_R=torch.zeros(3, dtype=torch.int64)))
+        Incv(Ingredients(label_R=LABEL_R))
 
 
 def test_incv_trains_on_the_loop_and_leaves_discarded_samples_out():
     pixels_NCHW, label_N = small_task(40)
-    method = incv(Ingredients(label_R=label_N, batch_size=8, verified=verified(range(20), range(20, 30))))
+    method = made(range(20), range(20, 30))
     training = Training([small_network(seed=0), small_network(seed=1)], loop_settings(epochs=5), CPU)
     records = list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
     assert torch.from_numpy(records[-1].loss_N).isfinite().tolist() == [True] * 30 + [False] * 10

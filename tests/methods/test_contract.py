@@ -51,17 +51,12 @@ def test_lessons_fit_their_networks(entry):
     lessons = method.teach(batch, logits, clock(3), generator())
     assert len(lessons) == method.networks
     for lesson, logits_BC in zip(lessons, logits, strict=True):
-        assert lesson.weight_B.shape == (20,)
-        assert lesson.weight_B.dtype == torch.float32
+        assert (lesson.weight_B.dtype, lesson.weight_B.shape, len(lesson.target)) == (torch.float32, (20,), 20)
         assert (lesson.weight_B >= 0).all()
-        assert not lesson.weight_B.requires_grad
-        assert not lesson.target.requires_grad
+        assert not any(tensor.requires_grad for tensor in (lesson.weight_B, lesson.target))
         if lesson.target.dtype == torch.int64:
-            assert lesson.target.shape == (20,)
-            assert lesson.target.min() >= 0
-            assert lesson.target.max() < CLASSES
+            assert set(lesson.target.tolist()) <= set(range(CLASSES))
         else:
-            assert lesson.target.shape == (20, CLASSES)
             torch.testing.assert_close(lesson.target.sum(dim=1), torch.ones(20))
         assert lesson_loss(logits_BC, lesson).isfinite()
     assert recorded_logits(method, batch, logits).shape == (20, CLASSES)
@@ -92,11 +87,14 @@ def test_lessons_follow_the_order_of_the_batch(entry):
 
 @EVERY_METHOD
 def test_a_seed_decides_everything(entry):
-    first, second = start(entry), start(entry)
-    assert_equal_records(finish(first[1], first[0]), finish(second[1], second[0]))
-    method, training = start(entry, seed=6)
-    other = finish(training, method)
-    assert not np.allclose(other[1].loss_N, finish(*reversed(start(entry)))[1].loss_N, equal_nan=True)
+    records, again, other = (finish(*reversed(start(entry, seed=seed))) for seed in (0, 0, 6))
+    assert_equal_records(records, again)
+    assert not np.allclose(other[1].loss_N, records[1].loss_N, equal_nan=True)
+    for record in records:
+        taken_N = record.predicted_N >= 0
+        assert taken_N.any()
+        assert np.isfinite(record.loss_N[taken_N]).all()
+        assert np.isnan(record.loss_N[~taken_N]).all()
 
 
 @EVERY_METHOD
@@ -134,16 +132,6 @@ def test_a_state_is_a_copy(entry):
 
 
 @EVERY_METHOD
-def test_every_sample_is_recorded_finite(entry):
-    method, training = start(entry)
-    for record in finish(training, method):
-        taken_N = record.predicted_N >= 0
-        assert taken_N.any()
-        assert np.isfinite(record.loss_N[taken_N]).all()
-        assert np.isnan(record.loss_N[~taken_N]).all()
-
-
-@EVERY_METHOD
 def test_prior_weights_multiply_those_of_the_method(entry):
     outcome = {}
     priors = {"none": None, "one": torch.ones(43), "half": torch.full((43,), 0.5), "some": torch.arange(43.0) % 2}
@@ -162,15 +150,6 @@ def test_samples_of_no_prior_weight_teach_nothing(entry):
     finish(training, method, torch.zeros(43))
     for one, other in zip(parameters_of(training), before, strict=True):
         assert torch.equal(one, other)
-
-
-def test_prior_weights_make_standard_training_the_weighted_one():
-    entries = {entry.name: entry for entry in METHODS}
-    method, training = start(entries["standard"])
-    with_prior = finish(training, method, torch.linspace(0.1, 1, 43))
-    method, training = start(entries["aul"])
-    for one, other in zip(with_prior, finish(training, method), strict=True):
-        np.testing.assert_allclose(one.loss_N, other.loss_N, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.gpu

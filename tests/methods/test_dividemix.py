@@ -6,14 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.step import lesson_loss
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, EpochPlan, Ingredients
 from labelaudit.methods.dividemix import (
     DivideMix,
     balance,
-    dividemix,
     guess,
     guess_loss,
     guess_weight,
@@ -23,7 +21,6 @@ from labelaudit.methods.dividemix import (
     sharpen,
 )
 from labelaudit.methods.parameters import DivideMixParameters
-from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 from tests.methods.helpers import clock, generator
 
 MIDDLE = clock(50, 100)
@@ -33,17 +30,6 @@ WEIGHT_R = torch.tensor([1.0, 0.8, 0.6, 0.4, 0.1, 0.0])
 BATCH = Batch(row_B=torch.tensor([0, 1, 0, 1, 3, 4, 3, 4]), label_B=LABEL_R[[0, 1, 0, 1, 3, 4, 3, 4]])
 """Two believed samples and two suspicious ones, each in two views."""
 BELIEVED_B = torch.arange(8) < 4
-
-
-@pytest.mark.parametrize("temperature", [0.01, 0.5, 1.0])
-def test_sharpening_keeps_the_order_and_a_sum_of_one(temperature):
-    p_BC = torch.rand(50, 7, generator=generator()).softmax(dim=1)
-    sharp_BC = sharpen(p_BC, temperature)
-    assert torch.allclose(sharp_BC.sum(dim=1), torch.ones(50))
-    assert torch.equal(sharp_BC.argmax(dim=1), p_BC.argmax(dim=1))
-    assert torch.equal(sharpen(torch.eye(3), temperature), torch.eye(3))
-    assert torch.allclose(sharpen(P_BC, 0.5), P_BC**2 / (P_BC**2).sum(dim=1, keepdim=True))
-    assert torch.allclose(sharpen(P_BC, 1.0), P_BC)
 
 
 def test_refined_and_guessed_labels_by_hand():
@@ -83,8 +69,9 @@ def logits(seed=0, count=8):
     return [2 * torch.randn(count, 3, generator=draws) for _ in range(2)]
 
 
-def method(weight_R=WEIGHT_R, noise_rate=0.5, batch_size=8, **settings):
-    return DivideMix(weight_R, noise_rate, batch_size, DivideMixParameters(**{"warmup_share": 0.0, **settings}))
+def method(weight_R=WEIGHT_R, batch_size=8, **settings):
+    parameters = DivideMixParameters(**{"warmup_share": 0.0, **settings})
+    return DivideMix(Ingredients(label_R=LABEL_R, weight_R=weight_R, batch_size=batch_size, parameters=parameters))
 
 
 def teach(made, batch=BATCH, guesses=None, seen=None, now=MIDDLE):
@@ -119,15 +106,6 @@ def test_the_whole_loss_is_that_of_its_definition():
         assert torch.allclose(gradient(lesson, seen_BC), logits_BC.grad, atol=1e-6)
     assert mixing.factor_B.unique().numel() == 1  # one mixture for all
     assert sorted(mixing.partner_B.tolist()) == list(range(8))
-
-
-def test_labels_that_are_all_right_make_it_mixup_training_of_two_networks():
-    seen, one_hot_BC = logits(2), functional.one_hot(BATCH.label_B, 3).float()
-    mixing, lessons = teach(method(torch.ones(6), noise_rate=0.0, balance=0.0), seen=seen)
-    for logits_BC, lesson in zip(seen, lessons, strict=True):
-        seen_BC = logits_BC.clone().requires_grad_()
-        functional.cross_entropy(seen_BC, mixing.blend(one_hot_BC)).backward()
-        assert torch.allclose(gradient(lesson, logits_BC), seen_BC.grad, atol=1e-6)
 
 
 def test_the_label_of_a_suspicious_sample_is_never_used():
@@ -213,8 +191,7 @@ def test_all_believed_and_none_believed_are_trained_on(weight):
     ("weight", "given", "expected"), [(0.8, {}, 0), (0.5, {}, 25), (0.1, {}, 50), (0.1, {"guess_weight": 3.0}, 3)]
 )
 def test_the_noise_decides_how_much_guesses_count(weight, given, expected):
-    settings = DivideMixParameters(warmup_share=0.0, balance=0.0, **given)
-    built = dividemix(Ingredients(label_R=LABEL_R, weight_R=torch.full((6,), weight), parameters=settings))
+    built = method(torch.full((6,), weight), balance=0.0, **given)
     logits_BC, target_BC = logits()[0], logits()[1].softmax(dim=1)
     loss = built.loss(logits_BC, target_BC, BELIEVED_B, MIDDLE).item()
     taught = functional.cross_entropy(logits_BC[:4], target_BC[:4]).item()
@@ -223,17 +200,4 @@ def test_the_noise_decides_how_much_guesses_count(weight, given, expected):
 
 def test_it_needs_the_weights_of_an_audit():
     with pytest.raises(UsageError, match="dividemix needs sample weights"):
-        dividemix(Ingredients(label_R=LABEL_R))
-
-
-def test_it_learns_on_the_loop_what_the_believed_samples_teach():
-    pixels_NCHW, label_N = small_task(60)
-    wrong_N = torch.arange(60) % 4 == 3
-    given_N = torch.where(wrong_N, (label_N + 1) % 3, label_N)
-    made = DivideMix((~wrong_N).float(), 0.25, 8, DivideMixParameters(warmup_share=0.25, guess_weight=5.0))
-    training = Training([small_network(seed=0), small_network(seed=1)], loop_settings(epochs=8), CPU)
-    inputs = image_inputs(pixels_NCHW)
-    list(run_epochs(training, inputs, given_N, made, ignore))
-    predicted_N = training.predict(inputs).argmax(dim=1)
-    assert (predicted_N == label_N).float().mean() > 0.9
-    assert (predicted_N == given_N)[wrong_N].float().mean() < 0.2
+        DivideMix(Ingredients(label_R=LABEL_R))

@@ -5,13 +5,16 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
-from labelaudit.methods.base import Batch
+from labelaudit.methods.base import Batch, Ingredients
 from labelaudit.methods.elr import Elr, regularizer_gradient
+from labelaudit.methods.parameters import ElrParameters
 from tests.methods.helpers import clock, generator, random_batch
 
 
 def elr(rows=12, classes=3, strength=3.0, beta=0.7):
-    return Elr(rows, classes, strength, beta, torch.device("cpu"))
+    label_R = torch.zeros(rows, dtype=torch.int64)
+    settings = ElrParameters(strength=strength, beta=beta)
+    return Elr(Ingredients(label_R=label_R, classes=classes, parameters=settings))
 
 
 def teach(method, batch, logits_BC):
@@ -19,7 +22,7 @@ def teach(method, batch, logits_BC):
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 12.0], ids=["unsure", "usual", "clamped"])
-@pytest.mark.parametrize("strength", [0.0, 1.0, 7.0])
+@pytest.mark.parametrize("strength", [0.0, 7.0])
 def test_the_target_has_the_gradient_of_the_papers_loss(strength, scale):
     batch, logits_BC = random_batch(40, classes=5)
     logits_BC *= scale
@@ -63,13 +66,3 @@ def test_a_state_restores_beliefs_and_one_of_other_data_is_refused():
         elr(rows=12).load(elr(rows=7).state())
     with pytest.raises(KeyError):
         elr().load({})
-
-
-def test_a_belief_against_the_label_weakens_the_label():
-    # The network is sure of class 1, and was before; the label says 0.
-    batch, logits_BC = Batch(row_B=torch.tensor([0]), label_B=torch.tensor([0])), torch.tensor([[0.0, 4.0, 0.0]])
-    method = elr(rows=1)
-    for _ in range(10):
-        lesson = teach(method, batch, logits_BC)
-    pull_BC = logits_BC.softmax(dim=1) - lesson.target
-    assert pull_BC[0, 1] < 0.2 * logits_BC.softmax(dim=1)[0, 1]

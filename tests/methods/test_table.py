@@ -13,9 +13,7 @@ from torch.nn import functional
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Carries, Clock, Ingredients, Mixes, Mixing, Plans, steer, without_single
 from labelaudit.methods.parameters import (
-    ElrParameters,
     NoParameters,
-    ReedHardParameters,
     describe_parameters,
     make_parameters,
     parameter,
@@ -130,15 +128,6 @@ def test_bad_parameters_are_refused_in_a_line(given, message):
 def test_a_method_without_parameters_says_so():
     with pytest.raises(UsageError, match=r"unknown parameter 'beta' for standard; it has none$"):
         make_parameters("standard", NoParameters, {"beta": 1})
-
-
-def test_a_method_gets_its_own_settings_or_their_defaults():
-    label_R = torch.zeros(2, dtype=torch.int64)
-    assert Ingredients(label_R=label_R).settings(ReedHardParameters).beta == 0.8
-    given = Ingredients(label_R=label_R, parameters=ReedHardParameters(beta=0.3))
-    assert given.settings(ReedHardParameters).beta == 0.3
-    with pytest.raises(TypeError, match="ReedHardParameters given, ElrParameters expected"):
-        given.settings(ElrParameters)
 
 
 def test_the_share_that_is_done_counts_epochs_and_steps():

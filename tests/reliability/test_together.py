@@ -9,8 +9,7 @@ import pytest
 from labelaudit.audit import probe
 from labelaudit.review.moves import LOCK, require_settled
 from labelaudit.review.relabel import Corrections, relabel, undo
-from labelaudit.run.files import write_text
-from labelaudit.run.lock import held
+from labelaudit.run.files import held, write_text
 from tests.cli.helpers import QUICK, file_bytes, run, succeed, write_images
 from tests.cli.processes import running
 from tests.review.helpers import change, saved

@@ -11,7 +11,7 @@ from labelaudit.reproduce import prioritization, retraining
 from labelaudit.reproduce.kinds import MatrixRow, share
 from labelaudit.reproduce.prioritization import MEAN, SpeedupRow, TrainingEpochRow, first_cost, results
 from labelaudit.reproduce.retraining import METHODS, SCALES, TrainedRow, Trainings, cells_of, orders, passes
-from labelaudit.reproduce.tables import Tables, draw
+from labelaudit.reproduce.runner import Tables, draw
 from labelaudit.selectors.table import build_selector, describe_selector
 
 NAN = math.nan
@@ -23,13 +23,10 @@ def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0
     return TrainedRow(noise=noise, rate=0.4, seed=seed, method=method, status=status, error=error, **spent)
 
 
-PUBLISHED = {method: dict(zip(retraining.NOISES, row, strict=True)) for method, row in retraining.PAPER.items()}
-
-
 def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -> None:
     rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1, epoch=4.0)]
     rows += [trained("standard", 0.4, epoch=2.0), trained("standard", 0.4, seed=1, epoch=2.0)]
-    cell, standard = cells_of(rows, PUBLISHED)
+    cell, standard = cells_of(rows, retraining.PAPER)
     assert (cell.error, cell.deviation) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
     assert (cell.seeds, cell.diverged, cell.paper_error, cell.paper_deviation) == (2, 0, 11.5, 0.2)
     assert cell.relative_epoch == cell.relative_time == pytest.approx((1 / 2 + 4 / 2) / 2)
@@ -54,7 +51,7 @@ def test_the_papers_orders_come_out_or_do_not(errors: dict[str, float], came_out
 def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     runs = [trained(method, 0.1 + place / 100) for place, method in enumerate(METHODS)]
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
-    page = "\n".join(retraining.page_tables(runs, cells_of(runs, PUBLISHED), []))
+    page = "\n".join(retraining.page_tables(runs, cells_of(runs, retraining.PAPER), []))
     assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
     assert "| Oracle < AUL < Standard |" in page
     assert "nan" not in page
@@ -63,7 +60,7 @@ def test_table_1_has_all_methods_and_says_what_diverged() -> None:
 
 
 def test_mentornets_percentile_and_the_cost_follow_what_was_published() -> None:
-    trainings = Trainings(clean=None, test=None, methods=METHODS, scale=SCALES["small"], paper=PUBLISHED)
+    trainings = Trainings(clean=None, test=None, methods=METHODS, scale=SCALES["small"], paper=retraining.PAPER)
     assert trainings.parameters("mentornet", 0.8)["percentile"] == 0.5
     assert "percentile" not in trainings.parameters("mentornet", 0.6)
     training = SCALES["paper"].training

@@ -12,8 +12,8 @@ from labelaudit.audit.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET
-from labelaudit.reproduce import peers
-from labelaudit.reproduce.peers import aum_below_threshold, measure_peers, require
+from labelaudit.reproduce import detection
+from labelaudit.reproduce.detection import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
 from labelaudit.reproduce.truth import (
     TrueAudit,
@@ -105,7 +105,7 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
         find_label_issues=lambda label_N, p_NK, **_: p_NK.argmax(axis=1) != label_N,
         get_label_quality_scores=label_quality,
     )
-    monkeypatch.setattr(peers, "require", lambda *_: [stand_in, stand_in])
+    monkeypatch.setattr(detection, "require", lambda *_: [stand_in, stand_in])
     truth = scan(write_images(tmp_path / "photos", classes=("ant", "bee", "cat"), each=20))
     options = TrainingOptions(
         epochs=3, batch_size=16, image_size=16, augment="none", precision="float32", device="cpu", seed=1
@@ -124,7 +124,7 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
     assert cleanlab.flagged == cleanlab.noise_rate == pytest.approx(0.1 + cleanlab.error)
     # An easy problem: networks that never saw a sample know better than its wrong label.
     assert self_confidence.auroc > 0.8
-    monkeypatch.setattr(peers, "Training", None)  # nothing is trained again
+    monkeypatch.setattr(detection, "Training", None)  # nothing is trained again
     again = measure_peers(first, tmp_path / "peers", options, QUIET)
     assert str(again) == str([self_confidence, margin, cleanlab, aum])  # NaN is not equal to itself
     with pytest.raises(RunError, match="is of other settings or data"):
@@ -136,7 +136,7 @@ def test_the_real_cleanlab_takes_what_it_is_given() -> None:
     filters, ranks = require("cleanlab.filter", "cleanlab.rank")
     label_N = np.repeat(np.arange(3, dtype=np.int32), 20)
     p_NK = np.random.default_rng(0).dirichlet(np.ones(3), 60).astype(np.float32)
-    for method in peers.RANKINGS:
+    for method in detection.RANKINGS:
         theirs_N = ranks.get_label_quality_scores(label_N, p_NK, method=method)
         np.testing.assert_allclose(label_quality(label_N, p_NK, method=method), theirs_N, rtol=1e-5, atol=1e-6)
     assert filters.find_label_issues(label_N, p_NK, n_jobs=1).dtype == bool

@@ -13,20 +13,9 @@ HOSTILE_CLASSES = (
     *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"),
 )
 HOSTILE_NAMES = (
-    "{}.png",
-    "=cmd|' {}.png",
-    "-rf {}.png",
-    "a,b\"c' {}.png",
-    "line\nend {}.png",
-    "cr\r {}.png",
-    "猫 é e\u0301 \u202e {}.png",
-    "{} no suffix",
-    "back\\slash {}.tar.gz",
-    "n" * 240 + "{}.png",
-    "sub/deep\ner/{}.png",
-    "{}.png ",
-    "$(touch x) `x` {}.png",
-    "\U0001f431 {}.PNG",
+    *("{}.png", "=cmd|' {}.png", "-rf {}.png", "a,b\"c' {}.png", "line\nend {}.png", "cr\r {}.png", "{} no suffix"),
+    *("猫 é e\u0301 \u202e {}.png", "back\\slash {}.tar.gz", "n" * 240 + "{}.png", "sub/deep\ner/{}.png", "{}.png "),
+    *("$(touch x) `x` {}.png", "\U0001f431 {}.PNG"),
 )
 
 

@@ -10,7 +10,7 @@ from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.review.copies import Copied
 from labelaudit.review.relabel import plan_relabeling, relabel_copy, relabel_labels
-from labelaudit.run.lock import held
+from labelaudit.run.files import held
 from tests.helpers import failing
 from tests.review.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
 

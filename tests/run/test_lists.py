@@ -36,19 +36,23 @@ WEIGHT_4 = np.array([1.0, 0.25, 0.0, 1 / 3])
 FOUR_BELIEFS = beliefs_of([0.9, 0.1, 0.5, NAN], [[1, 1, 0, -1]], [[0.05, 0.8, 0.4, NAN]])
 
 
+def statistics_of(beliefs, **values):
+    joint = confident_joint(np.zeros(len(values["aul"]), dtype=np.int32), beliefs, 2)
+    arrays = {f"{name}_N": np.asarray(values[name], dtype=np.float64) for name in STATISTICS}
+    return CurveStatistics(**arrays, beliefs=beliefs, joint=joint, epochs=3)
+
+
 def four_statistics():
     """Of four samples, the last without a record."""
-    return CurveStatistics(
-        aul_N=np.array([1.0, 9.0, 5.0, NAN]),
-        aum_N=np.array([4.0, -3.0, 0.5, NAN]),
-        mean_probability_N=np.array([0.9, 0.1, 0.5, NAN]),
-        misprediction_rate_N=np.array([0.0, 1.0, 0.5, NAN]),
-        soft_misprediction_rate_N=np.array([0.0, 1.0, 0.1, NAN]),
-        forgetting_count_N=np.array([0.0, 3.0, 1.0, NAN]),
-        cell_margin_N=np.array([4.5, -2.5, 1.0, NAN]),
-        beliefs=FOUR_BELIEFS,
-        joint=confident_joint(np.array([0, 0, 1, 1], dtype=np.int32), FOUR_BELIEFS, 2),
-        epochs=3,
+    return statistics_of(
+        FOUR_BELIEFS,
+        aul=[1.0, 9.0, 5.0, NAN],
+        aum=[4.0, -3.0, 0.5, NAN],
+        mean_probability=[0.9, 0.1, 0.5, NAN],
+        misprediction_rate=[0.0, 1.0, 0.5, NAN],
+        soft_misprediction_rate=[0.0, 1.0, 0.1, NAN],
+        forgetting_count=[0.0, 3.0, 1.0, NAN],
+        cell_margin=[4.5, -2.5, 1.0, NAN],
     )
 
 
@@ -64,6 +68,7 @@ def verdicts_of(p, order, flagged):
         interval=(0.3, 0.5),
         estimates={},
         power=Power(found=(), reviews=()),
+        warnings=[],
     )
 
 
@@ -112,16 +117,14 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
     table = verdict_table(catalogue_of(FOUR), replace(four_statistics(), beliefs=beliefs), four_verdicts())
     (row,) = rows_of("".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(FOUR), np.array([1]))))
     assert row["suggested_label"] == ""
-    assert [row["sample"] for row in rows_of(ranked(3))] == ["1", "2", "0"]
-    assert [row["rank"] for row in rows_of(ranked(3))] == ["1", "2", "3"]
+    assert [(row["rank"], row["sample"]) for row in rows_of(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
     assert rows_of(ranked(0)) == []
 
 
 def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first():
-    corrupted = np.array([1, -1, 1, -1], dtype=np.int8)
-    assert KINDS[1] == "corrupted"
-    kinds = replace(four_kinds(), kind_N=corrupted, p_corrupted_N=np.array([1.0, 0.25, 1.0, NAN]))
-    kinds = replace(kinds, corruption_N=np.array([15.0, -1.5, 20.5, NAN]))
+    kind_N = np.where([True, False, True, False], KINDS.index("corrupted"), -1)
+    p_N, corruption_N = np.array([1.0, 0.25, 1.0, NAN]), np.array([15.0, -1.5, 20.5, NAN])
+    kinds = replace(four_kinds(), kind_N=kind_N, p_corrupted_N=p_N, corruption_N=corruption_N)
     lines = ranked_lines(CORRUPTED_COLUMNS, table_of(kinds), catalogue_of(FOUR), kinds.corrupted)
     assert "".join(lines).splitlines() == [
         "rank,path,given_label,p_corrupted,corruption,p_mislabeled,sample,sha256",
@@ -132,10 +135,8 @@ def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first()
 
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
-    values = {name: np.arange(count, dtype=np.float64) for name in (f"{name}_N" for name in STATISTICS)}
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
-    joint = confident_joint(np.zeros(count, dtype=np.int32), beliefs, 2)
-    statistics = CurveStatistics(**values, beliefs=beliefs, joint=joint, epochs=1)
+    statistics = statistics_of(beliefs, **dict.fromkeys(STATISTICS, range(count)))
     verdicts = verdicts_of(np.ones(count), np.arange(count)[::-1], count)
     file = tmp_path / "suspicious.csv"
     table = verdict_table(catalogue_of(), statistics, verdicts)
@@ -162,7 +163,6 @@ HEADER = ",".join(SUSPICIOUS_COLUMNS)
     ("content", "message"),
     [
         (None, r"suspicious\.csv is missing or damaged"),
-        ("", "has other columns than labelaudit writes"),
         ("rank,path\n1,a.png\n", "has other columns than labelaudit writes"),
         (HEADER.encode() + b"\n1,\xff.png,,,,,,,,\n", "is missing or damaged"),
         (HEADER + '\n1,"cut', "is missing or damaged"),
@@ -225,16 +225,12 @@ def test_weights_of_other_data_are_refused(tmp_path):
     ("text", "message"),
     [
         (None, "cannot read .*: no such file or directory"),
-        ("", "has no column path and weight"),
         ("path,p_mislabeled\na,1\n", "has no column weight"),
         ("path,weight\ncat/0.png,-0.1\n", r"line 2: '-0\.1' is no weight\W use numbers from 0"),
         ("path,weight\ncat/0.png,1\ncat/1.png,inf\n", "line 3: 'inf' is no weight"),
-        ("path,weight\ncat/0.png,nan\n", "line 2: 'nan' is no weight"),
-        ("path,weight\ncat/0.png,\n", "line 2: '' is no weight"),
         ("path,weight\ncat/0.png\n", "line 2: None is no weight"),
         ("path,weight\ncat/0.png,much\n", "line 2: 'much' is no weight"),
         ("path,weight\ncat/0.png,1\ncat/0.png,1\n", "line 3: 'cat/0.png' is there twice"),
-        ('path,weight\n"cat/0.png,1\n', "is not a weights file"),
         (b"path,weight\n\xff,1\n", "is not a weights file"),
     ],
 )
@@ -246,13 +242,7 @@ def test_weights_that_are_none_are_refused_with_the_place(tmp_path, text, messag
     assert caught.value.fix
 
 
-MANY = catalogue_of([f"cat/{number:05d}.png" for number in range(300)])
-
-
 def test_a_full_disk_is_a_storage_error_and_leaves_no_piece(tmp_path):
-    with room_for(300), pytest.raises(StorageError, match=r"no space left for .*out"):
-        write_weights(tmp_path / "out", tmp_path / "weights.npy", MANY, np.ones(300))
-    assert names_in(tmp_path) == []
     few = replace(catalogue_of(list("abcdefghij" * 2)), sha256=("",) * 20)
     with room_for(250), pytest.raises(StorageError, match=r"no space left for .*weights\.npy"):
         write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", few, np.ones(20))
@@ -281,13 +271,12 @@ KNOWN = {(FIRST["sha256"], "ant")}
         ([row(1), row(2), row(3), row(4)], {(row(2)["sha256"], "ant"), (row(9)["sha256"], "ant")}, "134", "2", 1),
         ([row(1, path="elsewhere/new name.png")], KNOWN, "", "1", 0),
         ([row(1, given_label="bee")], KNOWN, "1", "", 1),
-        ([row(1, sha256="f" * 64)], KNOWN, "1", "", 1),
         ([FIRST, COPY], KNOWN, "", "12", 0),
         ([FIRST, COPY], {(row(3)["sha256"], "ant")}, "12", "", 1),
         ([FIRST, {**COPY, "given_label": "bee"}], KNOWN, "2", "1", 0),
         ([FIRST], set(), "1", "", 0),
     ],
-    ids=["both", "moved", "relabeled", "changed", "known copies", "new copies", "a copy relabeled", "empty baseline"],
+    ids=["both", "moved", "relabeled", "known copies", "new copies", "a copy relabeled", "empty baseline"],
 )
 def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known, gone):
     listed = list_suspicious(rows, 99, most=2, baseline=frozenset(baseline))
@@ -302,8 +291,6 @@ def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known,
             'path,given_label,sha256\n"new\nline.png","a,""b""\r\nc",ff\nx,猫,ee\ny,猫,ee\n',
             {("ff", 'a,"b"\r\nc'), ("ee", "猫")},
         ),
-        ("sha256,kind,given_label\nff,1,ant\n", {("ff", "ant")}),
-        ("path,given_label,sha256\n", set()),
         ("\ufeffsha256,given_label\nff,ant\n", {("ff", "ant")}),
     ],
 )
@@ -327,11 +314,8 @@ def test_a_run_folder_stands_for_its_list(tmp_path):
     [
         (None, r"cannot read .*a\.csv: no such file or directory; give a run folder or"),
         ("", r"a\.csv has no column given_label and sha256"),
-        ("path,given_label\na,ant\n", r"a\.csv has no column sha256"),
-        ("given_label,sha256\nant,\n", r"a\.csv line 2 has no content hash"),
         ("given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
         ("sha256,given_label\nff\n", r"a\.csv line 2 has no content hash"),
-        (b"given_label,sha256\n\xff,ff\n", "is not a list of suspicious labels"),
         ('given_label,sha256\n"cut,ff', "is not a list of suspicious labels"),
     ],
 )

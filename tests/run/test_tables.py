@@ -1,4 +1,6 @@
-"""samples.parquet and scores.parquet."""
+"""samples.parquet, scores.parquet and pictures.parquet."""
+
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.detect.curves import STATISTICS
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.errors import RunError, StorageError
+from labelaudit.names import COPY_KINDS
 from labelaudit.run.lists import read_weights, write_weights
-from labelaudit.run.tables import read_samples, read_scores, write_samples, write_table
-from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
+from labelaudit.run.tables import (
+    read_image_table,
+    read_samples,
+    read_scores,
+    write_image_table,
+    write_samples,
+    write_table,
+)
+from tests.run.helpers import catalogue_of, names_in, room_for
 from tests.run.test_lists import FOUR, four_kinds, table_of
 
 
@@ -21,13 +32,6 @@ def require_equal(one, other):
     for name in ("label_N", "width_N", "height_N", "grey_N", "readable_N"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
         assert getattr(one, name).dtype == getattr(other, name).dtype
-
-
-def test_samples_are_read_back_as_they_were(tmp_path):
-    reasons = {1: "empty file", 4: 'damaged: a, "b"'}
-    catalogue = catalogue_of(reasons=[reasons.get(number, "") for number in range(len(AWKWARD_PATHS))])
-    write_samples(tmp_path / "samples.parquet", catalogue)
-    require_equal(read_samples(tmp_path / "samples.parquet", root=catalogue.root, classes=catalogue.classes), catalogue)
 
 
 path_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -42,6 +46,7 @@ paths = st.lists(
 @given(paths)
 def test_samples_and_weights_of_any_path_survive(tmp_path_factory, names):
     folder, catalogue = tmp_path_factory.getbasetemp(), catalogue_of(names)
+    catalogue = replace(catalogue, reasons=("", 'damaged: a, "b"', "", "", "", "")[: len(names)])
     write_samples(folder / "samples.parquet", catalogue)
     require_equal(read_samples(folder / "samples.parquet", root=catalogue.root, classes=catalogue.classes), catalogue)
     weight_N = np.arange(1, len(names) + 1) / 8
@@ -125,14 +130,7 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
         "weight": 0.25,
     }
     assert table.column("kind").to_pylist() == [None, "mislabeled", "corrupted", None]
-    assert table.column("p_mislabeled").to_pylist() == [0.125, 0.75, 0.5, None]
-    assert table.column("given_label").to_pylist() == ["cat", "cat", "dog", "dog"]
-    assert table.column("suggested_label").to_pylist() == ["dog", "dog", "cat", None]
-
-
-def test_a_sample_without_a_record_has_nulls_and_no_weight(tmp_path):
-    write_table(tmp_path / "scores.parquet", table_of(four_kinds()))
-    row = read_scores(tmp_path / "scores.parquet").to_pylist()[3]
+    row = table.to_pylist()[3]  # without a record
     empty = {"suggested_label", "suggested_belief", "p_mislabeled", "label_score", *STATISTICS}
     empty |= {"p_corrupted", "corruption", "kind"}
     assert {name for name, value in row.items() if value is None} == empty
@@ -142,17 +140,77 @@ def test_a_sample_without_a_record_has_nulls_and_no_weight(tmp_path):
     assert b"low = suspicious" in metadata[b"label_score"]
 
 
-def test_missing_and_damaged_scores_are_refused(tmp_path):
-    with pytest.raises(RunError, match=r"scores\.parquet is missing"):
+def test_scores_of_other_columns_are_refused(tmp_path):
+    write_table(tmp_path / "scores.parquet", table_of().drop_columns(["aul", "weight"]))
+    with pytest.raises(RunError, match=r"scores\.parquet lacks aul, weight, or has another type"):
         read_scores(tmp_path / "scores.parquet")
-    (tmp_path / "scores.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(RunError, match=r"scores\.parquet is damaged"):
-        read_scores(tmp_path / "scores.parquet")
+
+
+S, M = len(IMAGE_STATISTICS), len(COPY_KINDS)
+
+
+def images(samples=(0, 2, 3, 7), spoiled=(1, 3)):
+    generator = np.random.default_rng(0)
+    return ImageTable(
+        sample_U=np.array(samples, dtype=np.int32),
+        value_US=generator.normal(size=(len(samples), S)).astype(np.float32),
+        copied_P=np.array(spoiled, dtype=np.int32),
+        copy_PMS=generator.normal(size=(len(spoiled), M, S)).astype(np.float32),
+        digest_U=np.array([f"{sample:016x}" for sample in samples], dtype=np.str_),
+    )
+
+
+@pytest.mark.parametrize("given", [images(), images(spoiled=()), images(samples=(5,), spoiled=(0,))])
+def test_image_statistics_are_read_back_as_they_were(tmp_path, given):
+    file = tmp_path / "pictures.parquet"
+    assert read_image_table(file, 8) is None
+    write_image_table(file, given)
+    found = read_image_table(file, 8)
+    for name, array in vars(given).items():
+        np.testing.assert_array_equal(getattr(found, name), array)
+
+
+def test_the_columns_of_the_statistics_are_open_to_other_tools(tmp_path):
+    write_image_table(tmp_path / "pictures.parquet", images())
+    table = pq.read_table(tmp_path / "pictures.parquet")
+    assert table.column_names == ["sample", "spoiled", "digest", *IMAGE_STATISTICS]
+    assert table.column("spoiled").to_pylist() == [""] * 4 + [kind for kind in COPY_KINDS for _ in range(2)]
+    assert table.column("sample").to_pylist() == [0, 2, 3, 7] + [2, 7] * M
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("sample", lambda column: [0, 0, *column[2:]]),
+        ("sample", lambda column: [*column[:3], 8, *column[4:]]),
+        ("sample", lambda column: [-1, *column[1:]]),
+        ("sample", lambda column: [*column[:-1], 6]),
+        ("spoiled", lambda column: [*column[:-1], "torn"]),
+        (IMAGE_STATISTICS[1], lambda column: [None, *column[1:]]),
+        (IMAGE_STATISTICS[0], None),
+        (None, None),
+    ],
+    ids=["twice", "too high", "negative", "copy of none", "unknown kind", "no figure", "no column", "cut"],
+)
+def test_damaged_statistics_are_an_error(tmp_path, name, values):
+    file = tmp_path / "pictures.parquet"
+    write_image_table(file, images())
+    table = pq.read_table(file)
+    if name is None:
+        file.write_bytes(file.read_bytes()[:-20])
+    elif values is None:
+        pq.write_table(table.drop_columns([name]), file)
+    else:
+        at, old = table.column_names.index(name), table.column(name)
+        pq.write_table(table.set_column(at, name, pa.array(values(old.to_pylist()), old.type)), file)
+    with pytest.raises(RunError, match=r"pictures\.parquet is damaged"):
+        read_image_table(file, 8)
 
 
 WRITERS = {
     "samples": lambda folder: write_samples(folder / "out", catalogue_of([f"cat/{n:05d}.png" for n in range(300)])),
     "scores": lambda folder: write_table(folder / "out", table_of()),
+    "images": lambda folder: write_image_table(folder / "out", images(samples=range(300))),
 }
 
 

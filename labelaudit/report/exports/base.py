@@ -1,18 +1,17 @@
-"""The samples that every export format writes, and the helpers for JSON, XML and tables."""
+"""The table of export formats, the samples that they write, and helpers for JSON and XML. It imports nothing heavy."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import pyarrow as pa
-
-from labelaudit.audit.model import Audit
 from labelaudit.errors import DataError
+from labelaudit.names import ExportName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,30 +84,74 @@ class Job:
     created: str
 
 
-Writer = Callable[[Job], None]
+@dataclass(frozen=True, kw_only=True)
+class ExportFormat:
+    """One format.
 
-
-def choose_samples(audit: Audit, *, count: int | None, ranked: bool) -> list[Sample]:
-    """Return the ``count`` most suspicious of the audited samples, or all of them.
-
-    Args:
-        audit: A finished audit.
-        count: How many; None: all.
-        ranked: The most suspicious first; else in the order of their numbers.
+    Attributes:
+        name: As the user writes it.
+        summary: What is written, in a line.
+        files: The names of the files; the last one is to be opened.
+        ranked: True: the suspicious samples in their order; False: every sample in the order of the paths.
+        reads_images: True where the other tool reads the image files on this machine.
+        writer: ``module:function`` below this package; the function takes a `Job`.
     """
-    table, catalogue = audit.top(len(audit.order_U) if count is None else count), audit.catalogue
-    names = ["sample", "rank", "path", "given_label", "suggested_label", "p_mislabeled", "label_score", "weight"]
-    has_kind = "kind" in table.column_names
-    rows = table.select([*names, "sha256", *(["kind"] if has_kind else [])]).to_pylist()
-    return [
-        Sample(
-            is_suspicious=row["rank"] <= audit.flagged,
-            width=int(catalogue.width_N[row["sample"]]),
-            height=int(catalogue.height_N[row["sample"]]),
-            **{"kind": None, **row},
-        )
-        for row in (rows if ranked else sorted(rows, key=lambda row: row["sample"]))
-    ]
+
+    name: ExportName
+    summary: str
+    files: tuple[str, ...]
+    ranked: bool = False
+    reads_images: bool = False
+    writer: str
+
+    def write(self, job: Job) -> None:
+        """Write this format."""
+        module, _, function = self.writer.partition(":")
+        getattr(importlib.import_module(f"labelaudit.report.exports.{module}"), function)(job)
+
+
+FORMATS = (
+    ExportFormat(
+        name="label-studio",
+        summary="Tasks with a prediction each, and a labeling configuration with all classes.",
+        files=("config.xml", "tasks.json"),
+        ranked=True,
+        writer="label_studio:write",
+    ),
+    ExportFormat(
+        name="cvat",
+        summary="CVAT for images 1.1: a tag per image, and the labels for the task.",
+        files=("labels.json", "annotations.xml"),
+        ranked=True,
+        writer="cvat:write",
+    ),
+    ExportFormat(
+        name="fiftyone",
+        summary="An image classification dataset: the given labels, with the verdicts as attributes.",
+        files=("data.json", "labels.json"),
+        reads_images=True,
+        writer="fiftyone:write",
+    ),
+    ExportFormat(
+        name="huggingface",
+        summary="An imagefolder for datasets.load_dataset: links to the images, and metadata.jsonl.",
+        files=("README.md", "metadata.jsonl"),
+        reads_images=True,
+        writer="huggingface:write",
+    ),
+    ExportFormat(
+        name="cleanlab",
+        summary="The label issues as cleanlab's Datalab has them, for pandas.",
+        files=("label_issues.parquet",),
+        writer="parquet:write_cleanlab",
+    ),
+    ExportFormat(
+        name="croissant",
+        summary="A table of all verdicts, described in Croissant 1.1.",
+        files=("verdicts.parquet", "croissant.json"),
+        writer="parquet:write_croissant",
+    ),
+)
 
 
 def json_text(value: object) -> str:
@@ -119,10 +162,8 @@ def json_text(value: object) -> str:
 def json_members(items: Iterable[str], *, opening: str, closing: str) -> Iterator[str]:
     """Yield the text of a JSON list or object with these members, which are JSON already, one a line."""
     yield opening
-    between = "\n"
-    for item in items:
-        yield between + item
-        between = ",\n"
+    for number, item in enumerate(items):
+        yield f"{',' * (number > 0)}\n{item}"
     yield f"\n{closing}\n"
 
 
@@ -130,11 +171,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def xml_text(text: str, what: str) -> str:
-    """Return ``text`` as the content of an XML element.
-
-    Args:
-        text: Any.
-        what: What it is, for the error.
+    """Return ``text``, which the error calls ``what``, as the content of an XML element.
 
     Raises:
         DataError: it has a character that XML 1.0 cannot hold.
@@ -151,27 +188,3 @@ def xml_attribute(text: str, what: str) -> str:
     """Return the same as an attribute's value, in double quotes."""
     inner = xml_text(text, what).replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;")
     return f'"{inner}"'
-
-
-VERDICTS = pa.schema(
-    {
-        "sample": pa.int32(),
-        "path": pa.string(),
-        "given_label": pa.string(),
-        "suggested_label": pa.string(),
-        "p_mislabeled": pa.float64(),
-        "label_score": pa.float64(),
-        "weight": pa.float64(),
-        "is_suspicious": pa.bool_(),
-        "rank": pa.int32(),
-        "sha256": pa.string(),
-    }
-)
-
-
-def verdicts_table(samples: Sequence[Sample]) -> pa.Table:
-    """Return a row per sample with the columns of `VERDICTS`, and ``kind`` where the audit tells kinds apart."""
-    table = pa.table({name: [getattr(sample, name) for sample in samples] for name in VERDICTS.names}, schema=VERDICTS)
-    if any(sample.kind is not None for sample in samples):
-        table = table.append_column("kind", pa.array([sample.kind for sample in samples], pa.string()))
-    return table

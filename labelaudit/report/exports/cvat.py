@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labelaudit.report.exports.base import Job, Sample, json_members, json_text, xml_attribute, xml_text
+from labelaudit.report.exports.base import Job, json_members, json_text, xml_attribute, xml_text
 from labelaudit.run.files import write_lines
 
 _ATTRIBUTES = ("given_label", "suggested_label", "p_mislabeled", "rank")
@@ -39,19 +39,13 @@ def _document(job: Job) -> Iterator[str]:
         yield "</attributes></label>\n"
     yield "    </labels>\n  </task></meta>\n"
     for number, sample in enumerate(job.samples):
-        yield _image(number, sample)
+        values = (sample.given_label, sample.suggested_label, f"{sample.p_mislabeled:.6f}", str(sample.rank))
+        attributes = "".join(
+            f'<attribute name="{name}">{xml_text(value, "the class")}</attribute>'
+            for name, value in zip(_ATTRIBUTES, values, strict=True)
+        )
+        name = xml_attribute(sample.path, "the path")
+        label = xml_attribute(sample.proposed_label, "the class")
+        yield f'  <image id="{number}" name={name} width="{sample.width}" height="{sample.height}">\n'
+        yield f'    <tag label={label} source="auto">{attributes}</tag>\n  </image>\n'
     yield "</annotations>\n"
-
-
-def _image(number: int, sample: Sample) -> str:
-    values = (sample.given_label, sample.suggested_label, f"{sample.p_mislabeled:.6f}", str(sample.rank))
-    attributes = "".join(
-        f'<attribute name="{name}">{xml_text(value, "the class")}</attribute>'
-        for name, value in zip(_ATTRIBUTES, values, strict=True)
-    )
-    name = xml_attribute(sample.path, "the path")
-    label = xml_attribute(sample.proposed_label, "the class")
-    return (
-        f'  <image id="{number}" name={name} width="{sample.width}" height="{sample.height}">\n'
-        f'    <tag label={label} source="auto">{attributes}</tag>\n  </image>\n'
-    )

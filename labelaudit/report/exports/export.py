@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.audit.model import open_run
+from labelaudit.audit.model import Audit, open_run
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
+from labelaudit.names import ExportName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.report.exports.base import Job, Sample, choose_samples
-from labelaudit.report.exports.table import ExportFormat, find_format
+from labelaudit.report.exports.base import FORMATS, ExportFormat, Job, Sample
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
 
@@ -62,7 +63,7 @@ def export(
 
     Args:
         run: A finished audit.
-        to: The name of a format; see `labelaudit.report.exports.table`.
+        to: The name of a format; see `labelaudit.report.exports.base`.
         out: A folder that is new, empty, or of an earlier export to this format; None: ``exports/<format>`` in the run.
         options: What to write.
         reporter: Told what is left out.
@@ -74,12 +75,14 @@ def export(
         StorageError: the files cannot be written.
     """
     options = options or ExportOptions()
-    entry = find_format(to)
+    entry = next((each for each in FORMATS if each.name == to), None)
+    if entry is None:
+        raise UsageError(f"unknown format {to!r}", fix=f"there are {', '.join(get_args(ExportName))}")
     _check(entry, options)
     audit = open_run(run.root)
     root = options.data.resolve() if options.data is not None else audit.catalogue.root
     count = options.top or (audit.flagged if entry.ranked and not options.everything else None)
-    samples = choose_samples(audit, count=count, ranked=entry.ranked)
+    samples = _choose_samples(audit, count=count, ranked=entry.ranked)
     if entry.reads_images:
         _require_images(root, samples)
     left_out = len(audit.catalogue) - len(audit.order_U)
@@ -105,7 +108,7 @@ def export(
         url_prefix=prefix,
         created=audit.description.finished,
     )
-    entry.load()(job)
+    entry.write(job)
     return Exported(samples=len(samples), folder=folder, main_file=folder / entry.files[-1])
 
 
@@ -123,6 +126,22 @@ def _check(entry: ExportFormat, options: ExportOptions) -> None:
         )
     if options.url_prefix is not None and not options.url_prefix.isprintable():
         raise UsageError(f"--url-prefix {options.url_prefix!r} has characters that no address has", fix="check it")
+
+
+def _choose_samples(audit: Audit, *, count: int | None, ranked: bool) -> list[Sample]:
+    """Return the ``count`` most suspicious of the audited samples, or all; by rank, or by number."""
+    table, catalogue = audit.top(len(audit.order_U) if count is None else count), audit.catalogue
+    names = [each.name for each in fields(Sample) if each.name in table.column_names]
+    rows = table.select(names).to_pylist()
+    return [
+        Sample(
+            is_suspicious=row["rank"] <= audit.flagged,
+            width=int(catalogue.width_N[row["sample"]]),
+            height=int(catalogue.height_N[row["sample"]]),
+            **{"kind": None, **row},
+        )
+        for row in (rows if ranked else sorted(rows, key=lambda row: row["sample"]))
+    ]
 
 
 def _url_prefix(options: ExportOptions, root: Path) -> str:

@@ -79,32 +79,25 @@ def _link_name(sample: Sample) -> str:
 
 
 def _link(folder: Path, target_of: dict[Path, Path]) -> None:
-    """Make these links, and delete those of an earlier export; nothing but links is deleted."""
+    """Make these links, and delete those of an earlier export; nothing but links and empty folders is deleted."""
+    kept = set()
     with storage_errors(folder):
-        there = _clear_links(folder, target_of)
-    for parent in {link.parent for link in target_of}:
-        with storage_errors(parent):
-            parent.mkdir(parents=True, exist_ok=True)
+        for place, folders, files in os.walk(folder, topdown=False):
+            for path in (Path(place, name) for name in (*files, *folders)):
+                if path.is_symlink():
+                    if path in target_of and path.readlink() == target_of[path]:
+                        kept.add(path)
+                    else:
+                        path.unlink()
+            if Path(place) != folder:
+                with contextlib.suppress(OSError):  # something is in it
+                    Path(place).rmdir()
     for link, target in target_of.items():
-        if link not in there:
+        if link not in kept:
+            with storage_errors(link.parent):
+                link.parent.mkdir(parents=True, exist_ok=True)
             with storage_errors(link):
                 try:
                     link.symlink_to(target)
                 except FileExistsError as error:
                     raise StorageError(f"{link} is in the way", fix="delete it, or give another --out") from error
-
-
-def _clear_links(folder: Path, target_of: dict[Path, Path]) -> set[Path]:
-    """Delete the links that are not wanted, and folders that are empty without them; return the others."""
-    kept = set()
-    for place, folders, files in os.walk(folder, topdown=False):
-        for path in (Path(place, name) for name in (*files, *folders)):
-            if path.is_symlink():
-                if path in target_of and path.readlink() == target_of[path]:
-                    kept.add(path)
-                else:
-                    path.unlink()
-        if Path(place) != folder:
-            with contextlib.suppress(OSError):  # something is in it
-                Path(place).rmdir()
-    return kept

@@ -9,9 +9,6 @@ from labelaudit import __version__
 from labelaudit.report.exports.base import Job, Sample, json_members, json_text, xml_attribute
 from labelaudit.run.files import write_lines
 
-_CHOICES = "label"
-_IMAGE = "image"
-
 
 def write(job: Job) -> None:
     """Write ``config.xml`` and ``tasks.json``.
@@ -26,24 +23,20 @@ def write(job: Job) -> None:
 
 def _task(sample: Sample, url_prefix: str) -> dict[str, object]:
     fields = "path given_label suggested_label p_mislabeled label_score rank sample sha256"
-    result = {
-        "from_name": _CHOICES,
-        "to_name": _IMAGE,
-        "type": "choices",
-        "value": {"choices": [sample.proposed_label]},
-    }
+    value = {"choices": [sample.proposed_label]}
+    result = {"from_name": "label", "to_name": "image", "type": "choices", "value": value}
     return {
-        "data": {_IMAGE: url_prefix + quote(sample.path), **sample.fields(fields)},
+        "data": {"image": url_prefix + quote(sample.path), **sample.fields(fields)},
         "predictions": [{"model_version": f"labelaudit-{__version__}", "score": sample.confidence, "result": [result]}],
     }
 
 
 def _config(classes: tuple[str, ...]) -> Iterator[str]:
     yield "<View>\n"
-    yield f'  <Image name="{_IMAGE}" value="${_IMAGE}"/>\n'
+    yield '  <Image name="image" value="$image"/>\n'
     yield '  <Header value="Given label"/>\n'
     yield '  <Text name="given" value="$given_label"/>\n'
-    yield f'  <Choices name="{_CHOICES}" toName="{_IMAGE}" choice="single" required="true">\n'
+    yield '  <Choices name="label" toName="image" choice="single" required="true">\n'
     for name in classes:
         yield f"    <Choice value={xml_attribute(name, 'the class')}/>\n"
     yield "  </Choices>\n</View>\n"

@@ -8,8 +8,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit import __version__
-from labelaudit.report.exports.base import Job, verdicts_table
+from labelaudit.report.exports.base import Job
 from labelaudit.run.files import write_atomically, write_json
+
+_INTEGER, _FLOAT = (pa.int32(), "sc:Integer"), (pa.float64(), "sc:Float")
+_TEXT, _BOOLEAN = (pa.string(), "sc:Text"), (pa.bool_(), "sc:Boolean")
+_COLUMNS = {
+    "sample": (*_INTEGER, "The sample's number: its row in the audit's table of samples."),
+    "path": (*_TEXT, "The image, below the audited folder."),
+    "given_label": (*_TEXT, "The label as it was given."),
+    "suggested_label": (*_TEXT, "The other label that the probe believed most."),
+    "p_mislabeled": (*_FLOAT, "Probability that the given label is wrong: high = suspicious."),
+    "label_score": (*_FLOAT, "1 - p_mislabeled: low = suspicious."),
+    "weight": (*_FLOAT, "How much the sample should count in a loss."),
+    "is_suspicious": (*_BOOLEAN, "Whether the audit flagged the sample."),
+    "rank": (*_INTEGER, "Place in the order of suspicion, from 1."),
+    "sha256": (*_TEXT, "Of the image file's content."),
+    "kind": (*_TEXT, "What is wrong with the sample."),
+}
+"""By name: its type in Arrow and in Croissant, and its meaning."""
+
+
+def _verdicts(job: Job) -> pa.Table:
+    """Return a row per sample with these columns; ``kind`` only where the audit tells kinds apart."""
+    has_kinds = any(sample.kind is not None for sample in job.samples)
+    schema = pa.schema({name: kind for name, (kind, *_) in _COLUMNS.items() if name != "kind" or has_kinds})
+    return pa.table({name: [getattr(sample, name) for sample in job.samples] for name in schema.names}, schema=schema)
+
 
 _DATALAB = ("is_label_issue", "label_score", "given_label", "predicted_label")
 
@@ -19,7 +44,7 @@ def write_cleanlab(job: Job) -> None:
 
     ``predicted_label`` is the label that the audit proposes.
     """
-    ours = verdicts_table(job.samples)
+    ours = _verdicts(job)
     table = ours.rename_columns([{"is_suspicious": "is_label_issue"}.get(name, name) for name in ours.column_names])
     predicted = pa.array([sample.proposed_label for sample in job.samples], pa.string())
     table = table.append_column("predicted_label", predicted)
@@ -50,31 +75,17 @@ CONTEXT: dict[str, object] = {
 }
 
 _TABLE = "verdicts.parquet"
-_MEANINGS = {
-    "sample": "The sample's number: its row in the audit's table of samples.",
-    "path": "The image, below the audited folder.",
-    "given_label": "The label as it was given.",
-    "suggested_label": "The other label that the probe believed most.",
-    "p_mislabeled": "Probability that the given label is wrong: high = suspicious.",
-    "label_score": "1 - p_mislabeled: low = suspicious.",
-    "weight": "How much the sample should count in a loss.",
-    "is_suspicious": "Whether the audit flagged the sample.",
-    "rank": "Place in the order of suspicion, from 1.",
-    "sha256": "Of the image file's content.",
-    "kind": "What is wrong with the sample.",
-}
 
 
 def write_croissant(job: Job) -> None:
     """Write ``verdicts.parquet``, and ``croissant.json``, which describes it in Croissant 1.1."""
-    table = verdicts_table(job.samples)
+    table = _verdicts(job)
     file = job.folder / _TABLE
     write_atomically(file, lambda partial: pq.write_table(table, partial))
     write_json(job.folder / "croissant.json", _description(job, table.schema, file.read_bytes()))
 
 
 def _description(job: Job, schema: pa.Schema, content: bytes) -> dict[str, object]:
-    published = {"datePublished": job.created} if job.created else {}
     file = {
         "@type": "cr:FileObject",
         "@id": _TABLE,
@@ -91,7 +102,7 @@ def _description(job: Job, schema: pa.Schema, content: bytes) -> dict[str, objec
         "name": "verdicts",
         "description": "A row per image, in the order of the paths.",
         "key": {"@id": "verdicts/sample"},
-        "field": [_field(name, kind) for name, kind in zip(schema.names, schema.types, strict=True)],
+        "field": [_field(name) for name in schema.names],
     }
     return {
         "@context": CONTEXT,
@@ -99,19 +110,19 @@ def _description(job: Job, schema: pa.Schema, content: bytes) -> dict[str, objec
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": "labelaudit-verdicts",
         "description": f"What an audit by labelaudit {__version__} says of {len(job.samples)} image labels.",
-        **published,
+        **({"datePublished": job.created} if job.created else {}),
         "distribution": [file],
         "recordSet": [records],
     }
 
 
-def _field(name: str, kind: pa.DataType) -> dict[str, object]:
-    types = {pa.bool_(): "sc:Boolean", pa.int32(): "sc:Integer", pa.float64(): "sc:Float", pa.string(): "sc:Text"}
+def _field(name: str) -> dict[str, object]:
+    _, kind, meaning = _COLUMNS[name]
     return {
         "@type": "cr:Field",
         "@id": f"verdicts/{name}",
         "name": name,
-        "description": _MEANINGS[name],
-        "dataType": types[kind],
+        "description": meaning,
+        "dataType": kind,
         "source": {"fileObject": {"@id": _TABLE}, "extract": {"column": name}},
     }

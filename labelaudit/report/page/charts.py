@@ -57,14 +57,7 @@ def gather_curves(
     *,
     classes: int,
 ) -> LossCurves:
-    """Gather the curves in one pass; memory grows with S·E and K·E, not with N·E.
-
-    Args:
-        epochs: The records, an epoch at a time.
-        samples_S: Whose curves are kept.
-        label_N: Given labels.
-        suspicious_N: Which samples are suspicious.
-        classes: K.
+    """Gather the curves of these samples in one pass; memory grows with S·E and K·E, not with N·E.
 
     Raises:
         ValueError: a record is of an unknown sample.
@@ -78,16 +71,10 @@ def gather_curves(
         of_samples.append(loss_N[samples_S])
         of_classes.append(_class_medians(loss_N, label_N, classes))
         of_groups.append([_quartiles(loss_N[suspicious_N]), _quartiles(loss_N[~suspicious_N])])
-    if not of_samples:
-        return LossCurves(
-            sample_SE=np.empty((len(samples_S), 0), dtype=np.float32),
-            class_KE=np.empty((classes, 0), dtype=np.float32),
-            quartiles_23E=np.empty((2, 3, 0)),
-        )
     return LossCurves(
-        sample_SE=np.stack(of_samples, axis=1),
-        class_KE=np.stack(of_classes, axis=1),
-        quartiles_23E=np.moveaxis(np.array(of_groups), 0, 2),
+        sample_SE=np.array(of_samples, dtype=np.float32).reshape(len(of_samples), len(samples_S)).T,
+        class_KE=np.array(of_classes, dtype=np.float32).reshape(len(of_samples), classes).T,
+        quartiles_23E=np.moveaxis(np.array(of_groups).reshape(-1, 2, 3), 0, 2),
     )
 
 
@@ -141,22 +128,41 @@ def _class_medians(loss_N: Float32Array, label_N: npt.NDArray[np.int32], classes
 
 
 def _quartiles(loss_N: Float32Array) -> FloatArray:
-    finite = loss_N[np.isfinite(loss_N)]
-    if not len(finite):
-        return np.full(3, np.nan)
-    quartiles_3: FloatArray = np.quantile(finite.astype(np.float64), [0.25, 0.5, 0.75])
-    return quartiles_3
+    finite = loss_N[np.isfinite(loss_N)].astype(np.float64)
+    return np.quantile(finite, [0.25, 0.5, 0.75]) if len(finite) else np.full(3, np.nan)
 
 
 def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[str, object]:
-    """Return the numbers of all charts, by their names."""
-    ranked_by = audit.summary.fit.rank_by
-    drawn = [histogram(audit, name, suspicious_N) for name in dict.fromkeys((ranked_by, "aul"))]
+    """Return the numbers of all charts, by their names; classes are numbers.
+
+    The class table has the noisiest class first; the confusion is [given, suggested, count], the most frequent first;
+    the group curves are quartiles of the loss by epoch, of the suspicious and of the rest; None without records.
+    """
+    drawn = [histogram(audit, name, suspicious_N) for name in dict.fromkeys((audit.summary.fit.rank_by, "aul"))]
+    number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
+    rows = [
+        {
+            "class": number_of[row.name],
+            "rate": round(row.noise_rate, 5),
+            "samples": row.samples,
+            "suspicious": row.suspicious,
+        }
+        for row in audit.summary.classes
+        if row.name in number_of
+    ]
+    pairs = [
+        [number_of[pair.given], number_of[pair.suggested], pair.count]
+        for pair in audit.summary.confusion
+        if pair.given in number_of and pair.suggested in number_of
+    ]
+    lines = [[rounded(line) for line in quartiles_3E] for quartiles_3E in curves.quartiles_23E]
     return {
         "histograms": [one for one in drawn if one is not None],
-        "class_table": class_table(audit),
-        "confusion": confusion(audit),
-        "group_curves": group_curves(curves),
+        "class_table": sorted(rows, key=lambda row: (-row["rate"], row["class"])),
+        "confusion": sorted(pairs, key=lambda pair: -pair[2])[:_MOST_PAIRS],
+        "group_curves": dict(zip(("suspicious", "rest"), lines, strict=True))
+        if curves.quartiles_23E.shape[2]
+        else None,
     }
 
 
@@ -184,41 +190,6 @@ def histogram(audit: Audit, statistic: str, suspicious_N: BoolArray) -> dict[str
         "suspicious": suspicious_G.tolist(),
         "components": _components(audit, statistic, np.linspace(low, high, _GRID), len(value) * (edges[1] - edges[0])),
     }
-
-
-def class_table(audit: Audit) -> list[dict[str, float]]:
-    """Return noise rate, size and suspicious samples of each class, by its number; the noisiest first."""
-    number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
-    rows = [
-        {
-            "class": number_of[row.name],
-            "rate": round(row.noise_rate, 5),
-            "samples": row.samples,
-            "suspicious": row.suspicious,
-        }
-        for row in audit.summary.classes
-        if row.name in number_of
-    ]
-    return sorted(rows, key=lambda row: (-row["rate"], row["class"]))
-
-
-def confusion(audit: Audit) -> list[list[int]]:
-    """Return [given, suggested, count] by class numbers, the most frequent pairs first."""
-    number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
-    pairs = [
-        [number_of[pair.given], number_of[pair.suggested], pair.count]
-        for pair in audit.summary.confusion
-        if pair.given in number_of and pair.suggested in number_of
-    ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:_MOST_PAIRS]
-
-
-def group_curves(curves: LossCurves) -> dict[str, object] | None:
-    """Return quartiles of the loss by epoch, of the suspicious samples and of the rest; None without records."""
-    if not curves.quartiles_23E.shape[2]:
-        return None
-    groups = zip(("suspicious", "rest"), curves.quartiles_23E, strict=True)
-    return {name: [rounded(line) for line in quartiles_3E] for name, quartiles_3E in groups}
 
 
 def rounded(line: FloatArray, *, digits: int = 4) -> list[float | None]:

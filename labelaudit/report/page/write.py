@@ -32,8 +32,9 @@ from labelaudit.data.rendering import Rendering
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
-from labelaudit.report.page import words
 from labelaudit.report.page.charts import LossCurves, charts, gather_curves, quantise, rounded, thin, top_loss
+from labelaudit.report.sentences import plural
+from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import list_suspicious, read_baseline, suspicious_rows, unreadable_rows
@@ -47,11 +48,12 @@ SCRIPTS = ("base.js", "csv.js", "review.js", "charts.js", "cards.js", "gallery.j
 CHANGED = "the file has changed since the audit"
 """The reason why a changed file has no thumbnail: the label was judged by another image."""
 
-_WEBP = {"format": "WEBP", "quality": 62, "method": 2}
-_JPEG = {"format": "JPEG", "quality": 68}
-_SIDES = ((1000, 160), (3000, 128))
-"""Up to so many samples in the gallery, a thumbnail fits into so many pixels; above, `_SMALL_SIDE`."""
-_SMALL_SIDE = 96
+_FORM: dict[str, Any] = (
+    {"format": "WEBP", "quality": 62, "method": 2} if features.check("webp") else {"format": "JPEG", "quality": 68}
+)
+"""How thumbnails are encoded."""
+_SIDES = ((1000, 160), (3000, 128), (np.inf, 96))
+"""Up to so many samples in the gallery, a thumbnail fits into so many pixels."""
 _EMPTY_BYTES = 8
 """Most bytes of a sample in the list of thumbnails beside the thumbnail's content."""
 _BYTES_A_ROW = 140
@@ -59,6 +61,23 @@ _BYTES_A_ROW = 140
 _MOST_FILES = 200
 """Unreadable files in a page."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_ESTIMATORS = {
+    "confident-joint": "counts images that the probe confidently assigns to another class",
+    "controls": "compares with the labels that were made wrong on purpose",
+    "gmm": "splits the AULs into two groups, as the AUL paper does; too high where few labels are wrong",
+    "gmm-per-class": "the same within each class",
+    "bmm": "the same with beta distributions",
+}
+_CONTROLS = {
+    "random": "any other class",
+    "confusion": "a class that is often confused with the given one",
+    "look-alike": "the class that the image itself looks like most",
+}
+_COMMON_NAMES = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
+
+Thumbnail = tuple[str | None, str]
+"""Base64 of an image, or None and the reason why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,26 +144,6 @@ class Gallery:
     new: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thumbnails:
-    """The thumbnails of the first samples of a gallery.
-
-    Attributes:
-        kind: The media type of all of them.
-        content: Base64 of a thumbnail; None where there is none.
-        reasons: Why there is none; empty otherwise.
-    """
-
-    kind: str = ""
-    content: Sequence[str | None] = ()
-    reasons: Sequence[str] = ()
-
-    @property
-    def missing(self) -> int:
-        """How many there are not."""
-        return sum(text is None for text in self.content)
-
-
 def write_page(
     run: RunFolder,
     path: Path | None = None,
@@ -174,19 +173,24 @@ def write_page(
     audit, limits = Audit(run), limits or PageLimits()
     gallery = read_gallery(audit, limits, baseline=baseline)
     curves = _read_curves(audit, gallery, reporter)
-    bare = render(audit, gallery.new, content_of(audit, gallery, curves, Thumbnails()))
+    content = _content(audit, gallery, curves)
     root, rows = audit.catalogue.root if data is None else data.resolve(), len(gallery.sample_S)
     thumbnails = read_thumbnails(
         root,
         audit.catalogue,
         gallery.sample_S[: limits.max_thumbnails],
-        side=next((side for most, side in _SIDES if rows <= most), _SMALL_SIDE),
-        most_bytes=limits.max_bytes - len(bare.encode()) - _EMPTY_BYTES * rows,
+        side=next(side for most, side in _SIDES if rows <= most),
+        most_bytes=limits.max_bytes - len(_render(audit, gallery.new, content).encode()) - _EMPTY_BYTES * rows,
         reporter=reporter,
     )
-    content, looked_at = content_of(audit, gallery, curves, thumbnails), len(thumbnails.content)
-    missing_root = str(root) if 0 < looked_at == thumbnails.missing else ""
-    text = render(audit, gallery.new, content, missing_root=missing_root)
+    reasons = list(dict.fromkeys(reason for _, reason in thumbnails if reason))
+    content["thumbnails"] = {
+        "kind": f"image/{_FORM['format'].lower()}",
+        "content": [reasons.index(reason) if text is None else text for text, reason in thumbnails],
+        "reasons": reasons,
+    }
+    looked_at, missing = len(thumbnails), sum(text is None for text, _ in thumbnails)
+    text = _render(audit, gallery.new, content, missing_root=str(root) if 0 < looked_at == missing else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
@@ -199,7 +203,7 @@ def write_page(
         new=gallery.new,
         rows=rows,
         looked_at=looked_at,
-        missing=thumbnails.missing,
+        missing=missing,
         root=root,
     )
 
@@ -215,9 +219,8 @@ def read_gallery(audit: Audit, limits: PageLimits, *, baseline: Path | None = No
     known = None if baseline is None else read_baseline(baseline)
     p_N = audit.column("p_mislabeled")
     listed = list_suspicious(suspicious_rows(run.suspicious), noise.suspicious, most=limits.max_rows, baseline=known)
-    sample_S, rank_S = (
-        np.array([int(row[name]) for row in listed.rows], dtype=np.int64) for name in ("sample", "rank")
-    )
+    numbers = [[int(row[name]) for row in listed.rows] for name in ("sample", "rank")]
+    sample_S, rank_S = np.array(numbers, dtype=np.int64)
     if (sample_S >= len(paths)).any():
         raise RunError(
             f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
@@ -254,45 +257,30 @@ def read_thumbnails(
     side: int,
     most_bytes: int,
     reporter: Reporter = QUIET,
-) -> Thumbnails:
+) -> list[Thumbnail]:
     """Read the images of samples in order, until the next thumbnail would not fit.
 
-    A file that is gone, damaged or no longer the one that was audited has a reason and takes no room.
-
-    Args:
-        root: Where the images are now.
-        catalogue: Where they are below it, and their content hashes.
-        sample_S: The samples.
-        side: Of the square that a thumbnail fits into, in pixels.
-        most_bytes: Of all thumbnails together, as Base64.
-        reporter: Told about the progress.
+    A file that is gone, damaged or no longer the one that was audited has a reason and takes no room. Thumbnails fit
+    into a square of ``side`` pixels and have ``most_bytes`` of Base64 together.
     """
-    form = _WEBP if features.check("webp") else _JPEG
-    content: list[str | None] = []
-    reasons: list[str] = []
-    found = Thumbnails(kind=f"image/{str(form['format']).lower()}", content=content, reasons=reasons)
+    found: list[Thumbnail] = []
     left = most_bytes
 
-    def read(samples: Sequence[int]) -> list[tuple[str | None, str]]:
-        return [
-            _thumbnail(root / catalogue.paths[i], catalogue.sha256[i], side, catalogue.rendering, form) for i in samples
-        ]
+    def read(samples: Sequence[int]) -> list[Thumbnail]:
+        return [_thumbnail(root / catalogue.paths[i], catalogue.sha256[i], side, catalogue.rendering) for i in samples]
 
     with reporter.bar("Thumbnails", len(sample_S), "images") as advance:
         for samples, thumbnails in in_parallel(sample_S.tolist(), read):
-            for text, reason in thumbnails:
-                left -= len(text or "")
+            for thumbnail in thumbnails:
+                left -= len(thumbnail[0] or "")
                 if left < 0:
                     return found
-                content.append(text)
-                reasons.append(reason)
+                found.append(thumbnail)
             advance(len(samples))
     return found
 
 
-def _thumbnail(
-    file: Path, sha256: str, side: int, rendering: Rendering, form: dict[str, object]
-) -> tuple[str | None, str]:
+def _thumbnail(file: Path, sha256: str, side: int, rendering: Rendering) -> Thumbnail:
     try:
         content = read_file(file)
         if hashlib.sha256(content).hexdigest() != sha256:
@@ -301,19 +289,12 @@ def _thumbnail(
     except UnreadableImageError as error:
         return None, str(error)
     encoded = io.BytesIO()
-    Image.fromarray(pixels_HWC).save(encoded, **form)
+    Image.fromarray(pixels_HWC).save(encoded, **_FORM)
     return _base64(encoded.getvalue()), ""
 
 
-def render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing_root: str = "") -> str:
-    """Return the whole page.
-
-    Args:
-        audit: The audit.
-        new: How many suspicious labels a baseline does not know; None without a baseline.
-        content: The data; see `content_of`.
-        missing_root: The image folder, where none of the images was found in it; else empty.
-    """
+def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing_root: str = "") -> str:
+    """Return the whole page; ``missing_root`` is the image folder where none of the images was found in it."""
     noise, (low, high) = audit.summary, audit.summary.noise_rate_interval or (0.0, 0.0)
     script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
     style = _asset("page.css")
@@ -326,19 +307,20 @@ def render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing
     )
     return environment.from_string(_asset("page.html.jinja")).render(
         noise=noise,
-        title=words.title_of(audit.catalogue.root),
-        facts=words.facts_of(audit),
+        title=title_of(audit.catalogue.root),
+        facts=facts_of(audit),
         rate=sentences.rate_text(noise),
-        rate_sentence=words.rate_sentence(noise.noise_rate),
+        rate_sentence=rate_sentence(noise.noise_rate),
         interval=f"between {low:.1%} and {high:.1%}",
         has_interval=bool(noise.noise_rate_interval) and noise.noise_rate is not None,
         new=new,
         unreadable=sentences.unreadable_sentence(noise),
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
         left_out=sentences.left_out_sentences(noise),
-        estimators=words.estimator_rows(noise),
-        planted=words.control_rows(noise),
-        review=words.review_shares(noise),
+        estimators=_ESTIMATORS,
+        controls=_CONTROLS,
+        planted=[row for row in noise.power.kinds if row.class_name is None],
+        review=_review_shares(noise),
         kinds=sentences.kinds_sentences(noise),
         matrix_header=sentences.MATRIX_HEADER,
         matrix=sentences.matrix_rows(noise),
@@ -352,6 +334,46 @@ def render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing
         script=Markup(script),
         data=Markup(embedded_json(content)),
     )
+
+
+def title_of(root: Path) -> str:
+    """Return the name of the image folder, after its parent's where it is as common as "train"."""
+    if root.name.lower() in _COMMON_NAMES and root.parent.name:
+        return f"{root.parent.name}/{root.name}"
+    return root.name or "labelaudit"
+
+
+def facts_of(audit: Audit) -> list[str]:
+    """Return what was audited, and how, in a few words each."""
+    settings, finished = audit.description.settings, audit.description.finished
+    facts = [
+        f"{len(audit.catalogue):,} images",
+        plural(len(audit.catalogue.classes), "class", "classes"),
+        f"{audit.summary.epochs:,} epochs",
+    ]
+    model = settings.get("model")
+    if isinstance(model, str):
+        facts.append(f"head on frozen {model}" if settings.get("kind") == "frozen" else model)
+    if finished:
+        facts.append(f"audited {finished[:10]}")
+    return facts
+
+
+def rate_sentence(rate: float | None) -> str:
+    """Return what a noise rate means."""
+    if rate is None:
+        return "The share of wrong labels could not be estimated; the ranking below is still valid."
+    of_hundred = round(100 * rate)
+    if of_hundred == 0:
+        return "Fewer than one label in a hundred looks wrong."
+    return f"About {plural(of_hundred, 'label')} in a hundred look{'s' * (of_hundred == 1)} wrong."
+
+
+def _review_shares(noise: Noise) -> list[tuple[int, str]]:
+    """Return numbers of rows to review and the shares of the estimated errors in them, up to all errors."""
+    shares = [(row.top, f"{row.caught:.0%}") for row in noise.power.review]
+    whole = next((at for at, (_, share) in enumerate(shares) if share == "100%"), len(shares))
+    return shares[: whole + 1]
 
 
 def embedded_json(value: object) -> str:
@@ -376,17 +398,11 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def content_of(audit: Audit, gallery: Gallery, curves: LossCurves, thumbnails: Thumbnails) -> dict[str, object]:
-    """Return a page's data, ready for JSON.
-
-    Args:
-        audit: The audit.
-        gallery: Which of its samples are shown.
-        curves: Of these samples.
-        thumbnails: Of the first of them.
-    """
+def _content(audit: Audit, gallery: Gallery, curves: LossCurves) -> dict[str, object]:
+    """Return a page's data, ready for JSON, still without thumbnails."""
     catalogue, samples = audit.catalogue, gallery.sample_S.tolist()
     statistic = audit.summary.fit.rank_by
+    digests = [catalogue.sha256[i] for i in samples]
     sample_SP, class_KP = thin(curves.sample_SE), thin(curves.class_KE)
     top = top_loss(sample_SP, class_KP)
     scores = audit.scores
@@ -409,34 +425,21 @@ def content_of(audit: Audit, gallery: Gallery, curves: LossCurves, thumbnails: T
             "p": rounded(audit.column("p_mislabeled")[samples], digits=5),
             "value": rounded(audit.column(statistic)[samples]),
             "rank": None if gallery.new is None else gallery.rank_S.tolist(),
-            "sha256": _base64(b"".join(_digest(catalogue.sha256[i]) for i in samples)),
+            "sha256": _base64(b"".join(bytes.fromhex(one) if _SHA256.fullmatch(one) else bytes(32) for one in digests)),
         },
         "curves": {
             "points": sample_SP.shape[1],
             "samples": _base64(quantise(sample_SP, top).tobytes()),
             "classes": _base64(quantise(class_KP, top).tobytes()),
         },
-        "thumbnails": _listed(thumbnails),
+        "thumbnails": {"kind": "", "content": [], "reasons": []},
     }
-
-
-def _listed(thumbnails: Thumbnails) -> dict[str, object]:
-    """Return for each sample its thumbnail, or the number of the reason why there is none."""
-    reasons = list(dict.fromkeys(reason for reason in thumbnails.reasons if reason))
-    pairs = zip(thumbnails.content, thumbnails.reasons, strict=True)
-    content = [reasons.index(reason) if text is None else text for text, reason in pairs]
-    return {"kind": thumbnails.kind, "content": content, "reasons": reasons}
 
 
 def _positions(texts: Sequence[str | None], names: Sequence[str]) -> list[int]:
     """Return where each text stands in ``names``; −1 for None and for others."""
     number_of = {name: number for number, name in enumerate(names)}
     return [-1 if text is None else number_of.get(text, -1) for text in texts]
-
-
-def _digest(sha256: str) -> bytes:
-    """Return a SHA-256 as bytes; zeros where the file could not be read."""
-    return bytes.fromhex(sha256) if _SHA256.fullmatch(sha256) else bytes(32)
 
 
 def _base64(content: bytes) -> str:

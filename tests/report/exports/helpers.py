@@ -158,4 +158,5 @@ def _verdicts(catalogue: Catalogue, statistics: CurveStatistics) -> Verdicts:
         interval=(0.1, 0.3),
         estimates={},
         power=Power(found=(), reviews=()),
+        warnings=[],
     )

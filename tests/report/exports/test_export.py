@@ -11,8 +11,8 @@ import pytest
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import ExportName
 from labelaudit.progress import Quiet
+from labelaudit.report.exports.base import FORMATS
 from labelaudit.report.exports.export import ExportOptions, export
-from labelaudit.report.exports.table import FORMATS
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
 from tests.report.exports.helpers import hostile_folder, made_up_audit

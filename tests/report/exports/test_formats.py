@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import DataError
+from labelaudit.report.exports.base import FORMATS
 from labelaudit.report.exports.export import ExportOptions, export
-from labelaudit.report.exports.table import FORMATS
 from labelaudit.run.layout import RunFolder
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 

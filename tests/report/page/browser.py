@@ -28,16 +28,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 """The browser reads its pipes from descriptors 3 and 4, which Popen cannot hand over under these numbers."""
 
-KEYS = {
-    "ArrowRight": 39,
-    "ArrowLeft": 37,
-    "ArrowDown": 40,
-    "ArrowUp": 38,
-    "Home": 36,
-    "End": 35,
-    "Enter": 13,
-    "Escape": 27,
-}
+KEYS = {"ArrowRight": 39, "Enter": 13, "Escape": 27}
 
 
 def find_browser() -> str | None:
@@ -79,13 +70,11 @@ class Browser:
     def wait_for(self, method: str, **parameters: Any) -> dict[str, Any]:
         """The parameters of the next event of this name with these values."""
         deadline = time.monotonic() + DEADLINE_SECONDS
-        looked = 0
         while True:
-            for at in range(looked, len(self.events)):
-                event = self.events[at]
+            for event in self.events:
                 if event.get("method") == method and parameters.items() <= event["params"].items():
-                    return dict(self.events.pop(at)["params"])
-            looked = len(self.events)
+                    self.events.remove(event)
+                    return dict(event["params"])
             self.events.append(self._read(deadline))
 
     def _read(self, deadline: float) -> dict[str, Any]:
@@ -106,23 +95,14 @@ def browser(executable: str, folder: Path) -> Iterator[Browser]:
     """Start a browser with a profile of its own in this folder; ended with the context."""
     read_commands, commands = os.pipe()
     answers, write_answers = os.pipe()
-    arguments = [
-        executable,
-        "--headless",
-        "--remote-debugging-pipe",
-        f"--user-data-dir={folder / 'profile'}",
-        "--no-first-run",
-        "--no-default-browser-check",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--force-color-profile=srgb",
-        # In a container the browser's own sandbox has no leave to work, and root may not use it.
-        *(["--no-sandbox"] if os.geteuid() == 0 or os.environ.get("CI") else []),
-        "about:blank",
-    ]
+    switches = (
+        "headless remote-debugging-pipe no-first-run no-default-browser-check disable-gpu disable-dev-shm-usage "
+        "disable-background-networking disable-component-update disable-sync force-color-profile=srgb"
+    )
+    # In a container the browser's own sandbox has no leave to work, and root may not use it.
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 or os.environ.get("CI") else []
+    arguments = [executable, f"--user-data-dir={folder / 'profile'}", *sandbox, "about:blank"]
+    arguments[1:1] = [f"--{switch}" for switch in switches.split()]
     with open(folder / "browser.log", "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", _EXEC, str(read_commands), str(write_answers), *arguments],
@@ -249,15 +229,19 @@ class Tab:
     def complaints(self) -> list[str]:
         """Exceptions, console and log messages, dialogs, and requests for anything but the page itself, so far."""
         self.frames(1)
-        found = []
-        for event in self.browser.events:
-            name, values = event.get("method"), event.get("params", {})
-            if name == "Runtime.exceptionThrown":
-                found.append(json.dumps(values["exceptionDetails"])[:1000])
-            elif name in ("Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening"):
-                found.append(json.dumps(values)[:1000])
-            elif name == "Network.requestWillBeSent" and values.get("type") != "Document":
-                url = values["request"]["url"]
-                if not url.startswith(("data:", "blob:")):
-                    found.append(f"request {url}")
-        return found
+        noisy = (
+            "Runtime.exceptionThrown",
+            "Runtime.consoleAPICalled",
+            "Log.entryAdded",
+            "Page.javascriptDialogOpening",
+        )
+        return [
+            json.dumps(event)[:1000]
+            for event in self.browser.events
+            if event.get("method") in noisy
+            or (
+                event.get("method") == "Network.requestWillBeSent"
+                and event["params"].get("type") != "Document"
+                and not event["params"]["request"]["url"].startswith(("data:", "blob:"))
+            )
+        ]

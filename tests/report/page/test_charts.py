@@ -53,6 +53,7 @@ def test_class_medians_are_those_of_numpy() -> None:
 def test_without_epochs_there_are_no_points() -> None:
     curves = gathered()
     assert (curves.sample_SE.shape, curves.class_KE.shape, thin(curves.sample_SE).shape) == ((2, 0), (4, 0), (2, 0))
+    assert curves.quartiles_23E.shape == (2, 3, 0)
     assert top_loss(curves.sample_SE, curves.class_KE) == 1.0
 
 

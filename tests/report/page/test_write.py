@@ -22,10 +22,21 @@ from labelaudit.audit.judge import fit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_small
+from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import RunError, StorageError
+from labelaudit.names import CONTROL_KINDS
 from labelaudit.report.page.charts import quantise
-from labelaudit.report.page.write import CHANGED, PageLimits, Thumbnails, embedded_json, read_thumbnails, write_page
+from labelaudit.report.page.write import (
+    CHANGED,
+    PageLimits,
+    Thumbnail,
+    embedded_json,
+    rate_sentence,
+    read_thumbnails,
+    title_of,
+    write_page,
+)
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 from tests.report.page.helpers import MadeUp, make_run, noise_image, write_noise_images
@@ -138,13 +149,55 @@ def test_embedded_json_cannot_end_its_element(text: str) -> None:
     embedded.encode()
 
 
-def test_names_in_the_words_are_escaped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (title_of(Path("/data/zoo")), "zoo"),
+        (title_of(Path("/data/zoo/Train")), "zoo/Train"),
+        (title_of(Path("/images")), "images"),
+        (title_of(Path("/")), "labelaudit"),
+        (rate_sentence(0.0049), "Fewer than one label in a hundred looks wrong."),
+        (rate_sentence(0.01), "About 1 label in a hundred looks wrong."),
+        (rate_sentence(1.0), "About 100 labels in a hundred look wrong."),
+        (rate_sentence(None), "The share of wrong labels could not be estimated; the ranking below is still valid."),
+    ],
+)
+def test_title_and_rate_in_words(text: str, expected: str) -> None:
+    assert text == expected
+
+
+def test_estimators_controls_and_names_are_explained_and_escaped(tmp_path: Path) -> None:
     names = [f"{name}/{k}.png" for name in ("<b>", "c") for k in range(12)]
     made = make_run(tmp_path / "run", write_noise_images(tmp_path / "<script>\x1bx", names), wrong=["<b>/0.png"])
+    noise, count = json.loads(made.run.noise.read_text()), {"planted": 500, "found": 487, "class": None}
+    noise["estimators"] = {
+        name: {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 1234} for name in (*ESTIMATORS, "<i>")
+    }
+    noise["power"]["kinds"] = [
+        *({"kind": kind, **count} for kind in (*CONTROL_KINDS, "<u>")),
+        {"kind": "none", "planted": 0, "found": 0, "class": None},
+        {"kind": "hidden", **count, "class": "c"},
+    ]
+    shares = ((300, 0.8), (600, 0.996), (900, 1.0))
+    noise["power"]["review"] = [{"top": top, "caught": caught} for top, caught in shares]
+    made.run.noise.write_text(json.dumps(noise))
+    description = json.loads(made.run.description.read_text())
+    description["settings"] |= {"model": "resnet18", "kind": "frozen"}
+    made.run.description.write_text(json.dumps(description))
     text, data = written(made)
+    shown = text.partition("<script")[0]
+    assert "24 images · 2 classes · 6 epochs · head on frozen resnet18 · audited 2026-03-04" in shown
+    for name in (*ESTIMATORS, *CONTROL_KINDS):
+        assert f'<th scope="row">{name}<small>' in shown
+    assert '<th scope="row">&lt;i&gt;</th><td>10.0%</td><td>1,234</td>' in shown
+    assert '<th scope="row">&lt;u&gt;</th><td>500</td><td>487</td><td>97.4%</td>' in shown
+    assert '<th scope="row">none</th><td>0</td><td>0</td><td>–</td>' in shown
+    assert '<tr class="used"><th scope="row">gmm<small>' in shown
+    assert "hidden</th>" not in shown
+    assert re.sub(r"\s+", " ", shown).count("the first 300 images hold about 80%, the first 600 about 100%.") == 1
     assert text.count("<script>") == 1
     assert "<h1><bdi>&lt;script&gt;\\x1bx</bdi></h1>" in text
-    assert "<b>" not in text
+    assert not {"<b>", "<i>", "<u>"} & set(re.findall("<.>", text))
     assert data["classes"] == ["<b>", "c"]
 
 
@@ -299,57 +352,43 @@ def test_against_a_baseline_the_gallery_has_the_new_ones(finished: MadeUp, tmp_p
     assert "since the baseline" not in file.read_text().split("<script")[0]
 
 
-def thumbnails_of(catalogue: Catalogue, paths: list[str], most_bytes: int = 10**9) -> Thumbnails:
+def thumbnails_of(catalogue: Catalogue, paths: list[str], most_bytes: int = 10**9) -> list[Thumbnail]:
     """The thumbnails of samples, in the order of the paths."""
     sample_S = np.array([catalogue.paths.index(path) for path in paths])
     return read_thumbnails(catalogue.root, catalogue, sample_S, side=96, most_bytes=most_bytes)
 
 
-def opened(text: str | None) -> Image.Image:
-    assert text is not None
-    image = Image.open(io.BytesIO(base64.b64decode(text)))
-    image.load()
-    return image
-
-
 def test_thumbnails_come_in_order_until_the_next_would_not_fit(tmp_path: Path) -> None:
-    paths = [f"x/{number}.png" for number in range(200)]
+    paths = [f"x/{number}.png" for number in range(100)]
     catalogue = scan(write_noise_images(tmp_path, [*paths, "y/0.png"]))
     everything = thumbnails_of(catalogue, paths)
-    assert (len(set(everything.content)), everything.missing) == (200, 0)
-    assert f"image/{str(opened(everything.content[0]).format).lower()}" == everything.kind
-    assert thumbnails_of(catalogue, paths[::-1]).content == everything.content[::-1]
-    for count in (0, 1, 70, 199):
-        first = sum(len(text or "") for text in everything.content[:count])
-        assert thumbnails_of(catalogue, paths, first).content == everything.content[:count]
-        assert len(thumbnails_of(catalogue, paths, max(first - 1, 0)).content) == max(count - 1, 0)
-    assert thumbnails_of(catalogue, paths, -5).content == []
+    assert len({text for text, _ in everything if text}) == 100
+    assert thumbnails_of(catalogue, paths[::-1]) == everything[::-1]
+    for count in (0, 70):
+        first = sum(len(text or "") for text, _ in everything[:count])
+        assert thumbnails_of(catalogue, paths, first) == everything[:count]
+        assert len(thumbnails_of(catalogue, paths, first - 1)) == max(count - 1, 0)
 
 
-def test_thumbnails_keep_their_proportions(tmp_path: Path) -> None:
+def test_thumbnails_keep_their_proportions_and_what_has_none_has_a_reason(tmp_path: Path) -> None:
     sizes = {(400, 100): (96, 24), (100, 400): (24, 96), (2000, 1): (96, 1), (12, 10): (12, 10)}
-    write_noise_images(tmp_path, ["x/0.png", "y/0.png"])
-    paths = [f"x/size-{number}.png" for number in range(len(sizes))]
-    for number, (path, size) in enumerate(zip(paths, sizes, strict=True)):
-        (tmp_path / path).write_bytes(noise_image(number, size))
-    assert [opened(text).size for text in thumbnails_of(scan(tmp_path), paths).content] == list(sizes.values())
-
-
-def test_what_is_gone_changed_or_damaged_has_a_reason(tmp_path: Path) -> None:
-    names = ("gone", "changed", "damaged", "folder", "fine")
-    paths = [f"x/{name}.png" for name in names]
-    catalogue = scan(write_noise_images(tmp_path, [*paths, "y/0.png"]))
-    (tmp_path / "x/gone.png").unlink()
-    (tmp_path / "x/changed.png").write_bytes(noise_image(99))
+    names = ("gone", "changed", "damaged", "folder")
+    paths = [*(f"x/{name}.png" for name in names), *(f"x/{number}.png" for number in range(len(sizes)))]
+    write_noise_images(tmp_path, [*paths, "y/0.png"])
+    for number, size in enumerate(sizes):
+        (tmp_path / f"x/{number}.png").write_bytes(noise_image(number, size))
+    catalogue = scan(tmp_path)
     damaged = noise_image(2)[:60]
-    (tmp_path / "x/damaged.png").write_bytes(damaged)
-    (tmp_path / "x/folder.png").unlink()
+    for name, content in (("gone", None), ("changed", noise_image(99)), ("damaged", damaged), ("folder", None)):
+        (tmp_path / f"x/{name}.png").unlink() if content is None else (tmp_path / f"x/{name}.png").write_bytes(content)
     (tmp_path / "x/folder.png").mkdir()
     digests = list(catalogue.sha256)
     digests[catalogue.paths.index("x/damaged.png")] = hashlib.sha256(damaged).hexdigest()
     found = thumbnails_of(replace(catalogue, sha256=tuple(digests)), paths)
-    assert [text is None for text in found.content] == [True, True, True, True, False]
-    assert found.missing == 4
-    assert found.reasons[:2] == ["no such file or directory", CHANGED]
-    assert found.reasons[2].startswith("damaged: ")
-    assert found.reasons[3:] == ["not a regular file", ""]
+    assert [text is None for text, _ in found] == [True] * 4 + [False] * 4
+    images = [Image.open(io.BytesIO(base64.b64decode(text))) for text, _ in found if text]
+    assert [image.size for image in images] == list(sizes.values())
+    reasons = [reason for _, reason in found]
+    assert reasons[:2] == ["no such file or directory", CHANGED]
+    assert reasons[2].startswith("damaged: ")
+    assert reasons[3:] == ["not a regular file", "", "", "", ""]
