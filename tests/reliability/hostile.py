@@ -242,19 +242,13 @@ def _write_not_files(folder: Path) -> None:
     (outside / "secret.png").write_bytes(encoded(noise_image(900), "PNG"))
     (outside / "secret.txt").write_text("password")
     for name, target in {
-        "link-to-itself.png": "link-to-itself.png",
-        "link-in-a-ring-1.png": "link-in-a-ring-2.png",
-        "link-in-a-ring-2.png": "link-in-a-ring-1.png",
-        "link-to-nothing.png": "nothing.png",
+        **{"link-to-itself.png": "link-to-itself.png", "link-to-nothing.png": "nothing.png"},
+        **{"link-in-a-ring-1.png": "link-in-a-ring-2.png", "link-in-a-ring-2.png": "link-in-a-ring-1.png"},
         "link-to-an-image-outside.png": outside / "secret.png",
         "link-to-a-text-outside.png": outside / "secret.txt",
-        "link-to-zero.png": "/dev/zero",
-        "link-to-random.png": "/dev/urandom",
-        "link-to-memory.png": "/proc/self/mem",
-        "link-to-the-terminal.png": "/dev/tty",
-        "link-to-the-folder-above": "..",
-        "link-to-this-folder": ".",
-        "link-to-the-root-of-proc": "/proc/self",
+        **{"link-to-zero.png": "/dev/zero", "link-to-random.png": "/dev/urandom"},
+        **{"link-to-memory.png": "/proc/self/mem", "link-to-the-terminal.png": "/dev/tty"},
+        **{"link-to-the-folder-above": "..", "link-to-this-folder": ".", "link-to-the-root-of-proc": "/proc/self"},
         "cat": folder,
     }.items():
         (folder / name).symlink_to(target)

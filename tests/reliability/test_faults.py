@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -41,16 +42,13 @@ def reference(images: Path) -> Path:
 def small_disk(place: Path, size: str) -> Iterator[Path]:
     """Mount a file system in memory; only root may."""
     place.mkdir()
-    if not (os.geteuid() == 0 and sys.platform == "linux" and _mount(f"size={size}", place, "-t", "tmpfs", "tmpfs")):
+    mount = ["mount", "-o", f"size={size}", "-t", "tmpfs", "tmpfs", place]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("may not mount a file system")
     try:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=False)
-
-
-def _mount(options: str, place: Path, *words: str) -> bool:
-    return subprocess.run(["mount", "-o", options, *words, place], check=False, capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize("size", ["40k", "150k", "400k"])
@@ -60,7 +58,7 @@ def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, images: Path, refer
         assert error.startswith(f"no space left for {disk}/audit/")
         assert error.endswith("free some space and run the command again: it resumes")
         assert not list(disk.rglob("*.partial"))
-        assert _mount("remount,size=50m", disk)
+        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
         succeed("score", images, "--run", disk / "audit", *QUICK)
         for names in ("epoch-*", "weights.csv", "probe.safetensors"):
             assert file_bytes(disk / "audit", names) == file_bytes(reference, names)
@@ -76,22 +74,18 @@ def test_a_cache_without_room_only_warns(tmp_path: Path, monkeypatch: pytest.Mon
         assert not [path for path in disk.rglob("*") if path.is_file()]
 
 
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+ON_A_PROCESSOR = RuntimeError("[enforce fail] DefaultCPUAllocator: can't")
+UNDETERMINED = RuntimeError("adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you")
+
+
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [
-        *(
-            (size, error, f"ran out of memory at batch size {size};.*{advice}")
-            for size, advice in [(64, "try --batch-size 32"), (3, "try --batch-size 2"), (1, "--image-size")]
-            for error in (
-                torch.OutOfMemoryError("CUDA out of memory"),
-                RuntimeError("[enforce fail] DefaultCPUAllocator: can't"),
-            )
-        ),
-        (
-            8,
-            RuntimeError("adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set"),
-            r"no deterministic form.*leave --deterministic out",
-        ),
+        (64, OUT_OF_MEMORY, "ran out of memory at batch size 64;.*try --batch-size 32"),
+        (3, ON_A_PROCESSOR, "ran out of memory at batch size 3;.*try --batch-size 2"),
+        (1, OUT_OF_MEMORY, "ran out of memory at batch size 1;.*--image-size"),
+        (8, UNDETERMINED, r"no deterministic form.*leave --deterministic out"),
     ],
 )
 def test_an_error_of_the_device_says_what_to_do(size: int, error: RuntimeError, message: str) -> None:
@@ -102,11 +96,8 @@ def test_an_error_of_the_device_says_what_to_do(size: int, error: RuntimeError, 
 def test_a_training_without_memory_is_one_line_and_goes_on_with_more(
     tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_arguments: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "forward", full)
+        patched.setattr(Training, "forward", Mock(side_effect=OUT_OF_MEMORY))
         error = run("score", images, "--run", tmp_path / "audit", *QUICK).error
     assert error == "the device ran out of memory at batch size 16; try --batch-size 8"
     succeed("score", images, "--run", tmp_path / "audit", *QUICK)
@@ -122,7 +113,7 @@ class Narrow(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if len(x_BCHW) > self._room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise OUT_OF_MEMORY
         return self.scale * x_BCHW.mean(dim=(2, 3))
 
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from labelaudit.audit.judge import fit
 from labelaudit.audit.model import Audit, is_trained, open_run, read_catalogue, recorded_data
@@ -28,9 +30,10 @@ from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
+from labelaudit.report.console import show_estimators
 from labelaudit.report.exports.export import export
-from labelaudit.report.formats import FORMATS
-from labelaudit.report.gate import Limits, make_report
+from labelaudit.report.formats import FORMATS, show_table
+from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
 from labelaudit.retrain.recipe import read_metrics
 from labelaudit.review.corrections import read_review
@@ -131,6 +134,12 @@ def csv_files(draw: st.DrawFn, header: bytes) -> bytes:
     return text.encode(draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1"))), "replace")
 
 
+def saved(write: Callable[[io.BytesIO], object]) -> bytes:
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
 @st.composite
 def other_columns(draw: st.DrawFn, table: pa.Table) -> bytes:
     """A table with one column of other values, of another type, without values, or none at all."""
@@ -142,22 +151,17 @@ def other_columns(draw: st.DrawFn, table: pa.Table) -> bytes:
         *(pa.array([one] * rows) for one in (float("nan"), "../../../etc/passwd", b"\xff", True, [1])),
         pa.array([float("inf")] * rows, pa.float32()),
     )
-    changed = draw(
-        st.sampled_from(
-            (
-                table.remove_column(place),
-                table.rename_columns([f"x{old}" if old == name else old for old in table.column_names]),
-                pa.concat_tables([table, table]),
-                table.slice(rows // 2),
-                table.slice(0, 0),
-                table.take(pa.array(np.random.default_rng(0).permutation(rows))),
-                *(table.set_column(place, name, column) for column in columns),
-            )
-        )
+    others = (
+        table.remove_column(place),
+        table.rename_columns([f"x{old}" if old == name else old for old in table.column_names]),
+        pa.concat_tables([table, table]),
+        table.slice(rows // 2),
+        table.slice(0, 0),
+        table.take(pa.array(np.random.default_rng(0).permutation(rows))),
+        *(table.set_column(place, name, column) for column in columns),
     )
-    file = io.BytesIO()
-    pq.write_table(changed, file)
-    return file.getvalue()
+    changed = draw(st.sampled_from(others))
+    return saved(partial(pq.write_table, changed))
 
 
 def tables(content: bytes) -> st.SearchStrategy[bytes]:
@@ -174,65 +178,68 @@ def zipped(content: bytes) -> bytes:
 # What reads each file.
 
 
-def read_all(*reads: Callable[[], object]) -> None:
-    for read in reads:
-        with contextlib.suppress(LabelauditError):
-            read()
+def each(*reads: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Call every reader; each may refuse the file."""
+
+    def read(file: Path) -> None:
+        for one in reads:
+            with contextlib.suppress(LabelauditError):
+                one(file)
+
+    return read
 
 
-def read_tables(file: Path) -> None:
-    folder = next(parent for parent in file.parents if (parent / "run.json").exists())
-    run = RunFolder(folder)
-    read_all(
-        lambda: read_catalogue(run),
-        lambda: fit(run),
-        lambda: open_run(folder),
-        lambda: write_page(run, folder / "page.html"),
-    )
+def run_of(file: Path) -> RunFolder:
+    return RunFolder(next(parent for parent in file.parents if (parent / "run.json").exists()))
 
 
-def read_everything(file: Path) -> None:
-    """Whatever reads a run folder, each for itself."""
-    from rich.console import Console
+def page(file: Path) -> object:
+    return write_page(run_of(file), file.parent / "page.html")
 
-    from labelaudit.report.console import show_estimators
-    from labelaudit.report.formats import show_table
 
-    folder, run = file.parent, RunFolder(file.parent)
+def report(file: Path) -> Report:
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
+    return make_report(Audit(run_of(file)), limits, top=5, most=100)
 
-    def show() -> None:
-        console, report = Console(file=io.StringIO()), make_report(Audit(run), limits, top=5, most=5)
-        show_estimators(console, report.noise)
-        show_table(console, report)
 
-    read_all(
-        lambda: is_trained(run),
-        lambda: recorded_data(run),
-        lambda: settings_from_json(run.read_description().get("settings"), "run.json"),
-        lambda: repr(open_run(folder)),
-        lambda: open_run(folder)._repr_html_(),
-        *(
-            lambda name=name: getattr(open_run(folder), name)
-            for name in ("noise", "confusion", "warnings", "noise_rate", "suspicious")
-        ),
-        *(lambda write=write: write(make_report(Audit(run), limits, top=5, most=100)) for write in FORMATS.values()),
-        show,
-        lambda: write_page(run, folder / "page.html"),
-        *(lambda to=to: export(run, to) for to in ("cleanlab", "cvat")),
-    )
-    if file.name == "run.json":
-        read_all(lambda: fit(run))
+def show(file: Path) -> None:
+    console = Console(file=io.StringIO())
+    show_estimators(console, report(file).noise)
+    show_table(console, report(file))
+
+
+def fit_run(file: Path) -> None:
+    if file.name not in {"noise.json", "suspicious.csv"}:  # which it writes
+        fit(run_of(file))
+
+
+read_tables = each(lambda file: read_catalogue(run_of(file)), fit_run, lambda file: open_run(run_of(file).root), page)
+read_everything = each(
+    lambda file: is_trained(run_of(file)),
+    lambda file: recorded_data(run_of(file)),
+    lambda file: settings_from_json(run_of(file).read_description().get("settings"), "run.json"),
+    lambda file: repr(open_run(file.parent)),
+    lambda file: open_run(file.parent)._repr_html_(),
+    *(
+        lambda file, name=name: getattr(open_run(file.parent), name)
+        for name in ("noise", "confusion", "warnings", "noise_rate", "suspicious")
+    ),
+    *(lambda file, write=write: write(report(file)) for write in FORMATS.values()),
+    show,
+    page,
+    *(lambda file, to=to: export(run_of(file), to) for to in ("cleanlab", "cvat")),
+    fit_run,
+)
+"""Whatever reads a run folder, each for itself."""
 
 
 def read_half_trained(file: Path) -> None:
     kept = shutil.copytree(file.parent / "losses", file.parent.parent / "kept", dirs_exist_ok=True)
-    read_all(lambda: read_checkpoint(file), lambda: read_state(RunFolder(file.parent)))
+    each(read_checkpoint, lambda file: read_state(RunFolder(file.parent)))(file)
     shutil.copytree(kept, file.parent / "losses", dirs_exist_ok=True)
 
 
-def read_corrections(file: Path) -> None:
-    read_all(*(lambda accept=accept: read_review(file, accept_suggestions=accept) for accept in (False, True)))
+read_corrections = each(read_review, partial(read_review, accept_suggestions=True))
 
 
 def read_metrics_or_refuse(file: Path) -> None:
@@ -240,27 +247,11 @@ def read_metrics_or_refuse(file: Path) -> None:
         read_metrics(file)
 
 
-def saved_tensor() -> bytes:
-    file = io.BytesIO()
-    torch.save({"a": torch.zeros(3)}, file)
-    return file.getvalue()
-
-
-def metrics() -> bytes:
-    file = io.BytesIO()
-    pq.write_table(pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]}), file)
-    return file.getvalue()
-
-
+RESULT = {"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}
 TASK = {
     "id": 7,
     "data": {"image": "/data/local-files/?d=ant/000.png", "path": "ant/000.png"},
-    "annotations": [
-        {
-            "was_cancelled": False,
-            "result": [{"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}],
-        }
-    ],
+    "annotations": [{"was_cancelled": False, "result": [RESULT]}],
     "predictions": [],
 }
 XML = (
@@ -268,25 +259,21 @@ XML = (
     b'width="8" height="8"><tag label="bee" source="manual"><attribute name="action">drop</attribute></tag></image>'
     b"</annotations>"
 )
+METRICS = pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]})
 JOURNAL = {
-    "labelaudit": "journal",
-    "version": 1,
-    "state": "moving",
-    "corrections": "c.csv",
-    "corrections_sha256": "0" * 64,
-    "began": "2026-01-01",
-    "folders": ["bee"],
-    "moves": [["ant/1.png", "bee/1.png"]],
+    **{"labelaudit": "journal", "version": 1, "state": "moving", "began": "2026-01-01"},
+    **{"corrections": "c.csv", "corrections_sha256": "0" * 64},
+    **{"folders": ["bee"], "moves": [["ant/1.png", "bee/1.png"]]},
 }
 Contents = Callable[[bytes], st.SearchStrategy[bytes]]
 CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
-    "labels.csv": (b"path,label", csv_files, lambda file: read_all(lambda: read_labels_csv(file))),
+    "labels.csv": (b"path,label", csv_files, each(read_labels_csv)),
     "w.csv": (
         b"path,weight,sha256",
         csv_files,
-        lambda file: read_all(lambda: read_weights(file, read_catalogue(RunFolder(file.parent)))),
+        each(lambda file: read_weights(file, read_catalogue(run_of(file)))),
     ),
-    "baseline.csv": (b"sha256,given_label", csv_files, lambda file: read_all(lambda: read_baseline(file))),
+    "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),
     "tasks.json": (as_json([TASK]), documents, read_corrections),
     "other.json": (b"", lambda _: values.map(lambda value: as_json([value])), read_corrections),
@@ -298,7 +285,7 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     ".labelaudit-relabel-1.json": (
         as_json(JOURNAL),
         documents,
-        lambda file: read_all(lambda: last_journal(file.parent)),
+        each(lambda file: last_journal(file.parent)),
     ),
     "run.json": (None, documents, read_everything),
     "noise.json": (None, documents, read_everything),
@@ -310,10 +297,10 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "probe.safetensors": (
         None,
         damaged,
-        lambda file: read_all(lambda: read_network(file), lambda: read_weights_file(file)),
+        each(read_network, read_weights_file),
     ),
-    "weights.pt": (saved_tensor(), damaged, lambda file: read_all(lambda: read_weights_file(file))),
-    "metrics.parquet": (metrics(), damaged, read_metrics_or_refuse),
+    "weights.pt": (saved(partial(torch.save, {"a": torch.zeros(3)})), damaged, each(read_weights_file)),
+    "metrics.parquet": (saved(partial(pq.write_table, METRICS)), damaged, read_metrics_or_refuse),
 }
 """By file in the run folder: its whole content, where the audit has none; what it may hold instead; what reads it."""
 
@@ -342,15 +329,10 @@ def test_a_reader_answers_or_raises_our_error(audit: Path, name: str, data: st.D
 
 WHOLE = {"member": 0, "epochs": 4, "finished_epochs": 2}
 STATES: tuple[object, ...] = (
-    {},
-    [1, 2],
-    torch.zeros(2),
-    {**WHOLE, "member": "x"},
-    {**WHOLE, "member": 2**70},
-    {**WHOLE, "member": torch.zeros(3)},
+    *({}, [1, 2], torch.zeros(2)),
+    *({**WHOLE, "member": member} for member in ("x", 2**70, torch.zeros(3))),
+    *({**WHOLE, "finished_epochs": count} for count in (float("nan"), float("inf"))),
     {**WHOLE, "epochs": -4, "finished_epochs": -2},
-    {**WHOLE, "finished_epochs": float("nan")},
-    {**WHOLE, "finished_epochs": float("inf")},
     {**WHOLE, "networks": 1, "optimizers": []},
     {**WHOLE, "networks": [{"a": 1}], "optimizers": [{}]},
     {**WHOLE, "networks": [{}, {}], "optimizers": [{}]},
@@ -360,7 +342,5 @@ STATES: tuple[object, ...] = (
 def test_checkpoints_of_other_content_are_one_line(audit: Path) -> None:
     file = audit.parent / "half/checkpoint.pt"
     for state in STATES:
-        saved = io.BytesIO()
-        torch.save(state, saved)
-        with replaced(file, saved.getvalue()):
+        with replaced(file, saved(partial(torch.save, state))):
             assert str(file.parent) in run("score", file.parent).error

@@ -53,19 +53,17 @@ def audited(hostile: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFa
     return place / "audit", Outcome(process.returncode, out, err)
 
 
-def test_the_audit_ends_without_a_traceback(audited: tuple[Path, Outcome]) -> None:
-    _, outcome = audited
+def test_the_audit_ends_without_a_traceback_and_lists_every_input(
+    hostile: tuple[Path, list[str]], audited: tuple[Path, Outcome]
+) -> None:
+    (root, made), (folder, outcome) = hostile, audited
     assert outcome.code == 0, outcome.err
     assert "Traceback" not in outcome.err
     assert "Warning: " in outcome.err
     assert ".py:" not in outcome.err, "a warning of Python's reaches the user"
     assert outcome.err.replace("\n", "").isprintable()
-
-
-def test_every_input_is_listed(hostile: tuple[Path, list[str]], audited: tuple[Path, Outcome]) -> None:
-    root, made = hostile
     assert len(made) >= 300
-    listed = set(pq.read_table(audited[0] / "samples.parquet").column("path").to_pylist())
+    listed = set(pq.read_table(folder / "samples.parquet").column("path").to_pylist())
     suffixes = image_suffixes()
     for path in made:
         name = path.removeprefix("cat/")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labelaudit.audit import probe
-from labelaudit.review.moves import LOCK, require_settled
+from labelaudit.review.moves import LOCK
 from labelaudit.review.relabel import Corrections, relabel, undo
 from labelaudit.run.files import held, write_text
 from tests.cli.helpers import QUICK, file_bytes, run, succeed, write_images
@@ -95,9 +95,3 @@ def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(
     monkeypatch.setattr(probe, "prepare", meanwhile)
     error = run("score", images, "--run", tmp_path / "audit", *QUICK).error
     assert error == f"{images} was relabeled while it was read; run the command again"
-
-
-def test_a_journal_of_somebody_else_does_not_stop_an_audit(images: Path, tmp_path: Path) -> None:
-    (images / ".labelaudit-relabel-1.json").write_text('{"state": "moving", "moves": [["../../x", "y"]]}')
-    assert require_settled(images) == ()
-    succeed("score", images, "--run", tmp_path / "audit", *QUICK)

@@ -25,38 +25,13 @@ from tests.detect.helpers import beliefs_of
 from tests.report.helpers import noise_json
 
 HOSTILE_CLASSES = (
-    "=cmd()",
-    "2024",
-    "NA",
-    'a,b name="label"',
-    "cat",
-    "test",
-    "two\nlines",
-    "<b>&amp;",
-    "\u202eevil",
-    "猫 ä",
-    "$given_label",
-    "__special",
+    *("=cmd()", "2024", "NA", 'a,b name="label"', "cat", "test", "two\nlines", "<b>&amp;", "\u202eevil", "猫 ä"),
+    *("$given_label", "__special"),
 )
 HOSTILE_FILES = (
-    "1.png",
-    "a,b.png",
-    '"quoted".png',
-    "=1+1.png",
-    "two\nlines.png",
-    "return\r\nline.png",
-    "para\u2029graph.png",
-    "\u202ertl.png",
-    "a b&c#d%20?e+f.png",
-    "[glob]*.png",
-    "col:on::.png",
-    "dot.in.name.png",
-    "__x.png",
-    "train.png",
-    "same.png",
-    "same.jpg",
-    "e\u0301 decomposed.png",
-    "tab\there.png",
+    *("1.png", "a,b.png", '"quoted".png', "=1+1.png", "two\nlines.png", "return\r\nline.png"),
+    *("para\u2029graph.png", "\u202ertl.png", "a b&c#d%20?e+f.png", "[glob]*.png", "col:on::.png"),
+    *("dot.in.name.png", "__x.png", "train.png", "same.png", "same.jpg", "e\u0301 decomposed.png", "tab\there.png"),
 )
 
 

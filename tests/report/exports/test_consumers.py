@@ -29,18 +29,20 @@ def same(row: dict[str, Any], known: dict[str, Any], *names: str) -> bool:
     return all(row[name] == known[name] for name in names)
 
 
-def loaded(folder: Path, cache: Path) -> Any:
+def loaded(run: RunFolder, place: Path) -> Any:
+    """What datasets makes of the export."""
     datasets = consumer("datasets")
-    return datasets.load_dataset(str(folder), cache_dir=str(cache))
+    splits = datasets.load_dataset(
+        str(export(run, "huggingface", place / "out").folder), cache_dir=str(place / "cache")
+    )
+    assert list(splits) == ["train"]
+    return splits["train"]
 
 
 def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    consumer("datasets")
-    splits = loaded(export(hostile, "huggingface", tmp_path / "out").folder, tmp_path / "cache")
-    assert list(splits) == ["train"]
-    rows = splits["train"]
+    rows = loaded(hostile, tmp_path)
     assert len(rows) == len(truth)
     assert {row["path"] for row in rows} == set(truth)
     for row in rows:
@@ -52,32 +54,10 @@ def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, images:
 
 
 def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path: Path) -> None:
-    consumer("datasets")
     classes = ("1", "1e5", "12:30:00", "2024", "2024-01", "false", "null")
     data = hostile_folder(tmp_path / "data", classes=classes, files=("1.png",))
-    run = made_up_audit(data, tmp_path / "run")
-    rows = loaded(export(run, "huggingface", tmp_path / "out").folder, tmp_path / "cache")["train"]
+    rows = loaded(made_up_audit(data, tmp_path / "run"), tmp_path)
     assert sorted(row["label"] for row in rows) == sorted(classes)
-
-
-def test_cleanlab_trains_on_the_labels_that_are_no_issue(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
-    learning = consumer("cleanlab.classification")
-    pandas = consumer("pandas")
-    from sklearn.tree import DecisionTreeClassifier
-
-    issues = pandas.read_parquet(export(hostile, "cleanlab", tmp_path / "out").main_file)
-    assert issues["path"].tolist() == list(truth)
-    seen: list[int] = []
-
-    class Counting(DecisionTreeClassifier):
-        def fit(self, X: Any, y: Any, **others: Any) -> Any:
-            seen.append(len(y))
-            return super().fit(X, y, **others)
-
-    labels = np.array([HOSTILE_CLASSES.index(label) for label in issues["given_label"]])
-    mask = issues["is_label_issue"].to_numpy()
-    learning.CleanLearning(Counting()).fit(np.arange(len(labels))[:, None], labels, label_issues=mask)
-    assert seen == [len([row for row in truth.values() if not row["is_suspicious"]])]
 
 
 def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tmp_path: Path) -> None:
@@ -117,16 +97,6 @@ def test_mlcroissant_validates_the_description_and_reads_the_table(
         assert row["given_label"].decode() == known["given_label"]
         assert row["suggested_label"].decode() == known["suggested_label"]
         assert same(row, known, "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
-
-
-def test_mlcroissant_notices_a_table_that_was_changed(hostile: RunFolder, tmp_path: Path) -> None:
-    mlcroissant = consumer("mlcroissant")
-    written = export(hostile, "croissant", tmp_path / "out")
-    with open(written.folder / "verdicts.parquet", "ab") as handle:
-        handle.write(b"x")
-    with pytest.raises(Exception, match="Download") as refused:
-        list(mlcroissant.Dataset(jsonld=str(written.main_file)).records(record_set="verdicts"))
-    assert "hash" in str(refused.value.__cause__).lower()
 
 
 def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:

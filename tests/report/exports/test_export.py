@@ -10,25 +10,15 @@ import pytest
 
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import ExportName
-from labelaudit.progress import Quiet
 from labelaudit.report.exports.base import FORMATS
 from labelaudit.report.exports.export import ExportOptions, export
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
+from tests.helpers import Listener
 from tests.report.exports.helpers import hostile_folder, made_up_audit
 from tests.run.helpers import room_for
 
 every_format = pytest.mark.parametrize("to", [entry.name for entry in FORMATS])
-
-
-class Ear(Quiet):
-    """A reporter that remembers its warnings."""
-
-    def __init__(self) -> None:
-        self.warned: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
 
 
 def paths(folder: Path) -> list[str]:
@@ -70,9 +60,9 @@ def test_top_is_the_head_of_the_ranking_in_every_format(
 
 
 def test_unreadable_images_are_left_out_and_counted(hostile: RunFolder, tmp_path: Path):
-    ear = Ear()
-    assert export(hostile, "cleanlab", tmp_path / "out", reporter=ear).samples == 213
-    assert ear.warned == ["3 images that could not be read are left out"]
+    listener = Listener()
+    assert export(hostile, "cleanlab", tmp_path / "out", reporter=listener).samples == 213
+    assert listener.lines == ["3 images that could not be read are left out"]
 
 
 def test_nothing_suspicious_is_an_empty_list(small: RunFolder):
@@ -83,11 +73,14 @@ def test_nothing_suspicious_is_an_empty_list(small: RunFolder):
 
 @every_format
 def test_two_exports_of_one_audit_are_equal(hostile: RunFolder, tmp_path: Path, to: ExportName):
-    first, second = (export(hostile, to, tmp_path / name).folder for name in ("first", "second"))
-    export(hostile, to, second)
+    first, second = (export(hostile, to, tmp_path / name) for name in ("first", "second"))
+    export(hostile, to, second.folder)
+    files = next(entry.files for entry in FORMATS if entry.name == to)
+    assert {path.name for path in first.folder.glob("[!.]*") if path.is_file() and not path.is_symlink()} == {*files}
+    assert first.main_file.name == files[-1]
     contents = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        for folder in (first, second)
+        for folder in (first.folder, second.folder)
     ]
     assert contents[0] == contents[1]
 
@@ -159,30 +152,18 @@ def test_images_that_have_moved(small: RunFolder, tmp_path: Path, to: ExportName
 @pytest.mark.parametrize(
     ("to", "options", "message"),
     [
-        ("cvat", ExportOptions(top=0), "--top 0 is too few; give at least 1"),
-        ("cvat", ExportOptions(top=1, everything=True), "--top and --all contradict each other; give one of them"),
-        (
-            "cvat",
-            ExportOptions(url_prefix="https://host"),
-            "cvat takes no --url-prefix or --local-files-root; they are",
-        ),
-        (
-            "label-studio",
-            ExportOptions(url_prefix="x", local_files_root=Path("/")),
-            "--url-prefix and --local-files-root",
-        ),
-        ("label-studio", ExportOptions(url_prefix="x/\n"), "--url-prefix 'x/\\n' has characters that no address has"),
-        ("label-studio", ExportOptions(local_files_root=Path("/nowhere")), "the images are in "),
-        (
-            "coco",
-            ExportOptions(),
-            "unknown format 'coco'; there are label-studio, cvat, fiftyone, huggingface, cleanlab",
-        ),
+        ("cvat", {"top": 0}, "--top 0 is too few; give at least 1"),
+        ("cvat", {"top": 1, "everything": True}, "--top and --all contradict each other; give one of them"),
+        ("cvat", {"url_prefix": "https://host"}, "cvat takes no --url-prefix or --local-files-root; they are"),
+        ("label-studio", {"url_prefix": "x", "local_files_root": Path("/")}, "--url-prefix and --local-files-root"),
+        ("label-studio", {"url_prefix": "x/\n"}, "--url-prefix 'x/\\n' has characters that no address has"),
+        ("label-studio", {"local_files_root": Path("/nowhere")}, "the images are in "),
+        ("coco", {}, "unknown format 'coco'; there are label-studio, cvat, fiftyone, huggingface, cleanlab"),
     ],
 )
-def test_contradictions_are_refused(hostile: RunFolder, to: str, options: ExportOptions, message: str):
+def test_contradictions_are_refused(hostile: RunFolder, to: str, options: dict, message: str):
     with pytest.raises(UsageError) as refused:
-        export(hostile, to, options=options)
+        export(hostile, to, options=ExportOptions(**options))
     assert str(refused.value).startswith(message)
     assert not (hostile.root / "exports").exists()
 
