@@ -32,13 +32,7 @@ _BY_ENTROPY: PrioritizerName = "selective-backprop-entropy"
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """What a selector would back-propagate.
-
-    Attributes:
-        selector: Its name.
-        selectivity: Which share of the samples it back-propagates.
-        noise_share: Which share of these is noise.
-    """
+    """The share of the samples that a selector would back-propagate, and the share of noise among these."""
 
     selector: PrioritizerName
     selectivity: str
@@ -118,13 +112,7 @@ def selection_chances(
 ) -> Chances:
     """Return how likely each selector would have been to back-propagate a sample, on average over the epochs.
 
-    An epoch that lacks a watched sample is left out.
-
-    Args:
-        epochs: The recorded losses.
-        watched_S: Numbers of the samples, rising.
-        classes: K.
-        advance: Is called after each epoch.
+    The numbers of the watched samples rise. An epoch that lacks one of them is left out.
     """
     seen = 0
     chances: Chances = {(name, share): np.zeros(len(watched_S)) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
@@ -145,15 +133,10 @@ def selection_chances(
 
 
 def largest_entropy(loss_S: FloatArray, margin_S: FloatArray, classes: int) -> FloatArray:
-    """Return the largest entropy in nats of a prediction with this loss and margin.
+    """Return the largest entropy in nats of a prediction with this loss −ln p_y and margin ln p_y − ln p_a.
 
     Only the given and the most believed other probability are recorded, p_y and p_a; the rest is spread evenly over the
     other classes: −p_y ln p_y − p_a ln p_a − r ln(r / (K − 2)).
-
-    Args:
-        loss_S: −ln p_y.
-        margin_S: ln p_y − ln p_a.
-        classes: K.
     """
     given_S, other_S = np.exp(-loss_S), np.exp(np.minimum(-loss_S - margin_S, 0.0))
     rest_S = np.maximum(1.0 - given_S - other_S, 0.0) if classes > 2 else np.zeros_like(given_S)
@@ -167,11 +150,7 @@ def compare(noise_S: FloatArray, chances: Chances) -> Advice:
     """Compare the noise that each selector would back-propagate with what there is: Σ p·P / Σ P against mean p.
 
     Selective Backprop is safe where it takes at most `HARMLESS` more; else its entropy version where that does; else
-    none.
-
-    Args:
-        noise_S: Probability that a sample is noise.
-        chances: As `selection_chances` returns them.
+    none. ``noise_S`` is P(noise) of each sample, ``chances`` those of `selection_chances`.
     """
     base = float(noise_S.mean()) if len(noise_S) else 0.0
     selectors = tuple(

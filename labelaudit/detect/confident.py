@@ -124,13 +124,7 @@ def confident_joint(
 
     It is sure of class j where the mean probability of j is at least its mean over the samples labelled j; of several
     such classes the most probable counts. Samples of which it is sure of none are distributed like the others of their
-    given class.
-
-    Args:
-        label_N: Given labels in [0, K).
-        beliefs: Of the same samples.
-        classes: K.
-        counted_N: The samples that are counted; those without a record never are. Default: all.
+    given class. ``counted_N`` are the samples that are counted, by default all; those without a record never are.
     """
     counted_N = np.isfinite(beliefs.given_N) & (True if counted_N is None else counted_N)
     label_U, given_U = label_N[counted_N], beliefs.given_N[counted_N]

@@ -8,6 +8,7 @@ Shapes: N samples, P planted controls, U samples that are no controls, M slots, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs, ConfidentJoint
 from labelaudit.detect.curves import STATISTICS, CurveAccumulator, CurveStatistics
 from labelaudit.names import CONTROL_KINDS, ControlKind, StatisticName
+
+Pairs = list[tuple[int, int]]
+"""Samples, and the labels that they are taught as controls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,14 +123,12 @@ def gather(
 def _judged_by_pilot(statistics: CurveStatistics, pilot: CurveStatistics, planted_N: BoolArray) -> CurveStatistics:
     own_N = ~planted_N & np.isfinite(statistics.aul_N)
     placed = {}
-    for name in STATISTICS:
-        value_N, before_N = getattr(statistics, f"{name}_N").copy(), getattr(pilot, f"{name}_N")
-        value_N[planted_N] = same_place(before_N[planted_N], before_N[own_N], value_N[own_N])
-        placed[f"{name}_N"] = value_N
-    chosen = {}
-    for name, own in vars(statistics.beliefs).items():
-        other = getattr(pilot.beliefs, name)
-        chosen[name] = own if own is None or other is None else np.where(planted_N, other, own)
+    for name in (f"{statistic}_N" for statistic in STATISTICS):
+        placed[name], before_N = getattr(statistics, name).copy(), getattr(pilot, name)
+        placed[name][planted_N] = same_place(before_N[planted_N], before_N[own_N], placed[name][own_N])
+    chosen = {
+        name: np.where(planted_N, getattr(pilot.beliefs, name), own) for name, own in vars(statistics.beliefs).items()
+    }
     class_N = np.where(planted_N, pilot.joint.class_N, statistics.joint.class_N)
     return replace(statistics, **placed, beliefs=Beliefs(**chosen), joint=replace(statistics.joint, class_N=class_N))
 
@@ -162,17 +164,15 @@ def plant(
     kind_N, taught_N = np.full(len(label_N), -1, dtype=np.int32), label_N.astype(np.int32)
     left_K = np.floor(c.MOST_OF_A_CLASS * count_K).astype(np.int64)
     # In turns, so that no kind uses up the small classes.
-    for turn in range(max(len(pairs) for pairs in drawn.values())):
-        for kind in CONTROL_KINDS:
-            if turn < len(drawn[kind]):
-                sample, label = drawn[kind][turn]
-                if kind_N[sample] < 0 and left_K[label_N[sample]] > 0:
-                    kind_N[sample], taught_N[sample] = CONTROL_KINDS.index(kind), label
-                    left_K[label_N[sample]] -= 1
+    for turn in zip_longest(*(drawn[kind] for kind in CONTROL_KINDS)):
+        for number, pair in enumerate(turn):
+            if pair and kind_N[pair[0]] < 0 and left_K[label_N[pair[0]]] > 0:
+                kind_N[pair[0]], taught_N[pair[0]] = number, pair[1]
+                left_K[label_N[pair[0]]] -= 1
     return Controls(kind_N=kind_N, label_N=taught_N)
 
 
-def _random(label_N: IntArray, seen_N: BoolArray, count: int, generator: np.random.Generator) -> list[tuple[int, int]]:
+def _random(label_N: IntArray, seen_N: BoolArray, count: int, generator: np.random.Generator) -> Pairs:
     classes = np.unique(label_N[seen_N])
     samples = generator.permutation(np.flatnonzero(seen_N))[:count]
     place = np.searchsorted(classes, label_N[samples])
@@ -182,7 +182,7 @@ def _random(label_N: IntArray, seen_N: BoolArray, count: int, generator: np.rand
 
 def _confused(
     label_N: IntArray, right_N: BoolArray, joint: ConfidentJoint, count: int, generator: np.random.Generator
-) -> list[tuple[int, int]]:
+) -> Pairs:
     off_Q = np.flatnonzero((joint.given_Q != joint.true_Q) & (joint.share_Q > 0))
     if len(off_Q) == 0:
         return []
@@ -198,9 +198,7 @@ def _confused(
     return pairs
 
 
-def _look_alike(
-    right_N: BoolArray, beliefs: Beliefs, count: int, generator: np.random.Generator
-) -> list[tuple[int, int]]:
+def _look_alike(right_N: BoolArray, beliefs: Beliefs, count: int, generator: np.random.Generator) -> Pairs:
     belief_MN = np.where(right_N & (beliefs.class_MN >= 0), np.nan_to_num(beliefs.other_MN), 0.0)
     total_N = belief_MN.sum(axis=0)
     possible = np.flatnonzero(total_N > 0)

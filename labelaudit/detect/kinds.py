@@ -89,15 +89,9 @@ def tell_kinds(
     - ``duplicate``: an equal image has another label, suspicious or not;
     - ``ambiguous``: suspicious, but the probe did not prefer the suggested label to the given one as clearly as it
       would if that were wrong: see `ambiguous_below`;
-    - ``mislabeled``: suspicious, and none of these.
+    - ``mislabeled``: suspicious (``flagged_N``), and none of these.
 
-    Args:
-        evidence: Of N samples.
-        flagged_N: The suspicious.
-        rank_by: The statistic that ranks.
-        digests: N texts, equal for equal files; empty where a file could not be read.
-        images: Statistics of the images, or None.
-        generator: Draws.
+    ``digests`` are N texts, equal for equal files and empty where a file could not be read.
     """
     p_N, score_N = np.full((2, len(flagged_N)), np.nan)
     same, copies = list(digests), []

@@ -38,11 +38,7 @@ class FitSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """How many planted wrong labels of a kind are above the cut.
-
-    Attributes:
-        label: The class that they were given, or None for all.
-    """
+    """How many planted wrong labels of a kind are above the cut, by the class they were given (None: all)."""
 
     kind: ControlKind
     label: int | None
@@ -99,12 +95,8 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
     """Judge every sample.
 
     Weights are w = 1 − P(mislabeled). The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
-    weight, against its own text; see `labelaudit.methods.standard`.
-
-    Args:
-        evidence: Of N samples.
-        settings: Which estimator's verdict counts.
-        all_estimators: Fit them all, instead of the chosen one, the default and the paper's ``gmm``.
+    weight, against its own text; see `labelaudit.methods.standard`. The chosen estimator, the default and the paper's
+    ``gmm`` are fitted, or all.
     """
     wanted = ESTIMATORS.keys() if all_estimators else {settings.estimator, DEFAULT_ESTIMATOR, "gmm"}
     estimates: dict[EstimatorName, Estimate] = {}

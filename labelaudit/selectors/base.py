@@ -52,12 +52,9 @@ class Selector(Protocol):
         """False while every sample is back-propagated; `observe` gets the scores of each batch then."""
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
-        """Choose from a pool.
+        """Choose from a pool, by scores float32 [B] on the CPU; a sample whose score is NaN is never chosen.
 
-        Args:
-            score_B: float32 on the CPU; not a number for a sample that cannot be scored, which is never chosen.
-            size: How many samples a step of the training takes.
-            generator: For the draws; on the CPU, anew from (seed, epoch) in every epoch.
+        A step of the training takes ``size`` samples. The generator is made anew from (seed, epoch) in every epoch.
         """
 
     def observe(self, score_B: torch.Tensor) -> None:

@@ -139,12 +139,6 @@ def test_what_the_last_epoch_says_of_the_labels_is_a_warning(disagreed, expected
     assert WEAK not in expected or "60% of the labels" in found.warnings[0]
 
 
-def test_a_weak_probe_is_judged_by_samples_with_a_record():
-    aul_N = two_groups(900, 100, gap=10.0)
-    aul_N[:800] = np.nan
-    assert warned(verdicts_of(aul_N, np.arange(1000) >= 890), WEAK)  # 110 of 200 seen, of 1000 in all
-
-
 @pytest.mark.parametrize(
     ("aul_N", "why"),
     [

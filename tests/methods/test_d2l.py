@@ -134,12 +134,6 @@ def test_at_the_jump_the_epoch_before_is_undone_once_and_beliefs_replace_labels(
     assert alpha < 0.5
 
 
-def test_features_that_are_all_alike_never_turn():
-    method, _ = planned([0] * 12, init_share=0.0)
-    assert target(method) == [1.0, 0.0]
-    assert method.report() == {"dimensions": [None] * 12, "turned_at_epoch": None}
-
-
 def test_a_state_carries_the_course_and_the_jump():
     whole, first, second = planned(DIMENSIONS)[0], planned(DIMENSIONS[:14])[0], d2l(init_share=4 / 30)
     second.load(first.state())

@@ -58,14 +58,6 @@ def test_a_gain_of_2_turns_the_draws_on_at_the_18th_batch_and_even_pools_off_aga
     assert not by.is_on
 
 
-def test_without_a_switch_draws_are_always_on_and_with_an_endless_threshold_never():
-    assert selector(switch="none").is_on
-    by = selector(threshold=math.inf)
-    for _ in range(50):
-        by.observe(torch.tensor([0.0] * 99 + [9.0]))
-    assert not by.is_on
-
-
 def test_samples_are_drawn_in_proportion_to_their_loss_with_weights_that_keep_the_mean():
     score_B = torch.tensor([1.0, 0.0, 3.0, 6.0])
     by, g_B = selector(switch="none", weights="unbiased"), distribution(score_B)
