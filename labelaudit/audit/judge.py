@@ -114,9 +114,7 @@ def compute(
 
 def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
     """Return True when the score files are there, and are of these settings (or of any, when None)."""
-    if not run.noise.exists():
-        return False
-    return settings is None or documents.read_noise(run).fit == settings
+    return run.noise.exists() and (settings is None or documents.read_noise(run).fit == settings)
 
 
 def _noise(

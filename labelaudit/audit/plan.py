@@ -159,8 +159,8 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
     if options.model is not None:
         require_known(options.model)
     side = catalogue.median_short_side
-    is_coarse = preset.coarse_model and (options.image_size or _scratch_size(side)) >= COARSE_FROM
-    own_model = preset.coarse_model if preset.coarse_model and is_coarse else preset.model
+    size = options.image_size or _scratch_size(side)
+    own_model = preset.coarse_model if preset.coarse_model and size >= COARSE_FROM else preset.model
     is_small = side <= SMALL_IMAGE_PIXELS
     if options.probe == "train" or options.preset == "paper" or (options.probe != "frozen" and is_small):
         weights = _named_weights(options)

@@ -134,8 +134,8 @@ class Terminal:
         with contextlib.ExitStack() as held:
             progress = None
             if self._progress and self.console.is_terminal:
-                share, left = (BarColumn(), TaskProgressColumn()), TimeRemainingColumn()
-                columns = ("{task.description}", *share, "{task.fields[rate]}", left)
+                share, rate, left = TaskProgressColumn(), "{task.fields[rate]}", TimeRemainingColumn()
+                columns = ("{task.description}", BarColumn(), share, rate, left)
                 progress = held.enter_context(Progress(*columns, console=self.console, transient=True))
                 task = progress.add_task(title, total=total, rate="", visible=False)
 

@@ -18,6 +18,7 @@ EPILOG = o.examples(
     "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
     "labelaudit corrupt photos photos-corrupted --kind uniform --rate 0.1 --kind shuffle-pixels --rate 0.05 --seed 1",
 )
+_DEMO = Path("labelaudit-demo")
 EPILOG_DEMO = o.examples("labelaudit demo", "labelaudit demo /tmp/digits --seed 1")
 
 
@@ -72,9 +73,7 @@ def command(
 @o.screen_options
 def demo(
     terminal: Terminal,
-    folder: Annotated[Path, Argument(metavar="[DIR]", help="Where to write the data and the audit.")] = Path(
-        "labelaudit-demo"
-    ),
+    folder: Annotated[Path, Argument(metavar="[DIR]", help="Where to write the data and the audit.")] = _DEMO,
     seed: Annotated[int, Option(help="For the planted errors and the probe.")] = 0,
     device: Annotated[str, Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:

@@ -102,7 +102,7 @@ def _add_parameters(
     everything = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *parameters)]
     # Typer shows panels in the order of their options.
     everything.sort(
-        key=lambda each: ADVANCED in [getattr(told, "rich_help_panel", "") for told in get_args(each.annotation)]
+        key=lambda each: any(getattr(told, "rich_help_panel", "") == ADVANCED for told in get_args(each.annotation))
     )
     command.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
     return command

@@ -48,9 +48,10 @@ from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import DetectionOptions, runner
-from labelaudit.reproduce.runner import Case, NoisyLabels
-from labelaudit.reproduce.tables import (
+from labelaudit.reproduce.runner import (
     NOTHING,
+    Case,
+    NoisyLabels,
     Panel,
     Row,
     Tables,
@@ -161,7 +162,15 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
         nonlocal about
         audits = _audits(asked, case, seed, folder, truth, reporter)
-        about = _about(asked, truth, audits[0])
+        settings, model = audits[0].settings, audits[0].row.model
+        weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
+        probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
+        about = (
+            f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
+            f"labelaudit {__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} "
+            "epochs.\n\n± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the "
+            "figure."
+        )
         rows = list(_rows(audits[0]))
         if asked.peers:
             rows += measure_peers(audits[0], folder / "peers", replace(asked.training, seed=seed), reporter)
@@ -173,7 +182,8 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         yield rows
 
     def page() -> str:
-        return _page(f"# Detection of wrong labels: {asked.data_name}", about, tables)
+        title = f"# Detection of wrong labels: {asked.data_name}"
+        return "\n".join([title, "", about, "", *_page(tables)])
 
     return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
 
@@ -217,24 +227,13 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
         yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
 
 
-def _about(asked: DetectionOptions, truth: Catalogue, first: TrueAudit) -> str:
-    settings, model = first.settings, first.row.model
-    weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
-    probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
-    return (
-        f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; labelaudit "
-        f"{__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} epochs.\n\n"
-        "± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the figure."
-    )
-
-
-def _page(title: str, about: str, tables: Tables) -> str:
+def _page(tables: Tables) -> Iterator[str]:
+    """Yield the lines of the page, but the heading."""
     several = len({row.model for row in tables.of(AuditRow)}) > 1
 
     def label(row: Row) -> str:
         return f"{row.noise} ({row.model})" if several else row.noise
 
-    lines = [title, "", about, ""]
     rankings = tables.of(RankingRow)
     bold = {row.statistic for row in rankings if row.chosen and row.source == OURS}
     for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
@@ -245,9 +244,9 @@ def _page(title: str, about: str, tables: Tables) -> str:
             }
             for noise, group in grouped(rankings, label).items()
         }
-        lines += pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
+        yield from pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
     rates = grouped(tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, row.chosen)))
-    lines += pivot(
+    yield from pivot(
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
         "or of the peer's own rule; *flagged* is the share that it calls wrong. ECE: 15 equal bins. "
@@ -255,24 +254,24 @@ def _page(title: str, about: str, tables: Tables) -> str:
         ("noise", "estimator"),
         {key: means(rows, _ESTIMATE_COLUMNS) for key, rows in rates.items()},
     )
-    lines += _intervals(tables.of(AuditRow), label)
+    yield from _intervals(tables.of(AuditRow), label)
     controls = grouped(tables.of(ControlRow), lambda row: (label(row), row.kind))
-    lines += pivot(
+    yield from pivot(
         "Power on planted controls",
         "The share of the labels that the audit itself made wrong which lie above its cut.",
         ("noise", "kind"),
         {key: means(rows, {"planted": ("planted", 0), "found": ("share", 3)}) for key, rows in controls.items()},
     )
-    lines += _loss_against_aul(tables, label)
+    yield from _loss_against_aul(tables, label)
     networks = grouped(tables.of(NetworkRow), lambda row: (row.noise, row.model, row.other_model))
     columns = {"AUL": ("aul", 3), "loss of the last epoch": ("last_loss", 3)}
-    lines += pivot(
+    yield from pivot(
         "Agreement of networks",
         "Pearson's correlation over the samples; the AUL paper's Figures 4 and 5.",
         ("noise", "network", "other network"),
         {key: means(rows, columns) for key, rows in networks.items()},
     )
-    return "\n".join([*lines, *_over_rates(tables)])
+    yield from _over_rates(tables)
 
 
 def _named(source: str, name: str, chosen: bool) -> str:
@@ -366,8 +365,8 @@ def _draw_epochs(title: str, rows: Sequence[EpochRow], place: Any) -> None:
     """Draw Figures 2 and 3: AUROC over the epochs."""
     by_epoch = sorted(grouped(rows, lambda row: row.epoch).items())
     for field, style, name in (("loss_auroc", "--", "loss of the epoch"), ("aul_auroc", "-", "AUL up to the epoch")):
-        means = [spread(getattr(row, field) for row in group).mean for _, group in by_epoch]
-        place.plot([epoch for epoch, _ in by_epoch], means, style, label=name)
+        mean_E = [spread(getattr(row, field) for row in group).mean for _, group in by_epoch]
+        place.plot([epoch for epoch, _ in by_epoch], mean_E, style, label=name)
     place.set(title=title, xlabel="epoch", ylabel="AUROC")
     place.legend()
 
@@ -407,8 +406,6 @@ def require(*names: str) -> list[Any]:
         return [importlib.import_module(name) for name in names]
     except ModuleNotFoundError as error:
         package = names[0].partition(".")[0]
-        if error.name is None or error.name.partition(".")[0] != package:
-            raise
         raise UsageError(
             f"this compares with {package}, not installed here", fix="pip install 'labelaudit[bench]'"
         ) from error

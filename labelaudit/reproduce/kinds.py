@@ -22,8 +22,7 @@ from labelaudit.errors import UsageError
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import KindsOptions, runner
-from labelaudit.reproduce.runner import Case
-from labelaudit.reproduce.tables import Row, Tables, figure, grouped, pivot, ratio
+from labelaudit.reproduce.runner import Case, Row, Tables, figure, grouped, pivot, ratio
 from labelaudit.reproduce.truth import rank_quality
 from labelaudit.run.documents import read_description
 from labelaudit.run.layout import RunFolder

@@ -29,8 +29,7 @@ from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
-from labelaudit.reproduce.runner import Case
-from labelaudit.reproduce.tables import NOTHING, Panel, Tables, grouped, pivot, ratio, remembered
+from labelaudit.reproduce.runner import NOTHING, Case, Panel, Tables, grouped, pivot, ratio, remembered
 from labelaudit.reproduce.truth import FloatArray
 from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.layout import RunFolder

@@ -19,8 +19,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import RelabelingOptions, runner
-from labelaudit.reproduce.runner import NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Row, Tables, pivot
+from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Row, Tables, pivot
 from labelaudit.reproduce.truth import audit
 from labelaudit.review.corrections import Correction, read_review, write_corrections
 from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy

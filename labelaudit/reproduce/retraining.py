@@ -32,8 +32,17 @@ from labelaudit.methods.table import find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, Table1Options, runner
-from labelaudit.reproduce.runner import NoisyLabels
-from labelaudit.reproduce.tables import NOTHING, Tables, grouped, number, pivot, remembered, spread, with_deviation
+from labelaudit.reproduce.runner import (
+    NOTHING,
+    NoisyLabels,
+    Tables,
+    grouped,
+    number,
+    pivot,
+    remembered,
+    spread,
+    with_deviation,
+)
 from labelaudit.reproduce.truth import audit
 from labelaudit.retrain.recipe import RetrainOptions, presets_of, read_metrics, read_seconds, retrain
 from labelaudit.run.files import write_text

@@ -27,7 +27,7 @@ from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.errors import DataError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
-from labelaudit.reproduce.tables import Row, ratio
+from labelaudit.reproduce.runner import Row, ratio
 from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder

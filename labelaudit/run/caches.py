@@ -178,6 +178,10 @@ class _About(msgspec.Struct):
 _DAMAGED = (OSError, ValueError, RecursionError, msgspec.MsgspecError)
 
 
+def _read_about(path: Path) -> _About:
+    return msgspec.json.decode(require_regular(path).read_bytes(), type=_About)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CachedPixels:
     """A whole entry of the pixel cache.
@@ -206,20 +210,11 @@ class PixelCache:
     def find(self) -> CachedPixels | None:
         """Return the entry if it is there and whole, and mark it as used."""
         with contextlib.suppress(*_DAMAGED):
-            about = self._read(self.about)
+            about = _read_about(self.about)
             if self.rows_file.stat().st_size == about.rows * self.row_bytes:
                 os.utime(self.about)
                 return CachedPixels(file=self.rows_file, rows=about.rows, failures=about.failures)
         return None
-
-    def written(self) -> tuple[int, CachedPixels]:
-        """Return how many images are decoded into the partial file, and which of them have a row."""
-        note = _About(rows=0, failures={})
-        with contextlib.suppress(*_DAMAGED):
-            read = self._read(self.note)
-            if read.rows + len(read.failures) == read.done and _size(self.partial) >= read.rows * self.row_bytes:
-                note = read
-        return note.done, CachedPixels(file=self.rows_file, rows=note.rows, failures=note.failures)
 
     def make_room(self, rows: int) -> bool:
         """Delete the least recently used entries until this one fits below the limit; False if it can never fit."""
@@ -255,14 +250,15 @@ class PixelCache:
     @contextlib.contextmanager
     def writer(self) -> Iterator[PixelWriter]:
         """Open a writer that goes on after the last note; to be used under the lock."""
-        done, found = self.written()
+        note = _About(rows=0, failures={})
+        with contextlib.suppress(*_DAMAGED):
+            read = _read_about(self.note)
+            if read.rows + len(read.failures) == read.done and _size(self.partial) >= read.rows * self.row_bytes:
+                note = read
         with open(self.partial, "r+b" if self.partial.exists() else "w+b") as handle:
-            handle.truncate(found.rows * self.row_bytes)
+            handle.truncate(note.rows * self.row_bytes)
             handle.seek(0, os.SEEK_END)
-            yield PixelWriter(self, handle, done, found)
-
-    def _read(self, path: Path) -> _About:
-        return msgspec.json.decode(require_regular(path).read_bytes(), type=_About)
+            yield PixelWriter(self, handle, note)
 
 
 class PixelWriter:
@@ -273,9 +269,9 @@ class PixelWriter:
         failures: Reason why an image has no row, by its position.
     """
 
-    def __init__(self, cache: PixelCache, handle: BinaryIO, done: int, found: CachedPixels) -> None:
+    def __init__(self, cache: PixelCache, handle: BinaryIO, note: _About) -> None:
         self._cache, self._handle = cache, handle
-        self.done, self._rows, self.failures = done, found.rows, found.failures
+        self.done, self._rows, self.failures = note.done, note.rows, note.failures
         self._noted = time.monotonic()
 
     def add(self, images: Sequence[UInt8Array | str]) -> None:

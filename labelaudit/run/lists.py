@@ -188,7 +188,17 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     Raises:
         DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
     """
-    rows = _read_weight_rows(file)
+    rows: dict[str, tuple[float, str]] = {}
+    for line, row in _read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
+        weight = np.nan
+        with contextlib.suppress(ValueError):
+            weight = float(row["weight"] or "nan")
+        if not 0.0 <= weight < np.inf:
+            raise DataError(f"{file} line {line}: {row['weight']!r} is no weight", fix="use numbers from 0")
+        path = unguarded(row["path"] or "")
+        if path in rows:
+            raise DataError(f"{file} line {line}: {path!r} is there twice", fix="keep one line per file")
+        rows[path] = (weight, row.get("sha256") or "")
     missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.readable_N) if catalogue.paths[i] not in rows]
     if missing:
         raise DataError(
@@ -207,21 +217,6 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
 
 def _first(paths: Sequence[str]) -> str:
     return f"{paths[0]!r}" + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
-
-
-def _read_weight_rows(file: Path) -> dict[str, tuple[float, str]]:
-    rows: dict[str, tuple[float, str]] = {}
-    for line, row in _read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
-        weight = np.nan
-        with contextlib.suppress(ValueError):
-            weight = float(row["weight"] or "nan")
-        if not 0.0 <= weight < np.inf:
-            raise DataError(f"{file} line {line}: {row['weight']!r} is no weight", fix="use numbers from 0")
-        path = unguarded(row["path"] or "")
-        if path in rows:
-            raise DataError(f"{file} line {line}: {path!r} is there twice", fix="keep one line per file")
-        rows[path] = (weight, row.get("sha256") or "")
-    return rows
 
 
 def _read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:

@@ -86,24 +86,20 @@ def read_epochs(folder: Path) -> Iterator[EpochLosses]:
     Raises:
         RunError: a file is missing, damaged, or has other columns.
     """
-    epochs = recorded_epochs(folder)
+    epochs, fix = recorded_epochs(folder), f"delete {folder.parent} and audit again"
     if missing := set(range(len(epochs))) - set(epochs):
-        raise RunError(f"{folder} lacks epoch {min(missing)}", fix=f"delete {folder.parent} and audit again")
+        raise RunError(f"{folder} lacks epoch {min(missing)}", fix=fix)
     for epoch in epochs:
-        yield _read(_file(folder, epoch), epoch)
+        path = _file(folder, epoch)
+        try:
+            table = pq.read_table(require_regular(path).absolute(), schema=SCHEMA)
+            columns = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
+        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+            raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
+        if any(column.null_count for column in table.columns) or (columns.pop("epoch_R") != epoch).any():
+            raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
+        yield EpochLosses(epoch=epoch, **columns)
 
 
 def _file(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:04d}.parquet"
-
-
-def _read(path: Path, epoch: int) -> EpochLosses:
-    fix = f"delete {path.parent.parent} and audit again"
-    try:
-        table = pq.read_table(require_regular(path).absolute(), schema=SCHEMA)
-        columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
-    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-        raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
-    if any(table.column(name).null_count for name in SCHEMA.names) or (columns.pop("epoch") != epoch).any():
-        raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
-    return EpochLosses(epoch=epoch, **{f"{name}_R": column for name, column in columns.items()})

@@ -47,8 +47,7 @@ from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.errors import LabelauditError
 from labelaudit.reproduce.detection import FOLDS, RANKINGS, out_of_fold_probabilities, require
-from labelaudit.reproduce.runner import labels_text, parse_noise, planted_labels
-from labelaudit.reproduce.tables import pivot
+from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
@@ -150,10 +149,7 @@ def _own_contenders(problem: Problem, scratch: Path, epochs: int = 1) -> list[Co
     """Return epochs as labelaudit trains them, so many in a turn, and as many bare steps."""
     ours, bare = RecordedEpochs(problem, scratch / "losses", epochs), BareStep(problem)
     steps = epochs * -(-len(problem.inputs) // bare.batch_size)
-    return [
-        Contender(OURS, ours.items, ours.run),
-        Contender(BARE, steps * bare.batch_size, partial(bare.run, steps)),
-    ]
+    return [Contender(OURS, ours.items, ours.run), Contender(BARE, steps * bare.batch_size, partial(bare.run, steps))]
 
 
 def _ratio(rates: Rates, name: str, other: str, note: str = "") -> Measurement:

@@ -51,7 +51,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--work work --samples 20000 --epochs 5 --scores 50000 --exact-scores 20000",
             {"scoring: peak memory", "mixture, gamma: off the exact fit", "a record in CSV"},
         ),
-        ("commands", None, "--work work --samples 600 --epochs 2", {"10,000 classes: score RUN -o list.csv"}),
+        ("commands", None, "--work work --samples 60 --epochs 2", {"10,000 classes: score RUN -o list.csv"}),
     ],
 )
 def test_a_benchmark_prints_and_writes_its_figures(

@@ -48,6 +48,8 @@ OTHERS = {
     "score": "Missing argument 'DATA'; see labelaudit score --help",
     "fit audit more": "Got unexpected extra argument",
     "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json', 'markdown',",
+    "report run --data nowhere": "--data nowhere is not a folder; give the folder that the images are in now",
+    "report run --data . --no-html": "--data is for the page, and --no-html writes none; leave one of them out",
     "export run --to cvat --top 0": "--top 0 is too few; give at least 1",
     "export run --to cvat --top 1 --all": "--top and --all contradict each other; give one of them",
     "export run --to coco": "Invalid value for '--to': 'coco' is not one of ",

@@ -109,15 +109,6 @@ def test_an_interrupted_retraining_ends_as_the_uninterrupted_one(photos: Path, a
     assert ("validation_error_of_all_networks" in result_in("whole")) == (method == "co-teaching")
 
 
-def test_adam_has_a_rate_of_its_own(photos: Path) -> None:
-    words = ("retrain", photos, "--method", "standard", *ONE, "--out")
-    for out, rate, asked in (("a", 0.001, ()), ("b", 0.01, ("--lr", "0.01"))):
-        succeed(*words, out, "--optimizer", "adam", *asked)
-        settings = result_in(out)["settings"]
-        assert (settings["optimizer"], settings["lr"], settings["nesterov"]) == ("adam", rate, False)
-    assert "optimizer is adam there, sgd now" in run(*words, "a").error
-
-
 def test_several_seeds_have_folders_of_their_own_and_compare(photos: Path, audit: Path) -> None:
     words = ("retrain", photos, "--val", photos, *SHORT)
     said = succeed(*words, "--method", "standard", "--seeds", "0,3", "--out", "runs").err

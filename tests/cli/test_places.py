@@ -52,9 +52,6 @@ def test_a_page_without_images_says_so_and_data_names_their_place(lost: Path, mo
     assert "gone or have changed" not in outcome.err
     assert outcome.err.splitlines()[-1].endswith(f"labelaudit relabel {moved} corrections.csv")
     assert root_in(lost) == lost / "gone"
-    told = run("report", lost, "--data", "nowhere").only_error
-    assert told == "--data nowhere is not a folder; give the folder that the images are in now"
-    assert run("report", lost, "--data", moved, "--no-html").only_error.startswith("--data is for the page")
 
 
 def test_an_audit_follows_its_images_by_their_content(lost: Path, moved: Path, half_trained: Path) -> None:

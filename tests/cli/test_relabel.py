@@ -134,6 +134,7 @@ def test_unusable_or_unnecessary_corrections_change_nothing(data: Path) -> None:
         (("photos",), "no corrections are given; name the file, or give --undo"),
         (("photos", "--undo", "--out", "x"), "--undo takes moves in DATA back, and --out makes none; delete"),
         (("photos", "c.csv", "--labels", "l.csv"), "--labels needs a place for the corrected labels; give --out NEW"),
+        (("photos", "none.csv", "--yes"), "cannot read the corrections none.csv: no such file or directory; check"),
         (("nowhere", "none.csv", "--yes"), "cannot read the folder nowhere: no such file or directory; check the path"),
     ],
 )

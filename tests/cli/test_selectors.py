@@ -1,7 +1,6 @@
 """``--selector`` in ``retrain`` and ``train-probe``: what is written, resumed and refused."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,15 +83,6 @@ def test_the_losses_of_a_probe_are_those_of_the_scoring_pass_and_say_so(photos: 
     assert "is trained already" in succeed(*words, "--run", "run").err
 
 
-def test_an_interrupted_probe_ends_as_the_whole_one(photos: Path) -> None:
-    words = ("train-probe", photos, *QUICK, *ONE, "--members", 2)
-    succeed(*words, "--run", "whole")
-    with interrupted("labelaudit.audit.training.write_checkpoint", call=7):
-        assert run(*words, "--run", "run").code == 130
-    succeed(*words, "--run", "run")
-    assert file_bytes(Path("run/losses")) == file_bytes(Path("whole/losses"))
-
-
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -123,11 +113,3 @@ def test_stale_scores_save_forwards_and_leave_epochs_without_a_loss(photos: Path
     assert [row["train_loss"] is None for row in rows] == [False, True, False, True]
     assert rows[1]["forwards"] <= rows[1]["backpropagated"] + 1
     assert rows[2]["forwards"] >= 48 + rows[2]["backpropagated"]
-
-
-def test_all_methods_of_one_network_go_with_selectors(photos: Path, audit: Path) -> None:
-    for method in ("elr", "reed-hard", "aul"):
-        words = ("--weights", audit / "weights.csv", "--epochs", 2, *QUICK[2:])
-        succeed("retrain", photos, "--method", method, *words, *ONE, "--out", "out")
-        assert metrics("out")[1]["backpropagated"] < 48
-        shutil.rmtree("out")

@@ -101,6 +101,8 @@ def test_ten_thousand_classes_take_no_table_of_all_pairs():
     assert joint.noise_rate == pytest.approx(500 / 20_000)
     assert len(joint.share_Q) <= 10_500
     assert joint.share_of(np.array([0, 0]), np.array([7, 8])).tolist() == [pytest.approx(1 / 20_000), 0.0]
+    nothing = confident_joint(label_N, certain(label_N, true_N), 10_000, counted_N=np.zeros(20_000, dtype=bool))
+    assert nothing.share_of(np.array([0]), np.array([7])).tolist() == [0.0]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,12 @@ def test_a_single_blank_image_is_found():
     assert np.flatnonzero(found_in(x_BCHW).p_U > 0.5).tolist() == [77]
 
 
+def test_rough_data_is_not_corrupted_only_because_it_is_rough():
+    found = found_in(np.random.default_rng(0).integers(0, 256, (800, 1, 16, 16)).astype(np.uint8))
+    assert (found.p_U > 0.5).mean() < 0.05
+    assert (found.p_PM[:, COPY_KINDS.index("blank")] > 0.5).all()
+
+
 def test_too_few_copies_say_nothing_and_one_image_repeated_is_no_error():
     x_BCHW = natural(100, np.random.default_rng(0))
     assert found_in(x_BCHW, copied=19) is None
@@ -149,7 +155,10 @@ def test_pixels_tell_duplicates_that_files_do_not():
     digest_U = np.array([f"{i}" for i in range(300)])
     digest_U[7] = digest_U[250]
     evidence = evidence_of([0.9] * 300, [0.05] * 300, label_N=np.arange(300) // 150)
-    kinds = told(evidence, [], images=replace(with_blank(), digest_U=digest_U))
+    images = with_blank()
+    # With too few copies to find corrupted images as well.
+    few = replace(images, digest_U=digest_U, copied_P=images.copied_P[:9], copy_PMS=images.copy_PMS[:9])
+    kinds = told(evidence, [], images=few)
     assert np.flatnonzero(kinds.of("duplicate")).tolist() == [7, 250]
 
 

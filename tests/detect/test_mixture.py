@@ -183,6 +183,12 @@ def test_the_order_of_the_scores_does_not_matter_and_those_that_are_not_finite_a
     assert fit(np.arange(float(MIN_SCORES))) is not None
 
 
+def test_repeated_values_do_not_collapse_a_component_to_nothing():
+    assert (fit_gaussian_mixture(np.repeat([0.0, 1.0, 2.0, 3.0], [400, 50, 30, 20])).std_2 > 0).all()
+    two_values = fit_beta_mixture(np.repeat([1.0, 2.0], 50))
+    assert two_values is None or np.isfinite(two_values.posterior(np.array([1.0, 2.0]))).all()
+
+
 def test_separation_by_hand():
     assert mixture(mean=(1.0, 4.0), std=(1.0, 1.0)).separation == pytest.approx(3.0)
     assert mixture(mean=(0.0, 5.0), std=(3.0, 4.0)).separation == pytest.approx(np.sqrt(2))

@@ -87,9 +87,8 @@ def test_a_batch_of_zero_weights_teaches_nothing():
 @pytest.mark.parametrize("beta", [0.3, 1.0])
 def test_reeds_loss_is_that_of_the_paper(beta):
     batch, logits_BC = random_batch(classes=5)
-    (lesson,) = reed_hard(Ingredients(label_R=LABEL_R, parameters=ReedHardParameters(beta=beta))).teach(
-        batch, [logits_BC], clock(), generator()
-    )
+    method = reed_hard(Ingredients(label_R=LABEL_R, parameters=ReedHardParameters(beta=beta)))
+    (lesson,) = method.teach(batch, [logits_BC], clock(), generator())
     leaf_BC = logits_BC.clone().requires_grad_()
     loss = lesson_loss(leaf_BC, lesson)
     log_p_BC = logits_BC.log_softmax(dim=1)

@@ -1,6 +1,7 @@
 """The report as JSON, JUnit, SARIF and Markdown, each read by a parser or schema that is not ours."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -80,11 +81,8 @@ def sarif_run(content: Report, validator: Draft4Validator) -> dict[str, Any]:
 
 def require_relative(uri: str) -> None:
     """A path alone (3.4.3): no scheme, host, query or fragment, whatever the names are, and not above its base."""
-    parts = urlsplit(uri)
-    assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
-    assert uri
-    assert not uri.startswith("/")
-    assert set(uri) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/%")
+    assert urlsplit(uri)._replace(path="") == ("", "", "", "", "")
+    assert re.fullmatch("[A-Za-z0-9._~%-][A-Za-z0-9._~/%-]*", uri)
 
 
 def require_plain(message: str) -> None:
@@ -99,10 +97,6 @@ def parse(text: str) -> list[Token]:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
 
 
-def words(inline: Token) -> str:
-    return "".join(child.content for child in inline.children or [] if child.content not in OURS)
-
-
 def tables(text: str) -> list[list[list[str]]]:
     """The words of each cell, by table and row, after a check that no name is markup."""
     require_harmless(text)
@@ -113,7 +107,8 @@ def tables(text: str) -> list[list[list[str]]]:
         elif token.type == "tr_open":
             found[-1].append([])
         elif token.type == "inline" and found and token.level == 4:
-            found[-1][-1].append(words(token))
+            texts = (child.content for child in token.children or [])
+            found[-1][-1].append("".join(text for text in texts if text not in OURS))
     return found
 
 
@@ -267,6 +262,8 @@ def test_markdown_by_hand() -> None:
         "| 1 | `ant/1.png` | `ant` | `bee` | 0.988 |\n"
         "| 2 | `ant/2.png` | `ant` | `bee` | 0.988 |\n"
     )
+    assert markdown.render(report([row(1), row(2)], top=1, suspicious=1234)).endswith("\n\n… and 1,233 more.\n")
+    assert "Most suspicious" not in markdown.render(report([row()], top=0))
     bare = markdown.render(report([], suspicious=0, noise_rate=None))
     assert bare.startswith("## Labels: audited\n")
     assert "**0** of 300 labels are suspicious; estimated noise rate **unknown**" in bare
@@ -282,21 +279,14 @@ def test_markdown_has_kinds_as_a_column_and_as_a_matrix() -> None:
     assert [cells[5] for cells in ranked] == ["kind", "ambiguous", ""]
 
 
-def test_markdown_counts_what_is_not_listed() -> None:
-    rows = [row(rank) for rank in range(1, 6)]
-    assert markdown.render(report(rows, top=2, suspicious=1234)).endswith("\n\n… and 1,232 more.\n")
-    assert "more" not in markdown.render(report(rows, top=5))
-    assert "Most suspicious" not in markdown.render(report(rows, top=0))
-
-
 def test_markdown_is_bounded() -> None:
     rows = [row(rank, path="`" * 4000, given_label="|" * 4000) for rank in range(2000)]
-    many = [class_noise(f"{k}" * 300) for k in range(3000)]
+    many = [class_noise(f"{k}" * 300) for k in range(300)]
     limits = Limits(max_class_noise=0.1, fail_on_warning=True)
-    text = markdown.render(report(rows, limits, top=2000, classes=many, warnings=["<" * 9000] * 900))
+    text = markdown.render(report(rows, limits, top=2000, classes=many, warnings=["<" * 9000] * 90))
     assert len(text.encode()) < 250_000
-    assert "… and 2,980 more" in text
-    assert "… and 880 more" in text
+    assert "… and 280 more" in text
+    assert "… and 70 more" in text
     listed = text.count("<code>") // 2
     assert 0 < listed < 2000
     assert text.endswith(f"… and {2000 - listed:,} more.\n")

@@ -12,8 +12,18 @@ import pytest
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
 from labelaudit.reproduce.detection import PAPER_NOISE, even_epochs
-from labelaudit.reproduce.runner import noise_cases, noisy_data, parse_noise, take
-from labelaudit.reproduce.tables import Row, Tables, figure, pivot, remembered, spread
+from labelaudit.reproduce.runner import (
+    Row,
+    Tables,
+    figure,
+    noise_cases,
+    noisy_data,
+    parse_noise,
+    pivot,
+    remembered,
+    spread,
+    take,
+)
 
 CLASSES = ("cat", "dog", "fox, red", "owl")
 NAN = math.nan

@@ -11,7 +11,7 @@ from labelaudit.reproduce import prioritization, retraining
 from labelaudit.reproduce.kinds import MatrixRow, share
 from labelaudit.reproduce.prioritization import MEAN, SpeedupRow, TrainingEpochRow, first_cost, results
 from labelaudit.reproduce.retraining import METHODS, SCALES, TrainedRow, Trainings, cells_of, orders, passes
-from labelaudit.reproduce.tables import Tables, draw
+from labelaudit.reproduce.runner import Tables, draw
 from labelaudit.selectors.table import build_selector, describe_selector
 
 NAN = math.nan

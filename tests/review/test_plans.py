@@ -91,6 +91,7 @@ def test_a_file_in_place_of_a_folder_is_not_replaced(tmp_path):
     ("path", "reason"),
     [
         ("", "no path"),
+        (".", "is not a file name"),
         ("cat/\0", "is not a file name"),
         ("cat/\ud800.png", "is not a file name"),
         *((path, "leads out of the data folder") for path in ("../secret", "cat/../../secret", "/etc/passwd", "//x")),

@@ -1,10 +1,10 @@
 """The caches of embeddings and of decoded pixels."""
 
 import os
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -71,34 +71,24 @@ def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(spo
     assert second == failed()
     assert first.vector_D.tobytes() == vector_D.tobytes()
     assert first.look.digest == look.digest
-    np.testing.assert_array_equal(first.look.value_S, look.value_S)
-    assert (first.look.copy_MS is not None) == spoiled
-    if spoiled:
-        np.testing.assert_array_equal(first.look.copy_MS, look.copy_MS)
-
-
-def test_every_part_is_kept_beside_the_earlier_ones():
-    cache = filled((1, 2), (3,))
-    cache.add(hashes(4), [failed()], D)
-    found = cache.load(set(hashes(1, 2, 3, 4, 5)))
-    assert found.pop(hashes(4)[0]) == failed()
-    assert {int(sha256, 16): result.vector_D[0] for sha256, result in found.items()} == {1: 1, 2: 2, 3: 3}
-    table = pq.read_table(next(iter(cache.folder.iterdir())))
-    assert table.column_names == ["sha256", "embedding", "reason", "digest", "look"]
-    assert table.schema.field("embedding").type.value_type == pa.float32()
+    for name in ("value_S", "copy_MS"):
+        np.testing.assert_array_equal(getattr(first.look, name), getattr(look, name))
 
 
 @damages
 def test_a_damaged_part_is_deleted_and_the_others_are_used(damage):
     cache = filled((1, 2))
+    assert pq.read_table(cache.folder).column_names == ["sha256", "embedding", "reason", "digest", "look"]
     (broken,) = cache.folder.iterdir()
     cache.add(hashes(3), [embedded(3)], D)
     broken.write_bytes(damage(broken.read_bytes()))
     pq.write_table(pa.table({"sha256": hashes(2)}), cache.folder / "part-other-columns.parquet")
     assert numbers_found(cache, 1, 2, 3) == [3]
     assert len(names_in(cache.folder)) == 1
-    cache.add(hashes(1, 2), [embedded(1), embedded(2)], D)
-    assert numbers_found(cache, 1, 2, 3) == [1, 2, 3]
+    cache.add(hashes(1, 2), [embedded(1), failed()], D)
+    found = cache.load(set(hashes(1, 2, 3, 4)))
+    assert found.pop(hashes(2)[0]) == failed()
+    assert {int(sha256, 16): result.vector_D[0] for sha256, result in found.items()} == {1: 1, 3: 3}
 
 
 def test_empty_undeletable_and_other_files_do_no_harm(monkeypatch):
@@ -107,11 +97,7 @@ def test_empty_undeletable_and_other_files_do_no_harm(monkeypatch):
     pq.write_table(pq.read_table(part).slice(0, 0), cache.folder / "part-none.parquet")
     for name in (".part-1.parquet.partial", "notes.txt", "part-0.parquet"):
         (cache.folder / name).write_bytes(b"x")
-
-    def refuse(self, missing_ok=False):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(Path, "unlink", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
     assert numbers_found(cache, 1) == [1]
     assert len(names_in(cache.folder)) == 5
 
@@ -121,11 +107,7 @@ def test_a_full_or_read_only_disk_is_a_storage_error(monkeypatch):
     with room_for(100), pytest.raises(StorageError, match="no space left"):
         cache.add(hashes(2), [embedded(2)], D)
     assert len(names_in(cache.folder)) == 1
-
-    def refuse(*_, **__):
-        raise OSError(30, os.strerror(30))
-
-    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(Path, "mkdir", mock.Mock(side_effect=OSError(30, os.strerror(30))))
     with pytest.raises(StorageError, match="is not writable"):
         cache.add(hashes(2), [embedded(2)], D)
 
@@ -169,7 +151,7 @@ def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
 
 @pytest.mark.parametrize(
     "damage",
-    [0, 999, 1001, "", "[]", "{}", '{"rows": "many", "failures": {}}', '{"rows": 10, "failures": 3}'],
+    [999, 1001, "", '{"rows": "many", "failures": {}}', '{"rows": 10, "failures": 3}'],
 )
 def test_a_damaged_entry_is_not_found(damage):
     fill("a")
@@ -194,39 +176,22 @@ def test_rows_after_the_last_note_are_written_again(monkeypatch):
     assert found.file.read_bytes() == bytes([1] * 100 + [2] * 100)
 
 
-@pytest.mark.parametrize("damage", ["no note", "short rows", "null"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda: path_of("a", "note").unlink(),
+        lambda: path_of("a", "note").write_text("null"),
+        lambda: os.truncate(path_of("a", "partial"), 50),
+    ],
+)
 def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch, damage):
     monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
     fill("a", finish=False)
-    if damage == "no note":
-        path_of("a", "note").unlink()
-    elif damage == "short rows":
-        os.truncate(path_of("a", "partial"), 50)
-    else:
-        path_of("a", "note").write_text("null")
+    damage()
     with PixelCache("a", ROW_BYTES).writer() as writer:
         assert writer.done == 0
         writer.add([row(3)])
         assert writer.finish().file.read_bytes() == bytes([3] * 100)
-
-
-def test_a_second_writer_waits_for_the_first_and_finds_its_entry():
-    told, found = threading.Event(), []
-
-    def second():
-        cache = PixelCache("a", ROW_BYTES)
-        with cache.locked(told.set):
-            found.append(cache.find())
-
-    cache = PixelCache("a", ROW_BYTES)
-    with cache.locked(lambda: None), cache.writer() as writer:
-        other = threading.Thread(target=second)
-        other.start()
-        assert told.wait(10)
-        writer.add([row(1)])
-        written = writer.finish()
-    other.join(10)
-    assert found == [written]
 
 
 def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):

@@ -28,22 +28,16 @@ def network():
 
 def test_tensors_and_plain_values_are_read_back(tmp_path):
     optimiser = torch.optim.SGD(network().parameters(), lr=0.1, momentum=0.9)
-    state = {
-        "epoch": 7,
-        "name": "probe",
-        "best": None,
+    plain = {"epoch": 7, "name": "probe", "best": None, "optimiser": optimiser.state_dict()}
+    tensors = {
         "weights": network().state_dict(),
-        "optimiser": optimiser.state_dict(),
         "generator": torch.Generator().manual_seed(3).get_state(),
         "half": torch.arange(4, dtype=torch.bfloat16),
     }
-    write_checkpoint(tmp_path / "checkpoint.pt", state)
+    write_checkpoint(tmp_path / "checkpoint.pt", plain | tensors)
     read = read_checkpoint(tmp_path / "checkpoint.pt")
-    assert list(read) == list(state)
-    assert [read[name] for name in ("epoch", "name", "best", "optimiser")] == [7, "probe", None, state["optimiser"]]
-    torch.testing.assert_close(
-        *({**one["weights"], "g": one["generator"], "h": one["half"]} for one in (read, state)), rtol=0, atol=0
-    )
+    assert {name: read.pop(name) for name in plain} == plain
+    torch.testing.assert_close(read, tensors, rtol=0, atol=0)
     assert names_in(tmp_path) == ["checkpoint.pt"]
 
 
@@ -84,17 +78,6 @@ def test_missing_files_and_other_content_are_refused(tmp_path):
         read_checkpoint(file)
 
 
-def test_a_full_disk_leaves_the_old_file_or_none(tmp_path):
-    file = tmp_path / "checkpoint.pt"
-    write_checkpoint(file, {"epoch": 1})
-    with room_for(2000), pytest.raises(StorageError, match=r"no space left for .*checkpoint\.pt"):
-        write_checkpoint(file, {"epoch": 2, "weights": torch.zeros(5000)})
-    assert read_checkpoint(file) == {"epoch": 1}
-    with room_for(200), pytest.raises(StorageError, match="no space left"):
-        write_network(tmp_path / "probe.safetensors", nn.Linear(100, 100), {})
-    assert names_in(tmp_path) == ["checkpoint.pt"]
-
-
 def test_a_network_is_read_back_with_its_metadata(tmp_path):
     file = tmp_path / "probe.safetensors"
     saved = network()
@@ -106,12 +89,9 @@ def test_a_network_is_read_back_with_its_metadata(tmp_path):
     network().load_state_dict(tensors)
     with safe_open(file, "pt") as handle:
         assert handle.metadata() == {"model": "small", "classes": "4"}
-
-
-def test_equal_networks_give_equal_files(tmp_path):
-    about = {f"key {number}": str(number) for number in range(20)}
-    saved = network()
-    write_network(tmp_path / "one", saved, about)
-    write_network(tmp_path / "two", saved, dict(reversed(about.items())))
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert read_network(tmp_path / "two").keys() == saved.state_dict().keys()
+    again = tmp_path / "again"
+    write_network(again, saved, {"classes": "4", "model": "small"})
+    assert again.read_bytes() == file.read_bytes()
+    with room_for(200), pytest.raises(StorageError, match="no space left"):
+        write_network(again, nn.Linear(100, 100), {})
+    assert again.read_bytes() == file.read_bytes()
