@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -24,9 +24,6 @@ from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
-
-if TYPE_CHECKING:
-    from labelaudit.engine.selection import Selection
 
 _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
@@ -46,6 +43,19 @@ class Work:
     generator: torch.Generator
     recorder: Recorder
     advance: Advance
+
+
+class Trainer(Protocol):
+    """What takes an epoch's steps in place of the loop; see `labelaudit.engine.selection`."""
+
+    def train_epoch(self, training: Training, work: Work) -> Effort:
+        """Take an epoch's steps, and return what they cost."""
+
+    def state(self) -> State:
+        """Return what a checkpoint keeps."""
+
+    def load(self, state: State) -> None:
+        """Continue from a state."""
 
 
 class Training:
@@ -68,7 +78,7 @@ class Training:
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None, selection: Selection | None = None) -> State:
+    def state(self, method: Method | None = None, selection: Trainer | None = None) -> State:
         """Return a copy on the CPU, as tensors and plain values, that `load` takes.
 
         It has what the method and the selection know from finished epochs.
@@ -86,7 +96,7 @@ class Training:
             state["selection"] = _copied(selection.state())
         return state
 
-    def load(self, state: State, method: Method | None = None, selection: Selection | None = None) -> None:
+    def load(self, state: State, method: Method | None = None, selection: Trainer | None = None) -> None:
         """Go on from a state.
 
         Raises:
@@ -114,7 +124,7 @@ class Training:
         advance: Advance,
         *,
         prior_N: torch.Tensor | None = None,
-        selection: Selection | None = None,
+        selection: Trainer | None = None,
     ) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
@@ -261,7 +271,7 @@ def run_epochs(
     advance: Advance,
     *,
     prior_N: torch.Tensor | None = None,
-    selection: Selection | None = None,
+    selection: Trainer | None = None,
 ) -> Iterator[EpochRecord]:
     """Train the epochs that are left, and yield the record of each."""
     while training.finished_epochs < training.settings.epochs:
