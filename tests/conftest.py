@@ -63,16 +63,14 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         generator = np.random.default_rng(seed)
         for number, class_name in enumerate(classes):
             (root / class_name).mkdir(parents=True)
-            for picture in range(per_class):
-                _picture(number, len(classes), size, generator).convert(mode).save(
-                    root / class_name / f"{picture:03d}.png"
-                )
+            for which in range(per_class):
+                _noise(number, len(classes), size, generator).convert(mode).save(root / class_name / f"{which:03d}.png")
         return root
 
     return write
 
 
-def _picture(number: int, classes: int, size: int, generator: np.random.Generator) -> Image.Image:
+def _noise(number: int, classes: int, size: int, generator: np.random.Generator) -> Image.Image:
     """Noise around a brightness that no other class has, with the top rows bright in every second class."""
     level = 40 + 160 * number // max(classes - 1, 1)
     pixels_HWC = generator.integers(level - 15, level + 15, size=(size, size, 3))

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -368,34 +368,33 @@ def cells_of(runs: Sequence[TrainedRow], paper: Paper) -> list[CellRow]:
 
 def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Sequence[SharedAuditRow]) -> list[str]:
     """Return the lines of the page."""
-    noises, of_cell = (
-        list(dict.fromkeys(cell.noise for cell in cells)),
-        grouped(runs, lambda run: (run.method, run.noise)),
-    )
+    noises = list(dict.fromkeys(cell.noise for cell in cells))
     has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
     errors, best, times = dict[str, dict[str, str]](), dict[str, dict[str, str]](), dict[str, dict[str, str]]()
+
+    def mean(values: Iterable[float]) -> str:
+        return number(spread(values).mean, 2)
+
     for method, group in grouped(cells, lambda cell: cell.method).items():
-        title = TITLES.get(method, method)
+        title, own = TITLES.get(method, method), [run for run in runs if run.method == method]
         errors[title] = {name: NOTHING for noise in noises for name in (noise, *[f"paper, {noise}"] * has_paper)}
         for cell in group:
             trained = cell.seeds - cell.diverged
-            text = with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
+            errors[title][cell.noise] = with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
             if 0 < trained < cell.seeds:
-                text += f" ({trained} of {cell.seeds}, others diverged)"
-            errors[title][cell.noise] = text
+                errors[title][cell.noise] += f" ({trained} of {cell.seeds}, others diverged)"
             if has_paper:
                 published = with_deviation(cell.paper_error, cell.paper_deviation, 1)
                 errors[title][f"paper, {cell.noise}"] = cell.paper_note or published
         best[title] = {
-            cell.noise: number(spread(100 * run.best_error for run in of_cell[method, cell.noise]).mean, 2)
-            for cell in group
+            noise: mean(100 * run.best_error for run in members)
+            for noise, members in grouped(own, lambda run: run.noise).items()
         }
-        found = {
-            "seconds an epoch": [run.epoch_seconds for run in runs if run.method == method],
-            "epoch / Standard's": [cell.relative_epoch for cell in group],
-            "whole training / Standard's": [cell.relative_time for cell in group],
+        times[title] = {
+            "seconds an epoch": mean(run.epoch_seconds for run in own),
+            "epoch / Standard's": mean(cell.relative_epoch for cell in group),
+            "whole training / Standard's": mean(cell.relative_time for cell in group),
         }
-        times[title] = {name: number(spread(values).mean, 2) for name, values in found.items()}
     outcomes = {
         (noise, " < ".join(TITLES[method] for method in order)): {
             "errors": " < ".join(number(error, 2) for error in found),

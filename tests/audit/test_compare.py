@@ -78,8 +78,6 @@ def test_a_folder_named_twice_counts_once_but_a_copy_is_refused(tmp_path):
 def test_folders_without_a_result_are_refused(tmp_path):
     with pytest.raises(RunError, match="holds no finished retraining; give the --out of labelaudit retrain"):
         compare([tmp_path])
-    with pytest.raises(RunError, match="nowhere holds no finished"):
-        compare([tmp_path / "nowhere"])
     for content in ("[]", "{}", '{"method": "standard", "settings": {"seed": "x"}, "metrics": {}}', "{"):
         (tmp_path / "result.json").write_text(content)
         with pytest.raises(RunError, match=re.escape(str(tmp_path))):

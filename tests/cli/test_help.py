@@ -1,12 +1,16 @@
-"""``--help``: quick, complete, and the same as the page in the docs."""
+"""``--help``: quick, complete, and the same as the page in the docs; the commands in docs/ci.md parse."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 
 from labelaudit import __version__
 from labelaudit.audit.options import TrainingOptions
@@ -15,6 +19,11 @@ from labelaudit.cli.reference import render
 from tests.cli.helpers import run_process, succeed
 
 CLI_PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+CONFIGURATIONS = [yaml.safe_load(text) for language, text in BLOCKS if language == "yaml"]
+SHELL = "\n".join(text for language, text in BLOCKS if language == "sh") + json.dumps(CONFIGURATIONS)
+COMMANDS = [command.split() for command in re.findall(r"\blabelaudit [a-z-]+ [^\"'&|;#\n\\]*", SHELL)]
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "pyarrow", "numpy", "PIL", "huggingface_hub", "msgspec")
 
 
@@ -70,3 +79,22 @@ def test_every_training_option_is_offered_and_most_are_advanced(command: str) ->
     if command == "score":
         assert sum(word.startswith("--") for word in basic.split()) <= 14
         assert "--weight-decay" in advanced
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_documented_commands_parse(command: list[str]) -> None:
+    group = typer.main.get_command(app)
+    _, name, *words = command
+    context = group.make_context("labelaudit", [name, *words])
+    group.commands[name].make_context(name, words, parent=context)  # type: ignore[attr-defined]
+
+
+def test_configurations_have_what_their_readers_ask_for() -> None:
+    assert len(COMMANDS) >= 10
+    workflow, hooks, pipeline = CONFIGURATIONS
+    # YAML 1.1 reads the key ``on`` as true.
+    assert {"name", True, "permissions", "jobs"} <= workflow.keys()
+    assert all(("uses" in step) != ("run" in step) for step in workflow["jobs"]["audit"]["steps"])
+    (hook,) = hooks["repos"][0]["hooks"]
+    assert {"id", "name", "language", "entry"} <= hook.keys()
+    assert pipeline["stages"]["audit"]["outs"][0] in pipeline["stages"]["gate"]["deps"]

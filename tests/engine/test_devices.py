@@ -17,6 +17,7 @@ from tests.engine.helpers import CPU
         (1, "cpu", "cpu"),
         (1, "cuda:0", "cuda:0"),
         (1, "cuda:1", r"there is no cuda:1: 1 CUDA device"),
+        (2, "auto", "cuda:1"),  # of two processes, the second
         (1, "gpu", "unknown device 'gpu'.*auto, cpu, cuda"),
         (1, "meta", "'meta' is not supported.*auto, cpu, cuda"),
     ],
@@ -24,19 +25,13 @@ from tests.engine.helpers import CPU
 def test_a_device_is_chosen_by_its_name(monkeypatch, count, name, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(count))
+    monkeypatch.setenv("LOCAL_RANK", "1")
     if " " not in expected:
         assert choose_device(name) == torch.device(expected)
     else:
         with pytest.raises(DeviceError, match=expected):
             choose_device(name)
-
-
-def test_each_process_of_a_machine_takes_its_own_device(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert choose_device("auto") == torch.device("cuda:1")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class Spy(Standard):
     """Teaches like `Standard` and keeps what it was shown."""
 
     def __init__(self):
+        super().__init__()
         self.rows, self.labels, self.clocks, self.draws, self.detached = [], [], [], [], []
 
     def teach(self, batch, logits, clock, generator):

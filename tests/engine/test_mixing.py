@@ -16,6 +16,7 @@ class Mixer(Standard):
     """Blends each sample with the next one of the batch, and keeps what it guessed and was shown."""
 
     def __init__(self, factor):
+        super().__init__()
         self.factor, self.guesses, self.seen, self.rows = factor, [], [], []
 
     def mix(self, batch, guess, clock, generator):

@@ -21,6 +21,7 @@ class Planner(Standard):
     """Standard training with a plan for each epoch, which sees what the network was before it."""
 
     def __init__(self, *plans, look=None):
+        super().__init__()
         self.plans, self.looking, self.looks, self.seen, self.taught = plans, look, [], [], []
 
     def plan_epoch(self, look, clock, generator):

@@ -1,7 +1,7 @@
 """Run folders made without a training: images, made-up losses, and the fit of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,6 @@ class MadeUp:
 
     run: RunFolder
     catalogue: Catalogue
-    wrong: Sequence[int] = field(default_factory=tuple)
 
 
 def noise_image(number: int = 0, size: tuple[int, int] = (12, 10)) -> bytes:
@@ -80,20 +79,4 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
             ),
         )
     fit(run, FitSettings.chosen(estimator="gmm"))
-    return MadeUp(run, catalogue, tuple(wrong))
-
-
-def made_up_catalogue(root: Path, paths: Sequence[str], sha256: Sequence[str], *, classes: Sequence[str]) -> Catalogue:
-    """A catalogue without looking at files; the labels go round."""
-    count = len(paths)
-    return Catalogue(
-        root=root,
-        classes=tuple(classes),
-        paths=tuple(paths),
-        label_N=(np.arange(count) % len(classes)).astype(np.int32),
-        width_N=np.full(count, 12, dtype=np.int32),
-        height_N=np.full(count, 10, dtype=np.int32),
-        grey_N=np.zeros(count, dtype=bool),
-        sha256=tuple(sha256),
-        reasons=("",) * count,
-    )
+    return MadeUp(run, catalogue)

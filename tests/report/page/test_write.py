@@ -56,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
 def made(finished: MadeUp, tmp_path: Path) -> MadeUp:
     """A copy of the run, on the same images."""
     folder = Path(shutil.copytree(finished.run.root, tmp_path / "run"))
-    return MadeUp(RunFolder(folder), finished.catalogue, finished.wrong)
+    return MadeUp(RunFolder(folder), finished.catalogue)
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -150,20 +150,18 @@ def test_embedded_json_cannot_end_its_element(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (title_of(Path("/data/zoo")), "zoo"),
-        (title_of(Path("/data/zoo/Train")), "zoo/Train"),
-        (title_of(Path("/images")), "images"),
-        (title_of(Path("/")), "labelaudit"),
-        (rate_sentence(0.0049), "Fewer than one label in a hundred looks wrong."),
-        (rate_sentence(0.01), "About 1 label in a hundred looks wrong."),
-        (rate_sentence(1.0), "About 100 labels in a hundred look wrong."),
-        (rate_sentence(None), "The share of wrong labels could not be estimated; the ranking below is still valid."),
-    ],
+    ("folder", "title"),
+    [("/data/zoo", "zoo"), ("/data/zoo/Train", "zoo/Train"), ("/images", "images"), ("/", "labelaudit")],
 )
-def test_title_and_rate_in_words(text: str, expected: str) -> None:
-    assert text == expected
+def test_a_folder_with_a_common_name_is_named_after_its_parent_too(folder: str, title: str) -> None:
+    assert title_of(Path(folder)) == title
+
+
+def test_the_rate_in_words() -> None:
+    assert rate_sentence(0.0049) == "Fewer than one label in a hundred looks wrong."
+    assert rate_sentence(0.01) == "About 1 label in a hundred looks wrong."
+    assert rate_sentence(1.0) == "About 100 labels in a hundred look wrong."
+    assert rate_sentence(None).startswith("The share of wrong labels could not be estimated; the ranking below is")
 
 
 def test_estimators_controls_and_names_are_explained_and_escaped(tmp_path: Path) -> None:
