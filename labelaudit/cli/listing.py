@@ -50,10 +50,7 @@ def _show(one: Entry | None, entries: Sequence[Entry], output: PlanFormatName) -
 
 
 def _as_json(entry: Entry) -> dict[str, object]:
-    parameters = [
-        vars(info) | {"limits": {name: limit for name, limit in info.limits.items() if limit is not None}}
-        for info in describe_parameters(entry.parameters)
-    ]
+    parameters = [vars(info) for info in describe_parameters(entry.parameters)]
     told: dict[str, object] = {name: getattr(entry, name) for name in ("name", "summary", "source")}
     told["parameters"] = parameters
     if isinstance(entry, MethodEntry):

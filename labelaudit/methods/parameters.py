@@ -129,15 +129,13 @@ class ParameterInfo:
 
     Attributes:
         name: As in ``-P name=value``.
-        hint: Its type.
-        kind: The same in words: ``a number``, ``true or false``, or the words to choose from.
+        kind: Its type in words: ``a number``, ``true or false``, or the words to choose from.
         default: Its value when nothing is given; None where an audit's estimate takes its place.
         what: What it means.
         limits: Its range, by ``least``, ``above``, ``most`` and ``below``, as far as it has one.
     """
 
     name: str
-    hint: Any
     kind: str
     default: Any
     what: str
@@ -148,9 +146,7 @@ def describe_parameters(kind: type) -> list[ParameterInfo]:
     """Return the documentation of a method's parameters."""
     hints = typing.get_type_hints(kind)
     return [
-        ParameterInfo(
-            name=of.name, hint=hints[of.name], kind=_in_words(hints[of.name]), default=of.default, **of.metadata
-        )
+        ParameterInfo(name=of.name, kind=_in_words(hints[of.name]), default=of.default, **of.metadata)
         for of in fields(kind)
     ]
 
@@ -162,17 +158,17 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
         UsageError: an unknown name, a value of another type or out of range.
     """
     known = {info.name: info for info in describe_parameters(kind)}
-    values = {}
+    hints, values = typing.get_type_hints(kind), {}
     for name, value in given.items():
         if name not in known:
             has = f"it has: {', '.join(known)}" if known else "it has none"
             raise UsageError(f"unknown parameter {name!r} for {method}", fix=has)
-        values[name] = _checked(method, known[name], value)
+        values[name] = _checked(method, known[name], hints[name], value)
     return kind(**values)
 
 
-def _checked(method: str, info: ParameterInfo, value: object) -> object:
-    found = next((made for kind in _alternatives(info.hint) if (made := _read(kind, value)) is not None), None)
+def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
+    found = next((made for kind in _alternatives(hint) if (made := _read(kind, value)) is not None), None)
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
         raise UsageError(f"parameter {info.name} of {method} is {value!r}", fix=f"give {info.kind}")
     if isinstance(found, int | float) and not all(
