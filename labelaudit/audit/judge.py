@@ -158,7 +158,7 @@ def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
         suspicious=int((estimate.p_mislabeled_N > FLAG_ABOVE).sum()),
         mixture=None
         if mixture is None
-        else documents.MixtureRecord(
+        else documents.MixtureNoise(
             weight=tuple(mixture.weight_2.tolist()),
             mean=tuple(mixture.mean_2.tolist()),
             std=tuple(mixture.std_2.tolist()),

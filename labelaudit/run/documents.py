@@ -105,7 +105,7 @@ class Description(JsonRecord, frozen=True, kw_only=True):
     normalisation: Mapping[str, tuple[float, ...]] | None = None
 
 
-class MixtureRecord(JsonRecord, frozen=True, kw_only=True):
+class MixtureNoise(JsonRecord, frozen=True, kw_only=True):
     """Two Gaussians fitted to the suspicion, the lower one first; see `labelaudit.detect.mixture`."""
 
     weight: tuple[Share, Share]
@@ -129,7 +129,7 @@ class EstimatorNoise(JsonRecord, frozen=True, kw_only=True, omit_defaults=True):
     rank_by: str
     noise_rate: Share
     suspicious: Count
-    mixture: MixtureRecord | None = None
+    mixture: MixtureNoise | None = None
     by_kind: Mapping[str, Tail] = {}
 
 
