@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _NAMES = {
-    "audit.judge": ("Fitted", "fit"),
+    "audit.fit": ("Fitted", "fit"),
     "audit.model": ("Audit", "Data", "open_run"),
     "audit.options": ("TrainingOptions",),
     "audit.probe": ("train_probe",),
@@ -33,7 +33,7 @@ _NAMES = {
 _HOME = {name: f"labelaudit.{module}" for module, names in _NAMES.items() for name in names}
 
 if TYPE_CHECKING:
-    from labelaudit.audit.judge import Fitted, fit
+    from labelaudit.audit.fit import Fitted, fit
     from labelaudit.audit.model import Audit, Data, open_run
     from labelaudit.audit.options import TrainingOptions
     from labelaudit.audit.probe import train_probe

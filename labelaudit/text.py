@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)
 
 
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return the number with its noun: ``1 image``, ``2,000 images``."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def listed(names: Iterable[str], most: int) -> str:
     """Return names with commas between them, and how many there are beyond ``most``: ``a, b and 3 more``."""
     first = list(names)

@@ -194,7 +194,7 @@ def test_each_format_is_a_file_that_knows_no_other() -> None:
 
 def test_a_fit_loads_no_torch() -> None:
     # It alone takes 0.8 GB of memory and seconds: more than the statistics of a million samples.
-    reached, waiting = set(), {"labelaudit.audit.judge", "labelaudit.audit.model"}
+    reached, waiting = set(), {"labelaudit.audit.fit", "labelaudit.audit.model"}
     waiting |= {name for name in MODULES if name.startswith("labelaudit.report.")}
     while waiting:
         module = waiting.pop()

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from labelaudit.audit.judge import Fitted
+from labelaudit.audit.fit import Fitted
 from labelaudit.audit.model import Data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.score import score

@@ -50,7 +50,7 @@ class TrainingOptions:
     )
     crop_pad: int | None = _option("Largest random shift of training images, in pixels.")
     batch_size: int | None = _option("Images in a step.")
-    lr: float | None = _option("Learning rate.")
+    lr: float | None = _option("Learning rate; default: that of the preset.")
     momentum: float | None = _option("Momentum of SGD; β₁ of Adam.")
     weight_decay: float | None = _option("Weight decay.")
     schedule: ScheduleName | None = _option("How the learning rate changes.")

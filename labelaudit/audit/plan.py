@@ -48,19 +48,20 @@ FAST = replace(
     coarse_model="labelaudit_probe_coarse",
     epochs=24,
     batch_size=256,
+    lr=0.1,
     schedule="linear",
     crop_pad=2,
 )
 BALANCED = replace(
     FAST, model="labelaudit_probe_pooled", coarse_model=None, epochs=16, lr=0.4, weight_decay=5e-4, schedule="one-cycle"
 )
-STRONG = replace(BALANCED, model="labelaudit_probe_pooled_wide")
+STRONG = replace(BALANCED, model="labelaudit_probe_pooled_wide", lr=0.4)
 PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong": STRONG, "paper": PAPER}
 
 # Retraining needs a network that generalizes, not one that separates: the rate falls to nothing.
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
     **PRESETS,
-    "fast": replace(FAST, weight_decay=5e-4, schedule="one-cycle"),
+    "fast": replace(FAST, lr=0.1, weight_decay=5e-4, schedule="one-cycle"),
     "paper": Preset(model="cifar_resnet32", **vars(AUL_RETRAINING)),
 }
 
@@ -112,7 +113,7 @@ def plan(
     preset = presets[options.preset or "fast"]
     kind, model, weights, why = _choose_network(catalogue, options, preset)
     if kind == "frozen":
-        preset = HEAD
+        preset = HEAD  # the preset's hyperparameters are not used
     elif options.folds not in (None, 1):
         raise UsageError("--folds is for heads on a frozen backbone", fix="leave it out, or add --probe frozen")
     elif weights != SCRATCH and options.preset is None:

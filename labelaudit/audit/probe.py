@@ -80,7 +80,7 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         begun = world.once(lambda: _begin(data, run, options, device, held, reporter))
         if begun is None:
             return
-        world.once(lambda: read_state(run))  # before the images are read: damage is reported at once
+        world.once(lambda: rewind_to_checkpoint(run))  # before the images are read: damage is reported at once
         source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
         if begun.is_new:
@@ -315,7 +315,7 @@ def train_recorded(
         TrainingError: the training diverged.
         DeviceError: the device is out of memory.
     """
-    state = source.world.once(lambda: read_state(run))
+    state = source.world.once(lambda: rewind_to_checkpoint(run))
     finished, whole = _finished(state), settings.recorded_epochs
     if finished:
         reporter.say(f"Going on after {finished} of {whole} epochs")
@@ -368,8 +368,8 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
     )
 
 
-def read_state(run: RunFolder) -> State | None:
-    """Read the state after the last whole epoch, and delete later epochs.
+def rewind_to_checkpoint(run: RunFolder) -> State | None:
+    """Return the checkpoint's state and delete loss files of later epochs.
 
     Raises:
         RunError: it is damaged, or epochs are missing that it has.

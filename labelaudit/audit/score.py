@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from labelaudit.audit.judge import Fitted, compute, fit, is_fitted
+from labelaudit.audit.fit import Fitted, compute, fit, is_fitted
 from labelaudit.audit.model import Audit, Data, default_run, is_trained, open_run, recorded_data
 from labelaudit.audit.options import TrainingOptions
 from labelaudit.audit.probe import train_probe

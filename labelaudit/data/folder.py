@@ -85,7 +85,7 @@ def scan(
         catalogue = _inspect(root, table.label_of, reporter)
         return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
     bases = _bases(root, walk, split) if split else [""]
-    doubt, is_serious = ("", False) if split else check_layout(root, walk.images)
+    doubt, is_serious = ("", False) if split else refuse_split_folders(root, walk.images)
     if doubt and not is_serious:
         reporter.say(f"Note: {doubt}")
     label_of = _from_class_folders(root, walk, bases)
@@ -128,7 +128,7 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
     """Return the folders that hold the class folders, ``""`` for ``root``; errors are those of `scan`."""
     walk = _walk(root)
     if not split and len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders
-        check_layout(root, walk.images)
+        refuse_split_folders(root, walk.images)
     return _bases(root, walk, split) if split else [""]
 
 
@@ -335,11 +335,11 @@ class _Folder:
         return folder
 
 
-def check_layout(root: Path, images: Sequence[str]) -> tuple[str, bool]:
-    """Return a sentence where the top folders of these images may be no classes, and True where that is likely.
+def refuse_split_folders(root: Path, images: Sequence[str]) -> tuple[str, bool]:
+    """Raise where the top folders are not classes; return a sentence where that is in doubt, and True where likely.
 
     Raises:
-        DataError: they are none; names the command to give.
+        DataError: they are splits, data sets or annotations; the fix names the command to give.
     """
     top = _Folder(path="")
     for path in images:
@@ -365,7 +365,7 @@ def check_layout(root: Path, images: Sequence[str]) -> tuple[str, bool]:
     if sets := [folder for folder in top.inner.values() if _is_divided(folder.innermost)]:
         what = f"the folders {_listed(top.inner.values())} in {root} are data sets, not classes"
         raise DataError(what, fix=_fix(root, [part for folder in sets for part in _parts(folder.innermost)]))
-    return _check_one(top) or _check_all(root, top)
+    return _doubt_nested_classes(top) or _doubt_common_subfolders(root, top)
 
 
 def _refuse_annotations(root: Path, folder: _Folder) -> None:
@@ -378,7 +378,7 @@ def _refuse_annotations(root: Path, folder: _Folder) -> None:
         )
 
 
-def _check_one(top: _Folder) -> tuple[str, bool] | None:
+def _doubt_nested_classes(top: _Folder) -> tuple[str, bool] | None:
     """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``, or those that lie beside it."""
     nested = [inner for inner in (folder.innermost for folder in top.inner.values()) if inner.has_classes_only]
     for folder in nested:
@@ -400,7 +400,7 @@ def _check_one(top: _Folder) -> tuple[str, bool] | None:
     return text, bool(_part_name(one.path.partition("/")[0])[0])
 
 
-def _check_all(root: Path, top: _Folder) -> tuple[str, bool]:
+def _doubt_common_subfolders(root: Path, top: _Folder) -> tuple[str, bool]:
     """Doubt top folders that all consist of folders: classes in several data sets, or kinds in every class."""
     folders = [folder.innermost for folder in top.inner.values()]
     names = list(dict.fromkeys(name for folder in folders for name in folder.inner))

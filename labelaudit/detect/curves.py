@@ -238,8 +238,9 @@ class CurveAccumulator:
         margin_B: Float32Array,
         alternative_B: IntArray,
         trust: float,
-        weight: float,
+        late_weight: float,
     ) -> None:
+        """Add one epoch's records of the samples in ``block``; ``late_weight`` is the trust times e to the lateness."""
         loss_B64, margin_B64 = loss_B.astype(np.float64), margin_B.astype(np.float64)
         wrong_B = present_B & ~(margin_B > 0)
         was_right_B = self._was_right_N[block]
@@ -247,8 +248,8 @@ class CurveAccumulator:
         self._loss_N[block] += loss_B64
         self._margin_N[block] += margin_B64
         self._trusted_margin_N[block] += trust * margin_B64
-        self._late_margin_N[block] += weight * margin_B64
-        self._late_N[block] += weight * present_B
+        self._late_margin_N[block] += late_weight * margin_B64
+        self._late_N[block] += late_weight * present_B
         self._trust_N[block] += trust * present_B
         given_B = np.exp(-loss_B64) * present_B
         self._probability_N[block] += given_B

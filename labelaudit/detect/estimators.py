@@ -48,9 +48,10 @@ class Estimate:
     tails: Mapping[ControlKind, TailRate] = field(default_factory=dict)
 
     def interval(self, evidence: Evidence) -> tuple[float, float]:
-        """Return the interval around the estimate, [low, high]: that of `theory.noise_interval`.
+        """Return the interval [low, high] of `theory.noise_interval`, widened where needed to contain the estimate.
 
-        An estimate from controls has their own: from errors like those of confused classes to errors that look alike.
+        Mixtures get the joint's interval. An estimate from controls spans the intervals of its kinds of controls, less
+        the random ones where confusion is among several.
         """
         tails = dict(self.tails)
         if "confusion" in tails and len(tails) > 1:

@@ -115,11 +115,12 @@ def _offset(logit_N: FloatArray, rate: float) -> float:
 def noise_interval(label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint, own_N: BoolArray) -> tuple[float, float]:
     """Return the interval [low, high] of the noise rate that the probe's beliefs allow.
 
-    low: the share of samples of which the probe is sure that they belong to another class, when only half of what the
-    records leave open counts (`Beliefs.cautious`). high: those of which it is sure when all of that counts, and those
-    of which it is sure of no class but believes another one more than the given one. Both ends are widened by Wilson's
-    95% interval. Random flips are mostly among the sure ones, look-alikes among the others: so the ends also say what
-    the rate would be if all errors were of one sort. docs/accuracy.md says how often the interval held the truth.
+    - **low end**: Wilson's lower limit of the share of samples that the probe is sure belong to another class, when only
+      half of what the records leave open counts (`Beliefs.cautious`);
+    - **high end**: Wilson's upper limit of the same when all of that counts, plus the samples without a sure class but
+      with more belief in another class than in the given one.
+
+    The estimate widens it where needed (`Estimate.interval`). docs/accuracy.md says how often it held the truth.
     """
     cautious = confident_joint(label_N, beliefs.cautious, joint.classes, counted_N=own_N).class_N
     sure_N = (joint.class_N >= 0) & (joint.class_N != label_N)

@@ -90,6 +90,11 @@ class Verdicts:
     power: Power
     warnings: list[str]
 
+    @property
+    def flagged_N(self) -> BoolArray:
+        """Return True for suspicious samples: P(mislabeled) above the threshold."""
+        return self.p_mislabeled_N > c.FLAG_ABOVE
+
 
 def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
     """Judge every sample.

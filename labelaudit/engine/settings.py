@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import msgspec
@@ -78,13 +78,14 @@ class TrainingSettings(Hyperparameters):
 
 
 def settings_from_json(value: object, where: str) -> TrainingSettings:
-    """Read the settings that `TrainingSettings.as_json` wrote to the file ``where``.
+    """Read the settings that `TrainingSettings.as_json` wrote to the file ``where``; missing ones get their default.
 
     Raises:
-        RunError: this version does not write such settings.
+        RunError: a setting is unknown, out of range, or missing without a default.
     """
-    names = {entry.name for entry in fields(TrainingSettings)}
-    if not isinstance(value, dict) or set(value) != names:
+    required_of = {entry.name: entry.default is MISSING for entry in fields(TrainingSettings)}
+    required = {name for name, is_required in required_of.items() if is_required}
+    if not isinstance(value, dict) or not required <= set(value) <= set(required_of):
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     try:
         settings = msgspec.convert(value, TrainingSettings)

@@ -14,9 +14,9 @@ from labelaudit.audit.model import Audit
 from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
-from labelaudit.report.sentences import plural
 from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
+from labelaudit.text import plural
 
 Outcome = Literal["passed", "failed", "skipped"]
 CheckName = Literal["noise_rate", "class_noise_rate", "suspicious_labels", "unreadable_images", "warnings"]

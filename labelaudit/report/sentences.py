@@ -1,4 +1,4 @@
-"""What console, page, gate, Markdown, SARIF and notebook say in the same words about noise.json."""
+"""Sentences that several outputs share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from labelaudit.names import KINDS
 from labelaudit.run.documents import Noise
+from labelaudit.text import plural
 
 MATRIX_HEADER = ("made on purpose", "made", *KINDS, "missed")
 """The columns of `matrix_rows`."""
@@ -24,13 +25,11 @@ _PLANTED = {
 }
 
 
-def plural(count: int, noun: str, nouns: str = "") -> str:
-    """Return the number with its noun: ``1 image``, ``2,000 images``."""
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
-
-
 def headline(noise: Noise, strong: Callable[[str], str] = str) -> str:
-    """Return how many labels are suspicious, and the noise rate with its interval; ``strong`` marks the figures up."""
+    """Return how many labels are suspicious, and the noise rate with its interval; ``strong`` marks the figures up.
+
+    Console, Markdown, Python repr and notebook use it; page and gate have sentences of their own.
+    """
     interval, suspicious = noise.noise_rate_interval, strong(f"{noise.suspicious:,}")
     return (
         f"{suspicious} of {noise.readable:,} labels are suspicious; estimated noise rate {strong(rate_text(noise))}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from labelaudit import __version__
 from labelaudit.audit.corrupt import CorruptionRate
-from labelaudit.audit.judge import Fitted
+from labelaudit.audit.fit import Fitted
 from labelaudit.audit.model import Data
 from labelaudit.audit.score import score
 from labelaudit.errors import UsageError

@@ -82,7 +82,7 @@ class Description(JsonRecord, frozen=True, kw_only=True):
 
     Attributes:
         status: ``training`` until the probe is trained to the end.
-        settings: Of the training; `labelaudit.audit.options.settings_from_json` checks all of them.
+        settings: Of the training; `labelaudit.engine.settings.settings_from_json` checks all of them.
         mirror_test: What the flip test found; None where it was not made.
         recording: Which forward pass the recorded losses are of.
         created, finished: ISO 8601.

@@ -304,8 +304,8 @@ def link_or_copy(source: Path, place: Path, half: Path) -> bool:
 def background_writer() -> Iterator[Callable[[Callable[[], None]], None]]:
     """Yield a function that starts a write in a thread, once the one before it is done.
 
-    A failure is raised by the next start, or at the end of the context. Leaving the context always waits for what was
-    started.
+    A failed write, such as a full disk, is reported one epoch later (by the next start, or at the end); the checkpoint
+    still holds the last epoch written. Leaving the context waits for what was started.
     """
     pending: list[Future[None]] = []
 

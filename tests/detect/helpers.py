@@ -3,7 +3,7 @@
 import numpy as np
 
 from labelaudit.detect.confident import Beliefs, confident_joint
-from labelaudit.detect.curves import STATISTICS, CurveStatistics
+from labelaudit.detect.curves import STATISTICS, SUSPICIOUS_WHEN_LOW, CurveStatistics
 from labelaudit.detect.evidence import Evidence
 
 
@@ -39,8 +39,7 @@ def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
     if beliefs is None:
         given_N = np.where(np.isfinite(aul_N), 1 / (1 + np.exp(np.clip(aul_N - 3, -30, 30))), np.nan)
         beliefs = beliefs_of(given_N, [1 - np.minimum(label_N, 1)], [1 - given_N])
-    low = {"aum", "mean_probability", "cell_margin"}
-    values = {f"{name}_N": -aul_N if name in low else aul_N for name in STATISTICS}
+    values = {f"{name}_N": -aul_N if name in SUSPICIOUS_WHEN_LOW else aul_N for name in STATISTICS}
     values |= {"beliefs": beliefs, "joint": confident_joint(label_N, beliefs, classes), "epochs": 1}
     return CurveStatistics(**{**values, **others})
 

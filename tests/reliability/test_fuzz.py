@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from labelaudit.audit.judge import fit
+from labelaudit.audit.fit import fit
 from labelaudit.audit.model import Audit, is_trained, open_run, read_catalogue, recorded_data
-from labelaudit.audit.probe import read_state
+from labelaudit.audit.probe import rewind_to_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
@@ -235,7 +235,7 @@ read_everything = each(
 
 def read_half_trained(file: Path) -> None:
     kept = shutil.copytree(file.parent / "losses", file.parent.parent / "kept", dirs_exist_ok=True)
-    each(read_checkpoint, lambda file: read_state(RunFolder(file.parent)))(file)
+    each(read_checkpoint, lambda file: rewind_to_checkpoint(RunFolder(file.parent)))(file)
     shutil.copytree(kept, file.parent / "losses", dirs_exist_ok=True)
 
 

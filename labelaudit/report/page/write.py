@@ -33,13 +33,12 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page.charts import LossCurves, charts, gather_curves, quantise, rounded, thin, top_loss
-from labelaudit.report.sentences import plural
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
-from labelaudit.text import printable
+from labelaudit.text import plural, printable
 
 IntArray = npt.NDArray[np.int64]
 

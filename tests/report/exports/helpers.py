@@ -12,7 +12,6 @@ from PIL import Image
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
-from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.verdicts import Power, Verdicts
@@ -21,7 +20,7 @@ from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
 from labelaudit.run.tables import verdict_table, write_samples, write_table
-from tests.detect.helpers import beliefs_of
+from tests.detect.helpers import beliefs_of, statistics_of
 from tests.report.helpers import noise_json
 
 HOSTILE_CLASSES = (
@@ -105,18 +104,7 @@ def _statistics(catalogue: Catalogue) -> CurveStatistics:
     alternative_N = ((catalogue.label_N + 1) % classes).astype(np.int32)
     alternative_N[unread_N] = -1
     beliefs = beliefs_of(np.exp(-aul_N), alternative_N[None], np.where(unread_N, np.nan, 0.25)[None])
-    return CurveStatistics(
-        aul_N=aul_N,
-        aum_N=-aul_N,
-        mean_probability_N=np.exp(-aul_N),
-        misprediction_rate_N=np.where(unread_N, np.nan, 0.5),
-        soft_misprediction_rate_N=np.where(unread_N, np.nan, 0.5),
-        forgetting_count_N=np.where(unread_N, np.nan, 1.0),
-        cell_margin_N=-aul_N,
-        beliefs=beliefs,
-        joint=confident_joint(catalogue.label_N, beliefs, classes),
-        epochs=2,
-    )
+    return statistics_of(aul_N, label_N=catalogue.label_N, beliefs=beliefs, classes=classes, epochs=2)
 
 
 def _verdicts(catalogue: Catalogue, statistics: CurveStatistics) -> Verdicts:

@@ -99,16 +99,15 @@ def compute(
         pilot = read_curves(run.pilot, pilot_course(run), catalogue.label_N, classes, counted_N=counted_N)
     evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
-    flagged_N = verdicts.p_mislabeled_N > FLAG_ABOVE
     readable = zip(catalogue.sha256, catalogue.readable_N, strict=True)
     digests = [digest if is_readable else "" for digest, is_readable in readable]
-    kinds = tell_kinds(evidence, flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
+    kinds = tell_kinds(evidence, verdicts.flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
     return Fitted(
         catalogue=catalogue,
         evidence=evidence,
         verdicts=verdicts,
         kinds=kinds,
-        noise=_noise(catalogue, evidence, verdicts, settings, _kinds(kinds, flagged_N)),
+        noise=_noise(catalogue, evidence, verdicts, settings, _kinds(kinds, verdicts.flagged_N)),
     )
 
 
@@ -186,10 +185,9 @@ def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> documents.KindsNoi
 
 def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[documents.ClassNoise, ...]:
     used_N = np.isfinite(verdicts.p_mislabeled_N)
-    raw_N, flagged_N = verdicts.raw_posterior_N, verdicts.p_mislabeled_N > FLAG_ABOVE
     count_K, raw_K, flagged_K = (
         np.bincount(catalogue.label_N[used_N], weights=weight_N[used_N], minlength=len(catalogue.classes))
-        for weight_N in (used_N, raw_N, flagged_N)
+        for weight_N in (used_N, verdicts.raw_posterior_N, verdicts.flagged_N)
     )
     return tuple(
         documents.ClassNoise(name=name, samples=int(count), noise_rate=float(raw / count), suspicious=int(flagged))
