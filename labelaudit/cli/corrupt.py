@@ -13,6 +13,7 @@ from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, DrawsName
+from labelaudit.text import plural
 
 EPILOG = o.examples(
     "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
@@ -63,11 +64,11 @@ def command(
     options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
     done = corrupt(data, out, options, terminal)
     if done.left_out:
-        terminal.warn(f"{done.left_out} files are left out: their names are not valid UTF-8")
+        terminal.warn(f"{plural(done.left_out, 'file is', 'files are')} left out: names must be valid UTF-8")
     for name, selected in done.selected.items():
-        changed = done.changed[name]
-        terminal.say(f"{name}: {selected:,} images chosen ({selected / done.images:.2%}), {changed:,} of them changed")
-    terminal.say(f"{done.images:,} images, {done.linked:,} of them hard links. Truth: {out / TRUTH_FILE}")
+        chosen, changed = plural(selected, "image"), done.changed[name]
+        terminal.say(f"{name}: {chosen} chosen ({selected / done.images:.2%}), {changed:,} of them changed")
+    terminal.say(f"{plural(done.images, 'image')}, {done.linked:,} of them hard links. Truth: {out / TRUTH_FILE}")
 
 
 @o.screen_options

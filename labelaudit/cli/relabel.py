@@ -17,7 +17,7 @@ from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
-from labelaudit.text import printable
+from labelaudit.text import plural, printable
 
 if TYPE_CHECKING:
     from labelaudit.review.plan import RelabelingPlan
@@ -85,13 +85,13 @@ def command(
         _show(plan, output)
         if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
             raise DataError("none of the corrections can be used", fix="see the reasons above")
-        return not asks or typer.confirm(f"Move {len(plan.steps):,} files in {data}?", err=True)
+        return not asks or typer.confirm(f"Move {plural(len(plan.steps), 'file')} in {data}?", err=True)
 
     if dry_run:
         _show(review.plan_relabeling(data, corrections, labels_file=labels, reporter=terminal), output)
     elif out is None:
         outcome = review.relabel(data, corrections, agree=agree, reporter=terminal)
-        moved = f"Moved {outcome.moved:,} files. To undo: labelaudit relabel {data} --undo" if outcome else ""
+        moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
         if copied := review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
@@ -113,7 +113,7 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
     from labelaudit.review.relabel import undo
 
     def agree(journal: Journal) -> bool:
-        what = f"{len(journal.moves):,} files that were moved by {journal.corrections!r} on {journal.began}"
+        what = f"{plural(len(journal.moves), 'file')} moved by {journal.corrections!r} on {journal.began}"
         if dry_run:
             terminal.say(f"Would move back {what}")
             return False
@@ -122,7 +122,7 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
         return yes or typer.confirm(f"Move back {what}?", err=True)
 
     if outcome := undo(data, corrections=corrections, agree=agree, reporter=terminal):
-        terminal.say(f"Moved {outcome.moved:,} files back")
+        terminal.say(f"Moved {plural(outcome.moved, 'file')} back")
 
 
 def _require_terminal() -> None:

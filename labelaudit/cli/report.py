@@ -18,6 +18,7 @@ from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_table, printed
 from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import AdviceFormatName, ExportName, FormatName
+from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.audit.model import Data
@@ -218,7 +219,7 @@ def export(
     ] = None,
     top: Annotated[int | None, Option(help="Only this many samples, the most suspicious, flagged or not.")] = None,
     everything: Annotated[
-        bool, Option("--all", help="Every audited sample, in a format that has the suspicious only, too.")
+        bool, Option("--all", help="Export every audited sample, even in formats that default to suspicious ones.")
     ] = False,
     data: Annotated[Path | None, Option(help="Where the images are now; default: where they were audited.")] = None,
     url_prefix: Annotated[str | None, _served(help="Address that the images' paths are appended to.")] = None,
@@ -237,4 +238,4 @@ def export(
         top=top, everything=everything, data=data, url_prefix=url_prefix, local_files_root=local_files_root
     )
     written = export(RunFolder(run), to, out, options, terminal)
-    terminal.say(f"{written.samples} samples for {to}: {written.main_file}")
+    terminal.say(f"{plural(written.samples, 'sample')} for {to}: {written.main_file}")

@@ -43,7 +43,7 @@ def score(
     terminal: Terminal,
     out: Annotated[Path | None, Option("--out", "-o", help="Write the ranked CSV here too; - is stdout.")] = None,
     top: Annotated[
-        int | None, Option(help="This many rows in --out, suspicious or not; default: the suspicious.")
+        int | None, Option(help="This many rows in --out, suspicious or not; default: only the suspicious ones.")
     ] = None,
     run: o.Run = None,
     labels: o.Labels = None,
@@ -73,7 +73,7 @@ def score(
         folder = o.run_folder(run, data, terminal)
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
     elif run or labels or split or training != TrainingOptions(device=training.device, offline=training.offline):
-        what = f"{data} is a run folder: its data and training are settled"
+        what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
         audit.train_missing(images, folder, training, terminal)
@@ -87,7 +87,7 @@ def score(
     elif out is not None:
         write_text(behind_links(listed := out), fitted.csv(top=top))
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
-    terminal.say(f"To look at them and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
+    terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
 
 
 @o.screen_options

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import DataError
 from labelaudit.progress import Advance
-from labelaudit.text import listed
+from labelaudit.text import listed, plural
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -199,7 +199,7 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     if not readable_N.any():
         first = next((f" ({p}: {r})" for p, r in zip(catalogue.paths, catalogue.reasons, strict=True) if r), "")
         raise DataError(
-            f"none of the {len(catalogue)} images in {root} can be read{first}",
+            f"none of the {plural(len(catalogue), 'image')} in {root} can be read{first}",
             fix="check that the files are images and that you may read them",
         )
     if len(catalogue.classes) < 2:

@@ -41,7 +41,7 @@ from labelaudit.data.walk import (
 )
 from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.text import listed
+from labelaudit.text import listed, plural
 
 MAX_FILE_BYTES = 1 << 30
 """Larger files are set aside unread."""
@@ -263,7 +263,7 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
         if images := read(deep, None):
             low, high = chosen[kind] = range_of(images)
             reporter.say(
-                f"{len(deep):,} images have more than 8 bits ({kind}): "
+                f"{plural(len(deep), 'image has', 'images have')} more than 8 bits ({kind}): "
                 f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
             )
             if flat := count_flat(images, (low, high)):
@@ -384,9 +384,9 @@ def _doubt_nested_classes(top: _Folder) -> tuple[str, bool] | None:
     for folder in nested:
         if folder.inner.keys() < top.inner.keys():
             text = (
-                f"the folder {folder.path} holds folders of the names of those beside it "
-                f"({listed(folder.inner, _MOST_NAMED)}), which all count for the class {folder.path}; "
-                "if it is a part of the data set, move it out, if not, add --split ."
+                f"the folder {folder.path} contains folders with the same names as its siblings "
+                f"({listed(folder.inner, _MOST_NAMED)}), which are treated as part of the class {folder.path}. "
+                "If it is a part of the data set, move it out; otherwise use --split ."
             )
             return text, True
     if len(nested) != 1 or _are_divisions(nested[0].inner):
@@ -394,8 +394,8 @@ def _doubt_nested_classes(top: _Folder) -> tuple[str, bool] | None:
     (one,) = nested
     text = (
         f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
-        "of its own; they count for the class above; if those are the classes, audit with --split "
-        f"{shlex.quote(one.path)}, if not, add --split ."
+        "of its own; they are treated as part of that class. If the inner folders are the classes, use --split "
+        f"{shlex.quote(one.path)}; otherwise --split ."
     )
     return text, bool(_part_name(one.path.partition("/")[0])[0])
 
@@ -414,8 +414,8 @@ def _doubt_common_subfolders(root: Path, top: _Folder) -> tuple[str, bool]:
         raise DataError(what, fix=_fix(root, folders))
     what = f"folders of the same names ({listed(shared, _MOST_NAMED)})"
     what = what if len(shared) > 1 else f"more folders ({listed(names, _MOST_NAMED)})"
-    text = f"all class folders hold {what}, which count for the class above; if those are the classes, "
-    return f"{text}audit with --split {_joined(folders)}, if not, add --split .", len(shared) > 1
+    text = f"all class folders hold {what}, which are treated as part of their class. If the inner folders are "
+    return f"{text}the classes, use --split {_joined(folders)}; otherwise --split .", len(shared) > 1
 
 
 def _parts(top: _Folder) -> list[_Folder]:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from labelaudit.cells import unguarded
 from labelaudit.errors import DataError, reason
-from labelaudit.text import folded
+from labelaudit.text import folded, plural
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
 _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
@@ -113,7 +113,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
             raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")
         path = str(PurePosixPath(path))
         if path in label_of:
-            raise DataError(f"{where}: {path!r} is there twice", fix="keep one label per file")
+            raise DataError(f"{where}: {path!r} appears twice", fix="keep one label per file")
         label_of[path] = label
     changed = [(cell, path) for (cell, _), path in zip(cells, label_of, strict=True) if _normal(cell) != path]
     if changed:
@@ -277,7 +277,7 @@ def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
-    """Return a sentence for labels that differ in their form only, that seem to be missing, or to be several."""
+    """Return a sentence for labels that differ only in spelling, that seem to be missing, or to be several."""
     known = set(labels)
     seen: dict[str, str] = {}
     texts = []
@@ -289,7 +289,9 @@ def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
             texts.append(f"{pair} are two classes; if one is meant, write them alike")
             break
     if missing := [label for label in labels if label.lower() in _MISSING]:
-        texts.append(f"{len(missing):,} labels in {file} are {missing[0]!r}, which programs write for a missing value")
+        count = plural(len(missing), "label is", "labels are")
+        texts.append(f"{count} {missing[0]!r} in {file}, which programs write for a missing value")
     if several := [label for label in labels if any(part in known for part in re.split(r"[|;,]", label)[:-1])]:
-        texts.append(f"{len(several):,} labels in {file} look like several, as {several[0]!r}: each text is one class")
+        count = plural(len(several), "label looks", "labels look")
+        texts.append(f"{count} like several in {file}, as {several[0]!r}: each text is one class")
     return texts

@@ -25,6 +25,7 @@ from labelaudit.errors import StorageError
 from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import CachedPixels, PixelCache, not_kept
+from labelaudit.text import plural
 
 RAM_SHARE = 0.5
 """Share of the free memory that pixels may take before they go into a memory-mapped file."""
@@ -114,7 +115,7 @@ def _cached(
     """Return the pixels in the cache, where they are decoded first; None where they cannot be kept."""
     cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
     if (found := cache.find()) is not None:
-        reporter.say(f"All {len(sample_R)} images are decoded already ({found.file})")
+        reporter.say(f"{plural(len(sample_R), 'image is', 'images are')} decoded already ({found.file})")
         return found
     if not cache.make_room(len(sample_R)):
         return None
@@ -127,7 +128,7 @@ def _cached(
             return found
         with cache.writer() as writer:
             if writer.done:
-                reporter.say(f"{writer.done} images were decoded before an interruption")
+                reporter.say(f"{plural(writer.done, 'image was', 'images were')} decoded before an interruption")
             try:
                 for _, images in _decoded(catalogue, sample_R[writer.done :].tolist(), form, reporter):
                     writer.add(images)

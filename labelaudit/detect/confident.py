@@ -159,7 +159,7 @@ def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) ->
 def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[CellArray, CellArray, FloatArray]:
     """Return the cells and their samples; every class with samples has its diagonal cell, with at least one.
 
-    So a class of which the probe is sure of no sample counts as rightly labelled.
+    A class without any confident sample therefore counts as correctly labeled.
     """
     sure_U = class_U >= 0
     cell_U = label_U[sure_U] * np.int64(classes) + class_U[sure_U]

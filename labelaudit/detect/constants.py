@@ -14,7 +14,7 @@ LATENESS = 2
 """Margins of epoch e count e². Chosen on seed 0. Worth: human errors .9452 / .774 to .9520 / .796, CIFAR-10 uniform
 .9838 / .967 to .9859 / .970; memorized trainings lose (.9958 to .9931), so there the power is 0."""
 LEAST_DOUBT = 0.05
-"""Less doubt than this, in margin per sample, lowers no trust. So clean data keeps all epochs. Worth: not measured."""
+"""Doubt below this (margin per sample) does not reduce trust, so clean data keeps all epochs. Worth: not measured."""
 MEMORIZED_BELOW = 0.25
 """An epoch with less trust has memorized. In 60 audits that memorized nothing the lowest trust was .55, in five that
 did the last was .09 at most. Worth of the trust in memorized trainings: .8088 / .545 to .9931 / .973, and an estimate

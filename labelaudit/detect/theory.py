@@ -115,8 +115,8 @@ def _offset(logit_N: FloatArray, rate: float) -> float:
 def noise_interval(label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint, own_N: BoolArray) -> tuple[float, float]:
     """Return the interval [low, high] of the noise rate that the probe's beliefs allow.
 
-    - **low end**: Wilson's lower limit of the share of samples that the probe is sure belong to another class, when only
-      half of what the records leave open counts (`Beliefs.cautious`);
+    - **low end**: Wilson's lower limit of the share of samples that the probe is sure belong to another class, when
+      only half of what the records leave open counts (`Beliefs.cautious`);
     - **high end**: Wilson's upper limit of the same when all of that counts, plus the samples without a sure class but
       with more belief in another class than in the given one.
 

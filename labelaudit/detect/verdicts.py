@@ -18,6 +18,7 @@ from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.evidence import Evidence
 from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
+from labelaudit.text import plural
 
 DEFAULT_ESTIMATOR: EstimatorName = "confident-joint"
 
@@ -179,7 +180,7 @@ def find_warnings(
         yield from _of_mixture(estimate.mixture, rank_by)
     if (epoch := evidence.statistics.memorized_from) is not None:
         yield (
-            f"From epoch {epoch} on the probe agrees with most of the labels that it had doubted: it memorizes them. "
+            f"From epoch {epoch} on the probe has started to memorize labels it doubted before. "
             "The default gives these epochs little weight, AUM and the mixtures do not. Audit again with "
             f"--epochs {max(epoch - 1, 1)}."
         )
@@ -197,7 +198,7 @@ def find_warnings(
     if few := int((count_K < c.FEW_IN_CLASS).sum()):
         yield (
             f"{few} of {len(count_K)} classes have fewer than {c.FEW_IN_CLASS} images: the probe hardly knows them, "
-            "and their labels are judged roughly. Look at them by hand, or join them to larger classes."
+            "and their labels are judged unreliably. Look at them by hand, or merge them into larger classes."
         )
     if joint.noise_rate >= c.STRUCTURED_RATE and joint.classes >= c.STRUCTURED_CLASSES:
         yield from _structured(joint)
@@ -209,7 +210,9 @@ def _nothing_fits(evidence: Evidence, settings: FitSettings, scores: int) -> str
         if evidence.controls is None:
             return f"No controls were planted in this training. {end} Audit again with --controls."
         return f"Too few controls were planted. {end} Take another --estimator."
-    why = f"only {scores} samples have one" if scores < c.MIN_SCORES else "it has fewer than three different values"
+    why = "it has fewer than three different values"
+    if scores < c.MIN_SCORES:
+        why = f"only {plural(scores, 'sample has', 'samples have')} a score"
     return f"No {settings.estimator} fits the {settings.rank_by}: {why}. {end}"
 
 

@@ -80,7 +80,7 @@ class Effort:
 
     Attributes:
         forwards: Samples that went forward through the network, for scoring or for training.
-        backpropagated: Samples that were back-propagated; one that is there twice in a step counts once.
+        backpropagated: Samples that were back-propagated; one that appears twice in a step counts once.
         times_N: int32 number of steps in which each row was back-propagated.
     """
 

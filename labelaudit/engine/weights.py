@@ -237,9 +237,8 @@ def build_network(
         _load(network, _read_embedded(network, model), None, f"the embedded weights of {model}")
     elif weights not in (SCRATCH, "timm"):
         if weights_file is None:
-            raise ModelError(
-                f"the weights {weights[:14]}… of {model} are not at hand", fix="name their file with --network-weights"
-            )
+            what = f"the weights {weights[:14]}… of {model} are not available"
+            raise ModelError(what, fix="name their file with --network-weights")
         _load(network, *read_weights_file(weights_file), str(weights_file))
     if image_size is not None:
         _require_size(network, model, channels, image_size)
@@ -316,7 +315,7 @@ def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
         return _create(model, pretrained=True, pretrained_cfg_overlay={"file": str(cached)}, **kwargs)
     if offline:
         raise ModelError(
-            f"the pretrained weights of {model!r} are not on this machine and --offline forbids to download them",
+            f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them",
             fix="run once without --offline, or give --network-weights FILE",
         )
     try:

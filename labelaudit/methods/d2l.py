@@ -14,7 +14,7 @@ cross-entropy that came later); the paper for undoing one epoch, where the code 
 Deviations: plain cross-entropy before the turning point, where the code's is of targets clipped to [.01/9, .99];
 samples whose neighbors are all at one distance are left out of the mean, where the code divides by zero.
 Published for CIFAR-10: 120 epochs, batch 128, SGD .1 divided by 10 at epochs 40 and 80, momentum .9, weight decay 1e-4
-(not in the sources at hand: the AUL authors'), w = 5, init = 40 (here a share of the epochs). The AUL paper reports
+(not in the available sources: the AUL authors'), w = 5, init = 40 (here a share of the epochs). The AUL paper reports
 divergence at 60 and 80% noise.
 
 Shapes: R rows of the training data, M rows that are looked at, B batch, C classes.

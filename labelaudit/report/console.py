@@ -84,12 +84,12 @@ def _show_classes(console: Console, classes: Sequence[ClassNoise]) -> None:
 def _show_power(console: Console, power: PowerNoise) -> None:
     kinds = [row for row in power.kinds if row.class_name is None]
     if kinds:
-        found = "; ".join(f"of {row.planted:,} {row.kind} ones {row.found:,}" for row in kinds)
-        console.print(f"Of labels made wrong on purpose, this audit ranks above the cut: {found}")
+        found = ", ".join(f"{row.found:,} of {row.planted:,} {row.kind}" for row in kinds)
+        console.print(f"Planted errors ranked above the threshold: {found}")
     if power.review:
         useful = [row for row in power.review if row.caught < _AS_GOOD_AS_ALL] or power.review[:1]
-        shown = ", ".join(f"the top {row.top:,} hold about {row.caught:.0%}" for row in useful)
-        console.print(f"Of the errors that the noise rate counts, {shown}")
+        shown = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
+        console.print(f"{shown.capitalize()} of the estimated errors")
 
 
 def _show_kinds(console: Console, noise: Noise) -> None:

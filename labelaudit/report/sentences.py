@@ -8,7 +8,7 @@ from labelaudit.names import KINDS
 from labelaudit.run.documents import Noise
 from labelaudit.text import plural
 
-MATRIX_HEADER = ("made on purpose", "made", *KINDS, "missed")
+MATRIX_HEADER = ("planted", "count", *KINDS, "missed")
 """The columns of `matrix_rows`."""
 
 MOST_KINDS = 12
@@ -44,7 +44,7 @@ def rate_text(noise: Noise) -> str:
 
 def basis(noise: Noise) -> str:
     """Return what the figures are based on: estimator, statistic, number of epochs."""
-    return f"by {noise.fit.estimator} on {noise.fit.rank_by} over {noise.epochs} epochs"
+    return f"by {noise.fit.estimator} on {noise.fit.rank_by} over {plural(noise.epochs, 'epoch')}"
 
 
 def kinds_sentences(noise: Noise) -> list[str]:
@@ -54,7 +54,7 @@ def kinds_sentences(noise: Noise) -> list[str]:
         return []
     sentences = []
     if counts := ", ".join(f"{kinds.suspicious[kind]:,} {kind}" for kind in KINDS if kinds.suspicious.get(kind)):
-        sentences.append(f"Kinds of the suspicious: {counts}.")
+        sentences.append(f"Suspicious labels by kind: {counts}.")
     if corrupted := kinds.samples.get("corrupted"):
         sentences.append(
             f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; corrupted.csv lists them."
@@ -65,7 +65,7 @@ def kinds_sentences(noise: Noise) -> list[str]:
 
 
 def matrix_rows(noise: Noise) -> list[list[str]]:
-    """Return the confusion matrix of what was made wrong on purpose, with the columns of `MATRIX_HEADER`."""
+    """Return the confusion matrix of the planted errors, with the columns of `MATRIX_HEADER`."""
     rows = []
     for row in noise.kinds.planted if noise.kinds else ():
         called = [row.called.get(kind, 0) for kind in KINDS]
@@ -77,8 +77,8 @@ def matrix_rows(noise: Noise) -> list[list[str]]:
 def matrix_note(noise: Noise) -> str:
     """Return what the rows of the matrix are."""
     if any(row.expected == "mislabeled" for row in (noise.kinds.planted if noise.kinds else ())):
-        return "Labels and images made wrong on purpose, and what they are called."
-    return "Images corrupted on purpose, and what they are called; for labels too, audit with --controls."
+        return "Planted errors and the kind assigned to them."
+    return "Images corrupted on purpose and the kind assigned to them; for labels too, audit with --controls."
 
 
 def unreadable_sentence(noise: Noise) -> str:

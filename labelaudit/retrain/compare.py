@@ -132,7 +132,7 @@ def _row(results: list[Result], differs: Result) -> Comparison:
     runs = [(result["settings"]["seed"], result["fingerprint"]) for result in results]
     twice = [results[place]["folder"] for place in range(1, len(runs)) if runs[place] == runs[place - 1]]
     if twice:
-        raise RunError(f"{twice[0]} is there twice: same seed, labels and settings", fix="leave one of them out")
+        raise RunError(f"{twice[0]} appears twice: same seed, labels and settings", fix="leave one of them out")
     error_S = [result["metrics"]["validation_error"] for result in results]
     return Comparison(
         method=results[0]["method"],

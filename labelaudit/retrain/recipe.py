@@ -126,7 +126,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         if progress is not None:
             job.restore(progress[0], out.checkpoint)
             metrics = progress[1][: job.training.finished_epochs]
-            reporter.say(f"Going on after {job.training.finished_epochs} of {settings.epochs} epochs")
+            reporter.say(f"Resuming after {job.training.finished_epochs} of {settings.epochs} epochs")
 
         def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
             done, error = record.epoch + 1, None
@@ -224,8 +224,8 @@ def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
     ]
     if differing:
         raise RunError(
-            f"{out.root} was begun with other settings: {'; '.join(differing)}",
-            fix="give the same options to go on with it, or another --out",
+            f"{out.root} was started with different settings: {'; '.join(differing)}",
+            fix="give the same options to continue it, or another --out",
         )
     return True
 

@@ -34,7 +34,7 @@ from labelaudit.review.moves import (
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import held, write_lines
-from labelaudit.text import listed
+from labelaudit.text import listed, plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ def undo(
         outcome = take_back(tree, journal, reporter)
         if blocked := outcome.blocked:
             raise RunError(
-                f"{len(blocked)} files cannot go back, since others are in their places: "
+                f"{plural(len(blocked), 'file')} cannot go back, since others are in their places: "
                 f"{listed([repr(target) for _, target in blocked], 3)}",
                 fix=f"move those away and run labelaudit relabel {root} --undo again",
             )
@@ -224,4 +224,5 @@ def _warn(outcome: Outcome, reporter: Reporter) -> None:
         reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
     if outcome.gone:
         source, target = outcome.gone[0]
-        reporter.warn(f"{len(outcome.gone)} files are missing, among them {source!r}, which was to become {target!r}")
+        missing = plural(len(outcome.gone), "file is", "files are")
+        reporter.warn(f"{missing} missing, among them {source!r}, which was to become {target!r}")

@@ -167,7 +167,7 @@ class PowerNoise(JsonRecord, frozen=True, kw_only=True):
 
 
 class KindsNoise(JsonRecord, frozen=True, kw_only=True):
-    """How many samples are of each kind, and what images and labels made wrong on purpose are called."""
+    """How many samples are of each kind, and which kinds the planted errors are assigned."""
 
     samples: Mapping[KindName, Count]
     suspicious: Mapping[KindName, Count]

@@ -79,7 +79,7 @@ def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix:
     The operating system ends the lock with the process; a file without a lock on it means nothing. The file is deleted
     at the end.
 
-    When another process holds the lock, ``wait`` is called once, and then waited; without it, that is an error.
+    When another process holds the lock, ``wait`` is called once, then the call blocks; without it, that is an error.
 
     Yields:
         False where the file system has no locks, so that another process may be at work too.

@@ -197,7 +197,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
             raise DataError(f"{file} line {line}: {row['weight']!r} is no weight", fix="use numbers from 0")
         path = unguarded(row["path"] or "")
         if path in rows:
-            raise DataError(f"{file} line {line}: {path!r} is there twice", fix="keep one line per file")
+            raise DataError(f"{file} line {line}: {path!r} appears twice", fix="keep one line per file")
         rows[path] = (weight, row.get("sha256") or "")
     missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.readable_N) if catalogue.paths[i] not in rows]
     if missing:

@@ -71,7 +71,7 @@ def test_a_folder_named_twice_counts_once_but_a_copy_is_refused(tmp_path):
     retraining(tmp_path / "a")
     assert compare([tmp_path, tmp_path / "a"])[0].seeds == (0,)
     retraining(tmp_path / "copy")
-    with pytest.raises(RunError, match=r"copy is there twice: same seed, labels and settings; leave one"):
+    with pytest.raises(RunError, match=r"copy appears twice: same seed, labels and settings; leave one"):
         compare([tmp_path])
 
 

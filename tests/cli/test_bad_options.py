@@ -13,7 +13,7 @@ SCORE = {
     "--batch-size 1": "--batch-size 1 is too small; give at least 2",
     "--lr nan": "--lr nan is too small; give at least 1e-12",
     "--lr inf": "--lr is not finite; give a number",
-    "--momentum 1": "--momentum 1 never forgets a step; give a number below 1",
+    "--momentum 1": "--momentum 1 must be below 1; give a smaller number",
     "--threads 0": "--threads 0 is too few; give at least 1",
     "--top 0": "--top 0 is too few; give at least 1",
     "--top 3": "--top 3 says how many rows --out gets; add -o FILE, or -o - for stdout",
@@ -98,7 +98,7 @@ def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPat
     words = ("score", photos, "--run", "audit", "--offline")
     for asked in ("--probe=frozen", "--pretrained"):
         error = run(*words, "--model", "resnet18", asked).error
-        assert error.startswith("the pretrained weights of 'resnet18' are not on this machine and --offline forbids to")
+        assert error.startswith("the pretrained weights of 'resnet18' are not on this machine and --offline forbids")
         assert error.endswith("; run once without --offline, or give --network-weights FILE")
 
 

@@ -43,14 +43,14 @@ def test_other_data(audit: Path, tmp_path: Path) -> None:
 def test_other_settings_are_named(audit: Path, photos: Path) -> None:
     options = ("--epochs", "5", "--seed", "7", "--probe", "frozen", "--model", "resnet18")
     error = run("score", photos, "--run", audit, *options).only_error
-    assert error.startswith(f"{audit} was begun with other settings: ")
+    assert error.startswith(f"{audit} was started with different settings: ")
     asked = ("epochs is 4 there, 5 asked", "seed is 0 there, 7 asked", "kind is train there, frozen asked")
     assert all(difference in error for difference in (*asked, "model is labelaudit_probe there, resnet18 asked"))
     assert "batch" not in error
-    assert error.endswith("leave these options out to go on with it, or give another --run")
+    assert error.endswith("leave these options out to continue it, or give another --run")
     succeed("score", photos, "--run", audit, *QUICK)
     error = run("score", audit, "--epochs", "9").only_error
-    assert error.startswith(f"{audit} is a run folder: its data and training are settled; ")
+    assert error.startswith(f"{audit} is a run folder: its data and training options cannot be changed; ")
 
 
 def test_a_run_that_is_not_trained_to_the_end(half_trained: Path, finished: Path) -> None:
@@ -81,7 +81,7 @@ def test_images_that_changed_while_the_run_was_interrupted(
 
     monkeypatch.setattr(pixels, "decode", failing)
     error = run("score", photos, "--run", half_trained).error
-    assert f"could be read when {half_trained} was begun and cannot now, or the other way round; " in error
+    assert f"is readable now but was not when {half_trained} was started, or vice versa; " in error
 
 
 RUN_JSON: dict[str, bytes | dict[str, object]] = {
@@ -160,7 +160,7 @@ CHECKPOINTS: dict[str, Damage] = {
     "cut": cut,
     "a list": lambda file: torch.save([1], file),
     "too little": lambda file: torch.save({"finished_epochs": 2}, file),
-    "of another network": lambda file: torch.save({"finished_epochs": 2, "networks": [{}], "optimizers": [{}]}, file),
+    "different network": lambda file: torch.save({"finished_epochs": 2, "networks": [{}], "optimizers": [{}]}, file),
     "ahead of the losses": lambda file: (file.parent / "losses/epoch-0000.parquet").unlink(),
 }
 
@@ -184,7 +184,7 @@ def test_a_retraining_of_other_settings_names_them(finished: Path, photos: Path)
     words = ("retrain", photos, "--weights", finished / "weights.csv", "--out", "out")
     succeed(*words, "--epochs", "1")
     error = run(*words, "--epochs", "2", "--seed", "3").only_error
-    assert error.startswith("out was begun with other settings: ")
+    assert error.startswith("out was started with different settings: ")
     assert "epochs is 1 there, 2 now" in error
     assert "seed is 0 there, 3 now" in error
     assert "method is aul there, standard now" in run("retrain", photos, "--method", "standard", "--out", "out").error

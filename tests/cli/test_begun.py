@@ -49,7 +49,7 @@ def test_a_training_that_diverged_in_a_later_epoch_is_begun_anew(
     folder = RunFolder(half_trained)
     with pytest.raises(TrainingError), folder.noting_divergence():
         raise TrainingError("the training diverged")
-    assert "Going on after" not in succeed("train-probe", photos, "--run", half_trained, *QUICK).err
+    assert "Resuming after" not in succeed("train-probe", photos, "--run", half_trained, *QUICK).err
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
 
@@ -67,4 +67,4 @@ def test_settings_and_data_bind_only_once_an_epoch_is_recorded(
     succeed("train-probe", write_images(tmp_path / "few", each=6), "--run", "other", *QUICK)
     assert json.loads(Path("other/run.json").read_text())["data"]["samples"] == 24
     refused = run("train-probe", photos, "--run", half_trained, *QUICK, "--lr", "0.5").error
-    assert "was begun with other settings: lr is 0.1 there, 0.5 asked" in refused
+    assert "was started with different settings: lr is 0.1 there, 0.5 asked" in refused

@@ -77,7 +77,7 @@ def test_files_are_moved_without_a_reader(photos: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(photos, tmp_path / "photos"))
     write_corrections(tmp_path / "corrections.csv", [Correction(path="ant/000.png", action="change", label="bee")])
     code, told = run_without_reader("relabel", data, tmp_path / "corrections.csv", "--yes")
-    assert (code, told) == (0, f"Moved 1 files. To undo: labelaudit relabel {data} --undo\n")
+    assert (code, told) == (0, f"Moved 1 file. To undo: labelaudit relabel {data} --undo\n")
     assert (data / "bee" / "000-2.png").exists()
 
 

@@ -67,7 +67,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(images, uninterrupted, tmp_pat
         process.join(30)
     assert process.exitcode == 130
     assert not (folder / ".lock").exists()
-    assert "Going on after" in succeed("train-probe", images, "--run", folder).err
+    assert "Resuming after" in succeed("train-probe", images, "--run", folder).err
     assert_same_run(folder, uninterrupted)
 
 
@@ -108,7 +108,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(images, retrained, tmp_p
         with interrupted(f"labelaudit.{function}", call=call):
             assert run(*words).code == 130
         assert not Path("out/result.json").exists()
-    assert "Going on after" in succeed(*words).err
+    assert "Resuming after" in succeed(*words).err
     assert pq.read_table("out/metrics.parquet")["epoch"].to_pylist() == list(range(EPOCHS))
     for name in ("metrics.parquet", "model.safetensors", "result.json"):
         assert Path("out", name).read_bytes() == (retrained / name).read_bytes()

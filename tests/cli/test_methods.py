@@ -50,7 +50,7 @@ def test_one_entry_is_told_in_full() -> None:
 
 def test_a_schedule_of_published_milestones_needs_a_method_that_has_them(photos: Path) -> None:
     outcome = run("retrain", photos, "--method", "standard", "--schedule", "milestones", "--out", "out")
-    assert "--schedule milestones is of methods that were published with it" in outcome.error
+    assert "--schedule milestones is only for methods published with milestones" in outcome.error
 
 
 def test_parameters_come_from_a_file_and_the_command_line_has_the_last_word(photos: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_interrupted_retraining_ends_as_the_uninterrupted_one(photos: Path, a
     succeed(*words, "whole")
     with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
         assert run(*words, "stopped").code == 130
-    assert "Going on after 2 of 3 epochs" in succeed(*words, "stopped").err
+    assert "Resuming after 2 of 3 epochs" in succeed(*words, "stopped").err
     for name in ("model.safetensors", "metrics.parquet"):
         assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
     assert result_in("stopped") == result_in("whole")

@@ -46,7 +46,7 @@ def test_the_plan_is_shown_carried_out_and_undone(data: Path, file: Path) -> Non
     assert outcome.err == "Moved 3 files. To undo: labelaudit relabel photos --undo\n"
     after = snapshot(data)
     outcome = succeed("relabel", data, "--undo", "--dry-run")
-    assert outcome.err.startswith("Would move back 3 files that were moved by 'corrections.csv' on 2")
+    assert outcome.err.startswith("Would move back 3 files moved by 'corrections.csv' on 2")
     assert snapshot(data) == after
     outcome = succeed("relabel", data, "--undo", "--yes")
     assert (outcome.out, outcome.err) == ("", "Moved 3 files back\n")

@@ -57,7 +57,7 @@ def test_an_interrupted_retraining_ends_as_the_whole_one(photos: Path, selector:
     succeed(*words, "--out", "whole")
     with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
         assert run(*words, "--out", "out").code == 130
-    assert "Going on after 2 of 4 epochs" in succeed(*words, "--out", "out").err
+    assert "Resuming after 2 of 4 epochs" in succeed(*words, "--out", "out").err
     kept, whole = (file_bytes(Path(name), "*.[psj]*") for name in ("out", "whole"))
     assert {"metrics.parquet", "model.safetensors", "picks/epoch-0003.parquet"} <= kept.keys()
     for name in kept.keys() - {"checkpoint.pt", "run.json", "seconds.parquet"}:
@@ -102,7 +102,7 @@ def test_a_run_goes_on_only_with_its_own_selector(photos: Path) -> None:
     with interrupted("labelaudit.audit.probe.write_epoch", call=3):
         assert run(*words, *ONE).code == 130
     assert "selector is selective-backprop beta=1.0" in run(*words, "--selector", "variance-reduction").error
-    assert "was begun with other settings" in run(*words, *ONE, "-S", "beta=2").error
+    assert "was started with different settings" in run(*words, *ONE, "-S", "beta=2").error
     succeed(*words)
 
 

@@ -65,14 +65,14 @@ def test_classes_with_folders_in_them_are_audited(tmp_path, folders):
 @pytest.mark.parametrize(
     ("folders", "text", "serious"),
     [
-        (crossed("cat dog", "day night"), "audit with --split cat,dog, if not, add --split .", True),
-        (["cat", "dog", "fox", "test/cat", "test/dog"], "folders of the names of those beside it (cat, dog)", True),
-        (["train/cat", "train/dog", "extra"], "audit with --split train, if not, add --split .", True),
+        (crossed("cat dog", "day night"), "use --split cat,dog; otherwise --split .", True),
+        (["cat", "dog", "fox", "test/cat", "test/dog"], "folders with the same names as its siblings (cat, dog)", True),
+        (["train/cat", "train/dog", "extra"], "use --split train; otherwise --split .", True),
         (["good", "bad/dent", "bad/crack"], "bad alone holds folders (crack, dent) and no images of its own", False),
         (
             ["pets/cat", "pets/dog", "forms/disc", "forms/box"],
-            "hold more folders (box, disc, cat, dog), which count for the class above; if those are the classes, "
-            "audit with --split forms,pets, if not, add --split .",
+            "hold more folders (box, disc, cat, dog), which are treated as part of their class. If the inner "
+            "folders are the classes, use --split forms,pets; otherwise --split .",
             False,
         ),
     ],

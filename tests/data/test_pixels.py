@@ -134,7 +134,7 @@ def test_a_second_load_reads_the_cache(shades, monkeypatch):
     assert second.sample_R.tolist() == first.sample_R.tolist() == [0, 2, *range(4, 150)]
     assert second.failures == first.failures
     assert first.failures.keys() == {3}
-    assert listener.lines[0].startswith("All 149 images are decoded already")
+    assert listener.lines[0].startswith("149 images are decoded already")
     monkeypatch.setattr(pixels, "_free_memory_bytes", lambda: int(BYTES / pixels.RAM_SHARE))
     assert not isinstance(load_pixels(shades, GREY_4).array_RCHW, np.memmap)
     mapped = load_pixels(shades, GREY_4, processes=2)

@@ -142,7 +142,7 @@ def test_what_the_last_epoch_says_of_the_labels_is_a_warning(disagreed, expected
 @pytest.mark.parametrize(
     ("aul_N", "why"),
     [
-        (np.array([1.0, 2.0, np.nan, 4.0]), "only 3 samples have one"),
+        (np.array([1.0, 2.0, np.nan, 4.0]), "only 3 samples have a score"),
         (np.full(50, 2.0), "fewer than three different values"),
         (np.repeat([0.0, 1.0], 25), "fewer than three different values"),
         (np.array([]), "only 0 samples"),

@@ -310,7 +310,7 @@ def test_missing_embedded_weights_come_with_advice(monkeypatch, constant, value,
 @pytest.mark.parametrize(
     ("model", "keywords", "fails", "message"),
     [
-        (TAGGED, {"weights": "timm", "offline": True}, None, r"--offline forbids to download.*--network-weights FILE"),
+        (TAGGED, {"weights": "timm", "offline": True}, None, r"--offline forbids downloading.*--network-weights FILE"),
         (PROBE, {"weights": "timm"}, None, "timm has no pretrained weights for 'labelaudit_probe'"),
         (
             TAGGED,
@@ -319,7 +319,7 @@ def test_missing_embedded_weights_come_with_advice(monkeypatch, constant, value,
             r"cannot be downloaded \(name resolution failed\).*check the network",
         ),
         (PROBE, {}, TypeError("unexpected keyword in_chans"), "cannot build 'labelaudit_probe': unexpected keyword"),
-        (PROBE, {"weights": A_FILE}, None, r"sha256:0123.* are not at hand.*--network-weights"),
+        (PROBE, {"weights": A_FILE}, None, r"sha256:0123.* are not available.*--network-weights"),
         ("labelaudit_prob", {}, None, "unknown model"),
     ],
 )

@@ -171,4 +171,4 @@ def test_a_worker_of_torchrun_that_dies_leaves_a_run_that_goes_on(tmp_path: Path
     with start(*words) as alone:  # nobody holds the run any more, and it goes on
         _, err = alone.communicate(timeout=240)
     assert alone.returncode == 0, err
-    assert "Going on after" in err
+    assert "Resuming after" in err

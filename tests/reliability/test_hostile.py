@@ -149,7 +149,7 @@ def test_classes_that_differ_in_case_or_unicode_form_only_are_two(tmp_path: Path
     if len(list(root.iterdir())) < len(names):
         pytest.skip("a file system that takes these names for equal")
     outcome = succeed("score", root, "--run", tmp_path / "audit", *QUICK)
-    assert "'Cat' and 'cat' differ in their form only" in outcome.err
+    assert "'Cat' and 'cat' differ only in spelling" in outcome.err
     classes = pq.read_table(tmp_path / "audit/samples.parquet").column("class").to_pylist()
     assert sorted(set(classes)) == sorted(names)
 

@@ -48,8 +48,8 @@ def test_the_summary() -> None:
     for part in (
         "1,234 of 20,000 labels are suspicious; estimated noise rate 10.0% (8.0% to 15.0%), by gmm on aul over 4",
         "Most frequent given → suggested: bee → ant (1,100)",
-        "this audit ranks above the cut: of 500 random ones 487\n",
-        "Of the errors that the noise rate counts, the top 300 hold about 25%, the top 1,200 hold about 90%\n",
+        "Planted errors ranked above the threshold: 487 of 500 random\n",
+        "The top 300 contain about 25%, the top 1,200 contain about 90% of the estimated errors\n",
         "5 mislabeled, 1 corrupted",
         "images, shuffled",
         "Unreadable: 2 images of 300 cannot be read",
@@ -60,7 +60,7 @@ def test_the_summary() -> None:
     assert text.index("bee  ") < text.index("ant  ")  # the noisiest class is first
     bare = printed(show_summary, noise(noise_rate=None))
     assert "estimated noise rate unknown, by gmm" in bare
-    for absent in ("on purpose", "hold about", "Kinds", "Warning", "cannot be read"):
+    for absent in ("Planted", "contain about", "by kind", "Warning", "cannot be read"):
         assert absent not in bare
 
 
@@ -72,7 +72,7 @@ def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole() -> No
     planted = [{**shuffled, "planted": name} for name in (*CONTROL_KINDS, *COPY_KINDS)]
     long = [class_noise(f"{'long name ' * 9}right")]
     narrow = printed(show_summary, noise(classes=long, kinds={**KINDS, "planted": planted}), width=80)
-    assert "missed" in next(line for line in narrow.splitlines() if line.lstrip().startswith("made on purpose"))
+    assert "missed" in next(line for line in narrow.splitlines() if line.lstrip().startswith("planted"))
     assert "right" in narrow
     assert "…" not in narrow
 
@@ -119,7 +119,7 @@ def test_checks_with_a_limit_and_the_baseline_are_told() -> None:
 
 def test_sentences_on_kinds_by_hand() -> None:
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
-        "Kinds of the suspicious: 5 mislabeled, 1 corrupted, 1 ambiguous.",
+        "Suspicious labels by kind: 5 mislabeled, 1 corrupted, 1 ambiguous.",
         "Corrupted images, suspicious or not: 1,200 of 12,000; corrupted.csv lists them.",
         "Equal images with different labels: 3; see the column kind of scores.parquet.",
     ]

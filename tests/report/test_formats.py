@@ -274,7 +274,7 @@ def test_markdown_by_hand() -> None:
 def test_markdown_has_kinds_as_a_column_and_as_a_matrix() -> None:
     hostile = {**KINDS, "planted": [{**KINDS["planted"][0], "planted": "<b>|x</b>"}]}  # type: ignore[index]
     matrix, ranked = tables(markdown.render(report([row(1, kind="ambiguous"), row(2, kind="")], kinds=hostile)))
-    assert (matrix[0][0], matrix[0][-1]) == ("made on purpose", "missed")
+    assert (matrix[0][0], matrix[0][-1]) == ("planted", "missed")
     assert matrix[1][1:] == ["50", "40", "1", "2", "0", "7"]
     assert [cells[5] for cells in ranked] == ["kind", "ambiguous", ""]
 

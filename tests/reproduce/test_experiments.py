@@ -108,7 +108,7 @@ def test_an_interrupted_experiment_is_resumed(
     data = ("--data", clean / "train", *(("--test", clean / "test") if name == "prioritization" else ()))
     with interrupted(f"labelaudit.audit.{stops}", call=call):
         assert run("reproduce", name, *data, *asked, "--out", "stopped").code == 130
-    assert "Going on after" in succeed("reproduce", name, *data, *asked, "--out", "stopped").err
+    assert "Resuming after" in succeed("reproduce", name, *data, *asked, "--out", "stopped").err
     succeed("reproduce", name, *data, *asked, "--out", "whole")
     pairs = zip(rows("stopped", table), rows("whole", table), strict=True)
     assert all(str({**one, "seconds": 0}) == str({**other, "seconds": 0}) for one, other in pairs)

@@ -128,7 +128,7 @@ def test_undo_does_not_overwrite_a_file_that_appeared_meanwhile(root, correction
     before = snapshot(root)
     relabel(root, corrections)
     (root / "cat/2.png").write_text("new")
-    with pytest.raises(RunError, match=r"1 files cannot go back, since others are in their places: 'cat/2\.png'"):
+    with pytest.raises(RunError, match=r"1 file cannot go back, since others are in their places: 'cat/2\.png'"):
         undo(root)
     found = contents(root)
     assert (found["cat/2.png"], found["dog/2.png"], found["cat/1.png"]) == ("new", "cat/2.png", "cat/1.png")
@@ -148,7 +148,7 @@ def test_undo_reports_missing_files_and_restores_removed_folders(root, correctio
     (root / "bird/new.png").write_text("new")
     outcome = undo(root, reporter=listener)
     assert (outcome.moved, outcome.gone) == (3, ((".labelaudit-dropped/dog/4.png", "dog/4.png"),))
-    assert any("1 files are missing" in line for line in listener.lines)
+    assert any("1 file is missing" in line for line in listener.lines)
     del before["dog/4.png"]
     assert contents(root) == {**before, "bird/new.png": "new"}
     assert not (root / "bird/sub").exists()

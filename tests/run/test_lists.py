@@ -230,7 +230,7 @@ def test_weights_of_other_data_are_refused(tmp_path):
         ("path,weight\ncat/0.png,1\ncat/1.png,inf\n", "line 3: 'inf' is no weight"),
         ("path,weight\ncat/0.png\n", "line 2: None is no weight"),
         ("path,weight\ncat/0.png,much\n", "line 2: 'much' is no weight"),
-        ("path,weight\ncat/0.png,1\ncat/0.png,1\n", "line 3: 'cat/0.png' is there twice"),
+        ("path,weight\ncat/0.png,1\ncat/0.png,1\n", "line 3: 'cat/0.png' appears twice"),
         (b"path,weight\n\xff,1\n", "is not a weights file"),
     ],
 )

@@ -18,6 +18,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.exports.base import FORMATS, ExportFormat, Job, Sample
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
+from labelaudit.text import plural
 
 _MARK = ".labelaudit-export.json"
 """Marks a folder as an export, which the next one may overwrite."""
@@ -87,7 +88,7 @@ def export(
         _require_images(root, samples)
     left_out = len(audit.catalogue) - len(audit.order_U)
     if left_out:
-        reporter.warn(f"{left_out} images that could not be read are left out")
+        reporter.warn(f"{plural(left_out, 'image')} that could not be read {'is' if left_out == 1 else 'are'} left out")
     if audit.catalogue.rendering.deep:
         reporter.warn(
             f"{to} shows images of more than 8 bits by a rule of its own: dim ones may be black there "
@@ -179,6 +180,6 @@ def _claim(folder: Path, entry: ExportFormat) -> None:
         earlier = read_json(mark).get("format")
     if taken and earlier != entry.name:
         raise UsageError(
-            f"{folder} is not empty and no earlier export to {entry.name}", fix="give a new folder with --out"
+            f"{folder} is not empty and is not an earlier export to {entry.name}", fix="give a new folder with --out"
         )
     write_json(mark, {"format": entry.name, "labelaudit": __version__})

@@ -63,7 +63,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _ESTIMATORS = {
     "confident-joint": "counts images that the probe confidently assigns to another class",
-    "controls": "compares with the labels that were made wrong on purpose",
+    "controls": "compares with the planted wrong labels",
     "gmm": "splits the AULs into two groups, as the AUL paper does; too high where few labels are wrong",
     "gmm-per-class": "the same within each class",
     "bmm": "the same with beta distributions",
@@ -310,7 +310,7 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         facts=facts_of(audit),
         rate=sentences.rate_text(noise),
         rate_sentence=rate_sentence(noise.noise_rate),
-        interval=f"between {low:.1%} and {high:.1%}",
+        interval=f"{low:.1%} to {high:.1%}",
         has_interval=bool(noise.noise_rate_interval) and noise.noise_rate is not None,
         new=new,
         unreadable=sentences.unreadable_sentence(noise),
@@ -346,9 +346,9 @@ def facts_of(audit: Audit) -> list[str]:
     """Return what was audited, and how, in a few words each."""
     settings, finished = audit.description.settings, audit.description.finished
     facts = [
-        f"{len(audit.catalogue):,} images",
+        plural(len(audit.catalogue), "image"),
         plural(len(audit.catalogue.classes), "class", "classes"),
-        f"{audit.summary.epochs:,} epochs",
+        plural(audit.summary.epochs, "epoch"),
     ]
     model = settings.get("model")
     if isinstance(model, str):

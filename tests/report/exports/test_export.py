@@ -106,8 +106,8 @@ def test_a_folder_with_something_else_is_left_alone(hostile: RunFolder, images: 
     export(hostile, "cvat", tmp_path / "earlier")
     before = sorted([*images.rglob("*"), *tmp_path.rglob("*")])
     for out, message in {
-        tmp_path / "mine": r"mine is not empty and no earlier export to fiftyone; give a new folder",
-        tmp_path / "earlier": "no earlier export to fiftyone",
+        tmp_path / "mine": r"mine is not empty and is not an earlier export to fiftyone; give a new folder",
+        tmp_path / "earlier": "is not an earlier export to fiftyone",
         tmp_path / "file": "file is not a folder; give another --out",
         images: "is the image folder",
     }.items():

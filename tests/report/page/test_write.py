@@ -192,7 +192,7 @@ def test_estimators_controls_and_names_are_explained_and_escaped(tmp_path: Path)
     assert '<th scope="row">none</th><td>0</td><td>0</td><td>–</td>' in shown
     assert '<tr class="used"><th scope="row">gmm<small>' in shown
     assert "hidden</th>" not in shown
-    assert re.sub(r"\s+", " ", shown).count("the first 300 images hold about 80%, the first 600 about 100%.") == 1
+    assert re.sub(r"\s+", " ", shown).count("the top 300 images contain about 80%, the top 600 about 100%.") == 1
     assert text.count("<script>") == 1
     assert "<h1><bdi>&lt;script&gt;\\x1bx</bdi></h1>" in text
     assert not {"<b>", "<i>", "<u>"} & set(re.findall("<.>", text))
