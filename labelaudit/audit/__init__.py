@@ -1,4 +1,4 @@
-"""The audit of a folder of images: plan, probe, judge, results."""
+"""The audit of a folder of images: plan, probe, fit, results."""
 
 import sys
 

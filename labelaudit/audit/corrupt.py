@@ -136,7 +136,7 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
     """Write a corrupted copy of a data folder; equal arguments give equal images, paths and truth.
 
     Args:
-        data: ``data/<class>/…/<image>``, rightly labelled.
+        data: ``data/<class>/…/<image>``, rightly labeled.
         out: Gets the class folders, ``truth.csv`` and ``corruption.json``; must be new or empty.
         options: The corruptions.
         reporter: Receives the progress.

@@ -53,7 +53,7 @@ def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
 
 
 def write_digits_split(folder: Path) -> tuple[Path, Path]:
-    """Write the rightly labelled digits as ``train/<digit>/`` and ``test/<digit>/``, every fourth one to the latter."""
+    """Write the rightly labeled digits as ``train/<digit>/`` and ``test/<digit>/``, every fourth one to the latter."""
     digits = load_digits()
     folders = folder / "train", folder / "test"
     for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):

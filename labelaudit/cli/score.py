@@ -120,14 +120,14 @@ def fit(
     ] = False,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
-    from labelaudit.audit import judge
+    from labelaudit.audit import fit as audit
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.report.console import show_estimators, show_summary
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
-    fitted = judge.fit(folder, chosen, terminal, all_estimators=all_estimators)
+    fitted = audit.fit(folder, chosen, terminal, all_estimators=all_estimators)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
         show_estimators(terminal.console, fitted.noise)

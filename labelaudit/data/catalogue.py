@@ -105,7 +105,7 @@ class Catalogue:
         label_N: The given label of each sample.
         width_N: Width in pixels as displayed; 0 where unreadable.
         height_N: Height in pixels as displayed; 0 where unreadable.
-        grey_N: True for images without colour channels.
+        grey_N: True for images without color channels.
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
         rendering: How the images become 8-bit.
@@ -152,7 +152,7 @@ class Catalogue:
 
     @property
     def is_grey(self) -> bool:
-        """True when no readable image has colour channels."""
+        """True when no readable image has color channels."""
         return bool(self.grey_N[self.readable_N].all())
 
     def set_aside(self, reasons: Mapping[int, str]) -> Catalogue:

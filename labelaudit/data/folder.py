@@ -1,4 +1,4 @@
-"""Scan a folder of labelled images: torchvision's ImageFolder layout, or any layout with a labels file.
+"""Scan a folder of labeled images: torchvision's ImageFolder layout, or any layout with a labels file.
 
 Every file is read once to hash it and to read its header; pixels are decoded elsewhere. A file that cannot be used is
 set aside with the reason and never stops an audit.

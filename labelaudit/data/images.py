@@ -37,7 +37,7 @@ _SIDEWAYS = {5, 6, 7, 8}
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x0100, 0x0101, 0x0102, 0x0153, 2
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_NO_TIFF = "a TIFF that Pillow cannot read: it reads grey and colour of 8 or 16 bits, grey of 32 bits and 32-bit floats"
+_NO_TIFF = "a TIFF that Pillow cannot read: it reads grey and color of 8 or 16 bits, grey of 32 bits and 32-bit floats"
 
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 """By the byte order at the end of Pillow's name of a layout."""
@@ -61,7 +61,7 @@ class Header:
 
     Attributes:
         width, height: In pixels, as displayed.
-        grey: True without colour channels.
+        grey: True without color channels.
         deep: For values of more than 8 bits, one of `labelaudit.data.rendering.DEEP_KINDS`; else empty.
         transparent: True where pixels may be transparent.
     """
@@ -136,7 +136,7 @@ def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright, at its own size; otherwise as `decode`.
 
     Returns:
-        uint8 array [H, W, C]: C = 1 for an image without colour channels, else 3.
+        uint8 array [H, W, C]: C = 1 for an image without color channels, else 3.
     """
     with _decoding(content) as image:
         grey = image.mode in _GREY_MODES
@@ -235,7 +235,7 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError(f"too large to decode safely ({width} x {height})")
     is_16_bit = image.format == "TIFF" and image.mode in _COLOUR and 16 in image.tag_v2.get(_TIFF_BITS, ())
     if is_16_bit and not _deep_layout(image, _COLOUR):
-        raise UnreadableImageError("16-bit colour in separate planes, which Pillow reads as 8-bit")
+        raise UnreadableImageError("16-bit color in separate planes, which Pillow reads as 8-bit")
     return image
 
 
@@ -254,7 +254,7 @@ def _deep(image: Image.Image) -> str:
 
 
 def _deep_layout(image: Image.Image, modes: Collection[str] = ("RGB", "RGBA")) -> str:
-    """Return Pillow's name of 16-bit colour in a file, such as ``RGB;16B``; Pillow keeps the upper 8 bits only."""
+    """Return Pillow's name of 16-bit color in a file, such as ``RGB;16B``; Pillow keeps the upper 8 bits only."""
     layout = image.tile[0][3] if image.tile else ""
     name = layout if isinstance(layout, str) else str(layout[0]) if layout else ""
     return name if image.mode in modes and ";16" in name else ""
@@ -280,7 +280,7 @@ def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], 
 
 
 def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
-    """Decode 16-bit colour in the wrong byte order, so that Pillow keeps the lower 8 bits: [H, W, 3].
+    """Decode 16-bit color in the wrong byte order, so that Pillow keeps the lower 8 bits: [H, W, 3].
 
     Where Pillow has no such order (grey with opacity), the result is one 0.
     """

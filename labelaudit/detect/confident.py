@@ -1,4 +1,4 @@
-"""The confident joint: which class is labelled as which, counted where the probe is sure.
+"""The confident joint: which class is labeled as which, counted where the probe is sure.
 
 Source: Northcutt, Jiang and Chuang 2021, "Confident learning", section 3.1, with two differences: probabilities are
 means over the epochs of one training instead of those of held-out folds, and of the other classes only those in the
@@ -122,7 +122,7 @@ def confident_joint(
 ) -> ConfidentJoint:
     """Count the samples of each given class by the class that the probe is sure of.
 
-    It is sure of class j where the mean probability of j is at least its mean over the samples labelled j; of several
+    It is sure of class j where the mean probability of j is at least its mean over the samples labeled j; of several
     such classes the most probable counts. Samples of which it is sure of none are distributed like the others of their
     given class. ``counted_N`` are the samples that are counted, by default all; those without a record never are.
     """

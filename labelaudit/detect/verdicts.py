@@ -236,5 +236,5 @@ def _structured(joint: ConfidentJoint) -> Iterator[str]:
         yield (
             f"The errors are not spread evenly: half of them are between {half} of "
             f"{joint.classes * (joint.classes - 1)} pairs of classes. Either these classes were confused when the data "
-            "was labelled, or the probe cannot tell them apart: look at the most frequent pairs first."
+            "was labeled, or the probe cannot tell them apart: look at the most frequent pairs first."
         )

@@ -30,8 +30,8 @@ def show_table(console: Console, report: Report) -> None:
         )
     for check in report.checks:
         if check.outcome != "skipped":
-            colour, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
-            console.print(f"[{colour}]{word}:[/{colour}] {escape(printable(check.sentence))}")
+            color, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
+            console.print(f"[{color}]{word}:[/{color}] {escape(printable(check.sentence))}")
 
 
 def render_json(report: Report) -> str:

@@ -18,7 +18,7 @@ _NOISE = (
 )
 
 FLAGS: dict[str, tuple[str, str, str | None]] = {
-    "data": ("--data", "Folder with one folder of rightly labelled images per class.", None),
+    "data": ("--data", "Folder with one folder of rightly labeled images per class.", None),
     "test": ("--test", "Test images, one folder per class.", None),
     "out": ("--out", "Gets the labels or copies, the audits, the trainings and the tables.", None),
     "seeds": ("--seeds", "For the data, the errors and the trainings.", "N,N"),

@@ -123,7 +123,7 @@ def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
     missing = [path for path in given.paths if path not in true_of]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(given)} labelled images have no true label, the first is {missing[0]!r}",
+            f"{len(missing)} of {len(given)} labeled images have no true label, the first is {missing[0]!r}",
             fix="give the truth for every image, or leave these out of the labels",
         )
     return np.array([number_of.get(truth.classes[true_of[path]], -1) for path in given.paths], dtype=np.int32)

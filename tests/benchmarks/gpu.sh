@@ -3,7 +3,7 @@
 #
 #   OUT=results tests/benchmarks/gpu.sh CIFAR10
 #
-# CIFAR10 holds one folder of rightly labelled images per class; without it only the tests are run.
+# CIFAR10 holds one folder of rightly labeled images per class; without it only the tests are run.
 # Everything is written under $OUT (default: the current folder). Without a GPU, says so and measures nothing.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)

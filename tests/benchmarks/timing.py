@@ -52,7 +52,7 @@ def rows_of(rates: Rates) -> list[Measurement]:
 def take_turns(contenders: Sequence[Contender], rounds: int) -> Rates:
     """Time all contenders in each round, in an order that is reversed from one round to the next.
 
-    A machine that gets steadily slower or faster then favours no contender, and the ratio of two is taken within a
+    A machine that gets steadily slower or faster then favors no contender, and the ratio of two is taken within a
     round, where they are neighbours in time. Each runs once before, untimed.
     """
     for contender in contenders:

@@ -16,7 +16,7 @@ SAMPLES, WRONG = 200, 40
 
 
 def accumulator(samples):
-    """Of samples labelled 999, a class that no test takes for another one."""
+    """Of samples labeled 999, a class that no test takes for another one."""
     return CurveAccumulator(np.full(samples, 999, dtype=np.int32), 1000)
 
 

@@ -48,7 +48,7 @@ def test_every_control_is_taught_another_label_and_no_other_sample_is():
 def test_confusion_controls_repeat_the_datas_own_confusion():
     label_N, _, joint, controls = planted()
     chosen = controls.of_kind("confusion")
-    # Samples labelled 1 are taken for 2: so samples of class 2 get label 1.
+    # Samples labeled 1 are taken for 2: so samples of class 2 get label 1.
     assert (set(label_N[chosen]), set(controls.label_N[chosen])) == ({2}, {1})
     assert (joint.class_N[chosen] == label_N[chosen]).all()
 

@@ -104,7 +104,7 @@ def test_p_is_a_probability_and_rises_with_the_score(scores, seed, rate):
 
 
 def audit(step, *, controls=CONTROLS, seed=0):
-    """A tenth is labelled ``step`` classes on (None: any other class); the probe takes 3% hard ones for wrong too.
+    """A tenth is labeled ``step`` classes on (None: any other class); the probe takes 3% hard ones for wrong too.
 
     Wrong labels, planted ones too, have far higher scores than the hard ones.
     """

@@ -166,7 +166,7 @@ def test_controls_that_were_not_planted_or_too_few_are_told_with_what_to_do():
     assert "Take another --estimator" in judge(few, FitSettings(rank_by="aul", estimator="controls")).warnings[0]
 
 
-def labelled(true_N, label_N, classes, **others):
+def labeled(true_N, label_N, classes, **others):
     """The default verdicts of a probe that knows the truth."""
     aul_N = np.where(true_N == label_N, 1.0, 9.0) + np.arange(len(label_N)) / len(label_N)
     beliefs = certain(label_N, true_N)
@@ -178,7 +178,7 @@ def test_errors_between_few_classes_are_told(step, rate, expected):
     generator = np.random.default_rng(0)
     true_N = generator.integers(0, 6, 3000).astype(np.int32)
     moved_N = generator.integers(1, 6, 3000) if step is None else step
-    found = labelled(true_N, np.where(generator.random(3000) < rate, (true_N + moved_N) % 6, true_N), 6)
+    found = labeled(true_N, np.where(generator.random(3000) < rate, (true_N + moved_N) % 6, true_N), 6)
     assert bool(warned(found, "not spread evenly")) is expected
     assert bool(warned(found, "of 30 pairs of classes")) is expected
 
@@ -186,7 +186,7 @@ def test_errors_between_few_classes_are_told(step, rate, expected):
 @pytest.mark.parametrize(("least", "expected"), [(19, True), (20, False)])
 def test_small_classes_are_told(least, expected):
     label_N = np.repeat([0, 1, 2], [500, 500, least]).astype(np.int32)
-    found = labelled(label_N, label_N, 3)
+    found = labeled(label_N, label_N, 3)
     assert bool(warned(found, "1 of 3 classes have fewer than 20 images")) is expected
 
 

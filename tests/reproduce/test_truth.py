@@ -67,7 +67,7 @@ def test_true_labels_go_by_path_and_by_the_names_of_classes(image_folder: Callab
     found = scan(root, labels_file=given_csv)
     assert (found.classes, found.paths) == (("bee", "cat"), ("ant/000.png", "cat/000.png"))
     assert true_labels(found, scan(root)).tolist() == [-1, 1]
-    with pytest.raises(DataError, match="1 of 3 labelled images have no true label"):
+    with pytest.raises(DataError, match="1 of 3 labeled images have no true label"):
         true_labels(scan(root), found)
 
 

@@ -107,7 +107,7 @@ class Cards {
     const own = this.own.subarray(row * this.points, (row + 1) * this.points);
     const label = this.rows.given[row];
     const typical = this.typical.subarray(label * this.points, (label + 1) * this.points);
-    const title = `Its loss by epoch (strong line), and the median of all labelled ${visible(this.classes[label])}`;
+    const title = `Its loss by epoch (strong line), and the median of all labeled ${visible(this.classes[label])}`;
     return curveChart(own, typical, CURVE.width, CURVE.height, title);
   }
 
