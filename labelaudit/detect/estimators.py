@@ -50,8 +50,7 @@ class Estimate:
     def interval(self, evidence: Evidence) -> tuple[float, float]:
         """Return the interval [low, high] of `theory.noise_interval`, widened where needed to contain the estimate.
 
-        Mixtures get the joint's interval. An estimate from controls spans the intervals of its kinds of controls, less
-        the random ones where confusion is among several.
+        Mixtures get the joint's interval. Controls give their own; random ones do not count beside confused ones.
         """
         tails = dict(self.tails)
         if "confusion" in tails and len(tails) > 1:

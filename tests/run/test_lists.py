@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labelaudit.detect.confident import confident_joint
-from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Power, Verdicts
 from labelaudit.errors import DataError, RunError, StorageError
@@ -26,7 +24,7 @@ from labelaudit.run.lists import (
     write_weights,
 )
 from labelaudit.run.tables import verdict_table
-from tests.detect.helpers import beliefs_of
+from tests.detect.helpers import beliefs_of, statistics_of
 from tests.report.helpers import row
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, names_in, room_for
 
@@ -36,24 +34,10 @@ WEIGHT_4 = np.array([1.0, 0.25, 0.0, 1 / 3])
 FOUR_BELIEFS = beliefs_of([0.9, 0.1, 0.5, NAN], [[1, 1, 0, -1]], [[0.05, 0.8, 0.4, NAN]])
 
 
-def statistics_of(beliefs, **values):
-    joint = confident_joint(np.zeros(len(values["aul"]), dtype=np.int32), beliefs, 2)
-    arrays = {f"{name}_N": np.asarray(values[name], dtype=np.float64) for name in STATISTICS}
-    return CurveStatistics(**arrays, beliefs=beliefs, joint=joint, epochs=3)
-
-
 def four_statistics():
     """Of four samples, the last without a record."""
-    return statistics_of(
-        FOUR_BELIEFS,
-        aul=[1.0, 9.0, 5.0, NAN],
-        aum=[4.0, -3.0, 0.5, NAN],
-        mean_probability=[0.9, 0.1, 0.5, NAN],
-        misprediction_rate=[0.0, 1.0, 0.5, NAN],
-        soft_misprediction_rate=[0.0, 1.0, 0.1, NAN],
-        forgetting_count=[0.0, 3.0, 1.0, NAN],
-        cell_margin=[4.5, -2.5, 1.0, NAN],
-    )
+    aum_N = np.array([4.0, -3.0, 0.5, NAN])
+    return statistics_of([1.0, 9.0, 5.0, NAN], beliefs=FOUR_BELIEFS, aum_N=aum_N)
 
 
 def verdicts_of(p, order, flagged):
@@ -136,7 +120,7 @@ def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first()
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
-    statistics = statistics_of(beliefs, **dict.fromkeys(STATISTICS, range(count)))
+    statistics = statistics_of(range(count), beliefs=beliefs)
     verdicts = verdicts_of(np.ones(count), np.arange(count)[::-1], count)
     file = tmp_path / "suspicious.csv"
     table = verdict_table(catalogue_of(), statistics, verdicts)
