@@ -120,7 +120,9 @@ def noise_interval(label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint, o
     - **high end**: Wilson's upper limit of the same when all of that counts, plus the samples without a sure class but
       with more belief in another class than in the given one.
 
-    `Estimate.interval` widens it where needed to contain the estimate. docs/accuracy.md says how often it was right.
+    Random flips are mostly among the sure ones, look-alikes among the others: so the ends also say what the rate would
+    be if all errors were of one sort. `Estimate.interval` widens it where needed so that it contains the estimate.
+    docs/accuracy.md says how often it held the truth.
     """
     cautious = confident_joint(label_N, beliefs.cautious, joint.classes, counted_N=own_N).class_N
     sure_N = (joint.class_N >= 0) & (joint.class_N != label_N)
