@@ -97,7 +97,7 @@ def test_a_second_process_is_told_that_the_run_is_in_use(images, tmp_path) -> No
         assert f"is in use by process {process.pid} on " in refused.error
         assert "wait for it, or give another --run" in refused.error
     # The lock of a dead process binds nobody.
-    assert "other settings" in run("train-probe", images, "--run", folder, "--seed", "5").error
+    assert "different settings" in run("train-probe", images, "--run", folder, "--seed", "5").error
 
 
 def test_a_killed_retraining_ends_with_the_same_figures(images, retrained, tmp_path) -> None:
