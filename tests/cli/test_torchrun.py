@@ -39,7 +39,7 @@ def test_two_processes_work_as_one(photos: Path, finished: Path, tmp_path: Path)
     torchrun(2, "tests.cli.test_torchrun", photos, tmp_path)
     first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2))
     assert [each["code"] for each in first] == [each["code"] for each in second] == [0, 2, 0]
-    assert not any(each["out"] or each["err"] for each in second)
+    assert not any(each["out"] or each["err"] for each in second), second
     score, mistake, retrain = first
 
     for line in ("Probe: training labelaudit_probe", "Ranked list: "):
