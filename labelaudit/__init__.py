@@ -12,37 +12,36 @@ Names are loaded when they are first used: importing the package does not import
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 _NAMES = {
-    "audit.fit": ("Fitted", "fit"),
-    "audit.model": ("Audit", "Data", "open_run"),
-    "audit.options": ("TrainingOptions",),
-    "audit.probe": ("train_probe",),
-    "audit.score": ("audit", "score"),
+    "auditing.fit": ("Fitted", "fit"),
+    "auditing.model": ("Audit", "Data", "open_run"),
+    "auditing.options": ("TrainingOptions",),
+    "auditing.probe": ("train_probe",),
+    "auditing.score": ("audit", "score"),
     "detect.verdicts": ("FitSettings",),
     "errors": ("LabelauditError",),
     "report.exports.export": ("ExportOptions", "export"),
-    "retrain.compare": ("compare",),
-    "retrain.recipe": ("RetrainOptions", "retrain"),
+    "retraining.compare": ("compare",),
+    "retraining.recipe": ("RetrainOptions", "retrain"),
     "run.layout": ("RunFolder",),
 }
 _HOME = {name: f"labelaudit.{module}" for module, names in _NAMES.items() for name in names}
 
 if TYPE_CHECKING:
-    from labelaudit.audit.fit import Fitted, fit
-    from labelaudit.audit.model import Audit, Data, open_run
-    from labelaudit.audit.options import TrainingOptions
-    from labelaudit.audit.probe import train_probe
-    from labelaudit.audit.score import audit, score
+    from labelaudit.auditing.fit import Fitted, fit
+    from labelaudit.auditing.model import Audit, Data, open_run
+    from labelaudit.auditing.options import TrainingOptions
+    from labelaudit.auditing.probe import train_probe
+    from labelaudit.auditing.score import audit, score
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError
     from labelaudit.report.exports.export import ExportOptions, export
-    from labelaudit.retrain.compare import compare
-    from labelaudit.retrain.recipe import RetrainOptions, retrain
+    from labelaudit.retraining.compare import compare
+    from labelaudit.retraining.recipe import RetrainOptions, retrain
     from labelaudit.run.layout import RunFolder
 
 __all__ = [
@@ -65,14 +64,6 @@ __all__ = [
     "score",
     "train_probe",
 ]
-
-
-class FunctionPackage(ModuleType):
-    """A package with the name of a function of the API: ``labelaudit.audit(…)``, ``labelaudit.retrain(…)``."""
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        name = self.__name__.rpartition(".")[2]
-        return getattr(importlib.import_module(_HOME[name]), name)(*args, **options)
 
 
 def __getattr__(name: str) -> Any:

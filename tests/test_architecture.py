@@ -22,7 +22,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 LAYERS = (
     ("labelaudit.__main__",),
     ("labelaudit.cli",),
-    ("labelaudit.reproduce", "labelaudit.report", "labelaudit.audit", "labelaudit.retrain"),
+    ("labelaudit.reproduce", "labelaudit.report", "labelaudit.auditing", "labelaudit.retraining"),
     ("labelaudit.review",),
     ("labelaudit.engine", "labelaudit.methods", "labelaudit.selectors"),
     (
@@ -105,7 +105,7 @@ def test_there_is_something_to_check() -> None:
     assert len(CONCRETE_METHODS) >= 2
     assert len(CONCRETE_SELECTORS) >= 2
     assert {"run.json", "scores.parquet", "weights.csv", "checkpoint.pt", "metrics.parquet"} <= FILE_NAMES
-    assert "labelaudit.engine.loop" in inner_imports("labelaudit.audit.probe")
+    assert "labelaudit.engine.loop" in inner_imports("labelaudit.auditing.probe")
     assert layer("labelaudit.cli.score") < layer("labelaudit.engine.loop") < layer("labelaudit.methods.base")
 
 
@@ -176,7 +176,7 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             inner = {name for name in names if name.startswith("labelaudit.") and not name.startswith("labelaudit.cli")}
             light = {"errors", "names", "progress", "text", "cells"}
             # These list methods, selectors, and the options of trainings and of experiments.
-            light |= {"methods.table", "methods.parameters", "selectors.table", "audit.options", "reproduce"}
+            light |= {"methods.table", "methods.parameters", "selectors.table", "auditing.options", "reproduce"}
             assert inner <= {f"labelaudit.{name}" for name in light}, module
 
 
@@ -194,7 +194,7 @@ def test_each_format_is_a_file_that_knows_no_other() -> None:
 
 def test_a_fit_loads_no_torch() -> None:
     # It alone takes 0.8 GB of memory and seconds: more than the statistics of a million samples.
-    reached, waiting = set(), {"labelaudit.audit.fit", "labelaudit.audit.model"}
+    reached, waiting = set(), {"labelaudit.auditing.fit", "labelaudit.auditing.model"}
     waiting |= {name for name in MODULES if name.startswith("labelaudit.report.")}
     while waiting:
         module = waiting.pop()

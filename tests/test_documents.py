@@ -16,7 +16,7 @@ def test_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", text)
     assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    # Such as `audit/score.py` or `labelaudit/names.py`; without placeholders and wildcards.
+    # Such as `auditing/score.py` or `labelaudit/names.py`; without placeholders and wildcards.
     named = re.findall(r"`((?:\.\w+|\w+)/[\w./-]+\.(?:py|js|yml))`", text)
     named += re.findall(r"python (tests/[\w./-]+\.py)", text)
     named += [f"{name.replace('.', '/')}.py" for name in re.findall(r"python -m ((?:tests|labelaudit)[\w.]*)", text)]

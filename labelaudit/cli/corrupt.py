@@ -57,7 +57,7 @@ def command(
     if unknown := [name for name in kind if name not in names]:
         raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(names)}")
 
-    from labelaudit.audit.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
+    from labelaudit.auditing.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 
     pairs = zip(cast("list[CorruptionName]", kind), rate, strict=True)
     corruptions = [CorruptionRate(kind=name, rate=share) for name, share in pairs]
@@ -79,7 +79,7 @@ def demo(
     device: Annotated[str, Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
-    from labelaudit.audit import demo as sample_data
+    from labelaudit.auditing import demo as sample_data
     from labelaudit.report.console import show_summary, show_suspicious
     from labelaudit.run.lists import suspicious_rows
 

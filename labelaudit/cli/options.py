@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from typer import Argument, Option
 
-from labelaudit.audit.options import ADVANCED, TrainingOptions
+from labelaudit.auditing.options import ADVANCED, TrainingOptions
 from labelaudit.cli.console import Terminal, is_distributed
 from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.names import EstimatorName, StatisticName
@@ -199,7 +199,7 @@ def set_threads(threads: int | None) -> None:
 
 def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:
     """Return where an audit of ``data`` is written: the folder that is given, or the default."""
-    from labelaudit.audit.model import default_run
+    from labelaudit.auditing.model import default_run
     from labelaudit.run.layout import RunFolder
 
     place = run or default_run(data)

@@ -21,7 +21,7 @@ from labelaudit.names import AdviceFormatName, ExportName, FormatName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
-    from labelaudit.audit.model import Data
+    from labelaudit.auditing.model import Data
     from labelaudit.report.page.write import Page
 
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
@@ -88,7 +88,7 @@ def command(
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
     targets = _targets(write or [])
 
-    from labelaudit.audit.model import Audit, recorded_data
+    from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.report import markdown
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
@@ -189,7 +189,7 @@ def advise(
     """
     import msgspec
 
-    from labelaudit.audit.advise import advise
+    from labelaudit.auditing.advise import advise
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)

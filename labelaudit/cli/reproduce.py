@@ -14,7 +14,7 @@ from typing import Annotated, Any, Optional, get_args, get_origin, get_type_hint
 import typer
 
 from labelaudit import reproduce
-from labelaudit.audit.options import TrainingOptions
+from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal
 from labelaudit.reproduce import ExperimentOptions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from labelaudit.audit.options import TrainingOptions
+from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cells import csv_lines
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_table
@@ -17,7 +17,7 @@ from labelaudit.errors import UsageError
 from labelaudit.names import TableFormatName
 
 if TYPE_CHECKING:
-    from labelaudit.retrain.compare import Comparison
+    from labelaudit.retraining.compare import Comparison
 
 EPILOG = o.examples(
     "labelaudit retrain photos --weights audit/weights.csv --val photos-test",
@@ -55,8 +55,8 @@ def command(
     split: o.Split = None,
 ) -> None:
     """Train a fresh network, or a head on a frozen backbone, in which suspicious labels count less."""
-    from labelaudit.audit.model import Data, default_run
-    from labelaudit.retrain.recipe import RetrainOptions, retrain_seeds
+    from labelaudit.auditing.model import Data, default_run
+    from labelaudit.retraining.recipe import RetrainOptions, retrain_seeds
     from labelaudit.run.layout import RunFolder
 
     if seeds is not None and training.seed is not None:
@@ -91,7 +91,7 @@ def compare(
     output: Annotated[TableFormatName, Option("--format", help="How to print the table.")] = "table",
 ) -> None:
     """Compare retrainings: test error as mean and standard deviation over the seeds, the best first."""
-    from labelaudit.retrain.compare import compare
+    from labelaudit.retraining.compare import compare
 
     rows = compare(folders)
     if output == "json":

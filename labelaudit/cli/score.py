@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from labelaudit.audit.options import TrainingOptions
+from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, is_helper
 from labelaudit.errors import UsageError
@@ -60,8 +60,8 @@ def score(
     if top is not None and out is None:
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
 
-    from labelaudit.audit import score as audit
-    from labelaudit.audit.model import Data
+    from labelaudit.auditing import score as audit
+    from labelaudit.auditing.model import Data
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.report.console import show_summary
     from labelaudit.run.files import behind_links, write_text
@@ -101,8 +101,8 @@ def train_probe(
     split: o.Split = None,
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
-    from labelaudit.audit import probe
-    from labelaudit.audit.model import Data
+    from labelaudit.auditing import probe
+    from labelaudit.auditing.model import Data
 
     folder = o.run_folder(run, data, terminal)
     probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
@@ -120,7 +120,7 @@ def fit(
     ] = False,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
-    from labelaudit.audit import fit as audit
+    from labelaudit.auditing import fit as audit
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.report.console import show_estimators, show_summary
     from labelaudit.run.layout import RunFolder

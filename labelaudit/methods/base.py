@@ -92,7 +92,7 @@ def steer(logits_BC: torch.Tensor, gradient_BC: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What cross-validation on noisy labels found; see `labelaudit.retrain.incv`.
+    """What cross-validation on noisy labels found; see `labelaudit.retraining.incv`.
 
     Attributes:
         selected_R: True for the samples that are believed.

@@ -3,7 +3,7 @@
 Source: Chen et al. 2019, "Understanding and utilizing deep neural networks trained with noisy labels" (ICML), and the
 authors' code; the INCV row of Table 1 in "Detecting label noise from loss curves". The first half, iterative
 cross-validation on noisy labels, is
-`labelaudit.retrain.incv`; it finds the believed samples S and the candidates C.
+`labelaudit.retraining.incv`; it finds the believed samples S and the candidates C.
 
     up to 20% of the training (40% for asymmetric or more than 60% noise): batches from S
     after that: each batch from S, with min(B · |C| / |S|, B / 2) from C

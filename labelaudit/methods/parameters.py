@@ -72,7 +72,7 @@ class MentorNetParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class IncvParameters:
-    """Of `labelaudit.retrain.incv` and `labelaudit.methods.incv`."""
+    """Of `labelaudit.retraining.incv` and `labelaudit.methods.incv`."""
 
     iterations: int = parameter(4, "rounds of cross-validation", least=1)
     selection_share: float = parameter(

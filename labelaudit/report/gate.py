@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from labelaudit.audit.model import Audit
+from labelaudit.auditing.model import Audit
 from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError

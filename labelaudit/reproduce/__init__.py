@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labelaudit.audit.options import TrainingOptions
+from labelaudit.auditing.options import TrainingOptions
 from labelaudit.names import PlotFormatName, ScaleName
 
 _NOISE = (

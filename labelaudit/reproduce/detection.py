@@ -34,8 +34,8 @@ from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
 from labelaudit import __version__
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
 from labelaudit.data.catalogue import BoolArray, Catalogue
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.audit.corrupt import CorruptionRate
-from labelaudit.audit.fit import Fitted
-from labelaudit.audit.model import Data
-from labelaudit.audit.score import score
+from labelaudit.auditing.corrupt import CorruptionRate
+from labelaudit.auditing.fit import Fitted
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.score import score
 from labelaudit.errors import UsageError
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.audit.corrupt import CorruptionRate
-from labelaudit.audit.model import Data
-from labelaudit.audit.plan import PAPER as PAPER_PROBE
-from labelaudit.audit.plan import Preset
+from labelaudit.auditing.corrupt import CorruptionRate
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.plan import PAPER as PAPER_PROBE
+from labelaudit.auditing.plan import Preset
 from labelaudit.data.catalogue import BoolArray
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, ScaleName
@@ -31,7 +31,7 @@ from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import NOTHING, Case, Panel, Tables, grouped, pivot, ratio, remembered
 from labelaudit.reproduce.truth import FloatArray
-from labelaudit.retrain.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
+from labelaudit.retraining.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
 from labelaudit.run.layout import RunFolder
 
 TARGET = 1.2
@@ -89,7 +89,7 @@ SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
 """Most images to train on and to test on (None: all), network and schedule."""
 
 _REPLACED = ("model", "epochs", "batch_size", "optimizer", "lr")
-"""What training options change of a scale's preset; the rest of them is up to `labelaudit.audit.plan`."""
+"""What training options change of a scale's preset; the rest of them is up to `labelaudit.auditing.plan`."""
 
 
 @dataclass(frozen=True, kw_only=True)

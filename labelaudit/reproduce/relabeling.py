@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from labelaudit import __version__
-from labelaudit.audit.demo import write_digits
-from labelaudit.audit.model import Data
+from labelaudit.auditing.demo import write_digits
+from labelaudit.auditing.model import Data
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter

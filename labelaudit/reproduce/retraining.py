@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from labelaudit import __version__
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import PRESETS
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import PRESETS
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.devices import choose_device, choose_precision
 from labelaudit.engine.weights import build_network
@@ -44,7 +44,7 @@ from labelaudit.reproduce.runner import (
     with_deviation,
 )
 from labelaudit.reproduce.truth import audit
-from labelaudit.retrain.recipe import RetrainOptions, presets_of, read_metrics, read_seconds, retrain
+from labelaudit.retraining.recipe import RetrainOptions, presets_of, read_metrics, read_seconds, retrain
 from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
 

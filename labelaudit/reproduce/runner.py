@@ -25,10 +25,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.audit.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
-from labelaudit.audit.demo import write_digits_split
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import check_options
+from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
+from labelaudit.auditing.demo import write_digits_split
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import check_options
 from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan

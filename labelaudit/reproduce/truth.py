@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from labelaudit.audit.fit import Fitted
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.score import score
+from labelaudit.auditing.fit import Fitted
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.score import score
 from labelaudit.data.catalogue import BoolArray, Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect.curves import STATISTICS

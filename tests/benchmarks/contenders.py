@@ -25,10 +25,10 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import plan
-from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import plan
+from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.engine import loop

@@ -29,7 +29,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from timing import Measurement, stopwatch
 
-from labelaudit.audit.model import TRAINED
+from labelaudit.auditing.model import TRAINED
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.mixture import fit_gaussian_mixture
 from labelaudit.run.layout import RunFolder
@@ -61,7 +61,7 @@ COMMANDS = (
 )
 _MEASURED = """
 import json, sys, time
-import labelaudit.audit.score
+import labelaudit.auditing.score
 from labelaudit.__main__ import main
 began = time.perf_counter(), time.process_time()
 try:

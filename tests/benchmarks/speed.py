@@ -38,10 +38,10 @@ from contenders import (
 from scale import measure_commands, measure_scale
 from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, stopwatch, take_turns
 
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.probe import train_probe
-from labelaudit.audit.score import score
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.probe import train_probe
+from labelaudit.auditing.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels

@@ -14,7 +14,7 @@ from unittest import mock
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["labelaudit.audit.probe", "labelaudit.review.relabel", "labelaudit.retrain.recipe", "tests.cli.processes"]
+    ["labelaudit.auditing.probe", "labelaudit.review.relabel", "labelaudit.retraining.recipe", "tests.cli.processes"]
 )
 _DEADLINE_SECONDS = 60.0
 

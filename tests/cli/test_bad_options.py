@@ -80,7 +80,7 @@ OTHERS = {
 
 @pytest.mark.parametrize(("words", "expected"), OTHERS.items(), ids=OTHERS)
 def test_options_of_other_commands(words: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelaudit.audit.model.scan", None)  # reading the data would fail
+    monkeypatch.setattr("labelaudit.auditing.model.scan", None)  # reading the data would fail
     Path("bad.toml").write_text("beta = = 1")
     assert run(*words.split()).only_error.startswith(expected)
     assert not Path("labelaudit-runs").exists()
@@ -113,7 +113,7 @@ def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPat
 def test_a_bug_and_a_lack_of_memory_are_one_line(
     photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
 ) -> None:
-    monkeypatch.setattr("labelaudit.audit.model.scan", mock.Mock(side_effect=error))
+    monkeypatch.setattr("labelaudit.auditing.model.scan", mock.Mock(side_effect=error))
     assert run("score", photos, "--run", "audit").only_error.startswith(told)
     with pytest.raises(type(error)):
         run("--debug", "score", photos)

@@ -193,7 +193,7 @@ def test_a_retraining_of_other_settings_names_them(finished: Path, photos: Path)
 @pytest.mark.parametrize("name", ["checkpoint.pt", "metrics.parquet"])
 def test_a_damaged_retraining(photos: Path, name: str) -> None:
     words = ("retrain", photos, "--method", "standard", *QUICK, "--out", "out")
-    with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
+    with interrupted("labelaudit.auditing.training.write_checkpoint", call=3):
         assert run(*words).code == 130
     Path("out", name).write_bytes(b"PK half a file")
     error = run(*words).error

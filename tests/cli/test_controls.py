@@ -73,7 +73,7 @@ def test_a_run_keeps_its_controls(images: Path, audit: Path) -> None:
 @pytest.mark.parametrize("call", [1, 2, 4], ids=["in the pilot", "before planting", "after planting"])
 def test_interrupted_before_and_after_planting_it_ends_the_same(images: Path, audit: Path, call: int) -> None:
     words = ("train-probe", images, "--run", "audit", "--controls", *QUICK)
-    with interrupted("labelaudit.audit.probe.write_epoch", call=call):
+    with interrupted("labelaudit.auditing.probe.write_epoch", call=call):
         assert run(*words).code == 130
     succeed(*words)
     assert losses_of(Path("audit")) == losses_of(audit)
@@ -83,7 +83,7 @@ def test_interrupted_before_and_after_planting_it_ends_the_same(images: Path, au
 def test_members_are_trainings_with_seeds_of_their_own(images: Path) -> None:
     words = ("train-probe", images, *QUICK)
     succeed(*words, "--run", "one")
-    with interrupted("labelaudit.audit.probe.write_epoch", call=8):
+    with interrupted("labelaudit.auditing.probe.write_epoch", call=8):
         assert run(*words, "--run", "three", "--members", 3).code == 130
     succeed(*words, "--run", "three", "--members", 3)
     succeed(*words, "--run", "whole", "--members", 3)

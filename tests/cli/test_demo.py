@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.audit import demo as recipe
-from labelaudit.audit.options import TrainingOptions
+from labelaudit.auditing import demo as recipe
+from labelaudit.auditing.options import TrainingOptions
 from tests.cli.helpers import file_bytes, modified, read_rows, run, succeed
 
 

@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from labelaudit import __version__
-from labelaudit.audit.options import TrainingOptions
+from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli.main import app
 from labelaudit.cli.reference import render
 from tests.cli.helpers import run_process, succeed

@@ -77,7 +77,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(images, uninterrupted, tmp_pat
 )
 def test_stopped_between_any_two_writes(images, uninterrupted, tmp_path, function, call) -> None:
     folder = tmp_path / "audit"
-    with interrupted(f"labelaudit.audit.{function}", call=call):
+    with interrupted(f"labelaudit.auditing.{function}", call=call):
         assert run("train-probe", images, "--run", folder, *LONGER).code == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "training"
     if call > 1:  # what a killed process may leave behind does no harm
@@ -104,7 +104,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(images, retrained, tmp_p
     words = ("retrain", images, "--method", "standard", "--val", images, *LONGER, "--out", tmp_path / "out")
     ends = [run_until_it_dies(*words, dies_at=("replace", calls)) for calls in (6, 7)]
     assert ends == [-signal.SIGKILL] * 2
-    for function, call in (("retrain.recipe._write_rows", 4), ("audit.training.write_network", 1)):
+    for function, call in (("retraining.recipe._write_rows", 4), ("auditing.training.write_network", 1)):
         with interrupted(f"labelaudit.{function}", call=call):
             assert run(*words).code == 130
         assert not Path("out/result.json").exists()

@@ -100,7 +100,7 @@ def test_the_weights_of_an_audit_multiply_those_of_any_method(photos: Path, audi
 def test_an_interrupted_retraining_ends_as_the_uninterrupted_one(photos: Path, audit: Path, method: str) -> None:
     words = ("retrain", photos, "--method", method, "--run", audit, "--val", photos, *SHORT, "--out")
     succeed(*words, "whole")
-    with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
+    with interrupted("labelaudit.auditing.training.write_checkpoint", call=3):
         assert run(*words, "stopped").code == 130
     assert "Resuming after 2 of 3 epochs" in succeed(*words, "stopped").err
     for name in ("model.safetensors", "metrics.parquet"):

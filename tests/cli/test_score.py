@@ -82,7 +82,7 @@ def test_out_and_top(finished: Path) -> None:
 def test_the_second_call_only_reads(photos: Path, audit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = (audit / "suspicious.csv").read_text()
     before = modified(audit)
-    monkeypatch.setattr("labelaudit.audit.probe.prepare", None)  # decoding an image would fail
+    monkeypatch.setattr("labelaudit.auditing.probe.prepare", None)  # decoding an image would fail
     assert succeed("score", photos, "--run", audit, "-o", "-", *QUICK).out == listed
     assert modified(audit) == before
     edit(audit / "run.json", data={**json.loads((audit / "run.json").read_text())["data"], "root": "/gone"})

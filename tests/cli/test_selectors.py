@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.retrain.recipe import read_picks
+from labelaudit.retraining.recipe import read_picks
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed
 
@@ -55,7 +55,7 @@ def test_beta_0_trains_the_same_network_as_no_selector(photos: Path) -> None:
 def test_an_interrupted_retraining_ends_as_the_whole_one(photos: Path, selector: str) -> None:
     words = ("retrain", photos, *STANDARD, "--selector", selector, "-S", "warm_up_epochs=0")
     succeed(*words, "--out", "whole")
-    with interrupted("labelaudit.audit.training.write_checkpoint", call=3):
+    with interrupted("labelaudit.auditing.training.write_checkpoint", call=3):
         assert run(*words, "--out", "out").code == 130
     assert "Resuming after 2 of 4 epochs" in succeed(*words, "--out", "out").err
     kept, whole = (file_bytes(Path(name), "*.[psj]*") for name in ("out", "whole"))
@@ -99,7 +99,7 @@ def test_a_probe_without_its_losses_is_refused(photos: Path, options: tuple[str,
 
 def test_a_run_goes_on_only_with_its_own_selector(photos: Path) -> None:
     words = ("train-probe", photos, "--run", "run", *QUICK)
-    with interrupted("labelaudit.audit.probe.write_epoch", call=3):
+    with interrupted("labelaudit.auditing.probe.write_epoch", call=3):
         assert run(*words, *ONE).code == 130
     assert "selector is selective-backprop beta=1.0" in run(*words, "--selector", "variance-reduction").error
     assert "was started with different settings" in run(*words, *ONE, "-S", "beta=2").error

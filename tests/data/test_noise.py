@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from labelaudit.audit.corrupt import draw_permutation, gaussian_pixels, shuffle_pixels
-from labelaudit.audit.demo import write_digits
+from labelaudit.auditing.corrupt import draw_permutation, gaussian_pixels, shuffle_pixels
+from labelaudit.auditing.demo import write_digits
 from labelaudit.data.noise import choose_samples, flip_labels
 from tests.cli.helpers import file_bytes, read_rows
 
@@ -137,7 +137,7 @@ def test_gaussian_pixels_have_the_mean_and_variance_of_the_image(channels):
 def test_the_digits_have_the_planted_errors_and_the_truth(tmp_path, monkeypatch):
     source = load_digits()
     source.images, source.target = source.images[:200], source.target[:200]
-    monkeypatch.setattr("labelaudit.audit.demo.load_digits", lambda: source)
+    monkeypatch.setattr("labelaudit.auditing.demo.load_digits", lambda: source)
     digits, same, other = (write_digits(tmp_path / str(n), rate=0.1, seed=seed) for n, seed in enumerate((3, 3, 4)))
     assert file_bytes(digits.images.parent) == file_bytes(same.images.parent)
     assert digits.wrong == same.wrong != other.wrong

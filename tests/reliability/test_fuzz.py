@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from labelaudit.audit.fit import fit
-from labelaudit.audit.model import Audit, is_trained, open_run, read_catalogue, recorded_data
-from labelaudit.audit.probe import rewind_to_checkpoint
+from labelaudit.auditing.fit import fit
+from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
+from labelaudit.auditing.probe import rewind_to_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
@@ -35,7 +35,7 @@ from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS, show_table
 from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
-from labelaudit.retrain.recipe import read_metrics
+from labelaudit.retraining.recipe import read_metrics
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
 from labelaudit.run.checkpoint import read_checkpoint, read_network
@@ -53,7 +53,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("fuzz")
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
-    with interrupted("labelaudit.audit.probe.write_epoch", call=3):
+    with interrupted("labelaudit.auditing.probe.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
 

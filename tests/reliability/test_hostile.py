@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelaudit.audit import probe
+from labelaudit.auditing import probe
 from labelaudit.data.images import decode, image_suffixes
 from tests.cli.helpers import QUICK, Outcome, file_bytes, pattern, run, run_process, save, start, succeed, write_images
 from tests.reliability.hostile import encoded, noise_image, to_lab, write_hostile

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.audit import probe
+from labelaudit.auditing import probe
 from labelaudit.review.moves import LOCK
 from labelaudit.review.relabel import Corrections, relabel, undo
 from labelaudit.run.files import held, write_text

@@ -106,7 +106,7 @@ def test_an_interrupted_experiment_is_resumed(
     clean: Path, name: str, asked: tuple[object, ...], stops: str, call: int, table: str
 ) -> None:
     data = ("--data", clean / "train", *(("--test", clean / "test") if name == "prioritization" else ()))
-    with interrupted(f"labelaudit.audit.{stops}", call=call):
+    with interrupted(f"labelaudit.auditing.{stops}", call=call):
         assert run("reproduce", name, *data, *asked, "--out", "stopped").code == 130
     assert "Resuming after" in succeed("reproduce", name, *data, *asked, "--out", "stopped").err
     succeed("reproduce", name, *data, *asked, "--out", "whole")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from labelaudit.audit.options import TrainingOptions
+from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET

@@ -10,7 +10,7 @@ from typing import get_args
 from urllib.parse import quote
 
 from labelaudit import __version__
-from labelaudit.audit.model import Audit, open_run
+from labelaudit.auditing.model import Audit, open_run
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import ExportName

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.audit.model import Audit
+from labelaudit.auditing.model import Audit
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.run.losses import EpochLosses

@@ -24,7 +24,7 @@ from markupsafe import Markup
 from PIL import Image, features
 
 from labelaudit import __version__
-from labelaudit.audit.model import Audit
+from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from labelaudit.audit.fit import fit
+from labelaudit.auditing.fit import fit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelaudit.audit.fit import fit
+from labelaudit.auditing.fit import fit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_small

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labelaudit.errors import RunError
-from labelaudit.retrain.compare import compare
+from labelaudit.retraining.compare import compare
 from tests.cli.helpers import succeed
 
 SETTINGS = {"model": "small", "epochs": 4, "lr": 0.1}

@@ -7,10 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from labelaudit.audit.fit import Fitted, compute, fit, is_fitted
-from labelaudit.audit.model import Audit, Data, default_run, is_trained, open_run, recorded_data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.probe import train_probe
+from labelaudit.auditing.fit import Fitted, compute, fit, is_fitted
+from labelaudit.auditing.model import Audit, Data, default_run, is_trained, open_run, recorded_data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.probe import train_probe
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError, UsageError
 from labelaudit.methods.table import find

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelaudit.audit.advise import Advice, Selected, choose_watched, compare, largest_entropy, selection_chances
+from labelaudit.auditing.advise import Advice, Selected, choose_watched, compare, largest_entropy, selection_chances
 from labelaudit.detect.constants import HARMLESS
 from labelaudit.run.losses import EpochLosses
 

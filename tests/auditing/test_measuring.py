@@ -1,6 +1,6 @@
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.retrain.recipe import RetrainOptions, read_metrics, retrain
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.retraining.recipe import RetrainOptions, read_metrics, retrain
 from labelaudit.run.layout import RunFolder
 
 

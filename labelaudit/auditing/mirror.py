@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from labelaudit.audit.plan import fitting_batch_size
-from labelaudit.audit.prepare import Prepared, Source, make_network
+from labelaudit.auditing.plan import fitting_batch_size
+from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.engine.inputs import ImageInputs, SomeRows, Views
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed, make_generator

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.retrain.incv import (
+from labelaudit.retraining.incv import (
     Believed,
     best_epoch_until,
     discard_ratio,

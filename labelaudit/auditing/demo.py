@@ -12,10 +12,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from labelaudit.audit.fit import Fitted
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.score import score
+from labelaudit.auditing.fit import Fitted
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.score import score
 from labelaudit.cells import csv_lines
 from labelaudit.data.noise import flip_labels
 from labelaudit.errors import DataError

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from labelaudit.audit.prepare import Prepared, Source
+from labelaudit.auditing.prepare import Prepared, Source
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.progress import QUIET
-from labelaudit.retrain import incv
-from labelaudit.retrain.incv import cross_validate
+from labelaudit.retraining import incv
+from labelaudit.retraining.incv import cross_validate
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import interrupted
 from tests.engine.helpers import CPU, image_inputs, loop_settings, small_network, small_task
@@ -90,7 +90,7 @@ def test_the_type_of_noise_is_read_off_the_disagreement_and_asymmetric_noise_dis
 
 def test_it_goes_on_after_the_last_whole_iteration(tmp_path, small_networks):
     whole = verify(tmp_path / "whole", iterations=3)
-    with interrupted("labelaudit.retrain.incv.write_checkpoint", call=2), pytest.raises(KeyboardInterrupt):
+    with interrupted("labelaudit.retraining.incv.write_checkpoint", call=2), pytest.raises(KeyboardInterrupt):
         verify(tmp_path / "stopped", iterations=3)
     for trainings in (4, 0):
         small_networks.clear()

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from labelaudit.audit.mirror import settle_flip, without_flips
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
-from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
-from labelaudit.audit.training import TrainingJob, clear, earlier, finish, train
+from labelaudit.auditing.mirror import settle_flip, without_flips
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
+from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.training import TrainingJob, clear, earlier, finish, train
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels_csv
@@ -39,7 +39,7 @@ from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.retrain.incv import cross_validate
+from labelaudit.retraining.incv import cross_validate
 from labelaudit.review.moves import require_settled
 from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.documents import read_description

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from labelaudit.audit.probe import Folds, draw_folds
+from labelaudit.auditing.probe import Folds, draw_folds
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, Clock
 

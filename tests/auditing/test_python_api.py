@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import labelaudit
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import plan
-from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import plan
+from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
 from labelaudit.data.folder import scan
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.names import ProbeName

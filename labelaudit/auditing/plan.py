@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from labelaudit.audit.options import TrainingOptions, check_options
+from labelaudit.auditing.options import TrainingOptions, check_options
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
 from labelaudit.engine.devices import choose_precision

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.audit.model import pilot_course, read_catalogue, read_curves, recorded_course
+from labelaudit.auditing.model import pilot_course, read_catalogue, read_curves, recorded_course
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics

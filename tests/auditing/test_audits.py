@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.audit.model import pilot_course, recorded_course
+from labelaudit.auditing.model import pilot_course, recorded_course
 from labelaudit.detect.constants import LATENESS
 from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError

@@ -19,12 +19,12 @@ import torch
 from torch import nn
 
 import labelaudit
-from labelaudit.audit.mirror import MirrorTest, settle_flip
-from labelaudit.audit.model import Data, is_trained, pilot_course, read_catalogue, read_curves
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import agree, build_selection, check_probe, plan
-from labelaudit.audit.prepare import Prepared, Source, make_network, prepare
-from labelaudit.audit.training import TrainingJob, clear, earlier, finish, train
+from labelaudit.auditing.mirror import MirrorTest, settle_flip
+from labelaudit.auditing.model import Data, is_trained, pilot_course, read_catalogue, read_curves
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import agree, build_selection, check_probe, plan
+from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.training import TrainingJob, clear, earlier, finish, train
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.evidence import plant

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.audit.model import read_catalogue
+from labelaudit.auditing.model import read_catalogue
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.constants import HARMLESS, MOST_WATCHED, POWERS
 from labelaudit.errors import RunError

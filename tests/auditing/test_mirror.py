@@ -5,13 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from labelaudit.audit.mirror import MirrorTest, settle_flip
-from labelaudit.audit.model import Data
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import plan
-from labelaudit.audit.prepare import Source, prepare
+from labelaudit.auditing.mirror import MirrorTest, settle_flip
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import plan
+from labelaudit.auditing.prepare import Source, prepare
 from labelaudit.data.folder import scan
-from labelaudit.retrain.recipe import RetrainOptions, retrain
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import interrupted
 from tests.helpers import Listener
@@ -93,7 +93,7 @@ def test_retraining_leaves_flips_out_too_and_remembers_it(tmp_path):
     data.mkdir()
     write_shapes(data, ("left", "right"))
     options = RetrainOptions(method="standard")
-    with interrupted("labelaudit.audit.training.write_checkpoint", call=3), pytest.raises(KeyboardInterrupt):
+    with interrupted("labelaudit.auditing.training.write_checkpoint", call=3), pytest.raises(KeyboardInterrupt):
         retrain(Data(root=data), out, options)
     assert out.checkpoint.exists()
     result = retrain(Data(root=data), out, options, heard)

@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from labelaudit.audit.prepare import Prepared, Source, make_network
-from labelaudit.audit.training import TrainingJob
+from labelaudit.auditing.prepare import Prepared, Source, make_network
+from labelaudit.auditing.training import TrainingJob
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed

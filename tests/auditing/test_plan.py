@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from labelaudit.audit import plan as module
-from labelaudit.audit.options import TrainingOptions
-from labelaudit.audit.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, agree, plan
+from labelaudit.auditing import plan as module
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, agree, plan
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import ModelError, RunError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.names import PresetName
-from labelaudit.retrain.recipe import presets_of
+from labelaudit.retraining.recipe import presets_of
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,1 @@
+"""Robust retraining on a noisy folder."""
