@@ -36,8 +36,16 @@ FOUR_BELIEFS = beliefs_of([0.9, 0.1, 0.5, NAN], [[1, 1, 0, -1]], [[0.05, 0.8, 0.
 
 def four_statistics():
     """Of four samples, the last without a record."""
-    aum_N = np.array([4.0, -3.0, 0.5, NAN])
-    return statistics_of([1.0, 9.0, 5.0, NAN], beliefs=FOUR_BELIEFS, aum_N=aum_N)
+    others = {
+        "aum": [4.0, -3.0, 0.5, NAN],
+        "mean_probability": [0.9, 0.1, 0.5, NAN],
+        "misprediction_rate": [0.0, 1.0, 0.5, NAN],
+        "soft_misprediction_rate": [0.0, 1.0, 0.1, NAN],
+        "forgetting_count": [0.0, 3.0, 1.0, NAN],
+        "cell_margin": [4.5, -2.5, 1.0, NAN],
+    }
+    arrays = {f"{name}_N": np.array(value_N) for name, value_N in others.items()}
+    return statistics_of([1.0, 9.0, 5.0, NAN], beliefs=FOUR_BELIEFS, **arrays)
 
 
 def verdicts_of(p, order, flagged):
