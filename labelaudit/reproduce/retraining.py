@@ -25,7 +25,7 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import PRESETS
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.devices import choose_device, choose_precision
-from labelaudit.engine.weights import build_network
+from labelaudit.engine.pretrained import build_network
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import find_method

@@ -27,8 +27,8 @@ from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
-from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
 from labelaudit.report.console import show_estimators
 from labelaudit.report.exports.export import export
