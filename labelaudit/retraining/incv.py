@@ -27,9 +27,8 @@ import numpy.typing as npt
 import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
-from labelaudit.auditing.training import TrainingJob
 from labelaudit.engine.inputs import SomeRows
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
@@ -173,12 +172,12 @@ def cross_validate(
     parameters: object,
     reporter: Reporter,
     *,
-    prior_R: torch.Tensor | None = None,
+    sample_weight_R: torch.Tensor | None = None,
 ) -> Verified:
     """Find out which labels are believed; resume after the last whole iteration, which ``out`` has.
 
     The network and rates of the retraining are those of every training here. ``parameters`` are `IncvParameters`;
-    ``prior_R`` are sample weights that multiply those of the method.
+    ``sample_weight_R`` are sample weights that multiply those of the method.
 
     Raises:
         RunError: what an earlier call left is damaged.
@@ -190,7 +189,7 @@ def cross_validate(
         settings=replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs))),
         prepared=prepared,
         source=source,
-        prior_R=prior_R,
+        sample_weight_R=sample_weight_R,
     )
     believed = source.world.once(lambda: _read(out, len(prepared.inputs)))
     left = (parameters.iterations - believed.iterations) * validation.settings.epochs * len(prepared.inputs)
@@ -224,7 +223,7 @@ class _Validation:
     settings: TrainingSettings
     prepared: Prepared
     source: Source
-    prior_R: torch.Tensor | None
+    sample_weight_R: torch.Tensor | None
 
     def judge(self, taught: RowArray, held_out: RowArray, number: int, *, best: bool, advance: Advance) -> _Judged:
         """Train on ``taught`` from the first weights, and predict ``held_out`` after the best or the last epoch."""
@@ -237,17 +236,13 @@ class _Validation:
         loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
         if loop.optimizer == "adam":
             loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
-        job = TrainingJob(
-            training=Training([network], loop, self.source.device, self.source.world),
-            method=Standard(),
-            inputs=SomeRows(prepared.inputs, rows),
-            label_R=prepared.label_R[rows],
-            prior_R=None if self.prior_R is None else self.prior_R.cpu()[rows],
-        )
+        training = Training([network], loop, self.source.device, self.source.world)
+        weight_N = None if self.sample_weight_R is None else self.sample_weight_R.cpu()[rows]
+        inputs, label_N = SomeRows(prepared.inputs, rows), prepared.label_R[rows]
         unseen, p_HC, most = SomeRows(prepared.inputs, others), torch.empty(0), -1.0
-        for record, _ in job.epochs(advance):
+        for record in run_epochs(training, inputs, label_N, Standard(), advance, sample_weight_N=weight_N):
             if best or record.epoch + 1 == self.settings.epochs:
-                found_HC = job.training.predict(unseen)
+                found_HC = training.predict(unseen)
                 agreement = float((found_HC.argmax(dim=1) == label_H).double().mean())
                 if not best or agreement > most:
                     p_HC, most = found_HC, agreement

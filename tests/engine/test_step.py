@@ -30,21 +30,21 @@ def lesson(label_B, weights, per="sample"):
     return Lesson(target=label_B, weight_B=torch.as_tensor(weights, dtype=torch.float32), per=per)
 
 
-def test_prior_weights_multiply_and_take_the_place_of_the_count():
+def test_sample_weights_multiply_and_take_the_place_of_the_count():
     logits_BC, label_B = random_batch(3)
     loss_B = plain_cross_entropy(logits_BC, label_B)
-    prior_B = torch.tensor([0.5, 0.0, 1.5])
+    sample_weight_B = torch.tensor([0.5, 0.0, 1.5])
     by_hand = {
         "sample": (0.5 * 2 * loss_B[0] + 1.5 * 4 * loss_B[2]) / (0.5 + 0 + 1.5),
         "weight": (0.5 * 2 * loss_B[0] + 1.5 * 4 * loss_B[2]) / (0.5 * 2 + 1.5 * 4),
     }
     for per, expected in by_hand.items():
         given = lesson(label_B, [2.0, 3.0, 4.0], per)
-        torch.testing.assert_close(lesson_loss(logits_BC, given, prior_B=prior_B), expected)
+        torch.testing.assert_close(lesson_loss(logits_BC, given, sample_weight_B=sample_weight_B), expected)
         # Two processes have a part of the sum each, and the whole count.
-        shares = [lesson_loss(logits_BC[part], given, part, prior_B) for part in (slice(0, 2), slice(2, 3))]
+        shares = [lesson_loss(logits_BC[part], given, part, sample_weight_B) for part in (slice(0, 2), slice(2, 3))]
         torch.testing.assert_close(sum(shares), expected)
-        assert lesson_loss(logits_BC, given, prior_B=torch.zeros(3)) == 0
+        assert lesson_loss(logits_BC, given, sample_weight_B=torch.zeros(3)) == 0
 
 
 def test_observe_logits_1_2_3_by_hand():
