@@ -101,7 +101,7 @@ class EpochRecord:
     margin_N: npt.NDArray[np.float32]
     predicted_N: npt.NDArray[np.int32]
     alternative_N: npt.NDArray[np.int32]
-    effort: Effort | None = None
+    effort: Effort
 
 
 class Recorder:
@@ -155,7 +155,7 @@ class Recorder:
         for name, value_N in self._values_N.items():
             value_N[row_B] = getattr(record, f"{name}_B").to(value_N.dtype)
 
-    def take(self, epoch: int, effort: Effort | None = None) -> EpochRecord:
+    def take(self, epoch: int, effort: Effort) -> EpochRecord:
         """Return the whole epoch, on the host.
 
         Raises:

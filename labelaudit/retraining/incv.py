@@ -27,6 +27,7 @@ import numpy.typing as npt
 import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
+from labelaudit.detect.confident import spread_over_pairs, sure_from
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
@@ -122,18 +123,14 @@ def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
 def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
     """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
 
-    With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over; of evenly drawn
-    ones, μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ). When each class is taken for
-    one other, they are K of the K(K − 1); few means less than halfway from there. The published method is told instead.
-    ``given_D`` and ``predicted_D`` are labels and predictions of the samples that surely disagree.
+    When each class is taken for one other, the disagreements are in K of the K(K − 1) pairs; few means less than
+    halfway from there to all. The published method is told instead. ``given_D`` and ``predicted_D`` are labels and
+    predictions of the samples that surely disagree.
     """
-    pairs = classes * (classes - 1)
     if len(given_D) == 0 or classes < 3:
         return True
     _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
-    mean = len(given_D) / pairs
-    spread = len(given_D) ** 2 / (count_Q.astype(np.float64) ** 2).sum()
-    return bool(spread / (pairs * mean / (1 + mean)) > (1 + 1 / (classes - 1)) / 2)
+    return spread_over_pairs(count_Q.astype(np.float64), classes) > (1 + 1 / (classes - 1)) / 2
 
 
 def best_epoch_until(noise: float, *, symmetric: bool) -> int:
@@ -152,8 +149,8 @@ _NETWORK = 2
 class _Judged:
     """What one training says of the half that it has not seen: the most probable classes, and more.
 
-    ``sure_H`` is true where the probability reaches the mean over the half's samples of the predicted label. ``loss_H``
-    is cross-entropy against the given label.
+    ``sure_H`` is true where the network is sure of its prediction, as in confident learning. ``loss_H`` is
+    cross-entropy against the given label.
     """
 
     row_H: RowArray
@@ -169,22 +166,19 @@ def cross_validate(
     settings: TrainingSettings,
     prepared: Prepared,
     source: Source,
-    parameters: object,
+    parameters: IncvParameters,
     reporter: Reporter,
     *,
     sample_weight_R: torch.Tensor | None = None,
 ) -> Verified:
     """Find out which labels are believed; resume after the last whole iteration, which ``out`` has.
 
-    The network and rates of the retraining are those of every training here. ``parameters`` are `IncvParameters`;
-    ``sample_weight_R`` are sample weights that multiply those of the method.
+    The network and rates of the retraining are those of every training here. ``sample_weight_R`` weight the samples.
 
     Raises:
         RunError: what an earlier call left is damaged.
         TrainingError: a training diverged.
     """
-    if not isinstance(parameters, IncvParameters):
-        raise TypeError(f"{type(parameters).__name__} given, IncvParameters expected")
     validation = _Validation(
         settings=replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs))),
         prepared=prepared,
@@ -246,9 +240,10 @@ class _Validation:
                 agreement = float((found_HC.argmax(dim=1) == label_H).double().mean())
                 if not best or agreement > most:
                     p_HC, most = found_HC, agreement
-        predicted_H = p_HC.argmax(dim=1)
-        loss_H = -(p_HC.gather(1, label_H[:, None])[:, 0] + 1e-8).log()
-        found = label_H, predicted_H, predicted_H == label_H, _is_sure(p_HC, label_H), loss_H
+        own_H, (best_H, predicted_H) = p_HC.gather(1, label_H[:, None])[:, 0], p_HC.max(dim=1)
+        threshold_C = sure_from(label_H.numpy(), own_H.numpy(), p_HC.shape[1])
+        sure_H = best_H >= torch.from_numpy(threshold_C)[predicted_H]
+        found = label_H, predicted_H, predicted_H == label_H, sure_H, -(own_H + 1e-8).log()
         return _Judged(held_out, *(value_H.numpy() for value_H in found))
 
 
@@ -275,14 +270,6 @@ def _iterate(validation: _Validation, believed: Believed, noise_type: str, advan
     agreeing = [one.row_H[one.agrees_H] for one in judged]
     thrown = [discarded(one.row_H, one.loss_H, int(one.agrees_H.sum()), ratio) for one in judged]
     return believed.after(np.concatenate(agreeing), np.concatenate(thrown))
-
-
-def _is_sure(p_HC: torch.Tensor, label_H: torch.Tensor) -> torch.Tensor:
-    """As in confident learning (Northcutt et al. 2021, section 3.1): a class's threshold is the mean of its own."""
-    own_HC = torch.nn.functional.one_hot(label_H, p_HC.shape[1]).bool()
-    count_C = own_HC.sum(dim=0)
-    threshold_C = torch.where(count_C > 0, (p_HC * own_HC).sum(dim=0) / count_C.clamp(min=1), 2.0)
-    return (p_HC >= threshold_C - 1e-6).gather(1, p_HC.argmax(dim=1, keepdim=True))[:, 0]
 
 
 def _read(out: RunFolder, rows: int) -> Believed:

@@ -57,7 +57,7 @@ class RetrainOptions:
     Attributes:
         method: Its name in `labelaudit.methods.table`.
         parameters: The method's own, by name.
-        weights_csv: Sample weights of an audit. A method that does not need them has its own multiplied by them.
+        weights_csv: Sample weights of an audit. They multiply the weights of a method that does not need them itself.
         truth_csv: True labels, as ``path,label``; only the oracle reads them.
         audit: Run folder of an audit of the same data, for the noise rate; default: the one beside ``weights_csv``.
         validation: A folder with one folder per class, on which the error is measured after every epoch.
@@ -102,12 +102,12 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         LabelauditError: see `labelaudit.errors`.
     """
     entry, asked = find_method(options.method), options.training
-    _method_parameters(entry, options)
+    chosen = _choose_parameters(entry, options)
     check_method(entry, asked.selector_description)
     device = choose_device(asked.device)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
-        begun = world.once(lambda: _begin(data, out, entry, options, device, held, reporter))
+        begun = world.once(lambda: _read_inputs(data, out, options, chosen, device, held, reporter))
         held.enter_context(out.noting_divergence(is_main=world.is_main))
         source = Source(device=device, weights_file=asked.network_weights, offline=asked.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
@@ -129,7 +129,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
                 error = _error(job.training.predict(validation.inputs, networks=1), validation.label_R)
             metrics.append(_measured(record, job.label_R, error))
-            times_R = None if job.selection is None or record.effort is None else record.effort.times_N
+            times_R = None if job.selection is None else record.effort.times_N
             return functools.partial(write_metrics, out, metrics[:], seconds, prepared.sample_R, times_R)
 
         left = (settings.epochs - job.training.finished_epochs) * len(prepared.inputs)
@@ -155,27 +155,30 @@ class _Given:
     settings: TrainingSettings
     weight_N: npt.NDArray[np.float64] | None
     truth_N: npt.NDArray[np.int64] | None
-    parameters: object
+    parameters: Any
     held_out: Catalogue | None
     about: Result
 
 
-def _begin(
+def _read_inputs(
     data: Data,
     out: RunFolder,
-    entry: MethodEntry,
     options: RetrainOptions,
+    chosen: tuple[object, str | None],
     device: torch.device,
     held: contextlib.ExitStack,
     reporter: Reporter,
 ) -> _Given:
-    """Read everything but the images, hold the folder, and check what was begun in it."""
+    """Read everything but the images, hold the folder, and check what was begun in it.
+
+    ``chosen`` are the method's parameters and where their noise rate is from.
+    """
+    entry, (parameters, noise_rate_from) = find_method(options.method), chosen
     require_settled(data.root)
     for folder in (data.root, options.validation):
         if folder is not None:
             require_outside(out.root, folder, "--out")
     catalogue = trainable(data.scan(reporter))
-    parameters, noise_rate_from = _method_parameters(entry, options)
     if options.audit and read_description(RunFolder(options.audit)).data.fingerprint != catalogue.fingerprint:
         raise DataError(
             f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}",
@@ -252,6 +255,7 @@ def _job(
         None if value_N is None else torch.from_numpy(value_N[prepared.sample_R]).to(dtype).to(device)
         for value_N, dtype in ((begun.weight_N, torch.float32), (begun.truth_N, torch.int64))
     )
+    # A method that needs the sample weights applies them itself; for the others the loop does.
     sample_weight_R = None if "weights" in entry.needs else weight_R
     verified = None
     if entry.verifies:
@@ -294,7 +298,7 @@ def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
     return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **vars(entry.published))}
 
 
-def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[object, str | None]:
+def _choose_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[object, str | None]:
     """Return the method's parameters, and where their noise rate is from; read no images.
 
     Raises:
@@ -363,5 +367,5 @@ def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -
         float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
     )
     figures = {"train_loss": loss, "train_error": train_error, "validation_error": error}
-    counts = {name: getattr(record.effort, name, None) for name in ("forwards", "backpropagated")}
+    counts = {"forwards": record.effort.forwards, "backpropagated": record.effort.backpropagated}
     return {"epoch": record.epoch, **figures, **counts}
