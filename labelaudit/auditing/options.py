@@ -71,6 +71,8 @@ class TrainingOptions:
     @property
     def selector_description(self) -> str:
         """Return the selector with its settings, as `TrainingSettings` has it."""
+        if self.selector in (None, NONE) and not self.selector_parameters:
+            return NONE
         return describe_selector(self.selector or NONE, self.selector_parameters)
 
 

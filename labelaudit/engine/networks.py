@@ -68,11 +68,7 @@ class SmallImageNetwork(nn.Module):
         """Return logits [B, num_classes]; pooled features for 0 classes."""
         return self.forward_head(self.forward_features(x))
 
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+    def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer by a fresh one."""
         self.num_classes = num_classes
         bias = not self.has_dirac_convolutions

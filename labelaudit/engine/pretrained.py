@@ -22,7 +22,7 @@ from torch import nn
 from labelaudit.engine.networks import require_known
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import SCRATCH
-from labelaudit.errors import ModelError
+from labelaudit.errors import ModelError, brief
 
 _WRAPPERS = (
     "state_dict_ema",
@@ -261,14 +261,10 @@ def _require_size(network: nn.Module, model: str, channels: int, image_size: int
         with torch.no_grad():
             output = network.eval()(torch.zeros(1, channels, image_size, image_size))
     except Exception as error:
-        raise ModelError(f"{model} cannot take images of {image_size} pixels ({_brief(error)})", fix=fix) from error
+        raise ModelError(f"{model} cannot take images of {image_size} pixels ({brief(error, 160)})", fix=fix) from error
     network.train(was_training)
     if not isinstance(output, torch.Tensor) or output.dim() != 2:
         raise ModelError(f"{model} gives no single vector for an image", fix="choose another --model")
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def file_digest(file: Path) -> str:
@@ -301,7 +297,7 @@ def _create(model: str, **kwargs: Any) -> nn.Module:
     except Exception as error:  # timm has no type of its own
         if kwargs.pop("img_size", None) is not None:
             return _create(model, **kwargs)  # `_require_size` says that it cannot take the size
-        raise ModelError(f"timm cannot build {model!r}: {_brief(error)}", fix="choose another --model") from error
+        raise ModelError(f"timm cannot build {model!r}: {brief(error, 160)}", fix="choose another --model") from error
 
 
 def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
@@ -322,7 +318,7 @@ def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
         return timm.create_model(model, pretrained=True, **kwargs)  # type: ignore[no-any-return]
     except Exception as error:  # the hub's client and urllib have a dozen types for "no network"
         raise ModelError(
-            f"the pretrained weights of {model!r} cannot be downloaded ({_brief(error)})",
+            f"the pretrained weights of {model!r} cannot be downloaded ({brief(error, 160)})",
             fix="check the network, or give --network-weights FILE",
         ) from error
 
@@ -366,7 +362,7 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], named: str | None,
         network.load_state_dict(usable, strict=False)
     except RuntimeError as error:  # quantized tensors, and what else torch may find
         raise ModelError(
-            f"{source} cannot be copied into the model ({_brief(error)})", fix="save the weights as float32"
+            f"{source} cannot be copied into the model ({brief(error, 160)})", fix="save the weights as float32"
         ) from error
 
 

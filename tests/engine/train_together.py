@@ -44,17 +44,17 @@ class Asking(Standard):
         return Mixing(partner_B=torch.randperm(len(batch.row_B), generator=generator), factor_B=1 - 0.5 * sure_B.cpu())
 
 
-def trainings(methods: bool) -> Iterator[tuple[str, Method, str, dict[str, object]]]:
+def trainings(methods: bool) -> Iterator[tuple[str, Method, str | None, dict[str, object]]]:
     """Name, method, selector and loop settings of each training."""
     how: dict[str, object] = {"batch_size": 7, "epochs": 2}
-    yield "plain", Standard(), "none", how
-    yield "weighted", weighted(torch.linspace(0, 1, 43)), "none", how
-    yield "asking", Asking(), "none", {**how, "epochs": 3}
+    yield "plain", Standard(), None, how
+    yield "weighted", weighted(torch.linspace(0, 1, 43)), None, how
+    yield "asking", Asking(), None, {**how, "epochs": 3}
     # Few are chosen, so that at the end of an epoch there are fewer than processes.
     yield "selected", Standard(), "selective-backprop beta=3 warm_up_epochs=0", how
     yield "drawn", Standard(), "variance-reduction pool=2 weights=unbiased switch=none", how
     for entry in METHODS if methods else ():
-        yield f"method {entry.name}", ready(entry, TRUTH_N), "none", {**how, "batch_size": 22, "lr": 0.02}
+        yield f"method {entry.name}", ready(entry, TRUTH_N), None, {**how, "batch_size": 22, "lr": 0.02}
 
 
 def train_together(folder: Path, methods: bool, environment: Mapping[str, str] | None = None) -> None:
@@ -68,8 +68,7 @@ def train_together(folder: Path, methods: bool, environment: Mapping[str, str] |
             networks = [small_network(seed=number) for number in range(method.networks)]
             training = Training(networks, loop_settings(**how), CPU, world)
             inputs = image_inputs(PIXELS_NCHW, Augment())
-            by = build_selector(selector)
-            selection = None if by is None else Selection(by, 43)
+            selection = None if selector is None else Selection(build_selector(selector), 43)
             records = list(run_epochs(training, inputs, label_N, method, ignore, selection=selection))
             p_NC = training.predict(inputs)
             if world.is_main:
