@@ -25,7 +25,7 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import PRESETS
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.engine.devices import choose_device, choose_precision
-from labelaudit.engine.weights import build_network
+from labelaudit.engine.pretrained import build_network
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import find_method
@@ -44,9 +44,10 @@ from labelaudit.reproduce.runner import (
     with_deviation,
 )
 from labelaudit.reproduce.truth import audit
-from labelaudit.retraining.recipe import RetrainOptions, presets_of, read_metrics, read_seconds, retrain
+from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics, read_seconds
 
 DIVERGED = "diverged"
 
