@@ -14,14 +14,14 @@ def test_the_demo_finds_planted_errors_compares_with_the_truth_and_is_only_read_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def options(**asked: object) -> TrainingOptions:
-        return TrainingOptions(**{**asked, "epochs": 5})  # type: ignore[arg-type]
+        return TrainingOptions(**{**asked, "epochs": 3})  # type: ignore[arg-type]
 
     monkeypatch.setattr(recipe, "TrainingOptions", options)
     outcome = succeed("demo", "folder", "--seed", "3")
     told = re.search(r"AUROC ([\d.]+), .* (\d+) of (\d+) planted errors are among the (\d+) suspicious", outcome.out)
     assert told is not None, outcome.out
     found, planted, suspicious = map(int, told.groups()[1:])
-    assert float(told[1]) >= 0.95
+    assert float(told[1]) >= 0.98
     assert found >= 0.7 * planted
     assert found >= 0.5 * suspicious
     truth = read_rows(Path("folder/truth.csv").read_text())
