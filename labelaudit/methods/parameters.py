@@ -58,7 +58,7 @@ class D2LParameters:
     init_share: float = parameter(
         1 / 3, "share of the training before the first window that is compared", least=0, most=1
     )
-    neighbours: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
+    neighbors: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
     samples: int = parameter(1280, "images whose features are examined before each epoch", least=3)
     chunk: int = parameter(128, "images among which neighbors are looked for", least=3)
 
