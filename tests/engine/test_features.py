@@ -121,9 +121,8 @@ def test_known_images_come_from_the_cache_and_new_ones_do_not(root):
         {"mean_C": (0.1, 0.1, 0.1)},
         {"precision": "bfloat16"},
         {"form": PixelFormat(size=4, channels=3, resize="crop")},
-        {"form": PixelFormat(size=6, channels=3)},
     ],
-    ids=["weights", "normalization", "precision", "resize", "size"],
+    ids=["weights", "normalization", "precision", "resize"],
 )
 def test_the_cache_of_another_backbone_or_format_is_not_used(root, change):
     catalogue = write(root, [png((10, 20, 30))])

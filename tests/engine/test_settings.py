@@ -45,13 +45,10 @@ def test_settings_of_another_version_are_refused(other):
     ("name", "value"),
     [
         ("epochs", 0),
-        ("epochs", "3"),
         ("epochs", True),
         ("lr", math.nan),
         ("seed", -1),
         ("kind", "none"),
-        ("model", None),
-        ("nesterov", 1),
         ("milestones", [[0.5]]),
         ("late_momentum", "0.1"),
     ],
