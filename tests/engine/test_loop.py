@@ -113,28 +113,6 @@ def test_mean_losses_of_a_fixed_run_stay_what_they_were():
     assert [float(record.loss_N.mean()) for record in records] == pytest.approx(GOLDEN_MEAN_LOSSES, rel=1e-4)
 
 
-def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit():
-    pixels_NCHW, label_N = small_task()
-    inputs, how = image_inputs(pixels_NCHW, Augment()), loop_settings(epochs=4, schedule="one-cycle")
-    whole = Training([small_network(dropout=0.3)], how, CPU)
-    expected = list(run_epochs(whole, inputs, label_N, Standard(), ignore))
-
-    first = Training([small_network(dropout=0.3)], how, CPU)
-    records = [first.run_epoch(inputs, label_N, Standard(), ignore) for _ in range(2)]
-    second = Training([small_network(seed=99, dropout=0.3)], how, CPU)
-    second.load(copy.deepcopy(first.state()))
-    assert second.finished_epochs == 2
-    records += list(run_epochs(second, inputs, label_N, Standard(), ignore))
-
-    assert [record.epoch for record in records] == [0, 1, 2, 3]
-    for record, other in zip(records, expected, strict=True):
-        for name in ("loss_N", "margin_N", "predicted_N", "alternative_N"):
-            np.testing.assert_array_equal(getattr(record, name), getattr(other, name))
-    for name, tensor in second.networks[0].state_dict().items():
-        assert torch.equal(tensor, whole.networks[0].state_dict()[name]), name
-    assert list(run_epochs(second, inputs, label_N, Standard(), ignore)) == []
-
-
 def test_the_state_of_another_network_or_epoch_is_refused():
     state = Training([small_network(3)], loop_settings(epochs=1), CPU).state()
     with pytest.raises(RuntimeError, match="size mismatch"):
