@@ -81,19 +81,6 @@ def test_a_row_that_comes_again_has_a_view_of_its_own():
     torch.testing.assert_close(plain.seen[0], plain.seen[0][:1].expand(8, -1))
 
 
-def test_a_plan_of_the_ordinary_batches_changes_nothing():
-    ordinary = Planner()
-    training, run = begin(ordinary)
-    records = [run(), run()]
-    batches = [torch.tensor(rows) for rows in ordinary.taught]
-    half = len(batches) // 2
-    planned = Planner(EpochPlan(batches=batches[:half]), EpochPlan(batches=batches[half:]))
-    again, run_again = begin(planned)
-    for record in records:
-        np.testing.assert_array_equal(run_again().loss_N, record.loss_N)
-    assert_same(weights_of(training), weights_of(again))
-
-
 def test_going_back_is_to_what_the_epoch_before_kept():
     method = Planner(EpochPlan(keep=True), EpochPlan(keep=True), EpochPlan(go_back=True), EpochPlan(go_back=True))
     training, run = begin(method, epochs=5)

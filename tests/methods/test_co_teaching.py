@@ -94,13 +94,11 @@ def test_batches_hold_believed_samples_first_and_candidates_later():
     ("method", "now", "sizes"),
     [
         (made(range(8), range(8, 40)), LATE, [12]),  # candidates are at most half as many
-        (made(range(16), range(16, 24)), clock(30, 100), [12, 12]),
         (made(range(16), range(16, 24), noise_rate=0.7), clock(30, 100), [8, 8]),  # much noise: believed for longer
         (made(range(16), range(16, 24), symmetric=False), clock(30, 100), [8, 8]),
         (made(range(5), []), LATE, [5]),
         (made(range(17), []), EARLY, [8, 9]),  # a single last sample joins the batch before
         # With fewer than two believed samples, all are.
-        (made([], range(40)), LATE, [8] * 5),
         (made([3], range(10)), LATE, [8] * 5),
         (made([], []), EARLY, [8] * 5),
     ],
