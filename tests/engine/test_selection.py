@@ -106,8 +106,8 @@ def test_scoring_is_recorded_and_leaves_the_network_as_it_was():
     expected = observe(copy.deepcopy(network).eval()(image_inputs(pixels_NCHW).batch(torch.arange(42), None)), label_N)
     spy = Chooses(lambda score_B: [])
     _, (record,) = trained(spy, network=network, how=loop_settings(epochs=1), augment=Augment(name="none"))
-    np.testing.assert_allclose(record.loss_N, expected.loss_B.detach(), rtol=1e-5)
-    np.testing.assert_allclose(record.margin_N, expected.margin_B.detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(record.loss_N, expected["loss"].detach(), rtol=1e-5)
+    np.testing.assert_allclose(record.margin_N, expected["margin"].detach(), rtol=1e-4, atol=1e-5)
     order_N = torch.randperm(42, generator=make_generator(5, "order", 0))
     assert torch.equal(torch.cat(spy.seen), torch.from_numpy(record.loss_N)[order_N])
     for name, tensor in network.state_dict().items():  # batch-norm statistics and their counter too

@@ -51,26 +51,26 @@ def test_observe_logits_1_2_3_by_hand():
     logits_BC = torch.tensor([[1.0, 2.0, 3.0]] * 3)
     found = observe(logits_BC, torch.tensor([0, 1, 2]))
     total = math.log(math.exp(1) + math.exp(2) + math.exp(3))
-    assert found.loss_B.tolist() == pytest.approx([total - 1, total - 2, total - 3])
-    assert found.margin_B.tolist() == [-2.0, -1.0, 1.0]
-    assert found.predicted_B.tolist() == [2, 2, 2]
-    assert found.alternative_B.tolist() == [2, 2, 1]
+    assert found["loss"].tolist() == pytest.approx([total - 1, total - 2, total - 3])
+    assert found["margin"].tolist() == [-2.0, -1.0, 1.0]
+    assert found["predicted"].tolist() == [2, 2, 2]
+    assert found["alternative"].tolist() == [2, 2, 1]
     # A network that tells no classes apart is never right.
     blank = observe(torch.zeros(3, 3), torch.tensor([0, 1, 2]))
-    assert blank.margin_B.tolist() == [0.0, 0.0, 0.0]
-    assert (blank.predicted_B != torch.tensor([0, 1, 2])).all()
+    assert blank["margin"].tolist() == [0.0, 0.0, 0.0]
+    assert (blank["predicted"] != torch.tensor([0, 1, 2])).all()
 
 
 def test_observe_against_plain_definitions():
     logits_BC, label_B = random_batch(50)
     found = observe(logits_BC, label_B)
-    torch.testing.assert_close(found.loss_B, plain_cross_entropy(logits_BC, label_B))
+    torch.testing.assert_close(found["loss"], plain_cross_entropy(logits_BC, label_B))
     for row, label in enumerate(label_B.tolist()):
         others = {j: z for j, z in enumerate(logits_BC[row].tolist()) if j != label}
         best = max(others, key=others.__getitem__)
-        assert found.alternative_B[row] == best
-        assert found.margin_B[row].item() == pytest.approx(logits_BC[row, label].item() - others[best], abs=1e-6)
-    assert found.predicted_B.tolist() == logits_BC.argmax(dim=1).tolist()
+        assert found["alternative"][row] == best
+        assert found["margin"][row].item() == pytest.approx(logits_BC[row, label].item() - others[best], abs=1e-6)
+    assert found["predicted"].tolist() == logits_BC.argmax(dim=1).tolist()
 
 
 @settings(deadline=None)
@@ -79,10 +79,10 @@ def test_margins_ignore_a_shift_and_follow_a_scale(seed, shift, scale):
     logits_BC, label_B = random_batch(seed=seed)
     before = observe(logits_BC, label_B)
     shifted, scaled = observe(logits_BC + shift, label_B), observe(logits_BC * scale, label_B)
-    torch.testing.assert_close(shifted.margin_B, before.margin_B, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(shifted.loss_B, before.loss_B, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(scaled.margin_B, scale * before.margin_B, atol=1e-4, rtol=1e-4)
-    assert torch.equal(scaled.predicted_B, before.predicted_B)
+    torch.testing.assert_close(shifted["margin"], before["margin"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(shifted["loss"], before["loss"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(scaled["margin"], scale * before["margin"], atol=1e-4, rtol=1e-4)
+    assert torch.equal(scaled["predicted"], before["predicted"])
 
 
 @pytest.mark.parametrize("per", ["sample", "weight"])
@@ -112,11 +112,11 @@ def test_records_land_at_their_rows_however_many_are_looked_at_together(monkeypa
         recorder.put(row_B, logits_NC[row_B], label_N[row_B])
     found, expected = recorder.take(6, EFFORT), observe(logits_NC, label_N)
     assert found.epoch == 6
-    np.testing.assert_allclose(found.loss_N, expected.loss_B.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(found.loss_N, expected["loss"].numpy(), rtol=1e-6)
     for name, kind in (("margin", np.float32), ("predicted", np.int32), ("alternative", np.int32)):
         value_N = getattr(found, f"{name}_N")
         assert value_N.dtype == kind
-        assert value_N.tolist() == getattr(expected, f"{name}_B").tolist()
+        assert value_N.tolist() == expected[name].tolist()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), None])
