@@ -59,7 +59,7 @@ FILE_NAMES = {
     for name in vars(RunFolder)
     if isinstance(path := getattr(RunFolder(Path()), name, None), Path) and path.suffix
 }
-NAMESAKES = {("labelaudit.engine.weights", "model.safetensors")}
+NAMESAKES = {("labelaudit.engine.pretrained", "model.safetensors")}
 """Files of others that happen to be named as ours: here, those of Hugging Face."""
 
 DICTS_OF_ANYTHING = 21
