@@ -36,7 +36,6 @@ LAYERS = (
     ),
     ("labelaudit.detect",),
     (
-        "labelaudit.cells",
         "labelaudit.errors",
         "labelaudit.hyperparameters",
         "labelaudit.progress",
@@ -59,7 +58,7 @@ FILE_NAMES = {
     for name, value in vars(RunFolder).items()
     if isinstance(path := getattr(RunFolder(Path()), name, None), Path) and path.suffix
 }
-NAMESAKES = {("labelaudit.engine.weights", "model.safetensors")}
+NAMESAKES = {("labelaudit.engine.pretrained", "model.safetensors")}
 """Files of others that happen to be named as ours: here, those of Hugging Face."""
 
 
@@ -174,7 +173,7 @@ def test_commands_import_nothing_heavy_before_they_run() -> None:
             names = imports(module, when_loaded=True)
             assert not heavy & {name.partition(".")[0] for name in names}, module
             inner = {name for name in names if name.startswith("labelaudit.") and not name.startswith("labelaudit.cli")}
-            light = {"errors", "names", "progress", "text", "cells"}
+            light = {"errors", "names", "progress", "text"}
             # These list methods, selectors, and the options of trainings and of experiments.
             light |= {"methods.table", "methods.parameters", "selectors.table", "auditing.options", "reproduce"}
             assert inner <= {f"labelaudit.{name}" for name in light}, module

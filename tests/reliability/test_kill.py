@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from labelaudit.engine.weights import build_network
+from labelaudit.engine.pretrained import build_network
 from labelaudit.review.corrections import Correction, write_corrections
 from tests.cli.helpers import succeed, write_images
 from tests.cli.processes import running
