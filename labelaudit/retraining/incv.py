@@ -27,7 +27,7 @@ import numpy.typing as npt
 import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
-from labelaudit.auditing.training import TrainingJob
+from labelaudit.auditing.training import TrainingJob, read_checkpoint, write_checkpoint
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed
@@ -37,7 +37,6 @@ from labelaudit.methods.base import State, Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
-from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint
 from labelaudit.run.layout import RunFolder
 
 BoolArray = npt.NDArray[np.bool_]

@@ -73,7 +73,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on(images, uninterrupted, tmp_pat
 
 @pytest.mark.parametrize(
     ("function", "call"),
-    [("probe.write_epoch", EPOCHS // 2), ("training.write_checkpoint", EPOCHS // 2), ("training.write_network", 1)],
+    [("probe.write_epoch", EPOCHS // 2), ("training.write_checkpoint", EPOCHS // 2), ("probe.write_network", 1)],
 )
 def test_stopped_between_any_two_writes(images, uninterrupted, tmp_path, function, call) -> None:
     folder = tmp_path / "audit"
@@ -104,7 +104,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(images, retrained, tmp_p
     words = ("retrain", images, "--method", "standard", "--val", images, *LONGER, "--out", tmp_path / "out")
     ends = [run_until_it_dies(*words, dies_at=("replace", calls)) for calls in (6, 7)]
     assert ends == [-signal.SIGKILL] * 2
-    for function, call in (("retraining.recipe._write_rows", 4), ("auditing.training.write_network", 1)):
+    for function, call in (("retraining.recipe._write_rows", 4), ("retraining.recipe.write_network", 1)):
         with interrupted(f"labelaudit.{function}", call=call):
             assert run(*words).code == 130
         assert not Path("out/result.json").exists()

@@ -26,6 +26,7 @@ from rich.console import Console
 from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
+from labelaudit.auditing.training import read_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.engine.weights import read_weights_file
@@ -38,7 +39,6 @@ from labelaudit.report.page.write import write_page
 from labelaudit.retraining.recipe import read_metrics
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
-from labelaudit.run.checkpoint import read_checkpoint, read_network
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_baseline, read_weights
 from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
@@ -294,11 +294,7 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "samples.parquet": (None, tables, read_tables),
     "scores.parquet": (None, tables, read_tables),
     "../half/checkpoint.pt": (None, damaged, read_half_trained),
-    "probe.safetensors": (
-        None,
-        damaged,
-        each(read_network, read_weights_file),
-    ),
+    "probe.safetensors": (None, damaged, each(read_weights_file)),
     "weights.pt": (saved(partial(torch.save, {"a": torch.zeros(3)})), damaged, each(read_weights_file)),
     "metrics.parquet": (saved(partial(pq.write_table, METRICS)), damaged, read_metrics_or_refuse),
 }
