@@ -79,7 +79,7 @@ def embed(
     mean_C, std_C = statistics
     key = f"{network_digest(backbone)} {form}{rendering} {mean_C} {std_C} {precision} looks 1"
     shelf = _Shelf(hashlib.sha256(key.encode()).hexdigest()[:24], reporter)
-    samples = np.flatnonzero(catalogue.readable_N).tolist()
+    samples = np.flatnonzero(catalogue.used_N).tolist()
     hash_of = {sample: catalogue.sha256[sample] for sample in samples}
     known = shelf.load(set(hash_of.values()))
     # Equal files are embedded once.
