@@ -32,11 +32,19 @@ from labelaudit.data.rendering import Rendering
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
-from labelaudit.report.page.charts import LossCurves, charts, gather_curves, quantise, rounded, thin, top_loss
+from labelaudit.report.page.charts import (
+    BoolArray,
+    LossCurves,
+    charts,
+    gather_curves,
+    quantise,
+    rounded,
+    thin,
+    top_loss,
+)
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
-from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import list_suspicious, read_baseline, suspicious_rows, unreadable_rows
+from labelaudit.run.lists import Listed, Row, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
 from labelaudit.text import plural, printable
 
@@ -126,60 +134,47 @@ class Page:
         return 0 < self.looked_at == self.missing
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gallery:
-    """The samples that a page shows.
-
-    Attributes:
-        sample_S: Their numbers, in the order of suspicious.csv; with a baseline, only those that it does not know.
-        rank_S: Their ranks in suspicious.csv.
-        suspicious_N: Which samples of the audit are suspicious.
-        new: How many suspicious samples a baseline does not know; None without a baseline.
-    """
-
-    sample_S: IntArray
-    rank_S: IntArray
-    suspicious_N: npt.NDArray[np.bool_]
-    new: int | None
-
-
 def write_page(
-    run: RunFolder,
+    audit: Audit,
+    listed: Listed,
     path: Path | None = None,
     limits: PageLimits | None = None,
     reporter: Reporter = QUIET,
     *,
     data: Path | None = None,
-    baseline: Path | None = None,
 ) -> Page:
     """Write the page of an audit.
 
     Images that have moved or changed since the audit get a placeholder. Without the losses there are no curves.
 
     Args:
-        run: A run folder with verdicts.
+        audit: A finished audit.
+        listed: Its suspicious labels, as a report has them; the gallery shows those that count.
         path: The file; default: report.html in the run folder.
         limits: The largest page.
         reporter: Told about the progress.
         data: Where the image folder is now; None: where it was audited.
-        baseline: Run folder or suspicious.csv; the gallery holds only the labels that it does not know.
 
     Raises:
-        DataError: the baseline cannot be read.
         RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
         StorageError: the file cannot be written.
     """
-    audit, limits = Audit(run), limits or PageLimits()
-    gallery = read_gallery(audit, limits, baseline=baseline)
-    curves = _read_curves(audit, gallery, reporter)
-    content = _content(audit, gallery, curves)
-    root, rows = audit.catalogue.root if data is None else data.resolve(), len(gallery.sample_S)
+    run, catalogue, limits = audit.run, audit.catalogue, limits or PageLimits()
+    shown = _gallery(listed, limits)
+    sample_S = np.array([int(row["sample"]) for row in shown], dtype=np.int64)
+    if (sample_S >= len(catalogue)).any():
+        raise RunError(
+            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
+        )
+    content = _content(audit, sample_S, reporter)
+    content["rows"]["rank"] = None if listed.new is None else [int(row["rank"]) for row in shown]
+    root, rows = catalogue.root if data is None else data.resolve(), len(shown)
     thumbnails = read_thumbnails(
         root,
-        audit.catalogue,
-        gallery.sample_S[: limits.max_thumbnails],
+        catalogue,
+        sample_S[: limits.max_thumbnails],
         side=next(side for most, side in _SIDES if rows <= most),
-        most_bytes=limits.max_bytes - len(_render(audit, gallery.new, content).encode()) - _EMPTY_BYTES * rows,
+        most_bytes=limits.max_bytes - len(_render(audit, listed.new, content).encode()) - _EMPTY_BYTES * rows,
         reporter=reporter,
     )
     reasons = list(dict.fromkeys(reason for _, reason in thumbnails if reason))
@@ -189,7 +184,7 @@ def write_page(
         "reasons": reasons,
     }
     looked_at, missing = len(thumbnails), sum(text is None for text, _ in thumbnails)
-    text = _render(audit, gallery.new, content, missing_root=str(root) if 0 < looked_at == missing else "")
+    text = _render(audit, listed.new, content, missing_root=str(root) if 0 < looked_at == missing else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
@@ -199,7 +194,7 @@ def write_page(
         path=path or run.page,
         size_bytes=len(text.encode()),
         suspicious=audit.summary.suspicious,
-        new=gallery.new,
+        new=listed.new,
         rows=rows,
         looked_at=looked_at,
         missing=missing,
@@ -207,31 +202,14 @@ def write_page(
     )
 
 
-def read_gallery(audit: Audit, limits: PageLimits, *, baseline: Path | None = None) -> Gallery:
-    """Read the suspicious samples: at most ``max_rows``, and as many as fit into ``max_row_bytes``.
-
-    Raises:
-        RunError: a file of the run is missing, damaged, or of another audit.
-        DataError: the baseline cannot be read.
-    """
-    run, noise, paths = audit.run, audit.summary, audit.catalogue.paths
-    known = None if baseline is None else read_baseline(baseline)
-    p_N = audit.column("p_mislabeled")
-    listed = list_suspicious(suspicious_rows(run.suspicious), noise.suspicious, most=limits.max_rows, baseline=known)
-    numbers = [[int(row[name]) for row in listed.rows] for name in ("sample", "rank")]
-    sample_S, rank_S = np.array(numbers, dtype=np.int64)
-    if (sample_S >= len(paths)).any():
-        raise RunError(
-            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
-        )
-    suspicious_N = p_N > noise.flag_above
-    suspicious_N[sample_S] = True
-    sizes = [len(paths[sample].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for sample in sample_S.tolist()]
-    fit = int((np.cumsum(sizes) <= limits.max_row_bytes).sum())
-    return Gallery(sample_S=sample_S[:fit], rank_S=rank_S[:fit], suspicious_N=suspicious_N, new=listed.new)
+def _gallery(listed: Listed, limits: PageLimits) -> list[Row]:
+    """Return the first rows: at most ``max_rows``, and as many as fit into ``max_row_bytes``."""
+    rows = listed.rows[: limits.max_rows]
+    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in rows]
+    return rows[: int((np.cumsum(sizes) <= limits.max_row_bytes).sum())]
 
 
-def _read_curves(audit: Audit, gallery: Gallery, reporter: Reporter) -> LossCurves:
+def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> LossCurves:
     run, catalogue = audit.run, audit.catalogue
     with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
 
@@ -241,9 +219,7 @@ def _read_curves(audit: Audit, gallery: Gallery, reporter: Reporter) -> LossCurv
                 advance(1)
 
         try:
-            return gather_curves(
-                counted(), gallery.sample_S, catalogue.label_N, gallery.suspicious_N, classes=len(catalogue.classes)
-            )
+            return gather_curves(counted(), sample_S, catalogue.label_N, suspicious_N, classes=len(catalogue.classes))
         except (ValueError, IndexError) as error:
             raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
@@ -397,33 +373,34 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _content(audit: Audit, gallery: Gallery, curves: LossCurves) -> dict[str, object]:
-    """Return a page's data, ready for JSON, still without thumbnails."""
-    catalogue, samples = audit.catalogue, gallery.sample_S.tolist()
+def _content(audit: Audit, sample_S: IntArray, reporter: Reporter) -> dict[str, Any]:
+    """Return the data of a page with these samples, ready for JSON, still without ranks and thumbnails."""
+    catalogue, samples = audit.catalogue, sample_S.tolist()
+    p_N = audit.column("p_mislabeled")
+    suspicious_N = p_N > audit.summary.flag_above
+    curves = _read_curves(audit, sample_S, suspicious_N, reporter)
     statistic = audit.summary.fit.rank_by
     digests = [catalogue.sha256[i] for i in samples]
     sample_SP, class_KP = thin(curves.sample_SE), thin(curves.class_KE)
     top = top_loss(sample_SP, class_KP)
-    scores = audit.scores
-    kind_of = scores.column("kind").to_pylist() if "kind" in scores.column_names else [None] * len(scores)
+    kind_of = audit.scores.column("kind").to_pylist()
     kinds = sorted({kind for kind in kind_of if kind})
-    suggested = scores.column("suggested_label").take(gallery.sample_S).to_pylist()
+    suggested = audit.scores.column("suggested_label").take(sample_S).to_pylist()
     return {
         "version": __version__,
         "fingerprint": catalogue.fingerprint,
         "classes": catalogue.classes,
         "kinds": kinds,
         "statistic": statistic,
-        **charts(audit, gallery.suspicious_N, curves),
+        **charts(audit, suspicious_N, curves),
         "rows": {
             "sample": samples,
             "path": [catalogue.paths[i] for i in samples],
             "given": catalogue.label_N[samples].tolist(),
             "suggested": _positions(suggested, catalogue.classes),
             "kind": _positions([kind_of[i] for i in samples], kinds),
-            "p": rounded(audit.column("p_mislabeled")[samples], digits=5),
+            "p": rounded(p_N[samples], digits=5),
             "value": rounded(audit.column(statistic)[samples]),
-            "rank": None if gallery.new is None else gallery.rank_S.tolist(),
             "sha256": _base64(b"".join(bytes.fromhex(one) if _SHA256.fullmatch(one) else bytes(32) for one in digests)),
         },
         "curves": {

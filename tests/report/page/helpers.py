@@ -8,9 +8,12 @@ import numpy as np
 from PIL import Image
 
 from labelaudit.auditing.fit import fit
+from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings
+from labelaudit.report.gate import Limits, make_report
+from labelaudit.report.page.write import Page, PageLimits, write_page
 from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, write_epoch
@@ -80,3 +83,17 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
         )
     fit(run, FitSettings.chosen(estimator="gmm"))
     return MadeUp(run, catalogue)
+
+
+def page_of(
+    run: RunFolder,
+    path: Path | None = None,
+    *,
+    limits: PageLimits | None = None,
+    data: Path | None = None,
+    baseline: Path | None = None,
+) -> Page:
+    """Write a page as `labelaudit report` does."""
+    audit = Audit(run)
+    listed = make_report(audit, Limits(), baseline=baseline, top=0).listed
+    return write_page(audit, listed, path, limits, data=data)
