@@ -99,6 +99,7 @@ def row(rank: int = 1, **changes: str) -> dict[str, str]:
         "label_score": "0.012346",
         "aul": "12.3",
         "aum": "-4.5",
+        "kind": "",
         "sample": str(rank - 1),
         "sha256": f"{rank:064x}",
         **changes,

@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_the_earlier_export_whole(hostile: RunFolder, tmp_pat
 @pytest.mark.parametrize("to", ["fiftyone", "huggingface"])
 def test_images_that_have_moved(small: RunFolder, tmp_path: Path, to: ExportName):
     (tmp_path / "data").rename(tmp_path / "moved")
-    with pytest.raises(RunError, match=r"'a/1.png' and 3 more images are not in .*data; give the image folder with"):
+    with pytest.raises(RunError, match=r"'a/1.png' and 3 more are not in .*data; give the image folder with"):
         export(small, to)
     assert not (small.root / "exports").exists()
     written = export(small, to, options=ExportOptions(data=tmp_path / "moved"))
