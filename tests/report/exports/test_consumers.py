@@ -2,13 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from labelaudit.report.exports.export import ExportOptions, export
-from labelaudit.run.layout import RunFolder
 from tests.report.exports.helpers import HOSTILE_CLASSES, consumer, hostile_folder, made_up_audit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -18,18 +16,18 @@ EVERYTHING = ExportOptions(everything=True)
 
 
 @pytest.fixture(autouse=True)
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def offline(tmp_path, monkeypatch):
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "FIFTYONE_DO_NOT_TRACK"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path / "mongo"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
 
 
-def same(row: dict[str, Any], known: dict[str, Any], *names: str) -> bool:
+def same(row, known, *names):
     return all(row[name] == known[name] for name in names)
 
 
-def loaded(run: RunFolder, place: Path) -> Any:
+def loaded(run, place):
     """What datasets makes of the export."""
     datasets = consumer("datasets")
     splits = datasets.load_dataset(
@@ -39,7 +37,7 @@ def loaded(run: RunFolder, place: Path) -> Any:
     return splits["train"]
 
 
-def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path) -> None:
+def test_datasets_reads_the_imagefolder(hostile, truth, images, tmp_path):
     from PIL import Image
 
     rows = loaded(hostile, tmp_path)
@@ -53,14 +51,14 @@ def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, images:
             np.testing.assert_array_equal(np.asarray(row["image"].convert("RGB")), np.asarray(shown.convert("RGB")))
 
 
-def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path: Path) -> None:
+def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path):
     classes = ("1", "1e5", "12:30:00", "2024", "2024-01", "false", "null")
     data = hostile_folder(tmp_path / "data", classes=classes, files=("1.png",))
     rows = loaded(made_up_audit(data, tmp_path / "run"), tmp_path)
     assert sorted(row["label"] for row in rows) == sorted(classes)
 
 
-def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tmp_path: Path) -> None:
+def test_the_label_issues_have_datalabs_columns_and_types(hostile, tmp_path):
     datalab = consumer("cleanlab.datalab.datalab")
     consumer("datasets")
     pandas = consumer("pandas")
@@ -79,9 +77,7 @@ def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tm
     assert {type(value) for value in ours["given_label"]} == {str}
 
 
-def test_mlcroissant_validates_the_description_and_reads_the_table(
-    hostile: RunFolder, truth: dict, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_mlcroissant_validates_the_description_and_reads_the_table(hostile, truth, tmp_path, caplog):
     mlcroissant = consumer("mlcroissant")
     written = export(hostile, "croissant", tmp_path / "out")
     dataset = mlcroissant.Dataset(jsonld=str(written.main_file))
@@ -99,7 +95,7 @@ def test_mlcroissant_validates_the_description_and_reads_the_table(
         assert same(row, known, "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
 
 
-def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
+def test_label_studio_takes_the_configuration_and_the_tasks(hostile, truth, tmp_path):
     label_interface = consumer("label_studio_sdk.label_interface")
     folder = export(hostile, "label-studio", tmp_path / "out", EVERYTHING).folder
     interface = label_interface.LabelInterface((folder / "config.xml").read_text())
@@ -115,7 +111,7 @@ def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, 
     assert not interface.validate_prediction(wrong), "the check above can fail"
 
 
-def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path) -> None:
+def test_fiftyone_imports_the_dataset(hostile, truth, images, tmp_path):
     try:
         fiftyone = pytest.importorskip("fiftyone")
     except Exception as error:  # it needs a database server
@@ -132,7 +128,7 @@ def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, images: P
         assert same(found, known, *found)
 
 
-def test_fiftyones_reader_of_cvat_files_reads_the_annotations(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
+def test_fiftyones_reader_of_cvat_files_reads_the_annotations(hostile, truth, tmp_path):
     cvat = pytest.importorskip("fiftyone.utils.cvat")
     written = export(hostile, "cvat", tmp_path / "out", EVERYTHING)
     info, _, images = cvat.load_cvat_image_annotations(str(written.main_file))
