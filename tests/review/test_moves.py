@@ -200,17 +200,6 @@ def test_the_only_name_of_a_file_is_never_deleted(root):
     assert (root / "cat/1.png").exists()
 
 
-def test_a_class_folder_that_became_a_link_is_not_followed(root, tmp_path, corrections):
-    relabel(root, corrections)
-    outside = tmp_path / "outside"
-    (root / "dog").rename(outside)
-    (root / "dog").symlink_to(outside)
-    before = snapshot(outside)
-    with pytest.raises(DataError, match="passes through 'dog', which is a symbolic link; put the folder back"):
-        undo(root)
-    assert snapshot(outside) == before
-
-
 def journal(**changes):
     value = {"version": 1, "state": "moved", "corrections": "c.csv", "corrections_sha256": "0"}
     value |= {"began": "2025-01-01T00:00:00+00:00", "folders": [], "moves": [["cat/1.png", "dog/9.png"]]}

@@ -1,7 +1,6 @@
 """The tools that read the exports, on the same audit: counts and labels are ours. ``pip install -e '.[consumers]'``."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +16,8 @@ EVERYTHING = ExportOptions(everything=True)
 
 @pytest.fixture(autouse=True)
 def offline(tmp_path, monkeypatch):
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "FIFTYONE_DO_NOT_TRACK"):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path / "mongo"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
 
 
@@ -109,34 +107,3 @@ def test_label_studio_takes_the_configuration_and_the_tasks(hostile, truth, tmp_
     wrong = {**tasks[0]["predictions"][0]}
     wrong["result"] = [{**wrong["result"][0], "value": {"choices": ["no such class"]}}]
     assert not interface.validate_prediction(wrong), "the check above can fail"
-
-
-def test_fiftyone_imports_the_dataset(hostile, truth, images, tmp_path):
-    try:
-        fiftyone = pytest.importorskip("fiftyone")
-    except Exception as error:  # it needs a database server
-        pytest.skip(f"FiftyOne does not start here: {error}")
-    folder = export(hostile, "fiftyone", tmp_path / "out").folder
-    dataset = fiftyone.Dataset.from_dir(
-        str(folder), dataset_type=fiftyone.types.FiftyOneImageClassificationDataset, data_path="data.json"
-    )
-    assert len(dataset) == len(truth)
-    for sample in dataset:
-        known, label = truth[str(Path(sample.filepath).relative_to(images))], sample.ground_truth
-        assert label.label == known["given_label"]
-        found = {name: label[name] for name in ("p_mislabeled", "suggested_label", "weight", "is_suspicious")}
-        assert same(found, known, *found)
-
-
-def test_fiftyones_reader_of_cvat_files_reads_the_annotations(hostile, truth, tmp_path):
-    cvat = pytest.importorskip("fiftyone.utils.cvat")
-    written = export(hostile, "cvat", tmp_path / "out", EVERYTHING)
-    info, _, images = cvat.load_cvat_image_annotations(str(written.main_file))
-    assert [label["name"] for label in info["task_labels"]] == sorted(HOSTILE_CLASSES)
-    assert sorted(image.name for image in images) == sorted(truth)
-    for image in images:
-        known, (tag,) = truth[image.name], image.tags
-        assert tag.label == known["suggested_label" if known["is_suspicious"] else "given_label"]
-        said = {attribute.name: attribute.value for attribute in tag.attributes}
-        assert str(said["given_label"]) == known["given_label"]  # it makes numbers of what looks like one
-        assert float(said["p_mislabeled"]) == pytest.approx(known["p_mislabeled"], abs=1e-6)

@@ -144,19 +144,13 @@ def test_embedded_json_cannot_end_its_element(text):
     embedded.encode()
 
 
-@pytest.mark.parametrize(
-    ("folder", "title"),
-    [("/data/zoo", "zoo"), ("/data/zoo/Train", "zoo/Train"), ("/images", "images"), ("/", "labelaudit")],
-)
-def test_a_folder_with_a_common_name_is_named_after_its_parent_too(folder, title):
-    assert title_of(Path(folder)) == title
-
-
-def test_the_rate_in_words():
+def test_title_and_rate_in_words():
+    folders = {"/data/zoo": "zoo", "/data/zoo/Train": "zoo/Train", "/images": "images", "/": "labelaudit"}
+    assert {folder: title_of(Path(folder)) for folder in folders} == folders
     assert rate_sentence(0.0049) == "Fewer than one label in a hundred looks wrong."
     assert rate_sentence(0.01) == "About 1 label in a hundred looks wrong."
     assert rate_sentence(1.0) == "About 100 labels in a hundred look wrong."
-    assert rate_sentence(None).startswith("The share of wrong labels could not be estimated; the ranking below is")
+    assert "could not be estimated" in rate_sentence(None)
 
 
 def test_estimators_controls_and_names_are_explained_and_escaped(tmp_path):
