@@ -92,7 +92,7 @@ def command(
     from labelaudit.report import markdown
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
-    from labelaudit.report.page.write import PageLimits, write_page
+    from labelaudit.report.page.write import write_page
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -114,9 +114,8 @@ def command(
     page = None
     if not no_html:
         # Where the page is not asked for, figures and gate do not need a writable run folder.
-        shown = PageLimits(max_thumbnails=thumbnails)
         with _or_warn("no page", terminal) if html is None else nullcontext():
-            page = write_page(audit, report.listed, html, shown, terminal, data=data)
+            page = write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
     if output == "table":
         with printed() as console:
             show_table(console, report)

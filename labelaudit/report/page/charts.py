@@ -156,7 +156,7 @@ def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[st
     return {
         "histograms": [one for one in drawn if one is not None],
         "class_table": sorted(rows, key=lambda row: (-row["rate"], row["class"])),
-        "confusion": sorted(pairs, key=lambda pair: -pair[2])[:_MOST_PAIRS],
+        "confusion": pairs[:_MOST_PAIRS],
         "group_curves": dict(zip(("suspicious", "rest"), lines, strict=True))
         if curves.quartiles_23E.shape[2]
         else None,

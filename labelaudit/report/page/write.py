@@ -44,7 +44,7 @@ from labelaudit.report.page.charts import (
 )
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
-from labelaudit.run.lists import Listed, Row, unreadable_rows
+from labelaudit.run.lists import Listed, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
 from labelaudit.text import plural, printable
 
@@ -54,6 +54,11 @@ SCRIPTS = ("base.js", "csv.js", "review.js", "charts.js", "cards.js", "gallery.j
 """The parts of the page's one script, in order."""
 CHANGED = "the file has changed since the audit"
 """The reason why a changed file has no thumbnail: the label was judged by another image."""
+
+MAX_BYTES = 14_500_000
+"""Size of a page that thumbnails fill up to."""
+MAX_ROW_BYTES = 6_000_000
+"""Part of that for the rows of the gallery, without thumbnails."""
 
 _FORM: dict[str, Any] = (
     {"format": "WEBP", "quality": 62, "method": 2} if features.check("webp") else {"format": "JPEG", "quality": 68}
@@ -88,23 +93,6 @@ Thumbnail = tuple[str | None, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageLimits:
-    """The largest page.
-
-    Attributes:
-        max_bytes: Size of the file that thumbnails fill up to.
-        max_row_bytes: Part of that for the rows of the gallery, without thumbnails.
-        max_rows: Samples in the gallery.
-        max_thumbnails: Samples whose image is read.
-    """
-
-    max_bytes: int = 14_500_000
-    max_row_bytes: int = 6_000_000
-    max_rows: int = 50_000
-    max_thumbnails: int = 10_000
-
-
-@dataclass(frozen=True, kw_only=True)
 class Page:
     """A page that was written.
 
@@ -116,6 +104,7 @@ class Page:
         rows: How many are in the gallery; with a baseline, of the new ones.
         looked_at: How many of their images were looked for.
         missing: How many of these were not found.
+        without_images: True when images were looked for and none was found.
         root: The image folder that they were looked for in.
     """
 
@@ -126,21 +115,17 @@ class Page:
     rows: int
     looked_at: int
     missing: int
+    without_images: bool
     root: Path
-
-    @property
-    def without_images(self) -> bool:
-        """True when images were looked for and none was found."""
-        return 0 < self.looked_at == self.missing
 
 
 def write_page(
     audit: Audit,
     listed: Listed,
     path: Path | None = None,
-    limits: PageLimits | None = None,
     reporter: Reporter = QUIET,
     *,
+    thumbnails: int = 10_000,
     data: Path | None = None,
 ) -> Page:
     """Write the page of an audit.
@@ -151,16 +136,17 @@ def write_page(
         audit: A finished audit.
         listed: Its suspicious labels, as a report has them; the gallery shows those that count.
         path: The file; default: report.html in the run folder.
-        limits: The largest page.
         reporter: Told about the progress.
+        thumbnails: Most images to read.
         data: Where the image folder is now; None: where it was audited.
 
     Raises:
         RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
         StorageError: the file cannot be written.
     """
-    run, catalogue, limits = audit.run, audit.catalogue, limits or PageLimits()
-    shown = _gallery(listed, limits)
+    run, catalogue = audit.run, audit.catalogue
+    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed.rows]
+    shown = listed.rows[: int((np.cumsum(sizes) <= MAX_ROW_BYTES).sum())]
     sample_S = np.array([int(row["sample"]) for row in shown], dtype=np.int64)
     if (sample_S >= len(catalogue)).any():
         raise RunError(
@@ -169,22 +155,23 @@ def write_page(
     content = _content(audit, sample_S, reporter)
     content["rows"]["rank"] = None if listed.new is None else [int(row["rank"]) for row in shown]
     root, rows = catalogue.root if data is None else data.resolve(), len(shown)
-    thumbnails = read_thumbnails(
+    found = read_thumbnails(
         root,
         catalogue,
-        sample_S[: limits.max_thumbnails],
+        sample_S[:thumbnails],
         side=next(side for most, side in _SIDES if rows <= most),
-        most_bytes=limits.max_bytes - len(_render(audit, listed.new, content).encode()) - _EMPTY_BYTES * rows,
+        most_bytes=MAX_BYTES - len(_render(audit, listed.new, content).encode()) - _EMPTY_BYTES * rows,
         reporter=reporter,
     )
-    reasons = list(dict.fromkeys(reason for _, reason in thumbnails if reason))
+    reasons = list(dict.fromkeys(reason for _, reason in found if reason))
     content["thumbnails"] = {
         "kind": f"image/{_FORM['format'].lower()}",
-        "content": [reasons.index(reason) if text is None else text for text, reason in thumbnails],
+        "content": [reasons.index(reason) if text is None else text for text, reason in found],
         "reasons": reasons,
     }
-    looked_at, missing = len(thumbnails), sum(text is None for text, _ in thumbnails)
-    text = _render(audit, listed.new, content, missing_root=str(root) if 0 < looked_at == missing else "")
+    missing = sum(text is None for text, _ in found)
+    without_images = 0 < len(found) == missing
+    text = _render(audit, listed.new, content, missing_root=str(root) if without_images else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
@@ -196,17 +183,11 @@ def write_page(
         suspicious=audit.summary.suspicious,
         new=listed.new,
         rows=rows,
-        looked_at=looked_at,
+        looked_at=len(found),
         missing=missing,
+        without_images=without_images,
         root=root,
     )
-
-
-def _gallery(listed: Listed, limits: PageLimits) -> list[Row]:
-    """Return the first rows: at most ``max_rows``, and as many as fit into ``max_row_bytes``."""
-    rows = listed.rows[: limits.max_rows]
-    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in rows]
-    return rows[: int((np.cumsum(sizes) <= limits.max_row_bytes).sum())]
 
 
 def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> LossCurves:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.report.gate import Limits, make_report
-from labelaudit.report.page.write import Page, PageLimits, write_page
+from labelaudit.report.page.write import Page, write_page
 from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, write_epoch
@@ -85,15 +86,7 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
     return MadeUp(run, catalogue)
 
 
-def page_of(
-    run: RunFolder,
-    path: Path | None = None,
-    *,
-    limits: PageLimits | None = None,
-    data: Path | None = None,
-    baseline: Path | None = None,
-) -> Page:
+def page_of(run: RunFolder, path: Path | None = None, *, baseline: Path | None = None, **options: Any) -> Page:
     """Write a page as `labelaudit report` does."""
     audit = Audit(run)
-    listed = make_report(audit, Limits(), baseline=baseline, top=0).listed
-    return write_page(audit, listed, path, limits, data=data)
+    return write_page(audit, make_report(audit, Limits(), baseline=baseline, top=0).listed, path, **options)

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.cells import csv_lines
-from labelaudit.report.page.write import PageLimits
 from labelaudit.review.corrections import Correction, read_review
 from tests.data.helpers import catalogue_of
 from tests.report.page.browser import Tab
@@ -311,9 +310,7 @@ def test_ten_thousand_samples_need_few_cards_and_little_script(tmp_path: Path, t
         paths=tuple(f"{number:05d}.png" for number in range(60_000)),
         sha256=(hashlib.sha256(content).hexdigest(),) * 60_000,
     )
-    page = page_of(
-        record(tmp_path / "run", catalogue, range(10_000), epochs=5).run, limits=PageLimits(max_thumbnails=1000)
-    )
+    page = page_of(record(tmp_path / "run", catalogue, range(10_000), epochs=5).run, thumbnails=1000)
     assert page.size_bytes < 15_000_000
     tab.open(page.path)
     assert tab.text("#found") == "10,000 shown"

@@ -23,10 +23,10 @@ from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import RunError, StorageError
 from labelaudit.names import CONTROL_KINDS
+from labelaudit.report.page import write
 from labelaudit.report.page.charts import quantise
 from labelaudit.report.page.write import (
     CHANGED,
-    PageLimits,
     embedded_json,
     rate_sentence,
     read_thumbnails,
@@ -59,8 +59,8 @@ def data_of(text):
     return dict(json.loads(found))
 
 
-def written(made, **limits):
-    page_of(made.run, limits=PageLimits(**limits))
+def written(made, **options):
+    page_of(made.run, **options)
     text = made.run.page.read_text(encoding="utf-8")
     return text, data_of(text)
 
@@ -188,20 +188,22 @@ def test_estimators_controls_and_names_are_explained_and_escaped(tmp_path):
     assert data["classes"] == ["<b>", "c"]
 
 
-def test_the_file_stays_below_its_limit_and_says_what_is_cut(made):
+def test_the_file_stays_below_its_limit_and_says_what_is_cut(made, monkeypatch):
     whole, data = written(made)
+    assert len(written(made, thumbnails=2)[1]["thumbnails"]["content"]) == 2
     most = len(whole.encode()) - sum(len(text) for text in data["thumbnails"]["content"][5:])
-    text, less = written(made, max_bytes=most)
+    monkeypatch.setattr(write, "MAX_BYTES", most)
+    text, less = written(made)
     assert 2 <= len(less["thumbnails"]["content"]) <= 5
     assert len(text.encode()) <= most
     assert f"thumbnails of the first {len(less['thumbnails']['content'])} only" in text
-    text, none = written(made, max_bytes=1)
+    monkeypatch.setattr(write, "MAX_BYTES", 1)
+    text, none = written(made)
     assert (none["thumbnails"]["content"], len(none["rows"]["path"])) == ([], 8)
-    text, few = written(made, max_rows=3)
-    assert few["rows"]["path"] == data["rows"]["path"][:3]
-    assert "The first 3 of 8 suspicious images are here; all of them are in suspicious.csv." in text
-    assert len(written(made, max_row_bytes=700)[1]["rows"]["path"]) == 4
-    assert len(written(made, max_thumbnails=2)[1]["thumbnails"]["content"]) == 2
+    monkeypatch.setattr(write, "MAX_ROW_BYTES", 700)
+    text, few = written(made)
+    assert few["rows"]["path"] == data["rows"]["path"][:4]
+    assert "The first 4 of 8 suspicious images are here; all of them are in suspicious.csv." in text
 
 
 def test_nothing_suspicious_is_a_page_too(tmp_path):
