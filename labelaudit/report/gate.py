@@ -38,7 +38,7 @@ _MOST_LISTED = 50_000
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an audit may not exceed; None sets no limit.
+    """The limits of the gate; None sets no limit.
 
     Attributes:
         max_noise: Noise rate, a share in [0, 1].
@@ -49,7 +49,7 @@ class Limits:
         strict: Compare the estimated rates, not the lower ends of their intervals.
 
     Raises:
-        UsageError: a limit that cannot be meant.
+        UsageError: a share outside [0, 1], or a negative number.
     """
 
     max_noise: float | None = None
@@ -95,7 +95,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """An audit and what the gate makes of it.
+    """An audit and the outcome of the checks of the gate.
 
     Attributes:
         noise: The content of noise.json.

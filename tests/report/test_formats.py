@@ -40,7 +40,6 @@ def cases(content):
 
 
 def failure(content, name):
-    """The lines of a failure."""
     return str(cases(content)[name].findtext("failure")).split("\n")
 
 

@@ -15,7 +15,6 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def hostile(images, tmp_path_factory):
-    """The audit of ``images``."""
     broken = ("cat/1.png", "cat/same.jpg", "two\nlines/1.png")
     return made_up_audit(images, tmp_path_factory.mktemp("run") / "audit", broken=broken)
 

@@ -26,7 +26,6 @@ def same(row, known, *names):
 
 
 def loaded(run, place):
-    """What datasets makes of the export."""
     datasets = consumer("datasets")
     splits = datasets.load_dataset(
         str(export(run, "huggingface", place / "out").folder), cache_dir=str(place / "cache")

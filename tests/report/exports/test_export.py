@@ -15,7 +15,6 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
 from tests.helpers import Listener
 from tests.report.exports.helpers import hostile_folder, made_up_audit
-from tests.run.helpers import room_for
 
 every_format = pytest.mark.parametrize("to", [entry.name for entry in FORMATS])
 
@@ -26,16 +25,8 @@ def paths(folder):
 
 @pytest.fixture
 def small(tmp_path):
-    """The audit of four images in two classes."""
     data = hostile_folder(tmp_path / "data", classes=("a", "b"), files=("1.png", "2.png"))
     return made_up_audit(data, tmp_path / "run")
-
-
-def test_the_default_place_is_in_the_run_folder(small):
-    written = export(small, "label-studio")
-    assert written.folder == small.root / "exports" / "label-studio"
-    assert written.main_file == written.folder / "tasks.json"
-    assert written.samples == len(paths(written.folder)) == 1
 
 
 def test_top_is_the_head_of_the_ranking(hostile, truth, suspicious, tmp_path):
@@ -113,15 +104,6 @@ def test_a_file_in_the_place_of_a_link_is_left_alone(hostile, tmp_path):
     with pytest.raises(StorageError, match=r"cat/a,b.png is in the way; delete it, or give another --out"):
         export(hostile, "huggingface", folder)
     assert (folder / "cat/a,b.png").read_text() == "mine"
-
-
-def test_a_full_disk_leaves_the_earlier_export_whole(hostile, tmp_path):
-    folder = export(hostile, "label-studio", tmp_path / "out").folder
-    before = (folder / "tasks.json").read_bytes()
-    with room_for(3000), pytest.raises(StorageError, match="no space left"):
-        export(hostile, "label-studio", folder, ExportOptions(everything=True))
-    assert (folder / "tasks.json").read_bytes() == before
-    assert not list(folder.glob("*.partial"))
 
 
 @pytest.mark.parametrize("to", ["fiftyone", "huggingface"])

@@ -22,7 +22,6 @@ HOW = ("accept", "other", "skip", "leave")
 
 
 def other_label(given, proposed):
-    """A class that is neither."""
     return next(name for name in HOSTILE_CLASSES if name not in (given, proposed))
 
 

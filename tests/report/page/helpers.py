@@ -26,8 +26,6 @@ EPOCHS = 6
 
 @dataclass(frozen=True)
 class MadeUp:
-    """A run folder and what was put into it."""
-
     run: RunFolder
     catalogue: Catalogue
 
@@ -87,6 +85,5 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
 
 
 def page_of(run: RunFolder, path: Path | None = None, *, baseline: Path | None = None, **options: Any) -> Page:
-    """Write a page as `labelaudit report` does."""
     audit = Audit(run)
     return write_page(audit, make_report(audit, Limits(), baseline=baseline, top=0).listed, path, **options)
