@@ -78,7 +78,7 @@ def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
 
 
 def suspicious_rows(path: Path) -> Iterator[Row]:
-    """Read suspicious.csv row by row; ranks, sample numbers and probabilities are checked.
+    """Read suspicious.csv row by row; ranks, sample numbers, probabilities and AULs are checked.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -93,6 +93,7 @@ def suspicious_rows(path: Path) -> Iterator[Row]:
                 valid = False
                 with contextlib.suppress(TypeError, ValueError):
                     numbers = int(row["rank"]), int(row["sample"])
+                    float(row["aul"])
                     valid = 0 <= float(row["p_mislabeled"]) <= 1 and 0 <= min(numbers) <= max(numbers) < 1 << 31
                 if not valid:
                     raise RunError(f"{path} is damaged in line {reader.line_num}", fix=fix)

@@ -194,12 +194,13 @@ def run_of(file: Path) -> RunFolder:
 
 
 def page(file: Path) -> object:
-    return write_page(run_of(file), file.parent / "page.html")
+    audit = Audit(run_of(file))
+    return write_page(audit, make_report(audit, Limits(), top=5).listed, file.parent / "page.html")
 
 
 def report(file: Path) -> Report:
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
-    return make_report(Audit(run_of(file)), limits, top=5, most=100)
+    return make_report(Audit(run_of(file)), limits, top=5)
 
 
 def show(file: Path) -> None:
