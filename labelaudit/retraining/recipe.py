@@ -179,10 +179,8 @@ def _read_inputs(
             require_outside(out.root, folder, "--out")
     catalogue = trainable(data.scan(reporter))
     if options.audit and read_description(RunFolder(options.audit)).data.fingerprint != catalogue.fingerprint:
-        raise DataError(
-            f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}",
-            fix="give the --run of an audit of this folder",
-        )
+        what = f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}"
+        raise DataError(what, fix="give the --run of an audit of this folder")
     weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
     truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
     held_out = _scan_validation(options.validation, catalogue, reporter) if options.validation else None
@@ -221,10 +219,8 @@ def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
         if name not in ("parameters", "settings") and before.get(name) != value
     ]
     if differing:
-        raise RunError(
-            f"{out.root} was started with different settings: {'; '.join(differing)}",
-            fix="give the same options to continue it, or another --out",
-        )
+        what = f"{out.root} was started with different settings: {'; '.join(differing)}"
+        raise RunError(what, fix="give the same options to continue it, or another --out")
     return True
 
 
@@ -329,10 +325,8 @@ def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     truth = read_labels_csv(file)
     missing = [path for path, fine in zip(catalogue.paths, catalogue.used_N, strict=True) if fine and path not in truth]
     if missing:
-        raise DataError(
-            f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)",
-            fix=f"give the true label of every image in {catalogue.root}",
-        )
+        what = f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)"
+        raise DataError(what, fix=f"give the true label of every image in {catalogue.root}")
     number_of = {name: number for number, name in enumerate(catalogue.classes)}
     return np.array([number_of.get(truth.get(path, ""), -1) for path in catalogue.paths], dtype=np.int64)
 
@@ -342,9 +336,8 @@ def _scan_validation(folder: Path, training: Catalogue, reporter: Reporter) -> C
     catalogue = scan(folder, reporter=reporter)
     foreign = sorted(set(catalogue.classes) - set(training.classes))
     if foreign:
-        raise DataError(
-            f"{folder} has a class that the training data lacks: {foreign[0]!r}", fix="use the same class folders"
-        )
+        what = f"{folder} has a class that the training data lacks: {foreign[0]!r}"
+        raise DataError(what, fix="use the same class folders")
     number_N = np.array([training.classes.index(name) for name in catalogue.classes], dtype=np.int32)
     rendering, notes = training.rendering.for_more(catalogue.rendering)
     for note in notes:
