@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
-import numpy as np
 import torch
 import typer
 from contenders import (
@@ -27,34 +26,29 @@ from contenders import (
     OrdinaryTraining,
     Problem,
     RecordedEpochs,
-    batch_augmentation,
     empty_folder,
-    folder_batches,
     plain_batches,
     prepare_folder,
     subset,
-    tensor_batches,
 )
-from scale import measure_commands, measure_scale
-from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, stopwatch, take_turns
+from scale import measure_scale
+from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, take_turns
 
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.probe import train_probe
 from labelaudit.auditing.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.errors import LabelauditError
-from labelaudit.reproduce.detection import FOLDS, RANKINGS, out_of_fold_probabilities, require
+from labelaudit.reproduce.detection import RANKINGS, out_of_fold_probabilities, require
 from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
 OURS, BARE = "labelaudit", "bare step"
-FOLDER, TENSOR = "ImageFolder + DataLoader + aum", "TensorDataset + aum"
+FOLDER = "ImageFolder + DataLoader + aum"
 PACKAGES = "labelaudit torch torchvision timm numpy pillow pyarrow scikit-learn aum cleanlab"
-_MOST_TENSOR_BYTES = 4 << 30
 
 Count = Annotated[int, typer.Option(min=1)]
 OptionalCount = Annotated[Optional[int], typer.Option(min=1)]
@@ -119,30 +113,21 @@ def loop(
     batch_size: OptionalCount = None,
     rounds: Count = 5,
 ) -> list[Measurement]:
-    """Images per second of an epoch: labelaudit's, two ordinary loops with the aum package, and the bare step.
+    """Images per second of an epoch: labelaudit's, an ordinary loop with the aum package, and the bare step.
 
     All train the same network with the same batch size, in turns, an epoch each. labelaudit's epoch has augmentation,
     recording and the Parquet file in it; its pixels are decoded beforehand, as in every epoch but the first. The
-    ordinary loops decode in each epoch (ImageFolder with two workers) or hold everything in a TensorDataset; both train
-    in float32. The bare step is forward, backward and optimizer on one batch that never changes, with labelaudit's
-    precision and memory format: our share of it says what is left to win.
+    ordinary loop decodes in each epoch (ImageFolder with two workers) and trains in float32. The bare step is forward,
+    backward and optimizer on one batch that never changes, with labelaudit's precision and memory format: our share of
+    it says what is left to win.
     """
     require("aum")
     with empty_folder() as scratch:
         problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
-        count, settings = len(problem.inputs), problem.settings
         # The one with workers is first: they are forked in the warm-up, before anything else has threads.
-        contenders = [Contender(FOLDER, count, OrdinaryTraining(problem, folder_batches(problem)).run)]
-        if 4 * count * settings.channels * settings.image_size**2 <= _MOST_TENSOR_BYTES:
-            training = OrdinaryTraining(problem, tensor_batches(problem), batch_augmentation(problem))
-            contenders.append(Contender(TENSOR, count, training.run))
-        rates = take_turns([*contenders, *_own_contenders(problem, scratch)], rounds)
-    others = [contender.name for contender in contenders]
-    return [
-        *rows_of(rates),
-        *(_ratio(rates, OURS, other, str(problem)) for other in others),
-        _share_of_bare_step(rates, problem),
-    ]
+        ordinary = Contender(FOLDER, len(problem.inputs), OrdinaryTraining(problem).run)
+        rates = take_turns([ordinary, *_own_contenders(problem, scratch)], rounds)
+    return [*rows_of(rates), _ratio(rates, OURS, FOLDER, str(problem)), _share_of_bare_step(rates, problem)]
 
 
 def _own_contenders(problem: Problem, scratch: Path, epochs: int = 1) -> list[Contender]:
@@ -220,46 +205,6 @@ def decode(
     return [*rows_of(rates), *(_ratio(rates, name, names[0], note) for name in names[1:])]
 
 
-@app.command()
-def epochs(
-    data: Path,
-    limit: Limit = None,
-    model: Optional[str] = None,
-    image_size: OptionalCount = None,
-    batch_size: OptionalCount = None,
-    count: Annotated[int, typer.Option("--epochs", min=1, help="How many are compared.")] = 10,
-    measured: Annotated[int, typer.Option(min=1, help="How many of the ordinary loop's are run.")] = 2,
-) -> list[Measurement]:
-    """Seconds from a folder to a number of recorded epochs, on large images that have to be decoded first.
-
-    labelaudit's side is the whole of train-probe with an empty cache: reading and hashing the files, one decoding pass,
-    and all epochs with recording, Parquet files and checkpoints. The other side is ImageFolder with a DataLoader of two
-    workers, a plain float32 loop and aum, with the same network and batch size: it decodes in every epoch. Of it only
-    some epochs are run, half of them before and half after ours; the rest is extrapolated from their median.
-    """
-    require("aum")
-    with empty_folder() as scratch:
-        problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
-        labels = scratch / "labels.csv"
-        labels.write_text(labels_text(problem.prepared.catalogue, problem.prepared.catalogue.label_N))
-        chosen = problem.settings
-        options = replace(_options(chosen.model, chosen.image_size, chosen.batch_size), epochs=count)
-        ordinary, stages = OrdinaryTraining(problem, folder_batches(problem)), Stages()
-        seconds = [stopwatch(ordinary.run) for _ in range((measured + 1) // 2)]
-        with empty_folder() as empty:
-            wanted = Data(root=data, labels_file=labels)
-            ours = stopwatch(lambda: train_probe(wanted, RunFolder(empty / "run"), options, stages))
-        seconds += [stopwatch(ordinary.run) for _ in range(measured - len(seconds))]
-    theirs = count * float(np.median(seconds))
-    note = f"extrapolated from {measured} measured epochs of {min(seconds):.4g} to {max(seconds):.4g} s"
-    return [
-        Measurement("labelaudit, from the folder", ours, "s", f"{count} epochs, measured whole"),
-        *stages.measurements(),
-        Measurement(FOLDER, theirs, "s", note),
-        Measurement("labelaudit is faster by", theirs / ours, "×", str(problem)),
-    ]
-
-
 def _planted(clean: Catalogue, folder: Path, noise: str, seed: int) -> Data:
     """Plant errors into right labels."""
     case, labels = parse_noise(noise, clean.classes), folder / f"{noise.replace(':', '-')}-seed{seed}.csv"
@@ -298,7 +243,6 @@ def audit(
     model: Optional[str] = None,
     own_epochs: Annotated[Optional[int], typer.Option("--epochs", min=1, help="Of labelaudit's probe.")] = None,
     epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab.")] = "3,5,10,20",
-    ordinary_images: Annotated[int, typer.Option(min=0, help="So many time the ordinary loop; 0: none.")] = 4096,
 ) -> list[Measurement]:
     """A whole audit against cleanlab with cross-validation: how well each finds planted errors, and how long it takes.
 
@@ -308,8 +252,7 @@ def audit(
     themselves, which are not known outside of a benchmark. Each epoch count is a training of its own with labelaudit's
     default settings: the learning rate falls over just these epochs, as it would for a user who had chosen that count.
 
-    Its time is that of the best count, with scanning and decoding from an empty cache. A last row says what it would be
-    with the ordinary loop, which decodes in each epoch and trains in float32: extrapolated from part of an epoch.
+    Its time is that of the best count, with scanning and decoding from an empty cache.
     """
     (ranks,) = require("cleanlab.rank")
     clean = subset(scan(data), limit)
@@ -341,52 +284,18 @@ def audit(
     seconds = time.perf_counter() - began
     rows += [*_named(OURS, quality), *stages.measurements(), Measurement(f"{OURS}: whole", seconds, "s")]
     rows += [Measurement(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]
-    rows.append(Measurement(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / seconds, "×"))
-    return rows + (_with_ordinary_loop(noisy, options, best, ordinary_images, seconds) if ordinary_images else [])
-
-
-def _with_ordinary_loop(
-    data: Data, options: TrainingOptions, best: int, images: int, own_seconds: float
-) -> list[Measurement]:
-    """Return what cleanlab's best would take with an ordinary loop; nothing where no network is trained."""
-    with empty_folder():
-        whole = len(scan(data.root, labels_file=data.labels_file))
-        problem = prepare_folder(data, options, images)
-        if problem.settings.kind == "frozen":
-            return []
-        training = OrdinaryTraining(problem, folder_batches(problem), with_aum=False)
-        timed = take_turns([Contender("ordinary", len(problem.inputs), training.run)], 2)
-    rate = float(np.median(timed["ordinary"]))
-    seconds = best * (FOLDS - 1) * whole / rate
-    note = f"extrapolated from {rate:,.0f} images/s, without predicting; measured: {problem}"
-    name = "cleanlab with ImageFolder + DataLoader"
-    return [
-        Measurement(f"{name}, {best} epochs: whole", seconds, "s", note),
-        Measurement(f"{OURS} / {name}", seconds / own_seconds, "×", "extrapolated"),
-    ]
+    return [*rows, Measurement(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / seconds, "×")]
 
 
 @app.command()
 def scale(
-    work: Annotated[Path, typer.Option(help="Gets the made-up run, which is deleted afterwards.")],
-    samples: Count = 1_000_000,
-    count: Annotated[int, typer.Option("--epochs", min=1)] = 100,
-    scores: Annotated[int, typer.Option(min=1, help="In a mixture.")] = 10_000_000,
-    exact_scores: Annotated[int, typer.Option(min=1, help="Compared with the exact fit.")] = 1_000_000,
-    losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
-) -> list[Measurement]:
-    """Statistics at scale: memory and speed of scoring, a mixture of many scores, bytes per record."""
-    return measure_scale(work, samples, count, scores, exact_scores, losses)
-
-
-@app.command()
-def commands(
     work: Annotated[Path, typer.Option(help="Gets the made-up runs, which are deleted afterwards.")],
     samples: Count = 1_000_000,
     count: Annotated[int, typer.Option("--epochs", min=1)] = 24,
+    losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
 ) -> list[Measurement]:
-    """Peak memory and time of the commands that need no training, on made-up loss tables of three shapes."""
-    return measure_commands(work, samples, count)
+    """Memory and time of the commands that need no training, on made-up losses of several shapes; bytes per record."""
+    return measure_scale(work, samples, count, losses)
 
 
 @app.command()

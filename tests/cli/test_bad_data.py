@@ -4,8 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.cli.helpers import QUICK, run, succeed, write_images
 
 
@@ -70,22 +68,10 @@ def test_weights_of_other_or_changed_images(finished: Path, photos: Path, tmp_pa
     )
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"\xff\xfe\x00\x01", "weights.csv is not a weights file"),
-        (b"a,b\n1,2\n", "weights.csv has no column path and weight; give the weights.csv of an audit"),
-        (b"path,weight\nant/000.png,heavy\n", "weights.csv line 2: 'heavy' is no weight; use numbers from 0"),
-        (b"path,weight\nant/000.png,-1\n", "weights.csv line 2: '-1' is no weight; use numbers from 0"),
-        (b"path,weight\nant/000.png,nan\n", "weights.csv line 2: 'nan' is no weight; use numbers from 0"),
-        (b"path,weight\nant/000.png,1\n", "weights.csv belongs to other data: it has no weight for 'ant/001"),
-        (None, "cannot read weights.csv: no such file or directory; give the weights.csv of an audit"),
-    ],
-)
-def test_weights_that_cannot_be_used(photos: Path, content: bytes | None, expected: str) -> None:
-    if content is not None:
-        Path("weights.csv").write_bytes(content)
-    assert refused_weights(photos, "weights.csv").startswith(expected)
+def test_weights_that_cannot_be_used(photos: Path) -> None:
+    assert refused_weights(photos, "weights.csv").startswith("cannot read weights.csv: no such file or directory; ")
+    Path("weights.csv").write_text("path,weight\nant/000.png,heavy\n")
+    assert refused_weights(photos, "weights.csv").startswith("weights.csv line 2: 'heavy' is no weight; use numbers")
 
 
 def test_a_truth_file_that_misses_images(photos: Path) -> None:

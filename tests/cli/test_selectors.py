@@ -11,7 +11,6 @@ from labelaudit.retraining.recipe import read_picks
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed
 
-SELECTORS = ("selective-backprop", "selective-backprop-entropy", "variance-reduction")
 STANDARD = ("--method", "standard", *QUICK)
 ONE = ("--selector", "selective-backprop")
 
@@ -21,7 +20,7 @@ def metrics(out: str) -> list[dict[str, float]]:
     return rows
 
 
-@pytest.mark.parametrize("selector", SELECTORS)
+@pytest.mark.parametrize("selector", ["selective-backprop", "variance-reduction"])
 def test_a_retraining_counts_what_it_does(photos: Path, selector: str) -> None:
     succeed("retrain", photos, *STANDARD, "--out", "out", "--selector", selector)
     rows = metrics("out")
@@ -42,18 +41,17 @@ def test_a_retraining_counts_what_it_does(photos: Path, selector: str) -> None:
 
 
 def test_beta_0_trains_the_same_network_as_no_selector(photos: Path) -> None:
-    asked = {"plain": (), "none": ("--selector", "none"), "0": (*ONE, "-S", "beta=0"), "1": (*ONE, "-S", "beta=1")}
+    asked = {"plain": (), "0": (*ONE, "-S", "beta=0")}
     for out, options in asked.items():
         succeed("retrain", photos, *STANDARD, "--out", out, *options)
     made = {out: Path(out, "model.safetensors").read_bytes() for out in asked}
-    assert made["plain"] == made["none"] == made["0"] != made["1"]
+    assert made["plain"] == made["0"]
     assert [(row["forwards"], row["backpropagated"]) for row in metrics("plain")] == [(48, 48)] * 4
     assert not Path("plain/picks").exists()
 
 
-@pytest.mark.parametrize("selector", SELECTORS)
-def test_an_interrupted_retraining_ends_as_the_whole_one(photos: Path, selector: str) -> None:
-    words = ("retrain", photos, *STANDARD, "--selector", selector, "-S", "warm_up_epochs=0")
+def test_an_interrupted_retraining_ends_as_the_whole_one(photos: Path) -> None:
+    words = ("retrain", photos, *STANDARD, *ONE, "-S", "warm_up_epochs=0")
     succeed(*words, "--out", "whole")
     with interrupted("labelaudit.auditing.training.write_checkpoint", call=3):
         assert run(*words, "--out", "out").code == 130
