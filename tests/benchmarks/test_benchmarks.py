@@ -29,8 +29,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "needs", "options", "figures"),
     [
-        ("loop", "aum", "--rounds 1 --batch-size 32 --image-size 32", {"labelaudit, share of the bare step"}),
-        ("recording", None, "--rounds 1 --batch-size 32", {"with recording", "without recording", "recording adds"}),
+        ("loop", "aum", "--rounds 1 --batch-size 32 --image-size 32", {"labelaudit / ImageFolder + DataLoader + aum"}),
+        (
+            "loop",
+            None,
+            "--no-ordinary --rounds 1 --batch-size 32 --image-size 32",
+            {"labelaudit, share of the bare step", "recording adds"},
+        ),
         ("decode", None, "--rounds 1 --image-size 16 --limit 30 --channels 1", {"labelaudit decodes"}),
         (
             "audit",
@@ -38,12 +43,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--out out --epochs 2 --epochs-cv 1,2",
             {"cleanlab, 1 epochs, self_confidence: AP", "labelaudit: AUROC", "labelaudit: whole"},
         ),
-        (
-            "device",
-            None,
-            "--device cpu --settings labelaudit_probe:2:32 --rounds 1 --epochs-a-turn 1 --limit 30",
-            {"labelaudit_probe, 2 epochs, batch 32: from decoded pixels to scores", "recording adds"},
-        ),
+        ("audit", None, "--out out --epochs 1 --epochs-cv=", {"labelaudit: from decoded pixels to scores"}),
         (
             "scale",
             None,

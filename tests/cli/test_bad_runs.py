@@ -164,16 +164,6 @@ def test_a_damaged_checkpoint_and_the_remedy(
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
 
-def test_a_retraining_of_other_settings_names_them(finished: Path, photos: Path) -> None:
-    words = ("retrain", photos, "--weights", finished / "weights.csv", "--out", "out")
-    succeed(*words, "--epochs", "1")
-    error = run(*words, "--epochs", "2", "--seed", "3").only_error
-    assert error.startswith("out was started with different settings: ")
-    assert "epochs is 1 there, 2 now" in error
-    assert "seed is 0 there, 3 now" in error
-    assert "method is aul there, standard now" in run("retrain", photos, "--method", "standard", "--out", "out").error
-
-
 @pytest.mark.parametrize("name", ["checkpoint.pt", "metrics.parquet"])
 def test_a_damaged_retraining(photos: Path, name: str) -> None:
     words = ("retrain", photos, "--method", "standard", *QUICK, "--out", "out")

@@ -118,17 +118,6 @@ def test_a_full_disk_leaves_what_was_there_before(audit: Path, monkeypatch: pyte
     assert file_bytes(Path()) == before
 
 
-@needs_proc
-def test_places_that_cannot_be_written(photos: Path, finished: Path) -> None:
-    Path("mine").write_text("mine")
-    Path("a-folder").mkdir()
-    for place in ("/proc/audit", "mine"):  # even root cannot write to /proc
-        assert run("train-probe", photos, *QUICK, "--run", place).only_error.startswith(f"cannot write {place}: ")
-    assert run("score", finished, "-q", "--out", "a-folder").only_error.startswith("cannot write a-folder: ")
-    assert Path("mine").read_text() == "mine"
-    assert not list(Path().rglob("*.partial"))
-
-
 @pytest.mark.parametrize(
     ("broken", "options"), [("no home", QUICK), ("a file in its place", EMBED), ("no room", QUICK), ("no room", EMBED)]
 )

@@ -30,24 +30,19 @@ def test_a_finished_run_folder_is_complete(finished: Path, photos: Path) -> None
 
 
 def test_losses_scores_and_weights_agree(finished: Path) -> None:
-    files = sorted((finished / "losses").iterdir())
-    assert [path.name for path in files] == [f"epoch-{epoch:04d}.parquet" for epoch in range(4)]
-    tables = [pq.read_table(path).sort_by("sample") for path in files]
+    tables = [pq.read_table(finished / f"losses/epoch-{epoch:04d}.parquet").sort_by("sample") for epoch in range(4)]
     assert all(table["sample"].to_pylist() == list(range(48)) for table in tables)
     loss_EN = np.stack([table["loss"].to_numpy().astype(np.float64) for table in tables])
     scores = pq.read_table(finished / "scores.parquet").to_pydict()
     np.testing.assert_allclose(scores["aul"], loss_EN.sum(axis=0), rtol=1e-12)
-    p_N, weight_N = np.array(scores["p_mislabeled"]), np.load(finished / "weights.npy")
-    assert 0 <= p_N.min() <= p_N.max() <= 1
-    for same_N in (weight_N, scores["weight"], scores["label_score"]):
+    p_N = np.array(scores["p_mislabeled"])
+    for same_N in (np.load(finished / "weights.npy"), scores["weight"], scores["label_score"]):
         np.testing.assert_allclose(same_N, 1 - p_N)
     assert (np.diff(p_N[np.argsort(scores["cell_margin"])]) <= 0).all()
-    assert all(map(str.__ne__, scores["given_label"], scores["suggested_label"]))
     rows = read_rows((finished / "suspicious.csv").read_text())
     assert len(rows) == json.loads((finished / "noise.json").read_text())["suspicious"] == (p_N > 0.5).sum()
     margins = [scores["cell_margin"][int(row["sample"])] for row in rows]
     assert margins == sorted(margins)
-    assert all(row["path"] == scores["path"][int(row["sample"])] for row in rows)
 
 
 def test_planted_errors_come_first_and_their_label_is_suggested(finished: Path) -> None:

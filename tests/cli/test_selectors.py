@@ -40,16 +40,6 @@ def test_a_retraining_counts_what_it_does(photos: Path, selector: str) -> None:
     assert described.startswith(f"{selector} ")
 
 
-def test_beta_0_trains_the_same_network_as_no_selector(photos: Path) -> None:
-    asked = {"plain": (), "0": (*ONE, "-S", "beta=0")}
-    for out, options in asked.items():
-        succeed("retrain", photos, *STANDARD, "--out", out, *options)
-    made = {out: Path(out, "model.safetensors").read_bytes() for out in asked}
-    assert made["plain"] == made["0"]
-    assert [(row["forwards"], row["backpropagated"]) for row in metrics("plain")] == [(48, 48)] * 4
-    assert not Path("plain/picks").exists()
-
-
 def test_an_interrupted_retraining_ends_as_the_whole_one(photos: Path) -> None:
     words = ("retrain", photos, *STANDARD, *ONE, "-S", "warm_up_epochs=0")
     succeed(*words, "--out", "whole")
@@ -93,21 +83,3 @@ def test_the_losses_of_a_probe_are_those_of_the_scoring_pass_and_say_so(photos: 
 def test_a_probe_without_its_losses_is_refused(photos: Path, options: tuple[str, ...], error: str) -> None:
     assert error in run("train-probe", photos, "--run", "out", *options).error
     assert not Path("out").exists()
-
-
-def test_a_run_goes_on_only_with_its_own_selector(photos: Path) -> None:
-    words = ("train-probe", photos, "--run", "run", *QUICK)
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=3):
-        assert run(*words, *ONE).code == 130
-    assert "selector is selective-backprop beta=1.0" in run(*words, "--selector", "variance-reduction").error
-    assert "was started with different settings" in run(*words, *ONE, "-S", "beta=2").error
-    succeed(*words)
-
-
-def test_stale_scores_save_forwards_and_leave_epochs_without_a_loss(photos: Path) -> None:
-    words = (*ONE, "-S", "stale_epochs=2", "-S", "warm_up_epochs=0")
-    succeed("retrain", photos, *STANDARD, "--out", "out", *words)
-    rows = metrics("out")
-    assert [row["train_loss"] is None for row in rows] == [False, True, False, True]
-    assert rows[1]["forwards"] <= rows[1]["backpropagated"] + 1
-    assert rows[2]["forwards"] >= 48 + rows[2]["backpropagated"]

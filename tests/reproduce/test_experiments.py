@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.methods.table import METHODS
-from labelaudit.reproduce import relabeling, retraining
-from labelaudit.review import relabel as recipe
+from labelaudit.reproduce import retraining
 from tests.cli.helpers import CLASSES, QUICK, file_bytes, interrupted, modified, run, succeed, write_images
 
 TRAINED = ("--epochs", 2, "--image-size", 16, "--batch-size", 16)
@@ -78,30 +77,13 @@ def test_the_labels_of_the_folder_are_compared_with_a_file(clean: Path) -> None:
     assert (row["noise"], row["samples"], row["wrong"]) == ("given", 48, 6)
 
 
-@pytest.mark.parametrize(
-    ("name", "asked", "stops", "call", "table"),
-    [
-        # The second audit stops after two of its four epochs; the second training after one of two.
-        ("detection", ("--noise", "uniform:0.25", "--seeds", "0,1", *QUICK), "probe.write_epoch", 7, "estimates"),
-        (
-            "prioritization",
-            ("--data-set", "gaussian:0.5", "--algorithm", "sb-50", *TRAINED),
-            "training.write_checkpoint",
-            4,
-            "epochs",
-        ),
-    ],
-)
-def test_an_interrupted_experiment_is_resumed(
-    clean: Path, name: str, asked: tuple[object, ...], stops: str, call: int, table: str
-) -> None:
-    data = ("--data", clean / "train", *(("--test", clean / "test") if name == "prioritization" else ()))
-    with interrupted(f"labelaudit.auditing.{stops}", call=call):
-        assert run("reproduce", name, *data, *asked, "--out", "stopped").code == 130
-    assert "Resuming after" in succeed("reproduce", name, *data, *asked, "--out", "stopped").err
-    succeed("reproduce", name, *data, *asked, "--out", "whole")
-    pairs = zip(rows("stopped", table), rows("whole", table), strict=True)
-    assert all(str({**one, "seconds": 0}) == str({**other, "seconds": 0}) for one, other in pairs)
+def test_an_interrupted_experiment_is_resumed(clean: Path) -> None:
+    asked = ("detection", "--data", clean / "train", "--noise", "uniform:0.25", "--seeds", "0,1", *QUICK, "--out")
+    with interrupted("labelaudit.auditing.probe.write_epoch", call=7):  # of the second audit
+        assert run("reproduce", *asked, "stopped").code == 130
+    assert "Resuming after" in succeed("reproduce", *asked, "stopped").err
+    succeed("reproduce", *asked, "whole")
+    assert str(rows("stopped", "estimates")) == str(rows("whole", "estimates"))  # NaN is not equal to itself
 
 
 def test_kinds(clean: Path) -> None:
@@ -156,21 +138,6 @@ def test_relabeling_puts_right_what_a_review_finds(clean: Path) -> None:
     planted.write_text("".join(planted.read_text().splitlines(keepends=True)[:-1]))
     again = run("reproduce", "relabeling", "--data", clean / "train", "--noise", "uniform:0.25", "--out", "out", *QUICK)
     assert "planted.csv holds other decisions" in again.error
-
-
-def test_a_file_with_the_content_of_another_counts_as_not_removed(clean: Path) -> None:
-    def careless(images: Path, asked: Any, out: Path, **others: Any) -> object:
-        copied = recipe.relabel_copy(images, asked, out, **others)
-        if images != clean / "train":
-            changed = next(path for path in out.rglob("*-2.png") if not (images / path.relative_to(out)).exists())
-            changed.unlink()
-            shutil.copy(clean / "train" / "ant" / "000.png", changed)
-        return copied
-
-    with mock.patch.object(relabeling, "relabel_copy", careless):
-        measured("relabeling", "--data", clean / "train", "--noise", "uniform:0.25", *QUICK)
-    first, _ = rows("out", "rounds")
-    assert first["removed"] == first["found"] - 1 >= 1
 
 
 def test_table1_trains_every_method_on_the_digits_with_what_it_needs() -> None:
