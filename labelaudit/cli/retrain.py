@@ -10,11 +10,11 @@ import typer
 from typer import Argument, Option
 
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.cells import csv_lines
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_table
 from labelaudit.errors import UsageError
 from labelaudit.names import TableFormatName
+from labelaudit.text import csv_lines
 
 if TYPE_CHECKING:
     from labelaudit.retraining.compare import Comparison

@@ -6,7 +6,7 @@ import difflib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labelaudit.errors import UsageError
 from labelaudit.hyperparameters import AUL_RETRAINING, Hyperparameters
@@ -15,7 +15,6 @@ from labelaudit.methods import parameters as p
 if TYPE_CHECKING:
     from labelaudit.methods.base import Ingredients, Method
 
-Need = Literal["weights", "truth", "noise_rate"]
 Entry = TypeVar("Entry")
 
 
@@ -28,7 +27,7 @@ class MethodEntry:
         title: As papers write it.
         summary: What it does, in a line.
         source: Where it is described.
-        needs: What it cannot train without: sample ``weights``, the ``truth``, or a ``noise_rate``.
+        needs: What it cannot train without.
         factory: ``module:name`` of a class or function that makes a `Method` of `Ingredients`.
         parameters: The dataclass of its settings.
         networks: How many it trains side by side.
@@ -42,7 +41,7 @@ class MethodEntry:
     title: str
     summary: str
     source: str
-    needs: tuple[Need, ...] = ()
+    needs: tuple[p.Need, ...] = ()
     factory: str
     parameters: type = p.NoParameters
     networks: int = 1

@@ -31,8 +31,9 @@ from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import NOTHING, Case, Panel, Tables, grouped, pivot, ratio, remembered
 from labelaudit.reproduce.truth import FloatArray
-from labelaudit.retraining.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
 
 TARGET = 1.2
 """The error to reach, as a multiple of the best of standard training."""

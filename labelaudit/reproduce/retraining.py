@@ -40,9 +40,10 @@ from labelaudit.reproduce.runner import (
     with_deviation,
 )
 from labelaudit.reproduce.truth import audit
-from labelaudit.retraining.recipe import RetrainOptions, read_metrics, read_seconds, retrain
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics, read_seconds
 
 DIVERGED = "diverged"
 

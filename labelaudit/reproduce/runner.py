@@ -29,7 +29,6 @@ from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRat
 from labelaudit.auditing.demo import write_digits_split
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import check_options
-from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
@@ -37,6 +36,7 @@ from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import Reporter
 from labelaudit.reproduce import ExperimentOptions, PrioritizationOptions, Table1Options
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
+from labelaudit.text import csv_lines, unguarded
 
 NOTHING = "–"
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}

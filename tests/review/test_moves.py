@@ -175,7 +175,7 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("step", ["_begin", "_end"])
+@pytest.mark.parametrize("step", ["_link_new_name", "_unlink_old_names"])
 def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(
     root, tmp_path, corrections, monkeypatch, step
 ):
@@ -196,7 +196,7 @@ def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(
 
 def test_the_only_name_of_a_file_is_never_deleted(root):
     # As on a file system that takes two names for one: the last check before the old name is deleted has to notice.
-    moves._end(moves.Tree(root), [("linked", ("cat/1.png", "cat/../cat/1.png"))])
+    moves._unlink_old_names(moves.Tree(root), [("linked", ("cat/1.png", "cat/../cat/1.png"))])
     assert (root / "cat/1.png").exists()
 
 
