@@ -80,7 +80,7 @@ def embed(
     mean_C, std_C = statistics
     key = f"{network_digest(backbone)} {form}{rendering} {mean_C} {std_C} {precision} looks 1"
     shelf = _Shelf(hashlib.sha256(key.encode()).hexdigest()[:24], reporter)
-    samples, sha256 = np.flatnonzero(catalogue.readable_N).tolist(), catalogue.sha256
+    samples, sha256 = np.flatnonzero(catalogue.used_N).tolist(), catalogue.sha256
     wanted = {sha256[sample] for sample in samples}
     known = shelf.load(wanted)
     # Equal files are embedded once.

@@ -27,6 +27,7 @@ import numpy.typing as npt
 import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
+from labelaudit.auditing.training import read_checkpoint, write_checkpoint
 from labelaudit.detect.confident import spread_over_pairs, sure_from
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training, run_epochs
@@ -37,7 +38,6 @@ from labelaudit.methods.base import State, Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
-from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint
 from labelaudit.run.layout import RunFolder
 
 BoolArray = npt.NDArray[np.bool_]
