@@ -6,6 +6,7 @@ from an audit, or has to be given.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import typing
@@ -183,7 +184,7 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
     try:
-        found = msgspec.convert(value, hint, strict=False)
+        found = msgspec.convert(_as_number(value), hint, strict=False)
     except msgspec.ValidationError:
         found = None
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
@@ -193,6 +194,13 @@ def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> obje
         within = " and ".join(f"{words} {limit:g}" for words, _, limit in limits)
         raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
     return found
+
+
+def _as_number(value: object) -> object:
+    """Return the number that a text stands for, if it does: msgspec reads those of JSON only, which lack ``.5``."""
+    with contextlib.suppress(ValueError):
+        return float(value) if isinstance(value, str) else value
+    return value
 
 
 def _in_words(hint: Any) -> str:

@@ -87,6 +87,7 @@ def test_text_and_values_are_read():
     assert made() == Every()
     assert isinstance(made(beta=1).beta, float)
     assert made(epochs=4.0).epochs == 4
+    assert made(beta=".5", rate="1e-1") == Every(beta=0.5, rate=0.1)
 
 
 def test_unknown_parameters_are_refused():

@@ -72,7 +72,10 @@ def test_a_score_that_is_no_number_is_never_chosen_and_no_part_of_the_history():
 
 def test_equal_scores_starve_until_a_batch_is_taken_whole():
     by = selector(patience=3)
-    assert [len(chosen(by, [2.0] * 5, seed)) for seed in range(9)] == [0, 0, 0, 5, 0, 0, 0, 5, 0]
+    assert [len(chosen(by, [2.0] * 5, seed)) for seed in range(7)] == [0, 0, 0, 5, 0, 0, 0]
+    resumed = selector(patience=3)
+    resumed.load(by.state())
+    assert len(chosen(resumed, [2.0] * 5)) == 5
     # With the middle rank each has a chance of one half, and nothing starves.
     by = selector(mid_rank=True)
     assert 150 < sum(len(chosen(by, [2.0] * 5, seed)) for seed in range(80)) < 250
