@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelaudit.auditing import probe
 from labelaudit.data.images import decode, image_suffixes
-from tests.cli.helpers import QUICK, Outcome, file_bytes, pattern, run, save, start, succeed, write_images
+from tests.cli.helpers import QUICK, Outcome, file_bytes, run, start, succeed, write_images
 from tests.reliability.hostile import encoded, to_lab, write_hostile
 from tests.review.helpers import snapshot
 
@@ -113,33 +112,6 @@ def test_the_others_have_the_losses_that_they_have_without_the_bad_files(
         for name in ("loss", "margin", "predicted", "alternative"):
             with_bad, without = (table.column(name).to_numpy().tobytes() for table in tables)
             assert with_bad == without
-
-
-def test_files_that_change_and_vanish_between_the_scan_and_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = write_images(tmp_path / "images")
-    prepare = probe.prepare
-
-    def meanwhile(*arguments: object, **keywords: object) -> object:
-        (root / "ant/003.png").unlink()
-        save(root / "bee/004.png", pattern(0, 4, 8, np.random.default_rng(9)))
-        (root / "cat/005.png").write_bytes(b"")
-        (root / "dog/006.png").unlink()
-        os.mkfifo(root / "dog/006.png")
-        return prepare(*arguments, **keywords)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(probe, "prepare", meanwhile)
-        outcome = succeed("score", root, "--run", tmp_path / "audit", *QUICK)
-    assert "4 of 48 images cannot be read and are set aside" in outcome.err
-    rows = pq.read_table(tmp_path / "audit/samples.parquet").to_pylist()
-    assert {row["path"]: row["reason"] for row in rows if row["reason"]} == {
-        "ant/003.png": "no such file or directory",
-        "bee/004.png": "it changed while the folder was audited",
-        "cat/005.png": "it changed while the folder was audited",
-        "dog/006.png": "not a regular file",
-    }
 
 
 def test_classes_that_differ_in_case_or_unicode_form_only_are_two(tmp_path: Path) -> None:
