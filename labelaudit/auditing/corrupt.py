@@ -202,10 +202,8 @@ def _check(data: Path, out: Path, options: CorruptOptions) -> None:
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed} is negative", fix="give 0 or more")
     if (data / SETTINGS_FILE).exists():
-        raise UsageError(
-            f"{data} is already a corrupted copy, and its labels are not the right ones",
-            fix="corrupt the original folder, with all kinds in one call: --kind and --rate may be repeated",
-        )
+        fix = "corrupt the original folder, with all kinds in one call: --kind and --rate may be repeated"
+        raise UsageError(f"{data} is already a corrupted copy, and its labels are not the right ones", fix=fix)
     require_apart(out, data)
     require_new(out)
 

@@ -20,7 +20,7 @@ from torch import nn
 
 import labelaudit
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
-from labelaudit.auditing.model import Data, is_trained, pilot_course, read_catalogue, read_curves
+from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import agree, build_selection, check_probe, plan
 from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
@@ -154,10 +154,8 @@ def _checked(
         RunError: they are of other data, or not those asked for.
     """
     if description.data.fingerprint != catalogue.fingerprint:
-        raise RunError(
-            f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}",
-            fix="give another --run, or delete that folder",
-        )
+        fix = "give another --run, or delete that folder"
+        raise RunError(f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}", fix=fix)
     settings = settings_from_json(description.settings, str(run.description))
     agree(settings, options, str(run.root))
     return settings
@@ -267,7 +265,7 @@ def _with_controls(
 
 def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter) -> None:
     catalogue = prepared.catalogue
-    found = read_curves(run.pilot, pilot_course(run), catalogue.label_N, len(catalogue.classes)).result()
+    found = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, len(catalogue.classes)).result()
     controls = plant(
         catalogue.label_N,
         found.beliefs,

@@ -198,16 +198,12 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     root, used_N = catalogue.root, catalogue.used_N
     if not used_N.any():
         first = next((f" ({p}: {r})" for p, r in zip(catalogue.paths, catalogue.reasons, strict=True) if r), "")
-        raise DataError(
-            f"none of the {plural(len(catalogue), 'image')} in {root} can be read{first}",
-            fix="check that the files are images and that you may read them",
-        )
+        fix = "check that the files are images and that you may read them"
+        raise DataError(f"none of the {plural(len(catalogue), 'image')} in {root} can be read{first}", fix=fix)
     if len(catalogue.classes) < 2:
         lost = f"; {catalogue.remarks[0]}" if catalogue.remarks else ""
-        raise DataError(
-            f"{root} has one class only ({catalogue.classes[0]!r}){lost}",
-            fix="an audit compares classes: give a folder with at least two class folders",
-        )
+        fix = "an audit compares classes: give a folder with at least two class folders"
+        raise DataError(f"{root} has one class only ({catalogue.classes[0]!r}){lost}", fix=fix)
     count_K = np.bincount(catalogue.label_N[used_N], minlength=len(catalogue.classes))
     lonely_N = used_N & (count_K[catalogue.label_N] == 1)
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
@@ -215,10 +211,8 @@ def trainable(catalogue: Catalogue) -> Catalogue:
         few = listed([repr(catalogue.classes[k]) for k in np.flatnonzero(count_K < 2)], 3)
         unread = [_unreadable(names, why) for why, names in settled._absent_classes.items() if why != LONELY]
         why = f" ({unread[0]})" if unread else ""
-        raise DataError(
-            f"{root}: fewer than two readable images in class {few}{why}",
-            fix="a label can only be judged from other images of its class, in at least two classes: add images",
-        )
+        fix = "a label can only be judged from other images of its class, in at least two classes: add images"
+        raise DataError(f"{root}: fewer than two readable images in class {few}{why}", fix=fix)
     return settled
 
 

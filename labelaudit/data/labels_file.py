@@ -87,16 +87,12 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
             if any(row):
                 numbers.append(reader.line_num + skipped)
                 if any(cell.strip() for cell in row[len(header) :]):
-                    raise DataError(
-                        f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns",
-                        fix='put quotes around a label or path with a comma in it, as "fox, red"',
-                    )
+                    fix = 'put quotes around a label or path with a comma in it, as "fox, red"'
+                    raise DataError(f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns", fix=fix)
                 rows.append(row[: len(header)] + [""] * (len(header) - len(row)))
     except csv.Error as error:
-        raise DataError(
-            f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}",
-            fix="check its quotes, or save it as CSV again",
-        ) from error
+        what = f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}"
+        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
     if not rows:
         raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
     cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
@@ -130,10 +126,8 @@ def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images
         return
     stem, name = os.path.splitext(paths[0])[0], posixpath.basename(paths[0])
     meant = [path for path in images if os.path.splitext(path)[0] == stem or posixpath.basename(path) == name]
-    raise DataError(
-        f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}",
-        fix=f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}",
-    )
+    fix = f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}"
+    raise DataError(f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}", fix=fix)
 
 
 def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Sequence[str]) -> Callable[[str], str]:
@@ -259,10 +253,8 @@ def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
     if missing:
         first = ", ".join(repr(cell[:40]) for cell in header[:4]) or "nothing"
-        raise DataError(
-            f"{file} has no column {' and no column '.join(missing)} (its first line has {first})",
-            fix="its first line must name the columns path and label",
-        )
+        fix = "its first line must name the columns path and label"
+        raise DataError(f"{file} has no column {' and no column '.join(missing)} (its first line has {first})", fix=fix)
     if several := [places for places in found if len(places) > 1]:
         names = " and ".join(repr(header[place]) for place in several[0])
         raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")

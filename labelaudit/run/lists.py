@@ -201,17 +201,13 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
         rows[path] = (weight, row.get("sha256") or "")
     missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.used_N) if catalogue.paths[i] not in rows]
     if missing:
-        raise DataError(
-            f"{file} belongs to other data: it has no weight for {_first(missing)}",
-            fix=f"give the weights of an audit of {catalogue.root}",
-        )
+        fix = f"give the weights of an audit of {catalogue.root}"
+        raise DataError(f"{file} belongs to other data: it has no weight for {_first(missing)}", fix=fix)
     digests = zip(catalogue.paths, catalogue.sha256, strict=True)
     changed = [path for path, sha256 in digests if path in rows and rows[path][1] not in ("", sha256)]
     if changed:
-        raise DataError(
-            f"{file} belongs to other data: the content of {_first(changed)} has changed since",
-            fix="audit the folder again",
-        )
+        fix = "audit the folder again"
+        raise DataError(f"{file} belongs to other data: the content of {_first(changed)} has changed since", fix=fix)
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
 
 

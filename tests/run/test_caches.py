@@ -58,11 +58,11 @@ def test_the_cache_lies_where_the_variable_says_else_in_the_users_cache(cache_fo
         assert cache_root() == Path("/users/labelaudit")
 
 
-@pytest.mark.parametrize("spoiled", [True, False])
-def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(spoiled):
+@pytest.mark.parametrize("copied", [True, False])
+def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(copied):
     generator = np.random.default_rng(0)
     value_VS = generator.normal(size=(1 + len(COPY_KINDS), len(IMAGE_STATISTICS))).astype(np.float32)
-    look = ImageStatistics(digest="0123456789abcdef", value_S=value_VS[0], copy_MS=value_VS[1:] if spoiled else None)
+    look = ImageStatistics(digest="0123456789abcdef", value_S=value_VS[0], copy_MS=value_VS[1:] if copied else None)
     vector_D = generator.normal(size=D).astype(np.float32)
     EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), failed()], D)
     found = EmbeddingCache("a").load(set(hashes(3, 5, 9)))
@@ -145,8 +145,8 @@ def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
     found = PixelCache("a", ROW_BYTES).find()
     assert found == written
     assert (found.rows, found.failures) == (2, {1: "damaged"})
-    assert found.file.read_bytes() == bytes([7] * 100 + [9] * 100)
-    assert sorted(path.suffix for path in found.file.parent.iterdir()) == [".json", ".u8"]
+    assert path_of("a").read_bytes() == bytes([7] * 100 + [9] * 100)
+    assert names_in(path_of("a").parent) == ["a.json", "a.u8"]
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,11 @@ def test_rows_after_the_last_note_are_written_again(monkeypatch):
             monkeypatch.setattr(caches, "_NOTE_SECONDS", seconds)
             writer.add(images)
     with cache.writer() as writer:
-        assert writer.done == 2
+        assert writer.about.done == 2
         writer.add([row(2)])
         found = writer.finish()
     assert (found.rows, found.failures) == (2, {1: "damaged"})
-    assert found.file.read_bytes() == bytes([1] * 100 + [2] * 100)
+    assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +189,10 @@ def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch, damage):
     fill("a", finish=False)
     damage()
     with PixelCache("a", ROW_BYTES).writer() as writer:
-        assert writer.done == 0
+        assert writer.about.done == 0
         writer.add([row(3)])
-        assert writer.finish().file.read_bytes() == bytes([3] * 100)
+        writer.finish()
+    assert path_of("a").read_bytes() == bytes([3] * 100)
 
 
 def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from labelaudit.errors import RunError, StorageError
 from labelaudit.run.losses import discard_from, read_epochs, recorded_epochs, write_epoch
-from tests.run.helpers import damages, epoch_record, names_in, room_for
+from tests.run.helpers import epoch_record, names_in, room_for
 
 ARRAYS = ("sample_R", "loss_R", "margin_R", "predicted_R", "alternative_R")
 
@@ -78,18 +78,6 @@ def test_a_missing_epoch_is_refused_before_anything_is_read(tmp_path, gone):
     (tmp_path / f"epoch-{gone:04d}.parquet").unlink()
     with pytest.raises(RunError, match=f"lacks epoch {gone}"):
         next(read_epochs(tmp_path))
-
-
-@damages
-def test_a_damaged_file_is_refused_after_the_earlier_epochs(tmp_path, damage):
-    file = written(tmp_path, 3) / "epoch-0001.parquet"
-    file.write_bytes(damage(file.read_bytes()))
-    epochs = read_epochs(tmp_path)
-    require_equal(next(epochs), epoch_record(0))
-    with pytest.raises(RunError, match=r"epoch-0001\.parquet is damaged \(") as caught:
-        next(epochs)
-    assert len(caught.value.what.splitlines()) == 1
-    assert caught.value.fix
 
 
 @pytest.mark.parametrize(
