@@ -133,7 +133,7 @@ class Catalogue:
 
     @cached_property
     def used_N(self) -> BoolArray:
-        """True for samples that take part in the audit."""
+        """True for samples that take part in the audit: readable, and not the only one of their class."""
         return np.array([not reason for reason in self.reasons], dtype=bool)
 
     @cached_property
@@ -146,13 +146,13 @@ class Catalogue:
 
     @property
     def median_short_side(self) -> int:
-        """Median over the readable images of the shorter side, in pixels."""
+        """Median over the used images of the shorter side, in pixels."""
         short_N = np.minimum(self.width_N, self.height_N)[self.used_N]
         return int(np.median(short_N)) if len(short_N) else 0
 
     @property
     def is_grey(self) -> bool:
-        """True when no readable image has color channels."""
+        """True when no used image has color channels."""
         return bool(self.grey_N[self.used_N].all())
 
     def set_aside(self, reasons: Mapping[int, str]) -> Catalogue:
@@ -170,14 +170,14 @@ class Catalogue:
 
     @property
     def _absent_classes(self) -> dict[str, list[str]]:
-        """The classes without an image that takes part, by the reason of their first image."""
-        left_K = np.bincount(self.label_N[self.used_N], minlength=len(self.classes))
-        first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
-        first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
+        """The classes of which no image is used, by the reason why: that of the first image, or `LONELY`."""
+        used = set(self.label_N[self.used_N].tolist())
+        reason_of: dict[int, str] = {}
+        for label, reason in zip(self.label_N.tolist(), self.reasons, strict=True):
+            reason_of[label] = LONELY if reason == LONELY else reason_of.get(label, reason)
         absent: dict[str, list[str]] = {}
-        for k, name in enumerate(self.classes):
-            if not left_K[k] and k in first:
-                absent.setdefault(first[k], []).append(name)
+        for label in sorted(reason_of.keys() - used):
+            absent.setdefault(reason_of[label], []).append(self.classes[label])
         return absent
 
     @property

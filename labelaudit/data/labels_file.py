@@ -73,28 +73,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
             outside the folder.
     """
     notes: list[str] = []
-    lines, separator, skipped = _separated(file, notes)
-    header, rows, numbers = [], [], []
-    try:
-        reader = csv.reader(lines, delimiter=separator, strict=True)
-        header = next(reader, [])
-        if any(cell.startswith(" ") for cell in header[1:]):
-            lines.seek(0)
-            reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
-            header = next(reader)
-        columns = _columns(file, header)
-        for row in reader:
-            if any(row):
-                numbers.append(reader.line_num + skipped)
-                if any(cell.strip() for cell in row[len(header) :]):
-                    fix = 'put quotes around a label or path with a comma in it, as "fox, red"'
-                    raise DataError(f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns", fix=fix)
-                rows.append(row[: len(header)] + [""] * (len(header) - len(row)))
-    except csv.Error as error:
-        what = f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}"
-        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
-    if not rows:
-        raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
+    header, columns, rows, numbers, separator = _read_rows(file, notes)
     cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
     resolve = _resolver(file, root, images, [path for path, _ in cells])
     label_of: dict[str, str] = {}
@@ -117,6 +96,33 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         notes.append(f"{len(changed):,} paths in {file} are matched with the folder, as {path!r} for {cell!r}")
     warnings = _doubts(file, list(label_of.values()))
     return LabelsFile(header, rows, columns, separator, label_of, notes, warnings)
+
+
+def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
+    """Return the header, the two columns, the rows that are not blank, their line numbers, and the separator."""
+    lines, separator, skipped = _separated(file, notes)
+    header, rows, numbers = [], [], []
+    try:
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        header = next(reader, [])
+        if any(cell.startswith(" ") for cell in header[1:]):
+            lines.seek(0)
+            reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+            header = next(reader)
+        columns = _columns(file, header)
+        for row in reader:
+            if any(row):
+                numbers.append(reader.line_num + skipped)
+                if any(cell.strip() for cell in row[len(header) :]):
+                    fix = 'put quotes around a label or path with a comma in it, as "fox, red"'
+                    raise DataError(f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns", fix=fix)
+                rows.append(row[: len(header)] + [""] * (len(header) - len(row)))
+    except csv.Error as error:
+        what = f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}"
+        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
+    if not rows:
+        raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
+    return header, columns, rows, numbers, separator
 
 
 def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images: Sequence[str]) -> None:

@@ -62,7 +62,7 @@ def test_weights_of_other_or_changed_images(finished: Path, photos: Path, tmp_pa
     shutil.copy(photos / "ant/001.png", shutil.copytree(photos, changed) / "ant/000.png")
     file = finished / "weights.csv"
     assert refused_weights(other, file) == (
-        f"{file} belongs to other data: it has no weight for 'eel/000.png' and 5 more files; "
+        f"{file} belongs to other data: it has no weight for 'eel/000.png' and 5 more; "
         f"give the weights of an audit of {other}"
     )
     assert refused_weights(changed, file) == (
