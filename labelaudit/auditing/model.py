@@ -49,13 +49,7 @@ _THUMBNAIL_PIXELS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images.
-
-    Attributes:
-        root: The folder.
-        labels_file: CSV with the labels, where the folder has no class folders.
-        split: Folders below ``root`` that hold the class folders; empty: ``root`` holds them.
-    """
+    """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders."""
 
     root: Path
     labels_file: Path | None = None

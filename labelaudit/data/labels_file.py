@@ -37,10 +37,8 @@ class LabelsFile(NamedTuple):
     """The content of a labels file.
 
     Attributes:
-        header: Column names.
         rows: All rows that are not blank, a cell per column.
         columns: Number of the path's and of the label's column.
-        separator: What stands between the cells.
         label_of: Label by path as the image folder has it, in the order of the rows.
         notes: How format and paths were interpreted, a sentence each.
         warnings: What looks wrong in it, likewise.
