@@ -14,9 +14,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
 from labelaudit.engine.devices import choose_precision
 from labelaudit.engine.networks import require_known
-from labelaudit.engine.selection import Selection
-from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
-from labelaudit.engine.weights import (
+from labelaudit.engine.pretrained import (
     EMBEDDED_MODEL,
     cached_weights,
     embedded_is_installed,
@@ -24,6 +22,8 @@ from labelaudit.engine.weights import (
     fixed_size,
     has_pretrained,
 )
+from labelaudit.engine.selection import Selection
+from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
 from labelaudit.methods.table import MethodEntry
@@ -186,6 +186,8 @@ def _hyperparameters(options: TrainingOptions, preset: Preset, usable: int, prec
 
 def _selector(options: TrainingOptions) -> str:
     """Return the selector with its settings, as `TrainingSettings` has it."""
+    if options.selector in (None, NONE) and not options.selector_parameters:
+        return NONE
     return describe_selector(options.selector or NONE, options.selector_parameters)
 
 
@@ -308,8 +310,9 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
 
 def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
     """Return the `Selection` that settings describe, for so many rows of training data; None for none."""
-    selector = build_selector(settings.selector)
-    return None if selector is None else Selection(selector, rows, records_scores=records_scores)
+    if settings.selector == NONE:
+        return None
+    return Selection(build_selector(settings.selector), rows, records_scores=records_scores)
 
 
 def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
@@ -322,9 +325,10 @@ def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
 
 def check_probe(settings: TrainingSettings) -> None:
     """Raise UsageError for a selector that leaves an audit without the losses that it needs."""
-    selector = build_selector(settings.selector)
-    if selector is not None and settings.folds > 1:
+    if settings.selector == NONE:
+        return
+    if settings.folds > 1:
         raise UsageError(f"--selector works on one network, not on {settings.folds} heads", fix="add --folds 1")
-    if selector is not None and selector.stale_epochs > 1:
+    if build_selector(settings.selector).stale_epochs > 1:
         what = "an audit needs every sample's loss in every epoch, and stale scores have none"
         raise UsageError(what, fix="leave -S stale_epochs out")

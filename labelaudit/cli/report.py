@@ -49,7 +49,9 @@ EPILOG_EXPORT = o.examples(
 def command(
     run: o.RunArgument,
     terminal: Terminal,
-    max_noise: Annotated[float | None, _gate(help="Largest noise rate, 0 to 1.")] = None,
+    max_noise: Annotated[
+        float | None, _gate(help="Largest noise rate, 0 to 1; the lower end of its interval counts.")
+    ] = None,
     max_class_noise: Annotated[float | None, _gate(help="Largest noise rate of a class, 0 to 1.")] = None,
     max_suspicious: Annotated[int | None, _gate(help="Most suspicious labels.")] = None,
     max_unreadable: Annotated[int | None, _gate(help="Most images that cannot be read.")] = None,
@@ -92,8 +94,7 @@ def command(
     from labelaudit.report import markdown
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
-    from labelaudit.report.page.write import PageLimits, write_page
-    from labelaudit.report.sarif import MOST_RESULTS
+    from labelaudit.report.page.write import write_page
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -105,9 +106,8 @@ def command(
         fail_on_warning=fail_on_warning,
         strict=strict,
     )
-    most = MOST_RESULTS if "sarif" in {output, *targets.values()} else 0
-    folder = RunFolder(run)
-    report = make_report(Audit(folder), limits, baseline=baseline, top=top, most=most)
+    audit = Audit(RunFolder(run))
+    report = make_report(audit, limits, baseline=baseline, top=top)
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     if summary := os.environ.get(markdown.VARIABLE):
@@ -116,16 +116,15 @@ def command(
     page = None
     if not no_html:
         # Where the page is not asked for, figures and gate do not need a writable run folder.
-        shown = PageLimits(max_thumbnails=thumbnails)
         with _or_warn("no page", terminal) if html is None else nullcontext():
-            page = write_page(folder, html, shown, terminal, data=data, baseline=baseline)
+            page = write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
     if output == "table":
         with printed() as console:
             show_table(console, report)
     else:
         typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
     if page is not None:
-        _tell(page, recorded_data(folder), data, terminal)
+        _tell(page, recorded_data(audit.run), data, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 

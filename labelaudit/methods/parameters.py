@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import math
 import operator
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Union, cast
+from typing import Any, Literal
+
+import msgspec
 
 from labelaudit.errors import UsageError
 
-_BOOLEANS = {"true": True, "false": False}
+Need = Literal["weights", "truth", "noise_rate"]
+"""What a method may need besides images and labels."""
+
+_NEEDED: dict[Need, tuple[str, str]] = {
+    "weights": ("sample weights", "give --weights RUN/weights.csv of an audit"),
+    "truth": ("the true labels", "give --truth FILE.csv with the columns path,label"),
+    "noise_rate": ("a noise rate", "give --run RUN of an audit, --weights RUN/weights.csv, or -P noise_rate=0.2"),
+}
 _LIMITS = {
     "least": ("at least", operator.ge),
     "above": ("more than", operator.gt),
@@ -50,7 +58,7 @@ class D2LParameters:
     init_share: float = parameter(
         1 / 3, "share of the training before the first window that is compared", least=0, most=1
     )
-    neighbours: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
+    neighbors: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
     samples: int = parameter(1280, "images whose features are examined before each epoch", least=3)
     chunk: int = parameter(128, "images among which neighbors are looked for", least=3)
 
@@ -142,6 +150,12 @@ class ParameterInfo:
     limits: Mapping[str, float]
 
 
+def lacking(method: str, need: Need) -> UsageError:
+    """Return the error of a method that is not given what it needs."""
+    what, fix = _NEEDED[need]
+    return UsageError(f"the method {method} needs {what}", fix=fix)
+
+
 def describe_parameters(kind: type) -> list[ParameterInfo]:
     """Return the documentation of a method's parameters."""
     hints = typing.get_type_hints(kind)
@@ -168,41 +182,21 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 
 
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
-    found = next((made for kind in _alternatives(hint) if (made := _read(kind, value)) is not None), None)
+    try:
+        found = msgspec.convert(value, hint, strict=False)
+    except msgspec.ValidationError:
+        found = None
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
         raise UsageError(f"parameter {info.name} of {method} is {value!r}", fix=f"give {info.kind}")
-    if isinstance(found, int | float) and not all(
-        _LIMITS[name][1](found, limit) for name, limit in info.limits.items()
-    ):
-        within = " and ".join(f"{_LIMITS[name][0]} {limit:g}" for name, limit in info.limits.items())
+    limits = [(*_LIMITS[name], limit) for name, limit in info.limits.items()]
+    if isinstance(found, int | float) and not all(holds(found, limit) for _, holds, limit in limits):
+        within = " and ".join(f"{words} {limit:g}" for words, _, limit in limits)
         raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
     return found
 
 
-def _read(kind: Any, value: object) -> object | None:
-    """Return the value as this type; None where it has another."""
-    if typing.get_origin(kind) is Literal:
-        return value if value in typing.get_args(kind) else None
-    if kind is bool:
-        return value if isinstance(value, bool) else _BOOLEANS.get(str(value).lower())
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if kind is int and isinstance(value, float) and not value.is_integer():
-        return None
-    try:
-        return cast(object, kind(value))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _alternatives(hint: Any) -> list[Any]:
-    if typing.get_origin(hint) in (Union, types.UnionType):
-        return [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    return [hint]
-
-
 def _in_words(hint: Any) -> str:
-    kind = _alternatives(hint)[0]
-    if typing.get_origin(kind) is Literal:
-        return " or ".join(typing.get_args(kind))
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(typing.get_args(hint))
+    kind = next(iter(typing.get_args(hint)), hint)  # of several, the first
     return {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}[kind]

@@ -77,14 +77,13 @@ def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter =
     """Write a copy of a data folder in which the steps of a plan are taken.
 
     Dropped and hidden files and folders without files are left out. Symbolic links get the target that they have in
-    the data folder.
+    the data folder; see `require_free` for ``out``.
 
     Raises:
-        UsageError: ``out`` exists, or lies in the data folder.
+        UsageError: ``out`` exists.
         RunError: another process makes this copy.
         StorageError: the disk is full, read-only or out of reach; what is there stays for the next try.
     """
-    require_free(tree, out)
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     with held(beside(out, "lock"), out), storage_errors(out):

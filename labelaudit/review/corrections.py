@@ -17,10 +17,10 @@ from typing import Any, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
-from labelaudit.cells import csv_lines, unguarded
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
 from labelaudit.run.files import write_lines
+from labelaudit.text import csv_lines, unguarded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +85,7 @@ MAX_BYTES = 1 << 29
 """An annotations.xml above this is refused, so that a small archive cannot fill the memory."""
 
 _ARCHIVE_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError, RuntimeError, ValueError),
 )
 """What reading a damaged archive raises."""
 

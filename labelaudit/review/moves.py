@@ -26,7 +26,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
-from labelaudit.run.files import flush_folder, holder, read_json, storage_errors, write_json
+from labelaudit.run.files import NO_LINKS, flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
 
@@ -36,7 +36,6 @@ BATCH = 256
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
 _NAME = re.compile(re.escape(f"{OWN_PREFIX}relabel-") + r"([1-9][0-9]{0,8})\.json")
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 Pair = tuple[str, str]
 """Where a file is and where it goes, below the data folder."""
@@ -68,40 +67,33 @@ class Journal:
     folders: tuple[str, ...]
     moves: tuple[Pair, ...]
 
-    def write(self) -> None:
-        """Write it and flush it to the disk; raise a StorageError where that is not possible."""
-        content = {name: value for name, value in vars(self).items() if name != "file"}
-        write_json(self.file, {"labelaudit": "journal of a relabeling: delete it only to give up undoing", **content})
-
-    def updated(self, **changes: Any) -> Journal:
-        """Return it with other values, written."""
+    def written(self, **changes: Any) -> Journal:
+        """Write it with these changes, flush it to the disk, and return it; raise a StorageError where that fails."""
         journal = replace(self, **changes)
-        journal.write()
+        content = {name: value for name, value in vars(journal).items() if name != "file"}
+        write_json(self.file, {"labelaudit": "journal of a relabeling: delete it only to give up undoing", **content})
         return journal
 
 
 def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journal:
     """Write the journal of a relabeling before its first move."""
-    last = max(_numbers(root), default=0)
-    journal = Journal(
-        file=root / f"{OWN_PREFIX}relabel-{last + 1}.json",
+    return Journal(
+        file=_journal_file(root, _last_number(root) + 1),
         state="moving",
         corrections=review.file.name.encode("utf-8", "replace").decode(),
         corrections_sha256=review.digest,
         began=datetime.now(UTC).isoformat(timespec="seconds"),
         folders=plan.folders,
         moves=tuple((step.path, step.target) for step in plan.steps),
-    )
-    journal.write()
-    return journal
+    ).written()
 
 
 def last_journal(root: Path) -> Journal | None:
     """Read the journal of the last relabeling that was not undone; raise a RunError where it is damaged."""
-    last = max(_numbers(root), default=0)
+    last = _last_number(root)
     if not last:
         return None
-    file = root / f"{OWN_PREFIX}relabel-{last}.json"
+    file = _journal_file(root, last)
     try:
         journal = msgspec.convert({**read_json(file), "file": file}, Journal)
         for path in (*journal.folders, *(path for move in journal.moves for path in move)):
@@ -124,8 +116,12 @@ def remove_leftovers(root: Path) -> None:
                 (root / name).unlink()
 
 
-def _numbers(root: Path) -> list[int]:
-    return [int(found[1]) for name in os.listdir(root) if (found := _NAME.fullmatch(name))]
+def _journal_file(root: Path, number: int) -> Path:
+    return root / f"{OWN_PREFIX}relabel-{number}.json"
+
+
+def _last_number(root: Path) -> int:
+    return max((int(found[1]) for name in os.listdir(root) if (found := _NAME.fullmatch(name))), default=0)
 
 
 def require_settled(root: Path) -> Relabelings:
@@ -189,10 +185,10 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
         taken.add(free)
         moves[number] = (source, free)
         renamed.append(moves[number])
-        journal = journal.updated(moves=tuple(moves))  # before the move, so that it can be taken back
+        journal = journal.written(moves=tuple(moves))  # before the move, so that it can be taken back
 
     outcome = _make_moves(tree, moves, "Moving files", reporter, rename)
-    journal.updated(state="moved")
+    journal.written(state="moved")
     return replace(outcome, renamed=tuple(renamed))
 
 
@@ -208,7 +204,7 @@ def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
             tree.at(folder).rmdir()
     _flush_folders(tree, journal.folders)
     if blocked := outcome.blocked:
-        journal.updated(moves=tuple((old, new) for new, old in reversed(blocked)))
+        journal.written(moves=tuple((old, new) for new, old in reversed(blocked)))
     else:
         with storage_errors(journal.file):
             journal.file.unlink()
@@ -230,10 +226,10 @@ def _make_moves(
     with reporter.bar(title, len(moves), "files") as advance:
         for numbers in in_parts(range(len(moves)), BATCH):
             for number in numbers:
-                while (found := _begin(tree, *moves[number])) == "taken" and rename:
+                while (found := _link_new_name(tree, *moves[number])) == "taken" and rename:
                     rename(number)
                 begun.append((found, moves[number]))
-            _end(tree, begun[-len(numbers) :])
+            _unlink_old_names(tree, begun[-len(numbers) :])
             advance(len(numbers))
     _flush_folders(tree, (source for source, _ in moves))
     return Outcome(
@@ -243,7 +239,7 @@ def _make_moves(
     )
 
 
-def _begin(tree: Tree, source: str, target: str) -> _FoundName:
+def _link_new_name(tree: Tree, source: str, target: str) -> _FoundName:
     """Give a file its new name; also one whose move a crash interrupted."""
     old, new = tree.at(source), tree.at(target)
     with storage_errors(new):
@@ -262,7 +258,7 @@ def _begin(tree: Tree, source: str, target: str) -> _FoundName:
                     f"{old} and the folder of {new} are on different file systems",
                     fix="take the relabeling back with --undo, and make a corrected copy with --out",
                 ) from error
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
         if os.path.lexists(new):
             return "taken"
@@ -270,7 +266,7 @@ def _begin(tree: Tree, source: str, target: str) -> _FoundName:
         return "moved"
 
 
-def _end(tree: Tree, begun: Sequence[tuple[_FoundName, Pair]]) -> None:
+def _unlink_old_names(tree: Tree, begun: Sequence[tuple[_FoundName, Pair]]) -> None:
     """Delete the old names of files after their new ones are on the disk."""
     _flush_folders(tree, (target for _, (_, target) in begun))
     for found, (source, target) in begun:

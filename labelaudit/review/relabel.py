@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelaudit.cells import csv_lines, guarded, unguarded
 from labelaudit.data.folder import class_bases
 from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
@@ -34,7 +33,7 @@ from labelaudit.review.moves import (
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import held, write_lines
-from labelaudit.text import listed, plural
+from labelaudit.text import csv_lines, guarded, listed, plural, unguarded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +133,7 @@ def undo(
         if journal.state != "undoing":
             if not agree(journal):
                 return None
-            journal = journal.updated(state="undoing")
+            journal = journal.written(state="undoing")
         outcome = take_back(tree, journal, reporter)
         if blocked := outcome.blocked:
             raise RunError(
@@ -174,19 +173,14 @@ def relabel_labels(
 
     Other columns and the order of the rows stay. Returns None where there was no agreement.
     """
-    _require_new(out)
+    if os.path.lexists(out):
+        raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
     labels = read_labels(labels_file, root, walk_folder(root).images)
     plan = plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
     if not agree(plan):
         return None
-    _require_new(out)
     write_lines(out, _corrected_lines(labels, plan))
     return plan
-
-
-def _require_new(out: Path) -> None:
-    if os.path.lexists(out):
-        raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
 
 
 def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:

@@ -26,7 +26,8 @@ _BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 _OPEN_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 """No link is followed: a folder may come from a stranger."""
-_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""The errors of a file system that cannot make this hard link."""
 
 
 def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:
@@ -294,7 +295,7 @@ def link_or_copy(source: Path, place: Path, half: Path) -> bool:
         os.link(source, place, follow_symlinks=False)
         return True
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
     shutil.copy2(source, half)
     half.rename(place)

@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder
-from labelaudit.text import listed
+from labelaudit.text import csv_lines, listed, unguarded
 
 Row = dict[str, str]
 """Cells by column name."""
@@ -79,7 +78,7 @@ def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
 
 
 def suspicious_rows(path: Path) -> Iterator[Row]:
-    """Read suspicious.csv row by row; ranks, sample numbers and probabilities are checked.
+    """Read suspicious.csv row by row; ranks, sample numbers, probabilities and AULs are checked.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -94,6 +93,7 @@ def suspicious_rows(path: Path) -> Iterator[Row]:
                 valid = False
                 with contextlib.suppress(TypeError, ValueError):
                     numbers = int(row["rank"]), int(row["sample"])
+                    float(row["aul"])
                     valid = 0 <= float(row["p_mislabeled"]) <= 1 and 0 <= min(numbers) <= max(numbers) < 1 << 31
                 if not valid:
                     raise RunError(f"{path} is damaged in line {reader.line_num}", fix=fix)

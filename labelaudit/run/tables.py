@@ -43,7 +43,7 @@ _SAMPLES = pa.schema(
 """The columns of samples.parquet that are read back; where the data are in splits, there is one more."""
 
 _SCORES = {
-    **dict.fromkeys(("path", "given_label", "suggested_label"), pa.string()),
+    **dict.fromkeys(("path", "given_label", "suggested_label", "kind"), pa.string()),
     **dict.fromkeys(("suggested_belief", *STATISTICS, "p_mislabeled", "label_score", "weight"), pa.float64()),
     "sample": pa.int32(),
 }

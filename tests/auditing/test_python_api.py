@@ -13,9 +13,10 @@ from labelaudit.auditing.plan import plan
 from labelaudit.auditing.prepare import Source, make_network, prepare
 from labelaudit.data.folder import scan
 from labelaudit.progress import QUIET
-from labelaudit.retraining.recipe import RetrainOptions, read_metrics, retrain
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.documents import as_json
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics
 from tests.helpers import Listener
 
 QUICK = labelaudit.TrainingOptions(epochs=2, batch_size=4, image_size=8, precision="float32")

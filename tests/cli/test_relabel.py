@@ -143,7 +143,7 @@ def test_contradictory_options_are_refused(data: Path, words: tuple[str, ...], e
 
 
 def test_an_interrupted_relabeling_is_reported_by_a_dry_run(data: Path, file: Path) -> None:
-    with mock.patch("labelaudit.review.moves._end", side_effect=KeyboardInterrupt):
+    with mock.patch("labelaudit.review.moves._unlink_old_names", side_effect=KeyboardInterrupt):
         assert run("relabel", data, file, "--yes").code == 130
     outcome = succeed("relabel", data, file, "--dry-run")
     assert "Warning: A relabeling of photos was interrupted" in outcome.err

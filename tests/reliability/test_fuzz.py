@@ -28,19 +28,19 @@ from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogu
 from labelaudit.auditing.probe import rewind_to_checkpoint
 from labelaudit.auditing.training import read_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
-from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
 from labelaudit.report.console import show_estimators
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS, show_table
 from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
-from labelaudit.retraining.recipe import read_metrics
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_baseline, read_weights
+from labelaudit.run.metrics import read_metrics
 from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
 EXAMPLES = int(os.environ.get("LABELAUDIT_FUZZ_EXAMPLES", "10"))
@@ -194,12 +194,13 @@ def run_of(file: Path) -> RunFolder:
 
 
 def page(file: Path) -> object:
-    return write_page(run_of(file), file.parent / "page.html")
+    audit = Audit(run_of(file))
+    return write_page(audit, make_report(audit, Limits(), top=5).listed, file.parent / "page.html")
 
 
 def report(file: Path) -> Report:
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
-    return make_report(Audit(run_of(file)), limits, top=5, most=100)
+    return make_report(Audit(run_of(file)), limits, top=5)
 
 
 def show(file: Path) -> None:
@@ -240,11 +241,6 @@ def read_half_trained(file: Path) -> None:
 
 
 read_corrections = each(read_review, partial(read_review, accept_suggestions=True))
-
-
-def read_metrics_or_refuse(file: Path) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        read_metrics(file)
 
 
 RESULT = {"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}
@@ -296,7 +292,7 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "../half/checkpoint.pt": (None, damaged, read_half_trained),
     "probe.safetensors": (None, damaged, each(read_weights_file)),
     "weights.pt": (saved(partial(torch.save, {"a": torch.zeros(3)})), damaged, each(read_weights_file)),
-    "metrics.parquet": (saved(partial(pq.write_table, METRICS)), damaged, read_metrics_or_refuse),
+    "metrics.parquet": (saved(partial(pq.write_table, METRICS)), damaged, each(read_metrics)),
 }
 """By file in the run folder: its whole content, where the audit has none; what it may hold instead; what reads it."""
 

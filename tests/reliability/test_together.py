@@ -73,7 +73,7 @@ def test_a_folder_whose_relabeling_was_interrupted_is_refused(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("labelaudit.review.moves._end", interrupt)
+        patched.setattr("labelaudit.review.moves._unlink_old_names", interrupt)
         with pytest.raises(KeyboardInterrupt):
             relabel(images, corrections)
     error = run("score", images, "--run", tmp_path / "audit", *QUICK).only_error
