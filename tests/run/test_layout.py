@@ -124,24 +124,6 @@ def test_a_second_process_is_told_who_writes_and_a_killed_one_holds_nothing(run,
         assert owner == {"pid": os.getpid(), "host": socket.gethostname()}
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageError, match=r"cannot write .*file/run"), RunFolder(tmp_path / "file" / "run").writing():
-        pytest.fail("no folder")
-
-
-def test_a_disk_without_room_for_the_owner_frees_the_folder(run, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", full)
-        with pytest.raises(StorageError, match="no space left"), run.writing():
-            pytest.fail("no owner")
-    with run.writing():
-        pass
-
-
 def test_a_lock_is_waited_for_and_leaves_no_file(tmp_path):
     file, told, order = tmp_path / "a.lock", threading.Event(), []
     owner = f"process {os.getpid()} on {os.uname().nodename}"
