@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import posixpath
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -271,18 +272,22 @@ def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
     return exact or [place for place, name in enumerate(plain) if name in names]
 
 
+def alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of names that differ only in case, spaces, Unicode form, or as ``1`` and ``1.0`` do."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if (other := seen.setdefault(re.sub(r"(?<=\d)\.0*\Z", "", plain), name)) != name:
+            yield other, name
+
+
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
     """Return a sentence for labels that differ only in spelling, that seem to be missing, or to be several."""
     known = set(labels)
-    seen: dict[str, str] = {}
-    texts = []
-    for label in sorted(known):
-        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
-        other = seen.setdefault(re.sub(r"(?<=\d)\.0+\Z", "", plain), label)
-        if other != label:
-            pair = f"the labels {other!r} and {label!r} in {file}"
-            texts.append(f"{pair} are two classes; if one is meant, write them alike")
-            break
+    texts = [
+        f"the labels {other!r} and {label!r} in {file} are two classes; if one is meant, write them alike"
+        for other, label in itertools.islice(alike(known), 1)
+    ]
     if missing := [label for label in labels if label.lower() in _MISSING]:
         count = plural(len(missing), "label is", "labels are")
         texts.append(f"{count} {missing[0]!r} in {file}, which programs write for a missing value")
