@@ -85,17 +85,6 @@ def test_independent_choices_vary_around_their_rates():
         assert 0.5 < counts_T3[:, number].std() / np.sqrt(2000 * rate * (1 - rate)) < 1.6
 
 
-@pytest.mark.parametrize("shape", [(8, 6, 3), (1, 9, 1)])
-def test_the_inverse_permutation_restores_an_image(shape):
-    pixels_HWC = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    from_P = draw_permutation(*shape[:2], seed=3)
-    shuffled = shuffle_pixels(pixels_HWC, from_P)
-    assert (shuffle_pixels(shuffled, from_P.argsort()) == pixels_HWC).all()
-    # Whole pixels move: the same colours are there as often as before.
-    before, after = (sorted(map(tuple, p.reshape(-1, shape[2]).tolist())) for p in (pixels_HWC, shuffled))
-    assert before == after
-
-
 def test_a_shuffle_by_hand_and_its_permutation():
     pixels_HWC = np.array([[[1, 10], [2, 20]], [[3, 30], [4, 40]]], dtype=np.uint8)
     shuffled = shuffle_pixels(pixels_HWC, np.array([2, 0, 3, 1]))

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
-from labelaudit.errors import StorageError, UsageError
+from labelaudit.errors import UsageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run import caches
 from labelaudit.run.caches import Embedded, EmbeddingCache, PixelCache, cache_limit_bytes, cache_root
-from tests.run.helpers import damages, names_in, room_for
+from tests.run.helpers import damages, names_in
 
 D = 4
 ROW_BYTES = 100
@@ -100,16 +100,6 @@ def test_empty_undeletable_and_other_files_do_no_harm(monkeypatch):
     monkeypatch.setattr(Path, "unlink", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
     assert numbers_found(cache, 1) == [1]
     assert len(names_in(cache.folder)) == 5
-
-
-def test_a_full_or_read_only_disk_is_a_storage_error(monkeypatch):
-    cache = filled((1,))
-    with room_for(100), pytest.raises(StorageError, match="no space left"):
-        cache.add(hashes(2), [embedded(2)], D)
-    assert len(names_in(cache.folder)) == 1
-    monkeypatch.setattr(Path, "mkdir", mock.Mock(side_effect=OSError(30, os.strerror(30))))
-    with pytest.raises(StorageError, match="is not writable"):
-        cache.add(hashes(2), [embedded(2)], D)
 
 
 def row(value):
