@@ -139,10 +139,7 @@ def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
     assert names_in(path_of("a").parent) == ["a.json", "a.u8"]
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [999, 1001, "", '{"rows": "many", "failures": {}}', '{"rows": 10, "failures": 3}'],
-)
+@pytest.mark.parametrize("damage", [999, 1001, "", '{"rows": "many", "failures": {}}'])
 def test_a_damaged_entry_is_not_found(damage):
     fill("a")
     if isinstance(damage, int):
