@@ -1,15 +1,21 @@
-"""Paths and addresses."""
+"""Paths and addresses; CSV cells."""
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import labelaudit
 from labelaudit.errors import UsageError
-from labelaudit.text import require_local, require_local_words
+from labelaudit.text import csv_lines, guarded, require_local, require_local_words, unguarded
 from tests.cli.helpers import run
 
 ADDRESSES = ("https://example.org/a/photos.zip?x=1", "http://h/x", "s3://bucket/photos", "gs://b/x", "hf://datasets/x")
+DANGEROUS = "=+-@\t\r\n＝＋－＠"
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.text("';=-\r\n\ta", max_size=8)
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -47,3 +53,66 @@ def test_where_images_are_served_is_an_address() -> None:
     require_local_words(["export", "audit", "--url-prefix=https://h/x"], but="--url-prefix")
     with pytest.raises(UsageError):
         require_local_words(["export", "https://h/x", "--url-prefix", "https://h/x"], but="--url-prefix")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("'=1+1", "''=1+1"),
+        ("''=1+1", "'''=1+1"),
+        ("'tis/1.png", "'tis/1.png"),
+        ("'", "'"),
+        ("", ""),
+        ("plain = fine", "plain = fine"),
+        ("+1.png", "'+1.png"),
+        ("-1.png", "'-1.png"),
+        ("@me", "'@me"),
+        ("\tx", "'\tx"),
+        ("\rx", "'\rx"),
+        ("＝1", "'＝1"),
+        ("a;=1", "a;'=1"),
+        ("a;'=1;-2", "a;''=1;'-2"),
+        ("two\n=lines", "two\n'=lines"),
+        ("a\tb", "a\tb"),
+    ],
+)
+def test_an_apostrophe_goes_before_what_looks_like_a_formula(text, cell):
+    assert guarded(text) == cell
+    assert unguarded(cell) == text
+
+
+@given(texts)
+@example("'=")
+@example(";'\r\n''=")
+def test_every_text_comes_back(text):
+    assert unguarded(guarded(text)) == text
+
+
+@given(texts)
+def test_no_guarded_cell_begins_like_a_formula_whatever_splits_the_line(text):
+    for split in (guarded(text).split(";"), guarded(text).replace("\r", "\n").split("\n")):
+        assert not [part for part in split if part.startswith(tuple(DANGEROUS.replace("\r", "").replace("\n", "")))]
+    assert not guarded(text).startswith(tuple(DANGEROUS))
+
+
+@given(st.lists(st.lists(texts, min_size=2, max_size=2)))
+def test_rows_come_back_through_the_csv(rows):
+    text = "".join(csv_lines(("path", "label"), rows))
+    read = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    assert read[0] == ["path", "label"]
+    assert [[unguarded(cell) for cell in row] for row in read[1:]] == rows
+
+
+def test_numbers_stay_numbers():
+    lines = csv_lines(("path", "aum", "rank"), [("-3", "-3", -3), ("=1", "-0.5", None)], numbers={"aum"})
+    assert list(lines) == ["path,aum,rank\n", "'-3,-3,-3\n", "'=1,-0.5,\n"]
+
+
+def test_lines_end_as_on_unix_and_line_ends_in_cells_stay():
+    assert list(csv_lines(("a",), [("x\ny",), ("x\ry",), ("x\r\ny",)])) == [
+        "a\n",
+        '"x\ny"\n',
+        '"x\ry"\n',
+        '"x\r\'\ny"\n',
+    ]

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from labelaudit import __version__
-from labelaudit.cells import csv_lines
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode_whole
@@ -30,7 +29,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.copies import beside, publish, require_apart, require_new
 from labelaudit.review.tree import free_path
 from labelaudit.run.files import held, link_or_copy, storage_errors, write_json, write_lines
-from labelaudit.text import folded
+from labelaudit.text import csv_lines, folded
 
 TRUTH_FILE = "truth.csv"
 """In the copy, beside the class folders: true label, given label and corruption of every image."""

@@ -16,12 +16,12 @@ from labelaudit.auditing.fit import Fitted
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.score import score
-from labelaudit.cells import csv_lines
 from labelaudit.data.noise import flip_labels
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.files import storage_errors, write_lines
 from labelaudit.run.layout import RunFolder
+from labelaudit.text import csv_lines
 
 PLANTED_RATE = 0.1
 

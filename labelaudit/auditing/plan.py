@@ -14,9 +14,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
 from labelaudit.engine.devices import choose_precision
 from labelaudit.engine.networks import require_known
-from labelaudit.engine.selection import Selection
-from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
-from labelaudit.engine.weights import (
+from labelaudit.engine.pretrained import (
     EMBEDDED_MODEL,
     cached_weights,
     embedded_is_installed,
@@ -24,6 +22,8 @@ from labelaudit.engine.weights import (
     fixed_size,
     has_pretrained,
 )
+from labelaudit.engine.selection import Selection
+from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, Hyperparameters
 from labelaudit.methods.table import MethodEntry

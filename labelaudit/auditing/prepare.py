@@ -25,8 +25,8 @@ from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statist
 from labelaudit.engine.networks import linear_head
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import ALONE, World
+from labelaudit.engine.pretrained import build_network
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
-from labelaudit.engine.weights import build_network
 from labelaudit.errors import DataError
 from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -23,12 +23,12 @@ from typing import TypeVar
 import torch
 
 from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Method, State
-from labelaudit.progress import Advance, Reporter
+from labelaudit.progress import Reporter
 from labelaudit.run.checkpoint import write_checkpoint, write_network
 from labelaudit.run.documents import TRAINED
 from labelaudit.run.files import background_writer
@@ -82,7 +82,7 @@ class TrainingJob:
 
     Attributes:
         selection: Chooses the samples that are back-propagated; None for all.
-        prior_R: Sample weights that multiply those of the method; None for 1.
+        sample_weight_R: Sample weights that multiply those of the method; None for 1.
         number: Further entries of the checkpoint, such as the member's number.
     """
 
@@ -91,7 +91,7 @@ class TrainingJob:
     inputs: Inputs
     label_R: torch.Tensor
     selection: Selection | None = None
-    prior_R: torch.Tensor | None = None
+    sample_weight_R: torch.Tensor | None = None
     number: Mapping[str, int] = field(default_factory=dict)
 
     def restore(self, state: State, file: Path) -> None:
@@ -104,16 +104,6 @@ class TrainingJob:
             self.training.load(state, self.method, self.selection)
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise RunError(f"{file} belongs to a different network", fix="delete it to train from the start") from error
-
-    def epochs(self, advance: Advance) -> Iterator[tuple[EpochRecord, float]]:
-        """Train the epochs that are left, and yield the record of each and the seconds that it took."""
-        training, run_epoch = self.training, self.training.run_epoch
-        while training.finished_epochs < training.settings.epochs:
-            began = time.perf_counter()
-            record = run_epoch(
-                self.inputs, self.label_R, self.method, advance, prior_N=self.prior_R, selection=self.selection
-            )
-            yield record, time.perf_counter() - began
 
 
 After = Callable[[TrainingJob, EpochRecord, float], Callable[[], None]]
@@ -136,11 +126,15 @@ def train(
     with reporter.bar(title, images, "images") as advance, background_writer() as submit:
         for job in jobs:
             last = job
-            for record, seconds in job.epochs(advance):
-                write = after(job, record, seconds)
-                if job.training.world.is_main:
-                    state = {**job.number, **job.training.state(job.method, job.selection)}
+            began = time.perf_counter()
+            training, given = job.training, (job.inputs, job.label_R, job.method)
+            epochs = run_epochs(training, *given, advance, sample_weight_N=job.sample_weight_R, selection=job.selection)
+            for record in epochs:
+                write = after(job, record, time.perf_counter() - began)
+                if training.world.is_main:
+                    state = {**job.number, **training.state(job.method, job.selection)}
                     submit(functools.partial(_write, write, run.checkpoint, state))
+                began = time.perf_counter()
     if last is None:
         raise ValueError("there is nothing to train")
     return last.training

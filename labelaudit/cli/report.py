@@ -49,7 +49,9 @@ EPILOG_EXPORT = o.examples(
 def command(
     run: o.RunArgument,
     terminal: Terminal,
-    max_noise: Annotated[float | None, _gate(help="Largest noise rate, 0 to 1.")] = None,
+    max_noise: Annotated[
+        float | None, _gate(help="Largest noise rate, 0 to 1; the lower end of its interval counts.")
+    ] = None,
     max_class_noise: Annotated[float | None, _gate(help="Largest noise rate of a class, 0 to 1.")] = None,
     max_suspicious: Annotated[int | None, _gate(help="Most suspicious labels.")] = None,
     max_unreadable: Annotated[int | None, _gate(help="Most images that cannot be read.")] = None,

@@ -38,16 +38,22 @@ def _root(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-def _add(name: str, kept: Callable[[o.Command], o.Command], *examples: str, measure: str = "") -> None:
+def _add(
+    name: str,
+    options: type[ExperimentOptions],
+    kept: Callable[[o.Command], o.Command],
+    *examples: str,
+    measure: str = "",
+) -> None:
     """Add a command.
 
     Args:
-        name: Of the command; its options are ``NameOptions``, whose docstring is the command's.
+        name: Of the command.
+        options: Its options; their docstring is the command's.
         kept: Adds the training options; see `labelaudit.cli.options.training_options`.
         examples: What stands after the command.
         measure: The module and its function that takes the options and returns a page; default: ``NAME.measure``.
     """
-    options: type[ExperimentOptions] = getattr(reproduce, f"{name.capitalize()}Options")
     hints = get_type_hints(options)
     module, function = (measure or f"{name}.measure").split(".")
 
@@ -90,6 +96,7 @@ def _split(field: str, value: Any) -> Any:
 
 _add(
     "detection",
+    reproduce.DetectionOptions,
     o.training_options(without=_SEED),
     "--data photos --out results --noise uniform:0.2 --noise pair-flip:0.1",
     "--data photos --out results --noise one-class:0.3:cat --seeds 0,1 --peers",
@@ -97,12 +104,14 @@ _add(
 )
 _add(
     "kinds",
+    reproduce.KindsOptions,
     o.training_options(without=_SEED),
     "--data photos --out results",
     "--data photos --out results --images 12000 --seeds 0,1 --controls",
 )
 _add(
     "prioritization",
+    reproduce.PrioritizationOptions,
     o.training_options(without=(*_SEED, *_AUDIT_ONLY, *_SELECTOR)),
     "--scale smoke --out results",
     "--data fashion/train --test fashion/test --out results --seeds 0,1",
@@ -110,21 +119,24 @@ _add(
 )
 _add(
     "relabeling",
+    reproduce.RelabelingOptions,
     o.training_options(without=_SEED),
     "--out results",
     "--data photos --out results --noise uniform:0.1 --noise pair-flip:0.1 --rounds 2",
 )
 _add(
     "retraining",
+    reproduce.RetrainingOptions,
     o.training_options(without=(*_SEED, *_AUDIT_ONLY[1:], *_SELECTOR)),
     "--data fashion/train --test fashion/test --out results --noise uniform:0.4 --seeds 0,1,2",
     "--data a --test b --out c --methods standard,aul,dividemix --epochs 50",
 )
 _add(
     "table1",
+    reproduce.Table1Options,
     o.training_options(only=("epochs", "device")),
     "--scale smoke --out results",
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
-    "--data cifar10 --out results --scale paper --cost",
+    "--data cifar10 --out results --scale paper",
     measure="retraining.measure_table1",
 )

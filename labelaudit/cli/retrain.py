@@ -10,11 +10,11 @@ import typer
 from typer import Argument, Option
 
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.cells import csv_lines
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_table
 from labelaudit.errors import UsageError
 from labelaudit.names import TableFormatName
+from labelaudit.text import csv_lines
 
 if TYPE_CHECKING:
     from labelaudit.retraining.compare import Comparison
@@ -35,7 +35,10 @@ def command(
     terminal: Terminal,
     sample_weights: Annotated[
         Path | None,
-        Option("--weights", help="Sample weights: the weights.csv of an audit; any method's own are multiplied."),
+        Option(
+            "--weights",
+            help="Sample weights, as weights.csv of an audit; a method's own weights are multiplied by them.",
+        ),
     ] = None,
     method: Annotated[str, Option(help="See labelaudit methods.")] = "aul",
     pairs: Annotated[
@@ -43,7 +46,8 @@ def command(
     ] = None,
     params: Annotated[Path | None, Option(help="Parameters of the method, as name = value in TOML.")] = None,
     audit: Annotated[
-        Path | None, Option("--run", help="Run folder of an audit: the noise rate; default: the weights'.")
+        Path | None,
+        Option("--run", help="Run folder of the audit that gives the noise rate; default: that of --weights."),
     ] = None,
     val: Annotated[Path | None, Option(help="Folder with one folder per class: error after every epoch.")] = None,
     truth: Annotated[Path | None, Option(help="CSV path,label with the true labels; only oracle reads it.")] = None,

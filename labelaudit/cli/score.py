@@ -53,7 +53,7 @@ def score(
 ) -> None:
     """Audit a folder of images: a ranked CSV of suspicious labels, a weight per sample, a noise rate.
 
-    What an earlier call left unfinished is finished; what is done is only read.
+    An interrupted audit is resumed. Of a finished one only the results are read.
     """
     if top is not None and top < 1:
         raise UsageError(f"--top {top} is too few", fix="give at least 1")

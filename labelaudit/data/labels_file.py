@@ -18,9 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from labelaudit.cells import unguarded
 from labelaudit.errors import DataError, reason
-from labelaudit.text import folded, plural
+from labelaudit.text import folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
 _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")

@@ -90,17 +90,12 @@ class ConfidentJoint:
     def structure(self) -> float:
         """How far the errors are from being spread evenly over the pairs of classes: 0 evenly, 1 all in one pair.
 
-        With n errors in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Of even errors, drawn
-        by chance with μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ); the structure is the
-        share that is missing from that.
+        The structure is 1 − `spread_over_pairs`, in [0, 1].
         """
         error_Q = self.share_Q[self.given_Q != self.true_Q] * self.samples
-        pairs = self.classes * (self.classes - 1)
-        if pairs == 0 or not error_Q.any():
+        if self.classes < 2 or not error_Q.any():
             return 0.0
-        mean = error_Q.sum() / pairs
-        even = pairs * mean / (1.0 + mean)
-        return float(np.clip(1.0 - error_Q.sum() ** 2 / (error_Q**2).sum() / even, 0.0, 1.0))
+        return float(np.clip(1.0 - spread_over_pairs(error_Q, self.classes), 0.0, 1.0))
 
     @property
     def evenness(self) -> float:
@@ -117,6 +112,18 @@ class ConfidentJoint:
         return np.where(known_Q[place_N] == wanted_N, self.share_Q[place_N], 0.0)
 
 
+def spread_over_pairs(error_Q: FloatArray, classes: int) -> float:
+    """Return over how many pairs of classes errors are spread, as a multiple of what even ones would give: near 1.
+
+    With n errors in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Of even errors, drawn by
+    chance with μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ).
+    """
+    pairs = classes * (classes - 1)
+    mean = error_Q.sum() / pairs
+    even = pairs * mean / (1.0 + mean)
+    return float(error_Q.sum() ** 2 / (error_Q**2).sum() / even)
+
+
 def confident_joint(
     label_N: IntArray, beliefs: Beliefs, classes: int, *, counted_N: BoolArray | None = None
 ) -> ConfidentJoint:
@@ -129,9 +136,7 @@ def confident_joint(
     counted_N = np.isfinite(beliefs.given_N) & (True if counted_N is None else counted_N)
     label_U, given_U = label_N[counted_N], beliefs.given_N[counted_N]
     count_K = np.bincount(label_U, minlength=classes)
-    sum_K = np.bincount(label_U, weights=given_U, minlength=classes)
-    # The probe is never sure of a class without samples.
-    threshold_K = np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - c.ROUNDING
+    threshold_K = sure_from(label_U, given_U, classes)
     class_N = _sure_class(label_N, beliefs, threshold_K)
     given_Q, true_Q, sure_Q = _count_cells(label_U, class_N[counted_N], classes)
     mass_K = np.bincount(given_Q, weights=sure_Q, minlength=classes)
@@ -144,6 +149,16 @@ def confident_joint(
         share_Q=sure_Q / mass_K[given_Q] * share_K[given_Q],
         class_N=class_N,
     )
+
+
+def sure_from(label_N: npt.NDArray[np.integer], given_N: npt.NDArray[np.floating], classes: int) -> FloatArray:
+    """Return from which probability on one is sure of each class: the mean of ``given_N`` over the samples labeled so.
+
+    ``given_N`` are probabilities of the given labels. Nothing is sure of a class without samples. Shape: [K].
+    """
+    count_K = np.bincount(label_N, minlength=classes)
+    sum_K = np.bincount(label_N, weights=given_N, minlength=classes)
+    return np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - c.ROUNDING
 
 
 def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) -> IntArray:

@@ -26,7 +26,7 @@ from labelaudit.detect.images import ImageStatistics, copy_statistics, image_sta
 from labelaudit.engine.devices import is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs, Statistics
 from labelaudit.engine.parallel import ALONE, World
-from labelaudit.engine.weights import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
+from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
 from labelaudit.errors import DeviceError, StorageError
 from labelaudit.names import Precision
 from labelaudit.progress import QUIET, Reporter

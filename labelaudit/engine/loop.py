@@ -123,14 +123,14 @@ class Training:
         method: Method,
         advance: Advance,
         *,
-        prior_N: torch.Tensor | None = None,
+        sample_weight_N: torch.Tensor | None = None,
         selection: Trainer | None = None,
     ) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
-        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``prior_N`` are float32
-        sample weights, which multiply every lesson's weights. ``selection`` chooses which samples are back-propagated,
-        for one network; its scoring pass is recorded.
+        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``sample_weight_N``,
+        float32, multiply every lesson's weights. ``selection`` chooses which samples are back-propagated, for one
+        network; its scoring pass is recorded.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -145,7 +145,7 @@ class Training:
         cuda = [self.device] if self.device.type == "cuda" else []
         with memory_errors(settings.batch_size), torch.random.fork_rng(cuda):
             plan = self._plan(method, inputs, clock, generator)
-            order = self._order(plan, inputs, label_N, prior_N, epoch)
+            order = self._order(plan, inputs, label_N, sample_weight_N, epoch)
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
@@ -178,7 +178,7 @@ class Training:
         return plan
 
     def _order(
-        self, plan: EpochPlan, inputs: Inputs, label_N: torch.Tensor, prior_N: torch.Tensor | None, epoch: int
+        self, plan: EpochPlan, inputs: Inputs, label_N: torch.Tensor, sample_weight_N: torch.Tensor | None, epoch: int
     ) -> EpochOrder:
         seed = self.settings.seed
         if plan.batches is None:
@@ -193,7 +193,7 @@ class Training:
             order_M=order_M,
             row_M=row_M,
             label_M=label_N.to(self.device)[row_M],
-            prior_M=None if prior_N is None else prior_N.to(self.device)[row_M],
+            sample_weight_M=None if sample_weight_N is None else sample_weight_N.to(self.device)[row_M],
             views=inputs.draw_views(make_generator(seed, "augment", epoch), len(order_M)),
             batches=batches,
         )
@@ -205,29 +205,33 @@ class Training:
     def _step(self, work: Work, places: slice, clock: Clock) -> None:
         order, method = work.order, work.method
         count = places.stop - places.start
-        share, batch, prior_B = self.world.share(count), order.batch(places), order.prior(places)
+        share, batch, sample_weight_B = self.world.share(count), order.batch(places), order.sample_weights(places)
         x_b = order.images(work.inputs, self._share(places))
         if isinstance(method, Mixes):
             mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, work.inputs, places, share, mixing)
-            prior_B = None if prior_B is None else mixing.blend(prior_B)
+            sample_weight_B = None if sample_weight_B is None else mixing.blend(sample_weight_B)
         logits = [self.forward(network, x_b) for network in self.shared]
         seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
         work.recorder.put(batch.row_B, recorded_logits(method, batch, seen), batch.label_B)
-        self.learn(logits, method.teach(batch, seen, clock, work.generator), share, prior_B)
+        self.learn(logits, method.teach(batch, seen, clock, work.generator), share, sample_weight_B)
 
     def learn(
-        self, logits: Sequence[torch.Tensor], lessons: Sequence[Lesson], share: slice, prior_B: torch.Tensor | None
+        self,
+        logits: Sequence[torch.Tensor],
+        lessons: Sequence[Lesson],
+        share: slice,
+        sample_weight_B: torch.Tensor | None,
     ) -> None:
         """Take the step that the lessons ask for.
 
         For each network there are logits, float32 [b, C], of this process's share of the batch, and a lesson of the
-        whole batch. For ``prior_B`` see `labelaudit.engine.step.lesson_loss`.
+        whole batch. For ``sample_weight_B`` see `labelaudit.engine.step.lesson_loss`.
         """
         for optimizer, logits_bC, lesson in zip(self.optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
             # Gradients are averaged over the processes, each of which has a part of one sum.
-            loss = lesson_loss(logits_bC, lesson, share, prior_B) * self.world.size
+            loss = lesson_loss(logits_bC, lesson, share, sample_weight_B) * self.world.size
             loss.backward()  # type: ignore[no-untyped-call]
             if lesson.decay is None:
                 optimizer.step()
@@ -270,12 +274,12 @@ def run_epochs(
     method: Method,
     advance: Advance,
     *,
-    prior_N: torch.Tensor | None = None,
+    sample_weight_N: torch.Tensor | None = None,
     selection: Trainer | None = None,
 ) -> Iterator[EpochRecord]:
     """Train the epochs that are left, and yield the record of each."""
     while training.finished_epochs < training.settings.epochs:
-        yield training.run_epoch(inputs, label_N, method, advance, prior_N=prior_N, selection=selection)
+        yield training.run_epoch(inputs, label_N, method, advance, sample_weight_N=sample_weight_N, selection=selection)
 
 
 def _copied(state: Any) -> Any:

@@ -34,7 +34,7 @@ class EpochOrder:
         order_M: int64 row at each place, on the CPU.
         row_M: The same on the device.
         label_M: int64 given labels, on the device.
-        prior_M: float32 sample weights on the device, where there are any.
+        sample_weight_M: float32 sample weights on the device, where there are any.
         views: How each place is seen.
         batches: The places of each batch.
     """
@@ -42,7 +42,7 @@ class EpochOrder:
     order_M: torch.Tensor
     row_M: torch.Tensor
     label_M: torch.Tensor
-    prior_M: torch.Tensor | None
+    sample_weight_M: torch.Tensor | None
     views: Views | None
     batches: list[slice]
 
@@ -51,9 +51,9 @@ class EpochOrder:
         places = self._on_device(places)
         return Batch(row_B=self.row_M[places], label_B=self.label_M[places])
 
-    def prior(self, places: slice | torch.Tensor) -> torch.Tensor | None:
+    def sample_weights(self, places: slice | torch.Tensor) -> torch.Tensor | None:
         """Return the sample weights of a batch, where there are any."""
-        return None if self.prior_M is None else self.prior_M[self._on_device(places)]
+        return None if self.sample_weight_M is None else self.sample_weight_M[self._on_device(places)]
 
     def _on_device(self, places: slice | torch.Tensor) -> slice | torch.Tensor:
         return places if isinstance(places, slice) else places.to(self.row_M.device)

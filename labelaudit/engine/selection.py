@@ -146,7 +146,7 @@ class Selection:
         lessons = work.method.teach(batch, seen, at, work.generator)
         weight_b = weight_b.to(logits_bC.device)
         weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
-        training.learn([logits_bC], weighted, share, order.prior(place_b))
+        training.learn([logits_bC], weighted, share, order.sample_weights(place_b))
 
 
 def _take(

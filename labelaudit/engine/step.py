@@ -30,24 +30,24 @@ class Observed:
 
 
 def lesson_loss(
-    logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(None), prior_B: torch.Tensor | None = None
+    logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(None), sample_weight_B: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Σ prior · weight · CE(logits, target) / count: the loss that is minimized.
+    """Σ sample weight · weight · CE(logits, target) / count: the loss that is minimized.
 
     A batch whose weights are all zero gives 0 with zero gradient.
 
     Args:
-        logits_bC: float32, of all samples of the batch or of some.
-        lesson: Target and weights of all B samples, and what the count is.
-        places: The places in the batch of the samples that there are logits of; the count is of all.
-        prior_B: Sample weights that multiply the lesson's; where they are not given, all are 1.
+        logits_bC: float32, of the whole batch or of a part of it.
+        lesson: Target and weights of the whole batch. Its count is always over the whole batch.
+        places: Where in the batch that part is.
+        sample_weight_B: Of the whole batch; they multiply the lesson's. None for 1.
     """
-    weight_B = lesson.weight_B if prior_B is None else prior_B * lesson.weight_B
+    weight_B = lesson.weight_B if sample_weight_B is None else sample_weight_B * lesson.weight_B
     loss_b = functional.cross_entropy(logits_bC, lesson.target[places], reduction="none")
     loss = (weight_B[places] * loss_b).sum()
-    if lesson.per == "sample" and prior_B is None:
+    if lesson.per == "sample" and sample_weight_B is None:
         return loss / len(weight_B)
-    total = weight_B.sum() if lesson.per == "weight" else prior_B.sum()  # type: ignore[union-attr]
+    total = weight_B.sum() if lesson.per == "weight" else sample_weight_B.sum()  # type: ignore[union-attr]
     return loss / torch.where(total > 0, total, torch.ones_like(total))
 
 
@@ -101,7 +101,7 @@ class EpochRecord:
     margin_N: npt.NDArray[np.float32]
     predicted_N: npt.NDArray[np.int32]
     alternative_N: npt.NDArray[np.int32]
-    effort: Effort | None = None
+    effort: Effort
 
 
 class Recorder:
@@ -155,7 +155,7 @@ class Recorder:
         for name, value_N in self._values_N.items():
             value_N[row_B] = getattr(record, f"{name}_B").to(value_N.dtype)
 
-    def take(self, epoch: int, effort: Effort | None = None) -> EpochRecord:
+    def take(self, epoch: int, effort: Effort) -> EpochRecord:
         """Return the whole epoch, on the host.
 
         Raises:

@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
-from labelaudit.errors import UsageError
+from labelaudit.methods.parameters import lacking
 
 PerName = Literal["sample", "weight"]
 State = dict[str, Any]
@@ -63,9 +63,9 @@ class Clock:
 class Lesson:
     """What one network is taught from a batch.
 
-    The loop minimizes Σ weight · CE(logits, target) / count, where the count is the number of samples in the batch
-    (``per="sample"``) or the sum of their weights (``per="weight"``); over all processes, when there are several. Where
-    samples have weights of their own, they multiply the lesson's and replace the number of samples.
+    The loop minimizes Σ weight · CE(logits, target) / count over the batch of all processes. The count is the number of
+    samples (``per="sample"``) or the sum of the lesson's weights (``per="weight"``). If the training has sample weights
+    too, the lesson's are multiplied by them, and the sum of the sample weights replaces the number of samples.
 
     Attributes:
         target: int64 class numbers [B], or rows that sum to 1 [B, C]: probabilities, or what `steer` gives.
@@ -138,8 +138,7 @@ class Ingredients:
             UsageError: there are none.
         """
         if self.weight_R is None:
-            fix = "give --weights RUN/weights.csv of an audit"
-            raise UsageError(f"the method {method} needs sample weights", fix=fix)
+            raise lacking(method, "weights")
         return self.weight_R
 
 

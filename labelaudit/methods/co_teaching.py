@@ -18,9 +18,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits
-from labelaudit.methods.parameters import CoTeachingParameters
+from labelaudit.methods.parameters import CoTeachingParameters, lacking
 
 
 class CoTeaching:
@@ -35,7 +34,7 @@ class CoTeaching:
     def __init__(self, ingredients: Ingredients) -> None:
         self._settings: CoTeachingParameters = ingredients.parameters or CoTeachingParameters()
         if self._settings.noise_rate is None:
-            raise UsageError("the method co-teaching needs a noise rate", fix="give -P noise_rate=0.2")
+            raise lacking("co-teaching", "noise_rate")
         self._noise_rate = self._settings.noise_rate
 
     def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:

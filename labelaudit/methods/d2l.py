@@ -116,7 +116,7 @@ class D2L:
         """Measure the dimension; at the turning point, undo the epoch before."""
         settings = self._settings
         row_M = torch.randperm(look.rows, generator=generator)[: settings.samples]
-        found = mean_dimension(look.features(row_M), neighbors=settings.neighbours, chunk=settings.chunk)
+        found = mean_dimension(look.features(row_M), neighbors=settings.neighbors, chunk=settings.chunk)
         self.history = append_dimension(self.history, found)
         first = round(settings.init_share * clock.epochs)
         turns = self.turned_at < 0 and has_turned(self.history, first_epochs=first, window=settings.window)

@@ -16,6 +16,14 @@ from typing import Any, Literal, Union, cast
 
 from labelaudit.errors import UsageError
 
+Need = Literal["weights", "truth", "noise_rate"]
+"""What a method may need besides images and labels."""
+
+_NEEDED: dict[Need, tuple[str, str]] = {
+    "weights": ("sample weights", "give --weights RUN/weights.csv of an audit"),
+    "truth": ("the true labels", "give --truth FILE.csv with the columns path,label"),
+    "noise_rate": ("a noise rate", "give --run RUN of an audit, --weights RUN/weights.csv, or -P noise_rate=0.2"),
+}
 _BOOLEANS = {"true": True, "false": False}
 _LIMITS = {
     "least": ("at least", operator.ge),
@@ -50,7 +58,7 @@ class D2LParameters:
     init_share: float = parameter(
         1 / 3, "share of the training before the first window that is compared", least=0, most=1
     )
-    neighbours: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
+    neighbors: int = parameter(20, "nearest samples from which a dimension is estimated", least=2)
     samples: int = parameter(1280, "images whose features are examined before each epoch", least=3)
     chunk: int = parameter(128, "images among which neighbors are looked for", least=3)
 
@@ -140,6 +148,12 @@ class ParameterInfo:
     default: Any
     what: str
     limits: Mapping[str, float]
+
+
+def lacking(method: str, need: Need) -> UsageError:
+    """Return the error of a method that is not given what it needs."""
+    what, fix = _NEEDED[need]
+    return UsageError(f"the method {method} needs {what}", fix=fix)
 
 
 def describe_parameters(kind: type) -> list[ParameterInfo]:

@@ -22,9 +22,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits
-from labelaudit.methods.parameters import ReedHardParameters
+from labelaudit.methods.parameters import ReedHardParameters, lacking
 
 
 class Memoryless:
@@ -98,6 +97,5 @@ def oracle(ingredients: Ingredients) -> Memoryless:
         UsageError: the truth is not known.
     """
     if ingredients.truth_R is None:
-        fix = "give --truth FILE.csv with the columns path,label"
-        raise UsageError("the method oracle needs the true labels", fix=fix)
+        raise lacking("oracle", "truth")
     return weighted(ingredients.label_R == ingredients.truth_R)

@@ -6,7 +6,7 @@ import difflib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labelaudit.errors import UsageError
 from labelaudit.hyperparameters import AUL_RETRAINING, Hyperparameters
@@ -15,7 +15,6 @@ from labelaudit.methods import parameters as p
 if TYPE_CHECKING:
     from labelaudit.methods.base import Ingredients, Method
 
-Need = Literal["weights", "truth", "noise_rate"]
 Entry = TypeVar("Entry")
 
 
@@ -25,24 +24,28 @@ class MethodEntry:
 
     Attributes:
         name: As the user writes it.
+        title: As papers write it.
         summary: What it does, in a line.
         source: Where it is described.
-        needs: What it cannot train without: sample ``weights``, the ``truth``, or a ``noise_rate``.
+        needs: What it cannot train without.
         factory: ``module:name`` of a class or function that makes a `Method` of `Ingredients`.
         parameters: The dataclass of its settings.
         networks: How many it trains side by side.
+        predicts_together: Whether it was published with the mean belief of both networks as its prediction.
         plans: Whether it chooses the rows of its batches, as `labelaudit.methods.base.Plans`.
         published: How it was trained where it was published; the AUL paper's values where that is not known.
         verifies: Whether labels are cross-validated before it is built.
     """
 
     name: str
+    title: str
     summary: str
     source: str
-    needs: tuple[Need, ...] = ()
+    needs: tuple[p.Need, ...] = ()
     factory: str
     parameters: type = p.NoParameters
     networks: int = 1
+    predicts_together: bool = False
     plans: bool = False
     published: Hyperparameters = AUL_RETRAINING
     verifies: bool = False
@@ -68,12 +71,14 @@ def _published(*milestones: tuple[float, float], **others: Any) -> Hyperparamete
 METHODS = (
     MethodEntry(
         name="standard",
+        title="Standard",
         summary="Every sample counts the same: what noisy labels do to ordinary training.",
         source="Detecting label noise from loss curves, Table 1",
         factory="labelaudit.methods.standard:Standard",
     ),
     MethodEntry(
         name="random",
+        title="Random",
         summary="Random weights in every batch: what reweighting does by chance alone.",
         source="Ren et al. 2018, arXiv:1803.09050, section 4",
         factory="labelaudit.methods.standard:random_weights",
@@ -81,6 +86,7 @@ METHODS = (
     ),
     MethodEntry(
         name="reed-hard",
+        title="Reed-Hard",
         summary="The target is 0.8 given label, 0.2 the network's own prediction.",
         source="Reed et al. 2015, arXiv:1412.6596, section 3",
         factory="labelaudit.methods.standard:reed_hard",
@@ -88,6 +94,7 @@ METHODS = (
     ),
     MethodEntry(
         name="mentornet",
+        title="MentorNet-PD",
         summary="Samples with a small loss count, by MentorNet's predefined curriculum.",
         source="Jiang et al. 2018, MentorNet, arXiv:1712.05055",
         factory="labelaudit.methods.mentornet:MentorNet",
@@ -104,6 +111,7 @@ METHODS = (
     ),
     MethodEntry(
         name="co-teaching",
+        title="Co-Teaching",
         summary="Each of two networks learns from the samples that the other one finds easy.",
         source="Han et al. 2018, arXiv:1804.06872, algorithm 1",
         needs=("noise_rate",),
@@ -123,6 +131,7 @@ METHODS = (
     ),
     MethodEntry(
         name="d2l",
+        title="D2L",
         summary="Once the network starts to memorize, its predictions take over from the labels.",
         source="Ma et al. 2018, Dimensionality-driven learning, arXiv:1806.02612",
         factory="labelaudit.methods.d2l:D2L",
@@ -132,6 +141,7 @@ METHODS = (
     ),
     MethodEntry(
         name="incv",
+        title="INCV",
         summary="Labels that agree with networks which have not seen them, and Co-Teaching on these.",
         source="Chen et al. 2019, INCV, arXiv:1905.05040",
         factory="labelaudit.methods.incv:Incv",
@@ -153,6 +163,7 @@ METHODS = (
     ),
     MethodEntry(
         name="elr",
+        title="ELR",
         summary="What the network believed early on keeps it from memorizing labels later.",
         source="Liu et al. 2020, arXiv:2007.00151, section 4",
         factory="labelaudit.methods.elr:Elr",
@@ -163,6 +174,7 @@ METHODS = (
     ),
     MethodEntry(
         name="aul",
+        title="AUL",
         summary="Samples count 1 - P(mislabeled), from an audit.",
         source="Detecting label noise from loss curves, section 4.2",
         needs=("weights",),
@@ -170,6 +182,7 @@ METHODS = (
     ),
     MethodEntry(
         name="oracle",
+        title="Oracle",
         summary="Only samples whose given label is the true one: the best that weights can do.",
         source="Detecting label noise from loss curves, Table 1",
         needs=("truth",),
@@ -177,12 +190,14 @@ METHODS = (
     ),
     MethodEntry(
         name="dividemix",
+        title="DivideMix with the AUL",
         summary="Suspicious samples are learned without their labels, by two networks and mixtures.",
         source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by the AUL",
         needs=("weights",),
         factory="labelaudit.methods.dividemix:DivideMix",
         parameters=p.DivideMixParameters,
         networks=2,
+        predicts_together=True,
         plans=True,
         published=_published((0.5, 0.1), epochs=300, batch_size=256, lr=0.02, weight_decay=5e-4, nesterov=False),
     ),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.names import PlotFormatName, ScaleName
+from labelaudit.names import ScaleName
 
 _NOISE = (
     "Errors to plant: uniform:0.2, pair-flip:0.1, random-labels:0.5, asymmetric:0.3:cat,dog, one-class:0.3:cat. "
@@ -43,8 +43,6 @@ FLAGS: dict[str, tuple[str, str, str | None]] = {
     "methods": ("--methods", "Rows, see labelaudit methods.", "NAME,NAME"),
     "audit_epochs": ("--audit-epochs", "Of the audit; default: those of score.", None),
     "subset": ("--subset", "Training images, drawn at random for each seed.", None),
-    "only_cost": ("--cost", "Only say what it would take.", None),
-    "plots": ("--plots", "Figures; default: svg if matplotlib is installed.", None),
 }
 """Flag, meaning and placeholder of each option; a placeholder with a comma stands for several values in one text."""
 
@@ -80,7 +78,6 @@ class DetectionOptions(ExperimentOptions):
     truth: Path | None = None
     peers: bool = False
     also_models: Sequence[str] = ()
-    plots: PlotFormatName | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +103,6 @@ class PrioritizationOptions(ExperimentOptions):
     scale: ScaleName = "small"
     data_sets: Sequence[str] = ()
     algorithms: Sequence[str] = ()
-    plots: PlotFormatName | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,4 +143,3 @@ class Table1Options(ExperimentOptions):
     noises: Sequence[str] = ()
     methods: Sequence[str] = ()
     subset: int | None = None
-    only_cost: bool = False

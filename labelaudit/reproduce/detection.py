@@ -181,11 +181,11 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
             rows.append(NetworkRow(**vars(one.row), other_model=other.row.model, aul=aul, last_loss=last_loss))
         yield rows
 
-    def page() -> str:
-        title = f"# Detection of wrong labels: {asked.data_name}"
-        return "\n".join([title, "", about, "", *_page(tables)])
+    def page() -> list[str]:
+        return [about, "", *_page(tables)]
 
-    return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, lambda: _figures(tables))
+    title, figures = "Detection of wrong labels", partial(_figures, tables)
+    return runner.run_cases("detection", title, asked, cases, tables, measure_case, page, reporter, figures)
 
 
 def _audits(
@@ -292,12 +292,6 @@ def _intervals(rows: Sequence[AuditRow], label: Callable[[Row], str]) -> list[st
     return pivot("The audit's interval", note, ("noise",), cells)
 
 
-def even_epochs(epochs: int, most: int = 8) -> list[int]:
-    """Return at most so many of the epochs 1 … ``epochs``, evenly spaced, with the first and the last."""
-    most = min(most, epochs)
-    return [1 + round(step * (epochs - 1) / max(most - 1, 1)) for step in range(most)]
-
-
 def _loss_against_aul(tables: Tables, label: Callable[[Row], str]) -> list[str]:
     """Return a table for each number of epochs, which networks may differ in."""
     curves, lines = grouped(tables.of(EpochRow), label), []
@@ -309,7 +303,7 @@ def _loss_against_aul(tables: Tables, label: Callable[[Row], str]) -> list[str]:
                 for name, field in (("loss", "loss_auroc"), ("AUL", "aul_auroc")):
                     cells[noise, name] = {
                         f"epoch {epoch}": figure(getattr(row, field) for row in by_epoch[epoch])
-                        for epoch in even_epochs(epochs)
+                        for epoch in np.linspace(1, epochs, min(epochs, 8)).round().astype(int).tolist()
                     }
         note = "AUROC; the AUL paper's Figures 2 and 3."
         lines += pivot("The loss of an epoch against the AUL up to it", note, ("noise", ""), cells)
@@ -356,7 +350,6 @@ def _figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
     rates = itertools.product(_several_rates(tables).items(), _OVER_RATES)
     return {
         "loss-and-aul": [partial(_draw_epochs, title, rows) for title, rows in known.items()],
-        "networks": [partial(_draw_networks, rows)] if (rows := tables.of(NetworkRow)) else [],
         "noise-rates": [partial(_draw_rates, kind, rows, field) for (kind, rows), field in rates],
     }
 
@@ -368,17 +361,6 @@ def _draw_epochs(title: str, rows: Sequence[EpochRow], place: Any) -> None:
         mean_E = [spread(getattr(row, field) for row in group).mean for _, group in by_epoch]
         place.plot([epoch for epoch, _ in by_epoch], mean_E, style, label=name)
     place.set(title=title, xlabel="epoch", ylabel="AUROC")
-    place.legend()
-
-
-def _draw_networks(rows: Sequence[NetworkRow], place: Any) -> None:
-    """Draw Figure 5: correlations, a bar for each pair of networks."""
-    groups = grouped(rows, lambda row: f"{row.noise}\n{row.model}\n{row.other_model}")
-    for shift, field, name in ((-0.2, "aul", "AUL"), (0.2, "last_loss", "loss of the last epoch")):
-        means = [spread(getattr(row, field) for row in group).mean for group in groups.values()]
-        place.bar([x + shift for x in range(len(groups))], means, width=0.4, label=name)
-    place.set_xticks(range(len(groups)), list(groups), fontsize="x-small")
-    place.set(title="Agreement of networks", ylabel="Pearson's correlation")
     place.legend()
 
 
@@ -441,11 +423,8 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     @cache
     def p_UK() -> npt.NDArray[np.float32]:
         reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
-        build, inputs, label_R = (
-            partial(make_network, settings, prepared(), source),
-            prepared().inputs,
-            prepared().label_R,
-        )
+        build = partial(make_network, settings, prepared(), source)
+        inputs, label_R = prepared().inputs, prepared().label_R
         return used(out_of_fold_probabilities(inputs, label_R, settings, source.device, build))
 
     def rankings() -> Iterator[RankingRow]:

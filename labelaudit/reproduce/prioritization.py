@@ -31,8 +31,9 @@ from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import NOTHING, Case, Panel, Tables, grouped, pivot, ratio, remembered
 from labelaudit.reproduce.truth import FloatArray
-from labelaudit.retraining.recipe import RetrainOptions, read_metrics, read_picks, read_seconds, retrain
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
 
 TARGET = 1.2
 """The error to reach, as a multiple of the best of standard training."""
@@ -174,13 +175,13 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
             )
         yield rows
 
-    def page() -> str:
+    def page() -> list[str]:
         tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
-        return "\n".join([f"# Prioritization: {asked.data_name}", "", about, "", *page_tables(tables)])
+        return [about, "", *page_tables(tables)]
 
-    return runner.run_cases(
-        "prioritization", asked, data_sets, tables, measure_case, page, reporter, lambda: figures(tables)
-    )
+    drawn = partial(figures, tables)
+    name, title = "prioritization", "Prioritization"
+    return runner.run_cases(name, title, asked, data_sets, tables, measure_case, page, reporter, drawn)
 
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
@@ -337,17 +338,9 @@ def figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
     """Return the panels of Figures 3, 4 and S5 to S11, over all data sets that were measured."""
     by_data = grouped(tables.of(TrainingEpochRow), lambda row: row.data_set)
     target = {row.data_set: row.target for row in tables.of(SpeedupRow) if row.seed == MEAN}
-    corrupted = [(name, rows) for name, rows in by_data.items() if name != CLEAN]
-    entropy = {"standard", "sb-50", "sbe-50"}
-    both = entropy <= {row.algorithm for row in tables.of(TrainingEpochRow)}
     return {
         "test-error": [partial(_draw_errors, name, rows, target[name]) for name, rows in by_data.items()],
-        "corrupted-share": [partial(_draw_shares, name, rows) for name, rows in corrupted],
-        "entropy-and-loss": [
-            partial(_draw_errors, name, [row for row in rows if row.algorithm in entropy], target[name])
-            for name, rows in corrupted
-            if both
-        ],
+        "corrupted-share": [partial(_draw_shares, name, rows) for name, rows in by_data.items() if name != CLEAN],
     }
 
 

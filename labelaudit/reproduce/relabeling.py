@@ -63,12 +63,12 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[RoundRow]]:
         yield _measure(asked, case, seed, folder, truth, reporter)
 
-    def page() -> str:
+    def page() -> list[str]:
         about = f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
-        return _page(asked.data_name, about, tables.of(RoundRow))
+        return [about, "", *_page(tables.of(RoundRow))]
 
-    cases = runner.noise_cases(asked.noises, truth.classes)
-    return runner.run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
+    cases, title = runner.noise_cases(asked.noises, truth.classes), "Audit, review, relabel, audit again"
+    return runner.run_cases("relabeling", title, asked, cases, tables, measure_case, page, reporter)
 
 
 def _measure(
@@ -175,7 +175,7 @@ def _relabel(
     return replace(truth, paths=tuple(target_of.get(path, path) for path in truth.paths)), target_of
 
 
-def _page(name: str, about: str, rows: Sequence[RoundRow]) -> str:
+def _page(rows: Sequence[RoundRow]) -> list[str]:
     cells = {
         (row.noise, str(row.seed), str(row.audit)): {
             "wrong labels": f"{row.wrong:,}",
@@ -193,8 +193,7 @@ def _page(name: str, about: str, rows: Sequence[RoundRow]) -> str:
         "labels among it that are right in the next audit's folder, *made wrong* right ones that are wrong there. The "
         "estimate has its interval in brackets."
     )
-    page = pivot("Rounds", note, ("noise", "seed", "audit"), cells)
-    return "\n".join([f"# Audit, review, relabel, audit again: {name}", "", about, "", *page])
+    return pivot("Rounds", note, ("noise", "seed", "audit"), cells)
 
 
 def _estimate(row: RoundRow) -> str:

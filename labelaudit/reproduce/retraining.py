@@ -17,15 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import PRESETS
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.engine.devices import choose_device, choose_precision
-from labelaudit.engine.weights import build_network
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import find_method
@@ -44,9 +40,10 @@ from labelaudit.reproduce.runner import (
     with_deviation,
 )
 from labelaudit.reproduce.truth import audit
-from labelaudit.retraining.recipe import RetrainOptions, presets_of, read_metrics, read_seconds, retrain
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics, read_seconds
 
 DIVERGED = "diverged"
 
@@ -72,26 +69,8 @@ PAPER: Paper = {method: dict(zip(NOISES, row, strict=True)) for method, row in _
 METHODS = (*PAPER, "elr", "dividemix")
 """The rows."""
 
-
 EXPECTATIONS = (("oracle", "aul", "standard"), ("aul", "random"), ("aul", "reed-hard"))
 """Methods in the order in which the paper has their errors, at every noise, least first."""
-
-TITLES = {
-    "standard": "Standard",
-    "random": "Random",
-    "reed-hard": "Reed-Hard",
-    "mentornet": "MentorNet-PD",
-    "co-teaching": "Co-Teaching",
-    "d2l": "D2L",
-    "incv": "INCV",
-    "aul": "AUL",
-    "oracle": "Oracle",
-    "elr": "ELR",
-    "dividemix": "DivideMix with the AUL",
-}
-
-_BOTH_NETWORKS = ("dividemix",)
-"""Published with the mean belief of both networks as its prediction; the others with that of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,15 +210,15 @@ class Trainings:
         """Train for every case and seed, and write ``<name>.md``, ``<name>``, ``runs`` and ``audits.parquet``."""
         tables = Tables(**{name: CellRow}, runs=TrainedRow, audits=SharedAuditRow)
 
-        def page() -> str:
+        def page() -> list[str]:
             runs, audits = tables.of(TrainedRow), tables.of(SharedAuditRow)
             cells = cells_of(runs, self.paper)
             tables.put(CellRow, cells)
-            title = f"# Robust training on noisy labels: {asked.data_name}"
             heading = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
-            return "\n".join([title, "", heading, "", *page_tables(runs, cells, audits)])
+            return [heading, "", *page_tables(runs, cells, audits)]
 
-        return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
+        title, measure = "Robust training on noisy labels", partial(self.measure, reporter)
+        return runner.run_cases(name, title, asked, cases, tables, measure, page, reporter)
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
         """Plant errors, audit if a method needs it, and train every method; yield the row of each."""
@@ -297,7 +276,7 @@ def train_method(
             return
         seconds = time.perf_counter() - began if is_new else math.nan
         metrics, epochs = read_metrics(out.metrics), read_seconds(out.seconds)
-        both = start.method in _BOTH_NETWORKS
+        both = find_method(start.method).predicts_together
         known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
         yield replace(
             start,
@@ -368,39 +347,26 @@ def cells_of(runs: Sequence[TrainedRow], paper: Paper) -> list[CellRow]:
 
 def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Sequence[SharedAuditRow]) -> list[str]:
     """Return the lines of the page."""
-    noises = list(dict.fromkeys(cell.noise for cell in cells))
     has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
-    errors, best, times = dict[str, dict[str, str]](), dict[str, dict[str, str]](), dict[str, dict[str, str]]()
-
-    def mean(values: Iterable[float]) -> str:
-        return number(spread(values).mean, 2)
-
-    for method, group in grouped(cells, lambda cell: cell.method).items():
-        title, own = TITLES.get(method, method), [run for run in runs if run.method == method]
-        errors[title] = {name: NOTHING for noise in noises for name in (noise, *[f"paper, {noise}"] * has_paper)}
-        for cell in group:
-            trained = cell.seeds - cell.diverged
-            errors[title][cell.noise] = with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
-            if 0 < trained < cell.seeds:
-                errors[title][cell.noise] += f" ({trained} of {cell.seeds}, others diverged)"
-            if has_paper:
-                published = with_deviation(cell.paper_error, cell.paper_deviation, 1)
-                errors[title][f"paper, {cell.noise}"] = cell.paper_note or published
-        best[title] = {
-            noise: mean(100 * run.best_error for run in members)
-            for noise, members in grouped(own, lambda run: run.noise).items()
-        }
-        times[title] = {
-            "seconds an epoch": mean(run.epoch_seconds for run in own),
-            "epoch / Standard's": mean(cell.relative_epoch for cell in group),
-            "whole training / Standard's": mean(cell.relative_time for cell in group),
-        }
+    note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
+    if has_paper:
+        note += (
+            " Beside it the AUL paper's Table 1, CIFAR-10 with ResNet-32 and 300 epochs: the orders compare, the "
+            "figures do not."
+        )
     outcomes = {
-        (noise, " < ".join(TITLES[method] for method in order)): {
+        (noise, " < ".join(_title(method) for method in order)): {
             "errors": " < ".join(number(error, 2) for error in found),
             "came out": {True: "yes", False: "**no**", None: "no figure"}[came_out],
         }
         for noise, order, found, came_out in orders(cells)
+    }
+    best = {
+        _title(method): {
+            noise: _mean(100 * run.best_error for run in members)
+            for noise, members in grouped(own, lambda run: run.noise).items()
+        }
+        for method, own in grouped(runs, lambda run: run.method).items()
     }
     shared = {
         (row.noise, str(row.seed)): {
@@ -411,36 +377,60 @@ def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Se
         }
         for row in audits
     }
-    note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
-    compared = (
-        " Beside it the AUL paper's Table 1, CIFAR-10 with ResNet-32 and 300 epochs: the orders compare, the figures "
-        "do not."
-    )
     return [
-        *pivot("Test error", note + compared * has_paper, ("method",), errors),
+        *pivot("Test error", note, ("method",), _errors(cells, has_paper=has_paper)),
         *pivot("Do the paper's orders come out?", "Of the means over the seeds.", ("noise", "order"), outcomes),
-        *pivot(
-            "With early stopping on the test images",
-            "The least test error after any epoch, of the first network: what one would have with the test images to "
-            "stop by. Far below the table above means that wrong labels were memorized in the end.",
-            ("method",),
-            best,
-        ),
-        *pivot(
-            "Time",
-            "Wall time, of an epoch without measuring the error, of the whole training with all but the audit: INCV's "
-            "cross-validation counts in the last column alone. An epoch of DivideMix is a pass over the believed "
-            "images, in all views, with as many suspicious ones.",
-            ("method",),
-            times,
-        ),
-        *pivot(
-            "Audits",
-            "One for each noise and seed; AUL, DivideMix and Co-Teaching have their weights or noise rate from it.",
-            ("noise", "seed"),
-            shared,
-        ),
+        *pivot("With early stopping on the test images", _BEST, ("method",), best),
+        *pivot("Time", _TIME, ("method",), _times(runs, cells)),
+        *pivot("Audits", _AUDITS, ("noise", "seed"), shared),
     ]
+
+
+_BEST = (
+    "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
+    "Far below the table above means that wrong labels were memorized in the end."
+)
+_TIME = (
+    "Wall time, of an epoch without measuring the error, of the whole training with all but the audit: INCV's "
+    "cross-validation counts in the last column alone. An epoch of DivideMix is a pass over the believed images, in "
+    "all views, with as many suspicious ones."
+)
+_AUDITS = "One for each noise and seed; AUL, DivideMix and Co-Teaching have their weights or noise rate from it."
+
+
+def _title(method: str) -> str:
+    return find_method(method).title
+
+
+def _mean(values: Iterable[float]) -> str:
+    return number(spread(values).mean, 2)
+
+
+def _errors(cells: Sequence[CellRow], *, has_paper: bool) -> dict[str, dict[str, str]]:
+    """Return the error of each method at each noise, with the paper's beside it."""
+    noises, errors = dict.fromkeys(cell.noise for cell in cells), dict[str, dict[str, str]]()
+    for cell in cells:
+        columns = {name: NOTHING for noise in noises for name in (noise, *[f"paper, {noise}"] * has_paper)}
+        line, trained = errors.setdefault(_title(cell.method), columns), cell.seeds - cell.diverged
+        line[cell.noise] = with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
+        if 0 < trained < cell.seeds:
+            line[cell.noise] += f" ({trained} of {cell.seeds}, others diverged)"
+        if has_paper:
+            published = with_deviation(cell.paper_error, cell.paper_deviation, 1)
+            line[f"paper, {cell.noise}"] = cell.paper_note or published
+    return errors
+
+
+def _times(runs: Sequence[TrainedRow], cells: Sequence[CellRow]) -> dict[str, dict[str, str]]:
+    """Return the times of each method."""
+    return {
+        _title(method): {
+            "seconds an epoch": _mean(run.epoch_seconds for run in runs if run.method == method),
+            "epoch / Standard's": _mean(cell.relative_epoch for cell in group),
+            "whole training / Standard's": _mean(cell.relative_time for cell in group),
+        }
+        for method, group in grouped(cells, lambda cell: cell.method).items()
+    }
 
 
 def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
@@ -468,7 +458,7 @@ def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
 
 
 def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
-    """Measure, and write ``table1.md`` and the Parquet tables; with ``only_cost`` return what it would take."""
+    """Measure, and write ``table1.md`` and the Parquet tables."""
     runner.check_experiment(asked)
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
@@ -485,57 +475,5 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         subset=min(asked.subset or scale.subset or images, images),
     )
     trainings = Trainings(clean=clean, test=test, methods=methods, scale=scale, paper=PAPER)
-    if asked.scale == "paper" or asked.only_cost:
-        told = cost(trainings, scale.subset or images, cases, len(asked.seeds))
-        if asked.only_cost:
-            return told
-        reporter.say(told)
     about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
     return trainings.run("table1", asked, cases, about, reporter)
-
-
-def passes(training: TrainingOptions, images: int, method: str, rate: float) -> float:
-    """Return the images that go forward and backward through a network in one training, or as much work.
-
-    INCV's eight trainings on up to three quarters of the images count; DivideMix shows the believed images and as many
-    suspicious ones in two views, to guess (a third of the work of a step) and to learn.
-    """
-    entry = find_method(method)
-    epochs = training.epochs or presets_of(entry)[training.preset or "fast"].epochs
-    if method == "dividemix":
-        return entry.networks * epochs * 4 * (1 - rate) * images * 4 / 3
-    if method == "incv":
-        return (8 * 0.75 * epochs / 4 + entry.networks * epochs * (1 - rate)) * images
-    return float(entry.networks * epochs * images)
-
-
-def cost(trainings: Trainings, images: int, cases: Sequence[NoisyLabels], seeds: int) -> str:
-    """Return a table of what each method would take: passes over images, and hours at the speed of this machine."""
-    training, audits = trainings.scale.training, trainings.scale.audit
-    preset, device = presets_of(find_method("standard"))[training.preset or "fast"], choose_device(training.device)
-    model = training.model or preset.model
-    rate = _images_per_second(model, preset.batch_size, len(trainings.clean.classes), device)
-    epochs = audits.epochs or PRESETS[audits.preset or "fast"].epochs
-    counts = {"audit": float(epochs * len(cases) * images * seeds)}
-    for method in trainings.methods:
-        counts[method] = seeds * sum(passes(training, images, method, case.rate) for case in cases)
-    counts["all"] = sum(counts.values())
-    lines = [f"| {name} | {count / 1e6:,.1f} | {count / rate / 3600:,.1f} |\n" for name, count in counts.items()]
-    return (
-        f"{images:,} images, {len(cases)} noises, {seeds} seeds; {model} on {device} takes some {rate:,.0f} images of "
-        f"32 pixels a second, forward and backward.\n\n| | million images | hours |\n|---|---|---|\n{''.join(lines)}"
-    )
-
-
-def _images_per_second(model: str, batch_size: int, classes: int, device: torch.device) -> float:
-    """Measure how fast a network goes forward and backward here: all but the first of some batches."""
-    network = build_network(model, weights="scratch", weights_file=None, num_classes=classes, channels=3, seed=0)
-    network, x_BCHW = network.to(device).train(), torch.rand(batch_size, 3, 32, 32, device=device)
-    batches, began = 1 - (-512 // batch_size), 0.0
-    for batch in range(batches):
-        with torch.autocast(device.type, torch.bfloat16, enabled=choose_precision("auto", device) == "bfloat16"):
-            loss = network(x_BCHW).float().logsumexp(1).mean()
-        loss.backward()
-        loss.item()  # waits for the device
-        began = began if batch else time.perf_counter()
-    return (batches - 1) * batch_size / (time.perf_counter() - began)

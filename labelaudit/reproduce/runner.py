@@ -29,15 +29,14 @@ from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRat
 from labelaudit.auditing.demo import write_digits_split
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import check_options
-from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
-from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
 from labelaudit.reproduce import ExperimentOptions, PrioritizationOptions, Table1Options
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
+from labelaudit.text import csv_lines, unguarded
 
 NOTHING = "–"
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -189,15 +188,15 @@ def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Cal
     return rows
 
 
-def draw(figures: Mapping[str, Sequence[Panel]], folder: Path, form: PlotFormatName) -> list[Path]:
-    """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files."""
-    files = {folder / f"{name}.{form}": panels for name, panels in figures.items() if panels}
+def draw(figures: Mapping[str, Sequence[Panel]], folder: Path) -> list[Path]:
+    """Draw each figure that has panels as ``<name>.svg``; equal rows give equal files."""
+    files = {folder / f"{name}.svg": panels for name, panels in figures.items() if panels}
     for file, panels in files.items():
-        write_atomically(file, partial(_save, panels, form))
+        write_atomically(file, partial(_save, panels))
     return list(files)
 
 
-def _save(panels: Sequence[Panel], form: PlotFormatName, file: Path) -> None:
+def _save(panels: Sequence[Panel], file: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no windows, and no state between figures
 
@@ -210,7 +209,7 @@ def _save(panels: Sequence[Panel], form: PlotFormatName, file: Path) -> None:
             panel(place)
         for place in axes[len(panels) :]:
             place.set_axis_off()
-        canvas.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+        canvas.savefig(file, format="svg", metadata={"Date": None})
 
 
 _HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
@@ -229,8 +228,6 @@ def check_experiment(asked: ExperimentOptions) -> None:
         require_outside(asked.out, asked.data, "--out")
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
-    if getattr(asked, "plots", None) and not _HAS_MATPLOTLIB:
-        raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,11 +257,12 @@ C = TypeVar("C", bound=Case)
 
 def run_cases(
     name: str,
+    title: str,
     asked: ExperimentOptions,
     cases: Sequence[C],
     tables: Tables,
     measure: Callable[[C, int, Path], Iterable[Iterable[object]]],
-    page: Callable[[], str],
+    page: Callable[[], Iterable[str]],
     reporter: Reporter,
     figures: Callable[[], Mapping[str, Sequence[Panel]]] | None = None,
 ) -> str:
@@ -274,11 +272,12 @@ def run_cases(
 
     Args:
         name: Of the experiment.
-        asked: Folder, seeds and format of the figures.
+        title: Of the page, beside the name of the data.
+        asked: Folder and seeds.
         cases: With names of their own.
         tables: Gets the rows.
         measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
-        page: Returns the Markdown page of the tables; may fill tables that are computed from others.
+        page: Returns the lines of the page below its title; may fill tables that are computed from others.
         reporter: Told about the progress.
         figures: Returns the panels of each figure.
     """
@@ -290,11 +289,11 @@ def run_cases(
             folder.mkdir(parents=True, exist_ok=True)
         for rows in measure(case, seed, folder):
             tables.add(rows)
-            text = page()
+            text = "\n".join([f"# {title}: {asked.data_name}", "", *page()])
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
     if figures is not None and _HAS_MATPLOTLIB:
-        for file in draw(figures(), asked.out, getattr(asked, "plots", None) or "svg"):
+        for file in draw(figures(), asked.out):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")

@@ -27,9 +27,9 @@ import numpy.typing as npt
 import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
-from labelaudit.auditing.training import TrainingJob
+from labelaudit.detect.confident import spread_over_pairs, sure_from
 from labelaudit.engine.inputs import SomeRows
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
@@ -123,18 +123,14 @@ def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
 def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
     """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
 
-    With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over; of evenly drawn
-    ones, μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ). When each class is taken for
-    one other, they are K of the K(K − 1); few means less than halfway from there. The published method is told instead.
-    ``given_D`` and ``predicted_D`` are labels and predictions of the samples that surely disagree.
+    When each class is taken for one other, the disagreements are in K of the K(K − 1) pairs; few means less than
+    halfway from there to all. The published method is told instead. ``given_D`` and ``predicted_D`` are labels and
+    predictions of the samples that surely disagree.
     """
-    pairs = classes * (classes - 1)
     if len(given_D) == 0 or classes < 3:
         return True
     _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
-    mean = len(given_D) / pairs
-    spread = len(given_D) ** 2 / (count_Q.astype(np.float64) ** 2).sum()
-    return bool(spread / (pairs * mean / (1 + mean)) > (1 + 1 / (classes - 1)) / 2)
+    return spread_over_pairs(count_Q.astype(np.float64), classes) > (1 + 1 / (classes - 1)) / 2
 
 
 def best_epoch_until(noise: float, *, symmetric: bool) -> int:
@@ -153,8 +149,8 @@ _NETWORK = 2
 class _Judged:
     """What one training says of the half that it has not seen: the most probable classes, and more.
 
-    ``sure_H`` is true where the probability reaches the mean over the half's samples of the predicted label. ``loss_H``
-    is cross-entropy against the given label.
+    ``sure_H`` is true where the network is sure of its prediction, as in confident learning. ``loss_H`` is
+    cross-entropy against the given label.
     """
 
     row_H: RowArray
@@ -170,27 +166,24 @@ def cross_validate(
     settings: TrainingSettings,
     prepared: Prepared,
     source: Source,
-    parameters: object,
+    parameters: IncvParameters,
     reporter: Reporter,
     *,
-    prior_R: torch.Tensor | None = None,
+    sample_weight_R: torch.Tensor | None = None,
 ) -> Verified:
     """Find out which labels are believed; resume after the last whole iteration, which ``out`` has.
 
-    The network and rates of the retraining are those of every training here. ``parameters`` are `IncvParameters`;
-    ``prior_R`` are sample weights that multiply those of the method.
+    The network and rates of the retraining are those of every training here. ``sample_weight_R`` weight the samples.
 
     Raises:
         RunError: what an earlier call left is damaged.
         TrainingError: a training diverged.
     """
-    if not isinstance(parameters, IncvParameters):
-        raise TypeError(f"{type(parameters).__name__} given, IncvParameters expected")
     validation = _Validation(
         settings=replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs))),
         prepared=prepared,
         source=source,
-        prior_R=prior_R,
+        sample_weight_R=sample_weight_R,
     )
     believed = source.world.once(lambda: _read(out, len(prepared.inputs)))
     left = (parameters.iterations - believed.iterations) * validation.settings.epochs * len(prepared.inputs)
@@ -224,7 +217,7 @@ class _Validation:
     settings: TrainingSettings
     prepared: Prepared
     source: Source
-    prior_R: torch.Tensor | None
+    sample_weight_R: torch.Tensor | None
 
     def judge(self, taught: RowArray, held_out: RowArray, number: int, *, best: bool, advance: Advance) -> _Judged:
         """Train on ``taught`` from the first weights, and predict ``held_out`` after the best or the last epoch."""
@@ -237,23 +230,20 @@ class _Validation:
         loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
         if loop.optimizer == "adam":
             loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
-        job = TrainingJob(
-            training=Training([network], loop, self.source.device, self.source.world),
-            method=Standard(),
-            inputs=SomeRows(prepared.inputs, rows),
-            label_R=prepared.label_R[rows],
-            prior_R=None if self.prior_R is None else self.prior_R.cpu()[rows],
-        )
+        training = Training([network], loop, self.source.device, self.source.world)
+        weight_N = None if self.sample_weight_R is None else self.sample_weight_R.cpu()[rows]
+        inputs, label_N = SomeRows(prepared.inputs, rows), prepared.label_R[rows]
         unseen, p_HC, most = SomeRows(prepared.inputs, others), torch.empty(0), -1.0
-        for record, _ in job.epochs(advance):
+        for record in run_epochs(training, inputs, label_N, Standard(), advance, sample_weight_N=weight_N):
             if best or record.epoch + 1 == self.settings.epochs:
-                found_HC = job.training.predict(unseen)
+                found_HC = training.predict(unseen)
                 agreement = float((found_HC.argmax(dim=1) == label_H).double().mean())
                 if not best or agreement > most:
                     p_HC, most = found_HC, agreement
-        predicted_H = p_HC.argmax(dim=1)
-        loss_H = -(p_HC.gather(1, label_H[:, None])[:, 0] + 1e-8).log()
-        found = label_H, predicted_H, predicted_H == label_H, _is_sure(p_HC, label_H), loss_H
+        own_H, (best_H, predicted_H) = p_HC.gather(1, label_H[:, None])[:, 0], p_HC.max(dim=1)
+        threshold_C = sure_from(label_H.numpy(), own_H.numpy(), p_HC.shape[1])
+        sure_H = best_H >= torch.from_numpy(threshold_C)[predicted_H]
+        found = label_H, predicted_H, predicted_H == label_H, sure_H, -(own_H + 1e-8).log()
         return _Judged(held_out, *(value_H.numpy() for value_H in found))
 
 
@@ -280,14 +270,6 @@ def _iterate(validation: _Validation, believed: Believed, noise_type: str, advan
     agreeing = [one.row_H[one.agrees_H] for one in judged]
     thrown = [discarded(one.row_H, one.loss_H, int(one.agrees_H.sum()), ratio) for one in judged]
     return believed.after(np.concatenate(agreeing), np.concatenate(thrown))
-
-
-def _is_sure(p_HC: torch.Tensor, label_H: torch.Tensor) -> torch.Tensor:
-    """As in confident learning (Northcutt et al. 2021, section 3.1): a class's threshold is the mean of its own."""
-    own_HC = torch.nn.functional.one_hot(label_H, p_HC.shape[1]).bool()
-    count_C = own_HC.sum(dim=0)
-    threshold_C = torch.where(count_C > 0, (p_HC * own_HC).sum(dim=0) / count_C.clamp(min=1), 2.0)
-    return (p_HC >= threshold_C - 1e-6).gather(1, p_HC.argmax(dim=1, keepdim=True))[:, 0]
 
 
 def _read(out: RunFolder, rows: int) -> Believed:

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from labelaudit.auditing.mirror import settle_flip, without_flips
@@ -33,9 +31,9 @@ from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
-from labelaudit.errors import DataError, RunError, UsageError
-from labelaudit.methods.base import Ingredients, Mixes, Reports, State
-from labelaudit.methods.parameters import make_parameters
+from labelaudit.errors import DataError, RunError
+from labelaudit.methods.base import Ingredients, Mixes, Reports
+from labelaudit.methods.parameters import lacking, make_parameters
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
@@ -43,12 +41,10 @@ from labelaudit.retraining.incv import cross_validate
 from labelaudit.review.moves import require_settled
 from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.documents import read_description
-from labelaudit.run.files import read_json, require_regular, storage_errors, write_atomically, write_json
+from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_weights
-
-Row = dict[str, Any]
-"""An epoch's row in metrics.parquet or seconds.parquet, by column."""
+from labelaudit.run.metrics import Row, read_metrics, write_metrics
 
 Result = dict[str, Any]
 """The content of result.json."""
@@ -61,7 +57,7 @@ class RetrainOptions:
     Attributes:
         method: Its name in `labelaudit.methods.table`.
         parameters: The method's own, by name.
-        weights_csv: Sample weights of an audit. A method that does not need them has its own multiplied by them.
+        weights_csv: Sample weights of an audit. They multiply the weights of a method that does not need them itself.
         truth_csv: True labels, as ``path,label``; only the oracle reads them.
         audit: Run folder of an audit of the same data, for the noise rate; default: the one beside ``weights_csv``.
         validation: A folder with one folder per class, on which the error is measured after every epoch.
@@ -106,12 +102,12 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         LabelauditError: see `labelaudit.errors`.
     """
     entry, asked = find_method(options.method), options.training
-    _method_parameters(entry, options)
+    chosen = _choose_parameters(entry, options)
     check_method(entry, asked.selector_description)
     device = choose_device(asked.device)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
-        begun = world.once(lambda: _begin(data, out, entry, options, device, held, reporter))
+        begun = world.once(lambda: _read_inputs(data, out, options, chosen, device, held, reporter))
         held.enter_context(out.noting_divergence(is_main=world.is_main))
         source = Source(device=device, weights_file=asked.network_weights, offline=asked.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
@@ -121,11 +117,11 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         if begun.held_out is not None:
             validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
         job = _job(out, entry, begun, prepared, source, reporter)
-        progress = world.once(lambda: _read_progress(out))
         metrics: list[Row] = []
-        if progress is not None:
-            job.restore(progress[0], out.checkpoint)
-            metrics = progress[1][: job.training.finished_epochs]
+        if world.once(out.checkpoint.exists):
+            state, metrics = world.once(lambda: (read_checkpoint(out.checkpoint), read_metrics(out.metrics)))
+            job.restore(state, out.checkpoint)
+            metrics = metrics[: job.training.finished_epochs]
             reporter.say(f"Resuming after {job.training.finished_epochs} of {settings.epochs} epochs")
 
         def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
@@ -133,8 +129,8 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
                 error = _error(job.training.predict(validation.inputs, networks=1), validation.label_R)
             metrics.append(_measured(record, job.label_R, error))
-            times_R = None if job.selection is None or record.effort is None else record.effort.times_N
-            return functools.partial(_write_epoch, out, metrics[:], seconds, prepared.sample_R, times_R)
+            times_R = None if job.selection is None else record.effort.times_N
+            return functools.partial(write_metrics, out, metrics[:], seconds, prepared.sample_R, times_R)
 
         left = (settings.epochs - job.training.finished_epochs) * len(prepared.inputs)
         training = train(out, [job], after, reporter, title=f"Training ({entry.name})", images=left)
@@ -159,27 +155,30 @@ class _Given:
     settings: TrainingSettings
     weight_N: npt.NDArray[np.float64] | None
     truth_N: npt.NDArray[np.int64] | None
-    parameters: object
+    parameters: Any
     held_out: Catalogue | None
     about: Result
 
 
-def _begin(
+def _read_inputs(
     data: Data,
     out: RunFolder,
-    entry: MethodEntry,
     options: RetrainOptions,
+    chosen: tuple[object, str | None],
     device: torch.device,
     held: contextlib.ExitStack,
     reporter: Reporter,
 ) -> _Given:
-    """Read everything but the images, hold the folder, and check what was begun in it."""
+    """Read everything but the images, hold the folder, and check what was begun in it.
+
+    ``chosen`` are the method's parameters and where their noise rate is from.
+    """
+    entry, (parameters, noise_rate_from) = find_method(options.method), chosen
     require_settled(data.root)
     for folder in (data.root, options.validation):
         if folder is not None:
             require_outside(out.root, folder, "--out")
     catalogue = trainable(data.scan(reporter))
-    parameters, noise_rate_from = _method_parameters(entry, options)
     if options.audit and read_description(RunFolder(options.audit)).data.fingerprint != catalogue.fingerprint:
         raise DataError(
             f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}",
@@ -256,10 +255,13 @@ def _job(
         None if value_N is None else torch.from_numpy(value_N[prepared.sample_R]).to(dtype).to(device)
         for value_N, dtype in ((begun.weight_N, torch.float32), (begun.truth_N, torch.int64))
     )
-    prior_R = None if "weights" in entry.needs else weight_R
+    # A method that needs the sample weights applies them itself; for the others the loop does.
+    sample_weight_R = None if "weights" in entry.needs else weight_R
     verified = None
     if entry.verifies:
-        verified = cross_validate(out, settings, prepared, source, begun.parameters, reporter, prior_R=prior_R)
+        verified = cross_validate(
+            out, settings, prepared, source, begun.parameters, reporter, sample_weight_R=sample_weight_R
+        )
     method = entry.build(
         Ingredients(
             label_R=label_R.to(device),
@@ -283,7 +285,7 @@ def _job(
         inputs=prepared.inputs,
         label_R=label_R,
         selection=build_selection(settings, len(prepared.inputs)),
-        prior_R=prior_R,
+        sample_weight_R=sample_weight_R,
     )
 
 
@@ -296,7 +298,7 @@ def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
     return {**RETRAIN_PRESETS, "paper": replace(RETRAIN_PRESETS["paper"], **vars(entry.published))}
 
 
-def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[object, str | None]:
+def _choose_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[object, str | None]:
     """Return the method's parameters, and where their noise rate is from; read no images.
 
     Raises:
@@ -304,14 +306,10 @@ def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
         RunError: the audit that a noise rate is to come from has none.
     """
     parameters = make_parameters(entry.name, entry.parameters, options.parameters)
-    if "weights" in entry.needs and options.weights_csv is None:
-        raise UsageError(
-            f"the method {entry.name} needs sample weights", fix="give --weights RUN/weights.csv of an audit"
-        )
-    if "truth" in entry.needs and options.truth_csv is None:
-        raise UsageError(
-            f"the method {entry.name} needs the true labels", fix="give --truth FILE.csv with the columns path,label"
-        )
+    given = {"weights": options.weights_csv, "truth": options.truth_csv}
+    for need in entry.needs:
+        if given.get(need, True) is None:
+            raise lacking(entry.name, need)
     if "noise_rate" not in entry.needs:
         return parameters, None
     if getattr(parameters, "noise_rate", None) is not None:
@@ -319,10 +317,7 @@ def _method_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
     audit = options.audit or (options.weights_csv and options.weights_csv.parent)
     file = RunFolder(audit).noise if audit else None
     if file is None or not (options.audit or file.exists()):
-        raise UsageError(
-            f"the method {entry.name} needs a noise rate",
-            fix="give --run RUN of an audit, --weights RUN/weights.csv, or -P noise_rate=0.2",
-        )
+        raise lacking(entry.name, "noise_rate")
     if not file.exists():
         raise RunError(f"{file} is not there", fix="run labelaudit score first, or give -P noise_rate=0.2")
     rate = read_json(file).get("noise_rate")
@@ -360,16 +355,6 @@ def _scan_validation(folder: Path, training: Catalogue, reporter: Reporter) -> C
     return replace(catalogue, classes=training.classes, label_N=number_N[catalogue.label_N], rendering=rendering)
 
 
-# The folder of a retraining.
-
-_PICKS = pa.schema([("sample", pa.int32()), ("times", pa.int32())])
-_SHARES, _COUNTS = ("train_loss", "train_error", "validation_error"), ("forwards", "backpropagated")
-_METRICS = pa.schema(
-    [("epoch", pa.int32()), *((name, pa.float64()) for name in _SHARES), *((name, pa.int64()) for name in _COUNTS)]
-)
-_SECONDS = pa.schema([("epoch", pa.int32()), ("seconds", pa.float64())])
-
-
 def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -> Row:
     """Return an epoch's row in metrics.parquet.
 
@@ -382,80 +367,5 @@ def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -
         float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
     )
     figures = {"train_loss": loss, "train_error": train_error, "validation_error": error}
-    return {"epoch": record.epoch, **figures, **{name: getattr(record.effort, name, None) for name in _COUNTS}}
-
-
-def _write_epoch(
-    out: RunFolder,
-    metrics: list[Row],
-    seconds: float,
-    sample_R: npt.NDArray[np.int32],
-    times_R: npt.NDArray[np.int32] | None,
-) -> None:
-    """Write the figures of all epochs so far. The wall time is kept apart: no two trainings have the same."""
-    epoch = len(metrics) - 1
-    if times_R is not None:
-        with storage_errors(out.picks):
-            out.picks.mkdir(parents=True, exist_ok=True)
-        picked_R = times_R > 0
-        picks = pa.Table.from_arrays([pa.array(sample_R[picked_R]), pa.array(times_R[picked_R])], schema=_PICKS)
-        write_atomically(_picks_file(out.picks, epoch), functools.partial(pq.write_table, picks, compression="zstd"))
-    _write_rows(out.seconds, [*read_seconds(out.seconds)[:epoch], {"epoch": epoch, "seconds": seconds}], _SECONDS)
-    _write_rows(out.metrics, metrics, _METRICS)
-
-
-def _write_rows(path: Path, rows: list[Row], schema: pa.Schema) -> None:
-    write_atomically(path, functools.partial(pq.write_table, pa.Table.from_pylist(rows, schema=schema)))
-
-
-def read_seconds(path: Path) -> list[Row]:
-    """Read the rows of seconds.parquet, as `read_metrics`; none where there is no such file."""
-    return read_metrics(path, _SECONDS) if path.exists() else []
-
-
-def read_metrics(path: Path, schema: pa.Schema = _METRICS) -> list[Row]:
-    """Read the rows of metrics.parquet.
-
-    Raises:
-        OSError, ValueError: the file is missing, damaged, or of other columns.
-    """
-    try:
-        rows: list[Row] = pq.read_table(require_regular(path).absolute(), schema=schema).to_pylist()
-    except pa.ArrowException as error:
-        raise ValueError(f"{path} cannot be read") from error
-    return rows
-
-
-def read_picks(folder: Path, epoch: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return the samples that were back-propagated in an epoch, and how often.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    file = _picks_file(folder, epoch)
-    try:
-        table = pq.read_table(file.absolute(), schema=_PICKS)
-        return table["sample"].to_numpy(), table["times"].to_numpy()
-    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-        raise RunError(
-            f"{file} is missing or damaged ({' '.join(str(error).split())[:100]})",
-            fix=f"delete {folder.parent} and train again",
-        ) from error
-
-
-def _picks_file(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:04d}.parquet"
-
-
-def _read_progress(out: RunFolder) -> tuple[State, list[Row]] | None:
-    """Read the state and the metrics after the last whole epoch; None before the first.
-
-    Raises:
-        RunError: they are damaged.
-    """
-    if not out.checkpoint.exists():
-        return None
-    try:
-        return read_checkpoint(out.checkpoint), read_metrics(out.metrics)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{out.root} is damaged", fix="delete it to train from the start") from error
+    counts = {"forwards": record.effort.forwards, "backpropagated": record.effort.backpropagated}
+    return {"epoch": record.epoch, **figures, **counts}

@@ -17,10 +17,10 @@ from typing import Any, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
-from labelaudit.cells import csv_lines, unguarded
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
 from labelaudit.run.files import write_lines
+from labelaudit.text import csv_lines, unguarded
 
 
 @dataclass(frozen=True, kw_only=True)

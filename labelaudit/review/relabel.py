@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelaudit.cells import csv_lines, guarded, unguarded
 from labelaudit.data.folder import class_bases
 from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
@@ -34,7 +33,7 @@ from labelaudit.review.moves import (
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import held, write_lines
-from labelaudit.text import listed, plural
+from labelaudit.text import csv_lines, guarded, listed, plural, unguarded
 
 
 @dataclass(frozen=True, kw_only=True)

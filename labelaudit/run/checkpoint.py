@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from labelaudit.errors import RunError
 from labelaudit.run.files import require_regular, write_bytes
@@ -51,15 +50,3 @@ def _with_sorted_header(content: bytes) -> bytes:
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + content[end:]
-
-
-def read_network(path: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a safetensors file.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    try:
-        return dict(load_file(require_regular(path)))
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} is missing or damaged", fix="train again") from error

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.cells import csv_lines, unguarded
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder
+from labelaudit.text import csv_lines, unguarded
 
 Row = dict[str, str]
 """Cells by column name."""

@@ -64,7 +64,7 @@ def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_
     }
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(_file(folder, record.epoch), lambda partial: pq.write_table(table, partial, **options))
+    write_atomically(epoch_file(folder, record.epoch), lambda partial: pq.write_table(table, partial, **options))
 
 
 def recorded_epochs(folder: Path) -> list[int]:
@@ -77,7 +77,7 @@ def discard_from(folder: Path, epoch: int) -> None:
     with storage_errors(folder):
         for recorded in recorded_epochs(folder):
             if recorded >= epoch:
-                _file(folder, recorded).unlink()
+                epoch_file(folder, recorded).unlink()
 
 
 def read_epochs(folder: Path) -> Iterator[EpochLosses]:
@@ -90,7 +90,7 @@ def read_epochs(folder: Path) -> Iterator[EpochLosses]:
     if missing := set(range(len(epochs))) - set(epochs):
         raise RunError(f"{folder} lacks epoch {min(missing)}", fix=fix)
     for epoch in epochs:
-        path = _file(folder, epoch)
+        path = epoch_file(folder, epoch)
         try:
             table = pq.read_table(require_regular(path).absolute(), schema=SCHEMA)
             columns = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
@@ -101,5 +101,6 @@ def read_epochs(folder: Path) -> Iterator[EpochLosses]:
         yield EpochLosses(epoch=epoch, **columns)
 
 
-def _file(folder: Path, epoch: int) -> Path:
+def epoch_file(folder: Path, epoch: int) -> Path:
+    """Return the file of an epoch in a folder that has one for each."""
     return folder / f"epoch-{epoch:04d}.parquet"

@@ -1,7 +1,8 @@
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.retraining.recipe import RetrainOptions, read_metrics, retrain
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics
 
 
 def test_the_error_may_be_measured_now_and_then(image_folder, tmp_path):

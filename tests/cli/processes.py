@@ -13,9 +13,8 @@ from multiprocessing.process import BaseProcess
 from unittest import mock
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["labelaudit.auditing.probe", "labelaudit.review.relabel", "labelaudit.retraining.recipe", "tests.cli.processes"]
-)
+_LOADED = "labelaudit.auditing.probe labelaudit.review.relabel labelaudit.retraining.recipe tests.cli.processes"
+_CONTEXT.set_forkserver_preload([*_LOADED.split(), "scipy.optimize", "sklearn.linear_model"])
 _DEADLINE_SECONDS = 60.0
 
 

@@ -2,13 +2,11 @@
 
 import io
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from labelaudit.cli.console import Screen
-from labelaudit.review.corrections import Correction, write_corrections
 from tests.cli.helpers import QUICK, file_bytes, run_process
 
 LONG = "/data/" + "x" * 60 + "/my photos of 2024/last.png"
@@ -58,33 +56,17 @@ def test_no_path_and_no_command_is_broken(monkeypatch: pytest.MonkeyPatch, whole
         assert len(shown) > 1
 
 
-def run_without_reader(*arguments: object) -> tuple[int, str]:
-    """Return exit code and stderr of a command whose stdout is a pipe without a reader."""
+def test_a_lost_reader_changes_no_exit_code_of_the_gate(finished: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    ended = run_process(*arguments, stdout=writer)
+    ended = run_process("report", finished, "--no-html", "--max-noise", 1, stdout=writer)
     os.close(writer)
-    return ended.code, ended.err
-
-
-@pytest.mark.parametrize(("form", "limit", "code"), [("table", 1, 0), ("json", 0, 1)])
-def test_a_lost_reader_changes_no_exit_code_of_the_gate(finished: Path, form: str, limit: int, code: int) -> None:
-    asked = ("report", finished, "--no-html", "--format", form, "--max-noise", limit)
-    assert run_without_reader(*asked) == (code, "")
-
-
-def test_files_are_moved_without_a_reader(photos: Path, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(photos, tmp_path / "photos"))
-    write_corrections(tmp_path / "corrections.csv", [Correction(path="ant/000.png", action="change", label="bee")])
-    code, told = run_without_reader("relabel", data, tmp_path / "corrections.csv", "--yes")
-    assert (code, told) == (0, f"Moved 1 file. To undo: labelaudit relabel {data} --undo\n")
-    assert (data / "bee" / "000-2.png").exists()
+    assert (ended.code, ended.err) == (0, "")
 
 
 @needs_full
-@pytest.mark.parametrize("lost", ["2>/dev/full", "2>&-"], ids=["full", "closed"])
-def test_an_audit_does_not_need_its_stderr(photos: Path, finished: Path, lost: str) -> None:
-    ended = run_process("score", photos, "--run", "audit", "-o", "-", "--top", 1, *QUICK, shell=lost)
+def test_an_audit_does_not_need_its_stderr(photos: Path, finished: Path) -> None:
+    ended = run_process("score", photos, "--run", "audit", "-o", "-", "--top", 1, *QUICK, shell="2>/dev/full")
     assert (ended.code, len(ended.out.splitlines())) == (0, 2)
     assert file_bytes(Path("audit/losses")) == file_bytes(finished / "losses")
 

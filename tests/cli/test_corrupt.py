@@ -164,10 +164,9 @@ def test_nothing_is_overwritten(clean: Path) -> None:
     succeed("corrupt", "single", "new", "--kind", "gaussian", "--rate", 0.1)
 
 
-@pytest.mark.parametrize(("step", "calls"), [("link", (1, 20)), ("sync", (1,)), ("replace", (1, 2))])
-def test_a_killed_copy_is_made_again_by_the_same_command(clean: Path, step: str, calls: tuple[int, ...]) -> None:
+def test_a_killed_copy_is_made_again_by_the_same_command(clean: Path) -> None:
     succeed("corrupt", clean, "whole", *THREE)
-    for call in calls:
+    for step, call in (("link", 20), ("replace", 2)):
         assert run_until_it_dies("corrupt", clean, "out", *THREE, "-q", dies_at=(step, call)) == -signal.SIGKILL
         assert not Path("out").exists()
     succeed("corrupt", clean, "out", *THREE)

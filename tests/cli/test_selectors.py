@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.retraining.recipe import read_picks
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_picks
 from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed
 
 SELECTORS = ("selective-backprop", "selective-backprop-entropy", "variance-reduction")

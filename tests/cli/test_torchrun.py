@@ -14,7 +14,7 @@ from labelaudit.engine.parallel import joined
 from tests.cli.helpers import QUICK, run, succeed
 from tests.engine.test_parallel import torchrun
 
-CO_TEACHING = ("--method", "co-teaching", "-P", "noise_rate=.2", "-P", "warm_up_epochs=1", "--seeds", "0,1", *QUICK)
+CO_TEACHING = ("--method", "co-teaching", "-P", "noise_rate=.2", "-P", "warm_up_epochs=1", *QUICK)
 
 
 def commands(photos: Path, folder: Path) -> list[list[str]]:
@@ -55,15 +55,12 @@ def test_two_processes_work_as_one(photos: Path, finished: Path, tmp_path: Path)
 
     assert mistake["err"].count("Error: there is no folder") == 1, mistake["err"]
 
-    assert retrain["err"].count("Trained with co-teaching") == 2
+    assert retrain["err"].count("Trained with co-teaching") == 1
     succeed("retrain", photos, "--val", photos, "--out", "alone", *CO_TEACHING)
-    for seed in (0, 1):
-        together, alone = (
-            pq.read_table(folder / f"co-teaching-seed{seed}/metrics.parquet").to_pylist()
-            for folder in (tmp_path / "together", Path("alone"))
-        )
-        assert [row["epoch"] for row in together] == list(range(4))
-        assert together[1]["train_loss"] == pytest.approx(alone[1]["train_loss"], rel=5e-2)
+    folders = tmp_path / "together", Path("alone")
+    together, alone = (pq.read_table(folder / "metrics.parquet").to_pylist() for folder in folders)
+    assert [row["epoch"] for row in together] == list(range(4))
+    assert together[1]["train_loss"] == pytest.approx(alone[1]["train_loss"], rel=5e-2)
 
 
 if __name__ == "__main__":

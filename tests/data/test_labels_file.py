@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.cells import csv_lines
 from labelaudit.data.folder import scan
 from labelaudit.data.labels_file import read_labels, read_labels_csv
 from labelaudit.errors import DataError
+from labelaudit.text import csv_lines
 from tests.data.helpers import plain_png, write_files
 
 

@@ -65,12 +65,12 @@ def test_a_blend_of_nothing_is_standard_training():
     assert not torch.allclose(other.networks[0].state_dict()["0.weight"], plain.networks[0].state_dict()["0.weight"])
 
 
-def test_prior_weights_are_blended_alike():
+def test_sample_weights_are_blended_alike():
     # Of two samples blended half and half, each has half of the one weight that there is: they count alike.
     pixels_NCHW, label_N = small_task(2)
     outcome = {}
-    for name, prior_N in {"none": None, "one-sided": torch.tensor([1.0, 0.0])}.items():
+    for name, sample_weight_N in {"none": None, "one-sided": torch.tensor([1.0, 0.0])}.items():
         training = Training([linear_network()], loop_settings(epochs=1), CPU)
-        training.run_epoch(image_inputs(pixels_NCHW), label_N, Mixer(0.5), ignore, prior_N=prior_N)
+        training.run_epoch(image_inputs(pixels_NCHW), label_N, Mixer(0.5), ignore, sample_weight_N=sample_weight_N)
         outcome[name] = training.networks[0][1].weight
     torch.testing.assert_close(outcome["none"], outcome["one-sided"])

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from labelaudit.engine.networks import PaddedShortcut, linear_head, require_known
-from labelaudit.engine.weights import build_network
+from labelaudit.engine.pretrained import build_network
 from labelaudit.errors import ModelError
 
 OURS = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelaudit.engine import step as module
-from labelaudit.engine.step import Recorder, lesson_loss, observe
+from labelaudit.engine.step import Effort, Recorder, lesson_loss, observe
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Lesson
 from tests.engine.helpers import CPU
@@ -30,21 +30,21 @@ def lesson(label_B, weights, per="sample"):
     return Lesson(target=label_B, weight_B=torch.as_tensor(weights, dtype=torch.float32), per=per)
 
 
-def test_prior_weights_multiply_and_take_the_place_of_the_count():
+def test_sample_weights_multiply_and_take_the_place_of_the_count():
     logits_BC, label_B = random_batch(3)
     loss_B = plain_cross_entropy(logits_BC, label_B)
-    prior_B = torch.tensor([0.5, 0.0, 1.5])
+    sample_weight_B = torch.tensor([0.5, 0.0, 1.5])
     by_hand = {
         "sample": (0.5 * 2 * loss_B[0] + 1.5 * 4 * loss_B[2]) / (0.5 + 0 + 1.5),
         "weight": (0.5 * 2 * loss_B[0] + 1.5 * 4 * loss_B[2]) / (0.5 * 2 + 1.5 * 4),
     }
     for per, expected in by_hand.items():
         given = lesson(label_B, [2.0, 3.0, 4.0], per)
-        torch.testing.assert_close(lesson_loss(logits_BC, given, prior_B=prior_B), expected)
+        torch.testing.assert_close(lesson_loss(logits_BC, given, sample_weight_B=sample_weight_B), expected)
         # Two processes have a part of the sum each, and the whole count.
-        shares = [lesson_loss(logits_BC[part], given, part, prior_B) for part in (slice(0, 2), slice(2, 3))]
+        shares = [lesson_loss(logits_BC[part], given, part, sample_weight_B) for part in (slice(0, 2), slice(2, 3))]
         torch.testing.assert_close(sum(shares), expected)
-        assert lesson_loss(logits_BC, given, prior_B=torch.zeros(3)) == 0
+        assert lesson_loss(logits_BC, given, sample_weight_B=torch.zeros(3)) == 0
 
 
 def test_observe_logits_1_2_3_by_hand():
@@ -109,6 +109,7 @@ def test_a_target_of_probabilities_is_the_mixture_of_the_losses():
     torch.testing.assert_close(loss, (0.7 * at_0 + 0.3 * at_2)[0])
 
 
+EFFORT = Effort(forwards=0, backpropagated=0, times_N=np.zeros(0, dtype=np.int32))
 LOGITS_NC = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, -1.0], [1.0, 2.0, 0.0], [0.5, 0.0, 4.0]])
 LABEL_N = torch.tensor([0, 2, 0, 2])
 
@@ -117,7 +118,7 @@ def test_records_land_at_their_rows():
     recorder = Recorder(4, CPU)
     for row_B in (torch.tensor([3, 0]), torch.tensor([1, 2])):
         recorder.put(row_B, LOGITS_NC[row_B], LABEL_N[row_B])
-    found = recorder.take(6)
+    found = recorder.take(6, EFFORT)
     assert found.epoch == 6
     # By hand: −log softmax at the label, and the label's logit less the largest other one.
     loss_N = [np.log(np.exp(row).sum()) - row[label] for row, label in zip(LOGITS_NC.numpy(), LABEL_N, strict=True)]
@@ -136,7 +137,7 @@ def test_how_many_batches_are_looked_at_together_changes_nothing(monkeypatch, he
     recorder = Recorder(50, CPU)
     for row_B in torch.randperm(50).split(8):
         recorder.put(row_B, logits_NC[row_B], label_N[row_B])
-    found, expected = recorder.take(0), observe(logits_NC, label_N)
+    found, expected = recorder.take(0, EFFORT), observe(logits_NC, label_N)
     np.testing.assert_allclose(found.loss_N, expected.loss_B.numpy(), rtol=1e-6)
     for name in ("margin", "predicted", "alternative"):
         assert getattr(found, f"{name}_N").tolist() == getattr(expected, f"{name}_B").tolist()
@@ -148,4 +149,4 @@ def test_a_loss_that_is_not_finite_or_was_not_recorded_is_a_training_error(bad):
     recorder = Recorder(3 if bad else 4, CPU)
     recorder.put(row_B, torch.where(row_B[:, None] == 1, bad * logits_BC, logits_BC) if bad else logits_BC, row_B)
     with pytest.raises(TrainingError, match=r"epoch 4: 1 of [34] losses are not finite.*lower --lr"):
-        recorder.take(4)
+        recorder.take(4, EFFORT)

@@ -26,9 +26,9 @@ def start(entry, *, first_seed=0, **settings):
     return method, Training(networks, loop_settings(epochs=4, batch_size=14, lr=0.02, **settings), CPU)
 
 
-def finish(training, method, prior_N=None):
+def finish(training, method, sample_weight_N=None):
     inputs = image_inputs(PIXELS_NCHW, Augment())
-    return list(run_epochs(training, inputs, LABEL_N, method, ignore, prior_N=prior_N))
+    return list(run_epochs(training, inputs, LABEL_N, method, ignore, sample_weight_N=sample_weight_N))
 
 
 def parameters_of(training):
@@ -132,19 +132,19 @@ def test_a_state_is_a_copy(entry):
 
 
 @EVERY_METHOD
-def test_prior_weights_multiply_those_of_the_method(entry):
+def test_sample_weights_multiply_those_of_the_method(entry):
     outcome = {}
-    priors = {"none": None, "one": torch.ones(43), "half": torch.full((43,), 0.5), "some": torch.arange(43.0) % 2}
-    for name, prior_N in priors.items():
+    given = {"none": None, "one": torch.ones(43), "half": torch.full((43,), 0.5), "some": torch.arange(43.0) % 2}
+    for name, sample_weight_N in given.items():
         method, training = start(entry)
-        outcome[name] = finish(training, method, prior_N)
+        outcome[name] = finish(training, method, sample_weight_N)
     for name in ("one", "half"):
         np.testing.assert_allclose(outcome[name][1].loss_N, outcome["none"][1].loss_N, rtol=1e-3, atol=1e-4)
     assert not np.allclose(outcome["some"][1].loss_N, outcome["none"][1].loss_N, rtol=1e-2, equal_nan=True)
 
 
 @EVERY_METHOD
-def test_samples_of_no_prior_weight_teach_nothing(entry):
+def test_samples_of_no_weight_teach_nothing(entry):
     method, training = start(entry, weight_decay=0.0)
     before = [tensor.clone() for tensor in parameters_of(training)]
     finish(training, method, torch.zeros(43))
@@ -165,10 +165,10 @@ def test_cuda_gives_nearly_the_losses_of_the_cpu(entry, optimizer):
         how = loop_settings(epochs=2, batch_size=14, lr=0.002, optimizer=optimizer, nesterov=False)
         training = Training(networks, how, device)
         inputs = image_inputs(PIXELS_NCHW, Augment(), device)
-        prior_N = torch.linspace(0.5, 1, 43)
-        records = [training.run_epoch(inputs, LABEL_N, method, ignore, prior_N=prior_N)]
+        sample_weight_N = torch.linspace(0.5, 1, 43)
+        records = [training.run_epoch(inputs, LABEL_N, method, ignore, sample_weight_N=sample_weight_N)]
         state = training.state(method)
         training.load(state, method)
-        losses[name] = [*records, training.run_epoch(inputs, LABEL_N, method, ignore, prior_N=prior_N)]
+        losses[name] = [*records, training.run_epoch(inputs, LABEL_N, method, ignore, sample_weight_N=sample_weight_N)]
     for one, other in zip(losses["cpu"], losses["cuda"], strict=True):
         np.testing.assert_allclose(one.loss_N, other.loss_N, atol=0.02)

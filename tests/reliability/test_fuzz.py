@@ -27,20 +27,20 @@ from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
-from labelaudit.engine.weights import read_weights_file
 from labelaudit.errors import LabelauditError
 from labelaudit.report.console import show_estimators
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS, show_table
 from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
-from labelaudit.retraining.recipe import read_metrics
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
-from labelaudit.run.checkpoint import read_checkpoint, read_network
+from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_baseline, read_weights
+from labelaudit.run.metrics import read_metrics
 from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
 EXAMPLES = int(os.environ.get("LABELAUDIT_FUZZ_EXAMPLES", "10"))
@@ -243,11 +243,6 @@ def read_half_trained(file: Path) -> None:
 read_corrections = each(read_review, partial(read_review, accept_suggestions=True))
 
 
-def read_metrics_or_refuse(file: Path) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        read_metrics(file)
-
-
 RESULT = {"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}
 TASK = {
     "id": 7,
@@ -295,13 +290,9 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "samples.parquet": (None, tables, read_tables),
     "scores.parquet": (None, tables, read_tables),
     "../half/checkpoint.pt": (None, damaged, read_half_trained),
-    "probe.safetensors": (
-        None,
-        damaged,
-        each(read_network, read_weights_file),
-    ),
+    "probe.safetensors": (None, damaged, each(read_weights_file)),
     "weights.pt": (saved(partial(torch.save, {"a": torch.zeros(3)})), damaged, each(read_weights_file)),
-    "metrics.parquet": (saved(partial(pq.write_table, METRICS)), damaged, read_metrics_or_refuse),
+    "metrics.parquet": (saved(partial(pq.write_table, METRICS)), damaged, each(read_metrics)),
 }
 """By file in the run folder: its whole content, where the audit has none; what it may hold instead; what reads it."""
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from labelaudit.auditing import probe
 from labelaudit.data.images import decode, image_suffixes
-from tests.cli.helpers import QUICK, Outcome, file_bytes, pattern, run, run_process, save, start, succeed, write_images
+from tests.cli.helpers import QUICK, Outcome, file_bytes, pattern, run, save, start, succeed, write_images
 from tests.reliability.hostile import encoded, noise_image, to_lab, write_hostile
 from tests.review.helpers import snapshot
 
@@ -104,8 +104,7 @@ def test_the_others_have_the_losses_that_they_have_without_the_bad_files(
     for row in rows:
         (tmp_path / "good" / row["path"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(hostile[0] / row["path"], tmp_path / "good" / row["path"])
-    ended = run_process("score", tmp_path / "good", "--run", tmp_path / "audit", *_OPTIONS)
-    assert ended.code == 0, ended.err
+    succeed("score", tmp_path / "good", "--run", tmp_path / "audit", *_OPTIONS)
     for epoch in range(2):
         tables = [
             pq.read_table(folder / f"losses/epoch-{epoch:04d}.parquet") for folder in (audited[0], tmp_path / "audit")

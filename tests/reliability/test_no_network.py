@@ -21,18 +21,24 @@ def refuse(event, arguments):
 sys.addaudithook(refuse)
 from labelaudit.__main__ import main
 
-for words in WORDS:
+def run(words):
     sys.argv = ["labelaudit", *words]
     try:
         main()
     except SystemExit as ended:
-        assert not ended.code, (words, ended.code)
+        return ended.code or 0
+    return 0
+
+for words in WORDS:
+    assert run(words) == 0, words
 assert not asked, asked
 print("never asked")
+assert run(DOWNLOAD) == 2
+assert asked
 """
 
 
-def test_the_main_path_asks_for_no_network(tmp_path: Path) -> None:
+def test_the_main_path_asks_for_no_network_and_the_guard_sees_a_download(tmp_path: Path) -> None:
     small = write_images(tmp_path / "small")
     large = write_images(tmp_path / "large", classes=CLASSES[:2], each=3, size=80)
     audit = str(tmp_path / "audit")
@@ -44,27 +50,14 @@ def test_the_main_path_asks_for_no_network(tmp_path: Path) -> None:
         ["retrain", str(small), "--weights", f"{audit}/weights.csv", "--out", str(tmp_path / "net"), *QUICK],
         ["score", str(large), "--run", str(tmp_path / "frozen"), "--epochs", "2"],
     ]
-    done = _run(words, tmp_path)
+    download = ["score", str(small), "--run", str(tmp_path / "b"), "--model", "resnet10t.c3_in1k", "--pretrained"]
+    script = _GUARDED.replace("WORDS", repr(words)).replace("DOWNLOAD", repr(download))
+    offline = {"HF_HOME": str(tmp_path / "hub"), "TORCH_HOME": str(tmp_path / "torch"), "HF_HUB_OFFLINE": "0"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **offline}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("never asked\n")
     assert "embedded weights" in done.stderr
-
-
-def test_the_guard_sees_a_download(tmp_path: Path) -> None:
-    images = write_images(tmp_path / "small")
-    words = [["score", str(images), "--run", str(tmp_path / "audit"), "--model", "resnet10t.c3_in1k", "--pretrained"]]
-    done = _run(words, tmp_path)
-    assert done.returncode != 0
     assert "cannot be downloaded" in done.stderr
-
-
-def _run(words: list[list[str]], place: Path) -> "subprocess.CompletedProcess[str]":
-    environment = {"HF_HOME": str(place / "hub"), "TORCH_HOME": str(place / "torch"), "HF_HUB_OFFLINE": "0"}
-    return subprocess.run(
-        [sys.executable, "-c", _GUARDED.replace("WORDS", repr(words))],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )

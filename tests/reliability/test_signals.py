@@ -1,30 +1,23 @@
 """SIGINT and SIGTERM: one line, exit code 128 + the signal's number, and a run that can be resumed."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.cli.helpers import run, start, succeed, write_images
+from tests.cli.processes import running, wait_for
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_training_cleanly(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    images, folder = write_images(tmp_path / "images"), tmp_path / "audit"
-    options = ("--epochs", "400", "--batch-size", "16", "--image-size", "8", "--threads", "1")
-    with start("score", images, "--run", folder, *options) as process:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not (folder / "checkpoint.pt").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (code, "")
-    assert err.splitlines()[-1].startswith("Error: stopped by a signal. What is done is kept")
-    assert "Traceback" not in err
+def training(place: Path) -> tuple[object, ...]:
+    """A command that trains for longer than any test waits, in ``place / "audit"``."""
+    options = ("--epochs", "400", "--batch-size", "16", "--image-size", "8", "--augment", "none", "--threads", "1")
+    return "score", write_images(place / "images"), "--run", place / "audit", *options
+
+
+def require_resumable(folder: Path) -> None:
     assert not (folder / ".lock").exists()
     assert not list(folder.rglob("*.partial"))
     epochs = len(list((folder / "losses").iterdir()))
@@ -32,10 +25,33 @@ def test_a_signal_ends_a_training_cleanly(tmp_path: Path, number: signal.Signals
     assert f"({epochs} of 400 epochs)" in run("fit", folder).only_error
 
 
-@pytest.mark.parametrize("wait_seconds", [0.05, 0.3])
-def test_a_signal_before_the_command_is_loaded_leaves_no_traceback(wait_seconds: float) -> None:
+def test_sigterm_ends_a_training_with_one_line(tmp_path: Path) -> None:
+    with start(*training(tmp_path)) as process:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and not (tmp_path / "audit/checkpoint.pt").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (143, "")
+    assert err.splitlines()[-1].startswith("Error: stopped by a signal. What is done is kept")
+    assert "Traceback" not in err
+    require_resumable(tmp_path / "audit")
+
+
+def test_sigint_ends_a_training_with_its_own_exit_code(tmp_path: Path) -> None:
+    with running(*training(tmp_path)) as process:
+        wait_for((tmp_path / "audit/checkpoint.pt").exists, process)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+        assert process.exitcode == 130
+    require_resumable(tmp_path / "audit")
+
+
+def test_a_signal_before_the_command_is_loaded_leaves_no_traceback() -> None:
     with start("score", "nowhere") as process:
-        time.sleep(wait_seconds)
+        time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode in (143, -signal.SIGTERM, 2)

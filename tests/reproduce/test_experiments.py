@@ -222,12 +222,6 @@ def test_retraining_with_an_audit_and_with_a_training_that_diverges(clean: Path)
     assert "| Standard | diverged |" in page
 
 
-def test_the_cost_is_told_and_nothing_is_trained(clean: Path) -> None:
-    asked = ("--data", clean, "--out", "cost", "--scale", "smoke", "--cost", "--methods", "standard,co-teaching")
-    assert "| co-teaching | 0.0 |" in succeed("reproduce", "table1", *asked).out
-    assert not Path("cost").exists()
-
-
 NOISE = ("--noise", "uniform:0.1")
 BOTH = ("--data", "photos/train", "--test", "photos/test")
 
@@ -243,7 +237,6 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("detection", (*NOISE, "--also-model", "no_such_model"), "no_such_model"),
         ("detection", (*NOISE, "--epochs", "0"), "--epochs 0 is too small"),
         ("detection", (*NOISE, "--threads", "0"), "--threads 0 is too few"),
-        ("detection", (*NOISE, "--plots", "gif"), "--plots"),
         ("detection", ("--noisy-labels", "nowhere.csv"), "cannot read the labels file nowhere.csv"),
         ("detection", (*NOISE, "--out", "photos/train/out"), "lies in the image folder"),
         ("kinds", ("--mislabeled", 0.9, "--shuffled", 0.2), "the rates are together more than 1"),

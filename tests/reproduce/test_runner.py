@@ -11,7 +11,7 @@ import pytest
 
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
-from labelaudit.reproduce.detection import PAPER_NOISE, even_epochs
+from labelaudit.reproduce.detection import PAPER_NOISE
 from labelaudit.reproduce.runner import (
     Row,
     Tables,
@@ -120,8 +120,3 @@ def test_every_table_is_a_file_also_without_rows(tmp_path: Path) -> None:
     tables.write(tmp_path)
     assert pq.read_table(tmp_path / "some.parquet").to_pylist() == [vars(tables.of(Figure)[0])]
     assert pq.read_table(tmp_path / "none.parquet").column_names == ["noise", "model", "seed"]
-
-
-def test_epochs_are_spaced_evenly_with_both_ends() -> None:
-    assert even_epochs(3) == [1, 2, 3]
-    assert even_epochs(150, 4) == [1, 51, 100, 150]

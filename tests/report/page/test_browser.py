@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.cells import csv_lines
 from labelaudit.review.corrections import Correction, read_review
+from labelaudit.text import csv_lines
 from tests.data.helpers import catalogue_of
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, make_run, noise_image, page_of, record, write_noise_images

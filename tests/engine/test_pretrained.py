@@ -14,8 +14,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from labelaudit.engine import weights as module
-from labelaudit.engine.weights import (
+from labelaudit.engine import pretrained as module
+from labelaudit.engine.pretrained import (
     EMBEDDED_MODEL,
     build_network,
     cached_weights,

@@ -1,0 +1,90 @@
+"""Write and read the figures of a retraining: metrics.parquet, seconds.parquet, and what a selector took.
+
+Shapes: R rows that take part in the training.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelaudit.errors import RunError, brief
+from labelaudit.run.files import require_regular, storage_errors, write_atomically
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import epoch_file
+from labelaudit.run.tables import write_table
+
+Row = dict[str, Any]
+"""An epoch's row in metrics.parquet or seconds.parquet, by column."""
+
+_PICKS = pa.schema([("sample", pa.int32()), ("times", pa.int32())])
+_METRICS = pa.schema(
+    [
+        ("epoch", pa.int32()),
+        *((name, pa.float64()) for name in ("train_loss", "train_error", "validation_error")),
+        *((name, pa.int64()) for name in ("forwards", "backpropagated")),
+    ]
+)
+_SECONDS = pa.schema([("epoch", pa.int32()), ("seconds", pa.float64())])
+
+
+def write_metrics(
+    out: RunFolder,
+    metrics: list[Row],
+    seconds: float,
+    sample_R: npt.NDArray[np.int32],
+    times_R: npt.NDArray[np.int32] | None,
+) -> None:
+    """Write the figures of all epochs so far, and which samples the last one back-propagated how often, if known.
+
+    The wall time is kept apart: no two trainings have the same.
+    """
+    epoch = len(metrics) - 1
+    if times_R is not None:
+        with storage_errors(out.picks):
+            out.picks.mkdir(parents=True, exist_ok=True)
+        picked_R = times_R > 0
+        picks = pa.table({"sample": sample_R[picked_R], "times": times_R[picked_R]}, schema=_PICKS)
+        write_table(epoch_file(out.picks, epoch), picks)
+    spent = [*read_seconds(out.seconds)[:epoch], {"epoch": epoch, "seconds": seconds}]
+    for path, rows, schema in ((out.seconds, spent, _SECONDS), (out.metrics, metrics, _METRICS)):
+        write_atomically(path, functools.partial(pq.write_table, pa.Table.from_pylist(rows, schema=schema)))
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """Read the rows of metrics.parquet.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    rows: list[Row] = _read(path, _METRICS, path.parent).to_pylist()
+    return rows
+
+
+def read_seconds(path: Path) -> list[Row]:
+    """Read the rows of seconds.parquet, as `read_metrics`; none where there is no such file."""
+    return _read(path, _SECONDS, path.parent).to_pylist() if path.exists() else []
+
+
+def read_picks(folder: Path, epoch: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the samples that were back-propagated in an epoch, and how often.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    table = _read(epoch_file(folder, epoch), _PICKS, folder.parent)
+    return table["sample"].to_numpy(), table["times"].to_numpy()
+
+
+def _read(path: Path, schema: pa.Schema, out: Path) -> pa.Table:
+    try:
+        return pq.read_table(require_regular(path).absolute(), schema=schema)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        fix = f"delete {out} to train from the start"
+        raise RunError(f"{path} is missing or damaged ({brief(error)})", fix=fix) from error
