@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 from typer import Argument, Option
 
 from labelaudit.auditing.options import ADVANCED, TrainingOptions
-from labelaudit.cli.console import Terminal, is_distributed
+from labelaudit.cli.console import Terminal
 from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.names import EstimatorName, StatisticName
 
@@ -169,13 +169,6 @@ def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
             raise UsageError(f"{option} gives {name} twice", fix="give it once")
         values[name] = value
     return values
-
-
-def refuse_torchrun(command: str) -> None:
-    """Refuse to run in several processes, which would disturb each other."""
-    if is_distributed():
-        fix = "start it in one process; several of them can share the work by their own --noise, --seeds and --out"
-        raise UsageError(f"labelaudit {command} does not run under torchrun", fix=fix)
 
 
 def set_threads(threads: int | None) -> None:

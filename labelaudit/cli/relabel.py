@@ -20,6 +20,7 @@ from labelaudit.names import PlanFormatName
 from labelaudit.text import plural, printable
 
 if TYPE_CHECKING:
+    from labelaudit.review.copies import Copied
     from labelaudit.review.plan import RelabelingPlan
     from labelaudit.review.relabel import Corrections
 
@@ -95,17 +96,20 @@ def command(
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
         if copied := review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
-            counts = (
-                (copied.linked, "hard links"),
-                (copied.copied, "copies (hard links are not possible between these file systems)"),
-                (copied.symbolic, "symbolic links"),
-                (copied.skipped, "left out that are no files"),
-            )
-            parts = [f"{count:,} {what}" for count, what in counts if count]
-            terminal.say(f"Corrected copy: {out} ({', '.join(parts) or 'empty'})")
+            terminal.say(f"Corrected copy: {out} ({_contents(copied)})")
     else:
         review.relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
+
+
+def _contents(copied: Copied) -> str:
+    counts = {
+        "hard links": copied.linked,
+        "copies (hard links are not possible between these file systems)": copied.copied,
+        "symbolic links": copied.symbolic,
+        "left out that are no files": copied.skipped,
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "empty"
 
 
 def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:

@@ -21,7 +21,8 @@ from labelaudit.names import AdviceFormatName, ExportName, FormatName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
-    from labelaudit.auditing.model import Data
+    from labelaudit.auditing.model import Audit, Data
+    from labelaudit.report.gate import Report
     from labelaudit.report.page.write import Page
 
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
@@ -79,22 +80,13 @@ def command(
 
     Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
     """
-    for flag, number in (("--top", top), ("--thumbnails", thumbnails)):
-        if number < 0:
-            raise UsageError(f"{flag} {number} is negative", fix="give a number from 0")
-    if html is not None and no_html:
-        raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
-    if data is not None and no_html:
-        raise UsageError("--data is for the page, and --no-html writes none", fix="leave one of them out")
-    if data is not None and not data.is_dir():
-        raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
+    _refuse_contradictions(top, thumbnails, data, html, no_html=no_html)
     targets = _targets(write or [])
 
     from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.report import markdown
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
-    from labelaudit.report.page.write import write_page
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -113,11 +105,7 @@ def command(
     if summary := os.environ.get(markdown.VARIABLE):
         with _or_warn("no step summary", Terminal()):  # the outcome of the gate matters more
             markdown.append(markdown.render(report), Path(summary))
-    page = None
-    if not no_html:
-        # Where the page is not asked for, figures and gate do not need a writable run folder.
-        with _or_warn("no page", terminal) if html is None else nullcontext():
-            page = write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
+    page = None if no_html else _write_page(audit, report, html, thumbnails, data, terminal)
     if output == "table":
         with printed() as console:
             show_table(console, report)
@@ -127,6 +115,18 @@ def command(
         _tell(page, recorded_data(audit.run), data, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
+
+
+def _refuse_contradictions(top: int, thumbnails: int, data: Path | None, html: Path | None, *, no_html: bool) -> None:
+    for flag, number in (("--top", top), ("--thumbnails", thumbnails)):
+        if number < 0:
+            raise UsageError(f"{flag} {number} is negative", fix="give a number from 0")
+    if html is not None and no_html:
+        raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
+    if data is not None and no_html:
+        raise UsageError("--data is for the page, and --no-html writes none", fix="leave one of them out")
+    if data is not None and not data.is_dir():
+        raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
 
 
 def _targets(written: list[str]) -> dict[Path, str]:
@@ -152,6 +152,17 @@ def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
         yield
     except StorageError as error:
         terminal.warn(f"{what}: {error}")
+
+
+def _write_page(
+    audit: Audit, report: Report, html: Path | None, thumbnails: int, data: Path | None, terminal: Terminal
+) -> Page | None:
+    """Write the page; only warn where it was not asked for: figures and gate do not need a writable run folder."""
+    from labelaudit.report.page.write import write_page
+
+    with _or_warn("no page", terminal) if html is None else nullcontext():
+        return write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
+    return None
 
 
 def _tell(page: Page, data: Data, root: Path | None, terminal: Terminal) -> None:

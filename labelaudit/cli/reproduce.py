@@ -16,7 +16,8 @@ import typer
 from labelaudit import reproduce
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal
+from labelaudit.cli.console import Terminal, is_distributed
+from labelaudit.errors import UsageError
 from labelaudit.reproduce import ExperimentOptions
 
 _SEED = ("seed",)  # --seeds is the experiments' own
@@ -58,7 +59,9 @@ def _add(
     module, function = (measure or f"{name}.measure").split(".")
 
     def command(*, training: TrainingOptions, terminal: Terminal, **given: Any) -> None:
-        o.refuse_torchrun("reproduce")
+        if is_distributed():  # several processes would disturb each other
+            fix = "start it in one process; several of them can share the work by their own --noise, --seeds and --out"
+            raise UsageError("labelaudit reproduce does not run under torchrun", fix=fix)
         told = {field: _split(field, value) for field, value in given.items() if value is not None}
         measure = getattr(importlib.import_module(f"{reproduce.__name__}.{module}"), function)
         typer.echo(measure(options(**told, training=training), terminal), nl=False)

@@ -23,11 +23,9 @@ FLAGS: dict[str, tuple[str, str, str | None]] = {
     "out": ("--out", "Gets the labels or copies, the audits, the trainings and the tables.", None),
     "seeds": ("--seeds", "For the data, the errors and the trainings.", "N,N"),
     "noises": ("--noise", _NOISE, "KIND:RATE[:CLASSES]"),
-    "paper_noise": ("--paper-noise", "The AUL paper's Figures 7 and 9: uniform 10 to 90%, pair flip 10 to 40%.", None),
     "noisy_labels": ("--noisy-labels", "CSV with the columns path,label: given labels to audit. Repeatable.", "PATH"),
     "truth": ("--truth", "CSV with the columns path,label: right labels; default: the class folders.", None),
     "peers": ("--peers", "cleanlab and AUM beside it: six more trainings an audit.", None),
-    "also_models": ("--also-model", "Audit with this network too, and correlate. Repeatable.", "NAME"),
     "mislabeled": ("--mislabeled", "Share of wrong labels.", None),
     "shuffled": ("--shuffled", "Share of images with shuffled pixels.", None),
     "gaussian": ("--gaussian", "Share of images of Gaussian noise.", None),
@@ -73,11 +71,9 @@ class DetectionOptions(ExperimentOptions):
 
     data: Path = field()
     noises: Sequence[str] = ()
-    paper_noise: bool = False
     noisy_labels: Sequence[Path] = ()
     truth: Path | None = None
     peers: bool = False
-    also_models: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

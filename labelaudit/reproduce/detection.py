@@ -1,6 +1,6 @@
 """How well an audit finds wrong labels: every statistic and estimator, by noise and seed, against the truth.
 
-The AUL paper's Figures 2 to 5, 7 and 9 are among the tables and figures. With ``--peers``, on the same labels, with the
+The AUL paper's Figures 2 and 3 are among the tables and figures. With ``--peers``, on the same labels, with the
 network and the settings of the audit:
 
 - **cleanlab** (Northcutt et al. 2021; the package, extra ``bench``): out-of-fold probabilities of five networks, each
@@ -19,7 +19,6 @@ Shapes: N samples, U of them with a verdict, R rows that are trained on, K class
 from __future__ import annotations
 
 import importlib
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,11 +35,10 @@ from torch import nn
 from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
-from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.data.catalogue import BoolArray
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.networks import require_known
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import DataError, UsageError
@@ -50,7 +48,6 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import DetectionOptions, runner
 from labelaudit.reproduce.runner import (
     NOTHING,
-    Case,
     NoisyLabels,
     Panel,
     Row,
@@ -63,23 +60,26 @@ from labelaudit.reproduce.runner import (
     remembered,
     spread,
 )
-from labelaudit.reproduce.truth import OURS, EstimateRow, FloatArray, RankingRow, TrueAudit, audit, correlation
+from labelaudit.reproduce.truth import (
+    OURS,
+    EstimateRow,
+    FloatArray,
+    RankingRow,
+    TrueAudit,
+    audit,
+    read_loss_curves,
+)
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
-
-PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
-"""That of the AUL paper's Figures 7 and 9."""
 
 FOLDS = 5
 RANKINGS = ("self_confidence", "normalized_margin")
 
-_PAPER_ESTIMATOR = "gmm"
 _ESTIMATE_COLUMNS = {
     **{name: (name.replace(" ", "_"), 3) for name in ("true rate", "noise rate", "error", "flagged")},
     **{name: (name.lower(), 3) for name in ("precision", "recall", "F1")},
     "ECE": ("calibration_error", 3),
 }
-_OVER_RATES = ("noise_rate", "precision", "recall")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,83 +124,40 @@ class EpochRow(Row):
     aul_auroc: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkRow(Row):
-    """Pearson's correlation over the samples of two networks' AUL, and of their losses in the last epoch."""
-
-    other_model: str
-    aul: float
-    last_loss: float
-
-
 def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures."""
     runner.check_experiment(asked)
-    if not (asked.noises or asked.paper_noise or asked.noisy_labels or asked.truth):
+    if not (asked.noises or asked.noisy_labels or asked.truth):
         raise UsageError(
             "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
         )
-    for model in asked.also_models:
-        require_known(model)
     if asked.peers:
         require("cleanlab.filter", "cleanlab.rank")
     truth = runner.scan_truth(asked.data, asked.truth, reporter)
-    noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
-    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels)
-    if asked.truth and not cases:
-        cases = [NoisyLabels(name="given")]
-    tables = Tables(
-        audits=AuditRow,
-        ranking=RankingRow,
-        estimates=EstimateRow,
-        controls=ControlRow,
-        epochs=EpochRow,
-        networks=NetworkRow,
-    )
+    cases = runner.noise_cases(asked.noises, truth.classes, asked.noisy_labels) or [NoisyLabels(name="given")]
+    tables = Tables(audits=AuditRow, ranking=RankingRow, estimates=EstimateRow, controls=ControlRow, epochs=EpochRow)
     about = ""
 
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
         nonlocal about
-        audits = _audits(asked, case, seed, folder, truth, reporter)
-        settings, model = audits[0].settings, audits[0].row.model
+        options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
+        found = audit(case.name, data, RunFolder(folder / "run"), truth, options, reporter)
+        settings, model = found.settings, found.row.model
         weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
         probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
         about = (
-            f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
+            f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
             f"labelaudit {__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} "
             "epochs.\n\n± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the "
             "figure."
         )
-        rows = list(_rows(audits[0]))
-        if asked.peers:
-            rows += measure_peers(audits[0], folder / "peers", replace(asked.training, seed=seed), reporter)
-        rows += itertools.chain(*map(_rows, audits[1:]))
-        for one, other in itertools.combinations(audits, 2):
-            (_, aul_N, last_N), (_, other_aul_N, other_last_N) = one.curves, other.curves
-            aul, last_loss = correlation(aul_N, other_aul_N), correlation(last_N, other_last_N)
-            rows.append(NetworkRow(**vars(one.row), other_model=other.row.model, aul=aul, last_loss=last_loss))
-        yield rows
+        yield [*_rows(found), *(measure_peers(found, folder / "peers", options, reporter) if asked.peers else ())]
 
     def page() -> list[str]:
         return [about, "", *_page(tables)]
 
     title, figures = "Detection of wrong labels", partial(_figures, tables)
     return runner.run_cases("detection", title, asked, cases, tables, measure_case, page, reporter, figures)
-
-
-def _audits(
-    asked: DetectionOptions, case: NoisyLabels, seed: int, folder: Path, truth: Catalogue, reporter: Reporter
-) -> list[TrueAudit]:
-    """Audit one case with each network."""
-    options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
-    audits = [audit(case.name, data, RunFolder(folder / "run"), truth, options, reporter)]
-    for model in dict.fromkeys(asked.also_models):
-        if model == audits[0].row.model:
-            raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
-        run = RunFolder(folder / f"run-{Case(name=model).folder_name}")
-        other = replace(options, model=model, network_weights=None)
-        audits.append(audit(case.name, data, run, truth, other, reporter))
-    return audits
 
 
 def _rows(found: TrueAudit) -> Iterator[Row]:
@@ -223,17 +180,12 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
     for row in found.fitted.noise.power.kinds:
         if row.class_name is None:
             yield ControlRow(**same, kind=row.kind, planted=row.planted, found=row.found)
-    for epoch, (loss, aul) in enumerate(found.curves[0], start=1):
+    for epoch, (loss, aul) in enumerate(read_loss_curves(found.run, found.wrong_N), start=1):
         yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
 
 
 def _page(tables: Tables) -> Iterator[str]:
     """Yield the lines of the page, but the heading."""
-    several = len({row.model for row in tables.of(AuditRow)}) > 1
-
-    def label(row: Row) -> str:
-        return f"{row.noise} ({row.model})" if several else row.noise
-
     rankings = tables.of(RankingRow)
     bold = {row.statistic for row in rankings if row.chosen and row.source == OURS}
     for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
@@ -242,10 +194,10 @@ def _page(tables: Tables) -> Iterator[str]:
                 _named(source, statistic, statistic in bold): figure(getattr(row, field) for row in rows)
                 for (source, statistic), rows in grouped(group, lambda row: (row.source, row.statistic)).items()
             }
-            for noise, group in grouped(rankings, label).items()
+            for noise, group in grouped(rankings, lambda row: row.noise).items()
         }
         yield from pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
-    rates = grouped(tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, row.chosen)))
+    rates = grouped(tables.of(EstimateRow), lambda row: (row.noise, _named(row.source, row.estimator, row.chosen)))
     yield from pivot(
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
@@ -254,131 +206,64 @@ def _page(tables: Tables) -> Iterator[str]:
         ("noise", "estimator"),
         {key: means(rows, _ESTIMATE_COLUMNS) for key, rows in rates.items()},
     )
-    yield from _intervals(tables.of(AuditRow), label)
-    controls = grouped(tables.of(ControlRow), lambda row: (label(row), row.kind))
+    yield from pivot(
+        "The audit's interval",
+        "*Suggestion*: the share of wrong labels whose suggested label is right. An audit that was interrupted has no "
+        "seconds.",
+        ("noise",),
+        {noise: _interval(rows) for noise, rows in grouped(tables.of(AuditRow), lambda row: row.noise).items()},
+    )
+    controls = grouped(tables.of(ControlRow), lambda row: (row.noise, row.kind))
     yield from pivot(
         "Power on planted controls",
         "The share of the labels that the audit itself made wrong which lie above its cut.",
         ("noise", "kind"),
         {key: means(rows, {"planted": ("planted", 0), "found": ("share", 3)}) for key, rows in controls.items()},
     )
-    yield from _loss_against_aul(tables, label)
-    networks = grouped(tables.of(NetworkRow), lambda row: (row.noise, row.model, row.other_model))
-    columns = {"AUL": ("aul", 3), "loss of the last epoch": ("last_loss", 3)}
     yield from pivot(
-        "Agreement of networks",
-        "Pearson's correlation over the samples; the AUL paper's Figures 4 and 5.",
-        ("noise", "network", "other network"),
-        {key: means(rows, columns) for key, rows in networks.items()},
+        "The loss of an epoch against the AUL up to it",
+        "AUROC; the AUL paper's Figures 2 and 3.",
+        ("noise", ""),
+        {
+            (noise, name): {f"epoch {epoch}": figure(getattr(row, field) for row in of_epoch[epoch]) for epoch in shown}
+            for noise, of_epoch in _curves(tables).items()
+            for shown in [np.linspace(1, len(of_epoch), min(len(of_epoch), 8)).round().astype(int).tolist()]
+            for name, field in (("loss", "loss_auroc"), ("AUL", "aul_auroc"))
+        },
     )
-    yield from _over_rates(tables)
 
 
 def _named(source: str, name: str, chosen: bool) -> str:
     return f"{source}: {name}" if source != OURS else f"**{name}**" if chosen else name
 
 
-def _intervals(rows: Sequence[AuditRow], label: Callable[[Row], str]) -> list[str]:
-    cells = {}
-    for noise, group in grouped(rows, label).items():
-        held = [row.held for row in group if not math.isnan(row.held)]
-        cells[noise] = {
-            **means(group, {"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3)}),
-            "held the truth": f"{sum(held):.0f} of {len(held)}" if held else NOTHING,
-            **means(group, {"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)}),
-        }
-    note = "*Suggestion*: the share of wrong labels whose suggested label is right. "
-    note += "An audit that was interrupted has no seconds."
-    return pivot("The audit's interval", note, ("noise",), cells)
-
-
-def _loss_against_aul(tables: Tables, label: Callable[[Row], str]) -> list[str]:
-    """Return a table for each number of epochs, which networks may differ in."""
-    curves, lines = grouped(tables.of(EpochRow), label), []
-    for epochs, audits in grouped(tables.of(AuditRow), lambda row: row.epochs).items():
-        cells = {}
-        for noise in dict.fromkeys(map(label, audits)):
-            by_epoch = grouped(curves.get(noise, []), lambda row: row.epoch)
-            if any(math.isfinite(row.aul_auroc) for row in curves.get(noise, [])):
-                for name, field in (("loss", "loss_auroc"), ("AUL", "aul_auroc")):
-                    cells[noise, name] = {
-                        f"epoch {epoch}": figure(getattr(row, field) for row in by_epoch[epoch])
-                        for epoch in np.linspace(1, epochs, min(epochs, 8)).round().astype(int).tolist()
-                    }
-        note = "AUROC; the AUL paper's Figures 2 and 3."
-        lines += pivot("The loss of an epoch against the AUL up to it", note, ("noise", ""), cells)
-    return lines
-
-
-def without_rate(noise: str) -> str:
-    """Return ``KIND`` or ``KIND:CLASSES`` of a noise's name."""
-    kind, _, rest = noise.partition(":")
-    return f"{kind}:{classes}" if (classes := rest.partition(":")[2]) else kind
-
-
-def _several_rates(tables: Tables) -> dict[str, list[EstimateRow]]:
-    """Return the paper's and the audit's estimates of the first network, by kind of noise with more than one rate."""
-    model = tables.of(AuditRow)[0].model
-    shown = [
-        row
-        for row in tables.of(EstimateRow)
-        if row.model == model and row.source == OURS and (row.chosen or row.estimator == _PAPER_ESTIMATOR)
-    ]
-    kinds = grouped(shown, lambda row: without_rate(row.noise))
-    return {kind: group for kind, group in kinds.items() if len({row.noise for row in group}) > 1}
-
-
-def _over_rates(tables: Tables) -> list[str]:
-    cells = {}
-    for group in _several_rates(tables).values():
-        for noise, rows in grouped(group, lambda row: row.noise).items():
-            chosen = [row for row in rows if row.chosen]
-            paper = [row for row in rows if row.estimator == _PAPER_ESTIMATOR]
-            cells[noise] = {"true rate": figure((row.true_rate for row in chosen), 3)} | {
-                f"{who}: {field.removeprefix('noise_')}": figure((getattr(row, field) for row in members), 3)
-                for who, members in (("paper", paper), ("audit", chosen))
-                for field in _OVER_RATES
-            }
-    note = f"The AUL paper's Figures 7 and 9: its own way ({_PAPER_ESTIMATOR} on the AUL), and the audit's."
-    return pivot("Over noise rates", note, ("noise",), cells)
-
-
-def _figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
-    """Return the panels of the AUL paper's figures that there are rows for."""
-    epochs = grouped(tables.of(EpochRow), lambda row: f"{row.noise} ({row.model})")
-    known = {title: rows for title, rows in epochs.items() if any(math.isfinite(row.aul_auroc) for row in rows)}
-    rates = itertools.product(_several_rates(tables).items(), _OVER_RATES)
+def _interval(rows: Sequence[AuditRow]) -> dict[str, str]:
+    held = [row.held for row in rows if not math.isnan(row.held)]
     return {
-        "loss-and-aul": [partial(_draw_epochs, title, rows) for title, rows in known.items()],
-        "noise-rates": [partial(_draw_rates, kind, rows, field) for (kind, rows), field in rates],
+        **means(rows, {"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3)}),
+        "held the truth": f"{sum(held):.0f} of {len(held)}" if held else NOTHING,
+        **means(rows, {"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)}),
     }
 
 
-def _draw_epochs(title: str, rows: Sequence[EpochRow], place: Any) -> None:
+def _curves(tables: Tables) -> dict[str, dict[int, list[EpochRow]]]:
+    """Return the rows by noise and epoch, where the AUROC is known: some labels are wrong and some right."""
+    known = [row for row in tables.of(EpochRow) if math.isfinite(row.aul_auroc)]
+    by_noise = grouped(known, lambda row: row.noise)
+    return {noise: grouped(rows, lambda row: row.epoch) for noise, rows in by_noise.items()}
+
+
+def _figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
+    """Return a panel for each noise."""
+    return {"loss-and-aul": [partial(_draw_epochs, noise, rows) for noise, rows in _curves(tables).items()]}
+
+
+def _draw_epochs(title: str, of_epoch: Mapping[int, Sequence[EpochRow]], place: Any) -> None:
     """Draw Figures 2 and 3: AUROC over the epochs."""
-    by_epoch = sorted(grouped(rows, lambda row: row.epoch).items())
     for field, style, name in (("loss_auroc", "--", "loss of the epoch"), ("aul_auroc", "-", "AUL up to the epoch")):
-        mean_E = [spread(getattr(row, field) for row in group).mean for _, group in by_epoch]
-        place.plot([epoch for epoch, _ in by_epoch], mean_E, style, label=name)
+        mean_E = [spread(getattr(row, field) for row in rows).mean for rows in of_epoch.values()]
+        place.plot(list(of_epoch), mean_E, style, label=name)
     place.set(title=title, xlabel="epoch", ylabel="AUROC")
-    place.legend()
-
-
-def _draw_rates(kind: str, rows: Sequence[EstimateRow], field: str, place: Any) -> None:
-    """Draw Figures 7 and 9: a quantity over the true noise rate, with its spread over the seeds."""
-    for estimator, group in grouped(rows, lambda row: row.estimator).items():
-        points = []
-        for case in grouped(group, lambda row: row.noise).values():
-            found = spread(getattr(row, field) for row in case)
-            points.append((spread(row.true_rate for row in case).mean, found.mean, found.deviation))
-        true_rate, mean, deviation = zip(*sorted(points), strict=True)
-        errors = [0.0 if math.isnan(value) else value for value in deviation]
-        place.errorbar(true_rate, mean, yerr=errors, marker="o", label=estimator)
-    if field == "noise_rate":
-        limit = max(row.true_rate for row in rows)
-        place.plot([0, limit], [0, limit], ":", color="grey", label="truth")
-    place.set_ylim(0, 1.02)
-    place.set(title=kind, xlabel="true noise rate", ylabel=field.replace("_", " "))
     place.legend()
 
 

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 from labelaudit.auditing.demo import write_digits_split
 from labelaudit.auditing.model import Data
-from labelaudit.auditing.options import check_options
+from labelaudit.auditing.plan import check_options
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
@@ -164,11 +164,7 @@ def write_rows(file: Path, kind: type, rows: Sequence[Any], asked: str = "") -> 
 def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Callable[[], Iterable[R]]) -> list[R]:
     """Return the rows that a file holds, or compute them and write the file.
 
-    Args:
-        file: Of `write_rows`, with ``asked`` in its metadata.
-        asked: All that decides the outcome.
-        kind: Type of the rows.
-        compute: Returns them.
+    ``asked`` is all that decides the outcome; the file's metadata hold it.
 
     Raises:
         RunError: the file holds another measurement, or is damaged.

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -103,15 +102,6 @@ def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = 15) -> fl
     return ratio(float(np.abs(wrong_B - p_B).sum()), len(p_N))
 
 
-def correlation(one_N: FloatArray, other_N: FloatArray) -> float:
-    """Return Pearson's correlation over the samples that both have; NaN where one of them does not vary."""
-    both_N = np.isfinite(one_N) & np.isfinite(other_N)
-    one, other = one_N[both_N], other_N[both_N]
-    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return math.nan
-    return float(np.corrcoef(one, other)[0, 1])
-
-
 def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
     """Return the true label of each given sample as a number among the given classes, −1 for none of them: [N].
 
@@ -160,11 +150,6 @@ class TrueAudit:
         right_N = self.fitted.statistics.beliefs.alternative_N == self._true_N
         return ratio(int((right_N & self.wrong_N & self.used_N).sum()), int(self.wrong_U.sum()))
 
-    @cached_property
-    def curves(self) -> tuple[list[tuple[float, float]], FloatArray, FloatArray]:
-        """See `read_loss_curves`."""
-        return read_loss_curves(self.run, self.wrong_N)
-
     def rankings(self) -> Iterator[RankingRow]:
         """Yield the row of each statistic."""
         for name in STATISTICS:
@@ -207,17 +192,14 @@ class TrueAudit:
         )
 
 
-def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> tuple[list[tuple[float, float]], FloatArray, FloatArray]:
-    """Read the losses of a trained run, epoch by epoch.
+def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> Iterator[tuple[float, float]]:
+    """Yield AUROC of each epoch's loss, and of the sum of losses up to it, from a trained run.
 
-    Planted controls are left out (NaN): their losses are against other labels.
-
-    Returns:
-        AUROC of each epoch's loss and of the sum up to it; the sum over all epochs; the loss of the last epoch.
+    Planted controls are left out: their losses are against other labels.
     """
     controls = read_controls(run.samples)
     planted_N = np.zeros(len(wrong_N), dtype=bool) if controls is None else controls.planted_N
-    aul_N, loss_N, auroc_E = np.zeros(len(wrong_N)), np.full(len(wrong_N), np.nan), []
+    aul_N = np.zeros(len(wrong_N))
 
     def auroc(suspicion_N: FloatArray) -> float:
         seen_N = np.isfinite(suspicion_N)
@@ -227,9 +209,8 @@ def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> tuple[list[tuple[flo
         loss_N = np.full(len(wrong_N), np.nan)
         loss_N[record.sample_R] = record.loss_R
         loss_N[planted_N] = np.nan
-        aul_N = aul_N + loss_N
-        auroc_E.append((auroc(loss_N), auroc(aul_N)))
-    return auroc_E, aul_N, loss_N
+        aul_N += loss_N
+        yield auroc(loss_N), auroc(aul_N)
 
 
 def audit(

@@ -200,7 +200,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
         if path in rows:
             raise DataError(f"{file} line {line}: {path!r} appears twice", fix="keep one line per file")
         rows[path] = (weight, row.get("sha256") or "")
-    missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.readable_N) if catalogue.paths[i] not in rows]
+    missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.used_N) if catalogue.paths[i] not in rows]
     if missing:
         raise DataError(
             f"{file} belongs to other data: it has no weight for {_first(missing)}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,9 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
@@ -80,7 +79,7 @@ def prepare_folder(data: Data, options: TrainingOptions, limit: int | None = Non
 
 def subset(catalogue: Catalogue, most: int | None) -> Catalogue:
     """Return at most so many of the readable samples, evenly spaced: every class keeps its share."""
-    readable = np.flatnonzero(catalogue.readable_N)
+    readable = np.flatnonzero(catalogue.used_N)
     count = len(readable) if most is None else min(most, len(readable))
     return take(catalogue, readable[np.arange(count) * len(readable) // max(count, 1)])
 
@@ -180,26 +179,24 @@ def wait_for(device: torch.device) -> None:
 class OrdinaryTraining:
     """Epochs of the plain float32 loop with the same network, batch size and optimizer, and the ``aum`` package.
 
-    A batch is images [B, C, H, W], labels [B] and sample numbers [B].
+    The images come from ImageFolder with augmentation, through a DataLoader with two workers that stay between the
+    epochs; a batch is images [B, C, H, W], labels [B] and sample numbers [B].
     """
 
-    def __init__(
-        self, problem: Problem, batches: Iterable[Any], transform: Any = None, *, with_aum: bool = True
-    ) -> None:
-        self._device, self._batches, self._transform = problem.device, batches, transform or nn.Identity()
-        self.network = problem.build().to(self._device)
-        self._optimizer = _sgd(self.network, problem.settings, lr=problem.settings.lr)
-        self.calculator: Any = require("aum")[0].AUMCalculator("") if with_aum else None
+    def __init__(self, problem: Problem) -> None:
+        self._device, self._batches = problem.device, _folder_batches(problem)
+        self._network = problem.build().to(self._device)
+        self._optimizer = _sgd(self._network, problem.settings, lr=problem.settings.lr)
+        self._calculator: Any = require("aum")[0].AUMCalculator("")
 
     def run(self) -> None:
         """Train an epoch."""
-        self.network.train()
+        self._network.train()
         for images_BCHW, labels_B, sample_B in self._batches:
             x_BCHW, label_B = images_BCHW.to(self._device), labels_B.to(self._device)
-            logits_BC = self.network(self._transform(x_BCHW))
+            logits_BC = self._network(x_BCHW)
             loss = functional.cross_entropy(logits_BC, label_B)
-            if self.calculator is not None:
-                self.calculator.update(logits_BC.detach(), label_B, sample_B.tolist())
+            self._calculator.update(logits_BC.detach(), label_B, sample_B.tolist())
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
@@ -210,30 +207,21 @@ def _sgd(network: nn.Module, settings: TrainingSettings, **given: Any) -> torch.
     return torch.optim.SGD(network.parameters(), **same, **given)
 
 
-def folder_batches(problem: Problem) -> DataLoader[Any]:
-    """Return ImageFolder with augmentation, through a DataLoader with two workers that stay between the epochs."""
+def _folder_batches(problem: Problem) -> DataLoader[Any]:
     settings, catalogue = problem.settings, problem.prepared.catalogue
-    size = settings.image_size
-    fitting = (catalogue.width_N == size).all() and (catalogue.height_N == size).all()
-    steps = [*([] if fitting else [transforms.Resize((size, size))]), *_augment(problem, transforms)]
+    size, steps = settings.image_size, []
+    if (catalogue.width_N != size).any() or (catalogue.height_N != size).any():
+        steps.append(transforms.Resize((size, size)))
+    if settings.augment != "none":
+        steps.append(transforms.RandomCrop(size, padding=min(settings.crop_pad, size - 1), padding_mode="reflect"))
+    if settings.augment == "crop-flip":
+        steps.append(transforms.RandomHorizontalFlip())
     steps += [transforms.ToTensor(), transforms.Normalize(*problem.prepared.statistics)]
-    images = _Numbered(catalogue, settings.channels, transforms.Compose(steps))
-    return _loader(images, settings.batch_size, num_workers=WORKERS, persistent_workers=True)
-
-
-def tensor_batches(problem: Problem) -> DataLoader[Any]:
-    """Return all images, normalized, as one float32 tensor, through a DataLoader without workers."""
-    parts = torch.split(torch.arange(len(problem.inputs)), 1024)
-    x_RCHW = torch.cat([problem.inputs.batch(index_B, None).cpu().contiguous() for index_B in parts])
-    return _loader(
-        TensorDataset(x_RCHW, problem.prepared.label_R, torch.arange(len(x_RCHW))), problem.settings.batch_size
-    )
-
-
-def batch_augmentation(problem: Problem) -> Any:
-    """Return the same augmentation by torchvision, drawn once for a whole batch; None for none."""
-    steps = _augment(problem, v2)
-    return v2.Compose(steps) if steps else None
+    images, batch_size = _Numbered(catalogue, settings.channels, transforms.Compose(steps)), settings.batch_size
+    # A last batch of one sample can neither be taken by batch norm nor by aum.
+    alone = len(images) > batch_size and len(images) % batch_size == 1
+    workers = {"num_workers": WORKERS, "persistent_workers": True}
+    return DataLoader(images, batch_size=batch_size, shuffle=True, drop_last=alone, **workers)
 
 
 def plain_batches(catalogue: Catalogue, size: int, channels: int) -> DataLoader[Any]:
@@ -241,21 +229,6 @@ def plain_batches(catalogue: Catalogue, size: int, channels: int) -> DataLoader[
     transform = transforms.Compose([transforms.Resize((size, size)), transforms.ToTensor()])
     images = _Numbered(catalogue, channels, transform)
     return DataLoader(images, batch_size=256, num_workers=WORKERS, persistent_workers=True)
-
-
-def _loader(images: Dataset[Any], batch_size: int, **given: Any) -> DataLoader[Any]:
-    count = len(images)
-    # A last batch of one sample can neither be taken by batch norm nor by aum.
-    alone = count > batch_size and count % batch_size == 1
-    return DataLoader(images, batch_size=batch_size, shuffle=True, drop_last=alone, **given)
-
-
-def _augment(problem: Problem, library: Any) -> list[Any]:
-    settings = problem.settings
-    pad = min(settings.crop_pad, settings.image_size - 1)
-    steps = [library.RandomCrop(settings.image_size, padding=pad, padding_mode="reflect")]
-    flips = [library.RandomHorizontalFlip()] if settings.augment == "crop-flip" else []
-    return [] if settings.augment == "none" else steps + flips
 
 
 class _Numbered(Dataset[Any]):

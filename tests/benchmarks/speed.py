@@ -8,7 +8,6 @@ or busy changes both. docs/benchmarks.md has the commands and what came out.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 import sys
@@ -17,49 +16,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
-import numpy as np
 import torch
 import typer
 from contenders import (
     BareStep,
     OrdinaryTraining,
-    Problem,
     RecordedEpochs,
-    batch_augmentation,
     empty_folder,
-    folder_batches,
     plain_batches,
     prepare_folder,
     subset,
-    tensor_batches,
 )
-from scale import measure_commands, measure_scale
-from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, stopwatch, take_turns
+from scale import measure_scale
+from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, take_turns
 
+from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.probe import train_probe
 from labelaudit.auditing.score import score
-from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.errors import LabelauditError
-from labelaudit.reproduce.detection import FOLDS, RANKINGS, out_of_fold_probabilities, require
+from labelaudit.reproduce.detection import RANKINGS, out_of_fold_probabilities, require
 from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
-OURS, BARE = "labelaudit", "bare step"
-FOLDER, TENSOR = "ImageFolder + DataLoader + aum", "TensorDataset + aum"
-PACKAGES = "labelaudit torch torchvision timm numpy pillow pyarrow scikit-learn aum cleanlab"
-_MOST_TENSOR_BYTES = 4 << 30
+OURS, UNRECORDED, BARE = "labelaudit", "labelaudit without recording", "bare step"
+FOLDER = "ImageFolder + DataLoader + aum"
 
 Count = Annotated[int, typer.Option(min=1)]
 OptionalCount = Annotated[Optional[int], typer.Option(min=1)]
 Limit = Annotated[Optional[int], typer.Option(min=1, help="Use so many images, evenly spaced; default: all.")]
-Rate = Annotated[float, typer.Option(min=1e-6, max=1 - 1e-6, help="Share of planted errors.")]
+Device = Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")]
 
 
 def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: object) -> None:
@@ -77,7 +68,7 @@ def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: obj
         found = {
             "arguments": sys.argv[1:],
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES.split()}},
+            "versions": {"python": platform.python_version(), "torch": torch.__version__, "labelaudit": __version__},
             "processor": platform.processor() or platform.machine(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "threads": torch.get_num_threads(),
@@ -99,17 +90,6 @@ def _settings(
         torch.set_num_threads(threads)
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _options(model: str | None, image_size: int | None, batch_size: int | None) -> TrainingOptions:
-    return TrainingOptions(probe="train", model=model, image_size=image_size, batch_size=batch_size, device="cpu")
-
-
 @app.command()
 def loop(
     data: Path,
@@ -117,78 +97,48 @@ def loop(
     model: Optional[str] = None,
     image_size: OptionalCount = None,
     batch_size: OptionalCount = None,
+    where: Device = "cpu",
     rounds: Count = 5,
+    epochs_a_turn: Count = 1,
+    ordinary: Annotated[bool, typer.Option(help="With the ordinary loop.")] = True,
 ) -> list[Measurement]:
-    """Images per second of an epoch: labelaudit's, two ordinary loops with the aum package, and the bare step.
+    """Images per second of an epoch: labelaudit's with and without recording, an ordinary loop's, and the bare step's.
 
-    All train the same network with the same batch size, in turns, an epoch each. labelaudit's epoch has augmentation,
-    recording and the Parquet file in it; its pixels are decoded beforehand, as in every epoch but the first. The
-    ordinary loops decode in each epoch (ImageFolder with two workers) or hold everything in a TensorDataset; both train
-    in float32. The bare step is forward, backward and optimizer on one batch that never changes, with labelaudit's
-    precision and memory format: our share of it says what is left to win.
+    All train the same network with the same batch size, in turns. labelaudit's epoch has augmentation, recording and
+    the Parquet file in it; its pixels are decoded beforehand, as in every epoch but the first. Without recording,
+    nothing is computed, kept or written beside the training. The ordinary loop has the aum package, decodes in each
+    epoch (ImageFolder with two workers) and trains in float32. The bare step is forward, backward and optimizer on one
+    batch that never changes, with labelaudit's precision and memory format: our share of it says what is left to win.
     """
-    require("aum")
+    options = TrainingOptions(probe="train", model=model, image_size=image_size, batch_size=batch_size, device=where)
     with empty_folder() as scratch:
-        problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
-        count, settings = len(problem.inputs), problem.settings
-        # The one with workers is first: they are forked in the warm-up, before anything else has threads.
-        contenders = [Contender(FOLDER, count, OrdinaryTraining(problem, folder_batches(problem)).run)]
-        if 4 * count * settings.channels * settings.image_size**2 <= _MOST_TENSOR_BYTES:
-            training = OrdinaryTraining(problem, tensor_batches(problem), batch_augmentation(problem))
-            contenders.append(Contender(TENSOR, count, training.run))
-        rates = take_turns([*contenders, *_own_contenders(problem, scratch)], rounds)
-    others = [contender.name for contender in contenders]
+        problem = prepare_folder(Data(root=data), options, limit)
+        # A training each: that of the other is not disturbed.
+        ours, unrecorded = (RecordedEpochs(problem, scratch / name, epochs_a_turn) for name in ("losses", "unused"))
+        bare = BareStep(problem)
+        steps = epochs_a_turn * -(-len(problem.inputs) // bare.batch_size)
+        contenders = [
+            Contender(OURS, ours.items, ours.run),
+            Contender(UNRECORDED, unrecorded.items, unrecorded.run_unrecorded),
+            Contender(BARE, steps * bare.batch_size, partial(bare.run, steps)),
+        ]
+        if ordinary:
+            require("aum")
+            # The one with workers is first: they are forked in the warm-up, before anything else has threads.
+            contenders.insert(0, Contender(FOLDER, len(problem.inputs), OrdinaryTraining(problem).run))
+        rates = take_turns(contenders, rounds)
+    cost = [100 * (ratio - 1) for ratio in ratios(rates, UNRECORDED, OURS)]
+    shares = [100 * ratio for ratio in ratios(rates, OURS, BARE)]
     return [
         *rows_of(rates),
-        *(_ratio(rates, OURS, other, str(problem)) for other in others),
-        _share_of_bare_step(rates, problem),
+        *([_ratio(rates, OURS, FOLDER, str(problem))] if ordinary else []),
+        median(f"{OURS}, share of the bare step", shares, "%", str(problem)),
+        median("recording adds", cost, "% of the time", str(problem)),
     ]
-
-
-def _own_contenders(problem: Problem, scratch: Path, epochs: int = 1) -> list[Contender]:
-    """Return epochs as labelaudit trains them, so many in a turn, and as many bare steps."""
-    ours, bare = RecordedEpochs(problem, scratch / "losses", epochs), BareStep(problem)
-    steps = epochs * -(-len(problem.inputs) // bare.batch_size)
-    return [Contender(OURS, ours.items, ours.run), Contender(BARE, steps * bare.batch_size, partial(bare.run, steps))]
 
 
 def _ratio(rates: Rates, name: str, other: str, note: str = "") -> Measurement:
     return median(f"{name} / {other}", ratios(rates, name, other), "×", note)
-
-
-def _share_of_bare_step(rates: Rates, problem: Problem) -> Measurement:
-    shares = [100 * ratio for ratio in ratios(rates, OURS, BARE)]
-    return median(f"{OURS}, share of the bare step", shares, "%", str(problem))
-
-
-@app.command()
-def recording(
-    data: Path,
-    limit: Limit = None,
-    model: Optional[str] = None,
-    image_size: OptionalCount = None,
-    batch_size: OptionalCount = None,
-    rounds: Count = 15,
-) -> list[Measurement]:
-    """What recording costs: labelaudit's epoch with it against the same epoch without, in turns.
-
-    With: every sample's loss, margin, prediction and strongest alternative in each step, and the epoch's Parquet file.
-    Without: the same loop, in which nothing is computed, kept or written beside the training.
-    """
-    with empty_folder() as scratch:
-        problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
-        return _recording_cost(problem, scratch, rounds)
-
-
-def _recording_cost(problem: Problem, scratch: Path, rounds: int, epochs: int = 1) -> list[Measurement]:
-    # A training each: that of the other is not disturbed.
-    on, off = (RecordedEpochs(problem, scratch / name, epochs) for name in ("recorded", "unused"))
-    with_it, without = "with recording", "without recording"
-    rates = take_turns(
-        [Contender(with_it, on.items, on.run), Contender(without, off.items, off.run_unrecorded)], rounds
-    )
-    cost = [100 * (ratio - 1) for ratio in ratios(rates, without, with_it)]
-    return [*rows_of(rates), median("recording adds", cost, "% of the time", str(problem))]
 
 
 @app.command()
@@ -220,85 +170,22 @@ def decode(
     return [*rows_of(rates), *(_ratio(rates, name, names[0], note) for name in names[1:])]
 
 
-@app.command()
-def epochs(
-    data: Path,
-    limit: Limit = None,
-    model: Optional[str] = None,
-    image_size: OptionalCount = None,
-    batch_size: OptionalCount = None,
-    count: Annotated[int, typer.Option("--epochs", min=1, help="How many are compared.")] = 10,
-    measured: Annotated[int, typer.Option(min=1, help="How many of the ordinary loop's are run.")] = 2,
-) -> list[Measurement]:
-    """Seconds from a folder to a number of recorded epochs, on large images that have to be decoded first.
-
-    labelaudit's side is the whole of train-probe with an empty cache: reading and hashing the files, one decoding pass,
-    and all epochs with recording, Parquet files and checkpoints. The other side is ImageFolder with a DataLoader of two
-    workers, a plain float32 loop and aum, with the same network and batch size: it decodes in every epoch. Of it only
-    some epochs are run, half of them before and half after ours; the rest is extrapolated from their median.
-    """
-    require("aum")
-    with empty_folder() as scratch:
-        problem = prepare_folder(Data(root=data), _options(model, image_size, batch_size), limit)
-        labels = scratch / "labels.csv"
-        labels.write_text(labels_text(problem.prepared.catalogue, problem.prepared.catalogue.label_N))
-        chosen = problem.settings
-        options = replace(_options(chosen.model, chosen.image_size, chosen.batch_size), epochs=count)
-        ordinary, stages = OrdinaryTraining(problem, folder_batches(problem)), Stages()
-        seconds = [stopwatch(ordinary.run) for _ in range((measured + 1) // 2)]
-        with empty_folder() as empty:
-            wanted = Data(root=data, labels_file=labels)
-            ours = stopwatch(lambda: train_probe(wanted, RunFolder(empty / "run"), options, stages))
-        seconds += [stopwatch(ordinary.run) for _ in range(measured - len(seconds))]
-    theirs = count * float(np.median(seconds))
-    note = f"extrapolated from {measured} measured epochs of {min(seconds):.4g} to {max(seconds):.4g} s"
-    return [
-        Measurement("labelaudit, from the folder", ours, "s", f"{count} epochs, measured whole"),
-        *stages.measurements(),
-        Measurement(FOLDER, theirs, "s", note),
-        Measurement("labelaudit is faster by", theirs / ours, "×", str(problem)),
-    ]
-
-
-def _planted(clean: Catalogue, folder: Path, noise: str, seed: int) -> Data:
-    """Plant errors into right labels."""
-    case, labels = parse_noise(noise, clean.classes), folder / f"{noise.replace(':', '-')}-seed{seed}.csv"
-    folder.mkdir(parents=True, exist_ok=True)
-    labels.write_text(labels_text(clean, planted_labels(clean, case, seed)))
-    return Data(root=clean.root, labels_file=labels)
-
-
-def _audit(data: Data, clean: Catalogue, options: TrainingOptions) -> tuple[Stages, float, list[Measurement]]:
-    """Audit with an empty cache; return the stages, when it ended, and how well wrong labels are found."""
-    stages = Stages()
-    with empty_folder() as scratch:
-        run = RunFolder(scratch / "run")
-        fitted, ended = score(data, run, options, reporter=stages), time.perf_counter()
-        found = TrueAudit("", options.seed or 0, run, fitted, clean, 0.0)
-    chosen = next(row for row in found.rankings() if row.chosen)
-    return stages, ended, _quality(chosen.auroc, chosen.average_precision)
-
-
-def _quality(auroc: float, average_precision: float) -> list[Measurement]:
-    return [Measurement("AP", average_precision), Measurement("AUROC", auroc)]
-
-
-def _named(name: str, rows: Sequence[Measurement]) -> list[Measurement]:
-    return [row._replace(name=f"{name}: {row.name}") for row in rows]
+def _quality(name: str, auroc: float, average_precision: float) -> list[Measurement]:
+    return [Measurement(f"{name}: AP", average_precision), Measurement(f"{name}: AUROC", auroc)]
 
 
 @app.command()
 def audit(
     data: Path,
     out: Annotated[Path, typer.Option(help="Gets the labels file with planted errors.")],
-    rate: Rate = 0.2,
+    rate: Annotated[float, typer.Option(min=1e-6, max=1 - 1e-6, help="Share of planted errors.")] = 0.2,
     kind: str = "uniform",
     seed: int = 0,
     limit: Limit = None,
     model: Optional[str] = None,
     own_epochs: Annotated[Optional[int], typer.Option("--epochs", min=1, help="Of labelaudit's probe.")] = None,
-    epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab.")] = "3,5,10,20",
-    ordinary_images: Annotated[int, typer.Option(min=0, help="So many time the ordinary loop; 0: none.")] = 4096,
+    epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab; nothing: without cleanlab.")] = "3,5,10,20",
+    where: Device = "cpu",
 ) -> list[Measurement]:
     """A whole audit against cleanlab with cross-validation: how well each finds planted errors, and how long it takes.
 
@@ -308,17 +195,20 @@ def audit(
     themselves, which are not known outside of a benchmark. Each epoch count is a training of its own with labelaudit's
     default settings: the learning rate falls over just these epochs, as it would for a user who had chosen that count.
 
-    Its time is that of the best count, with scanning and decoding from an empty cache. A last row says what it would be
-    with the ordinary loop, which decodes in each epoch and trains in float32: extrapolated from part of an epoch.
+    Its time is that of the best count, with scanning and decoding from an empty cache. On a GPU the first audit pays
+    for loading the libraries: run it twice.
     """
-    (ranks,) = require("cleanlab.rank")
     clean = subset(scan(data), limit)
-    noisy = _planted(clean, out, f"{kind}:{rate:g}", seed)
-    options = TrainingOptions(model=model, epochs=own_epochs, seed=seed, device="cpu")
+    case, labels = parse_noise(f"{kind}:{rate:g}", clean.classes), out / f"{kind}-{rate:g}-seed{seed}.csv"
+    out.mkdir(parents=True, exist_ok=True)
+    labels.write_text(labels_text(clean, planted_labels(clean, case, seed)))
+    noisy = Data(root=clean.root, labels_file=labels)
+    options = TrainingOptions(model=model, epochs=own_epochs, seed=seed, device=where)
     rows: list[Measurement] = []
 
     def cross_validate(count: int) -> float:
         """Add the figures of a count of epochs, and return its better average precision."""
+        (ranks,) = require("cleanlab.rank")
         with empty_folder():
             problem = prepare_folder(noisy, options)
             label_R, settings = problem.prepared.label_R, replace(problem.settings, epochs=count)
@@ -326,106 +216,39 @@ def audit(
         wrong_R, best = (problem.prepared.catalogue.label_N != clean.label_N)[problem.prepared.sample_R], 0.0
         for ranking in RANKINGS:
             suspicion_R = -ranks.get_label_quality_scores(label_R.numpy(), p_RK, method=ranking)
-            found = _quality(**rank_quality(wrong_R, suspicion_R))
-            rows.extend(_named(f"cleanlab, {count} epochs, {ranking}", found))
+            found = _quality(f"cleanlab, {count} epochs, {ranking}", **rank_quality(wrong_R, suspicion_R))
+            rows.extend(found)
             best = max(best, found[0].value)
         return best
 
     tried = {}
-    for count in dict.fromkeys(int(count) for count in epochs_cv.split(",")):
+    for count in dict.fromkeys(int(count) for count in epochs_cv.split(",") if count):
         began = time.perf_counter()
         tried[count] = cross_validate(count), time.perf_counter() - began
-    best = max(tried, key=lambda count: tried[count][0])
-    began = time.perf_counter()
-    stages, _, quality = _audit(noisy, clean, options)
-    seconds = time.perf_counter() - began
-    rows += [*_named(OURS, quality), *stages.measurements(), Measurement(f"{OURS}: whole", seconds, "s")]
+    stages = Stages()
+    with empty_folder() as scratch:
+        began, run = time.perf_counter(), RunFolder(scratch / "run")
+        fitted, ended = score(noisy, run, options, reporter=stages), time.perf_counter()
+        found = TrueAudit("", seed, run, fitted, clean, 0.0)
+    chosen = next(row for row in found.rankings() if row.chosen)
+    rows += [*_quality(OURS, chosen.auroc, chosen.average_precision), *stages.measurements()]
+    rows.append(Measurement(f"{OURS}: whole", ended - began, "s"))
+    rows.append(Measurement(f"{OURS}: from decoded pixels to scores", ended - stages.ended["Decoding images"], "s"))
     rows += [Measurement(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]
-    rows.append(Measurement(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / seconds, "×"))
-    return rows + (_with_ordinary_loop(noisy, options, best, ordinary_images, seconds) if ordinary_images else [])
-
-
-def _with_ordinary_loop(
-    data: Data, options: TrainingOptions, best: int, images: int, own_seconds: float
-) -> list[Measurement]:
-    """Return what cleanlab's best would take with an ordinary loop; nothing where no network is trained."""
-    with empty_folder():
-        whole = len(scan(data.root, labels_file=data.labels_file))
-        problem = prepare_folder(data, options, images)
-        if problem.settings.kind == "frozen":
-            return []
-        training = OrdinaryTraining(problem, folder_batches(problem), with_aum=False)
-        timed = take_turns([Contender("ordinary", len(problem.inputs), training.run)], 2)
-    rate = float(np.median(timed["ordinary"]))
-    seconds = best * (FOLDS - 1) * whole / rate
-    note = f"extrapolated from {rate:,.0f} images/s, without predicting; measured: {problem}"
-    name = "cleanlab with ImageFolder + DataLoader"
-    return [
-        Measurement(f"{name}, {best} epochs: whole", seconds, "s", note),
-        Measurement(f"{OURS} / {name}", seconds / own_seconds, "×", "extrapolated"),
-    ]
+    for best in sorted(tried, key=lambda count: tried[count][0])[-1:]:
+        rows.append(Measurement(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / (ended - began), "×"))
+    return rows
 
 
 @app.command()
 def scale(
-    work: Annotated[Path, typer.Option(help="Gets the made-up run, which is deleted afterwards.")],
-    samples: Count = 1_000_000,
-    count: Annotated[int, typer.Option("--epochs", min=1)] = 100,
-    scores: Annotated[int, typer.Option(min=1, help="In a mixture.")] = 10_000_000,
-    exact_scores: Annotated[int, typer.Option(min=1, help="Compared with the exact fit.")] = 1_000_000,
-    losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
-) -> list[Measurement]:
-    """Statistics at scale: memory and speed of scoring, a mixture of many scores, bytes per record."""
-    return measure_scale(work, samples, count, scores, exact_scores, losses)
-
-
-@app.command()
-def commands(
     work: Annotated[Path, typer.Option(help="Gets the made-up runs, which are deleted afterwards.")],
     samples: Count = 1_000_000,
     count: Annotated[int, typer.Option("--epochs", min=1)] = 24,
+    losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
 ) -> list[Measurement]:
-    """Peak memory and time of the commands that need no training, on made-up loss tables of three shapes."""
-    return measure_commands(work, samples, count)
-
-
-@app.command()
-def device(
-    data: Path,
-    where: Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")] = "cuda",
-    rate: Rate = 0.2,
-    seed: int = 0,
-    limit: Limit = None,
-    settings: Annotated[
-        str, typer.Option(metavar="MODEL:EPOCHS:BATCH,…", help="Audits to time.")
-    ] = "labelaudit_probe:10:512,labelaudit_probe:30:256,labelaudit_probe_full:30:256",
-    rounds: Count = 5,
-    epochs_a_turn: Count = 3,
-) -> list[Measurement]:
-    """On a GPU: seconds from decoded pixels to scores, images per second, share of the bare step, cost of recording.
-
-    The clock of an audit starts when the last image is decoded and stops when the CSV is written: moving the pixels to
-    the GPU and building the network are in it. A short audit comes before, untimed: it pays for loading the GPU's
-    libraries.
-    """
-    probes = []
-    for model, count, batch in (text.split(":") for text in settings.split(",")):
-        chosen: dict[str, Any] = {"model": model, "epochs": int(count), "batch_size": int(batch)}
-        probes.append(TrainingOptions(probe="train", seed=seed, device=where, **chosen))
-    rows: list[Measurement] = []
-    with empty_folder() as scratch:
-        clean = subset(scan(data), limit)
-        noisy = _planted(clean, scratch, f"uniform:{rate:g}", seed)
-        _audit(noisy, clean, replace(probes[0], epochs=1))
-        for options in probes:
-            stages, ended, quality = _audit(noisy, clean, options)
-            seconds = Measurement("from decoded pixels to scores", ended - stages.ended["Decoding images"], "s")
-            name = f"{options.model}, {options.epochs} epochs, batch {options.batch_size}"
-            rows += _named(name, [seconds, *quality])
-        problem = prepare_folder(noisy, probes[0])
-        rates = take_turns(_own_contenders(problem, scratch, epochs_a_turn), rounds)
-        rows += [median(f"{OURS}, epochs", rates[OURS], "images/s"), _share_of_bare_step(rates, problem)]
-        return rows + _recording_cost(problem, scratch, rounds, epochs_a_turn)
+    """Memory and time of the commands that need no training, on made-up losses of several shapes; bytes per record."""
+    return measure_scale(work, samples, count, losses)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,29 +29,27 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "needs", "options", "figures"),
     [
-        ("loop", "aum", "--rounds 1 --batch-size 32 --image-size 32", {"labelaudit, share of the bare step"}),
-        ("epochs", "aum", "--epochs 3 --measured 1 --batch-size 20", {"labelaudit is faster by"}),
-        ("recording", None, "--rounds 1 --batch-size 32", {"with recording", "without recording", "recording adds"}),
+        ("loop", "aum", "--rounds 1 --batch-size 32 --image-size 32", {"labelaudit / ImageFolder + DataLoader + aum"}),
+        (
+            "loop",
+            None,
+            "--no-ordinary --rounds 1 --batch-size 32 --image-size 32",
+            {"labelaudit, share of the bare step", "recording adds"},
+        ),
         ("decode", None, "--rounds 1 --image-size 16 --limit 30 --channels 1", {"labelaudit decodes"}),
         (
             "audit",
             "cleanlab",
-            "--out out --epochs 2 --epochs-cv 1,2 --ordinary-images 20",
+            "--out out --epochs 2 --epochs-cv 1,2",
             {"cleanlab, 1 epochs, self_confidence: AP", "labelaudit: AUROC", "labelaudit: whole"},
         ),
-        (
-            "device",
-            None,
-            "--device cpu --settings labelaudit_probe:2:32 --rounds 1 --epochs-a-turn 1 --limit 30",
-            {"labelaudit_probe, 2 epochs, batch 32: from decoded pixels to scores", "recording adds"},
-        ),
+        ("audit", None, "--out out --epochs 1 --epochs-cv=", {"labelaudit: from decoded pixels to scores"}),
         (
             "scale",
             None,
-            "--work work --samples 20000 --epochs 5 --scores 50000 --exact-scores 20000",
-            {"scoring: peak memory", "mixture, gamma: off the exact fit", "a record in CSV"},
+            "--work work --samples 60 --epochs 2",
+            {"10,000 classes: score RUN -o list.csv", "a record in CSV"},
         ),
-        ("commands", None, "--work work --samples 60 --epochs 2", {"10,000 classes: score RUN -o list.csv"}),
     ],
 )
 def test_a_benchmark_prints_and_writes_its_figures(
@@ -68,8 +66,8 @@ def test_a_benchmark_prints_and_writes_its_figures(
         pytest.importorskip(needs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scale, "SHAPES", {"10,000 classes": scale.SHAPES["10,000 classes"]})
-    monkeypatch.setattr(scale, "COMMANDS", scale.COMMANDS[1:3])
-    folder = [] if name in ("scale", "commands") else [str(images)]
+    monkeypatch.setattr(scale, "COMMANDS", scale.COMMANDS[1:2])
+    folder = [] if name == "scale" else [str(images)]
     assert speed.main(["--json", "new/figures.json", name, *folder, *options.split()]) == 0
     written = json.loads(Path("new/figures.json").read_text())
     found = {row["name"]: row["value"] for row in written["rows"]}

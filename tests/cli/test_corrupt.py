@@ -65,7 +65,7 @@ def test_three_kinds_in_one_copy_with_one_truth(clean: Path) -> None:
     assert "truth" not in succeed("train-probe", "out", "--run", "run", *words).err
 
 
-def test_one_permutation_shuffles_all_images_and_the_seed_decides(clean: Path) -> None:
+def test_one_permutation_shuffles_all_images(clean: Path) -> None:
     words = ("--kind", "shuffle-pixels", "--rate", 1)
     succeed("corrupt", clean, "out", *words)
     save(clean / "ant" / "numbered.png", np.arange(64, dtype=np.uint8).reshape(8, 8))
@@ -73,28 +73,16 @@ def test_one_permutation_shuffles_all_images_and_the_seed_decides(clean: Path) -
     from_P = pixels("again/ant/numbered.png").ravel()
     for row in truth("out"):
         assert (pixels("out", row["path"]).ravel() == pixels(clean, row["source"]).ravel()[from_P]).all()
-    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
-        succeed("corrupt", clean, out, *THREE, "--seed", seed)
+
+
+def test_the_seed_decides_which_images_and_independent_draws_how_many(clean: Path) -> None:
+    words = ("--kind", "pair-flip", "--rate", 0.3, "--draws", "independent")
+    for out, seed in (("a", 1), ("b", 1), ("c", 2), ("d", 3)):
+        succeed("corrupt", clean, out, *words, "--seed", seed)
     assert file_bytes(Path("a")) == file_bytes(Path("b"))
-    assert truth("a") != truth("c")
-
-
-def test_independent_draws_vary_around_the_rate_and_a_random_label_can_be_right(clean: Path) -> None:
-    counts = []
-    for seed in range(4):
-        words = ("--kind", "pair-flip", "--rate", 0.3, "--draws", "independent", "--seed", seed, "-q")
-        succeed("corrupt", clean, f"out{seed}", *words)
-        changed = [row for row in truth(f"out{seed}") if row["changed"] == "1"]
-        counts.append(len(changed))
-        following = dict(zip(CLASSES, (*CLASSES[1:], CLASSES[0]), strict=True))
-        assert all(row["observed_label"] == following[row["label"]] for row in changed)
+    counts = [sum(row["changed"] == "1" for row in truth(out)) for out in "acd"]
     assert len(set(counts)) > 1
     assert 2 < np.mean(counts) < 28
-    succeed("corrupt", clean, "out", "--kind", "random-labels", "--rate", 1)
-    rows = truth("out")
-    assert 4 <= sum(row["changed"] == "0" for row in rows) <= 24
-    for row in rows:
-        assert (row["changed"] == "0") == (row["path"] == row["source"]) == (row["label"] == row["observed_label"])
 
 
 def test_names_do_not_clash_and_links_become_files(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,10 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     for part in cache_folder.rglob("part-*.parquet"):
         part.write_bytes(b"PAR1")
     assert "in the cache" not in succeed("score", large, "--run", "fourth", "--offline").err
-    assert file_bytes(Path("third/losses")) == file_bytes(Path("fourth/losses"))
+    # A convolution of 24 images rounds otherwise than one of 23 and one of 1.
+    for file in sorted(Path("third/losses").iterdir()):
+        losses = [pq.read_table(Path(name, "losses", file.name))["loss"].to_numpy() for name in ("third", "fourth")]
+        np.testing.assert_allclose(*losses, rtol=1e-3, atol=1e-4)
     assert cached_embeddings(cache_folder) == [24]
 
 
@@ -54,10 +57,9 @@ def test_a_retraining_of_large_images_trains_a_head_unless_a_network_is_asked_fo
     weights = "".join(f"{path.relative_to(large)},1\n" for path in sorted(large.rglob("*.jpg")))
     Path("weights.csv").write_text(f"path,weight\n{weights}")
     words = ("retrain", large, "--val", large, "--weights", "weights.csv", "--offline", "--epochs", "1", "--method")
-    for method in ("aul", "dividemix"):
-        text = succeed(*words, method, "--out", method).err
-        assert f"Retraining with {method}: a head on frozen tf_efficientnet_lite0, embedded weights (images" in text
-        assert f"Trained with {method}, test error " in text
-        assert ("Warning: dividemix is made for augmented images" in text) == (method == "dividemix")
+    text = succeed(*words, "dividemix", "--out", "head").err
+    assert "Retraining with dividemix: a head on frozen tf_efficientnet_lite0, embedded weights (images" in text
+    assert "Trained with dividemix, test error " in text
+    assert "Warning: dividemix is made for augmented images" in text
     asked = succeed(*words, "aul", "--out", "network", "--probe", "train").err
     assert "Retraining with aul: training labelaudit_probe from scratch (as asked)" in asked

@@ -66,17 +66,11 @@ def test_the_matrix_of_planted_images_is_in_the_files_and_in_every_report(smooth
     assert tuple(planted) == COPY_KINDS
     assert all(row["count"] == 2 * SMOOTH + 3 for row in planted.values())
     assert all(planted[kind]["called"]["corrupted"] > 2 * SMOOTH - 6 for kind in ("shuffled", "gaussian", "blank"))
-    outcome = succeed("report", smooth / "audit", "--html", "page.html")
-    assert "images, shuffled" in outcome.out
-    page = Path("page.html").read_text()
-    assert "images, shuffled" in page
-    assert "images, shuffled" in succeed("report", smooth / "audit", "--no-html", "--format", "markdown").out
+    assert "images, shuffled" in succeed("report", smooth / "audit", "--html", "page.html").out
+    assert "images, shuffled" in Path("page.html").read_text()
 
 
-def test_two_audits_give_equal_files_and_controls_give_labels_too(smooth: Path) -> None:
-    succeed("score", smooth / "data", "--run", "audit", *QUICK)
-    for name in ("pictures.parquet", "scores.parquet", "corrupted.csv", "noise.json"):
-        assert (Path("audit") / name).read_bytes() == (smooth / "audit" / name).read_bytes(), name
+def test_controls_are_labels_in_the_matrix_too(smooth: Path) -> None:
     succeed("score", smooth / "data", "--run", "controls", "--controls", *QUICK)
     noise = json.loads(Path("controls/noise.json").read_text())
     assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}

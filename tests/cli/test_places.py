@@ -94,24 +94,13 @@ def failing_flush(number: int, name: str) -> Callable[[int], None]:
     return flush
 
 
-FULL = "no space left for {}; free some space and run the command again: it resumes"
-FAILURES = [
-    (errno.ENOSPC, "checkpoint.pt", FULL),
-    (errno.EDQUOT, "losses/epoch-0002.parquet", FULL),
-    (errno.EROFS, "losses/epoch-0000.parquet", "{} is not writable (read-only file system); choose another folder"),
-    (errno.EIO, "losses/epoch-0000.parquet", "cannot write {}: Input/output error; check the path and the disk"),
-]
-
-
 @needs_proc
-@pytest.mark.parametrize(("number", "name", "expected"), FAILURES, ids=str)
-def test_a_disk_that_fails(
-    photos: Path, finished: Path, number: int, name: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", ["checkpoint.pt", "losses/epoch-0002.parquet"])
+def test_a_disk_that_fails(photos: Path, finished: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", failing_flush(number, name))
-        outcome = run("train-probe", photos, "--run", "audit", *QUICK)
-    assert outcome.error == expected.format(f"audit/{name}")
+        patched.setattr(os, "fsync", failing_flush(errno.ENOSPC, name))
+        error = run("train-probe", photos, "--run", "audit", *QUICK).error
+    assert error == f"no space left for audit/{name}; free some space and run the command again: it resumes"
     assert not list(Path("audit").rglob("*.partial"))
     succeed("train-probe", photos, "--run", "audit", *QUICK)
     assert file_bytes(Path("audit/losses")) == file_bytes(finished / "losses")
@@ -127,34 +116,6 @@ def test_a_full_disk_leaves_what_was_there_before(audit: Path, monkeypatch: pyte
     assert error.startswith(f"no space left for {audit}/scores.parquet; ")
     assert run("score", audit, "--out", "out.csv", "-q").only_error.startswith("no space left for out.csv; ")
     assert file_bytes(Path()) == before
-
-
-def test_a_real_write_that_finds_no_room(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "0")  # its files are larger than those of the run folder
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-    try:
-        outcome = run("train-probe", photos, "--run", "audit", *QUICK)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert outcome.error == FULL.format("audit/checkpoint.pt")
-    assert not list(Path("audit").rglob("*.partial"))
-
-
-@needs_proc
-def test_places_that_cannot_be_written(photos: Path, finished: Path) -> None:
-    Path("mine").write_text("mine")
-    Path("a-folder").mkdir()
-    probe = ("train-probe", photos, *QUICK, "--run")
-    for words, error in {
-        (*probe, "/proc/audit"): "cannot write /proc/audit: ",  # which even root cannot write to
-        (*probe, "mine"): "cannot write mine: File exists",
-        ("score", finished, "-q", "--out", "a-folder"): "cannot write a-folder: ",
-    }.items():
-        assert run(*words).only_error.startswith(error)
-    assert Path("mine").read_text() == "mine"
-    assert not list(Path().rglob("*.partial"))
 
 
 @pytest.mark.parametrize(

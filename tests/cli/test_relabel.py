@@ -1,5 +1,6 @@
 """``labelaudit relabel``: the plan, the question and the output."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from unittest import mock
 import pytest
 
 from labelaudit.review.corrections import Correction, write_corrections
-from tests.cli.helpers import run, succeed
+from tests.cli.helpers import CLASSES, QUICK, read_rows, run, succeed
 from tests.review.helpers import change, drop, keep, snapshot, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/4.png")
@@ -148,3 +149,15 @@ def test_an_interrupted_relabeling_is_reported_by_a_dry_run(data: Path, file: Pa
     outcome = succeed("relabel", data, file, "--dry-run")
     assert "Warning: A relabeling of photos was interrupted" in outcome.err
     assert "Continuing the interrupted relabeling of " in succeed("relabel", data, file, "--yes").err
+
+
+def test_an_audit_after_a_relabeling_finds_nothing_more_of_what_was_relabeled(photos: Path, finished: Path) -> None:
+    truth = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))
+    found = [row["path"] for row in read_rows((finished / "suspicious.csv").read_text())]
+    wrong = [path for path in found if int(Path(path).stem) < 2]
+    assert len(wrong) >= 6
+    file = write(*(change(path, truth[path.split("/")[0]]) for path in wrong))
+    succeed("relabel", photos, file, "--out", "corrected")
+    succeed("score", "corrected", "--run", "again", *QUICK)
+    corrected = {hashlib.sha256((photos / path).read_bytes()).hexdigest() for path in wrong}
+    assert not corrected & {row["sha256"] for row in read_rows(Path("again/suspicious.csv").read_text())}

@@ -28,13 +28,12 @@ def report(audit: Path, *words: object) -> Outcome:
     return run("report", audit, "--no-html", *words)
 
 
-def test_the_table_shows_rate_counts_classes_and_the_most_suspicious(
+def test_the_table_shows_rate_classes_and_the_most_suspicious(
     finished: Path, noise: dict, rows: list[dict[str, str]]
 ) -> None:
     outcome = succeed("report", finished, "--no-html", "--top", "1")
     assert f"{noise['suspicious']} of 48 labels are suspicious" in outcome.out
     assert f"estimated noise rate {noise['noise_rate']:.1%}" in outcome.out
-    assert all(name in outcome.out for name in ("ant", "bee", "cat", "dog"))
     assert rows[0]["path"] in outcome.out
     assert rows[1]["path"] not in outcome.out
     assert outcome.err == ""
@@ -59,26 +58,19 @@ def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path, rows: l
     assert modified(finished) == before
 
 
-def test_a_page_is_written_unless_it_is_not_wanted(audit: Path) -> None:
+def test_a_page_is_written_unless_it_is_not_wanted_and_where_it_is_wanted(audit: Path) -> None:
     before = modified(audit)
     assert report(audit).err == ""
+    succeed("report", audit, "--html", "page.html")
+    assert Path("page.html").read_text().startswith("<!doctype html>")
     assert modified(audit) == before
-    outcome = run("report", audit, "--max-noise", "0")
+    outcome = run("report", audit, "--max-noise", "0", "--thumbnails", "2")
     assert outcome.code == 1
     assert modified(audit).keys() - before.keys() == {"report.html"}
-    assert "report.html (0." in outcome.err
-    assert " suspicious images" in outcome.err
+    assert all(words in outcome.err for words in ("report.html (0.", " suspicious images", "thumbnails of the first 2"))
     assert "report.html" not in outcome.out
     assert succeed("report", audit, "--quiet").err == ""
-
-
-def test_the_page_goes_where_it_is_wanted(audit: Path, tmp_path: Path) -> None:
-    succeed("report", audit, "--html", tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-    assert not (audit / "report.html").exists()
-    assert run("report", audit, "--html", tmp_path / "nowhere" / "page.html").error.startswith("cannot write ")
-    assert "thumbnails of the first 2" in succeed("report", audit, "--thumbnails", "2").err
-    assert "thumbnails of the first 0" in succeed("report", audit, "--thumbnails", "0").err
+    assert run("report", audit, "--html", "nowhere/page.html").error.startswith("cannot write ")
 
 
 def test_what_comes_next_is_told(photos: Path, audit: Path, tmp_path: Path) -> None:
@@ -101,26 +93,18 @@ def test_a_run_folder_that_cannot_be_written_to_is_still_reported(audit: Path) -
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_the_gate_passes_at_the_limit_and_fails_below(finished: Path, noise: dict) -> None:
+def test_the_gate_passes_at_the_limit_and_fails_below(audit: Path, noise: dict) -> None:
     rate, count, (low, _) = noise["noise_rate"], noise["suspicious"], noise["noise_rate_interval"]
-    passed = report(finished, "--max-noise", low, "--max-suspicious", count)
+    passed = report(audit, "--max-noise", low, "--max-suspicious", count)
     assert (passed.code, passed.out.count("Passed: ")) == (0, 2)
-    assert report(finished, "--strict", "--max-noise", rate).code == 0
-    assert report(finished, "--max-noise", low - 1e-6).code == 1
-    failed = report(finished, "--strict", "--max-noise", rate - 1e-6, "--max-suspicious", count - 1)
-    assert (failed.code, failed.err) == (1, "")
-    assert "Failed: noise rate " in failed.out
-    assert f"Failed: {count} suspicious labels are more than {count - 1}" in failed.out
-
-
-def test_the_gate_on_warnings_classes_and_without_a_rate(audit: Path) -> None:
+    assert report(audit, "--strict", "--max-noise", rate).code == 0
+    assert report(audit, "--max-noise", low - 1e-6).code == 1
+    failed = report(audit, "--strict", "--max-noise", rate - 1e-6, "--max-suspicious", count - 1)
+    assert (failed.code, failed.err, failed.out.count("Failed: ")) == (1, "", 2)
     ant = {"class": "ant", "noise_rate": 0.5, "samples": 100, "suspicious": 50}
-    edit(audit / "noise.json", classes=[ant], warnings=[])
-    assert report(audit, "--fail-on-warning").code == 0
-    assert "Failed: 1 of 1 class is above a noise rate of 15.00%" in report(audit, "--max-class-noise", "0.15").out
-    noise = json.loads((audit / "noise.json").read_text())
-    (audit / "noise.json").write_text(json.dumps({**noise, "warnings": ["look closer"], "noise_rate": None}))
-    assert report(audit, "--fail-on-warning").code == 1
+    edit(audit / "noise.json", classes=[ant], warnings=["look closer"])
+    assert report(audit, "--max-class-noise", "0.15").code == report(audit, "--fail-on-warning").code == 1
+    (audit / "noise.json").write_text(json.dumps({**noise, "noise_rate": None}))
     refused = report(audit, "--max-noise", "0.5", "--write", "json=labels.json")
     assert refused.only_error.startswith("this audit has no noise rate to check; ")
     assert not Path("labels.json").exists()
@@ -129,23 +113,18 @@ def test_the_gate_on_warnings_classes_and_without_a_rate(audit: Path) -> None:
 MISUSE = {
     ("--max-noise", "1.5"): "--max-noise 1.5 is not a share; give a number from 0 to 1",
     ("--top", "-1"): "--top -1 is negative; give a number from 0",
-    ("--thumbnails", "-1"): "--thumbnails -1 is negative; give a number from 0",
     ("--html", "x.html"): "--html and --no-html contradict each other; leave one of them out",
     ("--write", "labels.json"): "--write labels.json is no FORMAT=PATH; give one of json, markdown, sarif, junit, =",
-    ("--write", "table=labels.txt"): "--write table=labels.txt is no FORMAT=PATH; ",
-    ("--write", "sarif="): "--write sarif= is no FORMAT=PATH; ",
     ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
     ("--write", "json=nowhere/labels.json"): "cannot write nowhere/labels.json: ",
     ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
     ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; give a run folder or the suspicious",
-    ("--baseline", "folder"): "folder is not a run folder (it has no run.json)",
     ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder or the suspicious",
 }
 
 
 @pytest.mark.parametrize(("options", "expected"), MISUSE.items(), ids=map(" ".join, MISUSE))
 def test_options_that_cannot_be_meant(finished: Path, options: tuple[str, ...], expected: str) -> None:
-    Path("folder").mkdir()
     Path("other.csv").write_text("path,label\na.png,ant\n")
     assert report(finished, *options).only_error.startswith(expected)
     assert not Path("a").exists()

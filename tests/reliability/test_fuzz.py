@@ -26,6 +26,7 @@ from rich.console import Console
 from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
+from labelaudit.auditing.training import read_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
@@ -37,7 +38,6 @@ from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
-from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_baseline, read_weights
 from labelaudit.run.metrics import read_metrics
