@@ -49,8 +49,8 @@ class LabelauditError(Exception):
 
 
 def brief(error: BaseException, most: int = 100) -> str:
-    """Return the text of a library's error on one line, cut to ``most`` characters."""
-    return " ".join(str(error).split())[:most]
+    """Return the text of a library's error on one line, cut to ``most`` characters; its type where it has none."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 class UsageError(LabelauditError):

@@ -92,7 +92,7 @@ def advise(run: RunFolder, reporter: Reporter = QUIET) -> Advice:
         1.0 - np.nan_to_num(scores.column(name).to_numpy(zero_copy_only=False))
         for name in ("p_mislabeled", "p_corrupted")
     )
-    watched_S = choose_watched(catalogue.readable_N, np.random.default_rng([0, 0]))
+    watched_S = choose_watched(catalogue.used_N, np.random.default_rng([0, 0]))
     with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
         chances = selection_chances(read_epochs(run.losses), watched_S, len(catalogue.classes), advance)
     return compare((1.0 - right_N * intact_N)[watched_S], chances)

@@ -214,8 +214,8 @@ def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[Copie
     classes = catalogue.classes
     if len(classes) < 2 and any(corruption.kind not in INPUT_KINDS for corruption in options.corruptions):
         raise UsageError(f"{catalogue.root} has one class only, so there is no wrong label", fix="give more classes")
-    used = np.flatnonzero(catalogue.readable_N)
-    others = np.flatnonzero(~catalogue.readable_N).tolist()
+    used = np.flatnonzero(catalogue.used_N)
+    others = np.flatnonzero(~catalogue.used_N).tolist()
     if options.most is not None:
         used, others = _draw_part(catalogue.label_N[used], used, options.most, options.seed), []
     named = [number for number in others if os.path.lexists(catalogue.root / catalogue.paths[number])]

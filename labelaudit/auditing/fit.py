@@ -99,7 +99,7 @@ def compute(
         pilot = read_curves(run.pilot, pilot_course(run), catalogue.label_N, classes, counted_N=counted_N)
     evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
-    readable = zip(catalogue.sha256, catalogue.readable_N, strict=True)
+    readable = zip(catalogue.sha256, catalogue.used_N, strict=True)
     digests = [digest if is_readable else "" for digest, is_readable in readable]
     kinds = tell_kinds(evidence, verdicts.flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
     return Fitted(
@@ -134,7 +134,7 @@ def _noise(
         noise_rate_interval=verdicts.interval,
         suspicious=verdicts.flagged,
         samples=len(catalogue),
-        readable=int(catalogue.readable_N.sum()),
+        readable=int(catalogue.used_N.sum()),
         epochs=evidence.statistics.epochs,
         fit=settings,
         estimators={name: _estimator(estimate) for name, estimate in verdicts.estimates.items()},

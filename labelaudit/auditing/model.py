@@ -319,7 +319,7 @@ def read_curves(
     fix = f"delete {run.root} and audit again"
     if len(recorded_epochs(run.losses)) != course.recorded:
         raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
-    curves = CurveAccumulator(label_N, classes, counted_N=counted_N, course=course)
+    curves = CurveAccumulator(label_N, classes, course, counted_N=counted_N)
     with reporter.bar("Reading losses", course.recorded, "epochs") as advance:
         for epoch in read_epochs(run.losses):
             if not ((epoch.alternative_R >= 0) & (epoch.alternative_R < classes)).all():

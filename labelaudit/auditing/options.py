@@ -1,17 +1,13 @@
-"""What a user can ask of a training, and which of it contradicts itself."""
+"""What a user can ask of a training; `labelaudit.auditing.plan` checks it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labelaudit.errors import UsageError
-from labelaudit.hyperparameters import LEAST
 from labelaudit.names import AugmentName, OptimizerName, PrecisionName, PresetName, ProbeName, ResizeName, ScheduleName
-from labelaudit.selectors.table import NONE, describe_selector
 
 BASIC, ADVANCED = "Training", "Advanced"
 """Panels of a command's help."""
@@ -67,30 +63,3 @@ class TrainingOptions:
     selector_parameters: Mapping[str, object] = _option(
         "A parameter of the selector; may be given several times.", "-S", metavar="NAME=VALUE", default_factory=dict
     )
-
-    @property
-    def selector_description(self) -> str:
-        """Return the selector with its settings, as `TrainingSettings` has it."""
-        return describe_selector(self.selector or NONE, self.selector_parameters)
-
-
-def check_options(options: TrainingOptions) -> None:
-    """Raise UsageError for options that contradict each other or are out of range."""
-    for name, least in LEAST.items():
-        value = getattr(options, name)
-        if value is not None and not value >= least:
-            raise UsageError(f"--{name.replace('_', '-')} {value} is too small", fix=f"give at least {least:g}")
-    for name in ("lr", "weight_decay"):
-        if getattr(options, name) == math.inf:
-            raise UsageError(f"--{name.replace('_', '-')} is not finite", fix="give a number")
-    if options.momentum is not None and options.momentum >= 1:
-        raise UsageError(f"--momentum {options.momentum:g} must be below 1", fix="give a smaller number")
-    if options.preset == "paper" and options.probe == "frozen":
-        raise UsageError("the paper's probe is trained from scratch", fix="leave --probe frozen or --preset paper out")
-    if options.preset == "paper" and (options.pretrained or options.network_weights):
-        fix = "leave --pretrained and --network-weights out"
-        raise UsageError("the paper's probe is trained from scratch", fix=fix)
-    if options.pretrained and options.network_weights:
-        raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
-    if options.network_weights and not options.model:
-        raise UsageError("--network-weights needs the --model that the file was saved from", fix="add --model NAME")

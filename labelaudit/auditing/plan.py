@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from labelaudit.auditing.options import TrainingOptions, check_options
+from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
 from labelaudit.engine.devices import choose_precision
@@ -25,10 +25,10 @@ from labelaudit.engine.pretrained import (
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
-from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, Hyperparameters
+from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
 from labelaudit.methods.table import MethodEntry
-from labelaudit.names import OptimizerName, PresetName
-from labelaudit.selectors.table import NONE, build_selector
+from labelaudit.names import OptimizerName, Precision, PresetName
+from labelaudit.selectors.table import NONE, build_selector, describe_selector
 
 COARSE_FROM = 80
 
@@ -92,12 +92,34 @@ _FINE_TUNED_LEAST_SIZE = 64
 """Pretrained networks halve the image five times."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProbePlan:
+class ProbePlan(NamedTuple):
     """Settings, and in words why the data led to them."""
 
     settings: TrainingSettings
     why: str
+
+
+def check_options(options: TrainingOptions) -> None:
+    """Raise UsageError for options that contradict each other or are out of range."""
+    for name, least in LEAST.items():
+        value, option = getattr(options, name), f"--{name.replace('_', '-')}"
+        if value is not None and not value >= least:
+            raise UsageError(f"{option} {value} is too small", fix=f"give at least {least:g}")
+        if value == math.inf:
+            raise UsageError(f"{option} is not finite", fix="give a number")
+    if options.momentum is not None and options.momentum >= 1:
+        raise UsageError(f"--momentum {options.momentum:g} must be below 1", fix="give a smaller number")
+    if options.preset == "paper":
+        if options.probe == "frozen":
+            fix = "leave --probe frozen or --preset paper out"
+            raise UsageError("the paper's probe is trained from scratch", fix=fix)
+        if options.pretrained or options.network_weights:
+            fix = "leave --pretrained and --network-weights out"
+            raise UsageError("the paper's probe is trained from scratch", fix=fix)
+    if options.pretrained and options.network_weights:
+        raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
+    if options.network_weights and not options.model:
+        raise UsageError("--network-weights needs the --model that the file was saved from", fix="add --model NAME")
 
 
 def plan(
@@ -121,23 +143,10 @@ def plan(
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     if options.image_size is None and kind == "train" and size == fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
-    usable = int(catalogue.readable_N.sum())
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    asked: dict[str, Any] = {each.name: given[each.name] for each in fields(Hyperparameters) if each.name in given}
-    asked["precision"] = choose_precision(_precision(options, kind, model, device), device)
-    optimizer = options.optimizer or preset.optimizer
-    if optimizer != preset.optimizer:
-        asked.setdefault("lr", USUAL_RATE[optimizer])
-    if options.preset != "paper":
-        asked.setdefault("batch_size", fitting_batch_size(usable, preset.batch_size))
-    hyper = replace(preset, **asked)
-    if hyper.schedule == "milestones" and not hyper.milestones:
-        raise UsageError("--schedule milestones is only for methods published with milestones", fix="choose another")
+    usable = int(catalogue.used_N.sum())
+    precision = choose_precision(_precision(options, kind, model, device), device)
+    hyper = _hyperparameters(options, preset, usable, precision)
     controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
-    values: dict[str, Any] = {each.name: getattr(hyper, each.name) for each in fields(Hyperparameters)}
-    values["nesterov"] = hyper.nesterov and hyper.momentum > 0 and optimizer == "sgd"
-    values["milestones"] = hyper.milestones if hyper.schedule == "milestones" else ()
-    values["late_momentum"] = hyper.late_momentum if hyper.schedule == "late-linear" else None
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -150,10 +159,36 @@ def plan(
         pilot_epochs=max(1, round(PILOT_SHARE * hyper.epochs)) if controls else 0,
         members=options.members or 1,
         folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
-        selector=options.selector_description,
-        **values,
+        selector=_selector(options),
+        **vars(hyper),
     )
-    return ProbePlan(settings=settings, why=why)
+    return ProbePlan(settings, why)
+
+
+def _hyperparameters(options: TrainingOptions, preset: Preset, usable: int, precision: Precision) -> Hyperparameters:
+    """Return the preset's hyperparameters, with those asked for and what follows from them."""
+    values: dict[str, Any] = {each.name: getattr(preset, each.name) for each in fields(Hyperparameters)}
+    if options.preset != "paper":
+        values["batch_size"] = fitting_batch_size(usable, preset.batch_size)
+    if options.optimizer not in (None, preset.optimizer):
+        values["lr"] = USUAL_RATE[options.optimizer]
+    values |= {name: value for name, value in vars(options).items() if name in values and value is not None}
+    hyper = Hyperparameters(**{**values, "precision": precision})
+    if hyper.schedule == "milestones" and not hyper.milestones:
+        raise UsageError("--schedule milestones is only for methods published with milestones", fix="choose another")
+    return replace(
+        hyper,
+        nesterov=hyper.nesterov and hyper.momentum > 0 and hyper.optimizer == "sgd",
+        milestones=hyper.milestones if hyper.schedule == "milestones" else (),
+        late_momentum=hyper.late_momentum if hyper.schedule == "late-linear" else None,
+    )
+
+
+def _selector(options: TrainingOptions) -> str:
+    """Return the selector with its settings, as `TrainingSettings` has it."""
+    if options.selector in (None, NONE) and not options.selector_parameters:
+        return NONE
+    return describe_selector(options.selector or NONE, options.selector_parameters)
 
 
 def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:
@@ -259,7 +294,7 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
     stored = settings.as_json()
     asked = {name: value for name, value in vars(options).items() if name in stored and name != "controls"}
     asked["kind"] = options.probe
-    asked["selector"] = options.selector_description if options.selector or options.selector_parameters else None
+    asked["selector"] = _selector(options) if options.selector or options.selector_parameters else None
     if options.network_weights is not None:
         asked["weights"] = file_digest(options.network_weights)
     elif options.pretrained and settings.weights != "embedded":
@@ -275,13 +310,14 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
 
 def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
     """Return the `Selection` that settings describe, for so many rows of training data; None for none."""
-    selector = build_selector(settings.selector)
-    return None if selector is None else Selection(selector, rows, records_scores=records_scores)
+    if settings.selector == NONE:
+        return None
+    return Selection(build_selector(settings.selector), rows, records_scores=records_scores)
 
 
-def check_method(entry: MethodEntry, selector: str) -> None:
+def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
     """Raise UsageError for a selector beside a method of several networks, or that chooses its batches itself."""
-    if selector != NONE and (entry.networks > 1 or entry.plans):
+    if _selector(options) != NONE and (entry.networks > 1 or entry.plans):
         several = entry.networks > 1
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"
         raise UsageError(f"--selector does not go with --method {entry.name}: {reason}", fix="leave one of them out")
@@ -289,11 +325,10 @@ def check_method(entry: MethodEntry, selector: str) -> None:
 
 def check_probe(settings: TrainingSettings) -> None:
     """Raise UsageError for a selector that leaves an audit without the losses that it needs."""
-    selector = build_selector(settings.selector)
-    if selector is None:
+    if settings.selector == NONE:
         return
     if settings.folds > 1:
         raise UsageError(f"--selector works on one network, not on {settings.folds} heads", fix="add --folds 1")
-    if selector.stale_epochs > 1:
+    if build_selector(settings.selector).stale_epochs > 1:
         what = "an audit needs every sample's loss in every epoch, and stale scores have none"
         raise UsageError(what, fix="leave -S stale_epochs out")

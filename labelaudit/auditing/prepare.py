@@ -201,7 +201,7 @@ def _loaded(
         catalogue = catalogue.set_aside(loaded.failures)
         if not is_validation:
             catalogue = trainable(catalogue)
-        elif not catalogue.readable_N.any():
+        elif not catalogue.used_N.any():
             raise DataError(f"none of the images in {catalogue.root} can be read", fix="check the folder")
-        if int(catalogue.readable_N.sum()) == len(loaded.sample_R):
+        if int(catalogue.used_N.sum()) == len(loaded.sample_R):
             return catalogue, loaded

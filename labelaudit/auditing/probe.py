@@ -24,7 +24,7 @@ from labelaudit.auditing.model import Data, is_trained, pilot_course, read_catal
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import agree, build_selection, check_probe, plan
 from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
-from labelaudit.auditing.training import TrainingJob, clear, earlier, finish, train
+from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.evidence import plant
@@ -39,7 +39,6 @@ from labelaudit.methods.base import Batch, Clock, Lesson, Method, State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
-from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.documents import (
     TRAINED,
     TRAINING,
@@ -77,7 +76,7 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
     device = choose_device(options.device)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
-        begun = world.once(lambda: _begin(data, run, options, device, held, reporter))
+        begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
         if begun is None:
             return
         world.once(lambda: rewind_to_checkpoint(run))  # before the images are read: damage is reported at once
@@ -105,7 +104,7 @@ class _Begun:
     mirror: MirrorTest | None = None
 
 
-def _begin(
+def _claim_run(
     data: Data,
     run: RunFolder,
     options: TrainingOptions,
@@ -133,7 +132,7 @@ def _begin(
     planned = None if settings else plan(catalogue, options, device)
     if planned is not None:
         check_probe(planned.settings)
-    held.enter_context(run.writing())
+    held.enter_context(run.writing("--run"))
     settings = settings_there()  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
@@ -197,7 +196,7 @@ def _describe(
     _tell_set_aside(catalogue, reporter)
     if not begun.is_new:
         before = read_catalogue(run)
-        changed = np.flatnonzero(before.readable_N != catalogue.readable_N)
+        changed = np.flatnonzero(before.used_N != catalogue.used_N)
         if len(changed):
             raise RunError(
                 f"{before.paths[changed[0]]!r} is readable now but was not when {run.root} was started, or vice versa",
@@ -285,9 +284,9 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
 
 
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
-    finish(run.probe, network, prepared.catalogue.classes)
+    write_network(run.probe, network, prepared.catalogue.classes)
     mean, std = prepared.statistics
-    run.update_description(status=TRAINED, finished=_now(), normalisation={"mean": mean, "std": std})
+    run.update_description(status=TRAINED, finished=_now(), normalization={"mean": mean, "std": std})
 
 
 def _now() -> str:

@@ -1,26 +1,23 @@
-"""The driver of every training that can be interrupted: the probe, its pilot, retraining and cross-validation.
-
-    earlier   read what an earlier call began in the folder, where its settings hold
-    clear     delete what no settings hold
-    restore   bring a training back to its last whole epoch
-    train     train the epochs that are left, and write each one while the next one is trained
-    finish    write the network
+"""Run every training that can be interrupted: the probe, its pilot, retraining and cross-validation.
 
 What is written after an epoch is a parameter of `train`. The checkpoint is written last: a crash in between repeats the
-epoch and writes the same files again.
+epoch and writes the same files again. Checkpoints and networks load without running code.
 """
 
 from __future__ import annotations
 
 import functools
+import io
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from safetensors.torch import save
 
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.loop import Training, run_epochs
@@ -29,9 +26,8 @@ from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Method, State
 from labelaudit.progress import Reporter
-from labelaudit.run.checkpoint import write_checkpoint, write_network
 from labelaudit.run.documents import TRAINED
-from labelaudit.run.files import background_writer
+from labelaudit.run.files import background_writer, require_regular, write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from, recorded_epochs
 
@@ -39,13 +35,12 @@ Found = TypeVar("Found")
 
 
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
-    """Return what an earlier call began in a folder, or None where a training may begin anew.
+    """Return what ``read`` finds in the folder of an earlier call, or None where a training may begin anew.
 
-    An earlier call fixes the folder's settings once an epoch is recorded, unless the training diverged. ``read``
-    reads and checks them; its RunError counts only where they are fixed.
+    The settings in a folder are fixed once an epoch is recorded, unless the training diverged.
 
     Raises:
-        RunError: the earlier settings are fixed, and `read` refuses them.
+        RunError: the settings are fixed, and ``read`` refuses them.
     """
     if not run.exists:
         return None
@@ -62,7 +57,7 @@ def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
 
 
 def clear(run: RunFolder) -> None:
-    """Delete what a training left whose settings do not bind.
+    """Delete what a training left whose settings are not fixed.
 
     Raises:
         RunError: the folder has results that no run.json describes.
@@ -145,6 +140,35 @@ def _write(write: Callable[[], None], checkpoint: Path, state: State) -> None:
     write_checkpoint(checkpoint, state)
 
 
-def finish(file: Path, network: torch.nn.Module, classes: Sequence[str]) -> None:
-    """Write a trained network with the names of its classes."""
-    write_network(file, network, {"format": "pt", "classes": "\n".join(classes)})
+def write_checkpoint(path: Path, state: Mapping[str, object]) -> None:
+    """Write tensors and plain values atomically."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_bytes(path, content.getvalue())  # a memoryview of the buffer crashes Python 3.12.1
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU.
+
+    Raises:
+        RunError: the file is damaged, or holds anything but tensors and plain values.
+    """
+    fix = "delete it to train from the start"
+    try:
+        state = torch.load(require_regular(path), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and pickle raise many types
+        raise RunError(f"the checkpoint {path} is damaged", fix=fix) from error
+    if not isinstance(state, dict):
+        raise RunError(f"the checkpoint {path} is not one of labelaudit", fix=fix)
+    return state
+
+
+def write_network(path: Path, network: torch.nn.Module, classes: Sequence[str]) -> None:
+    """Write a trained network's parameters and buffers as safetensors, with the names of its classes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    content = save(tensors, metadata={"format": "pt", "classes": "\n".join(classes)})
+    # Sort the names in the header, which safetensors writes in random order: equal networks give equal files.
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    write_bytes(path, len(header).to_bytes(8, "little") + header + content[end:])

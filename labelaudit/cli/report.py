@@ -21,9 +21,9 @@ from labelaudit.names import AdviceFormatName, ExportName, FormatName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
-    from labelaudit.auditing.model import Data
+    from labelaudit.auditing.model import Audit, Data
+    from labelaudit.report.gate import Report
     from labelaudit.report.page.write import Page
-    from labelaudit.run.layout import RunFolder
 
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
 _output = partial(Option, rich_help_panel="Output")
@@ -87,7 +87,6 @@ def command(
     from labelaudit.report import markdown
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
-    from labelaudit.report.sarif import MOST_RESULTS
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -99,22 +98,21 @@ def command(
         fail_on_warning=fail_on_warning,
         strict=strict,
     )
-    most = MOST_RESULTS if "sarif" in {output, *targets.values()} else 0
-    folder = RunFolder(run)
-    report = make_report(Audit(folder), limits, baseline=baseline, top=top, most=most)
+    audit = Audit(RunFolder(run))
+    report = make_report(audit, limits, baseline=baseline, top=top)
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     if summary := os.environ.get(markdown.VARIABLE):
         with _or_warn("no step summary", Terminal()):  # the outcome of the gate matters more
             markdown.append(markdown.render(report), Path(summary))
-    page = None if no_html else _write_page(folder, html, thumbnails, terminal, data=data, baseline=baseline)
+    page = None if no_html else _write_page(audit, report, html, thumbnails, data, terminal)
     if output == "table":
         with printed() as console:
             show_table(console, report)
     else:
         typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
     if page is not None:
-        _tell(page, recorded_data(folder), data, terminal)
+        _tell(page, recorded_data(audit.run), data, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -157,13 +155,13 @@ def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
 
 
 def _write_page(
-    folder: RunFolder, html: Path | None, thumbnails: int, terminal: Terminal, **others: Path | None
+    audit: Audit, report: Report, html: Path | None, thumbnails: int, data: Path | None, terminal: Terminal
 ) -> Page | None:
     """Write the page; only warn where it was not asked for: figures and gate do not need a writable run folder."""
-    from labelaudit.report.page.write import PageLimits, write_page
+    from labelaudit.report.page.write import write_page
 
     with _or_warn("no page", terminal) if html is None else nullcontext():
-        return write_page(folder, html, PageLimits(max_thumbnails=thumbnails), terminal, **others)
+        return write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
     return None
 
 

@@ -132,7 +132,7 @@ class Catalogue:
         return len(self.paths)
 
     @cached_property
-    def readable_N(self) -> BoolArray:
+    def used_N(self) -> BoolArray:
         """True for samples that take part in the audit."""
         return np.array([not reason for reason in self.reasons], dtype=bool)
 
@@ -147,13 +147,13 @@ class Catalogue:
     @property
     def median_short_side(self) -> int:
         """Median over the readable images of the shorter side, in pixels."""
-        short_N = np.minimum(self.width_N, self.height_N)[self.readable_N]
+        short_N = np.minimum(self.width_N, self.height_N)[self.used_N]
         return int(np.median(short_N)) if len(short_N) else 0
 
     @property
     def is_grey(self) -> bool:
         """True when no readable image has color channels."""
-        return bool(self.grey_N[self.readable_N].all())
+        return bool(self.grey_N[self.used_N].all())
 
     def set_aside(self, reasons: Mapping[int, str]) -> Catalogue:
         """Return a catalogue in which the samples with these numbers are unreadable for these reasons."""
@@ -171,7 +171,7 @@ class Catalogue:
     @property
     def _absent_classes(self) -> dict[str, list[str]]:
         """The classes without an image that takes part, by the reason of their first image."""
-        left_K = np.bincount(self.label_N[self.readable_N], minlength=len(self.classes))
+        left_K = np.bincount(self.label_N[self.used_N], minlength=len(self.classes))
         first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
         first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
         absent: dict[str, list[str]] = {}
@@ -195,8 +195,8 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     Raises:
         DataError: no readable image, or fewer than two classes with two of them.
     """
-    root, readable_N = catalogue.root, catalogue.readable_N
-    if not readable_N.any():
+    root, used_N = catalogue.root, catalogue.used_N
+    if not used_N.any():
         first = next((f" ({p}: {r})" for p, r in zip(catalogue.paths, catalogue.reasons, strict=True) if r), "")
         raise DataError(
             f"none of the {plural(len(catalogue), 'image')} in {root} can be read{first}",
@@ -208,8 +208,8 @@ def trainable(catalogue: Catalogue) -> Catalogue:
             f"{root} has one class only ({catalogue.classes[0]!r}){lost}",
             fix="an audit compares classes: give a folder with at least two class folders",
         )
-    count_K = np.bincount(catalogue.label_N[readable_N], minlength=len(catalogue.classes))
-    lonely_N = readable_N & (count_K[catalogue.label_N] == 1)
+    count_K = np.bincount(catalogue.label_N[used_N], minlength=len(catalogue.classes))
+    lonely_N = used_N & (count_K[catalogue.label_N] == 1)
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
     if (count_K > 1).sum() < 2:
         few = listed([repr(catalogue.classes[k]) for k in np.flatnonzero(count_K < 2)], 3)

@@ -76,7 +76,7 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
     So many ``processes`` of this machine load the same pixels and share its memory. Raises a StorageError where neither
     memory nor disk has room for the pixels.
     """
-    sample_R = np.flatnonzero(catalogue.readable_N).astype(np.int32)
+    sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)
     try:
         cached = _cached(catalogue, sample_R, form, reporter) if len(sample_R) else None

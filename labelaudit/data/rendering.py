@@ -54,12 +54,6 @@ class Rendering:
     reals: Range = (0.0, 1.0)
     background: int = 255
 
-    def __post_init__(self) -> None:
-        """Refuse values that no folder has."""
-        ordered = all(-np.inf < low < high < np.inf for low, high in (self.integers, self.reals))
-        if not ordered or self.background not in BACKGROUNDS:
-            raise ValueError(f"{self} is no rendering")
-
     @property
     def deep(self) -> bool:
         """True for a folder with images of more than 8 bits."""

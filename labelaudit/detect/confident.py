@@ -186,19 +186,14 @@ def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[Ce
 
 
 def cell_log_odds(
-    label_N: IntArray,
-    alternative_N: IntArray,
-    joint: ConfidentJoint,
-    counted_N: BoolArray | None = None,
-    prior_samples: float = c.PRIOR_SAMPLES,
+    label_N: IntArray, alternative_N: IntArray, joint: ConfidentJoint, counted_N: BoolArray
 ) -> FloatArray:
     """Return the log-odds that a sample is wrong, from its given label and its favorite other class alone: [N].
 
     A cell (alternative, given) is suspicious where many of its samples are counted as wrong: under structured noise a
     few cells hold nearly all errors, while between similar classes most samples of a cell are right. Cells with few
-    samples are drawn to the mean of all by ``prior_samples``.
+    samples are drawn to the mean of all.
     """
-    counted_N = np.ones(len(label_N), dtype=bool) if counted_N is None else counted_N
     known_N = alternative_N >= 0
     cell_N = label_N * np.int64(joint.classes) + np.where(known_N, alternative_N, label_N)
     cell_Q, place_N = np.unique(cell_N, return_inverse=True)
@@ -206,7 +201,7 @@ def cell_log_odds(
     given_Q, alternative_Q = np.divmod(cell_Q, joint.classes)
     wrong_Q = joint.share_of(given_Q, alternative_Q) * counted_N.sum()
     mean = joint.noise_rate * counted_N.sum() / max(held_Q.sum(), 1.0)
-    rate_Q = np.where(given_Q == alternative_Q, mean, (wrong_Q + prior_samples * mean) / (held_Q + prior_samples))
-    rate_Q = rate_Q.clip(c.LEAST_RATE, c.MOST_RATE)
+    drawn_Q = (wrong_Q + c.PRIOR_SAMPLES * mean) / (held_Q + c.PRIOR_SAMPLES)
+    rate_Q = np.where(given_Q == alternative_Q, mean, drawn_Q).clip(c.LEAST_RATE, c.MOST_RATE)
     log_odds_N: FloatArray = np.log(rate_Q / (1.0 - rate_Q))[place_N]
     return log_odds_N

@@ -1,7 +1,7 @@
 """Every constant of detection that was chosen, with its meaning, its origin and its worth.
 
-*Worth* is what the constant changes, where that was measured (docs/accuracy.md, docs/log.md): AUROC / average precision
-of the default ranking unless said.
+*Worth* is what the constant changes: AUROC / average precision of the default ranking unless said (docs/accuracy.md,
+docs/log.md). Where it is not given, it was not measured.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ LATENESS = 2
 """Margins of epoch e count e². Chosen on seed 0. Worth: human errors .9452 / .774 to .9520 / .796, CIFAR-10 uniform
 .9838 / .967 to .9859 / .970; memorized trainings lose (.9958 to .9931), so there the power is 0."""
 LEAST_DOUBT = 0.05
-"""Doubt below this (margin per sample) does not reduce trust, so clean data keeps all epochs. Worth: not measured."""
+"""Doubt below this (margin per sample) does not reduce trust, so clean data keeps all epochs."""
 MEMORIZED_BELOW = 0.25
 """An epoch with less trust has memorized. In 60 audits that memorized nothing the lowest trust was .55, in five that
 did the last was .09 at most. Worth of the trust in memorized trainings: .8088 / .545 to .9931 / .973, and an estimate
 of .14 instead of .00 for .20."""
 LARGEST_MARGIN = 10.0
-"""Margins beyond count as this when doubt is measured: one diverging sample must not decide. Worth: not measured."""
+"""Margins beyond count as this when doubt is measured: one diverging sample must not decide."""
 LEAST_CELL_SHARE, MOST_CELL_SHARE = 0.05, 0.75
 """Bounds of the weight 2s − 1 of a cell's log-odds, s being the structure of the errors. Compared on 51 audits. Worth:
 .9952 / .9663 against .9920 / .9301 without cells; a least share of .2 costs .012 of AUROC at 80% uniform noise."""
 LEAST_RATE, MOST_RATE = 0.002, 0.95
-"""Bounds of the error rate of a cell: no cell is surely right or wrong. From prototypes. Worth: not measured."""
+"""Bounds of the error rate of a cell: no cell is surely right or wrong. From prototypes."""
 PRIOR_SAMPLES = 30.0
-"""Samples with the mean error rate that every cell is given beside its own. From prototypes. Worth: not measured."""
+"""Samples with the mean error rate that every cell is given beside its own. From prototypes."""
 SHARPNESS = 4.0
 """Slope of the step in the soft misprediction rate. From prototypes: average precision .900 under pair flips of 10%,
 where the hard step has .849 and AUL .746."""
 SLOTS = 4
-"""Other classes remembered for each sample: 40 bytes an image for any number of classes. Worth: not measured."""
+"""Other classes remembered for each sample: 40 bytes an image for any number of classes."""
 
 # --- Rate: confident joint and planted controls ----------------------------------------------------------------------
 
@@ -40,17 +40,17 @@ CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE = 0.015, 500, 0.15
 """Controls of each kind, as a share of the data and at most; epochs of the pilot, as a share of the probe's. Worth: 12
 to 23% more time and .002 to .005 of average precision under pair flips, for rates that are .01 to .02 better."""
 MOST_OF_A_CLASS = 0.1
-"""At most this share of a class becomes controls: a choice that keeps small classes learnable. Worth: not measured."""
+"""At most this share of a class becomes controls: a choice that keeps small classes learnable."""
 LEAST_CONTROLS = 5
-"""Fewer controls of a kind give no rate. A choice. Worth: not measured."""
+"""Fewer controls of a kind give no rate. A choice."""
 LEAST_TAIL, MOST_TAIL, THRESHOLDS = 0.2, 0.95, 16
 """Thresholds lie where these shares of the controls are above. Higher up there are too few controls, further down right
-labels count as wrong. Worth: not measured."""
+labels count as wrong."""
 TAIL_ERRORS = 2.0
 """Standard errors that are added to a tail ratio before the least is chosen. Worth: 9.9% instead of 8.9% for 10%, from
 300 controls."""
 RESAMPLES, RESAMPLED_INTERVAL = 400, (0.05, 0.95)
-"""Bootstrap of the controls and the quantiles of its interval: the customary nine of ten. Worth: not measured."""
+"""Bootstrap of the controls and the quantiles of its interval: the customary nine of ten."""
 
 # --- Probability and interval ----------------------------------------------------------------------------------------
 
@@ -67,13 +67,13 @@ FLAG_ABOVE = 0.5
 # --- Mixtures --------------------------------------------------------------------------------------------------------
 
 MIN_SCORES = 10
-"""Fewer finite scores are not fitted. A choice. Worth: not measured."""
+"""Fewer finite scores are not fitted. A choice."""
 EXACT_UP_TO = 20_000
 """With more scores the fit runs on a histogram, so that its cost does not grow with their number."""
 BINS, TAIL, TAIL_BINS = 7936, 0.0005, 128
 """The histogram: even bins between the tails, quantiles beyond. Weights and means stay within 1e-3 of the exact fit."""
 START_QUANTILES = (0.5, 0.7, 0.85, 0.95, 0.3, 0.15)
-"""Starts split the scores here; the likeliest end wins. Worth: not measured."""
+"""Starts split the scores here; the likeliest end wins."""
 TOLERANCE, MAX_STEPS = 1e-8, 2000
 """Expectation-maximization stops at so small a gain of mean log-likelihood. Worth: the maximum itself would move the
 rate by up to .0002 (AUL)."""
@@ -91,9 +91,9 @@ LOW_SEPARATION = 2.0
 FEW_IN_CLASS = 20
 """A class with fewer images causes a warning. A choice: 200 classes of 20 images had a rate .03 too low."""
 WEAK_PROBE = 0.5
-"""A probe that disagrees with more of the labels causes a warning. A choice. Worth: not measured."""
+"""A probe that disagrees with more of the labels causes a warning. A choice."""
 STRUCTURED, STRUCTURED_CLASSES, STRUCTURED_RATE = 0.6, 4, 0.01
-"""Structure, classes and rate from which on uneven errors cause a warning. A choice. Worth: not measured."""
+"""Structure, classes and rate from which on uneven errors cause a warning. A choice."""
 
 # --- Kinds: ambiguous and corrupted ----------------------------------------------------------------------------------
 
@@ -104,28 +104,28 @@ UNDECIDED = 0.02
 """So large a share of untaught wrong labels would be ambiguous. Worth: between 1 and 8% of the suspicious wrong labels
 are ambiguous on Fashion-MNIST and CIFAR-10, because taught ones are less clear."""
 LEAST_ORDINARY = 50
-"""With fewer samples that are not suspicious nothing is ambiguous. A choice. Worth: not measured."""
+"""With fewer samples that are not suspicious nothing is ambiguous. A choice."""
 MOST_COPIED, COPIED_DIGITS = 500, "0123"
 """Images that have corrupted copies: at most so many, and of embedded ones those whose content hash begins with one of
 these digits, a quarter. More make the regression no better; 500 cost a quarter of a second."""
 LEAST_IMAGES = 20
-"""With fewer corrupted copies no image is called corrupted. A choice. Worth: not measured."""
+"""With fewer corrupted copies no image is called corrupted. A choice."""
 FOLDS, ROUNDS = 2, 2
 """Each half is judged by the other's regression, twice: the second time without the images that the first found, as
-corrupted images in the reference pull the regression. Worth: not measured apart."""
+corrupted images in the reference pull the regression."""
 MOST_FITTED = 10_000
 """Images that a regression is fitted on at most, for speed."""
 FARTHEST_STATISTIC = 10.0
-"""Statistics count up to so many deviations: one odd image must not turn a regression around. Worth: not measured."""
+"""Statistics count up to so many deviations: one odd image must not turn a regression around."""
 TOO_DENSE = 1.5
 """The second round leaves out images where copies are so many times as dense. If two thirds of the images or more are
-like the copies, that is what this data looks like. Worth: not measured."""
+like the copies, that is what this data looks like."""
 LEAST_SHARE = 1e-3
 """Least share of a kind of corruption, so that a single image is found. Worth: .998 of single shuffled copies are found
 among 20,000 images, with 1 / N only .30 among 50,000; 10 of 20,000 clean Fashion-MNIST images are called corrupted."""
 SIDE = 32
 """Larger images are shrunk by whole factors to fewer than twice as many pixels a side. Corruption shows at that size,
-and a photograph costs no more than a small image. Worth: not measured."""
+and a photograph costs no more than a small image."""
 LEAST_NOISE = 0.25
 """The least share of noisy pixels in a copy of kind ``noise``. Of such copies 80% are found, 51% on photographs."""
 

@@ -64,10 +64,10 @@ class EpochTrust:
     has not learned yet. An epoch's trust is 1 as long as the doubt grows, and else what is left of the largest doubt so
     far. Clean data never has much doubt to lose, so all its epochs are trusted.
 
-    After ``epochs`` another training begins, which is judged by itself; with None it never does.
+    After ``epochs`` another training begins, which is judged by itself.
     """
 
-    def __init__(self, samples: int, *, epochs: int | None = None) -> None:
+    def __init__(self, samples: int, epochs: int) -> None:
         self._epochs = epochs
         self._seen = 0
         self._largest = 0.0
@@ -78,7 +78,7 @@ class EpochTrust:
     @property
     def number(self) -> int:
         """The number, from 1, that the next epoch has in its training."""
-        return 1 + (self._seen % self._epochs if self._epochs else self._seen)
+        return 1 + self._seen % self._epochs
 
     def add(self, present_N: BoolArray, margin_N: Float32Array) -> float:
         """Return the trust in the next epoch, in (0, 1]; the margins of samples without a record in it are 0."""
@@ -144,19 +144,16 @@ class CurveAccumulator:
     Args:
         label_N: The labels that the losses were recorded against, in [0, ``classes``).
         classes: Number of classes.
+        course: How the epochs follow each other.
         counted_N: The samples that tell how labels are confused; the others get their statistics all the same.
             Default: all.
-        course: How the epochs follow each other. Default: they are of one network's training.
     """
 
-    def __init__(
-        self, label_N: IntArray, classes: int, *, counted_N: BoolArray | None = None, course: Course | None = None
-    ) -> None:
+    def __init__(self, label_N: IntArray, classes: int, course: Course, *, counted_N: BoolArray | None = None) -> None:
         samples = len(label_N)
-        self._label_N, self._classes = label_N, classes
+        self._label_N, self._classes, self._lateness = label_N, classes, course.lateness
         self._counted_N = np.ones(samples, dtype=bool) if counted_N is None else counted_N
-        self._lateness = c.LATENESS if course is None else course.lateness
-        self._trust = EpochTrust(samples, epochs=None if course is None else course.epochs)
+        self._trust = EpochTrust(samples, course.epochs)
         self._epochs = 0
         self._count_N, self._wrong_N, self._forgotten_N = np.zeros((3, samples), dtype=np.int32)
         self._loss_N, self._margin_N, self._probability_N, self._soft_wrong_N = np.zeros((4, samples))

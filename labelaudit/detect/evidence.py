@@ -2,7 +2,7 @@
 
 Planted controls are labels made wrong on purpose, whose scores show what wrong labels look like in this training.
 
-Shapes: N samples, P planted controls, U samples that are no controls, M slots, Q cells, G thresholds, R resamples.
+Shapes: N samples, A or P planted controls, U samples that are no controls, M slots, Q cells, G thresholds, R resamples.
 """
 
 from __future__ import annotations
@@ -125,19 +125,13 @@ def _judged_by_pilot(statistics: CurveStatistics, pilot: CurveStatistics, plante
     placed = {}
     for name in (f"{statistic}_N" for statistic in STATISTICS):
         placed[name], before_N = getattr(statistics, name).copy(), getattr(pilot, name)
-        placed[name][planted_N] = same_place(before_N[planted_N], before_N[own_N], placed[name][own_N])
+        quantile_A = np.searchsorted(np.sort(before_N[own_N]), before_N[planted_N], side="right") / max(own_N.sum(), 1)
+        placed[name][planted_N] = np.quantile(placed[name][own_N], quantile_A)
     chosen = {
         name: np.where(planted_N, getattr(pilot.beliefs, name), own) for name, own in vars(statistics.beliefs).items()
     }
     class_N = np.where(planted_N, pilot.joint.class_N, statistics.joint.class_N)
     return replace(statistics, **placed, beliefs=Beliefs(**chosen), joint=replace(statistics.joint, class_N=class_N))
-
-
-def same_place(value_A: FloatArray, from_U: FloatArray, to_U: FloatArray) -> FloatArray:
-    """Return the scores at the same quantiles of another training."""
-    place_A = np.searchsorted(np.sort(from_U), value_A, side="right") / max(len(from_U), 1)
-    placed_A: FloatArray = np.quantile(to_U, place_A.clip(0.0, 1.0))
-    return placed_A
 
 
 def plant(

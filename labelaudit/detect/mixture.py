@@ -103,7 +103,6 @@ def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_T
     Scores that are not finite are left out. None when there is nothing to fit: fewer than `MIN_SCORES` finite scores,
     or all the same.
     """
-    score_N = np.asarray(score_N, dtype=np.float64)
     finite = score_N[np.isfinite(score_N)]
     if len(finite) < c.MIN_SCORES:
         return None
@@ -207,8 +206,7 @@ def fit_beta_mixture(score_N: FloatArray) -> BetaMixture | None:
 
     None when there is nothing to fit: too few finite scores, or nearly all the same.
     """
-    finite = np.asarray(score_N, dtype=np.float64)
-    finite = finite[np.isfinite(finite)]
+    finite = score_N[np.isfinite(score_N)]
     if len(finite) < c.MIN_SCORES:
         return None
     low, high = (float(edge) for edge in np.quantile(finite, [c.BETA_CUT, 1.0 - c.BETA_CUT]))

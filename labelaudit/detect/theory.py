@@ -32,7 +32,7 @@ def cell_margin(
     The more structured the errors, the more a cell says: λ = 2 · structure − 1, within bounds.
     """
     share = min(max(2.0 * joint.structure - 1.0, c.LEAST_CELL_SHARE), c.MOST_CELL_SHARE)
-    return margin_N - share * cell_log_odds(label_N, beliefs.alternative_N, joint, counted_N=counted_N)
+    return margin_N - share * cell_log_odds(label_N, beliefs.alternative_N, joint, counted_N)
 
 
 def noise_rate(joint: ConfidentJoint, bounds: tuple[float, float] | None) -> float:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import constants as c
-from labelaudit.detect.confident import ConfidentJoint
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.evidence import Evidence
 from labelaudit.detect.mixture import GaussianMixture
@@ -65,7 +64,7 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """What the audit says of each sample, and of all.
+    """The judgment of each sample, and the figures of the whole audit.
 
     Attributes:
         p_mislabeled_N: In [0, 1], high = suspicious; rises with the suspicion. NaN without a record.
@@ -77,7 +76,7 @@ class Verdicts:
         interval: Where the noise rate lies, [low, high]; None as above.
         estimates: What each fitted estimator says, the chosen one among them, without those that find nothing to fit.
         power: How well wrong labels are found.
-        warnings: Why not to trust the figures, in words.
+        warnings: Reasons not to trust the figures, as sentences.
     """
 
     p_mislabeled_N: FloatArray
@@ -200,8 +199,15 @@ def find_warnings(
             f"{few} of {len(count_K)} classes have fewer than {c.FEW_IN_CLASS} images: the probe hardly knows them, "
             "and their labels are judged unreliably. Look at them by hand, or merge them into larger classes."
         )
-    if joint.noise_rate >= c.STRUCTURED_RATE and joint.classes >= c.STRUCTURED_CLASSES:
-        yield from _structured(joint)
+    enough = joint.noise_rate >= c.STRUCTURED_RATE and joint.classes >= c.STRUCTURED_CLASSES
+    if enough and joint.structure > c.STRUCTURED:
+        share_Q = np.sort(joint.share_Q[joint.given_Q != joint.true_Q])[::-1]
+        half = int(np.searchsorted(share_Q.cumsum(), 0.5 * share_Q.sum())) + 1
+        yield (
+            f"The errors are not spread evenly: half of them are between {half} of "
+            f"{joint.classes * (joint.classes - 1)} pairs of classes. Either these classes were confused when the data "
+            "was labeled, or the probe cannot tell them apart: look at the most frequent pairs first."
+        )
 
 
 def _nothing_fits(evidence: Evidence, settings: FitSettings, scores: int) -> str:
@@ -226,15 +232,4 @@ def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> Iterator[st
         yield (
             f"The two groups overlap (separation {mixture.separation:.1f}, under {c.LOW_SEPARATION:.0f}): the noise "
             "rate is rough. More epochs or a stronger probe may separate them."
-        )
-
-
-def _structured(joint: ConfidentJoint) -> Iterator[str]:
-    if joint.structure > c.STRUCTURED:
-        share_Q = np.sort(joint.share_Q[joint.given_Q != joint.true_Q])[::-1]
-        half = int(np.searchsorted(share_Q.cumsum(), 0.5 * share_Q.sum())) + 1
-        yield (
-            f"The errors are not spread evenly: half of them are between {half} of "
-            f"{joint.classes * (joint.classes - 1)} pairs of classes. Either these classes were confused when the data "
-            "was labeled, or the probe cannot tell them apart: look at the most frequent pairs first."
         )

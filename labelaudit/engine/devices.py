@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from labelaudit.errors import DeviceError
+from labelaudit.errors import DeviceError, brief
 from labelaudit.names import Precision
 
 
@@ -73,7 +73,7 @@ def memory_errors(batch_size: int) -> Iterator[None]:
             ) from error
         if "deterministic" in str(error):
             raise DeviceError(
-                f"a step of this network has no deterministic form ({' '.join(str(error).split())[:80]})",
+                f"a step of this network has no deterministic form ({brief(error, 80)})",
                 fix="leave --deterministic out, or take another --model",
             ) from error
         raise

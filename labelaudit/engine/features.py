@@ -6,6 +6,7 @@ Shapes: R readable samples, B batch, D features.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -79,44 +80,24 @@ def embed(
     mean_C, std_C = statistics
     key = f"{network_digest(backbone)} {form}{rendering} {mean_C} {std_C} {precision} looks 1"
     shelf = _Shelf(hashlib.sha256(key.encode()).hexdigest()[:24], reporter)
-    samples = np.flatnonzero(catalogue.readable_N).tolist()
-    hash_of = {sample: catalogue.sha256[sample] for sample in samples}
-    known = shelf.load(set(hash_of.values()))
+    samples, sha256 = np.flatnonzero(catalogue.used_N).tolist(), catalogue.sha256
+    wanted = {sha256[sample] for sample in samples}
+    known = shelf.load(wanted)
     # Equal files are embedded once.
-    missing = list({hash_of[sample]: sample for sample in samples if hash_of[sample] not in known}.values())
-    if not missing:
-        reporter.say(f"All {len(samples)} embeddings are in the cache ({shelf.folder})")
-    elif len(missing) < len(samples):
-        reporter.say(f"{len(samples) - len(missing)} of {len(samples)} embeddings are in the cache ({shelf.folder})")
-
-    @torch.inference_mode()
-    def forward(arrays: Sequence[UInt8Array]) -> npt.NDArray[np.float32]:
-        """Embed a batch; its halves one after the other, where the device has no memory for all of it."""
-        pixels_BCHW = torch.from_numpy(np.stack(arrays))
-        try:
-            inputs = ImageInputs(pixels_BCHW, mean_C=mean_C, std_C=std_C, augment=Augment(name="none"), device=device)
-            x_BCHW = inputs.batch(torch.arange(len(arrays)), None)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-                feature_BD: npt.NDArray[np.float32] = backbone(x_BCHW).float().cpu().numpy()
-                return feature_BD
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(arrays) == 1:
-                raise DeviceError(
-                    "the device has no memory for one image", fix="try --device cpu, or a smaller --image-size"
-                ) from error
-        half = len(arrays) // 2
-        return np.concatenate([forward(arrays[:half]), forward(arrays[half:])])
+    missing = list({sha256[sample]: sample for sample in samples if sha256[sample] not in known}.values())
+    if len(missing) < len(samples):
+        cached = f"{len(samples) - len(missing)} of {len(samples)}" if missing else f"All {len(samples)}"
+        reporter.say(f"{cached} embeddings are in the cache ({shelf.folder})")
+    forward = functools.partial(_features, backbone, statistics, device, precision)
 
     def embed_samples(numbers: list[int]) -> None:
         with reporter.bar("Embedding images", len(numbers), "images") as advance:
             for samples_of_part in in_parts(numbers, _PART):
                 results: list[Embedded] = []
                 for decoded, images in decode_stream(catalogue, samples_of_part, form, part=_BATCH):
-                    results += _embedded(images, [hash_of[sample] for sample in decoded], forward)
+                    results += _embedded(images, [sha256[sample] for sample in decoded], forward)
                     advance(len(decoded))
-                hashes = [hash_of[sample] for sample in samples_of_part]
+                hashes = [sha256[sample] for sample in samples_of_part]
                 shelf.add(hashes, results)
                 known.update(zip(hashes, results, strict=True))
 
@@ -124,10 +105,10 @@ def embed(
     embed_samples(mine)
     world.wait()
     if len(mine) < len(missing):
-        known.update(shelf.load(set(hash_of.values()) - set(known)))
+        known.update(shelf.load(wanted - set(known)))
         # What the other processes could not put into the cache.
-        embed_samples([sample for sample in missing if hash_of[sample] not in known])
-    found_of = {sample: known[hash_of[sample]] for sample in samples}
+        embed_samples([sample for sample in missing if sha256[sample] not in known])
+    found_of = {sample: known[sha256[sample]] for sample in samples}
     vectors = [found.vector_D for found in found_of.values() if found.vector_D is not None]
     return Embeddings(
         feature_RD=np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32),
@@ -137,15 +118,40 @@ def embed(
     )
 
 
+@torch.inference_mode()
+def _features(
+    backbone: nn.Module,
+    statistics: Statistics,
+    device: torch.device,
+    precision: Precision,
+    pixels_BCHW: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.float32]:
+    """Embed a batch; its halves one after the other, where the device has no memory for all of it."""
+    try:
+        mean_C, std_C = statistics
+        inputs = ImageInputs(pixels_BCHW, mean_C=mean_C, std_C=std_C, augment=Augment(name="none"), device=device)
+        x_BCHW = inputs.batch(torch.arange(len(inputs)), None)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+            feature_BD: npt.NDArray[np.float32] = backbone(x_BCHW).float().cpu().numpy()
+            return feature_BD
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(pixels_BCHW) == 1:
+            fix = "try --device cpu, or a smaller --image-size"
+            raise DeviceError("the device has no memory for one image", fix=fix) from error
+    halves = np.array_split(pixels_BCHW, 2)
+    return np.concatenate([_features(backbone, statistics, device, precision, half_BCHW) for half_BCHW in halves])
+
+
 def _embedded(
-    images: Sequence[UInt8Array | str],
-    hashes: Sequence[str],
-    forward: Callable[[Sequence[UInt8Array]], npt.NDArray[np.float32]],
+    images: Sequence[UInt8Array | str], hashes: Sequence[str], forward: Callable[[UInt8Array], npt.NDArray[np.float32]]
 ) -> list[Embedded]:
     """Return one result per image, in order: its embedding and statistics, or why it could not be decoded."""
     arrays = [image for image in images if not isinstance(image, str)]
-    vectors = iter(forward(arrays) if arrays else ())
-    values = iter(image_statistics(np.stack(arrays)) if arrays else ())
+    pixels_BCHW = np.stack(arrays) if arrays else None
+    vectors = iter(() if pixels_BCHW is None else forward(pixels_BCHW))
+    values = iter(() if pixels_BCHW is None else image_statistics(pixels_BCHW))
     results = []
     for image, sha256 in zip(images, hashes, strict=True):
         if isinstance(image, str):

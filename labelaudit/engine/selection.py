@@ -73,6 +73,7 @@ class Selection:
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
         size, times_N = training.settings.batch_size, np.zeros(len(work.inputs), dtype=np.int32)
+        # Places of the epoch, the weights of their losses, and whether the scoring pass has recorded them.
         waiting = [torch.empty(0, dtype=torch.int64), torch.empty(0), torch.empty(0, dtype=torch.bool)]
         done = forwards = 0
         while done < len(batches):
@@ -93,14 +94,13 @@ class Selection:
                     choice = selector.choose(score_B, size, generator)
                 else:
                     selector.observe(score_B)
-            scored_b = torch.full((len(choice.index_b),), scored)
-            added = candidates.start + choice.index_b, choice.weight_b, scored_b
+            added = candidates.start + choice.index_b, choice.weight_b, torch.full_like(choice.index_b, scored).bool()
             waiting = [torch.cat(parts) for parts in zip(waiting, added, strict=True)]
             full, waiting = _take(waiting, size, is_last=done == len(batches))
-            for place_b, weight_b, scored_b in full:
-                self._step(training, work, place_b, weight_b, scored_b, at)
-                forwards += len(place_b)
-                times_N[np.unique(work.order.order_M[place_b].numpy())] += 1
+            for queued in full:
+                self._step(training, work, queued, at)
+                forwards += len(queued[0])
+                times_N[np.unique(work.order.order_M[queued[0]].numpy())] += 1
             work.advance(count)
         return Effort(forwards=forwards, backpropagated=int(times_N.sum()), times_N=times_N)
 
@@ -123,17 +123,9 @@ class Selection:
         self._age_N[row_B] += 1
         return self._score_N[row_B], int(fresh_B.sum())
 
-    def _step(
-        self,
-        training: Training,
-        work: Work,
-        place_b: torch.Tensor,
-        weight_b: torch.Tensor,
-        scored_b: torch.Tensor,
-        at: Clock,
-    ) -> None:
-        """Take a step on places, with the weights of their losses; scores are recorded that were not yet."""
-        order, world = work.order, training.world
+    def _step(self, training: Training, work: Work, queued: list[torch.Tensor], at: Clock) -> None:
+        """Take a step on queued places; scores are recorded that were not yet."""
+        (place_b, weight_b, scored_b), order, world = queued, work.order, training.world
         batch, share = order.batch(place_b), world.share(len(place_b))
         logits_bC = training.forward(training.shared[0], order.images(work.inputs, place_b[share]))
         seen = [world.gather(logits_bC.detach(), len(place_b))]

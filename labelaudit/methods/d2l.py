@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, State
@@ -67,9 +68,7 @@ def mean_dimension(feature_MD: torch.Tensor, *, neighbors: int = 20, chunk: int 
 
 def append_dimension(history: Sequence[float], found: float) -> list[float]:
     """Return the figures so far and one more: the one before again where it is not a positive number, NaN without."""
-    if math.isfinite(found) and found > 0:
-        return [*history, found]
-    return [*history, history[-1] if history else math.nan]
+    return [*history, found if math.isfinite(found) and found > 0 else [math.nan, *history][-1]]
 
 
 def has_turned(history: Sequence[float], *, first_epochs: int, window: int) -> bool:
@@ -80,9 +79,7 @@ def has_turned(history: Sequence[float], *, first_epochs: int, window: int) -> b
     if len(history) <= first_epochs + window or window < 1:
         return False
     before = history[-window - 1 : -1]
-    mean = math.fsum(before) / window
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in before) / window)
-    return history[-1] - mean > 2 * deviation
+    return bool(history[-1] - np.mean(before) > 2 * np.std(before))
 
 
 def trust_in_labels(history: Sequence[float], done: float) -> float:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import operator
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Union, cast
+from typing import Any, Literal
+
+import msgspec
 
 from labelaudit.errors import UsageError
 
@@ -24,7 +25,6 @@ _NEEDED: dict[Need, tuple[str, str]] = {
     "truth": ("the true labels", "give --truth FILE.csv with the columns path,label"),
     "noise_rate": ("a noise rate", "give --run RUN of an audit, --weights RUN/weights.csv, or -P noise_rate=0.2"),
 }
-_BOOLEANS = {"true": True, "false": False}
 _LIMITS = {
     "least": ("at least", operator.ge),
     "above": ("more than", operator.gt),
@@ -182,41 +182,21 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 
 
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
-    found = next((made for kind in _alternatives(hint) if (made := _read(kind, value)) is not None), None)
+    try:
+        found = msgspec.convert(value, hint, strict=False)
+    except msgspec.ValidationError:
+        found = None
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
         raise UsageError(f"parameter {info.name} of {method} is {value!r}", fix=f"give {info.kind}")
-    if isinstance(found, int | float) and not all(
-        _LIMITS[name][1](found, limit) for name, limit in info.limits.items()
-    ):
-        within = " and ".join(f"{_LIMITS[name][0]} {limit:g}" for name, limit in info.limits.items())
+    limits = [(*_LIMITS[name], limit) for name, limit in info.limits.items()]
+    if isinstance(found, int | float) and not all(holds(found, limit) for _, holds, limit in limits):
+        within = " and ".join(f"{words} {limit:g}" for words, _, limit in limits)
         raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
     return found
 
 
-def _read(kind: Any, value: object) -> object | None:
-    """Return the value as this type; None where it has another."""
-    if typing.get_origin(kind) is Literal:
-        return value if value in typing.get_args(kind) else None
-    if kind is bool:
-        return value if isinstance(value, bool) else _BOOLEANS.get(str(value).lower())
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if kind is int and isinstance(value, float) and not value.is_integer():
-        return None
-    try:
-        return cast(object, kind(value))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _alternatives(hint: Any) -> list[Any]:
-    if typing.get_origin(hint) in (Union, types.UnionType):
-        return [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    return [hint]
-
-
 def _in_words(hint: Any) -> str:
-    kind = _alternatives(hint)[0]
-    if typing.get_origin(kind) is Literal:
-        return " or ".join(typing.get_args(kind))
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(typing.get_args(hint))
+    kind = next(iter(typing.get_args(hint)), hint)  # of several, the first
     return {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}[kind]

@@ -55,18 +55,18 @@ def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
 
     Where the table would be too wide, each path gets a line of its own, so that it can be copied.
     """
-    kinds = ["kind"] if any(row.get("kind") for row in rows) else []
+    kinds = ["kind"] if any(row["kind"] for row in rows) else []
     table = _table(">rank", "path", "given", "suggested", ">P(mislabeled)", ">AUL", *kinds, no_wrap=True)
     for row in rows:
         labels = (_shown(row[name]) for name in ("path", "given_label", "suggested_label"))
-        kind = (_shown(row.get(name, "")) for name in kinds)
+        kind = (_shown(row[name]) for name in kinds)
         table.add_row(row["rank"], *labels, f"{float(row['p_mislabeled']):.3f}", f"{float(row['aul']):.1f}", *kind)
     if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
         console.print(table)
         return
     for row in rows:
         figures = f"P(mislabeled) {float(row['p_mislabeled']):.3f}, AUL {float(row['aul']):.1f}"
-        kind_text = f", {row['kind']}" if row.get("kind") else ""
+        kind_text = f", {row['kind']}" if row["kind"] else ""
         console.print(_shown(f"{row['rank']:>5}  {row['given_label']} → {row['suggested_label']}"), soft_wrap=True)
         console.print(_shown(f"       {figures}{kind_text}"))
         console.print(_shown(f"       {row['path']}"), soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from xml.etree import ElementTree
 
@@ -12,6 +11,7 @@ from rich.markup import escape
 
 from labelaudit.report import markdown, sarif
 from labelaudit.report.console import show_summary, show_suspicious
+from labelaudit.report.exports.base import NOT_IN_XML
 from labelaudit.report.gate import Check, Report
 from labelaudit.run.documents import as_json
 from labelaudit.text import printable
@@ -62,9 +62,6 @@ def render_json(report: Report) -> str:
 
 _MOST_LINES = 1000
 
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 (section 2.2) has no way to write, not even as a reference."""
-
 
 def render_junit(report: Report) -> str:
     """Return the XML document. Checks without a limit are skipped test cases, so every report has the same cases."""
@@ -101,7 +98,7 @@ def _lines(check: Check, report: Report) -> list[str]:
         count = report.listed.counted
         items = [
             f"{row['rank']}. {row['path']}: given {row['given_label']}, suggested {row['suggested_label']}, "
-            f"P(mislabeled) {float(row['p_mislabeled']):.3f}{', ' + row['kind'] if row.get('kind') else ''}"
+            f"P(mislabeled) {float(row['p_mislabeled']):.3f}{', ' + row['kind'] if row['kind'] else ''}"
             for row in report.shown
         ]
     shown = [printable(item) for item in items[:_MOST_LINES]]
@@ -110,7 +107,7 @@ def _lines(check: Check, report: Report) -> list[str]:
 
 
 def _legal(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
+    return NOT_IN_XML.sub("\ufffd", text)
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {

@@ -32,11 +32,13 @@ TITLES: dict[CheckName, str] = {
 }
 
 _MOST_NAMED = 5
+_MOST_LISTED = 50_000
+"""Suspicious labels that a report holds: the page has the longest list."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an audit may not exceed; None sets no limit.
+    """The limits of the gate; None sets no limit.
 
     Attributes:
         max_noise: Noise rate, a share in [0, 1].
@@ -47,7 +49,7 @@ class Limits:
         strict: Compare the estimated rates, not the lower ends of their intervals.
 
     Raises:
-        UsageError: a limit that cannot be meant.
+        UsageError: a share outside [0, 1], or a negative number.
     """
 
     max_noise: float | None = None
@@ -93,12 +95,12 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """An audit and what the gate makes of it.
+    """An audit and the outcome of the checks of the gate.
 
     Attributes:
         noise: The content of noise.json.
         listed: The suspicious labels.
-        unreadable: The first images that cannot be read, as unreadable.csv has them.
+        unreadable: The images that cannot be read, as unreadable.csv has them.
         checks: Every check of the gate.
         top: How many suspicious labels a list for people shows.
     """
@@ -125,17 +127,15 @@ class Report:
         return self.listed.rows[: self.top]
 
 
-def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, top: int, most: int) -> Report:
+def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, top: int) -> Report:
     """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
-
-    A list for people shows ``top`` suspicious labels; for other formats ``most`` are kept, if that is more.
 
     Raises:
         RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
         UsageError: the baseline is the run itself.
         DataError: the baseline cannot be read.
     """
-    run, most = audit.run, max(top, most)
+    run = audit.run
     run.read_description()  # says what is wrong with a folder that is no run
     noise, known = audit.summary, None
     if baseline is not None:
@@ -145,13 +145,15 @@ def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, t
                 fix="give an earlier run, or a copy of its suspicious.csv",
             )
         known = read_baseline(baseline)
-    listed = list_suspicious(suspicious_rows(run.suspicious), noise.suspicious, most=most, baseline=known)
+    listed = list_suspicious(
+        suspicious_rows(run.suspicious), noise.suspicious, most=max(top, _MOST_LISTED), baseline=known
+    )
     return Report(
         noise=noise,
         listed=listed,
         checks=check(noise, limits, new=listed.new),
         top=top,
-        unreadable=tuple(unreadable_rows(audit.catalogue)[:most]) if noise.unreadable else (),
+        unreadable=tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else (),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from labelaudit.errors import StorageError
@@ -35,7 +35,7 @@ def render(report: Report) -> str:
     lines = [f"## Labels: {verdict}", "", summary, ""]
     if report.checked:
         rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
-        lines += _table(dict.fromkeys(("check", "outcome", ""), "---"), rows)
+        lines += _table(("check", "outcome", ""), rows)
     if noise.warnings:
         lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]
     if sentence := sentences.unreadable_sentence(noise):
@@ -55,20 +55,18 @@ def _said(check: Check) -> str:
 
 
 def _suspicious(report: Report) -> list[str]:
-    kinds = ["kind"] if any(row.get("kind") for row in report.shown) else []
+    kinds = ["kind"] if any(row["kind"] for row in report.shown) else []
     rows: list[Sequence[str]] = []
     size = 0
     for row in report.shown:
         cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label", "suggested_label"))]
-        cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row.get(name, "")) for name in kinds)]
+        cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)]
         size += len(_line(cells).encode()) + 1
         if size > _MOST_BYTES:
             break
         rows.append(cells)
-    columns = dict.fromkeys(("rank", "image", "given", "suggested", "P(mislabeled)", *kinds), "---")
-    columns |= {"rank": "---:", "P(mislabeled)": "---:"}
     lines = [f"### Most suspicious{' of the new' if report.listed.new is not None else ''}", ""]
-    lines += _table(columns, rows)
+    lines += _table((">rank", "image", "given", "suggested", ">P(mislabeled)", *kinds), rows)
     left = report.listed.counted - len(rows)
     return [*lines, f"… and {left:,} more."] if left > 0 else lines
 
@@ -77,14 +75,15 @@ def _kinds(noise: Noise) -> list[str]:
     items, rows = [*map(_text, sentences.kinds_sentences(noise))], sentences.matrix_rows(noise)
     lines = ["### Kinds", "", *_items(items)] if items or rows else []
     if rows:
-        columns = {**dict.fromkeys(MATRIX_HEADER, "---:"), MATRIX_HEADER[0]: "---"}
-        lines += [_text(sentences.matrix_note(noise)), "", *_table(columns, ([*map(_text, row)] for row in rows))]
+        titles = (MATRIX_HEADER[0], *(f">{title}" for title in MATRIX_HEADER[1:]))
+        lines += [_text(sentences.matrix_note(noise)), "", *_table(titles, ([*map(_text, row)] for row in rows))]
     return lines
 
 
-def _table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table with these columns; each has the rule under its title as its value."""
-    return [_line([*columns]), f"|{'|'.join(columns.values())}|", *map(_line, rows), ""]
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table; columns whose title begins with ``>`` are aligned to the right."""
+    rules = ["---:" if title.startswith(">") else "---" for title in titles]
+    return [_line([title.removeprefix(">") for title in titles]), f"|{'|'.join(rules)}|", *map(_line, rows), ""]
 
 
 def _line(cells: Sequence[str]) -> str:

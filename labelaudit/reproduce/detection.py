@@ -146,7 +146,7 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
         probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
         about = (
-            f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
+            f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
             f"labelaudit {__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} "
             "epochs.\n\n± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the "
             "figure."

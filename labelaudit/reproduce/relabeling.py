@@ -64,7 +64,7 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
         yield _measure(asked, case, seed, folder, truth, reporter)
 
     def page() -> list[str]:
-        about = f"{int(truth.readable_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
+        about = f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
         return [f"# Audit, review, relabel, audit again: {asked.data_name}", "", about, "", *_page(tables.of(RoundRow))]
 
     cases = runner.noise_cases(asked.noises, truth.classes)

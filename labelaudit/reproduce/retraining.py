@@ -218,7 +218,7 @@ class Trainings:
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
         """Plant errors, audit if a method needs it, and train every method; yield the row of each."""
-        rows, scale = np.flatnonzero(self.clean.readable_N), self.scale
+        rows, scale = np.flatnonzero(self.clean.used_N), self.scale
         if scale.subset is not None:
             rows = np.sort(np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset])
         chosen = runner.take(self.clean, rows)
@@ -429,7 +429,7 @@ def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
     methods, clean = check_methods(asked.methods, scale), runner.scan_truth(asked.data, None, reporter)
     trainings = Trainings(clean=clean, test=asked.test, methods=methods, scale=scale)
     cases = runner.noise_cases(asked.noises, clean.classes)
-    return trainings.run("retraining", asked, cases, f"{int(clean.readable_N.sum()):,} images", reporter)
+    return trainings.run("retraining", asked, cases, f"{int(clean.used_N.sum()):,} images", reporter)
 
 
 def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
@@ -442,7 +442,7 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     data, test = runner.folders(asked)
     clean = runner.scan_truth(data, None, reporter)
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
-    epochs, images = asked.training.epochs or scale.training.epochs, int(clean.readable_N.sum())
+    epochs, images = asked.training.epochs or scale.training.epochs, int(clean.used_N.sum())
     scale = replace(
         scale,
         audit=replace(scale.audit, device=device),

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 from labelaudit.auditing.demo import write_digits_split
 from labelaudit.auditing.model import Data
-from labelaudit.auditing.options import check_options
+from labelaudit.auditing.plan import check_options
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels

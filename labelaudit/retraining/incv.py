@@ -27,6 +27,7 @@ import numpy.typing as npt
 import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
+from labelaudit.auditing.training import read_checkpoint, write_checkpoint
 from labelaudit.detect.confident import spread_over_pairs, sure_from
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training, run_epochs
@@ -37,7 +38,6 @@ from labelaudit.methods.base import State, Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
-from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint
 from labelaudit.run.layout import RunFolder
 
 BoolArray = npt.NDArray[np.bool_]
@@ -65,11 +65,6 @@ class Believed:
     noise: float = 0.0
     symmetric: bool = True
 
-    @classmethod
-    def start(cls, rows: int) -> Believed:
-        """Select nothing; everything is a candidate."""
-        return cls(selected_R=np.zeros(rows, dtype=np.bool_), candidate_R=np.ones(rows, dtype=np.bool_))
-
     def after(self, agreeing: RowArray, discarded: RowArray) -> Believed:
         """Believe more samples and discard others, in one more iteration; a believed sample is never discarded."""
         selected_R, candidate_R = self.selected_R.copy(), self.candidate_R.copy()
@@ -95,8 +90,7 @@ def noise_from_agreement(agreement: float, classes: int) -> float:
     The authors scan upward and stop at 1 when the agreement is below its minimum at ε = (K − 1)/K; then nothing would
     be kept later. Here the scan ends at that minimum.
     """
-    most = (classes - 1) / classes
-    steps = 1
+    most, steps = (classes - 1) / classes, 1
     while steps * _STEP < most and expected_agreement(steps * _STEP, classes) > agreement:
         steps += 1
     return min(steps * _STEP, most)
@@ -115,9 +109,8 @@ def discarded(row_H: RowArray, loss_H: npt.NDArray[np.floating], agreeing: int, 
 
 def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
     """ε_S = ε²/(ε² + c(1 − ε)²) with c = K − 1 for symmetric noise, else 1: the share of wrong labels in S."""
-    constant = classes - 1 if symmetric else 1
-    wrong, right = noise**2, constant * (1 - noise) ** 2
-    return wrong / (wrong + right) if wrong + right > 0 else 0.0
+    wrong, right = noise**2, (classes - 1 if symmetric else 1) * (1 - noise) ** 2
+    return wrong / (wrong + right)
 
 
 def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
@@ -274,7 +267,7 @@ def _iterate(validation: _Validation, believed: Believed, noise_type: str, advan
 
 def _read(out: RunFolder, rows: int) -> Believed:
     if not out.verified.exists():
-        return Believed.start(rows)
+        return Believed(selected_R=np.zeros(rows, dtype=np.bool_), candidate_R=np.ones(rows, dtype=np.bool_))
     try:
         state = read_checkpoint(out.verified)
         if len(state["selected"]) != rows:

@@ -22,7 +22,7 @@ from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
 from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
-from labelaudit.auditing.training import TrainingJob, clear, earlier, finish, train
+from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels_csv
@@ -39,7 +39,6 @@ from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.retraining.incv import cross_validate
 from labelaudit.review.moves import require_settled
-from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
@@ -103,7 +102,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
     """
     entry, asked = find_method(options.method), options.training
     chosen = _choose_parameters(entry, options)
-    check_method(entry, asked.selector_description)
+    check_method(entry, asked)
     device = choose_device(asked.device)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
@@ -139,7 +138,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
             result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation.label_R)
         if isinstance(job.method, Reports):
             result["found"] = job.method.report()
-        world.once(lambda: finish(out.model, training.networks[0], begun.catalogue.classes))
+        world.once(lambda: write_network(out.model, training.networks[0], begun.catalogue.classes))
         world.once(lambda: write_json(out.result, result))
         return result
 
@@ -180,10 +179,8 @@ def _read_inputs(
             require_outside(out.root, folder, "--out")
     catalogue = trainable(data.scan(reporter))
     if options.audit and read_description(RunFolder(options.audit)).data.fingerprint != catalogue.fingerprint:
-        raise DataError(
-            f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}",
-            fix="give the --run of an audit of this folder",
-        )
+        what = f"{options.audit} is an audit of other data, or of other labels, than {catalogue.root}"
+        raise DataError(what, fix="give the --run of an audit of this folder")
     weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
     truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
     held_out = _scan_validation(options.validation, catalogue, reporter) if options.validation else None
@@ -200,7 +197,7 @@ def _read_inputs(
         "parameters": values,
         "settings": settings.as_json(),
     }
-    held.enter_context(out.writing())
+    held.enter_context(out.writing("--out"))
     if earlier(out, lambda: _agrees(out, about)) is None:
         clear(out)
         out.write_description({"status": "training", **about})
@@ -222,10 +219,8 @@ def _agrees(out: RunFolder, about: Mapping[str, Any]) -> bool:
         if name not in ("parameters", "settings") and before.get(name) != value
     ]
     if differing:
-        raise RunError(
-            f"{out.root} was started with different settings: {'; '.join(differing)}",
-            fix="give the same options to continue it, or another --out",
-        )
+        what = f"{out.root} was started with different settings: {'; '.join(differing)}"
+        raise RunError(what, fix="give the same options to continue it, or another --out")
     return True
 
 
@@ -328,14 +323,10 @@ def _choose_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
 
 def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     truth = read_labels_csv(file)
-    missing = [
-        path for path, fine in zip(catalogue.paths, catalogue.readable_N, strict=True) if fine and path not in truth
-    ]
+    missing = [path for path, fine in zip(catalogue.paths, catalogue.used_N, strict=True) if fine and path not in truth]
     if missing:
-        raise DataError(
-            f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)",
-            fix=f"give the true label of every image in {catalogue.root}",
-        )
+        what = f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)"
+        raise DataError(what, fix=f"give the true label of every image in {catalogue.root}")
     number_of = {name: number for number, name in enumerate(catalogue.classes)}
     return np.array([number_of.get(truth.get(path, ""), -1) for path in catalogue.paths], dtype=np.int64)
 
@@ -345,9 +336,8 @@ def _scan_validation(folder: Path, training: Catalogue, reporter: Reporter) -> C
     catalogue = scan(folder, reporter=reporter)
     foreign = sorted(set(catalogue.classes) - set(training.classes))
     if foreign:
-        raise DataError(
-            f"{folder} has a class that the training data lacks: {foreign[0]!r}", fix="use the same class folders"
-        )
+        what = f"{folder} has a class that the training data lacks: {foreign[0]!r}"
+        raise DataError(what, fix="use the same class folders")
     number_N = np.array([training.classes.index(name) for name in catalogue.classes], dtype=np.int32)
     rendering, notes = training.rendering.for_more(catalogue.rendering)
     for note in notes:

@@ -85,8 +85,7 @@ MAX_BYTES = 1 << 29
 """An annotations.xml above this is refused, so that a small archive cannot fill the memory."""
 
 _ARCHIVE_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError, RuntimeError, ValueError),
 )
 """What reading a damaged archive raises."""
 

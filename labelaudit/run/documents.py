@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from labelaudit.data.catalogue import Catalogue, LeftOut
-from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.data.rendering import BACKGROUNDS, PLAIN, Rendering
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.kinds import Called
 from labelaudit.detect.verdicts import FitSettings, ReviewShare
@@ -60,6 +61,12 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a rendering that no folder has."""
+        limits = (self.rendering.integers, self.rendering.reals)
+        if not all(-inf < low < high < inf for low, high in limits) or self.rendering.background not in BACKGROUNDS:
+            raise ValueError(f"{self.rendering} is not possible")
+
     @classmethod
     def of(cls, catalogue: Catalogue, labels_file: Path | None = None) -> RecordedData:
         """Return what run.json says of these samples."""
@@ -69,7 +76,7 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
             fingerprint=catalogue.fingerprint,
             classes=catalogue.classes,
             samples=len(catalogue),
-            readable=int(catalogue.readable_N.sum()),
+            readable=int(catalogue.used_N.sum()),
             rendering=catalogue.rendering,
             split=catalogue.split,
             left_out=catalogue.left_out,
@@ -88,7 +95,7 @@ class Description(JsonRecord, frozen=True, kw_only=True):
         created, finished: ISO 8601.
         controls_planted: Whether samples.parquet has the planted labels.
         diverged: Whether the training diverged.
-        normalisation: Mean and standard deviation of the pixels.
+        normalization: Mean and standard deviation of the pixels.
     """
 
     status: Literal["training", "trained"]
@@ -102,7 +109,7 @@ class Description(JsonRecord, frozen=True, kw_only=True):
     controls_planted: bool = False
     diverged: bool = False
     finished: str = ""
-    normalisation: Mapping[str, tuple[float, ...]] | None = None
+    normalization: Mapping[str, tuple[float, ...]] | None = None
 
 
 class MixtureNoise(JsonRecord, frozen=True, kw_only=True):
@@ -218,19 +225,16 @@ def read_description(run: RunFolder) -> Description:
     Raises:
         RunError: there is none, it is damaged, or it is not of an audit.
     """
-    run.read_description()  # says what is wrong with a file of another schema
     try:
-        return msgspec.json.decode(run.description.read_bytes(), type=Description)
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise RunError(
-            f"{run.description} is damaged, or not of an audit ({error})",
-            fix=f"give the --run of an audit, or delete {run.root} and audit again",
-        ) from error
+        return msgspec.convert(run.read_description(), Description)
+    except msgspec.ValidationError as error:
+        fix = f"give the folder of an audit, or delete {run.root} and audit again"
+        raise RunError(f"{run.description} is damaged, or not of an audit ({error})", fix=fix) from error
 
 
 def write_description(run: RunFolder, description: Description) -> None:
     """Write the run.json of an audit; what is only known later is left out until then."""
-    later = ("controls_planted", "diverged", "finished", "normalisation")
+    later = ("controls_planted", "diverged", "finished", "normalization")
     value = as_json(description)
     run.write_description({name: entry for name, entry in value.items() if name not in later or entry})
 

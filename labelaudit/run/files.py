@@ -17,6 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from labelaudit.errors import NoLocksWarning, RunError, StorageError, brief
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -262,10 +264,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     fix = f"delete {path.parent} and run the command that made it again"
     try:
-        value = json.loads(require_regular(path).read_bytes())
+        value = msgspec.json.decode(require_regular(path).read_bytes())
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:
         raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
     if not isinstance(value, dict):
         raise RunError(f"{path} is damaged (not a JSON object)", fix=fix)

@@ -77,7 +77,7 @@ class RunFolder:
             RunError: there is none, it is damaged, or of a schema this version does not know.
         """
         if not self.exists:
-            raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the --run of an audit")
+            raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the folder of an audit")
         value = read_json(self.description)
         if value.get("schema_version") != SCHEMA_VERSION:
             raise RunError(
@@ -135,8 +135,8 @@ class RunFolder:
                 )
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Make the folder and lock it for one writer.
+    def writing(self, option: str = "") -> Iterator[None]:
+        """Make the folder and lock it for one writer; ``option`` is the one that names another folder, if any.
 
         Raises:
             RunError: another process writes to it, or it holds links; see `require_own_folders`.
@@ -145,5 +145,6 @@ class RunFolder:
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             self.require_own_folders()
-        with held(self.root / ".lock", self.root, fix="wait for it, or give another --run"):
+        fix = f"wait for it, or give another {option}" if option else "wait for it"
+        with held(self.root / ".lock", self.root, fix=fix):
             yield

@@ -78,7 +78,7 @@ def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
 
 
 def suspicious_rows(path: Path) -> Iterator[Row]:
-    """Read suspicious.csv row by row; ranks, sample numbers and probabilities are checked.
+    """Read suspicious.csv row by row; ranks, sample numbers, probabilities and AULs are checked.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -93,6 +93,7 @@ def suspicious_rows(path: Path) -> Iterator[Row]:
                 valid = False
                 with contextlib.suppress(TypeError, ValueError):
                     numbers = int(row["rank"]), int(row["sample"])
+                    float(row["aul"])
                     valid = 0 <= float(row["p_mislabeled"]) <= 1 and 0 <= min(numbers) <= max(numbers) < 1 << 31
                 if not valid:
                     raise RunError(f"{path} is damaged in line {reader.line_num}", fix=fix)
@@ -199,7 +200,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
         if path in rows:
             raise DataError(f"{file} line {line}: {path!r} appears twice", fix="keep one line per file")
         rows[path] = (weight, row.get("sha256") or "")
-    missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.readable_N) if catalogue.paths[i] not in rows]
+    missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.used_N) if catalogue.paths[i] not in rows]
     if missing:
         raise DataError(
             f"{file} belongs to other data: it has no weight for {_first(missing)}",

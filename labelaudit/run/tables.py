@@ -43,7 +43,7 @@ _SAMPLES = pa.schema(
 """The columns of samples.parquet that are read back; where the data are in splits, there is one more."""
 
 _SCORES = {
-    **dict.fromkeys(("path", "given_label", "suggested_label"), pa.string()),
+    **dict.fromkeys(("path", "given_label", "suggested_label", "kind"), pa.string()),
     **dict.fromkeys(("suggested_belief", *STATISTICS, "p_mislabeled", "label_score", "weight"), pa.float64()),
     "sample": pa.int32(),
 }
@@ -65,7 +65,7 @@ def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = 
             "height": catalogue.height_N,
             "grey": catalogue.grey_N,
             "sha256": catalogue.sha256,
-            "readable": catalogue.readable_N,
+            "readable": catalogue.used_N,
             "reason": catalogue.reasons,
             "control": pa.array((*CONTROL_KINDS, "")).take(pa.array(kind_N % (len(CONTROL_KINDS) + 1))),
             "taught_label": catalogue.label_N if controls is None else controls.label_N,

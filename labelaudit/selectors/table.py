@@ -104,30 +104,26 @@ def find_selector(name: str) -> SelectorEntry:
 
 
 def describe_selector(name: str, given: Mapping[str, object]) -> str:
-    """Return a selector with all its settings as text for `build_selector`: ``NAME name=value …``, or ``none``.
+    """Return a selector with all its settings as text for `build_selector`: ``NAME name=value …``.
 
     Raises:
-        UsageError: an unknown selector or parameter, or a value that is none.
+        UsageError: an unknown selector or parameter, or a bad value.
     """
     if name == NONE:
-        if given:
-            raise UsageError(f"parameter {next(iter(given))!r} is given, but no selector", fix="add --selector NAME")
-        return NONE
+        raise UsageError(f"parameter {next(iter(given))!r} is given, but no selector", fix="add --selector NAME")
     entry = find_selector(name)
     values = vars(make_parameters(name, entry.parameters, given))
     words = [f"{field}={str(value).lower()}" for field, value in values.items() if value is not None]
     return " ".join([name, *words])
 
 
-def build_selector(text: str) -> Selector | None:
-    """Return the selector that `describe_selector` described; None for ``none``.
+def build_selector(text: str) -> Selector:
+    """Return the selector that `describe_selector` described.
 
     Raises:
         UsageError: it is no such text.
     """
     name, *words = text.split(" ")
-    if name == NONE:
-        return None
     entry = find_selector(name)
     given = dict(word.partition("=")[::2] for word in words)
     selector: Selector = pkgutil.resolve_name(entry.factory)(make_parameters(name, entry.parameters, given))

@@ -56,7 +56,7 @@ def test_the_largest_losses_are_discarded(loss, agreeing, ratio, expected):
 @given(st.integers(0, 60), st.integers(0, 1000))
 def test_halves_divide_the_candidates_and_the_selection_only_grows(rows, seed):
     generator = np.random.default_rng(seed)
-    selection = Believed.start(rows)
+    selection = Believed(selected_R=np.zeros(rows, dtype=bool), candidate_R=np.ones(rows, dtype=bool))
     for _ in range(3):
         before = selection
         first, second = selection.halves(generator)

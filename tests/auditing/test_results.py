@@ -112,7 +112,9 @@ def test_what_goes_wrong_says_what_to_do(small: labelaudit.Audit, tmp_path: Path
         labelaudit.audit(root)
     with pytest.raises(labelaudit.LabelauditError, match=r"unknown option 'epoch'; did you mean epochs\?"):
         labelaudit.audit(tmp_path, epoch=3)
-    with pytest.raises(labelaudit.LabelauditError, match=r"not a run folder \(it has no run.json\); give the --run of"):
+    with pytest.raises(
+        labelaudit.LabelauditError, match=r"not a run folder \(it has no run.json\); give the folder of"
+    ):
         labelaudit.open_run(tmp_path)
 
 

@@ -79,7 +79,7 @@ def prepare_folder(data: Data, options: TrainingOptions, limit: int | None = Non
 
 def subset(catalogue: Catalogue, most: int | None) -> Catalogue:
     """Return at most so many of the readable samples, evenly spaced: every class keeps its share."""
-    readable = np.flatnonzero(catalogue.readable_N)
+    readable = np.flatnonzero(catalogue.used_N)
     count = len(readable) if most is None else min(most, len(readable))
     return take(catalogue, readable[np.arange(count) * len(readable) // max(count, 1)])
 

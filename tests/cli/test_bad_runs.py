@@ -20,7 +20,7 @@ def cut(file: Path) -> None:
 @pytest.mark.parametrize("command", ["fit", "report"])
 def test_a_folder_that_is_no_run(photos: Path, command: str) -> None:
     before = file_bytes(photos)
-    error = f"{photos} is not a run folder (it has no run.json); give the --run of an audit"
+    error = f"{photos} is not a run folder (it has no run.json); give the folder of an audit"
     assert run(command, photos).only_error == error
     assert file_bytes(photos) == before
     assert run(command, "nowhere").only_error.startswith("nowhere is not a run folder")

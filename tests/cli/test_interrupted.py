@@ -50,7 +50,7 @@ def test_killed_again_and_again_while_a_file_is_written(images: Path, uninterrup
 
 @pytest.mark.parametrize(
     ("function", "call"),
-    [("probe.write_epoch", EPOCHS // 2), ("training.write_checkpoint", EPOCHS // 2), ("training.write_network", 1)],
+    [("probe.write_epoch", EPOCHS // 2), ("training.write_checkpoint", EPOCHS // 2), ("probe.write_network", 1)],
 )
 def test_stopped_between_any_two_writes(images, uninterrupted, tmp_path, function, call) -> None:
     folder = tmp_path / "audit"
@@ -81,7 +81,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(images: Path) -> None:
     words = ("retrain", images, "--method", "standard", "--val", images, *LONGER, "--out")
     succeed(*words, "whole")
     assert run_until_it_dies(*words, "out", dies_at=("replace", 7)) == -signal.SIGKILL
-    for function, call in (("retraining.recipe._write_rows", 3), ("auditing.training.write_network", 1)):
+    for function, call in (("run.metrics.write_atomically", 4), ("retraining.recipe.write_network", 1)):
         with interrupted(f"labelaudit.{function}", call=call):
             assert run(*words, "out").code == 130
         assert not Path("out/result.json").exists()

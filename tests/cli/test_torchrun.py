@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import torch
 
 from labelaudit.engine.parallel import joined
 from tests.cli.helpers import QUICK, run, succeed
-from tests.engine.test_parallel import torchrun
 
 CO_TEACHING = ("--method", "co-teaching", "-P", "noise_rate=.2", "-P", "warm_up_epochs=1", *QUICK)
 
@@ -35,8 +35,16 @@ def main(photos: Path, folder: Path) -> None:
     (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(outcomes))
 
 
+def torchrun(*words: object) -> None:
+    launch = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [*launch, *map(str, words)]
+    ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 def test_two_processes_work_as_one(photos: Path, finished: Path, tmp_path: Path) -> None:
-    torchrun(2, "tests.cli.test_torchrun", photos, tmp_path)
+    torchrun("tests.cli.test_torchrun", photos, tmp_path)
     first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2))
     assert [each["code"] for each in first] == [each["code"] for each in second] == [0, 2, 0]
     assert not any(each["out"] or each["err"] for each in second), second

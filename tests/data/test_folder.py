@@ -38,7 +38,7 @@ def test_images_at_any_depth_belong_to_the_top_folder_whatever_its_name(tmp_path
     (tmp_path / "bird").mkdir()
     catalogue = scan(write_files(tmp_path, dict.fromkeys(paths, plain_png())))
     assert class_of(catalogue) == {path: path.split("/")[0] for path in paths}
-    assert catalogue.readable_N.all()
+    assert catalogue.used_N.all()
 
 
 def test_links_to_folders_are_followed_but_not_upwards(tmp_path):
@@ -80,7 +80,7 @@ def test_links_pipes_damaged_files_and_names_that_are_no_utf8_are_set_aside(tmp_
         "dog/gone.png": "no such file or directory",
         "dog/text.png": "not an image that Pillow can read",
     }
-    assert catalogue.readable_N.tolist() == [path not in found for path in catalogue.paths]
+    assert catalogue.used_N.tolist() == [path not in found for path in catalogue.paths]
     bad = catalogue.paths.index("cat/bad.png")
     assert (catalogue.sha256[bad], catalogue.width_N[bad]) == (hashlib.sha256(huge).hexdigest(), 0)
     assert catalogue.sha256[catalogue.paths.index("cat/self.png")] == ""

@@ -83,7 +83,7 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
     content = io.BytesIO()
     heif.from_pillow(Image.new("RGB", (48, 32), "red")).save(content)
     catalogue = scan(write_files(tmp_path, PAIR | {"cat/1.HEIC": content.getvalue()}))
-    assert (catalogue.readable_N.all(), catalogue.width_N[1], catalogue.height_N[1]) == (True, 48, 32)
+    assert (catalogue.used_N.all(), catalogue.width_N[1], catalogue.height_N[1]) == (True, 48, 32)
     assert decode_whole(content.getvalue()).shape == (32, 48, 3)
 
 
@@ -112,5 +112,5 @@ def test_a_file_without_a_suffix_is_an_image_by_its_content(tmp_path, form):
     files = {"cat/00": encoded(Image.new("RGB", (4, 4)), form), "dog/00": plain_png(), "dog/Makefile": b"all:\n"}
     catalogue = scan(write_files(tmp_path, files))
     assert catalogue.paths == ("cat/00", "dog/00")
-    assert catalogue.readable_N.all()
+    assert catalogue.used_N.all()
     assert [row.example for row in catalogue.left_out] == ["dog/Makefile"]

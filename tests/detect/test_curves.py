@@ -13,11 +13,12 @@ from labelaudit.names import StatisticName
 OTHERS = 998
 """Classes of the `accumulator` that are neither the given one nor the favorite."""
 SAMPLES, WRONG = 200, 40
+LONG = Course(epochs=100)
 
 
-def accumulator(samples):
+def accumulator(samples, course=LONG):
     """Of samples labeled 999, a class that no test takes for another one."""
-    return CurveAccumulator(np.full(samples, 999, dtype=np.int32), 1000)
+    return CurveAccumulator(np.full(samples, 999, dtype=np.int32), 1000, course)
 
 
 def add(curves, sample, loss, margin, alternative=None):
@@ -30,18 +31,12 @@ def add(curves, sample, loss, margin, alternative=None):
     )
 
 
-def one_sample(losses, margins, alternatives=None, curves=None):
+def one_sample(losses, margins, alternatives=None):
     """Statistics of a single sample with these records, one an epoch."""
-    curves = curves or accumulator(1)
+    curves = accumulator(1)
     for epoch, (loss, margin) in enumerate(zip(losses, margins, strict=True)):
         add(curves, [0], [loss], [margin], None if alternatives is None else [alternatives[epoch]])
     return curves.result()
-
-
-def one_believer(*beliefs):
-    """Statistics of a sample whose best other class has this probability in each epoch: (class, probability)."""
-    margins = [math.log(0.5 / other) for _, other in beliefs]
-    return one_sample([math.log(2)] * len(beliefs), margins, [number for number, _ in beliefs])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +94,9 @@ def test_statistics_are_those_that_a_user_can_name_and_all_rank_the_wrong_sample
     ],
 )
 def test_belief_in_other_classes_by_hand(beliefs, favorite, belief):
-    found = one_believer(*beliefs).beliefs
+    # The best other class of each epoch, and its probability; the given one has a half.
+    margins = [math.log(0.5 / other) for _, other in beliefs]
+    found = one_sample([math.log(2)] * len(beliefs), margins, [number for number, _ in beliefs]).beliefs
     assert found.alternative_N[0] == favorite
     assert found.alternative_belief_N[0] == pytest.approx(belief, rel=1e-6)
 
@@ -130,7 +127,7 @@ def test_forgetting_and_the_last_prediction_look_at_the_last_record_where_an_epo
     assert curves.last_wrong_N.tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize("block", [1, 4, 100])
+@pytest.mark.parametrize("block", [4, 100])
 def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkeypatch, block):
     monkeypatch.setattr(constants, "SAMPLES_AT_ONCE", block)
     monkeypatch.setattr(EpochTrust, "add", lambda *_: 1.0)  # it is of all samples together
@@ -168,8 +165,8 @@ def test_impossible_sample_numbers_are_refused_and_change_nothing(sample, messag
 @pytest.mark.parametrize(
     ("course", "epochs", "late"),
     [
-        (None, [(1, 1), (2, 0.5), (6, 3)], [(1 + 4 * 2 + 9 * 6) / 14, (1 + 4 * 0.5 + 9 * 3) / 14]),
-        (None, [(1, 1), (None, 2), (6, 3)], [(1 + 9 * 6) / 10, (1 + 4 * 2 + 9 * 3) / 14]),
+        (LONG, [(1, 1), (2, 0.5), (6, 3)], [(1 + 4 * 2 + 9 * 6) / 14, (1 + 4 * 0.5 + 9 * 3) / 14]),
+        (LONG, [(1, 1), (None, 2), (6, 3)], [(1 + 9 * 6) / 10, (1 + 4 * 2 + 9 * 3) / 14]),
         # Another training counts from one again.
         (
             Course(epochs=2, members=2),
@@ -178,12 +175,12 @@ def test_impossible_sample_numbers_are_refused_and_change_nothing(sample, messag
         ),
         (Course(epochs=3, lateness=0), [(1, 1), (2, 0.5), (6, 3)], [3.0, 1.5]),
         # The third epoch takes the doubt back and counts a millionth, the first two alike.
-        (None, [(3, 3, 3, 3, -2), (3, 3, 3, 3, -2), (3, 3, 3, 3, 1)], [3, 3, 3, 3, -2]),
+        (LONG, [(3, 3, 3, 3, -2), (3, 3, 3, 3, -2), (3, 3, 3, 3, 1)], [3, 3, 3, 3, -2]),
     ],
     ids=["square of the number", "missing", "members", "head", "memorized"],
 )
 def test_how_much_margins_count_by_hand(course, epochs, late):
-    curves = CurveAccumulator(np.full(len(late), 999, dtype=np.int32), 1000, course=course)
+    curves = accumulator(len(late), course)
     for margins in epochs:
         present = [sample for sample, margin in enumerate(margins) if margin is not None]
         add(curves, present, [1.0] * len(present), [margins[sample] for sample in present])
@@ -197,7 +194,7 @@ def test_how_much_margins_count_by_hand(course, epochs, late):
 def test_an_epoch_that_is_not_trusted_counts_in_neither_margins_nor_beliefs(monkeypatch):
     trusts = iter([1.0, 0.5, 0.0])
     monkeypatch.setattr(EpochTrust, "add", lambda *_: next(trusts))
-    curves = CurveAccumulator(np.array([0, 0], dtype=np.int32), 3, course=Course(epochs=3, lateness=0))
+    curves = CurveAccumulator(np.array([0, 0], dtype=np.int32), 3, Course(epochs=3, lateness=0))
     for label, other in ((0.25, 0.5), (0.5, 0.375), (1.0, 0.0001)):
         add(curves, [0, 1], [-math.log(label)] * 2, [math.log(label / other), 2.0], [1, 1])
     found = curves.result()
@@ -213,9 +210,9 @@ def margins(right, wrong):
     return np.where(np.arange(SAMPLES) < SAMPLES - WRONG, right, wrong).astype(np.float32)
 
 
-def trusts_of(*epochs, **options):
+def trusts_of(*epochs, length=100):
     """The trust in each of these epochs of margins, and the epoch from which on they memorized."""
-    trust = EpochTrust(SAMPLES, **options)
+    trust = EpochTrust(SAMPLES, length)
     found = [trust.add(np.ones(SAMPLES, dtype=bool), np.asarray(each, dtype=np.float32)) for each in epochs]
     return found, trust.memorized_from
 
@@ -244,19 +241,19 @@ def test_little_doubt_may_be_taken_back_and_one_diverging_sample_does_not_decide
 
 
 def test_samples_without_a_record_do_not_count():
-    trust, half_N = EpochTrust(SAMPLES), np.arange(SAMPLES) % 2 == 0
+    trust, half_N = EpochTrust(SAMPLES, 100), np.arange(SAMPLES) % 2 == 0
     for _ in range(2):
         trust.add(np.ones(SAMPLES, dtype=bool), margins(3.0, -2.0))
     assert trust.add(half_N, np.where(half_N, margins(3.0, -2.0), 0.0)) == pytest.approx(1.0)
     assert trust.add(np.zeros(SAMPLES, dtype=bool), np.zeros(SAMPLES, dtype=np.float32)) < 1e-5
-    assert EpochTrust(2).add(np.zeros(2, dtype=bool), np.zeros(2, dtype=np.float32)) == 1.0
+    assert EpochTrust(2, 100).add(np.zeros(2, dtype=bool), np.zeros(2, dtype=np.float32)) == 1.0
 
 
 def test_a_later_training_is_judged_by_itself():
     unknown, good, memorized = np.full(SAMPLES, -0.1), margins(3.0, -2.0), margins(3.0, 2.0)
-    found, epoch = trusts_of(good, good, memorized, unknown, good, good, epochs=3)
+    found, epoch = trusts_of(good, good, memorized, unknown, good, good, length=3)
     assert found[2] < 1e-5
     assert found[3:] == [1.0] * 3
     assert epoch is None
-    assert trusts_of(good, good, good, good, good, memorized, epochs=3)[1] == 3
+    assert trusts_of(good, good, good, good, good, memorized, length=3)[1] == 3
     assert Course(epochs=16, members=3).recorded == 48

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labelaudit.detect.confident import confident_joint
-from labelaudit.detect.curves import CurveAccumulator
+from labelaudit.detect.curves import Course, CurveAccumulator
 from labelaudit.detect.evidence import Controls, density_ratio_probability, gather, plant, tail_rate
 from labelaudit.names import CONTROL_KINDS
 from tests.detect.helpers import beliefs_of
@@ -119,7 +119,7 @@ def test_p_is_the_share_of_wrong_labels_at_each_score():
 
 
 def curves_of(label_N, loss_N, margin_N, alternative_N, **options):
-    curves = CurveAccumulator(label_N, 3, **options)
+    curves = CurveAccumulator(label_N, 3, Course(epochs=1), **options)
     values = (np.asarray(value, dtype=np.float32) for value in (loss_N, margin_N))
     curves.add(np.arange(len(label_N), dtype=np.int32), *values, np.asarray(alternative_N, dtype=np.int32))
     return curves
@@ -154,10 +154,3 @@ def test_controls_are_judged_by_their_given_labels_and_others_keep_what_was_reco
     assert evidence.planted("random", "aul").min() > 40
     assert len(evidence.planted("look-alike", "aul")) == 0
     assert evidence.statistics.joint.noise_rate == pytest.approx(wrong_N[:-10].mean())  # without the controls
-
-
-def test_without_controls_all_samples_count():
-    label_N = np.array([0, 1, 2, 0], dtype=np.int32)
-    evidence = gather(label_N, curves_of(label_N, [1.0] * 4, [1.0] * 4, [1, 2, 0, 1]))
-    assert evidence.own_N.all()
-    assert evidence.planted("random", "aul").tolist() == []

@@ -19,11 +19,6 @@ def natural(count, generator, *, side=16):
     return (coarse + fine).astype(np.uint8)
 
 
-def shuffled(x_BCHW, generator):
-    flat = x_BCHW.reshape(len(x_BCHW), x_BCHW.shape[1], -1)
-    return flat[:, :, generator.permutation(flat.shape[2])].reshape(x_BCHW.shape)
-
-
 def table_of(x_BCHW, *, copied=200):
     generator = np.random.default_rng(0)
     copied_P = np.sort(generator.permutation(len(x_BCHW))[:copied]).astype(np.int32)
@@ -43,8 +38,8 @@ def found_in(x_BCHW, *, copied=200):
 @pytest.mark.parametrize("share", [0.01, 0.4])
 def test_corrupted_images_are_found_however_many_they_are(share):
     generator = np.random.default_rng(5)
-    x_BCHW, bad = natural(1500, generator), int(share * 1500)
-    x_BCHW[:bad] = shuffled(x_BCHW[:bad], generator)
+    x_BCHW, bad = natural(800, generator), int(share * 800)
+    x_BCHW[:bad] = generator.permuted(x_BCHW[:bad].reshape(bad, -1), axis=1).reshape(bad, 1, 16, 16)
     found = found_in(x_BCHW)
     assert (found.p_U[:bad] > 0.5).mean() > 0.97
     assert (found.p_U[bad:] > 0.5).mean() < 0.01
@@ -54,17 +49,13 @@ def test_corrupted_images_are_found_however_many_they_are(share):
     np.testing.assert_array_equal(found_in(x_BCHW).p_U, found.p_U)
 
 
-def test_in_clean_data_nothing_is_corrupted_and_copies_are_still_known():
-    found = found_in(natural(1500, np.random.default_rng(1)))
-    assert (found.p_U > 0.5).sum() <= 1
-    assert found.p_U.mean() < 0.003
-    assert (found.p_PM[:, [0, 1, 3]] > 0.5).mean() > 0.9  # the partly noisy ones less
-
-
-def test_a_single_blank_image_is_found():
+def test_in_clean_data_a_single_blank_image_is_found_and_copies_are_still_known():
     x_BCHW = natural(600, np.random.default_rng(2))
     x_BCHW[77] = 255
-    assert np.flatnonzero(found_in(x_BCHW).p_U > 0.5).tolist() == [77]
+    found = found_in(x_BCHW)
+    assert np.flatnonzero(found.p_U > 0.5).tolist() == [77]
+    assert np.delete(found.p_U, 77).mean() < 0.003
+    assert (found.p_PM[:, [0, 1, 3]] > 0.5).mean() > 0.9  # the partly noisy ones less
 
 
 def test_rough_data_is_not_corrupted_only_because_it_is_rough():
@@ -76,7 +67,6 @@ def test_rough_data_is_not_corrupted_only_because_it_is_rough():
 def test_too_few_copies_say_nothing_and_one_image_repeated_is_no_error():
     x_BCHW = natural(100, np.random.default_rng(0))
     assert found_in(x_BCHW, copied=19) is None
-    assert found_in(x_BCHW, copied=20) is not None
     assert np.isfinite(found_in(np.full((50, 1, 8, 8), 9, dtype=np.uint8), copied=50).p_U).all()
 
 

@@ -35,7 +35,7 @@ def test_a_cell_counts_as_much_as_structure_outweighs_chance(structure, share, m
     label_N = np.where(np.arange(400) < 40, (true_N + 1) % 4, true_N).astype(np.int32)
     beliefs, margin_N = certain(label_N, true_N), np.linspace(-1, 1, 400)
     joint = confident_joint(label_N, beliefs, 4)
-    log_odds_N = cell_log_odds(label_N, beliefs.alternative_N, joint)
+    log_odds_N = cell_log_odds(label_N, beliefs.alternative_N, joint, everywhere(400))
     assert log_odds_N.min() > 1
     found_N = cell_margin(margin_N, label_N, beliefs, joint, everywhere(400))
     np.testing.assert_allclose(found_N, margin_N - share * log_odds_N)

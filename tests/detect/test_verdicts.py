@@ -123,13 +123,7 @@ def test_two_peaks_that_overlap_warn_that_the_rate_is_rough():
 
 @pytest.mark.parametrize(
     ("disagreed", "expected"),
-    [
-        (slice(900, 900), {MEMORIZED}),
-        (slice(900, 940), {MEMORIZED}),
-        (slice(900, 960), set()),
-        (slice(600, 1000), set()),
-        (slice(400, 1000), {WEAK}),
-    ],
+    [(slice(900, 940), {MEMORIZED}), (slice(900, 960), set()), (slice(600, 1000), set()), (slice(400, 1000), {WEAK})],
 )
 def test_what_the_last_epoch_says_of_the_labels_is_a_warning(disagreed, expected):
     last_wrong_N = np.zeros(1000, dtype=bool)
@@ -143,7 +137,6 @@ def test_what_the_last_epoch_says_of_the_labels_is_a_warning(disagreed, expected
     ("aul_N", "why"),
     [
         (np.array([1.0, 2.0, np.nan, 4.0]), "only 3 samples have a score"),
-        (np.full(50, 2.0), "fewer than three different values"),
         (np.repeat([0.0, 1.0], 25), "fewer than three different values"),
         (np.array([]), "only 0 samples"),
     ],
@@ -153,7 +146,6 @@ def test_without_a_mixture_nothing_is_flagged_and_the_reason_is_told(aul_N, why)
     seen_N = np.isfinite(aul_N)
     assert "gmm" not in found.estimates
     assert (found.noise_rate, found.interval, found.flagged) == (None, None, 0)
-    assert found.p_mislabeled_N[seen_N].tolist() == [0.0] * seen_N.sum()
     assert found.weight_N.tolist() == seen_N.astype(float).tolist()
     assert len(found.warnings) == 1
     assert why in found.warnings[0]

@@ -1,10 +1,8 @@
 """Several processes are to give what one gives, whatever their number and however the data divide among them."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
+import socket
 
 import numpy as np
 import pytest
@@ -14,23 +12,6 @@ from labelaudit.engine.parallel import ALONE, World
 from labelaudit.errors import DataError
 from tests.engine.train_together import train_together
 
-ROOT = Path(__file__).parents[2]
-
-
-def torchrun(processes: int, script: str, *arguments: object, nodes: int = 1, timeout: float = 240) -> None:
-    """Run a module with torchrun, on one machine or on several that all are this one."""
-    port = 29600 + os.getpid() % 1000
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    agents = []
-    for node in range(nodes):
-        where = [f"--nnodes={nodes}", f"--node-rank={node}", "--master-addr=127.0.0.1", f"--master-port={port}"]
-        launch = ["torch.distributed.run", f"--nproc-per-node={processes}"]
-        command = [sys.executable, "-m", *launch, *(where if nodes > 1 else ["--standalone"]), "-m", script]
-        heard = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        agents.append(subprocess.Popen([*command, *map(str, arguments)], env=environment, cwd=ROOT, **heard))
-    outputs = [agent.communicate(timeout=timeout)[0] for agent in agents]
-    assert [agent.returncode for agent in agents] == [0] * nodes, "\n".join(outputs)
-
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
@@ -39,13 +20,26 @@ def alone(tmp_path_factory):
     return {file.stem: np.load(file) for file in folder.glob("*.npz")}
 
 
-@pytest.mark.parametrize(
-    ("processes", "nodes", "what"), [(2, 1, ["methods"]), (3, 1, []), (1, 2, [])], ids=["2", "3", "2 machines"]
-)
-def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, nodes, what, tmp_path):
-    torchrun(processes, "tests.engine.train_together", tmp_path, *what, nodes=nodes)
+# Torch is imported once, in the server that the processes are forked from.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload([train_together.__module__])
+
+
+@pytest.mark.parametrize(("processes", "methods"), [(2, True), (3, False)])
+def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, methods, tmp_path):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
+    workers = []
+    for rank in range(processes):
+        environment = {**where, "WORLD_SIZE": str(processes), "RANK": str(rank)}  # as torchrun sets it
+        workers.append(SERVER.Process(target=train_together, args=(tmp_path, methods, environment)))
+        workers[-1].start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert [worker.exitcode for worker in workers] == [0] * processes
     for name, expected in alone.items():
-        if name.startswith("method ") and not what:
+        if name.startswith("method ") and not methods:
             continue
         found = np.load(tmp_path / f"{name}.npz")
         for epoch, (found_N, expected_N) in enumerate(zip(found["loss_EN"], expected["loss_EN"], strict=True)):
@@ -56,7 +50,7 @@ def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, nodes
             np.testing.assert_allclose(found["running_mean"], expected["running_mean"], rtol=1e-2, atol=1e-3)
             np.testing.assert_allclose(found["p_NC"], expected["p_NC"], atol=5e-3)
             assert np.abs(expected["loss_EN"][1] - expected["loss_EN"][0]).mean() > 0.01
-    seen = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(processes * nodes)]
+    seen = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(processes)]
     assert len({each["digest"] for each in seen}) == 1
     # An error of the first process reaches all.
     assert {each["error"] for each in seen} == {"no images; look elsewhere"}

@@ -160,4 +160,4 @@ def test_features_of_a_timm_model_are_its_pre_logits():
     x = image_inputs(small_task()[0]).batch(rows, None)
     expected = reference.forward_head(reference.forward_features(x), pre_logits=True).detach()
     torch.testing.assert_close(features_MD, expected)
-    torch.testing.assert_close(reference.get_classifier()(features_MD).detach(), logits_MC)
+    torch.testing.assert_close(reference.fc(features_MD).detach(), logits_MC)

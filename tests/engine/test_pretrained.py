@@ -251,9 +251,9 @@ def test_a_model_of_a_fixed_size_is_built_for_another_where_timm_can(tmp_path):
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_a_size_that_a_model_cannot_take_is_one_line(num_classes):
     with pytest.raises(
-        ModelError, match=r"vgg11 cannot take images of 8 pixels \(.+\); give --image-size 224, its own"
+        ModelError, match=r"test_vit cannot take images of 8 pixels \(.+\); give --image-size 160, its own"
     ):
-        build("vgg11", num_classes=num_classes, image_size=8)
+        build(SMALL_VIT, num_classes=num_classes, image_size=8)
     checked = build(image_size=16)
     assert network_digest(checked) == network_digest(build())
     assert checked.training

@@ -1,10 +1,9 @@
-"""Run by torchrun from test_parallel.py: trains the small task in all processes and keeps what each has seen."""
+"""Run in each process of test_parallel.py: trains the small task and keeps what the process has seen."""
 
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,21 +44,23 @@ class Asking(Standard):
         return Mixing(partner_B=torch.randperm(len(batch.row_B), generator=generator), factor_B=1 - 0.5 * sure_B.cpu())
 
 
-def trainings(methods: bool) -> Iterator[tuple[str, Method, str, dict[str, object]]]:
+def trainings(methods: bool) -> Iterator[tuple[str, Method, str | None, dict[str, object]]]:
     """Name, method, selector and loop settings of each training."""
-    how: dict[str, object] = {"batch_size": 7}
-    yield "plain", Standard(), "none", how
-    yield "weighted", weighted(torch.linspace(0, 1, 43)), "none", how
-    yield "asking", Asking(), "none", how
+    how: dict[str, object] = {"batch_size": 7, "epochs": 2}
+    yield "plain", Standard(), None, how
+    yield "weighted", weighted(torch.linspace(0, 1, 43)), None, how
+    yield "asking", Asking(), None, {**how, "epochs": 3}
     # Few are chosen, so that at the end of an epoch there are fewer than processes.
     yield "selected", Standard(), "selective-backprop beta=3 warm_up_epochs=0", how
     yield "drawn", Standard(), "variance-reduction pool=2 weights=unbiased switch=none", how
     for entry in METHODS if methods else ():
-        yield f"method {entry.name}", ready(entry, TRUTH_N), "none", {"batch_size": 22, "lr": 0.02}
+        yield f"method {entry.name}", ready(entry, TRUTH_N), None, {**how, "batch_size": 22, "lr": 0.02}
 
 
-def train_together(folder: Path, *, methods: bool) -> None:
+def train_together(folder: Path, methods: bool, environment: Mapping[str, str] | None = None) -> None:
     """Train, and write losses, statistics, predictions, each process's digest and what it got of an error."""
+    os.environ.update(environment or {})
+    torch.set_num_threads(1)
     digest = hashlib.sha256()
     with joined(CPU) as world:
         for name, method, selector, how in trainings(methods):
@@ -67,8 +68,7 @@ def train_together(folder: Path, *, methods: bool) -> None:
             networks = [small_network(seed=number) for number in range(method.networks)]
             training = Training(networks, loop_settings(**how), CPU, world)
             inputs = image_inputs(PIXELS_NCHW, Augment())
-            by = build_selector(selector)
-            selection = None if by is None else Selection(by, 43)
+            selection = None if selector is None else Selection(build_selector(selector), 43)
             records = list(run_epochs(training, inputs, label_N, method, ignore, selection=selection))
             p_NC = training.predict(inputs)
             if world.is_main:
@@ -92,7 +92,3 @@ def train_together(folder: Path, *, methods: bool) -> None:
 
 def fail() -> None:
     raise DataError("no images", fix="look elsewhere")
-
-
-if __name__ == "__main__":
-    train_together(Path(sys.argv[1]), methods="methods" in sys.argv)

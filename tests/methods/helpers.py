@@ -1,6 +1,6 @@
 """A small task and the ingredients of every method in the table."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 
@@ -19,7 +19,7 @@ def noisy_labels(truth_R: torch.Tensor) -> torch.Tensor:
 def ready(entry: MethodEntry, truth_R: torch.Tensor, **parameters: object) -> Method:
     """The method with all that it may need: weights from .1 to 1, the truth, a noise rate of .2."""
     settings = replace(entry.parameters(), **parameters)
-    if any(field.name == "noise_rate" for field in fields(entry.parameters)) and "noise_rate" not in parameters:
+    if hasattr(settings, "noise_rate"):
         settings = replace(settings, noise_rate=0.2)
     return entry.build(
         Ingredients(

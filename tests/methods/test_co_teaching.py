@@ -3,14 +3,11 @@
 import pytest
 import torch
 
-from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.step import lesson_loss
-from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Ingredients, Verified
 from labelaudit.methods.co_teaching import CoTeaching, dropped_share, kept, smallest
 from labelaudit.methods.incv import Incv
 from labelaudit.methods.parameters import CoTeachingParameters
-from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 from tests.methods.helpers import clock, generator, random_batch
 
 LABEL_R = torch.zeros(40, dtype=torch.int64)
@@ -132,17 +129,3 @@ def test_each_network_learns_the_easiest_of_the_other_one(method, epoch, kept_sa
     first, second = weights_of(method, batch, logits, clock(epoch, 200))
     assert first == [0] * (8 - kept_samples) + [1] * kept_samples
     assert second == first[::-1]
-
-
-def test_incv_refuses_what_was_not_verified():
-    with pytest.raises(UsageError, match="incv needs cross-validated labels"):
-        Incv(Ingredients(label_R=LABEL_R))
-
-
-def test_incv_trains_on_the_loop_and_leaves_discarded_samples_out():
-    pixels_NCHW, label_N = small_task(40)
-    method = made(range(20), range(20, 30))
-    training = Training([small_network(seed=0), small_network(seed=1)], loop_settings(epochs=5), CPU)
-    records = list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
-    assert torch.from_numpy(records[-1].loss_N).isfinite().tolist() == [True] * 30 + [False] * 10
-    assert method.report()["selected"] == 20

@@ -1,6 +1,5 @@
 """What holds for every method of the table."""
 
-import copy
 import io
 
 import numpy as np
@@ -9,26 +8,28 @@ import torch
 
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, recorded_logits
 from labelaudit.methods.table import METHODS
+from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
 from tests.methods.helpers import CLASSES, clock, generator, noisy_labels, ready
 
 EVERY_METHOD = pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
 PIXELS_NCHW, TRUTH_N = small_task(43)
 LABEL_N = noisy_labels(TRUTH_N)
+INPUTS = image_inputs(PIXELS_NCHW, Augment())
 
 
 def start(entry, *, first_seed=0, **settings):
     method = ready(entry, TRUTH_N)
     networks = [small_network(seed=first_seed + number, dropout=0.2) for number in range(method.networks)]
-    return method, Training(networks, loop_settings(epochs=4, batch_size=14, lr=0.02, **settings), CPU)
+    return method, Training(networks, loop_settings(**{"epochs": 3, "batch_size": 14, "lr": 0.02, **settings}), CPU)
 
 
-def finish(training, method, sample_weight_N=None):
-    inputs = image_inputs(PIXELS_NCHW, Augment())
-    return list(run_epochs(training, inputs, LABEL_N, method, ignore, sample_weight_N=sample_weight_N))
+def finish(training, method, **others):
+    return list(run_epochs(training, INPUTS, LABEL_N, method, ignore, **others))
 
 
 def parameters_of(training):
@@ -101,53 +102,46 @@ def test_a_seed_decides_everything(entry):
 def test_a_resumed_training_equals_the_uninterrupted_one(entry):
     method, training = start(entry)
     expected = finish(training, method)
-    for stop in (1, 3):
-        before, first = start(entry)
-        inputs = image_inputs(PIXELS_NCHW, Augment())
-        records = [first.run_epoch(inputs, LABEL_N, before, ignore) for _ in range(stop)]
-        # As a checkpoint does, which loads without running code.
-        file = io.BytesIO()
-        torch.save(first.state(before), file)
-        file.seek(0)
-        after, second = start(entry, first_seed=50)
-        second.load(torch.load(file, weights_only=True), after)
-        assert_equal_records(records + finish(second, after), expected)
-        for one, other in zip(parameters_of(second), parameters_of(training), strict=True):
-            assert torch.equal(one, other)
+    before, first = start(entry)
+    records = [first.run_epoch(INPUTS, LABEL_N, before, ignore) for _ in range(2)]
+    state = first.state(before)
+    first.run_epoch(INPUTS, LABEL_N, before, ignore)  # a state is a copy
+    # As a checkpoint does, which loads without running code.
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    after, second = start(entry, first_seed=50)
+    second.load(torch.load(file, weights_only=True), after)
+    assert_equal_records(records + finish(second, after), expected)
+    for one, other in zip(parameters_of(second), parameters_of(training), strict=True):
+        assert torch.equal(one, other)
 
 
-@EVERY_METHOD
-def test_a_state_is_a_copy(entry):
+@pytest.mark.parametrize(
+    "entry", [entry for entry in METHODS if entry.networks == 1 and not entry.plans], ids=lambda entry: entry.name
+)
+def test_a_method_of_one_network_trains_with_a_selector(entry):
     method, training = start(entry)
-    inputs = image_inputs(PIXELS_NCHW, Augment())
-    training.run_epoch(inputs, LABEL_N, method, ignore)
-    state = training.state(method)
-    kept = copy.deepcopy(state)
-    training.run_epoch(inputs, LABEL_N, method, ignore)
-    again_method, again = start(entry)
-    again.load(state, again_method)
-    same_method, same = start(entry)
-    same.load(kept, same_method)
-    assert_equal_records(finish(again, again_method), finish(same, same_method))
+    records = finish(training, method, selection=Selection(build_selector("selective-backprop"), 43))
+    assert [record.effort.backpropagated < 43 for record in records] == [False, True, True]
+    assert np.isfinite([record.loss_N for record in records]).all()
 
 
 @EVERY_METHOD
 def test_sample_weights_multiply_those_of_the_method(entry):
-    outcome = {}
-    given = {"none": None, "one": torch.ones(43), "half": torch.full((43,), 0.5), "some": torch.arange(43.0) % 2}
-    for name, sample_weight_N in given.items():
-        method, training = start(entry)
-        outcome[name] = finish(training, method, sample_weight_N)
-    for name in ("one", "half"):
-        np.testing.assert_allclose(outcome[name][1].loss_N, outcome["none"][1].loss_N, rtol=1e-3, atol=1e-4)
-    assert not np.allclose(outcome["some"][1].loss_N, outcome["none"][1].loss_N, rtol=1e-2, equal_nan=True)
+    none, half, some = (
+        finish(*reversed(start(entry, epochs=2)), sample_weight_N=weight_N)[1].loss_N
+        for weight_N in (None, torch.full((43,), 0.5), torch.arange(43.0) % 2)
+    )
+    np.testing.assert_allclose(half, none, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(some, none, rtol=1e-2, equal_nan=True)
 
 
 @EVERY_METHOD
 def test_samples_of_no_weight_teach_nothing(entry):
-    method, training = start(entry, weight_decay=0.0)
+    method, training = start(entry, epochs=2, weight_decay=0.0)
     before = [tensor.clone() for tensor in parameters_of(training)]
-    finish(training, method, torch.zeros(43))
+    finish(training, method, sample_weight_N=torch.zeros(43))
     for one, other in zip(parameters_of(training), before, strict=True):
         assert torch.equal(one, other)
 

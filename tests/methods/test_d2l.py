@@ -26,14 +26,14 @@ def test_points_spread_evenly_in_d_dimensions_have_d_k_over_k_minus_2(dimensions
     # Of points in a ball only the center has neighbors on all sides, so each ball gives one figure.
     draws = generator(dimensions)
     found = []
-    for _ in range(600):
+    for _ in range(300):
         direction = torch.randn(400, dimensions, generator=draws, dtype=torch.float64)
         radius = torch.rand(400, 1, generator=draws, dtype=torch.float64) ** (1 / dimensions)
         point = radius * direction / direction.norm(dim=1, keepdim=True)
         nearest = point[point.norm(dim=1).argsort()[:20]]
         center = torch.zeros(1, dimensions, dtype=torch.float64)
         found.append(local_dimensions(torch.cat([center, nearest]), 20)[0].item())
-    assert sum(found) / len(found) == pytest.approx(expected, rel=0.04)
+    assert sum(found) / len(found) == pytest.approx(expected, rel=0.05)
 
 
 def test_neither_scale_nor_too_many_neighbors_change_the_dimension_and_chunks_are_apart():

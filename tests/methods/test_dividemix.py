@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
-from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, EpochPlan, Ingredients
 from labelaudit.methods.dividemix import (
     DivideMix,
@@ -196,8 +195,3 @@ def test_the_noise_decides_how_much_guesses_count(weight, given, expected):
     loss = built.loss(logits_BC, target_BC, BELIEVED_B, MIDDLE).item()
     taught = functional.cross_entropy(logits_BC[:4], target_BC[:4]).item()
     assert loss == pytest.approx(taught + expected * guess_loss(logits_BC, target_BC)[4:].mean().item(), rel=1e-5)
-
-
-def test_it_needs_the_weights_of_an_audit():
-    with pytest.raises(UsageError, match="dividemix needs sample weights"):
-        DivideMix(Ingredients(label_R=LABEL_R))

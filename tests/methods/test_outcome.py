@@ -9,7 +9,7 @@ from labelaudit.methods.table import find_method
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings
 from tests.methods.helpers import generator
 
-CLASSES, COUNT = 4, 1000
+CLASSES, COUNT = 4, 500
 
 
 def images(count, seed):
@@ -33,9 +33,12 @@ def error_of(name, **parameters):
     draws = generator(3)
     wrong_N = torch.rand(COUNT, generator=draws) < 0.4
     label_N = torch.where(wrong_N, (truth_N + 1 + torch.randint(0, 3, (COUNT,), generator=draws)) % CLASSES, truth_N)
+    # An audit that is wrong about a tenth of the samples.
+    believed_N = wrong_N == (torch.rand(COUNT, generator=draws) < 0.1)
+    given = {"truth_R": truth_N, "weight_R": torch.where(believed_N, 0.9, 0.2), "batch_size": 50}
     entry = find_method(name)
     settings = entry.parameters(**parameters)
-    method = entry.build(Ingredients(label_R=label_N, classes=CLASSES, truth_R=truth_N, parameters=settings))
+    method = entry.build(Ingredients(label_R=label_N, classes=CLASSES, parameters=settings, **given))
     networks = [network(seed) for seed in range(method.networks)]
     training = Training(networks, loop_settings(epochs=20, batch_size=50, lr=0.02, schedule="linear"), CPU)
     list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
@@ -49,3 +52,5 @@ def test_robust_methods_memorize_less_than_standard_training():
     assert error_of("oracle") < 0.02
     assert error_of("elr", strength=7.0) < 0.5 * standard
     assert error_of("co-teaching", noise_rate=0.4, warm_up_epochs=4) < 0.6 * standard
+    aul = error_of("aul")
+    assert error_of("dividemix") < 0.5 * aul < 0.25 * standard

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
-from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Ingredients
 from labelaudit.methods.parameters import ReedHardParameters
 from labelaudit.methods.standard import Standard, aul, bootstrapped, oracle, random_weights, reed_hard, weighted
@@ -27,11 +26,7 @@ def lesson_on(method, row_B):
     [
         (Standard(), [1.0, 1.0, 1.0], "sample"),
         (weighted(torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64)), [0.4, 0.0, 0.2], "weight"),
-        (
-            aul(Ingredients(label_R=LABEL_R, weight_R=torch.tensor([0.99, 0.01, 1.0, 0.0, 0.5]))),
-            [0.5, 0.99, 1],
-            "weight",
-        ),
+        (aul(Ingredients(label_R=LABEL_R, weight_R=torch.tensor([0.9, 0, 1, 0, 0.5]))), [0.5, 0.9, 1], "weight"),
         # -1: a class that the data does not have.
         (oracle(Ingredients(label_R=LABEL_R, truth_R=torch.tensor([0, 2, 2, -1, 0]))), [0.0, 1.0, 1.0], "weight"),
     ],
@@ -43,18 +38,6 @@ def test_given_labels_are_taught_with_the_weight_of_their_row(method, weights, p
     assert lesson.weight_B.dtype == torch.float32
     assert lesson.target.tolist() == [1, 0, 2]
     assert lesson.per == per
-
-
-@pytest.mark.parametrize(
-    ("factory", "other", "message"),
-    [
-        (aul, {"truth_R": LABEL_R}, r"aul needs sample weights.*--weights"),
-        (oracle, {"weight_R": torch.ones(5)}, r"oracle needs the true labels.*--truth"),
-    ],
-)
-def test_a_missing_ingredient_is_refused_with_the_option_that_gives_it(factory, other, message):
-    with pytest.raises(UsageError, match=message):
-        factory(Ingredients(label_R=LABEL_R, **other))
 
 
 def test_random_weights_are_those_of_a_rectified_normal():
@@ -74,14 +57,6 @@ def test_random_weights_are_drawn_anew_in_every_batch_and_sum_to_one():
     loss_B = functional.cross_entropy(logits_BC, batch.label_B, reduction="none")
     expected = (first.weight_B / first.weight_B.sum() * loss_B).sum()
     torch.testing.assert_close(lesson_loss(logits_BC, first), expected)
-
-
-def test_a_batch_of_zero_weights_teaches_nothing():
-    batch, logits_BC = random_batch()
-    (lesson,) = weighted(torch.zeros(12)).teach(batch, [logits_BC], clock(), generator())
-    logits_BC.requires_grad_()
-    (gradient_BC,) = torch.autograd.grad(lesson_loss(logits_BC, lesson), logits_BC)
-    assert torch.equal(gradient_BC, torch.zeros(12, 3))
 
 
 @pytest.mark.parametrize("beta", [0.3, 1.0])

@@ -26,6 +26,7 @@ from rich.console import Console
 from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
+from labelaudit.auditing.training import read_checkpoint
 from labelaudit.data.labels_file import read_labels_csv
 from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
@@ -37,7 +38,6 @@ from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
-from labelaudit.run.checkpoint import read_checkpoint
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_baseline, read_weights
 from labelaudit.run.metrics import read_metrics
@@ -194,12 +194,13 @@ def run_of(file: Path) -> RunFolder:
 
 
 def page(file: Path) -> object:
-    return write_page(run_of(file), file.parent / "page.html")
+    audit = Audit(run_of(file))
+    return write_page(audit, make_report(audit, Limits(), top=5).listed, file.parent / "page.html")
 
 
 def report(file: Path) -> Report:
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
-    return make_report(Audit(run_of(file)), limits, top=5, most=100)
+    return make_report(Audit(run_of(file)), limits, top=5)
 
 
 def show(file: Path) -> None:

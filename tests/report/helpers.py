@@ -65,7 +65,6 @@ def class_noise(name: str, rate: float = 0.9, samples: int = 100) -> dict[str, o
 
 
 def noise_json(**changes: object) -> dict[str, Any]:
-    """A noise.json of two classes."""
     return {
         "noise_rate": 0.1,
         "noise_rate_interval": None,
@@ -84,12 +83,10 @@ def noise_json(**changes: object) -> dict[str, Any]:
 
 
 def noise(**changes: object) -> Noise:
-    """The same as a record."""
     return msgspec.convert(noise_json(**changes), Noise)
 
 
 def row(rank: int = 1, **changes: str) -> dict[str, str]:
-    """A row of suspicious.csv."""
     return {
         "rank": str(rank),
         "path": f"ant/{rank}.png",
@@ -99,6 +96,7 @@ def row(rank: int = 1, **changes: str) -> dict[str, str]:
         "label_score": "0.012346",
         "aul": "12.3",
         "aum": "-4.5",
+        "kind": "",
         "sample": str(rank - 1),
         "sha256": f"{rank:064x}",
         **changes,
@@ -106,7 +104,6 @@ def row(rank: int = 1, **changes: str) -> dict[str, str]:
 
 
 def unreadable(path: str = "ant/x.png") -> dict[str, str]:
-    """A row of unreadable.csv."""
     return {"path": path, "given_label": "ant", "reason": "empty file", "sha256": ""}
 
 

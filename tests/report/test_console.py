@@ -1,7 +1,6 @@
 """The audit in the terminal, and the sentences that it shares with the other formats."""
 
 import io
-from typing import Any
 
 from rich.console import Console
 
@@ -19,13 +18,13 @@ from labelaudit.report.sentences import (
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
 
 
-def printed(show: Any, *args: object, width: int = 200) -> str:
+def printed(show, *args, width=200):
     console = Console(file=io.StringIO(), width=width, highlight=False)
     show(console, *args)
-    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    return console.file.getvalue()
 
 
-def test_the_summary() -> None:
+def test_the_summary():
     power = {
         "kinds": [
             {"kind": "random", "class": None, "planted": 500, "found": 487},
@@ -64,11 +63,11 @@ def test_the_summary() -> None:
         assert absent not in bare
 
 
-def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole() -> None:
+def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole():
     text = printed(show_summary, noise(classes=[class_noise(f"class{k:02d}", k / 100) for k in range(20)]))
     assert ["class19" in text, "class08" in text, "class07" in text] == [True, True, False]
     assert "and 8 classes with less noise" in text
-    shuffled = KINDS["planted"][1]  # type: ignore[index]
+    shuffled = KINDS["planted"][1]
     planted = [{**shuffled, "planted": name} for name in (*CONTROL_KINDS, *COPY_KINDS)]
     long = [class_noise(f"{'long name ' * 9}right")]
     narrow = printed(show_summary, noise(classes=long, kinds={**KINDS, "planted": planted}), width=80)
@@ -77,7 +76,7 @@ def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole() -> No
     assert "…" not in narrow
 
 
-def test_every_estimator_is_shown_and_the_chosen_one_marked() -> None:
+def test_every_estimator_is_shown_and_the_chosen_one_marked():
     tail = {"noise_rate": 0.2, "interval": [0.18, 0.22]}
     estimators = {
         "controls": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900, "by_kind": {"look-alike": tail}},
@@ -89,7 +88,7 @@ def test_every_estimator_is_shown_and_the_chosen_one_marked() -> None:
     assert ["like", "look-alike", "20.0%", "(18.0%", "to", "22.0%)"] in lines
 
 
-def test_suspicious_labels_are_a_table_or_whole_paths() -> None:
+def test_suspicious_labels_are_a_table_or_whole_paths():
     (cells,) = [line.split() for line in printed(show_suspicious, [row()]).splitlines() if "ant/1.png" in line]
     assert cells == ["1", "ant/1.png", "ant", "bee", "0.988", "12.3"]
     assert "corrupted" in printed(show_suspicious, [row(kind="corrupted")])
@@ -99,7 +98,7 @@ def test_suspicious_labels_are_a_table_or_whole_paths() -> None:
         assert part in narrow
 
 
-def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
+def test_names_cannot_steer_the_terminal_or_the_markup():
     text = printed(show_suspicious, [row(path="[red]a[/red]\x1b[2J/1.png", given_label="x\ny", suggested_label="[/]")])
     assert "[red]a[/red]\\x1b[2J/1.png" in text
     assert "x\\x0ay" in text
@@ -109,7 +108,7 @@ def test_names_cannot_steer_the_terminal_or_the_markup() -> None:
     assert "\x1b" not in text
 
 
-def test_checks_with_a_limit_and_the_baseline_are_told() -> None:
+def test_checks_with_a_limit_and_the_baseline_are_told():
     found = report([row(3)], Limits(max_suspicious=0, max_noise=0.5), known_rows=[row(1), row(2)], gone=4)
     lines = printed(show_table, found).splitlines()
     assert lines[-3] == "Against the baseline: 1 suspicious labels are new, 2 known, 4 gone"
@@ -117,7 +116,7 @@ def test_checks_with_a_limit_and_the_baseline_are_told() -> None:
     assert any("ant/3.png" in line for line in lines)
 
 
-def test_sentences_on_kinds_by_hand() -> None:
+def test_sentences_on_kinds_by_hand():
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
         "Suspicious labels by kind: 5 mislabeled, 1 corrupted, 1 ambiguous.",
         "Corrupted images, suspicious or not: 1,200 of 12,000; corrupted.csv lists them.",
@@ -128,11 +127,11 @@ def test_sentences_on_kinds_by_hand() -> None:
         ["images, shuffled", "500", "0", "499", "0", "0", "1"],
     ]
     assert "--controls" not in matrix_note(noise(kinds=KINDS))
-    assert "--controls" in matrix_note(noise(kinds={**KINDS, "planted": KINDS["planted"][1:]}))  # type: ignore[index]
+    assert "--controls" in matrix_note(noise(kinds={**KINDS, "planted": KINDS["planted"][1:]}))
     assert kinds_sentences(noise()) == matrix_rows(noise()) == []
 
 
-def test_sentences_on_what_is_not_in_the_audit() -> None:
+def test_sentences_on_what_is_not_in_the_audit():
     assert left_out_sentences(noise()) == []
     assert left_out_sentences(noise(left_out=LEFT_OUT)) == [
         "1,202 files in the folder are not in the audit:",

@@ -1,36 +1,35 @@
 """The gate: which limits an audit exceeds."""
 
 import math
-from typing import Any
 
 import pytest
 
 from labelaudit.errors import RunError, UsageError
-from labelaudit.report.gate import TITLES, Check, Limits, check
+from labelaudit.report.gate import TITLES, Limits, check
 from tests.report.helpers import class_noise, noise
 
 
-def outcome(name: str, limits: Limits, *, new: int | None = None, **changes: Any) -> Check:
+def outcome(name, limits, *, new=None, **changes):
     (found,) = (found for found in check(noise(**changes), limits, new=new) if found.name == name)
     return found
 
 
-def classes(*rates: tuple[float, int]) -> list[dict[str, object]]:
+def classes(*rates):
     return [class_noise(f"class {k}", rate, samples) for k, (rate, samples) in enumerate(rates)]
 
 
-def outcomes(limits: Limits, **changes: object) -> list[str]:
+def outcomes(limits, **changes):
     return [found.outcome for found in check(noise(**changes), limits)]
 
 
-def test_without_limits_every_check_is_there_and_skipped() -> None:
+def test_without_limits_every_check_is_there_and_skipped():
     checks = check(noise(noise_rate=None, unreadable=2), Limits())
     assert [found.name for found in checks] == list(TITLES)
     assert {found.outcome for found in checks} == {"skipped"}
     assert checks[3].text == "no --max-unreadable (2 unreadable images)"
 
 
-def test_each_check_that_fails_is_a_sentence() -> None:
+def test_each_check_that_fails_is_a_sentence():
     limits = Limits(max_noise=0.0999, max_class_noise=0.1, max_suspicious=6, max_unreadable=1, fail_on_warning=True)
     checks = check(noise(warnings=["a", "b"], unreadable=2), limits)
     assert {found.outcome for found in checks} == {"failed"}
@@ -45,7 +44,7 @@ def test_each_check_that_fails_is_a_sentence() -> None:
     assert checks[-1].subjects == (("", "a"), ("", "b"))
 
 
-def test_limits_may_be_reached_and_zero_is_a_limit() -> None:
+def test_limits_may_be_reached_and_zero_is_a_limit():
     limits = Limits(max_noise=0.1, max_class_noise=0.2, max_suspicious=7, max_unreadable=0, fail_on_warning=True)
     assert outcomes(limits) == ["passed"] * 5
     assert outcomes(Limits(max_noise=0.1, max_class_noise=0.2, strict=True))[:2] == ["passed"] * 2
@@ -64,14 +63,12 @@ def test_limits_may_be_reached_and_zero_is_a_limit() -> None:
         (None, False, "failed", "noise rate 10.00% is above 5.00% (the estimate itself: this audit has no interval)"),
     ],
 )
-def test_the_noise_check_takes_the_lower_end_and_says_what_it_takes(
-    interval: list[float] | None, strict: bool, expected: str, why: str
-) -> None:
+def test_the_noise_check_takes_the_lower_end_and_says_what_it_takes(interval, strict, expected, why):
     found = outcome("noise_rate", Limits(max_noise=0.05, strict=strict), noise_rate_interval=interval)
     assert (found.outcome, found.text) == (expected, why)
 
 
-def test_figures_that_differ_look_different() -> None:
+def test_figures_that_differ_look_different():
     assert "10.00001% is above 10.00000%" in outcome("noise_rate", Limits(max_noise=0.1), noise_rate=0.1000001).text
     assert "10.00% is not above 10.00%" in outcome("noise_rate", Limits(max_noise=0.1)).text
 
@@ -86,9 +83,7 @@ CLASSES = [
 
 
 @pytest.mark.parametrize(("strict", "rates", "named", "start", "end"), CLASSES)
-def test_classes_fail_on_strong_evidence_or_by_their_estimate(
-    strict: bool, rates: list[tuple[float, int]], named: list[str], start: str, end: str
-) -> None:
+def test_classes_fail_on_strong_evidence_or_by_their_estimate(strict, rates, named, start, end):
     limits = Limits(max_class_noise=0.15, strict=strict)
     found = outcome("class_noise_rate", limits, classes=classes(*rates))
     assert [name for name, _ in found.subjects] == named
@@ -97,7 +92,7 @@ def test_classes_fail_on_strong_evidence_or_by_their_estimate(
     assert end in found.text
 
 
-def test_of_many_classes_the_worst_are_named_and_names_cannot_break_the_sentence() -> None:
+def test_of_many_classes_the_worst_are_named_and_names_cannot_break_the_sentence():
     rates = classes(*((k / 10, 500) for k in range(2, 10)))
     found = outcome("class_noise_rate", Limits(max_class_noise=0.1), classes=rates)
     assert [name for name, _ in found.subjects] == [f"class {k}" for k in reversed(range(8))]
@@ -117,7 +112,7 @@ def test_of_many_classes_the_worst_are_named_and_names_cannot_break_the_sentence
         (1, 0, "failed", "1 suspicious label is new since the baseline, more than 0"),
     ],
 )
-def test_with_a_baseline_only_new_labels_count(new: int | None, limit: int, expected: str, text: str) -> None:
+def test_with_a_baseline_only_new_labels_count(new, limit, expected, text):
     found = outcome("suspicious_labels", Limits(max_suspicious=limit), new=new)
     assert (found.outcome, found.text) == (expected, text)
 
@@ -131,12 +126,12 @@ def test_with_a_baseline_only_new_labels_count(new: int | None, limit: int, expe
         ("max_suspicious", -1, "--max-suspicious -1 is negative"),
     ],
 )
-def test_limits_that_cannot_be_meant_are_refused(option: str, value: Any, message: str) -> None:
+def test_limits_that_cannot_be_meant_are_refused(option, value, message):
     with pytest.raises(UsageError, match=message):
         Limits(**{option: value})
 
 
-def test_an_unknown_rate_is_no_pass() -> None:
+def test_an_unknown_rate_is_no_pass():
     for limits in (Limits(max_noise=1.0), Limits(max_class_noise=1.0)):
         with pytest.raises(RunError, match="no noise rate to check"):
             check(noise(noise_rate=None), limits)
@@ -151,6 +146,6 @@ def test_an_unknown_rate_is_no_pass() -> None:
         ("not an image by its name", "passed"),  # notes beside the images
     ],
 )
-def test_an_image_that_is_left_out_fails_like_a_warning(reason: str, expected: str) -> None:
+def test_an_image_that_is_left_out_fails_like_a_warning(reason, expected):
     left_out = [{"reason": reason, "suffix": ".x", "files": 3, "example": "ant/a.x"}]
     assert outcome("warnings", Limits(fail_on_warning=True), left_out=left_out).outcome == expected

@@ -73,6 +73,5 @@ def keep(path: str, **others: str) -> Correction:
 
 
 def saved(file: Path, *corrections: Correction) -> Corrections:
-    """Write a corrections.csv with these rows."""
     write_corrections(file, corrections)
     return Corrections(file=file)

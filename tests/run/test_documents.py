@@ -81,7 +81,7 @@ def test_a_run_json_has_what_is_known_and_is_read_back(run: RunFolder) -> None:
     assert value["data"] == as_json(data)
     assert value["data"]["rendering"] == {"integers": [0.0, 65535.0], "reals": [0.0, 1.0], "background": 255}
     assert (value["controls_planted"], value["mirror_test"]) == (True, None)
-    assert not {"diverged", "finished", "normalisation"} & set(value)
+    assert not {"diverged", "finished", "normalization"} & set(value)
 
 
 DATA = {"root": "photos", "fingerprint": "0", "classes": ["ant", "bee"], "samples": 4}

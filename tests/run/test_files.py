@@ -174,7 +174,7 @@ def test_json_is_readable_and_without_nan(file):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"a": 1}}', r"is damaged \(Extra data"),
+        (b'{"a": 1}}', r"is damaged \(JSON is malformed"),
         (b"[" * 100_000, r"is damaged \("),
         (b"[1, 2]", r"is damaged \(not a JSON object\)"),
         (None, r"noise\.json is missing"),

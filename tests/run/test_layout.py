@@ -109,10 +109,10 @@ def test_a_writer_that_ends_or_fails_frees_the_folder_and_two_folders_do_not_wai
 
 
 def test_a_second_process_is_told_who_writes_and_a_killed_one_holds_nothing(run, writer):
-    with pytest.raises(RunError) as caught, run.writing():
+    with pytest.raises(RunError) as caught, run.writing("--out"):
         pytest.fail("two writers at once")
     assert caught.value.what == f"{run.root} is in use by process {writer.pid} on {socket.gethostname()}"
-    assert "another --run" in caught.value.fix
+    assert caught.value.fix == "wait for it, or give another --out"
 
     writer.kill()
     writer.wait()

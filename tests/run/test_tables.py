@@ -29,7 +29,7 @@ from tests.run.test_lists import FOUR, four_kinds, table_of
 def require_equal(one, other):
     for name in ("root", "classes", "paths", "sha256", "reasons", "fingerprint"):
         assert getattr(one, name) == getattr(other, name)
-    for name in ("label_N", "width_N", "height_N", "grey_N", "readable_N"):
+    for name in ("label_N", "width_N", "height_N", "grey_N", "used_N"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
         assert getattr(one, name).dtype == getattr(other, name).dtype
 

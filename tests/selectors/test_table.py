@@ -25,8 +25,6 @@ def test_every_selector_is_what_its_entry_says(entry):
 
 
 def test_settings_survive_their_description():
-    assert describe_selector("none", {}) == "none"
-    assert build_selector("none") is None
     text = describe_selector("variance-reduction", {"pool": "2", "weights": "unbiased", "threshold": "1.2"})
     assert text.startswith("variance-reduction pool=2 weights=unbiased switch=step threshold=1.2")
     assert build_selector(text).pool == 2

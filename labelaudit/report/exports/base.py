@@ -167,7 +167,8 @@ def json_members(items: Iterable[str], *, opening: str, closing: str) -> Iterato
     yield f"\n{closing}\n"
 
 
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 (section 2.2) has no way to write, not even as a reference."""
 
 
 def xml_text(text: str, what: str) -> str:
@@ -176,7 +177,7 @@ def xml_text(text: str, what: str) -> str:
     Raises:
         DataError: it has a character that XML 1.0 cannot hold.
     """
-    if bad := _NOT_IN_XML.search(text):
+    if bad := NOT_IN_XML.search(text):
         raise DataError(
             f"{what} {text!r} has the character U+{ord(bad[0]):04X}, which XML cannot hold",
             fix="rename it and audit again, or export to another format",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
@@ -18,7 +17,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.exports.base import FORMATS, ExportFormat, Job, Sample
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.text import plural
+from labelaudit.text import listed, plural
 
 _MARK = ".labelaudit-export.json"
 """Marks a folder as an export, which the next one may overwrite."""
@@ -85,7 +84,9 @@ def export(
     count = options.top or (audit.flagged if entry.ranked and not options.everything else None)
     samples = _choose_samples(audit, count=count, ranked=entry.ranked)
     if entry.reads_images:
-        _require_images(root, samples)
+        missing = [repr(sample.path) for sample in samples if not (root / sample.path).is_file()]
+        if missing:
+            raise RunError(f"{listed(missing, 1)} are not in {root}", fix="give the image folder with --data DIR")
     left_out = len(audit.catalogue) - len(audit.order_U)
     if left_out:
         reporter.warn(f"{plural(left_out, 'image')} that could not be read {'is' if left_out == 1 else 'are'} left out")
@@ -159,13 +160,6 @@ def _url_prefix(options: ExportOptions, root: Path) -> str:
         )
     below = root.relative_to(served).as_posix()
     return _LOCAL_FILES if below == "." else f"{_LOCAL_FILES}{quote(below)}/"
-
-
-def _require_images(root: Path, samples: Sequence[Sample]) -> None:
-    missing = [sample.path for sample in samples if not (root / sample.path).is_file()]
-    if missing:
-        more = f" and {len(missing) - 1} more images" if len(missing) > 1 else ""
-        raise RunError(f"{missing[0]!r}{more} are not in {root}", fix="give the image folder with --data DIR")
 
 
 def _claim(folder: Path, entry: ExportFormat) -> None:

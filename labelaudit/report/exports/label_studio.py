@@ -31,12 +31,16 @@ def _task(sample: Sample, url_prefix: str) -> dict[str, object]:
     }
 
 
+_VIEW = """<View>
+  <Image name="image" value="$image"/>
+  <Header value="Given label"/>
+  <Text name="given" value="$given_label"/>
+  <Choices name="label" toName="image" choice="single" required="true">
+"""
+
+
 def _config(classes: tuple[str, ...]) -> Iterator[str]:
-    yield "<View>\n"
-    yield '  <Image name="image" value="$image"/>\n'
-    yield '  <Header value="Given label"/>\n'
-    yield '  <Text name="given" value="$given_label"/>\n'
-    yield '  <Choices name="label" toName="image" choice="single" required="true">\n'
+    yield _VIEW
     for name in classes:
         yield f"    <Choice value={xml_attribute(name, 'the class')}/>\n"
     yield "  </Choices>\n</View>\n"

@@ -80,18 +80,15 @@ def gather_curves(
 
 def thin(loss_SE: Float32Array, most: int = MAX_POINTS) -> Float32Array:
     """Return at most ``most`` points of each curve [S, P]: means over equal numbers of epochs, the last maybe fewer."""
-    count, epochs = loss_SE.shape
-    run = -(-epochs // most) if epochs else 1
-    if run == 1:
+    epochs = loss_SE.shape[1]
+    if epochs <= most:
         return loss_SE
-    points = -(-epochs // run)
-    padded = np.full((count, points * run), np.nan, dtype=np.float32)
-    padded[:, :epochs] = loss_SE
-    held = np.isfinite(padded).reshape(count, points, run)
-    total = np.where(held, padded.reshape(count, points, run), 0.0).sum(axis=2)
-    recorded = held.sum(axis=2)
-    thinned: Float32Array = np.where(recorded, total / np.maximum(recorded, 1), np.nan).astype(np.float32)
-    return thinned
+    start_P = np.arange(0, epochs, -(-epochs // most))
+    held_SE = np.isfinite(loss_SE)
+    total_SP = np.add.reduceat(np.where(held_SE, loss_SE, 0.0), start_P, axis=1)
+    recorded_SP = np.add.reduceat(held_SE, start_P, axis=1, dtype=np.int64)
+    thinned_SP: Float32Array = np.where(recorded_SP, total_SP / np.maximum(recorded_SP, 1), np.nan).astype(np.float32)
+    return thinned_SP
 
 
 def top_loss(*losses: Float32Array) -> float:
@@ -159,7 +156,7 @@ def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[st
     return {
         "histograms": [one for one in drawn if one is not None],
         "class_table": sorted(rows, key=lambda row: (-row["rate"], row["class"])),
-        "confusion": sorted(pairs, key=lambda pair: -pair[2])[:_MOST_PAIRS],
+        "confusion": pairs[:_MOST_PAIRS],
         "group_curves": dict(zip(("suspicious", "rest"), lines, strict=True))
         if curves.quartiles_23E.shape[2]
         else None,

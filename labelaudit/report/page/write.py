@@ -32,11 +32,19 @@ from labelaudit.data.rendering import Rendering
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
-from labelaudit.report.page.charts import LossCurves, charts, gather_curves, quantise, rounded, thin, top_loss
+from labelaudit.report.page.charts import (
+    BoolArray,
+    LossCurves,
+    charts,
+    gather_curves,
+    quantise,
+    rounded,
+    thin,
+    top_loss,
+)
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
-from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import list_suspicious, read_baseline, suspicious_rows, unreadable_rows
+from labelaudit.run.lists import Listed, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
 from labelaudit.text import plural, printable
 
@@ -46,6 +54,11 @@ SCRIPTS = ("base.js", "csv.js", "review.js", "charts.js", "cards.js", "gallery.j
 """The parts of the page's one script, in order."""
 CHANGED = "the file has changed since the audit"
 """The reason why a changed file has no thumbnail: the label was judged by another image."""
+
+MAX_BYTES = 14_500_000
+"""Size of a page that thumbnails fill up to."""
+MAX_ROW_BYTES = 6_000_000
+"""Part of that for the rows of the gallery, without thumbnails."""
 
 _FORM: dict[str, Any] = (
     {"format": "WEBP", "quality": 62, "method": 2} if features.check("webp") else {"format": "JPEG", "quality": 68}
@@ -80,23 +93,6 @@ Thumbnail = tuple[str | None, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageLimits:
-    """The largest page.
-
-    Attributes:
-        max_bytes: Size of the file that thumbnails fill up to.
-        max_row_bytes: Part of that for the rows of the gallery, without thumbnails.
-        max_rows: Samples in the gallery.
-        max_thumbnails: Samples whose image is read.
-    """
-
-    max_bytes: int = 14_500_000
-    max_row_bytes: int = 6_000_000
-    max_rows: int = 50_000
-    max_thumbnails: int = 10_000
-
-
-@dataclass(frozen=True, kw_only=True)
 class Page:
     """A page that was written.
 
@@ -108,6 +104,7 @@ class Page:
         rows: How many are in the gallery; with a baseline, of the new ones.
         looked_at: How many of their images were looked for.
         missing: How many of these were not found.
+        without_images: True when images were looked for and none was found.
         root: The image folder that they were looked for in.
     """
 
@@ -118,78 +115,63 @@ class Page:
     rows: int
     looked_at: int
     missing: int
+    without_images: bool
     root: Path
-
-    @property
-    def without_images(self) -> bool:
-        """True when images were looked for and none was found."""
-        return 0 < self.looked_at == self.missing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gallery:
-    """The samples that a page shows.
-
-    Attributes:
-        sample_S: Their numbers, in the order of suspicious.csv; with a baseline, only those that it does not know.
-        rank_S: Their ranks in suspicious.csv.
-        suspicious_N: Which samples of the audit are suspicious.
-        new: How many suspicious samples a baseline does not know; None without a baseline.
-    """
-
-    sample_S: IntArray
-    rank_S: IntArray
-    suspicious_N: npt.NDArray[np.bool_]
-    new: int | None
 
 
 def write_page(
-    run: RunFolder,
+    audit: Audit,
+    listed: Listed,
     path: Path | None = None,
-    limits: PageLimits | None = None,
     reporter: Reporter = QUIET,
     *,
+    thumbnails: int = 10_000,
     data: Path | None = None,
-    baseline: Path | None = None,
 ) -> Page:
     """Write the page of an audit.
 
     Images that have moved or changed since the audit get a placeholder. Without the losses there are no curves.
 
     Args:
-        run: A run folder with verdicts.
+        audit: A finished audit.
+        listed: Its suspicious labels, as a report has them; the gallery shows those that count.
         path: The file; default: report.html in the run folder.
-        limits: The largest page.
         reporter: Told about the progress.
+        thumbnails: Most images to read.
         data: Where the image folder is now; None: where it was audited.
-        baseline: Run folder or suspicious.csv; the gallery holds only the labels that it does not know.
 
     Raises:
-        DataError: the baseline cannot be read.
         RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
         StorageError: the file cannot be written.
     """
-    audit, limits = Audit(run), limits or PageLimits()
-    gallery = read_gallery(audit, limits, baseline=baseline)
-    curves = _read_curves(audit, gallery, reporter)
-    content = _content(audit, gallery, curves)
-    root, rows = audit.catalogue.root if data is None else data.resolve(), len(gallery.sample_S)
-    thumbnails = read_thumbnails(
+    run, catalogue = audit.run, audit.catalogue
+    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed.rows]
+    shown = listed.rows[: int((np.cumsum(sizes) <= MAX_ROW_BYTES).sum())]
+    sample_S = np.array([int(row["sample"]) for row in shown], dtype=np.int64)
+    if (sample_S >= len(catalogue)).any():
+        raise RunError(
+            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
+        )
+    content = _content(audit, sample_S, reporter)
+    content["rows"]["rank"] = None if listed.new is None else [int(row["rank"]) for row in shown]
+    root, rows = catalogue.root if data is None else data.resolve(), len(shown)
+    found = read_thumbnails(
         root,
-        audit.catalogue,
-        gallery.sample_S[: limits.max_thumbnails],
+        catalogue,
+        sample_S[:thumbnails],
         side=next(side for most, side in _SIDES if rows <= most),
-        most_bytes=limits.max_bytes - len(_render(audit, gallery.new, content).encode()) - _EMPTY_BYTES * rows,
+        most_bytes=MAX_BYTES - len(_render(audit, listed.new, content).encode()) - _EMPTY_BYTES * rows,
         reporter=reporter,
     )
-    reasons = list(dict.fromkeys(reason for _, reason in thumbnails if reason))
+    reasons = list(dict.fromkeys(reason for _, reason in found if reason))
     content["thumbnails"] = {
         "kind": f"image/{_FORM['format'].lower()}",
-        "content": [reasons.index(reason) if text is None else text for text, reason in thumbnails],
+        "content": [reasons.index(reason) if text is None else text for text, reason in found],
         "reasons": reasons,
     }
-    looked_at, missing = len(thumbnails), sum(text is None for text, _ in thumbnails)
-    text = _render(audit, gallery.new, content, missing_root=str(root) if 0 < looked_at == missing else "")
+    missing = sum(text is None for text, _ in found)
+    without_images = 0 < len(found) == missing
+    text = _render(audit, listed.new, content, missing_root=str(root) if without_images else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
@@ -199,39 +181,16 @@ def write_page(
         path=path or run.page,
         size_bytes=len(text.encode()),
         suspicious=audit.summary.suspicious,
-        new=gallery.new,
+        new=listed.new,
         rows=rows,
-        looked_at=looked_at,
+        looked_at=len(found),
         missing=missing,
+        without_images=without_images,
         root=root,
     )
 
 
-def read_gallery(audit: Audit, limits: PageLimits, *, baseline: Path | None = None) -> Gallery:
-    """Read the suspicious samples: at most ``max_rows``, and as many as fit into ``max_row_bytes``.
-
-    Raises:
-        RunError: a file of the run is missing, damaged, or of another audit.
-        DataError: the baseline cannot be read.
-    """
-    run, noise, paths = audit.run, audit.summary, audit.catalogue.paths
-    known = None if baseline is None else read_baseline(baseline)
-    p_N = audit.column("p_mislabeled")
-    listed = list_suspicious(suspicious_rows(run.suspicious), noise.suspicious, most=limits.max_rows, baseline=known)
-    numbers = [[int(row[name]) for row in listed.rows] for name in ("sample", "rank")]
-    sample_S, rank_S = np.array(numbers, dtype=np.int64)
-    if (sample_S >= len(paths)).any():
-        raise RunError(
-            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
-        )
-    suspicious_N = p_N > noise.flag_above
-    suspicious_N[sample_S] = True
-    sizes = [len(paths[sample].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for sample in sample_S.tolist()]
-    fit = int((np.cumsum(sizes) <= limits.max_row_bytes).sum())
-    return Gallery(sample_S=sample_S[:fit], rank_S=rank_S[:fit], suspicious_N=suspicious_N, new=listed.new)
-
-
-def _read_curves(audit: Audit, gallery: Gallery, reporter: Reporter) -> LossCurves:
+def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> LossCurves:
     run, catalogue = audit.run, audit.catalogue
     with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
 
@@ -241,9 +200,7 @@ def _read_curves(audit: Audit, gallery: Gallery, reporter: Reporter) -> LossCurv
                 advance(1)
 
         try:
-            return gather_curves(
-                counted(), gallery.sample_S, catalogue.label_N, gallery.suspicious_N, classes=len(catalogue.classes)
-            )
+            return gather_curves(counted(), sample_S, catalogue.label_N, suspicious_N, classes=len(catalogue.classes))
         except (ValueError, IndexError) as error:
             raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
@@ -397,33 +354,34 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _content(audit: Audit, gallery: Gallery, curves: LossCurves) -> dict[str, object]:
-    """Return a page's data, ready for JSON, still without thumbnails."""
-    catalogue, samples = audit.catalogue, gallery.sample_S.tolist()
+def _content(audit: Audit, sample_S: IntArray, reporter: Reporter) -> dict[str, Any]:
+    """Return the data of a page with these samples, ready for JSON, still without ranks and thumbnails."""
+    catalogue, samples = audit.catalogue, sample_S.tolist()
+    p_N = audit.column("p_mislabeled")
+    suspicious_N = p_N > audit.summary.flag_above
+    curves = _read_curves(audit, sample_S, suspicious_N, reporter)
     statistic = audit.summary.fit.rank_by
     digests = [catalogue.sha256[i] for i in samples]
     sample_SP, class_KP = thin(curves.sample_SE), thin(curves.class_KE)
     top = top_loss(sample_SP, class_KP)
-    scores = audit.scores
-    kind_of = scores.column("kind").to_pylist() if "kind" in scores.column_names else [None] * len(scores)
+    kind_of = audit.scores.column("kind").to_pylist()
     kinds = sorted({kind for kind in kind_of if kind})
-    suggested = scores.column("suggested_label").take(gallery.sample_S).to_pylist()
+    suggested = audit.scores.column("suggested_label").take(sample_S).to_pylist()
     return {
         "version": __version__,
         "fingerprint": catalogue.fingerprint,
         "classes": catalogue.classes,
         "kinds": kinds,
         "statistic": statistic,
-        **charts(audit, gallery.suspicious_N, curves),
+        **charts(audit, suspicious_N, curves),
         "rows": {
             "sample": samples,
             "path": [catalogue.paths[i] for i in samples],
             "given": catalogue.label_N[samples].tolist(),
             "suggested": _positions(suggested, catalogue.classes),
             "kind": _positions([kind_of[i] for i in samples], kinds),
-            "p": rounded(audit.column("p_mislabeled")[samples], digits=5),
+            "p": rounded(p_N[samples], digits=5),
             "value": rounded(audit.column(statistic)[samples]),
-            "rank": None if gallery.new is None else gallery.rank_S.tolist(),
             "sha256": _base64(b"".join(bytes.fromhex(one) if _SHA256.fullmatch(one) else bytes(32) for one in digests)),
         },
         "curves": {

@@ -84,7 +84,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
         noise_rate_interval=[0.1, 0.3],
         suspicious=verdicts.flagged,
         samples=len(catalogue),
-        readable=int(catalogue.readable_N.sum()),
+        readable=int(catalogue.used_N.sum()),
         unreadable=len(broken),
         epochs=2,
         classes=[{"class": name, "samples": 5, "noise_rate": 0.2, "suspicious": 1} for name in catalogue.classes],
@@ -98,7 +98,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
 def _statistics(catalogue: Catalogue) -> CurveStatistics:
     samples, classes = len(catalogue), len(catalogue.classes)
     generator = np.random.default_rng(0)
-    unread_N = ~catalogue.readable_N
+    unread_N = ~catalogue.used_N
     aul_N = generator.uniform(0, 5, samples) + 10 * (np.arange(samples) % 5 == 0)
     aul_N[unread_N] = np.nan
     alternative_N = ((catalogue.label_N + 1) % classes).astype(np.int32)

@@ -1,14 +1,11 @@
 """The tools that read the exports, on the same audit: counts and labels are ours. ``pip install -e '.[consumers]'``."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from labelaudit.report.exports.export import ExportOptions, export
-from labelaudit.run.layout import RunFolder
 from tests.report.exports.helpers import HOSTILE_CLASSES, consumer, hostile_folder, made_up_audit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -18,19 +15,17 @@ EVERYTHING = ExportOptions(everything=True)
 
 
 @pytest.fixture(autouse=True)
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "FIFTYONE_DO_NOT_TRACK"):
+def offline(tmp_path, monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path / "mongo"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
 
 
-def same(row: dict[str, Any], known: dict[str, Any], *names: str) -> bool:
+def same(row, known, *names):
     return all(row[name] == known[name] for name in names)
 
 
-def loaded(run: RunFolder, place: Path) -> Any:
-    """What datasets makes of the export."""
+def loaded(run, place):
     datasets = consumer("datasets")
     splits = datasets.load_dataset(
         str(export(run, "huggingface", place / "out").folder), cache_dir=str(place / "cache")
@@ -39,7 +34,7 @@ def loaded(run: RunFolder, place: Path) -> Any:
     return splits["train"]
 
 
-def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path) -> None:
+def test_datasets_reads_the_imagefolder(hostile, truth, images, tmp_path):
     from PIL import Image
 
     rows = loaded(hostile, tmp_path)
@@ -53,14 +48,14 @@ def test_datasets_reads_the_imagefolder(hostile: RunFolder, truth: dict, images:
             np.testing.assert_array_equal(np.asarray(row["image"].convert("RGB")), np.asarray(shown.convert("RGB")))
 
 
-def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path: Path) -> None:
+def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path):
     classes = ("1", "1e5", "12:30:00", "2024", "2024-01", "false", "null")
     data = hostile_folder(tmp_path / "data", classes=classes, files=("1.png",))
     rows = loaded(made_up_audit(data, tmp_path / "run"), tmp_path)
     assert sorted(row["label"] for row in rows) == sorted(classes)
 
 
-def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tmp_path: Path) -> None:
+def test_the_label_issues_have_datalabs_columns_and_types(hostile, tmp_path):
     datalab = consumer("cleanlab.datalab.datalab")
     consumer("datasets")
     pandas = consumer("pandas")
@@ -79,9 +74,7 @@ def test_the_label_issues_have_datalabs_columns_and_types(hostile: RunFolder, tm
     assert {type(value) for value in ours["given_label"]} == {str}
 
 
-def test_mlcroissant_validates_the_description_and_reads_the_table(
-    hostile: RunFolder, truth: dict, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_mlcroissant_validates_the_description_and_reads_the_table(hostile, truth, tmp_path, caplog):
     mlcroissant = consumer("mlcroissant")
     written = export(hostile, "croissant", tmp_path / "out")
     dataset = mlcroissant.Dataset(jsonld=str(written.main_file))
@@ -99,7 +92,7 @@ def test_mlcroissant_validates_the_description_and_reads_the_table(
         assert same(row, known, "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
 
 
-def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
+def test_label_studio_takes_the_configuration_and_the_tasks(hostile, truth, tmp_path):
     label_interface = consumer("label_studio_sdk.label_interface")
     folder = export(hostile, "label-studio", tmp_path / "out", EVERYTHING).folder
     interface = label_interface.LabelInterface((folder / "config.xml").read_text())
@@ -113,34 +106,3 @@ def test_label_studio_takes_the_configuration_and_the_tasks(hostile: RunFolder, 
     wrong = {**tasks[0]["predictions"][0]}
     wrong["result"] = [{**wrong["result"][0], "value": {"choices": ["no such class"]}}]
     assert not interface.validate_prediction(wrong), "the check above can fail"
-
-
-def test_fiftyone_imports_the_dataset(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path) -> None:
-    try:
-        fiftyone = pytest.importorskip("fiftyone")
-    except Exception as error:  # it needs a database server
-        pytest.skip(f"FiftyOne does not start here: {error}")
-    folder = export(hostile, "fiftyone", tmp_path / "out").folder
-    dataset = fiftyone.Dataset.from_dir(
-        str(folder), dataset_type=fiftyone.types.FiftyOneImageClassificationDataset, data_path="data.json"
-    )
-    assert len(dataset) == len(truth)
-    for sample in dataset:
-        known, label = truth[str(Path(sample.filepath).relative_to(images))], sample.ground_truth
-        assert label.label == known["given_label"]
-        found = {name: label[name] for name in ("p_mislabeled", "suggested_label", "weight", "is_suspicious")}
-        assert same(found, known, *found)
-
-
-def test_fiftyones_reader_of_cvat_files_reads_the_annotations(hostile: RunFolder, truth: dict, tmp_path: Path) -> None:
-    cvat = pytest.importorskip("fiftyone.utils.cvat")
-    written = export(hostile, "cvat", tmp_path / "out", EVERYTHING)
-    info, _, images = cvat.load_cvat_image_annotations(str(written.main_file))
-    assert [label["name"] for label in info["task_labels"]] == sorted(HOSTILE_CLASSES)
-    assert sorted(image.name for image in images) == sorted(truth)
-    for image in images:
-        known, (tag,) = truth[image.name], image.tags
-        assert tag.label == known["suggested_label" if known["is_suspicious"] else "given_label"]
-        said = {attribute.name: attribute.value for attribute in tag.attributes}
-        assert str(said["given_label"]) == known["given_label"]  # it makes numbers of what looks like one
-        assert float(said["p_mislabeled"]) == pytest.approx(known["p_mislabeled"], abs=1e-6)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -12,7 +11,6 @@ import pytest
 
 from labelaudit.errors import DataError
 from labelaudit.report.exports.export import ExportOptions, export
-from labelaudit.run.layout import RunFolder
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
 EVERYTHING = ExportOptions(everything=True)
@@ -20,26 +18,24 @@ LOCAL = "/data/local-files/?d="
 FIGURES = ("p_mislabeled", "label_score", "suggested_label", "weight", "is_suspicious", "sample")
 
 
-def exported(run: RunFolder, to: str, out: Path, options: ExportOptions | None = None) -> Path:
+def exported(run, to, out, options=None):
     return export(run, to, out / to, options).folder
 
 
-def tasks_in(folder: Path) -> list[dict[str, Any]]:
+def tasks_in(folder):
     return json.loads((folder / "tasks.json").read_text())
 
 
-def made_up(place: Path, **folder: Any) -> RunFolder:
+def made_up(place, **folder):
     return made_up_audit(hostile_folder(place / "data", **folder), place / "run")
 
 
-def require_same(found: dict[str, Any], known: dict[str, Any], *names: str) -> None:
+def require_same(found, known, *names):
     assert {name: found[name] for name in names} == {name: known[name] for name in names}
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_label_studio_tasks_propose_a_label_for_every_sample(
-    hostile: RunFolder, truth: dict, suspicious: list, tmp_path: Path, everything: bool
-):
+def test_label_studio_tasks_propose_a_label_for_every_sample(hostile, truth, suspicious, tmp_path, everything):
     folder = exported(hostile, "label-studio", tmp_path, ExportOptions(everything=everything))
     tasks = tasks_in(folder)
     assert len(tasks) == (len(truth) if everything else len(suspicious))
@@ -70,16 +66,14 @@ def test_label_studio_tasks_propose_a_label_for_every_sample(
         (None, f"{LOCAL}pic tures/"),
     ],
 )
-def test_where_label_studio_finds_the_images(
-    hostile: RunFolder, images: Path, suspicious: list, tmp_path: Path, prefix: str | None, expected: str
-):
+def test_where_label_studio_finds_the_images(hostile, images, suspicious, tmp_path, prefix, expected):
     options = ExportOptions(url_prefix=prefix, local_files_root=images.parent if prefix is None else None)
     images = [task["data"]["image"] for task in tasks_in(exported(hostile, "label-studio", tmp_path, options))]
     assert all(image.isascii() and not urlsplit(image).fragment for image in images)
     assert [unquote(image) for image in images] == [expected + path for path in suspicious]
 
 
-def test_cvat_tags_say_what_the_audit_says(hostile: RunFolder, truth: dict, suspicious: list, tmp_path: Path):
+def test_cvat_tags_say_what_the_audit_says(hostile, truth, suspicious, tmp_path):
     folder = exported(hostile, "cvat", tmp_path)
     root, labels = (
         ElementTree.parse(folder / "annotations.xml").getroot(),
@@ -107,7 +101,7 @@ def test_cvat_tags_say_what_the_audit_says(hostile: RunFolder, truth: dict, susp
     assert (one.get("width"), one.get("height")) == (str(4 + HOSTILE_CLASSES.index("cat")), "4")
 
 
-def test_control_characters_that_a_format_cannot_hold_are_refused(tmp_path: Path):
+def test_control_characters_that_a_format_cannot_hold_are_refused(tmp_path):
     run = made_up(tmp_path, classes=("a", "b"), files=("a\x1b[2J.png",))
     tasks = tasks_in(exported(run, "label-studio", tmp_path, EVERYTHING))
     assert {task["data"]["image"].rpartition("/")[2] for task in tasks} == {"a%1B%5B2J.png"}
@@ -122,7 +116,7 @@ def test_control_characters_that_a_format_cannot_hold_are_refused(tmp_path: Path
             exported(run, to, tmp_path / "classes")
 
 
-def test_fiftyone_has_every_sample_and_where_it_lies(hostile: RunFolder, truth: dict, images: Path, tmp_path: Path):
+def test_fiftyone_has_every_sample_and_where_it_lies(hostile, truth, images, tmp_path):
     folder = exported(hostile, "fiftyone", tmp_path)
     places, labels = (json.loads((folder / name).read_text()) for name in ("data.json", "labels.json"))
     place_of = {key.rpartition(".")[0]: place for key, place in places.items()}
@@ -136,16 +130,14 @@ def test_fiftyone_has_every_sample_and_where_it_lies(hostile: RunFolder, truth: 
         require_same(label["attributes"], row, *FIGURES[:-1])
 
 
-def test_a_path_that_is_the_stem_of_another_keeps_its_suffix(tmp_path: Path):
+def test_a_path_that_is_the_stem_of_another_keeps_its_suffix(tmp_path):
     folder = exported(made_up(tmp_path, classes=("a", "b"), files=("x.png", "x.png.png")), "fiftyone", tmp_path)
     keys = {f"{label}/{key}" for label in "ab" for key in ("x.png", "x.png.png.png")}
     assert json.loads((folder / "data.json").read_text()).keys() == keys
 
 
-def test_huggingface_metadata_and_links(
-    hostile: RunFolder, truth: dict, images: Path, suspicious: list, tmp_path: Path
-):
-    def rows_and_links(options: ExportOptions | None = None) -> tuple[Path, list[dict[str, Any]], set[str]]:
+def test_huggingface_metadata_and_links(hostile, truth, images, suspicious, tmp_path):
+    def rows_and_links(options=None):
         folder = exported(hostile, "huggingface", tmp_path, options)
         rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().split("\n") if line]
         return folder, rows, {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink()}
@@ -167,7 +159,7 @@ def test_huggingface_metadata_and_links(
     assert (folder / "cat/notes.txt").read_text() == "mine"
 
 
-def test_a_backslash_in_a_name(tmp_path: Path):
+def test_a_backslash_in_a_name(tmp_path):
     run = made_up(tmp_path, classes=("a", "b"), files=("back\\slash.png",))
     (link,) = (exported(run, "huggingface", tmp_path, ExportOptions(top=1)) / "images").iterdir()
     assert link.resolve() == tmp_path / "data/a/back\\slash.png", "datasets would make a slash of it"
@@ -180,13 +172,13 @@ def test_a_backslash_in_a_name(tmp_path: Path):
 
 
 @pytest.mark.parametrize("date", ["2024-01-01", "2024-01-01 10:00", "2024-01-01T10:00:00Z"])
-def test_huggingface_refuses_classes_that_would_become_dates(tmp_path: Path, date: str):
+def test_huggingface_refuses_classes_that_would_become_dates(tmp_path, date):
     with pytest.raises(DataError, match=f"datasets would take the class '{date}' for a date; rename it"):
         exported(made_up(tmp_path, classes=("a", date), files=("1.png",)), "huggingface", tmp_path)
     assert not (tmp_path / "huggingface/metadata.jsonl").exists()
 
 
-def test_cleanlab_has_datalabs_columns_first(hostile: RunFolder, truth: dict, tmp_path: Path):
+def test_cleanlab_has_datalabs_columns_first(hostile, truth, tmp_path):
     table = pq.read_table(exported(hostile, "cleanlab", tmp_path) / "label_issues.parquet")
     assert table.column_names[:4] == ["is_label_issue", "label_score", "given_label", "predicted_label"]
     rows = table.to_pylist()
@@ -198,7 +190,7 @@ def test_cleanlab_has_datalabs_columns_first(hostile: RunFolder, truth: dict, tm
         assert row["predicted_label"] == known["suggested_label" if known["is_suspicious"] else "given_label"]
 
 
-def test_croissant_describes_its_table(hostile: RunFolder, truth: dict, tmp_path: Path):
+def test_croissant_describes_its_table(hostile, truth, tmp_path):
     folder = exported(hostile, "croissant", tmp_path)
     description = json.loads((folder / "croissant.json").read_text())
     assert description["conformsTo"] == "http://mlcommons.org/croissant/1.1"

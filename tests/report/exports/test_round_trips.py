@@ -5,7 +5,6 @@ import itertools
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from labelaudit.errors import DataError
 from labelaudit.report.exports.export import export
 from labelaudit.review.corrections import read_review
-from labelaudit.run.layout import RunFolder
 from tests.report.exports.helpers import HOSTILE_CLASSES, consumer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -23,12 +21,11 @@ HOW = ("accept", "other", "skip", "leave")
 """What the annotator does with the first, second, third … image, over and over."""
 
 
-def other_label(given: str, proposed: str) -> str:
-    """A class that is neither."""
+def other_label(given, proposed):
     return next(name for name in HOSTILE_CLASSES if name not in (given, proposed))
 
 
-def check(file: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]) -> None:
+def check(file, suspicious, truth):
     """The review has the label that the annotator gave each image."""
     wanted = {}
     for path, how in zip(suspicious, itertools.cycle(HOW)):
@@ -43,7 +40,7 @@ def check(file: Path, suspicious: list[str], truth: dict[str, dict[str, Any]]) -
     assert not review.unclear
 
 
-def annotate(tasks: list[dict[str, Any]], interface: Any) -> list[dict[str, Any]]:
+def annotate(tasks, interface):
     """What Label Studio's server hands to its exporter: the tasks with numbers and annotations."""
     for number, task in enumerate(tasks):
         proposed = task["predictions"][0]["result"][0]["value"]["choices"][0]
@@ -65,7 +62,7 @@ def annotate(tasks: list[dict[str, Any]], interface: Any) -> list[dict[str, Any]
 
 
 @pytest.fixture
-def label_studio(hostile: RunFolder, tmp_path: Path) -> Any:
+def label_studio(hostile, tmp_path):
     """Exports annotated tasks in one of Label Studio's formats; gives the file."""
     converter = consumer("label_studio_sdk.converter")
     label_interface = consumer("label_studio_sdk.label_interface")
@@ -74,7 +71,7 @@ def label_studio(hostile: RunFolder, tmp_path: Path) -> Any:
     tasks = annotate(json.loads((folder / "tasks.json").read_text()), label_interface.LabelInterface(configuration))
     (tmp_path / "annotated.json").write_text(json.dumps(tasks))
 
-    def convert(form: str) -> Path:
+    def convert(form):
         made = converter.Converter(configuration, project_dir=None, download_resources=False)
         made.convert(str(tmp_path / "annotated.json"), str(tmp_path / form), form, is_dir=False)
         (file,) = (tmp_path / form).iterdir()
@@ -83,9 +80,7 @@ def label_studio(hostile: RunFolder, tmp_path: Path) -> Any:
     return convert
 
 
-def test_label_studios_json_comes_back_and_its_other_formats_are_refused(
-    label_studio: Any, suspicious: list[str], truth: dict[str, dict[str, Any]]
-) -> None:
+def test_label_studios_json_comes_back_and_its_other_formats_are_refused(label_studio, suspicious, truth):
     check(label_studio("JSON"), suspicious, truth)
     with pytest.raises(DataError, match=r"export the annotations as JSON \(not JSON-MIN\) from Label Studio"):
         read_review(label_studio("JSON_MIN"))
@@ -93,7 +88,7 @@ def test_label_studios_json_comes_back_and_its_other_formats_are_refused(
         read_review(label_studio("CSV"))
 
 
-def cvats_export(annotations: Path, subset: str = "") -> bytes:
+def cvats_export(annotations, subset=""):
     """An export of CVAT's server after the upload of our annotations and the work of an annotator.
 
     The server is no package, so this follows its exporter for images: an archive with annotations.xml; images that
@@ -122,9 +117,7 @@ def cvats_export(annotations: Path, subset: str = "") -> bytes:
 
 
 @pytest.mark.parametrize("subset", ["", "train"], ids=["task", "project"])
-def test_cvats_export_comes_back(
-    hostile: RunFolder, tmp_path: Path, suspicious: list[str], truth: dict[str, dict[str, Any]], subset: str
-) -> None:
+def test_cvats_export_comes_back(hostile, tmp_path, suspicious, truth, subset):
     written = export(hostile, "cvat", tmp_path / "out")
     (tmp_path / "task.zip").write_bytes(cvats_export(written.main_file, subset))
     check(tmp_path / "task.zip", suspicious, truth)

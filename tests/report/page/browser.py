@@ -43,8 +43,6 @@ class BrowserError(AssertionError):
 
 
 class Browser:
-    """A running browser; see `browser`."""
-
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers = commands, answers
         self._held = b""
@@ -52,7 +50,6 @@ class Browser:
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
-        """Send a command and wait for its result."""
         self._last += 1
         message = {"id": self._last, "method": method, "params": parameters}
         if session:
@@ -128,8 +125,6 @@ def browser(executable: str, folder: Path) -> Iterator[Browser]:
 
 @dataclass
 class Tab:
-    """One page in a browser."""
-
     browser: Browser
     session: str
     target: str
@@ -157,7 +152,6 @@ class Tab:
         self.browser.wait_for("Page.loadEventFired")
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression, awaited if it is a promise."""
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
             raise BrowserError(json.dumps(answer["exceptionDetails"])[:2000])
@@ -171,7 +165,6 @@ class Tab:
         )
 
     def press(self, key: str, *, modifiers: int = 0) -> None:
-        """Press and release a key."""
         text = key if len(key) == 1 and not modifiers else ""
         code = KEYS.get(key, ord(key.upper()[0]))
         common = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}

@@ -1,16 +1,14 @@
 """Browsers and tabs; the tests that need one are skipped where there is none."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.report.page.browser import Browser, Tab, browser, find_browser
+from tests.report.page.browser import Tab, browser, find_browser
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def running(tmp_path_factory):
     executable = find_browser()
     if executable is None:
         why = "no Chromium or Chrome on the PATH, and LABELAUDIT_BROWSER names none"
@@ -22,12 +20,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(running: Browser) -> Iterator[Tab]:
+def tab(running):
     tab = Tab.new(running)
     yield tab
     tab.close()
 
 
 @pytest.fixture
-def downloads(tmp_path: Path) -> Path:
+def downloads(tmp_path):
     return tmp_path / "downloads"

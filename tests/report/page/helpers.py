@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from labelaudit.auditing.fit import fit
+from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings
+from labelaudit.report.gate import Limits, make_report
+from labelaudit.report.page.write import Page, write_page
 from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, write_epoch
@@ -22,8 +26,6 @@ EPOCHS = 6
 
 @dataclass(frozen=True)
 class MadeUp:
-    """A run folder and what was put into it."""
-
     run: RunFolder
     catalogue: Catalogue
 
@@ -80,3 +82,8 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
         )
     fit(run, FitSettings.chosen(estimator="gmm"))
     return MadeUp(run, catalogue)
+
+
+def page_of(run: RunFolder, path: Path | None = None, *, baseline: Path | None = None, **options: Any) -> Page:
+    audit = Audit(run)
+    return write_page(audit, make_report(audit, Limits(), baseline=baseline, top=0).listed, path, **options)

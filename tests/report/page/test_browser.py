@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.report.page.write import PageLimits, write_page
 from labelaudit.review.corrections import Correction, read_review
 from labelaudit.text import csv_lines
 from tests.data.helpers import catalogue_of
 from tests.report.page.browser import Tab
-from tests.report.page.helpers import MadeUp, make_run, noise_image, record, write_noise_images
+from tests.report.page.helpers import MadeUp, make_run, noise_image, page_of, record, write_noise_images
 
 CLASSES = ("ant", "bee", "cat")
 WRONG = ("ant/000.png", "ant/001.png", "ant/002.png", "bee/000.png", "bee/001.png", "cat/000.png")
@@ -60,7 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     scores = pq.read_table(made.run.scores)
     kind = ["duplicate" if path == "cat/000.png" else "mislabeled" for path in made.catalogue.paths]
     pq.write_table(scores.drop_columns(["kind"]).append_column("kind", pa.array(kind)), made.run.scores)
-    write_page(made.run)
+    page_of(made.run)
     return made
 
 
@@ -269,7 +268,7 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
     with open(labels_file, "w", encoding="utf-8", newline="") as handle:
         handle.writelines(csv_lines(("path", "label"), labels.items()))
     made = make_run(tmp_path / "run", root, wrong=paths[: len(NAMES)], labels_file=labels_file)
-    write_page(made.run)
+    page_of(made.run)
 
     tab.open(made.run.page, height=2 * TALL)
     assert tab.evaluate("window.hacked") is None
@@ -311,9 +310,7 @@ def test_ten_thousand_samples_need_few_cards_and_little_script(tmp_path: Path, t
         paths=tuple(f"{number:05d}.png" for number in range(60_000)),
         sha256=(hashlib.sha256(content).hexdigest(),) * 60_000,
     )
-    page = write_page(
-        record(tmp_path / "run", catalogue, range(10_000), epochs=5).run, limits=PageLimits(max_thumbnails=1000)
-    )
+    page = page_of(record(tmp_path / "run", catalogue, range(10_000), epochs=5).run, thumbnails=1000)
     assert page.size_bytes < 15_000_000
     tab.open(page.path)
     assert tab.text("#found") == "10,000 shown"
@@ -363,7 +360,7 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
     planted = {"planted": "shuffled", "expected": "corrupted", "count": 12000, "called": {"corrupted": 11000}}
     noise["kinds"] = {"samples": {}, "suspicious": {}, **(noise["kinds"] or {}), "planted": [planted]}
     made.run.noise.write_text(json.dumps(noise))
-    write_page(made.run)
+    page_of(made.run)
     for width in (1280, 390):
         tab.open(made.run.page, width=width, height=2 * TALL)
         decoded = "Promise.all([...document.querySelectorAll('.thumbnail img')].map((image) => image.decode()))"

@@ -13,7 +13,7 @@ LABELS = np.array([0, 0, 0, 1, 2], dtype=np.int32)
 SUSPICIOUS = np.array([False, False, True, True, False])
 
 
-def epoch(number: int, losses: dict[int, float]) -> EpochLosses:
+def epoch(number, losses):
     zeros = np.zeros(len(losses), dtype=np.int32)
     return EpochLosses(
         epoch=number,
@@ -25,11 +25,11 @@ def epoch(number: int, losses: dict[int, float]) -> EpochLosses:
     )
 
 
-def gathered(*records: EpochLosses):
+def gathered(*records):
     return gather_curves(records, np.array([3, 0]), LABELS, SUSPICIOUS, classes=4)
 
 
-def test_curves_by_hand() -> None:
+def test_curves_by_hand():
     curves = gathered(epoch(0, {4: 5.0, 3: 4.0, 2: 3.0, 1: 2.0, 0: 1.0}), epoch(1, {0: 0.5, 2: 7.0, 3: 1.0}))
     assert curves.sample_SE.tolist() == [[4.0, 1.0], [1.0, 0.5]]
     expected = [[2.0, 3.75], [4.0, 1.0], [5.0, np.nan], [np.nan, np.nan]]
@@ -39,7 +39,7 @@ def test_curves_by_hand() -> None:
     np.testing.assert_allclose(rest, [[1.5, 0.5], [2.0, 0.5], [3.5, 0.5]])
 
 
-def test_class_medians_are_those_of_numpy() -> None:
+def test_class_medians_are_those_of_numpy():
     generator = np.random.default_rng(0)
     label_N = generator.integers(0, 40, 500, dtype=np.int32)
     loss_N = np.where(generator.random(500) < 0.1, 0.0, generator.exponential(2.0, 500)).astype(np.float32)
@@ -50,7 +50,7 @@ def test_class_medians_are_those_of_numpy() -> None:
     np.testing.assert_allclose(curves.class_KE[:, 0], [*expected, np.nan], rtol=1e-6)
 
 
-def test_without_epochs_there_are_no_points() -> None:
+def test_without_epochs_there_are_no_points():
     curves = gathered()
     assert (curves.sample_SE.shape, curves.class_KE.shape, thin(curves.sample_SE).shape) == ((2, 0), (4, 0), (2, 0))
     assert curves.quartiles_23E.shape == (2, 3, 0)
@@ -58,19 +58,19 @@ def test_without_epochs_there_are_no_points() -> None:
 
 
 @pytest.mark.parametrize("sample", [-1, 5])
-def test_records_of_unknown_samples_are_refused(sample: int) -> None:
+def test_records_of_unknown_samples_are_refused(sample):
     with pytest.raises(ValueError, match="epoch 1 has records of samples outside"):
         gathered(epoch(0, {0: 1.0}), epoch(1, {sample: 1.0}))
 
 
-def test_a_long_curve_becomes_means_of_the_records_that_there_are() -> None:
+def test_a_long_curve_becomes_means_of_the_records_that_there_are():
     loss_SE = np.array([[1, 3, 5, np.nan, 9], [np.nan, np.nan, 2, 4, 6]], dtype=np.float32)
     np.testing.assert_array_equal(thin(loss_SE, 3), [[2, 5, 9], [np.nan, 3, 6]])
     assert thin(loss_SE, 5) is loss_SE
     assert thin(np.zeros((2, 150), dtype=np.float32)).shape == (2, 38)
 
 
-def test_bytes_stand_for_roots_below_a_top_that_single_giants_do_not_set() -> None:
+def test_bytes_stand_for_roots_below_a_top_that_single_giants_do_not_set():
     loss = np.array([[0.0, 1.0, 4.0, 9.0, np.nan]], dtype=np.float32)
     assert quantise(loss, 4.0).tolist() == [[0, 127, 254, 254, MISSING]]
     many = np.ones(10_000, dtype=np.float32)
@@ -79,8 +79,8 @@ def test_bytes_stand_for_roots_below_a_top_that_single_giants_do_not_set() -> No
     assert top_loss(np.zeros(5, dtype=np.float32)) == 1e-3
 
 
-def test_a_histogram_needs_two_values_and_shows_them_whatever_the_quantiles() -> None:
-    def drawn(*values: float):
+def test_a_histogram_needs_two_values_and_shows_them_whatever_the_quantiles():
+    def drawn(*values):
         audit = SimpleNamespace(column=lambda _name: np.array(values), summary=noise())
         return histogram(audit, "aul", np.zeros(len(values), dtype=bool))
 

@@ -8,8 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from labelaudit.auditing.training import read_checkpoint, write_checkpoint, write_network
 from labelaudit.errors import RunError, StorageError
-from labelaudit.run.checkpoint import read_checkpoint, write_checkpoint, write_network
 from tests.run.helpers import damages, names_in, room_for
 
 
@@ -55,11 +55,11 @@ def test_pickled_code_is_refused_and_does_not_run(tmp_path, old_format):
 
 @damages
 def test_damaged_files_are_refused_with_what_to_do(tmp_path, damage):
-    state = tmp_path / "checkpoint.pt"
-    write_checkpoint(state, {"weights": torch.arange(1000.0)})
-    state.write_bytes(damage(state.read_bytes()))
+    file = tmp_path / "checkpoint.pt"
+    write_checkpoint(file, {"weights": torch.arange(1000.0)})
+    file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(RunError, match=r"checkpoint\.pt is damaged; delete it"):
-        read_checkpoint(state)
+        read_checkpoint(file)
 
 
 def test_missing_files_and_other_content_are_refused(tmp_path):
@@ -79,15 +79,15 @@ def test_a_network_is_read_back_with_its_metadata(tmp_path):
     saved = network()
     saved[0].weight = nn.Parameter(torch.randn(3, 4).T)
     assert not saved[0].weight.is_contiguous()
-    write_network(file, saved, {"model": "small", "classes": "4"})
+    write_network(file, saved, ["ant", "bee"])
     tensors = load_file(file)
     torch.testing.assert_close(tensors, dict(saved.state_dict()), rtol=0, atol=0)
     network().load_state_dict(tensors)
     with safe_open(file, "pt") as handle:
-        assert handle.metadata() == {"model": "small", "classes": "4"}
+        assert handle.metadata() == {"format": "pt", "classes": "ant\nbee"}
     again = tmp_path / "again"
-    write_network(again, saved, {"classes": "4", "model": "small"})
+    write_network(again, saved, ["ant", "bee"])
     assert again.read_bytes() == file.read_bytes()
     with room_for(200), pytest.raises(StorageError, match="no space left"):
-        write_network(again, nn.Linear(100, 100), {})
+        write_network(again, nn.Linear(100, 100), [])
     assert again.read_bytes() == file.read_bytes()
