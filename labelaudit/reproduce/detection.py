@@ -154,10 +154,10 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         yield [*_rows(found), *(measure_peers(found, folder / "peers", options, reporter) if asked.peers else ())]
 
     def page() -> list[str]:
-        return [about, "", *_page(tables)]
+        return [f"# Detection of wrong labels: {asked.data_name}", "", about, "", *_page(tables)]
 
-    title, figures = "Detection of wrong labels", partial(_figures, tables)
-    return runner.run_cases("detection", title, asked, cases, tables, measure_case, page, reporter, figures)
+    figures = partial(_figures, tables)
+    return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, figures)
 
 
 def _rows(found: TrueAudit) -> Iterator[Row]:

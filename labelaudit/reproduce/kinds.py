@@ -97,9 +97,9 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
         yield list(_rows({"noise": noise, "model": settings["model"], "seed": seed}, fitted, kind_of))
 
     def page() -> list[str]:
-        return [about, "", *_tables(tables)]
+        return [f"# Kinds: {asked.data_name}", "", about, "", *_tables(tables)]
 
-    return runner.run_cases("kinds", "Kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
+    return runner.run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
 
 
 def _rows(same: Mapping[str, Any], fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:

@@ -177,11 +177,10 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
 
     def page() -> list[str]:
         tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
-        return [about, "", *page_tables(tables)]
+        return [f"# Prioritization: {asked.data_name}", "", about, "", *page_tables(tables)]
 
     drawn = partial(figures, tables)
-    name, title = "prioritization", "Prioritization"
-    return runner.run_cases(name, title, asked, data_sets, tables, measure_case, page, reporter, drawn)
+    return runner.run_cases("prioritization", asked, data_sets, tables, measure_case, page, reporter, drawn)
 
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
@@ -319,11 +318,6 @@ def page_tables(tables: Tables) -> Iterator[str]:
         ("data", "algorithm"),
         shares,
     )
-    if len({row.seed for row in rows}) > 2:
-        by_seed = grouped([row for row in rows if row.seed != MEAN], lambda row: (row.data_set, row.algorithm))
-        seeds = {key: {f"seed {row.seed}": _cell(row) for row in group} for key, group in by_seed.items()}
-        note = "Each seed by itself, against standard training with that seed."
-        yield from pivot("By seed", note, ("data", "algorithm"), seeds)
 
 
 def _cell(row: SpeedupRow) -> str:

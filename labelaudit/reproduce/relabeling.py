@@ -65,10 +65,10 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
 
     def page() -> list[str]:
         about = f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
-        return [about, "", *_page(tables.of(RoundRow))]
+        return [f"# Audit, review, relabel, audit again: {asked.data_name}", "", about, "", *_page(tables.of(RoundRow))]
 
-    cases, title = runner.noise_cases(asked.noises, truth.classes), "Audit, review, relabel, audit again"
-    return runner.run_cases("relabeling", title, asked, cases, tables, measure_case, page, reporter)
+    cases = runner.noise_cases(asked.noises, truth.classes)
+    return runner.run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
 
 
 def _measure(

@@ -7,7 +7,6 @@ those of CIFAR-10, test error in percent, mean and deviation over 4 trials. ELR 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,9 +67,6 @@ PAPER: Paper = {method: dict(zip(NOISES, row, strict=True)) for method, row in _
 
 METHODS = (*PAPER, "elr", "dividemix")
 """The rows."""
-
-EXPECTATIONS = (("oracle", "aul", "standard"), ("aul", "random"), ("aul", "reed-hard"))
-"""Methods in the order in which the paper has their errors, at every noise, least first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,10 +211,10 @@ class Trainings:
             cells = cells_of(runs, self.paper)
             tables.put(CellRow, cells)
             heading = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
-            return [heading, "", *page_tables(runs, cells, audits)]
+            title = f"# Robust training on noisy labels: {asked.data_name}"
+            return [title, "", heading, "", *page_tables(runs, cells, audits)]
 
-        title, measure = "Robust training on noisy labels", partial(self.measure, reporter)
-        return runner.run_cases(name, title, asked, cases, tables, measure, page, reporter)
+        return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
         """Plant errors, audit if a method needs it, and train every method; yield the row of each."""
@@ -354,13 +350,6 @@ def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Se
             " Beside it the AUL paper's Table 1, CIFAR-10 with ResNet-32 and 300 epochs: the orders compare, the "
             "figures do not."
         )
-    outcomes = {
-        (noise, " < ".join(_title(method) for method in order)): {
-            "errors": " < ".join(number(error, 2) for error in found),
-            "came out": {True: "yes", False: "**no**", None: "no figure"}[came_out],
-        }
-        for noise, order, found, came_out in orders(cells)
-    }
     best = {
         _title(method): {
             noise: _mean(100 * run.best_error for run in members)
@@ -379,7 +368,6 @@ def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Se
     }
     return [
         *pivot("Test error", note, ("method",), _errors(cells, has_paper=has_paper)),
-        *pivot("Do the paper's orders come out?", "Of the means over the seeds.", ("noise", "order"), outcomes),
         *pivot("With early stopping on the test images", _BEST, ("method",), best),
         *pivot("Time", _TIME, ("method",), _times(runs, cells)),
         *pivot("Audits", _AUDITS, ("noise", "seed"), shared),
@@ -431,19 +419,6 @@ def _times(runs: Sequence[TrainedRow], cells: Sequence[CellRow]) -> dict[str, di
         }
         for method, group in grouped(cells, lambda cell: cell.method).items()
     }
-
-
-def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
-    """Yield noise, methods, errors, and whether these rise strictly, for each of `EXPECTATIONS` that can be checked.
-
-    The last is None where one of the methods has no figure.
-    """
-    error_of = {(cell.method, cell.noise): cell.error for cell in cells}
-    for noise, order in itertools.product(dict.fromkeys(cell.noise for cell in cells), EXPECTATIONS):
-        errors = [error_of[method, noise] for method in order if (method, noise) in error_of]
-        if len(errors) == len(order):
-            known = all(map(math.isfinite, errors))
-            yield noise, order, errors, all(a < b for a, b in itertools.pairwise(errors)) if known else None
 
 
 def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:

@@ -253,7 +253,6 @@ C = TypeVar("C", bound=Case)
 
 def run_cases(
     name: str,
-    title: str,
     asked: ExperimentOptions,
     cases: Sequence[C],
     tables: Tables,
@@ -268,12 +267,11 @@ def run_cases(
 
     Args:
         name: Of the experiment.
-        title: Of the page, beside the name of the data.
         asked: Folder and seeds.
         cases: With names of their own.
         tables: Gets the rows.
         measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
-        page: Returns the lines of the page below its title; may fill tables that are computed from others.
+        page: Returns the lines of the Markdown page; may fill tables that are computed from others.
         reporter: Told about the progress.
         figures: Returns the panels of each figure.
     """
@@ -285,7 +283,7 @@ def run_cases(
             folder.mkdir(parents=True, exist_ok=True)
         for rows in measure(case, seed, folder):
             tables.add(rows)
-            text = "\n".join([f"# {title}: {asked.data_name}", "", *page()])
+            text = "\n".join(page())
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
     if figures is not None and _HAS_MATPLOTLIB:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
 from labelaudit.reproduce.runner import (
     Row,
-    Tables,
     figure,
     noise_cases,
     noisy_data,
@@ -112,11 +110,3 @@ def test_figures_are_means_with_their_spread() -> None:
         *("| key | x | y |", "|---|---|---|", "| a\\|b | 1 | – |", "| c | – | 2 |", "")
     ]
     assert pivot("T", "N", ("key",), {}) == []
-
-
-def test_every_table_is_a_file_also_without_rows(tmp_path: Path) -> None:
-    tables = Tables(some=Figure, none=Row)
-    tables.add([Figure(noise="n", model="m", seed=1, auroc=0.5)])
-    tables.write(tmp_path)
-    assert pq.read_table(tmp_path / "some.parquet").to_pylist() == [vars(tables.of(Figure)[0])]
-    assert pq.read_table(tmp_path / "none.parquet").column_names == ["noise", "model", "seed"]
