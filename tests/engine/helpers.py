@@ -18,7 +18,7 @@ NO_AUGMENT = Augment(name="none")
 
 
 def small_task(count: int = 42, classes: int = 3, size: int = 8, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """uint8 pictures [N, 3, size, size], each class with a bright patch of its own, and their labels."""
+    """uint8 images [N, 3, size, size], each class with a bright patch of its own, and their labels."""
     generator = torch.Generator().manual_seed(seed)
     label_N = torch.arange(count) % classes
     pixels_NCHW = torch.randint(0, 160, (count, 3, size, size), generator=generator)
@@ -67,11 +67,10 @@ def train(
     task: tuple[torch.Tensor, torch.Tensor] | None = None,
     augment: Augment = NO_AUGMENT,
 ) -> list[EpochRecord]:
-    """Train all epochs and give their records."""
     pixels_NCHW, label_N = task or small_task()
     training = Training([network], settings, CPU)
     return list(run_epochs(training, image_inputs(pixels_NCHW, augment), label_N, method or Standard(), ignore))
 
 
 def ignore(_finished: int) -> None:
-    """Progress that nobody looks at."""
+    """Show no progress."""

@@ -32,8 +32,6 @@ GOLDEN_MEAN_LOSSES = [1.096794, 0.927654, 0.678976, 0.393942]
 
 
 class Spy(Standard):
-    """Teaches like `Standard` and keeps what it was shown."""
-
     def __init__(self):
         super().__init__()
         self.rows, self.labels, self.clocks, self.draws, self.detached = [], [], [], [], []

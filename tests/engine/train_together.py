@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.selection import Selection
 from labelaudit.errors import DataError
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Look, Method, Mixing
+from labelaudit.methods.base import EpochPlan, Mixing
 from labelaudit.methods.standard import Standard, weighted
 from labelaudit.methods.table import METHODS
 from labelaudit.selectors.table import build_selector
@@ -28,7 +28,7 @@ PIXELS_NCHW, TRUTH_N = small_task(43)
 class Asking(Standard):
     """Asks the loop for everything: a look, rows of its own, earlier parameters, and blended images."""
 
-    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
+    def plan_epoch(self, look, clock, generator):
         """Take the rows by a score, the first ones twice; the last epoch begins as the one before did."""
         row_M = torch.arange(look.rows)
         score_M = look.logits(row_M)[:, 0] + look.features(row_M).mean(dim=1)
@@ -36,17 +36,15 @@ class Asking(Standard):
         batches = [*torch.split(order, 11), order[:7]]
         return EpochPlan(batches=batches, keep=clock.epoch == 1, go_back=clock.epoch == 2)
 
-    def mix(
-        self, batch: Batch, guess: Callable[[], Sequence[torch.Tensor]], clock: Clock, generator: torch.Generator
-    ) -> Mixing:
+    def mix(self, batch, guess, clock, generator):
         """Draw a partner, and keep more of the sample the surer the network is."""
         sure_B = guess()[0].softmax(dim=1).max(dim=1).values
         return Mixing(partner_B=torch.randperm(len(batch.row_B), generator=generator), factor_B=1 - 0.5 * sure_B.cpu())
 
 
-def trainings(methods: bool) -> Iterator[tuple[str, Method, str | None, dict[str, object]]]:
-    """Name, method, selector and loop settings of each training."""
-    how: dict[str, object] = {"batch_size": 7, "epochs": 2}
+def trainings(methods: bool):
+    """Give name, method, selector and loop settings of each training."""
+    how = {"batch_size": 7, "epochs": 2}
     yield "plain", Standard(), None, how
     yield "weighted", weighted(torch.linspace(0, 1, 43)), None, how
     yield "asking", Asking(), None, {**how, "epochs": 3}
