@@ -16,7 +16,7 @@ from tests.engine.train_together import train_together
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    train_together(folder, methods=True)
+    train_together(folder, everything=True)
     return {file.stem: np.load(file) for file in folder.glob("*.npz")}
 
 
@@ -25,23 +25,23 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload([train_together.__module__])
 
 
-@pytest.mark.parametrize(("processes", "methods"), [(2, True), (3, False)])
-def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, methods, tmp_path):
+@pytest.mark.parametrize(("processes", "everything"), [(2, True), (3, False)])
+def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, everything, tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
     workers = []
     for rank in range(processes):
         environment = {**where, "WORLD_SIZE": str(processes), "RANK": str(rank)}  # as torchrun sets it
-        workers.append(SERVER.Process(target=train_together, args=(tmp_path, methods, environment)))
+        workers.append(SERVER.Process(target=train_together, args=(tmp_path, everything, environment)))
         workers[-1].start()
     for worker in workers:
         worker.join(timeout=120)
     assert [worker.exitcode for worker in workers] == [0] * processes
-    for name, expected in alone.items():
-        if name.startswith("method ") and not methods:
-            continue
-        found = np.load(tmp_path / f"{name}.npz")
+    found_in = {file.stem: np.load(file) for file in tmp_path.glob("*.npz")}
+    assert set(found_in) == (set(alone) if everything else {"plain", "asking", "selected"})
+    for name, found in found_in.items():
+        expected = alone[name]
         for epoch, (found_N, expected_N) in enumerate(zip(found["loss_EN"], expected["loss_EN"], strict=True)):
             # Rounding differs, and a training magnifies it from epoch to epoch.
             np.testing.assert_allclose(found_N, expected_N, rtol=1e-3, atol=1e-4 * 10**epoch, err_msg=name)

@@ -42,26 +42,28 @@ class Asking(Standard):
         return Mixing(partner_B=torch.randperm(len(batch.row_B), generator=generator), factor_B=1 - 0.5 * sure_B.cpu())
 
 
-def trainings(methods: bool):
+def trainings(everything: bool):
     """Give name, method, selector and loop settings of each training."""
     how = {"batch_size": 7, "epochs": 2}
     yield "plain", Standard(), None, how
-    yield "weighted", weighted(torch.linspace(0, 1, 43)), None, how
     yield "asking", Asking(), None, {**how, "epochs": 3}
     # Few are chosen, so that at the end of an epoch there are fewer than processes.
     yield "selected", Standard(), "selective-backprop beta=3 warm_up_epochs=0", how
+    if not everything:
+        return
+    yield "weighted", weighted(torch.linspace(0, 1, 43)), None, how
     yield "drawn", Standard(), "variance-reduction pool=2 weights=unbiased switch=none", how
-    for entry in METHODS if methods else ():
+    for entry in METHODS:
         yield f"method {entry.name}", ready(entry, TRUTH_N), None, {**how, "batch_size": 22, "lr": 0.02}
 
 
-def train_together(folder: Path, methods: bool, environment: Mapping[str, str] | None = None) -> None:
+def train_together(folder: Path, everything: bool, environment: Mapping[str, str] | None = None) -> None:
     """Train, and write losses, statistics, predictions, each process's digest and what it got of an error."""
     os.environ.update(environment or {})
     torch.set_num_threads(1)
     digest = hashlib.sha256()
     with joined(CPU) as world:
-        for name, method, selector, how in trainings(methods):
+        for name, method, selector, how in trainings(everything):
             label_N = noisy_labels(TRUTH_N) if name.startswith("method ") else TRUTH_N
             networks = [small_network(seed=number) for number in range(method.networks)]
             training = Training(networks, loop_settings(**how), CPU, world)
