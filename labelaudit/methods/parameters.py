@@ -6,6 +6,7 @@ from an audit, or has to be given.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import typing
@@ -182,8 +183,12 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 
 
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
+    read = value
+    if isinstance(value, str) and float in (hint, *typing.get_args(hint)):
+        with contextlib.suppress(ValueError):
+            read = float(value)  # msgspec reads JSON's numbers: 0.5, and not .5
     try:
-        found = msgspec.convert(value, hint, strict=False)
+        found = msgspec.convert(read, hint, strict=False)
     except msgspec.ValidationError:
         found = None
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
