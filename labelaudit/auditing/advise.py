@@ -41,13 +41,7 @@ class Selected:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """Whether to prioritize.
-
-    Attributes:
-        base_rate: The share of noise among all samples.
-        selectors: What each selector would take.
-        safe: The fastest selector that takes hardly more noise than there is.
-    """
+    """The share of noise among all samples, what each selector would take, and the fastest one that is safe."""
 
     base_rate: float
     selectors: tuple[Selected, ...]

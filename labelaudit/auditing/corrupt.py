@@ -91,16 +91,9 @@ class CorruptOptions:
 
 @dataclass(kw_only=True)
 class CopiedImage:
-    """One image of the copy.
+    """An image of the copy: its row in the catalogue, path and class there and in the copy, and corruption.
 
-    Attributes:
-        number: Its row in the catalogue.
-        source: Its path in the data folder.
-        path: Its path in the copy.
-        label: Its class in the data folder.
-        observed: Its class in the copy.
-        kind: Its corruption; empty for none.
-        changed: Whether it is changed; of a corrupted image set when that is written.
+    ``kind`` is empty for none. ``changed`` is set of a corrupted image when that is written.
     """
 
     number: int
@@ -114,14 +107,9 @@ class CopiedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Corrupted:
-    """The content of a copy.
+    """How many images a copy has, each kind was chosen for and changed, are hard links, and have no usable name.
 
-    Attributes:
-        images: Number of images.
-        selected: Number of images that each kind was chosen for.
-        changed: Number of those that are changed: a random label can be the right one.
-        linked: Number of files that are hard links to those of the data folder.
-        left_out: Number of files without a usable name.
+    A random label can be the right one, so that fewer are ``changed`` than ``selected``.
     """
 
     images: int
@@ -201,10 +189,8 @@ def _check(data: Path, out: Path, options: CorruptOptions) -> None:
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed} is negative", fix="give 0 or more")
     if (data / SETTINGS_FILE).exists():
-        raise UsageError(
-            f"{data} is already a corrupted copy, and its labels are not the right ones",
-            fix="corrupt the original folder, with all kinds in one call: --kind and --rate may be repeated",
-        )
+        fix = "corrupt the original folder, with all kinds in one call: --kind and --rate may be repeated"
+        raise UsageError(f"{data} is already a corrupted copy, and its labels are not the right ones", fix=fix)
     require_apart(out, data)
     require_new(out)
 

@@ -68,16 +68,7 @@ def _write_digit(image: npt.NDArray[np.float64], file: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """The audit, compared with the truth.
-
-    Attributes:
-        digits: The data.
-        run: The audit's run folder.
-        fitted: Its verdicts.
-        auroc: Probability that a planted error is ranked above a right label.
-        average_precision: Area under the precision-recall curve.
-        found: Planted errors among the suspicious.
-    """
+    """The audit, compared with the truth; ``found`` is the number of planted errors among the suspicious."""
 
     digits: DigitsFolder
     run: RunFolder

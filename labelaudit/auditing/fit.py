@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.auditing.model import pilot_course, read_catalogue, read_curves, recorded_course
+from labelaudit.auditing.model import read_catalogue, read_course, read_curves
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
@@ -89,14 +89,14 @@ def compute(
     run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET, *, all_estimators: bool = False
 ) -> Fitted:
     """Judge every sample as `fit` does, without writing anything."""
-    course, catalogue = recorded_course(run), read_catalogue(run)
+    course, catalogue = read_course(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
     label_N, counted_N = (controls.label_N, ~controls.planted_N) if controls else (catalogue.label_N, None)
     curves = read_curves(run, course, label_N, classes, counted_N=counted_N, reporter=reporter)
     pilot = None
     if controls:
-        pilot = read_curves(run.pilot, pilot_course(run), catalogue.label_N, classes, counted_N=counted_N)
+        pilot = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, classes, counted_N=counted_N)
     evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
     readable = zip(catalogue.sha256, catalogue.used_N, strict=True)

@@ -49,13 +49,7 @@ _THUMBNAIL_PIXELS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images.
-
-    Attributes:
-        root: The folder.
-        labels_file: CSV with the labels, where the folder has no class folders.
-        split: Folders below ``root`` that hold the class folders; empty: ``root`` holds them.
-    """
+    """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders."""
 
     root: Path
     labels_file: Path | None = None
@@ -269,35 +263,26 @@ class _Epochs(msgspec.Struct):
     kind: str = "train"
 
 
-def recorded_course(run: RunFolder) -> Course:
-    """Return how the recorded epochs of a run follow each other.
+def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
+    """Return how the recorded epochs of a run, or those of its pilot, follow each other.
 
     Raises:
-        RunError: there is no run, or its probe is not trained to the end.
+        RunError: there is no run, or its probe is not trained to the end; the pilot is trained before.
     """
-    course, _ = _courses(run)
-    if not is_trained(run):
-        raise RunError(
-            f"the probe in {run.root} is not trained to the end "
-            f"({len(recorded_epochs(run.losses))} of {course.recorded} epochs)",
-            fix="run labelaudit train-probe or score on the same data again: it resumes",
-        )
-    return course
-
-
-def pilot_course(run: RunFolder) -> Course:
-    """Return how the epochs of the pilot of a run with controls follow each other."""
-    return _courses(run)[1]
-
-
-def _courses(run: RunFolder) -> tuple[Course, Course]:
+    description = read_description(run)
     try:
-        settings = msgspec.convert(read_description(run).settings, _Epochs)
+        settings = msgspec.convert(description.settings, _Epochs)
     except msgspec.ValidationError as error:
         raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
     lateness = 0 if settings.kind == "frozen" else LATENESS
-    whole = Course(epochs=settings.epochs, members=settings.members, lateness=lateness)
-    return whole, Course(epochs=settings.pilot_epochs, lateness=lateness)
+    if pilot:
+        return Course(epochs=settings.pilot_epochs, lateness=lateness)
+    course = Course(epochs=settings.epochs, members=settings.members, lateness=lateness)
+    if description.status != TRAINED:
+        epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
+        fix = "run labelaudit train-probe or score on the same data again: it resumes"
+        raise RunError(f"the probe in {run.root} is not trained to the end ({epochs})", fix=fix)
+    return course
 
 
 def read_curves(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,13 +19,14 @@ from torch import nn
 
 import labelaudit
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
-from labelaudit.auditing.model import Data, is_trained, pilot_course, read_catalogue, read_curves
+from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import agree, build_selection, check_probe, plan
 from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import LONELY, Catalogue, trainable
 from labelaudit.data.folder import require_outside
+from labelaudit.data.labels_file import alike
 from labelaudit.detect.evidence import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
@@ -59,7 +59,7 @@ from labelaudit.run.losses import (
 )
 from labelaudit.run.tables import read_controls, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
-from labelaudit.text import folded, plural
+from labelaudit.text import plural
 
 
 def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
@@ -154,10 +154,8 @@ def _checked(
         RunError: they are of other data, or not those asked for.
     """
     if description.data.fingerprint != catalogue.fingerprint:
-        raise RunError(
-            f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}",
-            fix="give another --run, or delete that folder",
-        )
+        fix = "give another --run, or delete that folder"
+        raise RunError(f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}", fix=fix)
     settings = settings_from_json(description.settings, str(run.description))
     agree(settings, options, str(run.root))
     return settings
@@ -239,16 +237,8 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
     if catalogue.left_out:
         files = sum(row.files for row in catalogue.left_out)
         reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
-    seen: dict[str, str] = {}
-    for name in catalogue.classes:
-        if (twin := seen.setdefault(_alike(name), name)) != name:
-            reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
-
-
-def _alike(name: str) -> str:
-    """Return the same for names that differ in case, Unicode form, or as ``1`` and ``1.0`` do."""
-    plain = folded(name)
-    return plain.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.0*", plain) else plain
+    for twin, name in alike(catalogue.classes):
+        reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
 
 
 def _with_controls(
@@ -267,7 +257,7 @@ def _with_controls(
 
 def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter) -> None:
     catalogue = prepared.catalogue
-    found = read_curves(run.pilot, pilot_course(run), catalogue.label_N, len(catalogue.classes)).result()
+    found = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, len(catalogue.classes)).result()
     controls = plant(
         catalogue.label_N,
         found.beliefs,

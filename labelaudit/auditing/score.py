@@ -61,6 +61,11 @@ def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | 
         train_probe(data or recorded_data(run), run, options, reporter)
 
 
+def asked_fit(rank_by: StatisticName | None, estimator: EstimatorName | None) -> FitSettings | None:
+    """Return what is asked of the fit; None where nothing is, which keeps the settings of a finished run."""
+    return FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
+
+
 def audit(
     folder: Path | str,
     *,
@@ -98,12 +103,11 @@ def audit(
     known = {field.name: field for field in fields(TrainingOptions)}
     for name in training:
         find("option", name, known)
-    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
     data = Data(
         root=root,
         labels_file=None if labels_file is None else Path(labels_file),
         split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
     )
     target = RunFolder(default_run(root) if run is None else Path(run))
-    score(data, target, TrainingOptions(**training), chosen, reporter)
+    score(data, target, TrainingOptions(**training), asked_fit(rank_by, estimator), reporter)
     return open_run(target.root)

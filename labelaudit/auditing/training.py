@@ -6,12 +6,12 @@ epoch and writes the same files again. Checkpoints and networks load without run
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from labelaudit.errors import RunError
 from labelaudit.methods.base import Method, State
 from labelaudit.progress import Reporter
 from labelaudit.run.documents import TRAINED
-from labelaudit.run.files import background_writer, require_regular, write_bytes
+from labelaudit.run.files import require_regular, write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import discard_from, recorded_epochs
 
@@ -60,10 +60,13 @@ def clear(run: RunFolder) -> None:
     """Delete what a training left whose settings are not fixed.
 
     Raises:
-        RunError: the folder has results that no run.json describes.
+        RunError: the folder has results that no run.json describes; a training that resumes from them would mix two.
     """
     if not run.exists:
-        run.require_fresh()
+        results = (run.losses, run.checkpoint, run.pilot.root, run.noise, run.metrics, run.verified)
+        if left := [path.name for path in results if path.exists()]:
+            fix = "delete the folder, or give another one"
+            raise RunError(f"{run.root} has {', '.join(left)} but no run.json", fix=fix)
         return
     for file in (run.checkpoint, run.pilot.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
         file.unlink(missing_ok=True)
@@ -118,7 +121,8 @@ def train(
         TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
     """
     last: TrainingJob | None = None
-    with reporter.bar(title, images, "images") as advance, background_writer() as submit:
+    pending: Future[None] | None = None
+    with reporter.bar(title, images, "images") as advance, ThreadPoolExecutor(1) as pool:
         for job in jobs:
             last = job
             began = time.perf_counter()
@@ -128,8 +132,12 @@ def train(
                 write = after(job, record, time.perf_counter() - began)
                 if training.world.is_main:
                     state = {**job.number, **training.state(job.method, job.selection)}
-                    submit(functools.partial(_write, write, run.checkpoint, state))
+                    if pending is not None:
+                        pending.result()
+                    pending = pool.submit(_write, write, run.checkpoint, state)
                 began = time.perf_counter()
+        if pending is not None:
+            pending.result()
     if last is None:
         raise ValueError("there is nothing to train")
     return last.training

@@ -133,7 +133,7 @@ class Catalogue:
 
     @cached_property
     def used_N(self) -> BoolArray:
-        """True for samples that take part in the audit."""
+        """True for samples that take part in the audit: readable, and not the only one of their class."""
         return np.array([not reason for reason in self.reasons], dtype=bool)
 
     @cached_property
@@ -146,13 +146,13 @@ class Catalogue:
 
     @property
     def median_short_side(self) -> int:
-        """Median over the readable images of the shorter side, in pixels."""
+        """Median over the used images of the shorter side, in pixels."""
         short_N = np.minimum(self.width_N, self.height_N)[self.used_N]
         return int(np.median(short_N)) if len(short_N) else 0
 
     @property
     def is_grey(self) -> bool:
-        """True when no readable image has color channels."""
+        """True when no used image has color channels."""
         return bool(self.grey_N[self.used_N].all())
 
     def set_aside(self, reasons: Mapping[int, str]) -> Catalogue:
@@ -170,14 +170,14 @@ class Catalogue:
 
     @property
     def _absent_classes(self) -> dict[str, list[str]]:
-        """The classes without an image that takes part, by the reason of their first image."""
-        left_K = np.bincount(self.label_N[self.used_N], minlength=len(self.classes))
-        first = dict(zip(self.label_N.tolist()[::-1], self.reasons[::-1], strict=True))
-        first |= {k: LONELY for k, reason in zip(self.label_N.tolist(), self.reasons, strict=True) if reason == LONELY}
+        """The classes of which no image is used, by the reason why: that of the first image, or `LONELY`."""
+        used = set(self.label_N[self.used_N].tolist())
+        reason_of: dict[int, str] = {}
+        for label, reason in zip(self.label_N.tolist(), self.reasons, strict=True):
+            reason_of[label] = LONELY if reason == LONELY else reason_of.get(label, reason)
         absent: dict[str, list[str]] = {}
-        for k, name in enumerate(self.classes):
-            if not left_K[k] and k in first:
-                absent.setdefault(first[k], []).append(name)
+        for label in sorted(reason_of.keys() - used):
+            absent.setdefault(reason_of[label], []).append(self.classes[label])
         return absent
 
     @property
@@ -198,16 +198,12 @@ def trainable(catalogue: Catalogue) -> Catalogue:
     root, used_N = catalogue.root, catalogue.used_N
     if not used_N.any():
         first = next((f" ({p}: {r})" for p, r in zip(catalogue.paths, catalogue.reasons, strict=True) if r), "")
-        raise DataError(
-            f"none of the {plural(len(catalogue), 'image')} in {root} can be read{first}",
-            fix="check that the files are images and that you may read them",
-        )
+        fix = "check that the files are images and that you may read them"
+        raise DataError(f"none of the {plural(len(catalogue), 'image')} in {root} can be read{first}", fix=fix)
     if len(catalogue.classes) < 2:
         lost = f"; {catalogue.remarks[0]}" if catalogue.remarks else ""
-        raise DataError(
-            f"{root} has one class only ({catalogue.classes[0]!r}){lost}",
-            fix="an audit compares classes: give a folder with at least two class folders",
-        )
+        fix = "an audit compares classes: give a folder with at least two class folders"
+        raise DataError(f"{root} has one class only ({catalogue.classes[0]!r}){lost}", fix=fix)
     count_K = np.bincount(catalogue.label_N[used_N], minlength=len(catalogue.classes))
     lonely_N = used_N & (count_K[catalogue.label_N] == 1)
     settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
@@ -215,10 +211,8 @@ def trainable(catalogue: Catalogue) -> Catalogue:
         few = listed([repr(catalogue.classes[k]) for k in np.flatnonzero(count_K < 2)], 3)
         unread = [_unreadable(names, why) for why, names in settled._absent_classes.items() if why != LONELY]
         why = f" ({unread[0]})" if unread else ""
-        raise DataError(
-            f"{root}: fewer than two readable images in class {few}{why}",
-            fix="a label can only be judged from other images of its class, in at least two classes: add images",
-        )
+        fix = "a label can only be judged from other images of its class, in at least two classes: add images"
+        raise DataError(f"{root}: fewer than two readable images in class {few}{why}", fix=fix)
     return settled
 
 

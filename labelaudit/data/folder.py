@@ -174,10 +174,8 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
     found = f" ({summed_text(walk.left, 3)})" if walk.left else ""
     if any(posixpath.dirname(folder) in bases for folder in walk.folders):
         raise DataError(f"there are no image files in the class folders of {root}{found}", fix="check the folder")
-    raise DataError(
-        f"{root} has no class folders{found}",
-        fix="put the images of each class into a folder of its own, or give their labels with --labels FILE.csv",
-    )
+    fix = "put the images of each class into a folder of its own, or give their labels with --labels FILE.csv"
+    raise DataError(f"{root} has no class folders{found}", fix=fix)
 
 
 def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
@@ -350,10 +348,8 @@ def refuse_split_folders(root: Path, images: Sequence[str]) -> tuple[str, bool]:
         folder.images += 1
     if len(top.inner) == 1 and (inner := top.innermost).has_classes:
         parts = _parts(inner)
-        raise DataError(
-            f"{root} has one class folder only, {next(iter(top.inner))}, with more folders in it",
-            fix=_fix(root, parts) if parts else f"give {root / inner.path} if those are the class folders",
-        )
+        fix = _fix(root, parts) if parts else f"give {root / inner.path} if those are the class folders"
+        raise DataError(f"{root} has one class folder only, {next(iter(top.inner))}, with more folders in it", fix=fix)
     if len(top.inner) < 2:
         return "", False
     _refuse_annotations(root, top)

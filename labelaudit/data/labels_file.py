@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import posixpath
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -36,10 +37,8 @@ class LabelsFile(NamedTuple):
     """The content of a labels file.
 
     Attributes:
-        header: Column names.
         rows: All rows that are not blank, a cell per column.
         columns: Number of the path's and of the label's column.
-        separator: What stands between the cells.
         label_of: Label by path as the image folder has it, in the order of the rows.
         notes: How format and paths were interpreted, a sentence each.
         warnings: What looks wrong in it, likewise.
@@ -72,32 +71,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
             outside the folder.
     """
     notes: list[str] = []
-    lines, separator, skipped = _separated(file, notes)
-    header, rows, numbers = [], [], []
-    try:
-        reader = csv.reader(lines, delimiter=separator, strict=True)
-        header = next(reader, [])
-        if any(cell.startswith(" ") for cell in header[1:]):
-            lines.seek(0)
-            reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
-            header = next(reader)
-        columns = _columns(file, header)
-        for row in reader:
-            if any(row):
-                numbers.append(reader.line_num + skipped)
-                if any(cell.strip() for cell in row[len(header) :]):
-                    raise DataError(
-                        f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns",
-                        fix='put quotes around a label or path with a comma in it, as "fox, red"',
-                    )
-                rows.append(row[: len(header)] + [""] * (len(header) - len(row)))
-    except csv.Error as error:
-        raise DataError(
-            f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}",
-            fix="check its quotes, or save it as CSV again",
-        ) from error
-    if not rows:
-        raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
+    header, columns, rows, numbers, separator = _read_rows(file, notes)
     cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
     resolve = _resolver(file, root, images, [path for path, _ in cells])
     label_of: dict[str, str] = {}
@@ -122,6 +96,33 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
     return LabelsFile(header, rows, columns, separator, label_of, notes, warnings)
 
 
+def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
+    """Return the header, the two columns, the rows that are not blank, their line numbers, and the separator."""
+    lines, separator, skipped = _separated(file, notes)
+    header, rows, numbers = [], [], []
+    try:
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        header = next(reader, [])
+        if any(cell.startswith(" ") for cell in header[1:]):
+            lines.seek(0)
+            reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+            header = next(reader)
+        columns = _columns(file, header)
+        for row in reader:
+            if any(row):
+                numbers.append(reader.line_num + skipped)
+                if any(cell.strip() for cell in row[len(header) :]):
+                    fix = 'put quotes around a label or path with a comma in it, as "fox, red"'
+                    raise DataError(f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns", fix=fix)
+                rows.append(row[: len(header)] + [""] * (len(header) - len(row)))
+    except csv.Error as error:
+        what = f"{file} is not a readable CSV from line {(numbers or [int(bool(header))])[-1] + 1} on: {error}"
+        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
+    if not rows:
+        raise DataError(f"{file} lists no files", fix="give one line per image: path,label")
+    return header, columns, rows, numbers, separator
+
+
 def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images: Sequence[str]) -> None:
     """Raise a DataError where none of the paths in a labels file exists in the image folder with these images."""
     paths = list(label_of)
@@ -129,10 +130,8 @@ def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images
         return
     stem, name = os.path.splitext(paths[0])[0], posixpath.basename(paths[0])
     meant = [path for path in images if os.path.splitext(path)[0] == stem or posixpath.basename(path) == name]
-    raise DataError(
-        f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}",
-        fix=f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}",
-    )
+    fix = f"if {meant[0]!r} is meant, write that" if meant else f"give paths below the folder, as {images[0]!r}"
+    raise DataError(f"none of the {len(paths):,} paths in {file} leads to a file in {root}, as {paths[0]!r}", fix=fix)
 
 
 def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Sequence[str]) -> Callable[[str], str]:
@@ -258,10 +257,8 @@ def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
     if missing:
         first = ", ".join(repr(cell[:40]) for cell in header[:4]) or "nothing"
-        raise DataError(
-            f"{file} has no column {' and no column '.join(missing)} (its first line has {first})",
-            fix="its first line must name the columns path and label",
-        )
+        fix = "its first line must name the columns path and label"
+        raise DataError(f"{file} has no column {' and no column '.join(missing)} (its first line has {first})", fix=fix)
     if several := [places for places in found if len(places) > 1]:
         names = " and ".join(repr(header[place]) for place in several[0])
         raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")
@@ -275,18 +272,22 @@ def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
     return exact or [place for place, name in enumerate(plain) if name in names]
 
 
+def alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of names that differ only in case, spaces, Unicode form, or as ``1`` and ``1.0`` do."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if (other := seen.setdefault(re.sub(r"(?<=\d)\.0*\Z", "", plain), name)) != name:
+            yield other, name
+
+
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
     """Return a sentence for labels that differ only in spelling, that seem to be missing, or to be several."""
     known = set(labels)
-    seen: dict[str, str] = {}
-    texts = []
-    for label in sorted(known):
-        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
-        other = seen.setdefault(re.sub(r"(?<=\d)\.0+\Z", "", plain), label)
-        if other != label:
-            pair = f"the labels {other!r} and {label!r} in {file}"
-            texts.append(f"{pair} are two classes; if one is meant, write them alike")
-            break
+    texts = [
+        f"the labels {other!r} and {label!r} in {file} are two classes; if one is meant, write them alike"
+        for other, label in itertools.islice(alike(known), 1)
+    ]
     if missing := [label for label in labels if label.lower() in _MISSING]:
         count = plural(len(missing), "label is", "labels are")
         texts.append(f"{count} {missing[0]!r} in {file}, which programs write for a missing value")

@@ -28,12 +28,7 @@ def choose_samples(
 
     Returns:
         int32 [N]: the number of the rate that chooses the sample, or −1.
-
-    Raises:
-        ValueError: rates that are negative, not finite, or together more than 1.
     """
-    if not all(rate >= 0 for rate in rates) or not sum(rates) <= 1 + 1e-9:
-        raise ValueError(f"rates must not be negative, and together at most 1, not {list(rates)}")
     bounds, place_N = np.cumsum(rates), np.argsort(generator.permutation(count)) if exact else generator.random(count)
     number_N = np.searchsorted(np.round(bounds * count) if exact else bounds, place_N, side="right")
     return np.where(number_N < len(rates), number_N, -1).astype(np.int32)
@@ -80,14 +75,7 @@ def flip_labels(
         rate: Share of chosen samples in [0, 1]; of ``asymmetric`` and ``one-class`` in the classes concerned.
         generator: For the draws.
         among: The classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
-
-    Raises:
-        ValueError: a rate outside [0, 1], fewer than two classes, or unknown classes.
     """
-    if not 0 <= rate <= 1 or classes < 2:
-        raise ValueError(f"rate must be in [0, 1] and classes at least 2, not {rate} and {classes}")
-    if among[0] == among[1] or not all(0 <= label < classes for label in among):
-        raise ValueError(f"two different classes in [0, {classes}) are needed, not {among}")
     concerned = {"asymmetric": list(among), "one-class": [among[0]]}.get(kind)
     pool = np.arange(len(label_N)) if concerned is None else np.flatnonzero(np.isin(label_N, concerned))
     chosen = generator.permutation(pool)[: round(rate * len(pool))]

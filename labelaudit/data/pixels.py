@@ -79,13 +79,14 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
     sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)
     try:
-        cached = _cached(catalogue, sample_R, form, reporter) if len(sample_R) else None
+        cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
+        cached = _cached(cache, catalogue, sample_R, form, reporter) if len(sample_R) else None
     except (OSError, StorageError) as error:
         reporter.warn(not_kept(error))
         cached = None
     if cached is not None:
         failures = {int(sample_R[position]): reason for position, reason in cached.failures.items()}
-        array = _open(cached.file, (cached.rows, *shape[1:]), processes, reporter)
+        array = _open(cache.rows_file, (cached.rows, *shape[1:]), processes, reporter)
         return Pixels(array_RCHW=array, sample_R=np.delete(sample_R, list(cached.failures)), failures=failures)
     array = _allocate(shape, processes, reporter)
     kept: list[int] = []
@@ -110,12 +111,11 @@ def _decoded(
 
 
 def _cached(
-    catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat, reporter: Reporter
+    cache: PixelCache, catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat, reporter: Reporter
 ) -> CachedPixels | None:
     """Return the pixels in the cache, where they are decoded first; None where they cannot be kept."""
-    cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
     if (found := cache.find()) is not None:
-        reporter.say(f"{plural(len(sample_R), 'image is', 'images are')} decoded already ({found.file})")
+        reporter.say(f"{plural(len(sample_R), 'image is', 'images are')} decoded already ({cache.rows_file})")
         return found
     if not cache.make_room(len(sample_R)):
         return None
@@ -127,17 +127,17 @@ def _cached(
         if (found := cache.find()) is not None:
             return found
         with cache.writer() as writer:
-            if writer.done:
-                reporter.say(f"{plural(writer.done, 'image was', 'images were')} decoded before an interruption")
+            if done := writer.about.done:
+                reporter.say(f"{plural(done, 'image was', 'images were')} decoded before an interruption")
             try:
-                for _, images in _decoded(catalogue, sample_R[writer.done :].tolist(), form, reporter):
+                for _, images in _decoded(catalogue, sample_R[done:].tolist(), form, reporter):
                     writer.add(images)
             except (OSError, StorageError):
                 writer.discard()
                 raise
             # An image that failed because it is not the one that was catalogued may be back the next time.
             with contextlib.suppress(UnreadableImageError):
-                for position in writer.failures:
+                for position in writer.about.failures:
                     _read(catalogue, int(sample_R[position]))
                 return writer.finish()
             writer.discard()
@@ -187,10 +187,8 @@ def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Report
                 os.posix_fallocate(backing.fileno(), 0, needed)
             array = np.memmap(backing, dtype=np.uint8, mode="r+", shape=shape)
     except OSError as error:
-        raise StorageError(
-            f"no room for {needed / 2**30:.1f} GiB of pixels: {error.strerror}",
-            fix="use a smaller --image-size, or set TMPDIR to a larger disk",
-        ) from error
+        fix = "use a smaller --image-size, or set TMPDIR to a larger disk"
+        raise StorageError(f"no room for {needed / 2**30:.1f} GiB of pixels: {error.strerror}", fix=fix) from error
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
     return array
 

@@ -75,12 +75,9 @@ _HEIF = {b"ftypheic", b"ftypheix", b"ftypmif1"}
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """The content of a folder.
+    """The images in a folder, the folders that may hold some, and (path, suffix, reason) of what is left out.
 
-    Attributes:
-        images: Paths below the folder, ``/`` between the parts.
-        folders: The folders that may hold images, likewise.
-        left: (path, suffix, reason) of what is left out; the path of a folder where that cannot be entered.
+    Paths are below the folder with ``/`` between the parts; of a folder that cannot be entered, its own is left out.
     """
 
     images: list[str] = field(default_factory=list)

@@ -102,15 +102,6 @@ class ConfidentJoint:
         """How much chance outweighs structure among the errors: 1 − 2 · structure, at least 0."""
         return max(0.0, 1.0 - 2.0 * self.structure)
 
-    def share_of(self, given_N: npt.NDArray[np.integer], true_N: npt.NDArray[np.integer]) -> FloatArray:
-        """Return the share of each (given, true), 0 for a cell without samples."""
-        known_Q = self.given_Q * self.classes + self.true_Q
-        wanted_N = given_N.astype(np.int64) * self.classes + true_N
-        if len(known_Q) == 0:
-            return np.zeros(len(wanted_N))
-        place_N = np.minimum(np.searchsorted(known_Q, wanted_N), len(known_Q) - 1)
-        return np.where(known_Q[place_N] == wanted_N, self.share_Q[place_N], 0.0)
-
 
 def spread_over_pairs(error_Q: FloatArray, classes: int) -> float:
     """Return over how many pairs of classes errors are spread, as a multiple of what even ones would give: near 1.
@@ -199,7 +190,10 @@ def cell_log_odds(
     cell_Q, place_N = np.unique(cell_N, return_inverse=True)
     held_Q = np.bincount(place_N, weights=known_N & counted_N, minlength=len(cell_Q))
     given_Q, alternative_Q = np.divmod(cell_Q, joint.classes)
-    wrong_Q = joint.share_of(given_Q, alternative_Q) * counted_N.sum()
+    known = joint.given_Q * np.int64(joint.classes) + joint.true_Q
+    _, here, there = np.intersect1d(cell_Q, known, assume_unique=True, return_indices=True)
+    wrong_Q = np.zeros(len(cell_Q))
+    wrong_Q[here] = joint.share_Q[there] * counted_N.sum()
     mean = joint.noise_rate * counted_N.sum() / max(held_Q.sum(), 1.0)
     drawn_Q = (wrong_Q + c.PRIOR_SAMPLES * mean) / (held_Q + c.PRIOR_SAMPLES)
     rate_Q = np.where(given_Q == alternative_Q, mean, drawn_Q).clip(c.LEAST_RATE, c.MOST_RATE)

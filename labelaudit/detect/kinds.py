@@ -100,8 +100,8 @@ def tell_kinds(
         for sample, digest in zip(images.sample_U.tolist(), images.digest_U.tolist(), strict=True):
             same[sample] = digest
         if (found := find_corrupted(images, generator)) is not None:
-            p_N[images.sample_U], score_N[images.sample_U] = found.p_U, found.score_U
-            kind_PM = np.where(found.p_PM > c.CORRUPTED_ABOVE, KINDS.index("corrupted"), -1)
+            p_N[images.sample_U], score_N[images.sample_U], p_PM = found
+            kind_PM = np.where(p_PM > c.CORRUPTED_ABOVE, KINDS.index("corrupted"), -1)
             copies = [_called(kind, "corrupted", kind_P) for kind, kind_P in zip(COPY_KINDS, kind_PM.T, strict=True)]
     corrupted_N = p_N > c.CORRUPTED_ABOVE
     below = ambiguous_below(evidence, flagged_N, generator)
@@ -168,28 +168,17 @@ def _called(planted: str, expected: KindName, kind_P: npt.NDArray[np.integer]) -
     return Called(planted=planted, expected=expected, count=len(kind_P), called=called)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CorruptedImages:
-    """Which images look corrupted.
+def find_corrupted(
+    images: ImageTable, generator: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    """Return P(corrupted) and its log-odds for each image, and P(corrupted) that each copy would be given: [U, U, PM].
 
-    Attributes:
-        p_U: P(corrupted).
-        score_U: The statistic that ranks; higher = more like a corrupted copy.
-        p_PM: P(corrupted) that each copy would be given.
-    """
-
-    p_U: FloatArray
-    score_U: FloatArray
-    p_PM: FloatArray
-
-
-def find_corrupted(images: ImageTable, generator: np.random.Generator) -> CorruptedImages | None:
-    """Compare every image with the corrupted copies; None with fewer than twenty copied images.
+    None with fewer than twenty copied images.
 
     A multinomial logistic regression on the statistics, with as much weight on each kind k of copies as on the images
     as they are (0), gives likelihood ratios r_k(x) = f(x | k) / f(x | 0). The shares π of the kinds among the images
     are those at which π_k is the mean of P(k | x) = π_k r_k(x) / Σ_j π_j r_j(x) (Saerens et al. 2002), but at least
-    one in a thousand each, so that a single one is found too. P(corrupted) = 1 − P(0 | x); the score is its log-odds.
+    one in a thousand each, so that a single one is found too. P(corrupted) = 1 − P(0 | x).
 
     The images as they are have corrupted ones among them, so this is done twice, the second time without those that the
     first found. Each half of the images is judged by the regression of the other half, copies with their image.
@@ -225,7 +214,7 @@ def find_corrupted(images: ImageTable, generator: np.random.Generator) -> Corrup
     share_M = _shares(ratio_UM)
     score_U, score_PM = _log_odds(ratio_UM, share_M), _log_odds(ratio_PMM, share_M)
     p_U, p_PM = (expit(odds.clip(-c.LARGEST_EXPONENT, c.LARGEST_EXPONENT)) for odds in (score_U, score_PM))
-    return CorruptedImages(p_U=p_U, score_U=score_U, p_PM=p_PM)
+    return p_U, score_U, p_PM
 
 
 def _fitted(value_XS: FloatArray, copy_PMS: FloatArray) -> Any:

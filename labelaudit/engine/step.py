@@ -19,16 +19,6 @@ _HELD_LOGITS = 1 << 18
 """So many logits are held back before they are looked at: a few large operations instead of many small ones."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Observed:
-    """What is recorded of each sample, detached; all [B]."""
-
-    loss_B: torch.Tensor
-    margin_B: torch.Tensor
-    predicted_B: torch.Tensor
-    alternative_B: torch.Tensor
-
-
 def lesson_loss(
     logits_bC: torch.Tensor, lesson: Lesson, places: slice = slice(None), sample_weight_B: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -52,8 +42,10 @@ def lesson_loss(
 
 
 @torch.no_grad()
-def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Observed:
-    """Return plain cross-entropy against the given label, margin and predictions.
+def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return what is recorded of each sample: ``loss``, ``margin``, ``predicted`` and ``alternative``, all [B].
+
+    The loss is plain cross-entropy against the given label.
 
     margin = z_y − max_{j≠y} z_j (Pleiss et al. 2020, eq. 1). The alternative is the class of that maximum; the
     prediction is the given label where the margin is positive, else the alternative, so that a network which tells no
@@ -66,12 +58,12 @@ def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> Observed:
     given_B1 = label_B[:, None]
     other_B, alternative_B = logits_BC.scatter(1, given_B1, -torch.inf).max(dim=1)
     margin_B = logits_BC.gather(1, given_B1)[:, 0] - other_B
-    return Observed(
-        loss_B=functional.cross_entropy(logits_BC, label_B, reduction="none"),
-        margin_B=margin_B,
-        predicted_B=torch.where(margin_B > 0, label_B, alternative_B),
-        alternative_B=alternative_B,
-    )
+    return {
+        "loss": functional.cross_entropy(logits_BC, label_B, reduction="none"),
+        "margin": margin_B,
+        "predicted": torch.where(margin_B > 0, label_B, alternative_B),
+        "alternative": alternative_B,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +143,8 @@ class Recorder:
             return
         row_B, logits_BC, label_B = (torch.cat(parts) for parts in zip(*self._held, strict=True))
         self._held, self._held_logits = [], 0
-        record = observe(logits_BC, label_B)
-        for name, value_N in self._values_N.items():
-            value_N[row_B] = getattr(record, f"{name}_B").to(value_N.dtype)
+        for name, value_B in observe(logits_BC, label_B).items():
+            self._values_N[name][row_B] = value_B.to(self._values_N[name].dtype)
 
     def take(self, epoch: int, effort: Effort) -> EpochRecord:
         """Return the whole epoch, on the host.

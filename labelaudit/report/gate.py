@@ -167,15 +167,12 @@ def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Chec
     """
     counted, since = (noise.suspicious, "") if new is None else (new, "new since the baseline, ")
     noted = f" ({plural(noise.unreadable, 'unreadable image')})" if noise.unreadable else ""
+    unreadable = _count(noise.unreadable, "unreadable image", limits.max_unreadable)
     found: tuple[tuple[CheckName, str, _Found | None], ...] = (
         ("noise_rate", "--max-noise", _check_noise(noise, limits)),
         ("class_noise_rate", "--max-class-noise", _check_classes(noise, limits)),
         ("suspicious_labels", "--max-suspicious", _count(counted, "suspicious label", limits.max_suspicious, since)),
-        (
-            "unreadable_images",
-            f"--max-unreadable{noted}",
-            _count(noise.unreadable, "unreadable image", limits.max_unreadable),
-        ),
+        ("unreadable_images", f"--max-unreadable{noted}", unreadable),
         ("warnings", "--fail-on-warning", _check_warnings(noise) if limits.fail_on_warning else None),
     )
     return tuple(
@@ -213,14 +210,11 @@ def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
         f"{len(above)} of {plural(len(judged), 'class', 'classes')} {'is' if len(above) == 1 else 'are'} "
         f"above a noise rate of {limit:.2%} {'(the estimate itself: --strict)' if strict else how}"
     )
-    return (
-        bool(above),
-        text,
-        tuple(
-            (row.name, f"{row.noise_rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}")
-            for _, low, row in above
-        ),
+    subjects = tuple(
+        (row.name, f"{row.noise_rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}")
+        for _, low, row in above
     )
+    return bool(above), text, subjects
 
 
 def _check_warnings(noise: Noise) -> _Found:

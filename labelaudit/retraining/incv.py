@@ -140,18 +140,16 @@ _NETWORK = 2
 
 @dataclass(frozen=True)
 class _Judged:
-    """What one training says of the half that it has not seen: the most probable classes, and more.
+    """What one training says of the half that it has not seen.
 
-    ``sure_H`` is true where the network is sure of its prediction, as in confident learning. ``loss_H`` is
-    cross-entropy against the given label.
+    ``loss_H`` is cross-entropy against the given label. ``mistakes_2D`` are label and prediction of the samples that
+    the network surely disagrees with; it is sure of a prediction as in confident learning.
     """
 
     row_H: RowArray
-    label_H: RowArray
-    predicted_H: RowArray
     agrees_H: BoolArray
-    sure_H: BoolArray
     loss_H: npt.NDArray[np.floating]
+    mistakes_2D: RowArray
 
 
 def cross_validate(
@@ -217,8 +215,7 @@ class _Validation:
         rows, others, prepared = torch.from_numpy(taught), torch.from_numpy(held_out), self.prepared
         label_H = prepared.label_R[others]
         if len(rows) < 2 or len(others) == 0:  # batch norm cannot take one alone
-            none_H = np.zeros(len(others), dtype=np.bool_)
-            return _Judged(held_out, label_H.numpy(), label_H.numpy(), none_H, none_H, none_H.astype(float))
+            return _Judged(held_out, np.zeros(len(others), bool), np.zeros(len(others)), np.empty((2, 0), np.int64))
         network = make_network(self.settings, prepared, self.source, number=_NETWORK)
         loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
         if loop.optimizer == "adam":
@@ -235,9 +232,9 @@ class _Validation:
                     p_HC, most = found_HC, agreement
         own_H, (best_H, predicted_H) = p_HC.gather(1, label_H[:, None])[:, 0], p_HC.max(dim=1)
         threshold_C = sure_from(label_H.numpy(), own_H.numpy(), p_HC.shape[1])
-        sure_H = best_H >= torch.from_numpy(threshold_C)[predicted_H]
-        found = label_H, predicted_H, predicted_H == label_H, sure_H, -(own_H + 1e-8).log()
-        return _Judged(held_out, *(value_H.numpy() for value_H in found))
+        mistaken_H = (best_H >= torch.from_numpy(threshold_C)[predicted_H]) & (predicted_H != label_H)
+        mistakes_2D = torch.stack([label_H, predicted_H])[:, mistaken_H]
+        return _Judged(held_out, (predicted_H == label_H).numpy(), -(own_H + 1e-8).log().numpy(), mistakes_2D.numpy())
 
 
 def _iterate(validation: _Validation, believed: Believed, noise_type: str, advance: Advance) -> Believed:
@@ -255,8 +252,7 @@ def _iterate(validation: _Validation, believed: Believed, noise_type: str, advan
         symmetric = noise_type == "symmetric"
         if noise_type == "auto":
             # Only where it is sure: what a network of few epochs cannot tell apart has a structure of its own.
-            pairs = [np.stack([one.label_H, one.predicted_H])[:, one.sure_H & ~one.agrees_H] for one in judged]
-            given_D, predicted_D = np.concatenate(pairs, axis=1)
+            given_D, predicted_D = np.concatenate([one.mistakes_2D for one in judged], axis=1)
             symmetric = looks_symmetric(given_D, predicted_D, classes)
         believed = replace(believed, noise=noise_from_agreement(agreement, classes), symmetric=symmetric)
     ratio = discard_ratio(believed.noise) if believed.symmetric else 0.0

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import StorageError, UsageError
 from labelaudit.names import COPY_KINDS
-from labelaudit.run.files import held, require_regular, storage_errors, write_atomically, write_json
+from labelaudit.run.files import held, require_regular, storage_errors, write_atomically, write_bytes
 
 Float32Array = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
@@ -167,34 +167,28 @@ def _unpacked(digest: str, look_VS: Float32Array) -> ImageStatistics | None:
     return ImageStatistics(digest=digest, value_S=look_VS[0], copy_MS=copy_MS) if digest else None
 
 
-class _About(msgspec.Struct):
-    """What the JSON file of an entry says, or the note about a partial one."""
+class CachedPixels(msgspec.Struct):
+    """What the JSON file of an entry says, or the note about a partial one.
 
-    rows: int
-    failures: dict[int, str]
-    done: int = 0
+    Attributes:
+        rows: Number of rows.
+        failures: Reason why an image has no row, by its position among the requested images.
+    """
+
+    rows: int = 0
+    failures: dict[int, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """The number of decoded images, those without a row included."""
+        return self.rows + len(self.failures)
 
 
 _DAMAGED = (OSError, ValueError, RecursionError, msgspec.MsgspecError)
 
 
-def _read_about(path: Path) -> _About:
-    return msgspec.json.decode(require_regular(path).read_bytes(), type=_About)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CachedPixels:
-    """A whole entry of the pixel cache.
-
-    Attributes:
-        file: The rows, one after the other.
-        rows: Their number.
-        failures: Reason why an image has no row, by its position among the requested images.
-    """
-
-    file: Path
-    rows: int
-    failures: dict[int, str]
+def _read_about(path: Path) -> CachedPixels:
+    return msgspec.json.decode(require_regular(path).read_bytes(), type=CachedPixels)
 
 
 class PixelCache:
@@ -213,7 +207,7 @@ class PixelCache:
             about = _read_about(self.about)
             if self.rows_file.stat().st_size == about.rows * self.row_bytes:
                 os.utime(self.about)
-                return CachedPixels(file=self.rows_file, rows=about.rows, failures=about.failures)
+                return about
         return None
 
     def make_room(self, rows: int) -> bool:
@@ -250,10 +244,10 @@ class PixelCache:
     @contextlib.contextmanager
     def writer(self) -> Iterator[PixelWriter]:
         """Open a writer that goes on after the last note; to be used under the lock."""
-        note = _About(rows=0, failures={})
+        note = CachedPixels()
         with contextlib.suppress(*_DAMAGED):
             read = _read_about(self.note)
-            if read.rows + len(read.failures) == read.done and _size(self.partial) >= read.rows * self.row_bytes:
+            if _size(self.partial) >= read.rows * self.row_bytes:
                 note = read
         with open(self.partial, "r+b" if self.partial.exists() else "w+b") as handle:
             handle.truncate(note.rows * self.row_bytes)
@@ -262,46 +256,36 @@ class PixelCache:
 
 
 class PixelWriter:
-    """Append rows to an entry; see `PixelCache.writer`.
+    """Append rows to an entry; see `PixelCache.writer`. ``about`` says what it has so far."""
 
-    Attributes:
-        done: Number of decoded images, those without a row included.
-        failures: Reason why an image has no row, by its position.
-    """
-
-    def __init__(self, cache: PixelCache, handle: BinaryIO, note: _About) -> None:
-        self._cache, self._handle = cache, handle
-        self.done, self._rows, self.failures = note.done, note.rows, note.failures
+    def __init__(self, cache: PixelCache, handle: BinaryIO, about: CachedPixels) -> None:
+        self._cache, self._handle, self.about = cache, handle, about
         self._noted = time.monotonic()
 
     def add(self, images: Sequence[UInt8Array | str]) -> None:
         """Append the next images: a row each, or the reason why there is none."""
         for image in images:
             if isinstance(image, str):
-                self.failures[self.done] = image
+                self.about.failures[self.about.done] = image
             else:
                 self._handle.write(image.data)
-                self._rows += 1
-            self.done += 1
+                self.about.rows += 1
         if time.monotonic() - self._noted > _NOTE_SECONDS:
             self._flush()
-            write_json(self._cache.note, {"done": self.done, **self._content()})
+            write_bytes(self._cache.note, msgspec.json.encode(self.about))
             self._noted = time.monotonic()
 
     def finish(self) -> CachedPixels:
         """Complete the entry and return it."""
         self._flush()
         os.replace(self._cache.partial, self._cache.rows_file)
-        write_json(self._cache.about, self._content())
+        write_bytes(self._cache.about, msgspec.json.encode(self.about))
         _delete(self._cache.note)
-        return CachedPixels(file=self._cache.rows_file, rows=self._rows, failures=self.failures)
+        return self.about
 
     def discard(self) -> None:
         """Delete what was written."""
         _delete(self._cache.partial, self._cache.note)
-
-    def _content(self) -> dict[str, object]:
-        return {"rows": self._rows, "failures": {str(position): text for position, text in self.failures.items()}}
 
     def _flush(self) -> None:
         self._handle.flush()

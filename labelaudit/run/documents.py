@@ -45,8 +45,6 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
         root: The image folder, absolute.
         labels_file: CSV with the labels; None where class folders give them.
         split: Folders below ``root`` that hold the class folders; empty where ``root`` holds them.
-        fingerprint: See `labelaudit.data.catalogue.Catalogue.fingerprint`.
-        samples: Number of images.
         readable: Number of images that take part.
     """
 
@@ -92,9 +90,7 @@ class Description(JsonRecord, frozen=True, kw_only=True):
         settings: Of the training; `labelaudit.engine.settings.settings_from_json` checks all of them.
         mirror_test: What the flip test found; None where it was not made.
         recording: Which forward pass the recorded losses are of.
-        created, finished: ISO 8601.
         controls_planted: Whether samples.parquet has the planted labels.
-        diverged: Whether the training diverged.
         normalization: Mean and standard deviation of the pixels.
     """
 
@@ -190,14 +186,9 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         noise_rate: The estimated share of wrong labels; None where there is no estimate.
         flag_above: P(mislabeled) above which a sample is suspicious.
         readable: Number of images that take part.
-        epochs: Number of recorded epochs.
-        estimators: By name.
-        classes: In the order of the classes.
         confusion: Pairs of given and suggested labels, the most frequent first.
         controls: Number of planted labels by kind; None without any.
         warnings: Why not to trust the figures, a sentence each.
-        left_out: Files that are not in the audit.
-        unreadable: Number of images that cannot be read.
     """
 
     noise_rate: Share | None

@@ -13,7 +13,6 @@ import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -301,25 +300,3 @@ def link_or_copy(source: Path, place: Path, half: Path) -> bool:
     shutil.copy2(source, half)
     half.rename(place)
     return False
-
-
-@contextlib.contextmanager
-def background_writer() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Yield a function that starts a write in a thread, once the one before it is done.
-
-    A failed write, such as a full disk, is reported one epoch later (by the next start, or at the end); the checkpoint
-    still holds the last epoch written. Leaving the context waits for what was started.
-    """
-    pending: list[Future[None]] = []
-
-    def settle() -> None:
-        if pending:
-            pending.pop().result()
-
-    def start(write: Callable[[], None]) -> None:
-        settle()
-        pending.append(pool.submit(write))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="labelaudit-writer") as pool:
-        yield start
-        settle()

@@ -80,10 +80,8 @@ class RunFolder:
             raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the folder of an audit")
         value = read_json(self.description)
         if value.get("schema_version") != SCHEMA_VERSION:
-            raise RunError(
-                f"{self.root} has schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}",
-                fix="use the labelaudit that wrote it, or audit into a new folder",
-            )
+            what = f"{self.root} has schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}"
+            raise RunError(what, fix="use the labelaudit that wrote it, or audit into a new folder")
         return value
 
     def write_description(self, value: Mapping[str, object]) -> None:
@@ -104,19 +102,6 @@ class RunFolder:
                 self.update_description(diverged=True)
             raise
 
-    def require_fresh(self) -> None:
-        """Refuse to begin in a folder with results that no run.json describes.
-
-        Raises:
-            RunError: there are some; a training that resumes from them would mix two.
-        """
-        results = (self.losses, self.checkpoint, self.pilot.root, self.noise, self.metrics, self.verified)
-        left = [path.name for path in results if path.exists()]
-        if left:
-            raise RunError(
-                f"{self.root} has {', '.join(left)} but no run.json", fix="delete the folder, or give another one"
-            )
-
     def require_own_folders(self) -> None:
         """Refuse symbolic links in place of the folders that are written into: they may lead anywhere.
 
@@ -129,10 +114,8 @@ class RunFolder:
         inner = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
         for path in (self.root / ".lock", self.losses, self.pilot.root, self.pilot.losses, *parents, *inner):
             if path.is_symlink():
-                raise RunError(
-                    f"{path} is a symbolic link, and files would be written elsewhere",
-                    fix="delete the link, or audit into a new folder",
-                )
+                fix = "delete the link, or audit into a new folder"
+                raise RunError(f"{path} is a symbolic link, and files would be written elsewhere", fix=fix)
 
     @contextlib.contextmanager
     def writing(self, option: str = "") -> Iterator[None]:

@@ -21,7 +21,7 @@ from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder
-from labelaudit.text import csv_lines, unguarded
+from labelaudit.text import csv_lines, listed, unguarded
 
 Row = dict[str, str]
 """Cells by column name."""
@@ -137,7 +137,7 @@ def list_suspicious(
     """
     if baseline is None:
         return Listed(rows=list(itertools.islice(rows, most)), total=total)
-    listed: tuple[list[Row], list[Row]] = ([], [])
+    found: tuple[list[Row], list[Row]] = ([], [])
     counts, met = [0, 0], set()
     for row in rows:
         finding = (row["sha256"], row["given_label"])
@@ -145,9 +145,9 @@ def list_suspicious(
         met.update({finding} & baseline)
         counts[known] += 1
         if counts[known] <= most:
-            listed[known].append(row)
+            found[known].append(row)
     gone = len(baseline) - len(met)
-    return Listed(rows=listed[0], known_rows=listed[1], total=sum(counts), new=counts[0], gone=gone)
+    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0], gone=gone)
 
 
 def read_baseline(path: Path) -> frozenset[Finding]:
@@ -200,24 +200,17 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
         if path in rows:
             raise DataError(f"{file} line {line}: {path!r} appears twice", fix="keep one line per file")
         rows[path] = (weight, row.get("sha256") or "")
+    other = f"{file} belongs to other data"
     missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.used_N) if catalogue.paths[i] not in rows]
     if missing:
-        raise DataError(
-            f"{file} belongs to other data: it has no weight for {_first(missing)}",
-            fix=f"give the weights of an audit of {catalogue.root}",
-        )
+        fix = f"give the weights of an audit of {catalogue.root}"
+        raise DataError(f"{other}: it has no weight for {listed(map(repr, missing), 1)}", fix=fix)
     digests = zip(catalogue.paths, catalogue.sha256, strict=True)
-    changed = [path for path, sha256 in digests if path in rows and rows[path][1] not in ("", sha256)]
+    changed = [repr(path) for path, sha256 in digests if path in rows and rows[path][1] not in ("", sha256)]
     if changed:
-        raise DataError(
-            f"{file} belongs to other data: the content of {_first(changed)} has changed since",
-            fix="audit the folder again",
-        )
+        what = f"{other}: the content of {listed(changed, 1)} has changed since"
+        raise DataError(what, fix="audit the folder again")
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
-
-
-def _first(paths: Sequence[str]) -> str:
-    return f"{paths[0]!r}" + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
 
 
 def _read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:

@@ -34,18 +34,6 @@ def test_chances_by_hand():
     np.testing.assert_allclose(chances[LOSS, "33%"][0], 0.75**2 / 2)
 
 
-def test_the_order_of_the_records_does_not_count():
-    generator = np.random.default_rng(0)
-    sample_R = generator.permutation(50)
-    loss_N, margin_N = generator.random(50), generator.normal(size=50)
-    one, other = (
-        selection_chances([epoch_of(loss_N[order], margin_N[order], order)], np.arange(10, 20), 4)
-        for order in (np.arange(50), sample_R)
-    )
-    for key, chance_S in one.items():
-        np.testing.assert_array_equal(chance_S, other[key])
-
-
 def test_an_epoch_that_lacks_a_sample_is_left_out():
     lacking = [epoch_of(np.ones(len(sample_R)), sample_R=sample_R) for sample_R in ([], [1, 2], [0, 1], [3])]
     watched_S, whole = np.array([1, 3]), epoch_of([5, 1], sample_R=[3, 1])
@@ -97,14 +85,12 @@ def test_few_samples_are_watched():
     assert choose_watched(np.array([True, False, True]), np.random.default_rng(0)).tolist() == [0, 2]
 
 
-@pytest.mark.parametrize(
-    ("safe", "said"), [(LOSS, "it takes at most 5 points"), (ENTROPY, "it takes"), ("none", "both take over 5 points")]
-)
-def test_the_advice_names_the_numbers_and_the_safe_selector(safe, said):
+@pytest.mark.parametrize("safe", [LOSS, ENTROPY, "none"])
+def test_the_advice_names_the_numbers_and_the_safe_selector(safe):
     figures = {(LOSS, "50%"): 0.19, (LOSS, "33%"): 0.27, (ENTROPY, "50%"): 0.11, (ENTROPY, "33%"): 0.12}
     rows = tuple(Selected(selector=name, selectivity=share, noise_share=n) for (name, share), n in figures.items())
     first, second, last = Advice(base_rate=0.1, selectors=rows, safe=safe).sentences
     assert ("is safe here" if safe == LOSS else "would hurt here") in first
     assert "19.0% (at 50%) and 27.0% (at 33%) is noise, of all samples 10.0%" in first
     assert "11.0% (at 50%) and 12.0% (at 33%)" in second
-    assert last.startswith(f"Safe: --selector {safe}; {said}")
+    assert last.startswith(f"Safe: --selector {safe}; ")

@@ -1,7 +1,5 @@
 """Tables of retrainings, from the files that they leave."""
 
-import csv
-import io
 import json
 import re
 from pathlib import Path
@@ -10,7 +8,6 @@ import pytest
 
 from labelaudit.errors import RunError
 from labelaudit.retraining.compare import compare
-from tests.cli.helpers import succeed
 
 SETTINGS = {"model": "small", "epochs": 4, "lr": 0.1}
 
@@ -82,19 +79,3 @@ def test_folders_without_a_result_are_refused(tmp_path):
         (tmp_path / "result.json").write_text(content)
         with pytest.raises(RunError, match=re.escape(str(tmp_path))):
             compare([tmp_path])
-
-
-def test_the_table_as_csv(tmp_path):
-    for seed, error in enumerate((0.1, 0.3)):
-        retraining(tmp_path / f"a{seed}", seed=seed, error=error, settings={"epochs": 9})
-    retraining(tmp_path / "b", method="elr", parameters={"beta": 0.7}, error=None)
-    rows = list(csv.DictReader(io.StringIO(succeed("compare", tmp_path, "--format", "csv").out)))
-    assert rows[0] == {
-        "method": "standard",
-        "differs": "epochs=9",
-        "seeds": "0 1",
-        "validation_error": "0.2",
-        "validation_error_deviation": "0.141421",
-        "train_error": "0.25",
-    }
-    assert (rows[1]["method"], rows[1]["validation_error"]) == ("elr", "")

@@ -16,6 +16,8 @@ from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import interrupted
 from tests.helpers import Listener
 
+QUICK = TrainingOptions(epochs=8)
+
 
 def pairs(count_K):
     """Label and class of images, each of which is taken for the next class."""
@@ -74,7 +76,7 @@ def write_shapes(folder, kinds):
 def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, kinds, augment):
     write_shapes(tmp_path, kinds)
     catalogue, device, heard = scan(tmp_path), torch.device("cpu"), Listener()
-    settings = plan(catalogue, TrainingOptions(), device).settings
+    settings = plan(catalogue, QUICK, device).settings
     source = Source(device=device)
     prepared = prepare(catalogue, settings, source, heard)
     settled, prepared, found = settle_flip(settings, prepared, source, heard)
@@ -92,7 +94,7 @@ def test_retraining_leaves_flips_out_too_and_remembers_it(tmp_path):
     data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Listener()
     data.mkdir()
     write_shapes(data, ("left", "right"))
-    options = RetrainOptions(method="standard")
+    options = RetrainOptions(method="standard", training=QUICK)
     with interrupted("labelaudit.auditing.training.write_checkpoint", call=3), pytest.raises(KeyboardInterrupt):
         retrain(Data(root=data), out, options)
     assert out.checkpoint.exists()

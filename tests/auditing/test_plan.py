@@ -1,8 +1,6 @@
 """From what a user asks for to settings: presets, the data, and refusals."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,41 +9,28 @@ import torch
 from labelaudit.auditing import plan as module
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, agree, plan
-from labelaudit.data.catalogue import Catalogue
-from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import ModelError, RunError
 from labelaudit.methods.table import METHODS, find_method
-from labelaudit.names import PresetName
 from labelaudit.retraining.recipe import presets_of
+from tests.data.helpers import catalogue_of
 
 CPU = torch.device("cpu")
 
 
-def catalogue(side: int = 32, *, images: int = 10_000, grey: bool = False) -> Catalogue:
-    return Catalogue(
-        root=Path("photos"),
-        classes=("ant", "bee"),
-        paths=tuple(f"ant/{number}.png" for number in range(images)),
-        label_N=np.arange(images, dtype=np.int32) % 2,
-        width_N=np.full(images, side + 10, dtype=np.int32),
-        height_N=np.full(images, side, dtype=np.int32),
-        grey_N=np.full(images, grey),
-        sha256=("0" * 64,) * images,
-        reasons=("",) * images,
-    )
+def catalogue(side=32, *, images=10_000, grey=False):
+    sizes = {"width_N": np.full(images, side + 10), "height_N": np.full(images, side), "grey_N": np.full(images, grey)}
+    return catalogue_of([0] * images, **sizes)
 
 
 @pytest.fixture
-def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_weights(monkeypatch):
     monkeypatch.setattr(module, "cached_weights", lambda _: None)
     monkeypatch.setattr(module, "embedded_is_installed", lambda: False)
 
 
 @pytest.mark.parametrize("presets", [PRESETS, RETRAIN_PRESETS], ids=["probe", "retrain"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_is_taken_as_it_is_on_enough_data(
-    preset: PresetName, presets: dict[PresetName, module.Preset]
-) -> None:
+def test_a_preset_is_taken_as_it_is_on_enough_data(preset, presets):
     settings = plan(catalogue(images=20_000), TrainingOptions(preset=preset), CPU, presets=presets).settings
     wanted = {**vars(presets[preset]), "preset": preset, "precision": settings.precision}
     del wanted["coarse_model"]
@@ -54,15 +39,15 @@ def test_a_preset_is_taken_as_it_is_on_enough_data(
         assert settings == plan(catalogue(images=20_000), TrainingOptions(), CPU, presets=presets).settings
 
 
-def test_what_is_asked_for_beats_the_preset() -> None:
-    asked: dict[str, Any] = {"epochs": 3, "batch_size": 7, "lr": 0.5, "momentum": 0.0, "augment": "none", "seed": 4}
+def test_what_is_asked_for_beats_the_preset():
+    asked = {"epochs": 3, "batch_size": 7, "lr": 0.5, "momentum": 0.0, "augment": "none", "seed": 4}
     settings = plan(catalogue(), TrainingOptions(**asked), CPU).settings
     assert asked.items() <= vars(settings).items()
     assert not settings.nesterov  # its step needs momentum
 
 
-def test_the_paper_preset_of_a_method_has_its_published_settings() -> None:
-    def settings_of(method: str, **options: Any) -> TrainingSettings:
+def test_the_paper_preset_of_a_method_has_its_published_settings():
+    def settings_of(method, **options):
         asked = TrainingOptions(preset="paper", **options)
         return plan(catalogue(), asked, CPU, presets=presets_of(find_method(method))).settings
 
@@ -79,7 +64,7 @@ def test_the_paper_preset_of_a_method_has_its_published_settings() -> None:
     assert len(fast) == 1  # only the paper's preset differs from method to method
 
 
-def test_little_data_gets_small_batches_unless_they_are_asked_for() -> None:
+def test_little_data_gets_small_batches_unless_they_are_asked_for():
     sizes = [plan(catalogue(images=images), TrainingOptions(), CPU).settings.batch_size for images in (100, 3000, 9000)]
     assert sizes == [16, 64, 128]
     few = catalogue(images=100)
@@ -87,7 +72,7 @@ def test_little_data_gets_small_batches_unless_they_are_asked_for() -> None:
     assert plan(few, TrainingOptions(preset="paper"), CPU).settings.batch_size == 64
 
 
-def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of_its_own() -> None:
+def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of_its_own():
     for side, kind in ((64, "train"), (65, "frozen")):
         planned = plan(catalogue(side), TrainingOptions(), CPU)
         assert planned.settings.kind == kind
@@ -98,12 +83,12 @@ def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of
     assert (settings.image_size, settings.channels, settings.augment, settings.folds) == (224, 3, "none", 5)
 
 
-def test_channels_follow_the_data_and_pretrained_networks_see_colour() -> None:
+def test_channels_follow_the_data_and_pretrained_networks_see_colour():
     for grey, side, channels in ((True, 32, 1), (False, 32, 3), (True, 300, 3)):
         assert plan(catalogue(side, grey=grey), TrainingOptions(), CPU).settings.channels == channels
 
 
-def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch):
     monkeypatch.setattr(module, "embedded_is_installed", lambda: True)
     settings = plan(catalogue(images=20_000), TrainingOptions(pretrained=True), CPU).settings
     assert (settings.kind, settings.model, settings.weights) == ("train", "tf_efficientnet_lite0", "embedded")
@@ -117,14 +102,14 @@ def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch: pyt
     assert (settings.model, settings.weights, settings.epochs) == ("resnet18", "timm", FINE_TUNED.epochs)
 
 
-def test_the_image_size_is_that_of_the_data_within_bounds() -> None:
+def test_the_image_size_is_that_of_the_data_within_bounds():
     for side, size in ((4, 16), (28, 28), (64, 64)):
         assert plan(catalogue(side), TrainingOptions(), CPU).settings.image_size == size
         assert plan(catalogue(side), TrainingOptions(image_size=40), CPU).settings.image_size == 40
 
 
 @pytest.mark.usefixtures("no_weights")
-def test_without_weights_auto_trains_from_scratch_offline_and_fine_tuning_downloads() -> None:
+def test_without_weights_auto_trains_from_scratch_offline_and_fine_tuning_downloads():
     planned = plan(catalogue(300), TrainingOptions(offline=True), CPU)
     assert (planned.settings.kind, planned.settings.weights, planned.settings.image_size) == ("train", "scratch", 64)
     assert "no pretrained backbone is available" in planned.why
@@ -134,7 +119,7 @@ def test_without_weights_auto_trains_from_scratch_offline_and_fine_tuning_downlo
     assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
 
 
-def test_weights_of_a_file_are_known_by_their_content(tmp_path: Path) -> None:
+def test_weights_of_a_file_are_known_by_their_content(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"one")
     (tmp_path / "b.pt").write_bytes(b"one")
     asked = TrainingOptions(model="resnet18", network_weights=tmp_path / "a.pt", probe="train")
@@ -146,7 +131,7 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path: Path) -> None:
         agree(settings, replace(asked, network_weights=tmp_path / "b.pt"), "run")
 
 
-def test_what_is_not_asked_for_agrees_with_anything() -> None:
+def test_what_is_not_asked_for_agrees_with_anything():
     settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9, lr=0.3), CPU).settings
     agree(settings, TrainingOptions(), "run")
     agree(settings, TrainingOptions(epochs=3, seed=9, probe="auto", precision="auto", device="cpu"), "run")
@@ -161,7 +146,7 @@ def test_what_is_not_asked_for_agrees_with_anything() -> None:
         "preset": TrainingOptions(preset="balanced"),
     }.items(),
 )
-def test_a_difference_is_named_alone(name: str, asked: TrainingOptions) -> None:
+def test_a_difference_is_named_alone(name, asked):
     settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9), CPU).settings
     with pytest.raises(RunError, match=f"^audit was started with different settings: {name} is [^;]*;[^;]*$"):
         agree(settings, asked, "audit")

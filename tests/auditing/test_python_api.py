@@ -1,22 +1,22 @@
 """The package used from Python, and what a reporter hears."""
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 import labelaudit
+from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import plan
-from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.prepare import Source, make_network, prepare
 from labelaudit.data.folder import scan
-from labelaudit.engine.settings import TrainingSettings
-from labelaudit.names import ProbeName
-from labelaudit.progress import QUIET, Advance
+from labelaudit.progress import QUIET
+from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.documents import as_json
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.metrics import read_metrics
 from tests.helpers import Listener
 
 QUICK = labelaudit.TrainingOptions(epochs=2, batch_size=4, image_size=8, precision="float32")
@@ -25,21 +25,21 @@ QUICK = labelaudit.TrainingOptions(epochs=2, batch_size=4, image_size=8, precisi
 class Ear(Listener):
     """A reporter that also remembers how far each bar came."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
-        self.bars: dict[str, list[int]] = {}
+        self.bars = {}
 
-    def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Advance]:
+    def bar(self, title, total, unit):
         done = self.bars.setdefault(title, [total, 0])
         return nullcontext(lambda finished: done.__setitem__(1, done[1] + finished))
 
 
 @pytest.fixture
-def photos(image_folder: Callable[..., Path]) -> Path:
+def photos(image_folder):
     return image_folder(per_class=8)
 
 
-def test_score_gives_what_it_writes(photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_score_gives_what_it_writes(photos, tmp_path, capfd):
     run = labelaudit.RunFolder(tmp_path / "audit")
     fitted = labelaudit.score(labelaudit.Data(root=photos), run, QUICK)
     assert as_json(fitted.noise) == json.loads(run.noise.read_text())
@@ -54,7 +54,7 @@ def test_score_gives_what_it_writes(photos: Path, tmp_path: Path, capfd: pytest.
     assert capfd.readouterr() == ("", "")  # nothing is printed without a reporter
 
 
-def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
+def test_a_reporter_hears_of_all_the_work(photos, tmp_path):
     (photos / "cat/000.png").write_bytes(b"no image")
     (photos / "cat/notes.txt").write_text("no image either")
     ear = Ear()
@@ -72,16 +72,16 @@ def test_a_reporter_hears_of_all_the_work(photos: Path, tmp_path: Path) -> None:
     assert "Files in the folder that are not in the audit: 1 (run.json says which and why)" in ear.lines
 
 
-def prepared(photos: Path, **asked: object) -> tuple[Prepared, TrainingSettings]:
+def prepared(photos, **asked):
     catalogue = scan(photos)
-    settings = plan(catalogue, TrainingOptions(**asked), torch.device("cpu")).settings  # type: ignore[arg-type]
+    settings = plan(catalogue, TrainingOptions(**asked), torch.device("cpu")).settings
     return prepare(catalogue, settings, Source(device=torch.device("cpu")), QUIET), settings
 
 
 @pytest.mark.parametrize("probe", ["train", "frozen"])
-def test_a_network_fits_its_inputs_and_is_the_same_for_the_same_seed(photos: Path, probe: ProbeName) -> None:
+def test_a_network_fits_its_inputs_and_is_the_same_for_the_same_seed(image_folder, probe):
     source = Source(device=torch.device("cpu"))
-    ready, settings = prepared(photos, probe=probe, offline=True)
+    ready, settings = prepared(image_folder(per_class=2), probe=probe, offline=True)
     first, again, second = (make_network(settings, ready, source, number=number) for number in (0, 0, 1))
     batch = ready.inputs.batch(torch.arange(4), None)
     assert first.eval()(batch).shape == (4, 2)
@@ -89,7 +89,7 @@ def test_a_network_fits_its_inputs_and_is_the_same_for_the_same_seed(photos: Pat
     assert not torch.equal(first(batch), second.eval()(batch))
 
 
-def test_a_validation_split_is_normalised_like_the_training_data(photos: Path) -> None:
+def test_a_validation_split_is_normalised_like_the_training_data(photos):
     ready, settings = prepared(photos, image_size=8)
     bright = scan(photos)
     source = Source(device=torch.device("cpu"))
@@ -97,3 +97,25 @@ def test_a_validation_split_is_normalised_like_the_training_data(photos: Path) -
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ready.statistics)
     ours, theirs = (data.inputs.batch(torch.arange(3), None) for data in (ready, other))
     torch.testing.assert_close(ours, (theirs - mean) / std, rtol=1e-4, atol=1e-4)
+
+
+def test_the_error_may_be_measured_now_and_then(image_folder, tmp_path):
+    images, held_out = image_folder("images"), image_folder("held-out", seed=1)
+    training = TrainingOptions(probe="train", epochs=5, batch_size=2, precision="float32", augment="none")
+    options = RetrainOptions(method="standard", validation=held_out, measure_every=2, training=training)
+    result = retrain(Data(root=images), RunFolder(tmp_path / "out"), options)
+    errors = [row["validation_error"] for row in read_metrics(tmp_path / "out" / "metrics.parquet")]
+    assert [error is None for error in errors] == [True, False, True, False, False]
+    assert result["metrics"]["validation_error"] == errors[-1]
+
+
+def test_what_a_method_found_is_in_the_result(image_folder, tmp_path):
+    training = TrainingOptions(probe="train", epochs=2, batch_size=4, precision="float32", augment="none", device="cpu")
+    found = {}
+    for method in ("d2l", "incv", "standard"):
+        options = RetrainOptions(method=method, training=training)
+        result = retrain(Data(root=image_folder(method, per_class=6)), RunFolder(tmp_path / f"out-{method}"), options)
+        found[method] = result.get("found")
+    assert len(found["d2l"]["dimensions"]) == 2
+    assert 0 <= found["incv"]["selected"] <= 12
+    assert found["standard"] is None

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,7 +14,11 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit.run.documents import as_json
+from labelaudit.auditing.model import read_course
+from labelaudit.detect.constants import LATENESS
+from labelaudit.detect.curves import Course
+from labelaudit.errors import RunError
+from labelaudit.run.documents import TRAINED, TRAINING, as_json
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.tables import read_scores
@@ -26,13 +29,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> labelaudit.Audit:
+def small(tmp_path):
     """Six pictures, the first and the last of which are suspicious."""
     data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=("1.png", "2.png", "3.png"))
     return labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
 
 
-def test_audit_gives_what_the_run_folder_has(image_folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
     photos = image_folder(per_class=8)
     audit = labelaudit.audit(photos, run=tmp_path / "audit", **QUICK)
     assert audit.run.root == tmp_path / "audit"
@@ -46,19 +49,9 @@ def test_audit_gives_what_the_run_folder_has(image_folder: Callable[..., Path], 
     assert again.scores.equals(audit.scores)
 
 
-def test_the_default_run_folder_is_the_commands(
-    image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos = image_folder(per_class=4)
-    monkeypatch.chdir(tmp_path)
-    audit = labelaudit.audit(str(photos), rank_by="aum", **QUICK)
-    assert audit.run.root == Path("labelaudit-runs/images")
-    assert audit.summary.fit == labelaudit.FitSettings(rank_by="aum", estimator="confident-joint")
-
-
-def test_top_continues_the_ranking_past_the_suspicious(image_folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_top_continues_the_ranking_past_the_suspicious(image_folder, tmp_path):
     photos = image_folder(per_class=8)
-    for rank_by in ("aul", "aum", "mean_probability"):
+    for rank_by in ("aul", "aum"):
         audit = labelaudit.audit(photos, run=tmp_path / "audit", rank_by=rank_by, **QUICK)
         fitted = labelaudit.fit(audit.run, labelaudit.FitSettings(rank_by=rank_by))
         assert audit.order_U.tolist() == fitted.verdicts.order.tolist()
@@ -66,7 +59,7 @@ def test_top_continues_the_ranking_past_the_suspicious(image_folder: Callable[..
         assert [row["path"] for row in audit.top(11).to_pylist()] == [line.split(",")[1] for line in lines]
 
 
-def test_the_tables_are_typed_and_ranked(small: labelaudit.Audit) -> None:
+def test_the_tables_are_typed_and_ranked(small):
     rows = small.suspicious.to_pylist()
     assert [row["rank"] for row in rows] == [1, 2]
     assert {row["path"] for row in rows} == {"ant/1.png", "bee/3.png"}
@@ -79,7 +72,7 @@ def test_the_tables_are_typed_and_ranked(small: labelaudit.Audit) -> None:
     assert small.top(99).num_rows == 6
 
 
-def test_an_audit_without_findings_has_empty_tables(small: labelaudit.Audit) -> None:
+def test_an_audit_without_findings_has_empty_tables(small):
     lines = small.run.suspicious.read_text().splitlines()
     small.run.suspicious.write_text(lines[0] + "\n")
     changes = {"noise_rate": None, "suspicious": 0, "confusion": [], "warnings": []}
@@ -92,7 +85,7 @@ def test_an_audit_without_findings_has_empty_tables(small: labelaudit.Audit) -> 
     assert "<table>" not in empty._repr_html_()
 
 
-def test_a_run_is_opened_without_torch_and_images(small: labelaudit.Audit) -> None:
+def test_a_run_is_opened_without_torch_and_images(small):
     for image in small.catalogue.root.rglob("*.png"):
         image.unlink()
     code = f"""
@@ -106,7 +99,7 @@ print([name for name in ("torch", "torchvision", "timm", "pandas") if name in sy
     assert done.stdout == "[]\n"
 
 
-def test_what_goes_wrong_says_what_to_do(small: labelaudit.Audit, tmp_path: Path) -> None:
+def test_what_goes_wrong_says_what_to_do(small, tmp_path):
     root = small.run.root
     with pytest.raises(labelaudit.LabelauditError, match=re.escape(f"read it with labelaudit.open_run({str(root)!r})")):
         labelaudit.audit(root)
@@ -118,7 +111,7 @@ def test_what_goes_wrong_says_what_to_do(small: labelaudit.Audit, tmp_path: Path
         labelaudit.open_run(tmp_path)
 
 
-def test_the_prompt_shows_figures_and_the_first_labels(small: labelaudit.Audit) -> None:
+def test_the_prompt_shows_figures_and_the_first_labels(small):
     text = repr(small)
     lines = text.splitlines()
     assert lines[0] == "2 of 6 labels are suspicious; estimated noise rate 20.0% (10.0% to 30.0%)"
@@ -131,7 +124,7 @@ def test_the_prompt_shows_figures_and_the_first_labels(small: labelaudit.Audit) 
 KNOWN_TAGS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "bdi", "img", "code"}
 
 
-def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path: Path) -> None:
+def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path):
     classes = ("<script>alert(1)<", '"onerror="alert(1)', *HOSTILE_CLASSES)
     data = hostile_folder(tmp_path / "data", classes=classes, files=("<img src=x onerror=alert(1)>.png", "1.png"))
     audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
@@ -145,7 +138,7 @@ def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path: Path) 
     assert audit._repr_html_().count("data:image/jpeg;base64,") == min(10, audit.flagged)
 
 
-def test_a_notebook_names_unreadable_images_and_shows_whole_ones(tmp_path: Path) -> None:
+def test_a_notebook_names_unreadable_images_and_shows_whole_ones(tmp_path):
     data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=("0.png", "1.png", "2.png"))
     for file in data.rglob("*.png"):
         Image.new("RGB", (20, 40), "white").save(file)
@@ -157,7 +150,7 @@ def test_a_notebook_names_unreadable_images_and_shows_whole_ones(tmp_path: Path)
     assert Image.open(io.BytesIO(base64.b64decode(encoded[0]))).size == (20, 40)
 
 
-def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:
+def test_many_findings_are_cut_and_counted(tmp_path):
     files = tuple(f"{number}.png" for number in range(40))
     data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=files)
     audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
@@ -168,33 +161,43 @@ def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:
     assert len([line for line in repr(audit).splitlines() if ".png" in line]) == 5
 
 
-def test_the_page_in_the_docs_runs(
-    image_folder: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    image_folder("photos", per_class=12)
+def test_the_page_in_the_docs_runs(image_folder, tmp_path, monkeypatch, capsys):
+    image_folder("photos", per_class=6)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4
-    names: dict[str, object] = {}
+    names = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     audit, weight = names["audit"], names["weight"]
     assert isinstance(audit, labelaudit.Audit)
     assert isinstance(weight, dict)
-    assert len(weight) == audit.scores.num_rows == 24
+    assert len(weight) == audit.scores.num_rows == 12
     assert "labels are suspicious; estimated noise rate" in capsys.readouterr().out
     assert (tmp_path / "for-label-studio/tasks.json").is_file()
 
 
-def test_in_a_notebook_nothing_is_displayed_beside_the_audit(
-    small: labelaudit.Audit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: list[object] = []
+def test_in_a_notebook_nothing_is_displayed_beside_the_audit(small, monkeypatch):
+    shown = []
     plain = repr(small)
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     monkeypatch.setattr("rich.jupyter.display", lambda *what: shown.append(what))
     assert repr(small) == plain
     assert shown == []
+
+
+def trained(root, status=TRAINED, **settings):
+    data = {"root": "photos", "fingerprint": "0", "classes": ["ant", "bee"], "samples": 4}
+    settings = {"epochs": 5, "members": 3, "pilot_epochs": 2, "kind": "train", **settings}
+    run = labelaudit.RunFolder(root)
+    run.write_description({"status": status, "data": data, "settings": settings})
+    return run
+
+
+@pytest.mark.parametrize(("kind", "lateness"), [("train", LATENESS), ("frozen", 0)])
+def test_late_epochs_count_more_where_a_network_is_trained(tmp_path, kind, lateness):
+    run = trained(tmp_path, kind=kind)
+    assert read_course(run) == Course(epochs=5, members=3, lateness=lateness)
+    assert read_course(run, pilot=True) == Course(epochs=2, members=1, lateness=lateness)
+    with pytest.raises(RunError, match=r"not trained to the end \(0 of 15 epochs\)"):
+        read_course(trained(tmp_path, TRAINING))

@@ -9,6 +9,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,6 @@ from labelaudit.progress import QUIET
 from labelaudit.reproduce.detection import require
 from labelaudit.reproduce.runner import take
 from labelaudit.run.caches import CACHE_VARIABLE
-from labelaudit.run.files import background_writer
 from labelaudit.run.losses import EpochLosses, write_epoch
 
 WORKERS = 2
@@ -108,7 +108,7 @@ class RecordedEpochs:
 
     def run(self) -> None:
         """Train, and return when what was recorded is written."""
-        with background_writer() as submit:
+        with ThreadPoolExecutor(1) as pool:
             for _ in range(self._epochs):
                 record = self._epoch()
                 losses = EpochLosses(
@@ -119,7 +119,8 @@ class RecordedEpochs:
                     predicted_R=record.predicted_N,
                     alternative_R=record.alternative_N,
                 )
-                submit(partial(write_epoch, self._folder, losses))
+                written = pool.submit(write_epoch, self._folder, losses)
+            written.result()
         wait_for(self._problem.device)
 
     def run_unrecorded(self) -> None:

@@ -60,16 +60,13 @@ def catalogue_of(labels, *, classes=("cat", "dog"), reasons=None, **changes) -> 
     count = len(labels)
     values = {
         "root": Path("/data"),
-        "classes": tuple(classes),
         "paths": tuple(f"{classes[label]}/{number}.png" for number, label in enumerate(labels)),
         "label_N": np.array(labels, dtype=np.int32),
-        "width_N": np.full(count, 4, dtype=np.int32),
-        "height_N": np.full(count, 4, dtype=np.int32),
+        **dict.fromkeys(("width_N", "height_N"), np.full(count, 4, dtype=np.int32)),
         "grey_N": np.zeros(count, dtype=bool),
         "sha256": tuple(f"{number:064x}" for number in range(count)),
-        "reasons": tuple(reasons or [""] * count),
     }
-    return Catalogue(**{**values, **changes})
+    return Catalogue(**{**values, **changes}, classes=tuple(classes), reasons=tuple(reasons or [""] * count))
 
 
 PAIR = {"cat/0.png": plain_png(10), "dog/0.png": plain_png(200)}

@@ -1,12 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.data.catalogue import LONELY, READERS, in_parts, trainable
+from labelaudit.data.catalogue import LONELY, in_parallel, in_parts, trainable
 from labelaudit.errors import DataError
 from tests.data.helpers import catalogue_of
 
@@ -19,7 +20,15 @@ def test_parts_are_full_in_order_and_complete(items, size):
     assert [item for part in parts for item in part] == items
     assert all(len(part) == size for part in parts[:-1])
     assert all(1 <= len(part) <= size for part in parts)
-    assert 2 <= READERS <= 8
+
+
+def test_threads_work_a_few_parts_ahead_only(monkeypatch):
+    monkeypatch.setattr("labelaudit.data.catalogue.READERS", 1)
+    work = mock.Mock(side_effect=list)
+    stream = in_parallel(range(150), work, 1)
+    next(stream)
+    assert work.call_count <= 3
+    assert len(list(stream)) == 149
 
 
 def test_the_fingerprint_depends_on_paths_labels_and_contents_only():

@@ -111,16 +111,6 @@ def test_a_damaged_exif_block_does_not_matter():
     assert rgb(content).shape == (3, 4, 4)
 
 
-@pytest.mark.parametrize(("size", "decoded"), [(48, (96, 64)), (32, (48, 32)), (9, (24, 16)), (4, (12, 8))])
-def test_a_jpeg_is_decoded_at_the_smallest_scale_that_covers_the_target(monkeypatch, size, decoded):
-    resize = mock.Mock(side_effect=images._resize)
-    monkeypatch.setattr(images, "_resize", resize)
-    ramp = np.linspace(0, 255, 96, dtype=np.uint8)[None, :].repeat(64, axis=0)
-    reduced = grey(encoded(Image.fromarray(ramp), "JPEG", quality=95), size=size)
-    assert resize.call_args.args[0].size == decoded
-    np.testing.assert_allclose(reduced.astype(int), grey(encoded(Image.fromarray(ramp)), size=size), atol=8)
-
-
 def test_stretch_keeps_everything_and_crop_the_middle():
     image = Image.fromarray(np.array([[0, 100, 200, 250]] * 2, dtype=np.uint8))
     content = encoded(image)

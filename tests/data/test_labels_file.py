@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelaudit.data.folder import scan
@@ -51,6 +51,7 @@ names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 )
 
 
+@settings(max_examples=20)
 @given(st.dictionaries(names | names.map('a,"b"\nc\r{}\u2028'.format), names.map(str.strip), min_size=1))
 def test_written_names_are_read_back(tmp_path_factory, labels):
     text = io.StringIO(newline="")

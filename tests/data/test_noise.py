@@ -42,8 +42,6 @@ def test_noise_by_hand():
     assert flipped(label_N, classes=3, kind="pair-flip", rate=1.0).tolist() == [1, 2, 0]
     assert flipped(label_N, classes=3, kind="asymmetric", rate=1.0).tolist() == [1, 0, 2]
     assert flipped(label_N, classes=3, kind="one-class", rate=1.0).tolist()[1:] == [1, 2]
-    with pytest.raises(ValueError, match="two different classes"):
-        flip_labels(label_N, classes=3, kind="uniform", rate=1.0, generator=np.random.default_rng(0), among=(1, 1))
 
 
 def test_uniform_noise_reaches_every_other_class_and_the_whole_list():
@@ -66,15 +64,6 @@ def test_random_labels_are_drawn_from_all_classes_whatever_the_truth():
     assert np.abs(share_KK - 1 / classes).max() < 4.5 * np.sqrt(0.09 / (count / classes))
 
 
-def test_impossible_noise_and_rates_are_refused():
-    for rate, classes in ((-0.01, 10), (1.01, 10), (float("nan"), 10), (0.5, 1)):
-        with pytest.raises(ValueError, match=r"rate must be in \[0, 1\] and classes at least 2"):
-            flipped(np.zeros(4, dtype=np.int32), rate=rate, classes=classes)
-    for rates in ([-0.1], [0.6, 0.5], [float("nan")]):
-        with pytest.raises(ValueError, match="together at most 1"):
-            chosen(10, *rates)
-
-
 def chosen(count, *rates, seed=0, exact=True):
     return choose_samples(count, rates, generator=np.random.default_rng(seed), exact=exact)
 
@@ -94,17 +83,6 @@ def test_independent_choices_vary_around_their_rates():
     for number, rate in ((0, 0.6), (1, 0.1), (2, 0.3)):
         assert abs(counts_T3[:, number].mean() - 2000 * rate) < 4 * np.sqrt(2000 * rate * (1 - rate) / 40)
         assert 0.5 < counts_T3[:, number].std() / np.sqrt(2000 * rate * (1 - rate)) < 1.6
-
-
-@pytest.mark.parametrize("shape", [(8, 6, 3), (1, 9, 1)])
-def test_the_inverse_permutation_restores_an_image(shape):
-    pixels_HWC = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    from_P = draw_permutation(*shape[:2], seed=3)
-    shuffled = shuffle_pixels(pixels_HWC, from_P)
-    assert (shuffle_pixels(shuffled, from_P.argsort()) == pixels_HWC).all()
-    # Whole pixels move: the same colours are there as often as before.
-    before, after = (sorted(map(tuple, p.reshape(-1, shape[2]).tolist())) for p in (pixels_HWC, shuffled))
-    assert before == after
 
 
 def test_a_shuffle_by_hand_and_its_permutation():
@@ -136,12 +114,12 @@ def test_gaussian_pixels_have_the_mean_and_variance_of_the_image(channels):
 
 def test_the_digits_have_the_planted_errors_and_the_truth(tmp_path, monkeypatch):
     source = load_digits()
-    source.images, source.target = source.images[:200], source.target[:200]
+    source.images, source.target = source.images[:60], source.target[:60]
     monkeypatch.setattr("labelaudit.auditing.demo.load_digits", lambda: source)
     digits, same, other = (write_digits(tmp_path / str(n), rate=0.1, seed=seed) for n, seed in enumerate((3, 3, 4)))
     assert file_bytes(digits.images.parent) == file_bytes(same.images.parent)
     assert digits.wrong == same.wrong != other.wrong
-    assert len(digits.wrong) == 20
+    assert len(digits.wrong) == 6
     rows = read_rows(digits.truth_csv.read_text())
     assert {row["path"] for row in rows if row["label"] != row["given"]} == digits.wrong
     for row in rows[::10]:

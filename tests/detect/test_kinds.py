@@ -1,6 +1,7 @@
 """What is wrong with a sample, and which images are corrupted."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,8 @@ def table_of(x_BCHW, *, copied=200):
 
 
 def found_in(x_BCHW, *, copied=200):
-    return find_corrupted(table_of(x_BCHW, copied=copied), np.random.default_rng(0))
+    found = find_corrupted(table_of(x_BCHW, copied=copied), np.random.default_rng(0))
+    return found and SimpleNamespace(**dict(zip(("p_U", "score_U", "p_PM"), found, strict=True)))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.4])

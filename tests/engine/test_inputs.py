@@ -56,24 +56,9 @@ def test_every_view_is_a_shifted_window_of_the_image_and_half_are_flipped_left_t
     seen = [which(view, options) for view in views_of(image, count, Augment(name="crop-flip", pad=1))]
     assert abs(sum(is_flipped for is_flipped, _, _ in seen) - count / 2) < 5 * (count / 4) ** 0.5
     assert {key[1:] for key in seen if key[0]} == {key[1:] for key in seen if not key[0]}
-
-
-def test_padding_reaches_no_further_than_the_image_and_none_changes_nothing():
-    image = counting_image(height=3, width=2)
-    views = views_of(image, 200, Augment(name="crop", pad=50))
-    assert set(views.unique().tolist()) <= set(image.unique().tolist())
-    pixels_NCHW, _ = small_task(20)
-    assert torch.equal(augment(pixels_NCHW, Augment(name="crop", pad=0)), pixels_NCHW)
-
-
-def test_views_depend_on_the_generator_only():
-    pixels_NCHW, _ = small_task(30)
-    views = augment(pixels_NCHW, Augment(), 3)
-    assert (views.shape, views.dtype) == (pixels_NCHW.shape, torch.uint8)
-    assert torch.equal(views, augment(pixels_NCHW, Augment(), 3))
-    assert not torch.equal(views, augment(pixels_NCHW, Augment(), 4))
-    for flipped, plain in zip(views, augment(pixels_NCHW, Augment(name="crop"), 3), strict=True):
-        assert torch.equal(flipped, plain) or torch.equal(flipped, plain.flip(-1))
+    # A shift reaches no further than the image.
+    small = counting_image(height=3, width=2)
+    assert set(views_of(small, 200, Augment(name="crop", pad=50)).unique().tolist()) <= set(small.unique().tolist())
 
 
 def test_images_are_normalized_by_hand():

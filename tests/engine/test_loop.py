@@ -1,5 +1,4 @@
 import copy
-import itertools
 import math
 
 import numpy as np
@@ -49,8 +48,6 @@ class Spy(Standard):
 
 
 class OnlySecond(Standard):
-    """Trains two networks and teaches the first one nothing."""
-
     networks = 2
 
     def teach(self, batch, logits, clock, generator):
@@ -88,10 +85,6 @@ def plain_training(network, pixels_NCHW, label_N, how):
         yield loss_N, margin_N
 
 
-def weights_of(network):
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
 def test_records_and_weights_equal_a_plain_training_loop():
     pixels_NCHW, label_N = small_task()
     how = loop_settings(schedule="linear")
@@ -104,8 +97,6 @@ def test_records_and_weights_equal_a_plain_training_loop():
     for record, (loss_N, margin_N) in zip(records, expected, strict=True):
         np.testing.assert_allclose(record.loss_N, loss_N, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(record.margin_N, margin_N, rtol=1e-4, atol=1e-4)
-        wrong_N = record.predicted_N != label_N.numpy()
-        np.testing.assert_array_equal(wrong_N, margin_N.numpy() <= 0)
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, reference.state_dict()[name], rtol=1e-2, atol=1e-3)
     # Each step changes the loss by far more than the tolerance, so a record of the wrong moment would show.
@@ -116,30 +107,6 @@ def test_mean_losses_of_a_fixed_run_stay_what_they_were():
     # Without dropout, whose draws differ between versions of torch.
     records = train(small_network(), loop_settings(epochs=4), augment=Augment())
     assert [float(record.loss_N.mean()) for record in records] == pytest.approx(GOLDEN_MEAN_LOSSES, rel=1e-4)
-
-
-def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit():
-    pixels_NCHW, label_N = small_task()
-    inputs, how = image_inputs(pixels_NCHW, Augment()), loop_settings(epochs=4, schedule="one-cycle")
-    whole = Training([small_network(dropout=0.3)], how, CPU)
-    expected = list(run_epochs(whole, inputs, label_N, Standard(), ignore))
-
-    first = Training([small_network(dropout=0.3)], how, CPU)
-    records = [first.run_epoch(inputs, label_N, Standard(), ignore)]
-    first.predict(inputs)  # leaves evaluation mode behind, which is no part of a training
-    records.append(first.run_epoch(inputs, label_N, Standard(), ignore))
-    second = Training([small_network(seed=99, dropout=0.3)], how, CPU)
-    second.load(copy.deepcopy(first.state()))
-    assert second.finished_epochs == 2
-    records += list(run_epochs(second, inputs, label_N, Standard(), ignore))
-
-    assert [record.epoch for record in records] == [0, 1, 2, 3]
-    for record, other in zip(records, expected, strict=True):
-        for name in ("loss_N", "margin_N", "predicted_N", "alternative_N"):
-            np.testing.assert_array_equal(getattr(record, name), getattr(other, name))
-    for name, tensor in second.networks[0].state_dict().items():
-        assert torch.equal(tensor, whole.networks[0].state_dict()[name]), name
-    assert list(run_epochs(second, inputs, label_N, Standard(), ignore)) == []
 
 
 def test_the_state_of_another_network_or_epoch_is_refused():
@@ -175,28 +142,27 @@ def test_every_row_is_taught_and_recorded_once_an_epoch_in_a_new_order(monkeypat
     assert spy.draws == [torch.rand(1, generator=generator).item() for generator in generators for _ in range(5)]
 
 
-def test_draws_depend_on_the_seed_and_neither_on_those_of_a_method_nor_on_global_ones():
+def test_draws_depend_neither_on_those_of_a_method_nor_on_global_ones():
     state = torch.get_rng_state()
-    plain, drawing, other = (
-        train(small_network(dropout=0.3), loop_settings(seed=seed), method, augment=Augment())[-1].loss_N
-        for seed, method in ((5, Standard()), (5, Spy()), (6, Standard()))
+    plain, drawing = (
+        train(small_network(dropout=0.3), loop_settings(), method, augment=Augment())[-1].loss_N
+        for method in (Standard(), Spy())
     )
     np.testing.assert_array_equal(drawing, plain)
-    assert not np.allclose(plain, other)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_of_two_networks_the_first_is_recorded_and_each_takes_its_own_lesson():
     pixels_NCHW, label_N = small_task()
     networks = [linear_network(seed=1), linear_network(seed=2)]
-    before = [weights_of(network) for network in networks]
+    before = copy.deepcopy(networks)
     x = image_inputs(pixels_NCHW).batch(torch.arange(len(label_N)), None)
     expected_N = nn.functional.cross_entropy(networks[0](x), label_N, reduction="none").detach()
     training = Training(networks, loop_settings(weight_decay=0.0), CPU)
     record = training.run_epoch(image_inputs(pixels_NCHW), label_N, OnlySecond(), ignore)
     np.testing.assert_allclose(record.loss_N, expected_N, rtol=1e-4, atol=1e-6)
-    assert torch.equal(networks[0][1].weight, before[0]["1.weight"])
-    assert not torch.equal(networks[1][1].weight, before[1]["1.weight"])
+    assert torch.equal(networks[0][1].weight, before[0][1].weight)
+    assert not torch.equal(networks[1][1].weight, before[1][1].weight)
 
 
 def test_a_diverging_training_stops_with_advice():
@@ -209,15 +175,15 @@ def test_prediction_is_the_mean_probability_of_unaltered_networks_in_evaluation_
     networks = [small_network(seed=seed, dropout=0.5) for seed in (1, 2)]
     inputs = image_inputs(pixels_NCHW, Augment())
     training = Training(networks, loop_settings(), CPU)
-    before = [weights_of(network) for network in networks]
+    before = copy.deepcopy(networks)
     p_NC = training.predict(inputs)
     x = inputs.batch(torch.arange(42), None)
     expected = [network.eval()(x).softmax(dim=1) for network in networks]
     torch.testing.assert_close(p_NC, ((expected[0] + expected[1]) / 2).detach())
     first = training.predict(inputs, networks=1)
     torch.testing.assert_close(first, expected[0].detach())
-    for network, weights in zip(networks, before, strict=True):
-        assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+    for network, kept in zip(networks, before, strict=True):
+        assert all(torch.equal(tensor, kept.state_dict()[name]) for name, tensor in network.state_dict().items())
 
 
 def test_bfloat16_ranks_samples_like_float32_and_wrong_labels_have_the_larger_loss():
@@ -240,9 +206,6 @@ def test_seeds_and_generators_are_the_same_in_every_version():
     assert derive_seed(0, "order") == 3_991_725_939_186_754_870
     assert derive_seed(7, "augment", 12) == 4_982_335_773_243_733_606
     assert torch.randperm(8, generator=make_generator(0, "order", 0)).tolist() == [5, 1, 7, 0, 3, 6, 2, 4]
-    seeds = {derive_seed(*key) for key in itertools.product(range(9), ("order", "order1", "augment"), range(9))}
-    assert len(seeds) == 9 * 3 * 9
-    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 @settings(deadline=None)

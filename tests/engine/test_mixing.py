@@ -2,14 +2,13 @@
 
 import copy
 
-import numpy as np
 import torch
 
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training
 from labelaudit.methods.base import Mixing
 from labelaudit.methods.standard import Standard
-from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task
 
 
 class Mixer(Standard):
@@ -53,16 +52,6 @@ def test_partners_are_seen_by_the_views_of_their_own_places():
     method = Mixer(0.0)
     run_one_epoch(method, linear_network(), Augment())
     torch.testing.assert_close(method.seen[0], method.guesses[0][0].roll(-1, dims=0))
-
-
-def test_a_blend_of_nothing_is_standard_training():
-    mixed, record = run_one_epoch(Mixer(1.0), small_network(dropout=0.3), Augment())
-    plain, expected = run_one_epoch(Standard(), small_network(dropout=0.3), Augment())
-    np.testing.assert_allclose(record.loss_N, expected.loss_N, rtol=1e-5)
-    for name, tensor in plain.networks[0].state_dict().items():
-        torch.testing.assert_close(mixed.networks[0].state_dict()[name], tensor, rtol=1e-4, atol=1e-6)
-    other, _ = run_one_epoch(Mixer(0.6), small_network(dropout=0.3), Augment())
-    assert not torch.allclose(other.networks[0].state_dict()["0.weight"], plain.networks[0].state_dict()["0.weight"])
 
 
 def test_sample_weights_are_blended_alike():

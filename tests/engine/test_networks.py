@@ -34,11 +34,6 @@ def test_every_network_of_ours_takes_small_images_and_trains_on_them(name):
         assert logits_BC.shape == (2, 7)
         logits_BC.sum().backward()
         assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
-    if hasattr(network, "blocks") and not name.startswith("wide"):
-        # The stem of the fast probes makes the image smaller; each later stage halves it.
-        stem = {"labelaudit_probe": 2, "labelaudit_probe_coarse": 4}.get(name, 1)
-        base = 16 if name.startswith("cifar") else 32
-        assert network.forward_features(images(channels=1)).shape == (2, 4 * base, 8 // stem, 8 // stem)
 
 
 @pytest.mark.parametrize(("name", "count"), [*OURS.items(), ("wide_resnet28_10", 36_479_194)])

@@ -57,8 +57,7 @@ def test_momentum_changes_where_the_rate_begins_to_fall(settings, name, before, 
     assert group["lr"] == pytest.approx(how.lr / 2)
 
 
-@pytest.mark.parametrize("settings", [{}, ADAM], ids=["sgd", "adam"])
-@pytest.mark.parametrize("factor", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(("settings", "factor"), [({}, 0.3), (ADAM, 0.3), ({}, 0.0)])
 def test_a_factor_on_the_weight_decay_is_another_weight_decay(settings, factor):
     usual, optimizer = with_gradients(**settings, weight_decay=0.5 * factor)
     optimizer.step()

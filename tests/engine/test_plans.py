@@ -81,19 +81,6 @@ def test_a_row_that_comes_again_has_a_view_of_its_own():
     torch.testing.assert_close(plain.seen[0], plain.seen[0][:1].expand(8, -1))
 
 
-def test_a_plan_of_the_ordinary_batches_changes_nothing():
-    ordinary = Planner()
-    training, run = begin(ordinary)
-    records = [run(), run()]
-    batches = [torch.tensor(rows) for rows in ordinary.taught]
-    half = len(batches) // 2
-    planned = Planner(EpochPlan(batches=batches[:half]), EpochPlan(batches=batches[half:]))
-    again, run_again = begin(planned)
-    for record in records:
-        np.testing.assert_array_equal(run_again().loss_N, record.loss_N)
-    assert_same(weights_of(training), weights_of(again))
-
-
 def test_going_back_is_to_what_the_epoch_before_kept():
     method = Planner(EpochPlan(keep=True), EpochPlan(keep=True), EpochPlan(go_back=True), EpochPlan(go_back=True))
     training, run = begin(method, epochs=5)
@@ -143,21 +130,10 @@ def test_a_look_is_in_evaluation_mode_and_changes_nothing():
     x = image_inputs(small_task()[0]).batch(rows, None)
     torch.testing.assert_close(logits_MC, reference(x).detach())
     torch.testing.assert_close(features_MD, reference[:-1](x).detach())
-    assert seeing.networks[0].training
-    many = Planner(look=lambda look: look.logits(torch.arange(1200) % 42))
-    begin(many)[1]()
-    torch.testing.assert_close(many.looks[0][:42], many.looks[0][42 * 20 : 42 * 21])
-
-
-def test_features_of_a_timm_model_are_its_pre_logits():
+    many = Planner(look=lambda look: (look.logits(torch.arange(1200) % 42), look.features(rows)))
     network = timm.create_model("cifar_resnet20", num_classes=3)
     reference = copy.deepcopy(network).eval()
-    rows = torch.arange(5)
-    method = Planner(look=lambda look: (look.features(rows), look.logits(rows)))
-    _, run = begin(method, network=network)
-    run()
-    features_MD, logits_MC = method.looks[0]
-    x = image_inputs(small_task()[0]).batch(rows, None)
-    expected = reference.forward_head(reference.forward_features(x), pre_logits=True).detach()
-    torch.testing.assert_close(features_MD, expected)
-    torch.testing.assert_close(reference.fc(features_MD).detach(), logits_MC)
+    begin(many, network=network)[1]()
+    logits_MC, features_MD = many.looks[0]  # of a timm model, its pre-logits
+    torch.testing.assert_close(logits_MC[:42], logits_MC[42 * 20 : 42 * 21])
+    torch.testing.assert_close(reference.fc(features_MD).detach(), logits_MC[rows])

@@ -75,12 +75,9 @@ def test_a_file_gives_its_parameters_to_a_network_of_the_same_kind(tmp_path):
         assert same_weights(build(seed=2, weights=A_FILE, weights_file=file), saved)
 
 
-WRAPPERS = ["", "model", "model.state_dict", "runner.net"]
-PREFIXES = ["model.", "_orig_mod.", "model._orig_mod.module.", "backbone.0."]
-
-
 @pytest.mark.parametrize(
-    ("wrapper", "prefix"), [(wrapper, "module.") for wrapper in WRAPPERS] + [("state_dict", each) for each in PREFIXES]
+    ("wrapper", "prefix"),
+    [("", "module."), ("runner.net", "model."), ("model.state_dict", "model._orig_mod.module."), ("model", "net.0.")],
 )
 def test_wrapped_and_prefixed_state_dicts_are_read(tmp_path, wrapper, prefix):
     saved = build(seed=1)
@@ -95,12 +92,11 @@ def test_wrapped_and_prefixed_state_dicts_are_read(tmp_path, wrapper, prefix):
 
 @pytest.mark.parametrize(
     ("last", "averaged"),
-    [("model.", "ema_model.module."), ("net.", "net_ema."), ("student.", "teacher."), ("state_dict", "state_dict_ema")],
+    [("model.", "ema_model.module."), ("net.", "net_ema."), ("student", "teacher"), ("state_dict", "state_dict_ema")],
 )
-@pytest.mark.parametrize("nested", [False, True])
-def test_averaged_weights_come_first_whatever_they_are_called(tmp_path, last, averaged, nested):
+def test_averaged_weights_come_first_whatever_they_are_called(tmp_path, last, averaged):
     wanted, other = build(seed=3).state_dict(), build(seed=1).state_dict()
-    if (nested and averaged != "net_ema.") or "." not in last:
+    if "." not in last:
         state = {last.split(".")[0]: other, averaged.split(".")[0]: wanted}
     else:
         state = {f"{last}{name}": tensor for name, tensor in other.items()}
@@ -149,15 +145,8 @@ def test_objects_beside_the_tensors_are_passed_over(tmp_path, monkeypatch):
     module.Stage = enum.Enum("Stage", {"LAST": 1}, module=module.__name__)
     config = module.Config()
     config.depth = 3
-    extras = {
-        "args": argparse.Namespace(lr=0.1, model="resnet18"),
-        "config": config,
-        "hparams": module.AttributeDict(width=2),
-        "stage": module.Stage.LAST,
-        "best": np.float64(0.5),
-        "seen": collections.defaultdict(list, a=[1]),
-        "where": tmp_path,
-    }
+    extras = {"config": config, "hparams": module.AttributeDict(width=2), "stage": module.Stage.LAST}
+    extras |= {"best": np.float64(0.5), "seen": collections.defaultdict(list, a=[1]), "where": tmp_path}
     saved = build(seed=1)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, module.__name__, module)
@@ -166,34 +155,26 @@ def test_objects_beside_the_tensors_are_passed_over(tmp_path, monkeypatch):
     assert module.__name__ not in sys.modules
 
 
-def without(name):
-    return {key: tensor for key, tensor in build().state_dict().items() if key != name}
-
-
-def diverged():
-    state = build().state_dict()
-    state["conv1.weight"][0] = torch.nan
-    return state
+def state_of(model=PROBE, without=()):
+    return {name: tensor for name, tensor in build(model).state_dict().items() if name not in without}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: build("cifar_resnet20").state_dict(), "does not fit the model: it has an unknown.*give the --model"),
+        (lambda: state_of("cifar_resnet20"), "does not fit the model: it has an unknown.*give the --model"),
         (
-            lambda: build("labelaudit_probe_full").state_dict(),
+            lambda: state_of("labelaudit_probe_full"),
             r"another shape of 'conv1.weight' .*: 32×3×3×3, not 32×3×4×4.*give the --model",
         ),
-        (lambda: build("resnet18").state_dict(), "does not fit the model: it lacks.*give the --model"),
-        (lambda: without("bn1.running_var"), r"lacks 'bn1.running_var' \(1 such tensors\)"),
-        (diverged, r"no finite numbers in 'conv1\.weight'"),
+        (lambda: state_of(without=["bn1.running_var"]), r"lacks 'bn1.running_var' \(1 such tensors\)"),
+        (lambda: state_of() | {"conv1.weight": torch.full((32, 3, 4, 4), torch.nan)}, "no finite numbers in 'conv1"),
         (
-            lambda: {name: tensor.to("meta") for name, tensor in build().state_dict().items()},
+            lambda: {name: tensor.to("meta") for name, tensor in state_of().items()},
             "cannot be copied into the model",
         ),
-        (lambda: {**build().state_dict(), "conv1.lora_A": torch.ones(2, 3)}, "merge the LoRA adapters"),
+        (lambda: state_of() | {"conv1.lora_A": torch.ones(2, 3)}, "merge the LoRA adapters"),
         (build, "does not load as plain tensors"),
-        (lambda: {"epoch": 3}, "holds no state dict"),
         (lambda: [torch.zeros(1)], "holds no state dict"),
     ],
 )
@@ -226,10 +207,9 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path, name, content, message):
     [
         ("best.pt", {"arch": "cifar_resnet20"}),
         ("best.pt", {"args": argparse.Namespace(model="cifar_resnet20")}),
-        ("best.pt", {"hyper_parameters": {"model_name": "cifar_resnet20"}}),
         ("cifar_resnet20-0123abcd.pth", {}),
     ],
-    ids=["entry", "arguments", "hyper-parameters", "file name"],
+    ids=["entry", "arguments", "file name"],
 )
 def test_the_hint_names_the_model_that_the_file_says_it_is_of(tmp_path, name, extra):
     torch.save({"state_dict": build("cifar_resnet20").state_dict(), **extra}, tmp_path / name)
@@ -265,15 +245,12 @@ def test_digests_are_those_of_the_content(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
         file_digest(tmp_path / "none")
     network = build(seed=1)
-    before = network_digest(network)
-    assert before == network_digest(build(seed=1).to(memory_format=torch.channels_last))
-    assert before != network_digest(build(seed=2))
+    assert network_digest(network) == network_digest(build(seed=1).to(memory_format=torch.channels_last))
+    digests = {network_digest(network)}
     for tensor in (network.fc.bias.data, network.bn1.running_var, network.bn1.num_batches_tracked):
-        stored = tensor.clone()
         tensor.add_(1)
-        assert network_digest(network) != before
-        tensor.copy_(stored)
-    assert network_digest(network) == before
+        digests.add(network_digest(network))
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize(
@@ -312,12 +289,7 @@ def test_missing_embedded_weights_come_with_advice(monkeypatch, constant, value,
     [
         (TAGGED, {"weights": "timm", "offline": True}, None, r"--offline forbids downloading.*--network-weights FILE"),
         (PROBE, {"weights": "timm"}, None, "timm has no pretrained weights for 'labelaudit_probe'"),
-        (
-            TAGGED,
-            {"weights": "timm"},
-            ConnectionError("name resolution\n  failed"),
-            r"cannot be downloaded \(name resolution failed\).*check the network",
-        ),
+        (TAGGED, {"weights": "timm"}, ConnectionError("a\n  b"), r"cannot be downloaded \(a b\).*check the network"),
         (PROBE, {}, TypeError("unexpected keyword in_chans"), "cannot build 'labelaudit_probe': unexpected keyword"),
         (PROBE, {"weights": A_FILE}, None, r"sha256:0123.* are not available.*--network-weights"),
         ("labelaudit_prob", {}, None, "unknown model"),
@@ -338,15 +310,6 @@ def test_a_network_that_cannot_be_built_is_one_line_with_advice(monkeypatch, mod
         build(model, **keywords)
 
 
-def test_cached_weights_are_loaded_even_offline(monkeypatch, tmp_path):
-    saved = timm.create_model(TAGGED, num_classes=1000)
-    file = save(saved, tmp_path / "model.safetensors")
-    monkeypatch.setattr(module, "cached_weights", lambda model: file if model == TAGGED else None)
-    loaded = build(TAGGED, weights="timm", offline=True)
-    assert same_weights(loaded, saved, but=("fc.",))
-    assert loaded.fc.weight.shape[0] == 3
-
-
 def test_weights_are_found_in_the_caches_of_the_hub_and_of_torch(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -360,6 +323,9 @@ def test_weights_are_found_in_the_caches_of_the_hub_and_of_torch(monkeypatch, tm
     for name in ("pytorch_model.bin", "model.safetensors"):
         (snapshot / name).touch()
         assert cached_weights(TAGGED) == snapshot / name
+    saved = timm.create_model(TAGGED, num_classes=1000)
+    save(saved, snapshot / "model.safetensors")
+    assert same_weights(build(TAGGED, weights="timm", offline=True), saved, but=("fc.",))
     file = checkpoints / Path(timm.get_pretrained_cfg(EMBEDDED_MODEL).url).name
     file.touch()
     assert cached_weights(EMBEDDED_MODEL) == file

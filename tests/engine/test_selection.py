@@ -1,6 +1,7 @@
 """The loop's selecting epoch: what is trained on, in which view, at what cost, and that a resume changes nothing."""
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -105,8 +106,8 @@ def test_scoring_is_recorded_and_leaves_the_network_as_it_was():
     expected = observe(copy.deepcopy(network).eval()(image_inputs(pixels_NCHW).batch(torch.arange(42), None)), label_N)
     spy = Chooses(lambda score_B: [])
     _, (record,) = trained(spy, network=network, how=loop_settings(epochs=1), augment=Augment(name="none"))
-    np.testing.assert_allclose(record.loss_N, expected.loss_B.detach(), rtol=1e-5)
-    np.testing.assert_allclose(record.margin_N, expected.margin_B.detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(record.loss_N, expected["loss"].detach(), rtol=1e-5)
+    np.testing.assert_allclose(record.margin_N, expected["margin"].detach(), rtol=1e-4, atol=1e-5)
     order_N = torch.randperm(42, generator=make_generator(5, "order", 0))
     assert torch.equal(torch.cat(spy.seen), torch.from_numpy(record.loss_N)[order_N])
     for name, tensor in network.state_dict().items():  # batch-norm statistics and their counter too
@@ -217,28 +218,21 @@ def test_a_stale_score_is_used_in_so_many_epochs():
     assert torch.equal(spy.seen[1], score_N[second])
 
 
-@pytest.mark.parametrize(
-    "selector",
-    [*EVERY, "variance-reduction pool=2 weights=unbiased switch=none", "selective-backprop stale_epochs=2"],
-)
+@pytest.mark.parametrize("selector", [*EVERY[1:], "selective-backprop stale_epochs=2"])
 def test_a_resumed_training_equals_the_uninterrupted_one(selector):
     pixels_NCHW, label_N = small_task()
-    inputs, how = image_inputs(pixels_NCHW, Augment()), loop_settings(epochs=5)
+    how = loop_settings(epochs=5)
     whole, expected = trained(selector, how=how)
-
-    def start(state=None):
-        training = Training([small_network(dropout=0.3)], how, CPU)
-        by = build_selector(selector)
-        selection = Selection(by, 42)
+    state, records = None, []
+    for _ in range(6):
+        training, selection = Training([small_network(dropout=0.3)], how, CPU), Selection(build_selector(selector), 42)
         if state is not None:
             training.load(copy.deepcopy(state), selection=selection)
-        return training, selection
-
-    training, selection = start()
-    records = []
-    for _ in range(5):
-        records.append(training.run_epoch(inputs, label_N, Standard(), ignore, selection=selection))
-        training, selection = start(training.state(selection=selection))
+        epochs = run_epochs(
+            training, image_inputs(pixels_NCHW, Augment()), label_N, Standard(), ignore, selection=selection
+        )
+        records += itertools.islice(epochs, 1)
+        state = training.state(selection=selection)
     assert_equal_states(whole, training)
     for record, other in zip(records, expected, strict=True):
         np.testing.assert_array_equal(record.loss_N, other.loss_N)

@@ -51,26 +51,26 @@ def test_observe_logits_1_2_3_by_hand():
     logits_BC = torch.tensor([[1.0, 2.0, 3.0]] * 3)
     found = observe(logits_BC, torch.tensor([0, 1, 2]))
     total = math.log(math.exp(1) + math.exp(2) + math.exp(3))
-    assert found.loss_B.tolist() == pytest.approx([total - 1, total - 2, total - 3])
-    assert found.margin_B.tolist() == [-2.0, -1.0, 1.0]
-    assert found.predicted_B.tolist() == [2, 2, 2]
-    assert found.alternative_B.tolist() == [2, 2, 1]
+    assert found["loss"].tolist() == pytest.approx([total - 1, total - 2, total - 3])
+    assert found["margin"].tolist() == [-2.0, -1.0, 1.0]
+    assert found["predicted"].tolist() == [2, 2, 2]
+    assert found["alternative"].tolist() == [2, 2, 1]
     # A network that tells no classes apart is never right.
     blank = observe(torch.zeros(3, 3), torch.tensor([0, 1, 2]))
-    assert blank.margin_B.tolist() == [0.0, 0.0, 0.0]
-    assert (blank.predicted_B != torch.tensor([0, 1, 2])).all()
+    assert blank["margin"].tolist() == [0.0, 0.0, 0.0]
+    assert (blank["predicted"] != torch.tensor([0, 1, 2])).all()
 
 
 def test_observe_against_plain_definitions():
     logits_BC, label_B = random_batch(50)
     found = observe(logits_BC, label_B)
-    torch.testing.assert_close(found.loss_B, plain_cross_entropy(logits_BC, label_B))
+    torch.testing.assert_close(found["loss"], plain_cross_entropy(logits_BC, label_B))
     for row, label in enumerate(label_B.tolist()):
         others = {j: z for j, z in enumerate(logits_BC[row].tolist()) if j != label}
         best = max(others, key=others.__getitem__)
-        assert found.alternative_B[row] == best
-        assert found.margin_B[row].item() == pytest.approx(logits_BC[row, label].item() - others[best], abs=1e-6)
-    assert found.predicted_B.tolist() == logits_BC.argmax(dim=1).tolist()
+        assert found["alternative"][row] == best
+        assert found["margin"][row].item() == pytest.approx(logits_BC[row, label].item() - others[best], abs=1e-6)
+    assert found["predicted"].tolist() == logits_BC.argmax(dim=1).tolist()
 
 
 @settings(deadline=None)
@@ -79,10 +79,10 @@ def test_margins_ignore_a_shift_and_follow_a_scale(seed, shift, scale):
     logits_BC, label_B = random_batch(seed=seed)
     before = observe(logits_BC, label_B)
     shifted, scaled = observe(logits_BC + shift, label_B), observe(logits_BC * scale, label_B)
-    torch.testing.assert_close(shifted.margin_B, before.margin_B, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(shifted.loss_B, before.loss_B, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(scaled.margin_B, scale * before.margin_B, atol=1e-4, rtol=1e-4)
-    assert torch.equal(scaled.predicted_B, before.predicted_B)
+    torch.testing.assert_close(shifted["margin"], before["margin"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(shifted["loss"], before["loss"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(scaled["margin"], scale * before["margin"], atol=1e-4, rtol=1e-4)
+    assert torch.equal(scaled["predicted"], before["predicted"])
 
 
 @pytest.mark.parametrize("per", ["sample", "weight"])
@@ -100,47 +100,23 @@ def test_gradient_against_the_explicit_formula(per, weights):
     torch.testing.assert_close(loss.detach(), expected)
 
 
-def test_a_target_of_probabilities_is_the_mixture_of_the_losses():
-    logits_BC = torch.tensor([[1.0, 2.0, 3.0]])
-    target_BC = torch.tensor([[0.7, 0.0, 0.3]])
-    loss = lesson_loss(logits_BC, Lesson(target=target_BC, weight_B=torch.ones(1)))
-    at_0 = plain_cross_entropy(logits_BC, torch.tensor([0]))
-    at_2 = plain_cross_entropy(logits_BC, torch.tensor([2]))
-    torch.testing.assert_close(loss, (0.7 * at_0 + 0.3 * at_2)[0])
-
-
 EFFORT = Effort(forwards=0, backpropagated=0, times_N=np.zeros(0, dtype=np.int32))
-LOGITS_NC = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, -1.0], [1.0, 2.0, 0.0], [0.5, 0.0, 4.0]])
-LABEL_N = torch.tensor([0, 2, 0, 2])
-
-
-def test_records_land_at_their_rows():
-    recorder = Recorder(4, CPU)
-    for row_B in (torch.tensor([3, 0]), torch.tensor([1, 2])):
-        recorder.put(row_B, LOGITS_NC[row_B], LABEL_N[row_B])
-    found = recorder.take(6, EFFORT)
-    assert found.epoch == 6
-    # By hand: −log softmax at the label, and the label's logit less the largest other one.
-    loss_N = [np.log(np.exp(row).sum()) - row[label] for row, label in zip(LOGITS_NC.numpy(), LABEL_N, strict=True)]
-    np.testing.assert_allclose(found.loss_N, loss_N, atol=1e-6)
-    assert found.margin_N.tolist() == [1.0, -4.0, -1.0, 3.5]
-    assert found.predicted_N.tolist() == [0, 1, 1, 2]
-    assert found.alternative_N.tolist() == [2, 1, 1, 0]
-    names = ("loss_N", "margin_N", "predicted_N", "alternative_N")
-    assert [getattr(found, name).dtype for name in names] == [np.float32] * 2 + [np.int32] * 2
 
 
 @pytest.mark.parametrize("held", [1, 100, 10**9])
-def test_how_many_batches_are_looked_at_together_changes_nothing(monkeypatch, held):
+def test_records_land_at_their_rows_however_many_are_looked_at_together(monkeypatch, held):
     logits_NC, label_N = random_batch(50)
     monkeypatch.setattr(module, "_HELD_LOGITS", held)
     recorder = Recorder(50, CPU)
     for row_B in torch.randperm(50).split(8):
         recorder.put(row_B, logits_NC[row_B], label_N[row_B])
-    found, expected = recorder.take(0, EFFORT), observe(logits_NC, label_N)
-    np.testing.assert_allclose(found.loss_N, expected.loss_B.numpy(), rtol=1e-6)
-    for name in ("margin", "predicted", "alternative"):
-        assert getattr(found, f"{name}_N").tolist() == getattr(expected, f"{name}_B").tolist()
+    found, expected = recorder.take(6, EFFORT), observe(logits_NC, label_N)
+    assert found.epoch == 6
+    np.testing.assert_allclose(found.loss_N, expected["loss"].numpy(), rtol=1e-6)
+    for name, kind in (("margin", np.float32), ("predicted", np.int32), ("alternative", np.int32)):
+        value_N = getattr(found, f"{name}_N")
+        assert value_N.dtype == kind
+        assert value_N.tolist() == expected[name].tolist()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), None])

@@ -28,7 +28,6 @@ LABEL_R = torch.tensor([0, 1, 2, 0, 1, 2])
 WEIGHT_R = torch.tensor([1.0, 0.8, 0.6, 0.4, 0.1, 0.0])
 BATCH = Batch(row_B=torch.tensor([0, 1, 0, 1, 3, 4, 3, 4]), label_B=LABEL_R[[0, 1, 0, 1, 3, 4, 3, 4]])
 """Two believed samples and two suspicious ones, each in two views."""
-BELIEVED_B = torch.arange(8) < 4
 
 
 def test_refined_and_guessed_labels_by_hand():
@@ -79,12 +78,6 @@ def teach(made, batch=BATCH, guesses=None, seen=None, now=MIDDLE):
     return mixing, made.teach(batch, seen or logits(2), now, draws)
 
 
-def gradient(lesson, logits_BC):
-    seen_BC = logits_BC.clone().requires_grad_()
-    lesson_loss(seen_BC, lesson).backward()
-    return seen_BC.grad
-
-
 def test_the_whole_loss_is_that_of_its_definition():
     guesses, seen = logits(1), logits(2)
     mixing, lessons = teach(method(), guesses=guesses, seen=seen)
@@ -98,49 +91,14 @@ def test_the_whole_loss_is_that_of_its_definition():
         target_BC = torch.cat([refined_XC, refined_XC, guess_UC, guess_UC])
         share = mixing.factor_B[0]
         target_BC = share * target_BC + (1 - share) * target_BC[mixing.partner_B]
-        logits_BC = seen_BC.clone().requires_grad_()
+        logits_BC = seen_BC.detach().clone().requires_grad_()
         p_BC = logits_BC.softmax(dim=1)
         loss = -(target_BC[:4] * p_BC[:4].log()).sum(dim=1).mean() + 25 * ((p_BC[4:] - target_BC[4:]) ** 2).mean()
         (loss + (torch.log(1 / 3 / p_BC.mean(dim=0)) / 3).sum()).backward()
-        assert torch.allclose(gradient(lesson, seen_BC), logits_BC.grad, atol=1e-6)
+        lesson_loss(seen_BC.requires_grad_(), lesson).backward()
+        torch.testing.assert_close(seen_BC.grad, logits_BC.grad, rtol=1e-5, atol=1e-6)
     assert mixing.factor_B.unique().numel() == 1  # one mixture for all
     assert sorted(mixing.partner_B.tolist()) == list(range(8))
-
-
-def test_the_label_of_a_suspicious_sample_is_never_used():
-    lessons = teach(method())[1]
-    for place, used in ((slice(4, 8), False), (slice(0, 1), True)):
-        label_B = BATCH.label_B.clone()
-        label_B[place] = (label_B[place] + 1) % 3
-        others = teach(method(), Batch(row_B=BATCH.row_B, label_B=label_B))[1]
-        same = [torch.equal(one.target, other.target) for one, other in zip(lessons, others, strict=True)]
-        assert all(same) is not used
-
-
-def test_both_networks_guess_and_each_refines_for_itself():
-    first, second = logits(1)
-
-    def targets(*seen):
-        return method().targets(BATCH, BELIEVED_B, [logits_BC.softmax(dim=1) for logits_BC in seen])
-
-    one, other = targets(first, second)
-    assert torch.equal(one[4:], other[4:])
-    assert not torch.equal(one[:4], other[:4])
-    changed = targets(first, second + torch.tensor([3.0, 0.0, 0.0]))[0]
-    assert not torch.equal(one[4:], changed[4:])
-    assert torch.equal(one[:4], changed[:4])
-    for target_BC in (one, other):  # views of a sample share a target
-        assert torch.allclose(target_BC[[0, 1, 4, 5]], target_BC[[2, 3, 6, 7]])
-
-
-def test_guesses_count_more_and_more():
-    seen, found = logits(2), []
-    for epoch in (0, 4, 8, 50):
-        made = method(ramp_share=0.08, alpha=0.0, balance=0.0)
-        found.append(gradient(teach(made, seen=seen, now=clock(epoch, 100))[1][0], seen[0])[4:])
-    assert found[0].abs().max() < 1e-6
-    assert torch.allclose(2 * found[1], found[2], atol=1e-6)
-    assert torch.equal(found[2], found[3])
 
 
 def plan(made, now=MIDDLE, seed=0):
@@ -187,11 +145,12 @@ def test_all_believed_and_none_believed_are_trained_on(weight):
 
 
 @pytest.mark.parametrize(
-    ("weight", "given", "expected"), [(0.8, {}, 0), (0.5, {}, 25), (0.1, {}, 50), (0.1, {"guess_weight": 3.0}, 3)]
+    ("weight", "given", "epoch", "expected"),
+    [(0.8, {}, 50, 0), (0.5, {}, 50, 25), (0.1, {}, 50, 50), (0.1, {"guess_weight": 3.0}, 50, 3), (0.5, {}, 4, 12.5)],
 )
-def test_the_noise_decides_how_much_guesses_count(weight, given, expected):
-    built = method(torch.full((6,), weight), balance=0.0, **given)
+def test_noise_and_epoch_decide_how_much_guesses_count(weight, given, epoch, expected):
+    built = method(torch.full((6,), weight), balance=0.0, ramp_share=0.08, **given)
     logits_BC, target_BC = logits()[0], logits()[1].softmax(dim=1)
-    loss = built.loss(logits_BC, target_BC, BELIEVED_B, MIDDLE).item()
+    loss = built.loss(logits_BC, target_BC, torch.arange(8) < 4, clock(epoch, 100)).item()
     taught = functional.cross_entropy(logits_BC[:4], target_BC[:4]).item()
     assert loss == pytest.approx(taught + expected * guess_loss(logits_BC, target_BC)[4:].mean().item(), rel=1e-5)

@@ -52,17 +52,3 @@ def test_beliefs_by_hand():
     teach(method, batch, logits_BC.flip(1))
     expected = torch.tensor([[0.255, 0.255], [0, 0], [0.7 * 0.24 + 0.06, 0.7 * 0.06 + 0.24]])
     torch.testing.assert_close(method.state()["belief_RC"], expected)
-
-
-def test_a_state_restores_beliefs_and_one_of_other_data_is_refused():
-    batch, logits_BC = random_batch()
-    method, other = elr(), elr()
-    teach(method, batch, logits_BC)
-    other.load({name: value.clone() for name, value in method.state().items()})
-    one, same = teach(method, batch, -logits_BC), teach(other, batch, -logits_BC)
-    assert torch.equal(one.target, same.target)
-    assert not torch.equal(one.target, teach(elr(), batch, -logits_BC).target)
-    with pytest.raises(RuntimeError, match="size"):
-        elr(rows=12).load(elr(rows=7).state())
-    with pytest.raises(KeyError):
-        elr().load({})

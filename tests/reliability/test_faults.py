@@ -18,7 +18,7 @@ from torch import nn
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine import features
-from labelaudit.engine.devices import choose_device, compute_deterministically, memory_errors
+from labelaudit.engine.devices import choose_device, compute_deterministically
 from labelaudit.engine.loop import Training
 from labelaudit.errors import DeviceError
 from tests.cli.helpers import QUICK, file_bytes, run, start, succeed, write_images
@@ -64,40 +64,15 @@ def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, images: Path, refer
             assert file_bytes(disk / "audit", names) == file_bytes(reference, names)
 
 
-def test_a_cache_without_room_only_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = write_images(tmp_path / "images", each=60, size=16)
-    with small_disk(tmp_path / "disk", "20k") as disk:
-        monkeypatch.setenv("LABELAUDIT_CACHE", str(disk))
-        monkeypatch.setenv("LABELAUDIT_CACHE_GB", "1")
-        outcome = succeed("train-probe", images, "--run", tmp_path / "audit", *QUICK)
-        assert "nothing is kept for the next audit of these images" in outcome.err
-        assert not [path for path in disk.rglob("*") if path.is_file()]
-
-
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 ON_A_PROCESSOR = RuntimeError("[enforce fail] DefaultCPUAllocator: can't")
-UNDETERMINED = RuntimeError("adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you")
-
-
-@pytest.mark.parametrize(
-    ("size", "error", "message"),
-    [
-        (64, OUT_OF_MEMORY, "ran out of memory at batch size 64;.*try --batch-size 32"),
-        (3, ON_A_PROCESSOR, "ran out of memory at batch size 3;.*try --batch-size 2"),
-        (1, OUT_OF_MEMORY, "ran out of memory at batch size 1;.*--image-size"),
-        (8, UNDETERMINED, r"no deterministic form.*leave --deterministic out"),
-    ],
-)
-def test_an_error_of_the_device_says_what_to_do(size: int, error: RuntimeError, message: str) -> None:
-    with pytest.raises(DeviceError, match=message), memory_errors(size):
-        raise error
 
 
 def test_a_training_without_memory_is_one_line_and_goes_on_with_more(
     tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "forward", Mock(side_effect=OUT_OF_MEMORY))
+        patched.setattr(Training, "forward", Mock(side_effect=ON_A_PROCESSOR))
         error = run("score", images, "--run", tmp_path / "audit", *QUICK).error
     assert error == "the device ran out of memory at batch size 16; try --batch-size 8"
     succeed("score", images, "--run", tmp_path / "audit", *QUICK)

@@ -55,7 +55,7 @@ def test_writers_of_one_file_never_mix(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
-@pytest.mark.parametrize("command", ["score", "train-probe", "retrain"])
+@pytest.mark.parametrize("command", ["score", "retrain"])
 def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
     images: Path, tmp_path: Path, command: str
 ) -> None:

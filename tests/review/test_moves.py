@@ -194,6 +194,18 @@ def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(
     assert ".labelaudit-dropped/dog/5.png" in contents(root)
 
 
+def test_new_names_are_on_the_disk_before_old_ones_are_deleted(root, corrections, monkeypatch):
+    seen = mock.Mock()
+    for name in ("link", "fsync", "unlink"):
+        seen.attach_mock(mock.Mock(wraps=getattr(os, name)), name)
+        monkeypatch.setattr(os, name, getattr(seen, name))
+    relabel(root, corrections)
+    calls = [name for name, *_ in seen.mock_calls]
+    at = calls.index("unlink")
+    assert calls[:at].count("link") == 4
+    assert calls[at - 3 : at] == ["fsync"] * 3  # of the three folders that the files go to
+
+
 def test_the_only_name_of_a_file_is_never_deleted(root):
     # As on a file system that takes two names for one: the last check before the old name is deleted has to notice.
     moves._unlink_old_names(moves.Tree(root), [("linked", ("cat/1.png", "cat/../cat/1.png"))])

@@ -9,6 +9,7 @@ import pytest
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.run.losses import EpochLosses
+from tests.data.helpers import catalogue_of as catalogue_of_labels
 
 AWKWARD_PATHS = (
     "cat/plain.png",
@@ -31,7 +32,6 @@ damages = pytest.mark.parametrize(
     [
         pytest.param(lambda content: b"", id="empty"),
         pytest.param(lambda content: content[: len(content) // 2], id="truncated"),
-        pytest.param(lambda content: b"\0" * len(content), id="zeros"),
         pytest.param(lambda content: b"sample,loss\n1,0.5\n", id="csv"),
     ],
 )
@@ -40,18 +40,10 @@ damages = pytest.mark.parametrize(
 
 def catalogue_of(paths=AWKWARD_PATHS, *, reasons=None, root=Path("/data")) -> Catalogue:
     """Samples with these paths; the first half are cats, the others dogs, and each has a content of its own."""
-    count = len(paths)
-    return Catalogue(
-        root=root,
-        classes=("cat", "dog"),
-        paths=tuple(paths),
-        label_N=(np.arange(count) * 2 // max(count, 1)).astype(np.int32),
-        width_N=np.arange(10, 10 + count, dtype=np.int32),
-        height_N=np.arange(20, 20 + count, dtype=np.int32),
-        grey_N=np.arange(count) % 2 == 0,
-        sha256=tuple(f"{number:064x}" for number in range(count)),
-        reasons=tuple(reasons or [""] * count),
-    )
+    number_N = np.arange(len(paths), dtype=np.int32)
+    sizes = {"width_N": number_N + 10, "height_N": number_N + 20, "grey_N": number_N % 2 == 0}
+    label_N = number_N * 2 // max(len(paths), 1)
+    return catalogue_of_labels(label_N, paths=tuple(paths), reasons=reasons, root=root, **sizes)
 
 
 def epoch_record(epoch=0, *, count=5, seed=0) -> EpochLosses:

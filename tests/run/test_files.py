@@ -1,6 +1,5 @@
-"""Atomic writes, JSON and the background writer."""
+"""Atomic writes and JSON."""
 
-import contextlib
 import errno
 import math
 import multiprocessing
@@ -10,12 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, StorageError
 from labelaudit.run.files import (
-    background_writer,
     read_json,
     write_atomically,
     write_bytes,
@@ -48,11 +46,6 @@ def half_then(error):
     return write
 
 
-def half_then_die(partial):
-    partial.write_text("half of the n")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_the_old_file_is_there_until_the_new_one_is_whole(file):
     def write(partial):
         partial.write_text("new")
@@ -63,8 +56,13 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(file):
     assert file.read_text() == "new"
 
 
+def half_then_die(partial):
+    partial.write_text("half of the n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_killed_writer_leaves_the_old_file_and_does_not_block_the_next(file):
-    child = multiprocessing.get_context("forkserver").Process(target=write_atomically, args=(file, half_then_die))
+    child = multiprocessing.get_context("fork").Process(target=write_atomically, args=(file, half_then_die))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
@@ -77,7 +75,6 @@ def test_a_killed_writer_leaves_the_old_file_and_does_not_block_the_next(file):
     ("error", "raised", "message", "fix"),
     [
         (refused(errno.ENOSPC), StorageError, "no space left for {}", "free some space"),
-        (refused(errno.EDQUOT), StorageError, "no space left for {}", "free some space"),
         (refused(errno.EROFS), StorageError, "{} is not writable (read-only file system)", "another folder"),
         (refused(errno.EACCES), StorageError, "{} is not writable (permission denied)", "another folder"),
         (refused(errno.EIO), StorageError, "cannot write {}: Input/output error", "check the path and the disk"),
@@ -147,13 +144,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     assert pipe.is_fifo()
 
 
-def test_relative_names_with_a_colon_are_files_like_others(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("run-12:30").mkdir()
-    write_text(Path("run-12:30/out.csv"), "new")
-    assert (tmp_path / "run-12:30" / "out.csv").read_text() == "new"
-
-
+@settings(max_examples=20)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_text_lines_and_json_come_back_as_they_were(tmp_path_factory, lines):
     file = tmp_path_factory.getbasetemp() / "text"
@@ -190,32 +181,3 @@ def test_missing_or_damaged_json_is_refused_with_its_place(tmp_path, content, me
     assert caught.value.fix
     with pytest.raises(RunError, match=r"is damaged \(.*Is a directory"):
         read_json(tmp_path)
-
-
-def test_background_writes_come_in_order_and_are_done_at_the_end():
-    written, begun = [], threading.Event()
-    with background_writer() as submit:
-        submit(lambda: (begun.wait(10), written.append(1)))
-        assert written == []
-        begun.set()
-        submit(lambda: written.append(2))
-    assert written == [1, 2]
-
-
-def test_a_failed_background_write_is_raised_by_the_next_one_or_at_the_end_unless_the_training_fails():
-    written = []
-
-    def fail():
-        written.append("half")
-        raise OSError("full")
-
-    with background_writer() as submit:
-        submit(fail)
-        with pytest.raises(OSError, match="full"):
-            submit(lambda: written.append("next"))
-    with pytest.raises(OSError, match="full"), background_writer() as submit:
-        submit(fail)
-    with contextlib.suppress(KeyboardInterrupt), background_writer() as submit:
-        submit(fail)
-        raise KeyboardInterrupt
-    assert written == ["half"] * 3

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import RunError
 from labelaudit.run.losses import discard_from, read_epochs, recorded_epochs, write_epoch
-from tests.run.helpers import damages, epoch_record, names_in, room_for
+from tests.run.helpers import epoch_record, names_in
 
 ARRAYS = ("sample_R", "loss_R", "margin_R", "predicted_R", "alternative_R")
 
@@ -80,18 +80,6 @@ def test_a_missing_epoch_is_refused_before_anything_is_read(tmp_path, gone):
         next(read_epochs(tmp_path))
 
 
-@damages
-def test_a_damaged_file_is_refused_after_the_earlier_epochs(tmp_path, damage):
-    file = written(tmp_path, 3) / "epoch-0001.parquet"
-    file.write_bytes(damage(file.read_bytes()))
-    epochs = read_epochs(tmp_path)
-    require_equal(next(epochs), epoch_record(0))
-    with pytest.raises(RunError, match=r"epoch-0001\.parquet is damaged \(") as caught:
-        next(epochs)
-    assert len(caught.value.what.splitlines()) == 1
-    assert caught.value.fix
-
-
 @pytest.mark.parametrize(
     ("name", "values", "refused"),
     [
@@ -112,13 +100,3 @@ def test_a_file_with_other_columns_or_of_another_epoch_is_refused(tmp_path, name
         return
     with pytest.raises(RunError, match=r"epoch-0001\.parquet (does not hold the records of epoch 1|is damaged)"):
         list(read_epochs(tmp_path))
-
-
-def test_a_full_disk_or_a_file_in_the_way_is_a_storage_error_and_leaves_nothing(tmp_path):
-    written(tmp_path, 1)
-    with room_for(2000), pytest.raises(StorageError, match=r"no space left for .*epoch-0001\.parquet"):
-        write_epoch(tmp_path, epoch_record(1, count=5000))
-    assert names_in(tmp_path) == ["epoch-0000.parquet"]
-    (tmp_path / "losses").touch()
-    with pytest.raises(StorageError, match=r"cannot write .*losses"):
-        write_epoch(tmp_path / "losses", epoch_record(0))

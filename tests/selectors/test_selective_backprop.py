@@ -22,10 +22,6 @@ def chosen(by, score_B, seed=0):
     return by.choose(torch.tensor(score_B), 8, torch.Generator().manual_seed(seed)).index_b.tolist()
 
 
-def random_scores(seed):
-    return np.random.default_rng(seed).random(16).astype(np.float32)
-
-
 def test_percentiles_and_chances_by_hand():
     history_H, score_B = torch.tensor([4.0, 1.0, 2.0, 2.0]), torch.tensor([1.0, 2.0, 1.5, 3.0, 5.0])
     # Strictly below: 0, 1, 1, 3 and 4 of 4; with equal ones by half: .5, 1 + 1, 1, 3 and 4.
@@ -80,15 +76,3 @@ def test_equal_scores_starve_until_a_batch_is_taken_whole():
     # With the middle rank each has a chance of one half, and nothing starves.
     by = selector(mid_rank=True)
     assert 150 < sum(len(chosen(by, [2.0] * 5, seed)) for seed in range(80)) < 250
-
-
-def test_the_state_holds_all_that_later_choices_depend_on():
-    def later(by):
-        return [chosen(by, random_scores(seed), seed) for seed in range(10, 20)]
-
-    first, resumed = selector(history=40, patience=2), selector(history=40, patience=2)
-    for seed in range(5):
-        chosen(first, random_scores(seed), seed)
-    chosen(first, [0.0] * 3)
-    resumed.load(first.state())
-    assert later(resumed) == later(first) != later(selector(history=40, patience=2))

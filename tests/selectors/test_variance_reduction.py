@@ -77,13 +77,3 @@ def test_a_sample_that_is_drawn_twice_counts_once(pool, share):
     for choice in choices:
         assert len(set(choice.index_b.tolist())) == len(choice.index_b)
         assert (choice.weight_b == 1).all()
-
-
-def test_the_state_is_the_moving_average():
-    first, resumed = selector(), selector()
-    for _ in range(5):
-        first.observe(torch.tensor([0.0, 1.0, 4.0]))
-    resumed.load(first.state())
-    for by in (first, resumed):
-        by.observe(torch.tensor([0.0, 2.0]))
-    assert resumed.state() == first.state() != selector().state()

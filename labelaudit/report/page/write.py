@@ -152,8 +152,8 @@ def write_page(
         raise RunError(
             f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
         )
-    content = _content(audit, sample_S, reporter)
-    content["rows"]["rank"] = None if listed.new is None else [int(row["rank"]) for row in shown]
+    ranks = None if listed.new is None else [int(row["rank"]) for row in shown]
+    content = _content(audit, sample_S, ranks, reporter)
     root, rows = catalogue.root if data is None else data.resolve(), len(shown)
     found = read_thumbnails(
         root,
@@ -354,8 +354,8 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _content(audit: Audit, sample_S: IntArray, reporter: Reporter) -> dict[str, Any]:
-    """Return the data of a page with these samples, ready for JSON, still without ranks and thumbnails."""
+def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter: Reporter) -> dict[str, object]:
+    """Return the data of a page with these samples, ready for JSON, still without thumbnails."""
     catalogue, samples = audit.catalogue, sample_S.tolist()
     p_N = audit.column("p_mislabeled")
     suspicious_N = p_N > audit.summary.flag_above
@@ -382,6 +382,7 @@ def _content(audit: Audit, sample_S: IntArray, reporter: Reporter) -> dict[str, 
             "kind": _positions([kind_of[i] for i in samples], kinds),
             "p": rounded(p_N[samples], digits=5),
             "value": rounded(audit.column(statistic)[samples]),
+            "rank": ranks,
             "sha256": _base64(b"".join(bytes.fromhex(one) if _SHA256.fullmatch(one) else bytes(32) for one in digests)),
         },
         "curves": {

@@ -54,13 +54,7 @@ def hostile_folder(
 
 
 def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFolder:
-    """A finished audit of ``data``: every fifth readable sample is suspicious.
-
-    Args:
-        data: An image folder.
-        run: Where the run folder is made.
-        broken: Paths that could not be read.
-    """
+    """A finished audit in which every fifth readable sample is suspicious, and ``broken`` cannot be read."""
     for path in broken:
         (data / path).write_bytes(b"no image")
     catalogue = scan(data)
@@ -69,11 +63,9 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
     statistics = _statistics(catalogue)
     verdicts = _verdicts(catalogue, statistics)
     write_samples(folder.samples, catalogue)
-    settings = {"epochs": 2, "members": 1}
+    settings, finished = {"epochs": 2, "members": 1}, "2024-05-06T07:08:09+00:00"
     recorded = RecordedData.of(catalogue)
-    write_description(
-        folder, Description(status=TRAINED, finished="2024-05-06T07:08:09+00:00", settings=settings, data=recorded)
-    )
+    write_description(folder, Description(status=TRAINED, finished=finished, settings=settings, data=recorded))
     table = verdict_table(catalogue, statistics, verdicts)
     write_table(folder.scores, table)
     write_weights(folder.weights_csv, folder.weights_npy, catalogue, verdicts.weight_N)
