@@ -11,6 +11,8 @@ Sources: the rows of Table 1 in "Detecting label noise from loss curves" (the AU
 - AUL: section 4.2 of the AUL paper. It prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i, after it has defined z_i as the
   probability that a sample is *mislabeled*; read to the letter, that trains on the wrong labels. Its abstract,
   introduction and the text around the equation all say that mislabeled samples count less, so w_i = 1 − z_i here.
+- Oracle: wrong samples are left out of the training set, as in the same authors' AUM code: an epoch has as many full
+  batches as the right samples make, and the schedule follows these.
 
 Shapes: B batch, C classes, R rows of the training data.
 """
@@ -22,7 +24,18 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits
+from labelaudit.errors import UsageError
+from labelaudit.methods.base import (
+    Batch,
+    Clock,
+    EpochPlan,
+    Ingredients,
+    Lesson,
+    Logits,
+    Look,
+    shuffled,
+    without_single,
+)
 from labelaudit.methods.parameters import ReedHardParameters, lacking
 
 
@@ -90,12 +103,24 @@ def aul(ingredients: Ingredients) -> Memoryless:
     return weighted(ingredients.audited_weights("aul"))
 
 
-def oracle(ingredients: Ingredients) -> Memoryless:
-    """Build training with weight 1 where the given label is the true one, else 0.
+class Oracle(Standard):
+    """Standard training on the samples whose given label is the true one; the others are never seen.
 
     Raises:
-        UsageError: the truth is not known.
+        UsageError: the truth is not known, or fewer than two given labels are true.
     """
-    if ingredients.truth_R is None:
-        raise lacking("oracle", "truth")
-    return weighted(ingredients.label_R == ingredients.truth_R)
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        super().__init__()
+        if ingredients.truth_R is None:
+            raise lacking("oracle", "truth")
+        self._right = (ingredients.label_R == ingredients.truth_R).nonzero()[:, 0].cpu()
+        self._batch_size = ingredients.batch_size
+        if len(self._right) < 2:
+            what = f"only {len(self._right)} of {len(ingredients.label_R)} given labels are the true ones"
+            raise UsageError(what, fix="give the true labels of this data by --truth")
+
+    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        """Plan batches of right samples only."""
+        batches = torch.split(shuffled(self._right, generator), self._batch_size)
+        return EpochPlan(batches=without_single(list(batches)))

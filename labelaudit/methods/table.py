@@ -186,7 +186,8 @@ METHODS = (
         summary="Only samples whose given label is the true one: the best that weights can do.",
         source="Detecting label noise from loss curves, Table 1",
         needs=("truth",),
-        factory="labelaudit.methods.standard:oracle",
+        factory="labelaudit.methods.standard:Oracle",
+        plans=True,
     ),
     MethodEntry(
         name="dividemix",
