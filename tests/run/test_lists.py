@@ -10,7 +10,6 @@ import pytest
 
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.kinds import Kinds
-from labelaudit.detect.verdicts import Power, Verdicts
 from labelaudit.errors import DataError, RunError
 from labelaudit.names import KINDS
 from labelaudit.run.layout import RunFolder
@@ -25,7 +24,7 @@ from labelaudit.run.lists import (
     write_weights,
 )
 from labelaudit.run.tables import verdict_table
-from tests.detect.helpers import beliefs_of, statistics_of
+from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import row
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of
 
@@ -41,25 +40,8 @@ def four_statistics():
     return statistics_of(values.pop("aul_N"), beliefs=FOUR_BELIEFS, **values)
 
 
-def verdicts_of(p, order, flagged):
-    p_N = np.array(p)
-    return Verdicts(
-        p_mislabeled_N=p_N,
-        raw_posterior_N=p_N,
-        weight_N=1 - np.nan_to_num(p_N, nan=1.0),
-        order=np.array(order),
-        flagged=flagged,
-        noise_rate=0.4,
-        interval=(0.3, 0.5),
-        estimates={},
-        power=Power(found=(), reviews=()),
-        warnings=[],
-    )
-
-
-def four_verdicts():
-    """The second sample is flagged, the third is next."""
-    return verdicts_of([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
+FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
+"""The second sample is flagged, the third is next."""
 
 
 def four_kinds():
@@ -73,15 +55,15 @@ def four_kinds():
     )
 
 
-def table_of(kinds=None, verdicts=None, catalogue=None):
-    return verdict_table(catalogue or catalogue_of(FOUR), four_statistics(), verdicts or four_verdicts(), kinds)
+def table_of(kinds=None, catalogue=None, statistics=None):
+    return verdict_table(catalogue or catalogue_of(FOUR), statistics or four_statistics(), FOUR_VERDICTS, kinds)
 
 
 def ranked(count=1, catalogue=None, **changes):
     """suspicious.csv of the first of the four samples."""
     catalogue = catalogue or catalogue_of(FOUR)
     table = table_of(catalogue=catalogue, **changes)
-    return "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, four_verdicts().order[:count]))
+    return "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, FOUR_VERDICTS.order[:count]))
 
 
 def rows_of(text):
@@ -99,8 +81,7 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
         f"1,cat/1.png,cat,dog,0.750000,0.250000,-10,-9,mislabeled,1,{1:064x}\n"
     )
     beliefs = replace(FOUR_BELIEFS, class_MN=np.array([[1, -1, 0, -1]], dtype=np.int32))
-    table = verdict_table(catalogue_of(FOUR), replace(four_statistics(), beliefs=beliefs), four_verdicts())
-    (row,) = rows_of("".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(FOUR), np.array([1]))))
+    (row,) = rows_of(ranked(statistics=replace(four_statistics(), beliefs=beliefs)))
     assert row["suggested_label"] == ""
     assert [(row["rank"], row["sample"]) for row in rows_of(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
     assert rows_of(ranked(0)) == []
@@ -122,7 +103,7 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
     statistics = statistics_of(range(count), beliefs=beliefs)
-    verdicts = verdicts_of(np.ones(count), np.arange(count)[::-1], count)
+    verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1], count)
     file = tmp_path / "suspicious.csv"
     table = verdict_table(catalogue_of(), statistics, verdicts)
     written(file, "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(), verdicts.order)))
