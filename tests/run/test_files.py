@@ -13,14 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, StorageError
-from labelaudit.run.files import (
-    read_json,
-    write_atomically,
-    write_bytes,
-    write_json,
-    write_lines,
-    write_text,
-)
+from labelaudit.run.files import read_json, write_atomically, write_bytes, write_json, write_lines, write_text
 from tests.run.helpers import names_in, room_for
 
 
