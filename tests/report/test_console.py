@@ -8,13 +8,7 @@ from labelaudit.names import CONTROL_KINDS, COPY_KINDS
 from labelaudit.report.console import show_estimators, show_summary, show_suspicious
 from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
-from labelaudit.report.sentences import (
-    MOST_KINDS,
-    kinds_sentences,
-    left_out_sentences,
-    matrix_note,
-    matrix_rows,
-)
+from labelaudit.report.sentences import MOST_KINDS, kinds_sentences, left_out_sentences, matrix_note, matrix_rows
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
 
 

@@ -14,13 +14,13 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.verdicts import Power, Verdicts
+from labelaudit.detect.verdicts import Verdicts
 from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
 from labelaudit.run.tables import verdict_table, write_samples, write_table
-from tests.detect.helpers import beliefs_of, statistics_of
+from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import noise_json
 
 HOSTILE_CLASSES = (
@@ -61,7 +61,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
     folder = RunFolder(run)
     run.mkdir(parents=True)
     statistics = _statistics(catalogue)
-    verdicts = _verdicts(catalogue, statistics)
+    verdicts = _verdicts(statistics)
     write_samples(folder.samples, catalogue)
     settings, finished = {"epochs": 2, "members": 1}, "2024-05-06T07:08:09+00:00"
     recorded = RecordedData.of(catalogue)
@@ -99,19 +99,8 @@ def _statistics(catalogue: Catalogue) -> CurveStatistics:
     return statistics_of(aul_N, label_N=catalogue.label_N, beliefs=beliefs, classes=classes, epochs=2)
 
 
-def _verdicts(catalogue: Catalogue, statistics: CurveStatistics) -> Verdicts:
+def _verdicts(statistics: CurveStatistics) -> Verdicts:
     # Zero for most, as a mixture gives it: the order of those is the statistic's.
     p_N = np.clip((statistics.aul_N - 4.0) / 12.0, 0.0, 1.0)
     seen = np.flatnonzero(np.isfinite(p_N))
-    return Verdicts(
-        p_mislabeled_N=p_N,
-        raw_posterior_N=p_N,
-        weight_N=np.where(np.isfinite(p_N), 1.0 - p_N, 0.0),
-        order=seen[np.argsort(-statistics.aul_N[seen], kind="stable")],
-        flagged=int((p_N > FLAG_ABOVE).sum()),
-        noise_rate=0.2,
-        interval=(0.1, 0.3),
-        estimates={},
-        power=Power(found=(), reviews=()),
-        warnings=[],
-    )
+    return verdicts_with(p_N, seen[np.argsort(-statistics.aul_N[seen], kind="stable")], int((p_N > FLAG_ABOVE).sum()))

@@ -25,13 +25,7 @@ from labelaudit.errors import RunError, StorageError
 from labelaudit.names import CONTROL_KINDS
 from labelaudit.report.page import write
 from labelaudit.report.page.charts import quantise
-from labelaudit.report.page.write import (
-    CHANGED,
-    embedded_json,
-    rate_sentence,
-    read_thumbnails,
-    title_of,
-)
+from labelaudit.report.page.write import CHANGED, embedded_json, rate_sentence, read_thumbnails, title_of
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 from tests.report.page.helpers import MadeUp, make_run, noise_image, page_of, write_noise_images
