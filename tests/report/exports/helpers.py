@@ -19,7 +19,8 @@ from labelaudit.run.documents import TRAINED, Description, RecordedData, write_d
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
-from labelaudit.run.tables import verdict_table, write_samples, write_table
+from labelaudit.run.parquet import write_table
+from labelaudit.run.tables import verdict_table, write_samples
 from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import noise_json
 
