@@ -20,7 +20,7 @@ from labelaudit.names import PlanFormatName
 from labelaudit.text import plural, printable
 
 if TYPE_CHECKING:
-    from labelaudit.review.copies import Copied
+    from labelaudit.review.copies import WayName
     from labelaudit.review.plan import RelabelingPlan
     from labelaudit.review.relabel import Corrections
 
@@ -31,6 +31,12 @@ EPILOG = o.examples(
     "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat corrections.csv --labels labels.csv --out corrected.csv",
 )
+_WAYS: dict[WayName, str] = {
+    "linked": "hard links",
+    "copied": "copies (hard links are not possible between these file systems)",
+    "symbolic": "symbolic links",
+    "skipped": "left out that are no files",
+}
 _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
@@ -95,21 +101,13 @@ def command(
         moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
-        if copied := review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
-            terminal.say(f"Corrected copy: {out} ({_contents(copied)})")
+        counts = review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal)
+        if counts is not None:
+            told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
+            terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
     else:
         review.relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
-
-
-def _contents(copied: Copied) -> str:
-    counts = {
-        "hard links": copied.linked,
-        "copies (hard links are not possible between these file systems)": copied.copied,
-        "symbolic links": copied.symbolic,
-        "left out that are no files": copied.skipped,
-    }
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "empty"
 
 
 def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.copies import Copied, require_free, write_copy
+from labelaudit.review.copies import WayName, require_free, write_copy
 from labelaudit.review.corrections import ReviewFile, read_review
 from labelaudit.review.moves import (
     LOCK,
@@ -152,8 +153,11 @@ def relabel_copy(
     *,
     agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
-) -> Copied | None:
-    """Write a corrected copy of a data folder, which is not changed; return None where there was no agreement."""
+) -> Counter[WayName] | None:
+    """Write a corrected copy of a data folder, which is not changed, and return the number of entries by way.
+
+    Without agreement nothing is written, and None is returned.
+    """
     tree = _tree(root, corrections)
     require_free(tree, out)
     plan = plan_moves(tree, corrections.read(), reporter)
