@@ -22,7 +22,7 @@ from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
 from labelaudit.run.parquet import write_table
 from labelaudit.run.tables import verdict_table, write_samples
 from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
-from tests.report.helpers import noise_json
+from tests.report.helpers import class_noise, noise_json
 
 HOSTILE_CLASSES = (
     *("=cmd()", "2024", "NA", 'a,b name="label"', "cat", "test", "two\nlines", "<b>&amp;", "\u202eevil", "猫 ä"),
@@ -58,8 +58,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
     """A finished audit in which every fifth readable sample is suspicious, and ``broken`` cannot be read."""
     for path in broken:
         (data / path).write_bytes(b"no image")
-    catalogue = scan(data)
-    folder = RunFolder(run)
+    catalogue, folder = scan(data), RunFolder(run)
     run.mkdir(parents=True)
     statistics = _statistics(catalogue)
     verdicts = _verdicts(statistics)
@@ -79,8 +78,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
         samples=len(catalogue),
         readable=int(catalogue.used_N.sum()),
         unreadable=len(broken),
-        epochs=2,
-        classes=[{"class": name, "samples": 5, "noise_rate": 0.2, "suspicious": 1} for name in catalogue.classes],
+        classes=[class_noise(name, 0.2, 5) for name in catalogue.classes],
         confusion=[{"given": catalogue.classes[0], "suggested": catalogue.classes[1], "count": 1}],
         warnings=["The <b>two</b> groups overlap."],
     )
