@@ -62,12 +62,10 @@ def score(
 
     from labelaudit.auditing import score as audit
     from labelaudit.auditing.model import Data
-    from labelaudit.detect.verdicts import FitSettings
     from labelaudit.report.console import show_summary
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
-    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
     folder, images = RunFolder(data), None
     if not folder.exists:
         folder = o.run_folder(run, data, terminal)
@@ -78,7 +76,8 @@ def score(
     if is_helper():
         audit.train_missing(images, folder, training, terminal)
         return
-    fitted = audit.score(images, folder, training, chosen, terminal, keep=images is not None or out is None)
+    asked = audit.asked_fit(rank_by, estimator)
+    fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
     listed = folder.suspicious

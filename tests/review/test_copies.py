@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.labels_file import read_labels
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.review.relabel import plan_relabeling, relabel_copy, relabel_labels
 from labelaudit.run.files import held
@@ -141,7 +141,7 @@ def test_a_corrected_labels_file_keeps_the_other_columns(root, labels, tmp_path)
     assert (plan.pairs, plan.drops, plan.kept, plan.new_classes) == ([("cat", "+new", 1)], [("cat", 1)], 1, ("+new",))
     text = "split,path,label,score\ntrain,./cat/1.png,'+new,-3\ntest,'=x.png,'-dog,=SUM(A1)\n"
     assert new.read_text() == text
-    assert read_labels_csv(new) == {"cat/1.png": "+new", "=x.png": "-dog"}
+    assert read_labels(new).label_of == {"cat/1.png": "+new", "=x.png": "-dog"}
     with pytest.raises(UsageError, match="already exists; choose a new file"):
         relabel_labels(root, corrections, labels, labels)
     assert labels.read_text() == LABELS
