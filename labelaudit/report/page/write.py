@@ -99,24 +99,16 @@ class Page:
     Attributes:
         path: The file.
         size_bytes: Its size.
-        suspicious: Suspicious samples of the audit.
-        new: How many of them a baseline does not know; None without a baseline.
-        rows: How many are in the gallery; with a baseline, of the new ones.
+        rows: How many suspicious samples are in the gallery; with a baseline, of the new ones.
         looked_at: How many of their images were looked for.
         missing: How many of these were not found.
-        without_images: True when images were looked for and none was found.
-        root: The image folder that they were looked for in.
     """
 
     path: Path
     size_bytes: int
-    suspicious: int
-    new: int | None
     rows: int
     looked_at: int
     missing: int
-    without_images: bool
-    root: Path
 
 
 def write_page(
@@ -170,24 +162,14 @@ def write_page(
         "reasons": reasons,
     }
     missing = sum(text is None for text, _ in found)
-    without_images = 0 < len(found) == missing
-    text = _render(audit, listed.new, content, missing_root=str(root) if without_images else "")
+    text = _render(audit, listed.new, content, missing_root=str(root) if 0 < len(found) == missing else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
     else:
         write_text(behind_links(path), text)
-    return Page(
-        path=path or run.page,
-        size_bytes=len(text.encode()),
-        suspicious=audit.summary.suspicious,
-        new=listed.new,
-        rows=rows,
-        looked_at=len(found),
-        missing=missing,
-        without_images=without_images,
-        root=root,
-    )
+    size = len(text.encode())
+    return Page(path=path or run.page, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
 
 
 def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> LossCurves:
