@@ -22,7 +22,8 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_table
+from labelaudit.run.parquet import write_table
+from labelaudit.run.tables import read_controls, read_image_table, verdict_table
 
 
 @dataclass(frozen=True, kw_only=True)

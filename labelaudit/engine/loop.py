@@ -160,7 +160,7 @@ class Training:
         order = work.order
         for step, places in enumerate(order.batches):
             at = replace(work.clock, step=step, steps=len(order.batches))
-            set_pace(self.optimizers, self.settings, at.done)
+            set_pace(self.optimizers, self.settings, at.done, at.steps_done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
                 work.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
             self._step(work, places, at)

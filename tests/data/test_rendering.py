@@ -88,12 +88,7 @@ def icon(shade, size=8):
 
 
 @pytest.mark.parametrize(
-    ("shades", "expected"),
-    [
-        ((0, 40, 200), (255, 0, 0)),
-        ((255, 0), (128, 1, 0)),
-        ((255, 0, 128), (64, 1, 0)),
-    ],
+    ("shades", "expected"), [((0, 40, 200), (255, 0, 0)), ((255, 0), (128, 1, 0)), ((255, 0, 128), (64, 1, 0))]
 )
 def test_the_background_leaves_shapes_visible(shades, expected):
     assert background_of([icon(shade) for shade in shades]) == expected

@@ -169,10 +169,7 @@ def state_of(model=PROBE, without=()):
         ),
         (lambda: state_of(without=["bn1.running_var"]), r"lacks 'bn1.running_var' \(1 such tensors\)"),
         (lambda: state_of() | {"conv1.weight": torch.full((32, 3, 4, 4), torch.nan)}, "no finite numbers in 'conv1"),
-        (
-            lambda: {name: tensor.to("meta") for name, tensor in state_of().items()},
-            "cannot be copied into the model",
-        ),
+        (lambda: {name: tensor.to("meta") for name, tensor in state_of().items()}, "cannot be copied into the model"),
         (lambda: state_of() | {"conv1.lora_A": torch.ones(2, 3)}, "merge the LoRA adapters"),
         (build, "does not load as plain tensors"),
         (lambda: [torch.zeros(1)], "holds no state dict"),
