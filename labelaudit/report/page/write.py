@@ -233,7 +233,7 @@ def _thumbnail(file: Path, sha256: str, side: int, rendering: Rendering) -> Thum
 
 def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing_root: str = "") -> str:
     """Return the whole page; ``missing_root`` is the image folder where none of the images was found in it."""
-    noise, (low, high) = audit.summary, audit.summary.noise_rate_interval or (0.0, 0.0)
+    noise = audit.summary
     script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
     style = _asset("page.css")
     environment = Environment(
@@ -245,24 +245,16 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
     )
     return environment.from_string(_asset("page.html.jinja")).render(
         noise=noise,
+        sentences=sentences,
         title=title_of(audit.catalogue.root),
         facts=facts_of(audit),
-        rate=sentences.rate_text(noise),
         rate_sentence=rate_sentence(noise.noise_rate),
-        interval=f"{low:.1%} to {high:.1%}",
-        has_interval=bool(noise.noise_rate_interval) and noise.noise_rate is not None,
         new=new,
-        unreadable=sentences.unreadable_sentence(noise),
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
-        left_out=sentences.left_out_sentences(noise),
         estimators=_ESTIMATORS,
         controls=_CONTROLS,
         planted=[row for row in noise.power.kinds if row.class_name is None],
         review=_review_shares(noise),
-        kinds=sentences.kinds_sentences(noise),
-        matrix_header=sentences.MATRIX_HEADER,
-        matrix=sentences.matrix_rows(noise),
-        matrix_note=sentences.matrix_note(noise),
         rows=len(content["rows"]["sample"]),
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
