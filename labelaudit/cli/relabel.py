@@ -98,12 +98,11 @@ def command(
         moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
-        counts = review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal)
-        if counts is not None:
-            told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
-            terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
+        counts = review.relabel_copy(data, corrections, out, show=agree, reporter=terminal)
+        told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
+        terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
     else:
-        review.relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
+        review.relabel_labels(data, corrections, labels, out, show=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
 
 

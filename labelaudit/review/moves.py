@@ -171,8 +171,8 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     """
     for folder in journal.folders:
         _require_real(tree, f"{folder}/")
-        with storage_errors(tree.at(folder)), contextlib.suppress(FileExistsError):
-            tree.at(folder).mkdir()
+        with storage_errors(tree.root / folder), contextlib.suppress(FileExistsError):
+            (tree.root / folder).mkdir()
     _flush_folders(tree, journal.folders)
     moves = list(journal.moves)
     taken = {target for _, target in moves}
@@ -201,7 +201,7 @@ def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):
         with contextlib.suppress(OSError):  # it is not empty, or was removed
-            tree.at(folder).rmdir()
+            (tree.root / folder).rmdir()
     _flush_folders(tree, journal.folders)
     if blocked := outcome.blocked:
         journal.written(moves=tuple((old, new) for new, old in reversed(blocked)))
@@ -241,12 +241,12 @@ def _make_moves(
 
 def _link_new_name(tree: Tree, source: str, target: str) -> _FoundName:
     """Give a file its new name; also one whose move a crash interrupted."""
-    old, new = tree.at(source), tree.at(target)
+    old, new = tree.root / source, tree.root / target
     with storage_errors(new):
         if not os.path.lexists(old):
             return "moved" if os.path.lexists(new) else "gone"
         for folder in tree.missing_folders(target):
-            tree.at(folder).mkdir()
+            (tree.root / folder).mkdir()
         try:
             os.link(old, new, follow_symlinks=False)
             return "linked"
@@ -270,7 +270,7 @@ def _unlink_old_names(tree: Tree, begun: Sequence[tuple[_FoundName, Pair]]) -> N
     """Delete the old names of files after their new ones are on the disk."""
     _flush_folders(tree, (target for _, (_, target) in begun))
     for found, (source, target) in begun:
-        old, new = tree.at(source), tree.at(target)
+        old, new = tree.root / source, tree.root / target
         # Check once more: the only name of a file must not be deleted.
         if found == "linked" and _is_same(old, new) and old.lstat().st_nlink > 1:
             with storage_errors(old):
@@ -285,9 +285,9 @@ def _require_real(tree: Tree, path: str) -> None:
     try:
         tree.require_real_folders(path)
     except RefusedError as error:
-        raise DataError(f"{tree.at(path)} {error}", fix="put the folder back as it was") from error
+        raise DataError(f"{tree.root / path} {error}", fix="put the folder back as it was") from error
 
 
 def _flush_folders(tree: Tree, paths: Iterable[str]) -> None:
     for folder in {path.rpartition("/")[0] for path in paths}:
-        flush_folder(tree.at(folder))
+        flush_folder(tree.root / folder)
