@@ -65,8 +65,9 @@ def _row(name: str, kind: Any, info: ParameterInfo) -> str:
     names = ", ".join(flags or [f"--{name.replace('_', '-')}"])
     if get_origin(kind) in (Union, UnionType):
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
-    value = info.metavar or ("\\|".join(get_args(kind)) if get_origin(kind) is Literal else _VALUES[kind])
-    return f"| `{names}{f' {value}' if value else ''}` | {info.help} |"
+    value = info.metavar or ("|".join(get_args(kind)) if get_origin(kind) is Literal else _VALUES[kind])
+    shown = f"{names} {value}".rstrip().replace("|", "\\|")
+    return f"| `{shown}` | {info.help} |"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ BATCH = 256
 
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
-_NAME = re.compile(re.escape(f"{OWN_PREFIX}relabel-") + r"([1-9][0-9]{0,8})\.json")
+_JOURNAL = f"{OWN_PREFIX}relabel-"
+_NAME = re.compile(re.escape(_JOURNAL) + r"([1-9][0-9]{0,8})\.json")
 
 Pair = tuple[str, str]
 """Where a file is and where it goes, below the data folder."""
@@ -78,7 +79,7 @@ class Journal:
 def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journal:
     """Write the journal of a relabeling before its first move."""
     return Journal(
-        file=_journal_file(root, _last_number(root) + 1),
+        file=root / f"{_JOURNAL}{_last_number(root) + 1}.json",
         state="moving",
         corrections=review.file.name.encode("utf-8", "replace").decode(),
         corrections_sha256=review.digest,
@@ -93,7 +94,7 @@ def last_journal(root: Path) -> Journal | None:
     last = _last_number(root)
     if not last:
         return None
-    file = _journal_file(root, last)
+    file = root / f"{_JOURNAL}{last}.json"
     try:
         journal = msgspec.convert({**read_json(file), "file": file}, Journal)
         for path in (*journal.folders, *(path for move in journal.moves for path in move)):
@@ -114,10 +115,6 @@ def remove_leftovers(root: Path) -> None:
         if name.startswith(".") and name.endswith(".partial") and _NAME.fullmatch(name[1 : -len(".partial")]):
             with contextlib.suppress(OSError):
                 (root / name).unlink()
-
-
-def _journal_file(root: Path, number: int) -> Path:
-    return root / f"{OWN_PREFIX}relabel-{number}.json"
 
 
 def _last_number(root: Path) -> int:
@@ -141,7 +138,7 @@ def require_settled(root: Path) -> Relabelings:
             f"a relabeling of {root} was interrupted, so its labels are partly old and partly new",
             fix=f"run the same command again to finish it, or run labelaudit relabel {root} --undo",
         )
-    names = sorted(name for name in os.listdir(root) if name.startswith(f"{OWN_PREFIX}relabel-"))
+    names = sorted(name for name in os.listdir(root) if name.startswith(_JOURNAL))
     return tuple((name, os.lstat(root / name).st_mtime_ns) for name in names)
 
 
