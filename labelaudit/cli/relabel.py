@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.markup import escape
-from rich.table import Column, Table
 from typer import Argument, Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
-from labelaudit.text import plural, printable
+from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.review.copies import WayName
@@ -101,12 +98,11 @@ def command(
         moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
-        counts = review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal)
-        if counts is not None:
-            told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
-            terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
+        counts = review.relabel_copy(data, corrections, out, show=agree, reporter=terminal)
+        told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
+        terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
     else:
-        review.relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
+        review.relabel_labels(data, corrections, labels, out, show=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
 
 
@@ -138,14 +134,16 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
     if output == "json":
         typer.echo(json.dumps(plan.as_json(), indent=2))
         return
+
+    from labelaudit.report.console import shown, table_of
+
     with printed() as console:
         if plan.steps:
-            images = Column("images", justify="right")
-            table = Table("given", "becomes", images, box=box.SIMPLE_HEAD, pad_edge=False)
-            rows = [(given, _shown(label), count) for given, label, count in plan.pairs]
+            table = table_of("given", "becomes", ">images")
+            rows = [(given, shown(label), count) for given, label, count in plan.pairs]
             rows += [(given, "[bold]dropped[/bold]", count) for given, count in plan.drops]
             for given, becomes, count in rows[:_MOST_PAIRS]:
-                table.add_row(_shown(given), becomes, f"{count:,}")
+                table.add_row(shown(given), becomes, f"{count:,}")
             console.print(table)
             if len(rows) > _MOST_PAIRS:
                 console.print(f"… and {len(rows) - _MOST_PAIRS} more pairs of classes")
@@ -159,10 +157,6 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
             if lines:
                 console.print(f"{title} ({len(lines):,}):")
             for line in lines[:_MOST_NAMED]:
-                console.print(f"  {_shown(line)}")
+                console.print(f"  {shown(line)}")
             if len(lines) > _MOST_NAMED:
                 console.print(f"  … and {len(lines) - _MOST_NAMED:,} more (--format json lists all)")
-
-
-def _shown(text: str) -> str:
-    return escape(printable(text))

@@ -103,7 +103,7 @@ def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, half: Path, reporter:
         for path in files:
             place = growing / target_of.get(path, path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            counts[_put(tree.at(path), place, half)] += 1
+            counts[_put(tree.root / path, place, half)] += 1
             advance(1)
     return counts
 

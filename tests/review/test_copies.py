@@ -41,10 +41,9 @@ def out(tmp_path):
 
 
 def test_a_copy_has_hard_links_and_the_corrections(root, corrections, out):
-    before = contents(root)
-    assert relabel_copy(root, corrections, out, agree=lambda _: False) is None
-    assert not out.exists()
-    assert relabel_copy(root, corrections, out) == LINKED
+    before, seen = contents(root), []
+    assert relabel_copy(root, corrections, out, show=lambda _: seen.append(out.exists())) == LINKED
+    assert seen == [False]
     assert contents(out) == COPY
     assert (out / "dog/1-2.png").samefile(root / "cat/1.png")
     assert not (out / "cat").exists()
@@ -135,9 +134,9 @@ def test_a_corrected_labels_file_keeps_the_other_columns(root, labels, tmp_path)
         keep("=x.png"),
     )
     new = tmp_path / "new.csv"
-    assert relabel_labels(root, corrections, labels, new, agree=lambda _: False) is None
-    assert not new.exists()
-    plan = relabel_labels(root, corrections, labels, new)
+    seen = []
+    plan = relabel_labels(root, corrections, labels, new, show=lambda _: seen.append(new.exists()))
+    assert seen == [False]
     assert (plan.pairs, plan.drops, plan.kept, plan.new_classes) == ([("cat", "+new", 1)], [("cat", 1)], 1, ("+new",))
     text = "split,path,label,score\ntrain,./cat/1.png,'+new,-3\ntest,'=x.png,'-dog,=SUM(A1)\n"
     assert new.read_text() == text
