@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -21,8 +22,8 @@ COPY = {
     "dog/1.png": "dog/1.png",
     "dog/notes.txt": "dog/notes.txt",
 }
-LINKED = Copied(linked=4, copied=0, symbolic=0, skipped=0)
-COPIED = Copied(linked=0, copied=4, symbolic=0, skipped=0)
+NOTHING = Copied(linked=0, copied=0, symbolic=0, skipped=0)
+LINKED, COPIED = replace(NOTHING, linked=4), replace(NOTHING, copied=4)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_links_keep_their_targets_and_pipes_are_skipped(root, corrections, out):
     (root / "cat/link.png").symlink_to("1.png")
     (root / "bird").symlink_to("../outside")
     os.mkfifo(root / "cat/pipe")
-    assert relabel_copy(root, corrections, out) == Copied(linked=4, copied=0, symbolic=2, skipped=1)
+    assert relabel_copy(root, corrections, out) == replace(LINKED, symbolic=2, skipped=1)
     assert (out / "cat/link.png").readlink() == root / "cat/1.png"
     assert (out / "bird").readlink() == outside
 
@@ -89,10 +90,8 @@ def test_a_copy_continues_after_a_full_disk_unless_the_plan_is_another(root, cor
         with pytest.raises(StorageError, match="no space left for"):
             relabel_copy(root, attempt, out)
         assert not out.exists()
-    with (
-        held(out.with_name(".copy.labelaudit-lock"), out),
-        pytest.raises(RunError, match=f"is in use by process {os.getpid()} on "),
-    ):
+    in_use = pytest.raises(RunError, match=f"is in use by process {os.getpid()} on ")
+    with held(out.with_name(".copy.labelaudit-lock"), out), in_use:
         relabel_copy(root, corrections, out)
     assert relabel_copy(root, corrections, out) == COPIED
     assert contents(out) == COPY
@@ -129,12 +128,8 @@ def labels(root, tmp_path):
 
 
 def test_a_corrected_labels_file_keeps_the_other_columns(root, labels, tmp_path):
-    corrections = saved(
-        tmp_path / "c.csv",
-        change("cat/1.png", "+new", given_label="cat", sha256=sha256("cat/1.png")),
-        drop("dog/1.png", given_label="cat"),
-        keep("=x.png"),
-    )
+    changed = change("cat/1.png", "+new", given_label="cat", sha256=sha256("cat/1.png"))
+    corrections = saved(tmp_path / "c.csv", changed, drop("dog/1.png", given_label="cat"), keep("=x.png"))
     new = tmp_path / "new.csv"
     assert relabel_labels(root, corrections, labels, new, agree=lambda _: False) is None
     assert not new.exists()
