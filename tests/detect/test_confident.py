@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labelaudit.detect import constants
-from labelaudit.detect.confident import ConfidentJoint, cell_log_odds, confident_joint
+from labelaudit.detect.confident import cell_log_odds, confident_joint
 from tests.detect.helpers import beliefs_of, certain
 
 
@@ -16,17 +16,9 @@ def dense(joint):
 
 def joint_of(count_KK):
     """A joint with these counts."""
-    count_KK = np.asarray(count_KK)
-    given_Q, true_Q = np.nonzero(count_KK)
-    samples = int(count_KK.sum())
-    return ConfidentJoint(
-        classes=len(count_KK),
-        samples=samples,
-        given_Q=given_Q,
-        true_Q=true_Q,
-        share_Q=count_KK[given_Q, true_Q] / samples,
-        class_N=np.zeros(samples, dtype=np.int32),
-    )
+    count = np.ravel(count_KK).astype(int)
+    given_N, true_N = (np.repeat(side.ravel(), count).astype(np.int32) for side in np.indices(np.shape(count_KK)))
+    return confident_joint(given_N, certain(given_N, true_N), len(count_KK))
 
 
 @pytest.mark.parametrize(
