@@ -31,6 +31,15 @@ def test_p_is_high_for_the_mislabeled_and_weights_are_one_minus_p():
     assert found.warnings == []
 
 
+def test_raw_weights_are_one_minus_the_posterior_also_where_it_rises_below_the_low_mean():
+    aul_N = np.concatenate([np.random.default_rng(0).normal(0, 1, 600), np.random.default_rng(1).normal(4, 3, 400)])
+    settings = FitSettings.chosen(estimator="gmm", raw_weights=True)
+    usual, raw = verdicts_of(aul_N), judge(evidence_of(aul_N), settings)
+    np.testing.assert_array_equal(raw.weight_N, 1 - raw.raw_posterior_N)
+    assert raw.weight_N[aul_N.argmin()] < 0.5 < usual.weight_N[aul_N.argmin()] == 1
+    np.testing.assert_array_equal(raw.p_mislabeled_N, usual.p_mislabeled_N)
+
+
 def test_the_order_is_that_of_the_statistic_that_ranks_and_equal_samples_keep_theirs():
     aul_N = two_groups(60, 40)
     assert (np.diff(aul_N[verdicts_of(aul_N).order]) <= 0).all()
