@@ -26,7 +26,7 @@ DEFAULT_ESTIMATOR: EstimatorName = "confident-joint"
 class FitSettings:
     """Which statistic ranks the samples, how P(mislabeled) is estimated from it, and which weights it gives.
 
-    With ``raw_weights`` these are 1 − z, z a mixture's posterior as it is: the AUL paper's, with ``gmm`` on the ``aul``.
+    With ``raw_weights`` these are 1 − z, z a mixture's posterior as it is: the AUL paper's, by ``gmm`` on ``aul``.
     """
 
     rank_by: StatisticName = ESTIMATORS[DEFAULT_ESTIMATOR].rank_by

@@ -90,7 +90,7 @@ def test_weights_and_truth_keep_wrong_labels_out(noisy: Path, standard: Path, tm
 def test_the_weights_of_an_audit_are_taken_as_they_are(photos: Path, audit: Path) -> None:
     before = modified(audit)
     told = succeed("retrain", photos, "--weights", audit / "weights.csv", "--epochs", "1", "--seed", 3)
-    assert (told.out, "Trained with aul, " in told.err) == ("", True)
+    assert (told.out, "Trained with aul. " in told.err) == ("", True)
     assert (audit / "retrain/aul-seed3/model.safetensors").is_file()
     assert result_in(audit / "retrain/aul-seed3")["metrics"]["validation_error"] is None
     assert before.items() <= modified(audit).items()
