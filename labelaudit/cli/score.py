@@ -67,7 +67,7 @@ def score(
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
-    folder, images = RunFolder(data), None
+    asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
     if not folder.exists:
         folder = o.run_folder(run, data, terminal)
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
@@ -77,7 +77,6 @@ def score(
     if is_helper():
         audit.train_missing(images, folder, training, terminal)
         return
-    asked = audit.asked_fit(rank_by, estimator)
     fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
