@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-import msgspec
-
 from labelaudit.errors import UsageError
 
 Need = Literal["weights", "truth", "noise_rate"]
@@ -188,6 +186,8 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 
 
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
+    import msgspec  # not needed to list the methods
+
     try:
         found = msgspec.convert(_as_number(value), hint, strict=False)
     except msgspec.ValidationError:
