@@ -143,6 +143,7 @@ class DivideMix:
         self._believed_R = believed_R if believed_R.any() else torch.ones_like(believed_R)
         self._batch_size = ingredients.batch_size
         self._label_R = ingredients.label_R.cpu()
+        self._noise = 1 - float(weight_R.mean())
         given = self._settings.noise_type
         self._noise_type: str = given if self._believed_R.logical_not().any() or given != "auto" else "symmetric"
         self._step: tuple[torch.Tensor, list[torch.Tensor]] | None = None
@@ -242,7 +243,7 @@ class DivideMix:
         chosen = self._settings.guess_weight
         if chosen != "auto":
             return chosen
-        return 0.0 if self._noise_type == "asymmetric" else guess_weight(1 - float(self._weight_R.mean()))
+        return 0.0 if self._noise_type == "asymmetric" else guess_weight(self._noise)
 
     def _spread(self, look: Look) -> float:
         row_R = torch.arange(look.rows)
