@@ -51,6 +51,7 @@ FAST = replace(
     lr=0.1,
     schedule="linear",
     crop_pad=2,
+    border="reflect",
 )
 BALANCED = replace(
     FAST, model="labelaudit_probe_pooled", coarse_model=None, epochs=16, lr=0.4, weight_decay=5e-4, schedule="one-cycle"
@@ -71,7 +72,9 @@ USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
 FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
-HEAD = replace(PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0)
+HEAD = replace(
+    PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0, border="reflect"
+)
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
 are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
 

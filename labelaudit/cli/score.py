@@ -29,6 +29,7 @@ EPILOG_TRAIN_PROBE = o.examples(
 EPILOG_FIT = o.examples(
     "labelaudit fit audit --estimator gmm",
     "labelaudit fit audit --rank-by aum",
+    "labelaudit fit audit --estimator gmm --raw-weights      (the AUL paper's weights)",
     "labelaudit fit audit --all-estimators",
 )
 
@@ -113,6 +114,10 @@ def fit(
     terminal: Terminal,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
+    raw_weights: Annotated[
+        bool,
+        Option("--raw-weights", help="Weights from a mixture's posterior as it is, which can rise for small losses."),
+    ] = False,
     all_estimators: Annotated[
         bool, Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
     ] = False,
@@ -124,7 +129,7 @@ def fit(
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
-    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
+    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
     fitted = audit.fit(folder, chosen, terminal, all_estimators=all_estimators)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)

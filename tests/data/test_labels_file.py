@@ -139,10 +139,7 @@ def test_suspicious_labels_are_warned_of(tmp_path):
 def test_a_file_without_a_path_of_the_folder_is_refused(tmp_path):
     root = write_files(tmp_path / "images", {"cat/a.png": plain_png(), "dog/a.png": plain_png()})
     meant = "if 'cat/a.png' is meant, write that"
-    for listed, fix in {
-        "cat/a.jpg": meant,
-        "'cat/a.png": meant,
-        "b.png": "give paths below the folder, as 'cat/a",
-    }.items():
+    below = "give paths below the folder, as 'cat/a"
+    for listed, fix in (("cat/a.jpg", meant), ("'cat/a.png", meant), ("b.png", below)):
         with pytest.raises(DataError, match=f"none of the 1 paths in .* leads to a file .*{fix}"):
             scan(root, labels_file=labels_csv(tmp_path, f"path,label\n{listed},cat\n"))
