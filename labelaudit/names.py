@@ -32,6 +32,7 @@ ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanla
 CorruptionName = Literal["uniform", "pair-flip", "random-labels", "shuffle-pixels", "gaussian"]
 DrawsName = Literal["exact", "independent"]
 ScaleName = Literal["smoke", "small", "paper"]
+PlotFormatName = Literal["svg", "png"]
 
 CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
 COPY_KINDS: tuple[CopyKind, ...] = get_args(CopyKind)

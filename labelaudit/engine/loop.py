@@ -246,16 +246,18 @@ class Training:
         return logits.float()
 
     def predict(self, inputs: Inputs, *, networks: int | None = None) -> torch.Tensor:
-        """Return the mean softmax on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
+        """Return the softmax of the mean logits on the un-augmented rows: float32 [N, C] on the CPU.
 
-        It is that of all networks, or of the first ``networks``.
+        Networks are in evaluation mode. The mean is over all, or the first ``networks``; DivideMix's code predicts by
+        the sum, which is largest for the same class.
         """
 
-        def softmax(network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
-            return self.forward(network, x_b).softmax(dim=1).cpu()
+        def logits(network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
+            return self.forward(network, x_b).cpu()
 
         look, row_N = _NetworkLook(self, inputs), torch.arange(len(inputs))
-        return torch.stack([look.see(row_N, network, softmax) for network in self.networks[:networks]]).mean(dim=0)
+        each = [look.see(row_N, network, logits) for network in self.networks[:networks]]
+        return torch.stack(each).mean(dim=0).softmax(dim=1)
 
 
 def run_epochs(

@@ -4,20 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from labelaudit.engine.settings import TrainingSettings, settings_from_json
+from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import RunError
-from tests.engine.helpers import loop_settings
+from tests.engine.helpers import training_settings
 
-SETTINGS = TrainingSettings(
-    kind="train",
-    model="labelaudit_probe",
-    weights="scratch",
-    preset="fast",
-    image_size=24,
-    channels=1,
-    resize="crop",
-    **vars(loop_settings(augment="crop", crop_pad=3, epochs=11, schedule="cosine", precision="bfloat16")),
-)
+SETTINGS = training_settings(augment="crop", crop_pad=3, epochs=11, schedule="cosine", precision="bfloat16")
 
 
 def test_settings_survive_json():

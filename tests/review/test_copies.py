@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.labels_file import read_labels
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.review.relabel import plan_relabeling, relabel_copy, relabel_labels
 from labelaudit.run.files import held
@@ -87,10 +87,8 @@ def test_a_copy_continues_after_a_full_disk_unless_the_plan_is_another(root, cor
         with pytest.raises(StorageError, match="no space left for"):
             relabel_copy(root, attempt, out)
         assert not out.exists()
-    with (
-        held(out.with_name(".copy.labelaudit-lock"), out),
-        pytest.raises(RunError, match=f"is in use by process {os.getpid()} on "),
-    ):
+    in_use = pytest.raises(RunError, match=f"is in use by process {os.getpid()} on ")
+    with held(out.with_name(".copy.labelaudit-lock"), out), in_use:
         relabel_copy(root, corrections, out)
     assert relabel_copy(root, corrections, out) == COPIED
     assert contents(out) == COPY
@@ -127,12 +125,8 @@ def labels(root, tmp_path):
 
 
 def test_a_corrected_labels_file_keeps_the_other_columns(root, labels, tmp_path):
-    corrections = saved(
-        tmp_path / "c.csv",
-        change("cat/1.png", "+new", given_label="cat", sha256=sha256("cat/1.png")),
-        drop("dog/1.png", given_label="cat"),
-        keep("=x.png"),
-    )
+    changed = change("cat/1.png", "+new", given_label="cat", sha256=sha256("cat/1.png"))
+    corrections = saved(tmp_path / "c.csv", changed, drop("dog/1.png", given_label="cat"), keep("=x.png"))
     new = tmp_path / "new.csv"
     seen = []
     plan = relabel_labels(root, corrections, labels, new, show=lambda _: seen.append(new.exists()))
@@ -140,7 +134,7 @@ def test_a_corrected_labels_file_keeps_the_other_columns(root, labels, tmp_path)
     assert (plan.pairs, plan.drops, plan.kept, plan.new_classes) == ([("cat", "+new", 1)], [("cat", 1)], 1, ("+new",))
     text = "split,path,label,score\ntrain,./cat/1.png,'+new,-3\ntest,'=x.png,'-dog,=SUM(A1)\n"
     assert new.read_text() == text
-    assert read_labels_csv(new) == {"cat/1.png": "+new", "=x.png": "-dog"}
+    assert read_labels(new).label_of == {"cat/1.png": "+new", "=x.png": "-dog"}
     with pytest.raises(UsageError, match="already exists; choose a new file"):
         relabel_labels(root, corrections, labels, labels)
     assert labels.read_text() == LABELS

@@ -162,23 +162,20 @@ def test_rows_after_the_last_note_are_written_again(monkeypatch):
     assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
+def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch):
+    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
+    for damage in (
         lambda: path_of("a", "note").unlink(),
         lambda: path_of("a", "note").write_text("null"),
         lambda: os.truncate(path_of("a", "partial"), 50),
-    ],
-)
-def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch, damage):
-    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
-    fill("a", finish=False)
-    damage()
-    with PixelCache("a", ROW_BYTES).writer() as writer:
-        assert writer.about.done == 0
-        writer.add([row(3)])
-        writer.finish()
-    assert path_of("a").read_bytes() == bytes([3] * 100)
+    ):
+        fill("a", finish=False)
+        damage()
+        with PixelCache("a", ROW_BYTES).writer() as writer:
+            assert writer.about.done == 0
+            writer.add([row(3)])
+            writer.finish()
+        assert path_of("a").read_bytes() == bytes([3] * 100)
 
 
 def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):
