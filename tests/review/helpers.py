@@ -5,8 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from labelaudit.review.corrections import Correction, write_corrections
-from labelaudit.review.relabel import Corrections
+from labelaudit.review.corrections import Correction, ReviewFile, read_review, write_corrections
 
 HOSTILE_CLASSES = (
     *("cat", "=dog", "-x", "two words ", "ü"),
@@ -70,6 +69,6 @@ def keep(path: str, **others: str) -> Correction:
     return Correction(path=path, action="keep", **others)
 
 
-def saved(file: Path, *corrections: Correction) -> Corrections:
+def saved(file: Path, *corrections: Correction) -> ReviewFile:
     write_corrections(file, corrections)
-    return Corrections(file=file)
+    return read_review(file)

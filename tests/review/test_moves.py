@@ -97,8 +97,8 @@ def test_undo_takes_back_the_last_relabeling_first(root, tmp_path, corrections):
     relabel(root, again)
     assert contents(root)[".labelaudit-dropped/dog/5.png"] == "dog/5.png"
     with pytest.raises(RunError, match=r"was by 'again\.csv', not by .*corrections\.csv; omit the file"):
-        undo(root, corrections=corrections)
-    undo(root, corrections=again)
+        undo(root, review=corrections)
+    undo(root, review=again)
     assert snapshot(root) == states[1]
     undo(root)
     assert snapshot(root) == states[0]
