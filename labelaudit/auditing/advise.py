@@ -50,11 +50,9 @@ class Advice:
     @property
     def sentences(self) -> list[str]:
         """The advice in words."""
+        shares = {name: [row for row in self.selectors if row.selector == name] for name in (_BY_LOSS, _BY_ENTROPY)}
         by_loss, by_entropy = (
-            " and ".join(
-                f"{row.noise_share:.1%} (at {row.selectivity})" for row in self.selectors if row.selector == name
-            )
-            for name in (_BY_LOSS, _BY_ENTROPY)
+            " and ".join(f"{row.noise_share:.1%} (at {row.selectivity})" for row in rows) for rows in shares.values()
         )
         margin = f"{100 * HARMLESS:.0f} points more noise than there is"
         safe = {
@@ -71,12 +69,9 @@ class Advice:
 
 
 def advise(run: RunFolder, reporter: Reporter = QUIET) -> Advice:
-    """Advise on the data of an audit, from its losses and verdicts.
+    """Advise on the data of an audit, from its losses and verdicts; without verdicts, raise a RunError.
 
     A sample is noise where its label is wrong or its image corrupted, as if these were independent.
-
-    Raises:
-        RunError: the run has no verdicts yet, or is damaged.
     """
     read_noise(run)
     catalogue, scores = read_catalogue(run), read_scores(run.scores)

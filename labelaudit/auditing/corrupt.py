@@ -31,11 +31,8 @@ from labelaudit.review.tree import free_path
 from labelaudit.run.files import held, link_or_copy, storage_errors, write_json, write_lines
 from labelaudit.text import csv_lines, folded
 
-TRUTH_FILE = "truth.csv"
-"""In the copy, beside the class folders: true label, given label and corruption of every image."""
-
-SETTINGS_FILE = "corruption.json"
-"""Beside it: how the copy was made."""
+TRUTH_FILE, SETTINGS_FILE = "truth.csv", "corruption.json"
+"""In the copy, beside the class folders: the truth about every image, and how the copy was made."""
 
 INPUT_KINDS = ("shuffle-pixels", "gaussian")
 """The kinds that corrupt images; the others corrupt labels."""
@@ -50,9 +47,7 @@ def draw_permutation(height: int, width: int, *, seed: int) -> npt.NDArray[np.in
 
 def shuffle_pixels(pixels_HWC: UInt8Array, from_P: npt.NDArray[np.int64]) -> UInt8Array:
     """Return the image with its pixels, row by row, moved by a permutation; ``from_P.argsort()`` moves them back."""
-    flat_PC = pixels_HWC.reshape(-1, pixels_HWC.shape[2])
-    shuffled: UInt8Array = flat_PC[from_P].reshape(pixels_HWC.shape)
-    return shuffled
+    return pixels_HWC.reshape(-1, pixels_HWC.shape[2])[from_P].reshape(pixels_HWC.shape)
 
 
 def gaussian_pixels(pixels_HWC: UInt8Array, generator: np.random.Generator) -> UInt8Array:
@@ -74,13 +69,10 @@ class CorruptionRate:
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptOptions:
-    """The options of `corrupt`.
+    """The options of `corrupt`; no image gets two of the corruptions.
 
-    Attributes:
-        corruptions: No image gets two of them.
-        seed: For all draws.
-        exact: Corrupt round(rate · images); otherwise each image on its own with that probability.
-        most: Copy at most so many readable images, drawn by the seed, of each class its share; None for all.
+    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. At most
+    ``most`` readable images are copied, drawn by the seed, of each class its share; None for all.
     """
 
     corruptions: Sequence[CorruptionRate]
@@ -113,8 +105,8 @@ class Corrupted:
     """
 
     images: int
-    selected: dict[str, int]
-    changed: dict[str, int]
+    selected: dict[CorruptionName, int]
+    changed: dict[CorruptionName, int]
     linked: int
     left_out: int
 
@@ -146,13 +138,8 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
         growing.mkdir()
         linked = _write_images(catalogue, images, growing, half, options.seed, reporter)
         of_kind = {each.kind: [image for image in images if image.kind == each.kind] for each in options.corruptions}
-        corrupted = Corrupted(
-            images=len(images),
-            selected={kind: len(chosen) for kind, chosen in of_kind.items()},
-            changed={kind: sum(image.changed for image in chosen) for kind, chosen in of_kind.items()},
-            linked=linked,
-            left_out=left_out,
-        )
+        selected = {kind: len(chosen) for kind, chosen in of_kind.items()}
+        changed = {kind: sum(image.changed for image in chosen) for kind, chosen in of_kind.items()}
         rows = (
             (each.path, each.label, each.observed, int(bool(each.kind)), int(each.changed), each.kind, each.source)
             for each in sorted(images, key=lambda image: image.path)
@@ -166,15 +153,15 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
             "source": str(catalogue.root.resolve()),
             "source_fingerprint": catalogue.fingerprint,
             "most": options.most,
-            "images": corrupted.images,
+            "images": len(images),
             "corruptions": [
-                {**asdict(each), "selected": corrupted.selected[each.kind], "changed": corrupted.changed[each.kind]}
+                {**asdict(each), "selected": selected[each.kind], "changed": changed[each.kind]}
                 for each in options.corruptions
             ],
         }
         write_json(growing / SETTINGS_FILE, settings)
         publish(growing, out)
-    return corrupted
+    return Corrupted(images=len(images), selected=selected, changed=changed, linked=linked, left_out=left_out)
 
 
 def _check(data: Path, out: Path, options: CorruptOptions) -> None:
@@ -236,8 +223,7 @@ def _draw_part(
     for label in np.unique(label_U):
         of_class = order[label_U[order] == label]
         place_U[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
-    part: npt.NDArray[np.intp] = np.sort(used[np.argsort(place_U, kind="stable")[:most]])
-    return part
+    return np.sort(used[np.argsort(place_U, kind="stable")[:most]])
 
 
 def _new_path(image: CopiedImage, taken: set[str]) -> str:

@@ -42,9 +42,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 _RUNS = "labelaudit-runs"
-_TEXT_ROWS = 5
-_HTML_ROWS = 10
-_THUMBNAIL_PIXELS = 64
+_TEXT_ROWS, _HTML_ROWS, _THUMBNAIL_PIXELS = 5, 10, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +116,7 @@ class Audit:
         """The numbers of the audited samples, the most suspicious first; the suspicious samples are its head."""
         p_N, statistic_N = self.column("p_mislabeled"), self.column(self.summary.fit.rank_by)
         suspicion_N = -statistic_N if self.summary.fit.rank_by in SUSPICIOUS_WHEN_LOW else statistic_N
-        other_N = np.isfinite(p_N)
-        other_N[self.flagged_S] = False
-        other = np.flatnonzero(other_N)
+        other = np.setdiff1d(np.flatnonzero(np.isfinite(p_N)), self.flagged_S)
         # P(mislabeled) is 0 for most of them, so the statistic decides.
         return np.concatenate([self.flagged_S, other[np.lexsort((-suspicion_N[other], -p_N[other]))]])
 
@@ -198,13 +194,8 @@ class Audit:
 
 
 def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:
-    cells = (
-        f"{row['rank']}",
-        _thumbnail(catalogue, str(row["path"])),
-        *(f"<bdi>{_safe(str(row[name]))}</bdi>" for name in ("given_label", "suggested_label")),
-        f"{row['p_mislabeled']:.3f}",
-        f"<bdi>{_safe(str(row['path']))}</bdi>",
-    )
+    texts = [f"<bdi>{_safe(str(row[name]))}</bdi>" for name in ("given_label", "suggested_label", "path")]
+    cells = (row["rank"], _thumbnail(catalogue, str(row["path"])), *texts[:2], f"{row['p_mislabeled']:.3f}", texts[2])
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
@@ -266,8 +257,7 @@ class _Epochs(msgspec.Struct):
 def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
     """Return how the recorded epochs of a run, or those of its pilot, follow each other.
 
-    Raises:
-        RunError: there is no run, or its probe is not trained to the end; the pilot is trained before.
+    Raises a RunError where the probe is not trained to the end; the pilot is trained before.
     """
     description = read_description(run)
     try:
@@ -296,10 +286,8 @@ def read_curves(
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
 
-    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`.
-
-    Raises:
-        RunError: they are damaged, or not all there.
+    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`. Raises a RunError where epochs are
+    damaged or missing.
     """
     fix = f"delete {run.root} and audit again"
     if len(recorded_epochs(run.losses)) != course.recorded:
@@ -322,8 +310,7 @@ def read_curves(
 def read_catalogue(run: RunFolder, description: Description | None = None) -> Catalogue:
     """Read the samples of a run; ``description`` is its run.json, where it is read already.
 
-    Raises:
-        RunError: samples.parquet is missing, damaged, or not the one that run.json describes.
+    Raises a RunError where samples.parquet is missing, damaged, or not the one that run.json describes.
     """
     data = (description or read_description(run)).data
     catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)

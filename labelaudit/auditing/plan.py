@@ -51,6 +51,7 @@ FAST = replace(
     lr=0.1,
     schedule="linear",
     crop_pad=2,
+    border="reflect",
 )
 BALANCED = replace(
     FAST, model="labelaudit_probe_pooled", coarse_model=None, epochs=16, lr=0.4, weight_decay=5e-4, schedule="one-cycle"
@@ -71,7 +72,9 @@ USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
 FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
-HEAD = replace(PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0)
+HEAD = replace(
+    PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0, border="reflect"
+)
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
 are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
 
@@ -109,13 +112,11 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(f"{option} is not finite", fix="give a number")
     if options.momentum is not None and options.momentum >= 1:
         raise UsageError(f"--momentum {options.momentum:g} must be below 1", fix="give a smaller number")
-    if options.preset == "paper":
-        if options.probe == "frozen":
-            fix = "leave --probe frozen or --preset paper out"
-            raise UsageError("the paper's probe is trained from scratch", fix=fix)
-        if options.pretrained or options.network_weights:
-            fix = "leave --pretrained and --network-weights out"
-            raise UsageError("the paper's probe is trained from scratch", fix=fix)
+    if options.preset == "paper" and (options.probe == "frozen" or options.pretrained or options.network_weights):
+        other = (
+            "--probe frozen or --preset paper" if options.probe == "frozen" else "--pretrained and --network-weights"
+        )
+        raise UsageError("the paper's probe is trained from scratch", fix=f"leave {other} out")
     if options.pretrained and options.network_weights:
         raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
     if options.network_weights and not options.model:
@@ -299,13 +300,9 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         asked["weights"] = file_digest(options.network_weights)
     elif options.pretrained and settings.weights != "embedded":
         asked["weights"] = "timm"
-    differing = [
-        f"{name} is {stored[name]} there, {value} asked"
-        for name, value in asked.items()
-        if value not in (None, "auto", stored[name])
-    ]
-    if differing:
-        raise RunError(f"{begun}: {'; '.join(differing)}", fix=f"leave these options {out}")
+    if differing := [name for name, value in asked.items() if value not in (None, "auto", stored[name])]:
+        different = "; ".join(f"{name} is {stored[name]} there, {asked[name]} asked" for name in differing)
+        raise RunError(f"{begun}: {different}", fix=f"leave these options {out}")
 
 
 def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
@@ -317,8 +314,8 @@ def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bo
 
 def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
     """Raise UsageError for a selector beside a method of several networks, or that chooses its batches itself."""
-    if _selector(options) != NONE and (entry.networks > 1 or entry.plans):
-        several = entry.networks > 1
+    several = entry.networks > 1
+    if _selector(options) != NONE and (several or entry.plans):
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"
         raise UsageError(f"--selector does not go with --method {entry.name}: {reason}", fix="leave one of them out")
 

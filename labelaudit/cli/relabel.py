@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.markup import escape
-from rich.table import Column, Table
 from typer import Argument, Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
-from labelaudit.text import plural, printable
+from labelaudit.text import plural
 
 if TYPE_CHECKING:
-    from labelaudit.review.copies import Copied
+    from labelaudit.review.copies import WayName
     from labelaudit.review.plan import RelabelingPlan
     from labelaudit.review.relabel import Corrections
 
@@ -31,6 +28,12 @@ EPILOG = o.examples(
     "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat corrections.csv --labels labels.csv --out corrected.csv",
 )
+_WAYS: dict[WayName, str] = {
+    "linked": "hard links",
+    "copied": "copies (hard links are not possible between these file systems)",
+    "symbolic": "symbolic links",
+    "skipped": "left out that are no files",
+}
 _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
@@ -95,21 +98,12 @@ def command(
         moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
-        if copied := review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
-            terminal.say(f"Corrected copy: {out} ({_contents(copied)})")
+        counts = review.relabel_copy(data, corrections, out, show=agree, reporter=terminal)
+        told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
+        terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
     else:
-        review.relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
+        review.relabel_labels(data, corrections, labels, out, show=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
-
-
-def _contents(copied: Copied) -> str:
-    counts = {
-        "hard links": copied.linked,
-        "copies (hard links are not possible between these file systems)": copied.copied,
-        "symbolic links": copied.symbolic,
-        "left out that are no files": copied.skipped,
-    }
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "empty"
 
 
 def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
@@ -140,14 +134,16 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
     if output == "json":
         typer.echo(json.dumps(plan.as_json(), indent=2))
         return
+
+    from labelaudit.report.console import shown, table_of
+
     with printed() as console:
         if plan.steps:
-            images = Column("images", justify="right")
-            table = Table("given", "becomes", images, box=box.SIMPLE_HEAD, pad_edge=False)
-            rows = [(given, _shown(label), count) for given, label, count in plan.pairs]
+            table = table_of("given", "becomes", ">images")
+            rows = [(given, shown(label), count) for given, label, count in plan.pairs]
             rows += [(given, "[bold]dropped[/bold]", count) for given, count in plan.drops]
             for given, becomes, count in rows[:_MOST_PAIRS]:
-                table.add_row(_shown(given), becomes, f"{count:,}")
+                table.add_row(shown(given), becomes, f"{count:,}")
             console.print(table)
             if len(rows) > _MOST_PAIRS:
                 console.print(f"… and {len(rows) - _MOST_PAIRS} more pairs of classes")
@@ -161,10 +157,6 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
             if lines:
                 console.print(f"{title} ({len(lines):,}):")
             for line in lines[:_MOST_NAMED]:
-                console.print(f"  {_shown(line)}")
+                console.print(f"  {shown(line)}")
             if len(lines) > _MOST_NAMED:
                 console.print(f"  … and {len(lines) - _MOST_NAMED:,} more (--format json lists all)")
-
-
-def _shown(text: str) -> str:
-    return escape(printable(text))

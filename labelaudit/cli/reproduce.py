@@ -9,7 +9,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, Optional, get_args, get_origin, get_type_hints
+from typing import Any, Optional, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -46,14 +46,9 @@ def _add(
     *examples: str,
     measure: str = "",
 ) -> None:
-    """Add a command.
+    """Add a command with these options, whose docstring is the command's; ``kept`` adds the training options.
 
-    Args:
-        name: Of the command.
-        options: Its options; their docstring is the command's.
-        kept: Adds the training options; see `labelaudit.cli.options.training_options`.
-        examples: What stands after the command.
-        measure: The module and its function that takes the options and returns a page; default: ``NAME.measure``.
+    ``measure`` is the module and its function that takes the options and returns a page; default: ``NAME.measure``.
     """
     hints = get_type_hints(options)
     module, function = (measure or f"{name}.measure").split(".")
@@ -81,13 +76,12 @@ def _parameter(field: Field[Any], kind: Any) -> inspect.Parameter:
     flag, meaning, metavar = reproduce.FLAGS[field.name]
     default: Any = inspect.Parameter.empty if field.default is MISSING else field.default
     if get_origin(kind) is Sequence:
-        shown = "" if default is inspect.Parameter.empty else ",".join(map(str, default))
-        meaning += f" Default: {shown}." if shown else ""
+        if field.default not in (MISSING, ()):
+            meaning += f" Default: {','.join(map(str, default))}."
         kind, default = Optional[str] if "," in (metavar or "") else Optional[list[get_args(kind)[0]]], None  # type: ignore[misc]
     panel = None if field.name in ("data", "test", "out") else "Measured"
     option = typer.Option(flag, help=meaning, metavar=metavar, rich_help_panel=panel)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(field.name, keyword, annotation=Annotated[kind, option], default=default)
+    return o.keyword(field.name, kind, option, default)
 
 
 def _split(field: str, value: Any) -> Any:

@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +41,9 @@ class PixelFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """The decoded images.
+    """The decoded images, in memory or memory-mapped, and the sample number of each row.
 
-    Attributes:
-        array_RCHW: uint8, in memory or memory-mapped.
-        sample_R: The sample number of each row.
-        failures: Reason by sample number, for images whose pixels turned out damaged.
+    ``failures`` has the reason by sample number, for images whose pixels turned out damaged.
     """
 
     array_RCHW: UInt8Array
@@ -67,7 +63,14 @@ def decode_stream(
 
     Yields the sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
     """
-    yield from in_parallel(samples, partial(_decode_part, catalogue, form), part)
+
+    def decoded(number: int) -> UInt8Array | str:
+        try:
+            return decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form))
+        except UnreadableImageError as error:
+            return str(error)
+
+    yield from in_parallel(samples, lambda numbers: [decoded(number) for number in numbers], part)
 
 
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
@@ -157,16 +160,6 @@ def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter
         return np.fromfile(file, dtype=np.uint8).reshape(shape)
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
-
-
-def _decode_part(catalogue: Catalogue, form: PixelFormat, numbers: Sequence[int]) -> list[UInt8Array | str]:
-    found: list[UInt8Array | str] = []
-    for number in numbers:
-        try:
-            found.append(decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form)))
-        except UnreadableImageError as error:
-            found.append(str(error))
-    return found
 
 
 def _read(catalogue: Catalogue, number: int) -> bytes:

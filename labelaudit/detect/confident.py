@@ -152,6 +152,27 @@ def sure_from(label_N: npt.NDArray[np.integer], given_N: npt.NDArray[np.floating
     return np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - c.ROUNDING
 
 
+def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating]) -> BoolArray:
+    """True for samples whose most probable class is another than the given one, and sure: see `sure_from`."""
+    row_N, predicted_N = np.arange(len(label_N)), p_NK.argmax(axis=1)
+    threshold_K = sure_from(label_N, p_NK[row_N, label_N], p_NK.shape[1])
+    wrong_N: BoolArray = (p_NK[row_N, predicted_N] >= threshold_K[predicted_N]) & (predicted_N != label_N)
+    return wrong_N
+
+
+def looks_symmetric(given_D: CellArray, predicted_D: CellArray, classes: int) -> bool:
+    """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
+
+    When each class is taken for one other, the disagreements are in K of the K(K − 1) pairs; few means less than
+    halfway from there to all. ``given_D`` and ``predicted_D`` are labels and predictions of the samples that are
+    `surely_wrong`.
+    """
+    if len(given_D) == 0 or classes < 3:
+        return True
+    _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
+    return spread_over_pairs(count_Q.astype(np.float64), classes) > (1 + 1 / (classes - 1)) / 2
+
+
 def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) -> IntArray:
     class_N = np.where(beliefs.given_N >= threshold_K[label_N], label_N, -1).astype(np.int32)
     best_N = np.where(class_N >= 0, beliefs.given_N, -1.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.names import ScaleName
+from labelaudit.names import PlotFormatName, ScaleName
 
 _NOISE = (
     "Errors to plant: uniform:0.2, pair-flip:0.1, random-labels:0.5, asymmetric:0.3:cat,dog, one-class:0.3:cat. "
@@ -40,6 +40,7 @@ FLAGS: dict[str, tuple[str, str, str | None]] = {
     "rounds": ("--rounds", "Reviews, with an audit after each.", None),
     "methods": ("--methods", "Rows, see labelaudit methods.", "NAME,NAME"),
     "audit_epochs": ("--audit-epochs", "Of the audit; default: those of score.", None),
+    "plots": ("--plots", "Figures; default: svg if matplotlib is installed.", None),
     "subset": ("--subset", "Training images, drawn at random for each seed.", None),
 }
 """Flag, meaning and placeholder of each option; a placeholder with a comma stands for several values in one text."""
@@ -66,7 +67,14 @@ class ExperimentOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionOptions(ExperimentOptions):
+class FigureOptions(ExperimentOptions):
+    """What an experiment with figures is asked."""
+
+    plots: PlotFormatName | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions(FigureOptions):
     """Measure how well wrong labels are found: every statistic and estimator, by noise and seed, against the truth."""
 
     data: Path = field()
@@ -88,7 +96,7 @@ class KindsOptions(ExperimentOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrioritizationOptions(ExperimentOptions):
+class PrioritizationOptions(FigureOptions):
     """Measure what Selective Backprop and variance reduction gain on clean data and lose on corrupted data.
 
     Training options replace settings of the scale. --data can hold train/ and test/. Without it, scale smoke takes

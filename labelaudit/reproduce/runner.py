@@ -33,8 +33,9 @@ from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
+from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
-from labelaudit.reproduce import ExperimentOptions, PrioritizationOptions, Table1Options
+from labelaudit.reproduce import ExperimentOptions, FigureOptions, PrioritizationOptions, Table1Options
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
 from labelaudit.text import csv_lines, unguarded
 
@@ -46,6 +47,8 @@ R = TypeVar("R")
 K = TypeVar("K", bound=Hashable)
 Panel = Callable[[Any], None]
 """Draws on a matplotlib Axes."""
+Panels = Sequence[Panel] | Sequence[Sequence[Panel]]
+"""A figure: panels in lines of up to three, or the lines themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,28 +187,26 @@ def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Cal
     return rows
 
 
-def draw(figures: Mapping[str, Sequence[Panel]], folder: Path) -> list[Path]:
-    """Draw each figure that has panels as ``<name>.svg``; equal rows give equal files."""
-    files = {folder / f"{name}.svg": panels for name, panels in figures.items() if panels}
+def draw(figures: Mapping[str, Panels], folder: Path, form: PlotFormatName = "svg") -> list[Path]:
+    """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files."""
+    files = {folder / f"{name}.{form}": panels for name, panels in figures.items() if panels}
     for file, panels in files.items():
-        write_atomically(file, partial(_save, panels))
+        lines = [panels[start : start + 3] for start in range(0, len(panels), 3)] if callable(panels[0]) else panels
+        write_atomically(file, partial(_save, cast("Sequence[Sequence[Panel]]", lines), form))
     return list(files)
 
 
-def _save(panels: Sequence[Panel], file: Path) -> None:
+def _save(lines: Sequence[Sequence[Panel]], form: PlotFormatName, file: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no windows, and no state between figures
 
-    columns = min(len(panels), 3)
-    lines = math.ceil(len(panels) / columns)
+    columns = max(map(len, lines))
     with matplotlib.rc_context({"svg.hashsalt": "labelaudit"}):
-        canvas = Figure(figsize=(4.0 * columns, 3.2 * lines), layout="constrained")
-        axes = canvas.subplots(lines, columns, squeeze=False).ravel()
-        for panel, place in zip(panels, axes, strict=False):
-            panel(place)
-        for place in axes[len(panels) :]:
-            place.set_axis_off()
-        canvas.savefig(file, format="svg", metadata={"Date": None})
+        canvas = Figure(figsize=(4.0 * columns, 3.2 * len(lines)), layout="constrained")
+        for line, places in zip(lines, canvas.subplots(len(lines), columns, squeeze=False), strict=True):
+            for panel, place in itertools.zip_longest(line, places):
+                place.set_axis_off() if panel is None else panel(place)
+        canvas.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
 
 
 _HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
@@ -224,6 +225,8 @@ def check_experiment(asked: ExperimentOptions) -> None:
         require_outside(asked.out, asked.data, "--out")
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
+    if isinstance(asked, FigureOptions) and asked.plots and not _HAS_MATPLOTLIB:
+        raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +262,7 @@ def run_cases(
     measure: Callable[[C, int, Path], Iterable[Iterable[object]]],
     page: Callable[[], Iterable[str]],
     reporter: Reporter,
-    figures: Callable[[], Mapping[str, Sequence[Panel]]] | None = None,
+    figures: Callable[[], Mapping[str, Panels]] | None = None,
 ) -> str:
     """Measure every case with every seed, and write ``<name>.md``, the Parquet tables and the figures.
 
@@ -273,7 +276,7 @@ def run_cases(
         measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
         page: Returns the lines of the Markdown page; may fill tables that are computed from others.
         reporter: Told about the progress.
-        figures: Returns the panels of each figure.
+        figures: Returns the panels of each figure, for `FigureOptions`.
     """
     text = ""
     for place, (case, seed) in enumerate(itertools.product(cases, asked.seeds), start=1):
@@ -287,7 +290,8 @@ def run_cases(
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
     if figures is not None and _HAS_MATPLOTLIB:
-        for file in draw(figures(), asked.out):
+        form = asked.plots if isinstance(asked, FigureOptions) else None
+        for file in draw(figures(), asked.out, form or "svg"):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.copies import Copied, require_free, write_copy
+from labelaudit.review.copies import WayName, require_free, write_copy
 from labelaudit.review.corrections import ReviewFile, read_review
 from labelaudit.review.moves import (
     LOCK,
@@ -150,14 +151,18 @@ def relabel_copy(
     corrections: Corrections,
     out: Path,
     *,
-    agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
+    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
-) -> Copied | None:
-    """Write a corrected copy of a data folder, which is not changed; return None where there was no agreement."""
+) -> Counter[WayName]:
+    """Write a corrected copy of a data folder, which is not changed, and return the number of entries by way.
+
+    ``show`` is called with the plan before anything is written.
+    """
     tree = _tree(root, corrections)
     require_free(tree, out)
     plan = plan_moves(tree, corrections.read(), reporter)
-    return write_copy(tree, plan, out, reporter) if agree(plan) else None
+    show(plan)
+    return write_copy(tree, plan, out, reporter)
 
 
 def relabel_labels(
@@ -166,19 +171,18 @@ def relabel_labels(
     labels_file: Path,
     out: Path,
     *,
-    agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
+    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
-) -> RelabelingPlan | None:
+) -> RelabelingPlan:
     """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
 
-    Other columns and the order of the rows stay. Returns None where there was no agreement.
+    Other columns and the order of the rows stay. ``show`` is called with the plan before anything is written.
     """
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
     labels = read_labels(labels_file, root, walk_folder(root).images)
     plan = plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
-    if not agree(plan):
-        return None
+    show(plan)
     write_lines(out, _corrected_lines(labels, plan))
     return plan
 

@@ -211,11 +211,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
 
 
 def read_description(run: RunFolder) -> Description:
-    """Read the run.json of an audit.
-
-    Raises:
-        RunError: there is none, it is damaged, or it is not of an audit.
-    """
+    """Read the run.json of an audit; raise a RunError where there is none, or it is damaged or not of an audit."""
     try:
         return msgspec.convert(run.read_description(), Description)
     except msgspec.ValidationError as error:
@@ -231,11 +227,7 @@ def write_description(run: RunFolder, description: Description) -> None:
 
 
 def read_noise(run: RunFolder) -> Noise:
-    """Read noise.json.
-
-    Raises:
-        RunError: the run was not fitted, or the file is damaged.
-    """
+    """Read noise.json; raise a RunError where the run was not fitted, or the file is damaged."""
     fix = f"run labelaudit fit {run.root}"
     try:
         return msgspec.json.decode(require_regular(run.noise).read_bytes(), type=Noise)
@@ -246,10 +238,6 @@ def read_noise(run: RunFolder) -> Noise:
 
 
 def as_json(record: JsonRecord) -> dict[str, object]:
-    """Return a record as plain values, as its file has them.
-
-    Raises:
-        ValueError: a figure is not finite, which JSON cannot hold.
-    """
+    """Return a record as its file has it; raise a ValueError where a figure is not finite, which JSON cannot hold."""
     values: dict[str, object] = json.loads(json.dumps(msgspec.to_builtins(record), allow_nan=False))
     return values

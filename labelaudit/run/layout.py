@@ -71,11 +71,7 @@ class RunFolder:
         return self.description.is_file()
 
     def read_description(self) -> dict[str, Any]:
-        """Return the content of run.json.
-
-        Raises:
-            RunError: there is none, it is damaged, or of a schema this version does not know.
-        """
+        """Return the content of run.json; raise a RunError if there is none, or it is damaged or of another schema."""
         if not self.exists:
             raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the folder of an audit")
         value = read_json(self.description)
@@ -103,12 +99,9 @@ class RunFolder:
             raise
 
     def require_own_folders(self) -> None:
-        """Refuse symbolic links in place of the folders that are written into: they may lead anywhere.
+        """Raise a RunError for a symbolic link in place of a folder that is written into: it may lead anywhere.
 
         Links in place of files do no harm: a file that is written replaces them.
-
-        Raises:
-            RunError: naming the link.
         """
         parents = (self.root / "exports", self.root / "retrain")
         inner = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]

@@ -40,7 +40,10 @@ def test_one_entry_is_told_in_full() -> None:
     assert any(line.startswith("  -P warm_up_epochs=10  a whole number: ") for line in lines)
     assert lines[-1].startswith("  --preset paper  epochs 200, batch size 128, optimizer adam, lr 0.001")
     elr = json.loads(succeed("methods", "elr", "--format", "json").out)
-    assert (elr["needs"], elr["published"]["milestones"]) == ([], [[1 / 3, 0.01], [2 / 3, 0.0001]])
+    assert (elr["needs"], elr["published"]["schedule"]) == ([], "cosine-restarts")
+    assert "milestones" not in elr["published"]
+    d2l = json.loads(succeed("methods", "d2l", "--format", "json").out)["published"]
+    assert (d2l["milestones"], d2l["step_decay"]) == ([[1 / 3, 0.1], [2 / 3, 0.01]], 1e-4)
     lines = succeed("selectors", "selective-backprop").out.splitlines()
     assert any(line.startswith("  -S beta=1.0  a number: back-propagates 1 / (beta + 1)") for line in lines)
 

@@ -78,17 +78,19 @@ def test_weights_and_truth_keep_wrong_labels_out(noisy: Path, standard: Path, tm
     )
     plain, weighted, oracle = (result_in(folder)["metrics"] for folder in (standard, *folders))
     assert weighted["validation_error"] <= plain["validation_error"]
-    # The same samples count, so that oracle and zero weights are the same training.
-    assert oracle["train_loss"] == weighted["train_loss"] != plain["train_loss"]
+    # The oracle leaves out the third that is wrong, which weights of zero only silence.
+    assert oracle["forwards"] == weighted["forwards"] * 2 // 3
+    assert oracle["train_error"] < weighted["train_error"]
+    assert weighted["train_loss"] != plain["train_loss"]
     # A network that is not taught the wrong labels disagrees with them: its training error is the noise.
-    assert weighted["train_error"] == oracle["train_error"] == pytest.approx(1 / 3, abs=0.1)
+    assert weighted["train_error"] == pytest.approx(1 / 3, abs=0.1)
     assert oracle["validation_error"] <= 0.5  # validation images of fewer classes are labeled by name
 
 
 def test_the_weights_of_an_audit_are_taken_as_they_are(photos: Path, audit: Path) -> None:
     before = modified(audit)
     told = succeed("retrain", photos, "--weights", audit / "weights.csv", "--epochs", "1", "--seed", 3)
-    assert (told.out, "Trained with aul, " in told.err) == ("", True)
+    assert (told.out, "Trained with aul. " in told.err) == ("", True)
     assert (audit / "retrain/aul-seed3/model.safetensors").is_file()
     assert result_in(audit / "retrain/aul-seed3")["metrics"]["validation_error"] is None
     assert before.items() <= modified(audit).items()

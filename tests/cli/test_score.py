@@ -108,6 +108,8 @@ def test_fit_ranks_by_another_statistic_and_score_keeps_it(audit: Path) -> None:
     assert modified(audit / "losses") == losses
     assert succeed("score", audit, "-o", "-").out == (audit / "suspicious.csv").read_text()
     assert json.loads((audit / "noise.json").read_text()) == after
+    succeed("fit", audit, "--estimator", "gmm", "--raw-weights")
+    assert json.loads((audit / "noise.json").read_text())["fit"]["raw_weights"]
     succeed("score", audit, "--rank-by", "aul")
     assert json.loads((audit / "noise.json").read_text())["fit"]["rank_by"] == "aul"
 

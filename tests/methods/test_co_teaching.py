@@ -29,8 +29,7 @@ def test_the_dropped_share_rises_to_the_noise_rate():
 
 
 @pytest.mark.parametrize(
-    ("count", "dropped", "expected"),
-    [(128, 0.4, 76), (128, 0.0, 128), (10, 0.9, 1), (3, 0.99, 1)],
+    ("count", "dropped", "expected"), [(128, 0.4, 76), (128, 0.0, 128), (10, 0.9, 1), (3, 0.99, 1)]
 )
 def test_how_many_are_kept(count, dropped, expected):
     assert kept(count, dropped) == expected

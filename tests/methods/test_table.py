@@ -10,12 +10,7 @@ from torch.nn import functional
 
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Carries, Ingredients, Mixes, Mixing, Plans, steer, without_single
-from labelaudit.methods.parameters import (
-    NoParameters,
-    describe_parameters,
-    make_parameters,
-    parameter,
-)
+from labelaudit.methods.parameters import NoParameters, describe_parameters, make_parameters, parameter
 from labelaudit.methods.standard import Standard
 from labelaudit.methods.table import METHODS, find_method
 from tests.methods.helpers import generator, verified

@@ -27,7 +27,7 @@ from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
 from labelaudit.auditing.training import read_checkpoint
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import LabelauditError
@@ -236,7 +236,7 @@ JOURNAL = {
 }
 Contents = Callable[[bytes], st.SearchStrategy[bytes]]
 CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
-    "labels.csv": (b"path,label", csv_files, each(read_labels_csv)),
+    "labels.csv": (b"path,label", csv_files, each(read_labels)),
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
     "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),

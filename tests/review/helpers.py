@@ -22,20 +22,18 @@ HOSTILE_NAMES = (
 def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
     """Return everything below a folder: for files content, mode and time; for links their target."""
     found: dict[bytes, tuple[object, ...]] = {}
-    for folder, folders, files in os.walk(root):
-        for name in folders + files:
-            path = Path(folder, name)
-            status = path.lstat()
-            if path.is_symlink():
-                what: tuple[object, ...] = ("link", path.readlink())
-            elif path.is_dir():
-                what = ("folder", status.st_mode)
-            elif not path.is_file() or status.st_size > 1 << 30:
-                what = ("no file", status.st_mode, status.st_size, status.st_mtime_ns)
-            else:
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                what = ("file", digest, status.st_mode, status.st_mtime_ns, status.st_nlink)
-            found[os.fsencode(path.relative_to(root))] = what
+    for path in root.rglob("*"):
+        status = path.lstat()
+        if path.is_symlink():
+            what: tuple[object, ...] = ("link", path.readlink())
+        elif path.is_dir():
+            what = ("folder", status.st_mode)
+        elif not path.is_file() or status.st_size > 1 << 30:
+            what = ("no file", status.st_mode, status.st_size, status.st_mtime_ns)
+        else:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            what = ("file", digest, status.st_mode, status.st_mtime_ns, status.st_nlink)
+        found[os.fsencode(path.relative_to(root))] = what
     return found
 
 
