@@ -25,7 +25,8 @@ def co_teaching(noise_rate, warm_up_epochs=5):
 def test_the_dropped_share_rises_to_the_noise_rate():
     shares = [dropped_share(epoch, 0.4, 10) for epoch in (0, 1, 5, 10, 11, 199)]
     assert shares == pytest.approx([0, 0.04, 0.2, 0.4, 0.4, 0.4])
-    assert dropped_share(5, 0.4, 10, exponent=2.0) == pytest.approx(0.1)
+    squared = [dropped_share(epoch, 0.4, 10, exponent=2.0) for epoch in (0, 1, 2, 3, 4, 9)]
+    assert squared == pytest.approx([0, 0.04, 0.16, 0.36, 0.4, 0.4])
 
 
 @pytest.mark.parametrize(
