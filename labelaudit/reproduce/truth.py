@@ -24,6 +24,7 @@ from labelaudit.data.noise import LabelArray
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
@@ -213,11 +214,17 @@ def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> Iterator[tuple[float
 
 
 def audit(
-    noise: str, data: Data, run: RunFolder, truth: Catalogue, options: TrainingOptions, reporter: Reporter
+    noise: str,
+    data: Data,
+    run: RunFolder,
+    truth: Catalogue,
+    options: TrainingOptions,
+    reporter: Reporter,
+    settings: FitSettings | None = None,
 ) -> TrueAudit:
     """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed."""
     new, began = not run.exists, time.perf_counter()
-    fitted = score(data, run, options, reporter=reporter)
+    fitted = score(data, run, options, settings, reporter)
     file = run.root.with_name(f"{run.root.name}-seconds.json")
     if new:
         write_json(file, {"seconds": time.perf_counter() - began})
