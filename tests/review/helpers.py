@@ -7,16 +7,6 @@ from pathlib import Path
 
 from labelaudit.review.corrections import Correction, ReviewFile, read_review, write_corrections
 
-HOSTILE_CLASSES = (
-    *("cat", "=dog", "-x", "two words ", "ü"),
-    *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"),
-)
-HOSTILE_NAMES = (
-    *("{}.png", "=cmd|' {}.png", "-rf {}.png", "a,b\"c' {}.png", "line\nend {}.png", "cr\r {}.png", "{} no suffix"),
-    *("猫 é e\u0301 \u202e {}.png", "back\\slash {}.tar.gz", "n" * 240 + "{}.png", "sub/deep\ner/{}.png", "{}.png "),
-    *("$(touch x) `x` {}.png", "\U0001f431 {}.PNG"),
-)
-
 
 def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
     """Return everything below a folder: for files content, mode and time; for links their target."""
