@@ -50,7 +50,7 @@ def test_a_training_that_diverged_in_a_later_epoch_is_begun_anew(photos, finishe
 
 
 def test_settings_and_data_bind_only_once_an_epoch_is_recorded(photos, half_trained, tmp_path) -> None:
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=1):
+    with interrupted("labelaudit.run.losses.write_epoch", call=1):
         assert run(*words("train-probe", photos), *QUICK).code == 130
     for name in ("same", "other"):
         shutil.copytree("audit", name)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from labelaudit.auditing import probe
+from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.moves import LOCK
-from labelaudit.review.relabel import Corrections, relabel, undo
+from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.files import held, write_text
 from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed, write_images
 from tests.cli.processes import running
@@ -21,7 +22,7 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def corrections(tmp_path: Path) -> Corrections:
+def corrections(tmp_path: Path) -> ReviewFile:
     return saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
 
 
