@@ -67,5 +67,5 @@ AUL_PROBE = Hyperparameters(
     border="zeros",
 )
 
-# He et al. 2016: the rate is divided by 10 at epochs 150 and 225.
+# He et al. 2016: the rate is divided by 10 at epochs 150 and 225. The AUL paper gives its batch for the audit only.
 AUL_RETRAINING = replace(AUL_PROBE, epochs=300, schedule="step")

@@ -27,7 +27,7 @@ from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
 from labelaudit.methods.table import MethodEntry
-from labelaudit.names import OptimizerName, Precision, PresetName
+from labelaudit.names import OptimizerName, Precision, PrecisionName, PresetName
 from labelaudit.selectors.table import NONE, build_selector, describe_selector
 
 COARSE_FROM = 80
@@ -35,13 +35,19 @@ COARSE_FROM = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Preset(Hyperparameters):
-    """Default network and hyperparameters of a training; ``coarse_model`` is for images of `COARSE_FROM` pixels on."""
+    """Default network and hyperparameters of a training.
+
+    Attributes:
+        coarse_model: The network for images of `COARSE_FROM` pixels on.
+        auto_precision: What ``--precision auto`` means.
+    """
 
     model: str
     coarse_model: str | None = None
+    auto_precision: PrecisionName = "auto"
 
 
-PAPER = Preset(model="cifar_resnet32", **vars(AUL_PROBE))
+PAPER = Preset(model="cifar_resnet32", auto_precision="float32", **vars(AUL_PROBE))
 FAST = replace(
     PAPER,
     model="labelaudit_probe",
@@ -52,6 +58,7 @@ FAST = replace(
     schedule="linear",
     crop_pad=2,
     border="reflect",
+    auto_precision="auto",
 )
 BALANCED = replace(
     FAST, model="labelaudit_probe_pooled", coarse_model=None, epochs=16, lr=0.4, weight_decay=5e-4, schedule="one-cycle"
@@ -63,7 +70,7 @@ PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
     **PRESETS,
     "fast": replace(FAST, lr=0.1, weight_decay=5e-4, schedule="one-cycle"),
-    "paper": Preset(model="cifar_resnet32", **vars(AUL_RETRAINING)),
+    "paper": replace(PAPER, **vars(AUL_RETRAINING)),
 }
 
 USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
@@ -73,7 +80,16 @@ FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_si
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
 HEAD = replace(
-    PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0, border="reflect"
+    FAST,
+    model="linear",
+    coarse_model=None,
+    epochs=10,
+    batch_size=64,
+    lr=0.01,
+    weight_decay=0.5,
+    schedule="constant",
+    augment="none",
+    crop_pad=0,
 )
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
 are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
@@ -81,7 +97,6 @@ are images from memorizing wrong labels, however long it is trained (docs/accura
 HEAD_FOLDS = 5
 """Heads on a frozen backbone that are trained side by side, each without its part of the data. On a few hundred images
 one head on all of them has memorized their labels before it could be asked (docs/accuracy.md)."""
-
 
 SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger images go through a frozen backbone."""
@@ -145,7 +160,7 @@ def plan(
     if options.image_size is None and kind == "train" and size == fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
     usable = int(catalogue.used_N.sum())
-    precision = choose_precision(_precision(options, kind, model, device), device)
+    precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
     controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
     settings = TrainingSettings(
@@ -230,11 +245,15 @@ def _embedded(options: TrainingOptions) -> bool:
     return options.model in (None, EMBEDDED_MODEL) and embedded_is_installed()
 
 
-def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device) -> str:
-    if options.precision in (None, "auto") and kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
+def _precision(
+    options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device, preset: Preset
+) -> PrecisionName:
+    if options.precision not in (None, "auto"):
+        return options.precision
+    if kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
         # Its convolutions of one channel each take 2.5 times as long in bfloat16 at 64 pixels, 1.1 times at 128.
         return "float32"
-    return options.precision or "auto"
+    return preset.auto_precision
 
 
 def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:

@@ -75,10 +75,8 @@ def clear(run: RunFolder) -> None:
 class TrainingJob:
     """A training and what it learns from.
 
-    Attributes:
-        selection: Chooses the samples that are back-propagated; None for all.
-        sample_weight_R: Sample weights that multiply those of the method; None for 1.
-        number: Further entries of the checkpoint, such as the member's number.
+    ``selection`` chooses the samples that are back-propagated; None for all. ``sample_weight_R`` multiply the weights
+    of the method. ``number`` are further entries of the checkpoint, such as the member's number.
     """
 
     training: Training

@@ -204,13 +204,13 @@ def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Cat
     bar = reporter.bar("Reading files", len(paths), "files")
     found = each_in_parallel(paths, partial(_inspect_file, root), bar)
     headers, sha256, reasons = zip(*found, strict=True)
-    classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
-    number_of = {name: number for number, name in enumerate(classes)}
+    labels = [printable_path(label_of[path]) for path in paths]
+    number_of = {name: number for number, name in enumerate(sorted(set(labels)))}
     return Catalogue(
         root=root,
-        classes=classes,
+        classes=tuple(number_of),
         paths=tuple(printable_path(path) for path in paths),
-        label_N=np.array([number_of[printable_path(label_of[path])] for path in paths], dtype=np.int32),
+        label_N=np.array([number_of[label] for label in labels], dtype=np.int32),
         width_N=np.array([header.width for header in headers], dtype=np.int32),
         height_N=np.array([header.height for header in headers], dtype=np.int32),
         grey_N=np.array([header.grey for header in headers], dtype=bool),

@@ -160,17 +160,19 @@ def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating])
     return wrong_N
 
 
-def looks_symmetric(given_D: CellArray, predicted_D: CellArray, classes: int) -> bool:
-    """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
+def spread_against_chance(given_D: CellArray, predicted_D: CellArray, classes: int) -> float:
+    """Return over how many pairs of classes disagreements are spread, as a multiple of what uniform noise would give.
 
-    When each class is taken for one other, the disagreements are in K of the K(K − 1) pairs; few means less than
-    halfway from there to all. ``given_D`` and ``predicted_D`` are labels and predictions of the samples that are
-    `surely_wrong`.
+    With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Uniform noise gives
+    the c_j samples predicted as j every other label alike: Σ n² is near Σ c_j² / (K − 1) + Σ n, also when a network
+    predicts some classes only. 1 is uniform noise; when each class is taken for one other, 1 / (K − 1) is reached.
     """
-    if len(given_D) == 0 or classes < 3:
-        return True
+    if len(given_D) == 0:
+        return 1.0
     _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
-    return spread_over_pairs(count_Q.astype(np.float64), classes) > (1 + 1 / (classes - 1)) / 2
+    _, predicted_Q = np.unique(predicted_D, return_counts=True)
+    chance = (predicted_Q.astype(np.float64) ** 2).sum() / (classes - 1) + len(given_D)
+    return float(chance / (count_Q.astype(np.float64) ** 2).sum())
 
 
 def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) -> IntArray:

@@ -124,7 +124,7 @@ class CoTeachingParameters:
 
     noise_rate: float | None = parameter(None, "share of each batch that is dropped in the end", least=0, below=1)
     warm_up_epochs: int = parameter(10, "epochs over which the dropped share rises from 0", least=1)
-    exponent: float = parameter(1.0, "how it rises: (epoch / warm_up_epochs) to this power", above=0)
+    exponent: float = parameter(1.0, "how it rises: (epoch to this power) / warm_up_epochs", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,9 @@ from labelaudit.auditing.fit import Fitted
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.score import score
-from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
@@ -33,8 +34,6 @@ from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 from labelaudit.run.tables import read_controls
-
-FloatArray = npt.NDArray[np.float64]
 
 OURS = "labelaudit"
 

@@ -28,7 +28,7 @@ import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, write_checkpoint
-from labelaudit.detect.confident import looks_symmetric, surely_wrong
+from labelaudit.detect.confident import spread_over_pairs, surely_wrong
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
@@ -111,6 +111,19 @@ def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
     """ε_S = ε²/(ε² + c(1 − ε)²) with c = K − 1 for symmetric noise, else 1: the share of wrong labels in S."""
     wrong, right = noise**2, (classes - 1 if symmetric else 1) * (1 - noise) ** 2
     return wrong / (wrong + right)
+
+
+def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
+    """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
+
+    When each class is taken for one other, the disagreements are in K of the K(K − 1) pairs; few means less than
+    halfway from there to all. The published method is told instead. ``given_D`` and ``predicted_D`` are labels and
+    predictions of the samples that surely disagree.
+    """
+    if len(given_D) == 0 or classes < 3:
+        return True
+    _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
+    return spread_over_pairs(count_Q.astype(np.float64), classes) > (1 + 1 / (classes - 1)) / 2
 
 
 def best_epoch_until(noise: float, *, symmetric: bool) -> int:

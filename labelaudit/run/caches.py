@@ -20,19 +20,16 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
+from labelaudit.detect import Float32Array
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, UInt8Array
 from labelaudit.errors import StorageError, UsageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run.files import held, require_regular, storage_errors, write_bytes
 from labelaudit.run.parquet import write_table
-
-Float32Array = npt.NDArray[np.float32]
-UInt8Array = npt.NDArray[np.uint8]
 
 CACHE_VARIABLE = "LABELAUDIT_CACHE"
 LIMIT_VARIABLE = "LABELAUDIT_CACHE_GB"

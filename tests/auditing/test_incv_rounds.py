@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.detect.confident import looks_symmetric
 from labelaudit.retraining.incv import (
     Believed,
     best_epoch_until,
     discard_ratio,
     discarded,
     expected_agreement,
+    looks_symmetric,
     noise_from_agreement,
     noise_left,
 )

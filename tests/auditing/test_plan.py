@@ -33,7 +33,7 @@ def no_weights(monkeypatch):
 def test_a_preset_is_taken_as_it_is_on_enough_data(preset, presets):
     settings = plan(catalogue(images=20_000), TrainingOptions(preset=preset), CPU, presets=presets).settings
     wanted = {**vars(presets[preset]), "preset": preset, "precision": settings.precision}
-    del wanted["coarse_model"]
+    del wanted["coarse_model"], wanted["auto_precision"]
     assert wanted.items() <= vars(settings).items()
     if preset == "fast":
         assert settings == plan(catalogue(images=20_000), TrainingOptions(), CPU, presets=presets).settings
@@ -67,6 +67,19 @@ def test_the_paper_preset_of_a_method_has_its_published_settings():
     assert settings_of("elr", schedule="linear").milestones == ()
     fast = {plan(catalogue(), TrainingOptions(), CPU, presets=presets_of(entry)).settings for entry in METHODS}
     assert len(fast) == 1  # only the paper's preset differs from method to method
+
+
+def test_the_papers_preset_computes_in_float32_unless_asked_otherwise(monkeypatch):
+    monkeypatch.setattr("labelaudit.engine.devices._cpu_multiplies_bfloat16", lambda: True)
+    found = {
+        (preset, asked): plan(catalogue(), TrainingOptions(preset=preset, precision=asked), CPU).settings.precision
+        for preset in ("fast", "paper")
+        for asked in (None, "auto", "bfloat16")
+    }
+    exact = {key for key, precision in found.items() if precision == "float32"}
+    assert exact == {("paper", None), ("paper", "auto")}
+    for entry in METHODS:
+        assert presets_of(entry)["paper"].auto_precision == "float32"
 
 
 def test_crops_of_the_paper_are_over_black_pixels_and_ours_over_a_reflection():

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from labelaudit.detect import constants
-from labelaudit.detect.confident import cell_log_odds, confident_joint
+from labelaudit.detect.confident import (
+    cell_log_odds,
+    confident_joint,
+    spread_against_chance,
+    surely_wrong,
+)
 from tests.detect.helpers import beliefs_of, certain
 
 
@@ -99,3 +104,22 @@ def test_structure_and_evenness_by_hand(errors, structure):
     joint = joint_of(count_KK)
     assert joint.structure == pytest.approx(structure)
     assert joint.evenness == pytest.approx(max(0.0, 1 - 2 * structure))
+
+
+def test_spread_against_chance_is_one_for_uniform_noise_whatever_is_predicted():
+    # By hand: 2 predicted as class 0 of 3, one as class 1; (4 + 1) / 2 + 3 over 2 pairs of 2 and 1.
+    given_D, predicted_D = np.array([1, 1, 0]), np.array([0, 0, 1])
+    assert spread_against_chance(given_D, predicted_D, 3) == pytest.approx((5 / 2 + 3) / (4 + 1))
+    draws = np.random.default_rng(0)
+    for most in (2, 10):  # the classes that the network predicts
+        predicted_D = draws.integers(0, most, 4000)
+        uniform_D = (predicted_D + draws.integers(1, 10, 4000)) % 10
+        assert spread_against_chance(uniform_D, predicted_D, 10) == pytest.approx(1, abs=0.05)
+        assert spread_against_chance((predicted_D + 1) % 10, predicted_D, 10) == pytest.approx(1 / 9, abs=0.01)
+    assert spread_against_chance(given_D[:0], given_D[:0], 10) == 1
+
+
+def test_surely_wrong_is_what_a_network_believes_as_much_as_of_samples_labeled_so():
+    p_NK = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.45, 0.55]])  # class 1 is sure from (.7 + .1) / 2 on
+    assert surely_wrong(np.array([1, 0, 1, 0]), p_NK).tolist() == [True, False, False, True]
+    assert surely_wrong(np.array([0, 0, 1, 0]), p_NK).tolist() == [False, False, False, False]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from labelaudit.auditing import probe
+from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.moves import LOCK
-from labelaudit.review.relabel import Corrections, relabel, undo
+from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.files import held, write_text
 from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed, write_images
 from tests.cli.processes import running
@@ -21,7 +22,7 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def corrections(tmp_path: Path) -> Corrections:
+def corrections(tmp_path: Path) -> ReviewFile:
     return saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
 
 
@@ -63,7 +64,7 @@ def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
 
 
 def test_a_folder_whose_relabeling_was_interrupted_is_refused(
-    images: Path, tmp_path: Path, corrections: Corrections
+    images: Path, tmp_path: Path, corrections: ReviewFile
 ) -> None:
     with interrupted("labelaudit.review.moves._unlink_old_names", call=1), pytest.raises(KeyboardInterrupt):
         relabel(images, corrections)
@@ -75,7 +76,7 @@ def test_a_folder_whose_relabeling_was_interrupted_is_refused(
 
 
 def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(
-    images: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, corrections: ReviewFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare = probe.prepare
 
