@@ -115,11 +115,8 @@ class Corrupted:
 def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter = QUIET) -> Corrupted:
     """Write a corrupted copy of a data folder; equal arguments give equal images, paths and truth.
 
-    Args:
-        data: ``data/<class>/…/<image>``, rightly labeled.
-        out: Gets the class folders, ``truth.csv`` and ``corruption.json``; must be new or empty.
-        options: The corruptions.
-        reporter: Receives the progress.
+    ``data`` is ``data/<class>/…/<image>``, rightly labeled. ``out`` gets the class folders, ``truth.csv`` and
+    ``corruption.json``; it must be new or empty.
 
     Raises:
         UsageError: options that contradict each other or the data, or a place that is not free.
@@ -169,10 +166,10 @@ def _check(data: Path, out: Path, options: CorruptOptions) -> None:
     kinds = [corruption.kind for corruption in options.corruptions]
     if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
         raise UsageError(f"--kind {twice[0]} is given twice", fix="give each kind once, with its whole rate")
-    for corruption in options.corruptions:
-        if not 0 <= corruption.rate <= 1:
-            raise UsageError(f"--rate {corruption.rate:g} is no share", fix="give a number from 0 to 1")
-    if sum(corruption.rate for corruption in options.corruptions) > 1 + 1e-9:
+    rates = [corruption.rate for corruption in options.corruptions]
+    if wrong := [rate for rate in rates if not 0 <= rate <= 1]:
+        raise UsageError(f"--rate {wrong[0]:g} is no share", fix="give a number from 0 to 1")
+    if sum(rates) > 1 + 1e-9:
         raise UsageError("the rates are together more than 1", fix="no image gets two kinds: give smaller rates")
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed} is negative", fix="give 0 or more")
@@ -191,7 +188,7 @@ def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[Copie
     used = np.flatnonzero(catalogue.used_N)
     others = np.flatnonzero(~catalogue.used_N).tolist()
     if options.most is not None:
-        used, others = _draw_part(catalogue.label_N[used], used, options.most, options.seed), []
+        used, others = used[_draw_part(catalogue.label_N[used], options.most, options.seed)], []
     named = [number for number in others if os.path.lexists(catalogue.root / catalogue.paths[number])]
     images = {}
     for number in sorted([*used.tolist(), *named]):
@@ -214,17 +211,15 @@ def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[Copie
     return list(images.values()), len(others) - len(named)
 
 
-def _draw_part(
-    label_U: npt.NDArray[np.int32], used: npt.NDArray[np.intp], most: int, seed: int
-) -> npt.NDArray[np.intp]:
-    """Draw at most so many of the samples by the seed, of each class its share, in their order."""
-    order = np.random.default_rng([seed, 1]).permutation(len(used))
+def _draw_part(label_U: npt.NDArray[np.int32], most: int, seed: int) -> npt.NDArray[np.intp]:
+    """Draw at most so many of U samples by the seed, of each class its share: their places, rising."""
+    order = np.random.default_rng([seed, 1]).permutation(len(label_U))
     # Of each class, the first in the order stand at even distances from 0 to 1, and so do the classes' shares.
-    place_U = np.empty(len(used))
+    place_U = np.empty(len(label_U))
     for label in np.unique(label_U):
         of_class = order[label_U[order] == label]
         place_U[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
-    return np.sort(used[np.argsort(place_U, kind="stable")[:most]])
+    return np.sort(np.argsort(place_U, kind="stable")[:most])
 
 
 def _new_path(image: CopiedImage, taken: set[str]) -> str:

@@ -25,6 +25,7 @@ from rich.console import Console
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UnreadableImageError, decode_small
+from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.constants import LATENESS
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError
@@ -38,8 +39,7 @@ from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.tables import read_samples, read_scores
 from labelaudit.text import printable, require_local
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+RowArray = npt.NDArray[np.int64]
 
 _RUNS = "labelaudit-runs"
 _TEXT_ROWS, _HTML_ROWS, _THUMBNAIL_PIXELS = 5, 10, 64
@@ -101,7 +101,7 @@ class Audit:
         return table
 
     @cached_property
-    def flagged_S(self) -> IntArray:
+    def flagged_S(self) -> RowArray:
         """The numbers of the suspicious samples, in the order of suspicious.csv."""
         flagged_S = np.array([int(row["sample"]) for row in suspicious_rows(self.run.suspicious)], dtype=np.int64)
         if len(np.unique(flagged_S)) < len(flagged_S) or (flagged_S >= len(self.catalogue)).any():
@@ -112,7 +112,7 @@ class Audit:
         return RunError(f"{file} has other samples than {self.run.samples}", fix=f"run labelaudit fit {self.run.root}")
 
     @cached_property
-    def order_U(self) -> IntArray:
+    def order_U(self) -> RowArray:
         """The numbers of the audited samples, the most suspicious first; the suspicious samples are its head."""
         p_N, statistic_N = self.column("p_mislabeled"), self.column(self.summary.fit.rank_by)
         suspicion_N = -statistic_N if self.summary.fit.rank_by in SUSPICIOUS_WHEN_LOW else statistic_N
@@ -278,10 +278,10 @@ def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
 def read_curves(
     run: RunFolder,
     course: Course,
-    label_N: npt.NDArray[np.int32],
+    label_N: IntArray,
     classes: int,
     *,
-    counted_N: npt.NDArray[np.bool_] | None = None,
+    counted_N: BoolArray | None = None,
     reporter: Reporter = QUIET,
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.

@@ -98,7 +98,6 @@ HEAD_FOLDS = 5
 """Heads on a frozen backbone that are trained side by side, each without its part of the data. On a few hundred images
 one head on all of them has memorized their labels before it could be asked (docs/accuracy.md)."""
 
-
 SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger images go through a frozen backbone."""
 

@@ -332,7 +332,8 @@ def rewind_to_checkpoint(run: RunFolder) -> State | None:
         raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
     epochs = _finished(state)
     losses.discard_from(run.losses, epochs)
-    if losses.recorded_epochs(run.losses) != list(range(epochs)):
+    recorded = losses.recorded_epochs(run.losses)
+    if len(recorded) != epochs or recorded != list(range(len(recorded))):  # any number may stand in the checkpoint
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
     return state
 
@@ -344,9 +345,7 @@ def _finished(state: State | None) -> int:
 class Folds:
     """L_f = Σ CE(logits_f, given label) over the samples of the batch outside of fold f, divided by their number.
 
-    Args:
-        fold_R: int64 fold of each row, in [0, F), on the training's device.
-        folds: F, at least 2.
+    ``fold_R`` is the int64 fold of each row, in [0, F), on the training's device; F is at least 2.
     """
 
     def __init__(self, fold_R: torch.Tensor, folds: int) -> None:
@@ -357,11 +356,8 @@ class Folds:
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
         """Teach the given labels, with weight 0 for the head's own fold."""
-        fold_B = self._fold_R[batch.row_B]
-        return [
-            Lesson(target=batch.label_B, weight_B=(fold_B != fold).float(), per="weight")
-            for fold in range(self.networks)
-        ]
+        weights = ((self._fold_R[batch.row_B] != fold).float() for fold in range(self.networks))
+        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in weights]
 
     def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return of each sample the logits of the head that was not taught it."""

@@ -75,10 +75,8 @@ def clear(run: RunFolder) -> None:
 class TrainingJob:
     """A training and what it learns from.
 
-    Attributes:
-        selection: Chooses the samples that are back-propagated; None for all.
-        sample_weight_R: Sample weights that multiply those of the method; None for 1.
-        number: Further entries of the checkpoint, such as the member's number.
+    ``selection`` chooses the samples that are back-propagated; None for all. ``sample_weight_R`` multiply the weights
+    of the method. ``number`` are further entries of the checkpoint, such as the member's number.
     """
 
     training: Training
@@ -108,10 +106,8 @@ def train(
     """Train one job or more, one after the other, and write each epoch while the next one is trained.
 
     Return the last training. ``images`` are left in all jobs and epochs together. A failed write, such as a full disk,
-    is reported one epoch later; the checkpoint still holds the last epoch written.
-
-    Raises:
-        TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
+    is reported one epoch later; the checkpoint still holds the last epoch written. Raises TrainingError, DeviceError
+    and StorageError.
     """
 
     def write_epoch(write: Callable[[], None], state: State) -> None:

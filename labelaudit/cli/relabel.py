@@ -18,8 +18,8 @@ from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.review.copies import WayName
+    from labelaudit.review.corrections import ReviewFile
     from labelaudit.review.plan import RelabelingPlan
-    from labelaudit.review.relabel import Corrections
 
 EPILOG = o.examples(
     "labelaudit relabel photos corrections.csv --dry-run",
@@ -75,12 +75,14 @@ def command(
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
 
-    from labelaudit.review import relabel as review
+    from labelaudit.review.corrections import read_review
+    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
-    if undo or file is None:
-        _undo(data, review.Corrections(file=file) if file else None, dry_run=dry_run, yes=yes, terminal=terminal)
+    review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
+    if undo or review is None:
+        _undo(data, review, dry_run=dry_run, yes=yes, terminal=terminal)
         return
-    corrections = review.Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
+    folders = o.split_names(split)
 
     def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes
@@ -92,21 +94,21 @@ def command(
         return not asks or typer.confirm(f"Move {plural(len(plan.steps), 'file')} in {data}?", err=True)
 
     if dry_run:
-        _show(review.plan_relabeling(data, corrections, labels_file=labels, reporter=terminal), output)
+        _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
     elif out is None:
-        outcome = review.relabel(data, corrections, agree=agree, reporter=terminal)
+        outcome = relabel(data, review, split=folders, agree=agree, reporter=terminal)
         moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
-        counts = review.relabel_copy(data, corrections, out, show=agree, reporter=terminal)
+        counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
         told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
         terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
     else:
-        review.relabel_labels(data, corrections, labels, out, show=agree, reporter=terminal)
+        relabel_labels(data, review, labels, out, show=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
 
 
-def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
+def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
     from labelaudit.review.moves import Journal
     from labelaudit.review.relabel import undo
 
@@ -119,7 +121,7 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
             _require_terminal()
         return yes or typer.confirm(f"Move back {what}?", err=True)
 
-    if outcome := undo(data, corrections=corrections, agree=agree, reporter=terminal):
+    if outcome := undo(data, review=review, agree=agree, reporter=terminal):
         terminal.say(f"Moved {plural(outcome.moved, 'file')} back")
 
 

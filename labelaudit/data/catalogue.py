@@ -17,17 +17,15 @@ from typing import TypeVar
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 
 from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.detect import BoolArray, IntArray
 from labelaudit.errors import DataError
 from labelaudit.progress import Advance
 from labelaudit.text import listed, plural
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Int32Array = npt.NDArray[np.int32]
-BoolArray = npt.NDArray[np.bool_]
 
 READERS = min(8, joblib.cpu_count() + 1)
 """Threads that read and decode: decoding releases the interpreter lock, and one more hides waiting for the disk."""
@@ -100,8 +98,7 @@ class Catalogue:
         classes: Class names, sorted; a label is an index into them.
         paths: N paths below ``root`` with ``/`` between the parts.
         label_N: The given label of each sample.
-        width_N: Width in pixels as displayed; 0 where unreadable.
-        height_N: Height in pixels as displayed; 0 where unreadable.
+        width_N, height_N: In pixels as displayed; 0 where unreadable.
         grey_N: True for images without color channels.
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
@@ -114,9 +111,9 @@ class Catalogue:
     root: Path
     classes: tuple[str, ...]
     paths: tuple[str, ...]
-    label_N: Int32Array
-    width_N: Int32Array
-    height_N: Int32Array
+    label_N: IntArray
+    width_N: IntArray
+    height_N: IntArray
     grey_N: BoolArray
     sha256: tuple[str, ...]
     reasons: tuple[str, ...]

@@ -62,16 +62,13 @@ _POINTERS = (
 def scan(
     root: Path, *, labels_file: Path | None = None, split: Sequence[str] = (), reporter: Reporter = QUIET
 ) -> Catalogue:
-    """List, hash and check every image below ``root``.
+    """List, hash and check every image below ``root``: the catalogue is sorted by path and includes damaged files.
 
     Args:
         root: ``root/<class>/…/<image>``; or any layout, with ``labels_file``.
         labels_file: CSV with the columns ``path`` and ``label``; replaces the class folders.
         split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
         reporter: Receives the progress.
-
-    Returns:
-        The catalogue, sorted by path, damaged files included.
 
     Raises:
         DataError: no such folder, no class folders, no image files, or an unusable labels file.
@@ -204,13 +201,13 @@ def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Cat
     bar = reporter.bar("Reading files", len(paths), "files")
     found = each_in_parallel(paths, partial(_inspect_file, root), bar)
     headers, sha256, reasons = zip(*found, strict=True)
-    classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
-    number_of = {name: number for number, name in enumerate(classes)}
+    labels = [printable_path(label_of[path]) for path in paths]
+    number_of = {name: number for number, name in enumerate(sorted(set(labels)))}
     return Catalogue(
         root=root,
-        classes=classes,
+        classes=tuple(number_of),
         paths=tuple(printable_path(path) for path in paths),
-        label_N=np.array([number_of[printable_path(label_of[path])] for path in paths], dtype=np.int32),
+        label_N=np.array([number_of[label] for label in labels], dtype=np.int32),
         width_N=np.array([header.width for header in headers], dtype=np.int32),
         height_N=np.array([header.height for header in headers], dtype=np.int32),
         grey_N=np.array([header.grey for header in headers], dtype=bool),
@@ -246,8 +243,7 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
                     yield read_values(read_file(root / paths[number]), rendering)
 
         sampled = numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]
-        parts = in_parallel(sampled, lambda part: list(read_part(part)), 8)
-        return [values for _, part in parts for values in part]
+        return [values for _, part in in_parallel(sampled, lambda part: [*read_part(part)], 8) for values in part]
 
     chosen: dict[str, Any] = {}
     for kind in DEEP_KINDS:

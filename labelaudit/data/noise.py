@@ -17,7 +17,7 @@ NoiseName = Literal["uniform", "pair-flip", "random-labels", "asymmetric", "one-
 
 def choose_samples(
     count: int, rates: Sequence[float], *, generator: np.random.Generator, exact: bool = True
-) -> npt.NDArray[np.int32]:
+) -> LabelArray:
     """Draw which of several rates chooses each of N samples: its number, or −1, as int32 [N].
 
     The rates are shares in [0, 1], together at most 1. With ``exact`` round(rate · N) samples are chosen; otherwise
@@ -61,13 +61,8 @@ def flip_labels(
     - ``asymmetric``: two classes are taken for each other, all others are right;
     - ``one-class``: samples of one class get any other label, all others are right.
 
-    Args:
-        label_N: True labels.
-        classes: K, at least 2.
-        kind: Which noise.
-        rate: Share of chosen samples in [0, 1]; of ``asymmetric`` and ``one-class`` in the classes concerned.
-        generator: For the draws.
-        among: The classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
+    ``rate`` is in [0, 1]; of ``asymmetric`` and ``one-class`` it is the share in the classes concerned. ``among`` are
+    the classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
     """
     concerned = {"asymmetric": list(among), "one-class": [among[0]]}.get(kind)
     pool = np.arange(len(label_N)) if concerned is None else np.flatnonzero(np.isin(label_N, concerned))

@@ -82,7 +82,10 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
     sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)
     try:
-        cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
+        # Labels and paths are left out: a relabeled or moved folder has the same pixels.
+        parts = (f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}", *(catalogue.sha256[i] for i in sample_R))
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        cache = PixelCache(key, form.channels * form.size**2)
         cached = _cached(cache, catalogue, sample_R, form, reporter) if len(sample_R) else None
     except (OSError, StorageError) as error:
         reporter.warn(not_kept(error))
@@ -145,12 +148,6 @@ def _cached(
                 return writer.finish()
             writer.discard()
             return None
-
-
-def _cache_key(catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat) -> str:
-    # Labels and paths are left out: a relabeled or moved folder has the same pixels.
-    parts = (f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}", *(catalogue.sha256[i] for i in sample_R))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:

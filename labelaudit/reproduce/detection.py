@@ -35,7 +35,7 @@ from torch import nn
 from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
-from labelaudit.data.catalogue import BoolArray
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
@@ -63,7 +63,6 @@ from labelaudit.reproduce.runner import (
 from labelaudit.reproduce.truth import (
     OURS,
     EstimateRow,
-    FloatArray,
     RankingRow,
     TrueAudit,
     audit,

@@ -19,10 +19,12 @@ from labelaudit.auditing.fit import Fitted
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.score import score
-from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
@@ -32,8 +34,6 @@ from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 from labelaudit.run.tables import read_controls
-
-FloatArray = npt.NDArray[np.float64]
 
 OURS = "labelaudit"
 
@@ -214,11 +214,17 @@ def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> Iterator[tuple[float
 
 
 def audit(
-    noise: str, data: Data, run: RunFolder, truth: Catalogue, options: TrainingOptions, reporter: Reporter
+    noise: str,
+    data: Data,
+    run: RunFolder,
+    truth: Catalogue,
+    options: TrainingOptions,
+    reporter: Reporter,
+    settings: FitSettings | None = None,
 ) -> TrueAudit:
     """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed."""
     new, began = not run.exists, time.perf_counter()
-    fitted = score(data, run, options, reporter=reporter)
+    fitted = score(data, run, options, settings, reporter)
     file = run.root.with_name(f"{run.root.name}-seconds.json")
     if new:
         write_json(file, {"seconds": time.perf_counter() - began})

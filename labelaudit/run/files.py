@@ -73,19 +73,13 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it") -> Iterator[bool]:
-    """Hold a lock on ``file``, which stands for ``what``.
+    """Hold a lock on ``file``, which stands for ``what``; yield False where the file system has no locks.
 
     The operating system ends the lock with the process; a file without a lock on it means nothing. The file is deleted
-    at the end.
+    at the end; if it cannot be made, a StorageError is raised.
 
-    When another process holds the lock, ``wait`` is called once, then the call blocks; without it, that is an error.
-
-    Yields:
-        False where the file system has no locks, so that another process may be at work too.
-
-    Raises:
-        RunError: another process holds the lock; the message names it.
-        StorageError: the file cannot be made.
+    When another process holds the lock, ``wait`` is called once, then the call blocks; without it, a RunError names
+    that process.
     """
     with storage_errors(file):
         handle, is_alone = _locked(file, what, wait, fix)

@@ -114,9 +114,7 @@ class RunFolder:
     def writing(self, option: str = "") -> Iterator[None]:
         """Make the folder and lock it for one writer; ``option`` is the one that names another folder, if any.
 
-        Raises:
-            RunError: another process writes to it, or it holds links; see `require_own_folders`.
-            StorageError: the folder cannot be made.
+        Another writer or links in it (`require_own_folders`) are a RunError; if it cannot be made, a StorageError.
         """
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)

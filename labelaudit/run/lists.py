@@ -99,14 +99,10 @@ def suspicious_rows(path: Path) -> Iterator[Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """The first suspicious labels of an audit, in the order of suspicious.csv.
+    """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
-    Attributes:
-        rows: The first that count: the new ones where there is a baseline, else all.
-        known_rows: The first that are in the baseline; none without a baseline.
-        total: Number of suspicious labels, listed or not.
-        new: How many of them are not in the baseline; None without a baseline.
-        gone: How many findings of the baseline are no longer suspicious.
+    Where there is a baseline, ``rows`` are not in it and ``known_rows`` are; ``new`` are not in it, listed or not, and
+    ``gone`` of its findings are no longer suspicious.
     """
 
     rows: list[Row]
@@ -148,9 +144,7 @@ def list_suspicious(
 def read_baseline(path: Path) -> frozenset[Finding]:
     """Read what an earlier audit found suspicious, from its run folder or a copy of its suspicious.csv.
 
-    Raises:
-        RunError: the folder is not of an audit with verdicts.
-        DataError: the file cannot be read, or is no list of suspicious labels.
+    A folder without verdicts is a RunError, a file that is no such list a DataError.
     """
     if path.is_dir():
         folder = RunFolder(path)
@@ -179,10 +173,8 @@ def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N
 def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     """Read non-negative weights [N], float64, of these samples from a weights.csv.
 
-    Its columns are ``path``, ``weight`` and, if the content of the images is to be checked, ``sha256``.
-
-    Raises:
-        DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
+    Its columns are ``path``, ``weight`` and, if the content of the images is to be checked, ``sha256``. A file that
+    cannot be read, lacks a weight or is of other data is a DataError.
     """
     rows: dict[str, tuple[float, str]] = {}
     other = f"{file} belongs to other data"

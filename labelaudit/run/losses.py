@@ -75,11 +75,7 @@ def discard_from(folder: Path, epoch: int) -> None:
 
 
 def read_epochs(folder: Path) -> Iterator[EpochLosses]:
-    """Read every recorded epoch in order, one at a time.
-
-    Raises:
-        RunError: a file is missing, damaged, or has other columns.
-    """
+    """Read every recorded epoch in order, one at a time; raise a RunError where a file is missing or damaged."""
     epochs, fix = recorded_epochs(folder), f"delete {folder.parent} and audit again"
     if missing := set(range(len(epochs))) - set(epochs):
         raise RunError(f"{folder} lacks epoch {min(missing)}", fix=fix)

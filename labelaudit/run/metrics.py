@@ -20,6 +20,7 @@ from labelaudit.run.parquet import read_table, write_table
 Row = dict[str, Any]
 """An epoch's row in metrics.parquet or seconds.parquet, by column."""
 
+_FIX = "delete {} to train from the start"
 _PICKS = pa.schema({"sample": pa.int32(), "times": pa.int32()})
 _METRICS = pa.schema(
     {
@@ -56,20 +57,16 @@ def write_metrics(
 
 def read_metrics(path: Path) -> list[Row]:
     """Read the rows of metrics.parquet; raise a RunError where it is missing or damaged."""
-    rows: list[Row] = _read(path, _METRICS, path.parent).to_pylist()
+    rows: list[Row] = read_table(path, _METRICS, _FIX.format(path.parent)).to_pylist()
     return rows
 
 
 def read_seconds(path: Path) -> list[Row]:
     """Read the rows of seconds.parquet, as `read_metrics`; none where there is no such file."""
-    return _read(path, _SECONDS, path.parent).to_pylist() if path.exists() else []
+    return read_table(path, _SECONDS, _FIX.format(path.parent)).to_pylist() if path.exists() else []
 
 
 def read_picks(folder: Path, epoch: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return the samples that were back-propagated in an epoch, and how often; errors as in `read_metrics`."""
-    table = _read(epoch_file(folder, epoch), _PICKS, folder.parent)
+    table = read_table(epoch_file(folder, epoch), _PICKS, _FIX.format(folder.parent))
     return table["sample"].to_numpy(), table["times"].to_numpy()
-
-
-def _read(path: Path, schema: pa.Schema, out: Path) -> pa.Table:
-    return read_table(path, schema, f"delete {out} to train from the start")

@@ -184,8 +184,7 @@ def write_image_table(path: Path, images: ImageTable) -> None:
 def read_image_table(path: Path, samples: int) -> ImageTable | None:
     """Read the statistics of the images of a run with so many samples; None where it has none.
 
-    Raises:
-        RunError: the file is damaged, or of other samples.
+    A file that is damaged, or of other samples, is a RunError.
     """
     if not path.exists():
         return None

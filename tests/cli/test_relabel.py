@@ -125,13 +125,13 @@ def test_unusable_or_unnecessary_corrections_change_nothing(data: Path) -> None:
     assert snapshot(data) == before
 
 
-def test_contradictory_options_are_refused(data: Path) -> None:
+def test_contradictory_options_are_refused(file: Path) -> None:
     for words, error in {
         "photos": "no corrections are given; name the file, or give --undo",
         "photos --undo --out x": "--undo takes moves in DATA back, and --out makes none; delete",
         "photos c.csv --labels l.csv": "--labels needs a place for the corrected labels; give --out NEW",
         "photos none.csv --yes": "cannot read the corrections none.csv: no such file or directory; check",
-        "nowhere none.csv --yes": "cannot read the folder nowhere: no such file or directory; check the path",
+        "nowhere corrections.csv --yes": "cannot read the folder nowhere: no such file or directory; check the path",
     }.items():
         assert run("relabel", *words.split()).only_error.startswith(error)
 

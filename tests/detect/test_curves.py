@@ -1,6 +1,7 @@
 """Statistics of loss curves, and how much an epoch counts in them."""
 
 import math
+import operator
 from typing import get_args
 
 import numpy as np
@@ -137,10 +138,10 @@ def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkey
             place = np.flatnonzero(order == sample)
             add(curves, [0] * len(place), loss_R[place], margin_R[place], alternative_R[place])
     found, expected = together.result(), [curves.result() for curves in alone]
-    for name in sorted(set(STATISTICS) - {"cell_margin"}):  # which depends on all samples
-        assert getattr(found, f"{name}_N").tolist() == [getattr(one, f"{name}_N")[0] for one in expected], name
-    for name in ("alternative_N", "alternative_belief_N"):
-        assert getattr(found.beliefs, name).tolist() == [getattr(one.beliefs, name)[0] for one in expected], name
+    names = [f"{name}_N" for name in STATISTICS if name != "cell_margin"]  # which depends on all samples
+    for name in (*names, "beliefs.alternative_N", "beliefs.alternative_belief_N"):
+        value_of = operator.attrgetter(name)
+        assert value_of(found).tolist() == [value_of(one)[0] for one in expected], name
     assert len(set(found.beliefs.alternative_N.tolist())) > 3
 
 

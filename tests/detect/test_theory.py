@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from labelaudit.detect.confident import ConfidentJoint, cell_log_odds, confident_joint
 from labelaudit.detect.estimators import ESTIMATORS, confident_joint_estimate
-from labelaudit.detect.evidence import Controls, Evidence, TailRate
+from labelaudit.detect.evidence import Controls, TailRate
 from labelaudit.detect.theory import cell_margin, probability, wilson
-from tests.detect.helpers import beliefs_of, certain, evidence_of, statistics_of
+from tests.detect.helpers import beliefs_of, certain, evidence_of
 
 CLASSES, SAMPLES, CONTROLS = 10, 6000, 300
 
@@ -48,14 +48,10 @@ def test_a_logistic_truth_is_found():
     assert off_N.mean() < 0.01
 
 
-@pytest.mark.parametrize("rate", [0.001, 0.05, 0.5, 0.999])
-def test_the_mean_probability_is_the_rate(rate):
+def test_the_mean_probability_is_the_rate_and_even_errors_halve_the_slope():
     score_N, _, wrong_N = logistic_task()
-    assert probability(score_N, everywhere(2000), wrong_N, rate).mean() == pytest.approx(rate, abs=1e-9)
-
-
-def test_even_errors_halve_the_slope():
-    score_N, _, wrong_N = logistic_task()
+    for rate in (0.001, 0.05, 0.5, 0.999):
+        assert probability(score_N, everywhere(2000), wrong_N, rate).mean() == pytest.approx(rate, abs=1e-9)
     steep_N, flat_N = (probability(score_N, everywhere(2000), wrong_N, 0.3, evenness=even) for even in (0, 1))
     slope = [np.polyfit(score_N, np.log(p_N / (1 - p_N)), 1)[0] for p_N in (steep_N, flat_N)]
     assert slope[1] == pytest.approx(slope[0] / 2)
@@ -115,10 +111,9 @@ def audit(step, *, controls=CONTROLS, seed=0):
     label_N = np.where(wrong_N, other_N, right_N).astype(np.int32)
     believed_N = np.where(wrong_N, right_N, np.where(hard_N, other_N, label_N)).astype(np.int32)
     margin_N = np.where(wrong_N, -6.0, np.where(hard_N, -1.0, 6.0)) + generator.normal(0, 0.5, SAMPLES)
-    statistics = statistics_of(
-        -margin_N, label_N=label_N, beliefs=certain(label_N, believed_N), classes=CLASSES, cell_margin_N=margin_N
-    )
-    evidence = Evidence(label_N=label_N, statistics=statistics, last_wrong_N=margin_N < 0)
+    made = {"beliefs": certain(label_N, believed_N), "classes": CLASSES, "cell_margin_N": margin_N}
+    evidence = evidence_of(-margin_N, margin_N < 0, label_N=label_N, **made)
+    statistics = evidence.statistics
     if not controls:
         return evidence, wrong_N
     planted = np.flatnonzero(~wrong_N & ~hard_N)[:controls]
@@ -127,12 +122,9 @@ def audit(step, *, controls=CONTROLS, seed=0):
     taught_N[planted] = (taught_N[planted] + 1) % CLASSES
     taught_margin_N[planted] = generator.normal(-6, 0.5, len(planted))
     joint = confident_joint(label_N, statistics.beliefs, CLASSES, counted_N=kind_N < 0)
-    return replace(
-        evidence,
-        statistics=replace(statistics, joint=joint),
-        controls=Controls(kind_N=kind_N, label_N=taught_N),
-        taught=replace(statistics, cell_margin_N=taught_margin_N),
-    ), wrong_N
+    taught, statistics = replace(statistics, cell_margin_N=taught_margin_N), replace(statistics, joint=joint)
+    controls = Controls(kind_N=kind_N, label_N=taught_N)
+    return replace(evidence, statistics=statistics, controls=controls, taught=taught), wrong_N
 
 
 def own_rate(evidence):

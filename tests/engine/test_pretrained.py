@@ -15,16 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from labelaudit.engine import pretrained as module
-from labelaudit.engine.pretrained import (
-    EMBEDDED_MODEL,
-    build_network,
-    cached_weights,
-    embedded_is_installed,
-    file_digest,
-    fixed_size,
-    has_pretrained,
-    network_digest,
-)
+from labelaudit.engine.pretrained import EMBEDDED_MODEL, cached_weights, file_digest, network_digest
 from labelaudit.errors import ModelError
 
 PROBE = "labelaudit_probe"
@@ -33,7 +24,9 @@ A_FILE = "sha256:0123"
 
 
 def build(model=PROBE, *, num_classes=3, channels=3, weights="scratch", seed=0, **keywords):
-    return build_network(model, weights=weights, num_classes=num_classes, channels=channels, seed=seed, **keywords)
+    return module.build_network(
+        model, weights=weights, num_classes=num_classes, channels=channels, seed=seed, **keywords
+    )
 
 
 def save(network, file):
@@ -211,7 +204,7 @@ SMALL_VIT = "test_vit"  # timm's smallest network of a fixed image size
 
 
 def test_a_model_of_a_fixed_size_is_built_for_another_where_timm_can(tmp_path):
-    assert (fixed_size(SMALL_VIT), fixed_size("resnet18"), fixed_size(PROBE)) == (160, None, None)
+    assert (module.fixed_size(SMALL_VIT), module.fixed_size("resnet18"), module.fixed_size(PROBE)) == (160, None, None)
     small = build(SMALL_VIT, image_size=32)
     assert small(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
     file = save(small, tmp_path / "small.safetensors")
@@ -267,9 +260,9 @@ def test_the_embedded_backbone_predicts_as_ever(num_classes, expected):
     ],
 )
 def test_missing_embedded_weights_come_with_advice(monkeypatch, constant, value, model, message):
-    assert embedded_is_installed()
+    assert module.embedded_is_installed()
     monkeypatch.setattr(module, constant, value)
-    assert embedded_is_installed() == (constant == "_EMBEDDED_SHA256")
+    assert module.embedded_is_installed() == (constant == "_EMBEDDED_SHA256")
     with pytest.raises(ModelError, match=message):
         build(model, weights="embedded")
 
@@ -303,7 +296,7 @@ def test_a_network_that_cannot_be_built_is_one_line_with_advice(monkeypatch, mod
 def test_weights_are_found_in_the_caches_of_the_hub_and_of_torch(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    assert [has_pretrained(model) for model in (TAGGED, PROBE)] == [True, False]
+    assert [module.has_pretrained(model) for model in (TAGGED, PROBE)] == [True, False]
     assert [cached_weights(model) for model in (TAGGED, EMBEDDED_MODEL, PROBE)] == [None] * 3
     repository = tmp_path / "hub" / f"models--timm--{TAGGED}"
     snapshot, checkpoints = repository / "snapshots" / "abc", tmp_path / "torch" / "hub" / "checkpoints"

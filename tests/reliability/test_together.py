@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from labelaudit.auditing import probe
+from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.moves import LOCK
-from labelaudit.review.relabel import Corrections, relabel, undo
+from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.files import held, write_text
 from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed, write_images
 from tests.cli.processes import running
@@ -21,7 +22,7 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def corrections(tmp_path: Path) -> Corrections:
+def corrections(tmp_path: Path) -> ReviewFile:
     return saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
 
 
@@ -52,9 +53,7 @@ def test_writers_of_one_file_never_mix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["score", "retrain"])
-def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
-    images: Path, tmp_path: Path, command: str
-) -> None:
+def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(images, tmp_path, command) -> None:
     words = ("--method", "standard", "--out", tmp_path / "out") if command == "retrain" else ("--run", tmp_path / "out")
     with held(images / LOCK, images):
         error = run(command, images, *words, *QUICK).only_error
@@ -62,9 +61,7 @@ def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_whose_relabeling_was_interrupted_is_refused(
-    images: Path, tmp_path: Path, corrections: Corrections
-) -> None:
+def test_a_folder_whose_relabeling_was_interrupted_is_refused(images, tmp_path, corrections) -> None:
     with interrupted("labelaudit.review.moves._unlink_old_names", call=1), pytest.raises(KeyboardInterrupt):
         relabel(images, corrections)
     error = run("score", images, "--run", tmp_path / "audit", *QUICK).only_error
@@ -74,9 +71,7 @@ def test_a_folder_whose_relabeling_was_interrupted_is_refused(
     succeed("score", images, "--run", tmp_path / "audit", *QUICK)
 
 
-def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(
-    images: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(images, tmp_path, corrections, monkeypatch) -> None:
     prepare = probe.prepare
 
     def meanwhile(*arguments: object, **keywords: object) -> object:

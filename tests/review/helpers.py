@@ -5,18 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from labelaudit.review.corrections import Correction, write_corrections
-from labelaudit.review.relabel import Corrections
-
-HOSTILE_CLASSES = (
-    *("cat", "=dog", "-x", "two words ", "ü"),
-    *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"),
-)
-HOSTILE_NAMES = (
-    *("{}.png", "=cmd|' {}.png", "-rf {}.png", "a,b\"c' {}.png", "line\nend {}.png", "cr\r {}.png", "{} no suffix"),
-    *("猫 é e\u0301 \u202e {}.png", "back\\slash {}.tar.gz", "n" * 240 + "{}.png", "sub/deep\ner/{}.png", "{}.png "),
-    *("$(touch x) `x` {}.png", "\U0001f431 {}.PNG"),
-)
+from labelaudit.review.corrections import Correction, ReviewFile, read_review, write_corrections
 
 
 def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
@@ -70,6 +59,6 @@ def keep(path: str, **others: str) -> Correction:
     return Correction(path=path, action="keep", **others)
 
 
-def saved(file: Path, *corrections: Correction) -> Corrections:
+def saved(file: Path, *corrections: Correction) -> ReviewFile:
     write_corrections(file, corrections)
-    return Corrections(file=file)
+    return read_review(file)

@@ -12,19 +12,17 @@ from labelaudit.review import moves
 from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.files import held
 from tests.helpers import Listener, failing
-from tests.review.helpers import (
-    HOSTILE_CLASSES,
-    HOSTILE_NAMES,
-    change,
-    contents,
-    drop,
-    keep,
-    saved,
-    sha256,
-    snapshot,
-    write_tree,
-)
+from tests.review.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
 
+CLASSES = (
+    *("cat", "=dog", "-x", "two words ", "ü"),
+    *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"),
+)
+NAMES = (
+    *("{}.png", "=cmd|' {}.png", "-rf {}.png", "a,b\"c' {}.png", "line\nend {}.png", "cr\r {}.png", "{} no suffix"),
+    *("猫 é e\u0301 \u202e {}.png", "back\\slash {}.tar.gz", "n" * 240 + "{}.png", "sub/deep\ner/{}.png", "{}.png "),
+    *("$(touch x) `x` {}.png", "\U0001f431 {}.PNG"),
+)
 FILES = ("cat/1.png", "cat/2.png", "cat/sub/3.png", "dog/1.png", "dog/4.png", "dog/5.png")
 CORRECTED = {
     "dog/1-2.png": "cat/1.png",
@@ -68,7 +66,7 @@ def test_files_move_and_come_back_with_hard_links_or_without(root, corrections, 
 
 def test_files_with_hostile_names_come_back_byte_for_byte(tmp_path):
     root = tmp_path / "photos"
-    names = [f"{label}/{name.format(k)}" for label in HOSTILE_CLASSES for k, name in enumerate(HOSTILE_NAMES)]
+    names = [f"{label}/{name.format(k)}" for label in CLASSES for k, name in enumerate(NAMES)]
     write_tree(root, names)
     (root / "cat" / "link").symlink_to("nowhere")
     (root / os.fsdecode(b"caf\xe9")).mkdir()
@@ -76,8 +74,8 @@ def test_files_with_hostile_names_come_back_byte_for_byte(tmp_path):
     before = snapshot(root)
     rows = []
     for number, path in enumerate(names):
-        place = HOSTILE_CLASSES.index(path.partition("/")[0]) + 1 + number % 3
-        other = change(path, HOSTILE_CLASSES[place % len(HOSTILE_CLASSES)], sha256=sha256(path))
+        place = CLASSES.index(path.partition("/")[0]) + 1 + number % 3
+        other = change(path, CLASSES[place % len(CLASSES)], sha256=sha256(path))
         rows.append((other, drop(path), keep(path), change(path, "new one"))[number % 4])
     assert relabel(root, saved(tmp_path / "c.csv", *rows)).moved == 105
     found = {path: what for path, what in snapshot(root).items() if what[0] == "file"}
@@ -97,8 +95,8 @@ def test_undo_takes_back_the_last_relabeling_first(root, tmp_path, corrections):
     relabel(root, again)
     assert contents(root)[".labelaudit-dropped/dog/5.png"] == "dog/5.png"
     with pytest.raises(RunError, match=r"was by 'again\.csv', not by .*corrections\.csv; omit the file"):
-        undo(root, corrections=corrections)
-    undo(root, corrections=again)
+        undo(root, review=corrections)
+    undo(root, review=again)
     assert snapshot(root) == states[1]
     undo(root)
     assert snapshot(root) == states[0]

@@ -164,23 +164,22 @@ class Tab:
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
 
+    def on(self, selector: str, script: str) -> Any:
+        """Run a script in which ``node`` is the first element of the selector."""
+        return self.evaluate(f"((node) => {{ {script} }})(document.querySelector({json.dumps(selector)}))")
+
     def click(self, selector: str) -> None:
         """Click into the middle of an element, as a mouse would."""
-        place = self.evaluate(
-            f"(() => {{ const node = document.querySelector({json.dumps(selector)});"
-            " node.scrollIntoView({block: 'nearest', behavior: 'instant'});"
-            " const box = node.getBoundingClientRect();"
-            " return [box.left + box.width / 2, box.top + box.height / 2]; })()"
-        )
+        self.on(selector, "node.scrollIntoView({block: 'nearest', behavior: 'instant'})")
+        box = self.on(selector, "return node.getBoundingClientRect().toJSON()")
+        x, y = box["left"] + box["width"] / 2, box["top"] + box["height"] / 2
         for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def choose(self, selector: str, value: str) -> None:
         """Set the value of a field, as a person would, and wait for what follows."""
-        self.evaluate(
-            f"(() => {{ const node = document.querySelector({json.dumps(selector)}); node.value = {json.dumps(value)};"
-            " node.dispatchEvent(new Event('input', {bubbles: true})); })()"
-        )
+        change = "node.dispatchEvent(new Event('input', {bubbles: true}))"
+        self.on(selector, f"node.value = {json.dumps(value)}; {change}")
         self.frames()
 
     def script_seconds(self) -> float:
@@ -190,12 +189,11 @@ class Tab:
         return next(float(entry["value"]) for entry in metrics if entry["name"] == "ScriptDuration")
 
     def text(self, selector: str) -> str:
-        return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent"))
+        return str(self.on(selector, "return node.textContent"))
 
     def texts(self, selector: str) -> list[str]:
-        return list(
-            self.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((node) => node.textContent)")
-        )
+        nodes = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        return list(self.evaluate(f"{nodes}.map((node) => node.textContent)"))
 
     def scheme(self, name: str) -> None:
         """Be a system with a light or dark theme."""
