@@ -332,7 +332,8 @@ def rewind_to_checkpoint(run: RunFolder) -> State | None:
         raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
     epochs = _finished(state)
     losses.discard_from(run.losses, epochs)
-    if losses.recorded_epochs(run.losses) != list(range(epochs)):
+    recorded = losses.recorded_epochs(run.losses)
+    if len(recorded) != epochs or recorded != list(range(len(recorded))):  # any number may stand in the checkpoint
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
     return state
 

@@ -80,7 +80,7 @@ def test_the_labels_of_the_folder_are_compared_with_a_file(clean: Path) -> None:
 
 def test_an_interrupted_experiment_is_resumed(clean: Path) -> None:
     asked = ("detection", "--data", clean / "train", "--noise", "uniform:0.25", "--seeds", "0,1", *QUICK, "--out")
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=7):  # of the second audit
+    with interrupted("labelaudit.run.losses.write_epoch", call=7):  # of the second audit
         assert run("reproduce", *asked, "stopped").code == 130
     assert "Resuming after" in succeed("reproduce", *asked, "stopped").err
     succeed("reproduce", *asked, "whole")
