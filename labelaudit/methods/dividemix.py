@@ -1,4 +1,4 @@
-"""DivideMix with the AUL: suspicious samples are learned without their labels.
+"""DivideMix by an audit: suspicious samples are learned without their labels.
 
 Source: Li et al. 2020, "DivideMix: learning with noisy labels as semi-supervised learning" (ICLR), and the authors'
 code; the division is that of an audit, w = 1 − P(mislabeled) ≥ threshold, where theirs is a mixture of the losses of

@@ -212,9 +212,9 @@ METHODS = (
     ),
     MethodEntry(
         name="dividemix",
-        title="DivideMix with the AUL",
+        title="DivideMix by an audit",
         summary="Suspicious samples are learned without their labels, by two networks and mixtures.",
-        source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by the AUL",
+        source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by an audit",
         needs=("weights",),
         factory="labelaudit.methods.dividemix:DivideMix",
         parameters=p.DivideMixParameters,

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.data.folder import scan
 from labelaudit.methods.table import METHODS as TABLE
-from labelaudit.reproduce import prioritization, retraining
+from labelaudit.progress import QUIET
+from labelaudit.reproduce import Table1Options, prioritization, retraining
 from labelaudit.reproduce.kinds import MatrixRow, share
 from labelaudit.reproduce.prioritization import MEAN, SpeedupRow, TrainingEpochRow, first_cost, results
 from labelaudit.reproduce.retraining import (
@@ -15,6 +18,7 @@ from labelaudit.reproduce.retraining import (
     ROWS,
     SCALES,
     TrainedRow,
+    Trainings,
     cells_of,
     orders,
     published,
@@ -22,6 +26,7 @@ from labelaudit.reproduce.retraining import (
 )
 from labelaudit.reproduce.runner import Tables, draw, parse_noise
 from labelaudit.selectors.table import build_selector, describe_selector
+from tests.cli.helpers import write_images
 
 NAN = math.nan
 
@@ -92,6 +97,28 @@ def test_what_is_published_for_some_noise_or_data_only(row, noise, classes, para
     retraining.check_rows(
         [row], with_parameters(SCALES["small"], {f"{row}.{k}": v for k, v in parameters.items()}, [row])
     )
+
+
+def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tmp_path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(retraining, "train_method", lambda start, data, options, *_: asked.append(options) or [])
+    same = {"clean": scan(image_folder()), "test": tmp_path, "rows": ["elr"], "paper": PAPERS[10]}
+    for scale in (SCALES["paper"], SCALES["small"]):
+        list(Trainings(scale=scale, **same).measure(QUIET, parse_noise("pair-flip:0.4", ()), 0, tmp_path))
+    preset = asked[0].presets["paper"]
+    assert (preset.epochs, preset.schedule, preset.lr, asked[1].presets) == (120, "milestones", 0.02, None)
+
+
+def test_with_100_classes_the_papers_figures_are_those_of_cifar_100(tmp_path, monkeypatch) -> None:
+    write_images(tmp_path / "photos", classes=tuple(f"c{number:02d}" for number in range(100)), each=2)
+    monkeypatch.setattr(Trainings, "run", lambda trainings, *_: trainings.paper.data)
+    same = {
+        "data": tmp_path / "photos",
+        "test": tmp_path / "photos",
+        "out": tmp_path / "out",
+        "training": TrainingOptions(),
+    }
+    assert retraining.measure_table1(Table1Options(**same)) == "CIFAR-100"
 
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[object]:
