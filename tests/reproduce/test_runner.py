@@ -10,6 +10,7 @@ import pytest
 
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
+from labelaudit.reproduce.detection import PAPER_NOISE
 from labelaudit.reproduce.runner import (
     Row,
     figure,
@@ -61,8 +62,7 @@ def test_noise_that_cannot_be_read_is_refused(text: str, says: str) -> None:
 
 
 def test_each_case_has_a_safe_folder_of_its_own() -> None:
-    noises = [f"{kind}:0.{tenth}" for kind in ("uniform", "pair-flip") for tenth in range(1, 5)]
-    assert len({case.folder_name for case in noise_cases(noises, CLASSES)}) == 8
+    assert len({case.folder_name for case in noise_cases(PAPER_NOISE, CLASSES)}) == 13
     assert parse_noise("one-class:0.1:a/../b", ("a/../b", "c")).folder_name == "one-class-0.1-a-..-b"
     with pytest.raises(UsageError, match="same name"):
         noise_cases([], CLASSES, [Path("one/Given.csv"), Path("two/given.csv")])
