@@ -8,7 +8,10 @@ ProbeName = Literal["auto", "train", "frozen"]
 PresetName = Literal["fast", "balanced", "strong", "paper"]
 ResizeName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]
-ScheduleName = Literal["constant", "step", "linear", "cosine", "one-cycle", "late-linear", "milestones"]
+BorderName = Literal["reflect", "zeros", "edge"]
+ScheduleName = Literal[
+    "constant", "step", "linear", "cosine", "cosine-restarts", "one-cycle", "late-linear", "milestones"
+]
 OptimizerName = Literal["sgd", "adam"]
 Precision = Literal["float32", "bfloat16"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]

@@ -35,7 +35,7 @@ LAYERS = (
 """From top to bottom; the longest prefix of a module's name decides. The engine knows no concrete method."""
 
 ALLOWED = {
-    "methods": {"methods", "methods.base", "methods.parameters", "errors"},
+    "methods": {"methods", "methods.base", "methods.parameters", "detect", "errors"},
     "selectors": {"methods.base", "selectors.base", "selectors.table"},
 }
 """What concrete methods and selectors may import, by the names in LAYERS."""

@@ -13,16 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.auditing.model import read_catalogue
+from labelaudit.auditing.model import Audit
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.constants import HARMLESS, MOST_WATCHED, POWERS
-from labelaudit.errors import RunError
 from labelaudit.names import PrioritizerName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.documents import read_noise
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
-from labelaudit.run.tables import read_scores
 
 Chances = dict[tuple[PrioritizerName, str], FloatArray]
 
@@ -50,11 +47,9 @@ class Advice:
     @property
     def sentences(self) -> list[str]:
         """The advice in words."""
+        shares = {name: [row for row in self.selectors if row.selector == name] for name in (_BY_LOSS, _BY_ENTROPY)}
         by_loss, by_entropy = (
-            " and ".join(
-                f"{row.noise_share:.1%} (at {row.selectivity})" for row in self.selectors if row.selector == name
-            )
-            for name in (_BY_LOSS, _BY_ENTROPY)
+            " and ".join(f"{row.noise_share:.1%} (at {row.selectivity})" for row in rows) for rows in shares.values()
         )
         margin = f"{100 * HARMLESS:.0f} points more noise than there is"
         safe = {
@@ -71,24 +66,16 @@ class Advice:
 
 
 def advise(run: RunFolder, reporter: Reporter = QUIET) -> Advice:
-    """Advise on the data of an audit, from its losses and verdicts.
+    """Advise on the data of an audit, from its losses and verdicts; without verdicts, raise a RunError.
 
     A sample is noise where its label is wrong or its image corrupted, as if these were independent.
-
-    Raises:
-        RunError: the run has no verdicts yet, or is damaged.
     """
-    read_noise(run)
-    catalogue, scores = read_catalogue(run), read_scores(run.scores)
-    if len(scores) != len(catalogue):
-        raise RunError(f"{run.scores} is of other samples", fix=f"run labelaudit fit {run.root}")
-    right_N, intact_N = (
-        1.0 - np.nan_to_num(scores.column(name).to_numpy(zero_copy_only=False))
-        for name in ("p_mislabeled", "p_corrupted")
-    )
-    watched_S = choose_watched(catalogue.used_N, np.random.default_rng([0, 0]))
+    audit = Audit(run)
+    _ = audit.summary  # first: without it there are no verdicts
+    right_N, intact_N = (1.0 - np.nan_to_num(audit.column(name)) for name in ("p_mislabeled", "p_corrupted"))
+    watched_S = choose_watched(audit.catalogue.used_N, np.random.default_rng([0, 0]))
     with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
-        chances = selection_chances(read_epochs(run.losses), watched_S, len(catalogue.classes), advance)
+        chances = selection_chances(read_epochs(run.losses), watched_S, len(audit.catalogue.classes), advance)
     return compare((1.0 - right_N * intact_N)[watched_S], chances)
 
 

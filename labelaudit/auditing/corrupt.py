@@ -31,11 +31,8 @@ from labelaudit.review.tree import free_path
 from labelaudit.run.files import held, link_or_copy, storage_errors, write_json, write_lines
 from labelaudit.text import csv_lines, folded
 
-TRUTH_FILE = "truth.csv"
-"""In the copy, beside the class folders: true label, given label and corruption of every image."""
-
-SETTINGS_FILE = "corruption.json"
-"""Beside it: how the copy was made."""
+TRUTH_FILE, SETTINGS_FILE = "truth.csv", "corruption.json"
+"""In the copy, beside the class folders: the truth about every image, and how the copy was made."""
 
 INPUT_KINDS = ("shuffle-pixels", "gaussian")
 """The kinds that corrupt images; the others corrupt labels."""
@@ -50,15 +47,14 @@ def draw_permutation(height: int, width: int, *, seed: int) -> npt.NDArray[np.in
 
 def shuffle_pixels(pixels_HWC: UInt8Array, from_P: npt.NDArray[np.int64]) -> UInt8Array:
     """Return the image with its pixels, row by row, moved by a permutation; ``from_P.argsort()`` moves them back."""
-    flat_PC = pixels_HWC.reshape(-1, pixels_HWC.shape[2])
-    shuffled: UInt8Array = flat_PC[from_P].reshape(pixels_HWC.shape)
-    return shuffled
+    return pixels_HWC.reshape(-1, pixels_HWC.shape[2])[from_P].reshape(pixels_HWC.shape)
 
 
 def gaussian_pixels(pixels_HWC: UInt8Array, generator: np.random.Generator) -> UInt8Array:
     """Draw pixels from the Gaussian that has the mean and variance of the image's values.
 
-    They are rounded and clipped to 0 … 255, which takes a little of the variance of images with strong contrast.
+    They are rounded and clipped to 0 … 255, which leaves .96 of the standard deviation on CIFAR-10 and .80 on
+    Fashion-MNIST, where the mean rises by 7.6: its images have strong contrast.
     """
     values = generator.normal(pixels_HWC.mean(), pixels_HWC.std(), size=pixels_HWC.shape)
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
@@ -74,13 +70,10 @@ class CorruptionRate:
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptOptions:
-    """The options of `corrupt`.
+    """The options of `corrupt`; no image gets two of the corruptions.
 
-    Attributes:
-        corruptions: No image gets two of them.
-        seed: For all draws.
-        exact: Corrupt round(rate · images); otherwise each image on its own with that probability.
-        most: Copy at most so many readable images, drawn by the seed, of each class its share; None for all.
+    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. At most
+    ``most`` readable images are copied, drawn by the seed, of each class its share; None for all.
     """
 
     corruptions: Sequence[CorruptionRate]
@@ -113,8 +106,8 @@ class Corrupted:
     """
 
     images: int
-    selected: dict[str, int]
-    changed: dict[str, int]
+    selected: dict[CorruptionName, int]
+    changed: dict[CorruptionName, int]
     linked: int
     left_out: int
 
@@ -146,13 +139,8 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
         growing.mkdir()
         linked = _write_images(catalogue, images, growing, half, options.seed, reporter)
         of_kind = {each.kind: [image for image in images if image.kind == each.kind] for each in options.corruptions}
-        corrupted = Corrupted(
-            images=len(images),
-            selected={kind: len(chosen) for kind, chosen in of_kind.items()},
-            changed={kind: sum(image.changed for image in chosen) for kind, chosen in of_kind.items()},
-            linked=linked,
-            left_out=left_out,
-        )
+        selected = {kind: len(chosen) for kind, chosen in of_kind.items()}
+        changed = {kind: sum(image.changed for image in chosen) for kind, chosen in of_kind.items()}
         rows = (
             (each.path, each.label, each.observed, int(bool(each.kind)), int(each.changed), each.kind, each.source)
             for each in sorted(images, key=lambda image: image.path)
@@ -166,25 +154,25 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
             "source": str(catalogue.root.resolve()),
             "source_fingerprint": catalogue.fingerprint,
             "most": options.most,
-            "images": corrupted.images,
+            "images": len(images),
             "corruptions": [
-                {**asdict(each), "selected": corrupted.selected[each.kind], "changed": corrupted.changed[each.kind]}
+                {**asdict(each), "selected": selected[each.kind], "changed": changed[each.kind]}
                 for each in options.corruptions
             ],
         }
         write_json(growing / SETTINGS_FILE, settings)
         publish(growing, out)
-    return corrupted
+    return Corrupted(images=len(images), selected=selected, changed=changed, linked=linked, left_out=left_out)
 
 
 def _check(data: Path, out: Path, options: CorruptOptions) -> None:
     kinds = [corruption.kind for corruption in options.corruptions]
     if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
         raise UsageError(f"--kind {twice[0]} is given twice", fix="give each kind once, with its whole rate")
-    for corruption in options.corruptions:
-        if not 0 <= corruption.rate <= 1:
-            raise UsageError(f"--rate {corruption.rate:g} is no share", fix="give a number from 0 to 1")
-    if sum(corruption.rate for corruption in options.corruptions) > 1 + 1e-9:
+    rates = [corruption.rate for corruption in options.corruptions]
+    if wrong := [rate for rate in rates if not 0 <= rate <= 1]:
+        raise UsageError(f"--rate {wrong[0]:g} is no share", fix="give a number from 0 to 1")
+    if sum(rates) > 1 + 1e-9:
         raise UsageError("the rates are together more than 1", fix="no image gets two kinds: give smaller rates")
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed} is negative", fix="give 0 or more")
@@ -203,7 +191,7 @@ def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[Copie
     used = np.flatnonzero(catalogue.used_N)
     others = np.flatnonzero(~catalogue.used_N).tolist()
     if options.most is not None:
-        used, others = _draw_part(catalogue.label_N[used], used, options.most, options.seed), []
+        used, others = used[_draw_part(catalogue.label_N[used], options.most, options.seed)], []
     named = [number for number in others if os.path.lexists(catalogue.root / catalogue.paths[number])]
     images = {}
     for number in sorted([*used.tolist(), *named]):
@@ -226,18 +214,15 @@ def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[Copie
     return list(images.values()), len(others) - len(named)
 
 
-def _draw_part(
-    label_U: npt.NDArray[np.int32], used: npt.NDArray[np.intp], most: int, seed: int
-) -> npt.NDArray[np.intp]:
-    """Draw at most so many of the samples by the seed, of each class its share, in their order."""
-    order = np.random.default_rng([seed, 1]).permutation(len(used))
+def _draw_part(label_U: npt.NDArray[np.int32], most: int, seed: int) -> npt.NDArray[np.intp]:
+    """Draw at most so many of U samples by the seed, of each class its share: their places, rising."""
+    order = np.random.default_rng([seed, 1]).permutation(len(label_U))
     # Of each class, the first in the order stand at even distances from 0 to 1, and so do the classes' shares.
-    place_U = np.empty(len(used))
+    place_U = np.empty(len(label_U))
     for label in np.unique(label_U):
         of_class = order[label_U[order] == label]
         place_U[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
-    part: npt.NDArray[np.intp] = np.sort(used[np.argsort(place_U, kind="stable")[:most]])
-    return part
+    return np.sort(np.argsort(place_U, kind="stable")[:most])
 
 
 def _new_path(image: CopiedImage, taken: set[str]) -> str:

@@ -22,7 +22,8 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_table
+from labelaudit.run.parquet import write_table
+from labelaudit.run.tables import read_controls, read_image_table, verdict_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +58,7 @@ class Fitted:
 
 
 def fit(
-    run: RunFolder,
-    settings: FitSettings | None = None,
-    reporter: Reporter = QUIET,
-    *,
-    all_estimators: bool = False,
+    run: RunFolder, settings: FitSettings | None = None, reporter: Reporter = QUIET, *, all_estimators: bool = False
 ) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
@@ -99,8 +96,7 @@ def compute(
         pilot = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, classes, counted_N=counted_N)
     evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
-    readable = zip(catalogue.sha256, catalogue.used_N, strict=True)
-    digests = [digest if is_readable else "" for digest, is_readable in readable]
+    digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(evidence, verdicts.flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
     return Fitted(
         catalogue=catalogue,
@@ -111,22 +107,13 @@ def compute(
     )
 
 
-def is_fitted(run: RunFolder, settings: FitSettings | None) -> bool:
-    """Return True when the score files are there, and are of these settings (or of any, when None)."""
-    return run.noise.exists() and (settings is None or documents.read_noise(run).fit == settings)
-
-
 def _noise(
     catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, settings: FitSettings, kinds: documents.KindsNoise
 ) -> documents.Noise:
     controls = evidence.controls
+    names: dict[int | None, str | None] = {None: None, **dict(enumerate(catalogue.classes))}
     found = tuple(
-        documents.FoundControls(
-            kind=row.kind,
-            class_name=None if row.label is None else catalogue.classes[row.label],
-            planted=row.planted,
-            found=row.found,
-        )
+        documents.FoundControls(kind=row.kind, class_name=names[row.label], planted=row.planted, found=row.found)
         for row in verdicts.power.found
     )
     return documents.Noise(
@@ -150,25 +137,23 @@ def _noise(
 
 
 def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
-    mixture = estimate.mixture
+    mixture = None
+    if (fitted := estimate.mixture) is not None:
+        mixture = documents.MixtureNoise(
+            weight=tuple(fitted.weight_2.tolist()),
+            mean=tuple(fitted.mean_2.tolist()),
+            std=tuple(fitted.std_2.tolist()),
+            separation=fitted.separation,
+            modes=fitted.modes,
+            log_likelihood=fitted.log_likelihood,
+        )
+    tails = estimate.tails.items()
     return documents.EstimatorNoise(
         rank_by=estimate.rank_by,
         noise_rate=estimate.noise_rate,
         suspicious=int((estimate.p_mislabeled_N > FLAG_ABOVE).sum()),
-        mixture=None
-        if mixture is None
-        else documents.MixtureNoise(
-            weight=tuple(mixture.weight_2.tolist()),
-            mean=tuple(mixture.mean_2.tolist()),
-            std=tuple(mixture.std_2.tolist()),
-            separation=mixture.separation,
-            modes=mixture.modes,
-            log_likelihood=mixture.log_likelihood,
-        ),
-        by_kind={
-            kind: documents.Tail(noise_rate=tail.rate, interval=(tail.low, tail.high))
-            for kind, tail in estimate.tails.items()
-        },
+        mixture=mixture,
+        by_kind={kind: documents.Tail(noise_rate=each.rate, interval=(each.low, each.high)) for kind, each in tails},
     )
 
 
@@ -201,8 +186,7 @@ def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verd
     flagged = verdicts.order[: verdicts.flagged]
     pairs = np.stack([catalogue.label_N[flagged], statistics.beliefs.alternative_N[flagged]], axis=1)
     unique, count = np.unique(pairs, axis=0, return_counts=True)
-    ranked = sorted(zip(unique, count.tolist(), strict=True), key=lambda pair: -pair[1])
     return tuple(
-        documents.Confused(given=catalogue.classes[given], suggested=catalogue.classes[suggested], count=times)
-        for (given, suggested), times in ranked
+        documents.Confused(given=catalogue.classes[given], suggested=catalogue.classes[suggested], count=int(times))
+        for (given, suggested), times in sorted(zip(unique, count, strict=True), key=lambda pair: -pair[1])
     )

@@ -1,9 +1,8 @@
 """Find out whether a left-right flip keeps the labels of a folder.
 
-A flip turns an arrow to the left into one to the right: two classes become one, and every label looks wrong. Digits,
-text, traffic signs and medical images have the same problem. So a short training without flips comes first, on half of
-the images. It then classifies the other half as they are and mirrored. Where it no longer recognizes the mirrored
-images, the audit trains without flips.
+A flip turns an arrow to the left into one to the right: two classes become one, and every label looks wrong. So a short
+training without flips comes first, on half of the images. It then classifies the other half as they are and mirrored.
+Where it no longer recognizes the mirrored images, the audit trains without flips.
 
 Shapes: H held-out images, K classes, M images that mirroring changes.
 """
@@ -49,12 +48,10 @@ _FEW = 20
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorTest:
-    """What mirroring does to held-out images.
+    """What mirroring does to held-out images: how many of each class the probe recognizes as they are (``right_K``).
 
-    Attributes:
-        right_K: How many images of each class the probe recognizes.
-        lost_L2: Label and class when mirrored of the L images that it recognizes only as they are.
-        gained_G2: Label and class as they are of the G images that it recognizes only mirrored.
+    ``lost_L2`` has label and class when mirrored of the L images that it recognizes only as they are, ``gained_G2``
+    label and class as they are of the G images that it recognizes only mirrored.
     """
 
     right_K: npt.NDArray[np.int64]
@@ -97,11 +94,7 @@ def settle_flip(
 ) -> tuple[TrainingSettings, Prepared, MirrorTest | None]:
     """Leave flips out of the settings and the inputs where mirrored images are not recognized.
 
-    All processes of a world take part. Without flips in the settings nothing happens, and there is no test.
-
-    Raises:
-        TrainingError: the training diverged.
-        DeviceError: the device is out of memory.
+    All processes of a world take part; errors are those of a training. Without flips in the settings there is no test.
     """
     if settings.augment != "crop-flip" or not isinstance(prepared.inputs, ImageInputs):
         return settings, prepared, None

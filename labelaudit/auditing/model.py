@@ -25,6 +25,7 @@ from rich.console import Console
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UnreadableImageError, decode_small
+from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.constants import LATENESS
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError
@@ -38,13 +39,10 @@ from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.tables import read_samples, read_scores
 from labelaudit.text import printable, require_local
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+RowArray = npt.NDArray[np.int64]
 
 _RUNS = "labelaudit-runs"
-_TEXT_ROWS = 5
-_HTML_ROWS = 10
-_THUMBNAIL_PIXELS = 64
+_TEXT_ROWS, _HTML_ROWS, _THUMBNAIL_PIXELS = 5, 10, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,7 @@ class Audit:
         return table
 
     @cached_property
-    def flagged_S(self) -> IntArray:
+    def flagged_S(self) -> RowArray:
         """The numbers of the suspicious samples, in the order of suspicious.csv."""
         flagged_S = np.array([int(row["sample"]) for row in suspicious_rows(self.run.suspicious)], dtype=np.int64)
         if len(np.unique(flagged_S)) < len(flagged_S) or (flagged_S >= len(self.catalogue)).any():
@@ -114,13 +112,11 @@ class Audit:
         return RunError(f"{file} has other samples than {self.run.samples}", fix=f"run labelaudit fit {self.run.root}")
 
     @cached_property
-    def order_U(self) -> IntArray:
+    def order_U(self) -> RowArray:
         """The numbers of the audited samples, the most suspicious first; the suspicious samples are its head."""
         p_N, statistic_N = self.column("p_mislabeled"), self.column(self.summary.fit.rank_by)
         suspicion_N = -statistic_N if self.summary.fit.rank_by in SUSPICIOUS_WHEN_LOW else statistic_N
-        other_N = np.isfinite(p_N)
-        other_N[self.flagged_S] = False
-        other = np.flatnonzero(other_N)
+        other = np.setdiff1d(np.flatnonzero(np.isfinite(p_N)), self.flagged_S)
         # P(mislabeled) is 0 for most of them, so the statistic decides.
         return np.concatenate([self.flagged_S, other[np.lexsort((-suspicion_N[other], -p_N[other]))]])
 
@@ -198,13 +194,8 @@ class Audit:
 
 
 def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:
-    cells = (
-        f"{row['rank']}",
-        _thumbnail(catalogue, str(row["path"])),
-        *(f"<bdi>{_safe(str(row[name]))}</bdi>" for name in ("given_label", "suggested_label")),
-        f"{row['p_mislabeled']:.3f}",
-        f"<bdi>{_safe(str(row['path']))}</bdi>",
-    )
+    texts = [f"<bdi>{_safe(str(row[name]))}</bdi>" for name in ("given_label", "suggested_label", "path")]
+    cells = (row["rank"], _thumbnail(catalogue, str(row["path"])), *texts[:2], f"{row['p_mislabeled']:.3f}", texts[2])
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
@@ -266,8 +257,7 @@ class _Epochs(msgspec.Struct):
 def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
     """Return how the recorded epochs of a run, or those of its pilot, follow each other.
 
-    Raises:
-        RunError: there is no run, or its probe is not trained to the end; the pilot is trained before.
+    Raises a RunError where the probe is not trained to the end; the pilot is trained before.
     """
     description = read_description(run)
     try:
@@ -288,18 +278,16 @@ def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
 def read_curves(
     run: RunFolder,
     course: Course,
-    label_N: npt.NDArray[np.int32],
+    label_N: IntArray,
     classes: int,
     *,
-    counted_N: npt.NDArray[np.bool_] | None = None,
+    counted_N: BoolArray | None = None,
     reporter: Reporter = QUIET,
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
 
-    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`.
-
-    Raises:
-        RunError: they are damaged, or not all there.
+    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`. Raises a RunError where epochs are
+    damaged or missing.
     """
     fix = f"delete {run.root} and audit again"
     if len(recorded_epochs(run.losses)) != course.recorded:
@@ -322,8 +310,7 @@ def read_curves(
 def read_catalogue(run: RunFolder, description: Description | None = None) -> Catalogue:
     """Read the samples of a run; ``description`` is its run.json, where it is read already.
 
-    Raises:
-        RunError: samples.parquet is missing, damaged, or not the one that run.json describes.
+    Raises a RunError where samples.parquet is missing, damaged, or not the one that run.json describes.
     """
     data = (description or read_description(run)).data
     catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)

@@ -51,7 +51,7 @@ class TrainingOptions:
     weight_decay: float | None = _option("Weight decay.")
     schedule: ScheduleName | None = _option("How the learning rate changes.")
     optimizer: OptimizerName | None = _option("SGD with momentum, or Adam.")
-    precision: PrecisionName | None = _option("auto: bfloat16 where the processor has it.")
+    precision: PrecisionName | None = _option("auto: bfloat16 where the processor has it, float32 with --preset paper.")
     controls: bool | None = _option(
         "Make a few labels wrong on purpose, to measure how well wrong labels are found.", "--controls/--no-controls"
     )

@@ -27,7 +27,7 @@ from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
 from labelaudit.methods.table import MethodEntry
-from labelaudit.names import OptimizerName, Precision, PresetName
+from labelaudit.names import OptimizerName, Precision, PrecisionName, PresetName
 from labelaudit.selectors.table import NONE, build_selector, describe_selector
 
 COARSE_FROM = 80
@@ -35,13 +35,19 @@ COARSE_FROM = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Preset(Hyperparameters):
-    """Default network and hyperparameters of a training; ``coarse_model`` is for images of `COARSE_FROM` pixels on."""
+    """Default network and hyperparameters of a training.
+
+    Attributes:
+        coarse_model: The network for images of `COARSE_FROM` pixels on.
+        auto_precision: What ``--precision auto`` means.
+    """
 
     model: str
     coarse_model: str | None = None
+    auto_precision: PrecisionName = "auto"
 
 
-PAPER = Preset(model="cifar_resnet32", **vars(AUL_PROBE))
+PAPER = Preset(model="cifar_resnet32", auto_precision="float32", **vars(AUL_PROBE))
 FAST = replace(
     PAPER,
     model="labelaudit_probe",
@@ -51,6 +57,8 @@ FAST = replace(
     lr=0.1,
     schedule="linear",
     crop_pad=2,
+    border="reflect",
+    auto_precision="auto",
 )
 BALANCED = replace(
     FAST, model="labelaudit_probe_pooled", coarse_model=None, epochs=16, lr=0.4, weight_decay=5e-4, schedule="one-cycle"
@@ -62,7 +70,7 @@ PRESETS: dict[PresetName, Preset] = {"fast": FAST, "balanced": BALANCED, "strong
 RETRAIN_PRESETS: dict[PresetName, Preset] = {
     **PRESETS,
     "fast": replace(FAST, lr=0.1, weight_decay=5e-4, schedule="one-cycle"),
-    "paper": Preset(model="cifar_resnet32", **vars(AUL_RETRAINING)),
+    "paper": replace(PAPER, **vars(AUL_RETRAINING)),
 }
 
 USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
@@ -71,14 +79,24 @@ USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
 FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
-HEAD = replace(PAPER, model="linear", epochs=10, lr=0.01, weight_decay=0.5, augment="none", crop_pad=0)
+HEAD = replace(
+    FAST,
+    model="linear",
+    coarse_model=None,
+    epochs=10,
+    batch_size=64,
+    lr=0.01,
+    weight_decay=0.5,
+    schedule="constant",
+    augment="none",
+    crop_pad=0,
+)
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
 are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
 
 HEAD_FOLDS = 5
 """Heads on a frozen backbone that are trained side by side, each without its part of the data. On a few hundred images
 one head on all of them has memorized their labels before it could be asked (docs/accuracy.md)."""
-
 
 SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger images go through a frozen backbone."""
@@ -109,13 +127,11 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(f"{option} is not finite", fix="give a number")
     if options.momentum is not None and options.momentum >= 1:
         raise UsageError(f"--momentum {options.momentum:g} must be below 1", fix="give a smaller number")
-    if options.preset == "paper":
-        if options.probe == "frozen":
-            fix = "leave --probe frozen or --preset paper out"
-            raise UsageError("the paper's probe is trained from scratch", fix=fix)
-        if options.pretrained or options.network_weights:
-            fix = "leave --pretrained and --network-weights out"
-            raise UsageError("the paper's probe is trained from scratch", fix=fix)
+    if options.preset == "paper" and (options.probe == "frozen" or options.pretrained or options.network_weights):
+        other = (
+            "--probe frozen or --preset paper" if options.probe == "frozen" else "--pretrained and --network-weights"
+        )
+        raise UsageError("the paper's probe is trained from scratch", fix=f"leave {other} out")
     if options.pretrained and options.network_weights:
         raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
     if options.network_weights and not options.model:
@@ -144,7 +160,7 @@ def plan(
     if options.image_size is None and kind == "train" and size == fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
     usable = int(catalogue.used_N.sum())
-    precision = choose_precision(_precision(options, kind, model, device), device)
+    precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
     controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
     settings = TrainingSettings(
@@ -229,11 +245,15 @@ def _embedded(options: TrainingOptions) -> bool:
     return options.model in (None, EMBEDDED_MODEL) and embedded_is_installed()
 
 
-def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device) -> str:
-    if options.precision in (None, "auto") and kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
+def _precision(
+    options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device, preset: Preset
+) -> PrecisionName:
+    if options.precision not in (None, "auto"):
+        return options.precision
+    if kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
         # Its convolutions of one channel each take 2.5 times as long in bfloat16 at 64 pixels, 1.1 times at 128.
         return "float32"
-    return options.precision or "auto"
+    return preset.auto_precision
 
 
 def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
@@ -299,13 +319,9 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         asked["weights"] = file_digest(options.network_weights)
     elif options.pretrained and settings.weights != "embedded":
         asked["weights"] = "timm"
-    differing = [
-        f"{name} is {stored[name]} there, {value} asked"
-        for name, value in asked.items()
-        if value not in (None, "auto", stored[name])
-    ]
-    if differing:
-        raise RunError(f"{begun}: {'; '.join(differing)}", fix=f"leave these options {out}")
+    if differing := [name for name, value in asked.items() if value not in (None, "auto", stored[name])]:
+        different = "; ".join(f"{name} is {stored[name]} there, {asked[name]} asked" for name in differing)
+        raise RunError(f"{begun}: {different}", fix=f"leave these options {out}")
 
 
 def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
@@ -317,8 +333,8 @@ def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bo
 
 def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
     """Raise UsageError for a selector beside a method of several networks, or that chooses its batches itself."""
-    if _selector(options) != NONE and (entry.networks > 1 or entry.plans):
-        several = entry.networks > 1
+    several = entry.networks > 1
+    if _selector(options) != NONE and (several or entry.plans):
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"
         raise UsageError(f"--selector does not go with --method {entry.name}: {reason}", fix="leave one of them out")
 

@@ -5,7 +5,6 @@ Shapes: R rows that take part in the training.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,15 +60,15 @@ def _table_of_pixels(
 
 def _table_of_embedded(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
     """Return the same for images that were embedded."""
-    copied = [(row, look.copy_MS) for row, look in enumerate(looks) if look.copy_MS is not None]
+    copied = [row for row, look in enumerate(looks) if look.copy_MS is not None]
     # Evenly over the samples, which are in the order of their classes.
     copied = copied[:: max(1, -(-len(copied) // MOST_COPIED))]
     value_RS = np.array([look.value_S for look in looks], dtype=np.float32)
-    copy_PMS = np.array([copy_MS for _, copy_MS in copied], dtype=np.float32)
+    copy_PMS = np.array([looks[row].copy_MS for row in copied], dtype=np.float32)
     return ImageTable(
         sample_U=sample_R,
         value_US=value_RS.reshape(-1, len(IMAGE_STATISTICS)),
-        copied_P=np.array([row for row, _ in copied], dtype=np.int32),
+        copied_P=np.array(copied, dtype=np.int32),
         copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
         digest_U=np.array([look.digest for look in looks], dtype=np.str_),
     )
@@ -130,13 +129,10 @@ def prepare(
     statistics: Statistics | None = None,
     look: bool = False,
 ) -> Prepared:
-    """Decode or embed the images, and check that they can be trained on.
+    """Decode or embed the images, and check that they can be trained on; raise a DataError where too few are readable.
 
     A validation split gets the ``statistics`` of the training data, and need not be trainable. With ``look``, the
     statistics of the images themselves are computed too.
-
-    Raises:
-        DataError: too few readable images.
     """
     inputs: Inputs
     image_table, is_validation = None, statistics is not None
@@ -161,10 +157,11 @@ def prepare(
         if look:
             image_table = _table_of_embedded(sample_R, found.looks)
     else:
-        load_usable = functools.partial(
-            load_pixels, form=settings.pixel_format, reporter=reporter, processes=source.world.local_size
-        )
-        catalogue, pixels = _loaded(catalogue, load_usable, is_validation=is_validation)
+
+        def decode(usable: Catalogue) -> Pixels:
+            return load_pixels(usable, settings.pixel_format, reporter=reporter, processes=source.world.local_size)
+
+        catalogue, pixels = _loaded(catalogue, decode, is_validation=is_validation)
         sample_R, pixels_RCHW = pixels.sample_R, pixels.array_RCHW
         if statistics is None:
             scratch = settings.weights == SCRATCH
@@ -209,10 +206,7 @@ def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) 
 def _loaded(
     catalogue: Catalogue, load: Callable[[Catalogue], Loaded], *, is_validation: bool
 ) -> tuple[Catalogue, Loaded]:
-    """Load the data, and set aside the files whose pixels are damaged.
-
-    Where such a file leaves its class with one image, that is set aside too, and the rest is loaded again.
-    """
+    """Load the data without the files whose pixels are damaged, and again without an image that these leave alone."""
     while True:
         loaded = load(catalogue)
         catalogue = catalogue.set_aside(loaded.failures)

@@ -24,7 +24,7 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import agree, build_selection, check_probe, plan
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
-from labelaudit.data.catalogue import LONELY, Catalogue, trainable
+from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.data.labels_file import alike
 from labelaudit.detect.evidence import plant
@@ -39,25 +39,9 @@ from labelaudit.methods.base import Batch, Clock, Lesson, Method, State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
-from labelaudit.run.documents import (
-    TRAINED,
-    TRAINING,
-    Description,
-    RecordedData,
-    as_json,
-    read_description,
-    write_description,
-)
+from labelaudit.run import documents, losses
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import (
-    SCORING_PASS,
-    TEST_PASS,
-    TRAINING_FORWARD,
-    EpochLosses,
-    discard_from,
-    recorded_epochs,
-    write_epoch,
-)
+from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.tables import read_controls, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
 from labelaudit.text import plural
@@ -129,14 +113,7 @@ def _claim_run(
     relabelings = require_settled(data.root)
     require_outside(run.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
-
-    def settings_there() -> TrainingSettings | None:
-        if not run.exists:
-            return None
-        description = read_description(run)
-        return earlier(run, lambda: _checked(description, run, catalogue, options))
-
-    settings = settings_there()
+    settings = _begun_settings(run, catalogue, options)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
         _remember_place(data, run, reporter)
@@ -146,7 +123,7 @@ def _claim_run(
     if planned is not None:
         check_probe(planned.settings)
     held.enter_context(run.writing("--run"))
-    settings = settings_there()  # another process may have trained meanwhile
+    settings = _begun_settings(run, catalogue, options)  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
             return None
@@ -158,23 +135,24 @@ def _claim_run(
     return _Begun(catalogue, planned.settings, relabelings, is_new=True)
 
 
-def _checked(
-    description: Description, run: RunFolder, catalogue: Catalogue, options: TrainingOptions
-) -> TrainingSettings:
-    """Return the settings of an earlier call.
+def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings | None:
+    """Return the settings of an earlier call; raise a RunError where they are of other data, or not those asked for."""
+    if not run.exists:
+        return None
+    description = documents.read_description(run)
 
-    Raises:
-        RunError: they are of other data, or not those asked for.
-    """
-    if description.data.fingerprint != catalogue.fingerprint:
-        fix = "give another --run, or delete that folder"
-        raise RunError(f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}", fix=fix)
-    settings = settings_from_json(description.settings, str(run.description))
-    agree(settings, options, str(run.root))
-    return settings
+    def read() -> TrainingSettings:
+        if description.data.fingerprint != catalogue.fingerprint:
+            what = f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}"
+            raise RunError(what, fix="give another --run, or delete that folder")
+        settings = settings_from_json(description.settings, str(run.description))
+        agree(settings, options, str(run.root))
+        return settings
+
+    return earlier(run, read)
 
 
-def _difference(data: RecordedData, catalogue: Catalogue) -> str:
+def _difference(data: documents.RecordedData, catalogue: Catalogue) -> str:
     if data.samples != len(catalogue):
         return f"{plural(data.samples, 'image')} in {data.root} there, {len(catalogue):,} in {catalogue.root} here"
     if data.classes != catalogue.classes:
@@ -184,13 +162,13 @@ def _difference(data: RecordedData, catalogue: Catalogue) -> str:
 
 def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
     """Write to run.json where the images of a run are now, if they have moved since."""
-    known, root = read_description(run).data, str(data.root.resolve())
+    known, root = documents.read_description(run).data, str(data.root.resolve())
     labels_file = str(data.labels_file.resolve()) if data.labels_file else None
     if (known.root, known.labels_file) == (root, labels_file):
         return
     try:
         with contextlib.nullcontext() if held else run.writing():
-            run.update_description(data={**as_json(known), "root": root, "labels_file": labels_file})
+            run.update_description(data={**documents.as_json(known), "root": root, "labels_file": labels_file})
     except StorageError as error:
         reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
     else:
@@ -207,18 +185,16 @@ def _describe(
     _tell_set_aside(catalogue, reporter)
     if not begun.is_new:
         before = read_catalogue(run)
-        changed = np.flatnonzero(before.used_N != catalogue.used_N)
-        if len(changed):
-            raise RunError(
-                f"{before.paths[changed[0]]!r} is readable now but was not when {run.root} was started, or vice versa",
-                fix="bring the file back, or audit into a new --run",
-            )
+        if len(changed := np.flatnonzero(before.used_N != catalogue.used_N)):
+            name = before.paths[changed[0]]
+            what = f"{name!r} is readable now but was not when {run.root} was started, or vice versa"
+            raise RunError(what, fix="bring the file back, or audit into a new --run")
         return
     write_samples(run.samples, catalogue)
     if prepared.image_table is not None:
         write_image_table(run.pictures, prepared.image_table)
-    description = Description(
-        status=TRAINING,
+    description = documents.Description(
+        status=documents.TRAINING,
         created=_now(),
         versions={
             "labelaudit": labelaudit.__version__,
@@ -232,18 +208,17 @@ def _describe(
             "threads": torch.get_num_threads(),
             "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         },
-        data=RecordedData.of(catalogue, data.labels_file),
+        data=documents.RecordedData.of(catalogue, data.labels_file),
         mirror_test=begun.mirror.as_json() if begun.mirror else None,
         recording=_recording(begun.settings),
         settings=begun.settings.as_json(),
     )
-    write_description(run, description)
+    documents.write_description(run, description)
 
 
 def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
-    bad = [i for i, reason in enumerate(catalogue.reasons) if reason not in ("", LONELY)]
-    if bad:
-        first = f"{catalogue.paths[bad[0]]}: {catalogue.reasons[bad[0]]}"
+    if bad := unreadable_rows(catalogue):
+        first = f"{bad[0]['path']}: {bad[0]['reason']}"
         reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
     for text in catalogue.warnings:
         reporter.warn(text)
@@ -289,7 +264,7 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
     write_network(run.probe, network, prepared.catalogue.classes)
     mean, std = prepared.statistics
-    run.update_description(status=TRAINED, finished=_now(), normalization={"mean": mean, "std": std})
+    run.update_description(status=documents.TRAINED, finished=_now(), normalization={"mean": mean, "std": std})
 
 
 def _now() -> str:
@@ -309,11 +284,6 @@ def train_recorded(
     """Train all members to the end, from the state in the folder, and record every loss, also of held-out images.
 
     Return the first network of the last member.
-
-    Raises:
-        RunError: the state is damaged, or belongs to a different network.
-        TrainingError: the training diverged.
-        DeviceError: the device is out of memory.
     """
     state = source.world.once(lambda: rewind_to_checkpoint(run))
     finished, whole = _finished(state), settings.recorded_epochs
@@ -330,26 +300,25 @@ def train_recorded(
             yield job
 
     def after(job: TrainingJob, record: EpochRecord, _seconds: float) -> Callable[[], None]:
-        epoch = job.number["member"] * settings.epochs + record.epoch
-        losses = EpochLosses(
-            epoch=epoch,
+        recorded = losses.EpochLosses(
+            epoch=job.number["member"] * settings.epochs + record.epoch,
             sample_R=prepared.sample_R,
             loss_R=record.loss_N,
             margin_R=record.margin_N,
             predicted_R=record.predicted_N,
             alternative_R=record.alternative_N,
         )
-        tested: EpochLosses | None = None
+        tested: losses.EpochLosses | None = None
         if held_out is not None:
             # A probability that is 0 in float32 counts as the smallest that is not: a loss of 87.
             log_p_TC = job.training.predict(held_out.inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
             seen = {f"{name}_R": value_T.numpy() for name, value_T in observe(log_p_TC, held_out.label_R).items()}
-            tested = EpochLosses(epoch=epoch, sample_R=held_out.sample_R, **seen)
+            tested = losses.EpochLosses(epoch=recorded.epoch, sample_R=held_out.sample_R, **seen)
 
         def write() -> None:
             if tested is not None:
-                write_epoch(run.test_losses, tested, recording=TEST_PASS)
-            write_epoch(run.losses, losses, recording=_recording(settings))
+                losses.write_epoch(run.test_losses, tested, recording=losses.TEST_PASS)
+            losses.write_epoch(run.losses, recorded, recording=_recording(settings))
 
         return write
 
@@ -358,8 +327,7 @@ def train_recorded(
 
 
 def _recording(settings: TrainingSettings) -> str:
-    """Say of which forward pass the recorded losses are."""
-    return TRAINING_FORWARD if settings.selector == NONE else SCORING_PASS
+    return losses.TRAINING_FORWARD if settings.selector == NONE else losses.SCORING_PASS
 
 
 def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> TrainingJob:
@@ -382,21 +350,15 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
 
 
 def rewind_to_checkpoint(run: RunFolder) -> State | None:
-    """Return the checkpoint's state and delete loss files of later epochs.
-
-    Raises:
-        RunError: it is damaged, or epochs are missing that it has.
-    """
+    """Return the state in the checkpoint and delete the losses of later epochs; raise a RunError if some lack."""
     state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
-    if state is not None and not all(
-        isinstance(state.get(name), int) for name in ("member", "epochs", "finished_epochs")
-    ):
+    counts = ("member", "epochs", "finished_epochs")
+    if state is not None and not all(isinstance(state.get(name), int) for name in counts):
         raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
     epochs = _finished(state)
-    discard_from(run.losses, epochs)
-    discard_from(run.test_losses, epochs)
-    recorded = recorded_epochs(run.losses)
-    if len(recorded) != epochs or recorded != list(range(len(recorded))):
+    losses.discard_from(run.losses, epochs)
+    losses.discard_from(run.test_losses, epochs)
+    if losses.recorded_epochs(run.losses) != list(range(epochs)):
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
     return state
 
@@ -408,9 +370,7 @@ def _finished(state: State | None) -> int:
 class Folds:
     """L_f = Σ CE(logits_f, given label) over the samples of the batch outside of fold f, divided by their number.
 
-    Args:
-        fold_R: int64 fold of each row, in [0, F), on the training's device.
-        folds: F, at least 2.
+    ``fold_R`` is the int64 fold of each row, in [0, F), on the training's device; F is at least 2.
     """
 
     def __init__(self, fold_R: torch.Tensor, folds: int) -> None:
@@ -421,11 +381,8 @@ class Folds:
         self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
     ) -> Sequence[Lesson]:
         """Teach the given labels, with weight 0 for the head's own fold."""
-        fold_B = self._fold_R[batch.row_B]
-        return [
-            Lesson(target=batch.label_B, weight_B=(fold_B != fold).float(), per="weight")
-            for fold in range(self.networks)
-        ]
+        weights = ((self._fold_R[batch.row_B] != fold).float() for fold in range(self.networks))
+        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in weights]
 
     def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return of each sample the logits of the head that was not taught it."""

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from labelaudit.auditing.fit import Fitted, compute, fit, is_fitted
+from labelaudit.auditing.fit import Fitted, compute, fit
 from labelaudit.auditing.model import Audit, Data, default_run, is_trained, open_run, recorded_data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.probe import train_probe
@@ -45,8 +45,9 @@ def score(
     """
     train_missing(data, run, options, reporter)
     try:
-        if is_fitted(run, fit_settings):
-            return compute(run, fit_settings or read_noise(run).fit, reporter)
+        fitted = read_noise(run).fit if run.noise.exists() else None
+        if fitted is not None and fit_settings in (None, fitted):
+            return compute(run, fitted, reporter)
         return fit(run, fit_settings, reporter)
     except StorageError as error:
         if keep:
@@ -100,9 +101,8 @@ def audit(
     root = Path(folder)
     if RunFolder(root).exists:
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
-    known = {field.name: field for field in fields(TrainingOptions)}
     for name in training:
-        find("option", name, known)
+        find("option", name, {field.name: field for field in fields(TrainingOptions)})
     data = Data(
         root=root,
         labels_file=None if labels_file is None else Path(labels_file),

@@ -37,10 +37,8 @@ Found = TypeVar("Found")
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
     """Return what ``read`` finds in the folder of an earlier call, or None where a training may begin anew.
 
-    The settings in a folder are fixed once an epoch is recorded, unless the training diverged.
-
-    Raises:
-        RunError: the settings are fixed, and ``read`` refuses them.
+    The settings in a folder are fixed once an epoch is recorded, unless the training diverged. Where they are fixed, a
+    RunError of ``read`` is raised.
     """
     if not run.exists:
         return None
@@ -59,8 +57,7 @@ def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
 def clear(run: RunFolder) -> None:
     """Delete what a training left whose settings are not fixed.
 
-    Raises:
-        RunError: the folder has results that no run.json describes; a training that resumes from them would mix two.
+    Results that no run.json describes are a RunError: a training that resumes from them would mix two.
     """
     if not run.exists:
         results = (run.losses, run.checkpoint, run.pilot.root, run.noise, run.metrics, run.verified)
@@ -78,10 +75,8 @@ def clear(run: RunFolder) -> None:
 class TrainingJob:
     """A training and what it learns from.
 
-    Attributes:
-        selection: Chooses the samples that are back-propagated; None for all.
-        sample_weight_R: Sample weights that multiply those of the method; None for 1.
-        number: Further entries of the checkpoint, such as the member's number.
+    ``selection`` chooses the samples that are back-propagated; None for all. ``sample_weight_R`` multiply the weights
+    of the method. ``number`` are further entries of the checkpoint, such as the member's number.
     """
 
     training: Training
@@ -93,11 +88,7 @@ class TrainingJob:
     number: Mapping[str, int] = field(default_factory=dict)
 
     def restore(self, state: State, file: Path) -> None:
-        """Bring the training to the state in a checkpoint.
-
-        Raises:
-            RunError: the state belongs to a different network, method or selector.
-        """
+        """Bring the training to the state in a checkpoint; raise a RunError for that of another network or method."""
         try:
             self.training.load(state, self.method, self.selection)
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
@@ -120,11 +111,14 @@ def train(
     Raises:
         TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
     """
-    last: TrainingJob | None = None
+
+    def write_epoch(write: Callable[[], None], state: State) -> None:
+        write()
+        write_checkpoint(run.checkpoint, state)
+
     pending: Future[None] | None = None
     with reporter.bar(title, images, "images") as advance, ThreadPoolExecutor(1) as pool:
         for job in jobs:
-            last = job
             began = time.perf_counter()
             training, given = job.training, (job.inputs, job.label_R, job.method)
             epochs = run_epochs(training, *given, advance, sample_weight_N=job.sample_weight_R, selection=job.selection)
@@ -134,18 +128,11 @@ def train(
                     state = {**job.number, **training.state(job.method, job.selection)}
                     if pending is not None:
                         pending.result()
-                    pending = pool.submit(_write, write, run.checkpoint, state)
+                    pending = pool.submit(write_epoch, write, state)
                 began = time.perf_counter()
         if pending is not None:
             pending.result()
-    if last is None:
-        raise ValueError("there is nothing to train")
-    return last.training
-
-
-def _write(write: Callable[[], None], checkpoint: Path, state: State) -> None:
-    write()
-    write_checkpoint(checkpoint, state)
+    return training
 
 
 def write_checkpoint(path: Path, state: Mapping[str, object]) -> None:
@@ -156,11 +143,7 @@ def write_checkpoint(path: Path, state: Mapping[str, object]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU.
-
-    Raises:
-        RunError: the file is damaged, or holds anything but tensors and plain values.
-    """
+    """Read a checkpoint to the CPU; raise a RunError where it is damaged, or has more than tensors and plain values."""
     fix = "delete it to train from the start"
     try:
         state = torch.load(require_regular(path), map_location="cpu", weights_only=True)

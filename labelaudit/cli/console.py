@@ -134,8 +134,8 @@ class Terminal:
         with contextlib.ExitStack() as held:
             progress = None
             if self._progress and self.console.is_terminal:
-                share, rate, left = TaskProgressColumn(), "{task.fields[rate]}", TimeRemainingColumn()
-                columns = ("{task.description}", BarColumn(), share, rate, left)
+                figures = (TaskProgressColumn(), "{task.fields[rate]}", TimeRemainingColumn())
+                columns = ("{task.description}", BarColumn(), *figures)
                 progress = held.enter_context(Progress(*columns, console=self.console, transient=True))
                 task = progress.add_task(title, total=total, rate="", visible=False)
 
@@ -193,7 +193,6 @@ class _Stream(io.FileIO):
         self._is_lost = False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write what fits; raise StorageError when stdout cannot be written."""
         if not self._is_lost:
             try:
                 # None: the descriptor does not block, and its reader is too slow.

@@ -33,7 +33,7 @@ def command(
     kind: Annotated[
         list[str] | None,
         Option(
-            metavar="\\|".join(get_args(CorruptionName)),
+            metavar="|".join(get_args(CorruptionName)),
             help="The corruption. Repeatable, each with its --rate; no image gets two.",
         ),
     ] = None,

@@ -35,7 +35,6 @@ def command_selectors(name: _Name = None, output: _Format = "table") -> None:
 
 
 def _show(one: Entry | None, entries: Sequence[Entry], output: PlanFormatName) -> None:
-    """Print all there is to say of one entry, or a table of all entries."""
     if output == "json":
         typer.echo(json.dumps(_as_json(one) if one else [_as_json(entry) for entry in entries], indent=2))
     elif one:

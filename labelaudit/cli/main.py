@@ -98,7 +98,6 @@ def _format_warning(
 
 
 def _explain(error: Any) -> str:
-    """Return an error as one line."""
     if isinstance(error, LabelauditError):
         return str(error)
     if isinstance(error, _Misuse):

@@ -61,8 +61,8 @@ def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -
     more = _advanced("--threads", help="Processor threads; default: as many as this process may use.")
     exact = "On a GPU: only steps that give the same bits each time; slower. A processor's always do."
     parameters = [_parameter(entry, hints[entry.name]) for entry in offered]
-    parameters += [_keyword("threads", int | None, more)]
-    parameters += [_keyword("deterministic", bool, _advanced("--deterministic", help=exact), False)]
+    parameters += [keyword("threads", int | None, more)]
+    parameters += [keyword("deterministic", bool, _advanced("--deterministic", help=exact), False)]
 
     def build(*, threads: int | None, deterministic: bool, **values: Any) -> TrainingOptions:
         if "selector_parameters" in values:
@@ -80,8 +80,8 @@ def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -
 def screen_options(function: Command) -> Command:
     """Give a command the options --quiet and --no-progress, and call it with ``terminal``, a `Terminal`."""
     parameters = [
-        _keyword("quiet", bool, _screen("--quiet", "-q", help="Only warnings and errors on stderr."), False),
-        _keyword("no_progress", bool, _screen("--no-progress", help="No progress bars."), False),
+        keyword("quiet", bool, _screen("--quiet", "-q", help="Only warnings and errors on stderr."), False),
+        keyword("no_progress", bool, _screen("--no-progress", help="No progress bars."), False),
     ]
     make = functools.partial(_add_parameters, parameters=parameters, name="terminal")
     return make(function, build=lambda quiet, no_progress: Terminal(quiet=quiet, progress=not no_progress))
@@ -109,16 +109,16 @@ def _add_parameters(
 
 
 def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
-    """Return the parameter of a command for a field of `TrainingOptions`."""
     told = entry.metadata
     flags = told["flags"] or (f"--{entry.name.replace('_', '-')}",)
     option = Option(*flags, help=told["help"], rich_help_panel=told["panel"], metavar=told["metavar"])
     if entry.default is MISSING:  # the parameters of the selector
-        return _keyword(entry.name, list[str] | None, option)
-    return _keyword(entry.name, hint, option, entry.default)
+        return keyword(entry.name, list[str] | None, option)
+    return keyword(entry.name, hint, option, entry.default)
 
 
-def _keyword(name: str, kind: Any, option: Any, default: object = None) -> inspect.Parameter:
+def keyword(name: str, kind: Any, option: Any, default: object = None) -> inspect.Parameter:
+    """Return the parameter of a command that Typer reads this option from."""
     annotation = Annotated[kind, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

@@ -25,7 +25,7 @@ _TABLE = ("| option | meaning |", "|---|---|")
 _SHARED_FROM = 3
 """An option that stands in so many commands is explained once, at the end of the page."""
 
-_VALUES = {bool: "", int: " N", float: " X", str: " NAME", Path: " PATH"}
+_VALUES = {bool: "", int: "N", float: "X", str: "NAME", Path: "PATH"}
 
 
 def render() -> str:
@@ -34,17 +34,16 @@ def render() -> str:
     commands = [(command, name) for name, each in [("", app), *groups] for command in each.registered_commands]
     count = Counter(row for command, _ in commands for row in _rows(command))
     shared = [row for row in count if count[row] >= _SHARED_FROM and row.startswith("| `-")]
-    sections = [_section(command, name, shared) for command, name in commands]
+    sections = [_section(command, f"labelaudit {group}{command.name}", shared) for command, group in commands]
     return "\n".join([_HEAD, *sections, "## Shared options", "", *_TABLE, *shared, ""])
 
 
-def _section(command: CommandInfo, group: str, shared: list[str]) -> str:
-    usage = ["labelaudit", f"{group}{command.name}"]
-    usage += [str(info.metavar) for _, _, info in _parameters(command) if isinstance(info, ArgumentInfo)]
-    examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("$")]
-    lines = [f"## labelaudit {group}{command.name}", "", f"    {' '.join(usage)} [OPTIONS]", ""]
-    lines += [cleandoc(command.callback.__doc__ or ""), "", "```console", *examples, "```", ""]
+def _section(command: CommandInfo, name: str, shared: list[str]) -> str:
     rows = _rows(command)
+    arguments = [row.split("`")[1] for row in rows if not row.startswith("| `-")]
+    examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("$")]
+    lines = [f"## {name}", "", f"    {' '.join([name, *arguments])} [OPTIONS]", ""]
+    lines += [cleandoc(command.callback.__doc__ or ""), "", "```console", *examples, "```", ""]
     if own := [row for row in rows if row not in shared]:
         lines += [*_TABLE, *own, ""]
     if also := [row.split("`")[1].split()[0].rstrip(",") for row in rows if row in shared]:
@@ -52,16 +51,10 @@ def _section(command: CommandInfo, group: str, shared: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _parameters(command: CommandInfo) -> list[tuple[str, Any, ParameterInfo]]:
-    """Return name, type, and Argument or Option of each parameter."""
-    if command.callback is None:
-        raise TypeError(f"the command {command.name} has no function")
-    found = signature(command.callback, eval_str=True).parameters.values()
-    return [(each.name, *get_args(each.annotation)) for each in found]
-
-
 def _rows(command: CommandInfo) -> list[str]:
-    return [_row(*parameter) for parameter in _parameters(command)]
+    """Return the table's row of each parameter: its annotation has its type and Typer's Argument or Option."""
+    found = signature(command.callback, eval_str=True).parameters.values() if command.callback else ()
+    return [_row(each.name, *get_args(each.annotation)) for each in found]
 
 
 def _row(name: str, kind: Any, info: ParameterInfo) -> str:
@@ -70,14 +63,11 @@ def _row(name: str, kind: Any, info: ParameterInfo) -> str:
     # Inside Annotated, typer keeps the first name in ``default``.
     flags = [flag for flag in (info.default, *(info.param_decls or ())) if isinstance(flag, str)]
     names = ", ".join(flags or [f"--{name.replace('_', '-')}"])
-    return f"| `{names}{f' {info.metavar}' if info.metavar else _value(kind)}` | {info.help} |"
-
-
-def _value(kind: Any) -> str:
-    """Return what stands for the value of an option."""
     if get_origin(kind) in (Union, UnionType):
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
-    return " " + "\\|".join(get_args(kind)) if get_origin(kind) is Literal else _VALUES[kind]
+    value = info.metavar or ("|".join(get_args(kind)) if get_origin(kind) is Literal else _VALUES[kind])
+    shown = f"{names} {value}".rstrip().replace("|", "\\|")
+    return f"| `{shown}` | {info.help} |"
 
 
 if __name__ == "__main__":

@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.markup import escape
-from rich.table import Column, Table
 from typer import Argument, Option
 
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
-from labelaudit.text import plural, printable
+from labelaudit.text import plural
 
 if TYPE_CHECKING:
-    from labelaudit.review.copies import Copied
+    from labelaudit.review.copies import WayName
+    from labelaudit.review.corrections import ReviewFile
     from labelaudit.review.plan import RelabelingPlan
-    from labelaudit.review.relabel import Corrections
 
 EPILOG = o.examples(
     "labelaudit relabel photos corrections.csv --dry-run",
@@ -31,6 +28,12 @@ EPILOG = o.examples(
     "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat corrections.csv --labels labels.csv --out corrected.csv",
 )
+_WAYS: dict[WayName, str] = {
+    "linked": "hard links",
+    "copied": "copies (hard links are not possible between these file systems)",
+    "symbolic": "symbolic links",
+    "skipped": "left out that are no files",
+}
 _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
@@ -72,12 +75,14 @@ def command(
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
 
-    from labelaudit.review import relabel as review
+    from labelaudit.review.corrections import read_review
+    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
-    if undo or file is None:
-        _undo(data, review.Corrections(file=file) if file else None, dry_run=dry_run, yes=yes, terminal=terminal)
+    review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
+    if undo or review is None:
+        _undo(data, review, dry_run=dry_run, yes=yes, terminal=terminal)
         return
-    corrections = review.Corrections(file=file, accept_suggestions=accept_suggestions, split=o.split_names(split))
+    folders = o.split_names(split)
 
     def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes
@@ -89,30 +94,21 @@ def command(
         return not asks or typer.confirm(f"Move {plural(len(plan.steps), 'file')} in {data}?", err=True)
 
     if dry_run:
-        _show(review.plan_relabeling(data, corrections, labels_file=labels, reporter=terminal), output)
+        _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
     elif out is None:
-        outcome = review.relabel(data, corrections, agree=agree, reporter=terminal)
+        outcome = relabel(data, review, split=folders, agree=agree, reporter=terminal)
         moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
     elif labels is None:
-        if copied := review.relabel_copy(data, corrections, out, agree=agree, reporter=terminal):
-            terminal.say(f"Corrected copy: {out} ({_contents(copied)})")
+        counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
+        told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
+        terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
     else:
-        review.relabel_labels(data, corrections, labels, out, agree=agree, reporter=terminal)
+        relabel_labels(data, review, labels, out, show=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
 
 
-def _contents(copied: Copied) -> str:
-    counts = {
-        "hard links": copied.linked,
-        "copies (hard links are not possible between these file systems)": copied.copied,
-        "symbolic links": copied.symbolic,
-        "left out that are no files": copied.skipped,
-    }
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "empty"
-
-
-def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
+def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
     from labelaudit.review.moves import Journal
     from labelaudit.review.relabel import undo
 
@@ -125,7 +121,7 @@ def _undo(data: Path, corrections: Corrections | None, *, dry_run: bool, yes: bo
             _require_terminal()
         return yes or typer.confirm(f"Move back {what}?", err=True)
 
-    if outcome := undo(data, corrections=corrections, agree=agree, reporter=terminal):
+    if outcome := undo(data, review=review, agree=agree, reporter=terminal):
         terminal.say(f"Moved {plural(outcome.moved, 'file')} back")
 
 
@@ -140,14 +136,16 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
     if output == "json":
         typer.echo(json.dumps(plan.as_json(), indent=2))
         return
+
+    from labelaudit.report.console import shown, table_of
+
     with printed() as console:
         if plan.steps:
-            images = Column("images", justify="right")
-            table = Table("given", "becomes", images, box=box.SIMPLE_HEAD, pad_edge=False)
-            rows = [(given, _shown(label), count) for given, label, count in plan.pairs]
+            table = table_of("given", "becomes", ">images")
+            rows = [(given, shown(label), count) for given, label, count in plan.pairs]
             rows += [(given, "[bold]dropped[/bold]", count) for given, count in plan.drops]
             for given, becomes, count in rows[:_MOST_PAIRS]:
-                table.add_row(_shown(given), becomes, f"{count:,}")
+                table.add_row(shown(given), becomes, f"{count:,}")
             console.print(table)
             if len(rows) > _MOST_PAIRS:
                 console.print(f"… and {len(rows) - _MOST_PAIRS} more pairs of classes")
@@ -161,10 +159,6 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
             if lines:
                 console.print(f"{title} ({len(lines):,}):")
             for line in lines[:_MOST_NAMED]:
-                console.print(f"  {_shown(line)}")
+                console.print(f"  {shown(line)}")
             if len(lines) > _MOST_NAMED:
                 console.print(f"  … and {len(lines) - _MOST_NAMED:,} more (--format json lists all)")
-
-
-def _shown(text: str) -> str:
-    return escape(printable(text))

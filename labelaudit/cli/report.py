@@ -21,9 +21,9 @@ from labelaudit.names import AdviceFormatName, ExportName, FormatName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
-    from labelaudit.auditing.model import Audit, Data
-    from labelaudit.report.gate import Report
+    from labelaudit.auditing.model import Data
     from labelaudit.report.page.write import Page
+    from labelaudit.run.lists import Listed
 
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
 _output = partial(Option, rich_help_panel="Output")
@@ -105,14 +105,20 @@ def command(
     if summary := os.environ.get(markdown.VARIABLE):
         with _or_warn("no step summary", Terminal()):  # the outcome of the gate matters more
             markdown.append(markdown.render(report), Path(summary))
-    page = None if no_html else _write_page(audit, report, html, thumbnails, data, terminal)
+    page = None
+    if not no_html:
+        from labelaudit.report.page.write import write_page
+
+        # Figures and gate do not need a writable run folder.
+        with _or_warn("no page", terminal) if html is None else nullcontext():
+            page = write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
     if output == "table":
         with printed() as console:
             show_table(console, report)
     else:
         typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
     if page is not None:
-        _tell(page, recorded_data(audit.run), data, terminal)
+        _tell(page, report.listed, recorded_data(audit.run), data, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -147,40 +153,27 @@ def _targets(written: list[str]) -> dict[Path, str]:
 
 @contextmanager
 def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
-    """Warn where the body cannot write."""
     try:
         yield
     except StorageError as error:
         terminal.warn(f"{what}: {error}")
 
 
-def _write_page(
-    audit: Audit, report: Report, html: Path | None, thumbnails: int, data: Path | None, terminal: Terminal
-) -> Page | None:
-    """Write the page; only warn where it was not asked for: figures and gate do not need a writable run folder."""
-    from labelaudit.report.page.write import write_page
-
-    with _or_warn("no page", terminal) if html is None else nullcontext():
-        return write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
-    return None
-
-
-def _tell(page: Page, data: Data, root: Path | None, terminal: Terminal) -> None:
+def _tell(page: Page, listed: Listed, data: Data, moved_to: Path | None, terminal: Terminal) -> None:
     """Say how much of the findings is in a page, and which command puts its corrections into the data."""
-    if page.new is None:
-        parts = [f"{page.rows:,} of {page.suspicious:,} suspicious images"]
-    else:
-        known = page.suspicious - page.new
-        parts = [f"{page.rows:,} of {page.new:,} new suspicious images, {known:,} known to the baseline"]
+    parts = [f"{page.rows:,} of {listed.counted:,} {'' if listed.new is None else 'new '}suspicious images"]
+    if listed.new is not None:
+        parts.append(f"{listed.total - listed.new:,} known to the baseline")
     if page.looked_at < page.rows:
         parts.append(f"thumbnails of the first {page.looked_at:,}")
     if page.missing:
         parts.append(f"{page.missing:,} image files are gone or have changed")
     terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {', '.join(parts)}")
-    if page.without_images:
-        where = f"none of them is in {page.root} as it was audited"
+    root = moved_to or data.root
+    if 0 < page.looked_at == page.missing:
+        where = f"none of them is in {root.resolve()} as it was audited"
         terminal.warn(f"the page has no images: {where}. If they were moved, give their folder with --data DIR")
-    words = ["labelaudit", "relabel", str(root or data.root), "corrections.csv"]
+    words = ["labelaudit", "relabel", str(root), "corrections.csv"]
     if data.split:
         words += ["--split", ",".join(data.split)]
     if data.labels_file is not None:

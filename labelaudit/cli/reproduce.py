@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, Optional, get_args, get_origin, get_type_hints
+from typing import Any, Optional, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -46,14 +46,9 @@ def _add(
     *examples: str,
     measure: str = "",
 ) -> None:
-    """Add a command.
+    """Add a command with these options, whose docstring is the command's; ``kept`` adds the training options.
 
-    Args:
-        name: Of the command.
-        options: Its options; their docstring is the command's.
-        kept: Adds the training options; see `labelaudit.cli.options.training_options`.
-        examples: What stands after the command.
-        measure: The module and its function that takes the options and returns a page; default: ``NAME.measure``.
+    ``measure`` is the module and its function that takes the options and returns a page; default: ``NAME.measure``.
     """
     hints = get_type_hints(options)
     module, function = (measure or f"{name}.measure").split(".")
@@ -80,18 +75,19 @@ def _parameter(field: Field[Any], kind: Any) -> inspect.Parameter:
     """Return the command's parameter of a field of the options."""
     flag, meaning, metavar = reproduce.FLAGS[field.name]
     default: Any = inspect.Parameter.empty if field.default is MISSING else field.default
-    if get_origin(kind) is Sequence:
-        shown = "" if default is inspect.Parameter.empty else ",".join(map(str, default))
-        meaning += f" Default: {shown}." if shown else ""
+    if get_origin(kind) in (Sequence, Mapping):
+        if field.default not in (MISSING, ()):
+            meaning += f" Default: {','.join(map(str, default))}."
         kind, default = Optional[str] if "," in (metavar or "") else Optional[list[get_args(kind)[0]]], None  # type: ignore[misc]
     panel = None if field.name in ("data", "test", "out") else "Measured"
     option = typer.Option(flag, help=meaning, metavar=metavar, rich_help_panel=panel)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(field.name, keyword, annotation=Annotated[kind, option], default=default)
+    return o.keyword(field.name, kind, option, default)
 
 
 def _split(field: str, value: Any) -> Any:
-    """Return the values in a text with commas; any other value as it is."""
+    """Return the values in a text with commas, or by name; any other value as it is."""
+    if field == "parameters":
+        return o.given_pairs(value, reproduce.FLAGS[field][0])
     if "," not in (reproduce.FLAGS[field][2] or ""):
         return value
     return o.parse_seeds(value) if field == "seeds" else tuple(filter(None, map(str.strip, value.split(","))))
@@ -132,7 +128,7 @@ _add(
     reproduce.RetrainingOptions,
     o.training_options(without=(*_SEED, *_AUDIT_ONLY[1:], *_SELECTOR)),
     "--data fashion/train --test fashion/test --out results --noise uniform:0.4 --seeds 0,1,2",
-    "--data a --test b --out c --methods standard,aul,dividemix --epochs 50",
+    "--data a --test b --out c --methods standard,labelaudit,dividemix --epochs 50",
 )
 _add(
     "table1",
@@ -141,5 +137,6 @@ _add(
     "--scale smoke --out results",
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
     "--data cifar10 --out results --scale paper",
+    "--scale smoke --out results --methods standard,mentornet -P mentornet.percentile=0.5",
     measure="retraining.measure_table1",
 )

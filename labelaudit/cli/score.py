@@ -29,6 +29,7 @@ EPILOG_TRAIN_PROBE = o.examples(
 EPILOG_FIT = o.examples(
     "labelaudit fit audit --estimator gmm",
     "labelaudit fit audit --rank-by aum",
+    "labelaudit fit audit --estimator gmm --raw-weights      (the AUL paper's weights)",
     "labelaudit fit audit --all-estimators",
 )
 
@@ -62,13 +63,11 @@ def score(
 
     from labelaudit.auditing import score as audit
     from labelaudit.auditing.model import Data
-    from labelaudit.detect.verdicts import FitSettings
     from labelaudit.report.console import show_summary
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
-    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator) if rank_by or estimator else None
-    folder, images = RunFolder(data), None
+    asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
     if not folder.exists:
         folder = o.run_folder(run, data, terminal)
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
@@ -78,7 +77,7 @@ def score(
     if is_helper():
         audit.train_missing(images, folder, training, terminal)
         return
-    fitted = audit.score(images, folder, training, chosen, terminal, keep=images is not None or out is None)
+    fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
     listed = folder.suspicious
@@ -115,6 +114,10 @@ def fit(
     terminal: Terminal,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
+    raw_weights: Annotated[
+        bool,
+        Option("--raw-weights", help="Weights from a mixture's posterior as it is, which can rise for small losses."),
+    ] = False,
     all_estimators: Annotated[
         bool, Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
     ] = False,
@@ -126,7 +129,7 @@ def fit(
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
-    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator)
+    chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
     fitted = audit.fit(folder, chosen, terminal, all_estimators=all_estimators)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)

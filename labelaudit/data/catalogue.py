@@ -6,6 +6,7 @@ Shapes: N samples.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -16,17 +17,15 @@ from typing import TypeVar
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 
 from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.detect import BoolArray, IntArray
 from labelaudit.errors import DataError
 from labelaudit.progress import Advance
 from labelaudit.text import listed, plural
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Int32Array = npt.NDArray[np.int32]
-BoolArray = npt.NDArray[np.bool_]
 
 READERS = min(8, joblib.cpu_count() + 1)
 """Threads that read and decode: decoding releases the interpreter lock, and one more hides waiting for the disk."""
@@ -72,13 +71,9 @@ LONELY = "the only readable image of its class"
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """Files of one kind that are in the folder and not in the audit.
+    """Files of one kind that are in the folder and not in the audit: their number, and the path of one below the root.
 
-    Attributes:
-        reason: A short text.
-        suffix: In lower case with the dot; empty for none, and where files of a folder are counted together.
-        files: Their number.
-        example: The path of one of them, below the root.
+    ``suffix`` is in lower case with the dot; empty for none, and where files of a folder are counted together.
     """
 
     reason: str
@@ -103,8 +98,7 @@ class Catalogue:
         classes: Class names, sorted; a label is an index into them.
         paths: N paths below ``root`` with ``/`` between the parts.
         label_N: The given label of each sample.
-        width_N: Width in pixels as displayed; 0 where unreadable.
-        height_N: Height in pixels as displayed; 0 where unreadable.
+        width_N, height_N: In pixels as displayed; 0 where unreadable.
         grey_N: True for images without color channels.
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
@@ -117,9 +111,9 @@ class Catalogue:
     root: Path
     classes: tuple[str, ...]
     paths: tuple[str, ...]
-    label_N: Int32Array
-    width_N: Int32Array
-    height_N: Int32Array
+    label_N: IntArray
+    width_N: IntArray
+    height_N: IntArray
     grey_N: BoolArray
     sha256: tuple[str, ...]
     reasons: tuple[str, ...]
@@ -171,13 +165,12 @@ class Catalogue:
     @property
     def _absent_classes(self) -> dict[str, list[str]]:
         """The classes of which no image is used, by the reason why: that of the first image, or `LONELY`."""
-        used = set(self.label_N[self.used_N].tolist())
         reason_of: dict[int, str] = {}
         for label, reason in zip(self.label_N.tolist(), self.reasons, strict=True):
             reason_of[label] = LONELY if reason == LONELY else reason_of.get(label, reason)
-        absent: dict[str, list[str]] = {}
-        for label in sorted(reason_of.keys() - used):
-            absent.setdefault(reason_of[label], []).append(self.classes[label])
+        absent: defaultdict[str, list[str]] = defaultdict(list)
+        for label in sorted(reason_of.keys() - set(self.label_N[self.used_N].tolist())):
+            absent[reason_of[label]].append(self.classes[label])
         return absent
 
     @property
@@ -192,8 +185,7 @@ class Catalogue:
 def trainable(catalogue: Catalogue) -> Catalogue:
     """Return the catalogue with the classes of one readable image set aside: a classifier can be trained on the others.
 
-    Raises:
-        DataError: no readable image, or fewer than two classes with two of them.
+    Raises a DataError without a readable image, or with fewer than two classes that have two of them.
     """
     root, used_N = catalogue.root, catalogue.used_N
     if not used_N.any():
@@ -206,7 +198,7 @@ def trainable(catalogue: Catalogue) -> Catalogue:
         raise DataError(f"{root} has one class only ({catalogue.classes[0]!r}){lost}", fix=fix)
     count_K = np.bincount(catalogue.label_N[used_N], minlength=len(catalogue.classes))
     lonely_N = used_N & (count_K[catalogue.label_N] == 1)
-    settled = catalogue.set_aside({int(i): LONELY for i in np.flatnonzero(lonely_N)})
+    settled = catalogue.set_aside(dict.fromkeys(np.flatnonzero(lonely_N).tolist(), LONELY))
     if (count_K > 1).sum() < 2:
         few = listed([repr(catalogue.classes[k]) for k in np.flatnonzero(count_K < 2)], 3)
         unread = [_unreadable(names, why) for why, names in settled._absent_classes.items() if why != LONELY]

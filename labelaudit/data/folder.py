@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
-from labelaudit.data.labels_file import LabelsFile, read_labels, require_one_here
+from labelaudit.data.labels_file import read_labels, require_one_here
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, count_flat, range_of
 from labelaudit.data.walk import (
     BESIDE,
@@ -71,7 +71,7 @@ def scan(
         reporter: Receives the progress.
 
     Returns:
-        The catalogue, sorted by path. It includes damaged files, with the reason.
+        The catalogue, sorted by path, damaged files included.
 
     Raises:
         DataError: no such folder, no class folders, no image files, or an unusable labels file.
@@ -81,9 +81,16 @@ def scan(
     if labels_file is not None and split:
         raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
     if labels_file is not None:
-        table = _read_table(root, labels_file, walk, reporter)
+        table = read_labels(labels_file, root, walk.images)
+        require_one_here(labels_file, table.label_of, root, walk.images)
+        for note in table.notes:
+            reporter.say(note)
+        own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
+        for path in walk.images:
+            walk.leave_out(path, NOT_LISTED)
+        left = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
         catalogue = _inspect(root, table.label_of, reporter)
-        return replace(catalogue, left_out=summed(walk.left), remarks=tuple(table.warnings))
+        return replace(catalogue, left_out=summed(left), remarks=tuple(table.warnings))
     bases = _bases(root, walk, split) if split else [""]
     doubt, is_serious = ("", False) if split else refuse_split_folders(root, walk.images)
     if doubt and not is_serious:
@@ -144,8 +151,8 @@ def _walk(root: Path) -> Walk:
 
 
 def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
-    bases = list(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name))
-    bases = ["" if base == "." else base for base in bases]
+    normal = (os.path.normpath(name).replace(os.sep, "/") for name in split if name)
+    bases = list(dict.fromkeys("" if base == "." else base for base in normal))
     for base in bases:
         if base and base not in walk.folders:
             known = ", ".join(folder for folder in walk.folders if "/" not in folder)
@@ -192,31 +199,18 @@ def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
         yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
 
 
-def _read_table(root: Path, labels_file: Path, walk: Walk, reporter: Reporter) -> LabelsFile:
-    """Read the labels file; images that it does not list are left out."""
-    table = read_labels(labels_file, root, walk.images)
-    require_one_here(labels_file, table.label_of, root, walk.images)
-    for note in table.notes:
-        reporter.say(note)
-    for path in walk.images:
-        walk.leave_out(path, NOT_LISTED)
-    own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
-    walk.left[:] = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
-    return table
-
-
 def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:
     paths = sorted(label_of)
     bar = reporter.bar("Reading files", len(paths), "files")
     found = each_in_parallel(paths, partial(_inspect_file, root), bar)
     headers, sha256, reasons = zip(*found, strict=True)
-    classes = tuple(sorted({printable_path(label) for label in label_of.values()}))
-    number_of = {name: number for number, name in enumerate(classes)}
+    labels = [printable_path(label_of[path]) for path in paths]
+    number_of = {name: number for number, name in enumerate(sorted(set(labels)))}
     return Catalogue(
         root=root,
-        classes=classes,
+        classes=tuple(number_of),
         paths=tuple(printable_path(path) for path in paths),
-        label_N=np.array([number_of[printable_path(label_of[path])] for path in paths], dtype=np.int32),
+        label_N=np.array([number_of[label] for label in labels], dtype=np.int32),
         width_N=np.array([header.width for header in headers], dtype=np.int32),
         height_N=np.array([header.height for header in headers], dtype=np.int32),
         grey_N=np.array([header.grey for header in headers], dtype=bool),
@@ -293,7 +287,6 @@ _PARTS = {
 """Names of parts of a data set, with their kind."""
 
 _ORDER = "train val test unlabeled"
-
 _NUMBERED = frozenset({"fold", "kfold", "cv", "split", "set", "dataset", "subset", "site", "domain"})
 """Names of parts of a data set before their number or letter."""
 
@@ -302,7 +295,6 @@ _ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentatio
 """Names of folders of images, and of the masks or boxes that belong to them."""
 
 _DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
-
 _MOST_NAMED = 6
 
 
@@ -321,7 +313,6 @@ class _Folder:
 
     @property
     def has_classes_only(self) -> bool:
-        """True when it also holds no images beside them."""
         return self.has_classes and not self.images
 
     @property
@@ -334,10 +325,9 @@ class _Folder:
 
 
 def refuse_split_folders(root: Path, images: Sequence[str]) -> tuple[str, bool]:
-    """Raise where the top folders are not classes; return a sentence where that is in doubt, and True where likely.
+    """Raise a DataError where the top folders are splits, data sets or annotations, with the command to give instead.
 
-    Raises:
-        DataError: they are splits, data sets or annotations; the fix names the command to give.
+    Where they may be, return a sentence, and True where that is likely.
     """
     top = _Folder(path="")
     for path in images:
@@ -425,9 +415,9 @@ def _parts(top: _Folder) -> list[_Folder]:
         if len(set(kind_of.values())) < 2:
             continue
         parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (_ORDER.find(kind_of[name]), name))]
-        if any(part.innermost.has_classes for part in parts) and (
-            rest not in _NUMBERED or len(_shared([part.innermost for part in parts])) > 1
-        ):
+        inner = [part.innermost for part in parts]
+        have_classes = any(folder.has_classes for folder in inner)
+        if have_classes and (rest not in _NUMBERED or len(_shared(inner)) > 1):
             return parts
         if rest == "" and len(parts) == len(top.inner):
             return parts  # train and test, and nothing else
@@ -460,8 +450,7 @@ def _is_divided(folder: _Folder) -> bool:
 
 def _shared(folders: Sequence[_Folder]) -> list[str]:
     """Return the names of folders that are in each of these."""
-    first, *others = folders
-    return [name for name in first.inner if all(name in other.inner for other in others)]
+    return [name for name in folders[0].inner if all(name in other.inner for other in folders)]
 
 
 def _fix(root: Path, parts: Sequence[_Folder]) -> str:

@@ -57,13 +57,10 @@ class UnreadableImageError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The header of an image file.
+    """The header of an image file: its size as displayed, ``grey`` without color channels.
 
-    Attributes:
-        width, height: In pixels, as displayed.
-        grey: True without color channels.
-        deep: For values of more than 8 bits, one of `labelaudit.data.rendering.DEEP_KINDS`; else empty.
-        transparent: True where pixels may be transparent.
+    For values of more than 8 bits, ``deep`` is one of `labelaudit.data.rendering.DEEP_KINDS`; else empty. Pixels may be
+    transparent where ``transparent`` is True.
     """
 
     width: int
@@ -116,8 +113,7 @@ def decode(content: bytes, *, size: int, channels: int, resize: ResizeName, rend
         content: The file's bytes.
         size: Side of the result in pixels.
         channels: 1 for grey, 3 for RGB.
-        resize: ``stretch`` keeps the whole image and changes its proportions; ``crop`` scales the short side to
-            ``size`` and cuts the middle.
+        resize: ``stretch`` changes the proportions; ``crop`` scales the short side to ``size`` and cuts the middle.
         rendering: How values of more than 8 bits and transparent parts become 8-bit.
 
     Returns:
@@ -135,8 +131,7 @@ def decode(content: bytes, *, size: int, channels: int, resize: ResizeName, rend
 def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright, at its own size; otherwise as `decode`.
 
-    Returns:
-        uint8 array [H, W, C]: C = 1 for an image without color channels, else 3.
+    Returns uint8 [H, W, C]: C = 1 for an image without color channels, else 3.
     """
     with _decoding(content) as image:
         grey = image.mode in _GREY_MODES
@@ -147,26 +142,20 @@ def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
 def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright and in its own proportions, to fit into ``side`` × ``side`` pixels.
 
-    Otherwise as `decode`; an image that fits already keeps its size.
-
-    Returns:
-        uint8 array [H, W, C] with 1 ≤ H, W ≤ ``side`` and C = 3.
+    Returns uint8 [H, W, 3] with 1 ≤ H, W ≤ ``side``; an image that fits already keeps its size. Otherwise as `decode`.
     """
     with _decoding(content, "RGB", side) as image:
         upright = _upright(image, content, "RGB", rendering)
         scale = min(1.0, side / max(upright.size))
         size = tuple(max(1, round(length * scale)) for length in upright.size)
-        if size != upright.size:
-            upright = upright.resize(size, Image.Resampling.BILINEAR)
-        return np.asarray(upright, dtype=np.uint8)
+        return np.asarray(upright.resize(size, Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]:
     """Decode the values from which the rendering of a folder is decided; errors as in `decode`.
 
-    Returns:
-        Without a rendering the stored values of an image of more than 8 bits, [H, W] or [H, W, C] without opacity; with
-        one uint8 [H, W, 4]. Of images above 512 pixels only every n-th row and column.
+    Returns without a rendering the stored values of an image of more than 8 bits, [H, W] or [H, W, C] without opacity;
+    with one uint8 [H, W, 4]. Of images above 512 pixels only every n-th row and column.
     """
     with _decoding(content) as image:
         step = -(-max(image.size) // 512)
@@ -261,7 +250,6 @@ def _deep_layout(image: Image.Image, modes: Collection[str] = ("RGB", "RGBA")) -
 
 
 def _is_signed(image: Image.Image) -> bool:
-    """Return True for a TIFF of signed values."""
     return image.format == "TIFF" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
@@ -301,7 +289,7 @@ def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
     side = min(image.size)
     left, top = ((length - side) // 2 for length in image.size)
     box = (left, top, left + side, top + side) if resize == "crop" else None
-    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
 def _reason(error: Exception) -> str:

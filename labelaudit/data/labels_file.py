@@ -6,6 +6,7 @@ An unambiguous path or format is accepted with a note; everything else is refuse
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -34,14 +35,10 @@ _MOST_TRIED = 100
 
 
 class LabelsFile(NamedTuple):
-    """The content of a labels file.
+    """The content of a labels file: the rows that are not blank, and the numbers of the path's and the label's column.
 
-    Attributes:
-        rows: All rows that are not blank, a cell per column.
-        columns: Number of the path's and of the label's column.
-        label_of: Label by path as the image folder has it, in the order of the rows.
-        notes: How format and paths were interpreted, a sentence each.
-        warnings: What looks wrong in it, likewise.
+    ``label_of`` has the labels by path as the image folder has it, in the order of the rows. ``notes`` say how format
+    and paths were interpreted, a sentence each; ``warnings`` what looks wrong.
     """
 
     header: list[str]
@@ -51,11 +48,6 @@ class LabelsFile(NamedTuple):
     label_of: dict[str, str]
     notes: list[str]
     warnings: list[str]
-
-
-def read_labels_csv(file: Path) -> dict[str, str]:
-    """Return label by path, as the file has them; see `read_labels`."""
-    return read_labels(file).label_of
 
 
 def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
@@ -88,12 +80,10 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         if path in label_of:
             raise DataError(f"{where}: {path!r} appears twice", fix="keep one label per file")
         label_of[path] = label
-    changed = [(cell, path) for (cell, _), path in zip(cells, label_of, strict=True) if _normal(cell) != path]
-    if changed:
+    if changed := [(cell, path) for (cell, _), path in zip(cells, label_of, strict=True) if _normal(cell) != path]:
         cell, path = changed[0]
         notes.append(f"{len(changed):,} paths in {file} are matched with the folder, as {path!r} for {cell!r}")
-    warnings = _doubts(file, list(label_of.values()))
-    return LabelsFile(header, rows, columns, separator, label_of, notes, warnings)
+    return LabelsFile(header, rows, columns, separator, label_of, notes, _doubts(file, list(label_of.values())))
 
 
 def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
@@ -135,10 +125,9 @@ def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images
 
 
 def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Sequence[str]) -> Callable[[str], str]:
-    """Return a function from a path of the file to a path of the image folder; unknown paths are not changed.
+    """Return a function from a path of the file to a path of the image folder; others and unknown ones are unchanged.
 
-    A path is changed only where it does not exist, and the folders that are removed from its front are the same in all
-    rows.
+    The folders that are removed from the front of a path are the same in all rows.
     """
     if root is None:
         return str
@@ -222,9 +211,9 @@ def _normal(path: str) -> str:
 
 
 def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
-    """Return the text, the separator of its cells, and the number of lines before the header.
+    """Return the text, the separator that gives its header the two columns, and the number of lines before the header.
 
-    The separator is the one that gives the header the two columns. Only Excel's own ``sep=;`` may come before it.
+    Only Excel's own ``sep=;`` may come before it.
     """
     try:
         content = file.read_bytes()
@@ -237,18 +226,14 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
     text = text.lstrip("\ufeff")  # a second mark
     text, skipped = re.subn(r"\A\"?sep=.\"?(\r\n|\r|\n)", "", text)
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    found = ","
     for separator, name in _SEPARATORS.items():
-        try:
+        with contextlib.suppress(csv.Error):
             header = next(csv.reader([first], delimiter=separator), [])
-        except csv.Error:
-            continue
-        if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
-            found = separator
-            if separator != ",":
-                notes.append(f"{file} is read with {name} between its cells")
-            break
-    return io.StringIO(text, newline=""), found, skipped
+            if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
+                if separator != ",":
+                    notes.append(f"{file} is read with {name} between its cells")
+                return io.StringIO(text, newline=""), separator, skipped
+    return io.StringIO(text, newline=""), ",", skipped
 
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:

@@ -17,17 +17,11 @@ NoiseName = Literal["uniform", "pair-flip", "random-labels", "asymmetric", "one-
 
 def choose_samples(
     count: int, rates: Sequence[float], *, generator: np.random.Generator, exact: bool = True
-) -> npt.NDArray[np.int32]:
-    """Draw which of several rates chooses each sample: no sample is chosen twice.
+) -> LabelArray:
+    """Draw which of several rates chooses each of N samples: its number, or −1, as int32 [N].
 
-    Args:
-        count: N.
-        rates: Shares of the N samples, in [0, 1] and together at most 1.
-        generator: For the draws.
-        exact: Choose round(rate · N) samples; otherwise each on its own with probability ``rate``.
-
-    Returns:
-        int32 [N]: the number of the rate that chooses the sample, or −1.
+    The rates are shares in [0, 1], together at most 1. With ``exact`` round(rate · N) samples are chosen; otherwise
+    each on its own with probability ``rate``.
     """
     bounds, place_N = np.cumsum(rates), np.argsort(generator.permutation(count)) if exact else generator.random(count)
     number_N = np.searchsorted(np.round(bounds * count) if exact else bounds, place_N, side="right")
@@ -45,9 +39,8 @@ def draw_labels(
     if kind == "pair-flip":
         return (label_S + 1) % classes
     least = 0 if kind == "random-labels" else 1
-    step_S = generator.integers(least, classes, size=len(label_S)).astype(label_S.dtype)
-    new_S: LabelArray = (label_S + step_S) % classes
-    return new_S
+    step_S = generator.integers(least, classes, size=len(label_S))
+    return ((label_S + step_S) % classes).astype(label_S.dtype)
 
 
 def flip_labels(
@@ -68,13 +61,8 @@ def flip_labels(
     - ``asymmetric``: two classes are taken for each other, all others are right;
     - ``one-class``: samples of one class get any other label, all others are right.
 
-    Args:
-        label_N: True labels.
-        classes: K, at least 2.
-        kind: Which noise.
-        rate: Share of chosen samples in [0, 1]; of ``asymmetric`` and ``one-class`` in the classes concerned.
-        generator: For the draws.
-        among: The classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
+    ``rate`` is in [0, 1]; of ``asymmetric`` and ``one-class`` it is the share in the classes concerned. ``among`` are
+    the classes that ``asymmetric`` confuses, different ones; ``one-class`` takes the first.
     """
     concerned = {"asymmetric": list(among), "one-class": [among[0]]}.get(kind)
     pool = np.arange(len(label_N)) if concerned is None else np.flatnonzero(np.isin(label_N, concerned))

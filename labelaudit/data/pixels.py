@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +41,9 @@ class PixelFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """The decoded images.
+    """The decoded images, in memory or memory-mapped, and the sample number of each row.
 
-    Attributes:
-        array_RCHW: uint8, in memory or memory-mapped.
-        sample_R: The sample number of each row.
-        failures: Reason by sample number, for images whose pixels turned out damaged.
+    ``failures`` has the reason by sample number, for images whose pixels turned out damaged.
     """
 
     array_RCHW: UInt8Array
@@ -67,7 +63,14 @@ def decode_stream(
 
     Yields the sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
     """
-    yield from in_parallel(samples, partial(_decode_part, catalogue, form), part)
+
+    def decoded(number: int) -> UInt8Array | str:
+        try:
+            return decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form))
+        except UnreadableImageError as error:
+            return str(error)
+
+    yield from in_parallel(samples, lambda numbers: [decoded(number) for number in numbers], part)
 
 
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
@@ -79,7 +82,10 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
     sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)
     try:
-        cache = PixelCache(_cache_key(catalogue, sample_R, form), form.channels * form.size**2)
+        # Labels and paths are left out: a relabeled or moved folder has the same pixels.
+        parts = (f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}", *(catalogue.sha256[i] for i in sample_R))
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        cache = PixelCache(key, form.channels * form.size**2)
         cached = _cached(cache, catalogue, sample_R, form, reporter) if len(sample_R) else None
     except (OSError, StorageError) as error:
         reporter.warn(not_kept(error))
@@ -144,12 +150,6 @@ def _cached(
             return None
 
 
-def _cache_key(catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat) -> str:
-    # Labels and paths are left out: a relabeled or moved folder has the same pixels.
-    parts = (f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}", *(catalogue.sha256[i] for i in sample_R))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
     if not shape[0]:
         return np.empty(shape, dtype=np.uint8)
@@ -157,16 +157,6 @@ def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter
         return np.fromfile(file, dtype=np.uint8).reshape(shape)
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
-
-
-def _decode_part(catalogue: Catalogue, form: PixelFormat, numbers: Sequence[int]) -> list[UInt8Array | str]:
-    found: list[UInt8Array | str] = []
-    for number in numbers:
-        try:
-            found.append(decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form)))
-        except UnreadableImageError as error:
-            found.append(str(error))
-    return found
 
 
 def _read(catalogue: Catalogue, number: int) -> bytes:

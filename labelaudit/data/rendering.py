@@ -44,10 +44,8 @@ _VISIBLE = 0.1
 class Rendering:
     """How images that are not plain 8-bit become 8-bit.
 
-    Attributes:
-        integers: The integer values of more than 8 bits that become black and white. Values outside are clipped.
-        reals: The same for floating-point values.
-        background: Grey level, 0 to 255, on which transparent parts are shown.
+    ``integers`` and ``reals`` are the values of more than 8 bits that become black and white; those outside are
+    clipped. ``background`` is the grey level, 0 to 255, on which transparent parts are shown.
     """
 
     integers: Range = (0.0, 65535.0)
@@ -72,8 +70,7 @@ class Rendering:
     def for_more(self, own: Rendering) -> tuple[Rendering, list[str]]:
         """Return this rule for another folder, which keeps its own range for kinds that are not in this one.
 
-        Returns:
-            The rule for the other folder, and a sentence for each range that cuts off most of its values.
+        Also return a sentence for each range that cuts off most of the other folder's values.
         """
         chosen, notes = {}, []
         for kind in DEEP_KINDS:
@@ -99,9 +96,7 @@ def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
     spot counts, a hot pixel does not. The folder's are the outermost of these, less one image or 2% of them at either
     end. Integers that all fit in 8 bits and spread over a quarter of them keep their values. The clipping of a data
     set's tails follows common practice in microscopy and nnU-Net (Isensee et al. 2021); the shares are our own choice.
-
-    Args:
-        images: S arrays of values of one kind, of any shape; at least one is not empty.
+    The images are S arrays of values of one kind, of any shape.
     """
     images = [values for values in images if np.isfinite(values).any()]
     if not images:
@@ -112,11 +107,8 @@ def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
     if images[0].dtype.kind in "iu" and least >= 0 and most - least >= _LEAST_SPAN and most <= 255:
         return 0.0, 255.0
     # The second try is for images that are blank but for a few pixels, the third for very few images.
-    for lows, highs, outlying in (
-        (low_S, high_S, _OUTLYING_IMAGES),
-        (least_S, most_S, _OUTLYING_IMAGES),
-        (least_S, most_S, 0.0),
-    ):
+    tries = ((low_S, high_S, _OUTLYING_IMAGES), (least_S, most_S, _OUTLYING_IMAGES), (least_S, most_S, 0.0))
+    for lows, highs, outlying in tries:
         low = float(np.quantile(lows, outlying, method="higher"))
         high = float(np.quantile(highs, 1 - outlying, method="lower"))
         if low < high:
@@ -144,11 +136,8 @@ def _extremes(values: npt.NDArray[Any]) -> Range:
 def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, int]:
     """Choose the background on which the fewest images vanish: white if it is as good as any, else black or a grey.
 
-    Args:
-        images: S arrays [H, W, 4]: red, green, blue and opacity.
-
-    Returns:
-        The grey level, how many of the images vanish on white, and how many on this level.
+    The images are S arrays [H, W, 4]: red, green, blue and opacity. Returns the grey level, how many of them vanish on
+    white, and how many on this level.
     """
     images = [image_HW4 for image_HW4 in images if image_HW4[..., 3].mean() <= _MOSTLY_OPAQUE]
     if not images:

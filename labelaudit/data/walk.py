@@ -122,43 +122,40 @@ def summed_text(left: Iterable[tuple[str, str, str]], most: int | None = None) -
 
 def walk_folder(root: Path) -> Walk:
     """Walk through a folder. Links to folders are followed, but not back to a folder above."""
-    walk = Walk()
-    above = {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)}
-    _visit(root, "", "", above, image_suffixes(), walk)
+    walk, suffixes = Walk(), image_suffixes()
+
+    def visit(folder: str, excuse: str, above: set[tuple[int, int]]) -> None:
+        """Enter a folder; with an ``excuse``, everything in it is left out for that reason."""
+        try:
+            identity = _identity(root / folder)
+            if folder and identity in above:
+                if not excuse:
+                    walk.left.append((folder, "", "a link to a folder that it lies in"))
+                return
+            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        except OSError as error:
+            why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
+            walk.left.append((folder, "", CLOSED + why))
+            return
+        if not excuse and folder:
+            walk.folders.append(folder)
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            suffix = os.path.splitext(path)[1].lower()
+            if is_folder(entry):
+                if entry.name not in _REPOSITORIES:
+                    visit(path, excuse or _excuse(root / path), above | {identity})
+            elif excuse or entry.name.startswith("."):
+                if suffix in suffixes or (excuse not in ("", HIDDEN)):
+                    walk.leave_out(path, excuse or HIDDEN)
+            elif reason := _why_no_image(root / path, suffix, suffixes):
+                walk.leave_out(path, reason)
+            else:
+                walk.images.append(path)
+
+    visit("", "", {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)})
     walk.images.sort()
     return walk
-
-
-def _visit(
-    root: Path, folder: str, excuse: str, above: set[tuple[int, int]], suffixes: frozenset[str], walk: Walk
-) -> None:
-    """Enter a folder; with an ``excuse``, everything in it is left out for that reason."""
-    try:
-        identity = _identity(root / folder)
-        if folder and identity in above:
-            if not excuse:
-                walk.left.append((folder, "", "a link to a folder that it lies in"))
-            return
-        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-    except OSError as error:
-        why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
-        walk.left.append((folder, "", CLOSED + why))
-        return
-    if not excuse and folder:
-        walk.folders.append(folder)
-    for entry in entries:
-        path = f"{folder}/{entry.name}" if folder else entry.name
-        suffix = os.path.splitext(path)[1].lower()
-        if is_folder(entry):
-            if entry.name not in _REPOSITORIES:
-                _visit(root, path, excuse or _excuse(root / path), above | {identity}, suffixes, walk)
-        elif excuse or entry.name.startswith("."):
-            if suffix in suffixes or (excuse not in ("", HIDDEN)):
-                walk.leave_out(path, excuse or HIDDEN)
-        elif reason := _why_no_image(root / path, suffix, suffixes):
-            walk.leave_out(path, reason)
-        else:
-            walk.images.append(path)
 
 
 def _excuse(folder: Path) -> str:

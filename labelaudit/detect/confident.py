@@ -152,6 +152,29 @@ def sure_from(label_N: npt.NDArray[np.integer], given_N: npt.NDArray[np.floating
     return np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - c.ROUNDING
 
 
+def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating]) -> BoolArray:
+    """True for samples whose most probable class is another than the given one, and sure: see `sure_from`."""
+    row_N, predicted_N = np.arange(len(label_N)), p_NK.argmax(axis=1)
+    threshold_K = sure_from(label_N, p_NK[row_N, label_N], p_NK.shape[1])
+    wrong_N: BoolArray = (p_NK[row_N, predicted_N] >= threshold_K[predicted_N]) & (predicted_N != label_N)
+    return wrong_N
+
+
+def spread_against_chance(given_D: CellArray, predicted_D: CellArray, classes: int) -> float:
+    """Return over how many pairs of classes disagreements are spread, as a multiple of what uniform noise would give.
+
+    With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Uniform noise gives
+    the c_j samples predicted as j every other label alike: Σ n² is near Σ c_j² / (K − 1) + Σ n, also when a network
+    predicts some classes only. 1 is uniform noise; when each class is taken for one other, 1 / (K − 1) is reached.
+    """
+    if len(given_D) == 0:
+        return 1.0
+    _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
+    _, predicted_Q = np.unique(predicted_D, return_counts=True)
+    chance = (predicted_Q.astype(np.float64) ** 2).sum() / (classes - 1) + len(given_D)
+    return float(chance / (count_Q.astype(np.float64) ** 2).sum())
+
+
 def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) -> IntArray:
     class_N = np.where(beliefs.given_N >= threshold_K[label_N], label_N, -1).astype(np.int32)
     best_N = np.where(class_N >= 0, beliefs.given_N, -1.0)

@@ -24,16 +24,23 @@ DEFAULT_ESTIMATOR: EstimatorName = "confident-joint"
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """Which statistic ranks the samples, and how P(mislabeled) is estimated from it."""
+    """Which statistic ranks the samples, how P(mislabeled) is estimated from it, and which weights it gives.
+
+    With ``raw_weights`` these are 1 − z, z a mixture's posterior as it is: the AUL paper's, by ``gmm`` on ``aul``.
+    """
 
     rank_by: StatisticName = ESTIMATORS[DEFAULT_ESTIMATOR].rank_by
     estimator: EstimatorName = DEFAULT_ESTIMATOR
+    raw_weights: bool = False
 
     @classmethod
-    def chosen(cls, *, rank_by: StatisticName | None = None, estimator: EstimatorName | None = None) -> FitSettings:
+    def chosen(
+        cls, *, rank_by: StatisticName | None = None, estimator: EstimatorName | None = None, raw_weights: bool = False
+    ) -> FitSettings:
         """Return the user's choice; the statistic is the estimator's own unless another is named."""
         estimator = estimator or DEFAULT_ESTIMATOR
-        return cls(rank_by=rank_by or ESTIMATORS[estimator].rank_by, estimator=estimator)
+        rank_by = rank_by or ESTIMATORS[estimator].rank_by
+        return cls(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +76,7 @@ class Verdicts:
     Attributes:
         p_mislabeled_N: In [0, 1], high = suspicious; rises with the suspicion. NaN without a record.
         raw_posterior_N: A mixture's posterior before it was made to rise with the score.
-        weight_N: 1 − P(mislabeled); 0 without a record.
+        weight_N: 1 − P(mislabeled), or 1 − the raw posterior if that is asked for; 0 without a record.
         order: Samples with a record, most suspicious first.
         flagged: How many of them are suspicious: the head of ``order``.
         noise_rate: The estimated share of wrong labels. None where the estimator finds nothing to fit.
@@ -99,7 +106,7 @@ class Verdicts:
 def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
     """Judge every sample.
 
-    Weights are w = 1 − P(mislabeled). The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
+    The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
     weight, against its own text; see `labelaudit.methods.standard`. The chosen estimator, the default and the paper's
     ``gmm`` are fitted, or all.
     """
@@ -122,7 +129,7 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
     return Verdicts(
         p_mislabeled_N=p_N,
         raw_posterior_N=raw_N,
-        weight_N=np.where(seen_N, 1.0 - p_N, 0.0),
+        weight_N=np.where(seen_N, 1.0 - (raw_N if settings.raw_weights else p_N), 0.0),
         order=order,
         flagged=int(flagged_N.sum()),
         noise_rate=None if estimate is None else estimate.noise_rate,

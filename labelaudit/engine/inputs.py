@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from labelaudit.names import AugmentName
+from labelaudit.names import AugmentName, BorderName
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel or feature."""
@@ -94,10 +94,14 @@ def _map_behind(owner: object) -> mmap.mmap | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Random shift by up to ``pad`` pixels over a reflected border, and a left-right flip of every second image."""
+    """Random shift by up to ``pad`` pixels, and a left-right flip of every second image.
+
+    What lies outside of the image is its reflection, ``zeros`` (black, before images are normalized) or its ``edge``.
+    """
 
     name: AugmentName = "crop-flip"
     pad: int = 2
+    border: BorderName = "reflect"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +182,7 @@ class ImageInputs:
         """Return normalized float32 images [B, C, H, W], channels last in memory."""
         x_BCHW = self._rows.take(index_B)
         if views is not None:
-            x_BCHW = show(x_BCHW, views)
+            x_BCHW = show(x_BCHW, views, self._augment.border)
         x_BCHW = x_BCHW.to(torch.float32, memory_format=torch.channels_last)
         return x_BCHW.mul_(self._scale).add_(self._shift)
 
@@ -244,21 +248,29 @@ def draw_views(count: int, size: tuple[int, int], settings: Augment, generator: 
     return Views(shift_N2=shift_N2, flip_N=flip_N & (settings.name == "crop-flip"))
 
 
-def show(x_BCHW: torch.Tensor, views: Views) -> torch.Tensor:
-    """Shift every image of a batch over a reflected border and flip it, by a view of its own on the same device."""
+def show(x_BCHW: torch.Tensor, views: Views, border: BorderName = "reflect") -> torch.Tensor:
+    """Shift every image of a batch over a border and flip it, by a view of its own on the same device."""
     count, channels, height, width = x_BCHW.shape
     device = x_BCHW.device
-    row_BH = _reflected(torch.arange(height, device=device) + views.shift_N2[:, :1], height)
-    column_BW = _reflected(torch.arange(width, device=device) + views.shift_N2[:, 1:], width)
-    column_BW = torch.where(views.flip_N[:, None], column_BW.flip(1), column_BW)
+    shifted_BH = torch.arange(height, device=device) + views.shift_N2[:, :1]
+    shifted_BW = torch.arange(width, device=device) + views.shift_N2[:, 1:]
+    shifted_BW = torch.where(views.flip_N[:, None], shifted_BW.flip(1), shifted_BW)
+    row_BH, column_BW = _within(shifted_BH, height, border), _within(shifted_BW, width, border)
     # Whole rows first, as blocks of memory: two to four times as fast as element after element in both directions.
     first_row_BC1 = height * torch.arange(count * channels, device=device).view(count, channels, 1)
     row_R = (first_row_BC1 + row_BH[:, None, :]).flatten()
     x_BCHW = x_BCHW.reshape(-1, width).index_select(0, row_R).view(x_BCHW.shape)
-    return x_BCHW.gather(3, column_BW[:, None, None, :].expand(x_BCHW.shape))
+    x_BCHW = x_BCHW.gather(3, column_BW[:, None, None, :].expand(x_BCHW.shape))
+    if border == "zeros":
+        inside_BHW = (shifted_BH == row_BH)[:, :, None] & (shifted_BW == column_BW)[:, None, :]
+        x_BCHW *= inside_BHW[:, None]
+    return x_BCHW
 
 
-def _reflected(position: torch.Tensor, length: int) -> torch.Tensor:
+def _within(position: torch.Tensor, length: int, border: BorderName) -> torch.Tensor:
+    """Return which row or column is seen at each position, some of which are outside of the image."""
+    if border != "reflect":
+        return position.clamp(0, length - 1)
     position = position.abs()
     return torch.where(position >= length, 2 * (length - 1) - position, position)
 

@@ -160,7 +160,7 @@ class Training:
         order = work.order
         for step, places in enumerate(order.batches):
             at = replace(work.clock, step=step, steps=len(order.batches))
-            set_pace(self.optimizers, self.settings, at.done)
+            set_pace(self.optimizers, self.settings, at.done, at.steps_done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
                 work.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
             self._step(work, places, at)
@@ -246,16 +246,18 @@ class Training:
         return logits.float()
 
     def predict(self, inputs: Inputs, *, networks: int | None = None) -> torch.Tensor:
-        """Return the mean softmax on the un-augmented rows, in evaluation mode: float32 [N, C] on the CPU.
+        """Return the softmax of the mean logits on the un-augmented rows: float32 [N, C] on the CPU.
 
-        It is that of all networks, or of the first ``networks``.
+        Networks are in evaluation mode. The mean is over all, or the first ``networks``; DivideMix's code predicts by
+        the sum, which is largest for the same class.
         """
 
-        def softmax(network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
-            return self.forward(network, x_b).softmax(dim=1).cpu()
+        def logits(network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:
+            return self.forward(network, x_b).cpu()
 
         look, row_N = _NetworkLook(self, inputs), torch.arange(len(inputs))
-        return torch.stack([look.see(row_N, network, softmax) for network in self.networks[:networks]]).mean(dim=0)
+        each = [look.see(row_N, network, logits) for network in self.networks[:networks]]
+        return torch.stack(each).mean(dim=0).softmax(dim=1)
 
 
 def run_epochs(

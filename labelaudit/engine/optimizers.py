@@ -17,14 +17,18 @@ _LATE = 0.4
 
 _STEP = ((0.5, 0.1), (0.75, 0.1**2))
 
+_RESTARTS, _RESTART_STEPS, _RESTART_LEAST = 15, 10, 0.05
+"""``cosine-restarts``: 15 cycles of 10 epochs, from .02 towards .001: those of ELR's code, for symmetric noise."""
+
 
 def rate_factor(name: ScheduleName, done: float, milestones: Sequence[tuple[float, float]] = ()) -> float:
     """Return the factor on the base learning rate.
 
     Args:
         name: ``constant`` 1 (the AUL paper's probe); ``step`` ×0.1 at 1/2 and again at 3/4 (He et al. 2016: epochs 150
-            and 225 of 300); ``linear`` 1 → 0; ``cosine`` half a cosine 1 → 0; ``one-cycle`` 0.1 → 1 over the first
-            fifth, then linearly to 0; ``late-linear`` 1 up to .4, then linearly to 0; ``milestones`` see there.
+            and 225 of 300); ``linear`` 1 → 0; ``cosine`` half a cosine 1 → 0; ``cosine-restarts`` 15 times half a
+            cosine 1 → .05 in ten steps, the last of which is .07; ``one-cycle`` 0.1 → 1 over the first fifth, then
+            linearly to 0; ``late-linear`` 1 up to .4, then linearly to 0; ``milestones`` see there.
         done: Share of the training's steps that are done, in [0, 1).
         milestones: Of the schedule of that name: (share done, factor from there on), in order; 1 before the first.
     """
@@ -33,6 +37,9 @@ def rate_factor(name: ScheduleName, done: float, milestones: Sequence[tuple[floa
             return 1.0 - done
         case "cosine":
             return 0.5 * (1.0 + math.cos(math.pi * done))
+        case "cosine-restarts":
+            step = math.floor(_RESTARTS * _RESTART_STEPS * done + 1e-9) % _RESTART_STEPS
+            return _RESTART_LEAST + (1 - _RESTART_LEAST) * 0.5 * (1.0 + math.cos(math.pi * step / _RESTART_STEPS))
         case "one-cycle":
             return 0.1 + 4.5 * done if done < 0.2 else 1.25 * (1.0 - done)
         case "late-linear":
@@ -50,9 +57,12 @@ def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.opti
     return torch.optim.SGD(network.parameters(), momentum=settings.momentum, nesterov=settings.nesterov, **common)
 
 
-def set_pace(optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparameters, done: float) -> None:
-    """Set rate and momentum of the next step, when this share of the training's steps is done, in [0, 1)."""
-    changes: Any = {"lr": settings.lr * rate_factor(settings.schedule, done, settings.milestones)}
+def set_pace(
+    optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparameters, done: float, steps: int = 0
+) -> None:
+    """Set rate and momentum of the next step, when so many ``steps``, this share of the training's, are done."""
+    factor = rate_factor(settings.schedule, done, settings.milestones) / (1.0 + settings.step_decay * steps)
+    changes: Any = {"lr": settings.lr * factor}
     late = settings.late_momentum
     if late is not None and settings.schedule == "late-linear" and done >= _LATE:
         changes |= {"betas": (late, settings.beta2)} if settings.optimizer == "adam" else {"momentum": late}

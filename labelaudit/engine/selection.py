@@ -84,7 +84,7 @@ class Selection:
             candidates = slice(pool[0].start, pool[-1].stop)
             following = batches[done : done + len(pool)]
             work.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
-            set_pace(training.optimizers, training.settings, at.done)
+            set_pace(training.optimizers, training.settings, at.done, at.steps_done)
             count = candidates.stop - candidates.start
             choice, scored = Choice(index_b=torch.arange(count), weight_b=torch.ones(count)), False
             if choosing or self._records_scores:

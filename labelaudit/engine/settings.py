@@ -70,7 +70,7 @@ class TrainingSettings(Hyperparameters):
     @property
     def augmentation(self) -> Augment:
         """Return how training batches are augmented."""
-        return Augment(name=self.augment, pad=self.crop_pad)
+        return Augment(name=self.augment, pad=self.crop_pad, border=self.border)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values by name, which `settings_from_json` reads."""

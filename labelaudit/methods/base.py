@@ -54,6 +54,11 @@ class Clock:
     steps: int = 1
 
     @property
+    def steps_done(self) -> int:
+        """How many steps of the training are done, if all epochs have as many as this one."""
+        return self.epoch * self.steps + self.step
+
+    @property
     def done(self) -> float:
         """Share of the training that is done, in [0, 1)."""
         return (self.epoch + self.step / self.steps) / self.epochs

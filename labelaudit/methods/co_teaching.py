@@ -2,8 +2,9 @@
 
 Source: Han et al. 2018, "Co-teaching: robust training of deep neural networks with extremely noisy labels",
 arXiv:1804.06872, algorithm 1; the Co-Teaching row of Table 1 in "Detecting label noise from loss curves".
-The dropped share is R(e) = τ · min(e / T, 1)^c with e from 0. The reference code sets T shares from 0 to τ^c in even
-steps, and never uses the first.
+The dropped share is R(e) = τ · min(e^c / T, 1) with e from 0, as in the paper, which has c = 1 in its tables. The
+reference code takes T shares from 0 to τ^c in even steps, of which it never uses the first, and τ after them: for c ≠ 1
+a jump that its paper does not have.
 Deviations from the reference code: the loss is the mean over the kept samples; there it is divided by their number
 once more, which Adam cancels. The last batch of an epoch is not dropped. At least one sample is kept. The noise rate τ
 is oracle knowledge there; here it comes from an audit unless it is given.
@@ -51,9 +52,9 @@ def exchange(batch: Batch, logits: Logits, count: int | torch.Tensor) -> list[Le
 
 
 def dropped_share(epoch: int, noise_rate: float, warm_up_epochs: int, exponent: float = 1.0) -> float:
-    """Return R(e) = τ · min(e / T, 1)^c, with e from 0."""
-    share: float = min(epoch / warm_up_epochs, 1.0) ** exponent
-    return noise_rate * share
+    """Return R(e) = τ · min(e^c / T, 1), with e from 0."""
+    share: float = epoch**exponent / warm_up_epochs
+    return noise_rate * min(share, 1.0)
 
 
 def kept(count: int, dropped: float) -> int:

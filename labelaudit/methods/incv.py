@@ -12,7 +12,8 @@ cross-validation on noisy labels, is
 
 Which is followed: the code. Deviations: losses are those of the training's own forward pass, as Co-Teaching has them,
 where the code makes another one in evaluation mode; the code's n_keep counts S alone also when C is there, as here.
-Published: 200 epochs, batch 128 from S, Adam .001 divided by 10 at epochs 80, 120 and 160 and by 2 at 180, T_k = 10.
+Published: 200 epochs, batch 128 from S, Adam .001 divided by 10 at epochs 80, 120 and 160 and by 2 at 180, T_k = 10;
+shifts of up to 4 pixels, beyond which the edge is repeated (there by parts of a pixel).
 
 Shapes: R rows of the training data, B batch.
 """

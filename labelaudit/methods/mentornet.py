@@ -13,7 +13,7 @@ here (weights of a network trained that way agreed with it in 99.9% of the cases
 (.5 at 80% noise) with a misspelt flag; whether that or the code's default of .7 was in force is not known, and .75 is
 taken. The percentile is one of the losses, not interpolated.
 Published for CIFAR-10: 39,000 steps of 128 (111 epochs of 45,000), SGD .1 divided by 10 at steps 19,531, 25,000 and
-30,000, momentum .9, weight decay 2e-4.
+30,000, momentum .9, weight decay 2e-4, crops of 2 over a black border.
 
 Shapes: B batch.
 """

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-import msgspec
-
 from labelaudit.errors import UsageError
 
 Need = Literal["weights", "truth", "noise_rate"]
@@ -106,8 +104,13 @@ class DivideMixParameters:
     threshold: float = parameter(0.5, "weight from which on a label is believed", least=0, most=1)
     temperature: float = parameter(0.5, "sharpening of refined and guessed labels; 1 leaves them", above=0, most=1)
     alpha: float = parameter(4.0, "of the beta distribution that mixtures are drawn from; 0 mixes nothing", least=0)
+    noise_type: Literal["auto", "symmetric", "asymmetric"] = parameter(
+        "auto", "wrong labels of all classes or of few; auto: by the guesses for suspicious samples after the warm-up"
+    )
     guess_weight: float | Literal["auto"] = parameter(
-        "auto", "weight of the loss on guessed labels; auto: 0, from 35% noise on 25, from 85% on 50", least=0
+        "auto",
+        "weight of the loss on guessed labels; auto: 0, from 35% noise on 25, from 85% on 50; 0 if asymmetric",
+        least=0,
     )
     views: int = parameter(2, "how often a step has each sample, each time augmented anew", least=1)
     balance: float = parameter(1.0, "weight of the loss that keeps predictions spread over the classes", least=0)
@@ -121,7 +124,7 @@ class CoTeachingParameters:
 
     noise_rate: float | None = parameter(None, "share of each batch that is dropped in the end", least=0, below=1)
     warm_up_epochs: int = parameter(10, "epochs over which the dropped share rises from 0", least=1)
-    exponent: float = parameter(1.0, "how it rises: (epoch / warm_up_epochs) to this power", above=0)
+    exponent: float = parameter(1.0, "how it rises: (epoch to this power) / warm_up_epochs", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +186,8 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 
 
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
+    import msgspec  # not needed to list the methods
+
     try:
         found = msgspec.convert(_as_number(value), hint, strict=False)
     except msgspec.ValidationError:

@@ -31,7 +31,7 @@ class MethodEntry:
         factory: ``module:name`` of a class or function that makes a `Method` of `Ingredients`.
         parameters: The dataclass of its settings.
         networks: How many it trains side by side.
-        predicts_together: Whether it was published with the mean belief of both networks as its prediction.
+        predicts_together: Whether it was published with the sum of both networks' logits as its prediction.
         plans: Whether it chooses the rows of its batches, as `labelaudit.methods.base.Plans`.
         published: How it was trained where it was published; the AUL paper's values where that is not known.
         verifies: Whether labels are cross-validated before it is built.
@@ -53,8 +53,9 @@ class MethodEntry:
     @property
     def differences(self) -> dict[str, object]:
         """Return the published hyperparameters that are not the AUL paper's, by name."""
-        usual = vars(AUL_RETRAINING)
-        return {name: value for name, value in vars(self.published).items() if value != usual[name]}
+        usual, published = vars(AUL_RETRAINING), vars(self.published)
+        unused = () if self.published.schedule == "milestones" else ("milestones",)
+        return {name: value for name, value in published.items() if value != usual[name] and name not in unused}
 
     def build(self, ingredients: Ingredients) -> Method:
         """Return the method, ready to teach."""
@@ -65,7 +66,7 @@ class MethodEntry:
 def _published(*milestones: tuple[float, float], **others: Any) -> Hyperparameters:
     """Return the AUL paper's hyperparameters with others; milestones are shares of the training and rates' factors."""
     steps: dict[str, Any] = {"schedule": "milestones", "milestones": milestones} if milestones else {}
-    return replace(AUL_RETRAINING, **steps, **others)
+    return replace(AUL_RETRAINING, **{**steps, **others})
 
 
 METHODS = (
@@ -82,7 +83,7 @@ METHODS = (
         summary="Random weights in every batch: what reweighting does by chance alone.",
         source="Ren et al. 2018, arXiv:1803.09050, section 4",
         factory="labelaudit.methods.standard:random_weights",
-        published=_published(epochs=160, batch_size=100, nesterov=False, weight_decay=2e-4, schedule="step"),
+        published=_published(epochs=178, batch_size=100, nesterov=False, weight_decay=2e-4, crop_pad=2),
     ),
     MethodEntry(
         name="reed-hard",
@@ -107,6 +108,7 @@ METHODS = (
             batch_size=128,
             weight_decay=2e-4,
             nesterov=False,
+            crop_pad=2,
         ),
     ),
     MethodEntry(
@@ -137,7 +139,17 @@ METHODS = (
         factory="labelaudit.methods.d2l:D2L",
         parameters=p.D2LParameters,
         plans=True,
-        published=_published((1 / 3, 0.1), (2 / 3, 0.01), epochs=120, batch_size=128, nesterov=False),
+        published=_published(
+            (1 / 3, 0.1),
+            (2 / 3, 0.01),
+            epochs=120,
+            batch_size=128,
+            nesterov=False,
+            weight_decay=0.0,
+            step_decay=1e-4,
+            crop_pad=6,
+            border="edge",
+        ),
     ),
     MethodEntry(
         name="incv",
@@ -158,6 +170,7 @@ METHODS = (
             optimizer="adam",
             lr=1e-3,
             weight_decay=0.0,
+            border="edge",
         ),
         verifies=True,
     ),
@@ -168,8 +181,16 @@ METHODS = (
         source="Liu et al. 2020, arXiv:2007.00151, section 4",
         factory="labelaudit.methods.elr:Elr",
         parameters=p.ElrParameters,
+        # The milestones are those of asymmetric noise, for --schedule milestones.
         published=_published(
-            (1 / 3, 0.01), (2 / 3, 0.0001), epochs=120, batch_size=128, lr=0.02, nesterov=False, weight_decay=1e-3
+            (1 / 3, 0.01),
+            (2 / 3, 0.0001),
+            schedule="cosine-restarts",
+            epochs=150,
+            batch_size=128,
+            lr=0.02,
+            nesterov=False,
+            weight_decay=1e-3,
         ),
     ),
     MethodEntry(
@@ -186,7 +207,8 @@ METHODS = (
         summary="Only samples whose given label is the true one: the best that weights can do.",
         source="Detecting label noise from loss curves, Table 1",
         needs=("truth",),
-        factory="labelaudit.methods.standard:oracle",
+        factory="labelaudit.methods.standard:Oracle",
+        plans=True,
     ),
     MethodEntry(
         name="dividemix",

@@ -27,20 +27,20 @@ def show_summary(console: Console, noise: Noise) -> None:
     _show_classes(console, noise.classes)
     if noise.confusion:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
-        console.print(f"Most frequent given → suggested: {_shown(pairs)}")
+        console.print(f"Most frequent given → suggested: {shown(pairs)}")
     _show_power(console, noise.power)
     _show_kinds(console, noise)
     if sentence := sentences.unreadable_sentence(noise):
-        console.print(f"[yellow]Unreadable:[/yellow] {_shown(sentence)}")
+        console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
     for number, line in enumerate(sentences.left_out_sentences(noise)):
-        console.print(f"{'  ' if number else ''}{_shown(line)}")
+        console.print(f"{'  ' if number else ''}{shown(line)}")
     for warning in noise.warnings:
-        console.print(f"[yellow]Warning:[/yellow] {_shown(warning)}")
+        console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 
 
 def show_estimators(console: Console, noise: Noise) -> None:
     """Print what each estimator says; an arrow marks the chosen one."""
-    table = _table("estimator", "from", ">noise rate", ">suspicious")
+    table = table_of("estimator", "from", ">noise rate", ">suspicious")
     for name, found in noise.estimators.items():
         mark = "[bold]→ " if name == noise.fit.estimator else "  "
         table.add_row(mark + name, found.rank_by, f"{found.noise_rate:.1%}", f"{found.suspicious:,}")
@@ -56,10 +56,10 @@ def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
     Where the table would be too wide, each path gets a line of its own, so that it can be copied.
     """
     kinds = ["kind"] if any(row["kind"] for row in rows) else []
-    table = _table(">rank", "path", "given", "suggested", ">P(mislabeled)", ">AUL", *kinds, no_wrap=True)
+    table = table_of(">rank", "path", "given", "suggested", ">P(mislabeled)", ">AUL", *kinds, no_wrap=True)
     for row in rows:
-        labels = (_shown(row[name]) for name in ("path", "given_label", "suggested_label"))
-        kind = (_shown(row[name]) for name in kinds)
+        labels = (shown(row[name]) for name in ("path", "given_label", "suggested_label"))
+        kind = (shown(row[name]) for name in kinds)
         table.add_row(row["rank"], *labels, f"{float(row['p_mislabeled']):.3f}", f"{float(row['aul']):.1f}", *kind)
     if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
         console.print(table)
@@ -67,15 +67,15 @@ def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
     for row in rows:
         figures = f"P(mislabeled) {float(row['p_mislabeled']):.3f}, AUL {float(row['aul']):.1f}"
         kind_text = f", {row['kind']}" if row["kind"] else ""
-        console.print(_shown(f"{row['rank']:>5}  {row['given_label']} → {row['suggested_label']}"), soft_wrap=True)
-        console.print(_shown(f"       {figures}{kind_text}"))
-        console.print(_shown(f"       {row['path']}"), soft_wrap=True)
+        console.print(shown(f"{row['rank']:>5}  {row['given_label']} → {row['suggested_label']}"), soft_wrap=True)
+        console.print(shown(f"       {figures}{kind_text}"))
+        console.print(shown(f"       {row['path']}"), soft_wrap=True)
 
 
 def _show_classes(console: Console, classes: Sequence[ClassNoise]) -> None:
-    table = _table("class", ">images", ">suspicious", ">noise rate")
+    table = table_of("class", ">images", ">suspicious", ">noise rate")
     for row in sorted(classes, key=lambda row: -row.noise_rate)[:_MOST_CLASSES]:
-        table.add_row(_shown(row.name), f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}")
+        table.add_row(shown(row.name), f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}")
     console.print(table)
     if len(classes) > _MOST_CLASSES:
         console.print(f"… and {len(classes) - _MOST_CLASSES} classes with less noise")
@@ -88,24 +88,24 @@ def _show_power(console: Console, power: PowerNoise) -> None:
         console.print(f"Planted errors ranked above the threshold: {found}")
     if power.review:
         useful = [row for row in power.review if row.caught < _AS_GOOD_AS_ALL] or power.review[:1]
-        shown = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
-        console.print(f"{shown.capitalize()} of the estimated errors")
+        parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
+        console.print(f"{parts.capitalize()} of the estimated errors")
 
 
 def _show_kinds(console: Console, noise: Noise) -> None:
     for sentence in sentences.kinds_sentences(noise):
-        console.print(_shown(sentence))
+        console.print(shown(sentence))
     if rows := sentences.matrix_rows(noise):
-        console.print(_shown(sentences.matrix_note(noise)))
+        console.print(shown(sentences.matrix_note(noise)))
         # Columns of zeros are left out, so that the table fits 80 characters.
         used = [number for number in range(len(MATRIX_HEADER)) if any(row[number] != "0" for row in rows)]
-        table = _table(*(f"{'>' if number else ''}{MATRIX_HEADER[number]}" for number in used), no_wrap=True)
+        table = table_of(*(f"{'>' if number else ''}{MATRIX_HEADER[number]}" for number in used), no_wrap=True)
         for row in rows:
-            table.add_row(*(_shown(row[number]) for number in used))
+            table.add_row(*(shown(row[number]) for number in used))
         console.print(table)
 
 
-def _table(*titles: str, no_wrap: bool = False) -> Table:
+def table_of(*titles: str, no_wrap: bool = False) -> Table:
     """Return an empty table; columns whose title begins with ``>`` are aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
@@ -114,5 +114,6 @@ def _table(*titles: str, no_wrap: bool = False) -> Table:
     return table
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """Return text that rich prints on one line, as it is."""
     return escape(printable(text))

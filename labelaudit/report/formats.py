@@ -7,10 +7,9 @@ from collections.abc import Callable
 from xml.etree import ElementTree
 
 from rich.console import Console
-from rich.markup import escape
 
 from labelaudit.report import markdown, sarif
-from labelaudit.report.console import show_summary, show_suspicious
+from labelaudit.report.console import show_summary, show_suspicious, shown
 from labelaudit.report.exports.base import NOT_IN_XML
 from labelaudit.report.gate import Check, Report
 from labelaudit.run.documents import as_json
@@ -31,7 +30,7 @@ def show_table(console: Console, report: Report) -> None:
     for check in report.checks:
         if check.outcome != "skipped":
             color, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
-            console.print(f"[{color}]{word}:[/{color}] {escape(printable(check.sentence))}")
+            console.print(f"[{color}]{word}:[/{color}] {shown(check.sentence)}")
 
 
 def render_json(report: Report) -> str:

@@ -5,7 +5,7 @@ Here are the experiments' options, of which the command line is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,8 @@ FLAGS: dict[str, tuple[str, str, str | None]] = {
     ),
     "algorithms": ("--algorithm", "standard, sb-50, sb-33, sbe-50, vr-33 or vr-50; default: all. Repeatable.", "NAME"),
     "rounds": ("--rounds", "Reviews, with an audit after each.", None),
-    "methods": ("--methods", "Rows, see labelaudit methods.", "NAME,NAME"),
+    "methods": ("--methods", "Rows: labelaudit methods, and labelaudit: aul by the default audit.", "NAME,NAME"),
+    "parameters": ("-P", "A parameter of a row's method. Repeatable.", "ROW.NAME=VALUE"),
     "audit_epochs": ("--audit-epochs", "Of the audit; default: those of score.", None),
     "paper_noise": ("--paper-noise", "The AUL paper's Figures 7 and 9: uniform 10 to 90%, pair flip 10 to 40%.", None),
     "also_models": ("--also-model", "Audit with this network too, and correlate. Repeatable.", "NAME"),
@@ -135,7 +136,7 @@ class RetrainingOptions(ExperimentOptions):
     data: Path = field()
     test: Path = field()
     noises: Sequence[str] = ("uniform:0.4",)
-    methods: Sequence[str] = ("standard", "aul", "oracle")
+    methods: Sequence[str] = ("standard", "labelaudit", "oracle")
     audit_epochs: int | None = None
 
 
@@ -143,12 +144,13 @@ class RetrainingOptions(ExperimentOptions):
 class Table1Options(ExperimentOptions):
     """Train every robust method on the same noisy labels, and put the errors beside the AUL paper's Table 1.
 
-    --data can hold train/ and test/. Without it, scale smoke takes scikit-learn's digits. The default methods are the
-    paper's, ELR and DivideMix.
+    --data can hold train/ and test/; with 100 classes the paper's are those of CIFAR-100. Without it, scale smoke takes
+    scikit-learn's digits. The default rows are the paper's, labelaudit, ELR and DivideMix.
     """
 
     test: Path | None = None
     scale: ScaleName = "small"
     noises: Sequence[str] = ()
     methods: Sequence[str] = ()
+    parameters: Mapping[str, object] = field(default_factory=dict)
     subset: int | None = None

@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.order import derive_seed
 from labelaudit.names import EstimatorName
 from labelaudit.reproduce.runner import Panels, Row, Tables, grouped, number, spread
 from labelaudit.reproduce.truth import (
     OURS,
     EstimateRow,
-    FloatArray,
     TrueAudit,
     correlation,
     rank_quality,
@@ -176,7 +176,7 @@ def measure_losses(found: TrueAudit, *, tested: bool) -> tuple[list[Row], dict[s
     return [*rows, *_mixture(found), *_highest(found, aul_N)], signals
 
 
-def _bins(value_U: FloatArray, wrong_U: BoolArray) -> Iterator[dict[str, Any]]:
+def _bins(value_U: FloatArray, wrong_U: BoolArray) -> Iterator[Mapping[str, Any]]:
     """Yield the values of a `HistogramRow` for each bin."""
     low, high = np.quantile(value_U, [0.001, 0.999])
     edges = np.linspace(low, max(high, low + 1e-9), _BINS + 1)

@@ -35,8 +35,9 @@ from torch import nn
 from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import require_outside, scan
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
@@ -62,7 +63,7 @@ from labelaudit.reproduce.runner import (
     ratio,
     remembered,
 )
-from labelaudit.reproduce.truth import OURS, EstimateRow, FloatArray, RankingRow, TrueAudit, audit
+from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 

@@ -23,14 +23,13 @@ from labelaudit.auditing.corrupt import CorruptionRate
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.plan import PAPER as PAPER_PROBE
 from labelaudit.auditing.plan import Preset
-from labelaudit.data.catalogue import BoolArray
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import PrioritizationOptions, runner
 from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import NOTHING, Case, Panel, Tables, grouped, pivot, ratio, remembered
-from labelaudit.reproduce.truth import FloatArray
 from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds

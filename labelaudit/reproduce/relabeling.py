@@ -22,7 +22,7 @@ from labelaudit.reproduce import RelabelingOptions, runner
 from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Row, Tables, pivot
 from labelaudit.reproduce.truth import audit
 from labelaudit.review.corrections import Correction, read_review, write_corrections
-from labelaudit.review.relabel import Corrections, plan_relabeling, relabel_copy
+from labelaudit.review.relabel import plan_relabeling, relabel_copy
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
@@ -157,12 +157,13 @@ def _relabel(
     """
     if not file.exists():
         write_corrections(file, corrections)
-    elif [replace(one, where="") for one in read_review(file).corrections] != list(corrections):
+    review = read_review(file)
+    if [replace(one, where="") for one in review.corrections] != list(corrections):
         raise RunError(
             f"{file} holds other decisions: the data or the version have changed since",
             fix=f"delete {file.parent}, or give another --out",
         )
-    plan = plan_relabeling(images, Corrections(file=file), reporter=reporter)
+    plan = plan_relabeling(images, review, reporter=reporter)
     if plan.refused:
         first = plan.refused[0]
         raise RunError(
@@ -170,7 +171,7 @@ def _relabel(
             fix="give a data folder without symbolic links that nothing else changes meanwhile",
         )
     if not out.exists():
-        relabel_copy(images, Corrections(file=file), out, reporter=reporter)
+        relabel_copy(images, review, out, reporter=reporter)
     target_of = {step.path: step.target for step in plan.steps}
     return replace(truth, paths=tuple(target_of.get(path, path) for path in truth.paths)), target_of
 

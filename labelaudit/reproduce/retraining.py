@@ -1,12 +1,14 @@
 """What robust training is worth: test error of networks retrained on noisy labels, by method and seed.
 
 Table 1 of "Detecting label noise from loss curves" is made of the same trainings, with the paper's figures beside it:
-those of CIFAR-10, test error in percent, mean and deviation over 4 trials. ELR and DivideMix are beside its rows.
+test error in percent, mean and deviation over 4 trials. Beside its rows are ``labelaudit``, ELR and DivideMix. The rows
+``aul`` and ``labelaudit`` are one method with the weights of two audits, see `AUDITS`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,9 +23,10 @@ from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
-from labelaudit.methods.table import find_method
+from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, Table1Options, runner
@@ -38,20 +41,18 @@ from labelaudit.reproduce.runner import (
     spread,
     with_deviation,
 )
-from labelaudit.reproduce.truth import audit
-from labelaudit.retraining.recipe import RetrainOptions, retrain
+from labelaudit.reproduce.truth import OURS, audit
+from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_seconds
 
 DIVERGED = "diverged"
 
-Paper = Mapping[str, Mapping[str, tuple[float, float] | str]]
-
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
 """The columns."""
 
-_CELLS: dict[str, tuple[tuple[float, float] | str, ...]] = {
+_CIFAR10: dict[str, tuple[tuple[float, float] | str, ...]] = {
     "standard": ((23.2, 0.2), (40.3, 0.5), (57.1, 0.5), (75.3, 0.5), (40.3, 0.2)),
     "random": ((16.5, 0.7), (22.8, 1.6), (35.8, 2.8), (55.6, 5.5), (21.2, 0.1)),
     "reed-hard": ((22.4, 0.4), (37.4, 0.9), (52.0, 0.5), (68.8, 0.9), (37.2, 0.2)),
@@ -62,18 +63,95 @@ _CELLS: dict[str, tuple[tuple[float, float] | str, ...]] = {
     "aul": ((9.2, 0.1), (11.5, 0.2), (16.0, 0.3), (37.8, 2.4), (11.1, 0.3)),
     "oracle": ((9.0, 0.1), (9.7, 0.8), (10.8, 1.8), (12.6, 3.5), (10.8, 0.1)),
 }
-PAPER: Paper = {method: dict(zip(NOISES, row, strict=True)) for method, row in _CELLS.items()}
-"""Its cells: error and deviation, or what the paper has instead."""
+_CIFAR100: dict[str, tuple[tuple[float, float] | str, ...]] = {
+    "standard": ((50.3, 0.3), (62.0, 0.7), (76.0, 0.1), (91.1, 0.7), (61.8, 0.6)),
+    "random": ((43.0, 0.1), (51.2, 0.5), (63.5, 0.9), (83.7, 1.8), (51.4, 0.4)),
+    "reed-hard": ((48.6, 0.3), (58.9, 0.5), (70.3, 0.4), (89.8, 1.6), (58.8, 0.7)),
+    "mentornet": ((35.8, 0.6), (42.5, 0.4), "", (75.7, 1.4), ""),
+    "co-teaching": ((35.9, 0.2), (39.8, 0.4), (52.0, 0.5), (89.1, 1.4), (51.7, 0.4)),
+    "d2l": ((46.0, 2.0), (70.3, 3.6), DIVERGED, DIVERGED, (83.1, 2.3)),
+    "incv": ((41.4, 0.9), (44.6, 0.4), (56.3, 0.6), (76.3, 1.1), (52.0, 0.6)),
+    "aul": ((34.2, 0.4), (39.9, 0.6), (50.5, 1.0), (76.5, 0.9), (40.2, 0.2)),
+    "oracle": ((35.5, 0.1), (39.0, 0.4), (44.8, 1.0), (55.1, 0.7), (38.6, 0.7)),
+}
 
-METHODS = (*PAPER, "elr", "dividemix")
-"""The rows."""
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """What the paper has: name of the data, and by row and noise error and deviation, or what it has instead."""
+
+    data: str
+    errors: Mapping[str, Mapping[str, tuple[float, float] | str]]
+
+
+PAPERS: Mapping[int, Paper] = {
+    classes: Paper(data=data, errors={row: dict(zip(NOISES, cells, strict=True)) for row, cells in errors.items()})
+    for classes, data, errors in ((10, "CIFAR-10", _CIFAR10), (100, "CIFAR-100", _CIFAR100))
+}
+"""The paper's halves of the table, by the number of classes."""
+
+ROWS = (*_CIFAR10, OURS, "elr", "dividemix")
+"""The rows: methods, and ``labelaudit``: the method ``aul`` with the weights of the default audit."""
+
+AUDITS: Mapping[str, FitSettings] = {
+    "paper": FitSettings.chosen(estimator="gmm", raw_weights=True),
+    "default": FitSettings(),
+}
+"""The row ``aul`` has the paper's weights: w = 1 − z, z the posterior of a Gaussian mixture on the AUL of a training at
+a constant rate. The other rows that need weights or a noise rate have those of a default audit."""
+
+EXPECTATIONS = (
+    ("oracle", "aul", "standard"),
+    ("aul", "random"),
+    ("aul", "reed-hard"),
+    (OURS, "random"),
+    (OURS, "reed-hard"),
+)
+"""Rows in the order of the paper's errors, least first; what holds for ``aul`` is expected of ``labelaudit`` too."""
+
+
+def method_of(row: str) -> MethodEntry:
+    """Return the method of a row."""
+    return find_method("aul" if row == OURS else row)
+
+
+def audit_of(row: str) -> str | None:
+    """Return which of the `AUDITS` a row needs."""
+    if row == "aul":
+        return "paper"
+    return "default" if {"weights", "noise_rate"} & set(method_of(row).needs) else None
+
+
+def published(row: str, noise: NoisyLabels, classes: int) -> tuple[dict[str, object], dict[str, Any]]:
+    """Return the parameters, and hyperparameters of preset ``paper``, that a row has for some noise or data only.
+
+    MentorNet, D2L and DivideMix: their authors' README and code. ELR: config_cifar10_asym.json and
+    config_cifar100.json of its code. On CIFAR-100 Co-Teaching's rate falls from epoch 100, here from 80 as on CIFAR-10;
+    INCV and DivideMix have their settings for CIFAR-10.
+    """
+    is_asymmetric = noise.kind in ("pair-flip", "asymmetric")
+    match row:
+        case "mentornet" if noise.rate >= 0.8:
+            return {"percentile": 0.5}, {}
+        case "d2l" if classes == 100:
+            steps = (80 / 200, 0.1), (120 / 200, 0.01)
+            return {"init_share": 60 / 200}, {"epochs": 200, "milestones": steps}
+        case "elr" if classes == 100:
+            steps = (80 / 150, 0.01), (120 / 150, 0.0001)
+            return {"beta": 0.9, "strength": 7.0}, {"schedule": "milestones", "milestones": steps}
+        case "elr" if is_asymmetric:
+            return {"beta": 0.9, "strength": 1.0}, {"schedule": "milestones", "epochs": 120}
+        case "dividemix" if is_asymmetric:
+            return {"noise_type": "asymmetric"}, {}
+    return {}, {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRow:
-    """One training of one method, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
+    """One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
 
     Attributes:
+        method: The name of the row, see `ROWS`.
         error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
         best_error: The least error after an epoch: what early stopping on the test data would have given.
         train_error: Share of the given labels that the network disagrees with in its last epoch.
@@ -97,11 +175,12 @@ class TrainedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedAuditRow:
-    """The audit whose weights and noise rate the methods share: its estimate, and the quality of its flags."""
+    """One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
 
     noise: str
     rate: float
     seed: int
+    audit: str
     noise_rate: float
     precision: float
     recall: float
@@ -133,15 +212,15 @@ class Scale:
     """How much is trained on noisy labels, and how.
 
     Attributes:
-        audit, training: Options of the audit and of every method; their seeds are replaced.
-        parameters: A method's own parameters, by its name.
+        audits, training: Options of each of the `AUDITS` and of every method; their seeds are replaced.
+        parameters: The parameters of each row's method.
         subset: Draw so many of the training images for each seed; None takes all.
         measure_every: Measure the test error after so many epochs and the last.
         noises: The columns of the table, when none are asked for.
         about: In words, for the heading.
     """
 
-    audit: TrainingOptions
+    audits: Mapping[str, TrainingOptions]
     training: TrainingOptions
     parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     subset: int | None = None
@@ -152,6 +231,11 @@ class Scale:
 
 # A network that does not memorize wrong labels needs no robust training (docs/accuracy.md).
 _MEMORIZING: dict[str, Any] = {"augment": "none", "weight_decay": 1e-4}
+# The fast probe has the paper's rate, and on 5,000 images its batch.
+_SMALL_AUDITS = {
+    "default": TrainingOptions(probe="train"),
+    "paper": TrainingOptions(probe="train", schedule="constant"),
+}
 # Without augmentation a second view is the first one again.
 _ONE_VIEW: dict[str, object] = {"views": 1}
 
@@ -159,7 +243,7 @@ SCALES: dict[ScaleName, Scale] = {
     "smoke": Scale(
         noises=("uniform:0.4",),
         subset=600,
-        audit=TrainingOptions(probe="train", epochs=6),
+        audits={name: replace(options, epochs=6) for name, options in _SMALL_AUDITS.items()},
         training=TrainingOptions(probe="train", epochs=6, **_MEMORIZING),
         parameters={
             "incv": {"iterations": 2, "selection_share": 1 / 3},
@@ -171,7 +255,7 @@ SCALES: dict[ScaleName, Scale] = {
     ),
     "small": Scale(
         subset=5_000,
-        audit=TrainingOptions(probe="train"),
+        audits=_SMALL_AUDITS,
         training=TrainingOptions(probe="train", epochs=25, batch_size=128, **_MEMORIZING),
         # Windows and ramps that are published in epochs, cut as the training is.
         parameters={"co-teaching": {"warm_up_epochs": 3}, "d2l": {"window": 2}, "dividemix": _ONE_VIEW},
@@ -180,7 +264,7 @@ SCALES: dict[ScaleName, Scale] = {
     ),
     "paper": Scale(
         subset=45_000,
-        audit=TrainingOptions(preset="paper"),
+        audits={**_SMALL_AUDITS, "paper": TrainingOptions(preset="paper")},
         training=TrainingOptions(preset="paper"),
         about="ResNet-32 and the settings that each method was published with",
     ),
@@ -189,16 +273,15 @@ SCALES: dict[ScaleName, Scale] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """What is trained on noisy labels: right labels, folder of the test images, names of the methods, and how much.
-
-    ``paper`` has published errors by method and noise, in percent with their deviation; or a note.
+    """What is trained on noisy labels: right labels, folder of the test images, names of the rows, how much, and what
+    stands beside it.
     """
 
     clean: Catalogue
     test: Path
-    methods: Sequence[str]
+    rows: Sequence[str]
     scale: Scale
-    paper: Paper = field(default_factory=dict)
+    paper: Paper | None = None
 
     def run(
         self, name: str, asked: ExperimentOptions, cases: Sequence[NoisyLabels], about: str, reporter: Reporter
@@ -212,45 +295,51 @@ class Trainings:
             tables.put(CellRow, cells)
             heading = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
             title = f"# Robust training on noisy labels: {asked.data_name}"
-            return [title, "", heading, "", *page_tables(runs, cells, audits)]
+            return [title, "", heading, "", *page_tables(runs, cells, audits, self.paper)]
 
         return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
-        """Plant errors, audit if a method needs it, and train every method; yield the row of each."""
+        """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
         rows, scale = np.flatnonzero(self.clean.used_N), self.scale
         if scale.subset is not None:
             rows = np.sort(np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset])
         chosen = runner.take(self.clean, rows)
         data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
-        truth_csv, run = folder / "truth.csv", RunFolder(folder / "audit")
+        truth_csv = folder / "truth.csv"
         if not truth_csv.exists():
             write_text(truth_csv, runner.labels_text(chosen, chosen.label_N))
-        if {need for method in self.methods for need in find_method(method).needs} & {"weights", "noise_rate"}:
-            found = audit(case.name, data, run, self.clean, replace(scale.audit, seed=seed), reporter)
-            same: dict[str, Any] = {"noise": case.name, "rate": rate, "seed": seed}
+        runs = {name: RunFolder(folder / f"audit-{name}") for name in AUDITS}
+        for name in sorted({name for row in self.rows if (name := audit_of(row)) is not None}):
+            options = replace(scale.audits[name], seed=seed)
+            found = audit(case.name, data, runs[name], self.clean, options, reporter, AUDITS[name])
+            same: dict[str, Any] = {"noise": case.name, "rate": rate, "seed": seed, "audit": name}
             same |= {name: found.flags[name] for name in ("precision", "recall")}
             yield [SharedAuditRow(**same, noise_rate=found.noise_rate, seconds=found.seconds)]
-        for method in self.methods:
-            reporter.say(f"{case.name}, seed {seed}: {method}")
-            needs = find_method(method).needs
-            options = RetrainOptions(
-                method=method,
-                parameters=self.parameters(method, rate),
+        for row in self.rows:
+            reporter.say(f"{case.name}, seed {seed}: {row}")
+            needs, run = method_of(row).needs, runs[audit_of(row) or "default"]
+            parameters, hyperparameters = self.settings(row, case)
+            presets = presets_of(method_of(row))
+            presets["paper"] = replace(presets["paper"], **hyperparameters)
+            asked = RetrainOptions(
+                method=method_of(row).name,
+                parameters=parameters,
                 weights_csv=run.weights_csv if "weights" in needs else None,
                 truth_csv=truth_csv if "truth" in needs else None,
                 audit=run.root if "noise_rate" in needs else None,
                 validation=self.test,
                 measure_every=scale.measure_every,
                 training=replace(scale.training, seed=seed),
+                presets=presets if hyperparameters and scale.training.preset == "paper" else None,
             )
-            start = TrainedRow(noise=case.name, rate=rate, seed=seed, method=method, status=DIVERGED)
-            yield train_method(start, data, options, folder, reporter)
+            start = TrainedRow(noise=case.name, rate=rate, seed=seed, method=row, status=DIVERGED)
+            yield train_method(start, data, asked, folder, reporter)
 
-    def parameters(self, method: str, rate: float) -> Mapping[str, object]:
-        """Return the parameters of a method at a rate of wrong labels; in Table 1 with MentorNet's percentile."""
-        published = {"percentile": 0.5} if method == "mentornet" and rate >= 0.8 and self.paper else {}
-        return {**published, **self.scale.parameters.get(method, {})}
+    def settings(self, row: str, noise: NoisyLabels) -> tuple[dict[str, object], dict[str, Any]]:
+        """Return the parameters of a row, in Table 1 with those `published` for its noise, and its hyperparameters."""
+        parameters, hyperparameters = published(row, noise, len(self.clean.classes)) if self.paper else ({}, {})
+        return {**parameters, **self.scale.parameters.get(row, {})}, hyperparameters
 
 
 def train_method(
@@ -272,7 +361,7 @@ def train_method(
             return
         seconds = time.perf_counter() - began if is_new else math.nan
         metrics, epochs = read_metrics(out.metrics), read_seconds(out.seconds)
-        both = find_method(start.method).predicts_together
+        both = find_method(options.method).predicts_together
         known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
         yield replace(
             start,
@@ -286,7 +375,10 @@ def train_method(
             noise_rate=math.nan if known is None else known,
         )
 
-    return remembered(folder / f"{start.method}.parquet", decides(data, options), TrainedRow, train)
+    asked = decides(data, options)
+    if options.weights_csv is not None:
+        asked["weights"] = options.weights_csv.parent.name
+    return remembered(folder / f"{start.method}.parquet", asked, TrainedRow, train)
 
 
 def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
@@ -302,16 +394,27 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
     }
 
 
-def check_methods(methods: Sequence[str], scale: Scale) -> list[str]:
-    """Return the methods, each once; raise UsageError for methods or parameters that do not exist."""
-    if not methods:
+def check_rows(rows: Sequence[str], scale: Scale) -> list[str]:
+    """Return the rows, each once; raise UsageError for rows or parameters that do not exist."""
+    if not rows:
         raise UsageError("--methods names none", fix="see labelaudit methods")
-    for method in methods:
-        make_parameters(method, find_method(method).parameters, scale.parameters.get(method, {}))
-    return list(dict.fromkeys(methods))
+    for row in rows:
+        make_parameters(row, method_of(row).parameters, scale.parameters.get(row, {}))
+    return list(dict.fromkeys(rows))
 
 
-def cells_of(runs: Sequence[TrainedRow], paper: Paper) -> list[CellRow]:
+def with_parameters(scale: Scale, given: Mapping[str, object], rows: Sequence[str]) -> Scale:
+    """Return the scale with parameters that are given as ``row.name``; raise UsageError for another row."""
+    parameters = {row: dict(own) for row, own in scale.parameters.items()}
+    for name, value in given.items():
+        row, _, own = name.rpartition(".")
+        if row not in rows:
+            raise UsageError(f"-P {name} is of no row", fix=f"give -P ROW.NAME=VALUE with one of {', '.join(rows)}")
+        parameters.setdefault(row, {})[own] = value
+    return replace(scale, parameters=parameters)
+
+
+def cells_of(runs: Sequence[TrainedRow], paper: Paper | None) -> list[CellRow]:
     """Return mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
     base = {(run.noise, run.seed): run for run in runs if run.method == "standard"}
 
@@ -321,8 +424,9 @@ def cells_of(runs: Sequence[TrainedRow], paper: Paper) -> list[CellRow]:
 
     cells = []
     for (method, noise), group in grouped(runs, lambda run: (run.method, run.noise)).items():
-        found, published = spread(100 * run.error for run in group), paper.get(method, {}).get(noise, "")
-        error, deviation = (math.nan, math.nan) if isinstance(published, str) else published
+        found = spread(100 * run.error for run in group)
+        theirs = paper.errors.get(method, {}).get(noise, "") if paper else ""
+        error, deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
         cells.append(
             CellRow(
                 method=method,
@@ -335,21 +439,31 @@ def cells_of(runs: Sequence[TrainedRow], paper: Paper) -> list[CellRow]:
                 relative_time=relative(group, "seconds"),
                 paper_error=error,
                 paper_deviation=deviation,
-                paper_note=published if isinstance(published, str) else "",
+                paper_note=theirs if isinstance(theirs, str) else "",
             )
         )
     return cells
 
 
-def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Sequence[SharedAuditRow]) -> list[str]:
+def page_tables(
+    runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Sequence[SharedAuditRow], paper: Paper | None
+) -> list[str]:
     """Return the lines of the page."""
     has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
-    if has_paper:
+    if paper and has_paper:
         note += (
-            " Beside it the AUL paper's Table 1, CIFAR-10 with ResNet-32 and 300 epochs: the orders compare, the "
+            f" Beside it the AUL paper's Table 1, {paper.data} with ResNet-32 and 300 epochs: the orders compare, the "
             "figures do not."
         )
+    outcomes = {
+        (noise, " < ".join(map(_title, order))): {
+            "errors": " < ".join(number(error, 2) for error in found),
+            "came out": {True: "yes", False: "**no**", None: "no figure"}[came_out],
+        }
+        for noise, order, found, came_out in orders(cells)
+        if paper
+    }
     best = {
         _title(method): {
             noise: _mean(100 * run.best_error for run in members)
@@ -358,7 +472,7 @@ def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Se
         for method, own in grouped(runs, lambda run: run.method).items()
     }
     shared = {
-        (row.noise, str(row.seed)): {
+        (row.noise, str(row.seed), row.audit): {
             "rate": number(row.rate, 3),
             "estimate": number(row.noise_rate, 3),
             "precision / recall": f"{number(row.precision, 2)} / {number(row.recall, 2)}",
@@ -368,12 +482,14 @@ def page_tables(runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Se
     }
     return [
         *pivot("Test error", note, ("method",), _errors(cells, has_paper=has_paper)),
+        *pivot("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes),
         *pivot("With early stopping on the test images", _BEST, ("method",), best),
         *pivot("Time", _TIME, ("method",), _times(runs, cells)),
-        *pivot("Audits", _AUDITS, ("noise", "seed"), shared),
+        *pivot("Audits", _AUDITS, ("noise", "seed", "audit"), shared),
     ]
 
 
+_ORDERS = "Of the means over the seeds. The paper has no row labelaudit: it is expected where AUL is."
 _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
     "Far below the table above means that wrong labels were memorized in the end."
@@ -383,11 +499,14 @@ _TIME = (
     "cross-validation counts in the last column alone. An epoch of DivideMix is a pass over the believed images, in "
     "all views, with as many suspicious ones."
 )
-_AUDITS = "One for each noise and seed; AUL, DivideMix and Co-Teaching have their weights or noise rate from it."
+_AUDITS = (
+    "paper: a training at a constant rate, the AUL, a Gaussian mixture; it gives the weights of the row AUL. default: "
+    "labelaudit's own audit; it gives the weights of labelaudit and DivideMix, and the noise rate of Co-Teaching."
+)
 
 
-def _title(method: str) -> str:
-    return find_method(method).title
+def _title(row: str) -> str:
+    return OURS if row == OURS else method_of(row).title
 
 
 def _mean(values: Iterable[float]) -> str:
@@ -421,13 +540,32 @@ def _times(runs: Sequence[TrainedRow], cells: Sequence[CellRow]) -> dict[str, di
     }
 
 
+def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
+    """Yield noise, rows, errors, and whether these rise strictly, for each of `EXPECTATIONS` that can be checked.
+
+    The last is None where one of the rows has no figure. Left out is what the paper itself has in another order: AUL
+    before Oracle at uniform 20% on CIFAR-100.
+    """
+    cell_of = {(cell.method, cell.noise): cell for cell in cells}
+    for noise, order in itertools.product(dict.fromkeys(cell.noise for cell in cells), EXPECTATIONS):
+        found = [cell_of[row, noise] for row in order if (row, noise) in cell_of]
+        disagrees = any(a.paper_error >= b.paper_error for a, b in itertools.pairwise(found))
+        if len(found) == len(order) and not disagrees:
+            errors = [cell.error for cell in found]
+            known = all(map(math.isfinite, errors))
+            yield noise, order, errors, all(a < b for a, b in itertools.pairwise(errors)) if known else None
+
+
 def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``retraining.md`` and the Parquet tables."""
     runner.check_experiment(asked)
-    audit_options = TrainingOptions(probe="train", epochs=asked.audit_epochs, device=asked.training.device)
-    scale = Scale(audit=audit_options, training=replace(asked.training, probe="train"))
-    methods, clean = check_methods(asked.methods, scale), runner.scan_truth(asked.data, None, reporter)
-    trainings = Trainings(clean=clean, test=asked.test, methods=methods, scale=scale)
+    audits = {
+        name: replace(options, epochs=asked.audit_epochs, device=asked.training.device)
+        for name, options in _SMALL_AUDITS.items()
+    }
+    scale = Scale(audits=audits, training=replace(asked.training, probe="train"))
+    rows, clean = check_rows(asked.methods, scale), runner.scan_truth(asked.data, None, reporter)
+    trainings = Trainings(clean=clean, test=asked.test, rows=rows, scale=scale)
     cases = runner.noise_cases(asked.noises, clean.classes)
     return trainings.run("retraining", asked, cases, f"{int(clean.used_N.sum()):,} images", reporter)
 
@@ -437,18 +575,20 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     runner.check_experiment(asked)
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
-    scale, device = SCALES[asked.scale], asked.training.device
-    methods = check_methods(asked.methods or METHODS, scale)
+    names, device = asked.methods or ROWS, asked.training.device
+    scale = with_parameters(SCALES[asked.scale], asked.parameters, names)
+    rows = check_rows(names, scale)
     data, test = runner.folders(asked)
     clean = runner.scan_truth(data, None, reporter)
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
     epochs, images = asked.training.epochs or scale.training.epochs, int(clean.used_N.sum())
     scale = replace(
         scale,
-        audit=replace(scale.audit, device=device),
+        audits={name: replace(options, device=device) for name, options in scale.audits.items()},
         training=replace(scale.training, epochs=epochs, device=device),
         subset=min(asked.subset or scale.subset or images, images),
     )
-    trainings = Trainings(clean=clean, test=test, methods=methods, scale=scale, paper=PAPER)
+    paper = PAPERS.get(len(clean.classes), PAPERS[10])
+    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
     about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
     return trainings.run("table1", asked, cases, about, reporter)

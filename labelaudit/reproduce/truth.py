@@ -20,10 +20,12 @@ from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.probe import train_probe
 from labelaudit.auditing.score import score
-from labelaudit.data.catalogue import BoolArray, Catalogue
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError, RunError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
@@ -33,8 +35,6 @@ from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.tables import read_controls
-
-FloatArray = npt.NDArray[np.float64]
 
 OURS = "labelaudit"
 
@@ -229,6 +229,7 @@ def audit(
     truth: Catalogue,
     options: TrainingOptions,
     reporter: Reporter,
+    settings: FitSettings | None = None,
     *,
     test: Catalogue | None = None,
 ) -> TrueAudit:
@@ -243,7 +244,7 @@ def audit(
         raise RunError(f"{run.root} was begun without --test", fix=f"give another --out, or delete {run.root}")
     new, began = not run.exists, time.perf_counter()
     train_probe(data, run, options, reporter, test=test)
-    fitted = score(None, run, options, reporter=reporter)
+    fitted = score(None, run, options, settings, reporter)
     file = run.root.with_name(f"{run.root.name}-seconds.json")
     if new:
         write_json(file, {"seconds": time.perf_counter() - began})

@@ -28,7 +28,7 @@ import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, write_checkpoint
-from labelaudit.detect.confident import spread_over_pairs, sure_from
+from labelaudit.detect.confident import spread_over_pairs, surely_wrong
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
@@ -230,11 +230,10 @@ class _Validation:
                 agreement = float((found_HC.argmax(dim=1) == label_H).double().mean())
                 if not best or agreement > most:
                     p_HC, most = found_HC, agreement
-        own_H, (best_H, predicted_H) = p_HC.gather(1, label_H[:, None])[:, 0], p_HC.max(dim=1)
-        threshold_C = sure_from(label_H.numpy(), own_H.numpy(), p_HC.shape[1])
-        mistaken_H = (best_H >= torch.from_numpy(threshold_C)[predicted_H]) & (predicted_H != label_H)
-        mistakes_2D = torch.stack([label_H, predicted_H])[:, mistaken_H]
-        return _Judged(held_out, (predicted_H == label_H).numpy(), -(own_H + 1e-8).log().numpy(), mistakes_2D.numpy())
+        own_H, predicted_H = p_HC.gather(1, label_H[:, None])[:, 0], p_HC.argmax(dim=1)
+        mistaken_H = surely_wrong(label_H.numpy(), p_HC.numpy())
+        mistakes_2D = torch.stack([label_H, predicted_H]).numpy()[:, mistaken_H]
+        return _Judged(held_out, (predicted_H == label_H).numpy(), -(own_H + 1e-8).log().numpy(), mistakes_2D)
 
 
 def _iterate(validation: _Validation, believed: Believed, noise_type: str, advance: Advance) -> Believed:

@@ -25,7 +25,7 @@ from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
@@ -324,7 +324,7 @@ def _choose_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
 
 
 def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
-    truth = read_labels_csv(file)
+    truth = read_labels(file).label_of
     missing = [path for path, fine in zip(catalogue.paths, catalogue.used_N, strict=True) if fine and path not in truth]
     if missing:
         what = f"{file} belongs to other data: it has no label for {missing[0]!r} ({len(missing)} such files)"

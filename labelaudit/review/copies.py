@@ -14,8 +14,8 @@ import shutil
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
@@ -23,22 +23,8 @@ from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import flush_folder, held, link_or_copy, read_json, storage_errors, write_json
 
-
-@dataclass(frozen=True, kw_only=True)
-class Copied:
-    """The content of a corrected copy.
-
-    Attributes:
-        linked: Number of files that are hard links: one file with a name in both folders.
-        copied: Number of files whose content was copied, since hard links are not possible.
-        symbolic: Number of symbolic links.
-        skipped: Number of entries that are none of these.
-    """
-
-    linked: int = 0
-    copied: int = 0
-    symbolic: int = 0
-    skipped: int = 0
+WayName = Literal["linked", "copied", "symbolic", "skipped"]
+"""How an entry gets into a copy: as a hard link, by its content, as a symbolic link, or not at all: it is no file."""
 
 
 def beside(out: Path, what: str) -> Path:
@@ -73,8 +59,8 @@ def require_free(tree: Tree, out: Path) -> None:
         require_new(out)
 
 
-def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter = QUIET) -> Copied:
-    """Write a copy of a data folder in which the steps of a plan are taken.
+def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter = QUIET) -> Counter[WayName]:
+    """Write a copy of a data folder in which the steps of a plan are taken; return the number of entries by way.
 
     Dropped and hidden files and folders without files are left out. Symbolic links get the target that they have in
     the data folder; see `require_free` for ``out``.
@@ -108,18 +94,18 @@ def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter =
     return copied
 
 
-def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, half: Path, reporter: Reporter) -> Copied:
+def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, half: Path, reporter: Reporter) -> Counter[WayName]:
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
     files = [path for path in _files(tree) if path not in dropped]
-    counts: Counter[str] = Counter()
+    counts: Counter[WayName] = Counter()
     with reporter.bar("Copying files", len(files), "files") as advance:
         for path in files:
             place = growing / target_of.get(path, path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            counts[_put(tree.at(path), place, half)] += 1
+            counts[_put(tree.root / path, place, half)] += 1
             advance(1)
-    return Copied(**counts)
+    return counts
 
 
 def _files(tree: Tree) -> Iterator[str]:
@@ -135,8 +121,8 @@ def _files(tree: Tree) -> Iterator[str]:
         yield from (Path(folder, name).relative_to(tree.root).as_posix() for name in shown)
 
 
-def _put(source: Path, place: Path, half: Path) -> str:
-    """Put a file or a symbolic link at ``place``, unless an earlier try has; return its field of `Copied`."""
+def _put(source: Path, place: Path, half: Path) -> WayName:
+    """Put a file or a symbolic link at ``place``, unless an earlier try has; return how it is there."""
     status = source.lstat()
     if stat.S_ISLNK(status.st_mode):
         place.unlink(missing_ok=True)

@@ -85,16 +85,24 @@ MAX_BYTES = 1 << 29
 """An annotations.xml above this is refused, so that a small archive cannot fill the memory."""
 
 _ARCHIVE_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError, RuntimeError, ValueError),
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
 )
-"""What reading a damaged archive raises."""
-
 _ARCHIVE_START = b"PK\x03\x04"
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
 _Entry = Correction | Refusal | None
 """A decision, an unclear one, or a sample without one."""
+
+_Decision = tuple[ActionName, str] | str
+"""Action and label, or why there are none."""
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
@@ -112,14 +120,13 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     except OSError as error:
         raise DataError(f"cannot read the corrections {file}: {reason(error)}", fix="check the path") from error
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
-    entries: Iterator[_Entry]
+    found: list[_Entry]
     if start[:1] in (b"[", b"{"):
-        entries = _read_label_studio(file, content)
+        found = [*_read_label_studio(file, content)]
     elif start[:1] == b"<" or start == _ARCHIVE_START:
-        entries = _read_cvat(file, content, accept_suggestions=accept_suggestions)
+        found = [*_read_cvat(file, content, accept_suggestions=accept_suggestions)]
     else:
-        entries = _read_csv(file, content)
-    found = list(entries)
+        found = [*_read_csv(file, content)]
     return ReviewFile(
         file=file,
         digest=hashlib.sha256(content).hexdigest(),
@@ -186,30 +193,29 @@ def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
     for number, task in enumerate(tasks, start=1):
         if not isinstance(task, dict) or not isinstance(data := task.get("data"), dict):
             raise DataError(f"{not_ours} (no data in task {number})", fix=_FOR_LABEL_STUDIO)
-        where = f"task {task.get('id', number)}"
-        path = _image_path(data)
         annotations = [entry for entry in _list(task.get("annotations")) if isinstance(entry, dict)]
-        decisions = {_decision(entry) for entry in annotations if not entry.get("was_cancelled")}
-        if not decisions:
-            yield None
-        elif len(decisions) > 1:
-            yield Refusal(path=path, where=where, reason="its annotations disagree")
-        elif isinstance(decision := decisions.pop(), str):
-            yield Refusal(path=path, where=where, reason=decision)
-        else:
-            yield Correction(
-                path=path,
-                action=decision[0],
-                label=decision[1],
-                given_label=_text(data.get("given_label")),
-                sha256=_text(data.get("sha256")).lower(),
-                where=where,
-                prefixed=not _text(data.get("path")),
-            )
+        yield _entry(
+            {_decision(entry) for entry in annotations if not entry.get("was_cancelled")},
+            "its annotations disagree",
+            path=_image_path(data),
+            where=f"task {task.get('id', number)}",
+            given_label=_text(data.get("given_label")),
+            sha256=_text(data.get("sha256")).lower(),
+            prefixed=not _text(data.get("path")),
+        )
 
 
-def _decision(annotation: dict[str, Any]) -> tuple[ActionName, str] | str:
-    """Return action and label of an annotation, or why it has none."""
+def _entry(decisions: set[_Decision], disagreement: str, *, path: str, where: str, **more: Any) -> _Entry:
+    """Return what the decisions about one image come to; ``disagreement`` is why several of them do not count."""
+    if not decisions:
+        return None
+    decision = decisions.pop() if len(decisions) == 1 else disagreement
+    if isinstance(decision, str):
+        return Refusal(path=path, where=where, reason=decision)
+    return Correction(path=path, action=decision[0], label=decision[1], where=where, **more)
+
+
+def _decision(annotation: dict[str, Any]) -> _Decision:
     labels: set[str] = set()
     words: set[str] = set()
     for result in _list(annotation.get("result")):
@@ -255,23 +261,17 @@ def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Itera
         touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]
         if not touched and accept_suggestions:
             touched = tags
-        decisions = set()
+        decisions: set[_Decision] = set()
         for tag in touched:
-            action = _ACTIONS.get(_attributes(tag).get("action", "").strip(), "change")
+            action = _ACTIONS.get(_attribute(tag, "action").strip(), "change")
             decisions.add((action, tag.attrib["label"] if action == "change" else ""))
-        where = f"image {number}"
-        if not decisions:
-            yield None
-        elif len(decisions) > 1:
-            yield Refusal(path=path, where=where, reason="it has more than one tag")
-        else:
-            ((action, label),) = decisions
-            given = _attributes(touched[0]).get("given_label", "")
-            yield Correction(path=path, action=action, label=label, given_label=given, where=where, prefixed=True)
+        given = _attribute(touched[0], "given_label") if touched else ""
+        where, torn = f"image {number}", "it has more than one tag"
+        yield _entry(decisions, torn, path=path, where=where, given_label=given, prefixed=True)
 
 
-def _attributes(tag: ElementTree.Element) -> dict[str, str]:
-    return {item.get("name", ""): item.text or "" for item in tag.iterfind("attribute")}
+def _attribute(tag: ElementTree.Element, name: str) -> str:
+    return next((item.text or "" for item in tag.iterfind("attribute") if item.get("name") == name), "")
 
 
 def _images(file: Path, content: bytes) -> Iterator[tuple[str, str, list[ElementTree.Element]]]:

@@ -35,7 +35,8 @@ BATCH = 256
 
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
-_NAME = re.compile(re.escape(f"{OWN_PREFIX}relabel-") + r"([1-9][0-9]{0,8})\.json")
+_JOURNAL = f"{OWN_PREFIX}relabel-"
+_NAME = re.compile(re.escape(_JOURNAL) + r"([1-9][0-9]{0,8})\.json")
 
 Pair = tuple[str, str]
 """Where a file is and where it goes, below the data folder."""
@@ -78,7 +79,7 @@ class Journal:
 def begin_journal(root: Path, review: ReviewFile, plan: RelabelingPlan) -> Journal:
     """Write the journal of a relabeling before its first move."""
     return Journal(
-        file=_journal_file(root, _last_number(root) + 1),
+        file=root / f"{_JOURNAL}{_last_number(root) + 1}.json",
         state="moving",
         corrections=review.file.name.encode("utf-8", "replace").decode(),
         corrections_sha256=review.digest,
@@ -93,7 +94,7 @@ def last_journal(root: Path) -> Journal | None:
     last = _last_number(root)
     if not last:
         return None
-    file = _journal_file(root, last)
+    file = root / f"{_JOURNAL}{last}.json"
     try:
         journal = msgspec.convert({**read_json(file), "file": file}, Journal)
         for path in (*journal.folders, *(path for move in journal.moves for path in move)):
@@ -114,10 +115,6 @@ def remove_leftovers(root: Path) -> None:
         if name.startswith(".") and name.endswith(".partial") and _NAME.fullmatch(name[1 : -len(".partial")]):
             with contextlib.suppress(OSError):
                 (root / name).unlink()
-
-
-def _journal_file(root: Path, number: int) -> Path:
-    return root / f"{OWN_PREFIX}relabel-{number}.json"
 
 
 def _last_number(root: Path) -> int:
@@ -141,7 +138,7 @@ def require_settled(root: Path) -> Relabelings:
             f"a relabeling of {root} was interrupted, so its labels are partly old and partly new",
             fix=f"run the same command again to finish it, or run labelaudit relabel {root} --undo",
         )
-    names = sorted(name for name in os.listdir(root) if name.startswith(f"{OWN_PREFIX}relabel-"))
+    names = sorted(name for name in os.listdir(root) if name.startswith(_JOURNAL))
     return tuple((name, os.lstat(root / name).st_mtime_ns) for name in names)
 
 
@@ -171,8 +168,8 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     """
     for folder in journal.folders:
         _require_real(tree, f"{folder}/")
-        with storage_errors(tree.at(folder)), contextlib.suppress(FileExistsError):
-            tree.at(folder).mkdir()
+        with storage_errors(tree.root / folder), contextlib.suppress(FileExistsError):
+            (tree.root / folder).mkdir()
     _flush_folders(tree, journal.folders)
     moves = list(journal.moves)
     taken = {target for _, target in moves}
@@ -201,7 +198,7 @@ def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
     outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):
         with contextlib.suppress(OSError):  # it is not empty, or was removed
-            tree.at(folder).rmdir()
+            (tree.root / folder).rmdir()
     _flush_folders(tree, journal.folders)
     if blocked := outcome.blocked:
         journal.written(moves=tuple((old, new) for new, old in reversed(blocked)))
@@ -241,12 +238,12 @@ def _make_moves(
 
 def _link_new_name(tree: Tree, source: str, target: str) -> _FoundName:
     """Give a file its new name; also one whose move a crash interrupted."""
-    old, new = tree.at(source), tree.at(target)
+    old, new = tree.root / source, tree.root / target
     with storage_errors(new):
         if not os.path.lexists(old):
             return "moved" if os.path.lexists(new) else "gone"
         for folder in tree.missing_folders(target):
-            tree.at(folder).mkdir()
+            (tree.root / folder).mkdir()
         try:
             os.link(old, new, follow_symlinks=False)
             return "linked"
@@ -270,7 +267,7 @@ def _unlink_old_names(tree: Tree, begun: Sequence[tuple[_FoundName, Pair]]) -> N
     """Delete the old names of files after their new ones are on the disk."""
     _flush_folders(tree, (target for _, (_, target) in begun))
     for found, (source, target) in begun:
-        old, new = tree.at(source), tree.at(target)
+        old, new = tree.root / source, tree.root / target
         # Check once more: the only name of a file must not be deleted.
         if found == "linked" and _is_same(old, new) and old.lstat().st_nlink > 1:
             with storage_errors(old):
@@ -285,9 +282,9 @@ def _require_real(tree: Tree, path: str) -> None:
     try:
         tree.require_real_folders(path)
     except RefusedError as error:
-        raise DataError(f"{tree.at(path)} {error}", fix="put the folder back as it was") from error
+        raise DataError(f"{tree.root / path} {error}", fix="put the folder back as it was") from error
 
 
 def _flush_folders(tree: Tree, paths: Iterable[str]) -> None:
     for folder in {path.rpartition("/")[0] for path in paths}:
-        flush_folder(tree.at(folder))
+        flush_folder(tree.root / folder)

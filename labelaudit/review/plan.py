@@ -92,10 +92,9 @@ class RelabelingPlan:
 
     def as_json(self) -> dict[str, object]:
         """Return everything in the plan, to be written as JSON."""
-        changed = sum(step.action == "change" for step in self.steps)
         return {
-            "change": changed,
-            "drop": len(self.steps) - changed,
+            "change": sum(step.action == "change" for step in self.steps),
+            "drop": sum(step.action == "drop" for step in self.steps),
             "keep": self.kept,
             "done_before": self.done_before,
             "unreviewed": self.unreviewed,
@@ -212,40 +211,33 @@ def _settle(
     Refused are decisions that ``step_of`` refuses, that contradict each other, or whose file has changed since the
     review. A decision for which ``step_of`` returns None is in neither list.
     """
-    wanted: list[tuple[Correction, Step]] = []
+    wanted: dict[str, list[tuple[Correction, Step]]] = {}
     refused = list(review.unclear)
     for correction in review.corrections:
         try:
             if step := step_of(correction):
-                wanted.append((correction, step))
+                wanted.setdefault(step.path, []).append((correction, step))
         except RefusedError as error:
             refused.append(correction.refused(str(error)))
-    first_of = {step.path: (correction, step) for correction, step in reversed(wanted)}
-    torn = {step.path for _, step in wanted if step != first_of[step.path][1]}
-    expected = [
-        (path, correction.sha256)
-        for path, (correction, step) in first_of.items()
-        if path not in torn and correction.sha256 and step.action != "keep"
-    ]
+    agreed = []
+    for entries in wanted.values():
+        if all(step == entries[0][1] for _, step in entries):
+            agreed.append(entries[0])
+        else:
+            why = "is there more than once, with different corrections"
+            refused += [correction.refused(why) for correction, _ in entries]
+    expected = [(correction, step.path) for correction, step in agreed if correction.sha256 and step.action != "keep"]
 
-    def fault(entry: tuple[str, str]) -> str:
-        path, sha256 = entry
+    def fault(entry: tuple[Correction, str]) -> str:
+        correction, path = entry
         try:
-            return "" if tree.sha256(path) == sha256 else "its content has changed since it was reviewed"
+            return "" if tree.sha256(path) == correction.sha256 else "its content has changed since it was reviewed"
         except RefusedError as error:
             return str(error)
 
     found = each_in_parallel(expected, fault, reporter.bar("Checking files", len(expected), "files"))
-    faults = {path: why for (path, _), why in zip(expected, found, strict=True) if why}
-    settled = []
-    for correction, step in wanted:
-        if step.path in torn:
-            refused.append(correction.refused("is there more than once, with different corrections"))
-        elif first_of[step.path][0] is correction and step.path in faults:
-            refused.append(correction.refused(faults[step.path]))
-        elif first_of[step.path][0] is correction:
-            settled.append((correction, step))
-    return settled, refused
+    faults = {path: correction.refused(why) for (correction, path), why in zip(expected, found, strict=True) if why}
+    return [entry for entry in agreed if entry[1].path not in faults], [*refused, *faults.values()]
 
 
 def _find(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from labelaudit.data.folder import class_bases
@@ -18,8 +18,8 @@ from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.copies import Copied, require_free, write_copy
-from labelaudit.review.corrections import ReviewFile, read_review
+from labelaudit.review.copies import WayName, require_free, write_copy
+from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.moves import (
     LOCK,
     Journal,
@@ -36,33 +36,19 @@ from labelaudit.run.files import held, write_lines
 from labelaudit.text import csv_lines, guarded, listed, plural, unguarded
 
 
-@dataclass(frozen=True, kw_only=True)
-class Corrections:
-    """Which decisions, and how to read them.
-
-    Attributes:
-        file: corrections.csv, Label Studio's JSON export, or CVAT's export for images.
-        accept_suggestions: Take tags of CVAT that nobody touched as accepted.
-        split: The folders in the data whose class folders were audited; empty for the data folder itself.
-    """
-
-    file: Path
-    accept_suggestions: bool = False
-    split: tuple[str, ...] = ()
-
-    def read(self) -> ReviewFile:
-        """Read them; errors are those of `read_review`."""
-        return read_review(self.file, accept_suggestions=self.accept_suggestions)
-
-
 def plan_relabeling(
-    root: Path, corrections: Corrections, *, labels_file: Path | None = None, reporter: Reporter = QUIET
+    root: Path,
+    review: ReviewFile,
+    *,
+    split: Sequence[str] = (),
+    labels_file: Path | None = None,
+    reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
     """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
     if labels_file is not None:
         labels = read_labels(labels_file, root, walk_folder(root).images)
-        return plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
-    tree, review = _tree(root, corrections), corrections.read()
+        return plan_labels(Tree(root), labels.label_of, review, reporter)
+    tree = _tree(root, split)
     journal = last_journal(tree.root)
     if journal is not None and journal.state != "moved":
         reporter.warn(f"A relabeling of {root} was interrupted: the plan includes what is left of it")
@@ -71,8 +57,9 @@ def plan_relabeling(
 
 def relabel(
     root: Path,
-    corrections: Corrections,
+    review: ReviewFile,
     *,
+    split: Sequence[str] = (),
     agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
 ) -> Outcome | None:
@@ -81,7 +68,7 @@ def relabel(
     ``agree`` is called with the plan before anything is moved; False cancels. Returns None when there was nothing to
     do, or no agreement.
     """
-    tree, review = Tree(root), corrections.read()
+    tree = Tree(root)
     with _holding(tree, root):
         journal = last_journal(tree.root)
         if journal is not None and journal.state != "moved":
@@ -95,7 +82,7 @@ def relabel(
                 )
             reporter.say(f"Continuing the interrupted relabeling of {journal.began}")
         else:
-            plan = plan_moves(_tree(root, corrections), review, reporter)
+            plan = plan_moves(_tree(root, split), review, reporter)
             if not agree(plan) or not plan.steps:
                 return None
             journal = begin_journal(tree.root, review, plan)
@@ -107,13 +94,13 @@ def relabel(
 def undo(
     root: Path,
     *,
-    corrections: Corrections | None = None,
+    review: ReviewFile | None = None,
     agree: Callable[[Journal], bool] = lambda _journal: True,
     reporter: Reporter = QUIET,
 ) -> Outcome | None:
     """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
-    With ``corrections``, only a relabeling by these is taken back. ``agree`` is called with the journal before anything
+    With ``review``, only a relabeling by that file is taken back. ``agree`` is called with the journal before anything
     is moved; False cancels, and None is returned.
 
     Raises:
@@ -125,9 +112,9 @@ def undo(
         if journal is None:
             fix = "check the folder; to undo a copy, delete it"
             raise RunError(f"there is no relabeling of {root} to undo", fix=fix)
-        if corrections is not None and corrections.read().digest != journal.corrections_sha256:
+        if review is not None and review.digest != journal.corrections_sha256:
             raise RunError(
-                f"the last relabeling of {root} was by {journal.corrections!r}, not by {corrections.file}",
+                f"the last relabeling of {root} was by {journal.corrections!r}, not by {review.file}",
                 fix="omit the file to undo it",
             )
         if journal.state != "undoing":
@@ -147,38 +134,42 @@ def undo(
 
 def relabel_copy(
     root: Path,
-    corrections: Corrections,
+    review: ReviewFile,
     out: Path,
     *,
-    agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
+    split: Sequence[str] = (),
+    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
-) -> Copied | None:
-    """Write a corrected copy of a data folder, which is not changed; return None where there was no agreement."""
-    tree = _tree(root, corrections)
+) -> Counter[WayName]:
+    """Write a corrected copy of a data folder, which is not changed, and return the number of entries by way.
+
+    ``show`` is called with the plan before anything is written.
+    """
+    tree = _tree(root, split)
     require_free(tree, out)
-    plan = plan_moves(tree, corrections.read(), reporter)
-    return write_copy(tree, plan, out, reporter) if agree(plan) else None
+    plan = plan_moves(tree, review, reporter)
+    show(plan)
+    return write_copy(tree, plan, out, reporter)
 
 
 def relabel_labels(
     root: Path,
-    corrections: Corrections,
+    review: ReviewFile,
     labels_file: Path,
     out: Path,
     *,
-    agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
+    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
-) -> RelabelingPlan | None:
+) -> RelabelingPlan:
     """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
 
-    Other columns and the order of the rows stay. Returns None where there was no agreement.
+    Other columns and the order of the rows stay. ``show`` is called with the plan before anything is written.
     """
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
     labels = read_labels(labels_file, root, walk_folder(root).images)
-    plan = plan_labels(Tree(root), labels.label_of, corrections.read(), reporter)
-    if not agree(plan):
-        return None
+    plan = plan_labels(Tree(root), labels.label_of, review, reporter)
+    show(plan)
     write_lines(out, _corrected_lines(labels, plan))
     return plan
 
@@ -197,8 +188,8 @@ def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:
     return csv_lines(labels.header, rows, numbers=labels.header, separator=labels.separator)
 
 
-def _tree(root: Path, corrections: Corrections) -> Tree:
-    return Tree(root, class_bases(root, corrections.split) if root.is_dir() else ("",))
+def _tree(root: Path, split: Sequence[str]) -> Tree:
+    return Tree(root, class_bases(root, split) if root.is_dir() else ("",))
 
 
 @contextlib.contextmanager

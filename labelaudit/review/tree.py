@@ -127,19 +127,15 @@ class Tree:
                     below = Path(folder).relative_to(self.root).as_posix()
                     yield from ((f"{below}/{name}", label) for name in names if not name.startswith("."))
 
-    def at(self, path: str) -> Path:
-        """Return where a path of the data folder is on this machine."""
-        return self.root / path
-
     def has(self, path: str) -> bool:
         """Return True when there is anything at ``path``, including a broken link."""
-        return os.path.lexists(self.at(path))
+        return os.path.lexists(self.root / path)
 
     def device_of_file(self, path: str) -> int:
         """Return the file system of a file; refuse anything else, and symbolic links on the way to it."""
         self.require_real_folders(path)
         try:
-            status = self.at(path).lstat()
+            status = (self.root / path).lstat()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RefusedError("no such file") from error
         except OSError as error:
@@ -156,7 +152,7 @@ class Tree:
             if folder in self._real:
                 continue
             try:
-                mode = self.at(folder).lstat().st_mode
+                mode = (self.root / folder).lstat().st_mode
             except FileNotFoundError:
                 return
             except OSError as error:
@@ -173,12 +169,12 @@ class Tree:
     def device(self, path: str) -> int:
         """Return the file system of the innermost folder of ``path`` that exists."""
         existing = [folder for folder in ("", *parents(path)) if self.has(folder)]
-        return self.at(existing[-1]).lstat().st_dev
+        return (self.root / existing[-1]).lstat().st_dev
 
     def sha256(self, path: str) -> str:
         """Return the SHA-256 (hex) of a file's content; refuse a file that cannot be read."""
         try:
-            with open(self.at(path), "rb") as handle:
+            with open(self.root / path, "rb") as handle:
                 return hashlib.file_digest(handle, "sha256").hexdigest()
         except OSError as error:
             raise RefusedError(reason(error)) from error

@@ -20,18 +20,16 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
+from labelaudit.detect import Float32Array
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, UInt8Array
 from labelaudit.errors import StorageError, UsageError
 from labelaudit.names import COPY_KINDS
-from labelaudit.run.files import held, require_regular, storage_errors, write_atomically, write_bytes
-
-Float32Array = npt.NDArray[np.float32]
-UInt8Array = npt.NDArray[np.uint8]
+from labelaudit.run.files import held, require_regular, storage_errors, write_bytes
+from labelaudit.run.parquet import write_table
 
 CACHE_VARIABLE = "LABELAUDIT_CACHE"
 LIMIT_VARIABLE = "LABELAUDIT_CACHE_GB"
@@ -43,11 +41,7 @@ _LOOK_SHAPE = (1 + len(COPY_KINDS), len(IMAGE_STATISTICS))
 
 
 def cache_root() -> Path:
-    """Return the folder named by LABELAUDIT_CACHE, else the user's cache folder.
-
-    Raises:
-        StorageError: the user has no home folder.
-    """
+    """Return the folder that LABELAUDIT_CACHE names, else the user's; raise a StorageError if the user has no home."""
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
     try:
@@ -65,21 +59,17 @@ def not_kept(error: OSError | StorageError) -> str:
 def cache_limit_bytes(used: int) -> int:
     """Return the size limit of the pixel cache: LABELAUDIT_CACHE_GB, else half of the free and the used bytes.
 
-    Raises:
-        UsageError: the variable is not a number that is at least 0.
+    A variable that is not a finite number from 0 is a UsageError.
     """
     asked = os.environ.get(LIMIT_VARIABLE)
     if asked is None:
         root = cache_root().absolute()
         existing = next(path for path in (root, *root.parents) if path.exists())
         return (shutil.disk_usage(existing).free + used) // 2
-    try:
-        limit = float(asked)
-    except ValueError:
-        limit = -1.0
-    if not 0 <= limit < float("inf"):
-        raise UsageError(f"{LIMIT_VARIABLE}={asked} is not a size", fix="give a number of gigabytes; 0 keeps no pixels")
-    return int(limit * 1e9)
+    with contextlib.suppress(ValueError):
+        if 0 <= (limit := float(asked)) < float("inf"):
+            return int(limit * 1e9)
+    raise UsageError(f"{LIMIT_VARIABLE}={asked} is not a size", fix="give a number of gigabytes; 0 keeps no pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +88,9 @@ class EmbeddingCache:
         self.folder = cache_root() / "embeddings" / key
 
     def load(self, wanted: set[str]) -> dict[str, Embedded]:
-        """Return the cached embeddings of these content hashes.
+        """Return the cached embeddings of these content hashes; a folder that cannot be read is a StorageError.
 
         Damaged parts are deleted, and their images are embedded again.
-
-        Raises:
-            StorageError: the folder cannot be read.
         """
         found: dict[str, Embedded] = {}
         with storage_errors(self.folder):
@@ -118,11 +105,7 @@ class EmbeddingCache:
         return found
 
     def add(self, hashes: Sequence[str], results: Sequence[Embedded], features: int) -> None:
-        """Write a part with these images.
-
-        Raises:
-            StorageError: the cache cannot be written.
-        """
+        """Write a part with these images; raise a StorageError where the cache cannot be written."""
         empty_D = np.zeros(features, dtype=np.float32)
         vector_PD = np.stack([empty_D if result.vector_D is None else result.vector_D for result in results])
         look_PVS = np.full((len(results), *_LOOK_SHAPE), np.nan, dtype=np.float32)
@@ -144,7 +127,7 @@ class EmbeddingCache:
         _delete_abandoned(self.folder)
         # The name is made of the images: a run that resumes after a crash overwrites the same part.
         name = f"part-{hashlib.sha256(' '.join(hashes).encode()).hexdigest()[:32]}.parquet"
-        write_atomically(self.folder / name, lambda partial: pq.write_table(table, partial, compression="zstd"))
+        write_table(self.folder / name, table)
 
 
 def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
@@ -170,9 +153,7 @@ def _unpacked(digest: str, look_VS: Float32Array) -> ImageStatistics | None:
 class CachedPixels(msgspec.Struct):
     """What the JSON file of an entry says, or the note about a partial one.
 
-    Attributes:
-        rows: Number of rows.
-        failures: Reason why an image has no row, by its position among the requested images.
+    ``failures`` has the reason why an image has no row, by its position among the requested images.
     """
 
     rows: int = 0
@@ -230,11 +211,8 @@ class PixelCache:
     def locked(self, tell: Callable[[], None]) -> Iterator[bool]:
         """Hold the entry for one writer; ``tell`` is called once, before waiting, when another process holds it.
 
-        Yields:
-            False where the file system has no locks: another process may write the entry too.
-
-        Raises:
-            OSError, StorageError: the folder cannot be written.
+        Yields False where the file system has no locks: another process may write the entry too. A folder that cannot
+        be written is an OSError or a StorageError.
         """
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -39,13 +39,10 @@ class JsonRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedData(JsonRecord, frozen=True, kw_only=True):
-    """The entry ``data`` of run.json: the images of an audit.
+    """The entry ``data`` of run.json: the images of an audit, of which ``readable`` take part.
 
-    Attributes:
-        root: The image folder, absolute.
-        labels_file: CSV with the labels; None where class folders give them.
-        split: Folders below ``root`` that hold the class folders; empty where ``root`` holds them.
-        readable: Number of images that take part.
+    ``root`` is absolute. ``labels_file`` is None where class folders give the labels; ``split`` are the folders that
+    hold these, empty where ``root`` does.
     """
 
     root: PathText
@@ -86,7 +83,6 @@ class Description(JsonRecord, frozen=True, kw_only=True):
     """The content of the run.json of an audit.
 
     Attributes:
-        status: ``training`` until the probe is trained to the end.
         settings: Of the training; `labelaudit.engine.settings.settings_from_json` checks all of them.
         mirror_test: What the flip test found; None where it was not made.
         recording: Which forward pass the recorded losses are of.
@@ -185,7 +181,6 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     Attributes:
         noise_rate: The estimated share of wrong labels; None where there is no estimate.
         flag_above: P(mislabeled) above which a sample is suspicious.
-        readable: Number of images that take part.
         confusion: Pairs of given and suggested labels, the most frequent first.
         controls: Number of planted labels by kind; None without any.
         warnings: Why not to trust the figures, a sentence each.
@@ -211,11 +206,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
 
 
 def read_description(run: RunFolder) -> Description:
-    """Read the run.json of an audit.
-
-    Raises:
-        RunError: there is none, it is damaged, or it is not of an audit.
-    """
+    """Read the run.json of an audit; raise a RunError where there is none, or it is damaged or not of an audit."""
     try:
         return msgspec.convert(run.read_description(), Description)
     except msgspec.ValidationError as error:
@@ -231,11 +222,7 @@ def write_description(run: RunFolder, description: Description) -> None:
 
 
 def read_noise(run: RunFolder) -> Noise:
-    """Read noise.json.
-
-    Raises:
-        RunError: the run was not fitted, or the file is damaged.
-    """
+    """Read noise.json; raise a RunError where the run was not fitted, or the file is damaged."""
     fix = f"run labelaudit fit {run.root}"
     try:
         return msgspec.json.decode(require_regular(run.noise).read_bytes(), type=Noise)
@@ -246,10 +233,6 @@ def read_noise(run: RunFolder) -> Noise:
 
 
 def as_json(record: JsonRecord) -> dict[str, object]:
-    """Return a record as plain values, as its file has them.
-
-    Raises:
-        ValueError: a figure is not finite, which JSON cannot hold.
-    """
+    """Return a record as its file has it; raise a ValueError where a figure is not finite, which JSON cannot hold."""
     values: dict[str, object] = json.loads(json.dumps(msgspec.to_builtins(record), allow_nan=False))
     return values

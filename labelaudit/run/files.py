@@ -31,13 +31,10 @@ NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENO
 
 
 def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:
-    """Lock an open file with flock.
+    """Lock an open file with flock; raise an OSError where the file system fails.
 
     A file system without locks gives one warning and no error. All locks of the package are taken here; the operation
     is `fcntl.LOCK_EX` or `fcntl.LOCK_SH`, with `fcntl.LOCK_NB` or without.
-
-    Raises:
-        OSError: the file system fails.
     """
     try:
         fcntl.flock(handle, operation)
@@ -76,19 +73,13 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it") -> Iterator[bool]:
-    """Hold a lock on ``file``, which stands for ``what``.
+    """Hold a lock on ``file``, which stands for ``what``; yield False where the file system has no locks.
 
     The operating system ends the lock with the process; a file without a lock on it means nothing. The file is deleted
-    at the end.
+    at the end; if it cannot be made, a StorageError is raised.
 
-    When another process holds the lock, ``wait`` is called once, then the call blocks; without it, that is an error.
-
-    Yields:
-        False where the file system has no locks, so that another process may be at work too.
-
-    Raises:
-        RunError: another process holds the lock; the message names it.
-        StorageError: the file cannot be made.
+    When another process holds the lock, ``wait`` is called once, then the call blocks; without it, a RunError names
+    that process.
     """
     with storage_errors(file):
         handle, is_alone = _locked(file, what, wait, fix)
@@ -143,8 +134,7 @@ def _owner(handle: int) -> str:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it to ``path``.
 
-    Raises:
-        StorageError: the disk is full, read-only or out of reach; ``path`` is unchanged.
+    A full or read-only disk, or one out of reach, is a StorageError, which leaves ``path`` unchanged.
     """
     with storage_errors(path):
         if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe must not be replaced
@@ -192,19 +182,16 @@ def _hold_partial(path: Path) -> tuple[Path, int]:
 
 def is_still(file: Path, handle: int) -> bool:
     """Return whether ``file`` is still the file that was opened as ``handle``."""
-    try:
-        return os.path.samestat(os.stat(file, follow_symlinks=False), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(file.lstat(), os.fstat(handle))
+    return False
 
 
 def behind_links(path: Path) -> Path:
     """Return the target of a symbolic link that the user named as output, so that the link stays.
 
-    Only for names from the command line: links inside a run folder, which may come from a stranger, are replaced.
-
-    Raises:
-        StorageError: the link leads to itself.
+    Only for names from the command line: links inside a run folder, which may come from a stranger, are replaced. A
+    link that leads to itself is a StorageError.
     """
     if not path.is_symlink() or (path.exists() and not path.is_file()):
         return path
@@ -215,16 +202,13 @@ def behind_links(path: Path) -> Path:
 
 
 def require_regular(path: Path) -> Path:
-    """Return ``path`` if it is a regular file: reading a pipe would never end.
-
-    Raises:
-        OSError: it is missing or something else.
-    """
-    if stat.S_ISREG(path.stat().st_mode):
-        return path
-    if path.is_dir():
+    """Return ``path`` if it is a regular file: reading a pipe would never end. Otherwise raise an OSError."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -256,11 +240,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        RunError: the file is missing, not JSON, or not an object.
-    """
+    """Read a JSON object; raise a RunError where the file is missing, not JSON, or not an object."""
     fix = f"delete {path.parent} and run the command that made it again"
     try:
         value = msgspec.json.decode(require_regular(path).read_bytes())
@@ -286,10 +266,8 @@ def flush_folder(folder: Path) -> None:
 def link_or_copy(source: Path, place: Path, half: Path) -> bool:
     """Put a regular file at ``place``, where nothing is, as a hard link, else as a copy; True for a link.
 
-    A copy is written to ``half``, with the time of its source, before it is renamed to ``place``.
-
-    Raises:
-        OSError: neither is possible.
+    A copy is written to ``half``, with the time of its source, before it is renamed to ``place``. Raises an OSError
+    where neither is possible.
     """
     try:
         os.link(source, place, follow_symlinks=False)

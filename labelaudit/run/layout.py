@@ -72,11 +72,7 @@ class RunFolder:
         return self.description.is_file()
 
     def read_description(self) -> dict[str, Any]:
-        """Return the content of run.json.
-
-        Raises:
-            RunError: there is none, it is damaged, or of a schema this version does not know.
-        """
+        """Return the content of run.json; raise a RunError if there is none, or it is damaged or of another schema."""
         if not self.exists:
             raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the folder of an audit")
         value = read_json(self.description)
@@ -104,12 +100,9 @@ class RunFolder:
             raise
 
     def require_own_folders(self) -> None:
-        """Refuse symbolic links in place of the folders that are written into: they may lead anywhere.
+        """Raise a RunError for a symbolic link in place of a folder that is written into: it may lead anywhere.
 
         Links in place of files do no harm: a file that is written replaces them.
-
-        Raises:
-            RunError: naming the link.
         """
         parents = (self.root / "exports", self.root / "retrain")
         inner = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
@@ -123,9 +116,7 @@ class RunFolder:
     def writing(self, option: str = "") -> Iterator[None]:
         """Make the folder and lock it for one writer; ``option`` is the one that names another folder, if any.
 
-        Raises:
-            RunError: another process writes to it, or it holds links; see `require_own_folders`.
-            StorageError: the folder cannot be made.
+        Another writer or links in it (`require_own_folders`) are a RunError; if it cannot be made, a StorageError.
         """
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from labelaudit.data.catalogue import LONELY, Catalogue
-from labelaudit.errors import DataError, RunError
+from labelaudit.errors import DataError, RunError, reason
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, listed, unguarded
@@ -57,7 +57,7 @@ def ranked_lines(
 
 def unreadable_rows(catalogue: Catalogue) -> list[Row]:
     """Return the samples whose image cannot be read, in the order of their paths."""
-    labels = (catalogue.classes[label] for label in catalogue.label_N)
+    labels = [catalogue.classes[label] for label in catalogue.label_N]
     rows = zip(catalogue.paths, labels, catalogue.reasons, catalogue.sha256, strict=True)
     # Samples without a reason take part; a lonely one is readable, and cannot be judged.
     return [dict(zip(_UNREADABLE_COLUMNS, row, strict=True)) for row in rows if row[2] not in ("", LONELY)]
@@ -70,7 +70,6 @@ def write_unreadable(path: Path, catalogue: Catalogue) -> None:
 
 
 def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
-    """Yield the lines of a CSV with these columns."""
     cells = [
         map(f"{{:{_FORMATS[name]}}}".format, values) if name in _FORMATS else values for name, values in columns.items()
     ]
@@ -78,11 +77,7 @@ def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
 
 
 def suspicious_rows(path: Path) -> Iterator[Row]:
-    """Read suspicious.csv row by row; ranks, sample numbers, probabilities and AULs are checked.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
+    """Read suspicious.csv row by row; raise a RunError where it is missing, or damaged in the figures or columns."""
     fix = f"run labelaudit fit {path.parent}"
     try:
         with open(require_regular(path), encoding="utf-8", newline="") as handle:
@@ -104,14 +99,10 @@ def suspicious_rows(path: Path) -> Iterator[Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """The first suspicious labels of an audit, in the order of suspicious.csv.
+    """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
-    Attributes:
-        rows: The first that count: the new ones where there is a baseline, else all.
-        known_rows: The first that are in the baseline; none without a baseline.
-        total: Number of suspicious labels, listed or not.
-        new: How many of them are not in the baseline; None without a baseline.
-        gone: How many findings of the baseline are no longer suspicious.
+    Where there is a baseline, ``rows`` are not in it and ``known_rows`` are; ``new`` are not in it, listed or not, and
+    ``gone`` of its findings are no longer suspicious.
     """
 
     rows: list[Row]
@@ -153,9 +144,7 @@ def list_suspicious(
 def read_baseline(path: Path) -> frozenset[Finding]:
     """Read what an earlier audit found suspicious, from its run folder or a copy of its suspicious.csv.
 
-    Raises:
-        RunError: the folder is not of an audit with verdicts.
-        DataError: the file cannot be read, or is no list of suspicious labels.
+    A folder without verdicts is a RunError, a file that is no such list a DataError.
     """
     if path.is_dir():
         folder = RunFolder(path)
@@ -184,12 +173,11 @@ def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N
 def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     """Read non-negative weights [N], float64, of these samples from a weights.csv.
 
-    Its columns are ``path``, ``weight`` and, if the content of the images is to be checked, ``sha256``.
-
-    Raises:
-        DataError: the file cannot be read, holds no number where a weight should be, or is of other data.
+    Its columns are ``path``, ``weight`` and, if the content of the images is to be checked, ``sha256``. A file that
+    cannot be read, lacks a weight or is of other data is a DataError.
     """
     rows: dict[str, tuple[float, str]] = {}
+    other = f"{file} belongs to other data"
     for line, row in _read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
         weight = np.nan
         with contextlib.suppress(ValueError):
@@ -200,14 +188,11 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
         if path in rows:
             raise DataError(f"{file} line {line}: {path!r} appears twice", fix="keep one line per file")
         rows[path] = (weight, row.get("sha256") or "")
-    other = f"{file} belongs to other data"
-    missing = [catalogue.paths[i] for i in np.flatnonzero(catalogue.used_N) if catalogue.paths[i] not in rows]
-    if missing:
+    if missing := [catalogue.paths[i] for i in np.flatnonzero(catalogue.used_N) if catalogue.paths[i] not in rows]:
         fix = f"give the weights of an audit of {catalogue.root}"
         raise DataError(f"{other}: it has no weight for {listed(map(repr, missing), 1)}", fix=fix)
     digests = zip(catalogue.paths, catalogue.sha256, strict=True)
-    changed = [repr(path) for path, sha256 in digests if path in rows and rows[path][1] not in ("", sha256)]
-    if changed:
+    if changed := [repr(path) for path, sha256 in digests if path in rows and rows[path][1] not in ("", sha256)]:
         what = f"{other}: the content of {listed(changed, 1)} has changed since"
         raise DataError(what, fix="audit the folder again")
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
@@ -218,12 +203,11 @@ def _read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iter
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark
             reader = csv.DictReader(handle, strict=True)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
+            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
                 raise DataError(f"{path} has no column {' and '.join(missing)}", fix=fix)
             for row in reader:
                 yield reader.line_num, row
     except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", fix=fix) from error
+        raise DataError(f"cannot read {path}: {reason(error)}", fix=fix) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a {what} ({error})", fix=fix) from error

@@ -15,22 +15,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from labelaudit.errors import RunError, brief
-from labelaudit.run.files import require_regular, storage_errors, write_atomically
+from labelaudit.errors import RunError
+from labelaudit.run.files import storage_errors
+from labelaudit.run.parquet import read_table, write_table
 
 TRAINING_FORWARD = "training forward: augmented view, train mode, before the update of that step"
 SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
 TEST_PASS = "test images: no augmentation, evaluation mode, after the epoch"
 """Values of ``recording`` in the files' metadata: the forward pass that the losses come from."""
 
-_TYPES = {"loss": pa.float32(), "margin": pa.float32()}
+_FLOATS = dict.fromkeys(("loss", "margin"), pa.float32())
 SCHEMA = pa.schema(
-    [
-        (name, _TYPES.get(name, pa.int32()))
-        for name in ("sample", "epoch", "loss", "margin", "predicted", "alternative")
-    ],
+    {**dict.fromkeys(("sample", "epoch"), pa.int32()), **_FLOATS, "predicted": pa.int32(), "alternative": pa.int32()},
     metadata={
         "recording": TRAINING_FORWARD,
         "loss": "cross-entropy in nats of the given label, from float32 logits",
@@ -58,14 +55,11 @@ def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_
     columns = {name: getattr(record, f"{name}_R") for name in SCHEMA.names if name != "epoch"}
     columns["epoch"] = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
     table = pa.table(columns, schema=schema)
-    options = {
-        "compression": "zstd",
-        "use_dictionary": ["epoch", "predicted", "alternative"],
-        "column_encoding": {"sample": "DELTA_BINARY_PACKED", **dict.fromkeys(_TYPES, "BYTE_STREAM_SPLIT")},
-    }
+    encoding = {"sample": "DELTA_BINARY_PACKED", **dict.fromkeys(_FLOATS, "BYTE_STREAM_SPLIT")}
+    coded = ["epoch", "predicted", "alternative"]
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(epoch_file(folder, record.epoch), lambda partial: pq.write_table(table, partial, **options))
+    write_table(epoch_file(folder, record.epoch), table, use_dictionary=coded, column_encoding=encoding)
 
 
 def recorded_epochs(folder: Path) -> list[int]:
@@ -82,21 +76,13 @@ def discard_from(folder: Path, epoch: int) -> None:
 
 
 def read_epochs(folder: Path) -> Iterator[EpochLosses]:
-    """Read every recorded epoch in order, one at a time.
-
-    Raises:
-        RunError: a file is missing, damaged, or has other columns.
-    """
+    """Read every recorded epoch in order, one at a time; raise a RunError where a file is missing or damaged."""
     epochs, fix = recorded_epochs(folder), f"delete {folder.parent} and audit again"
     if missing := set(range(len(epochs))) - set(epochs):
         raise RunError(f"{folder} lacks epoch {min(missing)}", fix=fix)
     for epoch in epochs:
-        path = epoch_file(folder, epoch)
-        try:
-            table = pq.read_table(require_regular(path).absolute(), schema=SCHEMA)
-            columns = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
-        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-            raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
+        table = read_table(path := epoch_file(folder, epoch), SCHEMA, fix)
+        columns = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
         if any(column.null_count for column in table.columns) or (columns.pop("epoch_R") != epoch).any():
             raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
         yield EpochLosses(epoch=epoch, **columns)

@@ -5,33 +5,31 @@ Shapes: R rows that take part in the training.
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from labelaudit.errors import RunError, brief
-from labelaudit.run.files import require_regular, storage_errors, write_atomically
+from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import epoch_file
-from labelaudit.run.tables import write_table
+from labelaudit.run.parquet import read_table, write_table
 
 Row = dict[str, Any]
 """An epoch's row in metrics.parquet or seconds.parquet, by column."""
 
-_PICKS = pa.schema([("sample", pa.int32()), ("times", pa.int32())])
+_FIX = "delete {} to train from the start"
+_PICKS = pa.schema({"sample": pa.int32(), "times": pa.int32()})
 _METRICS = pa.schema(
-    [
-        ("epoch", pa.int32()),
-        *((name, pa.float64()) for name in ("train_loss", "train_error", "validation_error")),
-        *((name, pa.int64()) for name in ("forwards", "backpropagated")),
-    ]
+    {
+        "epoch": pa.int32(),
+        **dict.fromkeys(("train_loss", "train_error", "validation_error"), pa.float64()),
+        **dict.fromkeys(("forwards", "backpropagated"), pa.int64()),
+    }
 )
-_SECONDS = pa.schema([("epoch", pa.int32()), ("seconds", pa.float64())])
+_SECONDS = pa.schema({"epoch": pa.int32(), "seconds": pa.float64()})
 
 
 def write_metrics(
@@ -54,37 +52,21 @@ def write_metrics(
         write_table(epoch_file(out.picks, epoch), picks)
     spent = [*read_seconds(out.seconds)[:epoch], {"epoch": epoch, "seconds": seconds}]
     for path, rows, schema in ((out.seconds, spent, _SECONDS), (out.metrics, metrics, _METRICS)):
-        write_atomically(path, functools.partial(pq.write_table, pa.Table.from_pylist(rows, schema=schema)))
+        write_table(path, pa.Table.from_pylist(rows, schema=schema), compression="snappy")
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """Read the rows of metrics.parquet.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    rows: list[Row] = _read(path, _METRICS, path.parent).to_pylist()
+    """Read the rows of metrics.parquet; raise a RunError where it is missing or damaged."""
+    rows: list[Row] = read_table(path, _METRICS, _FIX.format(path.parent)).to_pylist()
     return rows
 
 
 def read_seconds(path: Path) -> list[Row]:
     """Read the rows of seconds.parquet, as `read_metrics`; none where there is no such file."""
-    return _read(path, _SECONDS, path.parent).to_pylist() if path.exists() else []
+    return read_table(path, _SECONDS, _FIX.format(path.parent)).to_pylist() if path.exists() else []
 
 
 def read_picks(folder: Path, epoch: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return the samples that were back-propagated in an epoch, and how often.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    table = _read(epoch_file(folder, epoch), _PICKS, folder.parent)
+    """Return the samples that were back-propagated in an epoch, and how often; errors as in `read_metrics`."""
+    table = read_table(epoch_file(folder, epoch), _PICKS, _FIX.format(folder.parent))
     return table["sample"].to_numpy(), table["times"].to_numpy()
-
-
-def _read(path: Path, schema: pa.Schema, out: Path) -> pa.Table:
-    try:
-        return pq.read_table(require_regular(path).absolute(), schema=schema)
-    except (OSError, pa.ArrowException, ValueError) as error:
-        fix = f"delete {out} to train from the start"
-        raise RunError(f"{path} is missing or damaged ({brief(error)})", fix=fix) from error

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
@@ -22,7 +21,7 @@ from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError, brief
 from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
-from labelaudit.run.files import require_regular, write_atomically
+from labelaudit.run.parquet import read_table, write_table
 
 _SAMPLES = pa.schema(
     [
@@ -78,18 +77,13 @@ def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = 
 
 
 def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue:
-    """Read the catalogue back.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
+    """Read the catalogue back; raise a RunError where the file is missing or damaged."""
     fix = f"delete {path.parent} and audit again"
-    table = _read_table(path, _SAMPLES, fix)
-    column = {name: table.column(name) for name in table.column_names}
+    column = _read_samples(path, fix)
     labels = np.concatenate([column[name].to_numpy() for name in ("label", "taught_label")])
     if not ((labels >= 0) & (labels < len(classes))).all():
         raise RunError(f"{path} has labels of unknown classes", fix=fix)
-    if not np.array_equal(column["sample"].to_numpy(), np.arange(len(table))):
+    if not np.array_equal(column["sample"].to_numpy(), np.arange(len(column["sample"]))):
         raise RunError(f"{path} has sample numbers that are not its row numbers", fix=fix)
     if pc.any(pc.match_substring_regex(column["path"], _OUTSIDE)).as_py():
         raise RunError(f"{path} has paths that lead out of the image folder", fix=fix)
@@ -104,18 +98,21 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
 
 
 def read_controls(path: Path) -> Controls | None:
-    """Read which samples were taught another label than the given one; None where none are planted.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
+    """Read which samples were taught another label than the given one, as `read_samples`; None where there are none."""
     fix = f"delete {path.parent} and audit again"
-    table = _read_table(path, _SAMPLES, fix)
-    kind_N = pc.index_in(table.column("control"), value_set=pa.array(("", *CONTROL_KINDS)))
+    column = _read_samples(path, fix)
+    kind_N = pc.index_in(column["control"], value_set=pa.array(("", *CONTROL_KINDS)))
     if kind_N.null_count:
         raise RunError(f"{path} has controls of a kind that this version does not know", fix=fix)
     kind_N = kind_N.to_numpy().astype(np.int32) - 1
-    return Controls(kind_N=kind_N, label_N=table.column("taught_label").to_numpy()) if (kind_N >= 0).any() else None
+    return Controls(kind_N=kind_N, label_N=column["taught_label"].to_numpy()) if (kind_N >= 0).any() else None
+
+
+def _read_samples(path: Path, fix: str) -> dict[str, pa.ChunkedArray]:
+    table = read_table(path, _SAMPLES, fix)
+    if absent := [name for name in _SAMPLES.names if table.column(name).null_count]:
+        raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)
+    return {name: table.column(name) for name in _SAMPLES.names}
 
 
 def verdict_table(
@@ -148,23 +145,13 @@ def verdict_table(
 
 
 def read_scores(path: Path) -> pa.Table:
-    """Read scores.parquet.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
+    """Read scores.parquet; raise a RunError where it is missing or damaged."""
     fix = f"run labelaudit fit {path.parent}"
-    table = _read_table(path, None, fix)
+    table = read_table(path, None, fix)
     types = {column.name: column.type for column in table.schema}
-    wrong = [name for name, kind in _SCORES.items() if types.get(name) != kind]
-    if wrong:
+    if wrong := [name for name, kind in _SCORES.items() if types.get(name) != kind]:
         raise RunError(f"{path} lacks {', '.join(wrong)}, or has another type there", fix=fix)
     return table
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a table atomically."""
-    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
 
 
 def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> pa.Array:
@@ -176,22 +163,8 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
     return pa.array(value_N, mask=~np.isfinite(value_N))
 
 
-def _read_table(path: Path, schema: pa.Schema | None, fix: str) -> pa.Table:
-    try:
-        table = pq.read_table(require_regular(path).absolute(), schema=schema)
-        table.validate(full=True)  # texts that are not UTF-8 would fail where they are first read
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing", fix=fix) from error
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
-    absent = [name for name in schema.names if table.column(name).null_count] if schema else []
-    if absent:
-        raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)
-    return table
-
-
-_TEXTS = [("spoiled", pa.string()), ("digest", pa.string())]
-_COLUMNS = pa.schema([("sample", pa.int32()), *_TEXTS, *((name, pa.float32()) for name in IMAGE_STATISTICS)])
+_TEXTS = {"spoiled": pa.string(), "digest": pa.string()}
+_COLUMNS = pa.schema({"sample": pa.int32(), **_TEXTS, **dict.fromkeys(IMAGE_STATISTICS, pa.float32())})
 
 
 def write_image_table(path: Path, images: ImageTable) -> None:
@@ -211,16 +184,15 @@ def write_image_table(path: Path, images: ImageTable) -> None:
 def read_image_table(path: Path, samples: int) -> ImageTable | None:
     """Read the statistics of the images of a run with so many samples; None where it has none.
 
-    Raises:
-        RunError: the file is damaged, or of other samples.
+    A file that is damaged, or of other samples, is a RunError.
     """
     if not path.exists():
         return None
     fix = f"delete {path} to do without it, and run labelaudit fit {path.parent}"
+    table = read_table(path, _COLUMNS, fix)
     try:
-        table = pq.read_table(path.absolute(), schema=_COLUMNS)
         sample_X = table.column("sample").to_numpy()
-        kind_X, digest_X = (np.asarray(table.column(name).to_pylist(), dtype=np.str_) for name, _ in _TEXTS)
+        kind_X, digest_X = (np.asarray(table.column(name).to_pylist(), dtype=np.str_) for name in _TEXTS)
         value_XS = np.stack([table.column(name).to_numpy() for name in IMAGE_STATISTICS], axis=1)
         own_X = kind_X == ""
         sample_U, copied_PM = sample_X[own_X], [sample_X[kind_X == kind] for kind in COPY_KINDS]
@@ -239,5 +211,5 @@ def read_image_table(path: Path, samples: int) -> ImageTable | None:
             copy_PMS=np.stack([value_XS[kind_X == kind] for kind in COPY_KINDS], axis=1),
             digest_U=digest_X[own_X],
         )
-    except (OSError, pa.ArrowException, ValueError, IndexError, TypeError) as error:
+    except (pa.ArrowException, ValueError, IndexError, TypeError) as error:
         raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error

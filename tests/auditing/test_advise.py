@@ -5,27 +5,13 @@ import pytest
 
 from labelaudit.auditing.advise import Advice, Selected, choose_watched, compare, largest_entropy, selection_chances
 from labelaudit.detect.constants import HARMLESS
-from labelaudit.run.losses import EpochLosses
+from tests.run.helpers import losses_of
 
 LOSS, ENTROPY = "selective-backprop", "selective-backprop-entropy"
 
 
-def epoch_of(loss_R, margin_R=None, sample_R=None):
-    count = len(loss_R)
-    margin_R = np.zeros(count) if margin_R is None else margin_R
-    sample_R = np.arange(count) if sample_R is None else sample_R
-    return EpochLosses(
-        epoch=0,
-        sample_R=np.asarray(sample_R, dtype=np.int32),
-        loss_R=np.asarray(loss_R, dtype=np.float32),
-        margin_R=np.asarray(margin_R, dtype=np.float32),
-        predicted_R=np.zeros(count, dtype=np.int32),
-        alternative_R=np.zeros(count, dtype=np.int32),
-    )
-
-
 def chances_of(*losses):
-    return selection_chances([epoch_of(loss_R) for loss_R in losses], np.arange(len(losses[0])), 10)
+    return selection_chances([losses_of(loss_R) for loss_R in losses], np.arange(len(losses[0])), 10)
 
 
 def test_chances_by_hand():
@@ -35,8 +21,8 @@ def test_chances_by_hand():
 
 
 def test_an_epoch_that_lacks_a_sample_is_left_out():
-    lacking = [epoch_of(np.ones(len(sample_R)), sample_R=sample_R) for sample_R in ([], [1, 2], [0, 1], [3])]
-    watched_S, whole = np.array([1, 3]), epoch_of([5, 1], sample_R=[3, 1])
+    lacking = [losses_of(np.ones(len(sample)), sample=sample) for sample in ([], [1, 2], [0, 1], [3])]
+    watched_S, whole = np.array([1, 3]), losses_of([5, 1], sample=[3, 1])
     assert not any(chance_S.any() for chance_S in selection_chances(lacking, watched_S, 4).values())
     assert selection_chances([*lacking, whole], watched_S, 4)[LOSS, "50%"].tolist() == [0.0, 0.5]
 

@@ -60,14 +60,14 @@ def shape(kind, number):
     wedge = np.tril(np.ones((8, 8)))
     form = {"left": wedge, "right": wedge[:, ::-1], "lying": np.ones((3, 10)), "standing": np.ones((10, 3))}[kind]
     height, width = form.shape
-    top, left = generator.integers(0, 17 - height), generator.integers(0, 17 - width)
+    top, left = generator.integers(0, (17 - height, 17 - width))
     image[top : top + height, left : left + width] += 120 * form
     return Image.fromarray(np.clip(image, 0, 255).astype(np.uint8))
 
 
 def write_shapes(folder, kinds):
     for kind in kinds:
-        (folder / kind).mkdir()
+        (folder / kind).mkdir(parents=True)
         for number in range(40):
             shape(kind, number).save(folder / kind / f"{number}.png")
 
@@ -92,7 +92,6 @@ def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, 
 
 def test_retraining_leaves_flips_out_too_and_remembers_it(tmp_path):
     data, out, heard = tmp_path / "data", RunFolder(tmp_path / "out"), Listener()
-    data.mkdir()
     write_shapes(data, ("left", "right"))
     options = RetrainOptions(method="standard", training=QUICK)
     with interrupted("labelaudit.auditing.training.write_checkpoint", call=3), pytest.raises(KeyboardInterrupt):

@@ -33,7 +33,7 @@ def no_weights(monkeypatch):
 def test_a_preset_is_taken_as_it_is_on_enough_data(preset, presets):
     settings = plan(catalogue(images=20_000), TrainingOptions(preset=preset), CPU, presets=presets).settings
     wanted = {**vars(presets[preset]), "preset": preset, "precision": settings.precision}
-    del wanted["coarse_model"]
+    del wanted["coarse_model"], wanted["auto_precision"]
     assert wanted.items() <= vars(settings).items()
     if preset == "fast":
         assert settings == plan(catalogue(images=20_000), TrainingOptions(), CPU, presets=presets).settings
@@ -53,15 +53,42 @@ def test_the_paper_preset_of_a_method_has_its_published_settings():
 
     standard, pair, elr = (settings_of(method) for method in ("standard", "co-teaching", "elr"))
     assert (standard.epochs, standard.schedule, standard.optimizer, standard.milestones) == (300, "step", "sgd", ())
-    assert (pair.epochs, pair.batch_size, pair.optimizer, pair.lr) == (200, 128, "adam", 0.001)
-    assert (pair.schedule, pair.late_momentum, pair.augment, pair.nesterov) == ("late-linear", 0.1, "none", False)
+    published = {"epochs": 200, "batch_size": 128, "optimizer": "adam", "lr": 0.001, "schedule": "late-linear"}
+    published |= {"late_momentum": 0.1, "augment": "none", "nesterov": False}
+    assert published.items() <= vars(pair).items()
     assert {settings.model for settings in (standard, pair, elr)} == {"cifar_resnet32"}
-    assert elr.milestones == ((1 / 3, 0.01), (2 / 3, 0.0001))
+    assert (elr.epochs, elr.schedule, elr.milestones) == (150, "cosine-restarts", ())
+    asymmetric = settings_of("elr", epochs=120, schedule="milestones")
+    assert (asymmetric.lr, asymmetric.milestones) == (0.02, ((1 / 3, 0.01), (2 / 3, 0.0001)))
+    d2l = settings_of("d2l")
+    assert (d2l.milestones, d2l.step_decay, d2l.weight_decay) == (((1 / 3, 0.1), (2 / 3, 0.01)), 1e-4, 0.0)
     changed = settings_of("co-teaching", optimizer="sgd", schedule="linear")
     assert (changed.optimizer, changed.lr, changed.late_momentum) == ("sgd", 0.1, None)
     assert settings_of("elr", schedule="linear").milestones == ()
     fast = {plan(catalogue(), TrainingOptions(), CPU, presets=presets_of(entry)).settings for entry in METHODS}
     assert len(fast) == 1  # only the paper's preset differs from method to method
+
+
+def test_the_papers_preset_computes_in_float32_unless_asked_otherwise(monkeypatch):
+    monkeypatch.setattr("labelaudit.engine.devices._cpu_multiplies_bfloat16", lambda: True)
+    found = {
+        (preset, asked): plan(catalogue(), TrainingOptions(preset=preset, precision=asked), CPU).settings.precision
+        for preset in ("fast", "paper")
+        for asked in (None, "auto", "bfloat16")
+    }
+    exact = {key for key, precision in found.items() if precision == "float32"}
+    assert exact == {("paper", None), ("paper", "auto")}
+    for entry in METHODS:
+        assert presets_of(entry)["paper"].auto_precision == "float32"
+
+
+def test_crops_of_the_paper_are_over_black_pixels_and_ours_over_a_reflection():
+    borders = {name: preset.border for name, preset in PRESETS.items()}
+    assert borders == {"fast": "reflect", "balanced": "reflect", "strong": "reflect", "paper": "zeros"}
+    assert plan(catalogue(), TrainingOptions(preset="paper"), CPU).settings.augmentation.border == "zeros"
+    crops = {entry.name: (entry.published.border, entry.published.crop_pad) for entry in METHODS}
+    others = {"random": ("zeros", 2), "mentornet": ("zeros", 2), "incv": ("edge", 4), "d2l": ("edge", 6)}
+    assert crops == dict.fromkeys(crops, ("zeros", 4)) | others
 
 
 def test_little_data_gets_small_batches_unless_they_are_asked_for():
@@ -131,22 +158,15 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path):
         agree(settings, replace(asked, network_weights=tmp_path / "b.pt"), "run")
 
 
-def test_what_is_not_asked_for_agrees_with_anything():
+def test_what_is_not_asked_for_agrees_with_anything_and_a_difference_is_named_alone():
     settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9, lr=0.3), CPU).settings
     agree(settings, TrainingOptions(), "run")
     agree(settings, TrainingOptions(epochs=3, seed=9, probe="auto", precision="auto", device="cpu"), "run")
-
-
-@pytest.mark.parametrize(
-    ("name", "asked"),
-    {
-        "seed": TrainingOptions(seed=0),
-        "kind": TrainingOptions(probe="frozen"),
-        "weights": TrainingOptions(pretrained=True),
-        "preset": TrainingOptions(preset="balanced"),
-    }.items(),
-)
-def test_a_difference_is_named_alone(name, asked):
-    settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9), CPU).settings
-    with pytest.raises(RunError, match=f"^audit was started with different settings: {name} is [^;]*;[^;]*$"):
-        agree(settings, asked, "audit")
+    for name, asked in (
+        ("seed", TrainingOptions(seed=0)),
+        ("kind", TrainingOptions(probe="frozen")),
+        ("weights", TrainingOptions(pretrained=True)),
+        ("preset", TrainingOptions(preset="balanced")),
+    ):
+        with pytest.raises(RunError, match=f"^run was started with different settings: {name} is [^;]*;[^;]*$"):
+            agree(settings, asked, "run")

@@ -7,9 +7,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 from xml.etree import ElementTree
 
-import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -22,6 +22,7 @@ from labelaudit.run.documents import TRAINED, TRAINING, as_json
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.tables import read_scores
+from tests.cli.helpers import edit
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
 QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
@@ -29,10 +30,20 @@ PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture
-def small(tmp_path):
-    """Six pictures, the first and the last of which are suspicious."""
-    data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=("1.png", "2.png", "3.png"))
-    return labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+def opened(tmp_path):
+    """Makes up an audit of images with these file names in every class, and opens it."""
+
+    def make(*files, classes=("ant", "bee")):
+        data = hostile_folder(tmp_path / "data", classes=classes, files=files)
+        return labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+
+    return make
+
+
+@pytest.fixture
+def small(opened):
+    """Six images, the first and the last of which are suspicious."""
+    return opened("1.png", "2.png", "3.png")
 
 
 def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
@@ -45,15 +56,10 @@ def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
     assert audit.noise_rate == audit.summary.noise_rate
     listed = list(suspicious_rows(audit.run.suspicious))
     assert [str(row["sample"]) for row in audit.suspicious.to_pylist()] == [row["sample"] for row in listed]
-    again = labelaudit.open_run(str(audit.run.root))
-    assert again.scores.equals(audit.scores)
-
-
-def test_top_continues_the_ranking_past_the_suspicious(image_folder, tmp_path):
-    photos = image_folder(per_class=8)
+    # The first rows of the ranking go on past the suspicious ones.
     for rank_by in ("aul", "aum"):
-        audit = labelaudit.audit(photos, run=tmp_path / "audit", rank_by=rank_by, **QUICK)
         fitted = labelaudit.fit(audit.run, labelaudit.FitSettings(rank_by=rank_by))
+        audit = labelaudit.open_run(str(audit.run.root))
         assert audit.order_U.tolist() == fitted.verdicts.order.tolist()
         lines = fitted.csv(top=11).splitlines()[1:]
         assert [row["path"] for row in audit.top(11).to_pylist()] == [line.split(",")[1] for line in lines]
@@ -65,7 +71,7 @@ def test_the_tables_are_typed_and_ranked(small):
     assert {row["path"] for row in rows} == {"ant/1.png", "bee/3.png"}
     assert rows[0]["p_mislabeled"] > rows[1]["p_mislabeled"] > 0.5
     assert all(len(row["sha256"]) == 64 for row in rows)
-    assert small.suspicious.schema.field("p_mislabeled").type == pa.float64()
+    assert str(small.suspicious.schema.field("p_mislabeled").type) == "double"
     assert small.suspicious.column_names == ["rank", *small.scores.column_names, "sha256"]
     assert small.noise.column_names == ["class", "samples", "noise_rate", "suspicious"]
     assert small.confusion.to_pylist() == [{"given": "ant", "suggested": "bee", "count": 1}]
@@ -101,14 +107,13 @@ print([name for name in ("torch", "torchvision", "timm", "pandas") if name in sy
 
 def test_what_goes_wrong_says_what_to_do(small, tmp_path):
     root = small.run.root
-    with pytest.raises(labelaudit.LabelauditError, match=re.escape(f"read it with labelaudit.open_run({str(root)!r})")):
-        labelaudit.audit(root)
-    with pytest.raises(labelaudit.LabelauditError, match=r"unknown option 'epoch'; did you mean epochs\?"):
-        labelaudit.audit(tmp_path, epoch=3)
-    with pytest.raises(
-        labelaudit.LabelauditError, match=r"not a run folder \(it has no run.json\); give the folder of"
+    for call, message in (
+        (lambda: labelaudit.audit(root), f"read it with labelaudit.open_run({str(root)!r})"),
+        (lambda: labelaudit.audit(tmp_path, epoch=3), "unknown option 'epoch'; did you mean epochs?"),
+        (lambda: labelaudit.open_run(tmp_path), "not a run folder (it has no run.json); give the folder of"),
     ):
-        labelaudit.open_run(tmp_path)
+        with pytest.raises(labelaudit.LabelauditError, match=re.escape(message)):
+            call()
 
 
 def test_the_prompt_shows_figures_and_the_first_labels(small):
@@ -124,10 +129,9 @@ def test_the_prompt_shows_figures_and_the_first_labels(small):
 KNOWN_TAGS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "bdi", "img", "code"}
 
 
-def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path):
+def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(opened):
     classes = ("<script>alert(1)<", '"onerror="alert(1)', *HOSTILE_CLASSES)
-    data = hostile_folder(tmp_path / "data", classes=classes, files=("<img src=x onerror=alert(1)>.png", "1.png"))
-    audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+    audit = opened("<img src=x onerror=alert(1)>.png", "1.png", classes=classes)
     tree = ElementTree.fromstring(audit._repr_html_().replace('">', '"/>').replace('""/>', '"">'))
     text = "".join(tree.itertext())
     assert {element.tag for element in tree.iter()} == KNOWN_TAGS
@@ -138,22 +142,17 @@ def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(tmp_path):
     assert audit._repr_html_().count("data:image/jpeg;base64,") == min(10, audit.flagged)
 
 
-def test_a_notebook_names_unreadable_images_and_shows_whole_ones(tmp_path):
-    data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=("0.png", "1.png", "2.png"))
-    for file in data.rglob("*.png"):
-        Image.new("RGB", (20, 40), "white").save(file)
-    run = made_up_audit(data, tmp_path / "audit")
-    write_json(run.noise, {**read_json(run.noise), "samples": 7, "readable": 6, "unreadable": 1})
-    audit = labelaudit.open_run(run.root)
+def test_a_notebook_names_unreadable_images_and_shows_whole_ones(small):
+    edit(small.run.noise, samples=7, readable=6, unreadable=1)
+    audit = labelaudit.open_run(small.run.root)
     assert all("1 image of 7 cannot be read" in shown for shown in (audit._repr_html_(), repr(audit)))
     encoded = re.findall('base64,([^"]+)', audit._repr_html_())
-    assert Image.open(io.BytesIO(base64.b64decode(encoded[0]))).size == (20, 40)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(text))).size for text in encoded]
+    assert sorted(sizes) == [(4, 3), (5, 5)]
 
 
-def test_many_findings_are_cut_and_counted(tmp_path):
-    files = tuple(f"{number}.png" for number in range(40))
-    data = hostile_folder(tmp_path / "data", classes=("ant", "bee"), files=files)
-    audit = labelaudit.open_run(made_up_audit(data, tmp_path / "audit").root)
+def test_many_findings_are_cut_and_counted(opened):
+    audit = opened(*(f"{number}.png" for number in range(40)))
     html = audit._repr_html_()
     assert audit.flagged == 16
     assert html.count("<tr>") == 11
@@ -170,20 +169,17 @@ def test_the_page_in_the_docs_runs(image_folder, tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     audit, weight = names["audit"], names["weight"]
-    assert isinstance(audit, labelaudit.Audit)
-    assert isinstance(weight, dict)
     assert len(weight) == audit.scores.num_rows == 12
     assert "labels are suspicious; estimated noise rate" in capsys.readouterr().out
     assert (tmp_path / "for-label-studio/tasks.json").is_file()
 
 
 def test_in_a_notebook_nothing_is_displayed_beside_the_audit(small, monkeypatch):
-    shown = []
-    plain = repr(small)
+    plain, display = repr(small), mock.Mock()
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setattr("rich.jupyter.display", lambda *what: shown.append(what))
+    monkeypatch.setattr("rich.jupyter.display", display)
     assert repr(small) == plain
-    assert shown == []
+    assert not display.called
 
 
 def trained(root, status=TRAINED, **settings):

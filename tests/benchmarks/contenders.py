@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -125,7 +126,9 @@ class RecordedEpochs:
 
     def run_unrecorded(self) -> None:
         """Train without computing or keeping records."""
-        with mock.patch.object(loop, "Recorder", _NoRecorder):
+        # Not a Mock, which would keep every tensor that it is given.
+        nothing = SimpleNamespace(put=lambda *_step: None, take=lambda *_epoch: None)
+        with mock.patch.object(loop, "Recorder", return_value=nothing):
             for _ in range(self._epochs):
                 self._epoch()
         wait_for(self._problem.device)
@@ -133,14 +136,6 @@ class RecordedEpochs:
     def _epoch(self) -> Any:
         problem = self._problem
         return self._training.run_epoch(problem.inputs, problem.prepared.label_R, Standard(), lambda _finished: None)
-
-
-class _NoRecorder:
-    def __init__(self, *_rows: object) -> None: ...
-
-    def put(self, *_step: object) -> None: ...
-
-    def take(self, *_epoch: object) -> None: ...
 
 
 class BareStep:
@@ -210,7 +205,7 @@ def _sgd(network: nn.Module, settings: TrainingSettings, **given: Any) -> torch.
 
 def _folder_batches(problem: Problem) -> DataLoader[Any]:
     settings, catalogue = problem.settings, problem.prepared.catalogue
-    size, steps = settings.image_size, []
+    size, batch_size, steps = settings.image_size, settings.batch_size, []
     if (catalogue.width_N != size).any() or (catalogue.height_N != size).any():
         steps.append(transforms.Resize((size, size)))
     if settings.augment != "none":
@@ -218,18 +213,19 @@ def _folder_batches(problem: Problem) -> DataLoader[Any]:
     if settings.augment == "crop-flip":
         steps.append(transforms.RandomHorizontalFlip())
     steps += [transforms.ToTensor(), transforms.Normalize(*problem.prepared.statistics)]
-    images, batch_size = _Numbered(catalogue, settings.channels, transforms.Compose(steps)), settings.batch_size
     # A last batch of one sample can neither be taken by batch norm nor by aum.
-    alone = len(images) > batch_size and len(images) % batch_size == 1
-    workers = {"num_workers": WORKERS, "persistent_workers": True}
-    return DataLoader(images, batch_size=batch_size, shuffle=True, drop_last=alone, **workers)
+    alone = len(problem.inputs) > batch_size and len(problem.inputs) % batch_size == 1
+    return _batches(catalogue, settings.channels, steps, batch_size=batch_size, shuffle=True, drop_last=alone)
 
 
 def plain_batches(catalogue: Catalogue, size: int, channels: int) -> DataLoader[Any]:
     """Return ImageFolder with nothing but Resize and ToTensor, through a DataLoader with two workers."""
-    transform = transforms.Compose([transforms.Resize((size, size)), transforms.ToTensor()])
-    images = _Numbered(catalogue, channels, transform)
-    return DataLoader(images, batch_size=256, num_workers=WORKERS, persistent_workers=True)
+    return _batches(catalogue, channels, [transforms.Resize((size, size)), transforms.ToTensor()], batch_size=256)
+
+
+def _batches(catalogue: Catalogue, channels: int, steps: list[Any], **options: Any) -> DataLoader[Any]:
+    images = _Numbered(catalogue, channels, transforms.Compose(steps))
+    return DataLoader(images, num_workers=WORKERS, persistent_workers=True, **options)
 
 
 class _Numbered(Dataset[Any]):

@@ -42,8 +42,6 @@ def write_fashion_mnist(idx_folder: Path, out: Path) -> None:
 
 def _read_idx(file: Path) -> npt.NDArray[np.uint8]:
     content = gzip.decompress(file.read_bytes())
-    if content[:3] != b"\0\0\x08":
-        raise ValueError(f"{file} is not an idx file of unsigned bytes")
     shape = np.frombuffer(content, dtype=">i4", count=content[3], offset=4)
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * content[3]).reshape(shape)
 
@@ -68,28 +66,22 @@ def write_numbers(out: Path, classes: int = 200, images: int = 20, seed: int = 0
 
 @app.command("photographs")
 def write_photographs(out: Path, count: int = 1500, classes: int = 10, side: int = 500, seed: int = 0) -> None:
-    """Write photo-like JPEGs (4:2:0, about 60 kB at 500 pixels) to OUT/class-KK/NNNNNN.jpg, unless OUT exists.
+    """Write photo-like JPEGs (4:2:0, about 60 kB at 500 pixels) to OUT/class-KK/NNNNNN.jpg.
 
     An image is a sum of smooth random fields whose spectrum falls about like that of photographs (amplitude ∝ f^−1.4),
     with a few discs for edges and a little sensor noise; the class sets colour and size of the discs, so that a network
     has something to learn.
     """
-    if out.exists():
-        return
-    # Under a name of its own until it is whole: an interrupted folder is not taken for a finished one.
-    partial = out.with_name(f".{out.name}.partial")
     for label in range(classes):
-        (partial / f"class-{label:02d}").mkdir(parents=True, exist_ok=True)
+        (out / f"class-{label:02d}").mkdir(parents=True, exist_ok=True)
 
     def write(number: int) -> None:
         label = number % classes
         image = Image.fromarray(_photo_like(side, label / classes, np.random.default_rng([seed, number])))
-        image.save(partial / f"class-{label:02d}" / f"{number:06d}.jpg", quality=85, subsampling=2)
+        image.save(out / f"class-{label:02d}" / f"{number:06d}.jpg", quality=85, subsampling=2)
 
     with ThreadPoolExecutor() as pool:
-        for _ in pool.map(write, range(count)):
-            pass
-    partial.rename(out)
+        list(pool.map(write, range(count)))
 
 
 def _photo_like(side: int, hue: float, generator: np.random.Generator) -> npt.NDArray[np.uint8]:

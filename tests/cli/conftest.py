@@ -11,10 +11,13 @@ from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
 
 @pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One thread, so that runs in other processes give the same bytes; and what fixtures cache is not the user's."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # so that runs in other processes give the same bytes
-    yield
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("LABELAUDIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
     torch.set_num_threads(before)
 
 

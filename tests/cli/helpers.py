@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import importlib
 import io
 import itertools
@@ -15,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import typer.main
 from PIL import Image
 
 from labelaudit.cli.main import main
@@ -47,13 +49,16 @@ class Outcome:
         return self.error
 
 
+_build_parser = functools.cache(typer.main.get_command)
+
+
 def run(*arguments: object) -> Outcome:
-    """Run the command line in this process: no import of torch for every call."""
+    """Run the command line in this process: nothing is imported and no parser is built for every call."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     code = 0
-    words = ["labelaudit", *map(str, arguments)]
     with (
-        mock.patch.object(sys, "argv", words),
+        mock.patch.object(sys, "argv", ["labelaudit", *map(str, arguments)]),
+        mock.patch("typer.main.get_command", _build_parser),
         mock.patch.dict(os.environ, {"COLUMNS": "200", "NO_COLOR": "1"}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),

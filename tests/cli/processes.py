@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from unittest import mock
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -24,16 +25,18 @@ def running(
     dies_at: tuple[str, int] | None = None,
     environment: Mapping[str, str] | None = None,
     constants: Mapping[str, object] | None = None,
+    stderr: str | Path = os.devnull,
 ) -> Iterator[BaseProcess]:
     """Run a command in a process; kill it at the end, if it still runs.
 
     With ``dies_at=(function, n)`` it kills itself with SIGKILL when it calls a function of `os` for the n-th time.
-    ``constants`` are values of modules, by ``module.NAME``, that are different in this process.
+    ``constants`` are values of modules, by ``module.NAME``, that are different in this process; ``stderr`` is a file.
     """
     # Libraries must not start threads in the server, or forking it would not be safe.
     with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}):
         words = ["labelaudit", *map(str, arguments)]
-        process = _CONTEXT.Process(target=_command, args=(words, dies_at, dict(environment or {}), constants or {}))
+        given = (words, dies_at, dict(environment or {}), constants or {}, str(stderr))
+        process = _CONTEXT.Process(target=_command, args=given)
         process.start()
     try:
         yield process
@@ -59,15 +62,19 @@ def run_until_it_dies(*arguments: object, dies_at: tuple[str, int]) -> int:
 
 
 def _command(
-    words: list[str], dies_at: tuple[str, int] | None, environment: Mapping[str, str], constants: Mapping[str, object]
+    words: list[str],
+    dies_at: tuple[str, int] | None,
+    environment: Mapping[str, str],
+    constants: Mapping[str, object],
+    stderr: str,
 ) -> None:
     import torch
 
     from labelaudit.cli.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the shell that started the tests has set
-    for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    for stream, file in ((1, os.devnull), (2, stderr)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream)
     torch.set_num_threads(1)
     os.environ.update(environment)  # the server's is that of whoever started it
     for name, value in constants.items():

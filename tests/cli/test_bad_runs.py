@@ -1,13 +1,17 @@
 """Run folders that are of something else, unfinished or damaged: one line, and a remedy that works."""
 
-import shutil
+import itertools
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from labelaudit.data import pixels
+from labelaudit.data.images import UnreadableImageError
 from tests.cli.helpers import QUICK, edit, file_bytes, interrupted, run, succeed, write_images
 
 Damage = Callable[[Path], object]
@@ -17,13 +21,13 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:60])
 
 
-@pytest.mark.parametrize("command", ["fit", "report"])
-def test_a_folder_that_is_no_run(photos: Path, command: str) -> None:
+def test_a_folder_that_is_no_run(photos: Path) -> None:
     before = file_bytes(photos)
-    error = f"{photos} is not a run folder (it has no run.json); give the folder of an audit"
-    assert run(command, photos).only_error == error
+    for command in ("fit", "report", "advise"):
+        error = f"{photos} is not a run folder (it has no run.json); give the folder of an audit"
+        assert run(command, photos).only_error == error
+        assert run(command, "nowhere").only_error.startswith("nowhere is not a run folder")
     assert file_bytes(photos) == before
-    assert run(command, "nowhere").only_error.startswith("nowhere is not a run folder")
     assert not Path("nowhere").exists()
 
 
@@ -58,9 +62,8 @@ def test_a_run_that_is_not_trained_to_the_end(half_trained: Path, finished: Path
         f"the probe in {half_trained} is not trained to the end (2 of 4 epochs); "
         "run labelaudit train-probe or score on the same data again: it resumes"
     )
-    no_verdicts = f"{half_trained} has no verdicts yet; run labelaudit fit {half_trained}"
-    for words in (("report", half_trained), ("export", half_trained, "--to", "cvat")):
-        assert run(*words).only_error == no_verdicts
+    for words in (("report", half_trained), ("export", half_trained, "--to", "cvat"), ("advise", half_trained)):
+        assert run(*words).only_error == f"{half_trained} has no verdicts yet; run labelaudit fit {half_trained}"
     assert succeed("score", half_trained, "-o", "-").out == (finished / "suspicious.csv").read_text()
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
@@ -68,43 +71,28 @@ def test_a_run_that_is_not_trained_to_the_end(half_trained: Path, finished: Path
 def test_images_that_changed_while_the_run_was_interrupted(
     half_trained: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from labelaudit.data import pixels
-    from labelaudit.data.images import UnreadableImageError
+    decoded, calls = pixels.decode, itertools.count()
 
-    decode, calls = pixels.decode, []
-
-    def failing(content: bytes, **keywords: Any) -> object:
-        calls.append(content)
-        if len(calls) == 1:
+    def fails_once(content: bytes, **keywords: Any) -> object:
+        if next(calls) == 0:
             raise UnreadableImageError("gone bad")
-        return decode(content, **keywords)
+        return decoded(content, **keywords)
 
-    monkeypatch.setattr(pixels, "decode", failing)
+    monkeypatch.setattr(pixels, "decode", fails_once)
     error = run("score", photos, "--run", half_trained).error
     assert f"is readable now but was not when {half_trained} was started, or vice versa; " in error
 
 
-@pytest.mark.parametrize("damage", [b'{"schema_version": 1, "sta', {"settings": {"seed": 0}}, {"schema_version": 99}])
-@pytest.mark.parametrize("command", ["fit RUN", "score DATA --run RUN"])
-def test_a_damaged_run_json(audit: Path, photos: Path, damage: bytes | dict[str, object], command: str) -> None:
-    file = audit / "run.json"
-    if isinstance(damage, bytes):
-        file.write_bytes(damage)
-    else:
-        edit(file, **damage)
+@pytest.mark.parametrize(
+    "damage", [cut, Path.unlink, partial(edit, settings={"seed": 0}), partial(edit, schema_version=99)]
+)
+def test_a_damaged_or_missing_run_json(audit: Path, photos: Path, damage: Damage) -> None:
+    damage(audit / "run.json")
     before = file_bytes(audit)
-    words = {"RUN": audit, "DATA": photos}
-    error = run(*(words.get(word, word) for word in command.split())).only_error
-    assert "labelaudit failed" not in error
-    assert str(audit) in error
-    assert file_bytes(audit) == before
-
-
-def test_results_without_a_run_json_are_not_mixed_with_a_new_training(audit: Path, photos: Path) -> None:
-    (audit / "run.json").unlink()
-    before = file_bytes(audit)
-    error = run("score", photos, "--run", audit, "--epochs", "2").only_error
-    assert error.startswith(f"{audit} has losses, checkpoint.pt, noise.json but no run.json; delete the folder")
+    for words in (("fit", audit), ("score", photos, "--run", audit)):
+        error = run(*words).only_error
+        assert "labelaudit failed" not in error
+        assert str(audit) in error
     assert file_bytes(audit) == before
 
 
@@ -120,12 +108,9 @@ def test_damaged_records(audit: Path, photos: Path, name: str, damage: Damage) -
         assert f"delete {audit} and audit again" in error
 
 
-def test_records_of_something_else(audit: Path, tmp_path: Path) -> None:
-    file = audit / "losses/epoch-0002.parquet"
-    shutil.copy(audit / "losses/epoch-0001.parquet", file)
-    assert run("fit", audit).only_error.startswith(f"{file} does not hold the records of epoch 2; ")
-    succeed("train-probe", write_images(tmp_path / "other", seed=3), "--run", "other-audit", *QUICK)
-    shutil.copy("other-audit/samples.parquet", audit / "samples.parquet")
+def test_records_of_something_else(audit: Path) -> None:
+    data = json.loads((audit / "run.json").read_text())["data"]
+    edit(audit / "run.json", data={**data, "fingerprint": "0" * 64})
     error = run("fit", audit).only_error
     assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
 
@@ -140,20 +125,22 @@ def test_damaged_verdicts_and_the_remedy(audit: Path, finished: Path, name: str,
     assert (audit / name).read_bytes() == (finished / name).read_bytes()
 
 
-CHECKPOINTS: dict[str, tuple[Damage, str]] = {
-    "cut": (cut, "delete it to train from the start"),
-    "different network": (
-        lambda file: torch.save({"finished_epochs": 2, "networks": [{}], "optimizers": [{}]}, file),
-        "delete it to train from the start",
-    ),
-    "ahead of the losses": (
-        lambda file: (file.parent / "losses/epoch-0000.parquet").unlink(),
-        "losses lacks epochs that the checkpoint has; delete the checkpoint to train again",
-    ),
-}
+def of_another_network(file: Path) -> None:
+    torch.save({"finished_epochs": 2, "networks": [{}], "optimizers": [{}]}, file)
 
 
-@pytest.mark.parametrize(("damage", "remedy"), CHECKPOINTS.values(), ids=CHECKPOINTS)
+def ahead_of_the_losses(file: Path) -> None:
+    (file.parent / "losses/epoch-0000.parquet").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "remedy"),
+    [
+        (cut, "delete it to train from the start"),
+        (of_another_network, "delete it to train from the start"),
+        (ahead_of_the_losses, "losses lacks epochs that the checkpoint has; delete the checkpoint to train again"),
+    ],
+)
 def test_a_damaged_checkpoint_and_the_remedy(
     half_trained: Path, photos: Path, finished: Path, damage: Damage, remedy: str
 ) -> None:

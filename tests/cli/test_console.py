@@ -7,22 +7,16 @@ from pathlib import Path
 import pytest
 
 from labelaudit.cli.console import Screen
-from tests.cli.helpers import QUICK, file_bytes, run_process
+from tests.cli.helpers import run_process
 
 LONG = "/data/" + "x" * 60 + "/my photos of 2024/last.png"
 needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs Linux's /dev/full")
 
 
-class Tty(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def lines(monkeypatch: pytest.MonkeyPatch, text: str, *, terminal: bool = True, width: int = 40) -> list[str]:
-    monkeypatch.setenv("COLUMNS", str(width))
-    stream = Tty() if terminal else io.StringIO()
+def lines(monkeypatch: pytest.MonkeyPatch, text: str, *, terminal: bool = True) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr("sys.stdout", stream)
     Screen().print(text)
     return stream.getvalue().splitlines()
@@ -56,27 +50,24 @@ def test_no_path_and_no_command_is_broken(monkeypatch: pytest.MonkeyPatch, whole
         assert len(shown) > 1
 
 
-def test_a_lost_reader_changes_no_exit_code_of_the_gate(finished: Path) -> None:
+def test_the_gate_needs_neither_a_reader_nor_streams(finished: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ended = run_process("report", finished, "--no-html", "--max-noise", 1, stdout=writer)
     os.close(writer)
     assert (ended.code, ended.err) == (0, "")
-
-
-@needs_full
-def test_an_audit_does_not_need_its_stderr(photos: Path, finished: Path) -> None:
-    ended = run_process("score", photos, "--run", "audit", "-o", "-", "--top", 1, *QUICK, shell="2>/dev/full")
-    assert (ended.code, len(ended.out.splitlines())) == (0, 2)
-    assert file_bytes(Path("audit/losses")) == file_bytes(finished / "losses")
-
-
-def test_the_gate_does_not_need_its_streams(finished: Path) -> None:
     assert run_process("report", finished, "--no-html", "--max-noise", 0, shell="2>&- >&- <&-").code == 1
 
 
 @needs_full
-@pytest.mark.parametrize("command", ["methods", "--help"])
-def test_a_stdout_without_room_is_one_line(command: str) -> None:
-    error = run_process(command, shell=">/dev/full").only_error
-    assert error == "cannot write to the standard output (no space left on device); send it to another file or disk"
+def test_verdicts_do_not_need_a_stderr(audit: Path, finished: Path) -> None:
+    ended = run_process("fit", audit, "--rank-by", "aum", shell="2>/dev/full")
+    assert (ended.code, ended.out) == (0, "")
+    assert (audit / "noise.json").read_bytes() != (finished / "noise.json").read_bytes()
+
+
+@needs_full
+def test_a_stdout_without_room_is_one_line() -> None:
+    for command in ("methods", "--help"):
+        error = run_process(command, shell=">/dev/full").only_error
+        assert error == "cannot write to the standard output (no space left on device); send it to another file or disk"

@@ -25,16 +25,8 @@ def audit(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def samples_of(folder: Path) -> list[dict]:
-    return pq.read_table(folder / "samples.parquet").to_pylist()
-
-
-def losses_of(folder: Path) -> dict[str, bytes]:
-    return file_bytes(folder / "losses")
-
-
 def test_controls_are_taught_another_label_and_judged_by_their_given_one(audit: Path) -> None:
-    samples = samples_of(audit)
+    samples = pq.read_table(audit / "samples.parquet").to_pylist()
     scores = pq.read_table(audit / "scores.parquet").to_pylist()
     controls = [sample for sample in samples if sample["control"]]
     assert 0 < len(controls) <= 0.1 * len(samples)
@@ -63,11 +55,11 @@ def test_without_controls_their_estimator_says_so(images: Path) -> None:
 
 
 def test_a_run_keeps_its_controls(images: Path, audit: Path) -> None:
-    before = losses_of(audit)
+    before = file_bytes(audit / "losses")
     error = run("score", images, "--run", audit, "--no-controls", *QUICK).only_error
     assert "it has planted controls, without them is asked" in error
     succeed("score", images, "--run", audit, *QUICK)
-    assert losses_of(audit) == before
+    assert file_bytes(audit / "losses") == before
 
 
 @pytest.mark.parametrize("call", [1, 3], ids=["in the pilot", "after planting"])
@@ -76,8 +68,8 @@ def test_interrupted_before_and_after_planting_it_ends_the_same(images: Path, au
     with interrupted("labelaudit.auditing.probe.write_epoch", call=call):
         assert run(*words).code == 130
     succeed(*words)
-    assert losses_of(Path("audit")) == losses_of(audit)
-    assert samples_of(Path("audit")) == samples_of(audit)
+    assert file_bytes(Path("audit/losses")) == file_bytes(audit / "losses")
+    assert Path("audit/samples.parquet").read_bytes() == (audit / "samples.parquet").read_bytes()
 
 
 def test_members_are_trainings_with_seeds_of_their_own(images: Path) -> None:
@@ -86,7 +78,7 @@ def test_members_are_trainings_with_seeds_of_their_own(images: Path) -> None:
     with interrupted("labelaudit.auditing.probe.write_epoch", call=6):
         assert run(*words, "--run", "two", "--members", 2).code == 130
     succeed(*words, "--run", "two", "--members", 2)
-    one, two = losses_of(Path("one")), losses_of(Path("two"))
+    one, two = file_bytes(Path("one/losses")), file_bytes(Path("two/losses"))
     assert (len(one), len(set(two.values()))) == (5, 10)
     assert {name: two[name] for name in one} == one
     succeed("fit", "two")

@@ -3,20 +3,13 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from labelaudit.auditing import demo as recipe
 from labelaudit.auditing.options import TrainingOptions
 from tests.cli.helpers import file_bytes, modified, read_rows, run, succeed
 
 
-def test_the_demo_finds_planted_errors_compares_with_the_truth_and_is_only_read_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def options(**asked: object) -> TrainingOptions:
-        return TrainingOptions(**{**asked, "epochs": 3})  # type: ignore[arg-type]
-
-    monkeypatch.setattr(recipe, "TrainingOptions", options)
+def test_the_demo_finds_planted_errors_compares_with_the_truth_and_is_only_read_again(monkeypatch) -> None:
+    monkeypatch.setattr(recipe, "TrainingOptions", lambda **asked: TrainingOptions(**{**asked, "epochs": 3}))
     outcome = succeed("demo", "folder", "--seed", "3")
     told = re.search(r"AUROC ([\d.]+), .* (\d+) of (\d+) planted errors are among the (\d+) suspicious", outcome.out)
     assert told is not None, outcome.out

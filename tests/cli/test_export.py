@@ -22,16 +22,15 @@ def test_the_suspicious_samples_of_an_audit(audit: Path) -> None:
 
 
 def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos: Path) -> None:
-    places = (
-        ("--url-prefix", "https://host/x", "https://host/x"),
-        ("--local-files-root", photos.parent, "/data/local-files/?d=photos"),
-    )
     before = modified(audit), modified(photos)
     listed = succeed("export", "--formats").out
     for name in get_args(ExportName):
         succeed("export", audit, "--to", name, "-o", name)
         assert f"{name} " in listed
-    for option, value, prefix in places:
+    for option, value, prefix in (
+        ("--url-prefix", "https://host/x", "https://host/x"),
+        ("--local-files-root", photos.parent, "/data/local-files/?d=photos"),
+    ):
         succeed("export", audit, "--to", "label-studio", "-o", "out", option, value)
         data = json.loads(Path("out/tasks.json").read_text())[0]["data"]
         assert data["image"] == f"{prefix}/{data['path']}"

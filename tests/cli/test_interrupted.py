@@ -33,17 +33,12 @@ def assert_same_run(folder: Path, reference: Path) -> None:
     assert not list(folder.rglob("*.partial"))
 
 
-def epoch_file(folder: Path, epoch: int) -> Path:
-    return folder / "losses" / f"epoch-{epoch:04d}.parquet"
-
-
 def test_killed_again_and_again_while_a_file_is_written(images: Path, uninterrupted: Path) -> None:
     # Each process gets through two or three epochs before it dies.
-    words = ("train-probe", images, "--run", "audit", *LONGER)
-    ends = [run_until_it_dies(*words, dies_at=("replace", 7))]
+    words, ends = ("train-probe", images, "--run", "audit", *LONGER), [-signal.SIGKILL]
     while ends[-1] != 0 and len(ends) < 10:
         ends.append(run_until_it_dies(*words, dies_at=("replace", 7)))
-    assert ends[0] == -signal.SIGKILL
+    assert set(ends[1:-1]) == {-signal.SIGKILL}
     assert ends[-1] == 0
     assert_same_run(Path("audit"), uninterrupted)
 
@@ -60,7 +55,7 @@ def test_stopped_between_any_two_writes(images, uninterrupted, tmp_path, functio
     if call > 1:  # what a killed process may leave behind does no harm
         (folder / "losses" / ".epoch-0003.parquet.partial").write_bytes(b"PAR1 half a file")
         (folder / ".checkpoint.pt.partial").write_bytes(b"half a checkpoint")
-        epoch_file(folder, 4).write_bytes(b"left over from an earlier life")
+        (folder / "losses/epoch-0004.parquet").write_bytes(b"left over from an earlier life")
     (folder / ".lock").write_text('{"pid": 999999999, "host": "gone"}')
     succeed("train-probe", images, "--run", folder)
     assert_same_run(folder, uninterrupted)
@@ -69,7 +64,7 @@ def test_stopped_between_any_two_writes(images, uninterrupted, tmp_path, functio
 def test_a_second_process_is_told_that_the_run_is_in_use(images, tmp_path) -> None:
     folder = tmp_path / "audit"
     with running("train-probe", images, "--run", folder, *LONGER, "--epochs", "200") as process:
-        wait_for(epoch_file(folder, 0).exists, process)
+        wait_for((folder / "losses/epoch-0000.parquet").exists, process)
         refused = run("train-probe", images, "--run", folder)
         assert f"is in use by process {process.pid} on " in refused.error
         assert "wait for it, or give another --run" in refused.error

@@ -25,8 +25,8 @@ READ_ONLY = mock.patch.object(RunFolder, "writing", side_effect=StorageError("au
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
 
 
-def root_in(audit: Path) -> Path:
-    return Path(json.loads((audit / "run.json").read_text())["data"]["root"])
+def data_in(audit: Path) -> dict[str, object]:
+    return dict(json.loads((audit / "run.json").read_text())["data"])
 
 
 @pytest.fixture
@@ -38,8 +38,7 @@ def moved(photos: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def lost(audit: Path) -> Path:
     """An audit whose images are no longer where they were audited."""
-    data = json.loads((audit / "run.json").read_text())["data"]
-    edit(audit / "run.json", data={**data, "root": str(audit / "gone")})
+    edit(audit / "run.json", data={**data_in(audit), "root": str(audit / "gone")})
     return audit
 
 
@@ -51,21 +50,21 @@ def test_a_page_without_images_says_so_and_data_names_their_place(lost: Path, mo
     assert "Warning" not in outcome.err
     assert "gone or have changed" not in outcome.err
     assert outcome.err.splitlines()[-1].endswith(f"labelaudit relabel {moved} corrections.csv")
-    assert root_in(lost) == lost / "gone"
+    assert data_in(lost)["root"] == str(lost / "gone")
 
 
 def test_an_audit_follows_its_images_by_their_content(lost: Path, moved: Path, half_trained: Path) -> None:
     before = (lost / "scores.parquet").read_bytes()
     assert "now looks for its images in" in succeed("score", moved, "--run", lost).err
-    assert root_in(lost) == moved
+    assert data_in(lost)["root"] == str(moved)
     assert (lost / "scores.parquet").read_bytes() == before
     assert "Warning" not in succeed("report", lost).err
     assert "now looks" not in succeed("score", moved, "--run", lost).err
     assert "now looks for its images in" in succeed("score", moved, "--run", half_trained).err
-    assert root_in(half_trained) == moved
+    assert data_in(half_trained)["root"] == str(moved)
     write_images(moved, each=1, seed=9)
     assert "is the audit of other data" in run("score", moved, "--run", lost).error
-    assert root_in(lost) == moved
+    assert data_in(lost)["root"] == str(moved)
 
 
 def test_reading_a_run_needs_no_permission_to_write(audit: Path, photos: Path, moved: Path) -> None:
@@ -82,9 +81,9 @@ def test_reading_a_run_needs_no_permission_to_write(audit: Path, photos: Path, m
     assert modified(audit) == before
 
 
-def failing_flush(number: int, name: str) -> Callable[[int], None]:
-    """Return an `os.fsync` that fails for files whose path holds ``name``."""
-    fsync, fail = os.fsync, failing(number)
+def failing_flush(name: str) -> Callable[[int], None]:
+    """Return an `os.fsync` that finds no space for files whose path holds ``name``."""
+    fsync, fail = os.fsync, failing(errno.ENOSPC)
 
     def flush(handle: int) -> None:
         if name.rpartition("/")[2] in str(Path(f"/proc/self/fd/{handle}").readlink()):
@@ -96,9 +95,8 @@ def failing_flush(number: int, name: str) -> Callable[[int], None]:
 
 @needs_proc
 @pytest.mark.parametrize("name", ["checkpoint.pt", "losses/epoch-0002.parquet"])
-def test_a_disk_that_fails(photos: Path, finished: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", failing_flush(errno.ENOSPC, name))
+def test_a_disk_that_fails(photos: Path, finished: Path, name: str) -> None:
+    with mock.patch("os.fsync", failing_flush(name)):
         error = run("train-probe", photos, "--run", "audit", *QUICK).error
     assert error == f"no space left for audit/{name}; free some space and run the command again: it resumes"
     assert not list(Path("audit").rglob("*.partial"))
@@ -108,24 +106,30 @@ def test_a_disk_that_fails(photos: Path, finished: Path, name: str, monkeypatch:
 
 
 @needs_proc
-def test_a_full_disk_leaves_what_was_there_before(audit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_what_was_there_before(audit: Path) -> None:
     Path("out.csv").write_text("precious")
     before = file_bytes(Path())
-    monkeypatch.setattr(os, "fsync", failing_flush(errno.ENOSPC, "/"))
-    error = run("fit", audit, "--rank-by", "aum").only_error
-    assert error.startswith(f"no space left for {audit}/scores.parquet; ")
-    assert run("score", audit, "--out", "out.csv", "-q").only_error.startswith("no space left for out.csv; ")
+    with mock.patch("os.fsync", failing_flush("/")):
+        error = run("fit", audit, "--rank-by", "aum").only_error
+        assert error.startswith(f"no space left for {audit}/scores.parquet; ")
+        assert run("score", audit, "--out", "out.csv", "-q").only_error.startswith("no space left for out.csv; ")
     assert file_bytes(Path()) == before
+
+
+@pytest.fixture(scope="module")
+def embedded(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head on embeddings of ``photos``; to be read only."""
+    folder = tmp_path_factory.mktemp("embedded") / "audit"
+    succeed("train-probe", photos, "--run", folder, *EMBED)
+    return folder
 
 
 @pytest.mark.parametrize(
     ("broken", "options"), [("no home", QUICK), ("a file in its place", EMBED), ("no room", QUICK), ("no room", EMBED)]
 )
 def test_an_audit_without_a_cache_is_the_same_and_says_so_in_a_line(
-    photos: Path, cache_folder: Path, broken: str, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    photos: Path, finished: Path, embedded: Path, cache_folder: Path, broken, options, monkeypatch
 ) -> None:
-    succeed("train-probe", photos, "--run", "with", *options)
-    shutil.rmtree(cache_folder)
     if broken == "no home":
         monkeypatch.delenv("LABELAUDIT_CACHE")
         monkeypatch.setattr(platformdirs, "user_cache_path", mock.Mock(side_effect=RuntimeError("no home directory")))
@@ -133,12 +137,14 @@ def test_an_audit_without_a_cache_is_the_same_and_says_so_in_a_line(
         for name in ("EmbeddingCache", "PixelWriter"):
             monkeypatch.setattr(f"labelaudit.run.caches.{name}.add", mock.Mock(side_effect=StorageError("no space")))
     else:
+        cache_folder.parent.mkdir(exist_ok=True)
         cache_folder.write_text("mine")
     outcome = succeed("train-probe", photos, "--run", "audit", *options)
     (warned,) = (line for line in outcome.err.splitlines() if line.startswith("Warning: "))
     assert warned.startswith("Warning: nothing is kept for the next audit of these images: ")
     assert warned.endswith("LABELAUDIT_CACHE")
-    assert file_bytes(Path("with/losses")) == file_bytes(Path("audit/losses"))
+    reference = embedded if options is EMBED else finished
+    assert file_bytes(Path("audit/losses")) == file_bytes(reference / "losses")
 
 
 def test_the_warning_that_locks_are_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,12 +157,12 @@ def test_the_warning_that_locks_are_missing_is_one_line(monkeypatch: pytest.Monk
 def test_threads_are_those_of_the_quota_unless_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    threads = [16]
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    set_to = mock.Mock()
+    monkeypatch.setattr(torch, "set_num_threads", set_to)
     for asked in (None, 5):
         set_threads(asked)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     set_threads(None)
-    assert threads == [16, 2, 5]
+    assert set_to.call_args_list == [mock.call(2), mock.call(5)]

@@ -1,6 +1,5 @@
 """``labelaudit relabel``: the plan, the question and the output."""
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -21,15 +20,15 @@ def data() -> Path:
     return write_tree(Path("photos"), FILES)
 
 
+def write(*corrections: Correction) -> Path:
+    write_corrections(Path("corrections.csv"), corrections)
+    return Path("corrections.csv")
+
+
 @pytest.fixture
 def file(data: Path) -> Path:
     refused = change("../x.png", "dog", where="line 6")
     return write(change("cat/1.png", "dog"), change("cat/2.png", "bird"), drop("dog/4.png"), keep("cat/3.png"), refused)
-
-
-def write(*corrections: Correction) -> Path:
-    write_corrections(Path("corrections.csv"), corrections)
-    return Path("corrections.csv")
 
 
 def test_the_plan_is_shown_carried_out_and_undone(data: Path, file: Path) -> None:
@@ -37,9 +36,8 @@ def test_the_plan_is_shown_carried_out_and_undone(data: Path, file: Path) -> Non
     assert SUMMARY in succeed("relabel", data, file, "--dry-run").out
     assert snapshot(data) == before
     outcome = succeed("relabel", data, file, "--yes")
-    lines = [line.split() for line in outcome.out.splitlines()]
-    for row in (["cat", "bird", "1"], ["cat", "dog", "1"], ["dog", "dropped", "1"]):
-        assert row in lines
+    rows = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert {"cat bird 1", "cat dog 1", "dog dropped 1"} <= set(rows)
     assert SUMMARY in outcome.out
     assert "New class folders (1):\n  'bird'\n" in outcome.out
     assert "Renamed, since the name is taken (1):\n  cat/1.png → dog/1-2.png\n" in outcome.out
@@ -80,12 +78,13 @@ def test_long_plans_are_cut_and_names_cannot_control_the_terminal() -> None:
 def test_it_asks_before_it_moves(data: Path, file: Path) -> None:
     before = snapshot(data)
     with mock.patch.object(sys, "stdin", mock.Mock(isatty=lambda: True)), mock.patch("typer.confirm") as confirm:
-        for answer in (False, True):
-            confirm.return_value = answer
-            outcome = succeed("relabel", data, file)
-            assert confirm.call_args == mock.call("Move 3 files in photos?", err=True)
-            assert (snapshot(data) == before) is not answer
-            assert (outcome.err == "Nothing was moved\n") is not answer
+        confirm.return_value = False
+        assert succeed("relabel", data, file).err == "Nothing was moved\n"
+        assert snapshot(data) == before
+        confirm.return_value = True
+        succeed("relabel", data, file)
+        assert confirm.call_args == mock.call("Move 3 files in photos?", err=True)
+        assert snapshot(data) != before
         succeed("relabel", data, "--undo")
         assert confirm.call_args.args[0].startswith("Move back 3 files")
         assert snapshot(data) == before
@@ -96,7 +95,6 @@ def test_without_a_terminal_nothing_is_moved(data: Path, file: Path) -> None:
     with mock.patch.object(sys, "stdin", mock.Mock(isatty=lambda: False)):
         error = "there is no terminal to ask whether files may be moved; give --yes, or --dry-run to look only"
         assert run("relabel", data, file).only_error == error
-        assert run("relabel", data, "--undo").only_error.startswith(f"there is no relabeling of {data} to undo")
         assert snapshot(data) == before
         succeed("relabel", data, file, "--yes", "--quiet")
         moved = snapshot(data)
@@ -121,26 +119,21 @@ def test_a_copy_and_a_labels_file_need_no_answer(data: Path, file: Path) -> None
 def test_unusable_or_unnecessary_corrections_change_nothing(data: Path) -> None:
     before = snapshot(data)
     outcome = run("relabel", data, write(drop("cat/9.png", where="line 2")), "--yes")
-    assert outcome.code == 2
     assert "line 2: 'cat/9.png' no such file" in outcome.out
-    assert outcome.err == "Error: none of the corrections can be used; see the reasons above\n"
-    outcome = succeed("relabel", data, write(keep("cat/1.png")), "--yes")
-    assert outcome.err == "Nothing was moved\n"
+    assert (outcome.code, outcome.err) == (2, "Error: none of the corrections can be used; see the reasons above\n")
+    assert succeed("relabel", data, write(keep("cat/1.png")), "--yes").err == "Nothing was moved\n"
     assert snapshot(data) == before
 
 
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        (("photos",), "no corrections are given; name the file, or give --undo"),
-        (("photos", "--undo", "--out", "x"), "--undo takes moves in DATA back, and --out makes none; delete"),
-        (("photos", "c.csv", "--labels", "l.csv"), "--labels needs a place for the corrected labels; give --out NEW"),
-        (("photos", "none.csv", "--yes"), "cannot read the corrections none.csv: no such file or directory; check"),
-        (("nowhere", "none.csv", "--yes"), "cannot read the folder nowhere: no such file or directory; check the path"),
-    ],
-)
-def test_contradictory_options_are_refused(data: Path, words: tuple[str, ...], error: str) -> None:
-    assert run("relabel", *words).only_error.startswith(error)
+def test_contradictory_options_are_refused(file: Path) -> None:
+    for words, error in {
+        "photos": "no corrections are given; name the file, or give --undo",
+        "photos --undo --out x": "--undo takes moves in DATA back, and --out makes none; delete",
+        "photos c.csv --labels l.csv": "--labels needs a place for the corrected labels; give --out NEW",
+        "photos none.csv --yes": "cannot read the corrections none.csv: no such file or directory; check",
+        "nowhere corrections.csv --yes": "cannot read the folder nowhere: no such file or directory; check the path",
+    }.items():
+        assert run("relabel", *words.split()).only_error.startswith(error)
 
 
 def test_an_interrupted_relabeling_is_reported_by_a_dry_run(data: Path, file: Path) -> None:
@@ -153,11 +146,11 @@ def test_an_interrupted_relabeling_is_reported_by_a_dry_run(data: Path, file: Pa
 
 def test_an_audit_after_a_relabeling_finds_nothing_more_of_what_was_relabeled(photos: Path, finished: Path) -> None:
     truth = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))
-    found = [row["path"] for row in read_rows((finished / "suspicious.csv").read_text())]
-    wrong = [path for path in found if int(Path(path).stem) < 2]
+    found = read_rows((finished / "suspicious.csv").read_text())
+    wrong = [row for row in found if int(Path(row["path"]).stem) < 2]
     assert len(wrong) >= 6
-    file = write(*(change(path, truth[path.split("/")[0]]) for path in wrong))
+    file = write(*(change(row["path"], truth[row["given_label"]]) for row in wrong))
     succeed("relabel", photos, file, "--out", "corrected")
     succeed("score", "corrected", "--run", "again", *QUICK)
-    corrected = {hashlib.sha256((photos / path).read_bytes()).hexdigest() for path in wrong}
-    assert not corrected & {row["sha256"] for row in read_rows(Path("again/suspicious.csv").read_text())}
+    again = read_rows(Path("again/suspicious.csv").read_text())
+    assert not {row["sha256"] for row in wrong} & {row["sha256"] for row in again}

@@ -1,6 +1,7 @@
 """``labelaudit report``: table, formats, page, the gate's exit codes, and baselines."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -60,7 +61,6 @@ def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path, rows: l
 
 def test_a_page_is_written_unless_it_is_not_wanted_and_where_it_is_wanted(audit: Path) -> None:
     before = modified(audit)
-    assert report(audit).err == ""
     succeed("report", audit, "--html", "page.html")
     assert Path("page.html").read_text().startswith("<!doctype html>")
     assert modified(audit) == before
@@ -71,26 +71,20 @@ def test_a_page_is_written_unless_it_is_not_wanted_and_where_it_is_wanted(audit:
     assert "report.html" not in outcome.out
     assert succeed("report", audit, "--quiet").err == ""
     assert run("report", audit, "--html", "nowhere/page.html").error.startswith("cannot write ")
-
-
-def test_what_comes_next_is_told(photos: Path, audit: Path, tmp_path: Path) -> None:
-    assert succeed("report", audit).err.splitlines()[-1].endswith(f"labelaudit relabel {photos} corrections.csv")
-    labels = tmp_path / "given labels.csv"
-    data = json.loads((audit / "run.json").read_text())["data"]
-    edit(audit / "run.json", data={**data, "root": "my photos", "labels_file": str(labels)})
-    asked = f"labelaudit relabel 'my photos' corrections.csv --labels '{labels}' --out corrected.csv"
-    told = succeed("report", audit).err
-    assert told.splitlines()[-1].endswith(asked)
-    assert "image files are gone or have changed" in told
-    assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit report {audit}")
-
-
-def test_a_run_folder_that_cannot_be_written_to_is_still_reported(audit: Path) -> None:
+    (audit / "report.html").unlink()
     (audit / "report.html").mkdir()
     outcome = succeed("report", audit, "--quiet")
     assert "labels are suspicious" in outcome.out
-    assert outcome.err.startswith("Warning: no page: cannot write ")
-    assert len(outcome.err.splitlines()) == 1
+    assert re.fullmatch("Warning: no page: cannot write .*\n", outcome.err)
+
+
+def test_what_comes_next_is_told(photos: Path, audit: Path) -> None:
+    assert succeed("report", audit).err.splitlines()[-1].endswith(f"labelaudit relabel {photos} corrections.csv")
+    data = json.loads((audit / "run.json").read_text())["data"]
+    edit(audit / "run.json", data={**data, "root": "my photos", "labels_file": "given labels.csv"})
+    asked = "labelaudit relabel 'my photos' corrections.csv --labels 'given labels.csv' --out corrected.csv"
+    assert succeed("report", audit).err.splitlines()[-1].endswith(asked)
+    assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit report {audit}")
 
 
 def test_the_gate_passes_at_the_limit_and_fails_below(audit: Path, noise: dict) -> None:
@@ -143,20 +137,16 @@ def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: 
     assert outcome.err.startswith("Warning: no step summary: cannot write nowhere")
 
 
-def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(finished: Path, rows: list[dict[str, str]]) -> None:
-    shutil.copytree(finished, "earlier")
-    shutil.copy(finished / "suspicious.csv", "earlier.csv")
+def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(audit: Path, rows: list[dict[str, str]]) -> None:
+    shutil.copytree(audit, "earlier")
+    shutil.copy(audit / "suspicious.csv", "earlier.csv")
     for baseline in ("earlier", "earlier.csv"):
-        passed = report(finished, "--baseline", baseline, "--max-suspicious", "0")
+        passed = report(audit, "--baseline", baseline, "--max-suspicious", "0")
         assert passed.code == 0
         assert "Passed: 0 suspicious labels are new since the baseline, not more than 0" in passed.out
         assert f"Against the baseline: 0 suspicious labels are new, {len(rows)} known, 0 gone" in passed.out
         assert rows[0]["path"] not in passed.out
-    assert report(finished, "--max-suspicious", "0").code == 1
-
-
-def test_an_audit_is_no_baseline_of_itself(audit: Path) -> None:
-    for baseline in (audit, audit / "suspicious.csv", "audit", "./audit/../audit"):
+    for baseline in (audit, audit / "suspicious.csv", "./audit/../audit"):
         assert report(audit, "--baseline", baseline).only_error.startswith(
             f"--baseline {Path(baseline)} is this audit itself: nothing could be new; give an earlier run"
         )

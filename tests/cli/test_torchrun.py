@@ -17,34 +17,28 @@ from tests.cli.helpers import QUICK, run, succeed
 CO_TEACHING = ("--method", "co-teaching", "-P", "noise_rate=.2", "-P", "warm_up_epochs=1", *QUICK)
 
 
-def commands(photos: Path, folder: Path) -> list[list[str]]:
-    return [
-        [str(word) for word in words]
-        for words in (
-            ("score", photos, "--run", folder / "audit", "-o", "-", *QUICK),
-            ("train-probe", photos / "nowhere", "--run", folder / "other", *QUICK),
-            ("retrain", photos, "--val", photos, "--out", folder / "together", *CO_TEACHING),
-        )
-    ]
-
-
 def main(photos: Path, folder: Path) -> None:
     """Run every command in this process, and keep how it ended."""
+    commands = (
+        ("score", photos, "--run", folder / "audit", "-o", "-", *QUICK),
+        ("train-probe", photos / "nowhere", "--run", folder / "other", *QUICK),
+        ("retrain", photos, "--val", photos, "--out", folder / "together", *CO_TEACHING),
+    )
     with joined(torch.device("cpu")):
-        outcomes = [vars(run(*words)) for words in commands(photos, folder)]
+        outcomes = [vars(run(*words)) for words in commands]
     (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(outcomes))
 
 
 def torchrun(*words: object) -> None:
-    launch = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m")
+    launch = "-m torch.distributed.run --nproc-per-node=2 --standalone -m tests.cli.test_torchrun"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [*launch, *map(str, words)]
+    command = [sys.executable, *launch.split(), *map(str, words)]
     ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=240)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_two_processes_work_as_one(photos: Path, finished: Path, tmp_path: Path) -> None:
-    torchrun("tests.cli.test_torchrun", photos, tmp_path)
+    torchrun(photos, tmp_path)
     first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2))
     assert [each["code"] for each in first] == [each["code"] for each in second] == [0, 2, 0]
     assert not any(each["out"] or each["err"] for each in second), second

@@ -28,24 +28,21 @@ def halves(mode: str, left: object, right: object, size: tuple[int, int] = (4, 4
     return image
 
 
-def noisy_jpeg(width: int = 48, height: int = 32) -> bytes:
+def noisy(width: int, height: int, form: str) -> bytes:
     noise_HWC = np.random.default_rng(0).integers(0, 256, size=(height, width, 3), dtype=np.uint8)
-    return encoded(Image.fromarray(noise_HWC), "JPEG")
+    return encoded(Image.fromarray(noise_HWC), form)
 
 
 def png_that_claims(width: int, height: int) -> bytes:
     """Return a PNG whose header promises that many pixels and whose body holds none."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + png_chunk(b"IHDR", header)
-        + png_chunk(b"IDAT", zlib.compress(b""))
-        + png_chunk(b"IEND", b"")
-    )
+    return png_of(struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"")
 
 
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def png_of(header: bytes, rows: bytes) -> bytes:
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return content
 
 
 def write_files(root: Path, files: dict[str, bytes]) -> Path:

@@ -53,13 +53,9 @@ def test_the_first_reason_stays_and_the_original_is_not_changed():
 
 
 def test_size_and_colour_are_those_of_the_readable_images():
-    catalogue = catalogue_of(
-        [0, 0, 1, 1],
-        width_N=np.array([10, 50, 30, 2], dtype=np.int32),
-        height_N=np.array([40, 20, 30, 2], dtype=np.int32),
-        grey_N=np.array([True, True, True, False]),
-        reasons=["", "", "", "damaged"],
-    )
+    sizes = {"width_N": np.array([10, 50, 30, 2]), "height_N": np.array([40, 20, 30, 2])}
+    grey_N = np.array([True, True, True, False])
+    catalogue = catalogue_of([0, 0, 1, 1], **sizes, grey_N=grey_N, reasons=["", "", "", "damaged"])
     assert (catalogue.median_short_side, catalogue.is_grey) == (20, True)
     assert not replace(catalogue, reasons=("",) * 4).is_grey
     assert catalogue_of([0, 1], reasons=["damaged"] * 2).median_short_side == 0

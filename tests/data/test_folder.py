@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import io
 import os
 
 import pytest
@@ -12,7 +11,7 @@ from labelaudit.data import folder, walk
 from labelaudit.data.folder import read_file, require_outside, scan
 from labelaudit.data.images import UnreadableImageError, decode_whole
 from labelaudit.errors import DataError, UsageError
-from tests.data.helpers import PAIR, encoded, noisy_jpeg, plain_png, png_that_claims, write_files
+from tests.data.helpers import PAIR, encoded, noisy, plain_png, png_that_claims, write_files
 from tests.helpers import failing
 
 
@@ -22,16 +21,16 @@ def class_of(catalogue):
 
 def test_class_folders_are_the_labels(tmp_path):
     content = encoded(Image.new("RGB", (6, 3)))
-    catalogue = scan(write_files(tmp_path, {"dog/b.png": content, "cat/a.png": plain_png(), "dog/a.JPG": noisy_jpeg()}))
-    assert catalogue.root == tmp_path
-    assert catalogue.classes == ("cat", "dog")
+    files = {"dog/b.png": content, "cat/a.png": plain_png(), "dog/a.JPG": noisy(48, 32, "JPEG")}
+    catalogue = scan(write_files(tmp_path, files))
+    assert (catalogue.root, catalogue.classes) == (tmp_path, ("cat", "dog"))
     assert catalogue.paths == ("cat/a.png", "dog/a.JPG", "dog/b.png")
     assert catalogue.label_N.tolist() == [0, 1, 1]
     assert catalogue.width_N.tolist() == [4, 48, 6]
     assert catalogue.height_N.tolist() == [4, 32, 3]
     assert catalogue.grey_N.tolist() == [True, False, False]
     assert catalogue.sha256[2] == hashlib.sha256(content).hexdigest()
-    assert catalogue.reasons == ("", "", "")
+    assert catalogue.used_N.all()
 
 
 def test_images_at_any_depth_belong_to_the_top_folder_whatever_its_name(tmp_path):
@@ -45,13 +44,8 @@ def test_images_at_any_depth_belong_to_the_top_folder_whatever_its_name(tmp_path
 def test_links_to_folders_are_followed_but_not_upwards(tmp_path):
     root = write_files(tmp_path / "images", {**PAIR, "cat/first/1.png": plain_png()})
     write_files(tmp_path / "more", {"2.png": plain_png()})
-    for link, target in (
-        ("cat/up", root / "cat"),
-        ("cat/second", "first"),
-        ("dog/more", tmp_path / "more"),
-        ("owl", "cat"),
-        ("self", "self"),
-    ):
+    links = (("cat/up", root / "cat"), ("cat/second", "first"), ("dog/more", tmp_path / "more"))
+    for link, target in (*links, ("owl", "cat"), ("self", "self")):
         (root / link).symlink_to(target, target_is_directory=True)
     inside = ("0.png", "first/1.png", "second/1.png")
     expected = {f"{label}/{name}": label for label in ("cat", "owl") for name in inside}
@@ -142,18 +136,12 @@ def test_nothing_is_written_into_the_image_folder(tmp_path):
 
 
 def test_everything_that_is_no_sample_is_counted_by_reason_and_suffix(tmp_path):
-    png, other = plain_png(), b"x"
-    files = {
-        png: (
-            *("cat/.thumb.png", "cat/.cache/0.png", ".git/0.png", "top.png", "@eaDir/cat/0.png"),
-            *("cat/__MACOSX/0.png", "runs/one/losses/0.png", "run/0.png", ".labelaudit-dropped/cat/9.png"),
-        ),
-        other: ("cat/.DS_Store", "cat/notes.txt", "dog/deep/more.txt", "raw/0.CR2", "annotations/0.xml"),
-        b"BAD": ("dog/nothing",),
-        b'{"schema_version": 1}': ("runs/one/run.json",),
-        b'{"config": 1}': ("run/run.json",),
-    }
-    root = write_files(tmp_path, PAIR | {path: content for content, paths in files.items() for path in paths})
+    images = ("cat/.thumb.png", "cat/.cache/0.png", ".git/0.png", "top.png", "@eaDir/cat/0.png", "run/0.png")
+    images += ("cat/__MACOSX/0.png", "runs/one/losses/0.png", ".labelaudit-dropped/cat/9.png")
+    others = ("cat/.DS_Store", "cat/notes.txt", "dog/deep/more.txt", "raw/0.CR2", "annotations/0.xml", "dog/nothing")
+    files = {**PAIR, **dict.fromkeys(images, plain_png()), **dict.fromkeys(others, b"BAD")}
+    runs = {"runs/one/run.json": b'{"schema_version": 1}', "run/run.json": b'{"config": 1}'}
+    root = write_files(tmp_path, files | runs)
     (root / "newt").mkdir()
     (root / "owl").symlink_to(tmp_path / "gone")
     catalogue = scan(root)
@@ -206,22 +194,19 @@ def test_unsupported_formats_are_named_with_the_package_that_reads_them(tmp_path
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
-    heif = pytest.importorskip("pillow_heif")
-    content = io.BytesIO()
-    heif.from_pillow(Image.new("RGB", (48, 32), "red")).save(content)
-    catalogue = scan(write_files(tmp_path, PAIR | {"cat/1.HEIC": content.getvalue()}))
+    heif, file = pytest.importorskip("pillow_heif"), tmp_path / "cat/1.HEIC"
+    write_files(tmp_path, PAIR)
+    heif.from_pillow(Image.new("RGB", (48, 32), "red")).save(file)
+    catalogue = scan(tmp_path)
     assert (catalogue.used_N.all(), catalogue.width_N[1], catalogue.height_N[1]) == (True, 48, 32)
-    assert decode_whole(content.getvalue()).shape == (32, 48, 3)
+    assert decode_whole(file.read_bytes()).shape == (32, 48, 3)
 
 
 def test_classes_without_a_readable_image_are_warned_of_by_cause(tmp_path):
-    lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     files = {
+        **dict.fromkeys(("blank/1.png", "blank/2.png", "empty/1.png"), b""),
         "annex/1.png": b"/annex/objects/SHA256E-s9--0.png\n",
-        "blank/1.png": b"",
-        "blank/2.png": b"",
-        "empty/1.png": b"",
-        "lfs/1.png": lfs,
+        "lfs/1.png": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
         "page/1.png": b"\n<!DOCTYPE html><p>404",
         "page/2.png": b"<html>",
     }

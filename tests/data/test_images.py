@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 from labelaudit.data import images
 from labelaudit.data.images import UnreadableImageError, decode, decode_small, decode_whole, image_suffixes, read_header
-from tests.data.helpers import encoded, halves, plain_png, png_that_claims
+from tests.data.helpers import encoded, halves, noisy, plain_png, png_that_claims
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 INK, PAPER = (10, 20, 30), (200, 100, 50)
@@ -74,7 +74,7 @@ def test_every_mode_becomes_rgb_on_white(content, left, right, is_grey):
     assert (header.width, header.height, header.grey) == (4, 4, is_grey)
 
 
-def test_special_colours_and_frames():
+def test_special_colours_frames_and_a_damaged_exif_block():
     content = encoded(halves("CMYK", (0, 0, 0, 0), (255, 0, 0, 0), (32, 16)), "JPEG", quality=95)  # stored inverted
     for found, expected in zip(ends(content), (WHITE, (0, 255, 255)), strict=True):
         np.testing.assert_allclose(found, expected, atol=6)
@@ -84,6 +84,8 @@ def test_special_colours_and_frames():
     for form in ("GIF", "PNG"):
         content = encoded(frames[0], form, save_all=True, append_images=frames[1:])
         assert ends(content) == (INK, INK), form
+    content = encoded(Image.new("RGB", (6, 4), INK), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    assert (read_header(content).width, rgb(content).shape) == (6, (3, 4, 4))
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -103,12 +105,6 @@ def test_an_image_is_turned_upright(form, orientation, row, column):
     corners = grey(content, size=16)[[0, 0, -1, -1], [0, -1, 0, -1]] > 128
     assert corners.sum() == 1
     assert grey(content, size=16)[row, column] > 128
-
-
-def test_a_damaged_exif_block_does_not_matter():
-    content = encoded(Image.new("RGB", (6, 4), INK), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
-    assert (read_header(content).width, read_header(content).height) == (6, 4)
-    assert rgb(content).shape == (3, 4, 4)
 
 
 def test_stretch_keeps_everything_and_crop_the_middle():
@@ -162,8 +158,7 @@ def test_the_limit_on_pixels_is_ours_and_not_pillows(monkeypatch):
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
 def test_a_damaged_image_is_refused_and_never_filled_up(form):
-    noise_HWC = np.random.default_rng(0).integers(0, 256, size=(32, 32, 3), dtype=np.uint8)
-    content = bytearray(encoded(Image.fromarray(noise_HWC), form))
+    content = bytearray(noisy(32, 32, form))
     with pytest.raises(UnreadableImageError, match=r"^(damaged: .|not an image)"):
         rgb(bytes(content[: len(content) * 3 // 5]), size=32)
     if form == "PNG":
@@ -219,12 +214,8 @@ def test_threads_do_not_change_the_warning_filters(monkeypatch):
 
 
 def test_a_small_image_keeps_its_proportions_is_upright_and_has_three_channels():
-    for size, (width, height) in {
-        (400, 100): (96, 24),
-        (97, 97): (96, 96),
-        (96, 10): (96, 10),
-        (5000, 1): (96, 1),
-    }.items():
+    sizes = {(400, 100): (96, 24), (97, 97): (96, 96), (96, 10): (96, 10), (5000, 1): (96, 1)}
+    for size, (width, height) in sizes.items():
         pixels_HWC = decode_small(encoded(halves("RGB", INK, PAPER, size)), side=96)
         assert (pixels_HWC.shape, pixels_HWC.dtype) == ((height, width, 3), np.uint8)
         assert (pixels_HWC[0, 0].tolist(), pixels_HWC[-1, -1].tolist()) == (list(INK), list(PAPER))

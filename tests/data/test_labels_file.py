@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelaudit.data.folder import scan
-from labelaudit.data.labels_file import read_labels, read_labels_csv
+from labelaudit.data.labels_file import read_labels
 from labelaudit.errors import DataError
 from labelaudit.text import csv_lines
 from tests.data.helpers import plain_png, write_files
@@ -35,15 +35,15 @@ def labels_csv(folder, text):
     ],
 )
 def test_variants_of_csv_from_spreadsheets_are_read(tmp_path, text):
-    assert read_labels_csv(labels_csv(tmp_path, text)) == {"a.png": "cat"}
+    assert read_labels(labels_csv(tmp_path, text)).label_of == {"a.png": "cat"}
 
 
 def test_names_are_read_as_they_are_and_without_the_guard_against_formulas(tmp_path):
     for character in "\u2028\x85\x0b\x0c\x1c":  # only the line ends of CSV end a line
         file = labels_csv(tmp_path, f"path,label\na{character}b.png,cat\n")
-        assert read_labels_csv(file) == {f"a{character}b.png": "cat"}
+        assert read_labels(file).label_of == {f"a{character}b.png": "cat"}
     file = labels_csv(tmp_path, "path,label\n'=1.png,'-cat\n''=1.png,'tis\n=2.png,+raw\n")
-    assert read_labels_csv(file) == {"=1.png": "-cat", "'=1.png": "'tis", "=2.png": "+raw"}
+    assert read_labels(file).label_of == {"=1.png": "-cat", "'=1.png": "'tis", "=2.png": "+raw"}
 
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1).filter(
@@ -57,7 +57,7 @@ def test_written_names_are_read_back(tmp_path_factory, labels):
     text = io.StringIO(newline="")
     text.writelines(csv_lines(("path", "label"), labels.items()))
     file = labels_csv(tmp_path_factory.getbasetemp(), text.getvalue())
-    assert read_labels_csv(file) == labels
+    assert read_labels(file).label_of == labels
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_written_names_are_read_back(tmp_path_factory, labels):
 def test_an_unusable_file_is_refused_with_the_place(tmp_path, text, message):
     file = labels_csv(tmp_path, text)
     with pytest.raises(DataError, match=message) as caught:
-        read_labels_csv(file)
+        read_labels(file)
     assert str(file) in str(caught.value)
 
 
@@ -139,10 +139,7 @@ def test_suspicious_labels_are_warned_of(tmp_path):
 def test_a_file_without_a_path_of_the_folder_is_refused(tmp_path):
     root = write_files(tmp_path / "images", {"cat/a.png": plain_png(), "dog/a.png": plain_png()})
     meant = "if 'cat/a.png' is meant, write that"
-    for listed, fix in {
-        "cat/a.jpg": meant,
-        "'cat/a.png": meant,
-        "b.png": "give paths below the folder, as 'cat/a",
-    }.items():
+    below = "give paths below the folder, as 'cat/a"
+    for listed, fix in (("cat/a.jpg", meant), ("'cat/a.png", meant), ("b.png", below)):
         with pytest.raises(DataError, match=f"none of the 1 paths in .* leads to a file .*{fix}"):
             scan(root, labels_file=labels_csv(tmp_path, f"path,label\n{listed},cat\n"))

@@ -69,12 +69,7 @@ def test_classes_with_folders_in_them_are_audited(tmp_path, folders):
         (["cat", "dog", "fox", "test/cat", "test/dog"], "folders with the same names as its siblings (cat, dog)", True),
         (["train/cat", "train/dog", "extra"], "use --split train; otherwise --split .", True),
         (["good", "bad/dent", "bad/crack"], "bad alone holds folders (crack, dent) and no images of its own", False),
-        (
-            ["pets/cat", "pets/dog", "forms/disc", "forms/box"],
-            "hold more folders (box, disc, cat, dog), which are treated as part of their class. If the inner "
-            "folders are the classes, use --split forms,pets; otherwise --split .",
-            False,
-        ),
+        (["pets/cat", "pets/dog", "forms/disc", "forms/box"], "use --split forms,pets; otherwise --split .", False),
     ],
 )
 def test_doubts_are_warnings_or_notes_and_split_settles_them(tmp_path, folders, text, serious):
@@ -106,13 +101,13 @@ def test_splits_are_read_as_one_data_set(tmp_path):
 def test_unusable_splits_are_refused(tmp_path):
     root = images(tmp_path, *crossed("train", "cat dog"), "val")
     for split, message in (
-        (["trian"], r"there is no folder trian in .*; there are: train, val"),
-        (["../x"], r"there is no folder \.\./x"),
-        (["train", "train/cat"], "contain one another"),
-        ([".", "train"], "contain one another"),
-        (["train", "val"], "val in .* has no class folders with images"),
+        ("trian", r"there is no folder trian in .*; there are: train, val"),
+        ("../x", r"there is no folder \.\./x"),
+        ("train train/cat", "contain one another"),
+        (". train", "contain one another"),
+        ("train val", "val in .* has no class folders with images"),
     ):
         with pytest.raises(DataError, match=message):
-            scan(root, split=split)
+            scan(root, split=split.split())
     with pytest.raises(UsageError, match="--labels and --split"):
         scan(root, split=["train"], labels_file=tmp_path / "labels.csv")

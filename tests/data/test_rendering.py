@@ -1,7 +1,6 @@
 """One rule for a folder turns values of more than 8 bits and transparent parts into 8-bit images."""
 
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -13,11 +12,11 @@ from labelaudit.data.folder import scan
 from labelaudit.data.images import decode, decode_small, decode_whole, read_header
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.data.rendering import PLAIN, Rendering, background_of, range_of
-from tests.data.helpers import encoded, png_chunk, write_files
+from tests.data.helpers import encoded, png_of, write_files
 from tests.helpers import Listener
 
 
-def dim(seed, low=100, high=300):
+def dim(seed, low, high):
     return np.random.default_rng(seed).integers(low, high, (40, 40)).astype(np.uint16)
 
 
@@ -25,19 +24,17 @@ def colour_png(value_HWC):
     """A PNG of 16-bit colour, which Pillow does not write."""
     height, width, channels = value_HWC.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in value_HWC)
-    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
-    parts = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
+    return png_of(struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0), rows)
 
 
 @pytest.mark.parametrize("side", [16, 200])
 def test_hot_pixels_and_single_exposures_set_no_range_and_small_spots_do(side):
-    noise = [np.random.default_rng(seed).integers(100, 110, (side, side)).astype(np.uint16) for seed in range(10)]
-    hot, spotted = ([image.copy() for image in noise] for _ in range(2))
-    for seed in range(10):
-        hot[seed][seed, seed + 3] = 65535
-        spotted[seed][seed : seed + 2, 4:6] = 5000
-    hot[3][:], hot[7][:] = 65535, 0
+    hot = np.random.default_rng(0).integers(100, 110, (10, side, side)).astype(np.uint16)
+    spotted = hot.copy()
+    for number in range(10):
+        hot[number, number, number + 3] = 65535
+        spotted[number, number : number + 2, 4:6] = 5000
+    hot[3], hot[7] = 65535, 0
     low, high = range_of(hot)
     assert 95 <= low < high < 115
     assert range_of(spotted)[1] == 5000
@@ -87,19 +84,10 @@ def icon(shade, size=8):
     return image_HW4
 
 
-@pytest.mark.parametrize(
-    ("shades", "expected"),
-    [
-        ((0, 40, 200), (255, 0, 0)),
-        ((255, 0), (128, 1, 0)),
-        ((255, 0, 128), (64, 1, 0)),
-    ],
-)
-def test_the_background_leaves_shapes_visible(shades, expected):
-    assert background_of([icon(shade) for shade in shades]) == expected
-
-
-def test_a_dark_dot_does_not_make_a_white_shape_visible_on_white():
+def test_the_background_leaves_shapes_visible():
+    for shades, expected in (((0, 40, 200), (255, 0, 0)), ((255, 0), (128, 1, 0)), ((255, 0, 128), (64, 1, 0))):
+        assert background_of([icon(shade) for shade in shades]) == expected
+    # A dark dot does not make a white shape visible on white.
     dotted_HW4 = icon(255)
     dotted_HW4[3, 3, :3] = 0
     assert background_of([dotted_HW4])[0] == 0
@@ -145,9 +133,8 @@ def test_signed_and_32_bit_values_do_not_wrap_around():
 
 
 def test_images_that_look_blank_beside_others_are_told(tmp_path):
-    files = {f"dim/{n}.png": encoded(Image.fromarray(dim(n))) for n in range(3)}
-    files |= {f"bright/{n}.png": encoded(Image.fromarray(dim(n, 100, 60000))) for n in range(3)}
-    reporter = Listener()
+    ranges, reporter = (("dim", 300), ("bright", 60000)), Listener()
+    files = {f"{name}/{n}.png": encoded(Image.fromarray(dim(n, 100, high))) for name, high in ranges for n in range(3)}
     scan(write_files(tmp_path, files), reporter=reporter)
     assert any("3 of 6 sampled images look blank" in line for line in reporter.lines)
 

@@ -5,6 +5,7 @@ import numpy as np
 from labelaudit.detect.confident import Beliefs, confident_joint
 from labelaudit.detect.curves import STATISTICS, SUSPICIOUS_WHEN_LOW, CurveStatistics
 from labelaudit.detect.evidence import Evidence
+from labelaudit.detect.verdicts import Power, Verdicts
 
 
 def two_groups(clean=6000, wrong=4000, *, gap=6.0, wrong_std=1.5, seed=0):
@@ -42,6 +43,23 @@ def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
     values = {f"{name}_N": -aul_N if name in SUSPICIOUS_WHEN_LOW else aul_N for name in STATISTICS}
     values |= {"beliefs": beliefs, "joint": confident_joint(label_N, beliefs, classes), "epochs": 1}
     return CurveStatistics(**{**values, **others})
+
+
+def verdicts_with(p_N, order, flagged):
+    """Verdicts with these probabilities and this order, the first of which are suspicious."""
+    p_N = np.array(p_N, dtype=np.float64)
+    return Verdicts(
+        p_mislabeled_N=p_N,
+        raw_posterior_N=p_N,
+        weight_N=1 - np.nan_to_num(p_N, nan=1.0),
+        order=np.array(order),
+        flagged=flagged,
+        noise_rate=0.2,
+        interval=(0.1, 0.3),
+        estimates={},
+        power=Power(found=(), reviews=()),
+        warnings=[],
+    )
 
 
 def evidence_of(aul_N, last_wrong_N=None, *, label_N=None, **others):

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from labelaudit.detect import constants
-from labelaudit.detect.confident import ConfidentJoint, cell_log_odds, confident_joint
+from labelaudit.detect.confident import (
+    cell_log_odds,
+    confident_joint,
+    spread_against_chance,
+    surely_wrong,
+)
 from tests.detect.helpers import beliefs_of, certain
 
 
@@ -16,52 +21,30 @@ def dense(joint):
 
 def joint_of(count_KK):
     """A joint with these counts."""
-    count_KK = np.asarray(count_KK)
-    given_Q, true_Q = np.nonzero(count_KK)
-    samples = int(count_KK.sum())
-    return ConfidentJoint(
-        classes=len(count_KK),
-        samples=samples,
-        given_Q=given_Q,
-        true_Q=true_Q,
-        share_Q=count_KK[given_Q, true_Q] / samples,
-        class_N=np.zeros(samples, dtype=np.int32),
-    )
+    count = np.ravel(count_KK).astype(int)
+    given_N, true_N = (np.repeat(side.ravel(), count).astype(np.int32) for side in np.indices(np.shape(count_KK)))
+    return confident_joint(given_N, certain(given_N, true_N), len(count_KK))
 
 
 @pytest.mark.parametrize(
-    ("label", "beliefs", "sure", "shares"),
+    ("label", "given", "other", "sure", "counts"),
     [
         # Thresholds: class 0 (.9 + .5 + .1) / 3 = .5, class 1 (.8 + .4) / 2 = .6.
-        (
-            [0, 0, 0, 1, 1],
-            ([0.9, 0.5, 0.1, 0.8, 0.4], [[1, 1, 1, 0, 0]], [[0.1, 0.5, 0.9, 0.2, 0.55]]),
-            [0, 0, 1, 1, 0],
-            [[2 / 5, 1 / 5], [1 / 5, 1 / 5]],
-        ),
+        ("00011", [0.9, 0.5, 0.1, 0.8, 0.4], [0.1, 0.5, 0.9, 0.2, 0.55], [0, 0, 1, 1, 0], [[2, 1], [1, 1]]),
         # Threshold of class 0: .5. The last two of it reach neither class, and go like the others of their class.
-        (
-            [0, 0, 0, 0, 1],
-            ([1.0, 0.4, 0.3, 0.3, 1.0], [[1] * 4 + [0]], [[0.0, 1.0, 0.3, 0.3, 0.0]]),
-            [0, 1, -1, -1, 1],
-            [[2 / 5, 2 / 5], [0, 1 / 5]],
-        ),
+        ("00001", [1.0, 0.4, 0.3, 0.3, 1.0], [0.0, 1.0, 0.3, 0.3, 0.0], [0, 1, -1, -1, 1], [[2, 2], [0, 1]]),
         # A sample without a record is neither counted nor sure.
-        (
-            [0, 0, 1, 1],
-            ([0.9, np.nan, 0.8, 0.8], [[1, -1, 0, 0]], [[0.1, np.nan, 0.2, 0.2]]),
-            [0, -1, 1, 1],
-            [[1 / 3, 0], [0, 2 / 3]],
-        ),
+        ("0011", [0.9, np.nan, 0.8, 0.8], [0.1, np.nan, 0.2, 0.2], [0, -1, 1, 1], [[1, 0], [0, 2]]),
         # A class without samples is never sure.
-        ([0, 0, 0], ([0.2] * 3, [[1, 1, 1]], [[1.0, 1.0, 1.0]]), [0, 0, 0], [[1, 0], [0, 0]]),
+        ("000", [0.2] * 3, [1.0] * 3, [0, 0, 0], [[1, 0], [0, 0]]),
     ],
     ids=["sure", "unsure", "no record", "no samples"],
 )
-def test_by_hand(label, beliefs, sure, shares):
-    joint = confident_joint(np.array(label, dtype=np.int32), beliefs_of(*beliefs), 2)
+def test_by_hand(label, given, other, sure, counts):
+    label_N = np.array(list(label), dtype=np.int32)
+    joint = confident_joint(label_N, beliefs_of(given, [np.where(np.isnan(given), -1, 1 - label_N)], [other]), 2)
     assert joint.class_N.tolist() == sure
-    np.testing.assert_allclose(dense(joint), shares)
+    np.testing.assert_allclose(dense(joint), np.array(counts) / np.sum(counts))
 
 
 def test_the_most_probable_of_several_sure_classes_counts_and_all_slots_are_used():
@@ -121,3 +104,22 @@ def test_structure_and_evenness_by_hand(errors, structure):
     joint = joint_of(count_KK)
     assert joint.structure == pytest.approx(structure)
     assert joint.evenness == pytest.approx(max(0.0, 1 - 2 * structure))
+
+
+def test_spread_against_chance_is_one_for_uniform_noise_whatever_is_predicted():
+    # By hand: 2 predicted as class 0 of 3, one as class 1; (4 + 1) / 2 + 3 over 2 pairs of 2 and 1.
+    given_D, predicted_D = np.array([1, 1, 0]), np.array([0, 0, 1])
+    assert spread_against_chance(given_D, predicted_D, 3) == pytest.approx((5 / 2 + 3) / (4 + 1))
+    draws = np.random.default_rng(0)
+    for most in (2, 10):  # the classes that the network predicts
+        predicted_D = draws.integers(0, most, 4000)
+        uniform_D = (predicted_D + draws.integers(1, 10, 4000)) % 10
+        assert spread_against_chance(uniform_D, predicted_D, 10) == pytest.approx(1, abs=0.05)
+        assert spread_against_chance((predicted_D + 1) % 10, predicted_D, 10) == pytest.approx(1 / 9, abs=0.01)
+    assert spread_against_chance(given_D[:0], given_D[:0], 10) == 1
+
+
+def test_surely_wrong_is_what_a_network_believes_as_much_as_of_samples_labeled_so():
+    p_NK = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.45, 0.55]])  # class 1 is sure from (.7 + .1) / 2 on
+    assert surely_wrong(np.array([1, 0, 1, 0]), p_NK).tolist() == [True, False, False, True]
+    assert surely_wrong(np.array([0, 0, 1, 0]), p_NK).tolist() == [False, False, False, False]

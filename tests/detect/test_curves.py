@@ -1,6 +1,7 @@
 """Statistics of loss curves, and how much an epoch counts in them."""
 
 import math
+import operator
 from typing import get_args
 
 import numpy as np
@@ -22,13 +23,9 @@ def accumulator(samples, course=LONG):
 
 
 def add(curves, sample, loss, margin, alternative=None):
-    alternative = np.zeros(len(sample)) if alternative is None else alternative
-    curves.add(
-        np.asarray(sample, dtype=np.int32),
-        np.asarray(loss, dtype=np.float32),
-        np.asarray(margin, dtype=np.float32),
-        np.asarray(alternative, dtype=np.int32),
-    )
+    loss_R, margin_R = (np.asarray(values, dtype=np.float32) for values in (loss, margin))
+    alternative_R = np.zeros(len(sample)) if alternative is None else np.asarray(alternative)
+    curves.add(np.asarray(sample, dtype=np.int32), loss_R, margin_R, alternative_R.astype(np.int32))
 
 
 def one_sample(losses, margins, alternatives=None):
@@ -107,9 +104,8 @@ def test_missing_epochs_are_scaled_and_missing_samples_have_nothing():
         add(curves, samples, [loss] * len(samples), [-loss] * len(samples))
     found = curves.result()
     assert found.epochs == 3
-    assert found.aul_N[:2].tolist() == [9.0, (1.0 + 3.0) / 2 * 3]
-    assert found.aum_N[:2].tolist() == [-3.0, -2.0]
-    assert found.forgetting_count_N[:2].tolist() == [3.0, 3.0]
+    for name, values in (("aul", [9.0, (1.0 + 3.0) / 2 * 3]), ("aum", [-3.0, -2.0]), ("forgetting_count", [3.0, 3.0])):
+        assert getattr(found, f"{name}_N")[:2].tolist() == values
     for name in STATISTICS:
         assert np.isnan(getattr(found, f"{name}_N")).tolist() == [False, False, True], name
     assert found.beliefs.alternative_N[2] == -1
@@ -142,10 +138,10 @@ def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkey
             place = np.flatnonzero(order == sample)
             add(curves, [0] * len(place), loss_R[place], margin_R[place], alternative_R[place])
     found, expected = together.result(), [curves.result() for curves in alone]
-    for name in sorted(set(STATISTICS) - {"cell_margin"}):  # which depends on all samples
-        assert getattr(found, f"{name}_N").tolist() == [getattr(one, f"{name}_N")[0] for one in expected], name
-    for name in ("alternative_N", "alternative_belief_N"):
-        assert getattr(found.beliefs, name).tolist() == [getattr(one.beliefs, name)[0] for one in expected], name
+    names = [f"{name}_N" for name in STATISTICS if name != "cell_margin"]  # which depends on all samples
+    for name in (*names, "beliefs.alternative_N", "beliefs.alternative_belief_N"):
+        value_of = operator.attrgetter(name)
+        assert value_of(found).tolist() == [value_of(one)[0] for one in expected], name
     assert len(set(found.beliefs.alternative_N.tolist())) > 3
 
 
@@ -157,9 +153,7 @@ def test_impossible_sample_numbers_are_refused_and_change_nothing(sample, messag
     add(curves, [0, 1, 2], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
     with pytest.raises(ValueError, match=message):
         add(curves, sample, [9.0, 9.0], [-1.0, -1.0])
-    found = curves.result()
-    assert found.aul_N.tolist() == [1.0, 2.0, 3.0]
-    assert found.epochs == 1
+    assert (curves.result().aul_N.tolist(), curves.result().epochs) == ([1.0, 2.0, 3.0], 1)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,8 @@ def pilot(samples=3000, seed=0):
     label_N = generator.integers(0, CLASSES, samples).astype(np.int32)
     confused_N = (label_N == 1) & (generator.random(samples) < 0.1)
     given_N = np.where(confused_N, 0.1, 0.9 - 0.1 * generator.random(samples))
-    second_N = np.where(label_N == 1, 2, (label_N + 3) % CLASSES)
-    third_N = np.where(label_N == 1, 4, (label_N + 2) % CLASSES)
-    other_N = np.where(confused_N, 0.89, 0.09)
-    beliefs = beliefs_of(given_N, [second_N, third_N], [other_N, np.full(samples, 0.01)])
+    others_2N = np.where(label_N == 1, [[2], [4]], np.add.outer([3, 2], label_N) % CLASSES)
+    beliefs = beliefs_of(given_N, others_2N, [np.where(confused_N, 0.89, 0.09), np.full(samples, 0.01)])
     return label_N, beliefs, confident_joint(label_N, beliefs, CLASSES)
 
 

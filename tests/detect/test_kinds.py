@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from labelaudit.detect.evidence import Controls, Evidence
+from labelaudit.detect.evidence import Controls
 from labelaudit.detect.images import ImageTable, copy_statistics, image_statistics
 from labelaudit.detect.kinds import ambiguous_below, conflicting, find_corrupted, tell_kinds
 from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
-from tests.detect.helpers import beliefs_of, statistics_of
+from tests.detect.helpers import beliefs_of, evidence_of
 
 
 def natural(count, generator, *, side=16):
@@ -72,15 +72,11 @@ def test_too_few_copies_say_nothing_and_one_image_repeated_is_no_error():
     assert np.isfinite(found_in(np.full((50, 1, 8, 8), 9, dtype=np.uint8), copied=50).p_U).all()
 
 
-def evidence_of(given, other, *, label_N=None, controls=None, taught=None):
+def believing(given, other, *, label_N=None, **controls):
     """Samples of class 0 whose given label is believed so much, and class 1 so much."""
-    given, other = np.asarray(given, dtype=float), np.asarray(other, dtype=float)
-    label_N = np.zeros(len(given), dtype=np.int32) if label_N is None else np.asarray(label_N, dtype=np.int32)
     beliefs = beliefs_of(given, [np.full(len(given), 1)], [other])
-    statistics = statistics_of(-np.log(given), label_N=label_N, beliefs=beliefs, classes=5)
-    return Evidence(
-        label_N=label_N, statistics=statistics, last_wrong_N=other > given, controls=controls, taught=taught
-    )
+    last_wrong_N = np.greater(other, given)
+    return replace(evidence_of(-np.log(given), last_wrong_N, label_N=label_N, beliefs=beliefs, classes=5), **controls)
 
 
 def told(evidence, flagged, *, digests=None, images=None):
@@ -95,7 +91,7 @@ def names(kinds):
 
 
 def test_a_clear_wish_for_another_label_is_an_error_and_a_faint_one_is_ambiguous():
-    kinds = told(evidence_of([0.9] * 200 + [0.02, 0.3, 0.5], [0.05] * 200 + [0.95, 0.45, 0.4]), [200, 201, 202])
+    kinds = told(believing([0.9] * 200 + [0.02, 0.3, 0.5], [0.05] * 200 + [0.95, 0.45, 0.4]), [200, 201, 202])
     # An ordinary sample would prefer its label to one that it does not believe in by .9, to class 1 by .85.
     assert kinds.ambiguous_below == pytest.approx(0.85, abs=0.06)
     assert names(kinds) == [None] * 200 + ["mislabeled", "ambiguous", "ambiguous"]
@@ -111,7 +107,7 @@ def test_the_limit_is_the_second_percentile_of_ordinary_samples():
         (np.full(49, 0.9), np.zeros(49), 0.0),  # too few
         (np.full(400, 0.2), np.full(400, 0.7), 0.0),  # never negative
     ):
-        found = ambiguous_below(evidence_of(believed, other), believed < 0.1, np.random.default_rng(0))
+        found = ambiguous_below(believing(believed, other), believed < 0.1, np.random.default_rng(0))
         assert found == pytest.approx(expected)
 
 
@@ -119,7 +115,7 @@ def test_equal_images_with_different_labels_are_duplicates_suspicious_or_not():
     label_N = np.array([0, 1, 0, 0, 1, 1], dtype=np.int32)
     digests = ["a", "a", "b", "b", "", ""]
     assert conflicting(label_N, digests).tolist() == [True, True, False, False, False, False]
-    kinds = told(evidence_of([0.1] * 6, [0.8] * 6, label_N=label_N), [1, 2], digests=digests)
+    kinds = told(believing([0.1] * 6, [0.8] * 6, label_N=label_N), [1, 2], digests=digests)
     assert names(kinds) == ["duplicate", "duplicate", "mislabeled", None, None, None]
     assert not conflicting(np.empty(0, dtype=np.int32), []).any()
 
@@ -133,20 +129,18 @@ def with_blank(*blank):
 def test_a_corrupted_image_is_corrupted_whatever_its_label_and_the_surest_comes_first():
     given, other = np.full(300, 0.9), np.full(300, 0.05)
     given[[3, 7]], other[[3, 7]] = 0.01, 0.97
-    kinds = told(evidence_of(given, other), [3, 7], images=with_blank(3, 4, 12))
-    assert {number: name for number, name in enumerate(names(kinds)) if name} == {
-        **dict.fromkeys((3, 4, 12), "corrupted"),
-        7: "mislabeled",
-    }
+    kinds = told(believing(given, other), [3, 7], images=with_blank(3, 4, 12))
+    expected = {3: "corrupted", 4: "corrupted", 7: "mislabeled", 12: "corrupted"}
+    assert {number: name for number, name in enumerate(names(kinds)) if name} == expected
     assert sorted(kinds.corrupted.tolist()) == [3, 4, 12]
     assert (np.diff(kinds.corruption_N[kinds.corrupted]) <= 0).all()
     assert kinds.p_corrupted_N[[3, 4, 12]].min() > 0.5 > kinds.p_corrupted_N[7]
 
 
 def test_pixels_tell_duplicates_that_files_do_not():
-    digest_U = np.array([f"{i}" for i in range(300)])
+    digest_U = np.arange(300).astype(str)
     digest_U[7] = digest_U[250]
-    evidence = evidence_of([0.9] * 300, [0.05] * 300, label_N=np.arange(300) // 150)
+    evidence = believing([0.9] * 300, [0.05] * 300, label_N=np.arange(300) // 150)
     images = with_blank()
     # With too few copies to find corrupted images as well.
     few = replace(images, digest_U=digest_U, copied_P=images.copied_P[:9], copy_PMS=images.copy_PMS[:9])
@@ -162,8 +156,8 @@ def test_the_matrix_counts_planted_labels_and_copies():
     # Found and clear, found and faint, not found; the fourth is clear, but its image is blank.
     taught_given[:4], taught_other[:4] = [0.01, 0.3, 0.8, 0.01], [0.97, 0.4, 0.1, 0.97]
     given[10] = 0.35
-    taught = evidence_of(taught_given, taught_other).statistics
-    kinds = told(evidence_of(given, other, controls=controls, taught=taught), [10], images=with_blank(3))
+    taught = believing(taught_given, taught_other).statistics
+    kinds = told(believing(given, other, controls=controls, taught=taught), [10], images=with_blank(3))
     labels = kinds.matrix[0]
     assert (labels.planted, labels.expected, labels.count) == ("random", "mislabeled", 4)
     assert labels.called == {"mislabeled": 1, "corrupted": 1, "ambiguous": 1, "duplicate": 0}

@@ -7,6 +7,7 @@ from torch import nn
 
 from labelaudit.engine.inputs import Augment, ImageInputs
 from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Method
@@ -57,6 +58,12 @@ def loop_settings(**changes: Any) -> Hyperparameters:
     values: dict[str, Any] = {"epochs": 3, "batch_size": 8, "lr": 0.05, "momentum": 0.9, "nesterov": True}
     values |= {"weight_decay": 1e-4, "schedule": "constant", "precision": "float32", "seed": 5}
     return Hyperparameters(**{**values, **changes})
+
+
+def training_settings(**changes: Any) -> TrainingSettings:
+    """Of a small network for images of 8 pixels."""
+    values = {"kind": "train", "model": "small", "weights": "scratch", "preset": "fast", "image_size": 8, "channels": 3}
+    return TrainingSettings(**{**values, "resize": "stretch", **vars(loop_settings()), **changes})
 
 
 def train(

@@ -34,12 +34,7 @@ def test_a_device_is_chosen_by_its_name(monkeypatch, count, name, expected):
 
 @pytest.mark.parametrize(
     ("device", "native", "expected"),
-    [
-        ("cpu", True, "bfloat16"),
-        ("cpu", False, "float32"),
-        ("cuda", (7, 5), "float32"),
-        ("cuda", (8, 0), "bfloat16"),
-    ],
+    [("cpu", True, "bfloat16"), ("cpu", False, "float32"), ("cuda", (7, 5), "float32"), ("cuda", (8, 0), "bfloat16")],
 )
 def test_auto_precision_is_bfloat16_where_the_processor_multiplies_it(monkeypatch, device, native, expected):
     monkeypatch.setattr(module, "_cpu_multiplies_bfloat16", lambda: native)

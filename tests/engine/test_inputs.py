@@ -7,7 +7,16 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine import inputs as module
-from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, Rows, channel_statistics, draw_views, show
+from labelaudit.engine.inputs import (
+    Augment,
+    FeatureInputs,
+    ImageInputs,
+    Rows,
+    Views,
+    channel_statistics,
+    draw_views,
+    show,
+)
 from tests.engine.helpers import CPU, MEAN_C, NO_AUGMENT, STD_C, image_inputs, small_task
 
 
@@ -17,7 +26,8 @@ def generator(seed=0):
 
 def augment(x_BCHW, settings, seed=0):
     """Every image as a random view shows it."""
-    return show(x_BCHW, draw_views(len(x_BCHW), x_BCHW.shape[2:], settings, generator(seed)))
+    views = draw_views(len(x_BCHW), x_BCHW.shape[2:], settings, generator(seed))
+    return show(x_BCHW, views, settings.border)
 
 
 def counting_image(channels=2, height=5, width=6):
@@ -29,10 +39,10 @@ def views_of(image_CHW, count, settings):
     return augment(image_CHW.expand(count, *image_CHW.shape).contiguous(), settings)
 
 
-def shifts_of(image_CHW, pad):
-    """Every image that a shift over a reflected border can give."""
+def shifts_of(image_CHW, pad, mode="reflect"):
+    """Every image that a shift over a border can give."""
     _, height, width = image_CHW.shape
-    padded = functional.pad(image_CHW[None], (pad,) * 4, mode="reflect")[0]
+    padded = functional.pad(image_CHW[None], (pad,) * 4, mode=mode)[0]
     return {
         (top, left): padded[:, top : top + height, left : left + width]
         for top in range(2 * pad + 1)
@@ -59,6 +69,19 @@ def test_every_view_is_a_shifted_window_of_the_image_and_half_are_flipped_left_t
     # A shift reaches no further than the image.
     small = counting_image(height=3, width=2)
     assert set(views_of(small, 200, Augment(name="crop", pad=50)).unique().tolist()) <= set(small.unique().tolist())
+
+
+@pytest.mark.parametrize(("border", "mode"), [("zeros", "constant"), ("edge", "replicate")])
+def test_beyond_the_border_is_black_or_the_edge(border, mode):
+    image = 1 + counting_image()
+    options = {(False, *key): view for key, view in shifts_of(image, 2, mode).items()}
+    options |= {(True, *key): view.flip(-1) for key, view in shifts_of(image, 2, mode).items()}
+    seen = [which(view, options) for view in views_of(image, 400, Augment(pad=2, border=border))]
+    assert set(seen) == options.keys()
+    white = image_inputs(torch.full((1, 3, 8, 8), 255, dtype=torch.uint8), Augment(border=border))
+    up = Views(shift_N2=torch.tensor([[2, 0]]), flip_N=torch.tensor([False]))
+    seen = white.batch(torch.tensor([0]), up)[0, 0, :, 0]  # black before normalization: (0 - .5) / .25
+    assert seen.tolist() == [2.0] * 6 + [-2.0 if border == "zeros" else 2.0] * 2
 
 
 def test_images_are_normalized_by_hand():

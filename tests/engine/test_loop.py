@@ -168,7 +168,7 @@ def test_a_diverging_training_stops_with_advice():
         train(small_network(), loop_settings(lr=1e20))
 
 
-def test_prediction_is_the_mean_probability_of_unaltered_networks_in_evaluation_mode():
+def test_prediction_is_by_the_mean_logits_of_unaltered_networks_in_evaluation_mode():
     pixels_NCHW, _ = small_task()
     networks = [small_network(seed=seed, dropout=0.5) for seed in (1, 2)]
     inputs = image_inputs(pixels_NCHW, Augment())
@@ -176,10 +176,10 @@ def test_prediction_is_the_mean_probability_of_unaltered_networks_in_evaluation_
     before = copy.deepcopy(networks)
     p_NC = training.predict(inputs)
     x = inputs.batch(torch.arange(42), None)
-    expected = [network.eval()(x).softmax(dim=1) for network in networks]
-    torch.testing.assert_close(p_NC, ((expected[0] + expected[1]) / 2).detach())
+    expected = [network.eval()(x).detach() for network in networks]
+    torch.testing.assert_close(p_NC, ((expected[0] + expected[1]) / 2).softmax(dim=1))
     first = training.predict(inputs, networks=1)
-    torch.testing.assert_close(first, expected[0].detach())
+    torch.testing.assert_close(first, expected[0].softmax(dim=1))
     for network, kept in zip(networks, before, strict=True):
         assert all(torch.equal(tensor, kept.state_dict()[name]) for name, tensor in network.state_dict().items())
 

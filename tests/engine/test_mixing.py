@@ -8,7 +8,7 @@ from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training
 from labelaudit.methods.base import Mixing
 from labelaudit.methods.standard import Standard
-from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task
+from tests.engine.helpers import CPU, NO_AUGMENT, ignore, image_inputs, linear_network, loop_settings, small_task
 
 
 class Mixer(Standard):
@@ -29,11 +29,10 @@ class Mixer(Standard):
         return super().teach(batch, logits, clock, generator)
 
 
-def run_one_epoch(method, network, augment=None):
+def run_one_epoch(method, network, augment=NO_AUGMENT):
     pixels_NCHW, label_N = small_task()
     training = Training([network], loop_settings(epochs=1, batch_size=14), CPU)
-    inputs = image_inputs(pixels_NCHW, augment or Augment(name="none"))
-    return training, training.run_epoch(inputs, label_N, method, ignore)
+    training.run_epoch(image_inputs(pixels_NCHW, augment), label_N, method, ignore)
 
 
 def test_a_linear_network_sees_the_blend():

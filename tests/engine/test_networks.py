@@ -8,16 +8,9 @@ from labelaudit.engine.pretrained import build_network
 from labelaudit.errors import ModelError
 
 OURS = {
-    "cifar_resnet20": 0.27e6,
-    "cifar_resnet32": 0.46e6,
-    "cifar_resnet44": 0.66e6,
-    "cifar_resnet56": 0.85e6,
-    "labelaudit_probe": 300_586,
-    "labelaudit_probe_coarse": 303_306,
-    "labelaudit_probe_full": 298_026,
-    "labelaudit_probe_pooled": 1_089_696,
-    "labelaudit_probe_pooled_wide": 1_972_768,
-    "wide_resnet16_4": 2_748_890,
+    **{"cifar_resnet20": 0.27e6, "cifar_resnet32": 0.46e6, "cifar_resnet44": 0.66e6, "cifar_resnet56": 0.85e6},
+    **{"labelaudit_probe": 300_586, "labelaudit_probe_coarse": 303_306, "labelaudit_probe_full": 298_026},
+    **{"labelaudit_probe_pooled": 1_089_696, "labelaudit_probe_pooled_wide": 1_972_768, "wide_resnet16_4": 2_748_890},
 }
 """Parameters with ten classes; those of the residual networks as He et al. give them."""
 

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.optimizers import build_optimizer, rate_factor, set_pace, step_with_decay
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
 from labelaudit.names import ScheduleName
-from tests.engine.helpers import image_inputs, linear_network, loop_settings, small_task, train
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task, train
 
 ADAM = {"optimizer": "adam", "lr": 0.003, "nesterov": False, "beta2": 0.98}
 
@@ -57,6 +58,20 @@ def test_momentum_changes_where_the_rate_begins_to_fall(settings, name, before, 
     assert group["lr"] == pytest.approx(how.lr / 2)
 
 
+def test_a_rate_that_decays_by_the_step_falls_on_top_of_its_schedule():
+    task, network, how = small_task(40), linear_network(), loop_settings(schedule="step", step_decay=0.25, epochs=2)
+    training, rates = Training([network], how, CPU), []
+
+    class Watching(Standard):
+        def teach(self, batch, logits, clock, generator):
+            rates.append(training.optimizers[0].param_groups[0]["lr"])
+            return super().teach(batch, logits, clock, generator)
+
+    list(run_epochs(training, image_inputs(task[0]), task[1], Watching(), ignore))
+    factors = [1.0] * 5 + [0.1] * 3 + [0.01] * 2
+    assert rates == pytest.approx([how.lr * factor / (1 + 0.25 * step) for step, factor in enumerate(factors)])
+
+
 @pytest.mark.parametrize(("settings", "factor"), [({}, 0.3), (ADAM, 0.3), ({}, 0.0)])
 def test_a_factor_on_the_weight_decay_is_another_weight_decay(settings, factor):
     usual, optimizer = with_gradients(**settings, weight_decay=0.5 * factor)
@@ -91,6 +106,11 @@ NAMES = get_args(ScheduleName)
         ("step", {0.0: 1.0, 0.4999: 1.0, 0.5: 0.1, 0.7499: 0.1, 0.75: 0.01, 0.99: 0.01}),
         ("linear", {0.0: 1.0, 0.25: 0.75, 0.9: 0.1}),
         ("cosine", {0.0: 1.0, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 0.75: 0.5 - math.sqrt(0.125)}),
+        # 150 epochs: each restart has ten of them, and the rate changes from epoch to epoch.
+        (
+            "cosine-restarts",
+            {0.0: 1.0, 5 / 150: 0.525, 5.99 / 150: 0.525, 29 / 150: 0.525 - 0.475 * math.cos(math.pi / 10), 0.2: 1.0},
+        ),
         ("late-linear", {0.0: 1.0, 0.4: 1.0, 0.55: 0.75, 0.7: 0.5, 0.94: 0.1}),
         ("milestones", {0.0: 1.0, 0.2499: 1.0, 0.25: 0.5, 0.4999: 0.5, 0.5: 0.2, 0.99: 0.2}),
         ("one-cycle", {0.0: 0.1, 0.1: 0.55, 0.2: 1.0, 0.6: 0.5, 0.92: 0.1}),
@@ -104,5 +124,5 @@ def test_factors_by_hand(name, factors):
 @given(st.sampled_from(NAMES), st.floats(0, 1, exclude_max=True))
 def test_factors_never_exceed_the_base_rate_nor_turn_negative(name, done):
     assert 0 <= rate_factor(name, done) <= 1 + 1e-12
-    if name not in ("constant", "milestones"):
+    if name not in ("constant", "milestones", "cosine-restarts"):
         assert rate_factor(name, 0.999) <= 0.011

@@ -21,17 +21,9 @@ def ready(entry: MethodEntry, truth_R: torch.Tensor, **parameters: object) -> Me
     settings = replace(entry.parameters(), **parameters)
     if hasattr(settings, "noise_rate"):
         settings = replace(settings, noise_rate=0.2)
-    return entry.build(
-        Ingredients(
-            label_R=noisy_labels(truth_R),
-            classes=CLASSES,
-            weight_R=torch.linspace(0.1, 1, len(truth_R), device=truth_R.device),
-            truth_R=truth_R,
-            batch_size=8,
-            verified=verified(len(truth_R)),
-            parameters=settings,
-        )
-    )
+    weight_R = torch.linspace(0.1, 1, len(truth_R), device=truth_R.device)
+    given = {"weight_R": weight_R, "truth_R": truth_R, "batch_size": 8, "verified": verified(len(truth_R))}
+    return entry.build(Ingredients(label_R=noisy_labels(truth_R), classes=CLASSES, parameters=settings, **given))
 
 
 def verified(rows: int) -> Verified:

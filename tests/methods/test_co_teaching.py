@@ -25,21 +25,20 @@ def co_teaching(noise_rate, warm_up_epochs=5):
 def test_the_dropped_share_rises_to_the_noise_rate():
     shares = [dropped_share(epoch, 0.4, 10) for epoch in (0, 1, 5, 10, 11, 199)]
     assert shares == pytest.approx([0, 0.04, 0.2, 0.4, 0.4, 0.4])
-    assert dropped_share(5, 0.4, 10, exponent=2.0) == pytest.approx(0.1)
+    squared = [dropped_share(epoch, 0.4, 10, exponent=2.0) for epoch in (0, 1, 2, 3, 4, 9)]
+    assert squared == pytest.approx([0, 0.04, 0.16, 0.36, 0.4, 0.4])
 
 
 @pytest.mark.parametrize(
-    ("count", "dropped", "expected"),
-    [(128, 0.4, 76), (128, 0.0, 128), (10, 0.9, 1), (3, 0.99, 1)],
+    ("count", "dropped", "expected"), [(128, 0.4, 76), (128, 0.0, 128), (10, 0.9, 1), (3, 0.99, 1)]
 )
 def test_how_many_are_kept(count, dropped, expected):
     assert kept(count, dropped) == expected
 
 
-@pytest.mark.parametrize("count", [1, 3, torch.tensor(3.0)])
-def test_the_smallest_losses_by_hand(count):
-    chosen = [0, 1, 0, 0, 0] if count == 1 else [0, 1, 1, 1, 0]
-    assert smallest(torch.tensor([3.0, 0.5, 2.0, 0.5, 7.0]), count).tolist() == chosen
+def test_the_smallest_losses_by_hand():
+    for count, chosen in ((1, [0, 1, 0, 0, 0]), (3, [0, 1, 1, 1, 0]), (torch.tensor(3.0), [0, 1, 1, 1, 0])):
+        assert smallest(torch.tensor([3.0, 0.5, 2.0, 0.5, 7.0]), count).tolist() == chosen
 
 
 def test_each_network_learns_what_the_other_finds_easy():

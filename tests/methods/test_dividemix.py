@@ -11,6 +11,7 @@ from labelaudit.methods.base import Batch, EpochPlan, Ingredients
 from labelaudit.methods.dividemix import (
     DivideMix,
     balance,
+    confidence,
     guess,
     guess_loss,
     guess_weight,
@@ -68,7 +69,7 @@ def logits(seed=0, count=8):
 
 
 def method(weight_R=WEIGHT_R, batch_size=8, **settings):
-    parameters = DivideMixParameters(**{"warmup_share": 0.0, **settings})
+    parameters = DivideMixParameters(**{"warmup_share": 0.0, "noise_type": "symmetric", **settings})
     return DivideMix(Ingredients(label_R=LABEL_R, weight_R=weight_R, batch_size=batch_size, parameters=parameters))
 
 
@@ -130,6 +131,56 @@ def test_the_first_epochs_are_ordinary_and_weighted():
         assert torch.equal(lesson.weight_B, WEIGHT_R[BATCH.row_B])
         assert torch.equal(lesson.target, BATCH.label_B)
     assert plan(method(warmup_share=1 / 30), clock(0, 3)) == EpochPlan()  # one epoch at least
+
+
+def test_asymmetric_noise_penalizes_sure_predictions_in_the_first_epochs():
+    assert confidence(torch.log(P_BC[:1])).item() == pytest.approx(sum(p * math.log(p) for p in (0.6, 0.3, 0.1)))
+    seen = logits(2)
+    _, lessons = teach(method(warmup_share=0.1, noise_type="asymmetric"), seen=seen, now=clock(0, 100))
+    weight_B = WEIGHT_R[BATCH.row_B]
+    for lesson, seen_BC in zip(lessons, seen, strict=True):
+        p_BC = seen_BC.requires_grad_().softmax(dim=1)
+        taught_B = functional.cross_entropy(seen_BC, BATCH.label_B, reduction="none")
+        loss = (weight_B * taught_B).sum() / weight_B.sum() + (p_BC * p_BC.log()).sum(dim=1).mean()
+        (expected_BC,) = torch.autograd.grad(loss, seen_BC)
+        (found_BC,) = torch.autograd.grad(lesson_loss(seen_BC, lesson), seen_BC)
+        torch.testing.assert_close(found_BC, expected_BC, rtol=1e-5, atol=1e-6)
+
+
+class SureLook:
+    """A network that is sure of nearly nothing, and one that is sure of the class ``guess_R``."""
+
+    def __init__(self, guess_R):
+        self.rows, self._guess_RC = len(guess_R), functional.one_hot(guess_R).float()
+
+    def logits(self, row_M, *, network=0):
+        return (0.1, 9.0)[network] * self._guess_RC[row_M]
+
+
+@pytest.mark.parametrize(
+    ("noise_type", "step", "found", "expected"),
+    [
+        ("auto", 1, "asymmetric", 0),
+        ("auto", None, "symmetric", 25),
+        ("symmetric", 1, "symmetric", 25),
+        ("asymmetric", None, "asymmetric", 0),
+    ],
+)
+def test_guesses_for_suspicious_samples_after_the_first_epochs_tell_the_type_of_noise(
+    noise_type, step, found, expected
+):
+    truth_R = torch.arange(800) % 8
+    wrong_R = torch.arange(800) >= 400
+    away_R = step or torch.randint(1, 8, (800,), generator=generator())
+    label_R = torch.where(wrong_R, (truth_R + away_R) % 8, truth_R)
+    parameters = DivideMixParameters(noise_type=noise_type, warmup_share=0.1)
+    given = {"label_R": label_R, "weight_R": 1 - wrong_R.float(), "classes": 8, "parameters": parameters}
+    made, again = DivideMix(Ingredients(**given)), DivideMix(Ingredients(**given))
+    made.plan_epoch(None, clock(0, 100), generator())
+    assert made.report()["noise_type"] == noise_type
+    made.plan_epoch(SureLook(truth_R), MIDDLE, generator())
+    again.load(made.state())
+    assert again.report() == made.report() == {"noise_type": found, "guess_weight": expected}
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])

@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from labelaudit.engine.loop import Training
 from labelaudit.engine.step import lesson_loss
+from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Ingredients
 from labelaudit.methods.parameters import ReedHardParameters
-from labelaudit.methods.standard import Standard, aul, bootstrapped, oracle, random_weights, reed_hard, weighted
+from labelaudit.methods.standard import Oracle, Standard, aul, bootstrapped, random_weights, reed_hard, weighted
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task
 from tests.methods.helpers import clock, generator, random_batch
 
 LABEL_R = torch.tensor([0, 1, 2, 0, 1])
@@ -27,10 +30,8 @@ def lesson_on(method, row_B):
         (Standard(), [1.0, 1.0, 1.0], "sample"),
         (weighted(torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64)), [0.4, 0.0, 0.2], "weight"),
         (aul(Ingredients(label_R=LABEL_R, weight_R=torch.tensor([0.9, 0, 1, 0, 0.5]))), [0.5, 0.9, 1], "weight"),
-        # -1: a class that the data does not have.
-        (oracle(Ingredients(label_R=LABEL_R, truth_R=torch.tensor([0, 2, 2, -1, 0]))), [0.0, 1.0, 1.0], "weight"),
     ],
-    ids=["standard", "weighted", "aul", "oracle"],
+    ids=["standard", "weighted", "aul"],
 )
 def test_given_labels_are_taught_with_the_weight_of_their_row(method, weights, per):
     lesson = lesson_on(method, [4, 0, 2])
@@ -38,6 +39,22 @@ def test_given_labels_are_taught_with_the_weight_of_their_row(method, weights, p
     assert lesson.weight_B.dtype == torch.float32
     assert lesson.target.tolist() == [1, 0, 2]
     assert lesson.per == per
+
+
+def test_the_oracle_never_sees_a_wrong_sample_and_fills_its_batches():
+    pixels_NCHW, truth_R = small_task(42)
+    label_R = torch.where(torch.arange(42) < 19, truth_R, (truth_R + 1) % 3)
+    truth_R[18] = -1  # a class that the data does not have
+    method = Oracle(Ingredients(label_R=label_R, truth_R=truth_R, batch_size=8))
+    batches = method.plan_epoch(None, clock(), generator()).batches
+    assert [len(row_B) for row_B in batches] == [8, 8, 2]  # ceil(18 right samples / 8)
+    assert sorted(torch.cat(batches).tolist()) == list(range(18))
+    training = Training([linear_network()], loop_settings(batch_size=8), CPU)
+    record = training.run_epoch(image_inputs(pixels_NCHW), label_R, method, ignore)
+    assert record.effort.forwards == 18
+    assert (record.effort.times_N == (torch.arange(42) < 18).numpy()).all()
+    with pytest.raises(UsageError, match="only 1 of 42 given labels are the true ones"):
+        Oracle(Ingredients(label_R=label_R, truth_R=torch.where(torch.arange(42) < 1, truth_R, -1)))
 
 
 def test_random_weights_are_those_of_a_rectified_normal():

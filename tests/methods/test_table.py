@@ -10,31 +10,27 @@ from torch.nn import functional
 
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Carries, Ingredients, Mixes, Mixing, Plans, steer, without_single
-from labelaudit.methods.parameters import (
-    NoParameters,
-    describe_parameters,
-    make_parameters,
-    parameter,
-)
+from labelaudit.methods.parameters import NoParameters, describe_parameters, make_parameters, parameter
 from labelaudit.methods.standard import Standard
 from labelaudit.methods.table import METHODS, find_method
 from tests.methods.helpers import generator, verified
 
-GIVEN_BY_NEED = {
-    "weights": {"weight_R": torch.ones(3)},
-    "truth": {"truth_R": torch.zeros(3, dtype=torch.int64)},
-    "noise_rate": {},
-}
+LABEL_R = torch.zeros(3, dtype=torch.int64)
+NEEDS = ("weights", "truth", "noise_rate")
 
 
 def ingredients(entry, needs):
-    given = {name: value for need in needs for name, value in GIVEN_BY_NEED[need].items()}
     parameters = entry.parameters()
     if "noise_rate" in needs and hasattr(parameters, "noise_rate"):
         parameters = replace(parameters, noise_rate=0.2)
-    if entry.verifies:
-        given["verified"] = verified(3)
-    return Ingredients(label_R=torch.zeros(3, dtype=torch.int64), classes=2, parameters=parameters, **given)
+    return Ingredients(
+        label_R=LABEL_R,
+        classes=2,
+        parameters=parameters,
+        weight_R=torch.ones(3) if "weights" in needs else None,
+        truth_R=LABEL_R if "truth" in needs else None,
+        verified=verified(3) if entry.verifies else None,
+    )
 
 
 @pytest.mark.parametrize("entry", METHODS, ids=lambda entry: entry.name)
@@ -46,7 +42,7 @@ def test_every_entry_is_found_documented_and_built_from_what_it_needs_only(entry
     assert (method.networks, isinstance(method, Plans)) == (entry.networks, entry.plans)
     for missing in entry.needs:
         with pytest.raises(UsageError, match=f"the method {entry.name} needs"):
-            entry.build(ingredients(entry, [need for need in GIVEN_BY_NEED if need != missing]))
+            entry.build(ingredients(entry, [need for need in NEEDS if need != missing]))
     if entry.verifies:
         with pytest.raises(UsageError, match="needs cross-validated labels"):
             entry.build(replace(ingredients(entry, entry.needs), verified=None))
@@ -57,12 +53,10 @@ def test_every_entry_is_found_documented_and_built_from_what_it_needs_only(entry
     assert all(info.name in entry.needs for info in described if info.default is None)
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("orcale", "did you mean oracle"), ("zzz", "there are standard, "), ("", "there are standard")]
-)
-def test_an_unknown_name_is_refused_with_a_hint(name, hint):
-    with pytest.raises(UsageError, match=f"unknown method '{name}'.*{hint}"):
-        find_method(name)
+def test_an_unknown_name_is_refused_with_a_hint():
+    for name, hint in (("orcale", "did you mean oracle"), ("zzz", "there are standard, "), ("", "there are standard")):
+        with pytest.raises(UsageError, match=f"unknown method '{name}'.*{hint}"):
+            find_method(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +75,8 @@ def made(**given):
 
 
 def test_text_and_values_are_read():
-    expected = Every(beta=0.5, rate=0.25, epochs=3, fast=True, mode="two")
-    assert made(beta="0.5", rate="0.25", epochs="3", fast="True", mode="two") == expected
-    assert made(beta=0.5, rate=0.25, epochs=3, fast=True, mode="two") == expected
+    values = {"beta": 0.5, "rate": 0.25, "epochs": 3, "fast": True, "mode": "two"}
+    assert made(**values) == made(**{name: str(value) for name, value in values.items()}) == Every(**values)
     assert made() == Every()
     assert isinstance(made(beta=1).beta, float)
     assert made(epochs=4.0).epochs == 4

@@ -1,14 +1,5 @@
-"""One thread everywhere: so that processes give the same bytes, and the short versions take one core."""
+"""The images of the command line's tests and their audit; one thread everywhere, so that the tests take one core."""
 
-from collections.abc import Iterator
+from tests.cli.conftest import finished, one_thread, photos
 
-import pytest
-import torch
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["finished", "one_thread", "photos"]

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import Mock
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,29 +21,14 @@ from labelaudit.engine import features
 from labelaudit.engine.devices import choose_device, compute_deterministically
 from labelaudit.engine.loop import Training
 from labelaudit.errors import DeviceError
-from tests.cli.helpers import QUICK, file_bytes, run, start, succeed, write_images
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("faults") / "images")
-
-
-@pytest.fixture(scope="module")
-def reference(images: Path) -> Path:
-    """The audit of ``images``; to be read only."""
-    succeed("score", images, "--run", images.parent / "reference", *QUICK)
-    return images.parent / "reference"
+from tests.cli.helpers import QUICK, file_bytes, run, start, succeed
 
 
 @contextlib.contextmanager
 def small_disk(place: Path, size: str) -> Iterator[Path]:
     """Mount a file system in memory; only root may."""
     place.mkdir()
-    mount = ["mount", "-o", f"size={size}", "-t", "tmpfs", "tmpfs", place]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
+    if subprocess.run(["mount", "-o", f"size={size}", "-t", "tmpfs", "tmpfs", place], check=False).returncode:
         pytest.skip("may not mount a file system")
     try:
         yield place
@@ -52,34 +37,28 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("size", ["40k", "150k", "400k"])
-def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, images: Path, reference: Path, size: str) -> None:
+def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, photos: Path, finished: Path, size: str) -> None:
     with small_disk(tmp_path / "disk", size) as disk:
-        error = run("score", images, "--run", disk / "audit", *QUICK).error
+        error = run("score", photos, "--run", disk / "audit", *QUICK).error
         assert error.startswith(f"no space left for {disk}/audit/")
         assert error.endswith("free some space and run the command again: it resumes")
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
-        succeed("score", images, "--run", disk / "audit", *QUICK)
+        succeed("score", photos, "--run", disk / "audit", *QUICK)
         for names in ("epoch-*", "weights.csv", "probe.safetensors"):
-            assert file_bytes(disk / "audit", names) == file_bytes(reference, names)
+            assert file_bytes(disk / "audit", names) == file_bytes(finished, names)
 
 
-OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-ON_A_PROCESSOR = RuntimeError("[enforce fail] DefaultCPUAllocator: can't")
-
-
-def test_a_training_without_memory_is_one_line_and_goes_on_with_more(
-    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "forward", Mock(side_effect=ON_A_PROCESSOR))
-        error = run("score", images, "--run", tmp_path / "audit", *QUICK).error
+def test_a_training_without_memory_is_one_line_and_goes_on_with_more(tmp_path: Path, photos: Path) -> None:
+    on_a_processor = RuntimeError("[enforce fail] DefaultCPUAllocator: can't")
+    with mock.patch.object(Training, "forward", side_effect=on_a_processor):
+        error = run("score", photos, "--run", tmp_path / "audit", *QUICK).error
     assert error == "the device ran out of memory at batch size 16; try --batch-size 8"
-    succeed("score", images, "--run", tmp_path / "audit", *QUICK)
+    succeed("score", photos, "--run", tmp_path / "audit", *QUICK)
 
 
 class Narrow(nn.Module):
-    """A backbone that has memory for so many images at once."""
+    """A backbone on a GPU that has memory for so many images at once."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -88,15 +67,15 @@ class Narrow(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if len(x_BCHW) > self._room:
-            raise OUT_OF_MEMORY
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return self.scale * x_BCHW.mean(dim=(2, 3))
 
 
 def test_embeddings_take_smaller_batches_where_memory_is_short(
-    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue, form, cpu = scan(images), PixelFormat(size=8, channels=3), choose_device("cpu")
-    scale = {"statistics": ((0.5,) * 3, (0.2,) * 3), "device": cpu, "precision": "float32"}
+    catalogue, form = scan(photos), PixelFormat(size=8, channels=3)
+    scale = {"statistics": ((0.5,) * 3, (0.2,) * 3), "device": choose_device("cpu"), "precision": "float32"}
     found = []
     for room in (100, 5, 1):
         monkeypatch.setenv("LABELAUDIT_CACHE", str(tmp_path / f"cache-{room}"))
@@ -108,12 +87,12 @@ def test_embeddings_take_smaller_batches_where_memory_is_short(
 
 
 def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(
-    tmp_path: Path, images: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, photos: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
     try:
-        succeed("score", images, "--run", tmp_path / "same", "--deterministic", *QUICK)
+        succeed("score", photos, "--run", tmp_path / "same", "--deterministic", *QUICK)
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cudnn.deterministic
         compute_deterministically()
@@ -123,15 +102,15 @@ def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
         os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
     for names in ("epoch-*", "*.csv"):
-        assert file_bytes(tmp_path / "same", names) == file_bytes(reference, names)
+        assert file_bytes(tmp_path / "same", names) == file_bytes(finished, names)
 
 
 @pytest.mark.long
-def test_a_worker_of_torchrun_that_dies_leaves_a_run_that_goes_on(tmp_path: Path, images: Path) -> None:
+def test_a_worker_of_torchrun_that_dies_leaves_a_run_that_goes_on(tmp_path: Path, photos: Path) -> None:
     audit = tmp_path / "audit"
-    words = ("train-probe", images, "--run", audit, "--epochs", "100", "--image-size", "8", "--threads", "1")
+    words = ("train-probe", photos, "--run", audit, "--epochs", "100", "--image-size", "8", "--threads", "1")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [*torchrun, "labelaudit", *map(str, words)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as parent:
         deadline = time.monotonic() + 180

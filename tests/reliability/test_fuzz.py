@@ -27,7 +27,7 @@ from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
 from labelaudit.auditing.training import read_checkpoint
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import LabelauditError
@@ -112,12 +112,10 @@ csv_cells = st.sampled_from(
 
 @st.composite
 def csv_files(draw: st.DrawFn, header: bytes) -> bytes:
-    if not draw(st.integers(0, 4)):
-        return draw(st.binary(max_size=200))
-    rows = draw(st.lists(st.lists(csv_cells, max_size=5), max_size=6))
-    rows.insert(0, draw(st.sampled_from((header.decode().split(","), *rows))))
-    text = draw(st.sampled_from(("\n", "\r\n", "\r"))).join(",".join(row) for row in rows)
-    return text.encode(draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1"))), "replace")
+    rows = [header.decode().split(","), *draw(st.lists(st.lists(csv_cells, max_size=5), max_size=6))]
+    text = draw(st.sampled_from(("\n", "\r\n", "\r"))).join(map(",".join, rows[draw(st.booleans()) :]))
+    content = text.encode(draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1"))), "replace")
+    return draw(st.just(content) | damaged(content))
 
 
 def saved(write: Callable[[io.BytesIO], object]) -> bytes:
@@ -153,7 +151,7 @@ def tables(content: bytes) -> st.SearchStrategy[bytes]:
 
 def zipped(content: bytes) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("annotations.xml", content)
     return file.getvalue()
 
@@ -176,14 +174,14 @@ def run_of(file: Path) -> RunFolder:
     return RunFolder(next(parent for parent in file.parents if (parent / "run.json").exists()))
 
 
-def page(file: Path) -> object:
-    audit = Audit(run_of(file))
-    return write_page(audit, make_report(audit, Limits(), top=5).listed, file.parent / "page.html")
-
-
 def report(file: Path) -> Report:
     limits = Limits(max_noise=0.1, max_class_noise=0.1, max_suspicious=1, fail_on_warning=True)
     return make_report(Audit(run_of(file)), limits, top=5)
+
+
+def page(file: Path) -> object:
+    audit = Audit(run_of(file))
+    return write_page(audit, make_report(audit, Limits(), top=5).listed, file.parent / "page.html")
 
 
 def show(file: Path) -> None:
@@ -238,7 +236,7 @@ JOURNAL = {
 }
 Contents = Callable[[bytes], st.SearchStrategy[bytes]]
 CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
-    "labels.csv": (b"path,label", csv_files, each(read_labels_csv)),
+    "labels.csv": (b"path,label", csv_files, each(read_labels)),
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
     "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),

@@ -125,28 +125,20 @@ def test_classes_that_differ_in_case_or_unicode_form_only_are_two(tmp_path: Path
     assert sorted(set(classes)) == sorted(names)
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished audit of good files; to be read only."""
-    folder = tmp_path_factory.mktemp("plain")
-    succeed("score", write_images(folder / "images"), "--run", folder / "audit", *QUICK)
-    return folder
-
-
-def test_an_output_through_a_link_goes_where_the_link_leads(plain: Path, tmp_path: Path) -> None:
+def test_an_output_through_a_link_goes_where_the_link_leads(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "kept.csv").write_text("old")
     for name, target in {"link.csv": "kept.csv", "to-nothing.csv": "new.csv", "ring.csv": "ring.csv"}.items():
         (tmp_path / name).symlink_to(target)
     for name in ("link.csv", "to-nothing.csv"):
-        succeed("score", plain / "audit", "-o", tmp_path / name)
+        succeed("score", finished, "-o", tmp_path / name)
         assert (tmp_path / name).is_symlink()
-        assert (tmp_path / name).read_text() == (plain / "audit/suspicious.csv").read_text()
+        assert (tmp_path / name).read_text() == (finished / "suspicious.csv").read_text()
     assert (tmp_path / "kept.csv").read_text() == (tmp_path / "new.csv").read_text()
-    assert "a link that leads to itself" in run("score", plain / "audit", "-o", tmp_path / "ring.csv").error
+    assert "a link that leads to itself" in run("score", finished, "-o", tmp_path / "ring.csv").error
 
 
-def test_links_in_a_run_folder_cannot_make_anything_be_written_elsewhere(plain: Path, tmp_path: Path) -> None:
-    run_folder = Path(shutil.copytree(plain / "audit", tmp_path / "audit"))
+def test_links_in_a_run_folder_cannot_make_anything_be_written_elsewhere(finished: Path, tmp_path: Path) -> None:
+    run_folder = Path(shutil.copytree(finished, tmp_path / "audit"))
     mine = tmp_path / "mine"
     mine.mkdir()
     for name in ("suspicious.csv", "weights.csv", ".noise.json.partial", ".scores.parquet.partial"):
@@ -161,8 +153,10 @@ def test_links_in_a_run_folder_cannot_make_anything_be_written_elsewhere(plain: 
 
 
 @pytest.mark.parametrize("name", [".lock", "losses", "pilot", "exports", "retrain"])
-def test_a_run_folder_whose_folders_are_links_is_refused(plain: Path, tmp_path: Path, name: str) -> None:
-    run_folder = Path(shutil.copytree(plain / "audit", tmp_path / "audit"))
+def test_a_run_folder_whose_folders_are_links_is_refused(
+    finished: Path, photos: Path, tmp_path: Path, name: str
+) -> None:
+    run_folder = Path(shutil.copytree(finished, tmp_path / "audit"))
     target = tmp_path / "mine"
     if name == "losses":
         (run_folder / name).rename(target)
@@ -175,7 +169,7 @@ def test_a_run_folder_whose_folders_are_links_is_refused(plain: Path, tmp_path: 
     for words in (
         ("fit", run_folder),
         ("export", run_folder, "--to", "cleanlab"),
-        ("retrain", plain / "images", "--weights", run_folder / "weights.csv", *QUICK),
+        ("retrain", photos, "--weights", run_folder / "weights.csv", *QUICK),
     ):
         assert f"{run_folder / name} is a symbolic link" in run(*words).error
     assert snapshot(target) == before

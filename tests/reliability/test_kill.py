@@ -4,14 +4,12 @@ After every kill, each file under its final name must be whole. At the end every
 undisturbed run, and nothing else may lie about. ``LABELAUDIT_KILLS=25`` kills every command so often (default: once).
 """
 
-import io
 import json
 import os
 import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -62,12 +60,8 @@ def corrections(inputs: Path) -> None:
     write_corrections(inputs / "corrections.csv", decisions)
 
 
-def copy(name: str) -> Callable[[Path, Path], object]:
-    return lambda inputs, place: shutil.copytree(inputs / name, place / name)
-
-
 def relabeled(inputs: Path, place: Path) -> None:
-    copy("images")(inputs, place)
+    shutil.copytree(inputs / "images", place / "images")
     succeed("relabel", place / "images", inputs / "corrections.csv", "--yes", "--quiet")
 
 
@@ -75,13 +69,16 @@ TRAIN = f"train-probe INPUTS/images --run PLACE/audit {TRAINING}"
 SCORE = f"score INPUTS/images --run PLACE/audit --controls --epochs 3 -o PLACE/list.csv {TRAINING}"
 RETRAIN = f"retrain INPUTS/images --weights INPUTS/audit/weights.csv --out PLACE/out --val INPUTS/images {TRAINING}"
 FROZEN = "--probe frozen --folds 2 --epochs 2 --model labelaudit_probe --network-weights INPUTS/backbone.safetensors"
+COPY_AUDIT, COPY_IMAGES = (
+    lambda inputs, place, name=name: shutil.copytree(inputs / name, place / name) for name in ("audit", "images")
+)
 JOBS = {
     "score": (images, None, SCORE),
     "train-probe": (images, None, f"{TRAIN} --members 3 --epochs 4"),
-    "fit": (audit, copy("audit"), "fit PLACE/audit --rank-by aum --quiet"),
-    "report": (audit, copy("audit"), "report PLACE/audit --quiet --write json=PLACE/report.json"),
+    "fit": (audit, COPY_AUDIT, "fit PLACE/audit --rank-by aum --quiet"),
+    "report": (audit, COPY_AUDIT, "report PLACE/audit --quiet --write json=PLACE/report.json"),
     "retrain": (audit, None, f"{RETRAIN} --epochs 8"),
-    "relabel": (corrections, copy("images"), "relabel PLACE/images INPUTS/corrections.csv --yes --quiet"),
+    "relabel": (corrections, COPY_IMAGES, "relabel PLACE/images INPUTS/corrections.csv --yes --quiet"),
     "relabel --undo": (corrections, relabeled, "relabel PLACE/images --undo --yes --quiet"),
     "pixel cache": (many_images, None, f"{TRAIN} --epochs 1"),
     "embedding cache": (backbone, None, f"{TRAIN} {FROZEN}"),
@@ -164,12 +161,9 @@ def outcome_of(place: Path) -> dict[str, object]:
 
 def require_whole(place: Path) -> None:
     """Read every file that a killed command left under its final name."""
-    for path in place.rglob("*"):
-        if path.name.endswith(".partial") or path.is_dir():
-            continue
-        if path.suffix == ".parquet":
-            pq.read_table(path)
-        elif path.suffix == ".json":
-            json.loads(path.read_bytes())
-        elif path.suffix == ".pt":
-            torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+    for path in place.rglob("*.parquet"):
+        pq.read_table(path)
+    for path in place.rglob("*.json"):
+        json.loads(path.read_bytes())
+    for path in place.rglob("*.pt"):
+        torch.load(path, weights_only=True)

@@ -5,48 +5,29 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from tests.cli.helpers import run, start, succeed, write_images
+import pytest
+
+from tests.cli.helpers import run, start, succeed
 from tests.cli.processes import running, wait_for
 
 
-def training(place: Path) -> tuple[object, ...]:
-    """A command that trains for longer than any test waits, in ``place / "audit"``."""
-    options = ("--epochs", "400", "--batch-size", "16", "--image-size", "8", "--augment", "none", "--threads", "1")
-    return "score", write_images(place / "images"), "--run", place / "audit", *options
-
-
-def require_resumable(folder: Path) -> None:
-    assert not (folder / ".lock").exists()
-    assert not list(folder.rglob("*.partial"))
-    epochs = len(list((folder / "losses").iterdir()))
-    assert 1 <= epochs < 400
-    assert f"({epochs} of 400 epochs)" in run("fit", folder).only_error
-
-
-def test_sigterm_ends_a_training_with_one_line(tmp_path: Path) -> None:
-    with start(*training(tmp_path)) as process:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not (tmp_path / "audit/checkpoint.pt").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (143, "")
-    assert err.splitlines()[-1].startswith("Error: stopped by a signal. What is done is kept")
-    assert "Traceback" not in err
-    require_resumable(tmp_path / "audit")
-
-
-def test_sigint_ends_a_training_with_its_own_exit_code(tmp_path: Path) -> None:
-    with running(*training(tmp_path)) as process:
-        wait_for((tmp_path / "audit/checkpoint.pt").exists, process)
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGINT)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_training_with_one_line_and_a_code_of_its_own(tmp_path, photos, number: int, code: int) -> None:
+    audit, options = tmp_path / "audit", ("--epochs", 400, "--batch-size", 16, "--image-size", 8, "--threads", 1)
+    with running("score", photos, "--run", audit, *options, stderr=tmp_path / "stderr") as process:
+        wait_for((audit / "checkpoint.pt").exists, process)
+        os.kill(process.pid or 0, number)
         process.join(60)
-        assert process.exitcode == 130
-    require_resumable(tmp_path / "audit")
+        assert process.exitcode == code
+    told = (tmp_path / "stderr").read_text()
+    assert told.splitlines()[-1].startswith("Error: stopped by a signal. What is done is kept")
+    assert "Traceback" not in told
+    assert not (audit / ".lock").exists()
+    assert not list(audit.rglob("*.partial"))
+    epochs = len(list((audit / "losses").iterdir()))
+    assert 1 <= epochs < 400
+    assert f"({epochs} of 400 epochs)" in run("fit", audit).only_error
 
 
 def test_a_signal_before_the_command_is_loaded_leaves_no_traceback() -> None:

@@ -1,16 +1,17 @@
 """Two commands at once on one run folder, cache, data folder or output: one waits or is refused, and nothing mixes."""
 
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from labelaudit.auditing import probe
+from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.moves import LOCK
-from labelaudit.review.relabel import Corrections, relabel, undo
+from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.files import held, write_text
-from tests.cli.helpers import QUICK, file_bytes, run, succeed, write_images
+from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed, write_images
 from tests.cli.processes import running
 from tests.review.helpers import change, saved
 
@@ -21,19 +22,18 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def corrections(tmp_path: Path) -> Corrections:
+def corrections(tmp_path: Path) -> ReviewFile:
     return saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
 
 
-def test_two_audits_of_one_folder_share_a_cache_and_do_not_mix(images: Path, tmp_path: Path) -> None:
-    succeed("score", images, "--run", tmp_path / "reference", *QUICK)
+def test_two_audits_of_one_folder_share_a_cache_and_do_not_mix(photos: Path, finished: Path, tmp_path: Path) -> None:
     environment = {"LABELAUDIT_CACHE": str(tmp_path / "cache")}
-    words = [("score", images, "--run", tmp_path / name, "-o", tmp_path / "same.csv", *QUICK) for name in ("a", "b")]
+    words = [("score", photos, "--run", tmp_path / name, "-o", tmp_path / "same.csv", *QUICK) for name in ("a", "b")]
     with running(*words[0], environment=environment) as one, running(*words[1], environment=environment) as other:
         for process in (one, other):
             process.join(60)
             assert process.exitcode == 0
-    expected, *found = (file_bytes(tmp_path / name) for name in ("reference", "a", "b"))
+    expected, *found = (file_bytes(folder) for folder in (finished, tmp_path / "a", tmp_path / "b"))
     for files in (expected, *found):
         files.pop("run.json")  # it has times of day
         assert files == expected
@@ -45,13 +45,10 @@ def test_two_audits_of_one_folder_share_a_cache_and_do_not_mix(images: Path, tmp
 def test_writers_of_one_file_never_mix(tmp_path: Path) -> None:
     file, contents = tmp_path / "out.csv", [letter * 200_000 for letter in "abcd"]
     write_text(file, contents[0])
-    threads = [
-        threading.Thread(target=lambda text=text: [write_text(file, text) for _ in range(12)]) for text in contents
-    ]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        assert file.read_text() in contents
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write_text, file, text) for text in contents * 12]
+        while not all(writer.done() for writer in writers):
+            assert file.read_text() in contents
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
@@ -67,15 +64,10 @@ def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
 
 
 def test_a_folder_whose_relabeling_was_interrupted_is_refused(
-    images: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, corrections: ReviewFile
 ) -> None:
-    def interrupt(*_arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("labelaudit.review.moves._unlink_old_names", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            relabel(images, corrections)
+    with interrupted("labelaudit.review.moves._unlink_old_names", call=1), pytest.raises(KeyboardInterrupt):
+        relabel(images, corrections)
     error = run("score", images, "--run", tmp_path / "audit", *QUICK).only_error
     assert error.startswith(f"a relabeling of {images} was interrupted")
     assert f"labelaudit relabel {images} --undo" in error
@@ -84,7 +76,7 @@ def test_a_folder_whose_relabeling_was_interrupted_is_refused(
 
 
 def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(
-    images: Path, tmp_path: Path, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, corrections: ReviewFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare = probe.prepare
 

@@ -37,24 +37,19 @@ LEFT_OUT = [
     {"reason": "no class folder", "suffix": "", "files": 1200, "example": "loose"},
 ]
 
+
+def kind_counts(*counts: int) -> dict[str, int]:
+    return dict(zip(("mislabeled", "corrupted", "ambiguous", "duplicate"), counts, strict=True))
+
+
 KINDS = {
-    "samples": {"mislabeled": 5, "corrupted": 1200, "ambiguous": 1, "duplicate": 3},
-    "suspicious": {"mislabeled": 5, "corrupted": 1, "ambiguous": 1, "duplicate": 0},
+    "samples": kind_counts(5, 1200, 1, 3),
+    "suspicious": kind_counts(5, 1, 1, 0),
     "corrupted_rate": 0.1,
     "ambiguous_below": 0.2,
     "planted": [
-        {
-            "planted": "random",
-            "expected": "mislabeled",
-            "count": 50,
-            "called": {"mislabeled": 40, "corrupted": 1, "ambiguous": 2, "duplicate": 0},
-        },
-        {
-            "planted": "shuffled",
-            "expected": "corrupted",
-            "count": 500,
-            "called": {"mislabeled": 0, "corrupted": 499, "ambiguous": 0, "duplicate": 0},
-        },
+        {"planted": "random", "expected": "mislabeled", "count": 50, "called": kind_counts(40, 1, 2, 0)},
+        {"planted": "shuffled", "expected": "corrupted", "count": 500, "called": kind_counts(0, 499, 0, 0)},
     ],
 }
 

@@ -8,13 +8,7 @@ from labelaudit.names import CONTROL_KINDS, COPY_KINDS
 from labelaudit.report.console import show_estimators, show_summary, show_suspicious
 from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
-from labelaudit.report.sentences import (
-    MOST_KINDS,
-    kinds_sentences,
-    left_out_sentences,
-    matrix_note,
-    matrix_rows,
-)
+from labelaudit.report.sentences import MOST_KINDS, kinds_sentences, left_out_sentences, matrix_note, matrix_rows
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
 
 
@@ -25,24 +19,14 @@ def printed(show, *args, width=200):
 
 
 def test_the_summary():
+    found = (("ant", 240, 233), (None, 500, 487))
     power = {
-        "kinds": [
-            {"kind": "random", "class": None, "planted": 500, "found": 487},
-            {"kind": "random", "class": "ant", "planted": 240, "found": 233},
-        ],
+        "kinds": [{"kind": "random", "class": of, "planted": planted, "found": found} for of, planted, found in found],
         "review": [{"top": 300, "caught": 0.25}, {"top": 1200, "caught": 0.9}, {"top": 2400, "caught": 1.0}],
     }
-    found = noise(
-        suspicious=1234,
-        readable=20000,
-        noise_rate_interval=[0.08, 0.15],
-        confusion=[{"given": "bee", "suggested": "ant", "count": 1100}],
-        power=power,
-        kinds=KINDS,
-        unreadable=2,
-        left_out=LEFT_OUT,
-        warnings=["The two groups overlap."],
-    )
+    counts = {"suspicious": 1234, "readable": 20000, "noise_rate_interval": [0.08, 0.15], "unreadable": 2}
+    confusion, warnings = [{"given": "bee", "suggested": "ant", "count": 1100}], ["The two groups overlap."]
+    found = noise(**counts, confusion=confusion, power=power, kinds=KINDS, left_out=LEFT_OUT, warnings=warnings)
     text = printed(show_summary, found)
     for part in (
         "1,234 of 20,000 labels are suspicious; estimated noise rate 10.0% (8.0% to 15.0%), by gmm on aul over 4",
@@ -82,10 +66,9 @@ def test_every_estimator_is_shown_and_the_chosen_one_marked():
         "controls": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900, "by_kind": {"look-alike": tail}},
         "gmm": {"rank_by": "aul", "noise_rate": 0.123, "suspicious": 1234},
     }
-    lines = [line.split() for line in printed(show_estimators, noise(estimators=estimators)).splitlines()]
-    assert ["→", "gmm", "aul", "12.3%", "1,234"] in lines
-    assert ["controls", "aum", "11.0%", "900"] in lines
-    assert ["like", "look-alike", "20.0%", "(18.0%", "to", "22.0%)"] in lines
+    lines = [" ".join(line.split()) for line in printed(show_estimators, noise(estimators=estimators)).splitlines()]
+    wanted = {"→ gmm aul 12.3% 1,234", "controls aum 11.0% 900", "like look-alike 20.0% (18.0% to 22.0%)"}
+    assert wanted <= set(lines)
 
 
 def test_suspicious_labels_are_a_table_or_whole_paths():
@@ -100,11 +83,9 @@ def test_suspicious_labels_are_a_table_or_whole_paths():
 
 def test_names_cannot_steer_the_terminal_or_the_markup():
     text = printed(show_suspicious, [row(path="[red]a[/red]\x1b[2J/1.png", given_label="x\ny", suggested_label="[/]")])
-    assert "[red]a[/red]\\x1b[2J/1.png" in text
-    assert "x\\x0ay" in text
-    assert "[/]" in text
     text += printed(show_summary, noise(classes=[class_noise("\x1b]0;t")]))
-    assert "\\x1b]0;t" in text
+    for part in ("[red]a[/red]\\x1b[2J/1.png", "x\\x0ay", "[/]", "\\x1b]0;t"):
+        assert part in text
     assert "\x1b" not in text
 
 

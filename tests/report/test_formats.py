@@ -3,7 +3,7 @@
 import json
 import re
 from importlib.resources import files
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -31,7 +31,7 @@ def cases(content):
     suites = ElementTree.fromstring(formats.render_junit(content).encode())
     (suite,) = suites
     assert (suites.tag, suite.tag, suite.get("name")) == ("testsuites", "testsuite", "labelaudit")
-    assert all(case.tag == "testcase" and case.get("classname") == "labelaudit" for case in suite)
+    assert {(case.tag, case.get("classname")) for case in suite} == {("testcase", "labelaudit")}
     for level in (suites, suite):
         counts = [level.get(name) for name in ("tests", "failures", "skipped", "errors")]
         found = (len(suite), len(suite.findall("testcase/failure")), len(suite.findall("testcase/skipped")), 0)
@@ -55,7 +55,7 @@ def validator():
 def sarif_run(content, validator):
     """The only run, after everything that holds for each of our logs is checked."""
     log = json.loads(sarif.render(content))
-    assert [error.message for error in validator.iter_errors(log)] == []
+    validator.validate(log)
     assert (log["version"], log["$schema"]) == ("2.1.0", sarif.SCHEMA)
     (run,) = log["runs"]
     rules = run["tool"]["driver"]["rules"]
@@ -66,19 +66,14 @@ def sarif_run(content, validator):
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         location = result["locations"][0]["physicalLocation"]
         assert location["artifactLocation"]["uriBaseId"] in run["originalUriBaseIds"]
-        require_relative(location["artifactLocation"]["uri"])
+        # A path alone (3.4.3): no scheme, host, query or fragment, whatever the names are, and not above its base.
+        assert re.fullmatch("[A-Za-z0-9._~%-][A-Za-z0-9._~/%-]*", location["artifactLocation"]["uri"])
         assert location["region"] == {"startLine": 1}
     for text in texts:
         require_plain(text["text"])
     # Appendix and 3.27.24: all results have a state or none has.
     assert len({"baselineState" in result for result in run["results"]}) <= 1
     return dict(run)
-
-
-def require_relative(uri):
-    """A path alone (3.4.3): no scheme, host, query or fragment, whatever the names are, and not above its base."""
-    assert urlsplit(uri)._replace(path="") == ("", "", "", "", "")
-    assert re.fullmatch("[A-Za-z0-9._~%-][A-Za-z0-9._~/%-]*", uri)
 
 
 def require_plain(message):
@@ -193,12 +188,9 @@ def test_each_kind_has_its_sarif_rule(validator):
 
 
 def test_a_sarif_fingerprint_is_of_content_and_label_alone(validator):
-    rows = [
-        row(1),
-        row(2, sha256=row(1)["sha256"], path="moved/elsewhere.png", suggested_label="cat", p_mislabeled="0.6"),
-        row(3, sha256=row(1)["sha256"], given_label="bee"),
-        row(4),
-    ]
+    same = {"sha256": row(1)["sha256"]}
+    copy = row(2, **same, path="moved/elsewhere.png", suggested_label="cat", p_mislabeled="0.6")
+    rows = [row(1), copy, row(3, **same, given_label="bee"), row(4)]
     prints = [result["partialFingerprints"] for result in sarif_run(report(rows), validator)["results"]]
     first, copy, relabelled, other = (found["imageAndLabel/v1"] for found in prints)
     assert first == copy
@@ -236,17 +228,15 @@ def test_markdown_by_hand():
     )
     for part in (
         "## Labels: ❌ the gate failed\n\n**2** of 300 labels are suspicious; estimated noise rate **10.0%** (",
-        "| check | outcome |  |\n|---|---|---|\n| Noise rate | ❌ failed | noise rate 10.00% (",
+        "| Noise rate | ❌ failed | noise rate 10.00% (",
         "| Noise rate per class | not checked | no --max-class-noise |\n| Suspicious labels | ✅ passed | 2 suspicious",
-        "\n\n### Warnings\n\n- Look closer.\n\n### Most suspicious\n\n",
-        "| rank | image | given | suggested | P(mislabeled) |\n|---:|---|---|---|---:|\n| 1 | `ant/1.png` |",
+        "\n\n### Warnings\n\n- Look closer.\n\n### Most suspicious\n\n| rank | image |",
     ):
         assert part in text
     assert markdown.render(report([row(1), row(2)], top=1, suspicious=1234)).endswith("\n\n… and 1,233 more.\n")
     assert "Most suspicious" not in markdown.render(report([row()], top=0))
     bare = markdown.render(report([], suspicious=0, noise_rate=None))
-    assert bare.startswith("## Labels: audited\n")
-    assert "**0** of 300 labels are suspicious; estimated noise rate **unknown**" in bare
+    assert bare.startswith("## Labels: audited\n\n**0** of 300 labels are suspicious; estimated noise rate **unknown**")
     assert "|" not in bare
     assert markdown.render(report([], Limits(max_suspicious=0))).startswith("## Labels: ✅ the gate passed\n")
 
@@ -293,9 +283,8 @@ def test_every_format_tells_new_from_known_labels(validator):
     assert [result["baselineState"] for result in results] == ["new", "unchanged", "unchanged"]
     assert [result["properties"]["rank"] for result in results] == ["3", "1", "2"]
     text = markdown.render(content)
-    assert "**3** of 300 labels" in text
-    assert "Against the baseline **1** are new, and 4 are gone." in text
-    assert "### Most suspicious of the new" in text
+    for part in ("**3** of 300 labels", "baseline **1** are new, and 4 are gone.", "### Most suspicious of the new"):
+        assert part in text
     assert "ant/3.png" in text
     assert "ant/1.png" not in text
 
@@ -323,9 +312,8 @@ def test_names_are_only_text_in_every_format(validator, name):
     shown = printable(name)
     assert as_json(content)["top"] == [listed]
 
-    assert failure(content, "suspicious_labels")[1:] == [
-        f"1. {shown}/{shown}: given {shown}, suggested {shown}, P(mislabeled) 0.988"
-    ]
+    line = f"1. {shown}/{shown}: given {shown}, suggested {shown}, P(mislabeled) 0.988"
+    assert failure(content, "suspicious_labels")[1:] == [line]
     assert failure(content, "class_noise_rate")[1].startswith(f"{shown}: 90.00% of 100 images")
     assert failure(content, "warnings")[1:] == [shown]
     assert failure(content, "unreadable_images")[1:] == [f"{shown}: empty file, given ant"]

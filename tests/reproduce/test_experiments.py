@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -182,35 +183,47 @@ def test_relabeling_puts_right_what_a_review_finds(clean: Path) -> None:
 
 
 def test_table1_trains_methods_on_the_digits_with_what_each_needs() -> None:
-    methods = ("standard", "co-teaching", "oracle", "dividemix")
-    asked = ("table1", "--out", "out", "--scale", "smoke", "--subset", 100, "--epochs", 2, "--methods")
+    methods = ("standard", "co-teaching", "oracle", "dividemix", "aul", "labelaudit")
+    asked = ("table1", "--out", "out", "--scale", "smoke", "--subset", 100, "--epochs", 2)
+    asked = (*asked, "-P", "co-teaching.warm_up_epochs=1", "--methods")
     with mock.patch.object(retraining, "retrain", wraps=retraining.retrain) as retrain:
         page = succeed("reproduce", *asked, ",".join(methods)).out
     assert page == Path("out/table1.md").read_text()
     assert page.startswith("# Robust training on noisy labels: digits\n")
     assert "## Audits" in page
     given = {"weights": "weights_csv", "noise_rate": "audit", "truth": "truth_csv"}
-    for call in retrain.call_args_list:
-        needs = {need for need, field in given.items() if getattr(call.args[2], field)}
-        assert needs == set(find_method(call.args[2].method).needs)
+    asked_of = {call.args[1].root.name: call.args[2] for call in retrain.call_args_list}
+    for options in asked_of.values():
+        needs = {need for need, field in given.items() if getattr(options, field)}
+        assert needs == set(find_method(options.method).needs)
+    assert asked_of["co-teaching"].parameters["warm_up_epochs"] == "1"
+    folder = Path("out/uniform-0.4-seed0")
+    audit = {row: asked_of[row].weights_csv for row in ("aul", "labelaudit", "dividemix")}
+    default, papers = folder / "audit-default", folder / "audit-paper"
+    assert audit == {row: (papers if row == "aul" else default) / "weights.csv" for row in audit}
+    assert asked_of["co-teaching"].audit == default
+    fits = {name: json.loads((run / "noise.json").read_text()) for name, run in (("d", default), ("p", papers))}
+    assert {name: fit["fit"]["estimator"] for name, fit in fits.items()} == {"d": "confident-joint", "p": "gmm"}
+    assert json.loads((papers / "run.json").read_text())["settings"]["schedule"] == "constant"
+    assert [row["audit"] for row in rows("out", "audits")] == ["default", "paper"]
     runs = {row["method"]: row for row in rows("out", "runs")}
     assert tuple(runs) == methods
     assert all(row["status"] == "trained" and row["epochs"] == 2 and row["epoch_seconds"] > 0 for row in runs.values())
     assert runs["co-teaching"]["noise_rate"] == rows("out", "audits")[0]["noise_rate"]
     # What is finished is only read.
     with mock.patch.object(retraining, "retrain", None):
-        fewer = succeed("reproduce", *asked, "standard,dividemix,standard").out
+        fewer = succeed("reproduce", *asked, "standard,dividemix,standard,co-teaching").out
     assert "| DivideMix with the AUL |" in fewer
-    assert [row["method"] for row in rows("out", "runs")] == ["standard", "dividemix"]
-    other = run("reproduce", *asked, "standard", "--epochs", 3)
+    assert [row["method"] for row in rows("out", "runs")] == ["standard", "dividemix", "co-teaching"]
+    other = run("reproduce", *asked, "standard,co-teaching", "--epochs", 3)
     assert "standard.parquet is of other settings" in other.error
 
 
 def test_retraining_with_an_audit_and_with_a_training_that_diverges(clean: Path) -> None:
     data = ("--data", clean / "train", "--test", clean / "test", "--noise", "uniform:0.25", *TRAINED)
-    page = measured("retraining", *data, "--audit-epochs", 2, "--methods", "standard,aul")
+    page = measured("retraining", *data, "--audit-epochs", 2, "--methods", "standard,labelaudit")
     assert "| method | uniform:0.25 |" in page
-    assert [row["method"] for row in rows("out", "runs")] == ["standard", "aul"]
+    assert [row["method"] for row in rows("out", "runs")] == ["standard", "labelaudit"]
     assert len(rows("out", "audits")) == 1
     shutil.rmtree("out")
     page = measured("retraining", *data, "--methods", "standard", "--lr", 1e30)
@@ -241,6 +254,9 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("prioritization", (*BOTH, "--out", "photos/test/out"), "lies in the image folder"),
         ("table1", ("--subset", 1), "--subset 1 is too small"),
         ("table1", (), "there are no test images"),
+        ("table1", ("-P", "elr.beta=0.9", "--methods", "aul"), "-P elr.beta is of no row; give -P ROW.NAME=VALUE"),
+        ("table1", ("-P", "elr.betta=0.9"), "unknown parameter 'betta' for elr"),
+        ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is 2.0, out of range"),
         ("retraining", ("--test", "photos/test", "--methods", ","), "--methods names none"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
+from labelaudit.reproduce import relabeling
 from labelaudit.reproduce.detection import PAPER_NOISE
 from labelaudit.reproduce.runner import (
     Row,
@@ -22,6 +25,7 @@ from labelaudit.reproduce.runner import (
     spread,
     take,
 )
+from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
 CLASSES = ("cat", "dog", "fox, red", "owl")
 NAN = math.nan
@@ -110,3 +114,33 @@ def test_figures_are_means_with_their_spread() -> None:
         *("| key | x | y |", "|---|---|---|", "| a\\|b | 1 | – |", "| c | – | 2 |", "")
     ]
     assert pivot("T", "N", ("key",), {}) == []
+
+
+def test_an_interrupted_prioritization_is_resumed(tmp_path: Path) -> None:
+    train, test = (write_images(tmp_path / name, seed=seed) for seed, name in enumerate(("train", "test")))
+    words = ("reproduce", "prioritization", "--scale", "smoke", "--data", train, "--test", test, "--data-set", "clean")
+    words = (*words, "--algorithm", "sb-50", "--epochs", 2, "--image-size", 16, "--batch-size", 16, "--out")
+    with interrupted("labelaudit.auditing.training.write_checkpoint", call=4):  # of the second algorithm
+        assert run(*words, tmp_path / "stopped").code == 130
+    assert "Resuming after 1 of 2 epochs" in succeed(*words, tmp_path / "stopped").err
+    succeed(*words, tmp_path / "whole")
+    stopped, whole = (pq.read_table(tmp_path / name / "epochs.parquet") for name in ("stopped", "whole"))
+    assert stopped.drop_columns("seconds") == whole.drop_columns("seconds")
+
+
+def test_an_image_with_another_content_does_not_count_as_removed(tmp_path: Path, monkeypatch) -> None:
+    copy = relabeling.relabel_copy
+
+    def replacing(images: Path, corrections: relabeling.Corrections, out: Path, **keywords: object) -> None:
+        steps = relabeling.plan_relabeling(images, corrections).steps
+        copy(images, corrections, out, **keywords)
+        if corrections.file.name == "corrections.csv":  # of the review, not of the planting
+            moved = out / next(step.target for step in steps if step.action == "change")
+            moved.unlink()
+            Image.new("L", (8, 8), 77).save(moved)
+
+    monkeypatch.setattr(relabeling, "relabel_copy", replacing)
+    asked = ("--data", write_images(tmp_path / "train"), "--noise", "uniform:0.25", "--rounds", 1, *QUICK)
+    succeed("reproduce", "relabeling", *asked, "--out", tmp_path / "out")
+    first = pq.read_table(tmp_path / "out/rounds.parquet").to_pylist()[0]
+    assert first["removed"] == first["found"] - 1 > 0

@@ -10,8 +10,17 @@ from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.reproduce import prioritization, retraining
 from labelaudit.reproduce.kinds import MatrixRow, share
 from labelaudit.reproduce.prioritization import MEAN, SpeedupRow, TrainingEpochRow, first_cost, results
-from labelaudit.reproduce.retraining import METHODS, SCALES, TrainedRow, Trainings, cells_of
-from labelaudit.reproduce.runner import Tables, draw
+from labelaudit.reproduce.retraining import (
+    PAPERS,
+    ROWS,
+    SCALES,
+    TrainedRow,
+    cells_of,
+    orders,
+    published,
+    with_parameters,
+)
+from labelaudit.reproduce.runner import Tables, draw, parse_noise
 from labelaudit.selectors.table import build_selector, describe_selector
 
 NAN = math.nan
@@ -26,28 +35,63 @@ def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0
 def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -> None:
     rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1, epoch=4.0)]
     rows += [trained("standard", 0.4, epoch=2.0), trained("standard", 0.4, seed=1, epoch=2.0)]
-    cell, standard = cells_of(rows, retraining.PAPER)
+    cell, standard = cells_of(rows, PAPERS[10])
     assert (cell.error, cell.deviation) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
     assert (cell.seeds, cell.diverged, cell.paper_error, cell.paper_deviation) == (2, 0, 11.5, 0.2)
     assert cell.relative_epoch == cell.relative_time == pytest.approx((1 / 2 + 4 / 2) / 2)
-    assert math.isnan(cells_of(rows[:2], {})[0].relative_epoch)
+    assert math.isnan(cells_of(rows[:2], None)[0].relative_epoch)
     assert standard.deviation == 0
 
 
 def test_table_1_has_all_methods_and_says_what_diverged() -> None:
-    runs = [trained(method, 0.1 + place / 100) for place, method in enumerate(METHODS)]
+    runs = [trained(row, 0.1 + place / 100) for place, row in enumerate(ROWS)]
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
-    page = "\n".join(retraining.page_tables(runs, cells_of(runs, retraining.PAPER), []))
+    page = "\n".join(retraining.page_tables(runs, cells_of(runs, PAPERS[10]), [], PAPERS[10]))
     assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
+    assert "| AUL | 17.00 | 11.5 ± 0.2 | – | – |\n| Oracle " in page
+    assert "| labelaudit | 19.00 | – | – | – |" in page
+    assert "| uniform:0.4 | Oracle < AUL < Standard | 18.00 < 17.00 < 10.00 | **no** |" in page
     assert "nan" not in page
-    assert "paper" not in "\n".join(retraining.page_tables(runs, cells_of(runs, {}), [])).split("##")[1]
-    assert set(METHODS) == {entry.name for entry in TABLE}
+    assert "paper" not in "\n".join(retraining.page_tables(runs, cells_of(runs, None), [], None)).split("##")[1]
+    assert set(ROWS) == {entry.name for entry in TABLE} | {"labelaudit"}
 
 
-def test_mentornets_percentile_follows_what_was_published() -> None:
-    trainings = Trainings(clean=None, test=None, methods=METHODS, scale=SCALES["small"], paper=retraining.PAPER)
-    assert trainings.parameters("mentornet", 0.8)["percentile"] == 0.5
-    assert "percentile" not in trainings.parameters("mentornet", 0.6)
+@pytest.mark.parametrize(
+    ("errors", "came_out"),
+    [
+        ({"oracle": 0.1, "aul": 0.12, "standard": 0.4, "random": 0.2, "reed-hard": 0.35}, [True, True, True]),
+        ({"oracle": 0.13, "aul": 0.12, "standard": 0.4, "random": 0.11, "reed-hard": 0.12}, [False, False, False]),
+        ({"labelaudit": 0.1, "random": 0.2, "reed-hard": 0.1}, [True, False]),
+        ({"oracle": 0.1, "aul": NAN, "standard": 0.4}, [None]),
+        ({"oracle": 0.1, "standard": 0.4}, []),
+    ],
+)
+def test_the_papers_orders_come_out_or_do_not(errors: dict[str, float], came_out: list[bool | None]) -> None:
+    cells = cells_of([trained(row, error) for row, error in errors.items()], PAPERS[10])
+    assert [found for *_, found in orders(cells)] == came_out
+
+
+def test_an_order_that_the_paper_does_not_have_is_not_expected() -> None:
+    runs = [trained(row, 0.4, noise="uniform:0.2") for row in ("oracle", "aul", "standard", "random")]
+    assert [order for _, order, *_ in orders(cells_of(runs, PAPERS[100]))] == [("aul", "random")]
+
+
+@pytest.mark.parametrize(
+    ("row", "noise", "classes", "parameters", "hyperparameters"),
+    [
+        ("mentornet", "uniform:0.8", 10, {"percentile": 0.5}, {}),
+        ("mentornet", "uniform:0.6", 10, {}, {}),
+        ("elr", "pair-flip:0.4", 10, {"beta": 0.9, "strength": 1.0}, {"schedule": "milestones", "epochs": 120}),
+        ("elr", "uniform:0.4", 10, {}, {}),
+        ("dividemix", "pair-flip:0.4", 10, {"noise_type": "asymmetric"}, {}),
+        ("d2l", "uniform:0.4", 100, {"init_share": 0.3}, {"epochs": 200, "milestones": ((0.4, 0.1), (0.6, 0.01))}),
+    ],
+)
+def test_what_is_published_for_some_noise_or_data_only(row, noise, classes, parameters, hyperparameters) -> None:
+    assert published(row, parse_noise(noise, ()), classes) == (parameters, hyperparameters)
+    retraining.check_rows(
+        [row], with_parameters(SCALES["small"], {f"{row}.{k}": v for k, v in parameters.items()}, [row])
+    )
 
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[object]:

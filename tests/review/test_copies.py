@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 
-from labelaudit.data.labels_file import read_labels_csv
+from labelaudit.data.labels_file import read_labels
 from labelaudit.errors import RunError, StorageError, UsageError
-from labelaudit.review.copies import Copied
 from labelaudit.review.relabel import plan_relabeling, relabel_copy, relabel_labels
 from labelaudit.run.files import held
 from tests.helpers import failing
@@ -21,8 +20,8 @@ COPY = {
     "dog/1.png": "dog/1.png",
     "dog/notes.txt": "dog/notes.txt",
 }
-LINKED = Copied(linked=4, copied=0, symbolic=0, skipped=0)
-COPIED = Copied(linked=0, copied=4, symbolic=0, skipped=0)
+LINKED = {"linked": 4}
+COPIED = {"copied": 4}
 
 
 @pytest.fixture
@@ -42,10 +41,9 @@ def out(tmp_path):
 
 
 def test_a_copy_has_hard_links_and_the_corrections(root, corrections, out):
-    before = contents(root)
-    assert relabel_copy(root, corrections, out, agree=lambda _: False) is None
-    assert not out.exists()
-    assert relabel_copy(root, corrections, out) == LINKED
+    before, seen = contents(root), []
+    assert relabel_copy(root, corrections, out, show=lambda _: seen.append(out.exists())) == LINKED
+    assert seen == [False]
     assert contents(out) == COPY
     assert (out / "dog/1-2.png").samefile(root / "cat/1.png")
     assert not (out / "cat").exists()
@@ -68,7 +66,7 @@ def test_links_keep_their_targets_and_pipes_are_skipped(root, corrections, out):
     (root / "cat/link.png").symlink_to("1.png")
     (root / "bird").symlink_to("../outside")
     os.mkfifo(root / "cat/pipe")
-    assert relabel_copy(root, corrections, out) == Copied(linked=4, copied=0, symbolic=2, skipped=1)
+    assert relabel_copy(root, corrections, out) == {"linked": 4, "symbolic": 2, "skipped": 1}
     assert (out / "cat/link.png").readlink() == root / "cat/1.png"
     assert (out / "bird").readlink() == outside
 
@@ -89,10 +87,8 @@ def test_a_copy_continues_after_a_full_disk_unless_the_plan_is_another(root, cor
         with pytest.raises(StorageError, match="no space left for"):
             relabel_copy(root, attempt, out)
         assert not out.exists()
-    with (
-        held(out.with_name(".copy.labelaudit-lock"), out),
-        pytest.raises(RunError, match=f"is in use by process {os.getpid()} on "),
-    ):
+    in_use = pytest.raises(RunError, match=f"is in use by process {os.getpid()} on ")
+    with held(out.with_name(".copy.labelaudit-lock"), out), in_use:
         relabel_copy(root, corrections, out)
     assert relabel_copy(root, corrections, out) == COPIED
     assert contents(out) == COPY
@@ -129,20 +125,16 @@ def labels(root, tmp_path):
 
 
 def test_a_corrected_labels_file_keeps_the_other_columns(root, labels, tmp_path):
-    corrections = saved(
-        tmp_path / "c.csv",
-        change("cat/1.png", "+new", given_label="cat", sha256=sha256("cat/1.png")),
-        drop("dog/1.png", given_label="cat"),
-        keep("=x.png"),
-    )
+    changed = change("cat/1.png", "+new", given_label="cat", sha256=sha256("cat/1.png"))
+    corrections = saved(tmp_path / "c.csv", changed, drop("dog/1.png", given_label="cat"), keep("=x.png"))
     new = tmp_path / "new.csv"
-    assert relabel_labels(root, corrections, labels, new, agree=lambda _: False) is None
-    assert not new.exists()
-    plan = relabel_labels(root, corrections, labels, new)
+    seen = []
+    plan = relabel_labels(root, corrections, labels, new, show=lambda _: seen.append(new.exists()))
+    assert seen == [False]
     assert (plan.pairs, plan.drops, plan.kept, plan.new_classes) == ([("cat", "+new", 1)], [("cat", 1)], 1, ("+new",))
     text = "split,path,label,score\ntrain,./cat/1.png,'+new,-3\ntest,'=x.png,'-dog,=SUM(A1)\n"
     assert new.read_text() == text
-    assert read_labels_csv(new) == {"cat/1.png": "+new", "=x.png": "-dog"}
+    assert read_labels(new).label_of == {"cat/1.png": "+new", "=x.png": "-dog"}
     with pytest.raises(UsageError, match="already exists; choose a new file"):
         relabel_labels(root, corrections, labels, labels)
     assert labels.read_text() == LABELS

@@ -12,19 +12,17 @@ from labelaudit.review import moves
 from labelaudit.review.relabel import relabel, undo
 from labelaudit.run.files import held
 from tests.helpers import Listener, failing
-from tests.review.helpers import (
-    HOSTILE_CLASSES,
-    HOSTILE_NAMES,
-    change,
-    contents,
-    drop,
-    keep,
-    saved,
-    sha256,
-    snapshot,
-    write_tree,
-)
+from tests.review.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
 
+CLASSES = (
+    *("cat", "=dog", "-x", "two words ", "ü"),
+    *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"),
+)
+NAMES = (
+    *("{}.png", "=cmd|' {}.png", "-rf {}.png", "a,b\"c' {}.png", "line\nend {}.png", "cr\r {}.png", "{} no suffix"),
+    *("猫 é e\u0301 \u202e {}.png", "back\\slash {}.tar.gz", "n" * 240 + "{}.png", "sub/deep\ner/{}.png", "{}.png "),
+    *("$(touch x) `x` {}.png", "\U0001f431 {}.PNG"),
+)
 FILES = ("cat/1.png", "cat/2.png", "cat/sub/3.png", "dog/1.png", "dog/4.png", "dog/5.png")
 CORRECTED = {
     "dog/1-2.png": "cat/1.png",
@@ -68,8 +66,7 @@ def test_files_move_and_come_back_with_hard_links_or_without(root, corrections, 
 
 def test_files_with_hostile_names_come_back_byte_for_byte(tmp_path):
     root = tmp_path / "photos"
-    files = list(enumerate(HOSTILE_NAMES))
-    names = [f"{label}/{name.format(number)}" for label in HOSTILE_CLASSES for number, name in files]
+    names = [f"{label}/{name.format(k)}" for label in CLASSES for k, name in enumerate(NAMES)]
     write_tree(root, names)
     (root / "cat" / "link").symlink_to("nowhere")
     (root / os.fsdecode(b"caf\xe9")).mkdir()
@@ -77,8 +74,8 @@ def test_files_with_hostile_names_come_back_byte_for_byte(tmp_path):
     before = snapshot(root)
     rows = []
     for number, path in enumerate(names):
-        place = HOSTILE_CLASSES.index(path.partition("/")[0]) + 1 + number % 3
-        other = change(path, HOSTILE_CLASSES[place % len(HOSTILE_CLASSES)], sha256=sha256(path))
+        place = CLASSES.index(path.partition("/")[0]) + 1 + number % 3
+        other = change(path, CLASSES[place % len(CLASSES)], sha256=sha256(path))
         rows.append((other, drop(path), keep(path), change(path, "new one"))[number % 4])
     assert relabel(root, saved(tmp_path / "c.csv", *rows)).moved == 105
     found = {path: what for path, what in snapshot(root).items() if what[0] == "file"}
@@ -98,8 +95,8 @@ def test_undo_takes_back_the_last_relabeling_first(root, tmp_path, corrections):
     relabel(root, again)
     assert contents(root)[".labelaudit-dropped/dog/5.png"] == "dog/5.png"
     with pytest.raises(RunError, match=r"was by 'again\.csv', not by .*corrections\.csv; omit the file"):
-        undo(root, corrections=corrections)
-    undo(root, corrections=again)
+        undo(root, review=corrections)
+    undo(root, review=again)
     assert snapshot(root) == states[1]
     undo(root)
     assert snapshot(root) == states[0]
@@ -130,8 +127,7 @@ def test_undo_does_not_overwrite_a_file_that_appeared_meanwhile(root, correction
     (root / "cat/2.png").write_text("new")
     with pytest.raises(RunError, match=r"1 file cannot go back, since others are in their places: 'cat/2\.png'"):
         undo(root)
-    found = contents(root)
-    assert (found["cat/2.png"], found["dog/2.png"], found["cat/1.png"]) == ("new", "cat/2.png", "cat/1.png")
+    assert contents(root).items() >= {"cat/2.png": "new", "dog/2.png": "cat/2.png", "cat/1.png": "cat/1.png"}.items()
     with pytest.raises(RunError, match=r"undoing a relabeling of .* was interrupted; run labelaudit relabel .* --undo"):
         relabel(root, corrections)
     (root / "cat/2.png").unlink()
@@ -161,28 +157,21 @@ def test_two_processes_cannot_relabel_one_folder(root, corrections):
     assert set(contents(root)) == set(FILES)
 
 
-def test_after_a_full_disk_a_relabeling_can_be_finished(root, corrections, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "link", mock.Mock(side_effect=[None, OSError(errno.ENOSPC, "x")]))
-        with pytest.raises(StorageError, match=r"no space left for .*; fix that and run the command again, or undo"):
-            relabel(root, corrections)
+def test_after_a_full_disk_a_relabeling_can_be_finished(root, corrections):
+    full = mock.patch.object(os, "link", side_effect=[None, OSError(errno.ENOSPC, "x")])
+    message = r"no space left for .*; fix that and run the command again, or undo"
+    with full, pytest.raises(StorageError, match=message):
+        relabel(root, corrections)
     assert set(contents(root).values()) == set(FILES)
     assert relabel(root, corrections).moved == 4
     assert contents(root) == CORRECTED
 
 
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("step", ["_link_new_name", "_unlink_old_names"])
-def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(
-    root, tmp_path, corrections, monkeypatch, step
-):
-    with monkeypatch.context() as patch:
-        patch.setattr(moves, step, interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            relabel(root, corrections)
+def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(root, tmp_path, corrections, step):
+    interrupt = mock.Mock(side_effect=KeyboardInterrupt)
+    with mock.patch.object(moves, step, interrupt), pytest.raises(KeyboardInterrupt):
+        relabel(root, corrections)
     other, listener = saved(tmp_path / "other.csv", drop("dog/5.png")), Listener()
     with pytest.raises(RunError, match=r"by 'corrections\.csv' was interrupted; run it again with that file, or run"):
         relabel(root, other)
@@ -218,34 +207,33 @@ def journal(**changes):
     return json.dumps({**value, **changes})
 
 
-MOVES = [
+MOVES = (
     *(["cat/1.png"], ["cat/1.png", 3], ["cat/1.png", "cat/1.png"], ["../secret", "dog/4.png"]),
     *(["dog/none.png", "/etc/passwd"], ["cat/1.png", "cat/../../secret"], ["cat//1.png", "dog/9.png"]),
-]
-JOURNALS = ["{", "[]", "{}", journal(version=2), journal(state="done"), journal(moves=None)]
-JOURNALS += [journal(folders=["../empty"]), *(journal(moves=[move]) for move in MOVES)]
+)
 
 
-@pytest.mark.parametrize("content", JOURNALS)
-def test_a_journal_that_is_damaged_or_leads_out_is_not_followed(root, tmp_path, corrections, content):
+def test_a_journal_that_is_damaged_or_leads_out_is_not_followed(root, tmp_path, corrections):
     (tmp_path / "secret").write_text("x")
     (tmp_path / "empty").mkdir()
-    (root / ".labelaudit-relabel-1.json").write_text(content)
-    before = snapshot(tmp_path)
-    for attempt in (undo, lambda folder: relabel(folder, corrections)):
-        with pytest.raises(RunError, match=r"\.labelaudit-relabel-1\.json is damaged \(.*; it lists what was moved"):
-            attempt(root)
-    assert snapshot(tmp_path) == before
+    wrong = ({"version": 2}, {"state": "done"}, {"moves": None}, {"folders": ["../empty"]})
+    for content in ("{", "[]", "{}", *(journal(**one) for one in wrong), *(journal(moves=[move]) for move in MOVES)):
+        (root / ".labelaudit-relabel-1.json").write_text(content)
+        before = snapshot(tmp_path)
+        for attempt in (undo, lambda folder: relabel(folder, corrections)):
+            with pytest.raises(RunError, match=r"\.labelaudit-relabel-1\.json is damaged \(.*; it lists what was"):
+                attempt(root)
+        assert snapshot(tmp_path) == before
 
 
 def test_links_to_places_outside_are_not_followed_by_journals(root, tmp_path, corrections):
-    secret = tmp_path / "secret"
+    secret, file = tmp_path / "secret", root / ".labelaudit-relabel-1.json"
     secret.write_text("x")
     (root / "way").symlink_to(tmp_path)
-    (root / ".labelaudit-relabel-1.json").write_text(journal(moves=[["cat/9.png", "way/secret"]]))
+    file.write_text(journal(moves=[["cat/9.png", "way/secret"]]))
     with pytest.raises(DataError, match="passes through 'way', which is a symbolic link"):
         undo(root)
-    (root / ".labelaudit-relabel-1.json").unlink()
+    file.unlink()
     leftover = root / "..labelaudit-relabel-1.json.partial"
     leftover.symlink_to(secret)
     relabel(root, corrections)

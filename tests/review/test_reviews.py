@@ -91,8 +91,7 @@ def test_the_address_names_the_image_where_there_is_no_path(tmp_path, address, p
 def test_annotations_are_decisions_unclear_or_missing(tmp_path):
     tasks = [task("a", ["dog"], ["dog"]), task("b", ["dog"], ["cat"]), task("c", ["dog", "cat"]), task("d", [])]
     tasks += [task("e"), task("f", None), task("g", None, ["dog"])]  # predicted, skipped, skipped by one
-    actions = {"h": ["drop"], "i": ["keep"], "j": ["drop", "keep"]}
-    for name, words in actions.items():
+    for name, words in {"h": ["drop"], "i": ["keep"], "j": ["drop", "keep"]}.items():
         entry = task(name, ["dog"])
         entry["annotations"][0]["result"].append({"from_name": "action", "value": {"choices": words}})
         tasks.append(entry)
@@ -108,11 +107,9 @@ def test_annotations_are_decisions_unclear_or_missing(tmp_path):
 
 
 def test_unexpected_values_in_a_task_do_no_harm(tmp_path):
-    odd = [{"result": None}], {"a": 1}, [None, {"result": [None, {"value": 4}, {"value": {"choices": "dog"}}]}]
-    tasks = [
-        {"data": data, "annotations": entry}
-        for data, entry in zip(({"image": 3}, {}, {"image": "x"}), odd, strict=True)
-    ]
+    odd = [None, {"result": [None, {"value": 4}, {"value": {"choices": "dog"}}]}]
+    found = (({"image": 3}, [{"result": None}]), ({}, {"a": 1}), ({"image": "x"}, odd))
+    tasks = [{"data": data, "annotations": annotations} for data, annotations in found]
     review = read(tmp_path, json.dumps(tasks))
     assert (review.unreviewed, len(review.unclear), review.corrections) == (1, 2, ())
 
@@ -156,11 +153,10 @@ def test_a_tag_of_cvat_is_a_label(tmp_path):
 def test_uploaded_tags_are_not_reviewed_unless_they_are_accepted(tmp_path):
     both = image("c", ("dog", "auto"), ("cat", "manual"))
     text = cvat(image("a", ("dog", "auto")), image("b", ("dog", "file")), both, image("d"))
-    review = read(tmp_path, text)
-    assert (without_places(review), review.unreviewed) == ([change("c", "cat")], 3)
-    review = read(tmp_path, text, accept_suggestions=True)
-    assert without_places(review) == [change("a", "dog"), change("b", "dog"), change("c", "cat")]
-    assert review.unreviewed == 1
+    uploaded, reviewed = [change("a", "dog"), change("b", "dog")], [change("c", "cat")]
+    for accept, expected, left in ((False, reviewed, 3), (True, uploaded + reviewed, 1)):
+        review = read(tmp_path, text, accept_suggestions=accept)
+        assert (without_places(review), review.unreviewed) == (expected, left)
 
 
 def test_several_tags_are_unclear_and_an_attribute_may_drop_or_keep(tmp_path):

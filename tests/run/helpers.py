@@ -46,17 +46,21 @@ def catalogue_of(paths=AWKWARD_PATHS, *, reasons=None, root=Path("/data")) -> Ca
     return catalogue_of_labels(label_N, paths=tuple(paths), reasons=reasons, root=root, **sizes)
 
 
-def epoch_record(epoch=0, *, count=5, seed=0) -> EpochLosses:
+def losses_of(loss, *, epoch=0, **columns) -> EpochLosses:
+    """An epoch with these losses; samples are numbered in order, and other columns are 0, unless they are given."""
+    zeros = dict.fromkeys(("margin", "predicted", "alternative"), np.zeros(len(loss)))
+    values = {"sample": np.arange(len(loss)), **zeros, **columns, "loss": loss}
+    types = dict.fromkeys(("loss", "margin"), np.float32)
+    arrays = {f"{name}_R": np.asarray(value, dtype=types.get(name, np.int32)) for name, value in values.items()}
+    return EpochLosses(epoch=epoch, **arrays)
+
+
+def epoch_record(epoch=0, *, count=5) -> EpochLosses:
     """Random records of an epoch."""
-    generator = np.random.default_rng([seed, epoch])
-    return EpochLosses(
-        epoch=epoch,
-        sample_R=generator.permutation(count).astype(np.int32),
-        loss_R=generator.exponential(size=count).astype(np.float32),
-        margin_R=generator.normal(size=count).astype(np.float32),
-        predicted_R=generator.integers(0, 10, count).astype(np.int32),
-        alternative_R=generator.integers(0, 10, count).astype(np.int32),
-    )
+    generator = np.random.default_rng(epoch)
+    predicted, alternative = generator.integers(0, 10, (2, count))
+    columns = {"margin": generator.normal(size=count), "predicted": predicted, "alternative": alternative}
+    return losses_of(generator.exponential(size=count), epoch=epoch, sample=generator.permutation(count), **columns)
 
 
 @contextlib.contextmanager

@@ -22,12 +22,11 @@ D = 4
 ROW_BYTES = 100
 
 
+FAILED = Embedded(vector_D=None, reason="damaged: x")
+
+
 def embedded(value):
     return Embedded(vector_D=np.full(D, value, dtype=np.float32), reason="")
-
-
-def failed(reason="damaged: x"):
-    return Embedded(vector_D=None, reason=reason)
 
 
 def hashes(*numbers):
@@ -64,11 +63,11 @@ def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(cop
     value_VS = generator.normal(size=(1 + len(COPY_KINDS), len(IMAGE_STATISTICS))).astype(np.float32)
     look = ImageStatistics(digest="0123456789abcdef", value_S=value_VS[0], copy_MS=value_VS[1:] if copied else None)
     vector_D = generator.normal(size=D).astype(np.float32)
-    EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), failed()], D)
+    EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), FAILED], D)
     found = EmbeddingCache("a").load(set(hashes(3, 5, 9)))
     assert found.keys() == set(hashes(3, 5))
     first, second = (found[sha256] for sha256 in hashes(5, 3))
-    assert second == failed()
+    assert second == FAILED
     assert first.vector_D.tobytes() == vector_D.tobytes()
     assert first.look.digest == look.digest
     for name in ("value_S", "copy_MS"):
@@ -85,9 +84,9 @@ def test_a_damaged_part_is_deleted_and_the_others_are_used(damage):
     pq.write_table(pa.table({"sha256": hashes(2)}), cache.folder / "part-other-columns.parquet")
     assert numbers_found(cache, 1, 2, 3) == [3]
     assert len(names_in(cache.folder)) == 1
-    cache.add(hashes(1, 2), [embedded(1), failed()], D)
+    cache.add(hashes(1, 2), [embedded(1), FAILED], D)
     found = cache.load(set(hashes(1, 2, 3, 4)))
-    assert found.pop(hashes(2)[0]) == failed()
+    assert found.pop(hashes(2)[0]) == FAILED
     assert {int(sha256, 16): result.vector_D[0] for sha256, result in found.items()} == {1: 1, 3: 3}
 
 
@@ -163,23 +162,20 @@ def test_rows_after_the_last_note_are_written_again(monkeypatch):
     assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
+def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch):
+    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
+    for damage in (
         lambda: path_of("a", "note").unlink(),
         lambda: path_of("a", "note").write_text("null"),
         lambda: os.truncate(path_of("a", "partial"), 50),
-    ],
-)
-def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch, damage):
-    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
-    fill("a", finish=False)
-    damage()
-    with PixelCache("a", ROW_BYTES).writer() as writer:
-        assert writer.about.done == 0
-        writer.add([row(3)])
-        writer.finish()
-    assert path_of("a").read_bytes() == bytes([3] * 100)
+    ):
+        fill("a", finish=False)
+        damage()
+        with PixelCache("a", ROW_BYTES).writer() as writer:
+            assert writer.about.done == 0
+            writer.add([row(3)])
+            writer.finish()
+        assert path_of("a").read_bytes() == bytes([3] * 100)
 
 
 def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):

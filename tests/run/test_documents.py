@@ -22,19 +22,14 @@ from tests.run.helpers import catalogue_of
 
 @pytest.fixture
 def run(tmp_path):
-    (tmp_path / "run").mkdir()
-    return RunFolder(tmp_path / "run")
+    return RunFolder(tmp_path)
 
 
 def test_noise_json_is_written_and_read_back(run):
     mixture = {"weight": [0.9, 0.1], "mean": [1, 2], "std": [1, 1], "separation": 3.5, "modes": 2, "log_likelihood": -9}
     tail = {"noise_rate": 0.2, "interval": [0.1, 0.3]}
     fitted = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 7}
-    estimators = {
-        "gmm": {**fitted, "mixture": mixture},
-        "controls": {**fitted, "by_kind": {"random": tail}},
-        "bmm": fitted,
-    }
+    estimators = {"gmm": {**fitted, "mixture": mixture}, "controls": {**fitted, "by_kind": {"random": tail}}}
     whole = noise(noise_rate_interval=[0.0, 1], kinds=KINDS, left_out=LEFT_OUT, estimators=estimators)
     write_json(run.noise, as_json(whole))
     assert read_noise(run) == whole

@@ -7,20 +7,15 @@ import os
 import signal
 import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, StorageError
-from labelaudit.run.files import (
-    read_json,
-    write_atomically,
-    write_bytes,
-    write_json,
-    write_lines,
-    write_text,
-)
+from labelaudit.run.files import read_json, write_atomically, write_bytes, write_json, write_lines, write_text
+from tests.helpers import failing
 from tests.run.helpers import names_in, room_for
 
 
@@ -34,14 +29,10 @@ def file(tmp_path):
     assert names_in(path.parent) == ["noise.json"]
 
 
-def refused(code):
-    return OSError(code, os.strerror(code))
-
-
-def half_then(error):
+def half_then(end):
     def write(partial):
         partial.write_text("half of the n")
-        raise error
+        end()
 
     return write
 
@@ -56,13 +47,9 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(file):
     assert file.read_text() == "new"
 
 
-def half_then_die(partial):
-    partial.write_text("half of the n")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_killed_writer_leaves_the_old_file_and_does_not_block_the_next(file):
-    child = multiprocessing.get_context("fork").Process(target=write_atomically, args=(file, half_then_die))
+    write = half_then(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    child = multiprocessing.get_context("fork").Process(target=write_atomically, args=(file, write))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
@@ -72,45 +59,35 @@ def test_a_killed_writer_leaves_the_old_file_and_does_not_block_the_next(file):
 
 
 @pytest.mark.parametrize(
-    ("error", "raised", "message", "fix"),
+    ("code", "message", "fix"),
     [
-        (refused(errno.ENOSPC), StorageError, "no space left for {}", "free some space"),
-        (refused(errno.EROFS), StorageError, "{} is not writable (read-only file system)", "another folder"),
-        (refused(errno.EACCES), StorageError, "{} is not writable (permission denied)", "another folder"),
-        (refused(errno.EIO), StorageError, "cannot write {}: Input/output error", "check the path and the disk"),
-        (ValueError("a bug"), ValueError, "a bug", ""),
-        (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop", ""),
+        (errno.ENOSPC, "no space left for {}", "free some space"),
+        (errno.EROFS, "{} is not writable (read-only file system)", "another folder"),
+        (errno.EACCES, "{} is not writable (permission denied)", "another folder"),
+        (errno.EIO, "cannot write {}: Input/output error", "check the path and the disk"),
     ],
-    ids=str,
 )
-def test_a_writer_that_fails_leaves_the_old_file(file, error, raised, message, fix):
-    with pytest.raises(raised) as caught:
-        write_atomically(file, half_then(error))
+def test_a_writer_that_fails_leaves_the_old_file(file, code, message, fix):
+    with pytest.raises(StorageError) as caught:
+        write_atomically(file, half_then(failing(code)))
     assert str(caught.value).startswith(message.format(file))
     assert fix in str(caught.value)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(file, half_then(mock.Mock(side_effect=KeyboardInterrupt)))
     assert file.read_text() == "old"
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failure_after_the_writing_leaves_the_old_file(file, monkeypatch, step):
-    def fail(*_):
-        raise refused(errno.ENOSPC)
-
-    monkeypatch.setattr(os, step, fail)
+    monkeypatch.setattr(os, step, failing(errno.ENOSPC))
     with pytest.raises(StorageError, match="no space left"):
         write_text(file, "new")
     assert file.read_text() == "old"
 
 
 def test_a_file_system_that_cannot_flush_folders_is_good_enough(file, monkeypatch):
-    opened = os.open
-
-    def fail_for_folders(path, *arguments):
-        if Path(path).is_dir():
-            raise refused(errno.EINVAL)
-        return opened(path, *arguments)
-
-    monkeypatch.setattr(os, "open", fail_for_folders)
+    opened, fail = os.open, failing(errno.EINVAL)
+    monkeypatch.setattr(os, "open", lambda path, *flags: (fail if Path(path).is_dir() else opened)(path, *flags))
     write_bytes(file, b"new")
     assert file.read_bytes() == b"new"
 

@@ -3,11 +3,11 @@
 import errno
 import fcntl
 import json
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -18,15 +18,7 @@ from labelaudit.errors import NoLocksWarning, RunError, StorageError
 from labelaudit.run.caches import PixelCache
 from labelaudit.run.files import _warn_of_no_locks, held, holder, write_text
 from labelaudit.run.layout import SCHEMA_VERSION, RunFolder
-
-HOLD_THE_FOLDER = """
-import sys, time
-from pathlib import Path
-from labelaudit.run.layout import RunFolder
-with RunFolder(Path(sys.argv[1])).writing():
-    print("held", flush=True)
-    time.sleep(60)
-"""
+from tests.helpers import failing
 
 
 @pytest.fixture
@@ -37,18 +29,20 @@ def run(tmp_path):
 @pytest.fixture
 def writer(run):
     """Another process that writes to the run folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD_THE_FOLDER, str(run.root)], stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"held\n"
+    fork = multiprocessing.get_context("fork")
+    held_now = fork.Event()
+
+    def hold():
+        with run.writing():
+            held_now.set()
+            time.sleep(60)
+
+    process = fork.Process(target=hold)
+    process.start()
+    assert held_now.wait(10)
     yield process
     process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-def described(run, value=None):
-    run.root.mkdir(parents=True, exist_ok=True)
-    run.write_description({"status": "training"} if value is None else value)
-    return run
+    process.join()
 
 
 def test_files_have_the_names_that_other_tools_rely_on(run):
@@ -67,7 +61,8 @@ def test_a_description_is_read_back_with_its_schema_and_updated(run):
     with pytest.raises(RunError, match=r"run is not a run folder \(it has no run\.json\)"):
         run.read_description()
     assert not run.exists
-    described(run, {"status": "training", "seed": 3})
+    run.root.mkdir()
+    run.write_description({"status": "training", "seed": 3})
     assert run.exists
     assert run.read_description() == {"schema_version": SCHEMA_VERSION, "status": "training", "seed": 3}
     run.update_description(status="finished", device="cpu")
@@ -83,7 +78,8 @@ def test_a_description_is_read_back_with_its_schema_and_updated(run):
     ],
 )
 def test_a_damaged_description_or_an_unknown_schema_is_refused_and_left_alone(run, content, message):
-    described(run).description.write_bytes(content)
+    run.root.mkdir()
+    run.description.write_bytes(content)
     with pytest.raises(RunError, match=message):
         run.read_description()
     with pytest.raises(RunError, match=message):
@@ -118,7 +114,7 @@ def test_a_second_process_is_told_who_writes_and_a_killed_one_holds_nothing(run,
         pytest.fail("two writers at once")
 
     writer.kill()
-    writer.wait()
+    writer.join()
     with run.writing():
         owner = json.loads((run.root / ".lock").read_text())
         assert owner == {"pid": os.getpid(), "host": socket.gethostname()}
@@ -156,15 +152,12 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS], ids=errno.errorcode.get)
 def test_without_locks_everything_works_and_one_warning_says_so(tmp_path, monkeypatch, code):
-    def refuse(_handle, _operation):
-        raise OSError(code, os.strerror(code))
-
     _warn_of_no_locks.cache_clear()
     run = RunFolder(tmp_path / "run")
     partial, left = run.root / f".{run.suspicious.name}.partial", '{"pid": 1, "host": "gone"}'
     with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        patch.setattr(fcntl, "flock", refuse)
+        patch.setattr(fcntl, "flock", failing(code))
         with run.writing():
             write_text(run.suspicious, "one")
             assert holder(run.root / ".lock") is None
@@ -184,6 +177,6 @@ def test_without_locks_everything_works_and_one_warning_says_so(tmp_path, monkey
 
 
 def test_a_file_system_that_fails_is_not_one_without_locks(tmp_path, monkeypatch):
-    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+    monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
     with pytest.raises(StorageError, match="Input/output error"), held(tmp_path / "a.lock", tmp_path):
         pytest.fail("held")

@@ -1,7 +1,6 @@
 """suspicious.csv, corrupted.csv, weights.csv, and what a baseline makes of them."""
 
 import csv
-import io
 import itertools
 from dataclasses import replace
 
@@ -10,7 +9,6 @@ import pytest
 
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.kinds import Kinds
-from labelaudit.detect.verdicts import Power, Verdicts
 from labelaudit.errors import DataError, RunError
 from labelaudit.names import KINDS
 from labelaudit.run.layout import RunFolder
@@ -25,7 +23,7 @@ from labelaudit.run.lists import (
     write_weights,
 )
 from labelaudit.run.tables import verdict_table
-from tests.detect.helpers import beliefs_of, statistics_of
+from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import row
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of
 
@@ -41,25 +39,8 @@ def four_statistics():
     return statistics_of(values.pop("aul_N"), beliefs=FOUR_BELIEFS, **values)
 
 
-def verdicts_of(p, order, flagged):
-    p_N = np.array(p)
-    return Verdicts(
-        p_mislabeled_N=p_N,
-        raw_posterior_N=p_N,
-        weight_N=1 - np.nan_to_num(p_N, nan=1.0),
-        order=np.array(order),
-        flagged=flagged,
-        noise_rate=0.4,
-        interval=(0.3, 0.5),
-        estimates={},
-        power=Power(found=(), reviews=()),
-        warnings=[],
-    )
-
-
-def four_verdicts():
-    """The second sample is flagged, the third is next."""
-    return verdicts_of([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
+FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
+"""The second sample is flagged, the third is next."""
 
 
 def four_kinds():
@@ -73,19 +54,19 @@ def four_kinds():
     )
 
 
-def table_of(kinds=None, verdicts=None, catalogue=None):
-    return verdict_table(catalogue or catalogue_of(FOUR), four_statistics(), verdicts or four_verdicts(), kinds)
+def table_of(kinds=None, catalogue=None, statistics=None):
+    return verdict_table(catalogue or catalogue_of(FOUR), statistics or four_statistics(), FOUR_VERDICTS, kinds)
 
 
 def ranked(count=1, catalogue=None, **changes):
     """suspicious.csv of the first of the four samples."""
     catalogue = catalogue or catalogue_of(FOUR)
     table = table_of(catalogue=catalogue, **changes)
-    return "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, four_verdicts().order[:count]))
+    return "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, FOUR_VERDICTS.order[:count]))
 
 
 def rows_of(text):
-    return list(csv.DictReader(io.StringIO(text, newline="")))
+    return list(csv.DictReader(text.splitlines()))
 
 
 def written(file, content):
@@ -99,11 +80,9 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
         f"1,cat/1.png,cat,dog,0.750000,0.250000,-10,-9,mislabeled,1,{1:064x}\n"
     )
     beliefs = replace(FOUR_BELIEFS, class_MN=np.array([[1, -1, 0, -1]], dtype=np.int32))
-    table = verdict_table(catalogue_of(FOUR), replace(four_statistics(), beliefs=beliefs), four_verdicts())
-    (row,) = rows_of("".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(FOUR), np.array([1]))))
+    (row,) = rows_of(ranked(statistics=replace(four_statistics(), beliefs=beliefs)))
     assert row["suggested_label"] == ""
     assert [(row["rank"], row["sample"]) for row in rows_of(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
-    assert rows_of(ranked(0)) == []
 
 
 def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first():
@@ -121,11 +100,10 @@ def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first()
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
-    statistics = statistics_of(range(count), beliefs=beliefs)
-    verdicts = verdicts_of(np.ones(count), np.arange(count)[::-1], count)
-    file = tmp_path / "suspicious.csv"
-    table = verdict_table(catalogue_of(), statistics, verdicts)
-    written(file, "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(), verdicts.order)))
+    verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1], count)
+    table = verdict_table(catalogue_of(), statistics_of(range(count), beliefs=beliefs), verdicts)
+    lines = ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(), verdicts.order)
+    file = written(tmp_path / "suspicious.csv", "".join(lines))
     assert [row["path"] for row in suspicious_rows(file)] == list(AWKWARD_PATHS[::-1])
 
 
@@ -138,7 +116,6 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
     assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-9")
     write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
     assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
-    np.testing.assert_allclose(read_weights(tmp_path / "weights.csv", catalogue), WEIGHT_4, rtol=1e-8, atol=0)
 
 
 HEADER = ",".join(SUSPICIOUS_COLUMNS)
@@ -158,10 +135,9 @@ HEADER = ",".join(SUSPICIOUS_COLUMNS)
     ],
 )
 def test_a_ranked_list_that_is_not_ours_is_refused(tmp_path, content, message):
-    if content is not None:
-        written(tmp_path / "suspicious.csv", content)
+    file = tmp_path / "suspicious.csv" if content is None else written(tmp_path / "suspicious.csv", content)
     with pytest.raises(RunError, match=f"{message}.*run labelaudit fit "):
-        list(suspicious_rows(tmp_path / "suspicious.csv"))
+        list(suspicious_rows(file))
 
 
 def test_weights_are_written_for_people_and_for_numpy(tmp_path):
@@ -170,9 +146,7 @@ def test_weights_are_written_for_people_and_for_numpy(tmp_path):
     lines = (tmp_path / "weights.csv").read_text().splitlines()
     assert (lines[0], lines[2]) == ("path,weight,sha256", f"cat/1.png,0.25,{1:064x}")
     assert lines[4].startswith("dog/3.png,0.333333333,")
-    array = np.load(tmp_path / "weights.npy")
-    assert array.dtype == np.float64
-    np.testing.assert_array_equal(array, WEIGHT_4)
+    assert np.load(tmp_path / "weights.npy").tolist() == WEIGHT_4.tolist()
     np.testing.assert_allclose(read_weights(tmp_path / "weights.csv", catalogue), WEIGHT_4, rtol=1e-8, atol=0)
 
 
@@ -221,8 +195,6 @@ def test_without_a_baseline_the_first_rows_are_listed_and_the_others_not_read():
     rows = itertools.chain([row(1), row(2)], (row(1 // 0) for _ in range(1)))
     listed = list_suspicious(rows, 5, most=2)
     assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 5, 5, None)
-    assert list_suspicious([], 0, most=3).rows == []
-    assert list_suspicious([row(1)], 1, most=0).rows == []
 
 
 FIRST, COPY = row(1), row(2, sha256=row(1)["sha256"])

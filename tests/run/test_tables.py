@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from labelaudit.detect.curves import STATISTICS
@@ -14,13 +14,13 @@ from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.errors import RunError, StorageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run.lists import read_weights, write_weights
+from labelaudit.run.parquet import write_table
 from labelaudit.run.tables import (
     read_image_table,
     read_samples,
     read_scores,
     write_image_table,
     write_samples,
-    write_table,
 )
 from tests.run.helpers import catalogue_of, names_in, room_for
 from tests.run.test_lists import FOUR, four_kinds, table_of
@@ -34,17 +34,14 @@ def require_equal(one, other):
         assert getattr(one, name).dtype == getattr(other, name).dtype
 
 
-path_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
-paths = st.lists(
-    path_texts.filter(lambda path: not path.startswith("/") and ".." not in path.split("/")),
-    min_size=1,
-    max_size=6,
-    unique=True,
+path_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(
+    lambda path: not path.startswith("/") and ".." not in path.split("/")
 )
 
 
 @settings(max_examples=20)
-@given(paths)
+@given(st.lists(path_texts, min_size=1, max_size=6, unique=True))
+@example(["cat/..1.png", "dog/two..dots.png"])
 def test_samples_and_weights_of_any_path_survive(tmp_path_factory, names):
     folder, catalogue = tmp_path_factory.getbasetemp(), catalogue_of(names)
     catalogue = replace(catalogue, reasons=("", 'damaged: a, "b"', "", "", "", "")[: len(names)])
@@ -68,42 +65,28 @@ def test_samples_have_the_columns_that_others_join_on(tmp_path):
     assert table.column("readable").to_pylist() == [True, False, True, True]
 
 
-SAMPLES = {
-    "missing": (lambda file, table: file.unlink(), r"samples\.parquet is missing"),
-    "no labels": (
-        lambda file, table: pq.write_table(table.drop_columns(["label"]), file),
-        r"samples\.parquet is damaged \(no values in label\)",
-    ),
-    "no path": (
-        lambda file, table: pq.write_table(table.set_column(1, "path", pa.array(["a", None, "c", "d"])), file),
-        r"samples\.parquet is damaged \(no values in path\)",
-    ),
-    "other classes": (
-        lambda file, table: pq.write_table(table.set_column(2, "label", pa.array([0, 0, 1, 2], pa.int32())), file),
-        "has labels of unknown classes",
-    ),
-    "other rows": (lambda file, table: pq.write_table(table.slice(1), file), "sample numbers that are not its row"),
-}
-
-
-@pytest.mark.parametrize(("damage", "message"), SAMPLES.values(), ids=SAMPLES)
-def test_samples_that_are_missing_damaged_or_incomplete_are_refused(tmp_path, damage, message):
+def test_samples_that_are_missing_damaged_or_incomplete_are_refused(tmp_path):
     file = tmp_path / "samples.parquet"
     write_samples(file, catalogue_of(FOUR))
-    damage(file, pq.read_table(file))
-    with pytest.raises(RunError, match=message):
-        read_samples(file, root=tmp_path, classes=("cat", "dog"))
+    table = pq.read_table(file)
+    for damaged, message in (
+        (table.drop_columns(["label"]), r"is damaged \(no values in label\)"),
+        (table.set_column(1, "path", pa.array(["a", None, "c", "d"])), r"is damaged \(no values in path\)"),
+        (table.set_column(2, "label", pa.array([0, 0, 1, 2], pa.int32())), "has labels of unknown classes"),
+        (table.slice(1), "sample numbers that are not its row"),
+        (None, "is missing"),
+    ):
+        file.unlink() if damaged is None else pq.write_table(damaged, file)
+        with pytest.raises(RunError, match=rf"samples\.parquet .*{message}"):
+            read_samples(file, root=tmp_path, classes=("cat", "dog"))
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret.png", "cat/../../secret.png", "cat/..", "nul\0.png"])
 def test_a_path_that_leads_out_of_the_image_folder_is_refused(tmp_path, path):
-    catalogue = catalogue_of([path, "dog/..1.png"])
+    catalogue = catalogue_of([path, "dog/1.png"])
     write_samples(tmp_path / "samples.parquet", catalogue)
     with pytest.raises(RunError, match="lead out of the image folder"):
         read_samples(tmp_path / "samples.parquet", root=catalogue.root, classes=catalogue.classes)
-    fine = catalogue_of(["cat/..1.png", "dog/two..dots.png"])
-    write_samples(tmp_path / "samples.parquet", fine)
-    assert read_samples(tmp_path / "samples.parquet", root=fine.root, classes=fine.classes).paths == fine.paths
 
 
 def test_scores_say_for_each_sample_what_was_found(tmp_path):

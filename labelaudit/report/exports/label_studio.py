@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import quote
 
 from labelaudit import __version__
@@ -16,7 +15,8 @@ def write(job: Job) -> None:
     A prediction proposes the suggested label where the sample is suspicious, else the given one; its score is the
     probability of that verdict.
     """
-    write_lines(job.folder / "config.xml", _config(job.classes))
+    choices = (f"    <Choice value={xml_attribute(name, 'the class')}/>\n" for name in job.classes)
+    write_lines(job.folder / "config.xml", [_VIEW, *choices, "  </Choices>\n</View>\n"])
     tasks = (json_text(_task(sample, job.url_prefix)) for sample in job.samples)
     write_lines(job.folder / "tasks.json", json_members(tasks, opening="[", closing="]"))
 
@@ -37,10 +37,3 @@ _VIEW = """<View>
   <Text name="given" value="$given_label"/>
   <Choices name="label" toName="image" choice="single" required="true">
 """
-
-
-def _config(classes: tuple[str, ...]) -> Iterator[str]:
-    yield _VIEW
-    for name in classes:
-        yield f"    <Choice value={xml_attribute(name, 'the class')}/>\n"
-    yield "  </Choices>\n</View>\n"

@@ -99,24 +99,16 @@ class Page:
     Attributes:
         path: The file.
         size_bytes: Its size.
-        suspicious: Suspicious samples of the audit.
-        new: How many of them a baseline does not know; None without a baseline.
-        rows: How many are in the gallery; with a baseline, of the new ones.
+        rows: How many suspicious samples are in the gallery; with a baseline, of the new ones.
         looked_at: How many of their images were looked for.
         missing: How many of these were not found.
-        without_images: True when images were looked for and none was found.
-        root: The image folder that they were looked for in.
     """
 
     path: Path
     size_bytes: int
-    suspicious: int
-    new: int | None
     rows: int
     looked_at: int
     missing: int
-    without_images: bool
-    root: Path
 
 
 def write_page(
@@ -170,24 +162,14 @@ def write_page(
         "reasons": reasons,
     }
     missing = sum(text is None for text, _ in found)
-    without_images = 0 < len(found) == missing
-    text = _render(audit, listed.new, content, missing_root=str(root) if without_images else "")
+    text = _render(audit, listed.new, content, missing_root=str(root) if 0 < len(found) == missing else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
     else:
         write_text(behind_links(path), text)
-    return Page(
-        path=path or run.page,
-        size_bytes=len(text.encode()),
-        suspicious=audit.summary.suspicious,
-        new=listed.new,
-        rows=rows,
-        looked_at=len(found),
-        missing=missing,
-        without_images=without_images,
-        root=root,
-    )
+    size = len(text.encode())
+    return Page(path=path or run.page, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
 
 
 def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> LossCurves:
@@ -251,7 +233,7 @@ def _thumbnail(file: Path, sha256: str, side: int, rendering: Rendering) -> Thum
 
 def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing_root: str = "") -> str:
     """Return the whole page; ``missing_root`` is the image folder where none of the images was found in it."""
-    noise, (low, high) = audit.summary, audit.summary.noise_rate_interval or (0.0, 0.0)
+    noise = audit.summary
     script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
     style = _asset("page.css")
     environment = Environment(
@@ -263,24 +245,16 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
     )
     return environment.from_string(_asset("page.html.jinja")).render(
         noise=noise,
+        sentences=sentences,
         title=title_of(audit.catalogue.root),
         facts=facts_of(audit),
-        rate=sentences.rate_text(noise),
         rate_sentence=rate_sentence(noise.noise_rate),
-        interval=f"{low:.1%} to {high:.1%}",
-        has_interval=bool(noise.noise_rate_interval) and noise.noise_rate is not None,
         new=new,
-        unreadable=sentences.unreadable_sentence(noise),
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
-        left_out=sentences.left_out_sentences(noise),
         estimators=_ESTIMATORS,
         controls=_CONTROLS,
         planted=[row for row in noise.power.kinds if row.class_name is None],
         review=_review_shares(noise),
-        kinds=sentences.kinds_sentences(noise),
-        matrix_header=sentences.MATRIX_HEADER,
-        matrix=sentences.matrix_rows(noise),
-        matrix_note=sentences.matrix_note(noise),
         rows=len(content["rows"]["sample"]),
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,

@@ -22,9 +22,8 @@ def hostile(images, tmp_path_factory):
 @pytest.fixture(scope="package")
 def truth(hostile):
     """The readable samples by their path, from the run's own files."""
-    flag_above = FLAG_ABOVE
     rows = [row for row in read_scores(hostile.scores).to_pylist() if row["p_mislabeled"] is not None]
-    return {row["path"]: {**row, "is_suspicious": row["p_mislabeled"] > flag_above} for row in rows}
+    return {row["path"]: {**row, "is_suspicious": row["p_mislabeled"] > FLAG_ABOVE} for row in rows}
 
 
 @pytest.fixture(scope="package")

@@ -14,14 +14,15 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.verdicts import Power, Verdicts
+from labelaudit.detect.verdicts import Verdicts
 from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, write_weights
-from labelaudit.run.tables import verdict_table, write_samples, write_table
-from tests.detect.helpers import beliefs_of, statistics_of
-from tests.report.helpers import noise_json
+from labelaudit.run.parquet import write_table
+from labelaudit.run.tables import verdict_table, write_samples
+from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
+from tests.report.helpers import class_noise, noise_json
 
 HOSTILE_CLASSES = (
     *("=cmd()", "2024", "NA", 'a,b name="label"', "cat", "test", "two\nlines", "<b>&amp;", "\u202eevil", "猫 ä"),
@@ -57,11 +58,10 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
     """A finished audit in which every fifth readable sample is suspicious, and ``broken`` cannot be read."""
     for path in broken:
         (data / path).write_bytes(b"no image")
-    catalogue = scan(data)
-    folder = RunFolder(run)
+    catalogue, folder = scan(data), RunFolder(run)
     run.mkdir(parents=True)
     statistics = _statistics(catalogue)
-    verdicts = _verdicts(catalogue, statistics)
+    verdicts = _verdicts(statistics)
     write_samples(folder.samples, catalogue)
     settings, finished = {"epochs": 2, "members": 1}, "2024-05-06T07:08:09+00:00"
     recorded = RecordedData.of(catalogue)
@@ -78,8 +78,7 @@ def made_up_audit(data: Path, run: Path, *, broken: Sequence[str] = ()) -> RunFo
         samples=len(catalogue),
         readable=int(catalogue.used_N.sum()),
         unreadable=len(broken),
-        epochs=2,
-        classes=[{"class": name, "samples": 5, "noise_rate": 0.2, "suspicious": 1} for name in catalogue.classes],
+        classes=[class_noise(name, 0.2, 5) for name in catalogue.classes],
         confusion=[{"given": catalogue.classes[0], "suggested": catalogue.classes[1], "count": 1}],
         warnings=["The <b>two</b> groups overlap."],
     )
@@ -99,19 +98,8 @@ def _statistics(catalogue: Catalogue) -> CurveStatistics:
     return statistics_of(aul_N, label_N=catalogue.label_N, beliefs=beliefs, classes=classes, epochs=2)
 
 
-def _verdicts(catalogue: Catalogue, statistics: CurveStatistics) -> Verdicts:
+def _verdicts(statistics: CurveStatistics) -> Verdicts:
     # Zero for most, as a mixture gives it: the order of those is the statistic's.
     p_N = np.clip((statistics.aul_N - 4.0) / 12.0, 0.0, 1.0)
     seen = np.flatnonzero(np.isfinite(p_N))
-    return Verdicts(
-        p_mislabeled_N=p_N,
-        raw_posterior_N=p_N,
-        weight_N=np.where(np.isfinite(p_N), 1.0 - p_N, 0.0),
-        order=seen[np.argsort(-statistics.aul_N[seen], kind="stable")],
-        flagged=int((p_N > FLAG_ABOVE).sum()),
-        noise_rate=0.2,
-        interval=(0.1, 0.3),
-        estimates={},
-        power=Power(found=(), reviews=()),
-        warnings=[],
-    )
+    return verdicts_with(p_N, seen[np.argsort(-statistics.aul_N[seen], kind="stable")], int((p_N > FLAG_ABOVE).sum()))

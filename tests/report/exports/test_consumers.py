@@ -26,10 +26,8 @@ def same(row, known, *names):
 
 
 def loaded(run, place):
-    datasets = consumer("datasets")
-    splits = datasets.load_dataset(
-        str(export(run, "huggingface", place / "out").folder), cache_dir=str(place / "cache")
-    )
+    datasets, folder = consumer("datasets"), export(run, "huggingface", place / "out").folder
+    splits = datasets.load_dataset(str(folder), cache_dir=str(place / "cache"))
     assert list(splits) == ["train"]
     return splits["train"]
 

@@ -6,7 +6,6 @@ import os
 import select
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,17 +15,6 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 DEADLINE_SECONDS = 60.0
-
-_EXEC = """
-import os, sys
-for source, high in zip(sys.argv[1:3], (98, 99)):
-    os.dup2(int(source), high)
-for high, low in ((98, 3), (99, 4)):
-    os.dup2(high, low)
-    os.close(high)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-"""The browser reads its pipes from descriptors 3 and 4, which Popen cannot hand over under these numbers."""
 
 KEYS = {"ArrowRight": 39, "Enter": 13, "Escape": 27}
 
@@ -100,9 +88,11 @@ def browser(executable: str, folder: Path) -> Iterator[Browser]:
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 or os.environ.get("CI") else []
     arguments = [executable, f"--user-data-dir={folder / 'profile'}", *sandbox, "about:blank"]
     arguments[1:1] = [f"--{switch}" for switch in switches.split()]
+    # The browser's ends of the pipes are its descriptors 3 and 4, numbers that Popen cannot give them.
+    start = f'exec "$@" 98<&{read_commands} 99>&{write_answers} 3<&98 4>&99 98<&- 99>&-'
     with open(folder / "browser.log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _EXEC, str(read_commands), str(write_answers), *arguments],
+            ["bash", "-c", start, "bash", *arguments],
             pass_fds=(read_commands, write_answers),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -157,11 +147,11 @@ class Tab:
             raise BrowserError(json.dumps(answer["exceptionDetails"])[:2000])
         return answer["result"].get("value")
 
-    def frames(self, count: int = 2) -> None:
-        """Let the page draw so many frames."""
+    def frames(self, step: str = "", count: int = 2) -> None:
+        """Let the page draw so many frames; after each, run a script in which ``frame`` is the number so far."""
         self.evaluate(
-            f"new Promise((done) => {{ let left = {count};"
-            " const step = () => (left-- > 0 ? requestAnimationFrame(step) : done()); step(); })"
+            f"new Promise((done) => {{ let frame = 0; const next = () => {{ {step}; frame += 1;"
+            f" if (frame <= {count}) requestAnimationFrame(next); else done(); }}; next(); }})"
         )
 
     def press(self, key: str, *, modifiers: int = 0) -> None:
@@ -174,37 +164,36 @@ class Tab:
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
 
+    def on(self, selector: str, script: str) -> Any:
+        """Run a script in which ``node`` is the first element of the selector."""
+        return self.evaluate(f"((node) => {{ {script} }})(document.querySelector({json.dumps(selector)}))")
+
     def click(self, selector: str) -> None:
         """Click into the middle of an element, as a mouse would."""
-        place = self.evaluate(
-            f"(() => {{ const node = document.querySelector({json.dumps(selector)});"
-            " node.scrollIntoView({block: 'nearest', behavior: 'instant'});"
-            " const box = node.getBoundingClientRect();"
-            " return [box.left + box.width / 2, box.top + box.height / 2]; })()"
-        )
+        self.on(selector, "node.scrollIntoView({block: 'nearest', behavior: 'instant'})")
+        box = self.on(selector, "return node.getBoundingClientRect().toJSON()")
+        x, y = box["left"] + box["width"] / 2, box["top"] + box["height"] / 2
         for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def choose(self, selector: str, value: str) -> None:
         """Set the value of a field, as a person would, and wait for what follows."""
-        self.evaluate(
-            f"(() => {{ const node = document.querySelector({json.dumps(selector)}); node.value = {json.dumps(value)};"
-            " node.dispatchEvent(new Event('input', {bubbles: true})); })()"
-        )
+        change = "node.dispatchEvent(new Event('input', {bubbles: true}))"
+        self.on(selector, f"node.value = {json.dumps(value)}; {change}")
         self.frames()
 
-    def metrics(self) -> dict[str, float]:
-        """The browser's counters: the processor's seconds in scripts, in tasks and so on since the page was opened."""
+    def script_seconds(self) -> float:
+        """The processor's seconds in scripts since the page was opened."""
         self.call("Performance.enable", timeDomain="threadTicks")
-        return {entry["name"]: entry["value"] for entry in self.call("Performance.getMetrics")["metrics"]}
+        metrics = self.call("Performance.getMetrics")["metrics"]
+        return next(float(entry["value"]) for entry in metrics if entry["name"] == "ScriptDuration")
 
     def text(self, selector: str) -> str:
-        return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent"))
+        return str(self.on(selector, "return node.textContent"))
 
     def texts(self, selector: str) -> list[str]:
-        return list(
-            self.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((node) => node.textContent)")
-        )
+        nodes = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        return list(self.evaluate(f"{nodes}.map((node) => node.textContent)"))
 
     def scheme(self, name: str) -> None:
         """Be a system with a light or dark theme."""
@@ -221,20 +210,13 @@ class Tab:
 
     def complaints(self) -> list[str]:
         """Exceptions, console and log messages, dialogs, and requests for anything but the page itself, so far."""
-        self.frames(1)
-        noisy = (
-            "Runtime.exceptionThrown",
-            "Runtime.consoleAPICalled",
-            "Log.entryAdded",
-            "Page.javascriptDialogOpening",
-        )
-        return [
-            json.dumps(event)[:1000]
-            for event in self.browser.events
-            if event.get("method") in noisy
-            or (
-                event.get("method") == "Network.requestWillBeSent"
-                and event["params"].get("type") != "Document"
-                and not event["params"]["request"]["url"].startswith(("data:", "blob:"))
-            )
-        ]
+        self.frames()
+        noisy = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+
+        def is_complaint(method: str, params: dict[str, Any]) -> bool:
+            if method != "Network.requestWillBeSent":
+                return method in (*noisy, "Page.javascriptDialogOpening")
+            return params.get("type") != "Document" and not params["request"]["url"].startswith(("data:", "blob:"))
+
+        events = self.browser.events
+        return [json.dumps(event)[:1000] for event in events if is_complaint(event["method"], event["params"])]

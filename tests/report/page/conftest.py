@@ -24,8 +24,3 @@ def tab(running):
     tab = Tab.new(running)
     yield tab
     tab.close()
-
-
-@pytest.fixture
-def downloads(tmp_path):
-    return tmp_path / "downloads"

@@ -17,9 +17,10 @@ from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import Page, write_page
 from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import EpochLosses, write_epoch
+from labelaudit.run.losses import write_epoch
 from labelaudit.run.tables import write_samples
-from tests.data.helpers import encoded
+from tests.data.helpers import encoded, write_files
+from tests.run.helpers import losses_of
 
 EPOCHS = 6
 
@@ -38,10 +39,7 @@ def noise_image(number: int = 0, size: tuple[int, int] = (12, 10)) -> bytes:
 
 def write_noise_images(root: Path, names: Sequence[str]) -> Path:
     """Write an image of its own under each of these paths."""
-    for number, name in enumerate(names):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(noise_image(number))
-    return root
+    return write_files(root, {name: noise_image(number) for number, name in enumerate(names)})
 
 
 def make_run(
@@ -57,29 +55,18 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: 
     run, count = RunFolder(folder), len(catalogue)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"epochs": epochs, "members": 1, "model": "labelaudit_probe", "kind": "train"}
-    recorded = RecordedData.of(catalogue)
-    write_description(
-        run, Description(status=TRAINED, finished="2026-03-04T05:06:07+00:00", settings=settings, data=recorded)
-    )
+    data, finished = RecordedData.of(catalogue), "2026-03-04T05:06:07+00:00"
+    write_description(run, Description(status=TRAINED, finished=finished, settings=settings, data=data))
     write_samples(run.samples, catalogue)
     generator = np.random.default_rng(seed)
-    is_wrong_N = np.zeros(count, dtype=bool)
-    is_wrong_N[list(wrong)] = True
-    other_N = ((catalogue.label_N + 1) % len(catalogue.classes)).astype(np.int32)
+    is_wrong_N = np.isin(np.arange(count), list(wrong))
+    other_N = (catalogue.label_N + 1) % len(catalogue.classes)
     for epoch in range(epochs):
         level_N = np.where(is_wrong_N, 3.0, 2.0 / (1 + epoch))
-        loss_N = (level_N * generator.uniform(0.8, 1.2, count)).astype(np.float32)
-        write_epoch(
-            run.losses,
-            EpochLosses(
-                epoch=epoch,
-                sample_R=np.arange(count, dtype=np.int32),
-                loss_R=loss_N,
-                margin_R=(np.where(is_wrong_N, -2.0, 2.0) * generator.uniform(0.8, 1.2, count)).astype(np.float32),
-                predicted_R=np.where(is_wrong_N, other_N, catalogue.label_N).astype(np.int32),
-                alternative_R=other_N,
-            ),
-        )
+        loss_N = level_N * generator.uniform(0.8, 1.2, count)
+        margin_N = np.where(is_wrong_N, -2.0, 2.0) * generator.uniform(0.8, 1.2, count)
+        columns = {"predicted": np.where(is_wrong_N, other_N, catalogue.label_N), "alternative": other_N}
+        write_epoch(run.losses, losses_of(loss_N, epoch=epoch, margin=margin_N, **columns))
     fit(run, FitSettings.chosen(estimator="gmm"))
     return MadeUp(run, catalogue)
 

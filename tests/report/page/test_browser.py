@@ -14,13 +14,19 @@ import pytest
 
 from labelaudit.review.corrections import Correction, read_review
 from labelaudit.text import csv_lines
-from tests.data.helpers import catalogue_of
+from tests.cli.helpers import edit
+from tests.data.helpers import catalogue_of, write_files
+from tests.report.helpers import KINDS
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, make_run, noise_image, page_of, record, write_noise_images
 
 CLASSES = ("ant", "bee", "cat")
 WRONG = ("ant/000.png", "ant/001.png", "ant/002.png", "bee/000.png", "bee/001.png", "cat/000.png")
 """The suggested label is always the next class."""
+
+ACTIVE = "article.active .path"
+STORED = "new Promise((done) => setTimeout(done, 400))"
+"""Decisions are stored a moment later."""
 
 TALL = 3000
 """Height of a window in which charts and cards are in sight together."""
@@ -63,21 +69,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     return made
 
 
-def open_fresh(tab: Tab, made: MadeUp, height: int = 900) -> None:
+def open_fresh(tab: Tab, made: MadeUp, **window: int) -> None:
     """Open a page without the decisions of another test."""
-    tab.open(made.run.page, height=height)
+    tab.open(made.run.page)
     tab.evaluate("localStorage.clear()")
-    tab.open(made.run.page, height=height)
+    tab.open(made.run.page, **window)
 
 
 def show_cards(tab: Tab) -> None:
     """Only the cards near the window are in the document."""
-    tab.evaluate("document.getElementById('cards').scrollIntoView()")
+    tab.on("#cards", "node.scrollIntoView()")
     tab.frames()
-
-
-def active_path(tab: Tab) -> str:
-    return tab.text("article.active .path")
 
 
 @pytest.fixture(autouse=True)
@@ -92,16 +94,9 @@ def test_everything_is_there_and_nothing_is_fetched(made: MadeUp, tab: Tab) -> N
     assert tab.text("#found") == "6 shown"
     assert sorted(tab.texts("article .path")) == sorted(WRONG)
     for chart in ("histogram", "losses", "confusion"):
-        assert tab.evaluate(f"document.querySelectorAll('#{chart} svg *').length") > 10
+        assert len(tab.texts(f"#{chart} svg *")) > 10
     assert len(tab.texts("#classes li")) == 3
     assert tab.texts("#pairs li")[0] == "ant → bee (3)"
-    assert (
-        tab.evaluate(
-            "Promise.all([...document.querySelectorAll('article img')]"
-            ".map((image) => image.decode().then(() => image.naturalWidth)))"
-        )
-        == [12] * 6
-    )
 
 
 def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
@@ -118,46 +113,41 @@ def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
             tab.choose(selector, value)
         assert sorted(tab.texts("article .path")) == found
         assert tab.text("#found") == (f"{len(found)} of 6 shown" if len(found) < 6 else "6 shown")
-        assert tab.evaluate("document.getElementById('nothing').hidden") is bool(found)
+        assert tab.on("#nothing", "return node.hidden") is bool(found)
         tab.click("#clear")
         tab.frames()
-    orders = []
+    orders = {}
     for order in ("path", "rank", "least"):
         tab.choose("#sort", order)
-        orders.append(tab.texts("article .path"))
-    assert orders[0] == sorted(WRONG)
-    assert orders[2] == orders[1][::-1]
+        orders[order] = tab.texts("article .path")
+    assert (orders["path"], orders["least"]) == (sorted(WRONG), orders["rank"][::-1])
     tab.click("#clear")
     tab.click("#pairs li:first-child button")
     tab.frames()
     assert tab.text("#found") == "3 of 6 shown"
 
 
-def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, downloads: Path) -> None:
+def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:
     open_fresh(tab, made)
     tab.choose("#sort", "path")
     tab.press("k")  # the cards are out of sight: they are scrolled to, and nothing is decided
     assert tab.text("#reviewed") == "0"
-    assert active_path(tab) == "ant/000.png"
+    assert tab.text(ACTIVE) == "ant/000.png"
     for key in "kcd":
         tab.press(key)
-    assert active_path(tab) == "bee/000.png"
+    assert tab.text(ACTIVE) == "bee/000.png"
     tab.press("o")
     tab.type("ca")
     tab.press("Enter")
-    assert active_path(tab) == "bee/001.png"
+    assert tab.text(ACTIVE) == "bee/001.png"
     tab.press("ArrowRight")
     tab.press("d")
     assert tab.text("#tally") == "1 kept · 2 changed · 2 dropped"
-    tab.press("u")
-    assert active_path(tab) == "cat/000.png"
-    assert tab.text("#reviewed") == "4"
-    tab.press("z", modifiers=2)
-    assert active_path(tab) == "bee/000.png"
-    assert tab.text("#reviewed") == "3"
+    for key, modifiers, path, reviewed in (("u", 0, "cat/000.png", "4"), ("z", 2, "bee/000.png", "3")):
+        tab.press(key, modifiers=modifiers)
+        assert (tab.text(ACTIVE), tab.text("#reviewed")) == (path, reviewed)
     tab.press("c")
-    tab.evaluate("new Promise((done) => setTimeout(done, 400))")
-
+    tab.evaluate(STORED)
     tab.open(made.run.page)
     assert tab.text("#reviewed") == "4"
     tab.choose("#state", "open")
@@ -167,55 +157,46 @@ def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, downloads:
         tab.press(key)
         tab.frames()
         assert tab.text("#found") == f"{shown} of 6 shown"
-    file = tab.download(downloads, "#download")
+    file = tab.download(tmp_path, "#download")
     assert file.name == "corrections.csv"
     digest = dict(zip(made.catalogue.paths, made.catalogue.sha256, strict=True))
-    expected = {
-        "ant/000.png": ("ant", "keep", ""),
-        "ant/001.png": ("ant", "change", "bee"),
-        "ant/002.png": ("ant", "drop", ""),
-        "bee/000.png": ("bee", "change", "cat"),
-    }
-    found = read_corrections(file)
-    assert {path: (one.given_label, one.action, one.label) for path, one in found.items()} == expected
-    assert {path: one.sha256 for path, one in found.items()} == {path: digest[path] for path in expected}
+    expected = [("ant/000.png", "ant", "keep", ""), ("ant/001.png", "ant", "change", "bee")]
+    expected += [("ant/002.png", "ant", "drop", ""), ("bee/000.png", "bee", "change", "cat")]
+    found = sorted(read_corrections(file).values(), key=lambda one: one.path)
+    assert [(one.path, one.given_label, one.action, one.label) for one in found] == expected
+    assert [one.sha256 for one in found] == [digest[path] for path, *_ in expected]
 
 
 def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
-    open_fresh(tab, made, TALL)
+    open_fresh(tab, made, height=TALL)
     tab.choose("#words", "cat/000.png")
-    card = "article"
-    tab.click(f"{card} [data-action=suggested]")
+    tab.click("[data-action=suggested]")
     assert tab.text("#tally") == "0 kept · 1 changed · 0 dropped"
-    assert (
-        tab.evaluate(f"document.querySelector('{card} [data-action=suggested]').getAttribute('aria-pressed')") == "true"
-    )
-    tab.click(f"{card} [data-action=other]")
+    assert tab.on("[data-action=suggested]", "return node.getAttribute('aria-pressed')") == "true"
+    tab.click("[data-action=other]")
     tab.frames()
     assert tab.texts("#choices li") == ["ant", "bee"]
     tab.type("zebra")
     assert tab.texts("#choices li") == []
     tab.press("Enter")
     tab.press("Escape")
-    assert tab.evaluate("document.getElementById('choose').open") is False
-    tab.click(f"{card} [data-action=other]")
+    assert tab.on("#choose", "return node.open") is False
+    tab.click("[data-action=other]")
     tab.frames()
     tab.click("#choices li:last-child button")
-    assert tab.text(f"{card} [data-action=other]") == "→ bee"
-    tab.click(f"{card} [data-action=drop]")
-    tab.click(f"{card} [data-action=drop]")
+    assert tab.text("[data-action=other]") == "→ bee"
+    tab.click("[data-action=drop]")
+    tab.click("[data-action=drop]")
     assert tab.text("#reviewed") == "0"
     tab.click("#undo")
     assert tab.text("#tally") == "0 kept · 0 changed · 1 dropped"
 
 
 def test_without_storage_the_page_says_so_and_works(made: MadeUp, tab: Tab) -> None:
-    tab.call(
-        "Page.addScriptToEvaluateOnNewDocument",
-        source="Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no'); }});",
-    )
+    script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no'); }});"
+    tab.call("Page.addScriptToEvaluateOnNewDocument", source=script)
     tab.open(made.run.page)
-    assert tab.evaluate("document.getElementById('not-stored').hidden") is False
+    assert tab.on("#not-stored", "return node.hidden") is False
     show_cards(tab)
     tab.click("article [data-action=keep]")
     assert tab.text("#reviewed") == "1"
@@ -224,15 +205,14 @@ def test_without_storage_the_page_says_so_and_works(made: MadeUp, tab: Tab) -> N
 def test_rubbish_in_the_storage_is_left_out(made: MadeUp, tab: Tab) -> None:
     tab.open(made.run.page)
     key = f"labelaudit:review:{made.catalogue.fingerprint}"
-    rubbish = ["[", "null", "7", '{"0": ["change", 99], "1": ["explode"], "x": 3, "999999": ["keep"]}']
-    for text in rubbish:
+    for text in ("[", "null", "7", '{"0": ["change", 99], "1": ["explode"], "x": 3, "999999": ["keep"]}'):
         tab.evaluate(f"localStorage.setItem({json.dumps(key)}, {json.dumps(text)})")
         tab.open(made.run.page)
         assert tab.text("#reviewed") == "0"
         assert tab.complaints() == []
     show_cards(tab)
     tab.click("article [data-action=keep]")
-    tab.evaluate("new Promise((done) => setTimeout(done, 400))")
+    tab.evaluate(STORED)
     assert json.loads(tab.evaluate(f"localStorage.getItem({json.dumps(key)})")).get("999999") == ["keep"]
 
 
@@ -254,15 +234,14 @@ def test_the_theme_can_be_switched_and_is_kept(made: MadeUp, tab: Tab) -> None:
     tab.click("#theme")
     assert tab.text("#theme") == "Theme: dark"
     tab.open(made.run.page)
-    assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert tab.on("html", "return node.dataset.theme") == "dark"
     tab.click("#theme")
     assert tab.text("#theme") == "Theme: auto"
 
 
-def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab: Tab, downloads: Path) -> None:
-    root = tmp_path / "<b>zoo"
+def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab: Tab) -> None:
     paths = [*NAMES, *(f"plain{number}.png" for number in range(60))]
-    write_noise_images(root, paths)
+    root = write_noise_images(tmp_path / "<b>zoo", paths)
     labels = {path: LABELS[number % len(LABELS)] for number, path in enumerate(paths)}
     labels_file = tmp_path / "labels.csv"
     with open(labels_file, "w", encoding="utf-8", newline="") as handle:
@@ -273,15 +252,10 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
     tab.open(made.run.page, height=2 * TALL)
     assert tab.evaluate("window.hacked") is None
     assert tab.text("h1") == "<b>zoo"
-    assert tab.evaluate("document.querySelectorAll('script').length") == 1
-    assert tab.evaluate("document.querySelectorAll('article').length") == len(NAMES)
-    foreign = "img:not([src^='data:image/']), article script, article svg[onload], [onerror]"
-    assert tab.texts(foreign) == []
-    shown = tab.texts("article .path")
-    assert "<img src=x onerror=window.hacked=1>.png" in shown
-    assert "evil\\x202egnp.exe.png" in shown
-    tab.press("k")
-    for _ in NAMES:
+    assert (len(tab.texts("script")), len(tab.texts("article"))) == (1, len(NAMES))
+    assert tab.texts("img:not([src^='data:image/']), article script, article svg[onload], [onerror]") == []
+    assert {"<img src=x onerror=window.hacked=1>.png", "evil\\x202egnp.exe.png"} <= set(tab.texts("article .path"))
+    for _ in range(len(NAMES) + 1):
         tab.press("k")
     given = tab.text("article.active .given")
     tab.press("o")
@@ -291,52 +265,36 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
     tab.choose("#given", "1")
     tab.choose("#given", "")
     assert tab.evaluate("window.hacked") is None
-    found = read_corrections(tab.download(downloads, "#download"))
+    found = read_corrections(tab.download(tmp_path / "out", "#download"))
     assert {path: one.given_label for path, one in found.items()} == {path: labels[path] for path in NAMES}
     assert {one.label for one in found.values()} <= {*LABELS, ""}
     assert [one.action for one in found.values()].count("change") == 1
 
 
 def test_ten_thousand_samples_need_few_cards_and_little_script(tmp_path: Path, tab: Tab) -> None:
-    content = noise_image(1, (28, 28))
-    root = tmp_path / "images"
-    root.mkdir()
-    for number in range(1000):
-        (root / f"{number:05d}.png").write_bytes(content)
+    content, samples = noise_image(1, (28, 28)), 30_000
+    paths = tuple(f"{number:05d}.png" for number in range(samples))
     catalogue = catalogue_of(
-        np.arange(60_000) % 10,
+        np.arange(samples) % 10,
         classes=[f"class {number}" for number in range(10)],
-        root=root,
-        paths=tuple(f"{number:05d}.png" for number in range(60_000)),
-        sha256=(hashlib.sha256(content).hexdigest(),) * 60_000,
+        root=write_files(tmp_path / "images", dict.fromkeys(paths[:1000], content)),
+        paths=paths,
+        sha256=(hashlib.sha256(content).hexdigest(),) * samples,
     )
     page = page_of(record(tmp_path / "run", catalogue, range(10_000), epochs=5).run, thumbnails=1000)
     assert page.size_bytes < 15_000_000
     tab.open(page.path)
     assert tab.text("#found") == "10,000 shown"
-    tab.evaluate("document.getElementById('cards').scrollIntoView()")
-    before = tab.metrics()["ScriptDuration"]
-    tab.evaluate(
-        """new Promise((done) => {
-            let frames = 0;
-            const step = () => {
-                scrollBy({top: frames % 20 === 19 ? 100000 : 300, behavior: "instant"});
-                frames += 1;
-                if (frames < 200) requestAnimationFrame(step); else done();
-            };
-            requestAnimationFrame(step);
-        })"""
-    )
-    assert (tab.metrics()["ScriptDuration"] - before) / 200 < 0.008
-    tab.evaluate(
-        """for (let at = 0; at < 60; at += 1) {
-            document.dispatchEvent(new KeyboardEvent("keydown", {key: "kcd"[at % 3], bubbles: true}));
-        }"""
-    )
+    show_cards(tab)
+    before = tab.script_seconds()
+    tab.frames("scrollBy({top: frame % 20 === 19 ? 100000 : 300, behavior: 'instant'})", count=200)
+    assert (tab.script_seconds() - before) / 200 < 0.008
+    for at in range(60):
+        tab.evaluate(f"document.dispatchEvent(new KeyboardEvent('keydown', {{key: '{'kcd'[at % 3]}', bubbles: true}}))")
     assert int(tab.text("#reviewed")) >= 59
     tab.choose("#given", "3")
     assert tab.text("#found") == "1,000 of 10,000 shown"
-    assert tab.evaluate("document.querySelectorAll('article').length") < 100
+    assert len(tab.texts("article")) < 100
 
 
 SIMILAR = ("watch_vertical_quartz_gold_strap", "watch_vertical_quartz_silver_strap")
@@ -350,16 +308,12 @@ HIDDEN = """[...document.querySelectorAll('article .label bdi, article .actions,
 
 
 def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> None:
-    root = tmp_path / "zoo"
     sizes = ((30, 200), (200, 30), (160, 284), (12, 10), (3, 3))
-    for number, name in enumerate(f"{label}/{k}.png" for label in SIMILAR for k in range(10)):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(noise_image(number, sizes[number % len(sizes)]))
-    made = make_run(tmp_path / "run", root, wrong=[f"{label}/{k}.png" for label in SIMILAR for k in range(5)])
-    noise = json.loads(made.run.noise.read_text())
+    names = [f"{label}/{k}.png" for label in SIMILAR for k in range(10)]
+    images = {name: noise_image(number, sizes[number % len(sizes)]) for number, name in enumerate(names)}
+    made = make_run(tmp_path / "run", write_files(tmp_path / "zoo", images), wrong=names[::2])
     planted = {"planted": "shuffled", "expected": "corrupted", "count": 12000, "called": {"corrupted": 11000}}
-    noise["kinds"] = {"samples": {}, "suspicious": {}, **(noise["kinds"] or {}), "planted": [planted]}
-    made.run.noise.write_text(json.dumps(noise))
+    edit(made.run.noise, kinds={**KINDS, "planted": [planted]})
     page_of(made.run)
     for width in (1280, 390):
         tab.open(made.run.page, width=width, height=2 * TALL)
@@ -375,6 +329,6 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
         ends = "[...document.querySelectorAll('[data-action=\"suggested\"] .parted span:last-child')]"
         assert set(tab.texts('[data-action="suggested"] .parted span:last-child')) == {"gold_strap", "silver_strap"}
         assert tab.evaluate(f"{ends}.filter((end) => end.scrollWidth > end.clientWidth + 1).length") == 0
-        height = tab.evaluate("document.querySelector('.wide-table tbody th').getBoundingClientRect().height")
+        height = tab.on(".wide-table tbody th", "return node.getBoundingClientRect().height")
         assert 0 < height < 70  # two lines at most
         assert tab.evaluate("document.documentElement.scrollWidth") <= width

@@ -6,23 +6,15 @@ import numpy as np
 import pytest
 
 from labelaudit.report.page.charts import MISSING, gather_curves, histogram, quantise, thin, top_loss
-from labelaudit.run.losses import EpochLosses
 from tests.report.helpers import noise
+from tests.run.helpers import losses_of
 
 LABELS = np.array([0, 0, 0, 1, 2], dtype=np.int32)
 SUSPICIOUS = np.array([False, False, True, True, False])
 
 
 def epoch(number, losses):
-    zeros = np.zeros(len(losses), dtype=np.int32)
-    return EpochLosses(
-        epoch=number,
-        sample_R=np.array(list(losses), dtype=np.int32),
-        loss_R=np.array(list(losses.values()), dtype=np.float32),
-        margin_R=zeros.astype(np.float32),
-        predicted_R=zeros,
-        alternative_R=zeros,
-    )
+    return losses_of(list(losses.values()), epoch=number, sample=list(losses))
 
 
 def gathered(*records):
