@@ -115,11 +115,8 @@ class Corrupted:
 def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter = QUIET) -> Corrupted:
     """Write a corrupted copy of a data folder; equal arguments give equal images, paths and truth.
 
-    Args:
-        data: ``data/<class>/…/<image>``, rightly labeled.
-        out: Gets the class folders, ``truth.csv`` and ``corruption.json``; must be new or empty.
-        options: The corruptions.
-        reporter: Receives the progress.
+    ``data`` is ``data/<class>/…/<image>``, rightly labeled. ``out`` gets the class folders, ``truth.csv`` and
+    ``corruption.json``; it must be new or empty.
 
     Raises:
         UsageError: options that contradict each other or the data, or a place that is not free.

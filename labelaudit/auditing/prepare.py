@@ -63,11 +63,10 @@ def _table_of_embedded(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageSta
     copied = [row for row, look in enumerate(looks) if look.copy_MS is not None]
     # Evenly over the samples, which are in the order of their classes.
     copied = copied[:: max(1, -(-len(copied) // MOST_COPIED))]
-    value_RS = np.array([look.value_S for look in looks], dtype=np.float32)
     copy_PMS = np.array([looks[row].copy_MS for row in copied], dtype=np.float32)
     return ImageTable(
         sample_U=sample_R,
-        value_US=value_RS.reshape(-1, len(IMAGE_STATISTICS)),
+        value_US=np.array([look.value_S for look in looks], dtype=np.float32).reshape(-1, len(IMAGE_STATISTICS)),
         copied_P=np.array(copied, dtype=np.int32),
         copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
         digest_U=np.array([look.digest for look in looks], dtype=np.str_),

@@ -358,7 +358,8 @@ def rewind_to_checkpoint(run: RunFolder) -> State | None:
     epochs = _finished(state)
     losses.discard_from(run.losses, epochs)
     losses.discard_from(run.test_losses, epochs)
-    if losses.recorded_epochs(run.losses) != list(range(epochs)):
+    recorded = losses.recorded_epochs(run.losses)
+    if len(recorded) != epochs or recorded != list(range(len(recorded))):  # any number may stand in the checkpoint
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
     return state
 

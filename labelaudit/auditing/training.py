@@ -106,10 +106,8 @@ def train(
     """Train one job or more, one after the other, and write each epoch while the next one is trained.
 
     Return the last training. ``images`` are left in all jobs and epochs together. A failed write, such as a full disk,
-    is reported one epoch later; the checkpoint still holds the last epoch written.
-
-    Raises:
-        TrainingError, DeviceError, StorageError: see `labelaudit.errors`.
+    is reported one epoch later; the checkpoint still holds the last epoch written. Raises TrainingError, DeviceError
+    and StorageError.
     """
 
     def write_epoch(write: Callable[[], None], state: State) -> None:

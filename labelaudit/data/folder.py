@@ -62,16 +62,13 @@ _POINTERS = (
 def scan(
     root: Path, *, labels_file: Path | None = None, split: Sequence[str] = (), reporter: Reporter = QUIET
 ) -> Catalogue:
-    """List, hash and check every image below ``root``.
+    """List, hash and check every image below ``root``: the catalogue is sorted by path and includes damaged files.
 
     Args:
         root: ``root/<class>/…/<image>``; or any layout, with ``labels_file``.
         labels_file: CSV with the columns ``path`` and ``label``; replaces the class folders.
         split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
         reporter: Receives the progress.
-
-    Returns:
-        The catalogue, sorted by path, damaged files included.
 
     Raises:
         DataError: no such folder, no class folders, no image files, or an unusable labels file.
@@ -246,8 +243,7 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
                     yield read_values(read_file(root / paths[number]), rendering)
 
         sampled = numbers[:: max(1, -(-len(numbers) // _MOST_SAMPLED))]
-        parts = in_parallel(sampled, lambda part: list(read_part(part)), 8)
-        return [values for _, part in parts for values in part]
+        return [values for _, part in in_parallel(sampled, lambda part: [*read_part(part)], 8) for values in part]
 
     chosen: dict[str, Any] = {}
     for kind in DEEP_KINDS:

@@ -107,20 +107,15 @@ def read_header(content: bytes) -> Header:
 def decode(content: bytes, *, size: int, channels: int, resize: ResizeName, rendering: Rendering = PLAIN) -> UInt8Array:
     """Decode an image's first frame, upright, to ``size`` × ``size`` pixels.
 
-    A JPEG is decoded at the smallest of its reduced scales that still covers the target.
+    A JPEG is decoded at the smallest of its reduced scales that still covers the target. What cannot be decoded is an
+    UnreadableImageError, with the reason.
 
     Args:
         content: The file's bytes.
-        size: Side of the result in pixels.
-        channels: 1 for grey, 3 for RGB.
+        size: Side of the result in pixels: uint8 [C, H, W] with H = W = ``size``.
+        channels: C: 1 for grey, 3 for RGB.
         resize: ``stretch`` changes the proportions; ``crop`` scales the short side to ``size`` and cuts the middle.
         rendering: How values of more than 8 bits and transparent parts become 8-bit.
-
-    Returns:
-        uint8 array [C, H, W] with H = W = ``size``.
-
-    Raises:
-        UnreadableImageError: with the reason, for anything that cannot be decoded.
     """
     mode = "RGB" if channels == 3 else "L"
     with _decoding(content, mode, size) as image:

@@ -51,16 +51,10 @@ class LabelsFile(NamedTuple):
 
 
 def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
-    """Read ``path,label`` rows; other columns are ignored.
+    """Read ``path,label`` rows; other columns are ignored. Paths are relative to the image folder, ``root``.
 
-    Args:
-        file: A CSV with a header that names the columns. Paths are relative to the image folder.
-        root: The image folder; paths that do not exist in it are matched with ``images``.
-        images: Paths of the images in it.
-
-    Raises:
-        DataError: the file cannot be read, lacks a column or a label, has surplus cells, or names a path twice or
-            outside the folder.
+    Those that do not exist in it are matched with its ``images``. A file that cannot be read, lacks a column or a
+    label, has surplus cells, or names a path twice or outside the folder is a DataError.
     """
     notes: list[str] = []
     header, columns, rows, numbers, separator = _read_rows(file, notes)
@@ -174,11 +168,9 @@ def _prefix(file: Path, root: Path, find: Callable[[str], str], own: str, cells:
 
     Empty where such folders exist here and are not the image folder.
     """
-    unknown = 0
-    for cell in cells:
-        forms = list(_forms(cell))
-        if any(find(path) or path.startswith(own) for path in forms):
-            continue
+    meanings = (list(_forms(cell)) for cell in cells)
+    unknown = (forms for forms in meanings if not any(find(path) or path.startswith(own) for path in forms))
+    for forms in itertools.islice(unknown, _MOST_TRIED):
         for path in forms:
             parts = path.split("/")
             for start in range(1, len(parts)):
@@ -187,9 +179,6 @@ def _prefix(file: Path, root: Path, find: Callable[[str], str], own: str, cells:
                     places = (file.parent / before, root / before)
                     here = [place for place in places if os.path.isdir(place)]  # noqa: PTH112 (any name, no error)
                     return before if all(place.samefile(root) for place in here) else ""
-        unknown += 1
-        if unknown == _MOST_TRIED:
-            break
     return ""
 
 

@@ -207,10 +207,9 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
     """Return whether an entry is a folder or leads to one."""
-    try:
+    with contextlib.suppress(OSError):  # a link that leads to itself
         return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
+    return False
 
 
 def printable_path(name: str) -> str:

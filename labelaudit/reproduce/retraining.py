@@ -122,7 +122,7 @@ def audit_of(row: str) -> str | None:
     return "default" if {"weights", "noise_rate"} & set(method_of(row).needs) else None
 
 
-def published(row: str, noise: NoisyLabels, classes: int) -> tuple[dict[str, object], dict[str, Any]]:
+def published(row: str, noise: NoisyLabels, classes: int) -> tuple[dict[str, object], Mapping[str, Any]]:
     """Return the parameters, and hyperparameters of preset ``paper``, that a row has for some noise or data only.
 
     MentorNet, D2L and DivideMix: their authors' README and code. ELR: config_cifar10_asym.json and
@@ -336,7 +336,7 @@ class Trainings:
             start = TrainedRow(noise=case.name, rate=rate, seed=seed, method=row, status=DIVERGED)
             yield train_method(start, data, asked, folder, reporter)
 
-    def settings(self, row: str, noise: NoisyLabels) -> tuple[dict[str, object], dict[str, Any]]:
+    def settings(self, row: str, noise: NoisyLabels) -> tuple[dict[str, object], Mapping[str, Any]]:
         """Return the parameters of a row, in Table 1 with those `published` for its noise, and its hyperparameters."""
         parameters, hyperparameters = published(row, noise, len(self.clean.classes)) if self.paper else ({}, {})
         return {**parameters, **self.scale.parameters.get(row, {})}, hyperparameters

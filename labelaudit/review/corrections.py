@@ -10,7 +10,7 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -215,7 +215,7 @@ def _entry(decisions: set[_Decision], disagreement: str, *, path: str, where: st
     return Correction(path=path, action=decision[0], label=decision[1], where=where, **more)
 
 
-def _decision(annotation: dict[str, Any]) -> _Decision:
+def _decision(annotation: Mapping[str, object]) -> _Decision:
     labels: set[str] = set()
     words: set[str] = set()
     for result in _list(annotation.get("result")):
@@ -229,7 +229,7 @@ def _decision(annotation: dict[str, Any]) -> _Decision:
     return ("change", labels.pop()) if len(labels) == 1 else "more than one label is chosen"
 
 
-def _image_path(data: dict[str, Any]) -> str:
+def _image_path(data: Mapping[str, object]) -> str:
     """Return the path in a task's data, or the one that its address ends with."""
     if path := _text(data.get("path")):
         return path

@@ -194,8 +194,9 @@ class PixelCache:
     def make_room(self, rows: int) -> bool:
         """Delete the least recently used entries until this one fits below the limit; False if it can never fit."""
         needed = rows * self.row_bytes
-        entries = sorted((path for path in self.folder.glob("*.json") if path != self.about), key=_used_at)
-        sizes = {path: _size(path.with_suffix(".u8")) for path in entries}
+        others = (path for path in self.folder.glob("*.json") if path != self.about)
+        entries = sorted(others, key=lambda path: _status(path).st_mtime)
+        sizes = {path: _status(path.with_suffix(".u8")).st_size for path in entries}
         used = sum(sizes.values())
         limit = cache_limit_bytes(used)
         if needed > limit:
@@ -225,7 +226,7 @@ class PixelCache:
         note = CachedPixels()
         with contextlib.suppress(*_DAMAGED):
             read = _read_about(self.note)
-            if _size(self.partial) >= read.rows * self.row_bytes:
+            if _status(self.partial).st_size >= read.rows * self.row_bytes:
                 note = read
         with open(self.partial, "r+b" if self.partial.exists() else "w+b") as handle:
             handle.truncate(note.rows * self.row_bytes)
@@ -273,20 +274,15 @@ class PixelWriter:
 def _delete_abandoned(folder: Path) -> None:
     """Delete partial files that are older than a week, and the notes about them."""
     for path in folder.glob("*.partial"):
-        if time.time() - _used_at(path) > _ABANDONED_SECONDS:
+        if time.time() - _status(path).st_mtime > _ABANDONED_SECONDS:
             _delete(path, path.with_suffix(".note"))
 
 
-def _used_at(path: Path) -> float:
+def _status(path: Path) -> os.stat_result:
+    """Return size and times of a file; zeros where it is gone."""
     with contextlib.suppress(OSError):
-        return path.stat().st_mtime
-    return 0.0
-
-
-def _size(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.stat().st_size
-    return 0
+        return path.stat()
+    return os.stat_result((0,) * 10)
 
 
 def _delete(*paths: Path) -> None:

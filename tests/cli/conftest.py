@@ -44,7 +44,7 @@ def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stopped(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of ``photos`` that was interrupted after two of its four epochs; to be read only."""
     folder = tmp_path_factory.mktemp("stopped") / "audit"
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=3):
+    with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", photos, "--run", folder, *QUICK).code == 130
     return folder
 

@@ -131,7 +131,8 @@ def write_images(
         (root / name).mkdir(parents=True, exist_ok=True)
         for image in range(each):
             shown = (number + (image < wrong)) % len(classes)
-            save(root / name / f"{image:03d}{suffix}", pattern(shown, len(classes), size, generator))
+            shown_HW = pattern(shown, len(classes), size, generator)
+            Image.fromarray(shown_HW).save(root / name / f"{image:03d}{suffix}")
     return root
 
 
@@ -141,11 +142,6 @@ def pattern(number: int, classes: int, size: int, generator: np.random.Generator
     start, end = number * size // classes, (number + 1) * size // classes
     pixels[start:end] += 160
     return pixels.astype(np.uint8)
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    """Write one image."""
-    Image.fromarray(pixels).save(path)
 
 
 def read_rows(text: str) -> list[dict[str, str]]:

@@ -45,9 +45,7 @@ def test_damaged_images_and_classes_of_one_image_are_set_aside(tmp_path: Path) -
     assert "fewer than two readable images in class 'ant', 'bee', 'cat' and 1 more" in outcome.error
 
 
-def test_a_retraining_refuses_weights_truth_and_validation_data_of_other_images(
-    finished: Path, photos: Path, tmp_path: Path
-) -> None:
+def test_a_retraining_refuses_weights_truth_and_validation_data_of_other_images(finished, photos, tmp_path) -> None:
     other = write_images(tmp_path / "other", classes=("ant", "fox"), each=13)
     changed = Path(shutil.copytree(photos, tmp_path / "changed"))
     shutil.copy(photos / "ant/001.png", changed / "ant/000.png")

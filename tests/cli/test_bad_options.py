@@ -95,9 +95,7 @@ def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPat
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_bug_and_a_lack_of_memory_are_one_line(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
-) -> None:
+def test_a_bug_and_a_lack_of_memory_are_one_line(photos, monkeypatch, error, told) -> None:
     monkeypatch.setattr("labelaudit.auditing.model.scan", mock.Mock(side_effect=error))
     assert run("score", photos, "--run", "audit").only_error.startswith(told)
     with pytest.raises(type(error)):

@@ -68,9 +68,7 @@ def test_a_run_that_is_not_trained_to_the_end(half_trained: Path, finished: Path
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
 
-def test_images_that_changed_while_the_run_was_interrupted(
-    half_trained: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_that_changed_while_the_run_was_interrupted(half_trained, photos, monkeypatch) -> None:
     decoded, calls = pixels.decode, itertools.count()
 
     def fails_once(content: bytes, **keywords: Any) -> object:
@@ -141,9 +139,7 @@ def ahead_of_the_losses(file: Path) -> None:
         (ahead_of_the_losses, "losses lacks epochs that the checkpoint has; delete the checkpoint to train again"),
     ],
 )
-def test_a_damaged_checkpoint_and_the_remedy(
-    half_trained: Path, photos: Path, finished: Path, damage: Damage, remedy: str
-) -> None:
+def test_a_damaged_checkpoint_and_the_remedy(half_trained, photos, finished, damage, remedy) -> None:
     damage(half_trained / "checkpoint.pt")
     assert run("score", photos, "--run", half_trained).error.endswith(remedy)
     (half_trained / "checkpoint.pt").unlink()

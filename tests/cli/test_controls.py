@@ -65,7 +65,7 @@ def test_a_run_keeps_its_controls(images: Path, audit: Path) -> None:
 @pytest.mark.parametrize("call", [1, 3], ids=["in the pilot", "after planting"])
 def test_interrupted_before_and_after_planting_it_ends_the_same(images: Path, audit: Path, call: int) -> None:
     words = ("train-probe", images, "--run", "audit", "--controls", *QUICK)
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=call):
+    with interrupted("labelaudit.run.losses.write_epoch", call=call):
         assert run(*words).code == 130
     succeed(*words)
     assert file_bytes(Path("audit/losses")) == file_bytes(audit / "losses")
@@ -75,7 +75,7 @@ def test_interrupted_before_and_after_planting_it_ends_the_same(images: Path, au
 def test_members_are_trainings_with_seeds_of_their_own(images: Path) -> None:
     words = ("train-probe", images, *QUICK)
     succeed(*words, "--run", "one")
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=6):
+    with interrupted("labelaudit.run.losses.write_epoch", call=6):
         assert run(*words, "--run", "two", "--members", 2).code == 130
     succeed(*words, "--run", "two", "--members", 2)
     one, two = file_bytes(Path("one/losses")), file_bytes(Path("two/losses"))

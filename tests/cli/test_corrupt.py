@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.helpers import CLASSES, file_bytes, read_rows, run, save, succeed, write_images
+from tests.cli.helpers import CLASSES, file_bytes, read_rows, run, succeed, write_images
 from tests.cli.processes import run_until_it_dies
 from tests.helpers import failing
 
@@ -68,7 +68,7 @@ def test_three_kinds_in_one_copy_with_one_truth(clean: Path) -> None:
 def test_one_permutation_shuffles_all_images(clean: Path) -> None:
     words = ("--kind", "shuffle-pixels", "--rate", 1)
     succeed("corrupt", clean, "out", *words)
-    save(clean / "ant" / "numbered.png", np.arange(64, dtype=np.uint8).reshape(8, 8))
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(clean / "ant/numbered.png")
     succeed("corrupt", clean, "again", *words)
     from_P = pixels("again/ant/numbered.png").ravel()
     for row in truth("out"):

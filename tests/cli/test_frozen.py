@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from tests.cli.helpers import file_bytes, pattern, save, succeed, write_images
+from tests.cli.helpers import file_bytes, pattern, succeed, write_images
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     assert "1 of 24 images cannot be read and are set aside" in second
     assert file_bytes(Path("first/losses")) == file_bytes(Path("second/losses"))
 
-    save(large / "bee/003.jpg", pattern(1, 3, 96, np.random.default_rng(99)))
+    Image.fromarray(pattern(1, 3, 96, np.random.default_rng(99))).save(large / "bee/003.jpg")
     third = succeed("train-probe", large, "--run", "third", "--offline").err
     assert f"23 of 24 embeddings are in the cache ({cache_folder}" in third
     assert cached_embeddings(cache_folder) == [24, 1]

@@ -45,11 +45,15 @@ def test_killed_again_and_again_while_a_file_is_written(images: Path, uninterrup
 
 @pytest.mark.parametrize(
     ("function", "call"),
-    [("probe.write_epoch", EPOCHS // 2), ("training.write_checkpoint", EPOCHS // 2), ("probe.write_network", 1)],
+    [
+        ("run.losses.write_epoch", EPOCHS // 2),
+        ("auditing.training.write_checkpoint", EPOCHS // 2),
+        ("auditing.probe.write_network", 1),
+    ],
 )
 def test_stopped_between_any_two_writes(images, uninterrupted, tmp_path, function, call) -> None:
     folder = tmp_path / "audit"
-    with interrupted(f"labelaudit.auditing.{function}", call=call):
+    with interrupted(f"labelaudit.{function}", call=call):
         assert run("train-probe", images, "--run", folder, *LONGER).code == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "training"
     if call > 1:  # what a killed process may leave behind does no harm
@@ -76,7 +80,7 @@ def test_a_killed_retraining_ends_with_the_same_figures(images: Path) -> None:
     words = ("retrain", images, "--method", "standard", "--val", images, *LONGER, "--out")
     succeed(*words, "whole")
     assert run_until_it_dies(*words, "out", dies_at=("replace", 7)) == -signal.SIGKILL
-    for function, call in (("run.metrics.write_atomically", 4), ("retraining.recipe.write_network", 1)):
+    for function, call in (("run.metrics.write_table", 4), ("retraining.recipe.write_network", 1)):
         with interrupted(f"labelaudit.{function}", call=call):
             assert run(*words, "out").code == 130
         assert not Path("out/result.json").exists()

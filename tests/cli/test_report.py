@@ -29,9 +29,7 @@ def report(audit: Path, *words: object) -> Outcome:
     return run("report", audit, "--no-html", *words)
 
 
-def test_the_table_shows_rate_classes_and_the_most_suspicious(
-    finished: Path, noise: dict, rows: list[dict[str, str]]
-) -> None:
+def test_the_table_shows_rate_classes_and_the_most_suspicious(finished, noise, rows) -> None:
     outcome = succeed("report", finished, "--no-html", "--top", "1")
     assert f"{noise['suspicious']} of 48 labels are suspicious" in outcome.out
     assert f"estimated noise rate {noise['noise_rate']:.1%}" in outcome.out

@@ -96,9 +96,7 @@ def test_the_weights_of_an_audit_are_taken_as_they_are(photos: Path, audit: Path
     assert before.items() <= modified(audit).items()
 
 
-def test_equal_seeds_give_equal_networks_and_a_finished_one_is_not_trained_again(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_seeds_give_equal_networks_and_a_finished_one_is_not_trained_again(photos, monkeypatch) -> None:
     words = ("retrain", photos, "--method", "standard", "--epochs", "1", "--out")
     for out, options in (("a", ()), ("b", ()), ("c", ("--seed", 1)), ("d", ("--optimizer", "adam"))):
         succeed(*words, out, *options)

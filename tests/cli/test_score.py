@@ -80,9 +80,7 @@ def test_the_second_call_only_reads(photos: Path, audit: Path, monkeypatch: pyte
     assert modified(audit) == before
 
 
-def test_equal_runs_give_equal_files_wherever_the_images_are_and_other_seeds_others(
-    photos: Path, finished: Path
-) -> None:
+def test_equal_runs_give_equal_files_wherever_the_images_are_and_other_seeds_others(photos, finished) -> None:
     moved = shutil.copytree(photos, "elsewhere")
     succeed("train-probe", moved, *QUICK)
     folder = Path("labelaudit-runs/elsewhere")  # without --run

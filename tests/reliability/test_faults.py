@@ -71,9 +71,7 @@ class Narrow(nn.Module):
         return self.scale * x_BCHW.mean(dim=(2, 3))
 
 
-def test_embeddings_take_smaller_batches_where_memory_is_short(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embeddings_take_smaller_batches_where_memory_is_short(tmp_path, photos, monkeypatch) -> None:
     catalogue, form = scan(photos), PixelFormat(size=8, channels=3)
     scale = {"statistics": ((0.5,) * 3, (0.2,) * 3), "device": choose_device("cpu"), "precision": "float32"}
     found = []

@@ -53,7 +53,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("fuzz")
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=3):
+    with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
 

@@ -52,9 +52,7 @@ def audited(hostile: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFa
     return place / "audit", Outcome(process.returncode, out, err)
 
 
-def test_the_audit_ends_without_a_traceback_and_lists_every_input(
-    hostile: tuple[Path, list[str]], audited: tuple[Path, Outcome]
-) -> None:
+def test_the_audit_ends_without_a_traceback_and_lists_every_input(hostile, audited) -> None:
     (root, made), (folder, outcome) = hostile, audited
     assert outcome.code == 0, outcome.err
     assert "Traceback" not in outcome.err
@@ -96,9 +94,7 @@ def test_what_is_no_image_is_set_aside_with_a_reason(audited: tuple[Path, Outcom
     assert "link-to-this-folder/000.png" not in reason
 
 
-def test_the_others_have_the_losses_that_they_have_without_the_bad_files(
-    hostile: tuple[Path, list[str]], audited: tuple[Path, Outcome], tmp_path: Path
-) -> None:
+def test_the_others_have_the_losses_that_they_have_without_the_bad_files(hostile, audited, tmp_path) -> None:
     rows = [row for row in pq.read_table(audited[0] / "samples.parquet").to_pylist() if not row["reason"]]
     for row in rows:
         (tmp_path / "good" / row["path"]).parent.mkdir(parents=True, exist_ok=True)
@@ -153,9 +149,7 @@ def test_links_in_a_run_folder_cannot_make_anything_be_written_elsewhere(finishe
 
 
 @pytest.mark.parametrize("name", [".lock", "losses", "pilot", "exports", "retrain"])
-def test_a_run_folder_whose_folders_are_links_is_refused(
-    finished: Path, photos: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_run_folder_whose_folders_are_links_is_refused(finished, photos, tmp_path, name) -> None:
     run_folder = Path(shutil.copytree(finished, tmp_path / "audit"))
     target = tmp_path / "mine"
     if name == "losses":

@@ -53,9 +53,7 @@ def test_writers_of_one_file_never_mix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["score", "retrain"])
-def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
-    images: Path, tmp_path: Path, command: str
-) -> None:
+def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(images, tmp_path, command) -> None:
     words = ("--method", "standard", "--out", tmp_path / "out") if command == "retrain" else ("--run", tmp_path / "out")
     with held(images / LOCK, images):
         error = run(command, images, *words, *QUICK).only_error
@@ -63,9 +61,7 @@ def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_whose_relabeling_was_interrupted_is_refused(
-    images: Path, tmp_path: Path, corrections: ReviewFile
-) -> None:
+def test_a_folder_whose_relabeling_was_interrupted_is_refused(images, tmp_path, corrections) -> None:
     with interrupted("labelaudit.review.moves._unlink_old_names", call=1), pytest.raises(KeyboardInterrupt):
         relabel(images, corrections)
     error = run("score", images, "--run", tmp_path / "audit", *QUICK).only_error
@@ -75,9 +71,7 @@ def test_a_folder_whose_relabeling_was_interrupted_is_refused(
     succeed("score", images, "--run", tmp_path / "audit", *QUICK)
 
 
-def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(
-    images: Path, tmp_path: Path, corrections: ReviewFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(images, tmp_path, corrections, monkeypatch) -> None:
     prepare = probe.prepare
 
     def meanwhile(*arguments: object, **keywords: object) -> object:

@@ -121,7 +121,7 @@ def test_the_labels_of_the_folder_are_compared_with_a_file(clean: Path) -> None:
 
 def test_an_interrupted_experiment_is_resumed(clean: Path) -> None:
     asked = ("detection", "--data", clean / "train", "--noise", "uniform:0.25", "--seeds", "0,1", *QUICK, "--out")
-    with interrupted("labelaudit.auditing.probe.write_epoch", call=7):  # of the second audit
+    with interrupted("labelaudit.run.losses.write_epoch", call=7):  # of the second audit
         assert run("reproduce", *asked, "stopped").code == 130
     assert "Resuming after" in succeed("reproduce", *asked, "stopped").err
     succeed("reproduce", *asked, "whole")
@@ -256,7 +256,7 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("table1", (), "there are no test images"),
         ("table1", ("-P", "elr.beta=0.9", "--methods", "aul"), "-P elr.beta is of no row; give -P ROW.NAME=VALUE"),
         ("table1", ("-P", "elr.betta=0.9"), "unknown parameter 'betta' for elr"),
-        ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is 2.0, out of range"),
+        ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is 2, out of range"),
         ("retraining", ("--test", "photos/test", "--methods", ","), "--methods names none"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
