@@ -49,13 +49,7 @@ def test_a_training_that_diverged_in_a_later_epoch_is_begun_anew(photos, finishe
     assert file_bytes(half_trained / "losses") == file_bytes(finished / "losses")
 
 
-<<<<<<< HEAD
-def test_settings_and_data_bind_only_once_an_epoch_is_recorded(
-    photos: Path, half_trained: Path, tmp_path: Path
-) -> None:
-=======
 def test_settings_and_data_bind_only_once_an_epoch_is_recorded(photos, half_trained, tmp_path) -> None:
->>>>>>> t1
     with interrupted("labelaudit.run.losses.write_epoch", call=1):
         assert run(*words("train-probe", photos), *QUICK).code == 130
     for name in ("same", "other"):
