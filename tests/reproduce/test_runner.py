@@ -25,6 +25,7 @@ from labelaudit.reproduce.runner import (
     spread,
     take,
 )
+from labelaudit.review.corrections import ReviewFile
 from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
 CLASSES = ("cat", "dog", "fox, red", "owl")
@@ -131,7 +132,7 @@ def test_an_interrupted_prioritization_is_resumed(tmp_path: Path) -> None:
 def test_an_image_with_another_content_does_not_count_as_removed(tmp_path: Path, monkeypatch) -> None:
     copy = relabeling.relabel_copy
 
-    def replacing(images: Path, corrections: relabeling.Corrections, out: Path, **keywords: object) -> None:
+    def replacing(images: Path, corrections: ReviewFile, out: Path, **keywords: object) -> None:
         steps = relabeling.plan_relabeling(images, corrections).steps
         copy(images, corrections, out, **keywords)
         if corrections.file.name == "corrections.csv":  # of the review, not of the planting
