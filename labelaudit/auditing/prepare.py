@@ -6,7 +6,7 @@ Shapes: R rows that take part in the training.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,6 +71,23 @@ def _table_of_embedded(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageSta
         copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
         digest_U=np.array([look.digest for look in looks], dtype=np.str_),
     )
+
+
+def numbered_as(held_out: Catalogue, training: Catalogue, reporter: Reporter) -> Catalogue:
+    """Return held-out images with labels numbered and values rendered as in the training data.
+
+    Raises:
+        DataError: they have a class that the training data lacks.
+    """
+    foreign = sorted(set(held_out.classes) - set(training.classes))
+    if foreign:
+        what = f"{held_out.root} has a class that the training data lacks: {foreign[0]!r}"
+        raise DataError(what, fix="use the same class folders")
+    number_N = np.array([training.classes.index(name) for name in held_out.classes], dtype=np.int32)
+    rendering, notes = training.rendering.for_more(held_out.rendering)
+    for note in notes:
+        reporter.warn(f"{held_out.root}: {note}")
+    return replace(held_out, classes=training.classes, label_N=number_N[held_out.label_N], rendering=rendering)
 
 
 Loaded = TypeVar("Loaded", Embeddings, Pixels)

@@ -22,7 +22,7 @@ from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import agree, build_selection, check_probe, plan
-from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
@@ -33,7 +33,7 @@ from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
-from labelaudit.engine.step import EpochRecord
+from labelaudit.engine.step import EpochRecord, observe
 from labelaudit.errors import RunError, StorageError
 from labelaudit.methods.base import Batch, Clock, Lesson, Method, State
 from labelaudit.methods.standard import Standard
@@ -47,10 +47,18 @@ from labelaudit.selectors.table import NONE
 from labelaudit.text import plural
 
 
-def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = None, reporter: Reporter = QUIET) -> None:
+def train_probe(
+    data: Data,
+    run: RunFolder,
+    options: TrainingOptions | None = None,
+    reporter: Reporter = QUIET,
+    *,
+    test: Catalogue | None = None,
+) -> None:
     """Train a probe on a folder and record its losses; resume a run that was interrupted.
 
-    Under torchrun, all processes train it together. The first one writes and reports.
+    Under torchrun, all processes train it together. The first one writes and reports. Losses of the ``test`` images are
+    recorded too: those of the mean prediction in evaluation mode, after each epoch that this call trains.
 
     Raises:
         DataError: the folder or labels file cannot be audited.
@@ -76,7 +84,11 @@ def train_probe(data: Data, run: RunFolder, options: TrainingOptions | None = No
         with run.noting_divergence(is_main=world.is_main):
             if begun.settings.controls:
                 prepared = _with_controls(run, begun.settings, prepared, source, reporter)
-            network = train_recorded(run, begun.settings, prepared, source, reporter)
+            held_out = None
+            if test is not None:
+                catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
+                held_out = prepare(catalogue, begun.settings, source, reporter, statistics=statistics)
+            network = train_recorded(run, begun.settings, prepared, source, reporter, held_out=held_out)
         world.once(lambda: _finish(run, network, prepared))
 
 
@@ -267,8 +279,9 @@ def train_recorded(
     reporter: Reporter,
     *,
     title: str = "Training the probe",
+    held_out: Prepared | None = None,
 ) -> nn.Module:
-    """Train all members to the end, from the state in the folder, and record every loss.
+    """Train all members to the end, from the state in the folder, and record every loss, also of held-out images.
 
     Return the first network of the last member.
     """
@@ -287,7 +300,7 @@ def train_recorded(
             yield job
 
     def after(job: TrainingJob, record: EpochRecord, _seconds: float) -> Callable[[], None]:
-        epoch = losses.EpochLosses(
+        recorded = losses.EpochLosses(
             epoch=job.number["member"] * settings.epochs + record.epoch,
             sample_R=prepared.sample_R,
             loss_R=record.loss_N,
@@ -295,7 +308,19 @@ def train_recorded(
             predicted_R=record.predicted_N,
             alternative_R=record.alternative_N,
         )
-        return lambda: losses.write_epoch(run.losses, epoch, recording=_recording(settings))
+        tested: losses.EpochLosses | None = None
+        if held_out is not None:
+            # A probability that is 0 in float32 counts as the smallest that is not: a loss of 87.
+            log_p_TC = job.training.predict(held_out.inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
+            seen = {f"{name}_R": value_T.numpy() for name, value_T in observe(log_p_TC, held_out.label_R).items()}
+            tested = losses.EpochLosses(epoch=recorded.epoch, sample_R=held_out.sample_R, **seen)
+
+        def write() -> None:
+            if tested is not None:
+                losses.write_epoch(run.test_losses, tested, recording=losses.TEST_PASS)
+            losses.write_epoch(run.losses, recorded, recording=_recording(settings))
+
+        return write
 
     images = (whole - finished) * len(prepared.inputs)
     return train(run, members(), after, reporter, title=title, images=images).networks[0]
@@ -332,6 +357,7 @@ def rewind_to_checkpoint(run: RunFolder) -> State | None:
         raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
     epochs = _finished(state)
     losses.discard_from(run.losses, epochs)
+    losses.discard_from(run.test_losses, epochs)
     recorded = losses.recorded_epochs(run.losses)
     if len(recorded) != epochs or recorded != list(range(len(recorded))):  # any number may stand in the checkpoint
         raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")

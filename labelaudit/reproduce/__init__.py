@@ -41,6 +41,8 @@ FLAGS: dict[str, tuple[str, str, str | None]] = {
     "methods": ("--methods", "Rows: labelaudit methods, and labelaudit: aul by the default audit.", "NAME,NAME"),
     "parameters": ("-P", "A parameter of a row's method. Repeatable.", "ROW.NAME=VALUE"),
     "audit_epochs": ("--audit-epochs", "Of the audit; default: those of score.", None),
+    "paper_noise": ("--paper-noise", "The AUL paper's Figures 7 and 9: uniform 10 to 90%, pair flip 10 to 40%.", None),
+    "also_models": ("--also-model", "Audit with this network too, and correlate. Repeatable.", "NAME"),
     "plots": ("--plots", "Figures; default: svg if matplotlib is installed.", None),
     "subset": ("--subset", "Training images, drawn at random for each seed.", None),
 }
@@ -80,8 +82,11 @@ class DetectionOptions(FigureOptions):
 
     data: Path = field()
     noises: Sequence[str] = ()
+    paper_noise: bool = False
     noisy_labels: Sequence[Path] = ()
     truth: Path | None = None
+    test: Path | None = None
+    also_models: Sequence[str] = ()
     peers: bool = False
 
 

@@ -1,6 +1,6 @@
 """How well an audit finds wrong labels: every statistic and estimator, by noise and seed, against the truth.
 
-The AUL paper's Figures 2 and 3 are among the tables and figures. With ``--peers``, on the same labels, with the
+The AUL paper's figures are drawn by `labelaudit.reproduce.curves`. With ``--peers``, on the same labels, with the
 network and the settings of the audit:
 
 - **cleanlab** (Northcutt et al. 2021; the package, extra ``bench``): out-of-fold probabilities of five networks, each
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -34,22 +34,26 @@ from torch import nn
 
 from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import require_outside, scan
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.networks import require_known
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import DetectionOptions, runner
+from labelaudit.reproduce import DetectionOptions, curves, runner
+from labelaudit.reproduce.curves import EpochRow, NetworkRow
 from labelaudit.reproduce.runner import (
     NOTHING,
+    Case,
     NoisyLabels,
-    Panel,
     Row,
     Tables,
     figure,
@@ -58,21 +62,15 @@ from labelaudit.reproduce.runner import (
     pivot,
     ratio,
     remembered,
-    spread,
 )
-from labelaudit.reproduce.truth import (
-    OURS,
-    EstimateRow,
-    RankingRow,
-    TrueAudit,
-    audit,
-    read_loss_curves,
-)
+from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
 FOLDS = 5
 RANKINGS = ("self_confidence", "normalized_margin")
+PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
+"""That of the AUL paper's Figures 7 and 9."""
 
 _ESTIMATE_COLUMNS = {
     **{name: (name.replace(" ", "_"), 3) for name in ("true rate", "noise rate", "error", "flagged")},
@@ -114,49 +112,61 @@ class ControlRow(Row):
         return ratio(self.found, self.planted)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EpochRow(Row):
-    """AUROC of the loss of one epoch, and of the AUL up to it; epochs count from 1."""
-
-    epoch: int
-    loss_auroc: float
-    aul_auroc: float
-
-
 def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
     """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures."""
     runner.check_experiment(asked)
-    if not (asked.noises or asked.noisy_labels or asked.truth):
+    noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
+    if not (noises or asked.noisy_labels or asked.truth):
         raise UsageError(
             "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
         )
     if asked.peers:
         require("cleanlab.filter", "cleanlab.rank")
-    truth = runner.scan_truth(asked.data, asked.truth, reporter)
-    cases = runner.noise_cases(asked.noises, truth.classes, asked.noisy_labels) or [NoisyLabels(name="given")]
-    tables = Tables(audits=AuditRow, ranking=RankingRow, estimates=EstimateRow, controls=ControlRow, epochs=EpochRow)
-    about = ""
+    for model in asked.also_models:
+        require_known(model)
+    truth, test = runner.scan_truth(asked.data, asked.truth, reporter), None
+    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels) or [NoisyLabels(name="given")]
+    if asked.test is not None:
+        require_outside(asked.out, asked.test, "--out")
+        test = scan(asked.test, reporter=reporter)
+        numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
+    kinds = {"audits": AuditRow, "ranking": RankingRow, "estimates": EstimateRow, "controls": ControlRow}
+    tables, about = Tables(**kinds, **curves.ROWS), ""
 
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
         nonlocal about
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
-        found = audit(case.name, data, RunFolder(folder / "run"), truth, options, reporter)
-        settings, model = found.settings, found.row.model
-        weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
-        probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
-        about = (
-            f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
-            f"labelaudit {__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} "
-            "epochs.\n\n± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the "
-            "figure."
-        )
-        yield [*_rows(found), *(measure_peers(found, folder / "peers", options, reporter) if asked.peers else ())]
+        compared = list[tuple[Row, dict[str, FloatArray]]]()
+        for model in dict.fromkeys((None, *asked.also_models)):
+            if compared and model == compared[0][0].model:
+                raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
+            run = RunFolder(folder / ("run" if model is None else f"run-{Case(name=model).folder_name}"))
+            own = options if model is None else replace(options, model=model, network_weights=None)
+            found = audit(case.name, data, run, truth, own, reporter, test=test)
+            is_first, (rows, signals) = not compared, curves.measure_losses(found, tested=test is not None)
+            peers = measure_peers(found, folder / "peers", own, reporter) if asked.peers and is_first else ()
+            about = _about(asked, truth, found) if is_first else about
+            yield [*_rows(found), *peers, *rows, *(curves.compare(*one, found.row, signals) for one in compared)]
+            compared.append((found.row, signals))
 
     def page() -> list[str]:
         return [f"# Detection of wrong labels: {asked.data_name}", "", about, "", *_page(tables)]
 
-    figures = partial(_figures, tables)
+    figures = partial(curves.figures, tables, truth)
     return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, figures)
+
+
+def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:
+    """Return what the page begins with."""
+    settings, model = found.settings, found.row.model
+    weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
+    probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
+    return (
+        f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes, seeds {asked.seeds_text}; "
+        f"labelaudit {__version__}; the probe is {probe}, {settings['image_size']} pixels, {settings['epochs']} "
+        "epochs.\n\n± is the standard deviation over the seeds (n − 1); a count in brackets says how many have the "
+        "figure."
+    )
 
 
 def _rows(found: TrueAudit) -> Iterator[Row]:
@@ -179,12 +189,15 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
     for row in found.fitted.noise.power.kinds:
         if row.class_name is None:
             yield ControlRow(**same, kind=row.kind, planted=row.planted, found=row.found)
-    for epoch, (loss, aul) in enumerate(read_loss_curves(found.run, found.wrong_N), start=1):
-        yield EpochRow(**same, epoch=epoch, loss_auroc=loss, aul_auroc=aul)
 
 
 def _page(tables: Tables) -> Iterator[str]:
     """Yield the lines of the page, but the heading."""
+    several = len({row.model for row in tables.of(AuditRow)}) > 1
+
+    def label(row: Row) -> str:
+        return f"{row.noise} ({row.model})" if several else row.noise
+
     rankings = tables.of(RankingRow)
     bold = {row.statistic for row in rankings if row.chosen and row.source == OURS}
     for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
@@ -193,10 +206,10 @@ def _page(tables: Tables) -> Iterator[str]:
                 _named(source, statistic, statistic in bold): figure(getattr(row, field) for row in rows)
                 for (source, statistic), rows in grouped(group, lambda row: (row.source, row.statistic)).items()
             }
-            for noise, group in grouped(rankings, lambda row: row.noise).items()
+            for noise, group in grouped(rankings, label).items()
         }
         yield from pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
-    rates = grouped(tables.of(EstimateRow), lambda row: (row.noise, _named(row.source, row.estimator, row.chosen)))
+    rates = grouped(tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, row.chosen)))
     yield from pivot(
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
@@ -206,34 +219,70 @@ def _page(tables: Tables) -> Iterator[str]:
         {key: means(rows, _ESTIMATE_COLUMNS) for key, rows in rates.items()},
     )
     yield from pivot(
+        "Over noise rates",
+        f"The AUL paper's Figures 7 and 9: its own way ({curves.PAPER_ESTIMATOR} on the AUL), and the audit's.",
+        ("noise",),
+        {
+            noise: {
+                "true rate": figure((row.true_rate for row in rows if row.chosen), 3),
+                **{
+                    f"{who}: {field.removeprefix('noise_')}": figure((getattr(row, field) for row in of_one), 3)
+                    for who, of_one in _sides(rows).items()
+                    for field in curves.OVER_RATES
+                },
+            }
+            for group in curves.over_rates(tables).values()
+            for noise, rows in grouped(group, lambda row: row.noise).items()
+        },
+    )
+    yield from pivot(
         "The audit's interval",
         "*Suggestion*: the share of wrong labels whose suggested label is right. An audit that was interrupted has no "
         "seconds.",
         ("noise",),
-        {noise: _interval(rows) for noise, rows in grouped(tables.of(AuditRow), lambda row: row.noise).items()},
+        {noise: _interval(rows) for noise, rows in grouped(tables.of(AuditRow), label).items()},
     )
-    controls = grouped(tables.of(ControlRow), lambda row: (row.noise, row.kind))
+    controls = grouped(tables.of(ControlRow), lambda row: (label(row), row.kind))
     yield from pivot(
         "Power on planted controls",
         "The share of the labels that the audit itself made wrong which lie above its cut.",
         ("noise", "kind"),
         {key: means(rows, {"planted": ("planted", 0), "found": ("share", 3)}) for key, rows in controls.items()},
     )
+    by_noise = grouped(tables.of(EpochRow), label).items()
+    known = {noise: of_epoch for noise, rows in by_noise if (of_epoch := curves.known_epochs(rows))}
     yield from pivot(
         "The loss of an epoch against the AUL up to it",
-        "AUROC; the AUL paper's Figures 2 and 3.",
+        "AUROC; the AUL paper's Figure 2.",
         ("noise", ""),
         {
             (noise, name): {f"epoch {epoch}": figure(getattr(row, field) for row in of_epoch[epoch]) for epoch in shown}
-            for noise, of_epoch in _curves(tables).items()
+            for noise, of_epoch in known.items()
             for shown in [np.linspace(1, len(of_epoch), min(len(of_epoch), 8)).round().astype(int).tolist()]
             for name, field in (("loss", "loss_auroc"), ("AUL", "aul_auroc"))
+        },
+    )
+    measured = curves.measured(tables)
+    without = "" if "test_loss" in measured else " Held-out losses are correlated with --test."
+    yield from pivot(
+        "Agreement of networks",
+        f"Pearson's correlation over the samples; the AUL paper's Figure 5.{without}",
+        ("noise", "network", "other network"),
+        {
+            key: means(rows, {title: (name, 3) for name, title in measured.items()})
+            for key, rows in grouped(tables.of(NetworkRow), lambda row: (row.noise, row.model, row.other_model)).items()
         },
     )
 
 
 def _named(source: str, name: str, chosen: bool) -> str:
     return f"{source}: {name}" if source != OURS else f"**{name}**" if chosen else name
+
+
+def _sides(rows: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
+    """Return the estimates by whose way they are."""
+    paper = [row for row in rows if row.estimator == curves.PAPER_ESTIMATOR]
+    return {"paper": paper, "audit": [row for row in rows if row.chosen]}
 
 
 def _interval(rows: Sequence[AuditRow]) -> dict[str, str]:
@@ -243,27 +292,6 @@ def _interval(rows: Sequence[AuditRow]) -> dict[str, str]:
         "held the truth": f"{sum(held):.0f} of {len(held)}" if held else NOTHING,
         **means(rows, {"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)}),
     }
-
-
-def _curves(tables: Tables) -> dict[str, dict[int, list[EpochRow]]]:
-    """Return the rows by noise and epoch, where the AUROC is known: some labels are wrong and some right."""
-    known = [row for row in tables.of(EpochRow) if math.isfinite(row.aul_auroc)]
-    by_noise = grouped(known, lambda row: row.noise)
-    return {noise: grouped(rows, lambda row: row.epoch) for noise, rows in by_noise.items()}
-
-
-def _figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
-    """Return a panel for each noise."""
-    return {"loss-and-aul": [partial(_draw_epochs, noise, rows) for noise, rows in _curves(tables).items()]}
-
-
-def _draw_epochs(title: str, of_epoch: Mapping[int, Sequence[EpochRow]], place: Any) -> None:
-    """Draw Figures 2 and 3: AUROC over the epochs."""
-    for field, style, name in (("loss_auroc", "--", "loss of the epoch"), ("aul_auroc", "-", "AUL up to the epoch")):
-        mean_E = [spread(getattr(row, field) for row in rows).mean for rows in of_epoch.values()]
-        place.plot(list(of_epoch), mean_E, style, label=name)
-    place.set(title=title, xlabel="epoch", ylabel="AUROC")
-    place.legend()
 
 
 def require(*names: str) -> list[Any]:

@@ -1,6 +1,6 @@
 """An audit compared with the truth, as rows: its rankings, its estimates, and its losses epoch by epoch.
 
-Shapes: N samples, U of them with a verdict.
+Shapes: N samples, U of them with a verdict, E epochs, T test images.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from labelaudit.auditing.fit import Fitted
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.probe import train_probe
 from labelaudit.auditing.score import score
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
@@ -25,14 +26,14 @@ from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.errors import DataError
+from labelaudit.errors import DataError, RunError
 from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.runner import Row, ratio
 from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import read_epochs
+from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.tables import read_controls
 
 OURS = "labelaudit"
@@ -100,6 +101,13 @@ def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = 15) -> fl
     bin_N = np.clip(np.ceil(p_N * bins).astype(np.int64) - 1, 0, bins - 1)
     wrong_B, p_B = (np.bincount(bin_N, weights=value_N, minlength=bins) for value_N in (wrong_N, p_N))
     return ratio(float(np.abs(wrong_B - p_B).sum()), len(p_N))
+
+
+def correlation(one_N: FloatArray, other_N: FloatArray) -> float:
+    """Return Pearson's correlation over the samples that both have; NaN where one of them does not vary."""
+    both_N = np.isfinite(one_N) & np.isfinite(other_N)
+    one, other = one_N[both_N], other_N[both_N]
+    return float(np.corrcoef(one, other)[0, 1]) if len(one) > 1 and np.ptp(one) and np.ptp(other) else math.nan
 
 
 def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
@@ -192,25 +200,26 @@ class TrueAudit:
         )
 
 
-def read_loss_curves(run: RunFolder, wrong_N: BoolArray) -> Iterator[tuple[float, float]]:
-    """Yield AUROC of each epoch's loss, and of the sum of losses up to it, from a trained run.
+def read_loss_curves(run: RunFolder, samples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield each epoch's losses, and their sums up to it, from a trained run: [N], NaN without a record.
 
     Planted controls are left out: their losses are against other labels.
     """
     controls = read_controls(run.samples)
-    planted_N = np.zeros(len(wrong_N), dtype=bool) if controls is None else controls.planted_N
-    aul_N = np.zeros(len(wrong_N))
-
-    def auroc(suspicion_N: FloatArray) -> float:
-        seen_N = np.isfinite(suspicion_N)
-        return rank_quality(wrong_N[seen_N], suspicion_N[seen_N])["auroc"]
-
+    planted_N = np.zeros(samples, dtype=bool) if controls is None else controls.planted_N
+    aul_N = np.zeros(samples)
     for record in read_epochs(run.losses):
-        loss_N = np.full(len(wrong_N), np.nan)
+        loss_N = np.full(samples, np.nan)
         loss_N[record.sample_R] = record.loss_R
         loss_N[planted_N] = np.nan
-        aul_N += loss_N
-        yield auroc(loss_N), auroc(aul_N)
+        aul_N = aul_N + loss_N
+        yield loss_N, aul_N
+
+
+def read_test_losses(run: RunFolder) -> tuple[FloatArray, FloatArray]:
+    """Return each test image's mean loss over the epochs, and that of the last one: [T]."""
+    loss_ET = [record.loss_R.astype(np.float64) for record in read_epochs(run.test_losses)]
+    return np.mean(loss_ET, axis=0), loss_ET[-1]
 
 
 def audit(
@@ -221,10 +230,21 @@ def audit(
     options: TrainingOptions,
     reporter: Reporter,
     settings: FitSettings | None = None,
+    *,
+    test: Catalogue | None = None,
 ) -> TrueAudit:
-    """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed."""
+    """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed.
+
+    For ``test`` see `labelaudit.auditing.probe.train_probe`.
+
+    Raises:
+        RunError: there are epochs without losses of the test images.
+    """
+    if test is not None and len(recorded_epochs(run.test_losses)) < len(recorded_epochs(run.losses)):
+        raise RunError(f"{run.root} was begun without --test", fix=f"give another --out, or delete {run.root}")
     new, began = not run.exists, time.perf_counter()
-    fitted = score(data, run, options, settings, reporter)
+    train_probe(data, run, options, reporter, test=test)
+    fitted = score(None, run, options, settings, reporter)
     file = run.root.with_name(f"{run.root.name}-seconds.json")
     if new:
         write_json(file, {"seconds": time.perf_counter() - began})

@@ -21,7 +21,7 @@ from labelaudit.auditing.mirror import settle_flip, without_flips
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
-from labelaudit.auditing.prepare import Prepared, Source, make_network, prepare
+from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
@@ -183,7 +183,9 @@ def _read_inputs(
         raise DataError(what, fix="give the --run of an audit of this folder")
     weight_N = read_weights(options.weights_csv, catalogue) if options.weights_csv else None
     truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
-    held_out = _scan_validation(options.validation, catalogue, reporter) if options.validation else None
+    held_out = None
+    if options.validation is not None:
+        held_out = numbered_as(scan(options.validation, reporter=reporter), catalogue, reporter)
     planned = plan(catalogue, options.training, device, presets=options.presets or presets_of(entry))
     settings = replace(planned.settings, folds=1)  # one network that has seen all images
     values = dataclasses.asdict(parameters)  # type: ignore[call-overload]
@@ -329,20 +331,6 @@ def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
         raise DataError(what, fix=f"give the true label of every image in {catalogue.root}")
     number_of = {name: number for number, name in enumerate(catalogue.classes)}
     return np.array([number_of.get(truth.get(path, ""), -1) for path in catalogue.paths], dtype=np.int64)
-
-
-def _scan_validation(folder: Path, training: Catalogue, reporter: Reporter) -> Catalogue:
-    """Scan the held-out images; labels are numbered and values rendered as in the training data."""
-    catalogue = scan(folder, reporter=reporter)
-    foreign = sorted(set(catalogue.classes) - set(training.classes))
-    if foreign:
-        what = f"{folder} has a class that the training data lacks: {foreign[0]!r}"
-        raise DataError(what, fix="use the same class folders")
-    number_N = np.array([training.classes.index(name) for name in catalogue.classes], dtype=np.int32)
-    rendering, notes = training.rendering.for_more(catalogue.rendering)
-    for note in notes:
-        reporter.warn(f"--val: {note}")
-    return replace(catalogue, classes=training.classes, label_N=number_N[catalogue.label_N], rendering=rendering)
 
 
 def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -> Row:

@@ -33,6 +33,7 @@ class RunFolder:
     description = _Place("run.json")  # settings, versions, device, seed, fingerprint of the data, status
     samples = _Place("samples.parquet")  # what every sample number means
     losses = _Place("losses")  # one Parquet file per epoch
+    test_losses = _Place("test-losses")  # the same of held-out images, where an experiment measures them
     checkpoint = _Place("checkpoint.pt")  # the state after the last whole epoch
     probe = _Place("probe.safetensors")  # the trained probe
     pictures = _Place("pictures.parquet")  # statistics of every image, and of copies that were corrupted on purpose
@@ -105,7 +106,8 @@ class RunFolder:
         """
         parents = (self.root / "exports", self.root / "retrain")
         inner = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
-        for path in (self.root / ".lock", self.losses, self.pilot.root, self.pilot.losses, *parents, *inner):
+        losses = (self.losses, self.test_losses, self.pilot.losses)
+        for path in (self.root / ".lock", self.pilot.root, *losses, *parents, *inner):
             if path.is_symlink():
                 fix = "delete the link, or audit into a new folder"
                 raise RunError(f"{path} is a symbolic link, and files would be written elsewhere", fix=fix)

@@ -1,6 +1,7 @@
 """``labelaudit reproduce NAME`` from a data folder to tables: resumed, only read again, and refused in one line."""
 
 import importlib.util
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.methods.table import find_method
-from labelaudit.reproduce import retraining
+from labelaudit.reproduce import curves, retraining
 from tests.cli.helpers import CLASSES, QUICK, file_bytes, interrupted, modified, run, succeed, write_images
 
 TRAINED = ("--epochs", 2, "--image-size", 16, "--batch-size", 16)
@@ -67,9 +68,49 @@ def test_detection(clean: Path) -> None:
     assert len(rows("out", "epochs")) == 2 * 4
     assert all(row["planted"] >= row["found"] for row in rows("out", "controls"))
     assert "| crowd | AUL |" in page
-    assert bool(list(Path("out").glob("*.svg"))) == (importlib.util.find_spec("matplotlib") is not None)
     other = run("reproduce", "detection", "--data", clean / "train", "--out", "out", *asked[:2], "--epochs", 5)
     assert "epochs is 4 there, 5 asked" in other.error
+
+
+FIGURES = {"highest-aul", "histograms", "one-sample", "mean-and-deviation", "loss-and-aul", "aul-by-noise"}
+OF_NETWORKS, OF_RATES = {"aul-by-network", "networks"}, {"noise-rates"}
+
+
+def test_the_figures_of_the_aul_paper(clean: Path) -> None:
+    """Two networks, two rates and held-out images; the images change no training."""
+    asked = ("detection", "--data", clean / "train", *QUICK, "--noise", "uniform:0.25", "--model", "labelaudit_probe")
+    succeed("reproduce", *asked, "--out", "plain")
+    more = (*asked, "--noise", "uniform:0.5", "--test", clean / "test", "--also-model", "labelaudit_probe_coarse")
+    page = succeed("reproduce", *more, "--out", "out").out
+    assert rows("out", "epochs")[:4] == rows("plain", "epochs")
+    first = {"noise": "uniform:0.25", "model": "labelaudit_probe"}
+
+    def of_first(table: str, **values: object) -> list[dict[str, Any]]:
+        return [row for row in rows("out", table) if {**row, **first, **values} == row]
+
+    # The mean of the AUL is the sum of the mean losses, as that of each sample is.
+    for field in ("mean", "sample"):
+        loss_E = [row[field] for row in of_first("curves", quantity="loss", labels="mislabeled")]
+        aul_E = [row[field] for row in of_first("curves", quantity="AUL", labels="mislabeled")]
+        assert aul_E == pytest.approx(list(itertools.accumulate(loss_E)))
+    for epoch in (1, 2, 4):
+        bins = of_first("histograms", quantity="AUL", epoch=epoch)
+        assert [sum(row[kind] for row in bins) for kind in ("clean", "mislabeled")] == [36, 12]
+    assert [row["wrong"] for row in of_first("highest")] == [True] * 12 + [False] * 12
+    assert sum(row["weight"] for row in of_first("mixtures")) == pytest.approx(1)
+    networks = rows("out", "networks")
+    assert {(row["model"], row["other_model"]) for row in networks} == {("labelaudit_probe", "labelaudit_probe_coarse")}
+    assert all(-1 < row[field] < 1 for row in networks for field in curves.CORRELATED)
+    for runs in Path("out/uniform-0.25-seed0").glob("run*/test-losses"):
+        assert len(pq.read_table(runs)) == 48 * 4
+    assert "## Over noise rates" in page
+    assert "| held-out loss of the last epoch |" in page
+    if importlib.util.find_spec("matplotlib") is not None:
+        assert {file.stem for file in Path("plain").glob("*.svg")} == FIGURES
+        assert {file.stem for file in Path("out").glob("*.svg")} == FIGURES | OF_NETWORKS | OF_RATES
+    assert "run was begun without --test" in run("reproduce", *asked, "--test", clean / "test", "--out", "plain").error
+    same = run("reproduce", *asked, "--also-model", "labelaudit_probe", "--out", "plain")
+    assert "is the network of the audit itself" in same.error
 
 
 def test_the_labels_of_the_folder_are_compared_with_a_file(clean: Path) -> None:
@@ -201,6 +242,8 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("detection", (), "there is nothing to measure; give --noise"),
         ("detection", (*NOISE, "--seeds", "-1"), "--seeds -1 is negative"),
         ("detection", (*NOISE, "--epochs", "0"), "--epochs 0 is too small"),
+        ("detection", (*NOISE, "--also-model", "no_such_model"), "no_such_model"),
+        ("detection", (*NOISE, "--test", "photos/test", "--out", "photos/test/out"), "lies in the image folder"),
         ("detection", ("--noisy-labels", "nowhere.csv"), "cannot read the labels file nowhere.csv"),
         ("detection", (*NOISE, "--out", "photos/train/out"), "lies in the image folder"),
         ("kinds", ("--mislabeled", 0.9, "--shuffled", 0.2), "the rates are together more than 1"),

@@ -13,6 +13,7 @@ from PIL import Image
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
 from labelaudit.reproduce import relabeling
+from labelaudit.reproduce.detection import PAPER_NOISE
 from labelaudit.reproduce.runner import (
     Row,
     figure,
@@ -24,6 +25,7 @@ from labelaudit.reproduce.runner import (
     spread,
     take,
 )
+from labelaudit.review.corrections import ReviewFile
 from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
 
 CLASSES = ("cat", "dog", "fox, red", "owl")
@@ -65,8 +67,7 @@ def test_noise_that_cannot_be_read_is_refused(text: str, says: str) -> None:
 
 
 def test_each_case_has_a_safe_folder_of_its_own() -> None:
-    noises = [f"{kind}:0.{tenth}" for kind in ("uniform", "pair-flip") for tenth in range(1, 5)]
-    assert len({case.folder_name for case in noise_cases(noises, CLASSES)}) == 8
+    assert len({case.folder_name for case in noise_cases(PAPER_NOISE, CLASSES)}) == 13
     assert parse_noise("one-class:0.1:a/../b", ("a/../b", "c")).folder_name == "one-class-0.1-a-..-b"
     with pytest.raises(UsageError, match="same name"):
         noise_cases([], CLASSES, [Path("one/Given.csv"), Path("two/given.csv")])
@@ -131,7 +132,7 @@ def test_an_interrupted_prioritization_is_resumed(tmp_path: Path) -> None:
 def test_an_image_with_another_content_does_not_count_as_removed(tmp_path: Path, monkeypatch) -> None:
     copy = relabeling.relabel_copy
 
-    def replacing(images: Path, corrections: relabeling.Corrections, out: Path, **keywords: object) -> None:
+    def replacing(images: Path, corrections: ReviewFile, out: Path, **keywords: object) -> None:
         steps = relabeling.plan_relabeling(images, corrections).steps
         copy(images, corrections, out, **keywords)
         if corrections.file.name == "corrections.csv":  # of the review, not of the planting

@@ -10,7 +10,7 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.progress import QUIET
-from labelaudit.reproduce import Table1Options, prioritization, retraining
+from labelaudit.reproduce import Table1Options, curves, prioritization, retraining
 from labelaudit.reproduce.kinds import MatrixRow, share
 from labelaudit.reproduce.prioritization import MEAN, SpeedupRow, TrainingEpochRow, first_cost, results
 from labelaudit.reproduce.retraining import (
@@ -24,7 +24,7 @@ from labelaudit.reproduce.retraining import (
     published,
     with_parameters,
 )
-from labelaudit.reproduce.runner import Tables, draw, parse_noise
+from labelaudit.reproduce.runner import Row, Tables, draw, parse_noise
 from labelaudit.selectors.table import build_selector, describe_selector
 from tests.cli.helpers import write_images
 
@@ -204,6 +204,17 @@ def test_a_figure_wraps_its_panels_at_three_or_has_the_lines_it_is_given(tmp_pat
         with Image.open(file) as image:
             sizes.append(image.size)
     assert sizes == [(3 * 600, 2 * 480), (4 * 600, 2 * 480)]
+
+
+def test_networks_are_correlated_by_what_both_have() -> None:
+    one, other = (Row(noise="x", model=model, seed=0) for model in ("a", "b"))
+    aul_N = np.array([1.0, 2.0, 3.0])
+    row = curves.compare(one, {"aul": aul_N, "last_loss": aul_N}, other, {"aul": -aul_N, "last_loss": aul_N**0})
+    assert (row.model, row.other_model, row.aul) == ("a", "b", pytest.approx(-1))
+    assert all(math.isnan(value) for value in (row.last_loss, row.test_loss, row.last_test_loss))
+    tables = Tables(**curves.ROWS)
+    tables.add([row])
+    assert list(curves.measured(tables)) == ["aul"]  # without --test there are no panels of held-out losses
 
 
 def test_shares_of_kinds_by_hand() -> None:

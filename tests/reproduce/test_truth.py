@@ -13,12 +13,14 @@ from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET
 from labelaudit.reproduce import detection
+from labelaudit.reproduce.curves import _bins
 from labelaudit.reproduce.detection import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
 from labelaudit.reproduce.truth import (
     TrueAudit,
     audit,
     calibration_error,
+    correlation,
     flag_quality,
     rank_quality,
     read_loss_curves,
@@ -73,9 +75,24 @@ def test_loss_and_aul_over_the_epochs_by_hand(image_folder: Callable[..., Path],
         loss_R = np.array(loss, dtype=np.float32)[::-1].copy()
         record = {"margin_R": np.zeros(4, dtype=np.float32), "predicted_R": zero_R, "alternative_R": zero_R}
         write_epoch(run.losses, EpochLosses(epoch=epoch, sample_R=sample_R, loss_R=loss_R, **record))
-    auroc_E = list(read_loss_curves(run, np.array([True, False, True, False])))
-    # Epoch 1: both wrong labels on top. Epoch 2: none of the four pairs is in order. Sums 3.1, 1.3, 2.2, .75: all are.
-    assert auroc_E == [(1.0, 1.0), (0.0, 1.0)]
+    (loss_N, aul_N), (last_N, sum_N) = read_loss_curves(run, 4)
+    np.testing.assert_allclose([loss_N, aul_N, last_N], [[3.0, 1.0, 2.0, 0.5]] * 2 + [[0.1, 0.3, 0.2, 0.25]], rtol=1e-6)
+    np.testing.assert_allclose(sum_N, [3.1, 1.3, 2.2, 0.75], rtol=1e-6)
+
+
+def test_a_correlation_by_hand() -> None:
+    one_N, other_N = np.array([1.0, 2.0, 3.0, np.nan]), np.array([1.0, 3.0, 2.0, 9.0])
+    assert correlation(one_N, -other_N) == pytest.approx(-0.5)
+    assert math.isnan(correlation(np.ones(3), np.arange(3.0)))
+
+
+def test_a_histogram_holds_every_sample_and_tells_them_apart() -> None:
+    value_U = np.append(np.arange(2000.0), 1e9)
+    bins = list(_bins(value_U, value_U < 500))
+    assert (bins[0]["low"], bins[-1]["high"]) == (2.0, 1998.0)
+    assert sum(one["mislabeled"] for one in bins) == 500
+    assert sum(one["clean"] for one in bins) == 1501
+    assert all(one["high"] < 600 for one in bins if one["mislabeled"])
 
 
 def test_aums_threshold_by_hand() -> None:
