@@ -97,7 +97,7 @@ _PRESET = replace(
 
 SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
     # Digits lose their labels when mirrored; without flips to settle, no training begins with a test of them.
-    "smoke": (600, 300, replace(_PRESET, epochs=5, batch_size=32, augment="crop")),
+    "smoke": (400, 200, replace(_PRESET, epochs=5, batch_size=32, augment="crop")),
     "small": (10_000, 5_000, _PRESET),
     "paper": (None, None, replace(_PRESET, model="wide_resnet28_10", epochs=100, batch_size=128, lr=0.1)),
 }
