@@ -374,7 +374,7 @@ def page_tables(tables: Tables) -> Iterator[str]:
             for key, row in mean.items()
         },
     )
-    shares: dict[tuple[str, ...], dict[str, str]] = {}
+    shares: dict[tuple[str, str], dict[str, str]] = {}
     for key, group in grouped(tables.of(TrainingEpochRow), lambda row: (row.data_set, row.algorithm)).items():
         if CLEAN not in key and STANDARD not in key:
             share_E = mean_curve(group, "selected_share")
