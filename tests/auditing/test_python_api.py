@@ -35,7 +35,7 @@ class Ear(Listener):
 
 @pytest.fixture
 def photos(image_folder):
-    return image_folder(per_class=8)
+    return image_folder(each=8)
 
 
 def test_score_gives_what_it_writes(photos, tmp_path, capfd):
@@ -82,7 +82,7 @@ def prepared(photos, **asked):
 
 @pytest.mark.parametrize("probe", ["train", "frozen"])
 def test_a_network_fits_its_inputs_and_is_the_same_for_the_same_seed(image_folder, probe):
-    ready, settings = prepared(image_folder(per_class=2), probe=probe, offline=True)
+    ready, settings = prepared(image_folder(each=2), probe=probe, offline=True)
     first, again, second = (make_network(settings, ready, SOURCE, number=number) for number in (0, 0, 1))
     batch = ready.inputs.batch(torch.arange(4), None)
     assert first.eval()(batch).shape == (4, 2)
@@ -92,8 +92,8 @@ def test_a_network_fits_its_inputs_and_is_the_same_for_the_same_seed(image_folde
 
 def test_a_validation_split_is_normalised_like_the_training_data(photos):
     ready, settings = prepared(photos, image_size=8)
-    other = prepare(scan(photos), settings, SOURCE, QUIET, statistics=((0.0,) * 3, (1.0,) * 3))
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ready.statistics)
+    other = prepare(scan(photos), settings, SOURCE, QUIET, statistics=((0.0,), (1.0,)))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in ready.statistics)
     ours, theirs = (data.inputs.batch(torch.arange(3), None) for data in (ready, other))
     torch.testing.assert_close(ours, (theirs - mean) / std, rtol=1e-4, atol=1e-4)
 
@@ -113,7 +113,7 @@ def test_what_a_method_found_is_in_the_result(image_folder, tmp_path):
     found = {}
     for method in ("d2l", "incv", "standard"):
         options = RetrainOptions(method=method, training=training)
-        result = retrain(Data(root=image_folder(method, per_class=6)), RunFolder(tmp_path / f"out-{method}"), options)
+        result = retrain(Data(root=image_folder(method, each=6)), RunFolder(tmp_path / f"out-{method}"), options)
         found[method] = result.get("found")
     assert len(found["d2l"]["dimensions"]) == 2
     assert 0 <= found["incv"]["selected"] <= 12

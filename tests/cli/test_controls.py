@@ -47,13 +47,6 @@ def test_controls_are_taught_another_label_and_judged_by_their_given_one(audit: 
         assert entry["found"] == sum(other["found"] for other in of_classes) <= entry["planted"]
 
 
-def test_without_controls_their_estimator_says_so(images: Path) -> None:
-    succeed("score", images, "--run", "plain", "--estimator", "controls", *QUICK, "--epochs", 1)
-    noise = json.loads(Path("plain/noise.json").read_text())
-    assert (noise["noise_rate"], noise["suspicious"]) == (None, 0)
-    assert "Audit again with --controls" in noise["warnings"][0]
-
-
 def test_a_run_keeps_its_controls(images: Path, audit: Path) -> None:
     before = file_bytes(audit / "losses")
     error = run("score", images, "--run", audit, "--no-controls", *QUICK).only_error

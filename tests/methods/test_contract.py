@@ -133,15 +133,6 @@ def test_sample_weights_multiply_those_of_the_method(entry):
     assert not np.allclose(some, none, rtol=1e-2, equal_nan=True)
 
 
-@EVERY_METHOD
-def test_samples_of_no_weight_teach_nothing(entry):
-    method, training = start(entry, epochs=2, weight_decay=0.0)
-    before = [tensor.clone() for tensor in parameters_of(training)]
-    finish(training, method, sample_weight_N=torch.zeros(43))
-    for one, other in zip(parameters_of(training), before, strict=True):
-        assert torch.equal(one, other)
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @EVERY_METHOD

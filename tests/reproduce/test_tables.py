@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
@@ -194,16 +193,6 @@ def test_figures_are_drawn_and_always_the_same(tmp_path) -> None:
     assert [file.name for file in files] == ["test-error.svg", "corrupted-share.svg"]
     first = [file.read_bytes() for file in files]
     assert [file.read_bytes() for file in draw(prioritization.figures(tables_of(CURVES)), tmp_path)] == first
-
-
-def test_a_figure_wraps_its_panels_at_three_or_has_the_lines_it_is_given(tmp_path) -> None:
-    pytest.importorskip("matplotlib")
-    sizes = []
-    for panels in ([lambda place: None] * 4, [[lambda place: None] * 4, [lambda place: None]]):
-        (file,) = draw({"figure": panels, "nothing": []}, tmp_path, "png")
-        with Image.open(file) as image:
-            sizes.append(image.size)
-    assert sizes == [(3 * 600, 2 * 480), (4 * 600, 2 * 480)]
 
 
 def test_networks_are_correlated_by_what_both_have() -> None:
