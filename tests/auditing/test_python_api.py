@@ -1,5 +1,3 @@
-"""The package used from Python, and what a reporter hears."""
-
 import json
 from contextlib import nullcontext
 
@@ -10,7 +8,7 @@ import labelaudit
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import plan
-from labelaudit.auditing.prepare import Source, make_network, prepare
+from labelaudit.auditing.prepare import Source, prepare
 from labelaudit.data.folder import scan
 from labelaudit.progress import QUIET
 from labelaudit.retraining.recipe import RetrainOptions, retrain
@@ -78,16 +76,6 @@ def prepared(photos, **asked):
     catalogue = scan(photos)
     settings = plan(catalogue, TrainingOptions(**asked), SOURCE.device).settings
     return prepare(catalogue, settings, SOURCE, QUIET), settings
-
-
-@pytest.mark.parametrize("probe", ["train", "frozen"])
-def test_a_network_fits_its_inputs_and_is_the_same_for_the_same_seed(image_folder, probe):
-    ready, settings = prepared(image_folder(each=2), probe=probe, offline=True)
-    first, again, second = (make_network(settings, ready, SOURCE, number=number) for number in (0, 0, 1))
-    batch = ready.inputs.batch(torch.arange(4), None)
-    assert first.eval()(batch).shape == (4, 2)
-    assert torch.equal(first(batch), again.eval()(batch))
-    assert not torch.equal(first(batch), second.eval()(batch))
 
 
 def test_a_validation_split_is_normalised_like_the_training_data(photos):

@@ -1,5 +1,3 @@
-"""An audit from Python: its tables, and how it is shown."""
-
 import base64
 import io
 import json

@@ -1,5 +1,3 @@
-"""Planted controls, members and folds, from the command line."""
-
 import json
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Work that was killed goes on as if nothing had happened."""
-
 import json
 import signal
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Scan a folder: which files are samples, why others are set aside, and what is left out."""
-
 import errno
 import hashlib
 import os

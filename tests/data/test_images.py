@@ -1,5 +1,3 @@
-"""Read the header and the pixels of an image file, whatever its mode and however damaged."""
-
 import struct
 import threading
 import time

@@ -1,5 +1,3 @@
-"""The confident joint, and the log-odds of cells."""
-
 import numpy as np
 import pytest
 

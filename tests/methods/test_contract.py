@@ -83,9 +83,8 @@ def test_lessons_follow_the_order_of_the_batch(entry):
 
 
 @EVERY_METHOD
-def test_a_seed_decides_everything(entry):
-    records, again, other = (finish(*reversed(start(entry, seed=seed))) for seed in (0, 0, 6))
-    assert_equal_records(records, again)
+def test_another_seed_gives_other_losses_and_what_is_not_taken_has_none(entry):
+    records, other = (finish(*reversed(start(entry, seed=seed))) for seed in (0, 6))
     assert not np.allclose(other[1].loss_N, records[1].loss_N, equal_nan=True)
     for record in records:
         taken_N = record.predicted_N >= 0

@@ -1,5 +1,3 @@
-"""The table of methods, their settings, and the interface that they share."""
-
 import re
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -1,5 +1,3 @@
-"""Noise, planted labels, rows and tables that all experiments share."""
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,3 @@
-"""samples.parquet, scores.parquet and pictures.parquet."""
-
 from dataclasses import replace
 
 import numpy as np
