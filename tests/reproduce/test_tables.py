@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
@@ -223,16 +222,6 @@ def test_the_pools_of_the_most_and_least_picked() -> None:
         PickRow, [pick("most", "shuffle-pixels:0.25", seed=seed, share=share) for seed, share in ((0, 0.5), (1, 1))]
     )
     assert "| shuffle-pixels:0.25 | sb-50 | 75.0% | – |" in "\n".join(prioritization.page_tables(tables))
-
-
-def test_a_figure_wraps_its_panels_at_three_or_has_the_lines_it_is_given(tmp_path) -> None:
-    pytest.importorskip("matplotlib")
-    sizes = []
-    for panels in ([lambda place: None] * 4, [[lambda place: None] * 4, [lambda place: None]]):
-        (file,) = draw({"figure": panels, "nothing": []}, tmp_path, "png")
-        with Image.open(file) as image:
-            sizes.append(image.size)
-    assert sizes == [(3 * 600, 2 * 480), (4 * 600, 2 * 480)]
 
 
 def test_networks_are_correlated_by_what_both_have() -> None:
