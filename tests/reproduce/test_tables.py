@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
