@@ -58,7 +58,6 @@ def crowd(count: int = 48) -> Path:
 
 
 def test_detection(clean: Path) -> None:
-    """Planted errors and given labels in one table."""
     asked = ("--noise", "uniform:0.25", "--noisy-labels", crowd(), *QUICK, "--controls")
     page = measured("detection", "--data", clean / "train", *asked)
     assert page.startswith("# Detection of wrong labels: train\n")
@@ -78,7 +77,6 @@ OF_NETWORKS, OF_RATES = {"aul-by-network", "networks"}, {"noise-rates"}
 
 
 def test_the_figures_of_the_aul_paper(clean: Path) -> None:
-    """Two networks, two rates and held-out images; the images change no training."""
     asked = ("detection", "--data", clean / "train", *QUICK, "--noise", "uniform:0.25", "--model", "labelaudit_probe")
     succeed("reproduce", *asked, "--out", "plain")
     more = (*asked, "--noise", "uniform:0.5", "--test", clean / "test", "--also-model", "labelaudit_probe_coarse")
@@ -141,7 +139,6 @@ def test_kinds(clean: Path) -> None:
 
 
 def test_prioritization(clean: Path) -> None:
-    """Standard training and a selector, on clean data and with random labels."""
     asked = ("--scale", "smoke", "--data", clean / "train", "--test", clean / "test", "--data-set", "clean")
     asked = (*asked, "--data-set", "random-labels:0.5", "--algorithm", "sb-50", *TRAINED)
     page = measured("prioritization", *asked)

@@ -225,16 +225,6 @@ def test_the_pools_of_the_most_and_least_picked() -> None:
     assert "| shuffle-pixels:0.25 | sb-50 | 75.0% | – |" in "\n".join(prioritization.page_tables(tables))
 
 
-def test_a_figure_wraps_its_panels_at_three_or_has_the_lines_it_is_given(tmp_path) -> None:
-    pytest.importorskip("matplotlib")
-    sizes = []
-    for panels in ([lambda place: None] * 4, [[lambda place: None] * 4, [lambda place: None]]):
-        (file,) = draw({"figure": panels, "nothing": []}, tmp_path, "png")
-        with Image.open(file) as image:
-            sizes.append(image.size)
-    assert sizes == [(3 * 600, 2 * 480), (4 * 600, 2 * 480)]
-
-
 def test_networks_are_correlated_by_what_both_have() -> None:
     one, other = (Row(noise="x", model=model, seed=0) for model in ("a", "b"))
     aul_N = np.array([1.0, 2.0, 3.0])
