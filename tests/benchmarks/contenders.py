@@ -192,7 +192,7 @@ def _folder_batches(problem: Problem) -> DataLoader[Any]:
     if (catalogue.width_N != size).any() or (catalogue.height_N != size).any():
         steps.append(transforms.Resize((size, size)))
     crop = transforms.RandomCrop(size, padding=min(settings.crop_pad, size - 1), padding_mode="reflect")
-    steps += [crop, transforms.RandomHorizontalFlip()]  # as in every preset
+    steps += [crop, transforms.RandomHorizontalFlip()]  # as in the default preset
     steps += [transforms.ToTensor(), transforms.Normalize(*problem.prepared.statistics)]
     # A last batch of one sample can neither be taken by batch norm nor by aum.
     alone = len(problem.inputs) > batch_size and len(problem.inputs) % batch_size == 1
