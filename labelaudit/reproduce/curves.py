@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
+from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.order import derive_seed
 from labelaudit.names import EstimatorName
@@ -269,7 +271,7 @@ def figures(tables: Tables, truth: Catalogue) -> dict[str, Panels]:
             yield line
 
     return {
-        "highest-aul": [partial(_draw_images, *one, truth) for one in _shown(tables.of(HighestRow)).items()],
+        "highest-aul": [partial(_draw_highest, *one, truth) for one in _shown(tables.of(HighestRow)).items()],
         "histograms": [line for one in _shown(every).items() for line in histograms(*one)],
         "one-sample": lines(_draw_samples),
         "mean-and-deviation": lines(_draw_spread),
@@ -302,18 +304,24 @@ def _last(rows: Sequence[HistogramRow]) -> list[HistogramRow]:
     return [row for row in rows if row.epoch == rows[-1].epoch]
 
 
-def _draw_images(title: str, rows: Sequence[HighestRow], truth: Catalogue, place: Any) -> None:
+def _draw_highest(title: str, rows: Sequence[HighestRow], truth: Catalogue, place: Any) -> None:
     """Draw Figures 1 and 10: the images of highest AUL with their given labels, red where these are wrong."""
-    columns = 6
-    for row in rows:
-        down, right = divmod(row.rank - 1, columns)
+    shown = [(truth.root / row.path, row.given_label[:12], row.wrong) for row in rows]
+    draw_images(f"{title}: highest AUL", shown, 6, truth.rendering, place)
+
+
+def draw_images(
+    title: str, shown: Sequence[tuple[Path, str, bool]], columns: int, rendering: Rendering, place: Any
+) -> None:
+    """Draw images in lines of so many ``columns``, each given with its caption and whether that is red."""
+    for rank, (file, caption, is_red) in enumerate(shown):
+        down, right = divmod(rank, columns)
         with contextlib.suppress(UnreadableImageError):
-            x_HWC = decode_small(read_file(truth.root / row.path), side=_SIDE, rendering=truth.rendering)
+            x_HWC = decode_small(read_file(file), side=_SIDE, rendering=rendering)
             height, width = (0.9 * side / max(x_HWC.shape[:2]) for side in x_HWC.shape[:2])
             place.imshow(x_HWC, extent=(right, right + width, -1.3 * down - height, -1.3 * down), interpolation="none")
-        color = "C3" if row.wrong else "black"
-        place.text(right, -1.3 * down + 0.05, row.given_label[:12], fontsize="x-small", color=color)
-    place.set(title=f"{title}: highest AUL", xlim=(0, columns), ylim=(-1.3 * math.ceil(len(rows) / columns), 0.4))
+        place.text(right, -1.3 * down + 0.05, caption, fontsize="x-small", color="C3" if is_red else "black")
+    place.set(title=title, xlim=(0, columns), ylim=(-1.3 * math.ceil(len(shown) / columns), 0.4))
     place.set_axis_off()
 
 

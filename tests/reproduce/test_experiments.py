@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -155,6 +156,14 @@ def test_prioritization(clean: Path) -> None:
     assert 0.2 < standard[3]["changed_share"] < 0.5
     assert all(48 < row["backpropagated"] < 96 for row in epochs if row["algorithm"] == "sb-50" and row["epoch"] == 2)
     assert {row["seed"] for row in rows("out", "results")} == {0, -1}
+    most, least = ([row for row in rows("out", "picks") if row["end"] == end] for end in ("most", "least"))
+    counts = np.zeros(48, dtype=int)
+    for file in Path("out/clean-seed0/sb-50/picks").iterdir():
+        picks = pq.read_table(file)
+        counts[picks["sample"].to_numpy()] += picks["times"].to_numpy()
+    assert {row["path"].split("/")[0] for row in (*most, *least)} <= {CLASSES[0]}
+    assert {row["times"] for row in most} <= set(np.sort(counts)[-2:])
+    assert {row["times"] for row in least} <= set(np.sort(counts)[:2])
     other = run("reproduce", "prioritization", *asked, "--epochs", 3, "--out", "out")
     assert "is of other settings or data" in other.error
 

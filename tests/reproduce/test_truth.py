@@ -116,8 +116,11 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
         return audit(noise, noisy_data(truth, case, folder, 1), RunFolder(folder / "run"), truth, options, QUIET)
 
     first = audited("uniform:0.1")
-    self_confidence, margin, cleanlab, aum = measure_peers(first, tmp_path / "peers", options, QUIET)
+    peers = measure_peers(first, tmp_path / "peers", options, QUIET)
+    self_confidence, margin, ranked, cleanlab, aum = peers
     assert (self_confidence.statistic, margin.statistic) == ("self_confidence", "normalized_margin")
+    # Beside the audit's own statistic, AUM has a ranking from the trainings that give its flags.
+    assert (ranked.source, ranked.statistic, ranked.auroc > 0.8) == ("aum", "aum", True)
     assert (cleanlab.source, aum.source) == ("cleanlab", "aum")
     assert cleanlab.true_rate == aum.true_rate == pytest.approx(0.1)
     assert cleanlab.flagged == cleanlab.noise_rate == pytest.approx(0.1 + cleanlab.error)
@@ -125,7 +128,7 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
     assert self_confidence.auroc > 0.8
     monkeypatch.setattr(detection, "Training", None)  # nothing is trained again
     again = measure_peers(first, tmp_path / "peers", options, QUIET)
-    assert str(again) == str([self_confidence, margin, cleanlab, aum])  # NaN is not equal to itself
+    assert str(again) == str(peers)  # NaN is not equal to itself
     with pytest.raises(RunError, match="is of other settings or data"):
         measure_peers(audited("uniform:0.2"), tmp_path / "peers", options, QUIET)
 
