@@ -1,5 +1,3 @@
-"""The noise that a selector would back-propagate."""
-
 import numpy as np
 import pytest
 

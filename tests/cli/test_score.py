@@ -1,5 +1,3 @@
-"""``labelaudit score``, ``train-probe`` and ``fit``: from a folder to a run folder and a ranked CSV."""
-
 import json
 import shutil
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""``--selector`` in ``retrain`` and ``train-probe``: what is written, resumed and refused."""
-
 import json
 from pathlib import Path
 

@@ -85,20 +85,16 @@ def test_embeddings_take_smaller_batches_where_memory_is_short(tmp_path, photos,
 
 
 def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(
-    tmp_path: Path, photos: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, photos: Path, finished: Path
 ) -> None:
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
-    try:
+    with mock.patch.dict(os.environ), torch.backends.cudnn.flags(enabled=True), contextlib.ExitStack() as after:
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+        after.callback(torch.use_deterministic_algorithms, False)
         succeed("score", photos, "--run", tmp_path / "same", "--deterministic", *QUICK)
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cudnn.deterministic
         compute_deterministically()
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    finally:
-        torch.use_deterministic_algorithms(False)
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
-        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
     for names in ("epoch-*", "*.csv"):
         assert file_bytes(tmp_path / "same", names) == file_bytes(finished, names)
 

@@ -1,5 +1,3 @@
-"""Table 1 and the speedups of prioritization from rows made by hand, and the papers' figures."""
-
 import math
 from dataclasses import replace
 

@@ -1,5 +1,3 @@
-"""Rankings, flags, calibration and losses against the truth, by hand; the peers beside an audit."""
-
 import math
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""suspicious.csv, corrupted.csv, weights.csv, and what a baseline makes of them."""
-
 import csv
 import itertools
 from dataclasses import replace

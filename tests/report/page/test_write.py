@@ -1,5 +1,3 @@
-"""The page as a file: what is in it, how large it gets, and what is missing or damaged."""
-
 import base64
 import hashlib
 import html
