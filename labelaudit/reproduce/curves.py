@@ -244,7 +244,7 @@ def _shown(rows: Sequence[RowT]) -> dict[str, list[RowT]]:
     return grouped((row for row in _of_first(rows) if row.seed == rows[0].seed), lambda row: row.noise)
 
 
-def figures(tables: Tables, truth: Catalogue) -> dict[str, Panels]:
+def figures(truth: Catalogue, tables: Tables) -> dict[str, Panels]:
     """Return the panels of the figures that there are rows for. Images are read from the truth's folder."""
     first, epochs = _of_first(tables.of(EpochRow)), _shown(tables.of(EpochRow))
     every, seed = tables.of(HistogramRow), first[0].seed

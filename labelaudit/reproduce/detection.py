@@ -131,10 +131,9 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         test = scan(asked.test, reporter=reporter)
         numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
     kinds = {"audits": AuditRow, "ranking": RankingRow, "estimates": EstimateRow, "controls": ControlRow}
-    tables, about = Tables(**kinds, **curves.ROWS), ""
+    tables = Tables("Detection of wrong labels", **kinds, **curves.ROWS)
 
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
-        nonlocal about
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
         compared = list[tuple[Row, dict[str, FloatArray]]]()
         for model in dict.fromkeys((None, *asked.also_models)):
@@ -145,15 +144,12 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
             found = audit(case.name, data, run, truth, own, reporter, test=test)
             is_first, (rows, signals) = not compared, curves.measure_losses(found, tested=test is not None)
             peers = measure_peers(found, folder / "peers", own, reporter) if asked.peers and is_first else ()
-            about = _about(asked, truth, found) if is_first else about
+            tables.about = _about(asked, truth, found) if is_first else tables.about
             yield [*_rows(found), *peers, *rows, *(curves.compare(*one, found.row, signals) for one in compared)]
             compared.append((found.row, signals))
 
-    def page() -> list[str]:
-        return [f"# Detection of wrong labels: {asked.data_name}", "", about, "", *_page(tables)]
-
-    figures = partial(curves.figures, tables, truth)
-    return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, figures)
+    figures = partial(curves.figures, truth)
+    return runner.run_cases("detection", asked, cases, tables, measure_case, _page, reporter, figures)
 
 
 def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:

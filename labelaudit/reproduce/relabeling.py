@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,22 +59,15 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
         asked.out.mkdir(parents=True, exist_ok=True)
         data = asked.data or write_digits(asked.out / "digits", rate=0.0, seed=0).images
     truth = runner.scan_truth(data, None, reporter)
-    tables = Tables(rounds=RoundRow)
-
-    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[RoundRow]]:
-        yield _measure(asked, case, seed, folder, truth, reporter)
-
-    def page() -> list[str]:
-        about = f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
-        return [f"# Audit, review, relabel, audit again: {asked.data_name}", "", about, "", *_page(tables.of(RoundRow))]
-
-    cases = runner.noise_cases(asked.noises, truth.classes)
-    return runner.run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
+    about = f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
+    tables = Tables("Audit, review, relabel, audit again", about, rounds=RoundRow)
+    cases, measure_case = runner.noise_cases(asked.noises, truth.classes), partial(_measure, asked, truth, reporter)
+    return runner.run_cases("relabeling", asked, cases, tables, measure_case, _page, reporter)
 
 
 def _measure(
-    asked: RelabelingOptions, case: NoisyLabels, seed: int, folder: Path, truth: Catalogue, reporter: Reporter
-) -> list[RoundRow]:
+    asked: RelabelingOptions, truth: Catalogue, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path
+) -> Iterator[list[RoundRow]]:
     """Audit the planted errors, review, relabel and audit again, so many times.
 
     The folder gets ``audit-K/images``, ``run`` and the ``corrections.csv`` that leads to the next audit.
@@ -128,7 +122,7 @@ def _measure(
             file, following = place / "corrections.csv", places[number] / "images"
             right, target_of = _relabel(right, images, decisions, file, following, reporter)
             expected = {(one.path, one.sha256): (target_of.get(one.path, one.path), one.sha256) for one in decisions}
-    return rows
+    yield rows
 
 
 def _decision(catalogue: Catalogue, sample: int, label: str) -> Correction:
@@ -176,7 +170,7 @@ def _relabel(
     return replace(truth, paths=tuple(target_of.get(path, path) for path in truth.paths)), target_of
 
 
-def _page(rows: Sequence[RoundRow]) -> list[str]:
+def _page(tables: Tables) -> list[str]:
     cells = {
         (row.noise, str(row.seed), str(row.audit)): {
             "wrong labels": f"{row.wrong:,}",
@@ -187,7 +181,7 @@ def _page(rows: Sequence[RoundRow]) -> list[str]:
             "removed": _share(row) if row.reviewed else NOTHING,
             "made wrong": f"{row.spoilt:,}" if row.reviewed else NOTHING,
         }
-        for row in rows
+        for row in tables.of(RoundRow)
     }
     note = (
         "*Reviewed* is everything that the audit lists as suspicious, answered with the truth; *removed* are the wrong "

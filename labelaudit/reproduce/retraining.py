@@ -48,11 +48,13 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_seconds
 
 DIVERGED = "diverged"
+Paper = tuple[float, float] | str
+"""What the paper has in a cell: error and deviation, or a text instead."""
 
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
 """The columns."""
 
-_CIFAR10: dict[str, tuple[tuple[float, float] | str, ...]] = {
+_CIFAR10: dict[str, tuple[Paper, ...]] = {
     "standard": ((23.2, 0.2), (40.3, 0.5), (57.1, 0.5), (75.3, 0.5), (40.3, 0.2)),
     "random": ((16.5, 0.7), (22.8, 1.6), (35.8, 2.8), (55.6, 5.5), (21.2, 0.1)),
     "reed-hard": ((22.4, 0.4), (37.4, 0.9), (52.0, 0.5), (68.8, 0.9), (37.2, 0.2)),
@@ -63,7 +65,7 @@ _CIFAR10: dict[str, tuple[tuple[float, float] | str, ...]] = {
     "aul": ((9.2, 0.1), (11.5, 0.2), (16.0, 0.3), (37.8, 2.4), (11.1, 0.3)),
     "oracle": ((9.0, 0.1), (9.7, 0.8), (10.8, 1.8), (12.6, 3.5), (10.8, 0.1)),
 }
-_CIFAR100: dict[str, tuple[tuple[float, float] | str, ...]] = {
+_CIFAR100: dict[str, tuple[Paper, ...]] = {
     "standard": ((50.3, 0.3), (62.0, 0.7), (76.0, 0.1), (91.1, 0.7), (61.8, 0.6)),
     "random": ((43.0, 0.1), (51.2, 0.5), (63.5, 0.9), (83.7, 1.8), (51.4, 0.4)),
     "reed-hard": ((48.6, 0.3), (58.9, 0.5), (70.3, 0.4), (89.8, 1.6), (58.8, 0.7)),
@@ -76,19 +78,8 @@ _CIFAR100: dict[str, tuple[tuple[float, float] | str, ...]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Paper:
-    """What the paper has: name of the data, and by row and noise error and deviation, or what it has instead."""
-
-    data: str
-    errors: Mapping[str, Mapping[str, tuple[float, float] | str]]
-
-
-PAPERS: Mapping[int, Paper] = {
-    classes: Paper(data=data, errors={row: dict(zip(NOISES, cells, strict=True)) for row, cells in errors.items()})
-    for classes, data, errors in ((10, "CIFAR-10", _CIFAR10), (100, "CIFAR-100", _CIFAR100))
-}
-"""The paper's halves of the table, by the number of classes."""
+PAPERS = {10: _CIFAR10, 100: _CIFAR100}
+"""The paper's halves of the table, by the number of classes: a row's cells at each of the `NOISES`."""
 
 ROWS = (*_CIFAR10, OURS, "elr", "dividemix")
 """The rows: methods, and ``labelaudit``: the method ``aul`` with the weights of the default audit."""
@@ -273,30 +264,21 @@ SCALES: dict[ScaleName, Scale] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """What is trained on noisy labels: right labels, folder of the test images, names of the rows, how much, and what
-    stands beside it.
-    """
+    """What is trained on noisy labels: right labels, test images, rows, how much, and which of the `PAPERS` beside."""
 
     clean: Catalogue
     test: Path
     rows: Sequence[str]
     scale: Scale
-    paper: Paper | None = None
+    paper: int | None = None
 
     def run(
         self, name: str, asked: ExperimentOptions, cases: Sequence[NoisyLabels], about: str, reporter: Reporter
     ) -> str:
         """Train for every case and seed, and write ``<name>.md``, ``<name>``, ``runs`` and ``audits.parquet``."""
-        tables = Tables(**{name: CellRow}, runs=TrainedRow, audits=SharedAuditRow)
-
-        def page() -> list[str]:
-            runs, audits = tables.of(TrainedRow), tables.of(SharedAuditRow)
-            cells = cells_of(runs, self.paper)
-            tables.put(CellRow, cells)
-            heading = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
-            title = f"# Robust training on noisy labels: {asked.data_name}"
-            return [title, "", heading, "", *page_tables(runs, cells, audits, self.paper)]
-
+        about = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
+        kinds = {name: CellRow, "runs": TrainedRow, "audits": SharedAuditRow}
+        tables, page = Tables("Robust training on noisy labels", about, **kinds), partial(page_tables, self.paper)
         return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
@@ -318,13 +300,13 @@ class Trainings:
             yield [SharedAuditRow(**same, noise_rate=found.noise_rate, seconds=found.seconds)]
         for row in self.rows:
             reporter.say(f"{case.name}, seed {seed}: {row}")
-            needs, run = method_of(row).needs, runs[audit_of(row) or "default"]
-            parameters, hyperparameters = self.settings(row, case)
-            presets = presets_of(method_of(row))
+            method, run = method_of(row), runs[audit_of(row) or "default"]
+            needs, presets = method.needs, presets_of(method)
+            own, hyperparameters = published(row, case, len(self.clean.classes)) if self.paper else ({}, {})
             presets["paper"] = replace(presets["paper"], **hyperparameters)
             asked = RetrainOptions(
-                method=method_of(row).name,
-                parameters=parameters,
+                method=method.name,
+                parameters={**own, **scale.parameters.get(row, {})},
                 weights_csv=run.weights_csv if "weights" in needs else None,
                 truth_csv=truth_csv if "truth" in needs else None,
                 audit=run.root if "noise_rate" in needs else None,
@@ -335,11 +317,6 @@ class Trainings:
             )
             start = TrainedRow(noise=case.name, rate=rate, seed=seed, method=row, status=DIVERGED)
             yield train_method(start, data, asked, folder, reporter)
-
-    def settings(self, row: str, noise: NoisyLabels) -> tuple[dict[str, object], Mapping[str, Any]]:
-        """Return the parameters of a row, in Table 1 with those `published` for its noise, and its hyperparameters."""
-        parameters, hyperparameters = published(row, noise, len(self.clean.classes)) if self.paper else ({}, {})
-        return {**parameters, **self.scale.parameters.get(row, {})}, hyperparameters
 
 
 def train_method(
@@ -414,7 +391,7 @@ def with_parameters(scale: Scale, given: Mapping[str, object], rows: Sequence[st
     return replace(scale, parameters=parameters)
 
 
-def cells_of(runs: Sequence[TrainedRow], paper: Paper | None) -> list[CellRow]:
+def cells_of(runs: Sequence[TrainedRow], paper: int | None) -> list[CellRow]:
     """Return mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
     base = {(run.noise, run.seed): run for run in runs if run.method == "standard"}
 
@@ -425,7 +402,7 @@ def cells_of(runs: Sequence[TrainedRow], paper: Paper | None) -> list[CellRow]:
     cells = []
     for (method, noise), group in grouped(runs, lambda run: (run.method, run.noise)).items():
         found = spread(100 * run.error for run in group)
-        theirs = paper.errors.get(method, {}).get(noise, "") if paper else ""
+        theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "") if paper else ""
         error, deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
         cells.append(
             CellRow(
@@ -445,15 +422,16 @@ def cells_of(runs: Sequence[TrainedRow], paper: Paper | None) -> list[CellRow]:
     return cells
 
 
-def page_tables(
-    runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Sequence[SharedAuditRow], paper: Paper | None
-) -> list[str]:
-    """Return the lines of the page."""
+def page_tables(paper: int | None, tables: Tables) -> list[str]:
+    """Fill the table of cells, and return the lines of the page."""
+    runs = tables.of(TrainedRow)
+    cells = cells_of(runs, paper)
+    tables.put(CellRow, cells)
     has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
     if paper and has_paper:
         note += (
-            f" Beside it the AUL paper's Table 1, {paper.data} with ResNet-32 and 300 epochs: the orders compare, the "
+            f" Beside it the AUL paper's Table 1, CIFAR-{paper} with ResNet-32 and 300 epochs: the orders compare, the "
             "figures do not."
         )
     outcomes = {
@@ -478,13 +456,21 @@ def page_tables(
             "precision / recall": f"{number(row.precision, 2)} / {number(row.recall, 2)}",
             "seconds": number(row.seconds, 0),
         }
-        for row in audits
+        for row in tables.of(SharedAuditRow)
+    }
+    times = {
+        _title(method): {
+            "seconds an epoch": _mean(run.epoch_seconds for run in runs if run.method == method),
+            "epoch / Standard's": _mean(cell.relative_epoch for cell in group),
+            "whole training / Standard's": _mean(cell.relative_time for cell in group),
+        }
+        for method, group in grouped(cells, lambda cell: cell.method).items()
     }
     return [
         *pivot("Test error", note, ("method",), _errors(cells, has_paper=has_paper)),
         *pivot("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes),
         *pivot("With early stopping on the test images", _BEST, ("method",), best),
-        *pivot("Time", _TIME, ("method",), _times(runs, cells)),
+        *pivot("Time", _TIME, ("method",), times),
         *pivot("Audits", _AUDITS, ("noise", "seed", "audit"), shared),
     ]
 
@@ -526,18 +512,6 @@ def _errors(cells: Sequence[CellRow], *, has_paper: bool) -> dict[str, dict[str,
             published = with_deviation(cell.paper_error, cell.paper_deviation, 1)
             line[f"paper, {cell.noise}"] = cell.paper_note or published
     return errors
-
-
-def _times(runs: Sequence[TrainedRow], cells: Sequence[CellRow]) -> dict[str, dict[str, str]]:
-    """Return the times of each method."""
-    return {
-        _title(method): {
-            "seconds an epoch": _mean(run.epoch_seconds for run in runs if run.method == method),
-            "epoch / Standard's": _mean(cell.relative_epoch for cell in group),
-            "whole training / Standard's": _mean(cell.relative_time for cell in group),
-        }
-        for method, group in grouped(cells, lambda cell: cell.method).items()
-    }
 
 
 def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
@@ -588,7 +562,7 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         training=replace(scale.training, epochs=epochs, device=device),
         subset=min(asked.subset or scale.subset or images, images),
     )
-    paper = PAPERS.get(len(clean.classes), PAPERS[10])
+    paper = 100 if len(clean.classes) == 100 else 10
     trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
     about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
     return trainings.run("table1", asked, cases, about, reporter)
