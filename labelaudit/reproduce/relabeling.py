@@ -175,11 +175,10 @@ def _page(tables: Tables) -> list[str]:
         (row.noise, str(row.seed), str(row.audit)): {
             "wrong labels": f"{row.wrong:,}",
             "noise rate": f"{row.noise_rate:.4f}",
-            "estimate": _estimate(row),
+            "estimate": runner.number(row.estimate, 4)
+            + ("" if math.isnan(row.low) else f" ({row.low:.4f} to {row.high:.4f})"),
             "suspicious": f"{row.suspicious:,}",
-            "reviewed": f"{row.reviewed:,}" if row.reviewed else NOTHING,
-            "removed": _share(row) if row.reviewed else NOTHING,
-            "made wrong": f"{row.spoilt:,}" if row.reviewed else NOTHING,
+            **_outcome(row),
         }
         for row in tables.of(RoundRow)
     }
@@ -191,11 +190,9 @@ def _page(tables: Tables) -> list[str]:
     return pivot("Rounds", note, ("noise", "seed", "audit"), cells)
 
 
-def _estimate(row: RoundRow) -> str:
-    if math.isnan(row.estimate):
-        return NOTHING
-    return f"{row.estimate:.4f}" + ("" if math.isnan(row.low) else f" ({row.low:.4f} to {row.high:.4f})")
-
-
-def _share(row: RoundRow) -> str:
-    return f"{row.removed:,} of {row.found:,}" + (f" ({row.removed / row.found:.1%})" if row.found else "")
+def _outcome(row: RoundRow) -> dict[str, str]:
+    if not row.reviewed:
+        return dict.fromkeys(("reviewed", "removed", "made wrong"), NOTHING)
+    share = f" ({row.removed / row.found:.1%})" if row.found else ""
+    removed = f"{row.removed:,} of {row.found:,}{share}"
+    return {"reviewed": f"{row.reviewed:,}", "removed": removed, "made wrong": f"{row.spoilt:,}"}

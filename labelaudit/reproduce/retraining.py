@@ -30,17 +30,7 @@ from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, Table1Options, runner
-from labelaudit.reproduce.runner import (
-    NOTHING,
-    NoisyLabels,
-    Tables,
-    grouped,
-    number,
-    pivot,
-    remembered,
-    spread,
-    with_deviation,
-)
+from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Tables, grouped, number, pivot, spread
 from labelaudit.reproduce.truth import OURS, audit
 from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
@@ -298,7 +288,7 @@ class Trainings:
             same: dict[str, Any] = {"noise": case.name, "rate": rate, "seed": seed, "audit": name}
             same |= {name: found.flags[name] for name in ("precision", "recall")}
             yield [SharedAuditRow(**same, noise_rate=found.noise_rate, seconds=found.seconds)]
-        for row in self.rows:
+        for row in dict.fromkeys(self.rows):
             reporter.say(f"{case.name}, seed {seed}: {row}")
             method, run = method_of(row), runs[audit_of(row) or "default"]
             needs, presets = method.needs, presets_of(method)
@@ -355,7 +345,7 @@ def train_method(
     asked = decides(data, options)
     if options.weights_csv is not None:
         asked["weights"] = options.weights_csv.parent.name
-    return remembered(folder / f"{start.method}.parquet", asked, TrainedRow, train)
+    return runner.remembered(folder / f"{start.method}.parquet", asked, TrainedRow, train)
 
 
 def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
@@ -371,23 +361,18 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
     }
 
 
-def check_rows(rows: Sequence[str], scale: Scale) -> list[str]:
-    """Return the rows, each once; raise UsageError for rows or parameters that do not exist."""
+def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, object]) -> Scale:
+    """Return the scale with parameters given as ``row.name``; raise UsageError for rows or names that do not exist."""
     if not rows:
         raise UsageError("--methods names none", fix="see labelaudit methods")
-    for row in rows:
-        make_parameters(row, method_of(row).parameters, scale.parameters.get(row, {}))
-    return list(dict.fromkeys(rows))
-
-
-def with_parameters(scale: Scale, given: Mapping[str, object], rows: Sequence[str]) -> Scale:
-    """Return the scale with parameters that are given as ``row.name``; raise UsageError for another row."""
     parameters = {row: dict(own) for row, own in scale.parameters.items()}
     for name, value in given.items():
         row, _, own = name.rpartition(".")
         if row not in rows:
             raise UsageError(f"-P {name} is of no row", fix=f"give -P ROW.NAME=VALUE with one of {', '.join(rows)}")
         parameters.setdefault(row, {})[own] = value
+    for row in rows:
+        make_parameters(row, method_of(row).parameters, parameters.get(row, {}))
     return replace(scale, parameters=parameters)
 
 
@@ -505,11 +490,11 @@ def _errors(cells: Sequence[CellRow], *, has_paper: bool) -> dict[str, dict[str,
     for cell in cells:
         columns = {name: NOTHING for noise in noises for name in (noise, *[f"paper, {noise}"] * has_paper)}
         line, trained = errors.setdefault(_title(cell.method), columns), cell.seeds - cell.diverged
-        line[cell.noise] = with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
+        line[cell.noise] = runner.with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
         if 0 < trained < cell.seeds:
             line[cell.noise] += f" ({trained} of {cell.seeds}, others diverged)"
         if has_paper:
-            published = with_deviation(cell.paper_error, cell.paper_deviation, 1)
+            published = runner.with_deviation(cell.paper_error, cell.paper_deviation, 1)
             line[f"paper, {cell.noise}"] = cell.paper_note or published
     return errors
 
@@ -537,9 +522,9 @@ def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
         name: replace(options, epochs=asked.audit_epochs, device=asked.training.device)
         for name, options in _SMALL_AUDITS.items()
     }
-    scale = Scale(audits=audits, training=replace(asked.training, probe="train"))
-    rows, clean = check_rows(asked.methods, scale), runner.scan_truth(asked.data, None, reporter)
-    trainings = Trainings(clean=clean, test=asked.test, rows=rows, scale=scale)
+    scale = with_parameters(Scale(audits=audits, training=replace(asked.training, probe="train")), asked.methods, {})
+    clean = runner.scan_truth(asked.data, None, reporter)
+    trainings = Trainings(clean=clean, test=asked.test, rows=asked.methods, scale=scale)
     cases = runner.noise_cases(asked.noises, clean.classes)
     return trainings.run("retraining", asked, cases, f"{int(clean.used_N.sum()):,} images", reporter)
 
@@ -550,8 +535,7 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
     names, device = asked.methods or ROWS, asked.training.device
-    scale = with_parameters(SCALES[asked.scale], asked.parameters, names)
-    rows = check_rows(names, scale)
+    scale = with_parameters(SCALES[asked.scale], names, asked.parameters)
     data, test = runner.folders(asked)
     clean = runner.scan_truth(data, None, reporter)
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
@@ -563,6 +547,6 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         subset=min(asked.subset or scale.subset or images, images),
     )
     paper = 100 if len(clean.classes) == 100 else 10
-    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
+    trainings = Trainings(clean=clean, test=test, rows=names, scale=scale, paper=paper)
     about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
     return trainings.run("table1", asked, cases, about, reporter)

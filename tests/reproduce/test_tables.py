@@ -97,9 +97,7 @@ def test_an_order_that_the_paper_does_not_have_is_not_expected() -> None:
 )
 def test_what_is_published_for_some_noise_or_data_only(row, noise, classes, parameters, hyperparameters) -> None:
     assert published(row, parse_noise(noise, ()), classes) == (parameters, hyperparameters)
-    retraining.check_rows(
-        [row], with_parameters(SCALES["small"], {f"{row}.{k}": v for k, v in parameters.items()}, [row])
-    )
+    with_parameters(SCALES["small"], [row], {f"{row}.{name}": value for name, value in parameters.items()})
 
 
 def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tmp_path, monkeypatch) -> None:
