@@ -194,7 +194,6 @@ def measure_losses(found: TrueAudit, *, tested: bool) -> tuple[list[Row], dict[s
 
 
 def _bins(value_U: FloatArray, wrong_U: BoolArray) -> Iterator[Mapping[str, Any]]:
-    """Yield the values of a `HistogramRow` for each bin."""
     low, high = np.quantile(value_U, [0.001, 0.999])
     edges = np.linspace(low, max(high, low + 1e-9), _BINS + 1)
     clean_B, wrong_B = (np.histogram(value_U[of_U].clip(low, high), edges)[0] for of_U in (~wrong_U, wrong_U))
@@ -257,7 +256,6 @@ def measured(tables: Tables) -> dict[str, str]:
 
 
 def _of_first(rows: Sequence[RowT]) -> list[RowT]:
-    """Return the rows of the first network."""
     return [row for row in rows if row.model == rows[0].model]
 
 
@@ -277,7 +275,6 @@ def figures(truth: Catalogue, tables: Tables) -> dict[str, Panels]:
     ends = [row for row in every if row.quantity == AUL and row.seed == first[0].seed]
 
     def curves(field: str) -> list[list[Any]]:
-        """Return a line for each noise with a panel for the loss and one for the AUL."""
         return [
             [partial(_draw_curves, field, noise, *of) for of in grouped(rows, lambda row: row.quantity).items()]
             for noise, rows in _shown(tables.of(CurveRow)).items()
@@ -322,7 +319,6 @@ def figures(truth: Catalogue, tables: Tables) -> dict[str, Panels]:
 
 
 def _last(rows: Sequence[HistogramRow]) -> list[HistogramRow]:
-    """Return the histogram of the last epoch."""
     return [row for row in rows if row.epoch == rows[-1].epoch]
 
 
@@ -350,7 +346,6 @@ def _draw_histogram(title: str, rows: Sequence[HistogramRow], place: Any) -> Non
 
 
 def _draw_mixture(title: str, rows: Sequence[HistogramRow], parts: Sequence[MixtureRow], place: Any) -> None:
-    """Draw the components of the mixture over the histogram of the AUL."""
     _draw_histogram(title, rows, place)
     aul_G, samples = np.linspace(rows[0].low, rows[-1].high, 400), sum(row.clean + row.mislabeled for row in rows)
     for part in parts:
@@ -361,7 +356,6 @@ def _draw_mixture(title: str, rows: Sequence[HistogramRow], parts: Sequence[Mixt
 
 
 def _draw_networks(title: str, rows: Sequence[HistogramRow], place: Any) -> None:
-    """Draw the density of the AUL by network."""
     for model, of_model in grouped(rows, lambda row: row.model).items():
         bins = _last(of_model)
         count_B, width = np.array([row.clean + row.mislabeled for row in bins]), bins[0].high - bins[0].low
@@ -390,7 +384,6 @@ def _draw_epochs(title: str, of_epoch: Mapping[int, Sequence[EpochRow]], place: 
 
 
 def _draw_matrix(title: str, rows: Sequence[NetworkRow], field: str, place: Any) -> None:
-    """Draw the mean correlation over the seeds of each two networks."""
     models = list(dict.fromkeys(name for row in rows for name in (row.model, row.other_model)))
     r_MM = np.eye(len(models))
     for pair, group in grouped(rows, lambda row: (row.model, row.other_model)).items():
@@ -405,7 +398,6 @@ def _draw_matrix(title: str, rows: Sequence[NetworkRow], field: str, place: Any)
 
 
 def _draw_rates(kind: str, rows: Sequence[EstimateRow], field: str, place: Any) -> None:
-    """Draw a quantity over the true noise rate, with its deviation over the seeds."""
     for estimator, group in grouped(rows, lambda row: row.estimator).items():
         points = []
         for of_noise in grouped(group, lambda row: row.noise).values():

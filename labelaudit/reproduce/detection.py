@@ -50,19 +50,7 @@ from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import DetectionOptions, curves, runner
 from labelaudit.reproduce.curves import EpochRow, NetworkRow
-from labelaudit.reproduce.runner import (
-    NOTHING,
-    Case,
-    NoisyLabels,
-    Row,
-    Tables,
-    figure,
-    grouped,
-    means,
-    pivot,
-    ratio,
-    remembered,
-)
+from labelaudit.reproduce.runner import NOTHING, Case, NoisyLabels, Row, Tables, figure, grouped, means, pivot, ratio
 from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
@@ -153,7 +141,6 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
 
 
 def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:
-    """Return what the page begins with."""
     settings, model = found.settings, found.row.model
     weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
     probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
@@ -166,7 +153,6 @@ def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:
 
 
 def _rows(found: TrueAudit) -> Iterator[Row]:
-    """Yield the rows of one audit."""
     same, (low, high) = vars(found.row), found.interval
     yield AuditRow(
         **same,
@@ -188,7 +174,6 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
 
 
 def _page(tables: Tables) -> Iterator[str]:
-    """Yield the lines of the page, but the heading."""
     several = len({row.model for row in tables.of(AuditRow)}) > 1
 
     def label(row: Row) -> str:
@@ -276,7 +261,6 @@ def _named(source: str, name: str, chosen: bool) -> str:
 
 
 def _sides(rows: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
-    """Return the estimates by whose way they are."""
     paper = [row for row in rows if row.estimator == curves.PAPER_ESTIMATOR]
     return {"paper": paper, "audit": [row for row in rows if row.chosen]}
 
@@ -349,16 +333,16 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
     return [
-        *remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
-        *remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
+        *runner.remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
+        *runner.remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
     ]
 
 
 def _below_threshold(prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter) -> BoolArray:
     """Return what AUM's rule calls wrong: [R]."""
     rows, classes = len(prepared.label_R), prepared.catalogue.classes
-    generator = np.random.default_rng(derive_seed(settings.seed, "aum threshold"))
-    drawn, count = generator.permutation(rows), rows // (len(classes) + 1)
+    drawn = np.random.default_rng(derive_seed(settings.seed, "aum threshold")).permutation(rows)
+    count = rows // (len(classes) + 1)
     # One output more, for the class of the threshold samples; its name is never seen.
     widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
     first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))

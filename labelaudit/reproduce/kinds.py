@@ -99,7 +99,6 @@ def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
 
 
 def _rows(same: Mapping[str, Any], fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the rows of one audit, given the true kind of each path."""
     true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
     flagged_N = np.isin(np.arange(len(true_N)), fitted.verdicts.order[: fitted.verdicts.flagged])
     called_N = np.array(CALLED)[fitted.kinds.kind_N]
