@@ -376,45 +376,40 @@ def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, objec
     return replace(scale, parameters=parameters)
 
 
-def cells_of(runs: Sequence[TrainedRow], paper: int | None) -> list[CellRow]:
-    """Return mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
+def cells_of(runs: Sequence[TrainedRow], paper: int | None) -> Iterator[CellRow]:
+    """Yield mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
     base = {(run.noise, run.seed): run for run in runs if run.method == "standard"}
 
     def relative(group: Sequence[TrainedRow], name: str) -> float:
         standard = [getattr(base.get((run.noise, run.seed)), name, math.nan) for run in group]
         return spread(getattr(run, name) / time for run, time in zip(group, standard, strict=True)).mean
 
-    cells = []
     for (method, noise), group in grouped(runs, lambda run: (run.method, run.noise)).items():
         found = spread(100 * run.error for run in group)
         theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "") if paper else ""
         error, deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
-        cells.append(
-            CellRow(
-                method=method,
-                noise=noise,
-                error=found.mean,
-                deviation=found.deviation,
-                seeds=len(group),
-                diverged=sum(run.status == DIVERGED for run in group),
-                relative_epoch=relative(group, "epoch_seconds"),
-                relative_time=relative(group, "seconds"),
-                paper_error=error,
-                paper_deviation=deviation,
-                paper_note=theirs if isinstance(theirs, str) else "",
-            )
+        yield CellRow(
+            method=method,
+            noise=noise,
+            error=found.mean,
+            deviation=found.deviation,
+            seeds=len(group),
+            diverged=sum(run.status == DIVERGED for run in group),
+            relative_epoch=relative(group, "epoch_seconds"),
+            relative_time=relative(group, "seconds"),
+            paper_error=error,
+            paper_deviation=deviation,
+            paper_note=theirs if isinstance(theirs, str) else "",
         )
-    return cells
 
 
 def page_tables(paper: int | None, tables: Tables) -> list[str]:
     """Fill the table of cells, and return the lines of the page."""
-    runs = tables.of(TrainedRow)
-    cells = cells_of(runs, paper)
-    tables.put(CellRow, cells)
+    tables.put(CellRow, cells_of(tables.of(TrainedRow), paper))
+    runs, cells = tables.of(TrainedRow), tables.of(CellRow)
     has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
-    if paper and has_paper:
+    if has_paper:
         note += (
             f" Beside it the AUL paper's Table 1, CIFAR-{paper} with ResNet-32 and 300 epochs: the orders compare, the "
             "figures do not."
