@@ -73,19 +73,20 @@ class PlantedRow(Row):
 def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables."""
     runner.check_experiment(asked)
-    rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
+    corruptions = [
+        CorruptionRate(kind="uniform", rate=asked.mislabeled),
+        CorruptionRate(kind="shuffle-pixels", rate=asked.shuffled),
+        CorruptionRate(kind="gaussian", rate=asked.gaussian),
+    ]
     if asked.images is not None and asked.images < 1:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
     noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
     tables = Tables("Kinds", matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow)
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[Iterator[Row]]:
-        corruptions = [CorruptionRate(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
-        truth = runner.corrupted_copy(
-            asked.data, folder / "data", corruptions, seed=seed, most=asked.images, reporter=reporter
-        )
-        run = RunFolder(folder / "run")
-        fitted = score(Data(root=folder / "data"), run, replace(asked.training, seed=seed), reporter=reporter)
+        data, run = folder / "data", RunFolder(folder / "run")
+        truth = runner.corrupted_copy(asked.data, data, corruptions, seed=seed, most=asked.images, reporter=reporter)
+        fitted = score(Data(root=data), run, replace(asked.training, seed=seed), reporter=reporter)
         settings = read_description(run).settings
         tables.about = (
             f"{len(fitted.catalogue):,} images of {len(fitted.catalogue.classes)} classes; {noise}; seeds "

@@ -272,7 +272,7 @@ def run_cases(
     ``page`` returns the lines below title and about; it may fill tables that are computed from others. ``figures``
     returns the panels of each figure.
     """
-    text = ""
+    text, data = "", "digits" if asked.data is None else asked.data.resolve().name or "root"
     for place, (case, seed) in enumerate(itertools.product(cases, asked.seeds), start=1):
         reporter.say(f"{case.name}, seed {seed} ({place} of {len(cases) * len(asked.seeds)})")
         folder = asked.out / f"{case.folder_name}-seed{seed}"
@@ -280,8 +280,7 @@ def run_cases(
             folder.mkdir(parents=True, exist_ok=True)
         for rows in measure(case, seed, folder):
             tables.add(rows)
-            lines = list(page(tables))
-            text = "\n".join([f"# {tables.title}: {asked.data_name}", "", tables.about, "", *lines])
+            text = "\n".join([f"# {tables.title}: {data}", "", tables.about, "", *page(tables)])
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
     if figures is not None and _HAS_MATPLOTLIB:
