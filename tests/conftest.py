@@ -1,14 +1,14 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-import numpy as np
 import pytest
 from hypothesis import settings
-from PIL import Image
+
+from tests.cli.helpers import write_images
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several workers with a thread per core each would slow each other down; children inherit this.
@@ -48,32 +48,6 @@ def no_step_summary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes ``<class>/<number>.png`` and gives the folder."""
-
-    def write(
-        name: str = "images",
-        *,
-        classes: Sequence[str] = ("cat", "dog"),
-        per_class: int = 3,
-        size: int = 8,
-        mode: str = "RGB",
-        seed: int = 0,
-    ) -> Path:
-        root = tmp_path / name
-        generator = np.random.default_rng(seed)
-        for number, class_name in enumerate(classes):
-            (root / class_name).mkdir(parents=True)
-            for which in range(per_class):
-                _noise(number, len(classes), size, generator).convert(mode).save(root / class_name / f"{which:03d}.png")
-        return root
-
-    return write
-
-
-def _noise(number: int, classes: int, size: int, generator: np.random.Generator) -> Image.Image:
-    """Noise around a brightness that no other class has, with the top rows bright in every second class."""
-    level = 40 + 160 * number // max(classes - 1, 1)
-    pixels_HWC = generator.integers(level - 15, level + 15, size=(size, size, 3))
-    if number % 2:
-        pixels_HWC[: size // 2] += 35
-    return Image.fromarray(pixels_HWC.astype(np.uint8))
+    """Writes three images each of cats and dogs, unless others are asked for, and gives the folder."""
+    usual = {"classes": ("cat", "dog"), "each": 3}
+    return lambda name="images", **asked: write_images(tmp_path / name, **{**usual, **asked})

@@ -1,5 +1,3 @@
-"""Paths and addresses; CSV cells."""
-
 import csv
 import io
 from pathlib import Path

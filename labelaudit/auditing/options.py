@@ -57,7 +57,8 @@ class TrainingOptions:
     )
     members: int | None = _option("Trainings with seeds of their own, all recorded; default: 1.")
     folds: int | None = _option(
-        "Heads on a frozen backbone, each recorded on the part of the data that it is not trained on; default: 5."
+        "Heads on a frozen backbone, each recorded on the part of the data that it is not trained on, so AUL and AUM "
+        "sum held-out losses and margins; default: 5."
     )
     selector: str | None = _option("Back-propagate only a part of the samples; see labelaudit selectors.")
     selector_parameters: Mapping[str, object] = _option(

@@ -12,6 +12,8 @@ For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y
 | ``forgetting_count`` | Σ_e 1[right in e − 1, wrong in e]; T if never right | high | Toneva et al. 2019 |
 | ``cell_margin`` | Σ_e w_e m_e / Σ_e w_e − λ · log-odds of the sample's cell | low | `theory.cell_margin` |
 
+With several heads on a frozen backbone ℓ, m and p are held out: of the head that is not trained on the sample.
+
 w_e is e² times the trust in epoch e (`EpochTrust`), and the trust alone where the training memorized. Beliefs are means
 weighted with the trust alone.
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
+from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.order import derive_seed
 from labelaudit.names import EstimatorName
@@ -264,7 +266,7 @@ def _shown(rows: Sequence[RowT]) -> dict[str, list[RowT]]:
     return grouped((row for row in _of_first(rows) if row.seed == rows[0].seed), lambda row: row.noise)
 
 
-def figures(truth: Catalogue, tables: Tables) -> dict[str, Panels]:
+def figures(tables: Tables, truth: Catalogue) -> dict[str, Panels]:
     """Return the panels of the figures that there are rows for. Images are read from the truth's folder.
 
     In their order they are the paper's Figures 1 and 10, 2, 3, 8, then the AUROC that its section 3 names for some
@@ -286,7 +288,7 @@ def figures(truth: Catalogue, tables: Tables) -> dict[str, Panels]:
         return partial(_draw_histogram, f"{noise}, epoch {epoch}: AUROC {auroc}", bins)
 
     return {
-        "highest-aul": [partial(_draw_images, *one, truth) for one in _shown(tables.of(HighestRow)).items()],
+        "highest-aul": [partial(_draw_highest, *one, truth) for one in _shown(tables.of(HighestRow)).items()],
         "histograms": [
             [histogram(noise, quantity, *one) for one in grouped(of_quantity, lambda row: row.epoch).items()]
             for noise, rows in _shown(every).items()
@@ -322,18 +324,24 @@ def _last(rows: Sequence[HistogramRow]) -> list[HistogramRow]:
     return [row for row in rows if row.epoch == rows[-1].epoch]
 
 
-def _draw_images(title: str, rows: Sequence[HighestRow], truth: Catalogue, place: Any) -> None:
+def _draw_highest(title: str, rows: Sequence[HighestRow], truth: Catalogue, place: Any) -> None:
     """Draw the images of highest AUL with their given labels, red where these are wrong."""
-    columns = 6
-    for row in rows:
-        down, right = divmod(row.rank - 1, columns)
+    shown = [(truth.root / row.path, row.given_label[:12], row.wrong) for row in rows]
+    draw_images(f"{title}: highest AUL", shown, 6, truth.rendering, place)
+
+
+def draw_images(
+    title: str, shown: Sequence[tuple[Path, str, bool]], columns: int, rendering: Rendering, place: Any
+) -> None:
+    """Draw images in lines of so many ``columns``, each given with its caption and whether that is red."""
+    for rank, (file, caption, is_red) in enumerate(shown):
+        down, right = divmod(rank, columns)
         with contextlib.suppress(UnreadableImageError):
-            x_HWC = decode_small(read_file(truth.root / row.path), side=_SIDE, rendering=truth.rendering)
+            x_HWC = decode_small(read_file(file), side=_SIDE, rendering=rendering)
             height, width = (0.9 * side / max(x_HWC.shape[:2]) for side in x_HWC.shape[:2])
             place.imshow(x_HWC, extent=(right, right + width, -1.3 * down - height, -1.3 * down), interpolation="none")
-        color = "C3" if row.wrong else "black"
-        place.text(right, -1.3 * down + 0.05, row.given_label[:12], fontsize="x-small", color=color)
-    place.set(title=f"{title}: highest AUL", xlim=(0, columns), ylim=(-1.3 * math.ceil(len(rows) / columns), 0.4))
+        place.text(right, -1.3 * down + 0.05, caption, fontsize="x-small", color="C3" if is_red else "black")
+    place.set(title=title, xlim=(0, columns), ylim=(-1.3 * math.ceil(len(shown) / columns), 0.4))
     place.set_axis_off()
 
 

@@ -6,10 +6,11 @@ network and the settings of the audit:
 - **cleanlab** (Northcutt et al. 2021; the package, extra ``bench``): out-of-fold probabilities of five networks, each
   trained by labelaudit's loop on four fifths; its rankings ``self_confidence`` and ``normalized_margin``, and what
   ``find_label_issues`` calls wrong with its defaults.
-- **AUM** (Pleiss et al. 2020): the ranking is the audit's statistic ``aum``. The flags follow the paper's rule, which
-  the package ``aum`` leaves to its user: N / (K + 1) random samples get a class of their own, and what has an AUM below
-  the 99th percentile of theirs is called wrong; a second training with other such samples judges the first ones.
-  Unlike in the paper all epochs count, not those before the learning rate falls first.
+- **AUM** (Pleiss et al. 2020): the flags follow the paper's rule, which the package ``aum`` leaves to its user: N /
+  (K + 1) random samples get a class of their own, and what has an AUM below the 99th percentile of theirs is called
+  wrong; a second training with other such samples judges the first ones. The ranking is the AUM of these trainings.
+  Both are in sample, as published; the audit's statistic ``aum`` is held out where it has several heads. Unlike in the
+  paper all epochs count, not those before the learning rate falls first.
 
 Six trainings' worth of work beside the audit's one: four for cleanlab, two for AUM. Finished ones are only read.
 
@@ -136,7 +137,7 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
             yield [*_rows(found), *peers, *rows, *(curves.compare(*one, found.row, signals) for one in compared)]
             compared.append((found.row, signals))
 
-    figures = partial(curves.figures, truth)
+    figures = partial(curves.figures, truth=truth)
     return runner.run_cases("detection", asked, cases, tables, measure_case, _page, reporter, figures)
 
 
@@ -319,16 +320,22 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
         inputs, label_R = prepared().inputs, prepared().label_R
         return used(out_of_fold_probabilities(inputs, label_R, settings, source.device, build))
 
+    @cache
+    def aum() -> tuple[FloatArray, BoolArray]:
+        reporter.say(f"AUM: 2 networks of {settings.epochs} epochs, with threshold samples")
+        aum_R, below_R = _threshold_trainings(prepared(), settings, source, reporter)
+        return used(aum_R), used(below_R)
+
     def rankings() -> Iterator[RankingRow]:
         for name in RANKINGS:
             suspicion_U = -ranks.get_label_quality_scores(label_U, p_UK(), method=name)
             yield found.ranking("cleanlab", name, suspicion_U, chosen=name == RANKINGS[0])
+        yield found.ranking("aum", "aum", -aum()[0], chosen=True)
 
     def estimates() -> Iterator[EstimateRow]:
         issue_U = filters.find_label_issues(label_U, p_UK(), n_jobs=1)
         yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
-        reporter.say(f"AUM: 2 networks of {settings.epochs} epochs, with threshold samples")
-        below_U = used(_below_threshold(prepared(), settings, source, reporter))
+        below_U = aum()[1]
         yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
@@ -338,15 +345,17 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     ]
 
 
-def _below_threshold(prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter) -> BoolArray:
-    """Return what AUM's rule calls wrong: [R]."""
+def _threshold_trainings(
+    prepared: Prepared, settings: TrainingSettings, source: Source, reporter: Reporter
+) -> tuple[FloatArray, BoolArray]:
+    """Return the AUM of each sample in a training in which it has its given label, and what AUM's rule calls wrong."""
     rows, classes = len(prepared.label_R), prepared.catalogue.classes
     drawn = np.random.default_rng(derive_seed(settings.seed, "aum threshold")).permutation(rows)
     count = rows // (len(classes) + 1)
     # One output more, for the class of the threshold samples; its name is never seen.
     widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
     first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))
-    below = []
+    aums, below = [], []
     for threshold_R in (first_R, second_R):
         label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
         training = Training([make_network(settings, widened, source)], settings, source.device)
@@ -354,8 +363,9 @@ def _below_threshold(prepared: Prepared, settings: TrainingSettings, source: Sou
         with reporter.bar("Training for AUM", settings.epochs * rows, "images") as advance:
             for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):
                 margin_R += record.margin_N
-        below.append(aum_below_threshold(margin_R / settings.epochs, threshold_R))
-    return np.where(first_R, below[1], below[0])
+        aums.append(margin_R / settings.epochs)
+        below.append(aum_below_threshold(aums[-1], threshold_R))
+    return np.where(first_R, *aums[::-1]), np.where(first_R, *below[::-1])
 
 
 def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = 99.0) -> BoolArray:

@@ -1,9 +1,9 @@
-"""Is training on high losses safe: Table 1 and Figures 3 and 4 of "When does loss-based prioritization fail?".
+"""Is training on high losses safe: Table 1 and Figures 1 to 4 of "When does loss-based prioritization fail?".
 
 Every data set, clean or corrupted, is trained on in the ordinary way and with samples chosen by their loss. Speedup is
 the cost of standard training until its test error is at most 1.2 times its best, over the algorithm's until then.
 
-Shapes: E epochs, S seeds, N samples.
+Shapes: E epochs, S seeds, N samples, P samples of a pool.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from labelaudit import __version__
 from labelaudit.auditing.corrupt import CorruptionRate
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.plan import PAPER as PAPER_PROBE
 from labelaudit.auditing.plan import Preset
+from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import BoolArray, FloatArray
+from labelaudit.engine.order import derive_seed
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import PrioritizationOptions, runner
+from labelaudit.reproduce.curves import draw_images
 from labelaudit.reproduce.retraining import decides
-from labelaudit.reproduce.runner import NOTHING, Case, Panel, Tables, grouped, pivot, ratio, remembered
+from labelaudit.reproduce.runner import NOTHING, Case, Panels, Tables, grouped, pivot, ratio, remembered, spread
 from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
@@ -41,6 +45,10 @@ MEAN = -1
 """Stands for the seed of a mean curve."""
 
 CLEAN, STANDARD = "clean", "standard"
+MOST, LEAST = "most", "least"
+
+ENTROPY = {STANDARD, "sb-50", "sbe-50"}
+"""The algorithms of Figure 4."""
 
 _KINDS: tuple[CorruptionName, ...] = ("random-labels", "shuffle-pixels", "gaussian")
 DATA_SETS: dict[str, tuple[CorruptionRate, ...]] = {
@@ -58,6 +66,12 @@ ALGORITHMS: dict[str, tuple[str, str, dict[str, object]]] = {
     "vr-50": ("VR, max 50% selectivity", _VR, {"pool": 2}),
 }
 """Title, selector and its parameters."""
+
+SHOWN = (CLEAN, "shuffle-pixels:0.25")
+"""The data sets of Figures 1 and 2."""
+
+_POOL, _IMAGES, _COLUMNS = 2_000, 16, 4
+"""Figures 1 and 2 show 16 images of a class, drawn from the 2,000 picked most or least often of CIFAR-10's 50,000."""
 
 PAPER: Mapping[str, Sequence[tuple[float | None, float]]] = {
     "standard": ((1, 4.28), (1, 8.53), (1, 13.27), (1, 4.98), (1, 6.88), (1, 5.27), (1, 6.72)),
@@ -82,7 +96,8 @@ _PRESET = replace(
 )
 
 SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
-    "smoke": (600, 300, replace(_PRESET, epochs=5, batch_size=32)),
+    # Digits lose their labels when mirrored; without flips to settle, no training begins with a test of them.
+    "smoke": (400, 200, replace(_PRESET, epochs=5, batch_size=32, augment="crop")),
     "small": (10_000, 5_000, _PRESET),
     "paper": (None, None, replace(_PRESET, model="wide_resnet28_10", epochs=100, batch_size=128, lr=0.1)),
 }
@@ -136,6 +151,24 @@ class SpeedupRow:
     oversampling: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class PickRow:
+    """An image of the first class, drawn from those that one training back-propagated most or least often.
+
+    ``end`` is ``most`` or ``least``, ``times`` how often it was picked. ``pool_corrupted`` is the share of corrupted
+    images among all those that it was drawn from, of every class.
+    """
+
+    data_set: str
+    algorithm: str
+    seed: int
+    end: str
+    path: str
+    times: int
+    corrupted: bool
+    pool_corrupted: float
+
+
 def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
     runner.check_experiment(asked)
@@ -148,9 +181,9 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     if most_test is not None:
         runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
-    tables = Tables("Prioritization", epochs=TrainingEpochRow, results=SpeedupRow)
+    tables = Tables("Prioritization", epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow)
 
-    def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[list[TrainingEpochRow]]:
+    def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[list[object]]:
         corruptions = DATA_SETS[data_set.name]
         truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
         tables.about = (
@@ -158,7 +191,7 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
         corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
-        rows = list[TrainingEpochRow]()
+        rows = list[object]()
         for algorithm in algorithms:
             title, selector, parameters = ALGORITHMS[algorithm]
             reporter.say(f"{data_set.name}, seed {seed}: {title}")
@@ -171,9 +204,12 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
                 TrainingEpochRow,
                 partial(_train, RunFolder(folder / algorithm), options, data_set.name, corrupted_2N, reporter),
             )
+            if algorithm != STANDARD and data_set.name in SHOWN:
+                rows += picks(RunFolder(folder / algorithm), data_set.name, seed, truth)
         yield rows
 
-    return runner.run_cases("prioritization", asked, data_sets, tables, measure_case, page_tables, reporter, figures)
+    drawn = partial(figures, out=asked.out)
+    return runner.run_cases("prioritization", asked, data_sets, tables, measure_case, page_tables, reporter, drawn)
 
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
@@ -213,6 +249,42 @@ def _train(
             selected_share=float(shares[0]),
             changed_share=float(shares[1]),
         )
+
+
+def picks(run: RunFolder, data_set: str, seed: int, truth: Sequence[Mapping[str, str]]) -> Iterator[PickRow]:
+    """Yield the images of Figures 1 and 2 of a training in a folder named as the algorithm.
+
+    ``truth`` are the rows of ``truth.csv``. The seed draws the images, and which of those picked equally often count.
+    """
+    times_N = np.zeros(len(truth), dtype=np.int64)
+    for metrics in read_metrics(run.metrics):
+        sample, times = read_picks(run.picks, metrics["epoch"])
+        times_N[sample] += times
+    corrupted_N = np.array([row["selected"] == "1" for row in truth])
+    first = min(row["observed_label"] for row in truth)
+    is_first_N = np.array([row["observed_label"] == first for row in truth])
+    generator = np.random.default_rng(derive_seed(seed, "picks"))
+    for end, pool_P in pools(times_N, generator).items():
+        of_class = pool_P[is_first_N[pool_P]]
+        for sample in generator.permutation(of_class)[:_IMAGES]:
+            yield PickRow(
+                data_set=data_set,
+                algorithm=run.root.name,
+                seed=seed,
+                end=end,
+                path=truth[sample]["path"],
+                times=int(times_N[sample]),
+                corrupted=bool(corrupted_N[sample]),
+                pool_corrupted=float(corrupted_N[pool_P].mean()),
+            )
+
+
+def pools(times_N: npt.NDArray[np.int64], generator: np.random.Generator) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the samples picked most often and least often: 2,000 of 50,000, at least one; equal ones at random."""
+    count = max(1, min(_POOL, round(len(times_N) * _POOL / 50_000)))
+    mixed_N = generator.permutation(len(times_N))
+    order_N = mixed_N[np.argsort(times_N[mixed_N], kind="stable")]
+    return {MOST: order_N[-count:], LEAST: order_N[:count]}
 
 
 def first_cost(error_E: FloatArray, cost_E: FloatArray, target: float) -> float:
@@ -298,20 +370,45 @@ def page_tables(tables: Tables) -> Iterator[str]:
             for key, row in mean.items()
         },
     )
-    shares: dict[tuple[str, ...], dict[str, str]] = {}
+    shares: dict[tuple[str, str], dict[str, str]] = {}
     for key, group in grouped(tables.of(TrainingEpochRow), lambda row: (row.data_set, row.algorithm)).items():
         if CLEAN not in key and STANDARD not in key:
             share_E = mean_curve(group, "selected_share")
             shown = np.linspace(0, len(share_E) - 1, min(6, len(share_E))).astype(int)
             shares[key] = {f"epoch {epoch + 1}": f"{100 * share_E[epoch]:.1f}%" for epoch in shown}
-            shares[key]["mean / rate"] = f"{mean[key].oversampling:.2f}"
     yield from pivot(
         "Corrupted samples among those back-propagated",
-        "Figure 3: the share of corrupted samples among those that are back-propagated. Last, its mean over all "
-        "epochs as a multiple of their share in the data, which is standard training's.",
+        "Figure 3: the share of corrupted samples among those that are back-propagated.",
         ("data", "algorithm"),
         shares,
     )
+    yield from pivot(
+        "Oversampling of corrupted samples",
+        "The mean over all epochs of that share, as a multiple of their share in the data, which is standard "
+        "training's.",
+        ("algorithm",),
+        {
+            ALGORITHMS[algorithm][0]: {key[0]: _times(mean[key].oversampling) for key in of}
+            for algorithm, of in grouped(shares, lambda key: key[1]).items()
+        },
+    )
+    drawn = grouped(
+        [row for row in tables.of(PickRow) if row.data_set != CLEAN], lambda row: (row.data_set, row.algorithm)
+    )
+    yield from pivot(
+        "Corrupted samples among the most and the least picked",
+        f"Figures 1 and 2 show images from these: {_POOL:,} of 50,000 samples, the same share of fewer.",
+        ("data", "algorithm"),
+        {
+            key: {end: _pool_share([row for row in rows if row.end == end]) for end in (MOST, LEAST)}
+            for key, rows in drawn.items()
+        },
+    )
+
+
+def _pool_share(rows: Sequence[PickRow]) -> str:
+    share = spread({row.seed: row.pool_corrupted for row in rows}.values()).mean
+    return NOTHING if math.isnan(share) else f"{100 * share:.1f}%"
 
 
 def _cell(row: SpeedupRow) -> str:
@@ -322,14 +419,38 @@ def _times(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.2f}×"
 
 
-def figures(tables: Tables) -> Mapping[str, Sequence[Panel]]:
-    """Return the panels of Figures 3, 4 and S5 to S11, over all data sets that were measured."""
+def figures(tables: Tables, out: Path) -> Mapping[str, Panels]:
+    """Return the panels of Figures 1 to 4 and S5 to S11, over all data sets that were measured.
+
+    The images of Figures 1 and 2 are those of the first seed, read from its copies in ``out``.
+    """
     by_data = grouped(tables.of(TrainingEpochRow), lambda row: row.data_set)
     target = {row.data_set: row.target for row in tables.of(SpeedupRow) if row.seed == MEAN}
+    halves = {name: rows for name, rows in by_data.items() if name.endswith(":0.5")}
     return {
         "test-error": [partial(_draw_errors, name, rows, target[name]) for name, rows in by_data.items()],
         "corrupted-share": [partial(_draw_shares, name, rows) for name, rows in by_data.items() if name != CLEAN],
+        "entropy-and-loss": [
+            partial(_draw_errors, name, [row for row in rows if row.algorithm in ENTROPY], target[name])
+            for name, rows in halves.items()
+            if {row.algorithm for row in rows} >= ENTROPY
+        ],
+        **{
+            f"{end}-picked": [
+                [partial(_draw_picks, rows, out) for rows in grouped(of_data, lambda row: row.algorithm).values()]
+                for of_data in grouped(of_end, lambda row: row.data_set).values()
+            ]
+            for end, of_end in grouped(tables.of(PickRow), lambda row: row.end).items()
+        },
     }
+
+
+def _draw_picks(rows: Sequence[PickRow], out: Path, place: Any) -> None:
+    """Draw a panel of Figures 1 and 2, with how often each image was picked, red where it is corrupted."""
+    first = rows[0]
+    images = out / f"{Case(name=first.data_set).folder_name}-seed{first.seed}" / "data"
+    own = [(images / row.path, f"{row.times}×", row.corrupted) for row in rows if row.seed == first.seed]
+    draw_images(f"{first.data_set}, {first.algorithm}: {first.end} picked", own, _COLUMNS, PLAIN, place)
 
 
 def _style(algorithm: str) -> dict[str, Any]:

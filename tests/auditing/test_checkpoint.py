@@ -1,5 +1,3 @@
-"""Checkpoints and networks on the disk."""
-
 import pickle
 
 import pytest

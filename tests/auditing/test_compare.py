@@ -1,5 +1,3 @@
-"""Tables of retrainings, from the files that they leave."""
-
 import json
 import re
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""The arithmetic of INCV's rounds of cross-validation."""
-
 import numpy as np
 import pytest
 from hypothesis import given

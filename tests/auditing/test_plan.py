@@ -1,5 +1,3 @@
-"""From what a user asks for to settings: presets, the data, and refusals."""
-
 from dataclasses import replace
 
 import numpy as np

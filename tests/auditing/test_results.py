@@ -1,5 +1,3 @@
-"""An audit from Python: its tables, and how it is shown."""
-
 import base64
 import io
 import json
@@ -47,7 +45,7 @@ def small(opened):
 
 
 def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
-    photos = image_folder(per_class=8)
+    photos = image_folder(each=8)
     audit = labelaudit.audit(photos, run=tmp_path / "audit", **QUICK)
     assert audit.run.root == tmp_path / "audit"
     assert audit.scores.equals(read_scores(audit.run.scores))
@@ -161,7 +159,7 @@ def test_many_findings_are_cut_and_counted(opened):
 
 
 def test_the_page_in_the_docs_runs(image_folder, tmp_path, monkeypatch, capsys):
-    image_folder("photos", per_class=6)
+    image_folder("photos", each=6)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4

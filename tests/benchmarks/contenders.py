@@ -20,6 +20,7 @@ from unittest import mock
 import numpy as np
 import torch
 from PIL import Image
+from timing import Contender
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -36,6 +37,7 @@ from labelaudit.engine import loop
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.loop import Training
+from labelaudit.engine.optimizers import build_optimizer
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET
@@ -44,6 +46,8 @@ from labelaudit.reproduce.runner import take
 from labelaudit.run.caches import CACHE_VARIABLE
 from labelaudit.run.losses import EpochLosses, write_epoch
 
+OURS, UNRECORDED, BARE = "labelaudit", "labelaudit without recording", "bare step"
+ORDINARY = "ImageFolder + DataLoader + aum"
 WORKERS = 2
 
 
@@ -95,75 +99,59 @@ def empty_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-class RecordedEpochs:
+def ours(problem: Problem, folder: Path, epochs: int = 1, *, recorded: bool = True) -> Contender:
     """labelaudit's own epochs, each with its Parquet file, which is written while the next one trains.
 
-    They train at a constant rate, since the number of epochs is open.
+    They train at a constant rate, since the number of epochs is open. Not ``recorded``, they train without computing
+    or keeping records.
     """
+    settings, prepared = replace(problem.settings, schedule="constant"), problem.prepared
+    training = Training([problem.build()], settings, problem.device)
+    # Not a Mock, which would keep every tensor that it is given.
+    nothing = SimpleNamespace(put=lambda *_step: None, take=lambda *_epoch: None)
+    unrecorded = mock.patch.object(loop, "Recorder", return_value=nothing)
 
-    def __init__(self, problem: Problem, folder: Path, epochs: int = 1) -> None:
-        self._problem, self._folder, self._epochs = problem, folder, epochs
-        settings = replace(problem.settings, schedule="constant")
-        self._training = Training([problem.build()], settings, problem.device)
-        self.items = epochs * len(problem.inputs)
-
-    def run(self) -> None:
-        """Train, and return when what was recorded is written."""
-        with ThreadPoolExecutor(1) as pool:
-            for _ in range(self._epochs):
-                record = self._epoch()
-                losses = EpochLosses(
-                    epoch=record.epoch,
-                    sample_R=self._problem.prepared.sample_R,
-                    loss_R=record.loss_N,
-                    margin_R=record.margin_N,
-                    predicted_R=record.predicted_N,
-                    alternative_R=record.alternative_N,
-                )
-                written = pool.submit(write_epoch, self._folder, losses)
+    def run() -> None:
+        writing = []
+        with ThreadPoolExecutor(1) as pool, contextlib.nullcontext() if recorded else unrecorded:
+            for _ in range(epochs):
+                record = training.run_epoch(problem.inputs, prepared.label_R, Standard(), lambda _finished: None)
+                if recorded:
+                    names = ("loss", "margin", "predicted", "alternative")
+                    columns = {f"{name}_R": getattr(record, f"{name}_N") for name in names}
+                    losses = EpochLosses(epoch=record.epoch, sample_R=prepared.sample_R, **columns)
+                    writing.append(pool.submit(write_epoch, folder, losses))
+        for written in writing:
             written.result()
-        wait_for(self._problem.device)
+        wait_for(problem.device)
 
-    def run_unrecorded(self) -> None:
-        """Train without computing or keeping records."""
-        # Not a Mock, which would keep every tensor that it is given.
-        nothing = SimpleNamespace(put=lambda *_step: None, take=lambda *_epoch: None)
-        with mock.patch.object(loop, "Recorder", return_value=nothing):
-            for _ in range(self._epochs):
-                self._epoch()
-        wait_for(self._problem.device)
-
-    def _epoch(self) -> Any:
-        problem = self._problem
-        return self._training.run_epoch(problem.inputs, problem.prepared.label_R, Standard(), lambda _finished: None)
+    return Contender(OURS if recorded else UNRECORDED, epochs * len(problem.inputs), run)
 
 
-class BareStep:
+def bare_steps(problem: Problem, epochs: int) -> Contender:
     """Forward, backward and optimizer on one batch that never changes: what no loop can beat with this network.
 
     Precision, memory format and optimizer are those of labelaudit's loop. The rate is tiny: a batch that is memorized
     would soon compute with numbers that no training has.
     """
+    settings, device = problem.settings, problem.device
+    batch_size = min(settings.batch_size, len(problem.inputs))
+    steps = epochs * -(-len(problem.inputs) // batch_size)
+    index_B = torch.arange(batch_size) * (len(problem.inputs) // batch_size)
+    x_B, label_B = problem.inputs.batch(index_B, None), problem.prepared.label_R[index_B].to(device)
+    network = problem.build().to(device).to(memory_format=torch.channels_last).train()
+    optimizer = build_optimizer(network, replace(settings, lr=1e-4))
 
-    def __init__(self, problem: Problem) -> None:
-        settings = problem.settings
-        self._device, self._enabled = problem.device, settings.precision == "bfloat16"
-        self.batch_size = min(settings.batch_size, len(problem.inputs))
-        index_B = torch.arange(self.batch_size) * (len(problem.inputs) // self.batch_size)
-        self._x_B = problem.inputs.batch(index_B, None)
-        self._label_B = problem.prepared.label_R[index_B].to(self._device)
-        self._network = problem.build().to(self._device).to(memory_format=torch.channels_last).train()
-        self._optimizer = _sgd(self._network, settings, lr=1e-4, fused=True)
-
-    def run(self, steps: int) -> None:
-        """Take so many steps."""
+    def run() -> None:
         for _ in range(steps):
-            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._enabled):
-                logits_BC = self._network(self._x_B)
-            self._optimizer.zero_grad(set_to_none=True)
-            functional.cross_entropy(logits_BC.float(), self._label_B).backward()
-            self._optimizer.step()
-        wait_for(self._device)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                logits_BC = network(x_B)
+            optimizer.zero_grad(set_to_none=True)
+            functional.cross_entropy(logits_BC.float(), label_B).backward()
+            optimizer.step()
+        wait_for(device)
+
+    return Contender(BARE, steps * batch_size, run)
 
 
 def wait_for(device: torch.device) -> None:
@@ -172,35 +160,30 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-class OrdinaryTraining:
-    """Epochs of the plain float32 loop with the same network, batch size and optimizer, and the ``aum`` package.
+def ordinary_epoch(problem: Problem) -> Contender:
+    """An epoch of the plain float32 loop with the same network, batch size and optimizer, and the ``aum`` package.
 
     The images come from ImageFolder with augmentation, through a DataLoader with two workers that stay between the
     epochs; a batch is images [B, C, H, W], labels [B] and sample numbers [B].
     """
+    device, settings, batches = problem.device, problem.settings, _folder_batches(problem)
+    network = problem.build().to(device)
+    same = {name: getattr(settings, name) for name in ("lr", "momentum", "nesterov", "weight_decay")}
+    optimizer = torch.optim.SGD(network.parameters(), **same)
+    calculator = require("aum")[0].AUMCalculator("")
 
-    def __init__(self, problem: Problem) -> None:
-        self._device, self._batches = problem.device, _folder_batches(problem)
-        self._network = problem.build().to(self._device)
-        self._optimizer = _sgd(self._network, problem.settings, lr=problem.settings.lr)
-        self._calculator: Any = require("aum")[0].AUMCalculator("")
-
-    def run(self) -> None:
-        """Train an epoch."""
-        self._network.train()
-        for images_BCHW, labels_B, sample_B in self._batches:
-            x_BCHW, label_B = images_BCHW.to(self._device), labels_B.to(self._device)
-            logits_BC = self._network(x_BCHW)
+    def run() -> None:
+        network.train()
+        for images_BCHW, labels_B, sample_B in batches:
+            x_BCHW, label_B = images_BCHW.to(device), labels_B.to(device)
+            logits_BC = network(x_BCHW)
             loss = functional.cross_entropy(logits_BC, label_B)
-            self._calculator.update(logits_BC.detach(), label_B, sample_B.tolist())
-            self._optimizer.zero_grad()
+            calculator.update(logits_BC.detach(), label_B, sample_B.tolist())
+            optimizer.zero_grad()
             loss.backward()
-            self._optimizer.step()
+            optimizer.step()
 
-
-def _sgd(network: nn.Module, settings: TrainingSettings, **given: Any) -> torch.optim.SGD:
-    same = {name: getattr(settings, name) for name in ("momentum", "nesterov", "weight_decay")}
-    return torch.optim.SGD(network.parameters(), **same, **given)
+    return Contender(ORDINARY, len(problem.inputs), run)
 
 
 def _folder_batches(problem: Problem) -> DataLoader[Any]:
@@ -218,9 +201,9 @@ def _folder_batches(problem: Problem) -> DataLoader[Any]:
     return _batches(catalogue, settings.channels, steps, batch_size=batch_size, shuffle=True, drop_last=alone)
 
 
-def plain_batches(catalogue: Catalogue, size: int, channels: int) -> DataLoader[Any]:
-    """Return ImageFolder with nothing but Resize and ToTensor, through a DataLoader with two workers."""
-    return _batches(catalogue, channels, [transforms.Resize((size, size)), transforms.ToTensor()], batch_size=256)
+def plain_batches(catalogue: Catalogue, size: int) -> DataLoader[Any]:
+    """Return ImageFolder with nothing but Resize and ToTensor, in colour, through a DataLoader with two workers."""
+    return _batches(catalogue, 3, [transforms.Resize((size, size)), transforms.ToTensor()], batch_size=256)
 
 
 def _batches(catalogue: Catalogue, channels: int, steps: list[Any], **options: Any) -> DataLoader[Any]:

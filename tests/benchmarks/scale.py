@@ -16,12 +16,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Annotated, Optional
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+import typer
 from timing import Measurement
 
 from labelaudit.auditing.model import TRAINED
@@ -67,8 +69,13 @@ finally:
 """Runs a command; prints seconds and peak bytes. Rusage would have the parent's peak in it."""
 
 
-def measure_scale(work: Path, samples: int, epochs: int, losses: Path | None) -> list[Measurement]:
-    """Return the peak memory of each command on each shape, and bytes per record."""
+def measure_scale(
+    work: Annotated[Path, typer.Option(help="Gets the made-up runs, which are deleted afterwards.")],
+    samples: int = 1_000_000,
+    epochs: int = 24,
+    losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
+) -> list[Measurement]:
+    """Memory and time of the commands that need no training, on made-up losses of several shapes; bytes per record."""
     work.mkdir(parents=True, exist_ok=True)
     rows = []
     for shape, draw in SHAPES.items():

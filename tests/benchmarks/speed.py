@@ -1,6 +1,6 @@
 """How fast the parts of labelaudit are, against what one would write by hand.
 
-    python tests/benchmarks/speed.py [--json FILE] [--threads N] NAME …
+    python tests/benchmarks/speed.py [--json FILE] NAME …
 
 Every figure that counts is a ratio of two things measured in the same run, in turns, so that a machine that is slower
 or busy changes both. docs/benchmarks.md has the commands and what came out.
@@ -21,13 +21,16 @@ from typing import Annotated, Optional
 import torch
 import typer
 from contenders import (
-    BareStep,
-    OrdinaryTraining,
-    RecordedEpochs,
+    BARE,
+    ORDINARY,
+    OURS,
+    UNRECORDED,
+    bare_steps,
     empty_folder,
+    ordinary_epoch,
+    ours,
     plain_batches,
     prepare_folder,
-    subset,
 )
 from scale import measure_scale
 from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, take_turns
@@ -38,18 +41,12 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.score import score
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
-from labelaudit.errors import LabelauditError
 from labelaudit.reproduce.detection import RANKINGS, out_of_fold_probabilities, require
 from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
-OURS, UNRECORDED, BARE = "labelaudit", "labelaudit without recording", "bare step"
-FOLDER = "ImageFolder + DataLoader + aum"
-
 Count = Annotated[int, typer.Option(min=1)]
-OptionalCount = Annotated[Optional[int], typer.Option(min=1)]
-Limit = Annotated[Optional[int], typer.Option(min=1, help="Use so many images, evenly spaced; default: all.")]
 Device = Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")]
 
 
@@ -67,7 +64,6 @@ def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: obj
     if json_file is not None:
         found = {
             "arguments": sys.argv[1:],
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "labelaudit": __version__},
             "processor": platform.processor() or platform.machine(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -79,24 +75,20 @@ def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: obj
 
 
 app = typer.Typer(result_callback=show, help=__doc__)
+app.command("scale")(measure_scale)
 
 
 @app.callback()
 def _settings(
     json_file: Annotated[Optional[Path], typer.Option("--json", help="Write the figures there too.")] = None,
-    threads: Annotated[Optional[int], typer.Option(min=1, help="Of the processor; default: torch's choice.")] = None,
 ) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """See the docstring of the file."""
 
 
 @app.command()
 def loop(
     data: Path,
-    limit: Limit = None,
-    model: Optional[str] = None,
-    image_size: OptionalCount = None,
-    batch_size: OptionalCount = None,
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Use so many images, evenly spaced.")] = None,
     where: Device = "cpu",
     rounds: Count = 5,
     epochs_a_turn: Count = 1,
@@ -110,28 +102,21 @@ def loop(
     epoch (ImageFolder with two workers) and trains in float32. The bare step is forward, backward and optimizer on one
     batch that never changes, with labelaudit's precision and memory format: our share of it says what is left to win.
     """
-    options = TrainingOptions(probe="train", model=model, image_size=image_size, batch_size=batch_size, device=where)
+    options = TrainingOptions(probe="train", device=where)
     with empty_folder() as scratch:
         problem = prepare_folder(Data(root=data), options, limit)
+        # The ordinary loop is first: its workers are forked in the warm-up, before anything else has threads.
+        contenders = [ordinary_epoch(problem)] if ordinary else []
         # A training each: that of the other is not disturbed.
-        ours, unrecorded = (RecordedEpochs(problem, scratch / name, epochs_a_turn) for name in ("losses", "unused"))
-        bare = BareStep(problem)
-        steps = epochs_a_turn * -(-len(problem.inputs) // bare.batch_size)
-        contenders = [
-            Contender(OURS, ours.items, ours.run),
-            Contender(UNRECORDED, unrecorded.items, unrecorded.run_unrecorded),
-            Contender(BARE, steps * bare.batch_size, partial(bare.run, steps)),
-        ]
-        if ordinary:
-            require("aum")
-            # The one with workers is first: they are forked in the warm-up, before anything else has threads.
-            contenders.insert(0, Contender(FOLDER, len(problem.inputs), OrdinaryTraining(problem).run))
+        for recorded in (True, False):
+            contenders.append(ours(problem, scratch / "losses", epochs_a_turn, recorded=recorded))
+        contenders.append(bare_steps(problem, epochs_a_turn))
         rates = take_turns(contenders, rounds)
     cost = [100 * (ratio - 1) for ratio in ratios(rates, UNRECORDED, OURS)]
     shares = [100 * ratio for ratio in ratios(rates, OURS, BARE)]
     return [
         *rows_of(rates),
-        *([_ratio(rates, OURS, FOLDER, str(problem))] if ordinary else []),
+        *([_ratio(rates, OURS, ORDINARY, str(problem))] if ordinary else []),
         median(f"{OURS}, share of the bare step", shares, "%", str(problem)),
         median("recording adds", cost, "% of the time", str(problem)),
     ]
@@ -142,9 +127,7 @@ def _ratio(rates: Rates, name: str, other: str, note: str = "") -> Measurement:
 
 
 @app.command()
-def decode(
-    data: Path, limit: Limit = None, image_size: Count = 64, channels: int = 3, rounds: Count = 5
-) -> list[Measurement]:
+def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Measurement]:
     """Images per second of the decoding pass, against ImageFolder, Resize and a DataLoader with two workers.
 
     Each round decodes every image from its file into labelaudit's pixel cache, which is empty each time; the other side
@@ -152,22 +135,19 @@ def decode(
     this is most of the difference. Reading and hashing the files, which labelaudit does before, is a contender of its
     own together with the decoding.
     """
-    form = PixelFormat(size=image_size, channels=channels)
-    with empty_folder() as scratch:
-        catalogue, labels = subset(scan(data), limit), scratch / "labels.csv"
-        labels.write_text(labels_text(catalogue, catalogue.label_N))
-        batches = plain_batches(catalogue, image_size, channels)
+    catalogue, form = scan(data), PixelFormat(size=image_size, channels=3)
+    batches = plain_batches(catalogue, image_size)
 
-        def decode_all(*, again: bool) -> None:
-            with empty_folder():
-                load_pixels(scan(data, labels_file=labels) if again else catalogue, form)
+    def decode_all(*, again: bool) -> None:
+        with empty_folder():
+            load_pixels(scan(data) if again else catalogue, form)
 
-        names = ("ImageFolder + Resize + DataLoader", "labelaudit decodes", "labelaudit scans and decodes")
-        runs = (lambda: sum(len(batch[0]) for batch in batches), partial(decode_all, again=False))
-        works = zip(names, (*runs, partial(decode_all, again=True)), strict=True)
-        rates = take_turns([Contender(name, len(catalogue), run) for name, run in works], rounds)
+    other, *names = "ImageFolder + Resize + DataLoader", "labelaudit decodes", "labelaudit scans and decodes"
+    contenders = [Contender(other, len(catalogue), lambda: sum(len(batch[0]) for batch in batches))]
+    contenders += [Contender(name, len(catalogue), partial(decode_all, again="scans" in name)) for name in names]
+    rates = take_turns(contenders, rounds)
     note = f"{len(catalogue)} images of {catalogue.median_short_side} pixels, to {image_size} pixels"
-    return [*rows_of(rates), *(_ratio(rates, name, names[0], note) for name in names[1:])]
+    return [*rows_of(rates), *(_ratio(rates, name, other, note) for name in names)]
 
 
 def _quality(name: str, auroc: float, average_precision: float) -> list[Measurement]:
@@ -179,10 +159,7 @@ def audit(
     data: Path,
     out: Annotated[Path, typer.Option(help="Gets the labels file with planted errors.")],
     rate: Annotated[float, typer.Option(min=1e-6, max=1 - 1e-6, help="Share of planted errors.")] = 0.2,
-    kind: str = "uniform",
     seed: int = 0,
-    limit: Limit = None,
-    model: Optional[str] = None,
     own_epochs: Annotated[Optional[int], typer.Option("--epochs", min=1, help="Of labelaudit's probe.")] = None,
     epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab; nothing: without cleanlab.")] = "3,5,10,20",
     where: Device = "cpu",
@@ -198,12 +175,12 @@ def audit(
     Its time is that of the best count, with scanning and decoding from an empty cache. On a GPU the first audit pays
     for loading the libraries: run it twice.
     """
-    clean = subset(scan(data), limit)
-    case, labels = parse_noise(f"{kind}:{rate:g}", clean.classes), out / f"{kind}-{rate:g}-seed{seed}.csv"
+    clean = scan(data)
+    case, labels = parse_noise(f"uniform:{rate:g}", clean.classes), out / f"uniform-{rate:g}-seed{seed}.csv"
     out.mkdir(parents=True, exist_ok=True)
     labels.write_text(labels_text(clean, planted_labels(clean, case, seed)))
     noisy = Data(root=clean.root, labels_file=labels)
-    options = TrainingOptions(model=model, epochs=own_epochs, seed=seed, device=where)
+    options = TrainingOptions(epochs=own_epochs, seed=seed, device=where)
     rows: list[Measurement] = []
 
     def cross_validate(count: int) -> float:
@@ -233,33 +210,11 @@ def audit(
     chosen = next(row for row in found.rankings() if row.chosen)
     rows += [*_quality(OURS, chosen.auroc, chosen.average_precision), *stages.measurements()]
     rows.append(Measurement(f"{OURS}: whole", ended - began, "s"))
-    rows.append(Measurement(f"{OURS}: from decoded pixels to scores", ended - stages.ended["Decoding images"], "s"))
     rows += [Measurement(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]
     for best in sorted(tried, key=lambda count: tried[count][0])[-1:]:
         rows.append(Measurement(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / (ended - began), "×"))
     return rows
 
 
-@app.command()
-def scale(
-    work: Annotated[Path, typer.Option(help="Gets the made-up runs, which are deleted afterwards.")],
-    samples: Count = 1_000_000,
-    count: Annotated[int, typer.Option("--epochs", min=1)] = 24,
-    losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
-) -> list[Measurement]:
-    """Memory and time of the commands that need no training, on made-up losses of several shapes; bytes per record."""
-    return measure_scale(work, samples, count, losses)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a benchmark; return the exit code."""
-    try:
-        app(arguments, standalone_mode=False)
-    except LabelauditError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    app()

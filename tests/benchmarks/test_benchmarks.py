@@ -25,17 +25,17 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 CASES: dict[str, tuple[str | None, set[str]]] = {
-    "loop IMAGES --rounds 1 --batch-size 32 --image-size 32": ("aum", {"labelaudit / ImageFolder + DataLoader + aum"}),
-    "loop IMAGES --no-ordinary --rounds 1 --batch-size 32 --image-size 32": (
+    "loop IMAGES --rounds 1": ("aum", {"labelaudit / ImageFolder + DataLoader + aum"}),
+    "loop IMAGES --no-ordinary --rounds 1": (
         None,
         {"labelaudit, share of the bare step", "recording adds"},
     ),
-    "decode IMAGES --rounds 1 --image-size 16 --limit 30 --channels 1": (None, {"labelaudit decodes"}),
+    "decode IMAGES --rounds 1 --image-size 16": (None, {"labelaudit decodes"}),
     "audit IMAGES --out out --epochs 2 --epochs-cv 1,2": (
         "cleanlab",
         {"cleanlab, 1 epochs, self_confidence: AP", "labelaudit: AUROC", "labelaudit: whole"},
     ),
-    "audit IMAGES --out out --epochs 1 --epochs-cv=": (None, {"labelaudit: from decoded pixels to scores"}),
+    "audit IMAGES --out out --epochs 1 --epochs-cv=": (None, {"labelaudit: whole"}),
     "scale --work work --samples 60 --epochs 2": (None, {"10,000 classes: fit RUN", "a record in CSV"}),
 }
 """By command line: the package that it needs, and figures that it prints."""
@@ -49,7 +49,7 @@ def test_a_benchmark_prints_and_writes_its_figures(images, tmp_path, monkeypatch
     monkeypatch.setattr(scale, "SHAPES", {"10,000 classes": scale.SHAPES["10,000 classes"]})
     monkeypatch.setattr(scale, "COMMANDS", ["fit RUN"])
     monkeypatch.setattr(scale, "_MEASURED", scale._MEASURED.replace("import labelaudit.auditing.score\n", ""))  # torch
-    assert speed.main(["--json", "new/figures.json", *line.replace("IMAGES", str(images)).split()]) == 0
+    speed.app(["--json", "new/figures.json", *line.replace("IMAGES", str(images)).split()], standalone_mode=False)
     written = json.loads(Path("new/figures.json").read_text())
     found = {row["name"]: row["value"] for row in written["rows"]}
     assert figures <= found.keys()

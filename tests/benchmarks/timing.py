@@ -60,15 +60,10 @@ def take_turns(contenders: Sequence[Contender], rounds: int) -> Rates:
     rates: Rates = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
-            rates[contender.name].append(contender.items / stopwatch(contender.run))
+            began = time.perf_counter()
+            contender.run()
+            rates[contender.name].append(contender.items / (time.perf_counter() - began))
     return rates
-
-
-def stopwatch(work: Callable[[], object]) -> float:
-    """Return the seconds that the work takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 class Stages(Quiet):
@@ -76,15 +71,13 @@ class Stages(Quiet):
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.ended: dict[str, float] = {}
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
         """Time what happens while the bar is open."""
         began = time.perf_counter()
         yield lambda _finished: None
-        self.ended[title] = time.perf_counter()
-        self.seconds[title] = self.seconds.get(title, 0.0) + self.ended[title] - began
+        self.seconds[title] = self.seconds.get(title, 0.0) + time.perf_counter() - began
 
     def measurements(self) -> list[Measurement]:
         """Return the seconds of each stage."""

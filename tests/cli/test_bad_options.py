@@ -71,12 +71,6 @@ def test_options_of_other_commands(words: str, expected: str, monkeypatch: pytes
     assert not Path("labelaudit-runs").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
-def test_cuda_where_there_is_none(photos: Path) -> None:
-    error = run("score", photos, "--run", "audit", "--device", "cuda:1").only_error
-    assert error == "CUDA was asked for, but torch finds no CUDA device; use --device cpu"
-
-
 def test_offline_without_the_weights(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))

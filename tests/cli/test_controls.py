@@ -1,5 +1,3 @@
-"""Planted controls, members and folds, from the command line."""
-
 import json
 from pathlib import Path
 
@@ -45,13 +43,6 @@ def test_controls_are_taught_another_label_and_judged_by_their_given_one(audit: 
         of_classes = [other for other in power if other["kind"] == entry["kind"] and other["class"] is not None]
         assert entry["planted"] == sum(other["planted"] for other in of_classes)
         assert entry["found"] == sum(other["found"] for other in of_classes) <= entry["planted"]
-
-
-def test_without_controls_their_estimator_says_so(images: Path) -> None:
-    succeed("score", images, "--run", "plain", "--estimator", "controls", *QUICK, "--epochs", 1)
-    noise = json.loads(Path("plain/noise.json").read_text())
-    assert (noise["noise_rate"], noise["suspicious"]) == (None, 0)
-    assert "Audit again with --controls" in noise["warnings"][0]
 
 
 def test_a_run_keeps_its_controls(images: Path, audit: Path) -> None:

@@ -1,5 +1,3 @@
-"""``labelaudit corrupt``: the copy, its truth file, and refused options."""
-
 import errno
 import json
 import os

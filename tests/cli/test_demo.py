@@ -1,5 +1,3 @@
-"""``labelaudit demo``."""
-
 import re
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""``labelaudit export``."""
-
 import json
 from pathlib import Path
 from typing import get_args

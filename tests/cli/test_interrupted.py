@@ -1,5 +1,3 @@
-"""Work that was killed goes on as if nothing had happened."""
-
 import json
 import signal
 from pathlib import Path
@@ -31,16 +29,6 @@ def assert_same_run(folder: Path, reference: Path) -> None:
     assert (folder / "probe.safetensors").read_bytes() == (reference / "probe.safetensors").read_bytes()
     assert json.loads((folder / "run.json").read_text())["status"] == "trained"
     assert not list(folder.rglob("*.partial"))
-
-
-def test_killed_again_and_again_while_a_file_is_written(images: Path, uninterrupted: Path) -> None:
-    # Each process gets through two or three epochs before it dies.
-    words, ends = ("train-probe", images, "--run", "audit", *LONGER), [-signal.SIGKILL]
-    while ends[-1] != 0 and len(ends) < 10:
-        ends.append(run_until_it_dies(*words, dies_at=("replace", 7)))
-    assert set(ends[1:-1]) == {-signal.SIGKILL}
-    assert ends[-1] == 0
-    assert_same_run(Path("audit"), uninterrupted)
 
 
 @pytest.mark.parametrize(

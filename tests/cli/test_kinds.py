@@ -65,12 +65,6 @@ def test_the_matrix_of_planted_images_is_in_the_files_and_in_every_report(smooth
     assert "images, shuffled" in Path("page.html").read_text()
 
 
-def test_controls_are_labels_in_the_matrix_too(smooth: Path) -> None:
-    succeed("score", smooth / "data", "--run", "controls", "--controls", *QUICK)
-    noise = json.loads(Path("controls/noise.json").read_text())
-    assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
-
-
 def test_damaged_images_are_told(smooth: Path) -> None:
     shutil.copytree(smooth / "audit", "audit")
     Path("audit/pictures.parquet").write_bytes(b"nothing")

@@ -8,7 +8,7 @@ import pytest
 
 from labelaudit.methods.table import METHODS
 from labelaudit.selectors.table import SELECTORS
-from tests.cli.helpers import QUICK, interrupted, run, succeed
+from tests.cli.helpers import QUICK, run, succeed
 
 SHORT, ONE = (("--epochs", count, *QUICK[2:]) for count in (3, 1))
 
@@ -83,17 +83,6 @@ def test_an_audit_of_other_labels_gives_no_noise_rate(photos: Path, audit: Path,
     assert "is an audit of other data, or of other labels, than" in run("retrain", other, *words).error
     (audit / "noise.json").write_text('{"noise_rate": "high"}')
     assert "noise.json has no noise rate; run labelaudit fit" in run("retrain", photos, *words).error
-
-
-def test_an_interrupted_retraining_of_two_networks_ends_as_the_uninterrupted_one(photos: Path, audit: Path) -> None:
-    words = ("retrain", photos, "--method", "co-teaching", "--run", audit, "--val", photos, *SHORT, "--out")
-    succeed(*words, "whole")
-    with interrupted("labelaudit.auditing.training.write_checkpoint", call=3):
-        assert run(*words, "stopped").code == 130
-    assert "Resuming after 2 of 3 epochs" in succeed(*words, "stopped").err
-    for name in ("model.safetensors", "metrics.parquet", "result.json"):
-        assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
-    assert "validation_error_of_all_networks" in result_in("whole")
 
 
 def test_several_seeds_have_folders_of_their_own_and_compare(photos: Path, audit: Path) -> None:

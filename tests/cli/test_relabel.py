@@ -1,5 +1,3 @@
-"""``labelaudit relabel``: the plan, the question and the output."""
-
 import json
 import sys
 from pathlib import Path

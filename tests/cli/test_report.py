@@ -1,5 +1,3 @@
-"""``labelaudit report``: table, formats, page, the gate's exit codes, and baselines."""
-
 import json
 import re
 import shutil

@@ -1,5 +1,3 @@
-"""``labelaudit retrain``: the three methods on a folder with planted errors."""
-
 import json
 import shutil
 from pathlib import Path

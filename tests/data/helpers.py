@@ -28,9 +28,9 @@ def halves(mode: str, left: object, right: object, size: tuple[int, int] = (4, 4
     return image
 
 
-def noisy(width: int, height: int, form: str) -> bytes:
-    noise_HWC = np.random.default_rng(0).integers(0, 256, size=(height, width, 3), dtype=np.uint8)
-    return encoded(Image.fromarray(noise_HWC), form)
+def noise_image(seed: int = 0, size: tuple[int, int] = (24, 24), mode: str = "RGB") -> Image.Image:
+    pixels_HWC = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels_HWC).convert(mode)
 
 
 def png_that_claims(width: int, height: int) -> bytes:
@@ -39,10 +39,12 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 def png_of(header: bytes, rows: bytes) -> bytes:
-    content = b"\x89PNG\r\n\x1a\n"
-    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
-        content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    return content
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def write_files(root: Path, files: dict[str, bytes]) -> Path:

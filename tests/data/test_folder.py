@@ -1,5 +1,3 @@
-"""Scan a folder: which files are samples, why others are set aside, and what is left out."""
-
 import errno
 import hashlib
 import os
@@ -11,7 +9,7 @@ from labelaudit.data import folder, walk
 from labelaudit.data.folder import read_file, require_outside, scan
 from labelaudit.data.images import UnreadableImageError, decode_whole
 from labelaudit.errors import DataError, UsageError
-from tests.data.helpers import PAIR, encoded, noisy, plain_png, png_that_claims, write_files
+from tests.data.helpers import PAIR, encoded, noise_image, plain_png, png_that_claims, write_files
 from tests.helpers import failing
 
 
@@ -21,7 +19,7 @@ def class_of(catalogue):
 
 def test_class_folders_are_the_labels(tmp_path):
     content = encoded(Image.new("RGB", (6, 3)))
-    files = {"dog/b.png": content, "cat/a.png": plain_png(), "dog/a.JPG": noisy(48, 32, "JPEG")}
+    files = {"dog/b.png": content, "cat/a.png": plain_png(), "dog/a.JPG": encoded(noise_image(size=(48, 32)), "JPEG")}
     catalogue = scan(write_files(tmp_path, files))
     assert (catalogue.root, catalogue.classes) == (tmp_path, ("cat", "dog"))
     assert catalogue.paths == ("cat/a.png", "dog/a.JPG", "dog/b.png")

@@ -1,5 +1,3 @@
-"""Read the header and the pixels of an image file, whatever its mode and however damaged."""
-
 import struct
 import threading
 import time
@@ -15,7 +13,7 @@ from PIL import Image, ImageFile
 
 from labelaudit.data import images
 from labelaudit.data.images import UnreadableImageError, decode, decode_small, decode_whole, image_suffixes, read_header
-from tests.data.helpers import encoded, halves, noisy, plain_png, png_that_claims
+from tests.data.helpers import encoded, halves, noise_image, plain_png, png_that_claims
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 INK, PAPER = (10, 20, 30), (200, 100, 50)
@@ -158,7 +156,7 @@ def test_the_limit_on_pixels_is_ours_and_not_pillows(monkeypatch):
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
 def test_a_damaged_image_is_refused_and_never_filled_up(form):
-    content = bytearray(noisy(32, 32, form))
+    content = bytearray(encoded(noise_image(size=(32, 32)), form))
     with pytest.raises(UnreadableImageError, match=r"^(damaged: .|not an image)"):
         rgb(bytes(content[: len(content) * 3 // 5]), size=32)
     if form == "PNG":

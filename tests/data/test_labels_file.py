@@ -1,5 +1,3 @@
-"""Read a CSV of labels as other programs write it."""
-
 import io
 
 import pytest

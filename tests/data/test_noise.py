@@ -1,5 +1,3 @@
-"""Label noise, corrupted pixels, and the digits with planted errors."""
-
 import numpy as np
 import pytest
 from hypothesis import given

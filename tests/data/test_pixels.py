@@ -1,5 +1,3 @@
-"""Decode every image once: into memory, a memory map or the cache."""
-
 import errno
 import os
 import tempfile

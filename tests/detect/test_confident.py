@@ -1,15 +1,8 @@
-"""The confident joint, and the log-odds of cells."""
-
 import numpy as np
 import pytest
 
 from labelaudit.detect import constants
-from labelaudit.detect.confident import (
-    cell_log_odds,
-    confident_joint,
-    spread_against_chance,
-    surely_wrong,
-)
+from labelaudit.detect.confident import cell_log_odds, confident_joint, spread_against_chance, surely_wrong
 from tests.detect.helpers import beliefs_of, certain
 
 

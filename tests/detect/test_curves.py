@@ -1,5 +1,3 @@
-"""Statistics of loss curves, and how much an epoch counts in them."""
-
 import math
 import operator
 from typing import get_args

@@ -1,5 +1,3 @@
-"""Planted controls, and statistics of samples that were trained with another label."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,3 @@
-"""Statistics of images without a network."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,3 @@
-"""What is wrong with a sample, and which images are corrupted."""
-
 from dataclasses import replace
 from types import SimpleNamespace
 

@@ -1,5 +1,3 @@
-"""Mixtures of two components, and what they say about label noise."""
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

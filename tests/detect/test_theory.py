@@ -1,5 +1,3 @@
-"""Score, rate, probability and interval."""
-
 from dataclasses import replace
 
 import numpy as np

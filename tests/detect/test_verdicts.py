@@ -1,5 +1,3 @@
-"""P(mislabeled), weights and order of an audit, its power, and its warnings."""
-
 from dataclasses import replace
 
 import numpy as np

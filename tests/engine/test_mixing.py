@@ -1,5 +1,3 @@
-"""Blending images before the networks see them."""
-
 import copy
 
 import torch

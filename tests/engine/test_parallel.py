@@ -6,10 +6,8 @@ import socket
 
 import numpy as np
 import pytest
-import torch
 
-from labelaudit.engine.parallel import ALONE, World
-from labelaudit.errors import DataError
+from labelaudit.engine.parallel import World
 from tests.engine.train_together import train_together
 
 
@@ -63,13 +61,3 @@ def test_shares_cut_a_batch_into_even_parts_in_order(count, size):
     shares = [range(count)[World(rank=rank, size=size).share(count)] for rank in range(size)]
     assert [place for share in shares for place in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_alone_nothing_is_gathered_and_errors_pass():
-    part = torch.arange(3)
-    assert ALONE.gather(part, 3) is part
-    assert ALONE.once(lambda: 5) == 5
-    with pytest.raises(DataError, match="bad"):
-        ALONE.once(lambda: (_ for _ in ()).throw(DataError("bad")))
-    network = torch.nn.Linear(2, 2)
-    assert ALONE.share_network(network, torch.device("cpu")) is network

@@ -185,19 +185,6 @@ def test_weights_of_a_choice_multiply_the_lesson():
     torch.testing.assert_close(moved[0.5], moved[1.0] / 2)
 
 
-@pytest.mark.parametrize("selector", EVERY)
-def test_samples_of_wrong_label_are_oversampled_by_loss(selector):
-    pixels_NCHW, label_N = small_task(160)
-    wrong_N = np.arange(160) % 8 == 0
-    label_N[::8] = (label_N[::8] + 1) % 3
-    how = loop_settings(epochs=8)
-    _, records = trained(selector, network=small_network(), task=(pixels_NCHW, label_N), how=how)
-    times_N = np.sum([record.effort.times_N for record in records[4:]], axis=0)
-    share = times_N[wrong_N].sum() / times_N.sum()
-    # Of an eighth.
-    assert share < 0.17 if selector == "selective-backprop-entropy" else share > 0.2
-
-
 def test_a_stale_score_is_used_in_so_many_epochs():
     _, records = trained(f"selective-backprop {NO_WARM_UP} stale_epochs=3", how=loop_settings(epochs=7))
     assert [int(np.isfinite(record.loss_N).sum()) for record in records] == [42, 0, 0, 42, 0, 0, 42]

@@ -59,18 +59,6 @@ def test_observe_logits_1_2_3_by_hand():
     assert (blank["predicted"] != torch.tensor([0, 1, 2])).all()
 
 
-def test_observe_against_plain_definitions():
-    logits_BC, label_B = random_batch(50)
-    found = observe(logits_BC, label_B)
-    torch.testing.assert_close(found["loss"], plain_cross_entropy(logits_BC, label_B))
-    for row, label in enumerate(label_B.tolist()):
-        others = {j: z for j, z in enumerate(logits_BC[row].tolist()) if j != label}
-        best = max(others, key=others.__getitem__)
-        assert found["alternative"][row] == best
-        assert found["margin"][row].item() == pytest.approx(logits_BC[row, label].item() - others[best], abs=1e-6)
-    assert found["predicted"].tolist() == logits_BC.argmax(dim=1).tolist()
-
-
 @settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(-20, 20), st.floats(0.1, 10))
 def test_margins_ignore_a_shift_and_follow_a_scale(seed, shift, scale):

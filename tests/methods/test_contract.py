@@ -83,9 +83,8 @@ def test_lessons_follow_the_order_of_the_batch(entry):
 
 
 @EVERY_METHOD
-def test_a_seed_decides_everything(entry):
-    records, again, other = (finish(*reversed(start(entry, seed=seed))) for seed in (0, 0, 6))
-    assert_equal_records(records, again)
+def test_another_seed_gives_other_losses_and_what_is_not_taken_has_none(entry):
+    records, other = (finish(*reversed(start(entry, seed=seed))) for seed in (0, 6))
     assert not np.allclose(other[1].loss_N, records[1].loss_N, equal_nan=True)
     for record in records:
         taken_N = record.predicted_N >= 0
@@ -131,15 +130,6 @@ def test_sample_weights_multiply_those_of_the_method(entry):
     )
     np.testing.assert_allclose(half, none, rtol=1e-3, atol=1e-4)
     assert not np.allclose(some, none, rtol=1e-2, equal_nan=True)
-
-
-@EVERY_METHOD
-def test_samples_of_no_weight_teach_nothing(entry):
-    method, training = start(entry, epochs=2, weight_decay=0.0)
-    before = [tensor.clone() for tensor in parameters_of(training)]
-    finish(training, method, sample_weight_N=torch.zeros(43))
-    for one, other in zip(parameters_of(training), before, strict=True):
-        assert torch.equal(one, other)
 
 
 @pytest.mark.gpu

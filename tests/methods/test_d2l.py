@@ -1,5 +1,3 @@
-"""The local intrinsic dimensionality, and what D2L makes of it."""
-
 import math
 
 import pytest

@@ -1,5 +1,3 @@
-"""DivideMix with the weights of an audit."""
-
 import math
 
 import pytest

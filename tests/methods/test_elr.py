@@ -1,5 +1,3 @@
-"""Early-learning regularization."""
-
 import pytest
 import torch
 from torch.nn import functional

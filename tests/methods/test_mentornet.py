@@ -1,5 +1,3 @@
-"""MentorNet's predefined curriculum."""
-
 import pytest
 import torch
 from torch.nn import functional

@@ -1,5 +1,3 @@
-"""The table of methods, their settings, and the interface that they share."""
-
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -51,12 +49,6 @@ def test_every_entry_is_found_documented_and_built_from_what_it_needs_only(entry
     assert make_parameters(entry.name, entry.parameters, defaults) == entry.parameters()
     assert all(info.what for info in described)
     assert all(info.name in entry.needs for info in described if info.default is None)
-
-
-def test_an_unknown_name_is_refused_with_a_hint():
-    for name, hint in (("orcale", "did you mean oracle"), ("zzz", "there are standard, "), ("", "there are standard")):
-        with pytest.raises(UsageError, match=f"unknown method '{name}'.*{hint}"):
-            find_method(name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ python -m tests.reliability.hostile FOLDER     writes them, to look at or to aud
 """
 
 import contextlib
-import io
 import os
 import random
 import socket
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
+
+from tests.data.helpers import encoded, noise_image, png_chunk
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
 _CUTS = (1, 2, 4, 8, 16, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
@@ -42,19 +43,6 @@ def write_hostile(root: Path, *, seed: int = 0) -> list[str]:
         Path(folder, os.fsdecode(name)).write_bytes(encoded(noise_image(500 + number), "PNG"))
     _write_not_files(folder)
     return [f"cat/{path.name}" for path in folder.iterdir()]
-
-
-def noise_image(seed: int, size: tuple[int, int] = (_SIDE, _SIDE), mode: str = "RGB") -> Image.Image:
-    """An image of noise."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Image.fromarray(pixels).convert(mode)
-
-
-def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    """An image file's bytes."""
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 def _whole(number: int, form: str) -> bytes:
@@ -98,13 +86,9 @@ def _not_images(chance: random.Random) -> Content:
         yield name, magic + chance.randbytes(200)
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def _png(width: int, height: int, *chunks: bytes, bits: int = 8, colour: int = 2, data: bytes = b"") -> bytes:
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
 
 
 _ROW = zlib.compress(b"\0" + bytes(3 * _SIDE))
@@ -153,9 +137,9 @@ def _metadata(chance: random.Random) -> Content:
         for number, (name, content) in enumerate(profiles.items()):
             yield f"profile{name}{FORMATS[form]}", encoded(noise_image(6 + number), form, icc_profile=content)
     bomb = b"x\0\0" + zlib.compress(bytes(80_000_000), 9)
-    yield "profile-bomb.png", _png(_SIDE, 1, _chunk(b"iCCP", bomb), data=_ROW)
-    yield "text-bomb.png", _png(_SIDE, 1, _chunk(b"zTXt", bomb), data=_ROW)
-    yield "text-bombs.png", _png(_SIDE, 1, *[_chunk(b"zTXt", bomb[:70_000])] * 20, data=_ROW)
+    yield "profile-bomb.png", _png(_SIDE, 1, png_chunk(b"iCCP", bomb), data=_ROW)
+    yield "text-bomb.png", _png(_SIDE, 1, png_chunk(b"zTXt", bomb), data=_ROW)
+    yield "text-bombs.png", _png(_SIDE, 1, *[png_chunk(b"zTXt", bomb[:70_000])] * 20, data=_ROW)
 
 
 def _with_segment(jpeg: bytes, marker: int, content: bytes) -> bytes:
@@ -181,10 +165,10 @@ def _structures(chance: random.Random) -> Content:
     yield "progressive-cut.jpg", encoded(noise_image(6), "JPEG", progressive=True)[:-300]
     yield "no-end.gif", encoded(noise_image(7), "GIF")[:-1]
     yield "no-palette.png", _png(_SIDE, 1, colour=3, data=zlib.compress(b"\0" + bytes(_SIDE)))
-    yield "unknown-chunk.png", _png(_SIDE, 1, _chunk(b"EVIL", chance.randbytes(100)), data=_ROW)
+    yield "unknown-chunk.png", _png(_SIDE, 1, png_chunk(b"EVIL", chance.randbytes(100)), data=_ROW)
     yield "depth-3.png", _png(_SIDE, 1, bits=3, data=_ROW)
     yield "colour-9.png", _png(_SIDE, 1, colour=9, data=_ROW)
-    yield "wrong-sum.png", _png(_SIDE, 1, data=_ROW).replace(_chunk(b"IDAT", _ROW)[-4:], b"\0\0\0\0")
+    yield "wrong-sum.png", _png(_SIDE, 1, data=_ROW).replace(png_chunk(b"IDAT", _ROW)[-4:], b"\0\0\0\0")
     yield "too-little.png", _png(_SIDE, 500, data=_ROW)
     yield "too-much.png", _png(_SIDE, 1, data=zlib.compress(bytes(1_000_000)))
     yield "chunk-without-end.png", _png(_SIDE, 1, data=_ROW)[:60] + b"\xff\xff\xff\xffIDAT"

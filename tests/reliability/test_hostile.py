@@ -14,7 +14,8 @@ from PIL import Image
 
 from labelaudit.data.images import decode, image_suffixes
 from tests.cli.helpers import QUICK, Outcome, file_bytes, run, start, succeed, write_images
-from tests.reliability.hostile import encoded, to_lab, write_hostile
+from tests.data.helpers import encoded
+from tests.reliability.hostile import to_lab, write_hostile
 from tests.review.helpers import snapshot
 
 _OPTIONS = ("--epochs", "2", "--batch-size", "64", "--image-size", "16", "--threads", "1", "--precision", "float32")

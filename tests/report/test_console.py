@@ -1,5 +1,3 @@
-"""The audit in the terminal, and the sentences that it shares with the other formats."""
-
 import io
 
 from rich.console import Console

@@ -1,5 +1,3 @@
-"""The gate: which limits an audit exceeds."""
-
 import math
 
 import pytest

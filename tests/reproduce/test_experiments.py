@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -57,7 +58,6 @@ def crowd(count: int = 48) -> Path:
 
 
 def test_detection(clean: Path) -> None:
-    """Planted errors and given labels in one table."""
     asked = ("--noise", "uniform:0.25", "--noisy-labels", crowd(), *QUICK, "--controls")
     page = measured("detection", "--data", clean / "train", *asked)
     assert page.startswith("# Detection of wrong labels: train\n")
@@ -77,7 +77,6 @@ OF_NETWORKS, OF_RATES = {"aul-by-network", "networks"}, {"noise-rates"}
 
 
 def test_the_figures_of_the_aul_paper(clean: Path) -> None:
-    """Two networks, two rates and held-out images; the images change no training."""
     asked = ("detection", "--data", clean / "train", *QUICK, "--noise", "uniform:0.25", "--model", "labelaudit_probe")
     succeed("reproduce", *asked, "--out", "plain")
     more = (*asked, "--noise", "uniform:0.5", "--test", clean / "test", "--also-model", "labelaudit_probe_coarse")
@@ -140,7 +139,6 @@ def test_kinds(clean: Path) -> None:
 
 
 def test_prioritization(clean: Path) -> None:
-    """Standard training and a selector, on clean data and with random labels."""
     asked = ("--scale", "smoke", "--data", clean / "train", "--test", clean / "test", "--data-set", "clean")
     asked = (*asked, "--data-set", "random-labels:0.5", "--algorithm", "sb-50", *TRAINED)
     page = measured("prioritization", *asked)
@@ -158,6 +156,14 @@ def test_prioritization(clean: Path) -> None:
     assert 0.2 < standard[3]["changed_share"] < 0.5
     assert all(48 < row["backpropagated"] < 96 for row in epochs if row["algorithm"] == "sb-50" and row["epoch"] == 2)
     assert {row["seed"] for row in rows("out", "results")} == {0, -1}
+    most, least = ([row for row in rows("out", "picks") if row["end"] == end] for end in ("most", "least"))
+    counts = np.zeros(48, dtype=int)
+    for file in Path("out/clean-seed0/sb-50/picks").iterdir():
+        picks = pq.read_table(file)
+        counts[picks["sample"].to_numpy()] += picks["times"].to_numpy()
+    assert {row["path"].split("/")[0] for row in (*most, *least)} <= {CLASSES[0]}
+    assert {row["times"] for row in most} <= set(np.sort(counts)[-2:])
+    assert {row["times"] for row in least} <= set(np.sort(counts)[:2])
     other = run("reproduce", "prioritization", *asked, "--epochs", 3, "--out", "out")
     assert "is of other settings or data" in other.error
 

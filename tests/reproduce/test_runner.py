@@ -1,5 +1,3 @@
-"""Noise, planted labels, rows and tables that all experiments share."""
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from labelaudit.reproduce.runner import (
     take,
 )
 from labelaudit.review.corrections import ReviewFile
-from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
+from tests.cli.helpers import QUICK, succeed, write_images
 
 CLASSES = ("cat", "dog", "fox, red", "owl")
 NAN = math.nan
@@ -74,7 +72,7 @@ def test_each_case_has_a_safe_folder_of_its_own() -> None:
 
 
 def test_errors_are_planted_exactly_once(image_folder: Callable[..., Path], tmp_path: Path) -> None:
-    clean = scan(image_folder(classes=("ant", "bee", "cat"), per_class=10))
+    clean = scan(image_folder(classes=("ant", "bee", "cat"), each=10))
     data = noisy_data(clean, parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
     given = data.scan()
     wrong_N = given.label_N != clean.label_N
@@ -115,18 +113,6 @@ def test_figures_are_means_with_their_spread() -> None:
         *("| key | x | y |", "|---|---|---|", "| a\\|b | 1 | – |", "| c | – | 2 |", "")
     ]
     assert pivot("T", "N", ("key",), {}) == []
-
-
-def test_an_interrupted_prioritization_is_resumed(tmp_path: Path) -> None:
-    train, test = (write_images(tmp_path / name, seed=seed) for seed, name in enumerate(("train", "test")))
-    words = ("reproduce", "prioritization", "--scale", "smoke", "--data", train, "--test", test, "--data-set", "clean")
-    words = (*words, "--algorithm", "sb-50", "--epochs", 2, "--image-size", 16, "--batch-size", 16, "--out")
-    with interrupted("labelaudit.auditing.training.write_checkpoint", call=4):  # of the second algorithm
-        assert run(*words, tmp_path / "stopped").code == 130
-    assert "Resuming after 1 of 2 epochs" in succeed(*words, tmp_path / "stopped").err
-    succeed(*words, tmp_path / "whole")
-    stopped, whole = (pq.read_table(tmp_path / name / "epochs.parquet") for name in ("stopped", "whole"))
-    assert stopped.drop_columns("seconds") == whole.drop_columns("seconds")
 
 
 def test_an_image_with_another_content_does_not_count_as_removed(tmp_path: Path, monkeypatch) -> None:

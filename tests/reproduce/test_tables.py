@@ -1,6 +1,7 @@
 """Table 1 and the speedups of prioritization from rows made by hand, and the papers' figures."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.progress import QUIET
 from labelaudit.reproduce import Table1Options, curves, prioritization, retraining
 from labelaudit.reproduce.kinds import MatrixRow, share
-from labelaudit.reproduce.prioritization import MEAN, SpeedupRow, TrainingEpochRow, first_cost, results
+from labelaudit.reproduce.prioritization import MEAN, PickRow, SpeedupRow, TrainingEpochRow, first_cost, results
 from labelaudit.reproduce.retraining import (
     ROWS,
     SCALES,
@@ -166,7 +167,7 @@ def test_speedups_of_seeds_and_of_their_mean_curve_by_hand() -> None:
 
 
 def tables_of(rows: list[object]) -> Tables:
-    tables = Tables("", epochs=TrainingEpochRow, results=SpeedupRow)
+    tables = Tables("", epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow)
     tables.add([*rows, *results(rows)])
     return tables
 
@@ -175,7 +176,9 @@ def test_the_prioritization_page_has_ours_beside_the_papers() -> None:
     page = "\n".join(prioritization.page_tables(tables_of(CURVES[:6])))
     assert "| SB, 50% selectivity | 3.00× (12.00%) |" in page
     assert "| *SB, 50% selectivity, paper* | *– (8.47%)* |" in page
-    assert "| gaussian:0.5 | sb-50 | 75.0% | 75.0% | 75.0% | 1.50 |" in page
+    assert "| gaussian:0.5 | sb-50 | 75.0% | 75.0% | 75.0% |" in page
+    assert "## Oversampling of corrupted samples\n" in page
+    assert "| algorithm | gaussian:0.5 |\n|---|---|\n| SB, 50% selectivity | 1.50× |" in page
 
 
 def test_the_papers_table_has_every_data_set_and_its_algorithms_exist() -> None:
@@ -187,20 +190,36 @@ def test_the_papers_table_has_every_data_set_and_its_algorithms_exist() -> None:
 
 def test_figures_are_drawn_and_always_the_same(tmp_path) -> None:
     pytest.importorskip("matplotlib")
-    files = draw(prioritization.figures(tables_of(CURVES)), tmp_path)
-    assert [file.name for file in files] == ["test-error.svg", "corrupted-share.svg"]
+    tables = tables_of([*CURVES, *(replace(row, algorithm="sbe-50") for row in CURVES if row.algorithm == "sb-50")])
+    tables.put(PickRow, [pick("most", "clean"), pick("most", "clean", seed=1), pick("least", "clean")])
+    (tmp_path / "clean-seed0/data").mkdir(parents=True)
+    Image.new("L", (8, 8), 200).save(tmp_path / "clean-seed0/data/0.png")
+    files = draw(prioritization.figures(tables, tmp_path), tmp_path)
+    names = ["test-error", "corrupted-share", "entropy-and-loss", "most-picked", "least-picked"]
+    assert [file.name for file in files] == [f"{name}.svg" for name in names]
     first = [file.read_bytes() for file in files]
-    assert [file.read_bytes() for file in draw(prioritization.figures(tables_of(CURVES)), tmp_path)] == first
+    assert [content.count(b"<image") for content in first[3:]] == [1, 1]  # that of the first seed
+    assert [file.read_bytes() for file in draw(prioritization.figures(tables, tmp_path), tmp_path)] == first
+    assert "entropy-and-loss" not in {
+        name for name, of in prioritization.figures(tables_of(CURVES), tmp_path).items() if of
+    }
 
 
-def test_a_figure_wraps_its_panels_at_three_or_has_the_lines_it_is_given(tmp_path) -> None:
-    pytest.importorskip("matplotlib")
-    sizes = []
-    for panels in ([lambda place: None] * 4, [[lambda place: None] * 4, [lambda place: None]]):
-        (file,) = draw({"figure": panels, "nothing": []}, tmp_path, "png")
-        with Image.open(file) as image:
-            sizes.append(image.size)
-    assert sizes == [(3 * 600, 2 * 480), (4 * 600, 2 * 480)]
+def pick(end: str, data_set: str, *, seed: int = 0, share: float = 0.5) -> PickRow:
+    same = {"algorithm": "sb-50", "path": "0.png", "times": 3, "corrupted": True}
+    return PickRow(data_set=data_set, seed=seed, end=end, pool_corrupted=share, **same)
+
+
+def test_the_pools_of_the_most_and_least_picked() -> None:
+    times_N = np.array([1] * 25 + [5, 0] + [2] * 23)
+    found = prioritization.pools(times_N, np.random.default_rng(0))
+    assert {end: sorted(times_N[pool_P]) for end, pool_P in found.items()} == {"most": [2, 5], "least": [0, 1]}
+    assert len(prioritization.pools(np.zeros(100_000, dtype=np.int64), np.random.default_rng(0))["most"]) == 2_000
+    tables = tables_of(CURVES)
+    tables.put(
+        PickRow, [pick("most", "shuffle-pixels:0.25", seed=seed, share=share) for seed, share in ((0, 0.5), (1, 1))]
+    )
+    assert "| shuffle-pixels:0.25 | sb-50 | 75.0% | – |" in "\n".join(prioritization.page_tables(tables))
 
 
 def test_networks_are_correlated_by_what_both_have() -> None:

@@ -13,7 +13,7 @@ from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET
 from labelaudit.reproduce import detection
-from labelaudit.reproduce.curves import _bins, correlation, read_loss_curves
+from labelaudit.reproduce.curves import correlation, read_loss_curves
 from labelaudit.reproduce.detection import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
 from labelaudit.reproduce.truth import TrueAudit, audit, calibration_error, flag_quality, rank_quality, true_labels
@@ -47,7 +47,7 @@ def test_flags_and_rankings_by_hand() -> None:
 
 
 def test_true_labels_go_by_path_and_by_the_names_of_classes(image_folder: Callable[..., Path], tmp_path: Path) -> None:
-    root, given_csv = image_folder(classes=("ant", "bee", "cat"), per_class=1), tmp_path / "given.csv"
+    root, given_csv = image_folder(classes=("ant", "bee", "cat"), each=1), tmp_path / "given.csv"
     # In another order, without one of the images, and with a class that nothing is given.
     given_csv.write_text("path,label\ncat/000.png,bee\nant/000.png,cat\n")
     found = scan(root, labels_file=given_csv)
@@ -60,7 +60,7 @@ def test_true_labels_go_by_path_and_by_the_names_of_classes(image_folder: Callab
 def test_loss_and_aul_over_the_epochs_by_hand(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.root.mkdir()
-    write_samples(run.samples, scan(image_folder(per_class=2)))
+    write_samples(run.samples, scan(image_folder(each=2)))
     zero_R, sample_R = np.zeros(4, dtype=np.int32), np.arange(4, dtype=np.int32)[::-1].copy()
     for epoch, loss in enumerate(([3.0, 1.0, 2.0, 0.5], [0.1, 0.3, 0.2, 0.25])):
         loss_R = np.array(loss, dtype=np.float32)[::-1].copy()
@@ -75,15 +75,6 @@ def test_a_correlation_by_hand() -> None:
     one_N, other_N = np.array([1.0, 2.0, 3.0, np.nan]), np.array([1.0, 3.0, 2.0, 9.0])
     assert correlation(one_N, -other_N) == pytest.approx(-0.5)
     assert math.isnan(correlation(np.ones(3), np.arange(3.0)))
-
-
-def test_a_histogram_holds_every_sample_and_tells_them_apart() -> None:
-    value_U = np.append(np.arange(2000.0), 1e9)
-    bins = list(_bins(value_U, value_U < 500))
-    assert (bins[0]["low"], bins[-1]["high"]) == (2.0, 1998.0)
-    assert sum(one["mislabeled"] for one in bins) == 500
-    assert sum(one["clean"] for one in bins) == 1501
-    assert all(one["high"] < 600 for one in bins if one["mislabeled"])
 
 
 def test_aums_threshold_by_hand() -> None:
@@ -117,8 +108,11 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
         return audit(noise, noisy_data(truth, case, folder, 1), RunFolder(folder / "run"), truth, options, QUIET)
 
     first = audited("uniform:0.1")
-    self_confidence, margin, cleanlab, aum = measure_peers(first, tmp_path / "peers", options, QUIET)
+    peers = measure_peers(first, tmp_path / "peers", options, QUIET)
+    self_confidence, margin, ranked, cleanlab, aum = peers
     assert (self_confidence.statistic, margin.statistic) == ("self_confidence", "normalized_margin")
+    # Beside the audit's own statistic, AUM has a ranking from the trainings that give its flags.
+    assert (ranked.source, ranked.statistic, ranked.auroc > 0.8) == ("aum", "aum", True)
     assert (cleanlab.source, aum.source) == ("cleanlab", "aum")
     assert cleanlab.true_rate == aum.true_rate == pytest.approx(0.1)
     assert cleanlab.flagged == cleanlab.noise_rate == pytest.approx(0.1 + cleanlab.error)
@@ -126,7 +120,7 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
     assert self_confidence.auroc > 0.8
     monkeypatch.setattr(detection, "Training", None)  # nothing is trained again
     again = measure_peers(first, tmp_path / "peers", options, QUIET)
-    assert str(again) == str([self_confidence, margin, cleanlab, aum])  # NaN is not equal to itself
+    assert str(again) == str(peers)  # NaN is not equal to itself
     with pytest.raises(RunError, match="is of other settings or data"):
         measure_peers(audited("uniform:0.2"), tmp_path / "peers", options, QUIET)
 

@@ -1,5 +1,3 @@
-"""A corrected copy, and a corrected labels file."""
-
 import errno
 import os
 import shutil

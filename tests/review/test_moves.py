@@ -1,5 +1,3 @@
-"""Move files and undo the moves: the folder afterwards, and what prevents a move."""
-
 import errno
 import json
 import os

@@ -1,5 +1,3 @@
-"""Read corrections.csv and the exports of Label Studio and CVAT."""
-
 import io
 import json
 import zipfile

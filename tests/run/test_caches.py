@@ -1,5 +1,3 @@
-"""The caches of embeddings and of decoded pixels."""
-
 import os
 import time
 from dataclasses import replace

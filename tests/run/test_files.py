@@ -1,5 +1,3 @@
-"""Atomic writes and JSON."""
-
 import errno
 import math
 import multiprocessing

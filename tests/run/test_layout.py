@@ -1,5 +1,3 @@
-"""The run folder, the lock of its writer, and file systems without flock."""
-
 import errno
 import fcntl
 import json

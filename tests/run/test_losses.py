@@ -1,5 +1,3 @@
-"""The loss files of the epochs."""
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq

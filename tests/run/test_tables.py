@@ -1,5 +1,3 @@
-"""samples.parquet, scores.parquet and pictures.parquet."""
-
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +13,7 @@ from labelaudit.errors import RunError, StorageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run.lists import read_weights, write_weights
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import (
-    read_image_table,
-    read_samples,
-    read_scores,
-    write_image_table,
-    write_samples,
-)
+from labelaudit.run.tables import read_image_table, read_samples, read_scores, write_image_table, write_samples
 from tests.run.helpers import catalogue_of, names_in, room_for
 from tests.run.test_lists import FOUR, four_kinds, table_of
 

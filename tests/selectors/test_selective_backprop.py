@@ -1,5 +1,3 @@
-"""Selective Backprop, by the loss and by the entropy."""
-
 import math
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""The table of selectors."""
-
 import re
 
 import pytest

@@ -1,5 +1,3 @@
-"""Importance sampling by variance reduction."""
-
 import math
 
 import pytest

@@ -1,5 +1,3 @@
-"""Which samples are exported, where to, and what is refused."""
-
 import json
 from pathlib import Path
 

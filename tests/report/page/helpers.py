@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit
@@ -19,7 +18,7 @@ from labelaudit.run.documents import TRAINED, Description, RecordedData, write_d
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import write_epoch
 from labelaudit.run.tables import write_samples
-from tests.data.helpers import encoded, write_files
+from tests.data.helpers import encoded, noise_image, write_files
 from tests.run.helpers import losses_of
 
 EPOCHS = 6
@@ -31,15 +30,14 @@ class MadeUp:
     catalogue: Catalogue
 
 
-def noise_image(number: int = 0, size: tuple[int, int] = (12, 10)) -> bytes:
+def noise_png(number: int = 0, size: tuple[int, int] = (12, 10)) -> bytes:
     """A PNG of its own for each number."""
-    generator = np.random.default_rng(number)
-    return encoded(Image.fromarray(generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)))
+    return encoded(noise_image(number, size))
 
 
 def write_noise_images(root: Path, names: Sequence[str]) -> Path:
     """Write an image of its own under each of these paths."""
-    return write_files(root, {name: noise_image(number) for number, name in enumerate(names)})
+    return write_files(root, {name: noise_png(number) for number, name in enumerate(names)})
 
 
 def make_run(

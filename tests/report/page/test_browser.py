@@ -18,7 +18,7 @@ from tests.cli.helpers import edit
 from tests.data.helpers import catalogue_of, write_files
 from tests.report.helpers import KINDS
 from tests.report.page.browser import Tab
-from tests.report.page.helpers import MadeUp, make_run, noise_image, page_of, record, write_noise_images
+from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, record, write_noise_images
 
 CLASSES = ("ant", "bee", "cat")
 WRONG = ("ant/000.png", "ant/001.png", "ant/002.png", "bee/000.png", "bee/001.png", "cat/000.png")
@@ -272,7 +272,7 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
 
 
 def test_ten_thousand_samples_need_few_cards_and_little_script(tmp_path: Path, tab: Tab) -> None:
-    content, samples = noise_image(1, (28, 28)), 30_000
+    content, samples = noise_png(1, (28, 28)), 30_000
     paths = tuple(f"{number:05d}.png" for number in range(samples))
     catalogue = catalogue_of(
         np.arange(samples) % 10,
@@ -310,7 +310,7 @@ HIDDEN = """[...document.querySelectorAll('article .label bdi, article .actions,
 def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> None:
     sizes = ((30, 200), (200, 30), (160, 284), (12, 10), (3, 3))
     names = [f"{label}/{k}.png" for label in SIMILAR for k in range(10)]
-    images = {name: noise_image(number, sizes[number % len(sizes)]) for number, name in enumerate(names)}
+    images = {name: noise_png(number, sizes[number % len(sizes)]) for number, name in enumerate(names)}
     made = make_run(tmp_path / "run", write_files(tmp_path / "zoo", images), wrong=names[::2])
     planted = {"planted": "shuffled", "expected": "corrupted", "count": 12000, "called": {"corrupted": 11000}}
     edit(made.run.noise, kinds={**KINDS, "planted": [planted]})

@@ -1,5 +1,3 @@
-"""Curves: gathered, shortened and put into bytes."""
-
 from types import SimpleNamespace
 
 import numpy as np

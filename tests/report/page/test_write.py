@@ -31,7 +31,7 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 from tests.cli.helpers import edit
 from tests.data.helpers import write_files
-from tests.report.page.helpers import MadeUp, make_run, noise_image, page_of, write_noise_images
+from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, write_noise_images
 
 WRONG = tuple(f"ant/{number:03d}.png" for number in range(8))
 
@@ -304,10 +304,10 @@ def test_thumbnails_come_in_order_until_the_next_would_not_fit(tmp_path):
 def test_thumbnails_are_small_and_what_has_none_has_a_reason(tmp_path):
     paths = [f"x/{name}.png" for name in ("changed", "damaged", "folder", "gone", "wide")]
     write_noise_images(tmp_path, [*paths, "y/0.png"])
-    damaged = noise_image(2)[:60]
-    write_files(tmp_path, {"x/wide.png": noise_image(9, (400, 100))})
+    damaged = noise_png(2)[:60]
+    write_files(tmp_path, {"x/wide.png": noise_png(9, (400, 100))})
     catalogue = scan(tmp_path)
-    write_files(tmp_path, {"x/changed.png": noise_image(99), "x/damaged.png": damaged})
+    write_files(tmp_path, {"x/changed.png": noise_png(99), "x/damaged.png": damaged})
     (tmp_path / "x/gone.png").unlink()
     (tmp_path / "x/folder.png").unlink()
     (tmp_path / "x/folder.png").mkdir()
