@@ -191,10 +191,8 @@ def _folder_batches(problem: Problem) -> DataLoader[Any]:
     size, batch_size, steps = settings.image_size, settings.batch_size, []
     if (catalogue.width_N != size).any() or (catalogue.height_N != size).any():
         steps.append(transforms.Resize((size, size)))
-    if settings.augment != "none":
-        steps.append(transforms.RandomCrop(size, padding=min(settings.crop_pad, size - 1), padding_mode="reflect"))
-    if settings.augment == "crop-flip":
-        steps.append(transforms.RandomHorizontalFlip())
+    crop = transforms.RandomCrop(size, padding=min(settings.crop_pad, size - 1), padding_mode="reflect")
+    steps += [crop, transforms.RandomHorizontalFlip()]  # as in the default preset
     steps += [transforms.ToTensor(), transforms.Normalize(*problem.prepared.statistics)]
     # A last batch of one sample can neither be taken by batch norm nor by aum.
     alone = len(problem.inputs) > batch_size and len(problem.inputs) % batch_size == 1

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -147,6 +148,11 @@ def pattern(number: int, classes: int, size: int, generator: np.random.Generator
 def read_rows(text: str) -> list[dict[str, str]]:
     """The rows of a CSV with a header."""
     return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def result_in(folder: str | Path) -> dict[str, Any]:
+    """The result.json of a retraining."""
+    return dict(json.loads(Path(folder, "result.json").read_text()))
 
 
 def file_bytes(folder: Path, names: str = "*") -> dict[str, bytes]:

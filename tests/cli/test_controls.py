@@ -38,6 +38,7 @@ def test_controls_are_taught_another_label_and_judged_by_their_given_one(audit: 
     assert np.mean(flagged) < 0.5
     noise = json.loads((audit / "noise.json").read_text())
     assert sum(noise["controls"].values()) == len(controls)
+    assert {row["expected"] for row in noise["kinds"]["planted"]} == {"mislabeled", "corrupted"}
     power = noise["power"]["kinds"]
     for entry in (entry for entry in power if entry["class"] is None):
         of_classes = [other for other in power if other["kind"] == entry["kind"] and other["class"] is not None]

@@ -8,13 +8,9 @@ import pytest
 
 from labelaudit.methods.table import METHODS
 from labelaudit.selectors.table import SELECTORS
-from tests.cli.helpers import QUICK, run, succeed
+from tests.cli.helpers import QUICK, result_in, run, succeed
 
 SHORT, ONE = (("--epochs", count, *QUICK[2:]) for count in (3, 1))
-
-
-def result_in(folder: str | Path) -> dict:
-    return dict(json.loads(Path(folder, "result.json").read_text()))
 
 
 @pytest.mark.parametrize(

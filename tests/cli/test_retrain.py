@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import labelaudit.engine.networks  # noqa: F401  (registers the small networks)
-from tests.cli.helpers import CLASSES, modified, succeed, write_images
+from tests.cli.helpers import CLASSES, modified, result_in, succeed, write_images
 
 LONG_ENOUGH = ("--epochs", "6", "--batch-size", "16", "--image-size", "16", "--augment", "none")
 
@@ -43,10 +42,6 @@ def retrain(noisy: Path, out: Path, *options: object) -> Path:
 def standard(noisy: Path) -> Path:
     """A network that is trained on all labels; to be read only."""
     return retrain(noisy, noisy / "standard", "--method", "standard", "--val", noisy / "test")
-
-
-def result_in(folder: Path) -> dict:
-    return dict(json.loads((folder / "result.json").read_text()))
 
 
 def test_the_result_of_a_retraining(standard: Path) -> None:

@@ -6,7 +6,7 @@ from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training
 from labelaudit.methods.base import Mixing
 from labelaudit.methods.standard import Standard
-from tests.engine.helpers import CPU, NO_AUGMENT, ignore, image_inputs, linear_network, loop_settings, small_task
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task, train
 
 
 class Mixer(Standard):
@@ -27,17 +27,14 @@ class Mixer(Standard):
         return super().teach(batch, logits, clock, generator)
 
 
-def run_one_epoch(method, network, augment=NO_AUGMENT):
-    pixels_NCHW, label_N = small_task()
-    training = Training([network], loop_settings(epochs=1, batch_size=14), CPU)
-    training.run_epoch(image_inputs(pixels_NCHW, augment), label_N, method, ignore)
+ONE_EPOCH = loop_settings(epochs=1, batch_size=14)
 
 
 def test_a_linear_network_sees_the_blend():
     network = linear_network()
     before = copy.deepcopy(network)
     method = Mixer(0.75)
-    run_one_epoch(method, network)
+    train(network, ONE_EPOCH, method)
     x = image_inputs(small_task()[0]).batch(method.rows[0], None)
     own_BC = before(x).detach()
     torch.testing.assert_close(method.seen[0], 0.75 * own_BC + 0.25 * own_BC.roll(-1, dims=0))
@@ -47,7 +44,7 @@ def test_a_linear_network_sees_the_blend():
 def test_partners_are_seen_by_the_views_of_their_own_places():
     # With factor 0 every sample is its partner, whose augmented view the guess was made of.
     method = Mixer(0.0)
-    run_one_epoch(method, linear_network(), Augment())
+    train(linear_network(), ONE_EPOCH, method, augment=Augment())
     torch.testing.assert_close(method.seen[0], method.guesses[0][0].roll(-1, dims=0))
 
 
