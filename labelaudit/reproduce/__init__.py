@@ -59,11 +59,6 @@ class ExperimentOptions:
     training: TrainingOptions
 
     @property
-    def data_name(self) -> str:
-        """Name of the data folder, for headings."""
-        return "digits" if self.data is None else self.data.resolve().name or "root"
-
-    @property
     def seeds_text(self) -> str:
         """The seeds, for headings."""
         return ", ".join(map(str, self.seeds))

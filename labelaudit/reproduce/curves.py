@@ -2,7 +2,7 @@
 
 The figures show the first seed and network, but the comparison of networks (4, 5) and of noise rates (7, 9).
 
-Shapes: N samples, U of them with a loss, E epochs, B bins, M networks.
+Shapes: N samples, U of them with a loss, E epochs, T test images, B bins, M networks.
 """
 
 from __future__ import annotations
@@ -25,15 +25,10 @@ from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.order import derive_seed
 from labelaudit.names import EstimatorName
 from labelaudit.reproduce.runner import Panels, Row, Tables, grouped, number, spread
-from labelaudit.reproduce.truth import (
-    OURS,
-    EstimateRow,
-    TrueAudit,
-    correlation,
-    rank_quality,
-    read_loss_curves,
-    read_test_losses,
-)
+from labelaudit.reproduce.truth import OURS, EstimateRow, TrueAudit, rank_quality
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import read_epochs
+from labelaudit.run.tables import read_controls
 
 CLEAN, MISLABELED = "clean", "mislabeled"
 LOSS, AUL = "loss", "AUL"
@@ -137,6 +132,28 @@ ROWS: dict[str, type] = {
 """The type of each table's rows."""
 
 
+def read_loss_curves(run: RunFolder, samples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield each epoch's losses, and their sums up to it, from a trained run: [N], NaN without a record.
+
+    Planted controls are left out: their losses are against other labels.
+    """
+    controls = read_controls(run.samples)
+    planted_N = np.zeros(samples, dtype=bool) if controls is None else controls.planted_N
+    aul_N = np.zeros(samples)
+    for record in read_epochs(run.losses):
+        loss_N = np.full(samples, np.nan)
+        loss_N[record.sample_R] = record.loss_R
+        loss_N[planted_N] = np.nan
+        aul_N = aul_N + loss_N
+        yield loss_N, aul_N
+
+
+def read_test_losses(run: RunFolder) -> tuple[FloatArray, FloatArray]:
+    """Return each test image's mean loss over the epochs, and that of the last one: [T]."""
+    loss_ET = [record.loss_R.astype(np.float64) for record in read_epochs(run.test_losses)]
+    return np.mean(loss_ET, axis=0), loss_ET[-1]
+
+
 def measure_losses(found: TrueAudit, *, tested: bool) -> tuple[list[Row], dict[str, FloatArray]]:
     """Return the rows of one audit, and what networks are compared by: the fields of `NetworkRow`.
 
@@ -179,7 +196,6 @@ def measure_losses(found: TrueAudit, *, tested: bool) -> tuple[list[Row], dict[s
 
 
 def _bins(value_U: FloatArray, wrong_U: BoolArray) -> Iterator[Mapping[str, Any]]:
-    """Yield the values of a `HistogramRow` for each bin."""
     low, high = np.quantile(value_U, [0.001, 0.999])
     edges = np.linspace(low, max(high, low + 1e-9), _BINS + 1)
     clean_B, wrong_B = (np.histogram(value_U[of_U].clip(low, high), edges)[0] for of_U in (~wrong_U, wrong_U))
@@ -190,10 +206,8 @@ def _bins(value_U: FloatArray, wrong_U: BoolArray) -> Iterator[Mapping[str, Any]
 def _mixture(found: TrueAudit) -> Iterator[MixtureRow]:
     estimate = found.fitted.estimate(PAPER_ESTIMATOR)
     if estimate is not None and (mixture := estimate.mixture) is not None:
-        values_2 = zip(
-            *(value_2.tolist() for value_2 in (mixture.weight_2, mixture.mean_2, mixture.std_2)), strict=True
-        )
-        for labels, (weight, mean, deviation) in zip((CLEAN, MISLABELED), values_2, strict=True):
+        values_23 = np.stack([mixture.weight_2, mixture.mean_2, mixture.std_2], axis=1).tolist()
+        for labels, (weight, mean, deviation) in zip((CLEAN, MISLABELED), values_23, strict=True):
             yield MixtureRow(**vars(found.row), labels=labels, weight=weight, mean=mean, deviation=deviation)
 
 
@@ -208,6 +222,13 @@ def _highest(found: TrueAudit, aul_N: FloatArray) -> Iterator[HighestRow]:
             wrong=bool(found.wrong_N[sample]),
             aul=float(aul_N[sample]),
         )
+
+
+def correlation(one_N: FloatArray, other_N: FloatArray) -> float:
+    """Return Pearson's correlation over the samples that both have; NaN where one of them does not vary."""
+    both_N = np.isfinite(one_N) & np.isfinite(other_N)
+    one, other = one_N[both_N], other_N[both_N]
+    return float(np.corrcoef(one, other)[0, 1]) if len(one) > 1 and np.ptp(one) and np.ptp(other) else math.nan
 
 
 def compare(row: Row, signals: Mapping[str, FloatArray], other: Row, others: Mapping[str, FloatArray]) -> NetworkRow:
@@ -237,7 +258,6 @@ def measured(tables: Tables) -> dict[str, str]:
 
 
 def _of_first(rows: Sequence[RowT]) -> list[RowT]:
-    """Return the rows of the first network."""
     return [row for row in rows if row.model == rows[0].model]
 
 
@@ -247,34 +267,35 @@ def _shown(rows: Sequence[RowT]) -> dict[str, list[RowT]]:
 
 
 def figures(tables: Tables, truth: Catalogue) -> dict[str, Panels]:
-    """Return the panels of the figures that there are rows for. Images are read from the truth's folder."""
-    first, epochs = _of_first(tables.of(EpochRow)), _shown(tables.of(EpochRow))
-    every, seed = tables.of(HistogramRow), first[0].seed
-    ends = [row for row in every if row.quantity == AUL and row.seed == seed]
-    mixtures = _shown(tables.of(MixtureRow))
+    """Return the panels of the figures that there are rows for. Images are read from the truth's folder.
 
-    def lines(draw: Any) -> list[list[Any]]:
-        """Return a line for each noise with a panel for the loss and one for the AUL."""
+    In their order they are the paper's Figures 1 and 10, 2, 3, 8, then the AUROC that its section 3 names for some
+    epochs, then 4, 6, 5, 7 and 9.
+    """
+    first, epochs = _of_first(tables.of(EpochRow)), _shown(tables.of(EpochRow))
+    every, networks, mixtures = tables.of(HistogramRow), tables.of(NetworkRow), _shown(tables.of(MixtureRow))
+    ends = [row for row in every if row.quantity == AUL and row.seed == first[0].seed]
+
+    def curves(field: str) -> list[list[Any]]:
         return [
-            [partial(draw, noise, *of) for of in grouped(rows, lambda row: row.quantity).items()]
+            [partial(_draw_curves, field, noise, *of) for of in grouped(rows, lambda row: row.quantity).items()]
             for noise, rows in _shown(tables.of(CurveRow)).items()
         ]
 
-    def histograms(noise: str, rows: Sequence[HistogramRow]) -> Iterator[list[Any]]:
-        """Yield a line for the loss and one for the AUL, with a panel for each epoch."""
-        for quantity, of_quantity in grouped(rows, lambda row: row.quantity).items():
-            line = []
-            for epoch, bins in grouped(of_quantity, lambda row: row.epoch).items():
-                known = epochs[noise][epoch - 1]
-                auroc = number(known.loss_auroc if quantity == LOSS else known.aul_auroc, 3)
-                line.append(partial(_draw_histogram, f"{noise}, epoch {epoch}: AUROC {auroc}", bins))
-            yield line
+    def histogram(noise: str, quantity: str, epoch: int, bins: Sequence[HistogramRow]) -> Any:
+        known = epochs[noise][epoch - 1]
+        auroc = number(known.loss_auroc if quantity == LOSS else known.aul_auroc, 3)
+        return partial(_draw_histogram, f"{noise}, epoch {epoch}: AUROC {auroc}", bins)
 
     return {
         "highest-aul": [partial(_draw_highest, *one, truth) for one in _shown(tables.of(HighestRow)).items()],
-        "histograms": [line for one in _shown(every).items() for line in histograms(*one)],
-        "one-sample": lines(_draw_samples),
-        "mean-and-deviation": lines(_draw_spread),
+        "histograms": [
+            [histogram(noise, quantity, *one) for one in grouped(of_quantity, lambda row: row.epoch).items()]
+            for noise, rows in _shown(every).items()
+            for quantity, of_quantity in grouped(rows, lambda row: row.quantity).items()
+        ],
+        "one-sample": curves("sample"),
+        "mean-and-deviation": curves("mean"),
         "loss-and-aul": [
             partial(_draw_epochs, noise, known)
             for noise, rows in grouped(first, lambda row: row.noise).items()
@@ -283,14 +304,14 @@ def figures(tables: Tables, truth: Catalogue) -> dict[str, Panels]:
         "aul-by-network": [
             partial(_draw_networks, noise, rows)
             for noise, rows in grouped(ends, lambda row: row.noise).items()
-            if tables.of(NetworkRow)
+            if networks
         ],
         "aul-by-noise": [
             partial(_draw_mixture, noise, _last(rows), mixtures.get(noise, ())) for noise, rows in _shown(ends).items()
         ],
         "networks": [
             [partial(_draw_matrix, f"{noise}: {title}", rows, name) for name, title in measured(tables).items()]
-            for noise, rows in grouped(tables.of(NetworkRow), lambda row: row.noise).items()
+            for noise, rows in grouped(networks, lambda row: row.noise).items()
         ],
         "noise-rates": [
             [partial(_draw_rates, kind, rows, field) for field in OVER_RATES]
@@ -300,12 +321,11 @@ def figures(tables: Tables, truth: Catalogue) -> dict[str, Panels]:
 
 
 def _last(rows: Sequence[HistogramRow]) -> list[HistogramRow]:
-    """Return the histogram of the last epoch."""
     return [row for row in rows if row.epoch == rows[-1].epoch]
 
 
 def _draw_highest(title: str, rows: Sequence[HighestRow], truth: Catalogue, place: Any) -> None:
-    """Draw Figures 1 and 10: the images of highest AUL with their given labels, red where these are wrong."""
+    """Draw the images of highest AUL with their given labels, red where these are wrong."""
     shown = [(truth.root / row.path, row.given_label[:12], row.wrong) for row in rows]
     draw_images(f"{title}: highest AUL", shown, 6, truth.rendering, place)
 
@@ -326,7 +346,6 @@ def draw_images(
 
 
 def _draw_histogram(title: str, rows: Sequence[HistogramRow], place: Any) -> None:
-    """Draw a panel of Figure 2."""
     edges = [*(row.low for row in rows), rows[-1].high]
     for labels in (CLEAN, MISLABELED):
         place.stairs([getattr(row, labels) for row in rows], edges, fill=True, alpha=0.5, label=labels)
@@ -335,19 +354,16 @@ def _draw_histogram(title: str, rows: Sequence[HistogramRow], place: Any) -> Non
 
 
 def _draw_mixture(title: str, rows: Sequence[HistogramRow], parts: Sequence[MixtureRow], place: Any) -> None:
-    """Draw a panel of Figure 6, with the components of the mixture over the histogram of the AUL."""
     _draw_histogram(title, rows, place)
     aul_G, samples = np.linspace(rows[0].low, rows[-1].high, 400), sum(row.clean + row.mislabeled for row in rows)
     for part in parts:
-        density_G = np.exp(-(((aul_G - part.mean) / part.deviation) ** 2) / 2) / (
-            part.deviation * math.sqrt(2 * math.pi)
-        )
+        z_G = (aul_G - part.mean) / part.deviation
+        density_G = np.exp(-(z_G**2) / 2) / (part.deviation * math.sqrt(2 * math.pi))
         color = "C0" if part.labels == CLEAN else "C1"
         place.plot(aul_G, samples * (rows[0].high - rows[0].low) * part.weight * density_G, color=color)
 
 
 def _draw_networks(title: str, rows: Sequence[HistogramRow], place: Any) -> None:
-    """Draw Figure 4: the density of the AUL by network."""
     for model, of_model in grouped(rows, lambda row: row.model).items():
         bins = _last(of_model)
         count_B, width = np.array([row.clean + row.mislabeled for row in bins]), bins[0].high - bins[0].low
@@ -356,26 +372,18 @@ def _draw_networks(title: str, rows: Sequence[HistogramRow], place: Any) -> None
     place.legend(fontsize="x-small")
 
 
-def _draw_samples(title: str, quantity: str, rows: Sequence[CurveRow], place: Any) -> None:
-    """Draw a panel of Figure 3: one clean and one mislabeled sample."""
+def _draw_curves(field: str, title: str, quantity: str, rows: Sequence[CurveRow], place: Any) -> None:
+    """Draw one clean and one mislabeled sample, or mean and one standard deviation of each kind."""
     for labels, group in grouped(rows, lambda row: row.labels).items():
-        place.plot([row.epoch for row in group], [row.sample for row in group], label=f"one {labels} sample")
-    place.set(title=title, xlabel="epoch", ylabel=quantity)
-    place.legend()
-
-
-def _draw_spread(title: str, quantity: str, rows: Sequence[CurveRow], place: Any) -> None:
-    """Draw a panel of Figure 8: mean and one standard deviation."""
-    for labels, group in grouped(rows, lambda row: row.labels).items():
-        epoch_E, mean_E, deviation_E = np.array([(row.epoch, row.mean, row.deviation) for row in group]).T
-        place.plot(epoch_E, mean_E, label=labels)
-        place.fill_between(epoch_E, mean_E - deviation_E, mean_E + deviation_E, alpha=0.3)
+        epoch_E, value_E, deviation_E = np.array([(row.epoch, getattr(row, field), row.deviation) for row in group]).T
+        place.plot(epoch_E, value_E, label=labels if field == "mean" else f"one {labels} sample")
+        if field == "mean":
+            place.fill_between(epoch_E, value_E - deviation_E, value_E + deviation_E, alpha=0.3)
     place.set(title=title, xlabel="epoch", ylabel=quantity)
     place.legend()
 
 
 def _draw_epochs(title: str, of_epoch: Mapping[int, Sequence[EpochRow]], place: Any) -> None:
-    """Draw AUROC over the epochs, of which the paper's section 3 names some."""
     for field, style, name in (("loss_auroc", "--", "loss of the epoch"), ("aul_auroc", "-", "AUL up to the epoch")):
         mean_E = [spread(getattr(row, field) for row in rows).mean for rows in of_epoch.values()]
         place.plot(list(of_epoch), mean_E, style, label=name)
@@ -384,7 +392,6 @@ def _draw_epochs(title: str, of_epoch: Mapping[int, Sequence[EpochRow]], place: 
 
 
 def _draw_matrix(title: str, rows: Sequence[NetworkRow], field: str, place: Any) -> None:
-    """Draw a panel of Figure 5: the mean correlation over the seeds of each two networks."""
     models = list(dict.fromkeys(name for row in rows for name in (row.model, row.other_model)))
     r_MM = np.eye(len(models))
     for pair, group in grouped(rows, lambda row: (row.model, row.other_model)).items():
@@ -399,7 +406,6 @@ def _draw_matrix(title: str, rows: Sequence[NetworkRow], field: str, place: Any)
 
 
 def _draw_rates(kind: str, rows: Sequence[EstimateRow], field: str, place: Any) -> None:
-    """Draw Figures 7 and 9: a quantity over the true noise rate, with its deviation over the seeds."""
     for estimator, group in grouped(rows, lambda row: row.estimator).items():
         points = []
         for of_noise in grouped(group, lambda row: row.noise).values():

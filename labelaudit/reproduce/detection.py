@@ -51,19 +51,7 @@ from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import DetectionOptions, curves, runner
 from labelaudit.reproduce.curves import EpochRow, NetworkRow
-from labelaudit.reproduce.runner import (
-    NOTHING,
-    Case,
-    NoisyLabels,
-    Row,
-    Tables,
-    figure,
-    grouped,
-    means,
-    pivot,
-    ratio,
-    remembered,
-)
+from labelaudit.reproduce.runner import NOTHING, Case, NoisyLabels, Row, Tables, figure, grouped, means, pivot, ratio
 from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
@@ -132,10 +120,9 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         test = scan(asked.test, reporter=reporter)
         numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
     kinds = {"audits": AuditRow, "ranking": RankingRow, "estimates": EstimateRow, "controls": ControlRow}
-    tables, about = Tables(**kinds, **curves.ROWS), ""
+    tables = Tables("Detection of wrong labels", **kinds, **curves.ROWS)
 
     def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
-        nonlocal about
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
         compared = list[tuple[Row, dict[str, FloatArray]]]()
         for model in dict.fromkeys((None, *asked.also_models)):
@@ -146,19 +133,15 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
             found = audit(case.name, data, run, truth, own, reporter, test=test)
             is_first, (rows, signals) = not compared, curves.measure_losses(found, tested=test is not None)
             peers = measure_peers(found, folder / "peers", own, reporter) if asked.peers and is_first else ()
-            about = _about(asked, truth, found) if is_first else about
+            tables.about = _about(asked, truth, found) if is_first else tables.about
             yield [*_rows(found), *peers, *rows, *(curves.compare(*one, found.row, signals) for one in compared)]
             compared.append((found.row, signals))
 
-    def page() -> list[str]:
-        return [f"# Detection of wrong labels: {asked.data_name}", "", about, "", *_page(tables)]
-
-    figures = partial(curves.figures, tables, truth)
-    return runner.run_cases("detection", asked, cases, tables, measure_case, page, reporter, figures)
+    figures = partial(curves.figures, truth=truth)
+    return runner.run_cases("detection", asked, cases, tables, measure_case, _page, reporter, figures)
 
 
 def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:
-    """Return what the page begins with."""
     settings, model = found.settings, found.row.model
     weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
     probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
@@ -171,7 +154,6 @@ def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:
 
 
 def _rows(found: TrueAudit) -> Iterator[Row]:
-    """Yield the rows of one audit."""
     same, (low, high) = vars(found.row), found.interval
     yield AuditRow(
         **same,
@@ -193,7 +175,6 @@ def _rows(found: TrueAudit) -> Iterator[Row]:
 
 
 def _page(tables: Tables) -> Iterator[str]:
-    """Yield the lines of the page, but the heading."""
     several = len({row.model for row in tables.of(AuditRow)}) > 1
 
     def label(row: Row) -> str:
@@ -281,7 +262,6 @@ def _named(source: str, name: str, chosen: bool) -> str:
 
 
 def _sides(rows: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
-    """Return the estimates by whose way they are."""
     paper = [row for row in rows if row.estimator == curves.PAPER_ESTIMATOR]
     return {"paper": paper, "audit": [row for row in rows if row.chosen]}
 
@@ -360,8 +340,8 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
     return [
-        *remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
-        *remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
+        *runner.remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
+        *runner.remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
     ]
 
 
@@ -370,8 +350,8 @@ def _threshold_trainings(
 ) -> tuple[FloatArray, BoolArray]:
     """Return the AUM of each sample in a training in which it has its given label, and what AUM's rule calls wrong."""
     rows, classes = len(prepared.label_R), prepared.catalogue.classes
-    generator = np.random.default_rng(derive_seed(settings.seed, "aum threshold"))
-    drawn, count = generator.permutation(rows), rows // (len(classes) + 1)
+    drawn = np.random.default_rng(derive_seed(settings.seed, "aum threshold")).permutation(rows)
+    count = rows // (len(classes) + 1)
     # One output more, for the class of the threshold samples; its name is never seen.
     widened = replace(prepared, catalogue=replace(prepared.catalogue, classes=(*classes, "threshold")))
     first_R, second_R = (np.isin(np.arange(rows), part) for part in (drawn[:count], drawn[count : 2 * count]))

@@ -73,37 +73,33 @@ class PlantedRow(Row):
 def measure(asked: KindsOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables."""
     runner.check_experiment(asked)
-    rates = {"uniform": asked.mislabeled, "shuffle-pixels": asked.shuffled, "gaussian": asked.gaussian}
+    corruptions = [
+        CorruptionRate(kind="uniform", rate=asked.mislabeled),
+        CorruptionRate(kind="shuffle-pixels", rate=asked.shuffled),
+        CorruptionRate(kind="gaussian", rate=asked.gaussian),
+    ]
     if asked.images is not None and asked.images < 1:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
     noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
-    tables, about = Tables(matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow), ""
+    tables = Tables("Kinds", matrix=MatrixRow, ranking=KindRankingRow, planted=PlantedRow)
 
-    def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[list[Row]]:
-        nonlocal about
-        corruptions = [CorruptionRate(kind=kind, rate=rate) for kind, rate in rates.items()]  # type: ignore[arg-type]
-        truth = runner.corrupted_copy(
-            asked.data, folder / "data", corruptions, seed=seed, most=asked.images, reporter=reporter
-        )
-        run = RunFolder(folder / "run")
-        fitted = score(Data(root=folder / "data"), run, replace(asked.training, seed=seed), reporter=reporter)
+    def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[Iterator[Row]]:
+        data, run = folder / "data", RunFolder(folder / "run")
+        truth = runner.corrupted_copy(asked.data, data, corruptions, seed=seed, most=asked.images, reporter=reporter)
+        fitted = score(Data(root=data), run, replace(asked.training, seed=seed), reporter=reporter)
         settings = read_description(run).settings
-        about = (
+        tables.about = (
             f"{len(fitted.catalogue):,} images of {len(fitted.catalogue.classes)} classes; {noise}; seeds "
             f"{asked.seeds_text}; labelaudit {__version__}; the probe is {settings['model']}, "
             f"{settings['image_size']} pixels, {settings['epochs']} epochs."
         )
         kind_of = {row["path"]: TRUE_KINDS[row["kind"]] for row in truth}
-        yield list(_rows({"noise": noise, "model": settings["model"], "seed": seed}, fitted, kind_of))
+        yield _rows({"noise": noise, "model": settings["model"], "seed": seed}, fitted, kind_of)
 
-    def page() -> list[str]:
-        return [f"# Kinds: {asked.data_name}", "", about, "", *_tables(tables)]
-
-    return runner.run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, page, reporter)
+    return runner.run_cases("kinds", asked, [Case(name="corrupted")], tables, measure_case, _page, reporter)
 
 
 def _rows(same: Mapping[str, Any], fitted: Fitted, kind_of: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the rows of one audit, given the true kind of each path."""
     true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
     flagged_N = np.isin(np.arange(len(true_N)), fitted.verdicts.order[: fitted.verdicts.flagged])
     called_N = np.array(CALLED)[fitted.kinds.kind_N]
@@ -133,7 +129,7 @@ def _rows(same: Mapping[str, Any], fitted: Fitted, kind_of: Mapping[str, str]) -
             yield PlantedRow(**same, planted=row.planted, expected=row.expected, called=called, samples=counts[called])
 
 
-def _tables(tables: Tables) -> Iterator[str]:
+def _page(tables: Tables) -> Iterator[str]:
     """Yield the lines of the page; counts are summed over the seeds, shares are mean ± standard deviation."""
     matrix = tables.of(MatrixRow)
     for suspicious, title in ((True, "Suspicious samples, and what they are called"), (False, "Samples that are not")):

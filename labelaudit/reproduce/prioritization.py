@@ -181,13 +181,12 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
     if most_test is not None:
         runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
-    tables, about = Tables(epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow), ""
+    tables = Tables("Prioritization", epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow)
 
     def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[list[object]]:
-        nonlocal about
         corruptions = DATA_SETS[data_set.name]
         truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
-        about = (
+        tables.about = (
             f"Scale {asked.scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
@@ -209,12 +208,8 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
                 rows += picks(RunFolder(folder / algorithm), data_set.name, seed, truth)
         yield rows
 
-    def page() -> list[str]:
-        tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
-        return [f"# Prioritization: {asked.data_name}", "", about, "", *page_tables(tables)]
-
-    drawn = partial(figures, tables, asked.out)
-    return runner.run_cases("prioritization", asked, data_sets, tables, measure_case, page, reporter, drawn)
+    drawn = partial(figures, out=asked.out)
+    return runner.run_cases("prioritization", asked, data_sets, tables, measure_case, page_tables, reporter, drawn)
 
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
@@ -336,7 +331,8 @@ def results(epochs: Sequence[TrainingEpochRow]) -> Iterator[SpeedupRow]:
 
 
 def page_tables(tables: Tables) -> Iterator[str]:
-    """Yield the lines of the page: ours beside the paper's."""
+    """Fill the table of results, and yield the lines of the page: ours beside the paper's."""
+    tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
     rows = tables.of(SpeedupRow)
     mean = {(row.data_set, row.algorithm): row for row in rows if row.seed == MEAN}
     cells: dict[str, dict[str, str]] = {}

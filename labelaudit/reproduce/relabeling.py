@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,22 +59,15 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
         asked.out.mkdir(parents=True, exist_ok=True)
         data = asked.data or write_digits(asked.out / "digits", rate=0.0, seed=0).images
     truth = runner.scan_truth(data, None, reporter)
-    tables = Tables(rounds=RoundRow)
-
-    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[list[RoundRow]]:
-        yield _measure(asked, case, seed, folder, truth, reporter)
-
-    def page() -> list[str]:
-        about = f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
-        return [f"# Audit, review, relabel, audit again: {asked.data_name}", "", about, "", *_page(tables.of(RoundRow))]
-
-    cases = runner.noise_cases(asked.noises, truth.classes)
-    return runner.run_cases("relabeling", asked, cases, tables, measure_case, page, reporter)
+    about = f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
+    tables = Tables("Audit, review, relabel, audit again", about, rounds=RoundRow)
+    cases, measure_case = runner.noise_cases(asked.noises, truth.classes), partial(_measure, asked, truth, reporter)
+    return runner.run_cases("relabeling", asked, cases, tables, measure_case, _page, reporter)
 
 
 def _measure(
-    asked: RelabelingOptions, case: NoisyLabels, seed: int, folder: Path, truth: Catalogue, reporter: Reporter
-) -> list[RoundRow]:
+    asked: RelabelingOptions, truth: Catalogue, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path
+) -> Iterator[list[RoundRow]]:
     """Audit the planted errors, review, relabel and audit again, so many times.
 
     The folder gets ``audit-K/images``, ``run`` and the ``corrections.csv`` that leads to the next audit.
@@ -128,7 +122,7 @@ def _measure(
             file, following = place / "corrections.csv", places[number] / "images"
             right, target_of = _relabel(right, images, decisions, file, following, reporter)
             expected = {(one.path, one.sha256): (target_of.get(one.path, one.path), one.sha256) for one in decisions}
-    return rows
+    yield rows
 
 
 def _decision(catalogue: Catalogue, sample: int, label: str) -> Correction:
@@ -176,18 +170,17 @@ def _relabel(
     return replace(truth, paths=tuple(target_of.get(path, path) for path in truth.paths)), target_of
 
 
-def _page(rows: Sequence[RoundRow]) -> list[str]:
+def _page(tables: Tables) -> list[str]:
     cells = {
         (row.noise, str(row.seed), str(row.audit)): {
             "wrong labels": f"{row.wrong:,}",
             "noise rate": f"{row.noise_rate:.4f}",
-            "estimate": _estimate(row),
+            "estimate": runner.number(row.estimate, 4)
+            + ("" if math.isnan(row.low) else f" ({row.low:.4f} to {row.high:.4f})"),
             "suspicious": f"{row.suspicious:,}",
-            "reviewed": f"{row.reviewed:,}" if row.reviewed else NOTHING,
-            "removed": _share(row) if row.reviewed else NOTHING,
-            "made wrong": f"{row.spoilt:,}" if row.reviewed else NOTHING,
+            **_outcome(row),
         }
-        for row in rows
+        for row in tables.of(RoundRow)
     }
     note = (
         "*Reviewed* is everything that the audit lists as suspicious, answered with the truth; *removed* are the wrong "
@@ -197,11 +190,9 @@ def _page(rows: Sequence[RoundRow]) -> list[str]:
     return pivot("Rounds", note, ("noise", "seed", "audit"), cells)
 
 
-def _estimate(row: RoundRow) -> str:
-    if math.isnan(row.estimate):
-        return NOTHING
-    return f"{row.estimate:.4f}" + ("" if math.isnan(row.low) else f" ({row.low:.4f} to {row.high:.4f})")
-
-
-def _share(row: RoundRow) -> str:
-    return f"{row.removed:,} of {row.found:,}" + (f" ({row.removed / row.found:.1%})" if row.found else "")
+def _outcome(row: RoundRow) -> dict[str, str]:
+    if not row.reviewed:
+        return dict.fromkeys(("reviewed", "removed", "made wrong"), NOTHING)
+    share = f" ({row.removed / row.found:.1%})" if row.found else ""
+    removed = f"{row.removed:,} of {row.found:,}{share}"
+    return {"reviewed": f"{row.reviewed:,}", "removed": removed, "made wrong": f"{row.spoilt:,}"}

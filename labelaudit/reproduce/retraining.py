@@ -30,17 +30,7 @@ from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, Table1Options, runner
-from labelaudit.reproduce.runner import (
-    NOTHING,
-    NoisyLabels,
-    Tables,
-    grouped,
-    number,
-    pivot,
-    remembered,
-    spread,
-    with_deviation,
-)
+from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Tables, grouped, number, pivot, spread
 from labelaudit.reproduce.truth import OURS, audit
 from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
@@ -48,11 +38,13 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_seconds
 
 DIVERGED = "diverged"
+Paper = tuple[float, float] | str
+"""What the paper has in a cell: error and deviation, or a text instead."""
 
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
 """The columns."""
 
-_CIFAR10: dict[str, tuple[tuple[float, float] | str, ...]] = {
+_CIFAR10: dict[str, tuple[Paper, ...]] = {
     "standard": ((23.2, 0.2), (40.3, 0.5), (57.1, 0.5), (75.3, 0.5), (40.3, 0.2)),
     "random": ((16.5, 0.7), (22.8, 1.6), (35.8, 2.8), (55.6, 5.5), (21.2, 0.1)),
     "reed-hard": ((22.4, 0.4), (37.4, 0.9), (52.0, 0.5), (68.8, 0.9), (37.2, 0.2)),
@@ -63,7 +55,7 @@ _CIFAR10: dict[str, tuple[tuple[float, float] | str, ...]] = {
     "aul": ((9.2, 0.1), (11.5, 0.2), (16.0, 0.3), (37.8, 2.4), (11.1, 0.3)),
     "oracle": ((9.0, 0.1), (9.7, 0.8), (10.8, 1.8), (12.6, 3.5), (10.8, 0.1)),
 }
-_CIFAR100: dict[str, tuple[tuple[float, float] | str, ...]] = {
+_CIFAR100: dict[str, tuple[Paper, ...]] = {
     "standard": ((50.3, 0.3), (62.0, 0.7), (76.0, 0.1), (91.1, 0.7), (61.8, 0.6)),
     "random": ((43.0, 0.1), (51.2, 0.5), (63.5, 0.9), (83.7, 1.8), (51.4, 0.4)),
     "reed-hard": ((48.6, 0.3), (58.9, 0.5), (70.3, 0.4), (89.8, 1.6), (58.8, 0.7)),
@@ -76,19 +68,8 @@ _CIFAR100: dict[str, tuple[tuple[float, float] | str, ...]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Paper:
-    """What the paper has: name of the data, and by row and noise error and deviation, or what it has instead."""
-
-    data: str
-    errors: Mapping[str, Mapping[str, tuple[float, float] | str]]
-
-
-PAPERS: Mapping[int, Paper] = {
-    classes: Paper(data=data, errors={row: dict(zip(NOISES, cells, strict=True)) for row, cells in errors.items()})
-    for classes, data, errors in ((10, "CIFAR-10", _CIFAR10), (100, "CIFAR-100", _CIFAR100))
-}
-"""The paper's halves of the table, by the number of classes."""
+PAPERS = {10: _CIFAR10, 100: _CIFAR100}
+"""The paper's halves of the table, by the number of classes: a row's cells at each of the `NOISES`."""
 
 ROWS = (*_CIFAR10, OURS, "elr", "dividemix")
 """The rows: methods, and ``labelaudit``: the method ``aul`` with the weights of the default audit."""
@@ -273,30 +254,21 @@ SCALES: dict[ScaleName, Scale] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """What is trained on noisy labels: right labels, folder of the test images, names of the rows, how much, and what
-    stands beside it.
-    """
+    """What is trained on noisy labels: right labels, test images, rows, how much, and which of the `PAPERS` beside."""
 
     clean: Catalogue
     test: Path
     rows: Sequence[str]
     scale: Scale
-    paper: Paper | None = None
+    paper: int | None = None
 
     def run(
         self, name: str, asked: ExperimentOptions, cases: Sequence[NoisyLabels], about: str, reporter: Reporter
     ) -> str:
         """Train for every case and seed, and write ``<name>.md``, ``<name>``, ``runs`` and ``audits.parquet``."""
-        tables = Tables(**{name: CellRow}, runs=TrainedRow, audits=SharedAuditRow)
-
-        def page() -> list[str]:
-            runs, audits = tables.of(TrainedRow), tables.of(SharedAuditRow)
-            cells = cells_of(runs, self.paper)
-            tables.put(CellRow, cells)
-            heading = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
-            title = f"# Robust training on noisy labels: {asked.data_name}"
-            return [title, "", heading, "", *page_tables(runs, cells, audits, self.paper)]
-
+        about = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
+        kinds = {name: CellRow, "runs": TrainedRow, "audits": SharedAuditRow}
+        tables, page = Tables("Robust training on noisy labels", about, **kinds), partial(page_tables, self.paper)
         return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
 
     def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
@@ -316,15 +288,15 @@ class Trainings:
             same: dict[str, Any] = {"noise": case.name, "rate": rate, "seed": seed, "audit": name}
             same |= {name: found.flags[name] for name in ("precision", "recall")}
             yield [SharedAuditRow(**same, noise_rate=found.noise_rate, seconds=found.seconds)]
-        for row in self.rows:
+        for row in dict.fromkeys(self.rows):
             reporter.say(f"{case.name}, seed {seed}: {row}")
-            needs, run = method_of(row).needs, runs[audit_of(row) or "default"]
-            parameters, hyperparameters = self.settings(row, case)
-            presets = presets_of(method_of(row))
+            method, run = method_of(row), runs[audit_of(row) or "default"]
+            needs, presets = method.needs, presets_of(method)
+            own, hyperparameters = published(row, case, len(self.clean.classes)) if self.paper else ({}, {})
             presets["paper"] = replace(presets["paper"], **hyperparameters)
             asked = RetrainOptions(
-                method=method_of(row).name,
-                parameters=parameters,
+                method=method.name,
+                parameters={**own, **scale.parameters.get(row, {})},
                 weights_csv=run.weights_csv if "weights" in needs else None,
                 truth_csv=truth_csv if "truth" in needs else None,
                 audit=run.root if "noise_rate" in needs else None,
@@ -335,11 +307,6 @@ class Trainings:
             )
             start = TrainedRow(noise=case.name, rate=rate, seed=seed, method=row, status=DIVERGED)
             yield train_method(start, data, asked, folder, reporter)
-
-    def settings(self, row: str, noise: NoisyLabels) -> tuple[dict[str, object], Mapping[str, Any]]:
-        """Return the parameters of a row, in Table 1 with those `published` for its noise, and its hyperparameters."""
-        parameters, hyperparameters = published(row, noise, len(self.clean.classes)) if self.paper else ({}, {})
-        return {**parameters, **self.scale.parameters.get(row, {})}, hyperparameters
 
 
 def train_method(
@@ -378,7 +345,7 @@ def train_method(
     asked = decides(data, options)
     if options.weights_csv is not None:
         asked["weights"] = options.weights_csv.parent.name
-    return remembered(folder / f"{start.method}.parquet", asked, TrainedRow, train)
+    return runner.remembered(folder / f"{start.method}.parquet", asked, TrainedRow, train)
 
 
 def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
@@ -394,66 +361,57 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
     }
 
 
-def check_rows(rows: Sequence[str], scale: Scale) -> list[str]:
-    """Return the rows, each once; raise UsageError for rows or parameters that do not exist."""
+def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, object]) -> Scale:
+    """Return the scale with parameters given as ``row.name``; raise UsageError for rows or names that do not exist."""
     if not rows:
         raise UsageError("--methods names none", fix="see labelaudit methods")
-    for row in rows:
-        make_parameters(row, method_of(row).parameters, scale.parameters.get(row, {}))
-    return list(dict.fromkeys(rows))
-
-
-def with_parameters(scale: Scale, given: Mapping[str, object], rows: Sequence[str]) -> Scale:
-    """Return the scale with parameters that are given as ``row.name``; raise UsageError for another row."""
     parameters = {row: dict(own) for row, own in scale.parameters.items()}
     for name, value in given.items():
         row, _, own = name.rpartition(".")
         if row not in rows:
             raise UsageError(f"-P {name} is of no row", fix=f"give -P ROW.NAME=VALUE with one of {', '.join(rows)}")
         parameters.setdefault(row, {})[own] = value
+    for row in rows:
+        make_parameters(row, method_of(row).parameters, parameters.get(row, {}))
     return replace(scale, parameters=parameters)
 
 
-def cells_of(runs: Sequence[TrainedRow], paper: Paper | None) -> list[CellRow]:
-    """Return mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
+def cells_of(runs: Sequence[TrainedRow], paper: int | None) -> Iterator[CellRow]:
+    """Yield mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
     base = {(run.noise, run.seed): run for run in runs if run.method == "standard"}
 
     def relative(group: Sequence[TrainedRow], name: str) -> float:
         standard = [getattr(base.get((run.noise, run.seed)), name, math.nan) for run in group]
         return spread(getattr(run, name) / time for run, time in zip(group, standard, strict=True)).mean
 
-    cells = []
     for (method, noise), group in grouped(runs, lambda run: (run.method, run.noise)).items():
         found = spread(100 * run.error for run in group)
-        theirs = paper.errors.get(method, {}).get(noise, "") if paper else ""
+        theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "") if paper else ""
         error, deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
-        cells.append(
-            CellRow(
-                method=method,
-                noise=noise,
-                error=found.mean,
-                deviation=found.deviation,
-                seeds=len(group),
-                diverged=sum(run.status == DIVERGED for run in group),
-                relative_epoch=relative(group, "epoch_seconds"),
-                relative_time=relative(group, "seconds"),
-                paper_error=error,
-                paper_deviation=deviation,
-                paper_note=theirs if isinstance(theirs, str) else "",
-            )
+        yield CellRow(
+            method=method,
+            noise=noise,
+            error=found.mean,
+            deviation=found.deviation,
+            seeds=len(group),
+            diverged=sum(run.status == DIVERGED for run in group),
+            relative_epoch=relative(group, "epoch_seconds"),
+            relative_time=relative(group, "seconds"),
+            paper_error=error,
+            paper_deviation=deviation,
+            paper_note=theirs if isinstance(theirs, str) else "",
         )
-    return cells
 
 
-def page_tables(
-    runs: Sequence[TrainedRow], cells: Sequence[CellRow], audits: Sequence[SharedAuditRow], paper: Paper | None
-) -> list[str]:
-    """Return the lines of the page."""
+def page_tables(paper: int | None, tables: Tables) -> list[str]:
+    """Fill the table of cells, and return the lines of the page."""
+    tables.put(CellRow, cells_of(tables.of(TrainedRow), paper))
+    runs, cells = tables.of(TrainedRow), tables.of(CellRow)
     has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
-    if paper and has_paper:
+    if has_paper:
         note += (
-            f" Beside it the AUL paper's Table 1, {paper.data} with ResNet-32 and 300 epochs: the orders compare, the "
+            f" Beside it the AUL paper's Table 1, CIFAR-{paper} with ResNet-32 and 300 epochs: the orders compare, the "
             "figures do not."
         )
     outcomes = {
@@ -478,13 +436,21 @@ def page_tables(
             "precision / recall": f"{number(row.precision, 2)} / {number(row.recall, 2)}",
             "seconds": number(row.seconds, 0),
         }
-        for row in audits
+        for row in tables.of(SharedAuditRow)
+    }
+    times = {
+        _title(method): {
+            "seconds an epoch": _mean(run.epoch_seconds for run in runs if run.method == method),
+            "epoch / Standard's": _mean(cell.relative_epoch for cell in group),
+            "whole training / Standard's": _mean(cell.relative_time for cell in group),
+        }
+        for method, group in grouped(cells, lambda cell: cell.method).items()
     }
     return [
         *pivot("Test error", note, ("method",), _errors(cells, has_paper=has_paper)),
         *pivot("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes),
         *pivot("With early stopping on the test images", _BEST, ("method",), best),
-        *pivot("Time", _TIME, ("method",), _times(runs, cells)),
+        *pivot("Time", _TIME, ("method",), times),
         *pivot("Audits", _AUDITS, ("noise", "seed", "audit"), shared),
     ]
 
@@ -519,25 +485,13 @@ def _errors(cells: Sequence[CellRow], *, has_paper: bool) -> dict[str, dict[str,
     for cell in cells:
         columns = {name: NOTHING for noise in noises for name in (noise, *[f"paper, {noise}"] * has_paper)}
         line, trained = errors.setdefault(_title(cell.method), columns), cell.seeds - cell.diverged
-        line[cell.noise] = with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
+        line[cell.noise] = runner.with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
         if 0 < trained < cell.seeds:
             line[cell.noise] += f" ({trained} of {cell.seeds}, others diverged)"
         if has_paper:
-            published = with_deviation(cell.paper_error, cell.paper_deviation, 1)
+            published = runner.with_deviation(cell.paper_error, cell.paper_deviation, 1)
             line[f"paper, {cell.noise}"] = cell.paper_note or published
     return errors
-
-
-def _times(runs: Sequence[TrainedRow], cells: Sequence[CellRow]) -> dict[str, dict[str, str]]:
-    """Return the times of each method."""
-    return {
-        _title(method): {
-            "seconds an epoch": _mean(run.epoch_seconds for run in runs if run.method == method),
-            "epoch / Standard's": _mean(cell.relative_epoch for cell in group),
-            "whole training / Standard's": _mean(cell.relative_time for cell in group),
-        }
-        for method, group in grouped(cells, lambda cell: cell.method).items()
-    }
 
 
 def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
@@ -563,9 +517,9 @@ def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
         name: replace(options, epochs=asked.audit_epochs, device=asked.training.device)
         for name, options in _SMALL_AUDITS.items()
     }
-    scale = Scale(audits=audits, training=replace(asked.training, probe="train"))
-    rows, clean = check_rows(asked.methods, scale), runner.scan_truth(asked.data, None, reporter)
-    trainings = Trainings(clean=clean, test=asked.test, rows=rows, scale=scale)
+    scale = with_parameters(Scale(audits=audits, training=replace(asked.training, probe="train")), asked.methods, {})
+    clean = runner.scan_truth(asked.data, None, reporter)
+    trainings = Trainings(clean=clean, test=asked.test, rows=asked.methods, scale=scale)
     cases = runner.noise_cases(asked.noises, clean.classes)
     return trainings.run("retraining", asked, cases, f"{int(clean.used_N.sum()):,} images", reporter)
 
@@ -576,8 +530,7 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
     names, device = asked.methods or ROWS, asked.training.device
-    scale = with_parameters(SCALES[asked.scale], asked.parameters, names)
-    rows = check_rows(names, scale)
+    scale = with_parameters(SCALES[asked.scale], names, asked.parameters)
     data, test = runner.folders(asked)
     clean = runner.scan_truth(data, None, reporter)
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
@@ -588,7 +541,7 @@ def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
         training=replace(scale.training, epochs=epochs, device=device),
         subset=min(asked.subset or scale.subset or images, images),
     )
-    paper = PAPERS.get(len(clean.classes), PAPERS[10])
-    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
+    paper = 100 if len(clean.classes) == 100 else 10
+    trainings = Trainings(clean=clean, test=test, rows=names, scale=scale, paper=paper)
     about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
     return trainings.run("table1", asked, cases, about, reporter)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,12 @@ from labelaudit.text import csv_lines, unguarded
 NOTHING = "–"
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _ASKED = b"labelaudit"
+_HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
+_CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
+_NOISE_FIX = (
+    "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
+    "name classes too"
+)
 
 R = TypeVar("R")
 K = TypeVar("K", bound=Hashable)
@@ -131,10 +137,13 @@ def means(rows: Sequence[Any], columns: Mapping[str, tuple[str, int]]) -> dict[s
 
 
 class Tables:
-    """The rows that were measured so far, by table: its keywords are table names with the type of their rows."""
+    """The rows that were measured so far, by table: its keywords are table names with the type of their rows.
 
-    def __init__(self, **kinds: type) -> None:
-        self._kinds = kinds
+    The page begins with ``title`` and ``about``.
+    """
+
+    def __init__(self, title: str, about: str = "", /, **kinds: type) -> None:
+        self.title, self.about, self._kinds = title, about, kinds
         self._rows: dict[type, list[Any]] = {kind: [] for kind in kinds.values()}
 
     def add(self, rows: Iterable[object]) -> None:
@@ -209,15 +218,6 @@ def _save(lines: Sequence[Sequence[Panel]], form: PlotFormatName, file: Path) ->
         canvas.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
 
 
-_HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
-_ARRAYS = ("label_N", "width_N", "height_N", "grey_N")
-_CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
-_NOISE_FIX = (
-    "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
-    "name classes too"
-)
-
-
 def check_experiment(asked: ExperimentOptions) -> None:
     """Raise UsageError for what can be refused before an image is read."""
     check_options(asked.training)
@@ -260,25 +260,19 @@ def run_cases(
     cases: Sequence[C],
     tables: Tables,
     measure: Callable[[C, int, Path], Iterable[Iterable[object]]],
-    page: Callable[[], Iterable[str]],
+    page: Callable[[Tables], Iterable[str]],
     reporter: Reporter,
-    figures: Callable[[], Mapping[str, Panels]] | None = None,
+    figures: Callable[[Tables], Mapping[str, Panels]] | None = None,
 ) -> str:
     """Measure every case with every seed, and write ``<name>.md``, the Parquet tables and the figures.
 
     All but the figures is written after each batch of rows, so an interrupted experiment has a table so far.
 
-    Args:
-        name: Of the experiment.
-        asked: Folder and seeds.
-        cases: With names of their own.
-        tables: Gets the rows.
-        measure: Yields batches of rows for a case, a seed and their folder. It reads what an earlier call finished.
-        page: Returns the lines of the Markdown page; may fill tables that are computed from others.
-        reporter: Told about the progress.
-        figures: Returns the panels of each figure, for `FigureOptions`.
+    ``measure`` yields batches of rows for a case, a seed and their folder, and reads what an earlier call finished.
+    ``page`` returns the lines below title and about; it may fill tables that are computed from others. ``figures``
+    returns the panels of each figure.
     """
-    text = ""
+    text, data = "", "digits" if asked.data is None else asked.data.resolve().name or "root"
     for place, (case, seed) in enumerate(itertools.product(cases, asked.seeds), start=1):
         reporter.say(f"{case.name}, seed {seed} ({place} of {len(cases) * len(asked.seeds)})")
         folder = asked.out / f"{case.folder_name}-seed{seed}"
@@ -286,12 +280,12 @@ def run_cases(
             folder.mkdir(parents=True, exist_ok=True)
         for rows in measure(case, seed, folder):
             tables.add(rows)
-            text = "\n".join(page())
+            text = "\n".join([f"# {tables.title}: {data}", "", tables.about, "", *page(tables)])
             tables.write(asked.out)
             write_text(asked.out / f"{name}.md", text)
     if figures is not None and _HAS_MATPLOTLIB:
         form = asked.plots if isinstance(asked, FigureOptions) else None
-        for file in draw(figures(), asked.out, form or "svg"):
+        for file in draw(figures(tables), asked.out, form or "svg"):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")
@@ -331,7 +325,8 @@ def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Ca
 
 def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
     """Return some samples of a catalogue, numbered in their order."""
-    changed: dict[str, Any] = {name: getattr(catalogue, name)[rows] for name in _ARRAYS}
+    arrays = ("label_N", "width_N", "height_N", "grey_N")
+    changed: dict[str, Any] = {name: getattr(catalogue, name)[rows] for name in arrays}
     changed |= {name: tuple(getattr(catalogue, name)[row] for row in rows) for name in ("paths", "sha256", "reasons")}
     return replace(catalogue, **changed)
 
@@ -353,7 +348,7 @@ def parse_noise(text: str, classes: Sequence[str]) -> NoisyLabels:
     """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``; raise UsageError if it cannot be read."""
     kind, _, rest = text.partition(":")
     number, _, names = rest.partition(":")
-    if kind not in get_args(NoiseName):
+    if kind not in _CLASSES_NAMED:
         raise UsageError(f"--noise {text}: there is no noise {kind!r}", fix=_NOISE_FIX)
     try:
         rate = float(number)

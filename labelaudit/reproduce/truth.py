@@ -1,6 +1,6 @@
-"""An audit compared with the truth, as rows: its rankings, its estimates, and its losses epoch by epoch.
+"""An audit compared with the truth, as rows: its rankings and its estimates.
 
-Shapes: N samples, U of them with a verdict, E epochs, T test images.
+Shapes: N samples, U of them with a verdict.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from labelaudit.reproduce.runner import Row, ratio
 from labelaudit.run.documents import read_description
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import read_epochs, recorded_epochs
-from labelaudit.run.tables import read_controls
+from labelaudit.run.losses import recorded_epochs
 
 OURS = "labelaudit"
 
@@ -101,13 +100,6 @@ def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = 15) -> fl
     bin_N = np.clip(np.ceil(p_N * bins).astype(np.int64) - 1, 0, bins - 1)
     wrong_B, p_B = (np.bincount(bin_N, weights=value_N, minlength=bins) for value_N in (wrong_N, p_N))
     return ratio(float(np.abs(wrong_B - p_B).sum()), len(p_N))
-
-
-def correlation(one_N: FloatArray, other_N: FloatArray) -> float:
-    """Return Pearson's correlation over the samples that both have; NaN where one of them does not vary."""
-    both_N = np.isfinite(one_N) & np.isfinite(other_N)
-    one, other = one_N[both_N], other_N[both_N]
-    return float(np.corrcoef(one, other)[0, 1]) if len(one) > 1 and np.ptp(one) and np.ptp(other) else math.nan
 
 
 def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
@@ -198,28 +190,6 @@ class TrueAudit:
             error=noise_rate - self.true_rate,
             calibration_error=error,
         )
-
-
-def read_loss_curves(run: RunFolder, samples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Yield each epoch's losses, and their sums up to it, from a trained run: [N], NaN without a record.
-
-    Planted controls are left out: their losses are against other labels.
-    """
-    controls = read_controls(run.samples)
-    planted_N = np.zeros(samples, dtype=bool) if controls is None else controls.planted_N
-    aul_N = np.zeros(samples)
-    for record in read_epochs(run.losses):
-        loss_N = np.full(samples, np.nan)
-        loss_N[record.sample_R] = record.loss_R
-        loss_N[planted_N] = np.nan
-        aul_N = aul_N + loss_N
-        yield loss_N, aul_N
-
-
-def read_test_losses(run: RunFolder) -> tuple[FloatArray, FloatArray]:
-    """Return each test image's mean loss over the epochs, and that of the last one: [T]."""
-    loss_ET = [record.loss_R.astype(np.float64) for record in read_epochs(run.test_losses)]
-    return np.mean(loss_ET, axis=0), loss_ET[-1]
 
 
 def audit(

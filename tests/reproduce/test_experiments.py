@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.methods.table import find_method
-from labelaudit.reproduce import curves, retraining
+from labelaudit.reproduce import curves, retraining, runner
 from tests.cli.helpers import CLASSES, QUICK, file_bytes, interrupted, modified, run, succeed, write_images
 
 TRAINED = ("--epochs", 2, "--image-size", 16, "--batch-size", 16)
@@ -57,7 +57,8 @@ def crowd(count: int = 48) -> Path:
     return Path("crowd.csv")
 
 
-def test_detection(clean: Path) -> None:
+def test_detection(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_HAS_MATPLOTLIB", False)  # the next test draws
     asked = ("--noise", "uniform:0.25", "--noisy-labels", crowd(), *QUICK, "--controls")
     page = measured("detection", "--data", clean / "train", *asked)
     assert page.startswith("# Detection of wrong labels: train\n")
@@ -113,17 +114,20 @@ def test_the_figures_of_the_aul_paper(clean: Path) -> None:
 
 
 def test_the_labels_of_the_folder_are_compared_with_a_file(clean: Path) -> None:
-    measured("detection", "--data", clean / "train", "--truth", crowd(), *QUICK)
+    succeed("reproduce", "detection", "--data", clean / "train", "--truth", crowd(), "--out", "out", *QUICK)
     (row,) = rows("out", "audits")
     assert (row["noise"], row["samples"], row["wrong"]) == ("given", 48, 6)
 
 
-def test_an_interrupted_experiment_is_resumed(clean: Path) -> None:
+def test_an_interrupted_experiment_is_resumed_also_without_matplotlib(
+    clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_HAS_MATPLOTLIB", False)
     asked = ("detection", "--data", clean / "train", "--noise", "uniform:0.25", "--seeds", "0,1", *QUICK, "--out")
     with interrupted("labelaudit.run.losses.write_epoch", call=7):  # of the second audit
         assert run("reproduce", *asked, "stopped").code == 130
     assert "Resuming after" in succeed("reproduce", *asked, "stopped").err
-    succeed("reproduce", *asked, "whole")
+    assert "No figures are drawn" in succeed("reproduce", *asked, "whole").err
     assert str(rows("stopped", "estimates")) == str(rows("whole", "estimates"))  # NaN is not equal to itself
 
 

@@ -13,9 +13,10 @@ from labelaudit.reproduce import Table1Options, curves, prioritization, retraini
 from labelaudit.reproduce.kinds import MatrixRow, share
 from labelaudit.reproduce.prioritization import MEAN, PickRow, SpeedupRow, TrainingEpochRow, first_cost, results
 from labelaudit.reproduce.retraining import (
-    PAPERS,
     ROWS,
     SCALES,
+    CellRow,
+    SharedAuditRow,
     TrainedRow,
     Trainings,
     cells_of,
@@ -39,24 +40,26 @@ def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0
 def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -> None:
     rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1, epoch=4.0)]
     rows += [trained("standard", 0.4, epoch=2.0), trained("standard", 0.4, seed=1, epoch=2.0)]
-    cell, standard = cells_of(rows, PAPERS[10])
+    cell, standard = cells_of(rows, 10)
     assert (cell.error, cell.deviation) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
     assert (cell.seeds, cell.diverged, cell.paper_error, cell.paper_deviation) == (2, 0, 11.5, 0.2)
     assert cell.relative_epoch == cell.relative_time == pytest.approx((1 / 2 + 4 / 2) / 2)
-    assert math.isnan(cells_of(rows[:2], None)[0].relative_epoch)
+    assert math.isnan(next(cells_of(rows[:2], None)).relative_epoch)
     assert standard.deviation == 0
 
 
 def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     runs = [trained(row, 0.1 + place / 100) for place, row in enumerate(ROWS)]
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
-    page = "\n".join(retraining.page_tables(runs, cells_of(runs, PAPERS[10]), [], PAPERS[10]))
+    tables = Tables("", table1=CellRow, runs=TrainedRow, audits=SharedAuditRow)
+    tables.add(runs)
+    page = "\n".join(retraining.page_tables(10, tables))
     assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
     assert "| AUL | 17.00 | 11.5 ± 0.2 | – | – |\n| Oracle " in page
     assert "| labelaudit | 19.00 | – | – | – |" in page
     assert "| uniform:0.4 | Oracle < AUL < Standard | 18.00 < 17.00 < 10.00 | **no** |" in page
     assert "nan" not in page
-    assert "paper" not in "\n".join(retraining.page_tables(runs, cells_of(runs, None), [], None)).split("##")[1]
+    assert "paper" not in "\n".join(retraining.page_tables(None, tables)).split("##")[1]
     assert set(ROWS) == {entry.name for entry in TABLE} | {"labelaudit"}
 
 
@@ -71,13 +74,13 @@ def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     ],
 )
 def test_the_papers_orders_come_out_or_do_not(errors: dict[str, float], came_out: list[bool | None]) -> None:
-    cells = cells_of([trained(row, error) for row, error in errors.items()], PAPERS[10])
+    cells = list(cells_of([trained(row, error) for row, error in errors.items()], 10))
     assert [found for *_, found in orders(cells)] == came_out
 
 
 def test_an_order_that_the_paper_does_not_have_is_not_expected() -> None:
     runs = [trained(row, 0.4, noise="uniform:0.2") for row in ("oracle", "aul", "standard", "random")]
-    assert [order for _, order, *_ in orders(cells_of(runs, PAPERS[100]))] == [("aul", "random")]
+    assert [order for _, order, *_ in orders(list(cells_of(runs, 100)))] == [("aul", "random")]
 
 
 @pytest.mark.parametrize(
@@ -93,31 +96,25 @@ def test_an_order_that_the_paper_does_not_have_is_not_expected() -> None:
 )
 def test_what_is_published_for_some_noise_or_data_only(row, noise, classes, parameters, hyperparameters) -> None:
     assert published(row, parse_noise(noise, ()), classes) == (parameters, hyperparameters)
-    retraining.check_rows(
-        [row], with_parameters(SCALES["small"], {f"{row}.{k}": v for k, v in parameters.items()}, [row])
-    )
+    with_parameters(SCALES["small"], [row], {f"{row}.{name}": value for name, value in parameters.items()})
 
 
 def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tmp_path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(retraining, "train_method", lambda start, data, options, *_: asked.append(options) or [])
-    same = {"clean": scan(image_folder()), "test": tmp_path, "rows": ["elr"], "paper": PAPERS[10]}
+    clean, noise = scan(image_folder()), parse_noise("pair-flip:0.4", ())
     for scale in (SCALES["paper"], SCALES["small"]):
-        list(Trainings(scale=scale, **same).measure(QUIET, parse_noise("pair-flip:0.4", ()), 0, tmp_path))
+        trainings = Trainings(clean=clean, test=tmp_path, rows=["elr"], scale=scale, paper=10)
+        list(trainings.measure(QUIET, noise, 0, tmp_path))
     preset = asked[0].presets["paper"]
     assert (preset.epochs, preset.schedule, preset.lr, asked[1].presets) == (120, "milestones", 0.02, None)
 
 
 def test_with_100_classes_the_papers_figures_are_those_of_cifar_100(tmp_path, monkeypatch) -> None:
-    write_images(tmp_path / "photos", classes=tuple(f"c{number:02d}" for number in range(100)), each=2)
-    monkeypatch.setattr(Trainings, "run", lambda trainings, *_: trainings.paper.data)
-    same = {
-        "data": tmp_path / "photos",
-        "test": tmp_path / "photos",
-        "out": tmp_path / "out",
-        "training": TrainingOptions(),
-    }
-    assert retraining.measure_table1(Table1Options(**same)) == "CIFAR-100"
+    photos = write_images(tmp_path / "photos", classes=tuple(f"c{number:02d}" for number in range(100)), each=2)
+    monkeypatch.setattr(Trainings, "run", lambda trainings, *_: str(trainings.paper))
+    asked = Table1Options(data=photos, test=photos, out=tmp_path / "out", training=TrainingOptions())
+    assert retraining.measure_table1(asked) == "100"
 
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[object]:
@@ -168,7 +165,7 @@ def test_speedups_of_seeds_and_of_their_mean_curve_by_hand() -> None:
 
 
 def tables_of(rows: list[object]) -> Tables:
-    tables = Tables(epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow)
+    tables = Tables("", epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow)
     tables.add([*rows, *results(rows)])
     return tables
 
@@ -229,7 +226,7 @@ def test_networks_are_correlated_by_what_both_have() -> None:
     row = curves.compare(one, {"aul": aul_N, "last_loss": aul_N}, other, {"aul": -aul_N, "last_loss": aul_N**0})
     assert (row.model, row.other_model, row.aul) == ("a", "b", pytest.approx(-1))
     assert all(math.isnan(value) for value in (row.last_loss, row.test_loss, row.last_test_loss))
-    tables = Tables(**curves.ROWS)
+    tables = Tables("", **curves.ROWS)
     tables.add([row])
     assert list(curves.measured(tables)) == ["aul"]  # without --test there are no panels of held-out losses
 

@@ -11,18 +11,10 @@ from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET
 from labelaudit.reproduce import detection
+from labelaudit.reproduce.curves import correlation, read_loss_curves
 from labelaudit.reproduce.detection import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
-from labelaudit.reproduce.truth import (
-    TrueAudit,
-    audit,
-    calibration_error,
-    correlation,
-    flag_quality,
-    rank_quality,
-    read_loss_curves,
-    true_labels,
-)
+from labelaudit.reproduce.truth import TrueAudit, audit, calibration_error, flag_quality, rank_quality, true_labels
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, write_epoch
 from labelaudit.run.tables import write_samples
