@@ -96,7 +96,7 @@ _PRESET = replace(
 )
 
 SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
-    # Digits lose their labels when mirrored; without flips to settle, no training begins with a test of them.
+    # Digits lose their labels when mirrored.
     "smoke": (400, 200, replace(_PRESET, epochs=5, batch_size=32, augment="crop")),
     "small": (10_000, 5_000, _PRESET),
     "paper": (None, None, replace(_PRESET, model="wide_resnet28_10", epochs=100, batch_size=128, lr=0.1)),
@@ -195,7 +195,8 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
         for algorithm in algorithms:
             title, selector, parameters = ALGORITHMS[algorithm]
             reporter.say(f"{data_set.name}, seed {seed}: {title}")
-            training = replace(asked.training, probe="train", preset="paper", seed=seed)
+            augment = asked.training.augment or preset.augment
+            training = replace(asked.training, probe="train", preset="paper", seed=seed, augment=augment)
             training = replace(training, selector=selector, selector_parameters=parameters)
             options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
             rows += remembered(
