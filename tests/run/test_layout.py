@@ -46,7 +46,15 @@ def writer(run):
 def test_files_have_the_names_that_other_tools_rely_on(run):
     paths = [getattr(run, name) for name in vars(RunFolder) if not name.startswith("_")]
     assert {str(path.relative_to(run.root)) for path in paths if isinstance(path, Path)} == {
-        *("run.json", "samples.parquet", "pictures.parquet", "losses", "checkpoint.pt", "probe.safetensors"),
+        *(
+            "run.json",
+            "samples.parquet",
+            "pictures.parquet",
+            "losses",
+            "test-losses",
+            "checkpoint.pt",
+            "probe.safetensors",
+        ),
         *("scores.parquet", "noise.json", "suspicious.csv", "corrupted.csv", "unreadable.csv"),
         *("weights.csv", "weights.npy", "report.html"),
         *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),
