@@ -56,6 +56,15 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of names that differ only in case, spaces, Unicode form, or as ``1`` and ``1.0`` do."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if (other := seen.setdefault(re.sub(r"(?<=\d)\.0*\Z", "", plain), name)) != name:
+            yield other, name
+
+
 def require_local(place: Path | str) -> None:
     """Raise UsageError for an address, such as ``https://…`` or ``s3://…``, where a file or folder is meant."""
     found = _ADDRESS.fullmatch(str(place))

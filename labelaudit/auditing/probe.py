@@ -26,7 +26,6 @@ from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
-from labelaudit.data.labels_file import alike
 from labelaudit.detect.evidence import plant
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
@@ -44,7 +43,7 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.tables import read_controls, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
-from labelaudit.text import plural
+from labelaudit.text import alike, plural
 
 
 def train_probe(

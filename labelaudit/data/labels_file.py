@@ -15,13 +15,13 @@ import posixpath
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from labelaudit.errors import DataError, reason
-from labelaudit.text import folded, plural, unguarded
+from labelaudit.text import alike, folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
 _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
@@ -126,18 +126,18 @@ def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Seque
     if root is None:
         return str
     known = set(images)
-    alike: defaultdict[str, set[str]] = defaultdict(set)
+    twins: defaultdict[str, set[str]] = defaultdict(set)
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for path in images:
         by_name[posixpath.basename(path)].append(path)
         for name in (path, os.path.splitext(path)[0]):
-            alike[folded(name)].add(path)
+            twins[folded(name)].add(path)
 
     def find(path: str) -> str:
         """Return the only path of the folder that one of the file can mean; empty where there is none or more."""
         if path in known:
             return path
-        meant = alike.get(folded(path), set())
+        meant = twins.get(folded(path), set())
         plain = unicodedata.normalize("NFC", path)
         same_case = {other for other in meant if unicodedata.normalize("NFC", other) == plain}
         return next(iter(same_case if len(same_case) == 1 else meant if len(meant) == 1 else ()), "")
@@ -244,15 +244,6 @@ def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
     plain = [re.sub(r"[\s_-]", "", cell).lower() for cell in header]
     exact = [place for place, name in enumerate(plain) if name == names[0]]
     return exact or [place for place, name in enumerate(plain) if name in names]
-
-
-def alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of names that differ only in case, spaces, Unicode form, or as ``1`` and ``1.0`` do."""
-    seen: dict[str, str] = {}
-    for name in sorted(names):
-        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        if (other := seen.setdefault(re.sub(r"(?<=\d)\.0*\Z", "", plain), name)) != name:
-            yield other, name
 
 
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
