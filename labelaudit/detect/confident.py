@@ -163,9 +163,10 @@ def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating])
 def spread_against_chance(given_D: CellArray, predicted_D: CellArray, classes: int) -> float:
     """Return over how many pairs of classes disagreements are spread, as a multiple of what uniform noise would give.
 
-    With n disagreements in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Uniform noise gives
-    the c_j samples predicted as j every other label alike: Σ n² is near Σ c_j² / (K − 1) + Σ n, also when a network
-    predicts some classes only. 1 is uniform noise; when each class is taken for one other, 1 / (K − 1) is reached.
+    Unlike `spread_over_pairs` it allows for a network that predicts some classes only. With n disagreements in a pair,
+    (Σ n)² / Σ n² is the number of pairs that they are spread over. Uniform noise gives the c_j samples predicted as j
+    every other label alike, so Σ n² is near Σ c_j² / (K − 1) + Σ n. Uniform noise has 1; where each class is taken for
+    one other, it is near 1 / (K − 1).
     """
     if len(given_D) == 0:
         return 1.0
