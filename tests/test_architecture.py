@@ -51,6 +51,8 @@ LIGHT = {
     "auditing.fit": TORCH,
     "auditing.model": TORCH,
     "auditing.score": TORCH,
+    # timm loads torchvision, and that torch's compiler: as long as torch itself.
+    "auditing.probe": {"timm", "torchvision"},
     "report": TORCH,
 }
 """By prefix of a module's name: what loading it may not load, directly or through others."""

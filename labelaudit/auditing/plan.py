@@ -13,7 +13,7 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
 from labelaudit.engine.devices import choose_device, choose_precision, compute_deterministically, set_threads
-from labelaudit.engine.networks import require_known
+from labelaudit.engine.networks import pretrained_config, require_known
 from labelaudit.engine.pretrained import (
     EMBEDDED_MODEL,
     cached_weights,
@@ -293,10 +293,8 @@ def fitting_batch_size(rows: int, most: int) -> int:
 
 
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
-    import timm
-
     side = catalogue.median_short_side
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     if config is None:
         return _scratch_size(side) if kind == "train" and weights == SCRATCH else _PRETRAINED_SIZE
     own = int(config.input_size[-1])

@@ -11,9 +11,9 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import numpy as np
-import timm
 import torch
 from torch import nn
 
@@ -198,7 +198,7 @@ def _describe(
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
             "torch": str(torch.__version__),
-            "timm": timm.__version__,
+            "timm": version("timm"),
         },
         device={
             "type": device.type,
