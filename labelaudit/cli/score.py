@@ -61,11 +61,15 @@ def score(
     if top is not None and out is None:
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
 
-    from labelaudit.auditing import score as audit
-    from labelaudit.auditing.model import Data, is_trained
-    from labelaudit.report.console import show_summary
-    from labelaudit.run.files import behind_links, write_text
-    from labelaudit.run.layout import RunFolder
+    with terminal.loading():
+        from labelaudit.auditing import score as audit
+        from labelaudit.auditing.model import Data, is_trained
+        from labelaudit.report.console import show_summary
+        from labelaudit.run.files import behind_links, write_text
+        from labelaudit.run.layout import RunFolder
+
+        if not RunFolder(data).exists:
+            import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
     if not folder.exists:
@@ -104,8 +108,9 @@ def train_probe(
     split: o.Split = None,
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
-    from labelaudit.auditing import probe
-    from labelaudit.auditing.model import Data
+    with terminal.loading():
+        from labelaudit.auditing import probe
+        from labelaudit.auditing.model import Data
 
     folder = o.run_folder(run, data, terminal)
     probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
