@@ -198,7 +198,7 @@ class FeatureInputs:
 
     def __init__(self, feature_ND: torch.Tensor, *, statistics: Statistics, device: torch.device) -> None:
         statistic_2D = torch.tensor(statistics, dtype=torch.float64)
-        parts = zip(feature_ND.split(_FEATURES, dim=1), statistic_2D.split(_FEATURES, dim=1), strict=True)
+        parts = zip(torch.split(feature_ND, _FEATURES, dim=1), torch.split(statistic_2D, _FEATURES, dim=1), strict=True)
         for feature_Nd, (mean_d, std_d) in parts:
             feature_Nd.copy_((feature_Nd - mean_d) / std_d)
         self._feature_ND = feature_ND.to(device)
@@ -221,7 +221,8 @@ class FeatureInputs:
     def statistics(feature_ND: torch.Tensor) -> Statistics:
         """Return mean and standard deviation of each feature; 1 for a feature that never changes."""
         parts = [
-            torch.std_mean(part_Nd.double(), dim=0, correction=0) for part_Nd in feature_ND.split(_FEATURES, dim=1)
+            torch.std_mean(part_Nd.double(), dim=0, correction=0)
+            for part_Nd in torch.split(feature_ND, _FEATURES, dim=1)
         ]
         std_D, mean_D = (torch.cat(values) for values in zip(*parts, strict=True))
         std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
