@@ -84,6 +84,17 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Have each thread that is started meanwhile compute alone, without torch's own threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def compute_deterministically() -> None:
     """Make torch take only steps that give the same bits each time in this process; slower on a GPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
