@@ -133,7 +133,7 @@ _add(
 _add(
     "table1",
     reproduce.Table1Options,
-    o.training_options(only=("epochs", "device")),
+    o.training_options(only=("epochs", "device", "threads", "deterministic")),
     "--scale smoke --out results",
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
     "--data cifar10 --out results --scale paper",

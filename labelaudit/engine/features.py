@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import timm
 import torch
 from torch import nn
 
@@ -26,6 +25,7 @@ from labelaudit.detect.images import ImageStatistics, copy_statistics, image_sta
 from labelaudit.engine.devices import single_threaded
 from labelaudit.engine.embedder import Embedder, build_embedder
 from labelaudit.engine.inputs import Statistics
+from labelaudit.engine.networks import pretrained_config
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
 from labelaudit.errors import StorageError
@@ -53,7 +53,7 @@ def normalization(model: str, weights: str) -> Statistics:
     """Return the mean and standard deviation (of pixel / 255) that a pretrained network expects."""
     if weights == "embedded":
         return EMBEDDED_MEAN, EMBEDDED_STD
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     if config is None:
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     return tuple(config.mean), tuple(config.std)

@@ -351,7 +351,7 @@ def train_method(
 def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
     """Return all that decides the outcome of a training, in plain values."""
     labels = b"" if data.labels_file is None else data.labels_file.read_bytes()
-    training = asdict(replace(options.training, device="auto"))
+    training = asdict(options.training.deciding)
     return {
         "labels": hashlib.sha256(labels).hexdigest(),
         "test": str(options.validation and options.validation.resolve()),
