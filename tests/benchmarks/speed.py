@@ -41,8 +41,8 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.score import score
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
-from labelaudit.reproduce.detection import RANKINGS, out_of_fold_probabilities, require
-from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
+from labelaudit.reproduce.detection import CLEANLABS, out_of_fold_probabilities, require
+from labelaudit.reproduce.runner import labels_text, parse_noise, planted_labels, table
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
@@ -60,7 +60,7 @@ def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: obj
         }
         for row in rows
     }
-    print("\n".join(pivot("Speed", "", ("what",), cells)))
+    print("\n".join(table("Speed", "", ("what",), cells)))
     if json_file is not None:
         found = {
             "arguments": sys.argv[1:],
@@ -191,7 +191,7 @@ def audit(
             label_R, settings = problem.prepared.label_R, replace(problem.settings, epochs=count)
             p_RK = out_of_fold_probabilities(problem.inputs, label_R, settings, problem.device, problem.build)
         wrong_R, best = (problem.prepared.catalogue.label_N != clean.label_N)[problem.prepared.sample_R], 0.0
-        for ranking in RANKINGS:
+        for ranking in CLEANLABS:
             suspicion_R = -ranks.get_label_quality_scores(label_R.numpy(), p_RK, method=ranking)
             found = _quality(f"cleanlab, {count} epochs, {ranking}", **rank_quality(wrong_R, suspicion_R))
             rows.extend(found)
@@ -207,8 +207,8 @@ def audit(
         began, run = time.perf_counter(), RunFolder(scratch / "run")
         fitted, ended = score(noisy, run, options, reporter=stages), time.perf_counter()
         found = TrueAudit("", seed, run, fitted, clean, 0.0)
-    chosen = next(row for row in found.rankings() if row.chosen)
-    rows += [*_quality(OURS, chosen.auroc, chosen.average_precision), *stages.measurements()]
+    chosen = next(row for row in found.rankings() if row["chosen"])
+    rows += [*_quality(OURS, chosen["auroc"], chosen["average_precision"]), *stages.measurements()]
     rows.append(Measurement(f"{OURS}: whole", ended - began, "s"))
     rows += [Measurement(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]
     for best in sorted(tried, key=lambda count: tried[count][0])[-1:]:
