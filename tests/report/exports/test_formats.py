@@ -159,7 +159,7 @@ def test_a_backslash_in_a_name(tmp_path):
     assert tasks[0]["data"]["image"].endswith("=b/back%5Cslash.png")
     root = ElementTree.parse(exported(run, "cvat", tmp_path, first) / "annotations.xml").getroot()
     assert [image.get("name") for image in root.iter("image")] == ["b/back\\slash.png"]
-    with pytest.raises(DataError, match=r"FiftyOne would make a slash of the backslash in 'b/back"):
+    with pytest.raises(DataError, match=r"FiftyOne would make a slash of the backslash in '[ab]/back"):
         exported(run, "fiftyone", tmp_path)
     assert not (tmp_path / "fiftyone/data.json").exists()
 
