@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from labelaudit.errors import RunError, UsageError
 from labelaudit.reproduce import relabeling
 from labelaudit.reproduce.detection import PAPER_NOISE
 from labelaudit.reproduce.runner import (
-    Row,
     figure,
     noise_cases,
     noisy_data,
@@ -85,22 +83,18 @@ def test_errors_are_planted_exactly_once(image_folder: Callable[..., Path], tmp_
         noisy_data(take(clean, np.arange(20)), parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figure(Row):
-    auroc: float
-
-
 def test_a_row_is_computed_once(tmp_path: Path) -> None:
-    row = Figure(noise="n", model="m", seed=0, auroc=NAN)
+    row, columns = {"noise": "n", "seed": 0, "auroc": NAN}, "noise:str seed:int auroc"
     file = tmp_path / "a.parquet"
-    assert remembered(file, {"x": 1}, Figure, lambda: [row]) == [row]
-    again = remembered(file, {"x": 1}, Figure, lambda: pytest.fail("computed again"))
-    assert str(again) == str([row])  # NaN is not equal to itself
+    for compute in (lambda: [row], lambda: pytest.fail("computed again")):
+        assert str(remembered(file, {"x": 1}, columns, compute)) == str([row])  # NaN is not equal to itself
     with pytest.raises(RunError, match="is of other settings"):
-        remembered(file, {"x": 2}, Figure, lambda: [row])
+        remembered(file, {"x": 2}, columns, lambda: [row])
+    with pytest.raises(RunError, match="is damaged"):
+        remembered(file, {"x": 1}, f"{columns} auroc_of_all", lambda: [row])
     file.write_bytes(b"PAR1")
     with pytest.raises(RunError, match="is damaged"):
-        remembered(file, {"x": 1}, Figure, lambda: [row])
+        remembered(file, {"x": 1}, columns, lambda: [row])
 
 
 def test_figures_are_means_with_their_spread() -> None:
@@ -109,10 +103,16 @@ def test_figures_are_means_with_their_spread() -> None:
     assert figure([0.9, 0.8]) == "0.8500 ± 0.0707"
     assert figure([NAN, 0.5, 0.5], 1) == "0.5 ± 0.0 (2 of 3)"
     assert figure([NAN]) == figure([]) == "–"
-    assert pivot("T", "N", ("key",), {"a|b": {"x": "1"}, "c": {"y": "2"}})[4:] == [
-        *("| key | x | y |", "|---|---|---|", "| a\\|b | 1 | – |", "| c | – | 2 |", "")
+    rows = [
+        {"of": of, "in": name, "value": value} for of, name, value in (("a|b", "x", 1), ("c", "y", 2), ("c", "y", 4))
     ]
-    assert pivot("T", "N", ("key",), {}) == []
+    assert pivot("T", "N", rows, {"key": "of"}, {"n, {}": ("value", 0), "{}": lambda own: str(len(own))}, across="in")[
+        4:
+    ] == [
+        *("| key | n, x | x | n, y | y |", "|---|---|---|---|---|"),
+        *("| a\\|b | 1 | 1 | – | – |", "| c | – | – | 3 ± 1 | 2 |", ""),
+    ]
+    assert pivot("T", "N", [], {"key": "of"}, {}) == []
 
 
 def test_an_image_with_another_content_does_not_count_as_removed(tmp_path: Path, monkeypatch) -> None:

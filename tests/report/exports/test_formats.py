@@ -151,13 +151,15 @@ def test_huggingface_metadata_and_links(hostile, truth, images, suspicious, tmp_
 
 
 def test_a_backslash_in_a_name(tmp_path):
-    run = made_up(tmp_path, classes=("a", "b"), files=("back\\slash.png",))
-    (link,) = (exported(run, "huggingface", tmp_path, ExportOptions(top=1)) / "images").iterdir()
-    assert link.resolve() == tmp_path / "data/a/back\\slash.png", "datasets would make a slash of it"
-    assert tasks_in(exported(run, "label-studio", tmp_path))[0]["data"]["image"].endswith("=a/back%5Cslash.png")
-    root = ElementTree.parse(exported(run, "cvat", tmp_path) / "annotations.xml").getroot()
-    assert [image.get("name") for image in root.iter("image")] == ["a/back\\slash.png"]
-    with pytest.raises(DataError, match=r"FiftyOne would make a slash of the backslash in 'a/back"):
+    run = made_up(tmp_path, classes=("a", "b"), files=("back\\slash.png", *(f"x{k}.png" for k in range(4))))
+    first = ExportOptions(top=1)
+    (link,) = (exported(run, "huggingface", tmp_path, first) / "images").iterdir()
+    assert link.resolve() == tmp_path / "data/b/back\\slash.png", "datasets would make a slash of it"
+    tasks = tasks_in(exported(run, "label-studio", tmp_path, first))
+    assert tasks[0]["data"]["image"].endswith("=b/back%5Cslash.png")
+    root = ElementTree.parse(exported(run, "cvat", tmp_path, first) / "annotations.xml").getroot()
+    assert [image.get("name") for image in root.iter("image")] == ["b/back\\slash.png"]
+    with pytest.raises(DataError, match=r"FiftyOne would make a slash of the backslash in '[ab]/back"):
         exported(run, "fiftyone", tmp_path)
     assert not (tmp_path / "fiftyone/data.json").exists()
 
@@ -185,7 +187,7 @@ def test_croissant_describes_its_table(hostile, truth, tmp_path):
     folder = exported(hostile, "croissant", tmp_path)
     description = json.loads((folder / "croissant.json").read_text())
     assert description["conformsTo"] == "http://mlcommons.org/croissant/1.1"
-    assert description["datePublished"] == "2024-05-06T07:08:09+00:00"
+    assert description["datePublished"] == "2026-03-04T05:06:07+00:00"
     (file,), (records,) = description["distribution"], description["recordSet"]
     content = (folder / file["contentUrl"]).read_bytes()
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
@@ -193,7 +195,7 @@ def test_croissant_describes_its_table(hostile, truth, tmp_path):
     table = pq.read_table(folder / file["contentUrl"])
     assert [field["source"]["extract"]["column"] for field in records["field"]] == table.column_names
     assert {field["name"]: field["dataType"] for field in records["field"]} == {
-        **dict.fromkeys(("path", "given_label", "suggested_label", "sha256"), "sc:Text"),
+        **dict.fromkeys(("path", "given_label", "suggested_label", "kind", "sha256"), "sc:Text"),
         **dict.fromkeys(("p_mislabeled", "label_score", "weight"), "sc:Float"),
         **dict.fromkeys(("sample", "rank"), "sc:Integer"),
         "is_suspicious": "sc:Boolean",
