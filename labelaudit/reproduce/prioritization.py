@@ -34,24 +34,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, runner
 from labelaudit.reproduce.curves import images
 from labelaudit.reproduce.retraining import decides
-from labelaudit.reproduce.runner import (
-    Call,
-    Case,
-    Figures,
-    Panel,
-    Row,
-    Rows,
-    Tables,
-    call,
-    grouped,
-    in_lines,
-    number,
-    pivot,
-    ratio,
-    remembered,
-    spread,
-    table,
-)
+from labelaudit.reproduce.runner import Case, Figures, Panel, Row, Rows, Tables, grouped, number, spread
 from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
@@ -185,7 +168,9 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             training = replace(training, selector=selector, selector_parameters=parameters)
             options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
             asked_of, train = decides(Data(root=folder / "data"), options), partial(_train, run, options, corrupted_2N)
-            trained = remembered(folder / f"{algorithm}.parquet", asked_of, _EPOCHS, partial(train, same, reporter))
+            trained = runner.remembered(
+                folder / f"{algorithm}.parquet", asked_of, _EPOCHS, partial(train, same, reporter)
+            )
             rows["epochs"] += trained
             if algorithm != STANDARD and data_set.name in SHOWN:
                 rows["picks"] += picks(run, same, truth)
@@ -289,7 +274,7 @@ def results(epochs: Rows) -> Iterator[Row]:
                 **{"data_set": data_set, "algorithm": algorithm, "seed": seed, "best_error": own_E.min()},
                 **{"target": target, **speedups},
                 **{name: mean_curve(own, name)[-1] for name in ("forwards", "backpropagated", "seconds")},
-                "oversampling": ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
+                "oversampling": runner.ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
             }
 
 
@@ -305,7 +290,7 @@ def page_tables(tables: Tables) -> Iterator[str]:
             if algorithm in PAPER:
                 speedup, error = PAPER[algorithm][place]
                 cells.setdefault(f"*{title}, paper*", {})[data_set] = f"*{number(speedup, 1, '×')} ({error:.2f}%)*"
-    yield from table(
+    yield from runner.table(
         "Table 1: speedup and error",
         "Examples that standard training back-propagates until its test error is at most 1.2 times its best, over "
         "those that the algorithm does (a dash: never), and in brackets the best test error. On the mean curve of the "
@@ -315,7 +300,7 @@ def page_tables(tables: Tables) -> Iterator[str]:
         cells,
     )
     speedups = {"back-propagated": "speedup", "work": "work_speedup", "time": "time_speedup"}
-    yield from table(
+    yield from runner.table(
         "Forward passes and wall time",
         "The speedup by what is counted: examples back-propagated, forward passes (a backward pass counts as two), "
         "wall time. Then what the whole training took.",
@@ -334,7 +319,7 @@ def page_tables(tables: Tables) -> Iterator[str]:
     last = max((row["epoch"] for row in selecting), default=1)
     shown = np.linspace(1, last, min(6, last)).astype(int)
     of_data = {"data": "data_set", "algorithm": "algorithm"}
-    yield from pivot(
+    yield from runner.pivot(
         "Corrupted samples among those back-propagated",
         "Figure 3: the share of corrupted samples among those that are back-propagated.",
         [row for row in selecting if row["epoch"] in shown],
@@ -342,7 +327,7 @@ def page_tables(tables: Tables) -> Iterator[str]:
         {"epoch {}": partial(_percent, "selected_share")},
         across="epoch",
     )
-    yield from pivot(
+    yield from runner.pivot(
         "Oversampling of corrupted samples",
         "The mean over all epochs of that share, as a multiple of their share in the data, which is standard "
         "training's.",
@@ -352,7 +337,7 @@ def page_tables(tables: Tables) -> Iterator[str]:
         across="data_set",
     )
     drawn = [row for row in tables["picks"] if row["data_set"] != CLEAN]
-    yield from pivot(
+    yield from runner.pivot(
         "Corrupted samples among the most and the least picked",
         f"Figures 1 and 2 show images from these: {_POOL:,} of 50,000 samples, the same share of fewer.",
         [rows[0] for rows in grouped(drawn, "data_set", "algorithm", "seed", "end").values()],
@@ -374,9 +359,9 @@ def figures(tables: Tables, out: Path) -> Figures:
     by_data = grouped(tables["epochs"], "data_set")
     target = {row["data_set"]: row["target"] for row in tables["results"] if row["seed"] == MEAN}
     return {
-        "test-error": in_lines([_errors(name, rows, target[name]) for name, rows in by_data.items()]),
-        "corrupted-share": in_lines([_shares(name, rows) for name, rows in by_data.items() if name != CLEAN]),
-        "entropy-and-loss": in_lines(
+        "test-error": runner.in_lines([_errors(name, rows, target[name]) for name, rows in by_data.items()]),
+        "corrupted-share": runner.in_lines([_shares(name, rows) for name, rows in by_data.items() if name != CLEAN]),
+        "entropy-and-loss": runner.in_lines(
             [
                 _errors(name, [row for row in rows if row["algorithm"] in ENTROPY], target[name])
                 for name, rows in by_data.items()
@@ -402,11 +387,11 @@ def _picked(rows: Rows, out: Path) -> Panel:
     return images("{data_set}, {algorithm}: {end} picked".format(**first), shown, _COLUMNS, PLAIN)
 
 
-def _line(algorithm: str, x: Any, y: Any) -> Call:
+def _line(algorithm: str, x: Any, y: Any) -> runner.Call:
     color = f"C{list(ALGORITHMS).index(algorithm)}"
     # On top, and broken: while a selector is off, its curve is this one.
     on_top = {"color": "black", "linestyle": "--", "zorder": 3} if algorithm == STANDARD else {}
-    return call("plot", x, y, label=algorithm, **{"color": color, **on_top})
+    return runner.call("plot", x, y, label=algorithm, **{"color": color, **on_top})
 
 
 def _errors(title: str, rows: Rows, target: float) -> Panel:
@@ -415,7 +400,7 @@ def _errors(title: str, rows: Rows, target: float) -> Panel:
         _line(algorithm, mean_curve(own, "backpropagated") / 1000, 100 * mean_curve(own, "test_error"))
         for algorithm, own in grouped(rows, "algorithm").items()
     ]
-    reached = call("axhline", 100 * target, linestyle=":", color="grey")
+    reached = runner.call("axhline", 100 * target, linestyle=":", color="grey")
     return Panel(title, "thousand examples back-propagated", "test error, %", [*calls, reached])
 
 

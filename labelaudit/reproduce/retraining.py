@@ -30,19 +30,7 @@ from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, runner
-from labelaudit.reproduce.runner import (
-    Cell,
-    NoisyLabels,
-    Row,
-    Rows,
-    Tables,
-    grouped,
-    number,
-    pivot,
-    spread,
-    table,
-    with_deviation,
-)
+from labelaudit.reproduce.runner import Cell, NoisyLabels, Row, Rows, Tables, grouped, number, spread
 from labelaudit.reproduce.truth import OURS, audit
 from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
@@ -376,7 +364,7 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
             "figures do not."
         )
     errors: dict[str, Cell] = {"{}": _error, **({"paper, {}": _published} if has_paper else {})}
-    yield from pivot("Test error", note, cells, METHOD, errors, across="noise")
+    yield from runner.pivot("Test error", note, cells, METHOD, errors, across="noise")
     outcomes = {
         (noise, " < ".join(map(_title, order))): {
             "errors": " < ".join(number(error, 2) for error in found),
@@ -385,16 +373,16 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
         for noise, order, found, came_out in orders(cells)
         if paper
     }
-    yield from table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
+    yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
     best = {"{}": partial(_mean, "best_error", 100)}
-    yield from pivot("With early stopping on the test images", _BEST, titled, METHOD, best, across="noise")
+    yield from runner.pivot("With early stopping on the test images", _BEST, titled, METHOD, best, across="noise")
     of_epoch = {_title(method): _mean("epoch_seconds", 1, group) for method, group in grouped(titled, "method").items()}
     times: dict[str, Cell] = {
         "seconds an epoch": lambda own: of_epoch[own[0]["title"]],
         "epoch / Standard's": partial(_mean, "relative_epoch", 1),
         "whole training / Standard's": partial(_mean, "relative_time", 1),
     }
-    yield from pivot("Time", _TIME, cells, METHOD, times)
+    yield from runner.pivot("Time", _TIME, cells, METHOD, times)
     shared = {
         (row["noise"], row["seed"], row["audit"]): {
             "rate": number(row["rate"], 3),
@@ -404,7 +392,7 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
         }
         for row in tables["audits"]
     }
-    yield from table("Audits", _AUDITS, ("noise", "seed", "audit"), shared)
+    yield from runner.table("Audits", _AUDITS, ("noise", "seed", "audit"), shared)
 
 
 METHOD = {"method": "title"}
@@ -437,12 +425,12 @@ def _error(cells: Rows) -> str:
     if not (trained := cell["seeds"] - cell["diverged"]):
         return DIVERGED
     others = f" ({trained} of {cell['seeds']}, others diverged)" if cell["diverged"] else ""
-    return with_deviation(cell["error"], cell["deviation"], 2) + others
+    return runner.with_deviation(cell["error"], cell["deviation"], 2) + others
 
 
 def _published(cells: Rows) -> str:
     (cell,) = cells
-    return cell["paper_note"] or with_deviation(cell["paper_error"], cell["paper_deviation"], 1)
+    return cell["paper_note"] or runner.with_deviation(cell["paper_error"], cell["paper_deviation"], 1)
 
 
 def orders(cells: Rows) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:

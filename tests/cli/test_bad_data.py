@@ -1,10 +1,9 @@
 """Unusable data: one line says what, where and what to do, and nothing is written."""
 
-import json
 import shutil
 from pathlib import Path
 
-from tests.cli.helpers import QUICK, run, succeed, write_images
+from tests.cli.helpers import QUICK, run, write_images
 
 
 def test_unusable_folders_and_labels_files(photos: Path) -> None:
@@ -21,28 +20,6 @@ def test_unusable_folders_and_labels_files(photos: Path) -> None:
     ):
         assert run("score", *words, "--run", "audit", *QUICK).only_error.startswith(expected)
         assert not Path("audit").exists()
-
-
-def test_damaged_images_and_classes_of_one_image_are_set_aside(tmp_path: Path) -> None:
-    folder = write_images(tmp_path / "thin", each=4, size=32)
-    for number in ("000", "001", "002"):
-        (folder / "ant" / f"{number}.png").unlink()
-        damaged = folder / "bee" / f"{number}.png"
-        damaged.write_bytes(damaged.read_bytes()[:200])  # the header is whole
-    (folder / "cat/folder.png").mkdir()
-    outcome = succeed("score", folder, "--run", "audit", *QUICK)
-    assert "3 of 13 images cannot be read and are set aside (bee/000.png: " in outcome.err
-    text = "the classes 'ant', 'bee' are not in the audit: one readable image only, which none can be compared with"
-    assert f"Warning: {text}" in outcome.err
-    noise = json.loads(Path("audit/noise.json").read_text())
-    assert noise["warnings"][0] == text
-    assert (noise["samples"], noise["readable"]) == (13, 8)
-    assert [entry["class"] for entry in noise["classes"]] == ["cat", "dog"]
-    for path in (*(folder / "cat").glob("*.png"), *(folder / "dog").glob("*.png")):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[:200])
-    outcome = run("score", folder, "--run", "other", *QUICK)
-    assert "fewer than two readable images in class 'ant', 'bee', 'cat' and 1 more" in outcome.error
 
 
 def test_a_retraining_refuses_weights_truth_and_validation_data_of_other_images(finished, photos, tmp_path) -> None:

@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,31 +78,6 @@ def test_images_that_changed_while_the_run_was_interrupted(half_trained, photos,
     monkeypatch.setattr(pixels, "decode", fails_once)
     error = run("score", photos, "--run", half_trained).error
     assert f"is readable now but was not when {half_trained} was started, or vice versa; " in error
-
-
-@pytest.mark.parametrize(
-    "damage", [cut, Path.unlink, partial(edit, settings={"seed": 0}), partial(edit, schema_version=99)]
-)
-def test_a_damaged_or_missing_run_json(audit: Path, photos: Path, damage: Damage) -> None:
-    damage(audit / "run.json")
-    before = file_bytes(audit)
-    for words in (("fit", audit), ("score", photos, "--run", audit)):
-        error = run(*words).only_error
-        assert "labelaudit failed" not in error
-        assert str(audit) in error
-    assert file_bytes(audit) == before
-
-
-@pytest.mark.parametrize(
-    ("name", "damage"), [("losses/epoch-0003.parquet", cut), ("losses/epoch-0001.parquet", Path.unlink)]
-)
-def test_damaged_records(audit: Path, photos: Path, name: str, damage: Damage) -> None:
-    damage(audit / name)
-    place = audit / (name if damage is not Path.unlink else "losses")
-    for words in (("fit", audit), ("score", photos, "--run", audit, "--quiet")):
-        error = run(*words).only_error
-        assert error.startswith(f"{place} ")
-        assert f"delete {audit} and audit again" in error
 
 
 def test_records_of_something_else(audit: Path) -> None:

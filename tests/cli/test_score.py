@@ -110,18 +110,6 @@ def test_fit_ranks_by_another_statistic_and_score_keeps_it(audit: Path) -> None:
     assert json.loads((audit / "noise.json").read_text())["fit"]["rank_by"] == "aul"
 
 
-def test_a_labels_file_replaces_the_class_folders(photos: Path) -> None:
-    Path("flat").mkdir()
-    expected = []
-    for number, image in enumerate(sorted(photos.rglob("*.png"))):
-        shutil.copy(image, f"flat/{number:03d}.png")
-        expected.append((f"{number:03d}.png", image.parent.name.upper()))
-    Path("labels.csv").write_text("\n".join(["path,label", *map(",".join, expected), ""]))
-    succeed("score", "flat", "--labels", "labels.csv", "--run", "audit", *QUICK)
-    scores = pq.read_table("audit/scores.parquet").to_pylist()
-    assert [(score["path"], score["given_label"]) for score in scores] == expected
-
-
 def test_damaged_images_are_set_aside_counted_and_reported(photos: Path) -> None:
     folder = Path(shutil.copytree(photos, "with-damage"))
     (folder / "bee/003.png").write_bytes((folder / "bee/003.png").read_bytes()[:90])

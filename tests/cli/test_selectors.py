@@ -7,7 +7,7 @@ import pytest
 
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_picks
-from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed
+from tests.cli.helpers import QUICK, run, succeed
 
 STANDARD = ("--method", "standard", *QUICK)
 ONE = ("--selector", "selective-backprop")
@@ -31,18 +31,6 @@ def test_a_retraining_counts_what_it_does(photos: Path, selector: str) -> None:
     assert min(seconds["seconds"]) > 0
     described = json.loads(Path("out/run.json").read_text())["settings"]["selector"]
     assert described.startswith(f"{selector} ")
-
-
-def test_an_interrupted_retraining_ends_as_the_whole_one(photos: Path) -> None:
-    words = ("retrain", photos, *STANDARD, *ONE, "-S", "warm_up_epochs=0")
-    succeed(*words, "--out", "whole")
-    with interrupted("labelaudit.auditing.training.write_checkpoint", call=3):
-        assert run(*words, "--out", "out").code == 130
-    assert "Resuming after 2 of 4 epochs" in succeed(*words, "--out", "out").err
-    kept, whole = (file_bytes(Path(name), "*.[psj]*") for name in ("out", "whole"))
-    assert {"metrics.parquet", "model.safetensors", "picks/epoch-0003.parquet"} <= kept.keys()
-    for name in kept.keys() - {"checkpoint.pt", "run.json", "seconds.parquet"}:
-        assert kept[name] == whole[name], name
 
 
 def test_the_losses_of_a_probe_are_those_of_the_scoring_pass_and_say_so(photos: Path, finished: Path) -> None:
