@@ -140,7 +140,7 @@ def prepare(
         def load(usable: Catalogue) -> Embeddings:
             return embed(
                 usable,
-                _build(settings, source, 0, settings.seed),
+                build_backbone(settings, source),
                 settings.pixel_format,
                 statistics=normalization(settings.model, settings.weights),
                 device=source.device,
@@ -189,6 +189,11 @@ def make_network(settings: TrainingSettings, prepared: Prepared, source: Source,
         return _build(settings, source, classes, seeds[0])
     heads = [linear_head(len(prepared.statistics[0]), classes, seed=seed) for seed in seeds]
     return heads[0] if settings.folds == 1 else Heads(heads)
+
+
+def build_backbone(settings: TrainingSettings, source: Source) -> nn.Module:
+    """Build the network that is frozen: it gives pooled features."""
+    return _build(settings, source, 0, settings.seed)
 
 
 def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> nn.Module:
