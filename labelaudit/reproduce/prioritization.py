@@ -108,9 +108,10 @@ SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
 _REPLACED = ("model", "epochs", "batch_size", "optimizer", "lr")
 """What training options change of a scale's preset; the rest of them is up to `labelaudit.auditing.plan`."""
 
-_TRAINING = "data_set:str algorithm:str seed:int "
+_TRAINING = "data_set:str algorithm:str seed:int64 "
 _EPOCHS = (
-    _TRAINING + "epoch:int test_error train_loss forwards:int backpropagated:int seconds selected_share changed_share"
+    _TRAINING
+    + "epoch:int64 test_error train_loss forwards:int64 backpropagated:int64 seconds selected_share changed_share"
 )
 """One epoch of one training; epochs count from 1, and costs (samples, wall time) from the training's beginning.
 
@@ -128,7 +129,7 @@ the target is never reached. Oversampling is the mean share of corrupted samples
 share in the data.
 """
 
-_PICKS = _TRAINING + "end:str path:str times:int corrupted:bool pool_corrupted"
+_PICKS = _TRAINING + "end:str path:str times:int64 corrupted:bool pool_corrupted"
 """An image of the first class, drawn from those that one training back-propagated most or least often.
 
 ``end`` is ``most`` or ``least``, ``times`` how often it was picked. ``pool_corrupted`` is the share of corrupted images

@@ -128,7 +128,7 @@ def published(row: str, noise: NoisyLabels, classes: int) -> tuple[dict[str, obj
 
 
 TRAINED = (
-    "noise:str rate seed:int method:str status:str error best_error train_error epochs:int epoch_seconds seconds "
+    "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 epoch_seconds seconds "
     "noise_rate"
 )
 """One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
@@ -141,11 +141,11 @@ TRAINED = (
 """
 
 _NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "epoch_seconds", "seconds", "noise_rate"), math.nan)
-_AUDIT_COLUMNS = "noise:str rate seed:int audit:str noise_rate precision recall seconds"
+_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall seconds"
 """One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
 
 _CELLS = (
-    "method:str noise:str error deviation seeds:int diverged:int relative_epoch relative_time paper_error "
+    "method:str noise:str error deviation seeds:int64 diverged:int64 relative_epoch relative_time paper_error "
     "paper_deviation paper_note:str"
 )
 """One cell of the table, over all seeds, beside the paper's; errors in percent, times as multiples of Standard's.
