@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from labelaudit.names import AugmentName, BorderName, OptimizerName, Precision, ScheduleName
 
 LEAST: dict[str, float] = {"image_size": 4, "epochs": 1, "batch_size": 2, "lr": 1e-12, "members": 1, "folds": 1}
-LEAST |= {"crop_pad": 0, "momentum": 0.0, "weight_decay": 0.0}
+LEAST |= {"threads": 1, "crop_pad": 0, "momentum": 0.0, "weight_decay": 0.0}
 """The least value of each number that a user can choose."""
 
 

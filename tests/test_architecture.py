@@ -50,6 +50,9 @@ LIGHT = {
     # A fit with torch takes 0.8 GB more and seconds: more than the statistics of a million samples.
     "auditing.fit": TORCH,
     "auditing.model": TORCH,
+    "auditing.score": TORCH,
+    # timm loads torchvision, and that torch's compiler: as long as torch itself.
+    "auditing.probe": {"timm", "torchvision"},
     "report": TORCH,
 }
 """By prefix of a module's name: what loading it may not load, directly or through others."""

@@ -34,7 +34,7 @@ from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, unreadable_sentence
 from labelaudit.run.documents import TRAINED, Count, Description, Noise, as_json, read_description, read_noise
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import suspicious_rows
+from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
 from labelaudit.run.tables import read_samples, read_scores
@@ -159,6 +159,11 @@ class Audit:
         table = self.scores.take(pa.array(first))
         table = table.add_column(0, "rank", pa.array(np.arange(1, len(first) + 1, dtype=np.int32)))
         return table.append_column("sha256", pa.array([self.catalogue.sha256[i] for i in first], pa.string()))
+
+    def csv(self, *, top: int | None = None) -> str:
+        """Return suspicious.csv as text: the suspicious samples, or the ``top`` most suspicious, flagged or not."""
+        first = self.order_U[: self.flagged if top is None else top]
+        return "".join(ranked_lines(SUSPICIOUS_COLUMNS, self.scores, self.catalogue, first))
 
     def column(self, name: str) -> FloatArray:
         """Return a column of ``scores`` as float64 [N], NaN where it is null."""

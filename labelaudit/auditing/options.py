@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,18 @@ class TrainingOptions:
         "Heads on a frozen backbone, each recorded on the part of the data that it is not trained on, so AUL and AUM "
         "sum held-out losses and margins; default: 5."
     )
+    threads: int | None = option("Processor threads; default: as many as this process may use.")
+    deterministic: bool = option(
+        "On a GPU: only steps that give the same bits each time; slower. A processor's always do.",
+        "--deterministic",
+        default=False,
+    )
     selector: str | None = option("Back-propagate only a part of the samples; see labelaudit selectors.")
     selector_parameters: Mapping[str, object] = option(
         "A parameter of the selector; may be given several times.", "-S", metavar="NAME=VALUE", default_factory=dict
     )
+
+    @property
+    def deciding(self) -> TrainingOptions:
+        """The same without the options that say how to compute and not what: device, threads and downloads."""
+        return replace(self, device="auto", offline=False, threads=None, deterministic=False)

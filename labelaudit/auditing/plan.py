@@ -12,8 +12,8 @@ import torch
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
-from labelaudit.engine.devices import choose_precision
-from labelaudit.engine.networks import require_known
+from labelaudit.engine.devices import choose_device, choose_precision, compute_deterministically, set_threads
+from labelaudit.engine.networks import pretrained_config, require_known
 from labelaudit.engine.pretrained import (
     EMBEDDED_MODEL,
     cached_weights,
@@ -136,6 +136,15 @@ def check_options(options: TrainingOptions) -> None:
         raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
     if options.network_weights and not options.model:
         raise UsageError("--network-weights needs the --model that the file was saved from", fix="add --model NAME")
+
+
+def set_up_device(options: TrainingOptions) -> torch.device:
+    """Set up this process as the options ask, and return the device; raise UsageError or DeviceError."""
+    check_options(options)
+    set_threads(options.threads)
+    if options.deterministic:
+        compute_deterministically()
+    return choose_device(options.device)
 
 
 def plan(
@@ -284,10 +293,8 @@ def fitting_batch_size(rows: int, most: int) -> int:
 
 
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
-    import timm
-
     side = catalogue.median_short_side
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     if config is None:
         return _scratch_size(side) if kind == "train" and weights == SCRATCH else _PRETRAINED_SIZE
     own = int(config.input_size[-1])

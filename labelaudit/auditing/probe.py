@@ -11,9 +11,9 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import numpy as np
-import timm
 import torch
 from torch import nn
 
@@ -21,13 +21,12 @@ import labelaudit
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import agree, build_selection, check_probe, plan
+from labelaudit.auditing.plan import agree, build_selection, check_probe, plan, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.evidence import plant
-from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.parallel import joined
@@ -65,7 +64,7 @@ def train_probe(
         ModelError, DeviceError, UsageError, StorageError, TrainingError: see `labelaudit.errors`.
     """
     options = options or TrainingOptions()
-    device = choose_device(options.device)
+    device = set_up_device(options)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
         begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
@@ -199,7 +198,7 @@ def _describe(
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
             "torch": str(torch.__version__),
-            "timm": timm.__version__,
+            "timm": version("timm"),
         },
         device={
             "type": device.type,

@@ -10,13 +10,11 @@ from typing import Any
 from labelaudit.auditing.fit import Fitted, compute, fit
 from labelaudit.auditing.model import Audit, Data, default_run, is_trained, open_run, recorded_data
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.probe import train_probe
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError, UsageError
 from labelaudit.methods.table import find
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.documents import read_noise
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import require_local
 
@@ -45,9 +43,8 @@ def score(
     """
     train_missing(data, run, options, reporter)
     try:
-        fitted = read_noise(run).fit if run.noise.exists() else None
-        if fitted is not None and fit_settings in (None, fitted):
-            return compute(run, fitted, reporter)
+        if (audit := finished(run, fit_settings)) is not None:
+            return compute(run, audit.summary.fit, reporter)
         return fit(run, fit_settings, reporter)
     except StorageError as error:
         if keep:
@@ -57,9 +54,17 @@ def score(
 
 
 def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | None, reporter: Reporter) -> None:
-    """Train the probe of an audit to the end; see `score`."""
+    """Train the probe of an audit to the end; see `score`. Loads torch only where something is left to do."""
     if data is not None or not is_trained(run):
+        from labelaudit.auditing.probe import train_probe
+
         train_probe(data or recorded_data(run), run, options, reporter)
+
+
+def finished(run: RunFolder, fit_settings: FitSettings | None) -> Audit | None:
+    """Return the audit of a run folder that has these verdicts already; with None, any."""
+    audit = Audit(run)
+    return audit if run.noise.exists() and fit_settings in (None, audit.summary.fit) else None
 
 
 def asked_fit(rank_by: StatisticName | None, estimator: EstimatorName | None) -> FitSettings | None:

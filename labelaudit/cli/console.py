@@ -22,6 +22,7 @@ import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -126,6 +127,12 @@ class Terminal:
         if text not in self._warned:
             self._warned.add(text)
             self.console.print(f"[yellow]Warning:[/yellow] {escape(printable(text))}")
+
+    def loading(self) -> contextlib.AbstractContextManager[object]:
+        """Show on a terminal that libraries are being loaded: it takes seconds, and there is nothing else to see."""
+        shown = self._progress and self.console.is_terminal
+        live = Live("Loading …", console=self.console, transient=True, auto_refresh=False)
+        return live if shown else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:

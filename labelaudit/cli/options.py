@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
@@ -52,26 +51,14 @@ Estimator = Annotated[EstimatorName | None, _advanced(help="How P(mislabeled) is
 
 
 def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -> Callable[[Command], Command]:
-    """Give a command the options of `TrainingOptions`, or only some of them, and those of the processor.
-
-    The command is called with ``training``, a `TrainingOptions`, after --threads and --deterministic have been set.
-    """
+    """Give a command the options of `TrainingOptions`, or only some of them; it is called with ``training``."""
     hints = get_type_hints(TrainingOptions)
     offered = [each for each in fields(TrainingOptions) if each.name not in without and each.name in (only or hints)]
-    more = _advanced("--threads", help="Processor threads; default: as many as this process may use.")
-    exact = "On a GPU: only steps that give the same bits each time; slower. A processor's always do."
     parameters = [parameter(entry, hints[entry.name]) for entry in offered]
-    parameters += [keyword("threads", int | None, more)]
-    parameters += [keyword("deterministic", bool, _advanced("--deterministic", help=exact), False)]
 
-    def build(*, threads: int | None, deterministic: bool, **values: Any) -> TrainingOptions:
+    def build(**values: Any) -> TrainingOptions:
         if "selector_parameters" in values:
             values["selector_parameters"] = given_pairs(values["selector_parameters"] or (), "-S")
-        set_threads(threads)
-        if deterministic:
-            from labelaudit.engine.devices import compute_deterministically
-
-            compute_deterministically()
         return TrainingOptions(**values)
 
     return functools.partial(add_parameters, parameters=parameters, name="training", build=build)
@@ -176,25 +163,6 @@ def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
             raise UsageError(f"{option} gives {name} twice", fix="give it once")
         values[name] = value
     return values
-
-
-def set_threads(threads: int | None) -> None:
-    """Use this many processor threads for arithmetic.
-
-    None is torch's choice, but no more than a container's quota leaves to this process; where a variable of the
-    environment names a number, as under torchrun, torch's choice is that.
-    """
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads} is too few", fix="give at least 1")
-    if threads is None and {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
-        return
-    import torch
-
-    if threads is None:
-        import joblib
-
-        threads = min(torch.get_num_threads(), joblib.cpu_count())
-    torch.set_num_threads(threads)
 
 
 def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:

@@ -144,7 +144,7 @@ _add(
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
     "--data cifar10 --out results --scale paper",
     "--scale smoke --out results --methods standard,mentornet -P mentornet.percentile=0.5",
-    only=("epochs", "device"),
+    only=("epochs", "device", "threads", "deterministic"),
     module="retraining",
     scale="small",
 )

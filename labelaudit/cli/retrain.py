@@ -59,9 +59,10 @@ def command(
     split: o.Split = None,
 ) -> None:
     """Train a fresh network, or a head on a frozen backbone, in which suspicious labels count less."""
-    from labelaudit.auditing.model import Data, default_run
-    from labelaudit.retraining.recipe import RetrainOptions, retrain_seeds
-    from labelaudit.run.layout import RunFolder
+    with terminal.loading():
+        from labelaudit.auditing.model import Data, default_run
+        from labelaudit.retraining.recipe import RetrainOptions, retrain_seeds
+        from labelaudit.run.layout import RunFolder
 
     if seeds is not None and training.seed is not None:
         raise UsageError("--seed and --seeds both name seeds", fix="give one of them")

@@ -61,30 +61,38 @@ def score(
     if top is not None and out is None:
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
 
-    from labelaudit.auditing import score as audit
-    from labelaudit.auditing.model import Data
-    from labelaudit.report.console import show_summary
-    from labelaudit.run.files import behind_links, write_text
-    from labelaudit.run.layout import RunFolder
+    with terminal.loading():
+        from labelaudit.auditing import score as audit
+        from labelaudit.auditing.model import Data, is_trained
+        from labelaudit.report.console import show_summary
+        from labelaudit.run.files import behind_links, write_text
+        from labelaudit.run.layout import RunFolder
+
+        if not RunFolder(data).exists:
+            import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
     if not folder.exists:
         folder = o.run_folder(run, data, terminal)
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
-    elif run or labels or split or training != TrainingOptions(device=training.device, offline=training.offline):
+    elif run or labels or split or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
         audit.train_missing(images, folder, training, terminal)
         return
-    fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
+    if images is None and is_trained(folder) and (found := audit.finished(folder, asked)):
+        csv, noise = found.csv, found.summary
+    else:
+        fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
+        csv, noise = fitted.csv, fitted.noise
     if not terminal.quiet:
-        show_summary(terminal.console, fitted.noise)
+        show_summary(terminal.console, noise)
     listed = folder.suspicious
     if str(out) == "-":
-        typer.echo(fitted.csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
+        typer.echo(csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
-        write_text(behind_links(listed := out), fitted.csv(top=top))
+        write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
     terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
 
@@ -100,8 +108,9 @@ def train_probe(
     split: o.Split = None,
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
-    from labelaudit.auditing import probe
-    from labelaudit.auditing.model import Data
+    with terminal.loading():
+        from labelaudit.auditing import probe
+        from labelaudit.auditing.model import Data
 
     folder = o.run_folder(run, data, terminal)
     probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)

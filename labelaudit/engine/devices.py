@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+import joblib
 import torch
 
 from labelaudit.errors import DeviceError, brief
@@ -82,6 +83,18 @@ def memory_errors(batch_size: int) -> Iterator[None]:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """True when torch says that a device has no memory left; for the processor it has no type of its own."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def set_threads(threads: int | None) -> None:
+    """Use this many processor threads for arithmetic.
+
+    None is torch's choice, but no more than a container's quota leaves to this process; where a variable of the
+    environment names a number, as under torchrun, torch's choice is that.
+    """
+    if threads is None and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
+        threads = min(torch.get_num_threads(), joblib.cpu_count())
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def compute_deterministically() -> None:

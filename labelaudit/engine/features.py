@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import timm
 import torch
 from torch import nn
 
@@ -26,6 +25,7 @@ from labelaudit.detect.constants import COPIED_DIGITS
 from labelaudit.detect.images import ImageStatistics, copy_statistics, image_statistics
 from labelaudit.engine.devices import is_out_of_memory
 from labelaudit.engine.inputs import Augment, ImageInputs, Statistics
+from labelaudit.engine.networks import pretrained_config
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
 from labelaudit.errors import DeviceError, StorageError
@@ -52,7 +52,7 @@ def normalization(model: str, weights: str) -> Statistics:
     """Return the mean and standard deviation (of pixel / 255) that a pretrained network expects."""
     if weights == "embedded":
         return EMBEDDED_MEAN, EMBEDDED_STD
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     if config is None:
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     return tuple(config.mean), tuple(config.std)

@@ -1,4 +1,4 @@
-"""Networks by name: timm's registry, and small-image networks of our own registered in it.
+"""Networks by name: small-image networks of our own, and all of timm's.
 
 - ``cifar_resnet20``, ``32``, ``44``, ``56``: 3 × (3, 5, 7, 9) blocks, widths 16/32/64, stem 3×3, zero-padded shortcuts
   (He et al. 2016, section 4.2); ``cifar_resnet32`` is the AUL paper's probe;
@@ -9,25 +9,24 @@
   much better at telling classes apart; ``labelaudit_probe_pooled_wide``: 64/256/256, the strong probe: nearly three
   times the work of the balanced one;
 - ``wide_resnet28_10``, ``wide_resnet16_4``: 36.5 and 2.7 million parameters.
+
+Importing timm takes as long as importing torch, so it is imported where a network of timm is asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import timm
 import torch
-from timm.models import register_model
-from timm.models.resnet import BasicBlock
 from torch import nn
 from torch.nn import functional
 
 from labelaudit.engine.order import derive_seed
 from labelaudit.errors import ModelError
-
-__all__: list[str] = []  # timm's register_model adds the entry points
 
 _DROPOUT = 0.3
 _STEM_WIDTH = 24
@@ -181,8 +180,26 @@ class PaddedShortcut(nn.Module):
         return functional.pad(x, (0, 0, 0, 0, 0, self.new_channels))
 
 
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions with batch norm, ReLU after the first and after the sum with the shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, inputs, H, W] → [B, outputs, ⌈H / stride⌉, ⌈W / stride⌉]."""
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)), inplace=True)))
+        y += x if self.shortcut is None else self.shortcut(x)
+        return functional.relu(y, inplace=True)
+
+
 class SmallResNet(SmallImageNetwork):
-    """Residual network for images of a few dozen pixels, from timm's `BasicBlock`.
+    """Residual network for images of a few dozen pixels.
 
     ``blocks`` and ``widths`` are those of each stage; every stage after the first halves the image.
     """
@@ -225,40 +242,59 @@ class SmallResNet(SmallImageNetwork):
         return x.permute(0, 2, 3, 1).mean(dim=(1, 2)) if channels_last else x.mean(dim=(2, 3))
 
 
-def _register(name: str, kind: type[SmallImageNetwork], **architecture: Any) -> None:
-    """Make timm know a network by its name."""
-
-    def build(pretrained: bool = False, **kwargs: Any) -> SmallImageNetwork:
-        if pretrained:
-            raise ModelError(f"{name} has no pretrained weights", fix="leave --pretrained out")
-        known = {key: kwargs[key] for key in ("num_classes", "in_chans") if kwargs.get(key) is not None}
-        return kind(**architecture, **known)
-
-    build.__name__ = name
-    register_model(build)
-
-
+_FAST = partial(SmallResNet, blocks=(1, 1, 1), widths=(32, 64, 128))
+_OURS: dict[str, Callable[..., nn.Module]] = {
+    "labelaudit_probe": partial(_FAST, stem_kernel=4, stem_stride=2),
+    "labelaudit_probe_coarse": partial(_FAST, stem_kernel=8, stem_stride=4),
+    "labelaudit_probe_full": _FAST,
+    "labelaudit_probe_pooled": partial(PooledNet, widths=(32, 128, 256)),
+    "labelaudit_probe_pooled_wide": partial(PooledNet, widths=(64, 256, 256)),
+    "wide_resnet28_10": partial(WideResNet, depth=28, widen=10),
+    "wide_resnet16_4": partial(WideResNet, depth=16, widen=4),
+}
 for _depth, _blocks in ((20, 3), (32, 5), (44, 7), (56, 9)):
-    _register(f"cifar_resnet{_depth}", SmallResNet, blocks=(_blocks,) * 3, widths=(16, 32, 64))
-_FAST = {"blocks": (1, 1, 1), "widths": (32, 64, 128)}
-_register("labelaudit_probe", SmallResNet, **_FAST, stem_kernel=4, stem_stride=2)
-_register("labelaudit_probe_coarse", SmallResNet, **_FAST, stem_kernel=8, stem_stride=4)
-_register("labelaudit_probe_full", SmallResNet, **_FAST)
-_register("labelaudit_probe_pooled", PooledNet, widths=(32, 128, 256))
-_register("labelaudit_probe_pooled_wide", PooledNet, widths=(64, 256, 256))
-_register("wide_resnet28_10", WideResNet, depth=28, widen=10)
-_register("wide_resnet16_4", WideResNet, depth=16, widen=4)
+    _OURS[f"cifar_resnet{_depth}"] = partial(SmallResNet, blocks=(_blocks,) * 3, widths=(16, 32, 64))
+
+
+def create(name: str, **kwargs: Any) -> nn.Module:
+    """Build a network; of our own, ``kwargs`` are num_classes and in_chans, else those of timm's create_model."""
+    if name in _OURS:
+        return _OURS[name](**kwargs)
+    import timm
+
+    network: nn.Module = timm.create_model(name, **kwargs)
+    return network
+
+
+def is_known(name: str) -> bool:
+    """True for the name of an architecture, with or without a tag behind its dot."""
+    import timm
+
+    return name in _OURS or timm.is_model(name.partition(".")[0])
+
+
+def pretrained_config(name: str) -> Any:
+    """Return timm's configuration of a model's pretrained weights; None where it has none."""
+    if name in _OURS:
+        return None
+    import timm
+
+    return timm.get_pretrained_cfg(name)
 
 
 def require_known(name: str) -> None:
-    """Refuse a model name, or a tag behind its dot, that timm does not know.
+    """Refuse a model name, or a tag behind its dot, that is not known.
 
     Raises:
         ModelError: with the names that come close.
     """
+    if name in _OURS:
+        return
+    import timm
+
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.6)
+        close = difflib.get_close_matches(architecture, [*_OURS, *timm.list_models()], n=3, cutoff=0.6)
         hint = f"close names: {', '.join(close)}" if close else "timm.list_models() has all names"
         raise ModelError(f"unknown model {name!r}", fix=hint)
     with contextlib.suppress(RuntimeError):

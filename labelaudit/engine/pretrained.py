@@ -13,13 +13,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from labelaudit.engine.networks import require_known
+from labelaudit.engine.networks import create, is_known, pretrained_config, require_known
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import SCRATCH
 from labelaudit.errors import ModelError, brief
@@ -143,7 +142,7 @@ def _named_model(checkpoint: object, file: Path) -> str | None:
         entries += [checkpoint.get(name) for name in _SETTINGS]
     settings = [entry if isinstance(entry, dict) else getattr(entry, "__dict__", {}) for entry in entries]
     names = [known.get(name) for known in settings for name in _NAMES] + [file.name.split(".")[0].split("-")[0]]
-    return next((name for name in names if isinstance(name, str) and timm.is_model(name.split(".")[0])), None)
+    return next((name for name in names if isinstance(name, str) and is_known(name)), None)
 
 
 def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str, torch.Tensor]:
@@ -177,7 +176,7 @@ def embedded_is_installed() -> bool:
 
 def cached_weights(model: str) -> Path | None:
     """Return the file with timm's pretrained weights for this model, if it was downloaded before and may be read."""
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     if config is None:
         return None
     found: list[Path] = []
@@ -195,7 +194,7 @@ def cached_weights(model: str) -> Path | None:
 
 def has_pretrained(model: str) -> bool:
     """True when timm knows where pretrained weights for this model are."""
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     return config is not None and bool(config.has_weights)
 
 
@@ -247,13 +246,13 @@ def build_network(
 
 def fixed_size(model: str) -> int | None:
     """Return the side in pixels of the images that timm builds a model for, if it takes no other; None if it does."""
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     return int(config.input_size[-1]) if config is not None and config.fixed_input_size else None
 
 
 def _require_size(network: nn.Module, model: str, channels: int, image_size: int) -> None:
     """Show the network a blank image: timm's models say in many ways that they cannot take a size."""
-    config = timm.get_pretrained_cfg(model)
+    config = pretrained_config(model)
     own = None if config is None else int(config.input_size[-1])
     fix = "choose another --model" if own in (None, image_size) else f"give --image-size {own}, its own"
     was_training = network.training
@@ -292,7 +291,7 @@ def network_digest(network: nn.Module) -> str:
 
 def _create(model: str, **kwargs: Any) -> nn.Module:
     try:
-        return timm.create_model(model, **kwargs)  # type: ignore[no-any-return]
+        return create(model, **kwargs)
     except Exception as error:  # timm has no type of its own
         if kwargs.pop("img_size", None) is not None:
             return _create(model, **kwargs)  # `_require_size` says that it cannot take the size
@@ -310,7 +309,7 @@ def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
         what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them"
         raise ModelError(what, fix="run once without --offline, or give --network-weights FILE")
     try:
-        return timm.create_model(model, pretrained=True, **kwargs)  # type: ignore[no-any-return]
+        return create(model, pretrained=True, **kwargs)
     except Exception as error:  # the hub's client and urllib have a dozen types for "no network"
         what = f"the pretrained weights of {model!r} cannot be downloaded ({brief(error, 160)})"
         raise ModelError(what, fix="check the network, or give --network-weights FILE") from error

@@ -36,11 +36,11 @@ from torch import nn
 
 from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.detect import BoolArray, FloatArray
-from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import require_known
@@ -255,7 +255,7 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     label_U = catalogue.label_N[used_N]
     # Controls are the audit's own; the peers get the labels as they are given.
     settings = replace(settings_from_json(found.settings, str(found.run.description)), controls=0, pilot_epochs=0)
-    source = Source(device=choose_device(options.device), weights_file=options.network_weights, offline=options.offline)
+    source = Source(device=set_up_device(options), weights_file=options.network_weights, offline=options.offline)
 
     @cache
     def prepared() -> Prepared:

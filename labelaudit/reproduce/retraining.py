@@ -308,12 +308,12 @@ def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, 
 def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
     """Return all that decides the outcome of a training, in plain values."""
     labels = b"" if data.labels_file is None else data.labels_file.read_bytes()
-    training = asdict(replace(options.training, device="auto"))
+    training = asdict(options.training.deciding)
     return {
         "labels": hashlib.sha256(labels).hexdigest(),
         "test": str(options.validation and options.validation.resolve()),
         "parameters": options.parameters,
-        "training": {name: value for name, value in training.items() if value is not None},
+        "training": {name: value for name, value in training.items() if value is not None and name != "deterministic"},
         "preset": options.presets,
     }
 

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
 from labelaudit.auditing.demo import write_digits_split
 from labelaudit.auditing.model import Data
-from labelaudit.auditing.plan import check_options
+from labelaudit.auditing.plan import set_up_device
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
@@ -252,7 +252,7 @@ def needed(value: T | None, option: str) -> T:
 
 def check_experiment(asked: ExperimentOptions) -> None:
     """Raise UsageError for what can be refused before an image is read."""
-    check_options(asked.training)
+    set_up_device(asked.training)
     if asked.data is not None:
         require_outside(asked.out, asked.data, "--out")
     if min(asked.seeds) < 0:

@@ -20,13 +20,12 @@ import torch
 from labelaudit.auditing.mirror import settle_flip, without_flips
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan
+from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels
-from labelaudit.engine.devices import choose_device
 from labelaudit.engine.loop import Training
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
@@ -81,7 +80,7 @@ def retrain_seeds(
 ) -> list[Result]:
     """Retrain once for each seed, into a folder of its own; see `retrain`. The seed in the options does not count."""
     results = []
-    with joined(choose_device(options.training.device)):  # once for all of them
+    with joined(set_up_device(options.training)):  # once for all of them
         for seed, out in folder_for.items():
             if len(folder_for) > 1:
                 reporter.say(f"Seed {seed}")
@@ -103,7 +102,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
     entry, asked = find_method(options.method), options.training
     chosen = _choose_parameters(entry, options)
     check_method(entry, asked)
-    device = choose_device(asked.device)
+    device = set_up_device(asked)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
         begun = world.once(lambda: _read_inputs(data, out, options, chosen, device, held, reporter))

@@ -12,7 +12,7 @@ SCORE = {
     "--epochs 0": "--epochs 0 is too small; give at least 1",
     "--lr nan": "--lr nan is too small; give at least 1e-12",
     "--momentum 1": "--momentum 1 must be below 1; give a smaller number",
-    "--threads 0": "--threads 0 is too few; give at least 1",
+    "--threads 0": "--threads 0 is too small; give at least 1",
     "--top 0": "--top 0 is too few; give at least 1",
     "--top 3": "--top 3 says how many rows --out gets; add -o FILE, or -o - for stdout",
     "--device tpu": "unknown device 'tpu'; use auto, cpu, cuda or cuda:0",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.cli.console import Screen
+from labelaudit.cli.console import Screen, Terminal
 from tests.cli.helpers import run_process
 
 LONG = "/data/" + "x" * 60 + "/my photos of 2024/last.png"
@@ -32,6 +32,20 @@ def test_a_terminal_gets_words_and_a_pipe_gets_lines(monkeypatch: pytest.MonkeyP
     # Wide characters count twice, and line ends stay.
     assert lines(monkeypatch, "猫 " * 20) == [("猫 " * 13).strip(), ("猫 " * 7).strip()]
     assert lines(monkeypatch, "a\n\nb") == ["a", "", "b"]
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (False, False), (True, True)])
+def test_a_terminal_shows_that_libraries_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, quiet: bool
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with Terminal(quiet=quiet).loading():
+        shown = stream.getvalue()
+    assert ("Loading" in shown) == (terminal and not quiet)
+    assert stream.getvalue().endswith("\x1b[2K") == (terminal and not quiet)
 
 
 @pytest.mark.parametrize(

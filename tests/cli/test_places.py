@@ -14,7 +14,7 @@ import platformdirs
 import pytest
 import torch
 
-from labelaudit.cli.options import set_threads
+from labelaudit.engine.devices import set_threads
 from labelaudit.errors import NoLocksWarning, StorageError
 from labelaudit.run.layout import RunFolder
 from tests.cli.helpers import QUICK, edit, file_bytes, modified, run, succeed, write_images

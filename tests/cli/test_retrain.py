@@ -3,12 +3,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import timm
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-import labelaudit.engine.networks  # noqa: F401  (registers the small networks)
+from labelaudit.engine.networks import create
 from tests.cli.helpers import CLASSES, modified, result_in, succeed, write_images
 
 LONG_ENOUGH = ("--epochs", "6", "--batch-size", "16", "--image-size", "16", "--augment", "none")
@@ -56,7 +55,7 @@ def test_the_result_of_a_retraining(standard: Path) -> None:
     assert result["settings"]["epochs"] == 6
     with safe_open(standard / "model.safetensors", framework="pt") as file:
         assert file.metadata()["classes"].splitlines() == list(CLASSES)
-    network = timm.create_model(result["settings"]["model"], num_classes=4, in_chans=result["settings"]["channels"])
+    network = create(result["settings"]["model"], num_classes=4, in_chans=result["settings"]["channels"])
     network.load_state_dict(load_file(standard / "model.safetensors"))
     assert network.eval()(torch.zeros(2, 1, 16, 16)).shape == (2, 4)
 

@@ -4,13 +4,12 @@ import copy
 
 import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
-import labelaudit.engine.networks  # noqa: F401  (registers the small networks)
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training
+from labelaudit.engine.networks import create
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import EpochPlan
 from labelaudit.methods.standard import Standard
@@ -131,7 +130,7 @@ def test_a_look_is_in_evaluation_mode_and_changes_nothing():
     torch.testing.assert_close(logits_MC, reference(x).detach())
     torch.testing.assert_close(features_MD, reference[:-1](x).detach())
     many = Planner(look=lambda look: (look.logits(torch.arange(1200) % 42), look.features(rows)))
-    network = timm.create_model("cifar_resnet20", num_classes=3)
+    network = create("cifar_resnet20", num_classes=3)
     reference = copy.deepcopy(network).eval()
     begin(many, network=network)[1]()
     logits_MC, features_MD = many.looks[0]  # of a timm model, its pre-logits

@@ -279,7 +279,7 @@ def test_missing_embedded_weights_come_with_advice(monkeypatch, constant, value,
     ],
 )
 def test_a_network_that_cannot_be_built_is_one_line_with_advice(monkeypatch, model, keywords, fails, message):
-    create = timm.create_model
+    create = module.create
 
     def guarded(model, **kwargs):
         if fails is not None:
@@ -287,7 +287,7 @@ def test_a_network_that_cannot_be_built_is_one_line_with_advice(monkeypatch, mod
         assert not kwargs.get("pretrained"), "this would download"
         return create(model, **kwargs)
 
-    monkeypatch.setattr(timm, "create_model", guarded)
+    monkeypatch.setattr(module, "create", guarded)
     monkeypatch.setattr(module, "cached_weights", lambda _model: None)
     with pytest.raises(ModelError, match=message):
         build(model, **keywords)
