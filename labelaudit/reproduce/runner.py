@@ -208,7 +208,8 @@ class Panel(NamedTuple):
         """Draw on a matplotlib Axes, with a legend where something has a label."""
         for method, arguments, named in self.calls:
             getattr(place, method)(*arguments, **named)
-        place.set(title=self.title, xlabel=self.x, ylabel=self.y)
+        place.set(xlabel=self.x, ylabel=self.y)
+        place.set_title(self.title, fontsize="large" if len(self.title) < 36 else "small")
         if place.get_legend_handles_labels()[0]:
             place.legend(fontsize="x-small")
 
