@@ -8,7 +8,6 @@ Shapes: E epochs, S seeds, N samples, P samples of a pool.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from labelaudit.auditing.plan import Preset
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.order import derive_seed
-from labelaudit.errors import UsageError
+from labelaudit.methods.table import find
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, runner
@@ -183,13 +182,9 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return the names in the table's order, all where none is named; raise UsageError for one that is not known."""
-    known = list(known)
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise UsageError(f"{option} {name!r} is not known", fix=hint)
-    return [name for name in known if not names or name in names]
+    entries = {name: name for name in known}
+    wanted = {find(option, name, entries) for name in names}
+    return [name for name in entries if not wanted or name in wanted]
 
 
 def _train(

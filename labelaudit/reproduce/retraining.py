@@ -364,7 +364,7 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
             "figures do not."
         )
     errors: dict[str, Cell] = {"{}": _error, **({"paper, {}": _published} if has_paper else {})}
-    yield from runner.pivot("Test error", note, cells, METHOD, errors, across="noise")
+    yield from runner.pivot("Test error", note, cells, _METHOD, errors, across="noise")
     outcomes = {
         (noise, " < ".join(map(_title, order))): {
             "errors": " < ".join(number(error, 2) for error in found),
@@ -375,14 +375,14 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
     }
     yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
     best = {"{}": partial(_mean, "best_error", 100)}
-    yield from runner.pivot("With early stopping on the test images", _BEST, titled, METHOD, best, across="noise")
+    yield from runner.pivot("With early stopping on the test images", _BEST, titled, _METHOD, best, across="noise")
     of_epoch = {_title(method): _mean("epoch_seconds", 1, group) for method, group in grouped(titled, "method").items()}
     times: dict[str, Cell] = {
         "seconds an epoch": lambda own: of_epoch[own[0]["title"]],
         "epoch / Standard's": partial(_mean, "relative_epoch", 1),
         "whole training / Standard's": partial(_mean, "relative_time", 1),
     }
-    yield from runner.pivot("Time", _TIME, cells, METHOD, times)
+    yield from runner.pivot("Time", _TIME, cells, _METHOD, times)
     shared = {
         (row["noise"], row["seed"], row["audit"]): {
             "rate": number(row["rate"], 3),
@@ -395,7 +395,7 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
     yield from runner.table("Audits", _AUDITS, ("noise", "seed", "audit"), shared)
 
 
-METHOD = {"method": "title"}
+_METHOD = {"method": "title"}
 _ORDERS = "Of the means over the seeds. The paper has no row labelaudit: it is expected where AUL is."
 _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
@@ -481,8 +481,6 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     columns = {asked.name: _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
     paper = None if asked.scale is None else 100 if classes == 100 else 10
     trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
-    tables, measure_case = (
-        Tables("Robust training on noisy labels", about, **columns),
-        partial(trainings.measure, reporter),
-    )
-    return runner.run_cases(asked, cases, tables, measure_case, partial(page_tables, asked.name, paper), reporter)
+    tables = Tables("Robust training on noisy labels", about, **columns)
+    page = partial(page_tables, asked.name, paper)
+    return runner.run_cases(asked, cases, tables, partial(trainings.measure, reporter), page, reporter)

@@ -262,7 +262,7 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("kinds", ("--images", 0), "--images 0 is too few"),
         ("relabeling", ("--rounds", 0), "--rounds 0 is too few"),
         ("prioritization", (), "there are no test images"),
-        ("prioritization", (*BOTH, "--data-set", "gausian:0.5"), "--data-set 'gausian:0.5' is not known; did you mean"),
+        ("prioritization", (*BOTH, "--data-set", "gausian:0.5"), "unknown --data-set 'gausian:0.5'; did you mean"),
         ("prioritization", (*BOTH, "--out", "photos/test/out"), "lies in the image folder"),
         ("table1", ("--subset", 1), "--subset 1 is too small"),
         ("table1", (), "there are no test images"),
