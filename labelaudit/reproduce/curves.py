@@ -47,11 +47,11 @@ _SIDE = 64
 """Bins of a histogram; images of highest AUL, and the pixels that each fits into."""
 
 COLUMNS = {
-    "epochs": AUDITED + "epoch:int loss_auroc aul_auroc",
-    "curves": AUDITED + "epoch:int quantity:str labels:str mean deviation sample",
-    "histograms": AUDITED + "epoch:int quantity:str low high clean:int mislabeled:int",
+    "epochs": AUDITED + "epoch:int64 loss_auroc aul_auroc",
+    "curves": AUDITED + "epoch:int64 quantity:str labels:str mean deviation sample",
+    "histograms": AUDITED + "epoch:int64 quantity:str low high clean:int64 mislabeled:int64",
     "mixtures": AUDITED + "labels:str weight mean deviation",
-    "highest": AUDITED + "rank:int path:str given_label:str wrong:bool aul",
+    "highest": AUDITED + "rank:int64 path:str given_label:str wrong:bool aul",
     "networks": AUDITED + "other_model:str aul test_loss last_loss last_test_loss",
 }
 """Epochs count from 1. The outer bins of a histogram hold the thousandth of the samples on either side beyond them."""

@@ -62,10 +62,10 @@ PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:
 """That of the AUL paper's Figures 7 and 9."""
 
 _COLUMNS = {
-    "audits": AUDITED + "samples:int wrong:int noise_rate low high held suggestion epochs:int seconds",
+    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64 seconds",
     "ranking": RANKINGS,
     "estimates": ESTIMATES,
-    "controls": AUDITED + "kind:str planted:int found:int",
+    "controls": AUDITED + "kind:str planted:int64 found:int64",
     **curves.COLUMNS,
 }
 """``held``: whether the interval contains the truth. ``suggestion``: the share of wrong labels whose suggested label is

@@ -36,9 +36,9 @@ CALLED = (*KINDS, "")
 _CORRUPTED = ("shuffled", "gaussian")
 
 _COLUMNS = {
-    "matrix": AUDITED + "true_kind:str suspicious:bool called:str samples:int",
+    "matrix": AUDITED + "true_kind:str suspicious:bool called:str samples:int64",
     "ranking": AUDITED + "true_kind:str statistic:str auroc auroc_of_all",
-    "planted": AUDITED + "planted:str expected:str called:str samples:int",
+    "planted": AUDITED + "planted:str expected:str called:str samples:int64",
 }
 """The confusion matrix; how well a statistic ranks one true kind, ``corrupted`` for both corruptions of the image,
 against the clean samples alone and against all; and the audit's own matrix, of what it planted itself, see

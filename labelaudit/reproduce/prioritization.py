@@ -8,7 +8,6 @@ Shapes: E epochs, S seeds, N samples, P samples of a pool.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from labelaudit.auditing.plan import Preset
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.order import derive_seed
-from labelaudit.errors import UsageError
+from labelaudit.methods.table import find
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, runner
@@ -108,9 +107,10 @@ SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
 _REPLACED = ("model", "epochs", "batch_size", "optimizer", "lr")
 """What training options change of a scale's preset; the rest of them is up to `labelaudit.auditing.plan`."""
 
-_TRAINING = "data_set:str algorithm:str seed:int "
+_TRAINING = "data_set:str algorithm:str seed:int64 "
 _EPOCHS = (
-    _TRAINING + "epoch:int test_error train_loss forwards:int backpropagated:int seconds selected_share changed_share"
+    _TRAINING
+    + "epoch:int64 test_error train_loss forwards:int64 backpropagated:int64 seconds selected_share changed_share"
 )
 """One epoch of one training; epochs count from 1, and costs (samples, wall time) from the training's beginning.
 
@@ -128,7 +128,7 @@ the target is never reached. Oversampling is the mean share of corrupted samples
 share in the data.
 """
 
-_PICKS = _TRAINING + "end:str path:str times:int corrupted:bool pool_corrupted"
+_PICKS = _TRAINING + "end:str path:str times:int64 corrupted:bool pool_corrupted"
 """An image of the first class, drawn from those that one training back-propagated most or least often.
 
 ``end`` is ``most`` or ``least``, ``times`` how often it was picked. ``pool_corrupted`` is the share of corrupted images
@@ -182,13 +182,9 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return the names in the table's order, all where none is named; raise UsageError for one that is not known."""
-    known = list(known)
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise UsageError(f"{option} {name!r} is not known", fix=hint)
-    return [name for name in known if not names or name in names]
+    entries = {name: name for name in known}
+    wanted = {find(option, name, entries) for name in names}
+    return [name for name in entries if not wanted or name in wanted]
 
 
 def _train(

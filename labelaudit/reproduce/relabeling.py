@@ -28,8 +28,9 @@ from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
 _ROUNDS = (
-    AUDITED + "audit:int samples:int wrong:int noise_rate estimate low high suspicious:int reviewed:int found:int "
-    "removed:int spoilt:int"
+    AUDITED
+    + "audit:int64 samples:int64 wrong:int64 noise_rate estimate low high suspicious:int64 reviewed:int64 found:int64 "
+    "removed:int64 spoilt:int64"
 )
 """One audit (from 1) and its review: the true noise rate, the estimate, and what became of the suspicious list.
 

@@ -128,7 +128,7 @@ def published(row: str, noise: NoisyLabels, classes: int) -> tuple[dict[str, obj
 
 
 TRAINED = (
-    "noise:str rate seed:int method:str status:str error best_error train_error epochs:int epoch_seconds seconds "
+    "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 epoch_seconds seconds "
     "noise_rate"
 )
 """One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
@@ -141,11 +141,11 @@ TRAINED = (
 """
 
 _NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "epoch_seconds", "seconds", "noise_rate"), math.nan)
-_AUDIT_COLUMNS = "noise:str rate seed:int audit:str noise_rate precision recall seconds"
+_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall seconds"
 """One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
 
 _CELLS = (
-    "method:str noise:str error deviation seeds:int diverged:int relative_epoch relative_time paper_error "
+    "method:str noise:str error deviation seeds:int64 diverged:int64 relative_epoch relative_time paper_error "
     "paper_deviation paper_note:str"
 )
 """One cell of the table, over all seeds, beside the paper's; errors in percent, times as multiples of Standard's.
@@ -313,7 +313,7 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
         "labels": hashlib.sha256(labels).hexdigest(),
         "test": str(options.validation and options.validation.resolve()),
         "parameters": options.parameters,
-        "training": {name: value for name, value in training.items() if value is not None},
+        "training": {name: value for name, value in training.items() if value is not None and name != "deterministic"},
         "preset": options.presets,
     }
 
@@ -364,7 +364,7 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
             "figures do not."
         )
     errors: dict[str, Cell] = {"{}": _error, **({"paper, {}": _published} if has_paper else {})}
-    yield from runner.pivot("Test error", note, cells, METHOD, errors, across="noise")
+    yield from runner.pivot("Test error", note, cells, _METHOD, errors, across="noise")
     outcomes = {
         (noise, " < ".join(map(_title, order))): {
             "errors": " < ".join(number(error, 2) for error in found),
@@ -375,14 +375,14 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
     }
     yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
     best = {"{}": partial(_mean, "best_error", 100)}
-    yield from runner.pivot("With early stopping on the test images", _BEST, titled, METHOD, best, across="noise")
+    yield from runner.pivot("With early stopping on the test images", _BEST, titled, _METHOD, best, across="noise")
     of_epoch = {_title(method): _mean("epoch_seconds", 1, group) for method, group in grouped(titled, "method").items()}
     times: dict[str, Cell] = {
         "seconds an epoch": lambda own: of_epoch[own[0]["title"]],
         "epoch / Standard's": partial(_mean, "relative_epoch", 1),
         "whole training / Standard's": partial(_mean, "relative_time", 1),
     }
-    yield from runner.pivot("Time", _TIME, cells, METHOD, times)
+    yield from runner.pivot("Time", _TIME, cells, _METHOD, times)
     shared = {
         (row["noise"], row["seed"], row["audit"]): {
             "rate": number(row["rate"], 3),
@@ -395,7 +395,7 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
     yield from runner.table("Audits", _AUDITS, ("noise", "seed", "audit"), shared)
 
 
-METHOD = {"method": "title"}
+_METHOD = {"method": "title"}
 _ORDERS = "Of the means over the seeds. The paper has no row labelaudit: it is expected where AUL is."
 _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
@@ -481,8 +481,6 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     columns = {asked.name: _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
     paper = None if asked.scale is None else 100 if classes == 100 else 10
     trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
-    tables, measure_case = (
-        Tables("Robust training on noisy labels", about, **columns),
-        partial(trainings.measure, reporter),
-    )
-    return runner.run_cases(asked, cases, tables, measure_case, partial(page_tables, asked.name, paper), reporter)
+    tables = Tables("Robust training on noisy labels", about, **columns)
+    page = partial(page_tables, asked.name, paper)
+    return runner.run_cases(asked, cases, tables, partial(trainings.measure, reporter), page, reporter)

@@ -1,6 +1,6 @@
 """What all experiments share: tables and figures, cases, and the loop over cases × seeds.
 
-A row is a dictionary; the columns of its table are given as ``name``, or ``name:type`` where they are no floats.
+A row is a dictionary; for its table's columns see `labelaudit.run.parquet.columns`.
 Markdown tables have mean ± spread over the seeds. A case is noisy labels or a corrupted copy.
 
 Shapes: N samples.
@@ -36,11 +36,11 @@ from labelaudit.errors import RunError, UsageError
 from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
 from labelaudit.reproduce import ExperimentOptions
+from labelaudit.run import parquet
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
 from labelaudit.text import csv_lines, unguarded
 
 NOTHING = "–"
-_TYPES = {"str": pa.string(), "int": pa.int64(), "": pa.float64(), "bool": pa.bool_()}
 _ASKED = b"labelaudit"
 _HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 _CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
@@ -162,9 +162,9 @@ class Tables(dict[str, list[Row]]):
 
 def write_rows(file: Path, columns: str, rows: Rows, asked: str = "") -> None:
     """Write rows as Parquet, with what they were computed for in the file's metadata."""
-    kinds = {name: _TYPES[kind] for name, _, kind in (column.partition(":") for column in columns.split())}
-    written = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in kinds.items()})
-    write_atomically(file, partial(pq.write_table, written.replace_schema_metadata({_ASKED: asked})))
+    schema = parquet.columns(columns).with_metadata({_ASKED: asked})
+    table = pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema)
+    parquet.write_table(file, table, compression="snappy")
 
 
 def remembered(file: Path, asked: Mapping[str, Any], columns: str, compute: Callable[[], Iterable[Row]]) -> list[Row]:
@@ -180,7 +180,7 @@ def remembered(file: Path, asked: Mapping[str, Any], columns: str, compute: Call
         write_rows(file, columns, list(compute()), stamp)
     try:
         found = pq.read_table(file.absolute())
-        rows: list[Row] = found.select([column.partition(":")[0] for column in columns.split()]).to_pylist()
+        rows: list[Row] = found.select(parquet.columns(columns).names).to_pylist()
     except (OSError, KeyError, pa.ArrowException) as error:
         raise RunError(f"{file} is damaged", fix="delete it to measure again") from error
     if (found.schema.metadata or {}).get(_ASKED) != stamp.encode():
@@ -208,7 +208,8 @@ class Panel(NamedTuple):
         """Draw on a matplotlib Axes, with a legend where something has a label."""
         for method, arguments, named in self.calls:
             getattr(place, method)(*arguments, **named)
-        place.set(title=self.title, xlabel=self.x, ylabel=self.y)
+        place.set(xlabel=self.x, ylabel=self.y)
+        place.set_title(self.title, fontsize="large" if len(self.title) < 36 else "small")
         if place.get_legend_handles_labels()[0]:
             place.legend(fontsize="x-small")
 

@@ -37,7 +37,7 @@ from labelaudit.run.losses import recorded_epochs
 OURS = "labelaudit"
 
 
-AUDITED = "noise:str model:str seed:int "
+AUDITED = "noise:str model:str seed:int64 "
 """The columns with which every row of an audit begins: name of the labels, network, seed of errors and training."""
 
 RANKINGS = AUDITED + "source:str statistic:str chosen:bool auroc average_precision"

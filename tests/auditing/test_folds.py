@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.probe import Folds, draw_folds
 from labelaudit.engine.inputs import FeatureInputs
 from labelaudit.engine.loop import Training, run_epochs
@@ -89,8 +88,3 @@ def test_folds_share_out_every_class_and_depend_on_the_draw():
         assert sizes.max() - sizes.min() <= 1
     assert torch.bincount(fold_R).tolist() == [7] * 5
     assert not torch.equal(fold_R, draw_folds(label_R, 5, torch.Generator().manual_seed(1)))
-
-
-def test_the_option_says_that_what_folds_record_is_held_out():
-    (folds,) = (field for field in dataclasses.fields(TrainingOptions) if field.name == "folds")
-    assert "AUL and AUM sum held-out losses" in folds.metadata["help"]

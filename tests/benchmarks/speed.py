@@ -40,7 +40,7 @@ from labelaudit.engine.features import BATCH, normalization
 from labelaudit.engine.features import embed as embed_images
 from labelaudit.progress import QUIET
 from labelaudit.reproduce.detection import CLEANLABS, out_of_fold_probabilities, require
-from labelaudit.reproduce.runner import Row, Rows, labels_text, parse_noise, planted_labels, table
+from labelaudit.reproduce.runner import Row, Rows, noisy_data, parse_noise, table
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 
@@ -220,10 +220,9 @@ def audit(
     for loading the libraries: run it twice.
     """
     clean = scan(data)
-    case, labels = parse_noise(f"uniform:{rate:g}", clean.classes), out / f"uniform-{rate:g}-seed{seed}.csv"
-    out.mkdir(parents=True, exist_ok=True)
-    labels.write_text(labels_text(clean, planted_labels(clean, case, seed)))
-    noisy = Data(root=clean.root, labels_file=labels)
+    case, folder = parse_noise(f"uniform:{rate:g}", clean.classes), out / f"uniform-{rate:g}-seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    noisy = noisy_data(clean, case, folder, seed)
     options = TrainingOptions(epochs=own_epochs, seed=seed, device=where, preset=cast("PresetName", preset))
     options = replace(options, deterministic=deterministic)
     rows: list[Row] = []
@@ -253,9 +252,7 @@ def audit(
         fitted, ended = score(noisy, run, options, reporter=stages), time.perf_counter()
         found = TrueAudit("", seed, run, fitted, clean, 0.0)
     chosen = next(row for row in found.rankings() if row["chosen"])
-    rows += [
-        *_quality(OURS, chosen["auroc"], chosen["average_precision"]),
-    ]
+    rows += _quality(OURS, chosen["auroc"], chosen["average_precision"])
     rows += [figure(f"{OURS}: {name[:1].lower()}{name[1:]}", taken, "s") for name, taken in stages.seconds.items()]
     rows.append(figure(f"{OURS}: whole", ended - began, "s"))
     rows += [figure(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]

@@ -9,27 +9,12 @@ from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Listed
 
 HOSTILE_NAMES = (
-    "one `code` two",
-    "\\|",
-    "<img src=x onerror=alert(1)>",
-    "</code></td><script>alert(1)</script>",
-    "![x](http://evil.example/x.png)",
-    "@everyone #1 http://evil.example www.evil.example",
-    "`somebody@evil.example|",
-    "carriage\r\n| return",
-    "\x1b[2J\x07",
-    "\u202egnp.exe",
-    "para\u2029graph",
-    "no \ufffe character \uffff",
-    "{0} {{1}} }{",
-    "colon:in the first folder/x.png",
-    "100%41 ?query #fragment",
-    "]]><!-- &lt; &amp; \"quoted\" 'single'",
-    "$(id) ~~gone~~ **bold** _it_",
-    "# heading",
-    " blanks around ",
-    "猫 ä ö 🐈",
-    "long" * 100,
+    *("one `code` two", "\\|", "<img src=x onerror=alert(1)>", "</code></td><script>alert(1)</script>"),
+    *("![x](http://evil.example/x.png)", "@everyone #1 http://evil.example www.evil.example"),
+    *("`somebody@evil.example|", "carriage\r\n| return", "\x1b[2J\x07", "\u202egnp.exe", "para\u2029graph"),
+    *("no \ufffe character \uffff", "{0} {{1}} }{", "colon:in the first folder/x.png"),
+    *("100%41 ?query #fragment", "]]><!-- &lt; &amp; \"quoted\" 'single'", "$(id) ~~gone~~ **bold** _it_"),
+    *("# heading", " blanks around ", "猫 ä ö 🐈", "long" * 100),
 )
 
 LEFT_OUT = [
