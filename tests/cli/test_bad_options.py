@@ -39,6 +39,7 @@ def test_options_of_score(photos: Path, options: str, expected: str) -> None:
 
 OTHERS = {
     "scor photos": "No such command 'scor'.",
+    "reproduce nothing": "No such command 'nothing'; see labelaudit reproduce --help",
     "score": "Missing argument 'DATA'; see labelaudit score --help",
     "fit audit more": "Got unexpected extra argument",
     "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json', 'markdown',",
