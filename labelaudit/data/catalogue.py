@@ -38,15 +38,19 @@ def in_parts(items: Sequence[Item], size: int = 64) -> Iterator[Sequence[Item]]:
 
 
 def in_parallel(
-    items: Sequence[Item], work: Callable[[Sequence[Item]], Result], size: int = 64
+    items: Sequence[Item], work: Callable[[Sequence[Item]], Result], size: int = 64, workers: int | None = None
 ) -> Iterator[tuple[Sequence[Item], Result]]:
-    """Yield the parts of `in_parts` in order, each with what ``work`` makes of it; threads work a few parts ahead."""
-    pool = ThreadPoolExecutor(READERS)
+    """Yield the parts of `in_parts` in order, each with what ``work`` makes of it; threads work a few parts ahead.
+
+    There are `READERS` threads, or ``workers``.
+    """
+    workers = workers or READERS
+    pool = ThreadPoolExecutor(workers)
     try:
         waiting = []
         for part in in_parts(items, size):
             waiting.append((part, pool.submit(work, part)))
-            if len(waiting) > 2 * READERS:
+            if len(waiting) > 2 * workers:
                 ready, future = waiting.pop(0)
                 yield ready, future.result()
         for ready, future in waiting:

@@ -56,21 +56,22 @@ def pixel_digest(x_CHW: UInt8Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(x_CHW).data).hexdigest()[:16]
 
 
+def decode_sample(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8Array | str:
+    """Return a sample's pixels [C, H, W], or the reason why there are none."""
+    try:
+        return decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form))
+    except UnreadableImageError as error:
+        return str(error)
+
+
 def decode_stream(
     catalogue: Catalogue, samples: Sequence[int], form: PixelFormat, *, part: int = 64
 ) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:
     """Decode samples in order, a part at a time, some parts ahead of the reader.
 
-    Yields the sample numbers of a part, and for each its pixels [C, H, W], or the reason why there are none.
+    Yields the sample numbers of a part, and what `decode_sample` gives for each.
     """
-
-    def decoded(number: int) -> UInt8Array | str:
-        try:
-            return decode(_read(catalogue, number), rendering=catalogue.rendering, **vars(form))
-        except UnreadableImageError as error:
-            return str(error)
-
-    yield from in_parallel(samples, lambda numbers: [decoded(number) for number in numbers], part)
+    yield from in_parallel(samples, lambda numbers: [decode_sample(catalogue, each, form) for each in numbers], part)
 
 
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:

@@ -86,11 +86,11 @@ def copy_statistics(x_BCHW: UInt8Array, generator: np.random.Generator) -> Float
     strength: that of ``shuffled`` and ``gaussian`` is drawn between that and the whole, evenly in its logarithm.
     """
     factor = _factor(x_BCHW)
-    parts = [
-        np.stack([_statistics(_corrupted(x_bChw, kind, factor, generator)) for kind in COPY_KINDS], axis=1)
-        for x_bChw in _shrunk_blocks(x_BCHW)
-    ]
-    return np.concatenate([np.empty((0, len(COPY_KINDS), len(IMAGE_STATISTICS)), dtype=np.float32), *parts])
+    parts = [np.empty((0, len(COPY_KINDS), len(IMAGE_STATISTICS)), dtype=np.float32)]
+    for x_bChw in _shrunk_blocks(x_BCHW):
+        copy_mChw = np.concatenate([_corrupted(x_bChw, kind, factor, generator) for kind in COPY_KINDS])
+        parts.append(_statistics(copy_mChw).reshape(len(COPY_KINDS), len(x_bChw), -1).swapaxes(0, 1))
+    return np.concatenate(parts)
 
 
 def _corrupted(x_bChw: Float32Array, kind: CopyKind, factor: int, generator: np.random.Generator) -> Float32Array:
@@ -128,9 +128,10 @@ def _some_pixels(shape: tuple[int, ...], generator: np.random.Generator) -> Bool
 
 def _shrunk_blocks(x_BCHW: UInt8Array) -> Iterator[Float32Array]:
     """Yield the images as float32, a block at a time, shrunk by averaging."""
-    step = max(1, c.VALUES_AT_ONCE // int(np.prod(x_BCHW.shape[1:])))
+    factor = _factor(x_BCHW)
+    step = max(1, c.VALUES_AT_ONCE * factor**2 // int(np.prod(x_BCHW.shape[1:])))
     for first in range(0, len(x_BCHW), step):
-        yield _averaged(x_BCHW[first : first + step], _factor(x_BCHW))
+        yield _averaged(x_BCHW[first : first + step], factor)
 
 
 def _factor(x_BCHW: UInt8Array) -> int:
@@ -140,12 +141,14 @@ def _factor(x_BCHW: UInt8Array) -> int:
 
 def _averaged(x_bCHW: UInt8Array | Float32Array, factor: int) -> Float32Array:
     """Return the means of factor × factor pixels; what is left over at the right and below is cut off."""
-    height, width = (side // factor * factor for side in x_bCHW.shape[2:])
-    sum_bChw: Float32Array = np.zeros((*x_bCHW.shape[:2], height // factor, width // factor), dtype=np.float32)
-    # A sum over shifted grids: numpy's own mean over two short axes takes several times as long.
-    for row in range(factor):
-        for column in range(factor):
-            sum_bChw += x_bCHW[:, :, row:height:factor, column:width:factor]
+    count, channels, *sides = x_bCHW.shape
+    height, width = (side // factor * factor for side in sides)
+    row_bChfW = x_bCHW[:, :, :height, :width].reshape(count, channels, -1, factor, width)
+    row_bChW = row_bChfW.sum(axis=3, dtype=np.uint32 if x_bCHW.dtype == np.uint8 else np.float32)
+    # A sum over shifted grids: numpy's own mean over a short last axis takes several times as long.
+    sum_bChw: Float32Array = np.zeros((*row_bChW.shape[:3], width // factor), dtype=np.float32)
+    for column in range(factor):
+        sum_bChw += row_bChW[..., column::factor]
     sum_bChw /= np.float32(factor**2)
     return sum_bChw
 

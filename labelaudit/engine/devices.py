@@ -85,6 +85,17 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Have each thread that is started meanwhile compute alone, without torch's own threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def set_threads(threads: int | None) -> None:
     """Use this many processor threads for arithmetic.
 

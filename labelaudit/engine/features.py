@@ -6,9 +6,8 @@ Shapes: R readable samples, B batch, D features.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,23 +16,25 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from labelaudit.data.catalogue import Catalogue, in_parts
+from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.images import UInt8Array
-from labelaudit.data.pixels import PixelFormat, decode_stream, pixel_digest
+from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect.constants import COPIED_DIGITS
 from labelaudit.detect.images import ImageStatistics, copy_statistics, image_statistics
-from labelaudit.engine.devices import is_out_of_memory
-from labelaudit.engine.inputs import Augment, ImageInputs, Statistics
+from labelaudit.engine.devices import single_threaded
+from labelaudit.engine.embedder import Embedder, build_embedder
+from labelaudit.engine.inputs import Statistics
 from labelaudit.engine.networks import pretrained_config
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
-from labelaudit.errors import DeviceError, StorageError
+from labelaudit.errors import StorageError
 from labelaudit.names import Precision
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import Embedded, EmbeddingCache, not_kept
 
-_BATCH = 64
+BATCH = {"cpu": 8, "cuda": 64}
+"""Images that a thread decodes and embeds at once: on a processor few, which stay in its cache."""
 _PART = 1024
 """Images in a part of the cache: what a crash loses."""
 
@@ -75,7 +76,6 @@ def embed(
     backbone gives pooled features [B, D], and expects the mean and standard deviation (of pixel / 255) in
     ``statistics``.
     """
-    backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
     mean_C, std_C = statistics
     key = f"{network_digest(backbone)} {form}{rendering} {mean_C} {std_C} {precision} looks 1"
@@ -88,18 +88,28 @@ def embed(
     if len(missing) < len(samples):
         cached = f"{len(samples) - len(missing)} of {len(samples)}" if missing else f"All {len(samples)}"
         reporter.say(f"{cached} embeddings are in the cache ({shelf.folder})")
-    forward = functools.partial(_features, backbone, statistics, device, precision)
 
     def embed_samples(numbers: list[int]) -> None:
-        with reporter.bar("Embedding images", len(numbers), "images") as advance:
-            for samples_of_part in in_parts(numbers, _PART):
-                results: list[Embedded] = []
-                for decoded, images in decode_stream(catalogue, samples_of_part, form, part=_BATCH):
-                    results += _embedded(images, [sha256[sample] for sample in decoded], forward)
-                    advance(len(decoded))
-                hashes = [sha256[sample] for sample in samples_of_part]
-                shelf.add(hashes, results)
-                known.update(zip(hashes, results, strict=True))
+        if not numbers:
+            return
+        embedder = build_embedder(
+            backbone, form.size, statistics=statistics, device=device, precision=precision, reporter=reporter
+        )
+
+        def work(some: Sequence[int]) -> list[Embedded]:
+            images = [decode_sample(catalogue, sample, form) for sample in some]
+            return _embedded(images, [sha256[sample] for sample in some], embedder)
+
+        part: dict[str, Embedded] = {}
+        workers = torch.get_num_threads() + 1  # one more hides waiting for the disk
+        with reporter.bar("Embedding images", len(numbers), "images") as advance, single_threaded():
+            for some, found in in_parallel(numbers, work, BATCH[device.type], workers):
+                part.update(zip([sha256[sample] for sample in some], found, strict=True))
+                advance(len(some))
+                if len(part) >= _PART or some[-1] == numbers[-1]:
+                    shelf.add(list(part), list(part.values()))
+                    known.update(part)
+                    part.clear()
 
     mine = missing[world.local_rank :: world.local_size]
     embed_samples(mine)
@@ -118,39 +128,11 @@ def embed(
     )
 
 
-@torch.inference_mode()
-def _features(
-    backbone: nn.Module,
-    statistics: Statistics,
-    device: torch.device,
-    precision: Precision,
-    pixels_BCHW: npt.NDArray[np.uint8],
-) -> npt.NDArray[np.float32]:
-    """Embed a batch; its halves one after the other, where the device has no memory for all of it."""
-    try:
-        mean_C, std_C = statistics
-        inputs = ImageInputs(pixels_BCHW, mean_C=mean_C, std_C=std_C, augment=Augment(name="none"), device=device)
-        x_BCHW = inputs.batch(torch.arange(len(inputs)), None)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-            feature_BD: npt.NDArray[np.float32] = backbone(x_BCHW).float().cpu().numpy()
-            return feature_BD
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        if len(pixels_BCHW) == 1:
-            fix = "try --device cpu, or a smaller --image-size"
-            raise DeviceError("the device has no memory for one image", fix=fix) from error
-    halves = np.array_split(pixels_BCHW, 2)
-    return np.concatenate([_features(backbone, statistics, device, precision, half_BCHW) for half_BCHW in halves])
-
-
-def _embedded(
-    images: Sequence[UInt8Array | str], hashes: Sequence[str], forward: Callable[[UInt8Array], npt.NDArray[np.float32]]
-) -> list[Embedded]:
+def _embedded(images: Sequence[UInt8Array | str], hashes: Sequence[str], embedder: Embedder) -> list[Embedded]:
     """Return one result per image, in order: its embedding and statistics, or why it could not be decoded."""
     arrays = [image for image in images if not isinstance(image, str)]
     pixels_BCHW = np.stack(arrays) if arrays else None
-    vectors = iter(() if pixels_BCHW is None else forward(pixels_BCHW))
+    vectors = iter(() if pixels_BCHW is None else embedder(pixels_BCHW))
     values = iter(() if pixels_BCHW is None else image_statistics(pixels_BCHW))
     results = []
     for image, sha256 in zip(images, hashes, strict=True):

