@@ -87,16 +87,6 @@ def test_records_of_something_else(audit: Path) -> None:
     assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
 
 
-@pytest.mark.parametrize(("name", "damage"), [("noise.json", cut), ("suspicious.csv", Path.unlink)])
-def test_damaged_verdicts_and_the_remedy(audit: Path, finished: Path, name: str, damage: Damage) -> None:
-    damage(audit / name)
-    error = run("report", audit).only_error
-    assert error.startswith(f"{audit}/{name} ")
-    assert error.endswith(f"run labelaudit fit {audit}")
-    succeed("fit", audit)
-    assert (audit / name).read_bytes() == (finished / name).read_bytes()
-
-
 def of_another_network(file: Path) -> None:
     torch.save({"finished_epochs": 2, "networks": [{}], "optimizers": [{}]}, file)
 

@@ -292,11 +292,3 @@ def test_several_processes_are_refused(clean: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("WORLD_SIZE", "2")
     outcome = run("reproduce", "detection", "--data", clean / "train", "--out", "out", *NOISE)
     assert "does not run under torchrun" in outcome.only_error
-
-
-def test_the_group_lists_its_commands() -> None:
-    text = succeed("reproduce", "--help").out
-    assert succeed("reproduce").out == text
-    assert "prioritization" in text
-    assert "No such command 'nothing'; see labelaudit reproduce --help" in run("reproduce", "nothing").only_error
-    assert "$ labelaudit reproduce table1" in succeed("reproduce", "table1", "--help").out
