@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,12 +20,12 @@ from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
 from labelaudit.detect.constants import MOST_COPIED
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
-from labelaudit.engine.features import Embeddings, embed, normalization
+from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
 from labelaudit.engine.networks import Heads, linear_head
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import ALONE, World
-from labelaudit.engine.pretrained import build_network
+from labelaudit.engine.pretrained import EMBEDDED_DIGESTS, build_network, network_digest
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.errors import DataError
 from labelaudit.names import COPY_KINDS
@@ -140,7 +141,7 @@ def prepare(
         def load(usable: Catalogue) -> Embeddings:
             return embed(
                 usable,
-                build_backbone(settings, source),
+                backbone_of(settings, source),
                 settings.pixel_format,
                 statistics=normalization(settings.model, settings.weights),
                 device=source.device,
@@ -191,9 +192,11 @@ def make_network(settings: TrainingSettings, prepared: Prepared, source: Source,
     return heads[0] if settings.folds == 1 else Heads(heads)
 
 
-def build_backbone(settings: TrainingSettings, source: Source) -> nn.Module:
-    """Build the network that is frozen: it gives pooled features."""
-    return _build(settings, source, 0, settings.seed)
+def backbone_of(settings: TrainingSettings, source: Source) -> Backbone:
+    """Return the network that is frozen; it is built only where its digest is not known."""
+    build = cache(lambda: _build(settings, source, 0, settings.seed))
+    known = EMBEDDED_DIGESTS.get(settings.model) if settings.weights == "embedded" else None
+    return Backbone(known or network_digest(build()), build)
 
 
 def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> nn.Module:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from labelaudit.engine.embedder import Embedder, build_embedder
 from labelaudit.engine.inputs import Statistics
 from labelaudit.engine.networks import pretrained_config
 from labelaudit.engine.parallel import ALONE, World
-from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD, network_digest
+from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD
 from labelaudit.errors import StorageError
 from labelaudit.names import Precision
 from labelaudit.progress import QUIET, Reporter
@@ -49,6 +50,16 @@ class Embeddings:
     looks: list[ImageStatistics]
 
 
+class Backbone(NamedTuple):
+    """A network of pooled features [B, D]: the SHA-256 over its parameters, and how to build it.
+
+    Building it imports timm, so that is left to where an image is not in the cache.
+    """
+
+    digest: str
+    build: Callable[[], nn.Module]
+
+
 def normalization(model: str, weights: str) -> Statistics:
     """Return the mean and standard deviation (of pixel / 255) that a pretrained network expects."""
     if weights == "embedded":
@@ -61,7 +72,7 @@ def normalization(model: str, weights: str) -> Statistics:
 
 def embed(
     catalogue: Catalogue,
-    backbone: nn.Module,
+    backbone: Backbone,
     form: PixelFormat,
     *,
     statistics: Statistics,
@@ -73,12 +84,11 @@ def embed(
     """Embed every readable image; those in the cache are not even decoded.
 
     Several processes of a machine divide the images among them, and find each other's embeddings in the cache. The
-    backbone gives pooled features [B, D], and expects the mean and standard deviation (of pixel / 255) in
-    ``statistics``.
+    backbone expects the mean and standard deviation (of pixel / 255) in ``statistics``.
     """
     rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
     mean_C, std_C = statistics
-    key = f"{network_digest(backbone)} {form}{rendering} {mean_C} {std_C} {precision} looks 1"
+    key = f"{backbone.digest} {form}{rendering} {mean_C} {std_C} {precision} looks 1"
     shelf = _Shelf(hashlib.sha256(key.encode()).hexdigest()[:24], reporter)
     samples, sha256 = np.flatnonzero(catalogue.used_N).tolist(), catalogue.sha256
     wanted = {sha256[sample] for sample in samples}
@@ -93,7 +103,7 @@ def embed(
         if not numbers:
             return
         embedder = build_embedder(
-            backbone, form.size, statistics=statistics, device=device, precision=precision, reporter=reporter
+            backbone.build(), form.size, statistics=statistics, device=device, precision=precision, reporter=reporter
         )
 
         def work(some: Sequence[int]) -> list[Embedded]:

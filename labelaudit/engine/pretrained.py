@@ -194,6 +194,12 @@ _BUNDLED = {
     ),
 }
 
+EMBEDDED_DIGESTS = {
+    EMBEDDED_MODEL: "dedd16b678aaa9d61d3f921162d102de4d859d8045fbaf7301282eb6a70910f3",
+    "tf_efficientnet_lite0": "eb56b19157393ea45d3ed18f0fc7016f6b76a8ee4c38aacb3b35ae01849ed120",
+}
+"""`network_digest` of the bundled backbones without a head, for which nothing has to be loaded."""
+
 
 def embedded_is_installed(model: str) -> bool:
     """True when a package with this backbone's weights is installed."""

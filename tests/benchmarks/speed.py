@@ -29,7 +29,7 @@ from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import plan
-from labelaudit.auditing.prepare import Source, build_backbone
+from labelaudit.auditing.prepare import Source, backbone_of
 from labelaudit.auditing.score import score
 from labelaudit.data.catalogue import in_parallel
 from labelaudit.data.folder import scan
@@ -162,10 +162,10 @@ def embed(data: Path, where: Device = "cpu", rounds: Count = 3) -> list[Row]:
     """
     device, catalogue = choose_device(where), scan(data)
     settings = plan(catalogue, TrainingOptions(probe="frozen", device=where), device).settings
-    backbone, form = build_backbone(settings, Source(device=device)), settings.pixel_format
+    backbone, form = backbone_of(settings, Source(device=device)), settings.pixel_format
     same: dict[str, Any] = {"statistics": normalization(settings.model, settings.weights), "device": device}
     same |= {"precision": settings.precision, "reporter": QUIET}
-    network, samples = build_embedder(backbone, form.size, **same), list(range(len(catalogue)))
+    network, samples = build_embedder(backbone.build(), form.size, **same), list(range(len(catalogue)))
     batch, workers = BATCH[device.type], torch.get_num_threads() + 1
     fixed_BCHW = np.stack([decode_sample(catalogue, sample, form) for sample in samples[:batch]])
 

@@ -10,7 +10,8 @@ from torch import nn
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine import embedder as embedder_module
 from labelaudit.engine import features as module
-from labelaudit.engine.features import embed, normalization
+from labelaudit.engine.features import Backbone, embed, normalization
+from labelaudit.engine.pretrained import network_digest
 from tests.data.helpers import catalogue_of, encoded, write_files
 from tests.engine.helpers import CPU
 from tests.helpers import Listener
@@ -51,7 +52,9 @@ def root(tmp_path):
 
 def run(catalogue, backbone, *, listener=None, precision="float32", mean_C=MEAN_C, form=FORM):
     how = {"statistics": (mean_C, STD_C), "device": CPU, "precision": precision}
-    return embed(catalogue, backbone, form, **how, reporter=listener or Listener())
+    return embed(
+        catalogue, Backbone(network_digest(backbone), lambda: backbone), form, **how, reporter=listener or Listener()
+    )
 
 
 def expected(colours):

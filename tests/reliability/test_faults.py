@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -51,11 +52,13 @@ def test_embeddings_take_smaller_batches_where_memory_is_short(tmp_path, photos,
     found = []
     for room in (100, 5, 1):
         monkeypatch.setenv("LABELAUDIT_CACHE", str(tmp_path / f"cache-{room}"))
-        found.append(features.embed(catalogue, Narrow(room), form, **scale).feature_RD)
+        backbone = features.Backbone(f"room for {room}", partial(Narrow, room))
+        found.append(features.embed(catalogue, backbone, form, **scale).feature_RD)
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], rtol=1e-6)
+    backbone = features.Backbone("no room", partial(Narrow, 0))
     with pytest.raises(DeviceError, match="no memory for one image; try --device cpu"):
-        features.embed(catalogue, Narrow(0), PixelFormat(size=9, channels=3), **scale)
+        features.embed(catalogue, backbone, form, **scale)
 
 
 def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(
