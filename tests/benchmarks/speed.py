@@ -17,7 +17,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
+from unittest import mock
 
+import numpy as np
 import torch
 import typer
 from contenders import (
@@ -38,9 +40,15 @@ from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_o
 from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import plan
 from labelaudit.auditing.score import score
+from labelaudit.data.catalogue import in_parallel
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
+from labelaudit.engine.embedder import build_embedder
+from labelaudit.engine.features import embed, normalization
+from labelaudit.engine.pretrained import build_network
+from labelaudit.progress import QUIET
 from labelaudit.reproduce.detection import RANKINGS, out_of_fold_probabilities, require
 from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
@@ -148,6 +156,49 @@ def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Measur
     rates = take_turns(contenders, rounds)
     note = f"{len(catalogue)} images of {catalogue.median_short_side} pixels, to {image_size} pixels"
     return [*rows_of(rates), *(_ratio(rates, name, other, note) for name in names)]
+
+
+@app.command("embed")
+def embedding(
+    data: Path,
+    model: Annotated[Optional[str], typer.Option(help="Default: the bundled backbone.")] = None,
+    image_size: Annotated[Optional[int], typer.Option(min=1)] = None,
+    rounds: Count = 3,
+) -> list[Measurement]:
+    """Images per second of embedding a folder on the processor, and of the bare network on one batch of pixels.
+
+    Each round embeds every image from its file, with an empty cache; loading the network is in it. The bare network is
+    that of OpenVINO, which as many threads call with eight images each, and torch's, with all threads in each step and
+    batches of 64.
+    """
+    options = TrainingOptions(probe="frozen", model=model, image_size=image_size)
+    catalogue, device, threads = scan(data), torch.device("cpu"), torch.get_num_threads()
+    settings = plan(catalogue, options, device).settings
+    how = {"statistics": normalization(settings.model, settings.weights), "device": device}
+    network = build_network(settings.model, weights=settings.weights, num_classes=0, channels=3, seed=0)
+    pixels_BCHW = np.random.default_rng(0).integers(0, 256, (64, 3, *[settings.image_size] * 2), dtype=np.uint8)
+    bare = partial(build_embedder, network, settings.image_size, precision=settings.precision, reporter=QUIET, **how)
+    engine = bare()
+    with mock.patch("importlib.util.find_spec", return_value=None):
+        by_torch = bare()
+
+    def embed_all() -> None:
+        with empty_folder():
+            embed(catalogue, network, settings.pixel_format, precision=settings.precision, **how)
+
+    def run_engine() -> None:
+        for _ in in_parallel(range(16 * threads), lambda _one: engine(pixels_BCHW[:8]), 1, threads):
+            pass
+
+    contenders = [
+        Contender("labelaudit embeds", len(catalogue), embed_all),
+        Contender("the bare network", 16 * threads * 8, run_engine),
+        Contender("the bare network by torch", 64, lambda: by_torch(pixels_BCHW)),
+    ]
+    rates = take_turns(contenders, rounds)
+    note = f"{settings.model} at {settings.image_size} pixels, {settings.precision}, {threads} threads"
+    ours, engines, torchs = rates
+    return [*rows_of(rates), _ratio(rates, ours, engines, note), _ratio(rates, engines, torchs, note)]
 
 
 def _quality(name: str, auroc: float, average_precision: float) -> list[Measurement]:
