@@ -44,26 +44,9 @@ if TYPE_CHECKING:
     from labelaudit.retraining.recipe import RetrainOptions, retrain
     from labelaudit.run.layout import RunFolder
 
-__all__ = [
-    "Audit",
-    "Data",
-    "ExportOptions",
-    "FitSettings",
-    "Fitted",
-    "LabelauditError",
-    "RetrainOptions",
-    "RunFolder",
-    "TrainingOptions",
-    "__version__",
-    "audit",
-    "compare",
-    "export",
-    "fit",
-    "open_run",
-    "retrain",
-    "score",
-    "train_probe",
-]
+__all__ = ["Audit", "Data", "ExportOptions", "FitSettings", "Fitted", "LabelauditError", "RetrainOptions", "RunFolder"]
+__all__ += ["TrainingOptions", "__version__", "audit", "compare", "export", "fit", "open_run", "retrain", "score"]
+__all__ += ["train_probe"]
 
 
 def __getattr__(name: str) -> Any:

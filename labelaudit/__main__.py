@@ -1,5 +1,6 @@
 """``python -m labelaudit`` and the console script."""
 
+import os
 import signal
 
 
@@ -7,6 +8,9 @@ def main() -> None:
     """Run the command line; until it is loaded, Ctrl-C ends the process without a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # OpenMP reads it when torch is loaded. Threads that wait for work would otherwise take the core of one that works,
+    # in this process or in another.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from labelaudit.cli.main import main as run
 
     run()

@@ -36,6 +36,7 @@ from labelaudit.run.documents import TRAINED, Count, Description, Noise, as_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
+from labelaudit.run.parquet import columns
 from labelaudit.run.tables import read_samples, read_scores
 from labelaudit.text import printable, require_local
 
@@ -143,14 +144,14 @@ class Audit:
     @cached_property
     def noise(self) -> pa.Table:
         """A row per class: ``class``, ``samples``, ``noise_rate``, ``suspicious``."""
-        types = {"class": pa.string(), "samples": pa.int64(), "noise_rate": pa.float64(), "suspicious": pa.int64()}
-        return pa.Table.from_pylist([*map(as_json, self.summary.classes)], pa.schema(types))
+        schema = columns("class:str samples:int64 noise_rate suspicious:int64")
+        return pa.Table.from_pylist([*map(as_json, self.summary.classes)], schema)
 
     @cached_property
     def confusion(self) -> pa.Table:
         """How often which label was suggested for which, among the suspicious: ``given``, ``suggested``, ``count``."""
-        types = {"given": pa.string(), "suggested": pa.string(), "count": pa.int64()}
-        return pa.Table.from_pylist([*map(as_json, self.summary.confusion)], pa.schema(types))
+        rows = [*map(as_json, self.summary.confusion)]
+        return pa.Table.from_pylist(rows, columns("given:str suggested:str count:int64"))
 
     def top(self, count: int) -> pa.Table:
         """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""

@@ -13,7 +13,7 @@ BASIC, ADVANCED = "Training", "Advanced"
 """Panels of a command's help."""
 
 
-def _option(meaning: str, *flags: str, panel: str = ADVANCED, metavar: str | None = None, **default: Any) -> Any:
+def option(meaning: str, *flags: str, panel: str | None = ADVANCED, metavar: str | None = None, **default: Any) -> Any:
     """Return a field that commands offer as an option, by default as ``--`` and its name; its default is None."""
     metadata = {"help": meaning, "flags": flags, "panel": panel, "metavar": metavar}
     return field(**(default or {"default": None}), metadata=metadata)
@@ -26,48 +26,48 @@ class TrainingOptions:
     This is the one list of the options that commands with a training have: see `labelaudit.cli.options`.
     """
 
-    preset: PresetName | None = _option("Settings that belong together; default: fast.", panel=BASIC)
-    model: str | None = _option("Any timm model, by its name.", panel=BASIC)
-    epochs: int | None = _option("Passes over the data.", panel=BASIC)
-    seed: int | None = _option("Equal seeds give equal results; default: 0.", panel=BASIC)
-    device: str = _option("auto, cpu, cuda or cuda:N.", default="auto", panel=BASIC)
-    probe: ProbeName | None = _option(
+    preset: PresetName | None = option("Settings that belong together; default: fast.", panel=BASIC)
+    model: str | None = option("Any timm model, by its name.", panel=BASIC)
+    epochs: int | None = option("Passes over the data.", panel=BASIC)
+    seed: int | None = option("Equal seeds give equal results; default: 0.", panel=BASIC)
+    device: str = option("auto, cpu, cuda or cuda:N.", default="auto", panel=BASIC)
+    probe: ProbeName | None = option(
         "Train a network, or a head on a frozen pretrained backbone; auto: train up to 64 pixels, else frozen."
     )
-    pretrained: bool = _option(
+    pretrained: bool = option(
         "Fine-tune pretrained weights: the bundled ones, or those of --model (downloaded once).", default=False
     )
-    network_weights: Path | None = _option("Network weights for --model: safetensors or a state dict.")
-    offline: bool = _option("Never download anything.", default=False)
-    image_size: int | None = _option("Side in pixels at which the network sees images.")
-    resize: ResizeName | None = _option("How images that are not square are made square; default: stretch.")
-    augment: AugmentName | None = _option(
+    network_weights: Path | None = option("Network weights for --model: safetensors or a state dict.")
+    offline: bool = option("Never download anything.", default=False)
+    image_size: int | None = option("Side in pixels at which the network sees images.")
+    resize: ResizeName | None = option("How images that are not square are made square; default: stretch.")
+    augment: AugmentName | None = option(
         "Changes to training images; default: shifts, and flips where they keep the labels."
     )
-    crop_pad: int | None = _option("Largest random shift of training images, in pixels.")
-    batch_size: int | None = _option("Images in a step.")
-    lr: float | None = _option("Learning rate; default: that of the preset.")
-    momentum: float | None = _option("Momentum of SGD; β₁ of Adam.")
-    weight_decay: float | None = _option("Weight decay.")
-    schedule: ScheduleName | None = _option("How the learning rate changes.")
-    optimizer: OptimizerName | None = _option("SGD with momentum, or Adam.")
-    precision: PrecisionName | None = _option("auto: bfloat16 where the processor has it, float32 with --preset paper.")
-    controls: bool | None = _option(
+    crop_pad: int | None = option("Largest random shift of training images, in pixels.")
+    batch_size: int | None = option("Images in a step.")
+    lr: float | None = option("Learning rate; default: that of the preset.")
+    momentum: float | None = option("Momentum of SGD; β₁ of Adam.")
+    weight_decay: float | None = option("Weight decay.")
+    schedule: ScheduleName | None = option("How the learning rate changes.")
+    optimizer: OptimizerName | None = option("SGD with momentum, or Adam.")
+    precision: PrecisionName | None = option("auto: bfloat16 where the processor has it, float32 with --preset paper.")
+    controls: bool | None = option(
         "Make a few labels wrong on purpose, to measure how well wrong labels are found.", "--controls/--no-controls"
     )
-    members: int | None = _option("Trainings with seeds of their own, all recorded; default: 1.")
-    folds: int | None = _option(
+    members: int | None = option("Trainings with seeds of their own, all recorded; default: 1.")
+    folds: int | None = option(
         "Heads on a frozen backbone, each recorded on the part of the data that it is not trained on, so AUL and AUM "
         "sum held-out losses and margins; default: 5."
     )
-    threads: int | None = _option("Processor threads; default: as many as this process may use.")
-    deterministic: bool = _option(
+    threads: int | None = option("Processor threads; default: as many as this process may use.")
+    deterministic: bool = option(
         "On a GPU: only steps that give the same bits each time; slower. A processor's always do.",
         "--deterministic",
         default=False,
     )
-    selector: str | None = _option("Back-propagate only a part of the samples; see labelaudit selectors.")
-    selector_parameters: Mapping[str, object] = _option(
+    selector: str | None = option("Back-propagate only a part of the samples; see labelaudit selectors.")
+    selector_parameters: Mapping[str, object] = option(
         "A parameter of the selector; may be given several times.", "-S", metavar="NAME=VALUE", default_factory=dict
     )
 

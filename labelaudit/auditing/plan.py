@@ -94,6 +94,9 @@ HEAD = replace(
 """The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
 are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
 
+LARGE_HEAD_BATCH = 256
+"""The batch of heads where an average class has as many images: better and faster there, worse for small classes."""
+
 HEAD_FOLDS = 5
 """Heads on a frozen backbone that are trained side by side, each without its part of the data. On a few hundred images
 one head on all of them has memorized their labels before it could be asked (docs/accuracy.md)."""
@@ -159,8 +162,10 @@ def plan(
     check_options(options)
     preset = presets[options.preset or "fast"]
     kind, model, weights, why = _choose_network(catalogue, options, preset)
-    if kind == "frozen":
-        preset = HEAD  # the preset's hyperparameters are not used
+    usable = int(catalogue.used_N.sum())
+    if kind == "frozen":  # the preset's hyperparameters are not used
+        is_large = usable >= LARGE_HEAD_BATCH * len(catalogue.classes)
+        preset = replace(HEAD, batch_size=LARGE_HEAD_BATCH) if is_large else HEAD
     elif options.folds not in (None, 1):
         raise UsageError("--folds is for heads on a frozen backbone", fix="leave it out, or add --probe frozen")
     elif weights != SCRATCH and options.preset is None:
@@ -168,7 +173,6 @@ def plan(
     size = options.image_size or _image_size(catalogue, kind, model, weights)
     if options.image_size is None and kind == "train" and size == fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
-    usable = int(catalogue.used_N.sum())
     precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
     controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0

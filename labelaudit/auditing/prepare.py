@@ -21,7 +21,7 @@ from labelaudit.detect.constants import MOST_COPIED
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
 from labelaudit.engine.features import Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
-from labelaudit.engine.networks import linear_head
+from labelaudit.engine.networks import Heads, linear_head
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.pretrained import build_network
@@ -140,7 +140,7 @@ def prepare(
         def load(usable: Catalogue) -> Embeddings:
             return embed(
                 usable,
-                _build(settings, source, 0, settings.seed),
+                build_backbone(settings, source),
                 settings.pixel_format,
                 statistics=normalization(settings.model, settings.weights),
                 device=source.device,
@@ -183,10 +183,17 @@ def prepare(
 
 def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:
     """Build the network that is trained: the ``number``-th of a method that trains several."""
-    classes, seed = len(prepared.catalogue.classes), settings.seed + 1_000_003 * number
-    if settings.kind == "frozen":
-        return linear_head(len(prepared.statistics[0]), classes, seed=seed)
-    return _build(settings, source, classes, seed)
+    classes = len(prepared.catalogue.classes)
+    seeds = [settings.seed + 1_000_003 * (number + fold) for fold in range(settings.folds)]
+    if settings.kind == "train":
+        return _build(settings, source, classes, seeds[0])
+    heads = [linear_head(len(prepared.statistics[0]), classes, seed=seed) for seed in seeds]
+    return heads[0] if settings.folds == 1 else Heads(heads)
+
+
+def build_backbone(settings: TrainingSettings, source: Source) -> nn.Module:
+    """Build the network that is frozen: it gives pooled features."""
+    return _build(settings, source, 0, settings.seed)
 
 
 def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> nn.Module:

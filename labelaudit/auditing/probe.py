@@ -28,12 +28,13 @@ from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.evidence import plant
 from labelaudit.engine.loop import Training
+from labelaudit.engine.networks import Heads
 from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord, observe
 from labelaudit.errors import RunError, StorageError
-from labelaudit.methods.base import Batch, Clock, Lesson, Method, State
+from labelaudit.methods.base import Batch, Clock, Lesson, Logits, Method, State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
@@ -260,6 +261,7 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
 
 
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
+    network = network.mean() if isinstance(network, Heads) else network
     write_network(run.probe, network, prepared.catalogue.classes)
     mean, std = prepared.statistics
     run.update_description(status=documents.TRAINED, finished=_now(), normalization={"mean": mean, "std": std})
@@ -281,7 +283,7 @@ def train_recorded(
 ) -> nn.Module:
     """Train all members to the end, from the state in the folder, and record every loss, also of held-out images.
 
-    Return the first network of the last member.
+    Return the network of the last member.
     """
     state = source.world.once(lambda: rewind_to_checkpoint(run))
     finished, whole = _finished(state), settings.recorded_epochs
@@ -334,10 +336,9 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
     method: Method = Standard()
     if settings.folds > 1:
         fold_R = draw_folds(prepared.label_R, settings.folds, make_generator(settings.seed, "folds"))
-        method = Folds(fold_R.to(source.device), settings.folds)
-    networks = [make_network(own, prepared, source, number=fold) for fold in range(settings.folds)]
+        method = Folds(fold_R.to(source.device))
     return TrainingJob(
-        training=Training(networks, own, source.device, source.world),
+        training=Training([make_network(own, prepared, source)], own, source.device, source.world),
         method=method,
         inputs=prepared.inputs,
         label_R=prepared.label_R,
@@ -367,26 +368,26 @@ def _finished(state: State | None) -> int:
 
 
 class Folds:
-    """L_f = Σ CE(logits_f, given label) over the samples of the batch outside of fold f, divided by their number.
+    """L = Σ_f L_f for one network of F heads: L_f is the mean loss of head f on the samples outside of fold f.
 
-    ``fold_R`` is the int64 fold of each row, in [0, F), on the training's device; F is at least 2.
+    ``fold_R`` is the int64 fold of each row, in [0, F), on the training's device.
     """
 
-    def __init__(self, fold_R: torch.Tensor, folds: int) -> None:
-        self.networks = folds
+    networks = 1
+
+    def __init__(self, fold_R: torch.Tensor) -> None:
         self._fold_R = fold_R
 
-    def teach(
-        self, batch: Batch, logits: Sequence[torch.Tensor], clock: Clock, generator: torch.Generator
-    ) -> Sequence[Lesson]:
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach the given labels, with weight 0 for the head's own fold."""
-        weights = ((self._fold_R[batch.row_B] != fold).float() for fold in range(self.networks))
-        return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for weight_B in weights]
+        heads = torch.arange(logits[0].shape[1], device=self._fold_R.device)
+        weight_BF = (self._fold_R[batch.row_B, None] != heads).float()
+        return [Lesson(target=batch.label_B[:, None].expand_as(weight_BF), weight_B=weight_BF, per="weight")]
 
-    def recorded(self, batch: Batch, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    def recorded(self, batch: Batch, logits: Logits) -> torch.Tensor:
         """Return of each sample the logits of the head that was not taught it."""
         fold_B = self._fold_R[batch.row_B]
-        return torch.stack(list(logits))[fold_B, torch.arange(len(fold_B), device=fold_B.device)]
+        return logits[0][torch.arange(len(fold_B), device=fold_B.device), fold_B]
 
 
 def draw_folds(label_R: torch.Tensor, folds: int, generator: torch.Generator) -> torch.Tensor:

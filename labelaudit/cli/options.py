@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import inspect
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer import Argument, Option
 
@@ -54,14 +54,14 @@ def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -
     """Give a command the options of `TrainingOptions`, or only some of them; it is called with ``training``."""
     hints = get_type_hints(TrainingOptions)
     offered = [each for each in fields(TrainingOptions) if each.name not in without and each.name in (only or hints)]
-    parameters = [_parameter(entry, hints[entry.name]) for entry in offered]
+    parameters = [parameter(entry, hints[entry.name]) for entry in offered]
 
     def build(**values: Any) -> TrainingOptions:
         if "selector_parameters" in values:
             values["selector_parameters"] = given_pairs(values["selector_parameters"] or (), "-S")
         return TrainingOptions(**values)
 
-    return functools.partial(_add_parameters, parameters=parameters, name="training", build=build)
+    return functools.partial(add_parameters, parameters=parameters, name="training", build=build)
 
 
 def screen_options(function: Command) -> Command:
@@ -70,20 +70,20 @@ def screen_options(function: Command) -> Command:
         keyword("quiet", bool, _screen("--quiet", "-q", help="Only warnings and errors on stderr."), False),
         keyword("no_progress", bool, _screen("--no-progress", help="No progress bars."), False),
     ]
-    make = functools.partial(_add_parameters, parameters=parameters, name="terminal")
+    make = functools.partial(add_parameters, parameters=parameters, name="terminal")
     return make(function, build=lambda quiet, no_progress: Terminal(quiet=quiet, progress=not no_progress))
 
 
-def _add_parameters(
+def add_parameters(
     function: Command, *, parameters: Sequence[inspect.Parameter], name: str, build: Callable[..., object]
 ) -> Command:
     """Return the command with these parameters in the place of one, which is built from them."""
     signature = inspect.signature(function, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+    own = [each for each in signature.parameters.values() if each.name != name]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        taken = {parameter.name: values.pop(parameter.name) for parameter in parameters}
+        taken = {each.name: values.pop(each.name) for each in parameters}
         function(**values, **{name: build(**taken)})
 
     everything = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *parameters)]
@@ -95,13 +95,20 @@ def _add_parameters(
     return command
 
 
-def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
-    told = entry.metadata
-    flags = told["flags"] or (f"--{entry.name.replace('_', '-')}",)
-    option = Option(*flags, help=told["help"], rich_help_panel=told["panel"], metavar=told["metavar"])
-    if entry.default is MISSING:  # the parameters of the selector
-        return keyword(entry.name, list[str] | None, option)
-    return keyword(entry.name, hint, option, entry.default)
+def parameter(entry: Field[Any], hint: Any, default: Any = None) -> inspect.Parameter:
+    """Return a command's parameter of a field made by `labelaudit.auditing.options.option`; a default replaces its own.
+
+    Typer has no type for several values: they are a list, or one text where the placeholder has a comma.
+    """
+    told, default = entry.metadata, entry.default if default is None else default
+    flags, meaning = told["flags"] or (f"--{entry.name.replace('_', '-')}",), told["help"]
+    if get_origin(hint) in (Sequence, Mapping):
+        kind = get_args(hint)[0]
+        hint = str | None if "," in told["metavar"] else list[kind] | None  # type: ignore[valid-type]
+        meaning += f" Default: {','.join(map(str, default))}." if isinstance(default, tuple) and default else ""
+        default = None
+    option = Option(*flags, help=meaning, rich_help_panel=told["panel"], metavar=told["metavar"])
+    return keyword(entry.name, hint, option, inspect.Parameter.empty if default is MISSING else default)
 
 
 def keyword(name: str, kind: Any, option: Any, default: object = None) -> inspect.Parameter:

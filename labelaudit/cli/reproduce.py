@@ -1,15 +1,14 @@
 """``labelaudit reproduce NAME``: the papers' measurements, and some of our own, on a data folder.
 
-A command is made of the fields of its experiment's options, of training options, and of what all commands share.
+A command is made of the options that its experiment takes, of training options, and of what all commands share.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
-from typing import Any, Optional, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, get_type_hints
 
 import typer
 
@@ -20,9 +19,9 @@ from labelaudit.cli.console import Terminal, is_distributed
 from labelaudit.errors import UsageError
 from labelaudit.reproduce import ExperimentOptions
 
-_SEED = ("seed",)  # --seeds is the experiments' own
 _AUDIT_ONLY = ("preset", "probe", "pretrained", "network_weights", "offline", "controls", "members", "folds")
 _SELECTOR = ("selector", "selector_parameters")
+_FIELDS = {field.name: field for field in fields(ExperimentOptions) if field.metadata}
 
 app = typer.Typer(
     help="Repeat the papers' measurements on your own data.",
@@ -41,102 +40,111 @@ def _root(context: typer.Context) -> None:
 
 def _add(
     name: str,
-    options: type[ExperimentOptions],
-    kept: Callable[[o.Command], o.Command],
+    meaning: str,
+    taken: str,
     *examples: str,
-    measure: str = "",
+    without: Sequence[str] = (),
+    only: Sequence[str] = (),
+    module: str = "",
+    **defaults: Any,
 ) -> None:
-    """Add a command with these options, whose docstring is the command's; ``kept`` adds the training options.
+    """Add the command of an experiment, with the options that it takes of its own and of a training.
 
-    ``measure`` is the module and its function that takes the options and returns a page; default: ``NAME.measure``.
+    Its module, by default of its name, has the function ``measure``, which takes the options and returns a page. The
+    ``defaults`` replace those of `ExperimentOptions`.
     """
-    hints = get_type_hints(options)
-    module, function = (measure or f"{name}.measure").split(".")
 
-    def command(*, training: TrainingOptions, terminal: Terminal, **given: Any) -> None:
+    def told(**given: Any) -> dict[str, object]:
+        return defaults | {field: _split(field, value) for field, value in given.items() if value is not None}
+
+    def command(*, told: Mapping[str, Any], training: TrainingOptions, terminal: Terminal) -> None:
         if is_distributed():  # several processes would disturb each other
             fix = "start it in one process; several of them can share the work by their own --noise, --seeds and --out"
             raise UsageError("labelaudit reproduce does not run under torchrun", fix=fix)
-        told = {field: _split(field, value) for field, value in given.items() if value is not None}
-        measure = getattr(importlib.import_module(f"{reproduce.__name__}.{module}"), function)
-        typer.echo(measure(options(**told, training=training), terminal), nl=False)
-        terminal.say(f"Tables: {given['out']}")
+        measure = importlib.import_module(f"{reproduce.__name__}.{module or name}").measure
+        typer.echo(measure(ExperimentOptions(name=name, training=training, **told), terminal), nl=False)
+        terminal.say(f"Tables: {told['out']}")
 
-    built = inspect.signature(command).parameters
-    own = [_parameter(field, hints[field.name]) for field in fields(options) if field.name in reproduce.FLAGS]
-    command.__signature__ = inspect.Signature([*own, built["training"], built["terminal"]])  # type: ignore[attr-defined]
+    hints, names = get_type_hints(ExperimentOptions), ("data", "out", "seeds", *taken.split())
+    own = [o.parameter(field, hints[each], defaults.get(each)) for each, field in _FIELDS.items() if each in names]
     resumed = "What an earlier call finished is only read, so an interrupted experiment is resumed."
-    command.__doc__ = f"{inspect.cleandoc(options.__doc__ or '')}\n\n{resumed}"
+    command.__doc__ = f"{meaning}\n\n{resumed}"
     epilog = o.examples(*(f"labelaudit reproduce {name} {line}" for line in examples))
-    app.command(name, epilog=epilog)(kept(o.screen_options(command)))
-
-
-def _parameter(field: Field[Any], kind: Any) -> inspect.Parameter:
-    """Return the command's parameter of a field of the options."""
-    flag, meaning, metavar = reproduce.FLAGS[field.name]
-    default: Any = inspect.Parameter.empty if field.default is MISSING else field.default
-    if get_origin(kind) in (Sequence, Mapping):
-        if field.default not in (MISSING, ()):
-            meaning += f" Default: {','.join(map(str, default))}."
-        kind, default = Optional[str] if "," in (metavar or "") else Optional[list[get_args(kind)[0]]], None  # type: ignore[misc]
-    panel = None if field.name in ("data", "test", "out") else "Measured"
-    option = typer.Option(flag, help=meaning, metavar=metavar, rich_help_panel=panel)
-    return o.keyword(field.name, kind, option, default)
+    command = o.add_parameters(command, parameters=own, name="told", build=told)
+    trained = o.training_options(without=("seed", *without), only=only)  # --seeds is the experiments' own
+    app.command(name, epilog=epilog)(trained(o.screen_options(command)))
 
 
 def _split(field: str, value: Any) -> Any:
     """Return the values in a text with commas, or by name; any other value as it is."""
     if field == "parameters":
-        return o.given_pairs(value, reproduce.FLAGS[field][0])
-    if "," not in (reproduce.FLAGS[field][2] or ""):
+        return o.given_pairs(value, "-P")
+    if "," not in (_FIELDS[field].metadata["metavar"] or ""):
         return value
-    return o.parse_seeds(value) if field == "seeds" else tuple(filter(None, map(str.strip, value.split(","))))
+    values = o.parse_seeds(value) if field == "seeds" else tuple(filter(None, map(str.strip, value.split(","))))
+    if not values:
+        raise UsageError(f"--{field} names none", fix=f"see labelaudit {field}")
+    return values
 
 
 _add(
     "detection",
-    reproduce.DetectionOptions,
-    o.training_options(without=_SEED),
+    "Measure how well wrong labels are found: every statistic and estimator, by noise and seed, against the truth.",
+    "test plots noises paper_noise noisy_labels truth also_models peers",
     "--data photos --out results --noise uniform:0.2 --noise pair-flip:0.1",
     "--data photos --out results --noise one-class:0.3:cat --seeds 0,1 --peers",
     "--data photos --out results --noisy-labels given.csv",
 )
 _add(
     "kinds",
-    reproduce.KindsOptions,
-    o.training_options(without=_SEED),
+    "Measure how well wrong labels, corrupted images and clean samples are told apart, against the truth.",
+    "mislabeled shuffled gaussian images",
     "--data photos --out results",
     "--data photos --out results --images 12000 --seeds 0,1 --controls",
 )
 _add(
     "prioritization",
-    reproduce.PrioritizationOptions,
-    o.training_options(without=(*_SEED, *_AUDIT_ONLY, *_SELECTOR)),
+    "Measure what Selective Backprop and variance reduction gain on clean data and lose on corrupted data.\n\n"
+    "Training options replace settings of the scale. --data can hold train/ and test/. Without it, scale smoke takes\n"
+    "scikit-learn's digits.",
+    "test plots scale data_sets algorithms",
     "--scale smoke --out results",
     "--data fashion/train --test fashion/test --out results --seeds 0,1",
     "--data a --test b --out c --data-set clean --data-set random-labels:0.5",
+    without=(*_AUDIT_ONLY, *_SELECTOR),
+    scale="small",
 )
 _add(
     "relabeling",
-    reproduce.RelabelingOptions,
-    o.training_options(without=_SEED),
+    "Measure what a review is worth: plant errors, audit, answer the suspicious list with the truth, relabel, audit."
+    "\n\nThe data folder (default: scikit-learn's digits) stays as it is: --out gets copies of hard links.",
+    "noises rounds",
     "--out results",
     "--data photos --out results --noise uniform:0.1 --noise pair-flip:0.1 --rounds 2",
+    noises=("uniform:0.1",),
 )
 _add(
     "retraining",
-    reproduce.RetrainingOptions,
-    o.training_options(without=(*_SEED, *_AUDIT_ONLY[1:], *_SELECTOR)),
+    "Measure the test error of networks retrained on noisy labels with the weights of an audit, by method.\n\n"
+    "Training options are those of the retraining.",
+    "test noises methods audit_epochs",
     "--data fashion/train --test fashion/test --out results --noise uniform:0.4 --seeds 0,1,2",
     "--data a --test b --out c --methods standard,labelaudit,dividemix --epochs 50",
+    without=(*_AUDIT_ONLY[1:], *_SELECTOR),
+    noises=("uniform:0.4",),
+    methods=("standard", "labelaudit", "oracle"),
 )
 _add(
     "table1",
-    reproduce.Table1Options,
-    o.training_options(only=("epochs", "device", "threads", "deterministic")),
+    "Train every robust method on the same noisy labels, and put the errors beside the AUL paper's Table 1.\n\n"
+    "--data can hold train/ and test/; with 100 classes the paper's are those of CIFAR-100. Without it, scale smoke "
+    "takes\nscikit-learn's digits. The default rows are the paper's, labelaudit, ELR and DivideMix.",
+    "test scale noises methods parameters subset",
     "--scale smoke --out results",
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
     "--data cifar10 --out results --scale paper",
     "--scale smoke --out results --methods standard,mentornet -P mentornet.percentile=0.5",
-    measure="retraining.measure_table1",
+    only=("epochs", "device", "threads", "deterministic"),
+    module="retraining",
+    scale="small",
 )

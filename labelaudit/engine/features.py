@@ -33,7 +33,7 @@ from labelaudit.names import Precision
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import Embedded, EmbeddingCache, not_kept
 
-_BATCH = {"cpu": 8, "cuda": 64}
+BATCH = {"cpu": 8, "cuda": 64}
 """Images that a thread decodes and embeds at once: on a processor few, which stay in its cache."""
 _PART = 1024
 """Images in a part of the cache: what a crash loses."""
@@ -103,7 +103,7 @@ def embed(
         part: dict[str, Embedded] = {}
         workers = torch.get_num_threads() + 1  # one more hides waiting for the disk
         with reporter.bar("Embedding images", len(numbers), "images") as advance, single_threaded():
-            for some, found in in_parallel(numbers, work, _BATCH[device.type], workers):
+            for some, found in in_parallel(numbers, work, BATCH[device.type], workers):
                 part.update(zip([sha256[sample] for sample in some], found, strict=True))
                 advance(len(some))
                 if len(part) >= _PART or some[-1] == numbers[-1]:

@@ -23,6 +23,9 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 _DEVICE_SHARE = 0.5
 """Share of the device's free memory that pixels may take."""
 
+_FEATURES = 64
+"""So many features are standardized together, in float64."""
+
 _RELEASE_BYTES = 1 << 30
 """So much is read through a memory map before its pages are handed back to the system."""
 
@@ -188,11 +191,17 @@ class ImageInputs:
 
 
 class FeatureInputs:
-    """Embeddings [N, D], standardized per feature and kept on the device; they are not augmented."""
+    """Embeddings [N, D], standardized per feature and kept on the device; they are not augmented.
+
+    ``feature_ND``, float32, is standardized in place: there may be no memory for another one.
+    """
 
     def __init__(self, feature_ND: torch.Tensor, *, statistics: Statistics, device: torch.device) -> None:
-        mean_D, std_D = (torch.tensor(values, dtype=torch.float64) for values in statistics)
-        self._feature_ND = ((feature_ND - mean_D) / std_D).float().to(device)
+        statistic_2D = torch.tensor(statistics, dtype=torch.float64)
+        parts = zip(torch.split(feature_ND, _FEATURES, dim=1), torch.split(statistic_2D, _FEATURES, dim=1), strict=True)
+        for feature_Nd, (mean_d, std_d) in parts:
+            feature_Nd.copy_((feature_Nd - mean_d) / std_d)
+        self._feature_ND = feature_ND.to(device)
 
     def __len__(self) -> int:
         return len(self._feature_ND)
@@ -211,7 +220,11 @@ class FeatureInputs:
     @staticmethod
     def statistics(feature_ND: torch.Tensor) -> Statistics:
         """Return mean and standard deviation of each feature; 1 for a feature that never changes."""
-        std_D, mean_D = torch.std_mean(feature_ND.double(), dim=0, correction=0)
+        parts = [
+            torch.std_mean(part_Nd.double(), dim=0, correction=0)
+            for part_Nd in torch.split(feature_ND, _FEATURES, dim=1)
+        ]
+        std_D, mean_D = (torch.cat(values) for values in zip(*parts, strict=True))
         std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
         return tuple(mean_D.tolist()), tuple(std_D.tolist())
 

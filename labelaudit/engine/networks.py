@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -307,8 +307,32 @@ def require_known(name: str) -> None:
     )
 
 
-def linear_head(features: int, num_classes: int, *, seed: int) -> nn.Module:
+def linear_head(features: int, num_classes: int, *, seed: int) -> nn.Linear:
     """Build a linear classifier on embeddings."""
     with torch.random.fork_rng([]):
         torch.manual_seed(derive_seed(seed, "initial weights"))
         return nn.Linear(features, num_classes)
+
+
+class Heads(nn.Module):
+    """H linear classifiers side by side, as one product; in evaluation mode the one whose logits are their mean."""
+
+    def __init__(self, heads: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight_HCD = nn.Parameter(torch.stack([head.weight.detach() for head in heads]))
+        self.bias_HC = nn.Parameter(torch.stack([head.bias.detach() for head in heads]))
+
+    def mean(self) -> nn.Linear:
+        """Return the classifier whose logits are the mean of the heads'."""
+        _, classes, features = self.weight_HCD.shape
+        head = nn.Linear(features, classes, device="meta")
+        mean = {"weight": self.weight_HCD.detach().mean(dim=0), "bias": self.bias_HC.detach().mean(dim=0)}
+        head.load_state_dict(mean, assign=True)
+        return head
+
+    def forward(self, x_BD: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, H, C]; in evaluation mode [B, C]."""
+        if not self.training:
+            return functional.linear(x_BD, self.weight_HCD.mean(dim=0), self.bias_HC.mean(dim=0))
+        logits = functional.linear(x_BD, self.weight_HCD.flatten(0, 1), self.bias_HC.flatten())
+        return logits.view(-1, *self.bias_HC.shape)

@@ -24,6 +24,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from labelaudit.engine.threads import in_threads
 from labelaudit.errors import LabelauditError
 
 
@@ -140,10 +141,13 @@ class World:
         if self.size > 1:
             distributed.barrier()
 
-    def share_network(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """Return the network as a module whose gradients and batch norms are those of all processes' batches."""
+    def share_network(self, network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
+        """Return the network as a module whose gradients and batch norms are those of all processes' batches.
+
+        A single process trains it in threads.
+        """
         if self.size == 1:
-            return network
+            return in_threads(network, device, batch_size)
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 # The layers stay what they are, so the network's parameters and statistics keep their names.

@@ -24,21 +24,25 @@ def lesson_loss(
 ) -> torch.Tensor:
     """Σ sample weight · weight · CE(logits, target) / count: the loss that is minimized.
 
-    A batch whose weights are all zero gives 0 with zero gradient.
+    A batch whose weights are all zero gives 0 with zero gradient. Of H heads side by side it is the sum of their
+    losses, each with a count of its own.
 
     Args:
-        logits_bC: float32, of the whole batch or of a part of it.
-        lesson: Target and weights of the whole batch. Its count is always over the whole batch.
+        logits_bC: float32, of the whole batch or of a part of it; of heads [b, H, C].
+        lesson: Target and weights of the whole batch; of heads [B, H]. Its count is always over the whole batch.
         places: Where in the batch that part is.
         sample_weight_B: Of the whole batch; they multiply the lesson's. None for 1.
     """
     weight_B = lesson.weight_B if sample_weight_B is None else sample_weight_B * lesson.weight_B
-    loss_b = functional.cross_entropy(logits_bC, lesson.target[places], reduction="none")
-    loss = (weight_B[places] * loss_b).sum()
+    target_b, weight_b = lesson.target[places], weight_B[places]
+    if weight_b.dim() > 1:  # each head's sample as one of its own: torch is faster where the classes come last
+        logits_bC, target_b = logits_bC.flatten(0, 1), target_b.flatten()
+    loss_b = functional.cross_entropy(logits_bC, target_b, reduction="none").view_as(weight_b)
+    loss = (weight_b * loss_b).sum(dim=0)
     if lesson.per == "sample" and sample_weight_B is None:
-        return loss / len(weight_B)
-    total = weight_B.sum() if lesson.per == "weight" else sample_weight_B.sum()  # type: ignore[union-attr]
-    return loss / torch.where(total > 0, total, torch.ones_like(total))
+        return (loss / len(weight_B)).sum()
+    total = (weight_B if lesson.per == "weight" else sample_weight_B).sum(dim=0)  # type: ignore[union-attr]
+    return (loss / torch.where(total > 0, total, torch.ones_like(total))).sum()
 
 
 @torch.no_grad()

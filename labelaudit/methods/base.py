@@ -74,7 +74,7 @@ class Lesson:
 
     Attributes:
         target: int64 class numbers [B], or rows that sum to 1 [B, C]: probabilities, or what `steer` gives.
-        weight_B: float32, non-negative.
+        weight_B: float32, non-negative. Of H heads side by side, both are [B, H].
         per: What the sum is divided by.
         decay: Factor on the weight decay in this step: float32 with no dimensions, on the device. None for 1.
     """

@@ -63,11 +63,16 @@ class MethodEntry:
         return method
 
 
-def _published(*milestones: tuple[float, float], **others: Any) -> Hyperparameters:
+def _published(epochs: int, batch_size: int, *milestones: tuple[float, float], **others: Any) -> Hyperparameters:
     """Return the AUL paper's hyperparameters with others; milestones are shares of the training and rates' factors."""
     steps: dict[str, Any] = {"schedule": "milestones", "milestones": milestones} if milestones else {}
-    return replace(AUL_RETRAINING, **{**steps, **others})
+    return replace(AUL_RETRAINING, **{"epochs": epochs, "batch_size": batch_size, **steps, **others})
 
+
+_MENTORNET_STEPS = ((19_531 / 39_000, 0.1), (25_000 / 39_000, 0.01), (30_000 / 39_000, 0.001))
+_ELR_STEPS = ((1 / 3, 0.01), (2 / 3, 0.0001))
+_D2L_SGD = {"nesterov": False, "weight_decay": 0.0, "step_decay": 1e-4}
+_ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0}
 
 METHODS = (
     MethodEntry(
@@ -83,7 +88,7 @@ METHODS = (
         summary="Random weights in every batch: what reweighting does by chance alone.",
         source="Ren et al. 2018, arXiv:1803.09050, section 4",
         factory="labelaudit.methods.standard:random_weights",
-        published=_published(epochs=178, batch_size=100, nesterov=False, weight_decay=2e-4, crop_pad=2),
+        published=_published(178, 100, nesterov=False, weight_decay=2e-4, crop_pad=2),
     ),
     MethodEntry(
         name="reed-hard",
@@ -100,16 +105,7 @@ METHODS = (
         source="Jiang et al. 2018, MentorNet, arXiv:1712.05055",
         factory="labelaudit.methods.mentornet:MentorNet",
         parameters=p.MentorNetParameters,
-        published=_published(
-            (19_531 / 39_000, 0.1),
-            (25_000 / 39_000, 0.01),
-            (30_000 / 39_000, 0.001),
-            epochs=111,
-            batch_size=128,
-            weight_decay=2e-4,
-            nesterov=False,
-            crop_pad=2,
-        ),
+        published=_published(111, 128, *_MENTORNET_STEPS, nesterov=False, weight_decay=2e-4, crop_pad=2),
     ),
     MethodEntry(
         name="co-teaching",
@@ -120,16 +116,7 @@ METHODS = (
         factory="labelaudit.methods.co_teaching:CoTeaching",
         parameters=p.CoTeachingParameters,
         networks=2,
-        published=_published(
-            epochs=200,
-            batch_size=128,
-            optimizer="adam",
-            lr=0.001,
-            late_momentum=0.1,
-            weight_decay=0.0,
-            schedule="late-linear",
-            augment="none",
-        ),
+        published=_published(200, 128, **_ADAM, late_momentum=0.1, schedule="late-linear", augment="none"),
     ),
     MethodEntry(
         name="d2l",
@@ -139,17 +126,7 @@ METHODS = (
         factory="labelaudit.methods.d2l:D2L",
         parameters=p.D2LParameters,
         plans=True,
-        published=_published(
-            (1 / 3, 0.1),
-            (2 / 3, 0.01),
-            epochs=120,
-            batch_size=128,
-            nesterov=False,
-            weight_decay=0.0,
-            step_decay=1e-4,
-            crop_pad=6,
-            border="edge",
-        ),
+        published=_published(120, 128, (1 / 3, 0.1), (2 / 3, 0.01), **_D2L_SGD, crop_pad=6, border="edge"),
     ),
     MethodEntry(
         name="incv",
@@ -160,18 +137,7 @@ METHODS = (
         parameters=p.IncvParameters,
         networks=2,
         plans=True,
-        published=_published(
-            (0.4, 0.1),
-            (0.6, 0.01),
-            (0.8, 0.001),
-            (0.9, 0.0005),
-            epochs=200,
-            batch_size=128,
-            optimizer="adam",
-            lr=1e-3,
-            weight_decay=0.0,
-            border="edge",
-        ),
+        published=_published(200, 128, (0.4, 0.1), (0.6, 0.01), (0.8, 0.001), (0.9, 0.0005), **_ADAM, border="edge"),
         verifies=True,
     ),
     MethodEntry(
@@ -183,14 +149,7 @@ METHODS = (
         parameters=p.ElrParameters,
         # The milestones are those of asymmetric noise, for --schedule milestones.
         published=_published(
-            (1 / 3, 0.01),
-            (2 / 3, 0.0001),
-            schedule="cosine-restarts",
-            epochs=150,
-            batch_size=128,
-            lr=0.02,
-            nesterov=False,
-            weight_decay=1e-3,
+            150, 128, *_ELR_STEPS, schedule="cosine-restarts", lr=0.02, nesterov=False, weight_decay=1e-3
         ),
     ),
     MethodEntry(
@@ -221,7 +180,7 @@ METHODS = (
         networks=2,
         predicts_together=True,
         plans=True,
-        published=_published((0.5, 0.1), epochs=300, batch_size=256, lr=0.02, weight_decay=5e-4, nesterov=False),
+        published=_published(300, 256, (0.5, 0.1), lr=0.02, weight_decay=5e-4, nesterov=False),
     ),
 )
 

@@ -20,9 +20,10 @@ Shapes: N samples, U of them with a verdict, R rows that are trained on, K class
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -49,59 +50,29 @@ from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import DetectionOptions, curves, runner
-from labelaudit.reproduce.curves import EpochRow, NetworkRow
-from labelaudit.reproduce.runner import NOTHING, Case, NoisyLabels, Row, Tables, figure, grouped, means, pivot, ratio
-from labelaudit.reproduce.truth import OURS, EstimateRow, RankingRow, TrueAudit, audit
+from labelaudit.reproduce import ExperimentOptions, curves, runner
+from labelaudit.reproduce.runner import NOTHING, Case, Cell, NoisyLabels, Row, Rows, Tables, grouped, pivot, ratio
+from labelaudit.reproduce.truth import AUDITED, ESTIMATES, OURS, RANKINGS, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
 FOLDS = 5
-RANKINGS = ("self_confidence", "normalized_margin")
+CLEANLABS = ("self_confidence", "normalized_margin")
 PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
 """That of the AUL paper's Figures 7 and 9."""
 
-_ESTIMATE_COLUMNS = {
-    **{name: (name.replace(" ", "_"), 3) for name in ("true rate", "noise rate", "error", "flagged")},
-    **{name: (name.lower(), 3) for name in ("precision", "recall", "F1")},
-    "ECE": ("calibration_error", 3),
+_COLUMNS = {
+    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64 seconds",
+    "ranking": RANKINGS,
+    "estimates": ESTIMATES,
+    "controls": AUDITED + "kind:str planted:int64 found:int64",
+    **curves.COLUMNS,
 }
+"""``held``: whether the interval contains the truth. ``suggestion``: the share of wrong labels whose suggested label is
+right. NaN stands for no interval, and for the seconds of an audit that was interrupted."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditRow(Row):
-    """One audit: labels with a verdict, wrong ones and their share, the interval, and whether it contains the truth.
-
-    ``suggestion`` is the share of wrong labels whose suggested label is right. NaN stands for no interval, and for the
-    seconds of an audit that was interrupted.
-    """
-
-    samples: int
-    wrong: int
-    noise_rate: float
-    low: float
-    high: float
-    held: float
-    suggestion: float
-    epochs: int
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ControlRow(Row):
-    """The planted controls of one kind in one audit, and how many of them are above the cut."""
-
-    kind: str
-    planted: int
-    found: int
-
-    @property
-    def share(self) -> float:
-        """The share that is found."""
-        return ratio(self.found, self.planted)
-
-
-def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     """Measure everything that is asked for, and write ``detection.md``, the Parquet tables and the figures."""
     runner.check_experiment(asked)
     noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
@@ -113,36 +84,38 @@ def measure(asked: DetectionOptions, reporter: Reporter = QUIET) -> str:
         require("cleanlab.filter", "cleanlab.rank")
     for model in asked.also_models:
         require_known(model)
-    truth, test = runner.scan_truth(asked.data, asked.truth, reporter), None
+    truth, test = runner.scan_truth(runner.needed(asked.data, "--data"), asked.truth, reporter), None
     cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels) or [NoisyLabels(name="given")]
     if asked.test is not None:
         require_outside(asked.out, asked.test, "--out")
         test = scan(asked.test, reporter=reporter)
         numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
-    kinds = {"audits": AuditRow, "ranking": RankingRow, "estimates": EstimateRow, "controls": ControlRow}
-    tables = Tables("Detection of wrong labels", **kinds, **curves.ROWS)
+    tables = Tables("Detection of wrong labels", **_COLUMNS)
 
-    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[Row]]:
+    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
         compared = list[tuple[Row, dict[str, FloatArray]]]()
         for model in dict.fromkeys((None, *asked.also_models)):
-            if compared and model == compared[0][0].model:
+            if compared and model == compared[0][0]["model"]:
                 raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
             run = RunFolder(folder / ("run" if model is None else f"run-{Case(name=model).folder_name}"))
             own = options if model is None else replace(options, model=model, network_weights=None)
             found = audit(case.name, data, run, truth, own, reporter, test=test)
-            is_first, (rows, signals) = not compared, curves.measure_losses(found, tested=test is not None)
-            peers = measure_peers(found, folder / "peers", own, reporter) if asked.peers and is_first else ()
-            tables.about = _about(asked, truth, found) if is_first else tables.about
-            yield [*_rows(found), *peers, *rows, *(curves.compare(*one, found.row, signals) for one in compared)]
+            rows, signals = curves.measure_losses(found, tested=test is not None)
+            rows |= _rows(found)
+            if not compared:
+                tables.about = _about(asked, truth, found)
+                peers = measure_peers(found, folder / "peers", own, reporter) if asked.peers else {}
+                rows |= {name: rows[name] + peer for name, peer in peers.items()}
+            yield {**rows, "networks": [curves.compare(*one, found.row, signals) for one in compared]}
             compared.append((found.row, signals))
 
     figures = partial(curves.figures, truth=truth)
-    return runner.run_cases("detection", asked, cases, tables, measure_case, _page, reporter, figures)
+    return runner.run_cases(asked, cases, tables, measure_case, _page, reporter, figures)
 
 
-def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:
-    settings, model = found.settings, found.row.model
+def _about(asked: ExperimentOptions, truth: Catalogue, found: TrueAudit) -> str:
+    settings, model = found.settings, found.row["model"]
     weights = "from scratch" if settings["weights"] == "scratch" else f"with {settings['weights']} weights"
     probe = f"{model} {weights}" if settings["kind"] == "train" else f"a head on frozen {model}"
     return (
@@ -153,126 +126,107 @@ def _about(asked: DetectionOptions, truth: Catalogue, found: TrueAudit) -> str:
     )
 
 
-def _rows(found: TrueAudit) -> Iterator[Row]:
-    same, (low, high) = vars(found.row), found.interval
-    yield AuditRow(
-        **same,
-        samples=len(found.wrong_U),
-        wrong=int(found.wrong_U.sum()),
-        noise_rate=found.true_rate,
-        low=low,
-        high=high,
-        held=math.nan if math.isnan(low) else float(low <= found.true_rate <= high),
-        suggestion=found.suggestion,
-        epochs=found.fitted.statistics.epochs,
-        seconds=found.seconds,
-    )
-    yield from found.rankings()
-    yield from found.estimates()
-    for row in found.fitted.noise.power.kinds:
-        if row.class_name is None:
-            yield ControlRow(**same, kind=row.kind, planted=row.planted, found=row.found)
+def _rows(found: TrueAudit) -> dict[str, list[Row]]:
+    rate, (low, high) = found.true_rate, found.interval
+    held = math.nan if math.isnan(low) else float(low <= rate <= high)
+    audited = {"samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum()), "noise_rate": rate, "held": held}
+    audited |= {"low": low, "high": high, "suggestion": found.suggestion, "seconds": found.seconds}
+    controls = [
+        {**found.row, "kind": row.kind, "planted": row.planted, "found": row.found}
+        for row in found.fitted.noise.power.kinds
+        if row.class_name is None
+    ]
+    audited |= {**found.row, "epochs": found.fitted.statistics.epochs}
+    rankings, estimates = list(found.rankings()), list(found.estimates())
+    return {"audits": [audited], "ranking": rankings, "estimates": estimates, "controls": controls}
 
 
 def _page(tables: Tables) -> Iterator[str]:
-    several = len({row.model for row in tables.of(AuditRow)}) > 1
+    several = len({row["model"] for row in tables["audits"]}) > 1
+    bold = {row["statistic"] for row in tables["ranking"] if row["chosen"] and row["source"] == OURS}
 
-    def label(row: Row) -> str:
-        return f"{row.noise} ({row.model})" if several else row.noise
+    def labeled(name: str, more: Callable[[Row], Row] = lambda _row: {}) -> list[Row]:
+        label = "{noise} ({model})" if several else "{noise}"
+        return [{**row, "label": label.format(**row), **more(row)} for row in tables[name]]
 
-    rankings = tables.of(RankingRow)
-    bold = {row.statistic for row in rankings if row.chosen and row.source == OURS}
+    rankings = labeled("ranking", lambda row: {"name": _named(row, "statistic", row["statistic"] in bold)})
     for heading, field in (("AUROC", "auroc"), ("Average precision", "average_precision")):
-        cells = {
-            noise: {
-                _named(source, statistic, statistic in bold): figure(getattr(row, field) for row in rows)
-                for (source, statistic), rows in grouped(group, lambda row: (row.source, row.statistic)).items()
-            }
-            for noise, group in grouped(rankings, label).items()
-        }
-        yield from pivot(f"Ranking: {heading}", "Bold: the statistic that ranks in the audit.", ("noise",), cells)
-    rates = grouped(tables.of(EstimateRow), lambda row: (label(row), _named(row.source, row.estimator, row.chosen)))
+        note = "Bold: the statistic that ranks in the audit."
+        yield from pivot(f"Ranking: {heading}", note, rankings, {"noise": "label"}, {"{}": (field, 4)}, across="name")
+    columns = {name: (name.replace(" ", "_"), 3) for name in ("true rate", "noise rate", "error", "flagged")}
+    columns |= {name: (name.lower(), 3) for name in ("precision", "recall", "F1")}
     yield from pivot(
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
         "or of the peer's own rule; *flagged* is the share that it calls wrong. ECE: 15 equal bins. "
         "Bold: the audit's estimator.",
-        ("noise", "estimator"),
-        {key: means(rows, _ESTIMATE_COLUMNS) for key, rows in rates.items()},
+        labeled("estimates", lambda row: {"name": _named(row, "estimator", row["chosen"])}),
+        {"noise": "label", "estimator": "name"},
+        {**columns, "ECE": ("calibration_error", 3)},
     )
+    both = list(itertools.chain(*curves.over_rates(tables).values()))
+    sides = [{**row, "who": "paper"} for row in both if row["estimator"] == curves.PAPER_ESTIMATOR]
+    sides += [{**row, "who": "audit"} for row in both if row["chosen"]]
+    of_side: dict[str, Cell] = {f"{{}}: {field.removeprefix('noise_')}": (field, 3) for field in curves.OVER_RATES}
     yield from pivot(
         "Over noise rates",
         f"The AUL paper's Figures 7 and 9: its own way ({curves.PAPER_ESTIMATOR} on the AUL), and the audit's.",
-        ("noise",),
-        {
-            noise: {
-                "true rate": figure((row.true_rate for row in rows if row.chosen), 3),
-                **{
-                    f"{who}: {field.removeprefix('noise_')}": figure((getattr(row, field) for row in of_one), 3)
-                    for who, of_one in _sides(rows).items()
-                    for field in curves.OVER_RATES
-                },
-            }
-            for group in curves.over_rates(tables).values()
-            for noise, rows in grouped(group, lambda row: row.noise).items()
-        },
+        sides,
+        {"noise": "noise"},
+        {"true rate": ("true_rate", 3), **of_side},
+        across="who",
     )
     yield from pivot(
         "The audit's interval",
         "*Suggestion*: the share of wrong labels whose suggested label is right. An audit that was interrupted has no "
         "seconds.",
-        ("noise",),
-        {noise: _interval(rows) for noise, rows in grouped(tables.of(AuditRow), label).items()},
+        labeled("audits"),
+        {"noise": "label"},
+        {
+            **{"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3), "held the truth": _held},
+            **{"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)},
+        },
     )
-    controls = grouped(tables.of(ControlRow), lambda row: (label(row), row.kind))
     yield from pivot(
         "Power on planted controls",
         "The share of the labels that the audit itself made wrong which lie above its cut.",
-        ("noise", "kind"),
-        {key: means(rows, {"planted": ("planted", 0), "found": ("share", 3)}) for key, rows in controls.items()},
+        labeled("controls", lambda row: {"share": ratio(row["found"], row["planted"])}),
+        {"noise": "label", "kind": "kind"},
+        {"planted": ("planted", 0), "found": ("share", 3)},
     )
-    by_noise = grouped(tables.of(EpochRow), label).items()
-    known = {noise: of_epoch for noise, rows in by_noise if (of_epoch := curves.known_epochs(rows))}
+    by_epoch = []
+    for rows in grouped(labeled("epochs"), "label").values():
+        known = curves.known_epochs(rows)
+        for epoch in np.linspace(1, len(known), min(len(known), 8)).round().astype(int).tolist():
+            for name in ("loss", "AUL"):
+                by_epoch += [{**row, "quantity": name, "auroc": row[f"{name.lower()}_auroc"]} for row in known[epoch]]
     yield from pivot(
         "The loss of an epoch against the AUL up to it",
         "AUROC; the AUL paper's Figure 2.",
-        ("noise", ""),
-        {
-            (noise, name): {f"epoch {epoch}": figure(getattr(row, field) for row in of_epoch[epoch]) for epoch in shown}
-            for noise, of_epoch in known.items()
-            for shown in [np.linspace(1, len(of_epoch), min(len(of_epoch), 8)).round().astype(int).tolist()]
-            for name, field in (("loss", "loss_auroc"), ("AUL", "aul_auroc"))
-        },
+        by_epoch,
+        {"noise": "label", "": "quantity"},
+        {"epoch {}": ("auroc", 4)},
+        across="epoch",
     )
     measured = curves.measured(tables)
     without = "" if "test_loss" in measured else " Held-out losses are correlated with --test."
     yield from pivot(
         "Agreement of networks",
         f"Pearson's correlation over the samples; the AUL paper's Figure 5.{without}",
-        ("noise", "network", "other network"),
-        {
-            key: means(rows, {title: (name, 3) for name, title in measured.items()})
-            for key, rows in grouped(tables.of(NetworkRow), lambda row: (row.noise, row.model, row.other_model)).items()
-        },
+        tables["networks"],
+        {"noise": "noise", "network": "model", "other network": "other_model"},
+        {title: (name, 3) for name, title in measured.items()},
     )
 
 
-def _named(source: str, name: str, chosen: bool) -> str:
-    return f"{source}: {name}" if source != OURS else f"**{name}**" if chosen else name
+def _named(row: Row, column: str, chosen: bool) -> str:
+    name: str = row[column]
+    return f"{row['source']}: {name}" if row["source"] != OURS else f"**{name}**" if chosen else name
 
 
-def _sides(rows: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
-    paper = [row for row in rows if row.estimator == curves.PAPER_ESTIMATOR]
-    return {"paper": paper, "audit": [row for row in rows if row.chosen]}
-
-
-def _interval(rows: Sequence[AuditRow]) -> dict[str, str]:
-    held = [row.held for row in rows if not math.isnan(row.held)]
-    return {
-        **means(rows, {"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3)}),
-        "held the truth": f"{sum(held):.0f} of {len(held)}" if held else NOTHING,
-        **means(rows, {"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)}),
-    }
+def _held(rows: Rows) -> str:
+    held = [row["held"] for row in rows if not math.isnan(row["held"])]
+    return f"{sum(held):.0f} of {len(held)}" if held else NOTHING
 
 
 def require(*names: str) -> list[Any]:
@@ -286,7 +240,7 @@ def require(*names: str) -> list[Any]:
         ) from error
 
 
-def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> list[Row]:
+def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> dict[str, list[Row]]:
     """Return the rows of cleanlab and AUM beside those of an audit with the same options; the folder keeps them.
 
     Raises:
@@ -326,23 +280,21 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
         aum_R, below_R = _threshold_trainings(prepared(), settings, source, reporter)
         return used(aum_R), used(below_R)
 
-    def rankings() -> Iterator[RankingRow]:
-        for name in RANKINGS:
+    def rankings() -> Iterator[Row]:
+        for name in CLEANLABS:
             suspicion_U = -ranks.get_label_quality_scores(label_U, p_UK(), method=name)
-            yield found.ranking("cleanlab", name, suspicion_U, chosen=name == RANKINGS[0])
+            yield found.ranking("cleanlab", name, suspicion_U, chosen=name == CLEANLABS[0])
         yield found.ranking("aum", "aum", -aum()[0], chosen=True)
 
-    def estimates() -> Iterator[EstimateRow]:
+    def estimates() -> Iterator[Row]:
         issue_U = filters.find_label_issues(label_U, p_UK(), n_jobs=1)
         yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
         below_U = aum()[1]
         yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
-    return [
-        *runner.remembered(folder / "ranking.parquet", asked, RankingRow, rankings),
-        *runner.remembered(folder / "estimates.parquet", asked, EstimateRow, estimates),
-    ]
+    of = {"ranking": (RANKINGS, rankings), "estimates": (ESTIMATES, estimates)}
+    return {name: runner.remembered(folder / f"{name}.parquet", asked, *each) for name, each in of.items()}
 
 
 def _threshold_trainings(

@@ -8,10 +8,10 @@ Shapes: E epochs, S seeds, N samples, P samples of a pool.
 
 from __future__ import annotations
 
-import difflib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ from labelaudit.auditing.plan import Preset
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.order import derive_seed
-from labelaudit.errors import UsageError
+from labelaudit.methods.table import find
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import PrioritizationOptions, runner
-from labelaudit.reproduce.curves import draw_images
+from labelaudit.reproduce import ExperimentOptions, runner
+from labelaudit.reproduce.curves import images
 from labelaudit.reproduce.retraining import decides
-from labelaudit.reproduce.runner import NOTHING, Case, Panels, Tables, grouped, pivot, ratio, remembered, spread
+from labelaudit.reproduce.runner import Case, Figures, Panel, Row, Rows, Tables, grouped, number, spread
 from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
@@ -73,14 +73,15 @@ SHOWN = (CLEAN, "shuffle-pixels:0.25")
 _POOL, _IMAGES, _COLUMNS = 2_000, 16, 4
 """Figures 1 and 2 show 16 images of a class, drawn from the 2,000 picked most or least often of CIFAR-10's 50,000."""
 
-PAPER: Mapping[str, Sequence[tuple[float | None, float]]] = {
+NAN = math.nan
+PAPER: Mapping[str, Sequence[tuple[float, float]]] = {
     "standard": ((1, 4.28), (1, 8.53), (1, 13.27), (1, 4.98), (1, 6.88), (1, 5.27), (1, 6.72)),
-    "sb-50": ((2.0, 4.26), (2.0, 9.03), (1.5, 14.66), (2.0, 5.48), (2.0, 7.71), (2.0, 5.68), (None, 8.47)),
-    "sb-33": ((3.0, 4.39), (None, 12.28), (None, 33.73), (None, 6.31), (None, 9.95), (None, 7.18), (None, 17.92)),
+    "sb-50": ((2.0, 4.26), (2.0, 9.03), (1.5, 14.66), (2.0, 5.48), (2.0, 7.71), (2.0, 5.68), (NAN, 8.47)),
+    "sb-33": ((3.0, 4.39), (NAN, 12.28), (NAN, 33.73), (NAN, 6.31), (NAN, 9.95), (NAN, 7.18), (NAN, 17.92)),
     "vr-33": ((1.7, 4.81), (1.0, 8.65), (1.0, 13.20), (1.1, 5.71), (1.0, 6.95), (1.0, 5.35), (1.0, 6.89)),
-    "vr-50": ((1.8, 4.87), (1.0, 8.74), (1.0, 13.14), (None, 6.27), (1.1, 7.69), (1.1, 6.30), (1.0, 6.70)),
+    "vr-50": ((1.8, 4.87), (1.0, 8.74), (1.0, 13.14), (NAN, 6.27), (1.1, 7.69), (1.1, 6.30), (1.0, 6.70)),
 }
-"""Table 1: speedup, None for a dash, and best test error in percent, a column for each of `DATA_SETS`."""
+"""Table 1: speedup, NaN for a dash, and best test error in percent, a column for each of `DATA_SETS`."""
 
 # The paper: SGD .1, momentum .9, weight decay .0005, crop and flip; the rate falls by 80% at epochs 60 and 80 of 100.
 # Nesterov and the padding are those of Selective Backprop's code. Little data gets smaller batches, and a rate to go
@@ -106,84 +107,50 @@ SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
 _REPLACED = ("model", "epochs", "batch_size", "optimizer", "lr")
 """What training options change of a scale's preset; the rest of them is up to `labelaudit.auditing.plan`."""
 
+_TRAINING = "data_set:str algorithm:str seed:int64 "
+_EPOCHS = (
+    _TRAINING
+    + "epoch:int64 test_error train_loss forwards:int64 backpropagated:int64 seconds selected_share changed_share"
+)
+"""One epoch of one training; epochs count from 1, and costs (samples, wall time) from the training's beginning.
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingEpochRow:
-    """One epoch of one training; epochs count from 1, and costs (samples, wall time) from the training's beginning.
+The shares are of samples that were selected for corruption, and of those that it changed (a random label can be the
+right one), among those back-propagated in this epoch.
+"""
 
-    The shares are of samples that were selected for corruption, and of those that it changed (a random label can be the
-    right one), among those back-propagated in this epoch.
-    """
+_RESULTS = (
+    _TRAINING + "best_error target speedup work_speedup time_speedup forwards backpropagated seconds oversampling"
+)
+"""One training, or with seed −1 the mean curve of all of them, beside standard training on the same data.
 
-    data_set: str
-    algorithm: str
-    seed: int
-    epoch: int
-    test_error: float
-    train_loss: float
-    forwards: int
-    backpropagated: int
-    seconds: float
-    selected_share: float
-    changed_share: float
+Speedups are by examples back-propagated, by forward passes (a backward pass counts as two) and by wall time; NaN where
+the target is never reached. Oversampling is the mean share of corrupted samples among those back-propagated, over their
+share in the data.
+"""
 
+_PICKS = _TRAINING + "end:str path:str times:int64 corrupted:bool pool_corrupted"
+"""An image of the first class, drawn from those that one training back-propagated most or least often.
 
-@dataclass(frozen=True, kw_only=True)
-class SpeedupRow:
-    """One training, or with seed −1 the mean curve of all of them, beside standard training on the same data.
-
-    Speedups are by examples back-propagated, by forward passes (a backward pass counts as two) and by wall time; NaN
-    where the target is never reached. Oversampling is the mean share of corrupted samples among those back-propagated,
-    over their share in the data.
-    """
-
-    data_set: str
-    algorithm: str
-    seed: int
-    best_error: float
-    target: float
-    speedup: float
-    work_speedup: float
-    time_speedup: float
-    forwards: float
-    backpropagated: float
-    seconds: float
-    oversampling: float
+``end`` is ``most`` or ``least``, ``times`` how often it was picked. ``pool_corrupted`` is the share of corrupted images
+among all those that it was drawn from, of every class.
+"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PickRow:
-    """An image of the first class, drawn from those that one training back-propagated most or least often.
-
-    ``end`` is ``most`` or ``least``, ``times`` how often it was picked. ``pool_corrupted`` is the share of corrupted
-    images among all those that it was drawn from, of every class.
-    """
-
-    data_set: str
-    algorithm: str
-    seed: int
-    end: str
-    path: str
-    times: int
-    corrupted: bool
-    pool_corrupted: float
-
-
-def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
     runner.check_experiment(asked)
     data_sets = [Case(name=name) for name in named("--data-set", DATA_SETS, asked.data_sets)]
     algorithms = [STANDARD, *(name for name in named("--algorithm", ALGORITHMS, asked.algorithms) if name != STANDARD)]
-    most, most_test, preset = SCALES[asked.scale]
+    most, most_test, preset = SCALES[asked.scale or "small"]
     given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
     preset = replace(preset, **given)
     data, test = runner.folders(asked)
     if most_test is not None:
         runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
-    tables = Tables("Prioritization", epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow)
+    tables = Tables("Prioritization", epochs=_EPOCHS, results=_RESULTS, picks=_PICKS)
 
-    def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[list[object]]:
+    def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         corruptions = DATA_SETS[data_set.name]
         truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
         tables.about = (
@@ -191,43 +158,39 @@ def measure(asked: PrioritizationOptions, reporter: Reporter = QUIET) -> str:
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
         corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
-        rows = list[object]()
+        rows: dict[str, list[Row]] = {"epochs": [], "picks": []}
         for algorithm in algorithms:
             title, selector, parameters = ALGORITHMS[algorithm]
             reporter.say(f"{data_set.name}, seed {seed}: {title}")
+            same, run = {"data_set": data_set.name, "algorithm": algorithm, "seed": seed}, RunFolder(folder / algorithm)
             augment = asked.training.augment or preset.augment
             training = replace(asked.training, probe="train", preset="paper", seed=seed, augment=augment)
             training = replace(training, selector=selector, selector_parameters=parameters)
             options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
-            rows += remembered(
-                folder / f"{algorithm}.parquet",
-                decides(Data(root=folder / "data"), options),
-                TrainingEpochRow,
-                partial(_train, RunFolder(folder / algorithm), options, data_set.name, corrupted_2N, reporter),
+            asked_of, train = decides(Data(root=folder / "data"), options), partial(_train, run, options, corrupted_2N)
+            trained = runner.remembered(
+                folder / f"{algorithm}.parquet", asked_of, _EPOCHS, partial(train, same, reporter)
             )
+            rows["epochs"] += trained
             if algorithm != STANDARD and data_set.name in SHOWN:
-                rows += picks(RunFolder(folder / algorithm), data_set.name, seed, truth)
+                rows["picks"] += picks(run, same, truth)
         yield rows
 
     drawn = partial(figures, out=asked.out)
-    return runner.run_cases("prioritization", asked, data_sets, tables, measure_case, page_tables, reporter, drawn)
+    return runner.run_cases(asked, data_sets, tables, measure_case, page_tables, reporter, drawn)
 
 
 def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return the names in the table's order, all where none is named; raise UsageError for one that is not known."""
-    known = list(known)
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise UsageError(f"{option} {name!r} is not known", fix=hint)
-    return [name for name in known if not names or name in names]
+    entries = {name: name for name in known}
+    wanted = {find(option, name, entries) for name in names}
+    return [name for name in entries if not wanted or name in wanted]
 
 
 def _train(
-    run: RunFolder, options: RetrainOptions, data_set: str, corrupted_2N: BoolArray, reporter: Reporter
-) -> Iterator[TrainingEpochRow]:
-    """Train into a folder named as the algorithm, and yield the rows of the epochs.
+    run: RunFolder, options: RetrainOptions, corrupted_2N: BoolArray, same: Row, reporter: Reporter
+) -> Iterator[Row]:
+    """Train, and yield the rows of the epochs, which begin with ``same``.
 
     ``corrupted_2N`` are the samples that were selected for corruption, and those that it changed.
     """
@@ -235,25 +198,17 @@ def _train(
     total = dict.fromkeys(("forwards", "backpropagated", "seconds"), 0)
     for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
         shares = corrupted_2N.mean(axis=1)
-        if run.root.name != STANDARD:
+        if same["algorithm"] != STANDARD:
             sample, times = read_picks(run.picks, metrics["epoch"])
             shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
         total = {name: so_far + {**metrics, **spent}[name] for name, so_far in total.items()}
-        yield TrainingEpochRow(
-            data_set=data_set,
-            algorithm=run.root.name,
-            seed=options.training.seed or 0,
-            epoch=metrics["epoch"] + 1,
-            test_error=metrics["validation_error"],
-            train_loss=math.nan if metrics["train_loss"] is None else metrics["train_loss"],
-            **total,
-            selected_share=float(shares[0]),
-            changed_share=float(shares[1]),
-        )
+        loss = math.nan if metrics["train_loss"] is None else metrics["train_loss"]
+        own = {"epoch": metrics["epoch"] + 1, "test_error": metrics["validation_error"], "train_loss": loss}
+        yield {**same, **own, **total, "selected_share": shares[0], "changed_share": shares[1]}
 
 
-def picks(run: RunFolder, data_set: str, seed: int, truth: Sequence[Mapping[str, str]]) -> Iterator[PickRow]:
-    """Yield the images of Figures 1 and 2 of a training in a folder named as the algorithm.
+def picks(run: RunFolder, same: Row, truth: Sequence[Mapping[str, str]]) -> Iterator[Row]:
+    """Yield the images of Figures 1 and 2 of a training, in rows that begin with ``same``.
 
     ``truth`` are the rows of ``truth.csv``. The seed draws the images, and which of those picked equally often count.
     """
@@ -264,20 +219,12 @@ def picks(run: RunFolder, data_set: str, seed: int, truth: Sequence[Mapping[str,
     corrupted_N = np.array([row["selected"] == "1" for row in truth])
     first = min(row["observed_label"] for row in truth)
     is_first_N = np.array([row["observed_label"] == first for row in truth])
-    generator = np.random.default_rng(derive_seed(seed, "picks"))
+    generator = np.random.default_rng(derive_seed(same["seed"], "picks"))
     for end, pool_P in pools(times_N, generator).items():
-        of_class = pool_P[is_first_N[pool_P]]
-        for sample in generator.permutation(of_class)[:_IMAGES]:
-            yield PickRow(
-                data_set=data_set,
-                algorithm=run.root.name,
-                seed=seed,
-                end=end,
-                path=truth[sample]["path"],
-                times=int(times_N[sample]),
-                corrupted=bool(corrupted_N[sample]),
-                pool_corrupted=float(corrupted_N[pool_P].mean()),
-            )
+        of_pool = {**same, "end": end, "pool_corrupted": corrupted_N[pool_P].mean()}
+        for sample in generator.permutation(pool_P[is_first_N[pool_P]])[:_IMAGES]:
+            own = {"path": truth[sample]["path"], "times": times_N[sample], "corrupted": corrupted_N[sample]}
+            yield {**of_pool, **own}
 
 
 def pools(times_N: npt.NDArray[np.int64], generator: np.random.Generator) -> dict[str, npt.NDArray[np.int64]]:
@@ -294,58 +241,52 @@ def first_cost(error_E: FloatArray, cost_E: FloatArray, target: float) -> float:
     return float(cost_E[reached_E[0]]) if len(reached_E) else math.nan
 
 
-def mean_curve(rows: Sequence[TrainingEpochRow], name: str) -> FloatArray:
-    """Return the mean over the seeds of a field in each epoch; ``work``: a backward pass is two forward passes."""
+def mean_curve(rows: Rows, name: str) -> FloatArray:
+    """Return the mean over the seeds of a column in each epoch; ``work``: a backward pass is two forward passes."""
     if name == "work":
         return mean_curve(rows, "forwards") + 2 * mean_curve(rows, "backpropagated")
-    by_seed = grouped(rows, lambda row: row.seed).values()
-    mean_E: FloatArray = np.mean([[getattr(row, name) for row in of_seed] for of_seed in by_seed], axis=0)
+    by_seed = grouped(rows, "seed").values()
+    mean_E: FloatArray = np.mean([[row[name] for row in of_seed] for of_seed in by_seed], axis=0)
     return mean_E
 
 
-def results(epochs: Sequence[TrainingEpochRow]) -> Iterator[SpeedupRow]:
+def results(epochs: Rows) -> Iterator[Row]:
     """Yield the results of every training, and of the mean curve of the seeds of each data set and algorithm."""
-    trainings = grouped(epochs, lambda row: (row.data_set, row.algorithm))
+    trainings = grouped(epochs, "data_set", "algorithm")
     for (data_set, algorithm), rows in trainings.items():
-        seeds = list(dict.fromkeys(row.seed for row in rows))
+        seeds = list(grouped(rows, "seed"))
         for seed in (*seeds, MEAN):
             chosen = seeds if seed == MEAN else [seed]
-            standard = [row for row in trainings[data_set, STANDARD] if row.seed in chosen]
-            own = [row for row in rows if row.seed in chosen]
+            standard = [row for row in trainings[data_set, STANDARD] if row["seed"] in chosen]
+            own = [row for row in rows if row["seed"] in chosen]
             standard_E, own_E = mean_curve(standard, "test_error"), mean_curve(own, "test_error")
-            target, rate = TARGET * float(standard_E.min()), standard[0].selected_share
+            target, rate = TARGET * float(standard_E.min()), standard[0]["selected_share"]
             speedups = {
                 name: first_cost(standard_E, mean_curve(standard, cost), target)
                 / first_cost(own_E, mean_curve(own, cost), target)
                 for name, cost in (("speedup", "backpropagated"), ("work_speedup", "work"), ("time_speedup", "seconds"))
             }
-            yield SpeedupRow(
-                data_set=data_set,
-                algorithm=algorithm,
-                seed=seed,
-                best_error=float(own_E.min()),
-                target=target,
-                **speedups,
-                **{name: float(mean_curve(own, name)[-1]) for name in ("forwards", "backpropagated", "seconds")},
-                oversampling=ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
-            )
+            yield {
+                **{"data_set": data_set, "algorithm": algorithm, "seed": seed, "best_error": own_E.min()},
+                **{"target": target, **speedups},
+                **{name: mean_curve(own, name)[-1] for name in ("forwards", "backpropagated", "seconds")},
+                "oversampling": runner.ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
+            }
 
 
 def page_tables(tables: Tables) -> Iterator[str]:
     """Fill the table of results, and yield the lines of the page: ours beside the paper's."""
-    tables.put(SpeedupRow, results(tables.of(TrainingEpochRow)))
-    rows = tables.of(SpeedupRow)
-    mean = {(row.data_set, row.algorithm): row for row in rows if row.seed == MEAN}
+    tables["results"] = list(results(tables["epochs"]))
+    mean = {(row["data_set"], row["algorithm"]): row for row in tables["results"] if row["seed"] == MEAN}
     cells: dict[str, dict[str, str]] = {}
-    for place, data_set in enumerate(DATA_SETS):
-        for algorithm, (title, _, _) in ALGORITHMS.items():
-            if (data_set, algorithm) in mean:
-                cells.setdefault(title, {})[data_set] = _cell(mean[data_set, algorithm])
-                if algorithm in PAPER:
-                    speedup, error = PAPER[algorithm][place]
-                    known = NOTHING if speedup is None else f"{speedup:.1f}×"
-                    cells.setdefault(f"*{title}, paper*", {})[data_set] = f"*{known} ({error:.2f}%)*"
-    yield from pivot(
+    for (place, data_set), (algorithm, (title, _, _)) in itertools.product(enumerate(DATA_SETS), ALGORITHMS.items()):
+        if (row := mean.get((data_set, algorithm))) is not None:
+            ours = f"{number(row['speedup'], 2, '×')} ({100 * row['best_error']:.2f}%)"
+            cells.setdefault(title, {})[data_set] = ours
+            if algorithm in PAPER:
+                speedup, error = PAPER[algorithm][place]
+                cells.setdefault(f"*{title}, paper*", {})[data_set] = f"*{number(speedup, 1, '×')} ({error:.2f}%)*"
+    yield from runner.table(
         "Table 1: speedup and error",
         "Examples that standard training back-propagates until its test error is at most 1.2 times its best, over "
         "those that the algorithm does (a dash: never), and in brackets the best test error. On the mean curve of the "
@@ -354,127 +295,113 @@ def page_tables(tables: Tables) -> Iterator[str]:
         ("algorithm",),
         cells,
     )
-    yield from pivot(
+    speedups = {"back-propagated": "speedup", "work": "work_speedup", "time": "time_speedup"}
+    yield from runner.table(
         "Forward passes and wall time",
         "The speedup by what is counted: examples back-propagated, forward passes (a backward pass counts as two), "
         "wall time. Then what the whole training took.",
         ("data", "algorithm"),
         {
             key: {
-                "back-propagated": _times(row.speedup),
-                "work": _times(row.work_speedup),
-                "time": _times(row.time_speedup),
-                "examples back-propagated": f"{row.backpropagated:,.0f}",
-                "forward": f"{row.forwards:,.0f}",
-                "seconds": f"{row.seconds:.0f}",
+                **{name: number(row[column], 2, "×") for name, column in speedups.items()},
+                "examples back-propagated": f"{row['backpropagated']:,.0f}",
+                "forward": f"{row['forwards']:,.0f}",
+                "seconds": f"{row['seconds']:.0f}",
             }
             for key, row in mean.items()
         },
     )
-    shares: dict[tuple[str, str], dict[str, str]] = {}
-    for key, group in grouped(tables.of(TrainingEpochRow), lambda row: (row.data_set, row.algorithm)).items():
-        if CLEAN not in key and STANDARD not in key:
-            share_E = mean_curve(group, "selected_share")
-            shown = np.linspace(0, len(share_E) - 1, min(6, len(share_E))).astype(int)
-            shares[key] = {f"epoch {epoch + 1}": f"{100 * share_E[epoch]:.1f}%" for epoch in shown}
-    yield from pivot(
+    selecting = [row for row in tables["epochs"] if row["data_set"] != CLEAN and row["algorithm"] != STANDARD]
+    last = max((row["epoch"] for row in selecting), default=1)
+    shown = np.linspace(1, last, min(6, last)).astype(int)
+    of_data = {"data": "data_set", "algorithm": "algorithm"}
+    yield from runner.pivot(
         "Corrupted samples among those back-propagated",
         "Figure 3: the share of corrupted samples among those that are back-propagated.",
-        ("data", "algorithm"),
-        shares,
+        [row for row in selecting if row["epoch"] in shown],
+        of_data,
+        {"epoch {}": partial(_percent, "selected_share")},
+        across="epoch",
     )
-    yield from pivot(
+    yield from runner.pivot(
         "Oversampling of corrupted samples",
         "The mean over all epochs of that share, as a multiple of their share in the data, which is standard "
         "training's.",
-        ("algorithm",),
-        {
-            ALGORITHMS[algorithm][0]: {key[0]: _times(mean[key].oversampling) for key in of}
-            for algorithm, of in grouped(shares, lambda key: key[1]).items()
-        },
+        [{**mean[key], "title": ALGORITHMS[key[1]][0]} for key in grouped(selecting, "data_set", "algorithm")],
+        {"algorithm": "title"},
+        {"{}": lambda rows: number(rows[0]["oversampling"], 2, "×")},
+        across="data_set",
     )
-    drawn = grouped(
-        [row for row in tables.of(PickRow) if row.data_set != CLEAN], lambda row: (row.data_set, row.algorithm)
-    )
-    yield from pivot(
+    drawn = [row for row in tables["picks"] if row["data_set"] != CLEAN]
+    yield from runner.pivot(
         "Corrupted samples among the most and the least picked",
         f"Figures 1 and 2 show images from these: {_POOL:,} of 50,000 samples, the same share of fewer.",
-        ("data", "algorithm"),
-        {
-            key: {end: _pool_share([row for row in rows if row.end == end]) for end in (MOST, LEAST)}
-            for key, rows in drawn.items()
-        },
+        [rows[0] for rows in grouped(drawn, "data_set", "algorithm", "seed", "end").values()],
+        of_data,
+        {"{}": partial(_percent, "pool_corrupted")},
+        across="end",
     )
 
 
-def _pool_share(rows: Sequence[PickRow]) -> str:
-    share = spread({row.seed: row.pool_corrupted for row in rows}.values()).mean
-    return NOTHING if math.isnan(share) else f"{100 * share:.1f}%"
+def _percent(column: str, rows: Rows) -> str:
+    return number(100 * spread(row[column] for row in rows).mean, 1, "%")
 
 
-def _cell(row: SpeedupRow) -> str:
-    return f"{_times(row.speedup)} ({100 * row.best_error:.2f}%)"
-
-
-def _times(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.2f}×"
-
-
-def figures(tables: Tables, out: Path) -> Mapping[str, Panels]:
-    """Return the panels of Figures 1 to 4 and S5 to S11, over all data sets that were measured.
+def figures(tables: Tables, out: Path) -> Figures:
+    """Return Figures 1 to 4 and S5 to S11, over all data sets that were measured.
 
     The images of Figures 1 and 2 are those of the first seed, read from its copies in ``out``.
     """
-    by_data = grouped(tables.of(TrainingEpochRow), lambda row: row.data_set)
-    target = {row.data_set: row.target for row in tables.of(SpeedupRow) if row.seed == MEAN}
-    halves = {name: rows for name, rows in by_data.items() if name.endswith(":0.5")}
+    by_data = grouped(tables["epochs"], "data_set")
+    target = {row["data_set"]: row["target"] for row in tables["results"] if row["seed"] == MEAN}
     return {
-        "test-error": [partial(_draw_errors, name, rows, target[name]) for name, rows in by_data.items()],
-        "corrupted-share": [partial(_draw_shares, name, rows) for name, rows in by_data.items() if name != CLEAN],
-        "entropy-and-loss": [
-            partial(_draw_errors, name, [row for row in rows if row.algorithm in ENTROPY], target[name])
-            for name, rows in halves.items()
-            if {row.algorithm for row in rows} >= ENTROPY
-        ],
+        "test-error": runner.in_lines([_errors(name, rows, target[name]) for name, rows in by_data.items()]),
+        "corrupted-share": runner.in_lines([_shares(name, rows) for name, rows in by_data.items() if name != CLEAN]),
+        "entropy-and-loss": runner.in_lines(
+            [
+                _errors(name, [row for row in rows if row["algorithm"] in ENTROPY], target[name])
+                for name, rows in by_data.items()
+                if name.endswith(":0.5") and {row["algorithm"] for row in rows} >= ENTROPY
+            ]
+        ),
         **{
             f"{end}-picked": [
-                [partial(_draw_picks, rows, out) for rows in grouped(of_data, lambda row: row.algorithm).values()]
-                for of_data in grouped(of_end, lambda row: row.data_set).values()
+                [_picked(rows, out) for rows in grouped(of_data, "algorithm").values()]
+                for of_data in grouped(of_end, "data_set").values()
             ]
-            for end, of_end in grouped(tables.of(PickRow), lambda row: row.end).items()
+            for end, of_end in grouped(tables["picks"], "end").items()
         },
     }
 
 
-def _draw_picks(rows: Sequence[PickRow], out: Path, place: Any) -> None:
-    """Draw a panel of Figures 1 and 2, with how often each image was picked, red where it is corrupted."""
+def _picked(rows: Rows, out: Path) -> Panel:
+    """Return a panel of Figures 1 and 2, with how often each image was picked, red where it is corrupted."""
     first = rows[0]
-    images = out / f"{Case(name=first.data_set).folder_name}-seed{first.seed}" / "data"
-    own = [(images / row.path, f"{row.times}×", row.corrupted) for row in rows if row.seed == first.seed]
-    draw_images(f"{first.data_set}, {first.algorithm}: {first.end} picked", own, _COLUMNS, PLAIN, place)
+    data = out / f"{Case(name=first['data_set']).folder_name}-seed{first['seed']}" / "data"
+    own = [row for row in rows if row["seed"] == first["seed"]]
+    shown = [(data / row["path"], f"{row['times']}×", row["corrupted"]) for row in own]
+    return images("{data_set}, {algorithm}: {end} picked".format(**first), shown, _COLUMNS, PLAIN)
 
 
-def _style(algorithm: str) -> dict[str, Any]:
+def _line(algorithm: str, x: Any, y: Any) -> runner.Call:
     color = f"C{list(ALGORITHMS).index(algorithm)}"
     # On top, and broken: while a selector is off, its curve is this one.
     on_top = {"color": "black", "linestyle": "--", "zorder": 3} if algorithm == STANDARD else {}
-    return {"label": algorithm, "color": color, **on_top}
+    return runner.call("plot", x, y, label=algorithm, **{"color": color, **on_top})
 
 
-def _draw_errors(title: str, rows: Sequence[TrainingEpochRow], target: float, place: Any) -> None:
-    """Draw the test error over examples back-propagated, and the error that counts as reached."""
-    for algorithm, group in grouped(rows, lambda row: row.algorithm).items():
-        examples_E, error_E = mean_curve(group, "backpropagated") / 1000, 100 * mean_curve(group, "test_error")
-        place.plot(examples_E, error_E, **_style(algorithm))
-    place.axhline(100 * target, linestyle=":", color="grey")
-    place.set(title=title, xlabel="thousand examples back-propagated", ylabel="test error, %")
-    place.legend(fontsize="x-small")
+def _errors(title: str, rows: Rows, target: float) -> Panel:
+    """Return the test error over examples back-propagated, and the error that counts as reached."""
+    calls = [
+        _line(algorithm, mean_curve(own, "backpropagated") / 1000, 100 * mean_curve(own, "test_error"))
+        for algorithm, own in grouped(rows, "algorithm").items()
+    ]
+    reached = runner.call("axhline", 100 * target, linestyle=":", color="grey")
+    return Panel(title, "thousand examples back-propagated", "test error, %", [*calls, reached])
 
 
-def _draw_shares(title: str, rows: Sequence[TrainingEpochRow], place: Any) -> None:
-    """Draw Figure 3."""
-    for algorithm, group in grouped(rows, lambda row: row.algorithm).items():
-        share_E = mean_curve(group, "selected_share")
-        place.plot(range(1, 1 + len(share_E)), 100 * share_E, **_style(algorithm))
-    place.set(title=title, xlabel="epoch", ylabel="corrupted among back-propagated, %")
-    place.legend(fontsize="x-small")
+def _shares(title: str, rows: Rows) -> Panel:
+    """Return Figure 3."""
+    shares = {name: 100 * mean_curve(own, "selected_share") for name, own in grouped(rows, "algorithm").items()}
+    calls = [_line(name, range(1, 1 + len(share_E)), share_E) for name, share_E in shares.items()]
+    return Panel(title, "epoch", "corrupted among back-propagated, %", calls)

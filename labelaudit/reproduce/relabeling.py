@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,38 +19,27 @@ from labelaudit.auditing.model import Data
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import RelabelingOptions, runner
-from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Row, Tables, pivot
-from labelaudit.reproduce.truth import audit
+from labelaudit.reproduce import ExperimentOptions, runner
+from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Row, Tables, number, table
+from labelaudit.reproduce.truth import AUDITED, audit
 from labelaudit.review.corrections import Correction, read_review, write_corrections
 from labelaudit.review.relabel import plan_relabeling, relabel_copy
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
+_ROUNDS = (
+    AUDITED
+    + "audit:int64 samples:int64 wrong:int64 noise_rate estimate low high suspicious:int64 reviewed:int64 found:int64 "
+    "removed:int64 spoilt:int64"
+)
+"""One audit (from 1) and its review: the true noise rate, the estimate, and what became of the suspicious list.
 
-@dataclass(frozen=True, kw_only=True)
-class RoundRow(Row):
-    """One audit (from 1) and its review: the true noise rate, the estimate, and what became of the suspicious list.
-
-    Reviewed is all of the list, or nothing after the last audit; ``found`` are the wrong labels in it, ``removed``
-    those that the next copy has right, ``spoilt`` the right ones that it has wrong.
-    """
-
-    audit: int
-    samples: int
-    wrong: int
-    noise_rate: float
-    estimate: float
-    low: float
-    high: float
-    suspicious: int
-    reviewed: int = 0
-    found: int = 0
-    removed: int = 0
-    spoilt: int = 0
+Reviewed is all of the list, or nothing after the last audit; ``found`` are the wrong labels in it, ``removed`` those
+that the next copy has right, ``spoilt`` the right ones that it has wrong.
+"""
 
 
-def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
+def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``relabeling.md`` and ``rounds.parquet``."""
     runner.check_experiment(asked)
     if asked.rounds < 1:
@@ -60,14 +49,14 @@ def measure(asked: RelabelingOptions, reporter: Reporter = QUIET) -> str:
         data = asked.data or write_digits(asked.out / "digits", rate=0.0, seed=0).images
     truth = runner.scan_truth(data, None, reporter)
     about = f"{int(truth.used_N.sum()):,} images of {len(truth.classes)} classes; labelaudit {__version__}."
-    tables = Tables("Audit, review, relabel, audit again", about, rounds=RoundRow)
+    tables = Tables("Audit, review, relabel, audit again", about, rounds=_ROUNDS)
     cases, measure_case = runner.noise_cases(asked.noises, truth.classes), partial(_measure, asked, truth, reporter)
-    return runner.run_cases("relabeling", asked, cases, tables, measure_case, _page, reporter)
+    return runner.run_cases(asked, cases, tables, measure_case, _page, reporter)
 
 
 def _measure(
-    asked: RelabelingOptions, truth: Catalogue, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path
-) -> Iterator[list[RoundRow]]:
+    asked: ExperimentOptions, truth: Catalogue, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path
+) -> Iterator[dict[str, list[Row]]]:
     """Audit the planted errors, review, relabel and audit again, so many times.
 
     The folder gets ``audit-K/images``, ``run`` and the ``corrections.csv`` that leads to the next audit.
@@ -82,10 +71,10 @@ def _measure(
         for sample in np.flatnonzero(noisy_N != truth.label_N).tolist()
     ]
     right, _ = _relabel(truth, truth.root, planted, places[0] / "planted.csv", places[0] / "images", reporter)
-    rows: list[RoundRow] = []
+    rows: list[Row] = []
     before, expected = dict[tuple[str, str], bool](), dict[tuple[str, str], tuple[str, str]]()
-    for number, place in enumerate(places, start=1):
-        reporter.say(f"Audit {number} of {len(places)}")
+    for audits, place in enumerate(places, start=1):
+        reporter.say(f"Audit {audits} of {len(places)}")
         options, images = replace(asked.training, seed=seed), place / "images"
         found = audit(case.name, Data(root=images), RunFolder(place / "run"), right, options, reporter)
         catalogue, (low, high) = found.fitted.catalogue, found.interval
@@ -94,35 +83,25 @@ def _measure(
         wrong_of = dict(zip(names, found.wrong_N.tolist(), strict=True))
         if rows:
             pairs = [(before[old], wrong_of.get(new, True)) for old, new in expected.items()]
-            rows[-1] = replace(
-                rows[-1],
-                reviewed=len(pairs),
-                found=sum(was_wrong for was_wrong, _ in pairs),
-                removed=sum(was_wrong and not is_wrong for was_wrong, is_wrong in pairs),
-                spoilt=sum(is_wrong and not was_wrong for was_wrong, is_wrong in pairs),
-            )
+            rows[-1] |= {
+                "reviewed": len(pairs),
+                "found": sum(was_wrong for was_wrong, _ in pairs),
+                "removed": sum(was_wrong and not is_wrong for was_wrong, is_wrong in pairs),
+                "spoilt": sum(is_wrong and not was_wrong for was_wrong, is_wrong in pairs),
+            }
         before = wrong_of
-        rows.append(
-            RoundRow(
-                **vars(found.row),
-                audit=number,
-                samples=len(found.wrong_U),
-                wrong=int(found.wrong_U.sum()),
-                noise_rate=found.true_rate,
-                estimate=found.noise_rate,
-                low=low,
-                high=high,
-                suspicious=len(found.suspicious),
-            )
-        )
-        if number < len(places):
+        row = {**found.row, "audit": audits, "samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum())}
+        row |= {"noise_rate": found.true_rate, "estimate": found.noise_rate, "low": low, "high": high}
+        row |= {"suspicious": len(found.suspicious), **dict.fromkeys(("reviewed", "found", "removed", "spoilt"), 0)}
+        rows.append(row)
+        if audits < len(places):
             label_of = dict(zip(right.paths, (right.classes[label] for label in right.label_N), strict=True))
             listed = found.suspicious.tolist()
             decisions = [_decision(catalogue, sample, label_of[catalogue.paths[sample]]) for sample in listed]
-            file, following = place / "corrections.csv", places[number] / "images"
+            file, following = place / "corrections.csv", places[audits] / "images"
             right, target_of = _relabel(right, images, decisions, file, following, reporter)
             expected = {(one.path, one.sha256): (target_of.get(one.path, one.path), one.sha256) for one in decisions}
-    yield rows
+    yield {"rounds": rows}
 
 
 def _decision(catalogue: Catalogue, sample: int, label: str) -> Correction:
@@ -172,27 +151,27 @@ def _relabel(
 
 def _page(tables: Tables) -> list[str]:
     cells = {
-        (row.noise, str(row.seed), str(row.audit)): {
-            "wrong labels": f"{row.wrong:,}",
-            "noise rate": f"{row.noise_rate:.4f}",
-            "estimate": runner.number(row.estimate, 4)
-            + ("" if math.isnan(row.low) else f" ({row.low:.4f} to {row.high:.4f})"),
-            "suspicious": f"{row.suspicious:,}",
+        (row["noise"], row["seed"], row["audit"]): {
+            "wrong labels": f"{row['wrong']:,}",
+            "noise rate": f"{row['noise_rate']:.4f}",
+            "estimate": number(row["estimate"], 4)
+            + ("" if math.isnan(row["low"]) else f" ({row['low']:.4f} to {row['high']:.4f})"),
+            "suspicious": f"{row['suspicious']:,}",
             **_outcome(row),
         }
-        for row in tables.of(RoundRow)
+        for row in tables["rounds"]
     }
     note = (
         "*Reviewed* is everything that the audit lists as suspicious, answered with the truth; *removed* are the wrong "
         "labels among it that are right in the next audit's folder, *made wrong* right ones that are wrong there. The "
         "estimate has its interval in brackets."
     )
-    return pivot("Rounds", note, ("noise", "seed", "audit"), cells)
+    return table("Rounds", note, ("noise", "seed", "audit"), cells)
 
 
-def _outcome(row: RoundRow) -> dict[str, str]:
-    if not row.reviewed:
+def _outcome(row: Row) -> dict[str, str]:
+    if not row["reviewed"]:
         return dict.fromkeys(("reviewed", "removed", "made wrong"), NOTHING)
-    share = f" ({row.removed / row.found:.1%})" if row.found else ""
-    removed = f"{row.removed:,} of {row.found:,}{share}"
-    return {"reviewed": f"{row.reviewed:,}", "removed": removed, "made wrong": f"{row.spoilt:,}"}
+    share = f" ({row['removed'] / row['found']:.1%})" if row["found"] else ""
+    removed = f"{row['removed']:,} of {row['found']:,}{share}"
+    return {"reviewed": f"{row['reviewed']:,}", "removed": removed, "made wrong": f"{row['spoilt']:,}"}

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,8 @@ from labelaudit.methods.parameters import make_parameters
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.reproduce import ExperimentOptions, RetrainingOptions, Table1Options, runner
-from labelaudit.reproduce.runner import NOTHING, NoisyLabels, Tables, grouped, number, pivot, spread
+from labelaudit.reproduce import ExperimentOptions, runner
+from labelaudit.reproduce.runner import Cell, NoisyLabels, Row, Rows, Tables, grouped, number, spread
 from labelaudit.reproduce.truth import OURS, audit
 from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
@@ -127,65 +127,31 @@ def published(row: str, noise: NoisyLabels, classes: int) -> tuple[dict[str, obj
     return {}, {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainedRow:
-    """One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
+TRAINED = (
+    "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 epoch_seconds seconds "
+    "noise_rate"
+)
+"""One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
 
-    Attributes:
-        method: The name of the row, see `ROWS`.
-        error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
-        best_error: The least error after an epoch: what early stopping on the test data would have given.
-        train_error: Share of the given labels that the network disagrees with in its last epoch.
-        epoch_seconds, seconds: Mean wall time of an epoch without measuring the error, and of all of it but the audit.
-        noise_rate: What the method was told or found of the noise.
-    """
+- error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
+- best_error: The least error after an epoch: what early stopping on the test data would have given.
+- train_error: Share of the given labels that the network disagrees with in its last epoch.
+- epoch_seconds, seconds: Mean wall time of an epoch without measuring the error, and of all of it but the audit.
+- noise_rate: What the method was told or found of the noise.
+"""
 
-    noise: str
-    rate: float
-    seed: int
-    method: str
-    status: str
-    error: float = math.nan
-    best_error: float = math.nan
-    train_error: float = math.nan
-    epochs: int = 0
-    epoch_seconds: float = math.nan
-    seconds: float = math.nan
-    noise_rate: float = math.nan
+_NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "epoch_seconds", "seconds", "noise_rate"), math.nan)
+_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall seconds"
+"""One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
 
+_CELLS = (
+    "method:str noise:str error deviation seeds:int64 diverged:int64 relative_epoch relative_time paper_error "
+    "paper_deviation paper_note:str"
+)
+"""One cell of the table, over all seeds, beside the paper's; errors in percent, times as multiples of Standard's.
 
-@dataclass(frozen=True, kw_only=True)
-class SharedAuditRow:
-    """One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
-
-    noise: str
-    rate: float
-    seed: int
-    audit: str
-    noise_rate: float
-    precision: float
-    recall: float
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellRow:
-    """One cell of the table, over all seeds, beside the paper's; errors in percent, times as multiples of Standard's.
-
-    The paper's error is NaN where it has no figure, and the note says what it has instead.
-    """
-
-    method: str
-    noise: str
-    error: float
-    deviation: float
-    seeds: int
-    diverged: int
-    relative_epoch: float
-    relative_time: float
-    paper_error: float
-    paper_deviation: float
-    paper_note: str
+The paper's error is NaN where it has no figure, and the note says what it has instead.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,16 +228,7 @@ class Trainings:
     scale: Scale
     paper: int | None = None
 
-    def run(
-        self, name: str, asked: ExperimentOptions, cases: Sequence[NoisyLabels], about: str, reporter: Reporter
-    ) -> str:
-        """Train for every case and seed, and write ``<name>.md``, ``<name>``, ``runs`` and ``audits.parquet``."""
-        about = f"{about}, seeds {asked.seeds_text}; labelaudit {__version__}."
-        kinds = {name: CellRow, "runs": TrainedRow, "audits": SharedAuditRow}
-        tables, page = Tables("Robust training on noisy labels", about, **kinds), partial(page_tables, self.paper)
-        return runner.run_cases(name, asked, cases, tables, partial(self.measure, reporter), page, reporter)
-
-    def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[Sequence[object]]:
+    def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
         rows, scale = np.flatnonzero(self.clean.used_N), self.scale
         if scale.subset is not None:
@@ -281,13 +238,14 @@ class Trainings:
         truth_csv = folder / "truth.csv"
         if not truth_csv.exists():
             write_text(truth_csv, runner.labels_text(chosen, chosen.label_N))
-        runs = {name: RunFolder(folder / f"audit-{name}") for name in AUDITS}
-        for name in sorted({name for row in self.rows if (name := audit_of(row)) is not None}):
-            options = replace(scale.audits[name], seed=seed)
-            found = audit(case.name, data, runs[name], self.clean, options, reporter, AUDITS[name])
-            same: dict[str, Any] = {"noise": case.name, "rate": rate, "seed": seed, "audit": name}
-            same |= {name: found.flags[name] for name in ("precision", "recall")}
-            yield [SharedAuditRow(**same, noise_rate=found.noise_rate, seconds=found.seconds)]
+        same, runs = {"noise": case.name, "rate": rate, "seed": seed}, {}
+        for name in sorted(AUDITS):
+            runs[name] = RunFolder(folder / f"audit-{name}")
+            if name in map(audit_of, self.rows):
+                options = replace(scale.audits[name], seed=seed)
+                found = audit(case.name, data, runs[name], self.clean, options, reporter, AUDITS[name])
+                audited = {**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}
+                yield {"audits": [{**audited, "seconds": found.seconds}]}
         for row in dict.fromkeys(self.rows):
             reporter.say(f"{case.name}, seed {seed}: {row}")
             method, run = method_of(row), runs[audit_of(row) or "default"]
@@ -305,47 +263,46 @@ class Trainings:
                 training=replace(scale.training, seed=seed),
                 presets=presets if hyperparameters and scale.training.preset == "paper" else None,
             )
-            start = TrainedRow(noise=case.name, rate=rate, seed=seed, method=row, status=DIVERGED)
-            yield train_method(start, data, asked, folder, reporter)
+            start = {**same, "method": row, "status": DIVERGED, "epochs": 0, **_NO_FIGURES}
+            yield {"runs": train_method(start, data, asked, folder, reporter)}
 
 
-def train_method(
-    start: TrainedRow, data: Data, options: RetrainOptions, folder: Path, reporter: Reporter
-) -> list[TrainedRow]:
+def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, reporter: Reporter) -> list[Row]:
     """Train one method, or read what an earlier call finished; a training that diverges is a result too.
 
     ``start`` is what the row begins with; the folder gets ``<method>/`` and ``<method>.parquet``.
     """
+    name: str = start["method"]
 
-    def train() -> Iterator[TrainedRow]:
-        out = RunFolder(folder / start.method)
+    def train() -> Iterator[Row]:
+        out = RunFolder(folder / name)
         began, is_new = time.perf_counter(), not out.exists
         try:
             result = retrain(data, out, options, reporter)
         except TrainingError as diverged:
-            reporter.warn(f"{start.method} at {start.noise}, seed {start.seed}: {diverged.what}")
+            reporter.warn(f"{name} at {start['noise']}, seed {start['seed']}: {diverged.what}")
             yield start
             return
         seconds = time.perf_counter() - began if is_new else math.nan
         metrics, epochs = read_metrics(out.metrics), read_seconds(out.seconds)
         both = find_method(options.method).predicts_together
         known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
-        yield replace(
-            start,
-            status="trained",
-            error=result["validation_error_of_all_networks"] if both else result["metrics"]["validation_error"],
-            best_error=min(row["validation_error"] for row in metrics if row["validation_error"] is not None),
-            train_error=metrics[-1]["train_error"],
-            epochs=len(metrics),
-            epoch_seconds=sum(row["seconds"] for row in epochs) / len(epochs),
-            seconds=seconds,
-            noise_rate=math.nan if known is None else known,
-        )
+        yield {
+            **start,
+            "status": "trained",
+            "error": result["validation_error_of_all_networks"] if both else result["metrics"]["validation_error"],
+            "best_error": min(row["validation_error"] for row in metrics if row["validation_error"] is not None),
+            "train_error": metrics[-1]["train_error"],
+            "epochs": len(metrics),
+            "epoch_seconds": sum(row["seconds"] for row in epochs) / len(epochs),
+            "seconds": seconds,
+            "noise_rate": math.nan if known is None else known,
+        }
 
     asked = decides(data, options)
     if options.weights_csv is not None:
         asked["weights"] = options.weights_csv.parent.name
-    return runner.remembered(folder / f"{start.method}.parquet", asked, TrainedRow, train)
+    return runner.remembered(folder / f"{name}.parquet", asked, TRAINED, train)
 
 
 def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
@@ -356,15 +313,13 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
         "labels": hashlib.sha256(labels).hexdigest(),
         "test": str(options.validation and options.validation.resolve()),
         "parameters": options.parameters,
-        "training": {name: value for name, value in training.items() if value is not None},
+        "training": {name: value for name, value in training.items() if value is not None and name != "deterministic"},
         "preset": options.presets,
     }
 
 
 def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, object]) -> Scale:
     """Return the scale with parameters given as ``row.name``; raise UsageError for rows or names that do not exist."""
-    if not rows:
-        raise UsageError("--methods names none", fix="see labelaudit methods")
     parameters = {row: dict(own) for row, own in scale.parameters.items()}
     for name, value in given.items():
         row, _, own = name.rpartition(".")
@@ -376,44 +331,40 @@ def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, objec
     return replace(scale, parameters=parameters)
 
 
-def cells_of(runs: Sequence[TrainedRow], paper: int | None) -> Iterator[CellRow]:
+def cells_of(runs: Rows, paper: int | None) -> Iterator[Row]:
     """Yield mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
-    base = {(run.noise, run.seed): run for run in runs if run.method == "standard"}
+    standard = {(run["noise"], run["seed"]): run for run in runs if run["method"] == "standard"}
 
-    def relative(group: Sequence[TrainedRow], name: str) -> float:
-        standard = [getattr(base.get((run.noise, run.seed)), name, math.nan) for run in group]
-        return spread(getattr(run, name) / time for run, time in zip(group, standard, strict=True)).mean
+    def relative(group: Rows, name: str) -> float:
+        base = (standard.get((run["noise"], run["seed"]), _NO_FIGURES)[name] for run in group)
+        return spread(run[name] / time for run, time in zip(group, base, strict=True)).mean
 
-    for (method, noise), group in grouped(runs, lambda run: (run.method, run.noise)).items():
-        found = spread(100 * run.error for run in group)
+    for (method, noise), group in grouped(runs, "method", "noise").items():
+        mean, deviation, _ = spread(100 * run["error"] for run in group)
         theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "") if paper else ""
-        error, deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
-        yield CellRow(
-            method=method,
-            noise=noise,
-            error=found.mean,
-            deviation=found.deviation,
-            seeds=len(group),
-            diverged=sum(run.status == DIVERGED for run in group),
-            relative_epoch=relative(group, "epoch_seconds"),
-            relative_time=relative(group, "seconds"),
-            paper_error=error,
-            paper_deviation=deviation,
-            paper_note=theirs if isinstance(theirs, str) else "",
-        )
+        error, paper_deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
+        yield {
+            **{"method": method, "title": _title(method), "noise": noise, "error": mean, "deviation": deviation},
+            **{"seeds": len(group), "diverged": sum(run["status"] == DIVERGED for run in group)},
+            **{"relative_epoch": relative(group, "epoch_seconds"), "relative_time": relative(group, "seconds")},
+            **{"paper_error": error, "paper_deviation": paper_deviation},
+            "paper_note": theirs if isinstance(theirs, str) else "",
+        }
 
 
-def page_tables(paper: int | None, tables: Tables) -> list[str]:
-    """Fill the table of cells, and return the lines of the page."""
-    tables.put(CellRow, cells_of(tables.of(TrainedRow), paper))
-    runs, cells = tables.of(TrainedRow), tables.of(CellRow)
-    has_paper = any(math.isfinite(cell.paper_error) for cell in cells)
+def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
+    """Fill the table of cells, which has this name, and yield the lines of the page."""
+    cells = tables[name] = list(cells_of(tables["runs"], paper))
+    titled = [{**run, "title": _title(run["method"])} for run in tables["runs"]]
+    has_paper = any(math.isfinite(cell["paper_error"]) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
     if has_paper:
         note += (
             f" Beside it the AUL paper's Table 1, CIFAR-{paper} with ResNet-32 and 300 epochs: the orders compare, the "
             "figures do not."
         )
+    errors: dict[str, Cell] = {"{}": _error, **({"paper, {}": _published} if has_paper else {})}
+    yield from runner.pivot("Test error", note, cells, _METHOD, errors, across="noise")
     outcomes = {
         (noise, " < ".join(map(_title, order))): {
             "errors": " < ".join(number(error, 2) for error in found),
@@ -422,39 +373,29 @@ def page_tables(paper: int | None, tables: Tables) -> list[str]:
         for noise, order, found, came_out in orders(cells)
         if paper
     }
-    best = {
-        _title(method): {
-            noise: _mean(100 * run.best_error for run in members)
-            for noise, members in grouped(own, lambda run: run.noise).items()
-        }
-        for method, own in grouped(runs, lambda run: run.method).items()
+    yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
+    best = {"{}": partial(_mean, "best_error", 100)}
+    yield from runner.pivot("With early stopping on the test images", _BEST, titled, _METHOD, best, across="noise")
+    of_epoch = {_title(method): _mean("epoch_seconds", 1, group) for method, group in grouped(titled, "method").items()}
+    times: dict[str, Cell] = {
+        "seconds an epoch": lambda own: of_epoch[own[0]["title"]],
+        "epoch / Standard's": partial(_mean, "relative_epoch", 1),
+        "whole training / Standard's": partial(_mean, "relative_time", 1),
     }
+    yield from runner.pivot("Time", _TIME, cells, _METHOD, times)
     shared = {
-        (row.noise, str(row.seed), row.audit): {
-            "rate": number(row.rate, 3),
-            "estimate": number(row.noise_rate, 3),
-            "precision / recall": f"{number(row.precision, 2)} / {number(row.recall, 2)}",
-            "seconds": number(row.seconds, 0),
+        (row["noise"], row["seed"], row["audit"]): {
+            "rate": number(row["rate"], 3),
+            "estimate": number(row["noise_rate"], 3),
+            "precision / recall": f"{number(row['precision'], 2)} / {number(row['recall'], 2)}",
+            "seconds": number(row["seconds"], 0),
         }
-        for row in tables.of(SharedAuditRow)
+        for row in tables["audits"]
     }
-    times = {
-        _title(method): {
-            "seconds an epoch": _mean(run.epoch_seconds for run in runs if run.method == method),
-            "epoch / Standard's": _mean(cell.relative_epoch for cell in group),
-            "whole training / Standard's": _mean(cell.relative_time for cell in group),
-        }
-        for method, group in grouped(cells, lambda cell: cell.method).items()
-    }
-    return [
-        *pivot("Test error", note, ("method",), _errors(cells, has_paper=has_paper)),
-        *pivot("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes),
-        *pivot("With early stopping on the test images", _BEST, ("method",), best),
-        *pivot("Time", _TIME, ("method",), times),
-        *pivot("Audits", _AUDITS, ("noise", "seed", "audit"), shared),
-    ]
+    yield from runner.table("Audits", _AUDITS, ("noise", "seed", "audit"), shared)
 
 
+_METHOD = {"method": "title"}
 _ORDERS = "Of the means over the seeds. The paper has no row labelaudit: it is expected where AUL is."
 _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
@@ -475,73 +416,71 @@ def _title(row: str) -> str:
     return OURS if row == OURS else method_of(row).title
 
 
-def _mean(values: Iterable[float]) -> str:
-    return number(spread(values).mean, 2)
+def _mean(column: str, times: float, rows: Rows) -> str:
+    return number(spread(times * row[column] for row in rows).mean, 2)
 
 
-def _errors(cells: Sequence[CellRow], *, has_paper: bool) -> dict[str, dict[str, str]]:
-    """Return the error of each method at each noise, with the paper's beside it."""
-    noises, errors = dict.fromkeys(cell.noise for cell in cells), dict[str, dict[str, str]]()
-    for cell in cells:
-        columns = {name: NOTHING for noise in noises for name in (noise, *[f"paper, {noise}"] * has_paper)}
-        line, trained = errors.setdefault(_title(cell.method), columns), cell.seeds - cell.diverged
-        line[cell.noise] = runner.with_deviation(cell.error, cell.deviation, 2) if trained else DIVERGED
-        if 0 < trained < cell.seeds:
-            line[cell.noise] += f" ({trained} of {cell.seeds}, others diverged)"
-        if has_paper:
-            published = runner.with_deviation(cell.paper_error, cell.paper_deviation, 1)
-            line[f"paper, {cell.noise}"] = cell.paper_note or published
-    return errors
+def _error(cells: Rows) -> str:
+    (cell,) = cells
+    if not (trained := cell["seeds"] - cell["diverged"]):
+        return DIVERGED
+    others = f" ({trained} of {cell['seeds']}, others diverged)" if cell["diverged"] else ""
+    return runner.with_deviation(cell["error"], cell["deviation"], 2) + others
 
 
-def orders(cells: Sequence[CellRow]) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
+def _published(cells: Rows) -> str:
+    (cell,) = cells
+    return cell["paper_note"] or runner.with_deviation(cell["paper_error"], cell["paper_deviation"], 1)
+
+
+def orders(cells: Rows) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
     """Yield noise, rows, errors, and whether these rise strictly, for each of `EXPECTATIONS` that can be checked.
 
     The last is None where one of the rows has no figure. Left out is what the paper itself has in another order: AUL
     before Oracle at uniform 20% on CIFAR-100.
     """
-    cell_of = {(cell.method, cell.noise): cell for cell in cells}
-    for noise, order in itertools.product(dict.fromkeys(cell.noise for cell in cells), EXPECTATIONS):
+    cell_of = {(cell["method"], cell["noise"]): cell for cell in cells}
+    for noise, order in itertools.product(grouped(cells, "noise"), EXPECTATIONS):
         found = [cell_of[row, noise] for row in order if (row, noise) in cell_of]
-        disagrees = any(a.paper_error >= b.paper_error for a, b in itertools.pairwise(found))
+        disagrees = any(a["paper_error"] >= b["paper_error"] for a, b in itertools.pairwise(found))
         if len(found) == len(order) and not disagrees:
-            errors = [cell.error for cell in found]
+            errors = [cell["error"] for cell in found]
             known = all(map(math.isfinite, errors))
             yield noise, order, errors, all(a < b for a, b in itertools.pairwise(errors)) if known else None
 
 
-def measure(asked: RetrainingOptions, reporter: Reporter = QUIET) -> str:
-    """Measure, and write ``retraining.md`` and the Parquet tables."""
-    runner.check_experiment(asked)
-    audits = {
-        name: replace(options, epochs=asked.audit_epochs, device=asked.training.device)
-        for name, options in _SMALL_AUDITS.items()
-    }
-    scale = with_parameters(Scale(audits=audits, training=replace(asked.training, probe="train")), asked.methods, {})
-    clean = runner.scan_truth(asked.data, None, reporter)
-    trainings = Trainings(clean=clean, test=asked.test, rows=asked.methods, scale=scale)
-    cases = runner.noise_cases(asked.noises, clean.classes)
-    return trainings.run("retraining", asked, cases, f"{int(clean.used_N.sum()):,} images", reporter)
-
-
-def measure_table1(asked: Table1Options, reporter: Reporter = QUIET) -> str:
-    """Measure, and write ``table1.md`` and the Parquet tables."""
+def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
+    """Measure, and write the experiment's page and the Parquet tables; without a scale it trains as it is asked."""
     runner.check_experiment(asked)
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
-    names, device = asked.methods or ROWS, asked.training.device
-    scale = with_parameters(SCALES[asked.scale], names, asked.parameters)
+    if asked.scale is None:
+        runner.needed(asked.data, "--data")
+        audits = {name: replace(options, epochs=asked.audit_epochs) for name, options in _SMALL_AUDITS.items()}
+        scale = Scale(audits=audits, training=replace(asked.training, probe="train"))
+    else:
+        scale = SCALES[asked.scale]
+        scale = replace(scale, training=replace(scale.training, epochs=asked.training.epochs or scale.training.epochs))
+    rows, device = asked.methods or ROWS, asked.training.device
+    scale = with_parameters(scale, rows, asked.parameters)
     data, test = runner.folders(asked)
     clean = runner.scan_truth(data, None, reporter)
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
-    epochs, images = asked.training.epochs or scale.training.epochs, int(clean.used_N.sum())
+    images, classes = int(clean.used_N.sum()), len(clean.classes)
+    subset = None if asked.scale is None else min(asked.subset or scale.subset or images, images)
     scale = replace(
         scale,
         audits={name: replace(options, device=device) for name, options in scale.audits.items()},
-        training=replace(scale.training, epochs=epochs, device=device),
-        subset=min(asked.subset or scale.subset or images, images),
+        training=replace(scale.training, device=device),
+        subset=subset,
     )
-    paper = 100 if len(clean.classes) == 100 else 10
-    trainings = Trainings(clean=clean, test=test, rows=names, scale=scale, paper=paper)
-    about = f"{scale.subset:,} training images of {len(clean.classes)} classes, scale {asked.scale} ({scale.about})"
-    return trainings.run("table1", asked, cases, about, reporter)
+    about = f"{images:,} images"
+    if subset is not None:
+        about = f"{subset:,} training images of {classes} classes, scale {asked.scale} ({scale.about})"
+    about += f", seeds {asked.seeds_text}; labelaudit {__version__}."
+    columns = {asked.name: _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
+    paper = None if asked.scale is None else 100 if classes == 100 else 10
+    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
+    tables = Tables("Robust training on noisy labels", about, **columns)
+    page = partial(page_tables, asked.name, paper)
+    return runner.run_cases(asked, cases, tables, partial(trainings.measure, reporter), page, reporter)

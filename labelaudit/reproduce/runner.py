@@ -1,7 +1,7 @@
-"""What all experiments share: rows, tables and figures, cases, and the loop over cases × seeds.
+"""What all experiments share: tables and figures, cases, and the loop over cases × seeds.
 
-A row is a frozen dataclass: its fields are the columns of a Parquet file. Markdown tables have mean ± spread over the
-seeds. A case is noisy labels or a corrupted copy.
+A row is a dictionary; for its table's columns see `labelaudit.run.parquet.columns`.
+Markdown tables have mean ± spread over the seeds. A case is noisy labels or a corrupted copy.
 
 Shapes: N samples.
 """
@@ -14,11 +14,11 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +35,12 @@ from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
-from labelaudit.reproduce import ExperimentOptions, FigureOptions, PrioritizationOptions, Table1Options
+from labelaudit.reproduce import ExperimentOptions
+from labelaudit.run import parquet
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
 from labelaudit.text import csv_lines, unguarded
 
 NOTHING = "–"
-_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _ASKED = b"labelaudit"
 _HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 _CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
@@ -49,21 +49,26 @@ _NOISE_FIX = (
     "name classes too"
 )
 
-R = TypeVar("R")
-K = TypeVar("K", bound=Hashable)
-Panel = Callable[[Any], None]
-"""Draws on a matplotlib Axes."""
-Panels = Sequence[Panel] | Sequence[Sequence[Panel]]
-"""A figure: panels in lines of up to three, or the lines themselves."""
+T = TypeVar("T")
+Row = dict[str, Any]
+Rows = Sequence[Row]
+Cell = tuple[str, int] | Callable[[Rows], str]
+"""What stands in a table for some rows: mean ± spread of a column with so many digits, or any text."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What every row of an audit begins with: name of the labels, network, and seed of the errors and the training."""
+def number(value: float, digits: int, unit: str = "") -> str:
+    """Return a value as text; a dash for NaN."""
+    return f"{value:.{digits}f}{unit}" if math.isfinite(value) else NOTHING
 
-    noise: str
-    model: str
-    seed: int
+
+def with_deviation(mean: float, deviation: float, digits: int) -> str:
+    """Return ``mean ± deviation``, or the mean alone."""
+    return number(mean, digits) + ("" if math.isnan(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def ratio(part: float, whole: float) -> float:
+    """Return part / whole; NaN without a whole."""
+    return part / whole if whole else math.nan
 
 
 class Spread(NamedTuple):
@@ -82,21 +87,6 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(float(mean), float(deviation), known)
 
 
-def ratio(part: float, whole: float) -> float:
-    """Return part / whole; NaN without a whole."""
-    return part / whole if whole else math.nan
-
-
-def number(value: float, digits: int) -> str:
-    """Return a value as text; a dash for NaN."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else NOTHING
-
-
-def with_deviation(mean: float, deviation: float, digits: int) -> str:
-    """Return ``mean ± deviation``, or the mean alone."""
-    return number(mean, digits) + ("" if math.isnan(deviation) else f" ± {deviation:.{digits}f}")
-
-
 def figure(values: Iterable[float], digits: int = 4) -> str:
     """Return ``mean ± deviation``, and of how many values where some are NaN."""
     every = list(values)
@@ -105,75 +95,79 @@ def figure(values: Iterable[float], digits: int = 4) -> str:
     return text if count in (0, len(every)) else f"{text} ({count} of {len(every)})"
 
 
-def grouped(rows: Iterable[R], key: Callable[[R], K]) -> dict[K, list[R]]:
-    """Return the rows by key, in the order in which keys appear first."""
-    groups: dict[K, list[R]] = {}
+def grouped(rows: Iterable[Row], *columns: str) -> dict[Any, list[Row]]:
+    """Return the rows by the value of a column, or the values of several, in the order in which these appear first."""
+    groups: dict[Any, list[Row]] = {}
     for row in rows:
-        groups.setdefault(key(row), []).append(row)
+        key = tuple(row[column] for column in columns)
+        groups.setdefault(key if len(key) > 1 else key[0], []).append(row)
     return groups
 
 
-def pivot(title: str, note: str, keys: Sequence[str], cells: Mapping[Any, Mapping[str, str]]) -> list[str]:
+def table(title: str, note: str, keys: Iterable[str], cells: Mapping[Any, Mapping[str, str]]) -> list[str]:
     """Return the lines of a titled Markdown table; nothing without cells.
 
-    It has a line for each key, a text or several, and a column for each name of a cell.
+    It has a line for each key, a value or several, and a column for each name of a cell.
     """
     names = list(dict.fromkeys(name for line in cells.values() for name in line))
-    rows = [[*keys, *names], ["---"] * len([*keys, *names])]
-    rows += [
-        [*((key,) if isinstance(key, str) else key), *(line.get(name, NOTHING) for name in names)]
-        for key, line in cells.items()
-    ]
+    rows = [[*keys, *names]]
+    rows.append(["---"] * len(rows[0]))
+    for key, line in cells.items():
+        rows.append(
+            [*map(str, key if isinstance(key, tuple) else (key,)), *(line.get(name, NOTHING) for name in names)]
+        )
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     lines[1] = lines[1].replace(" ", "")
     return [f"## {title}", "", *([note, ""] if note else []), *lines, ""] if cells else []
 
 
-def means(rows: Sequence[Any], columns: Mapping[str, tuple[str, int]]) -> dict[str, str]:
-    """Return mean ± spread of the rows for each column, given as attribute and digits after the point."""
-    return {
-        name: figure((float(getattr(row, field)) for row in rows), digits) for name, (field, digits) in columns.items()
+def pivot(
+    title: str, note: str, rows: Rows, keys: Mapping[str, str], cells: Mapping[str, Cell], across: str = ""
+) -> list[str]:
+    """Return a table with a line for each value of the key columns, which are given by their headings.
+
+    With ``across`` there are the cells for each value of that column, which stands for {} in their headings.
+    """
+    lines = {
+        key: {
+            heading.format(part): cell(own) if callable(cell) else figure((float(row[cell[0]]) for row in own), cell[1])
+            for part, own in (grouped(group, across) if across else {"": group}).items()
+            for heading, cell in cells.items()
+        }
+        for key, group in grouped(rows, *keys.values()).items()
     }
+    return table(title, note, keys, lines)
 
 
-class Tables:
-    """The rows that were measured so far, by table: its keywords are table names with the type of their rows.
+class Tables(dict[str, list[Row]]):
+    """The rows that were measured so far, by table: its keywords are table names with their columns.
 
     The page begins with ``title`` and ``about``.
     """
 
-    def __init__(self, title: str, about: str = "", /, **kinds: type) -> None:
-        self.title, self.about, self._kinds = title, about, kinds
-        self._rows: dict[type, list[Any]] = {kind: [] for kind in kinds.values()}
+    def __init__(self, title: str, about: str = "", /, **columns: str) -> None:
+        super().__init__((name, []) for name in columns)
+        self.title, self.about, self._columns = title, about, columns
 
-    def add(self, rows: Iterable[object]) -> None:
-        """Append each row to the table of its type."""
-        for row in rows:
-            self._rows[type(row)].append(row)
-
-    def of(self, kind: type[R]) -> list[R]:
-        """Return the rows of a type."""
-        return self._rows[kind]
-
-    def put(self, kind: type[R], rows: Iterable[R]) -> None:
-        """Replace the rows of a type: those that are computed from others."""
-        self._rows[kind] = list(rows)
+    def add(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Append rows to their tables."""
+        for name, own in rows.items():
+            self[name] += own
 
     def write(self, folder: Path) -> None:
         """Write ``<table>.parquet`` for each table, also without rows."""
-        for name, kind in self._kinds.items():
-            write_rows(folder / f"{name}.parquet", kind, self._rows[kind])
+        for name, columns in self._columns.items():
+            write_rows(folder / f"{name}.parquet", columns, self[name])
 
 
-def write_rows(file: Path, kind: type, rows: Sequence[Any], asked: str = "") -> None:
+def write_rows(file: Path, columns: str, rows: Rows, asked: str = "") -> None:
     """Write rows as Parquet, with what they were computed for in the file's metadata."""
-    hints = get_type_hints(kind)
-    schema = pa.schema([(field.name, _TYPES[hints[field.name]]) for field in fields(kind)], {_ASKED: asked})
-    written = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
-    write_atomically(file, partial(pq.write_table, written))
+    schema = parquet.columns(columns).with_metadata({_ASKED: asked})
+    table = pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema)
+    parquet.write_table(file, table, compression="snappy")
 
 
-def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Callable[[], Iterable[R]]) -> list[R]:
+def remembered(file: Path, asked: Mapping[str, Any], columns: str, compute: Callable[[], Iterable[Row]]) -> list[Row]:
     """Return the rows that a file holds, or compute them and write the file.
 
     ``asked`` is all that decides the outcome; the file's metadata hold it.
@@ -183,25 +177,57 @@ def remembered(file: Path, asked: Mapping[str, Any], kind: type[R], compute: Cal
     """
     stamp = json.dumps(asked, sort_keys=True, default=str)
     if not file.exists():
-        rows = list(compute())
-        write_rows(file, kind, rows, stamp)
-        return rows
+        write_rows(file, columns, list(compute()), stamp)
     try:
         found = pq.read_table(file.absolute())
-        rows = [kind(**row) for row in found.to_pylist()]
-    except (OSError, TypeError, pa.ArrowException) as error:
+        rows: list[Row] = found.select(parquet.columns(columns).names).to_pylist()
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise RunError(f"{file} is damaged", fix="delete it to measure again") from error
     if (found.schema.metadata or {}).get(_ASKED) != stamp.encode():
         raise RunError(f"{file} is of other settings or data", fix=f"delete {file.parent}, or give another --out")
     return rows
 
 
-def draw(figures: Mapping[str, Panels], folder: Path, form: PlotFormatName = "svg") -> list[Path]:
+Call = tuple[str, tuple[Any, ...], Mapping[str, Any]]
+
+
+def call(method: str, *arguments: Any, **named: Any) -> Call:
+    """Return a call of a method of matplotlib's Axes, for a `Panel`."""
+    return method, arguments, named
+
+
+class Panel(NamedTuple):
+    """A panel of a figure: title, the names of the axes, and the calls that draw it."""
+
+    title: str
+    x: str
+    y: str
+    calls: Sequence[Call]
+
+    def draw(self, place: Any) -> None:
+        """Draw on a matplotlib Axes, with a legend where something has a label."""
+        for method, arguments, named in self.calls:
+            getattr(place, method)(*arguments, **named)
+        place.set(xlabel=self.x, ylabel=self.y)
+        place.set_title(self.title, fontsize="large" if len(self.title) < 36 else "small")
+        if place.get_legend_handles_labels()[0]:
+            place.legend(fontsize="x-small")
+
+
+Figures = Mapping[str, Sequence[Sequence[Panel]]]
+"""Lines of panels, by the name of a figure."""
+
+
+def in_lines(panels: Sequence[Panel], width: int = 3) -> list[Sequence[Panel]]:
+    """Return panels in lines of so many."""
+    return [panels[start : start + width] for start in range(0, len(panels), width)]
+
+
+def draw(figures: Figures, folder: Path, form: PlotFormatName = "svg") -> list[Path]:
     """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files."""
-    files = {folder / f"{name}.{form}": panels for name, panels in figures.items() if panels}
-    for file, panels in files.items():
-        lines = [panels[start : start + 3] for start in range(0, len(panels), 3)] if callable(panels[0]) else panels
-        write_atomically(file, partial(_save, cast("Sequence[Sequence[Panel]]", lines), form))
+    files = {folder / f"{name}.{form}": lines for name, lines in figures.items() if any(lines)}
+    for file, lines in files.items():
+        write_atomically(file, partial(_save, lines, form))
     return list(files)
 
 
@@ -214,8 +240,15 @@ def _save(lines: Sequence[Sequence[Panel]], form: PlotFormatName, file: Path) ->
         canvas = Figure(figsize=(4.0 * columns, 3.2 * len(lines)), layout="constrained")
         for line, places in zip(lines, canvas.subplots(len(lines), columns, squeeze=False), strict=True):
             for panel, place in itertools.zip_longest(line, places):
-                place.set_axis_off() if panel is None else panel(place)
+                place.set_axis_off() if panel is None else panel.draw(place)
         canvas.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+
+
+def needed(value: T | None, option: str) -> T:
+    """Return what an option gives; raise UsageError where it was not given."""
+    if value is None:
+        raise UsageError(f"{option} is missing", fix=f"give {option}")
+    return value
 
 
 def check_experiment(asked: ExperimentOptions) -> None:
@@ -225,7 +258,7 @@ def check_experiment(asked: ExperimentOptions) -> None:
         require_outside(asked.out, asked.data, "--out")
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
-    if isinstance(asked, FigureOptions) and asked.plots and not _HAS_MATPLOTLIB:
+    if asked.plots and not _HAS_MATPLOTLIB:
         raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
 
 
@@ -255,22 +288,20 @@ C = TypeVar("C", bound=Case)
 
 
 def run_cases(
-    name: str,
     asked: ExperimentOptions,
     cases: Sequence[C],
     tables: Tables,
-    measure: Callable[[C, int, Path], Iterable[Iterable[object]]],
+    measure: Callable[[C, int, Path], Iterable[Mapping[str, Iterable[Row]]]],
     page: Callable[[Tables], Iterable[str]],
     reporter: Reporter,
-    figures: Callable[[Tables], Mapping[str, Panels]] | None = None,
+    figures: Callable[[Tables], Figures] | None = None,
 ) -> str:
-    """Measure every case with every seed, and write ``<name>.md``, the Parquet tables and the figures.
+    """Measure every case with every seed, and write the experiment's page, the Parquet tables and the figures.
 
     All but the figures is written after each batch of rows, so an interrupted experiment has a table so far.
 
-    ``measure`` yields batches of rows for a case, a seed and their folder, and reads what an earlier call finished.
-    ``page`` returns the lines below title and about; it may fill tables that are computed from others. ``figures``
-    returns the panels of each figure.
+    ``measure`` yields batches of rows by table for a case, a seed and their folder, and reads what an earlier call
+    finished. ``page`` returns the lines below title and about; it may fill tables that are computed from others.
     """
     text, data = "", "digits" if asked.data is None else asked.data.resolve().name or "root"
     for place, (case, seed) in enumerate(itertools.product(cases, asked.seeds), start=1):
@@ -282,17 +313,16 @@ def run_cases(
             tables.add(rows)
             text = "\n".join([f"# {tables.title}: {data}", "", tables.about, "", *page(tables)])
             tables.write(asked.out)
-            write_text(asked.out / f"{name}.md", text)
+            write_text(asked.out / f"{asked.name}.md", text)
     if figures is not None and _HAS_MATPLOTLIB:
-        form = asked.plots if isinstance(asked, FigureOptions) else None
-        for file in draw(figures(tables), asked.out, form or "svg"):
+        for file in draw(figures(tables), asked.out, asked.plots or "svg"):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")
     return text
 
 
-def folders(asked: PrioritizationOptions | Table1Options) -> tuple[Path, Path]:
+def folders(asked: ExperimentOptions) -> tuple[Path, Path]:
     """Return the folders of the training and of the test images: those that are given, or digits.
 
     Raises:
@@ -335,10 +365,11 @@ def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Pa
     """Return a case for each noise and for each file of noisy labels; raise UsageError for two of one name."""
     cases = [parse_noise(text, classes) for text in dict.fromkeys(texts)]
     cases += [NoisyLabels(name=file.stem, labels_file=file) for file in files]
-    for group in grouped(cases, lambda case: case.folder_name.lower()).values():
-        if len(group) > 1:
+    of: dict[str, NoisyLabels] = {}
+    for case in cases:
+        if (other := of.setdefault(case.folder_name.lower(), case)) is not case:
             raise UsageError(
-                f"{group[0].name} and {group[1].name} would have the same name in the tables",
+                f"{other.name} and {case.name} would have the same name in the tables",
                 fix="give each noise once, and each labels file a name of its own",
             )
     return cases

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,35 +37,20 @@ from labelaudit.run.losses import recorded_epochs
 OURS = "labelaudit"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RankingRow(Row):
-    """One ranking of one audit; ``chosen`` is true for the statistic that ranks in the audit's own list."""
+AUDITED = "noise:str model:str seed:int64 "
+"""The columns with which every row of an audit begins: name of the labels, network, seed of errors and training."""
 
-    source: str
-    statistic: str
-    chosen: bool
-    auroc: float
-    average_precision: float
+RANKINGS = AUDITED + "source:str statistic:str chosen:bool auroc average_precision"
+"""One ranking of one audit; ``chosen`` is true for the statistic that ranks in the audit's own list."""
 
+ESTIMATES = (
+    AUDITED + "source:str estimator:str chosen:bool true_rate noise_rate error flagged precision recall f1 "
+    "calibration_error"
+)
+"""One estimator in one audit; ``chosen`` is true for that of the audit's own verdicts.
 
-@dataclass(frozen=True, kw_only=True)
-class EstimateRow(Row):
-    """One estimator in one audit; ``chosen`` is true for that of the audit's own verdicts.
-
-    Error is estimate − truth. Flags are those of P(mislabeled) > .5, or of the peer's own rule; see `flag_quality`.
-    """
-
-    source: str
-    estimator: str
-    chosen: bool
-    true_rate: float
-    noise_rate: float
-    error: float
-    flagged: float
-    precision: float
-    recall: float
-    f1: float
-    calibration_error: float
+Error is estimate − truth. Flags are those of P(mislabeled) > .5, or of the peer's own rule; see `flag_quality`.
+"""
 
 
 def rank_quality(wrong_N: BoolArray, suspicion_N: npt.NDArray[np.floating]) -> dict[str, float]:
@@ -125,7 +109,7 @@ class TrueAudit:
     def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
         verdicts = fitted.verdicts
         self.settings = read_description(run).settings
-        self.row = Row(noise=noise, model=str(self.settings["model"]), seed=seed)
+        self.row: Row = {"noise": noise, "model": self.settings["model"], "seed": seed}
         self.run, self.fitted, self.seconds = run, fitted, seconds
         self._true_N = true_labels(fitted.catalogue, truth)
         self.wrong_N: BoolArray = fitted.catalogue.label_N != self._true_N
@@ -150,19 +134,19 @@ class TrueAudit:
         right_N = self.fitted.statistics.beliefs.alternative_N == self._true_N
         return ratio(int((right_N & self.wrong_N & self.used_N).sum()), int(self.wrong_U.sum()))
 
-    def rankings(self) -> Iterator[RankingRow]:
+    def rankings(self) -> Iterator[Row]:
         """Yield the row of each statistic."""
         for name in STATISTICS:
             suspicion_N = self.fitted.statistics.suspicion(cast("StatisticName", name))
             chosen = name == self.fitted.noise.fit.rank_by
             yield self.ranking(OURS, name, suspicion_N[self.used_N], chosen=chosen)
 
-    def ranking(self, source: str, name: str, suspicion_U: npt.NDArray[np.floating], *, chosen: bool) -> RankingRow:
+    def ranking(self, source: str, name: str, suspicion_U: npt.NDArray[np.floating], *, chosen: bool) -> Row:
         """Return the row of a ranking."""
-        found: dict[str, Any] = {**vars(self.row), **rank_quality(self.wrong_U, suspicion_U)}
-        return RankingRow(**found, source=source, statistic=name, chosen=chosen)
+        quality = rank_quality(self.wrong_U, suspicion_U)
+        return {**self.row, "source": source, "statistic": name, "chosen": chosen, **quality}
 
-    def estimates(self) -> Iterator[EstimateRow]:
+    def estimates(self) -> Iterator[Row]:
         """Yield the row of each estimator; ``controls`` only where some were planted."""
         for name in ESTIMATORS:
             if name == "controls" and self.fitted.noise.controls is None:
@@ -176,20 +160,13 @@ class TrueAudit:
             yield self.estimate(OURS, name, flagged_U, found.noise_rate, error)
 
     def estimate(
-        self, source: str, name: str, flagged_U: BoolArray, noise_rate: float, error: float = math.nan
-    ) -> EstimateRow:
+        self, source: str, name: str, flagged_U: BoolArray, noise_rate: float, calibration: float = math.nan
+    ) -> Row:
         """Return the row of an estimator: its flags, its noise rate and its calibration error."""
-        found: dict[str, Any] = {**vars(self.row), **flag_quality(self.wrong_U, flagged_U)}
-        return EstimateRow(
-            **found,
-            source=source,
-            estimator=name,
-            chosen=source == OURS and name == self.fitted.noise.fit.estimator,
-            true_rate=self.true_rate,
-            noise_rate=noise_rate,
-            error=noise_rate - self.true_rate,
-            calibration_error=error,
-        )
+        chosen, error = source == OURS and name == self.fitted.noise.fit.estimator, noise_rate - self.true_rate
+        found = {**self.row, "source": source, "estimator": name, "chosen": chosen, "true_rate": self.true_rate}
+        found |= {"noise_rate": noise_rate, "error": error, "calibration_error": calibration}
+        return found | flag_quality(self.wrong_U, flagged_U)
 
 
 def audit(

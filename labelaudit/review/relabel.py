@@ -18,18 +18,9 @@ from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.review import moves
 from labelaudit.review.copies import WayName, require_free, write_copy
 from labelaudit.review.corrections import ReviewFile
-from labelaudit.review.moves import (
-    LOCK,
-    Journal,
-    Outcome,
-    begin_journal,
-    carry_out,
-    last_journal,
-    remove_leftovers,
-    take_back,
-)
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import held, write_lines
@@ -49,7 +40,7 @@ def plan_relabeling(
         labels = read_labels(labels_file, root, walk_folder(root).images)
         return plan_labels(Tree(root), labels.label_of, review, reporter)
     tree = _tree(root, split)
-    journal = last_journal(tree.root)
+    journal = moves.last_journal(tree.root)
     if journal is not None and journal.state != "moved":
         reporter.warn(f"A relabeling of {root} was interrupted: the plan includes what is left of it")
     return plan_moves(tree, review, reporter)
@@ -62,7 +53,7 @@ def relabel(
     split: Sequence[str] = (),
     agree: Callable[[RelabelingPlan], bool] = lambda _plan: True,
     reporter: Reporter = QUIET,
-) -> Outcome | None:
+) -> moves.Outcome | None:
     """Move files between class folders as a review says, or finish such moves that were interrupted.
 
     ``agree`` is called with the plan before anything is moved; False cancels. Returns None when there was nothing to
@@ -70,7 +61,7 @@ def relabel(
     """
     tree = Tree(root)
     with _holding(tree, root):
-        journal = last_journal(tree.root)
+        journal = moves.last_journal(tree.root)
         if journal is not None and journal.state != "moved":
             undo_it = f"run labelaudit relabel {root} --undo"
             if journal.state == "undoing":
@@ -85,8 +76,8 @@ def relabel(
             plan = plan_moves(_tree(root, split), review, reporter)
             if not agree(plan) or not plan.steps:
                 return None
-            journal = begin_journal(tree.root, review, plan)
-        outcome = carry_out(tree, journal, reporter)
+            journal = moves.begin_journal(tree.root, review, plan)
+        outcome = moves.carry_out(tree, journal, reporter)
     _warn(outcome, reporter)
     return outcome
 
@@ -95,9 +86,9 @@ def undo(
     root: Path,
     *,
     review: ReviewFile | None = None,
-    agree: Callable[[Journal], bool] = lambda _journal: True,
+    agree: Callable[[moves.Journal], bool] = lambda _journal: True,
     reporter: Reporter = QUIET,
-) -> Outcome | None:
+) -> moves.Outcome | None:
     """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
     With ``review``, only a relabeling by that file is taken back. ``agree`` is called with the journal before anything
@@ -108,7 +99,7 @@ def undo(
     """
     tree = Tree(root)
     with _holding(tree, root):
-        journal = last_journal(tree.root)
+        journal = moves.last_journal(tree.root)
         if journal is None:
             fix = "check the folder; to undo a copy, delete it"
             raise RunError(f"there is no relabeling of {root} to undo", fix=fix)
@@ -121,7 +112,7 @@ def undo(
             if not agree(journal):
                 return None
             journal = journal.written(state="undoing")
-        outcome = take_back(tree, journal, reporter)
+        outcome = moves.take_back(tree, journal, reporter)
         if blocked := outcome.blocked:
             raise RunError(
                 f"{plural(len(blocked), 'file')} cannot go back, since others are in their places: "
@@ -195,8 +186,8 @@ def _tree(root: Path, split: Sequence[str]) -> Tree:
 @contextlib.contextmanager
 def _holding(tree: Tree, root: Path) -> Iterator[None]:
     """Hold the folder for this process; an error on the disk in the body says how to continue."""
-    with held(tree.root / LOCK, tree.root):
-        remove_leftovers(tree.root)
+    with held(tree.root / moves.LOCK, tree.root):
+        moves.remove_leftovers(tree.root)
         try:
             yield
         except StorageError as error:
@@ -204,7 +195,7 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
             raise StorageError(error.what, fix=fix) from error
 
 
-def _warn(outcome: Outcome, reporter: Reporter) -> None:
+def _warn(outcome: moves.Outcome, reporter: Reporter) -> None:
     for source, target in outcome.renamed:
         reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
     if outcome.gone:

@@ -18,21 +18,22 @@ import pyarrow as pa
 
 from labelaudit.errors import RunError
 from labelaudit.run.files import storage_errors
-from labelaudit.run.parquet import read_table, write_table
+from labelaudit.run.parquet import columns, read_table, write_table
 
 TRAINING_FORWARD = "training forward: augmented view, train mode, before the update of that step"
 SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
 TEST_PASS = "test images: no augmentation, evaluation mode, after the epoch"
 """Values of ``recording`` in the files' metadata: the forward pass that the losses come from."""
 
-_FLOATS = dict.fromkeys(("loss", "margin"), pa.float32())
-SCHEMA = pa.schema(
-    {**dict.fromkeys(("sample", "epoch"), pa.int32()), **_FLOATS, "predicted": pa.int32(), "alternative": pa.int32()},
-    metadata={
+_FLOATS = ("loss", "margin")
+SCHEMA = columns(
+    "sample:int32 epoch:int32 loss:float32 margin:float32 predicted:int32 alternative:int32"
+).with_metadata(
+    {
         "recording": TRAINING_FORWARD,
         "loss": "cross-entropy in nats of the given label, from float32 logits",
         "margin": "logit of the given label minus the largest other logit",
-    },
+    }
 )
 _NAME = re.compile(r"epoch-(\d+)\.parquet")
 
@@ -52,9 +53,9 @@ class EpochLosses:
 def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_FORWARD) -> None:
     """Write the file of one epoch atomically; ``recording`` (where the losses come from) goes into its metadata."""
     schema = SCHEMA.with_metadata({**SCHEMA.metadata, b"recording": recording.encode()})
-    columns = {name: getattr(record, f"{name}_R") for name in SCHEMA.names if name != "epoch"}
-    columns["epoch"] = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
-    table = pa.table(columns, schema=schema)
+    column = {name: getattr(record, f"{name}_R") for name in SCHEMA.names if name != "epoch"}
+    column["epoch"] = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
+    table = pa.table(column, schema=schema)
     encoding = {"sample": "DELTA_BINARY_PACKED", **dict.fromkeys(_FLOATS, "BYTE_STREAM_SPLIT")}
     coded = ["epoch", "predicted", "alternative"]
     with storage_errors(folder):
@@ -82,10 +83,10 @@ def read_epochs(folder: Path) -> Iterator[EpochLosses]:
         raise RunError(f"{folder} lacks epoch {min(missing)}", fix=fix)
     for epoch in epochs:
         table = read_table(path := epoch_file(folder, epoch), SCHEMA, fix)
-        columns = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
-        if any(column.null_count for column in table.columns) or (columns.pop("epoch_R") != epoch).any():
+        arrays = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
+        if any(column.null_count for column in table.columns) or (arrays.pop("epoch_R") != epoch).any():
             raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
-        yield EpochLosses(epoch=epoch, **columns)
+        yield EpochLosses(epoch=epoch, **arrays)
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:

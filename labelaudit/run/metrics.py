@@ -15,21 +15,15 @@ import pyarrow as pa
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import epoch_file
-from labelaudit.run.parquet import read_table, write_table
+from labelaudit.run.parquet import columns, read_table, write_table
 
 Row = dict[str, Any]
 """An epoch's row in metrics.parquet or seconds.parquet, by column."""
 
 _FIX = "delete {} to train from the start"
-_PICKS = pa.schema({"sample": pa.int32(), "times": pa.int32()})
-_METRICS = pa.schema(
-    {
-        "epoch": pa.int32(),
-        **dict.fromkeys(("train_loss", "train_error", "validation_error"), pa.float64()),
-        **dict.fromkeys(("forwards", "backpropagated"), pa.int64()),
-    }
-)
-_SECONDS = pa.schema({"epoch": pa.int32(), "seconds": pa.float64()})
+_PICKS = columns("sample:int32 times:int32")
+_METRICS = columns("epoch:int32 train_loss train_error validation_error forwards:int64 backpropagated:int64")
+_SECONDS = columns("epoch:int32 seconds")
 
 
 def write_metrics(

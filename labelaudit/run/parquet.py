@@ -12,6 +12,12 @@ from labelaudit.errors import RunError, brief
 from labelaudit.run.files import require_regular, write_atomically
 
 
+def columns(text: str) -> pa.Schema:
+    """Return the columns given as ``name:type``, or ``name`` for float64; the types are named as Arrow names them."""
+    pairs = (column.partition(":")[::2] for column in text.split())
+    return pa.schema([(name, pa.type_for_alias(kind or "double")) for name, kind in pairs])
+
+
 def write_table(path: Path, table: pa.Table, *, compression: str = "zstd", **options: Any) -> None:
     """Write a table atomically; the options are those of `pyarrow.parquet.write_table`."""
     write_atomically(path, lambda partial: pq.write_table(table, partial, compression=compression, **options))

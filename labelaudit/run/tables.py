@@ -21,31 +21,18 @@ from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError, brief
 from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
-from labelaudit.run.parquet import read_table, write_table
+from labelaudit.run.parquet import columns, read_table, write_table
 
-_SAMPLES = pa.schema(
-    [
-        ("sample", pa.int32()),
-        ("path", pa.string()),
-        ("label", pa.int32()),
-        ("class", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("grey", pa.bool_()),
-        ("sha256", pa.string()),
-        ("readable", pa.bool_()),
-        ("reason", pa.string()),
-        ("control", pa.string()),
-        ("taught_label", pa.int32()),
-    ]
+_SAMPLES = columns(
+    "sample:int32 path:str label:int32 class:str width:int32 height:int32 grey:bool sha256:str readable:bool "
+    "reason:str control:str taught_label:int32"
 )
 """The columns of samples.parquet that are read back; where the data are in splits, there is one more."""
 
-_SCORES = {
-    **dict.fromkeys(("path", "given_label", "suggested_label", "kind"), pa.string()),
-    **dict.fromkeys(("suggested_belief", *STATISTICS, "p_mislabeled", "label_score", "weight"), pa.float64()),
-    "sample": pa.int32(),
-}
+_SCORES = columns(
+    f"path:str given_label:str suggested_label:str kind:str suggested_belief {' '.join(STATISTICS)} p_mislabeled "
+    "label_score weight sample:int32"
+)
 """The columns of scores.parquet; there may be more."""
 
 _OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"
@@ -149,7 +136,7 @@ def read_scores(path: Path) -> pa.Table:
     fix = f"run labelaudit fit {path.parent}"
     table = read_table(path, None, fix)
     types = {column.name: column.type for column in table.schema}
-    if wrong := [name for name, kind in _SCORES.items() if types.get(name) != kind]:
+    if wrong := [column.name for column in _SCORES if types.get(column.name) != column.type]:
         raise RunError(f"{path} lacks {', '.join(wrong)}, or has another type there", fix=fix)
     return table
 
@@ -163,8 +150,8 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
     return pa.array(value_N, mask=~np.isfinite(value_N))
 
 
-_TEXTS = {"spoiled": pa.string(), "digest": pa.string()}
-_COLUMNS = pa.schema({"sample": pa.int32(), **_TEXTS, **dict.fromkeys(IMAGE_STATISTICS, pa.float32())})
+_TEXTS = ("spoiled", "digest")
+_COLUMNS = columns("sample:int32 spoiled:str digest:str " + " ".join(f"{name}:float32" for name in IMAGE_STATISTICS))
 
 
 def write_image_table(path: Path, images: ImageTable) -> None:

@@ -12,16 +12,9 @@ SETTINGS = {"model": "small", "epochs": 4, "lr": 0.1}
 
 def retraining(folder: Path, *, seed=0, error=0.5, settings=None, **changes):
     folder.mkdir(parents=True)
-    result = {
-        "method": "standard",
-        "fingerprint": "data",
-        "weights_csv": None,
-        "noise_rate_from": None,
-        "validation": "test",
-        "parameters": {},
-        "settings": {**SETTINGS, **(settings or {}), "seed": seed},
-        "metrics": {"epoch": 3, "train_loss": 1.0, "train_error": 0.25, "validation_error": error},
-    }
+    result = {"method": "standard", "fingerprint": "data", "validation": "test", "parameters": {}}
+    result |= {"weights_csv": None, "noise_rate_from": None, "settings": {**SETTINGS, **(settings or {}), "seed": seed}}
+    result["metrics"] = {"epoch": 3, "train_loss": 1.0, "train_error": 0.25, "validation_error": error}
     (folder / "result.json").write_text(json.dumps({**result, **changes}))
 
 

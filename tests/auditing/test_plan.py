@@ -108,6 +108,12 @@ def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of
     assert (settings.image_size, settings.channels, settings.augment, settings.folds) == (224, 3, "none", 5)
 
 
+@pytest.mark.parametrize(("images", "classes", "batch_size"), [(2000, 2, 32), (20480, 80, 256), (20479, 80, 64)])
+def test_heads_take_large_batches_where_classes_are_large(images, classes, batch_size):
+    many = replace(catalogue(300, images=images), classes=tuple(map(str, range(classes))))
+    assert plan(many, TrainingOptions(offline=True), CPU).settings.batch_size == batch_size
+
+
 def test_channels_follow_the_data_and_pretrained_networks_see_colour():
     for grey, side, channels in ((True, 32, 1), (False, 32, 3), (True, 300, 3)):
         assert plan(catalogue(side, grey=grey), TrainingOptions(), CPU).settings.channels == channels

@@ -24,6 +24,7 @@ from tests.cli.helpers import edit
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
 QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
+WARNING = "The <b>two</b> groups overlap."
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
@@ -40,8 +41,10 @@ def opened(tmp_path):
 
 @pytest.fixture
 def small(opened):
-    """Six images, the first and the last of which are suspicious."""
-    return opened("1.png", "2.png", "3.png")
+    """Twelve images, of which two ants and a bee are suspicious; with a warning."""
+    audit = opened(*(f"{number}.png" for number in range(6)))
+    edit(audit.run.noise, warnings=[WARNING])
+    return labelaudit.open_run(audit.run.root)
 
 
 def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
@@ -65,15 +68,15 @@ def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
 
 def test_the_tables_are_typed_and_ranked(small):
     rows = small.suspicious.to_pylist()
-    assert [row["rank"] for row in rows] == [1, 2]
-    assert {row["path"] for row in rows} == {"ant/1.png", "bee/3.png"}
-    assert rows[0]["p_mislabeled"] > rows[1]["p_mislabeled"] > 0.5
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert {row["path"] for row in rows} == {"ant/0.png", "ant/5.png", "bee/4.png"}
+    assert rows[0]["aul"] > rows[1]["aul"] > rows[2]["aul"]
     assert all(len(row["sha256"]) == 64 for row in rows)
     assert str(small.suspicious.schema.field("p_mislabeled").type) == "double"
     assert small.suspicious.column_names == ["rank", *small.scores.column_names, "sha256"]
     assert small.noise.column_names == ["class", "samples", "noise_rate", "suspicious"]
-    assert small.confusion.to_pylist() == [{"given": "ant", "suggested": "bee", "count": 1}]
-    assert small.top(99).num_rows == 6
+    assert small.confusion.to_pylist()[0] == {"given": "ant", "suggested": "bee", "count": 2}
+    assert small.top(99).num_rows == 12
 
 
 def test_an_audit_without_findings_has_empty_tables(small):
@@ -85,7 +88,7 @@ def test_an_audit_without_findings_has_empty_tables(small):
     assert empty.suspicious.num_rows == empty.confusion.num_rows == 0
     assert empty.suspicious.schema == small.suspicious.schema
     assert empty.noise_rate is None
-    assert "0 of 6 labels are suspicious; estimated noise rate unknown" in repr(empty)
+    assert "0 of 12 labels are suspicious; estimated noise rate unknown" in repr(empty)
     assert "<table>" not in empty._repr_html_()
 
 
@@ -121,9 +124,9 @@ def test_what_goes_wrong_says_what_to_do(small, tmp_path):
 def test_the_prompt_shows_figures_and_the_first_labels(small):
     text = repr(small)
     lines = text.splitlines()
-    assert lines[0] == "2 of 6 labels are suspicious; estimated noise rate 20.0% (10.0% to 30.0%)"
-    assert re.search(r"^ *1 +(ant/1.png|bee/3.png) +(ant +bee|bee +ant) ", text, re.MULTILINE)
-    assert "Warning: The <b>two</b> groups overlap." in lines
+    assert re.match(r"3 of 12 labels are suspicious; estimated noise rate 25\.\d% \(\d+\.\d% to \d+\.\d%\)", lines[0])
+    assert re.search(r"^ *1 +(ant/[05].png +ant +bee|bee/4.png +bee +ant) ", text, re.MULTILINE)
+    assert f"Warning: {WARNING}" in lines
     assert lines[-1] == f"Run folder: {small.run.root}"
     assert max(map(len, lines[:-1])) <= 100
 
@@ -134,23 +137,25 @@ KNOWN_TAGS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "bdi
 def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(opened):
     classes = ("<script>alert(1)<", '"onerror="alert(1)', *HOSTILE_CLASSES)
     audit = opened("<img src=x onerror=alert(1)>.png", "1.png", classes=classes)
+    edit(audit.run.noise, warnings=[WARNING])
+    audit = labelaudit.open_run(audit.run.root)
     tree = ElementTree.fromstring(audit._repr_html_().replace('">', '"/>').replace('""/>', '"">'))
     text = "".join(tree.itertext())
     assert {element.tag for element in tree.iter()} == KNOWN_TAGS
     assert {name for element in tree.iter() for name in element.attrib} == {"alt", "src"}
     assert "<img src=x onerror=alert(1)>.png" in text
-    assert "The <b>two</b> groups overlap." in text
+    assert WARNING in text
     assert "\u202e" not in text + repr(audit)
     assert audit._repr_html_().count("data:image/jpeg;base64,") == min(10, audit.flagged)
 
 
 def test_a_notebook_names_unreadable_images_and_shows_whole_ones(small):
-    edit(small.run.noise, samples=7, readable=6, unreadable=1)
+    edit(small.run.noise, samples=13, unreadable=1)
     audit = labelaudit.open_run(small.run.root)
-    assert all("1 image of 7 cannot be read" in shown for shown in (audit._repr_html_(), repr(audit)))
+    assert all("1 image of 13 cannot be read" in shown for shown in (audit._repr_html_(), repr(audit)))
     encoded = re.findall('base64,([^"]+)', audit._repr_html_())
     sizes = [Image.open(io.BytesIO(base64.b64decode(text))).size for text in encoded]
-    assert sorted(sizes) == [(4, 3), (5, 5)]
+    assert sorted(sizes) == [(4, 3), (4, 8), (5, 7)]
 
 
 def test_many_findings_are_cut_and_counted(opened):

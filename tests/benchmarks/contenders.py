@@ -46,8 +46,6 @@ from labelaudit.reproduce.runner import take
 from labelaudit.run.caches import CACHE_VARIABLE
 from labelaudit.run.losses import EpochLosses, write_epoch
 
-OURS, UNRECORDED, BARE = "labelaudit", "labelaudit without recording", "bare step"
-ORDINARY = "ImageFolder + DataLoader + aum"
 WORKERS = 2
 
 
@@ -125,7 +123,7 @@ def ours(problem: Problem, folder: Path, epochs: int = 1, *, recorded: bool = Tr
             written.result()
         wait_for(problem.device)
 
-    return Contender(OURS if recorded else UNRECORDED, epochs * len(problem.inputs), run)
+    return epochs * len(problem.inputs), run
 
 
 def bare_steps(problem: Problem, epochs: int) -> Contender:
@@ -151,7 +149,7 @@ def bare_steps(problem: Problem, epochs: int) -> Contender:
             optimizer.step()
         wait_for(device)
 
-    return Contender(BARE, steps * batch_size, run)
+    return steps * batch_size, run
 
 
 def wait_for(device: torch.device) -> None:
@@ -183,7 +181,7 @@ def ordinary_epoch(problem: Problem) -> Contender:
             loss.backward()
             optimizer.step()
 
-    return Contender(ORDINARY, len(problem.inputs), run)
+    return len(problem.inputs), run
 
 
 def _folder_batches(problem: Problem) -> DataLoader[Any]:

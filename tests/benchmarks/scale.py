@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import typer
-from timing import Measurement
+from timing import figure
 
 from labelaudit.auditing.model import TRAINED
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.reproduce.runner import Row
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs, write_epoch
 from labelaudit.run.tables import write_samples
@@ -74,7 +75,7 @@ def measure_scale(
     samples: int = 1_000_000,
     epochs: int = 24,
     losses: Annotated[Optional[Path], typer.Option(help="Losses folder of a run, for bytes per record.")] = None,
-) -> list[Measurement]:
+) -> list[Row]:
     """Memory and time of the commands that need no training, on made-up losses of several shapes; bytes per record."""
     work.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -88,12 +89,12 @@ def measure_scale(
                 done = subprocess.run(words, cwd=name, stdout=subprocess.PIPE, text=True, check=True)
                 seconds, peak_bytes = json.loads(done.stdout.splitlines()[-1])
                 note = f"{seconds:.2f} s for {samples * epochs:,} records"
-                rows.append(Measurement(f"{shape}: {command}", peak_bytes / 1e6, "MB", note))
+                rows.append(figure(f"{shape}: {command}", peak_bytes / 1e6, "MB", note))
             found = sizes(losses or run.losses, Path(name) / "sizes", "made up" if losses is None else f"of {losses}")
     return rows + found
 
 
-def sizes(losses: Path, scratch: Path, whose: str) -> list[Measurement]:
+def sizes(losses: Path, scratch: Path, whose: str) -> list[Row]:
     """Return bytes per record of our files, of Parquet with pyarrow's defaults, and of CSV: the same columns."""
     step = -(-len(recorded_epochs(losses)) // _MOST_EPOCHS)
     count, plain_bytes, csv_bytes = 0, 0, 0
@@ -109,7 +110,7 @@ def sizes(losses: Path, scratch: Path, whose: str) -> list[Measurement]:
     ours = sum(file.stat().st_size for file in scratch.iterdir())
     found = {"as labelaudit writes it": ours, "in Parquet as pyarrow writes it": plain_bytes, "in CSV": csv_bytes}
     note = f"{count:,} records {whose}"
-    return [Measurement(f"a record {how}", size / count, "bytes", note) for how, size in found.items()]
+    return [figure(f"a record {how}", size / count, "bytes", note) for how, size in found.items()]
 
 
 def _written(table: pa.Table, write: Callable[[pa.Table, BytesIO], object]) -> int:

@@ -12,63 +12,57 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Optional
-from unittest import mock
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 
 import numpy as np
 import torch
 import typer
-from contenders import (
-    BARE,
-    ORDINARY,
-    OURS,
-    UNRECORDED,
-    bare_steps,
-    empty_folder,
-    ordinary_epoch,
-    ours,
-    plain_batches,
-    prepare_folder,
-)
+from contenders import bare_steps, empty_folder, ordinary_epoch, ours, plain_batches, prepare_folder
 from scale import measure_scale
-from timing import Contender, Measurement, Rates, Stages, median, ratios, rows_of, take_turns
+from timing import Contender, Stages, figure, take_turns
 
 from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import plan
+from labelaudit.auditing.prepare import Source, build_backbone
 from labelaudit.auditing.score import score
 from labelaudit.data.catalogue import in_parallel
 from labelaudit.data.folder import scan
-from labelaudit.data.pixels import PixelFormat, load_pixels
+from labelaudit.data.pixels import PixelFormat, decode_sample, load_pixels
+from labelaudit.engine.devices import choose_device, single_threaded
 from labelaudit.engine.embedder import build_embedder
-from labelaudit.engine.features import embed, normalization
-from labelaudit.engine.pretrained import build_network
+from labelaudit.engine.features import BATCH, normalization
+from labelaudit.engine.features import embed as embed_images
 from labelaudit.progress import QUIET
-from labelaudit.reproduce.detection import RANKINGS, out_of_fold_probabilities, require
-from labelaudit.reproduce.runner import labels_text, parse_noise, pivot, planted_labels
+from labelaudit.reproduce.detection import CLEANLABS, out_of_fold_probabilities, require
+from labelaudit.reproduce.runner import Row, Rows, noisy_data, parse_noise, table
 from labelaudit.reproduce.truth import TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
+
+if TYPE_CHECKING:
+    from labelaudit.names import PresetName
 
 Count = Annotated[int, typer.Option(min=1)]
 Device = Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")]
 
 
-def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: object) -> None:
+OURS, UNRECORDED, BARE = "labelaudit", "labelaudit without recording", "bare step"
+ORDINARY = "ImageFolder + DataLoader + aum"
+
+
+def show(rows: Rows, json_file: Optional[Path], **_options: object) -> None:
     """Print the table, and write the figures with what they depend on."""
-    cells = {
-        row.name: {
-            "value": f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.4g}",
-            "unit": row.unit,
-            "note": row.note,
-        }
-        for row in rows
-    }
-    print("\n".join(pivot("Speed", "", ("what",), cells)))
+    cells = {}
+    for row in rows:
+        value = row["value"]
+        shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        cells[row["name"]] = {"value": shown, "unit": row["unit"], "note": row["note"]}
+    print("\n".join(table("Speed", "", ("what",), cells)))
     if json_file is not None:
         found = {
             "arguments": sys.argv[1:],
@@ -76,7 +70,7 @@ def show(rows: Sequence[Measurement], json_file: Optional[Path], **_options: obj
             "processor": platform.processor() or platform.machine(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "threads": torch.get_num_threads(),
-            "rows": [row._asdict() for row in rows],
+            "rows": rows,
         }
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(found, indent=2) + "\n")
@@ -101,7 +95,7 @@ def loop(
     rounds: Count = 5,
     epochs_a_turn: Count = 1,
     ordinary: Annotated[bool, typer.Option(help="With the ordinary loop.")] = True,
-) -> list[Measurement]:
+) -> list[Row]:
     """Images per second of an epoch: labelaudit's with and without recording, an ordinary loop's, and the bare step's.
 
     All train the same network with the same batch size, in turns. labelaudit's epoch has augmentation, recording and
@@ -114,28 +108,29 @@ def loop(
     with empty_folder() as scratch:
         problem = prepare_folder(Data(root=data), options, limit)
         # The ordinary loop is first: its workers are forked in the warm-up, before anything else has threads.
-        contenders = [ordinary_epoch(problem)] if ordinary else []
+        contenders = {ORDINARY: ordinary_epoch(problem)} if ordinary else {}
         # A training each: that of the other is not disturbed.
-        for recorded in (True, False):
-            contenders.append(ours(problem, scratch / "losses", epochs_a_turn, recorded=recorded))
-        contenders.append(bare_steps(problem, epochs_a_turn))
-        rates = take_turns(contenders, rounds)
-    cost = [100 * (ratio - 1) for ratio in ratios(rates, UNRECORDED, OURS)]
-    shares = [100 * ratio for ratio in ratios(rates, OURS, BARE)]
+        for name in (OURS, UNRECORDED):
+            contenders[name] = ours(problem, scratch / "losses", epochs_a_turn, recorded=name == OURS)
+        contenders[BARE] = bare_steps(problem, epochs_a_turn)
+        rows, ratios = _raced(contenders, rounds)
     return [
-        *rows_of(rates),
-        *([_ratio(rates, OURS, ORDINARY, str(problem))] if ordinary else []),
-        median(f"{OURS}, share of the bare step", shares, "%", str(problem)),
-        median("recording adds", cost, "% of the time", str(problem)),
+        *rows,
+        *([figure(f"{OURS} / {ORDINARY}", ratios(OURS, ORDINARY), "×", str(problem))] if ordinary else []),
+        figure(f"{OURS}, share of the bare step", [100 * of for of in ratios(OURS, BARE)], "%", str(problem)),
+        figure("recording adds", [100 * (of - 1) for of in ratios(UNRECORDED, OURS)], "% of the time", str(problem)),
     ]
 
 
-def _ratio(rates: Rates, name: str, other: str, note: str = "") -> Measurement:
-    return median(f"{name} / {other}", ratios(rates, name, other), "×", note)
+def _raced(contenders: Mapping[str, Contender], rounds: int) -> tuple[list[Row], Callable[[str, str], list[float]]]:
+    """Return the rate of each contender, and how many times as fast as another one is, round by round."""
+    rates = take_turns(contenders, rounds)
+    rows = [figure(name, values, "images/s") for name, values in rates.items()]
+    return rows, lambda one, other: [a / b for a, b in zip(rates[one], rates[other], strict=True)]
 
 
 @app.command()
-def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Measurement]:
+def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Row]:
     """Images per second of the decoding pass, against ImageFolder, Resize and a DataLoader with two workers.
 
     Each round decodes every image from its file into labelaudit's pixel cache, which is empty each time; the other side
@@ -151,58 +146,54 @@ def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Measur
             load_pixels(scan(data) if again else catalogue, form)
 
     other, *names = "ImageFolder + Resize + DataLoader", "labelaudit decodes", "labelaudit scans and decodes"
-    contenders = [Contender(other, len(catalogue), lambda: sum(len(batch[0]) for batch in batches))]
-    contenders += [Contender(name, len(catalogue), partial(decode_all, again="scans" in name)) for name in names]
-    rates = take_turns(contenders, rounds)
+    contenders: dict[str, Contender] = {other: (len(catalogue), lambda: sum(len(batch[0]) for batch in batches))}
+    contenders |= {name: (len(catalogue), partial(decode_all, again="scans" in name)) for name in names}
+    rows, ratios = _raced(contenders, rounds)
     note = f"{len(catalogue)} images of {catalogue.median_short_side} pixels, to {image_size} pixels"
-    return [*rows_of(rates), *(_ratio(rates, name, other, note) for name in names)]
+    return [*rows, *(figure(f"{name} / {other}", ratios(name, other), "×", note) for name in names)]
 
 
-@app.command("embed")
-def embedding(
-    data: Path,
-    model: Annotated[Optional[str], typer.Option(help="Default: the bundled backbone.")] = None,
-    image_size: Annotated[Optional[int], typer.Option(min=1)] = None,
-    rounds: Count = 3,
-) -> list[Measurement]:
-    """Images per second of embedding a folder on the processor, and of the bare network on one batch of pixels.
+@app.command()
+def embed(data: Path, where: Device = "cpu", rounds: Count = 3) -> list[Row]:
+    """Images per second from files to embeddings of the frozen backbone, and of its two halves alone.
 
-    Each round embeds every image from its file, with an empty cache; loading the network is in it. The bare network is
-    that of OpenVINO, which as many threads call with eight images each, and torch's, with all threads in each step and
-    batches of 64.
+    These are the decoding, in as many threads, and the bare network: as many threads that give it one batch again and
+    again. The cache is empty each time; files are in the system's.
     """
-    options = TrainingOptions(probe="frozen", model=model, image_size=image_size)
-    catalogue, device, threads = scan(data), torch.device("cpu"), torch.get_num_threads()
-    settings = plan(catalogue, options, device).settings
-    how = {"statistics": normalization(settings.model, settings.weights), "device": device}
-    network = build_network(settings.model, weights=settings.weights, num_classes=0, channels=3, seed=0)
-    pixels_BCHW = np.random.default_rng(0).integers(0, 256, (64, 3, *[settings.image_size] * 2), dtype=np.uint8)
-    bare = partial(build_embedder, network, settings.image_size, precision=settings.precision, reporter=QUIET, **how)
-    engine = bare()
-    with mock.patch("importlib.util.find_spec", return_value=None):
-        by_torch = bare()
+    device, catalogue = choose_device(where), scan(data)
+    settings = plan(catalogue, TrainingOptions(probe="frozen", device=where), device).settings
+    backbone, form = build_backbone(settings, Source(device=device)), settings.pixel_format
+    same: dict[str, Any] = {"statistics": normalization(settings.model, settings.weights), "device": device}
+    same |= {"precision": settings.precision, "reporter": QUIET}
+    network, samples = build_embedder(backbone, form.size, **same), list(range(len(catalogue)))
+    batch, workers = BATCH[device.type], torch.get_num_threads() + 1
+    fixed_BCHW = np.stack([decode_sample(catalogue, sample, form) for sample in samples[:batch]])
 
-    def embed_all() -> None:
+    def whole() -> None:
         with empty_folder():
-            embed(catalogue, network, settings.pixel_format, precision=settings.precision, **how)
+            embed_images(catalogue, backbone, form, **same)
 
-    def run_engine() -> None:
-        for _ in in_parallel(range(16 * threads), lambda _one: engine(pixels_BCHW[:8]), 1, threads):
-            pass
+    def in_threads(work: Callable[[Sequence[int]], object]) -> Callable[[], None]:
+        def run() -> None:
+            with single_threaded():
+                for _ in in_parallel(samples, work, batch, workers):
+                    pass
 
-    contenders = [
-        Contender("labelaudit embeds", len(catalogue), embed_all),
-        Contender("the bare network", 16 * threads * 8, run_engine),
-        Contender("the bare network by torch", 64, lambda: by_torch(pixels_BCHW)),
-    ]
-    rates = take_turns(contenders, rounds)
-    note = f"{settings.model} at {settings.image_size} pixels, {settings.precision}, {threads} threads"
-    ours, engines, torchs = rates
-    return [*rows_of(rates), _ratio(rates, ours, engines, note), _ratio(rates, engines, torchs, note)]
+        return run
+
+    bare, decoding = "bare network", "decoding"
+    contenders = {
+        OURS: (len(samples), whole),
+        bare: (len(samples), in_threads(lambda _some: network(fixed_BCHW))),
+        decoding: (len(samples), in_threads(lambda some: [decode_sample(catalogue, one, form) for one in some])),
+    }
+    rows, ratios = _raced(contenders, rounds)
+    note = f"{settings.model}, {len(samples)} images of {catalogue.median_short_side} pixels, seen at {form.size}"
+    return [*rows, *(figure(f"{OURS} / {one}", ratios(OURS, one), "", note) for one in (bare, decoding))]
 
 
-def _quality(name: str, auroc: float, average_precision: float) -> list[Measurement]:
-    return [Measurement(f"{name}: AP", average_precision), Measurement(f"{name}: AUROC", auroc)]
+def _quality(name: str, auroc: float, average_precision: float) -> list[Row]:
+    return [figure(f"{name}: AP", average_precision), figure(f"{name}: AUROC", auroc)]
 
 
 @app.command()
@@ -214,7 +205,9 @@ def audit(
     own_epochs: Annotated[Optional[int], typer.Option("--epochs", min=1, help="Of labelaudit's probe.")] = None,
     epochs_cv: Annotated[str, typer.Option(help="Tried for cleanlab; nothing: without cleanlab.")] = "3,5,10,20",
     where: Device = "cpu",
-) -> list[Measurement]:
+    preset: Annotated[Optional[str], typer.Option(help="Of labelaudit's probe.")] = None,
+    deterministic: bool = False,
+) -> list[Row]:
     """A whole audit against cleanlab with cross-validation: how well each finds planted errors, and how long it takes.
 
     labelaudit's side is the default audit with an empty cache, from the folder to the CSV. cleanlab's side gets every
@@ -227,12 +220,12 @@ def audit(
     for loading the libraries: run it twice.
     """
     clean = scan(data)
-    case, labels = parse_noise(f"uniform:{rate:g}", clean.classes), out / f"uniform-{rate:g}-seed{seed}.csv"
-    out.mkdir(parents=True, exist_ok=True)
-    labels.write_text(labels_text(clean, planted_labels(clean, case, seed)))
-    noisy = Data(root=clean.root, labels_file=labels)
-    options = TrainingOptions(epochs=own_epochs, seed=seed, device=where)
-    rows: list[Measurement] = []
+    case, folder = parse_noise(f"uniform:{rate:g}", clean.classes), out / f"uniform-{rate:g}-seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    noisy = noisy_data(clean, case, folder, seed)
+    options = TrainingOptions(epochs=own_epochs, seed=seed, device=where, preset=cast("PresetName", preset))
+    options = replace(options, deterministic=deterministic)
+    rows: list[Row] = []
 
     def cross_validate(count: int) -> float:
         """Add the figures of a count of epochs, and return its better average precision."""
@@ -242,11 +235,11 @@ def audit(
             label_R, settings = problem.prepared.label_R, replace(problem.settings, epochs=count)
             p_RK = out_of_fold_probabilities(problem.inputs, label_R, settings, problem.device, problem.build)
         wrong_R, best = (problem.prepared.catalogue.label_N != clean.label_N)[problem.prepared.sample_R], 0.0
-        for ranking in RANKINGS:
+        for ranking in CLEANLABS:
             suspicion_R = -ranks.get_label_quality_scores(label_R.numpy(), p_RK, method=ranking)
             found = _quality(f"cleanlab, {count} epochs, {ranking}", **rank_quality(wrong_R, suspicion_R))
             rows.extend(found)
-            best = max(best, found[0].value)
+            best = max(best, found[0]["value"])
         return best
 
     tried = {}
@@ -258,12 +251,13 @@ def audit(
         began, run = time.perf_counter(), RunFolder(scratch / "run")
         fitted, ended = score(noisy, run, options, reporter=stages), time.perf_counter()
         found = TrueAudit("", seed, run, fitted, clean, 0.0)
-    chosen = next(row for row in found.rankings() if row.chosen)
-    rows += [*_quality(OURS, chosen.auroc, chosen.average_precision), *stages.measurements()]
-    rows.append(Measurement(f"{OURS}: whole", ended - began, "s"))
-    rows += [Measurement(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]
+    chosen = next(row for row in found.rankings() if row["chosen"])
+    rows += _quality(OURS, chosen["auroc"], chosen["average_precision"])
+    rows += [figure(f"{OURS}: {name[:1].lower()}{name[1:]}", taken, "s") for name, taken in stages.seconds.items()]
+    rows.append(figure(f"{OURS}: whole", ended - began, "s"))
+    rows += [figure(f"cleanlab, {count} epochs: whole", taken, "s") for count, (_, taken) in tried.items()]
     for best in sorted(tried, key=lambda count: tried[count][0])[-1:]:
-        rows.append(Measurement(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / (ended - began), "×"))
+        rows.append(figure(f"{OURS} / cleanlab, {best} epochs", tried[best][1] / (ended - began), "×"))
     return rows
 
 

@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str | None, set[str]]] = {
         {"labelaudit, share of the bare step", "recording adds"},
     ),
     "decode IMAGES --rounds 1 --image-size 16": (None, {"labelaudit decodes"}),
-    "embed IMAGES --rounds 1 --image-size 32": (None, {"labelaudit embeds / the bare network"}),
+    "embed IMAGES --rounds 1": (None, {"labelaudit / bare network", "labelaudit / decoding"}),
     "audit IMAGES --out out --epochs 2 --epochs-cv 1,2": (
         "cleanlab",
         {"cleanlab, 1 epochs, self_confidence: AP", "labelaudit: AUROC", "labelaudit: whole"},

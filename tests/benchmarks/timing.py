@@ -4,65 +4,40 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from labelaudit.progress import Advance, Quiet
+from labelaudit.reproduce.runner import Row
+
+Contender = tuple[int, Callable[[], object]]
+"""Work that is timed: the number of items that a call gets done, and the call."""
 
 
-class Measurement(NamedTuple):
-    """One figure of a benchmark: what it is, its value and unit, and how it came about."""
-
-    name: str
-    value: float
-    unit: str = ""
-    note: str = ""
-
-
-class Contender(NamedTuple):
-    """Work that is timed: its name, the number of items that a call gets done, and the call."""
-
-    name: str
-    items: int
-    run: Callable[[], object]
+def figure(name: str, values: float | Sequence[float], unit: str = "", note: str = "") -> Row:
+    """Return a figure of a benchmark; of several rounds it is the median, and the note has their range."""
+    if isinstance(values, Sequence):
+        several = f"from {min(values):.4g} to {max(values):.4g} in {len(values)} rounds"
+        note = "; ".join(filter(None, ["one round" if len(values) == 1 else several, note]))
+        values = statistics.median(values)
+    return {"name": name, "value": float(values), "unit": unit, "note": note}
 
 
-Rates = dict[str, list[float]]
-"""Items per second of every contender in every round."""
-
-
-def ratios(rates: Rates, name: str, other: str) -> list[float]:
-    """Return how many times as fast as the other it is, round by round."""
-    return [one / two for one, two in zip(rates[name], rates[other], strict=True)]
-
-
-def median(name: str, values: Sequence[float], unit: str, note: str = "") -> Measurement:
-    """Return the median of the rounds, with their range in the note."""
-    several = f"from {min(values):.4g} to {max(values):.4g} in {len(values)} rounds"
-    notes = ["one round" if len(values) == 1 else several, note]
-    return Measurement(name, statistics.median(values), unit, "; ".join(filter(None, notes)))
-
-
-def rows_of(rates: Rates) -> list[Measurement]:
-    """Return the rate of each contender."""
-    return [median(name, values, "images/s") for name, values in rates.items()]
-
-
-def take_turns(contenders: Sequence[Contender], rounds: int) -> Rates:
-    """Time all contenders in each round, in an order that is reversed from one round to the next.
+def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
+    """Return each contender's items per second in every round; the order is reversed from one round to the next.
 
     A machine that gets steadily slower or faster then favors no contender, and the ratio of two is taken within a
     round, where they are close in time. Each runs once before, untimed.
     """
-    for contender in contenders:
-        contender.run()
-    rates: Rates = {contender.name: [] for contender in contenders}
+    for _, work in contenders.values():
+        work()
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
-        for contender in contenders if number % 2 == 0 else reversed(contenders):
+        for name in contenders if number % 2 == 0 else reversed(contenders):
+            items, work = contenders[name]
             began = time.perf_counter()
-            contender.run()
-            rates[contender.name].append(contender.items / (time.perf_counter() - began))
+            work()
+            rates[name].append(items / (time.perf_counter() - began))
     return rates
 
 
@@ -78,10 +53,3 @@ class Stages(Quiet):
         began = time.perf_counter()
         yield lambda _finished: None
         self.seconds[title] = self.seconds.get(title, 0.0) + time.perf_counter() - began
-
-    def measurements(self) -> list[Measurement]:
-        """Return the seconds of each stage."""
-        return [
-            Measurement(f"labelaudit: {title[:1].lower()}{title[1:]}", seconds, "s")
-            for title, seconds in self.seconds.items()
-        ]

@@ -1,12 +1,13 @@
-"""Options that cannot be meant: one line, before anything is trained or written."""
+"""Options and data that cannot be meant: one line, before anything is trained or written."""
 
+import shutil
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
 
-from tests.cli.helpers import run
+from tests.cli.helpers import QUICK, run, write_images
 
 SCORE = {
     "--epochs 0": "--epochs 0 is too small; give at least 1",
@@ -38,6 +39,7 @@ def test_options_of_score(photos: Path, options: str, expected: str) -> None:
 
 OTHERS = {
     "scor photos": "No such command 'scor'.",
+    "reproduce nothing": "No such command 'nothing'; see labelaudit reproduce --help",
     "score": "Missing argument 'DATA'; see labelaudit score --help",
     "fit audit more": "Got unexpected extra argument",
     "report audit --format yaml": "Invalid value for '--format': 'yaml' is not one of 'table', 'json', 'markdown',",
@@ -94,3 +96,43 @@ def test_a_bug_and_a_lack_of_memory_are_one_line(photos, monkeypatch, error, tol
     assert run("score", photos, "--run", "audit").only_error.startswith(told)
     with pytest.raises(type(error)):
         run("--debug", "score", photos)
+
+
+def test_unusable_folders_and_labels_files(photos: Path) -> None:
+    write_images(Path("one"), classes=("ant",))
+    Path("texts/a").mkdir(parents=True)
+    Path("texts/a/notes.txt").write_text("no image")
+    Path("id.csv").write_text("id,label\nant/000.png,ant\n")
+    for words, expected in (
+        (["nowhere"], "there is no folder nowhere; give a folder that holds one folder of images per class"),
+        (["texts"], "there are no image files in the class folders of texts (1 .txt: not an image by its"),
+        (["one"], "one has one class only ('ant'); an audit compares classes: "),
+        ([photos, "--labels", "id.csv"], "id.csv has no column path (its first line has 'id', 'label'); its first"),
+        ([photos, "--labels", photos], f"cannot read the labels file {photos}: is a directory; "),
+    ):
+        assert run("score", *words, "--run", "audit", *QUICK).only_error.startswith(expected)
+        assert not Path("audit").exists()
+
+
+def test_a_retraining_refuses_weights_truth_and_validation_data_of_other_images(finished, photos, tmp_path) -> None:
+    other = write_images(tmp_path / "other", classes=("ant", "fox"), each=13)
+    changed = Path(shutil.copytree(photos, tmp_path / "changed"))
+    shutil.copy(photos / "ant/001.png", changed / "ant/000.png")
+    Path("heavy.csv").write_text("path,weight\nant/000.png,heavy\n")
+    Path("truth.csv").write_text("path,label\nant/000.png,ant\n")
+    weights, standard = ("--weights", finished / "weights.csv"), ("--method", "standard", "--val")
+    for data, words, expected in (
+        (other, weights, "no weight for 'ant/012.png"),
+        (changed, weights, "the content of 'ant/000.png' has changed since; audit the folder again"),
+        (photos, ("--weights", "nowhere.csv"), "cannot read nowhere.csv: no such file or directory; "),
+        (photos, ("--weights", "heavy.csv"), "heavy.csv line 2: 'heavy' is no weight; use numbers"),
+        (
+            photos,
+            ("--method", "oracle", "--truth", "truth.csv"),
+            "truth.csv belongs to other data: it has no label for 'ant/001.png'",
+        ),
+        (photos, (*standard, other), f"{other} has a class that the training data lacks: 'fox'; "),
+        (photos, (*standard, "nowhere"), "there is no folder nowhere; "),
+    ):
+        assert expected in run("retrain", data, *words, "--out", "out", *QUICK).only_error
+        assert not Path("out").exists()

@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,46 +80,11 @@ def test_images_that_changed_while_the_run_was_interrupted(half_trained, photos,
     assert f"is readable now but was not when {half_trained} was started, or vice versa; " in error
 
 
-@pytest.mark.parametrize(
-    "damage", [cut, Path.unlink, partial(edit, settings={"seed": 0}), partial(edit, schema_version=99)]
-)
-def test_a_damaged_or_missing_run_json(audit: Path, photos: Path, damage: Damage) -> None:
-    damage(audit / "run.json")
-    before = file_bytes(audit)
-    for words in (("fit", audit), ("score", photos, "--run", audit)):
-        error = run(*words).only_error
-        assert "labelaudit failed" not in error
-        assert str(audit) in error
-    assert file_bytes(audit) == before
-
-
-@pytest.mark.parametrize(
-    ("name", "damage"), [("losses/epoch-0003.parquet", cut), ("losses/epoch-0001.parquet", Path.unlink)]
-)
-def test_damaged_records(audit: Path, photos: Path, name: str, damage: Damage) -> None:
-    damage(audit / name)
-    place = audit / (name if damage is not Path.unlink else "losses")
-    for words in (("fit", audit), ("score", photos, "--run", audit, "--quiet")):
-        error = run(*words).only_error
-        assert error.startswith(f"{place} ")
-        assert f"delete {audit} and audit again" in error
-
-
 def test_records_of_something_else(audit: Path) -> None:
     data = json.loads((audit / "run.json").read_text())["data"]
     edit(audit / "run.json", data={**data, "fingerprint": "0" * 64})
     error = run("fit", audit).only_error
     assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
-
-
-@pytest.mark.parametrize(("name", "damage"), [("noise.json", cut), ("suspicious.csv", Path.unlink)])
-def test_damaged_verdicts_and_the_remedy(audit: Path, finished: Path, name: str, damage: Damage) -> None:
-    damage(audit / name)
-    error = run("report", audit).only_error
-    assert error.startswith(f"{audit}/{name} ")
-    assert error.endswith(f"run labelaudit fit {audit}")
-    succeed("fit", audit)
-    assert (audit / name).read_bytes() == (finished / name).read_bytes()
 
 
 def of_another_network(file: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.cli import reproduce
 from labelaudit.cli.main import app
 from labelaudit.cli.reference import render
 from tests.cli.helpers import succeed
@@ -47,10 +48,13 @@ def test_every_command_has_help_with_examples_and_is_on_the_first_screen() -> No
     first = succeed("--help").out
     assert "Examples:" in first
     assert succeed().out == first
-    for command in sorted(str(command.name) for command in app.registered_commands):
-        text = succeed(command, "-h").out
-        assert all(part in text for part in (f"Usage: labelaudit {command}", "Examples:", f"$ labelaudit {command}"))
-        assert f" {command} " in first
+    group = succeed("reproduce", "--help").out
+    assert succeed("reproduce").out == group
+    for prefix, commands, shown in (("", app, first), ("reproduce ", reproduce.app, group)):
+        for name in sorted(str(command.name) for command in commands.registered_commands):
+            text, command = succeed(*prefix.split(), name, "-h").out, f"labelaudit {prefix}{name}"
+            assert all(part in text for part in (f"Usage: {command}", "Examples:", f"$ {command}"))
+            assert f" {name} " in shown
     assert succeed("--version").out == f"labelaudit {__version__}\n"
 
 

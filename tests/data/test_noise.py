@@ -2,13 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from labelaudit.auditing.corrupt import draw_permutation, gaussian_pixels, shuffle_pixels
-from labelaudit.auditing.demo import write_digits
 from labelaudit.data.noise import choose_samples, flip_labels
-from tests.cli.helpers import file_bytes, read_rows
 
 
 def drawn(count, classes, seed):
@@ -108,21 +104,3 @@ def test_gaussian_pixels_have_the_mean_and_variance_of_the_image(channels):
     stripes_HWC = np.tile(np.uint8([[[0]], [[255]]]), (8, 16, 1))
     assert np.ptp(gaussian_pixels(stripes_HWC, generator)) == 255
     assert (gaussian_pixels(np.full((8, 8, 1), 20, np.uint8), generator) == 20).all()
-
-
-def test_the_digits_have_the_planted_errors_and_the_truth(tmp_path, monkeypatch):
-    source = load_digits()
-    source.images, source.target = source.images[:60], source.target[:60]
-    monkeypatch.setattr("labelaudit.auditing.demo.load_digits", lambda: source)
-    digits, same, other = (write_digits(tmp_path / str(n), rate=0.1, seed=seed) for n, seed in enumerate((3, 3, 4)))
-    assert file_bytes(digits.images.parent) == file_bytes(same.images.parent)
-    assert digits.wrong == same.wrong != other.wrong
-    assert len(digits.wrong) == 6
-    rows = read_rows(digits.truth_csv.read_text())
-    assert {row["path"] for row in rows if row["label"] != row["given"]} == digits.wrong
-    for row in rows[::10]:
-        given, _, name = row["path"].partition("/")
-        number = int(name.removesuffix(".png"))
-        assert (row["given"], row["label"]) == (given, str(source.target[number]))
-        pixels_HW = np.asarray(Image.open(digits.images / row["path"]))
-        assert pixels_HW.tolist() == np.minimum(source.images[number] * 16, 255).astype(int).tolist()

@@ -140,16 +140,6 @@ def test_interrupted_decoding_continues_after_the_last_note(shades, monkeypatch)
     assert listener.lines == ["64 images were decoded before an interruption"]
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(shades, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("LABELAUDIT_CACHE", str(tmp_path / "file"))
-    listener = Listener()
-    require_rows(load_pixels(shades, GREY_4, reporter=listener), shades)
-    (line,) = listener.lines
-    assert line.startswith("nothing is kept for the next audit of these images: ")
-    assert line.endswith("LABELAUDIT_CACHE")
-
-
 def test_a_changed_image_or_another_format_is_another_entry(shades):
     load_pixels(shades, GREY_4)
     path = shades.root / shades.paths[0]

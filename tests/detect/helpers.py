@@ -48,18 +48,9 @@ def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
 def verdicts_with(p_N, order, flagged):
     """Verdicts with these probabilities and this order, the first of which are suspicious."""
     p_N = np.array(p_N, dtype=np.float64)
-    return Verdicts(
-        p_mislabeled_N=p_N,
-        raw_posterior_N=p_N,
-        weight_N=1 - np.nan_to_num(p_N, nan=1.0),
-        order=np.array(order),
-        flagged=flagged,
-        noise_rate=0.2,
-        interval=(0.1, 0.3),
-        estimates={},
-        power=Power(found=(), reviews=()),
-        warnings=[],
-    )
+    found = {"p_mislabeled_N": p_N, "raw_posterior_N": p_N, "weight_N": 1 - np.nan_to_num(p_N, nan=1.0)}
+    found |= {"order": np.array(order), "flagged": flagged, "noise_rate": 0.2, "interval": (0.1, 0.3)}
+    return Verdicts(**found, estimates={}, power=Power(found=(), reviews=()), warnings=[])
 
 
 def evidence_of(aul_N, last_wrong_N=None, *, label_N=None, **others):

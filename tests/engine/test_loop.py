@@ -15,18 +15,7 @@ from labelaudit.engine.step import Recorder
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
-from tests.engine.helpers import (
-    CPU,
-    MEAN_C,
-    STD_C,
-    ignore,
-    image_inputs,
-    linear_network,
-    loop_settings,
-    small_network,
-    small_task,
-    train,
-)
+from tests.engine import helpers
 
 GOLDEN_MEAN_LOSSES = [1.096794, 0.927654, 0.678976, 0.393942]
 
@@ -58,7 +47,7 @@ def plain_training(network, pixels_NCHW, label_N, how):
     optimizer = torch.optim.SGD(
         network.parameters(), lr=how.lr, momentum=how.momentum, nesterov=how.nesterov, weight_decay=how.weight_decay
     )
-    mean, std = torch.tensor(MEAN_C).view(3, 1, 1), torch.tensor(STD_C).view(3, 1, 1)
+    mean, std = torch.tensor(helpers.MEAN_C).view(3, 1, 1), torch.tensor(helpers.STD_C).view(3, 1, 1)
     network.train()
     for epoch in range(how.epochs):
         loss_N, margin_N = torch.full((len(label_N),), torch.nan), torch.full((len(label_N),), torch.nan)
@@ -84,11 +73,11 @@ def plain_training(network, pixels_NCHW, label_N, how):
 
 
 def test_records_and_weights_equal_a_plain_training_loop():
-    pixels_NCHW, label_N = small_task()
-    how = loop_settings(schedule="linear")
-    reference = small_network(dropout=0.3)
+    pixels_NCHW, label_N = helpers.small_task()
+    how = helpers.loop_settings(schedule="linear")
+    reference = helpers.small_network(dropout=0.3)
     network = copy.deepcopy(reference)
-    records = train(network, how, augment=Augment())
+    records = helpers.train(network, how, augment=Augment())
     state = torch.get_rng_state()
     expected = list(plain_training(reference, pixels_NCHW, label_N, how))
     torch.set_rng_state(state)
@@ -103,18 +92,20 @@ def test_records_and_weights_equal_a_plain_training_loop():
 
 def test_mean_losses_of_a_fixed_run_stay_what_they_were():
     # Without dropout, whose draws differ between versions of torch.
-    records = train(small_network(), loop_settings(epochs=4), augment=Augment())
+    records = helpers.train(helpers.small_network(), helpers.loop_settings(epochs=4), augment=Augment())
     assert [float(record.loss_N.mean()) for record in records] == pytest.approx(GOLDEN_MEAN_LOSSES, rel=1e-4)
 
 
 def test_the_state_of_another_network_or_epoch_is_refused():
-    state = Training([small_network(3)], loop_settings(epochs=1), CPU).state()
+    state = Training([helpers.small_network(3)], helpers.loop_settings(epochs=1), helpers.CPU).state()
     with pytest.raises(RuntimeError, match="size mismatch"):
-        Training([small_network(4)], loop_settings(), CPU).load(state)
+        Training([helpers.small_network(4)], helpers.loop_settings(), helpers.CPU).load(state)
     with pytest.raises(ValueError, match="zip"):
-        Training([small_network(3), small_network(3)], loop_settings(), CPU).load(state)
+        Training([helpers.small_network(3), helpers.small_network(3)], helpers.loop_settings(), helpers.CPU).load(state)
     with pytest.raises(ValueError, match="a state after 4 of 3 epochs"):
-        Training([small_network(3)], loop_settings(epochs=3), CPU).load({**state, "finished_epochs": 4})
+        Training([helpers.small_network(3)], helpers.loop_settings(epochs=3), helpers.CPU).load(
+            {**state, "finished_epochs": 4}
+        )
 
 
 def test_every_row_is_taught_and_recorded_once_an_epoch_in_a_new_order(monkeypatch):
@@ -122,10 +113,10 @@ def test_every_row_is_taught_and_recorded_once_an_epoch_in_a_new_order(monkeypat
     put = Recorder.put
     monkeypatch.setattr(Recorder, "put", lambda self, row_B, *seen: (recorded.append(row_B), put(self, row_B, *seen)))
     spy, finished = Spy(), []
-    pixels_NCHW, label_N = small_task(41)  # 5 batches of 8 and a single row
-    training = Training([small_network()], loop_settings(epochs=2), CPU)
+    pixels_NCHW, label_N = helpers.small_task(41)  # 5 batches of 8 and a single row
+    training = Training([helpers.small_network()], helpers.loop_settings(epochs=2), helpers.CPU)
     for _ in range(2):
-        training.run_epoch(image_inputs(pixels_NCHW), label_N, spy, finished.append)
+        training.run_epoch(helpers.image_inputs(pixels_NCHW), label_N, spy, finished.append)
     assert [len(row_B) for row_B in spy.rows] == [8, 8, 8, 8, 9] * 2 == finished
     for rows in (spy.rows, recorded):
         first, second = torch.cat(rows[:5]), torch.cat(rows[5:])
@@ -143,7 +134,7 @@ def test_every_row_is_taught_and_recorded_once_an_epoch_in_a_new_order(monkeypat
 def test_draws_depend_neither_on_those_of_a_method_nor_on_global_ones():
     state = torch.get_rng_state()
     plain, drawing = (
-        train(small_network(dropout=0.3), loop_settings(), method, augment=Augment())[-1].loss_N
+        helpers.train(helpers.small_network(dropout=0.3), helpers.loop_settings(), method, augment=Augment())[-1].loss_N
         for method in (Standard(), Spy())
     )
     np.testing.assert_array_equal(drawing, plain)
@@ -151,13 +142,13 @@ def test_draws_depend_neither_on_those_of_a_method_nor_on_global_ones():
 
 
 def test_of_two_networks_the_first_is_recorded_and_each_takes_its_own_lesson():
-    pixels_NCHW, label_N = small_task()
-    networks = [linear_network(seed=1), linear_network(seed=2)]
+    pixels_NCHW, label_N = helpers.small_task()
+    networks = [helpers.linear_network(seed=1), helpers.linear_network(seed=2)]
     before = copy.deepcopy(networks)
-    x = image_inputs(pixels_NCHW).batch(torch.arange(len(label_N)), None)
+    x = helpers.image_inputs(pixels_NCHW).batch(torch.arange(len(label_N)), None)
     expected_N = nn.functional.cross_entropy(networks[0](x), label_N, reduction="none").detach()
-    training = Training(networks, loop_settings(weight_decay=0.0), CPU)
-    record = training.run_epoch(image_inputs(pixels_NCHW), label_N, OnlySecond(), ignore)
+    training = Training(networks, helpers.loop_settings(weight_decay=0.0), helpers.CPU)
+    record = training.run_epoch(helpers.image_inputs(pixels_NCHW), label_N, OnlySecond(), helpers.ignore)
     np.testing.assert_allclose(record.loss_N, expected_N, rtol=1e-4, atol=1e-6)
     assert torch.equal(networks[0][1].weight, before[0][1].weight)
     assert not torch.equal(networks[1][1].weight, before[1][1].weight)
@@ -165,14 +156,14 @@ def test_of_two_networks_the_first_is_recorded_and_each_takes_its_own_lesson():
 
 def test_a_diverging_training_stops_with_advice():
     with pytest.raises(TrainingError, match=r"diverged in epoch \d: \d+ of 42 losses are not finite.*lower --lr"):
-        train(small_network(), loop_settings(lr=1e20))
+        helpers.train(helpers.small_network(), helpers.loop_settings(lr=1e20))
 
 
 def test_prediction_is_by_the_mean_logits_of_unaltered_networks_in_evaluation_mode():
-    pixels_NCHW, _ = small_task()
-    networks = [small_network(seed=seed, dropout=0.5) for seed in (1, 2)]
-    inputs = image_inputs(pixels_NCHW, Augment())
-    training = Training(networks, loop_settings(), CPU)
+    pixels_NCHW, _ = helpers.small_task()
+    networks = [helpers.small_network(seed=seed, dropout=0.5) for seed in (1, 2)]
+    inputs = helpers.image_inputs(pixels_NCHW, Augment())
+    training = Training(networks, helpers.loop_settings(), helpers.CPU)
     before = copy.deepcopy(networks)
     p_NC = training.predict(inputs)
     x = inputs.batch(torch.arange(42), None)
@@ -185,13 +176,13 @@ def test_prediction_is_by_the_mean_logits_of_unaltered_networks_in_evaluation_mo
 
 
 def test_bfloat16_ranks_samples_like_float32_and_wrong_labels_have_the_larger_loss():
-    pixels_NCHW, label_N = small_task(120)
+    pixels_NCHW, label_N = helpers.small_task(120)
     wrong_N = np.arange(120) % 6 == 0
     label_N[::6] = (label_N[::6] + 1) % 3
     means = []
     for precision in ("float32", "bfloat16"):
-        how = loop_settings(epochs=6, precision=precision)
-        records = train(small_network(), how, task=(pixels_NCHW, label_N))
+        how = helpers.loop_settings(epochs=6, precision=precision)
+        records = helpers.train(helpers.small_network(), how, task=(pixels_NCHW, label_N))
         means.append(np.mean([record.loss_N for record in records], axis=0))
         assert means[-1][wrong_N].mean() > 1.3 * means[-1][~wrong_N].mean()
     assert np.corrcoef(*(mean_N.argsort().argsort() for mean_N in means))[0, 1] > 0.95
@@ -214,12 +205,12 @@ def test_batches_cover_every_row_once_and_leave_no_row_alone(count, batch_size):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_cuda_gives_records_of_the_same_shape_and_nearly_the_same_losses(precision):
-    pixels_NCHW, label_N = small_task()
+    pixels_NCHW, label_N = helpers.small_task()
     device = torch.device("cuda")
-    on_cpu = train(small_network(), loop_settings(epochs=2), augment=Augment())
-    training = Training([small_network()], loop_settings(epochs=2, precision=precision), device)
-    inputs = image_inputs(pixels_NCHW, Augment(), device)
-    on_gpu = list(run_epochs(training, inputs, label_N, Standard(), ignore))
+    on_cpu = helpers.train(helpers.small_network(), helpers.loop_settings(epochs=2), augment=Augment())
+    training = Training([helpers.small_network()], helpers.loop_settings(epochs=2, precision=precision), device)
+    inputs = helpers.image_inputs(pixels_NCHW, Augment(), device)
+    on_gpu = list(run_epochs(training, inputs, label_N, Standard(), helpers.ignore))
     for one, other in zip(on_cpu, on_gpu, strict=True):
         np.testing.assert_allclose(one.loss_N, other.loss_N, atol=0.01 if precision == "float32" else 0.3)
     assert training.predict(inputs).shape == (42, 3)

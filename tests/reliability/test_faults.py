@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -22,31 +21,6 @@ from labelaudit.engine.devices import choose_device, compute_deterministically
 from labelaudit.engine.loop import Training
 from labelaudit.errors import DeviceError
 from tests.cli.helpers import QUICK, file_bytes, run, start, succeed
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """Mount a file system in memory; only root may."""
-    place.mkdir()
-    if subprocess.run(["mount", "-o", f"size={size}", "-t", "tmpfs", "tmpfs", place], check=False).returncode:
-        pytest.skip("may not mount a file system")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=False)
-
-
-@pytest.mark.parametrize("size", ["40k", "150k", "400k"])
-def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, photos: Path, finished: Path, size: str) -> None:
-    with small_disk(tmp_path / "disk", size) as disk:
-        error = run("score", photos, "--run", disk / "audit", *QUICK).error
-        assert error.startswith(f"no space left for {disk}/audit/")
-        assert error.endswith("free some space and run the command again: it resumes")
-        assert not list(disk.rglob("*.partial"))
-        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
-        succeed("score", photos, "--run", disk / "audit", *QUICK)
-        for names in ("epoch-*", "weights.csv", "probe.safetensors"):
-            assert file_bytes(disk / "audit", names) == file_bytes(finished, names)
 
 
 def test_a_training_without_memory_is_one_line_and_goes_on_with_more(tmp_path: Path, photos: Path) -> None:

@@ -18,14 +18,13 @@ import torch
 from safetensors.torch import save_file
 
 from labelaudit.engine.pretrained import build_network
-from labelaudit.review.corrections import Correction, write_corrections
 from tests.cli.helpers import succeed, write_images
 from tests.cli.processes import running
 
 KILLS = int(os.environ.get("LABELAUDIT_KILLS", "1"))
 MOST_IN_A_ROW = 4 if KILLS > 1 else 2
 DEADLINE_SECONDS = 120.0
-LATER = {"train-probe", "retrain", "fit", "report", "relabel --undo"}
+LATER = {"train-probe", "retrain", "fit", "report"}
 """Commands of the long run only: they write as the others do."""
 
 TRAINING = "--image-size 8 --augment none --precision float32 --threads 1 --batch-size 32 --quiet"
@@ -52,34 +51,20 @@ def backbone(inputs: Path) -> None:
     save_file(network.state_dict(), inputs / "backbone.safetensors")
 
 
-def corrections(inputs: Path) -> None:
-    write_images(inputs / "images", each=40)
-    paths = sorted(path.relative_to(inputs / "images").as_posix() for path in inputs.rglob("*.png"))
-    decisions = [Correction(path=path, action="change", label="eel" if "7" in path else "bee") for path in paths[:60]]
-    decisions += [Correction(path=path, action="drop") for path in paths[60:120]]
-    write_corrections(inputs / "corrections.csv", decisions)
-
-
-def relabeled(inputs: Path, place: Path) -> None:
-    shutil.copytree(inputs / "images", place / "images")
-    succeed("relabel", place / "images", inputs / "corrections.csv", "--yes", "--quiet")
+def copy_audit(inputs: Path, place: Path) -> None:
+    shutil.copytree(inputs / "audit", place / "audit")
 
 
 TRAIN = f"train-probe INPUTS/images --run PLACE/audit {TRAINING}"
 SCORE = f"score INPUTS/images --run PLACE/audit --controls --epochs 3 -o PLACE/list.csv {TRAINING}"
 RETRAIN = f"retrain INPUTS/images --weights INPUTS/audit/weights.csv --out PLACE/out --val INPUTS/images {TRAINING}"
 FROZEN = "--probe frozen --folds 2 --epochs 2 --model labelaudit_probe --network-weights INPUTS/backbone.safetensors"
-COPY_AUDIT, COPY_IMAGES = (
-    lambda inputs, place, name=name: shutil.copytree(inputs / name, place / name) for name in ("audit", "images")
-)
 JOBS = {
     "score": (images, None, SCORE),
     "train-probe": (images, None, f"{TRAIN} --members 3 --epochs 4"),
-    "fit": (audit, COPY_AUDIT, "fit PLACE/audit --rank-by aum --quiet"),
-    "report": (audit, COPY_AUDIT, "report PLACE/audit --quiet --write json=PLACE/report.json"),
+    "fit": (audit, copy_audit, "fit PLACE/audit --rank-by aum --quiet"),
+    "report": (audit, copy_audit, "report PLACE/audit --quiet --write json=PLACE/report.json"),
     "retrain": (audit, None, f"{RETRAIN} --epochs 8"),
-    "relabel": (corrections, COPY_IMAGES, "relabel PLACE/images INPUTS/corrections.csv --yes --quiet"),
-    "relabel --undo": (corrections, relabeled, "relabel PLACE/images --undo --yes --quiet"),
     "pixel cache": (many_images, None, f"{TRAIN} --epochs 1"),
     "embedding cache": (backbone, None, f"{TRAIN} {FROZEN}"),
 }
@@ -126,9 +111,7 @@ def test_a_command_that_is_killed_and_run_again_has_the_outcome_of_an_undisturbe
             in_a_row += 1
             require_whole(place)
             kills += code != 0
-        code = run(DEADLINE_SECONDS, again=True)
-        # An undo finds nothing left to undo when the process that was killed last had just finished it.
-        assert code == 0 or (job == "relabel --undo" and code == 2)
+        assert run(DEADLINE_SECONDS, again=True) == 0
         found = outcome_of(place)
         assert found.keys() == expected.keys()
         assert not [name for name, content in found.items() if content != expected[name]]
@@ -143,8 +126,7 @@ def outcome_of(place: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(path for path in place.rglob("*") if not path.is_dir()):
         name = path.relative_to(place).as_posix()
-        is_of_relabel = path.name.startswith(".labelaudit-relabel-") or "/.labelaudit-dropped/" in name
-        assert is_of_relabel or not path.name.startswith("."), f"{path} is left over"
+        assert not path.name.startswith("."), f"{path} is left over"
         assert path.suffix not in (".partial", ".note", ".lock"), f"{path} is left over"
         if name.startswith("cache/embeddings/"):
             for row in pq.read_table(path, columns=["sha256", "embedding", "reason"]).to_pylist():
@@ -152,7 +134,7 @@ def outcome_of(place: Path) -> dict[str, object]:
         elif path.name == "seconds.parquet":  # wall times: only the epochs that have one are compared
             found[name] = pq.read_table(path).column("epoch").to_pylist()
         elif path.suffix == ".json":
-            times = ("created", "finished", "began")
+            times = ("created", "finished")
             found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key not in times}
         else:
             found[name] = path.read_bytes()

@@ -6,30 +6,15 @@ import msgspec
 
 from labelaudit.report.gate import Limits, Report, check
 from labelaudit.run.documents import Noise
-from labelaudit.run.lists import Listed
+from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Listed
 
 HOSTILE_NAMES = (
-    "one `code` two",
-    "\\|",
-    "<img src=x onerror=alert(1)>",
-    "</code></td><script>alert(1)</script>",
-    "![x](http://evil.example/x.png)",
-    "@everyone #1 http://evil.example www.evil.example",
-    "`somebody@evil.example|",
-    "carriage\r\n| return",
-    "\x1b[2J\x07",
-    "\u202egnp.exe",
-    "para\u2029graph",
-    "no \ufffe character \uffff",
-    "{0} {{1}} }{",
-    "colon:in the first folder/x.png",
-    "100%41 ?query #fragment",
-    "]]><!-- &lt; &amp; \"quoted\" 'single'",
-    "$(id) ~~gone~~ **bold** _it_",
-    "# heading",
-    " blanks around ",
-    "猫 ä ö 🐈",
-    "long" * 100,
+    *("one `code` two", "\\|", "<img src=x onerror=alert(1)>", "</code></td><script>alert(1)</script>"),
+    *("![x](http://evil.example/x.png)", "@everyone #1 http://evil.example www.evil.example"),
+    *("`somebody@evil.example|", "carriage\r\n| return", "\x1b[2J\x07", "\u202egnp.exe", "para\u2029graph"),
+    *("no \ufffe character \uffff", "{0} {{1}} }{", "colon:in the first folder/x.png"),
+    *("100%41 ?query #fragment", "]]><!-- &lt; &amp; \"quoted\" 'single'", "$(id) ~~gone~~ **bold** _it_"),
+    *("# heading", " blanks around ", "猫 ä ö 🐈", "long" * 100),
 )
 
 LEFT_OUT = [
@@ -60,21 +45,10 @@ def class_noise(name: str, rate: float = 0.9, samples: int = 100) -> dict[str, o
 
 
 def noise_json(**changes: object) -> dict[str, Any]:
-    return {
-        "noise_rate": 0.1,
-        "noise_rate_interval": None,
-        "suspicious": 7,
-        "samples": 300,
-        "readable": 300,
-        "epochs": 4,
-        "fit": {"rank_by": "aul", "estimator": "gmm"},
-        "classes": [class_noise("ant", 0.05, 200), class_noise("bee", 0.2, 100)],
-        "estimators": {},
-        "confusion": [],
-        "power": {"kinds": [], "review": []},
-        "warnings": [],
-        **changes,
-    }
+    value: dict[str, Any] = {"noise_rate": 0.1, "noise_rate_interval": None, "suspicious": 7, "epochs": 4}
+    value |= {"samples": 300, "readable": 300, "fit": {"rank_by": "aul", "estimator": "gmm"}, "estimators": {}}
+    value |= {"confusion": [], "power": {"kinds": [], "review": []}, "warnings": []}
+    return {**value, "classes": [class_noise("ant", 0.05, 200), class_noise("bee", 0.2, 100)], **changes}
 
 
 def noise(**changes: object) -> Noise:
@@ -82,20 +56,8 @@ def noise(**changes: object) -> Noise:
 
 
 def row(rank: int = 1, **changes: str) -> dict[str, str]:
-    return {
-        "rank": str(rank),
-        "path": f"ant/{rank}.png",
-        "given_label": "ant",
-        "suggested_label": "bee",
-        "p_mislabeled": "0.987654",
-        "label_score": "0.012346",
-        "aul": "12.3",
-        "aum": "-4.5",
-        "kind": "",
-        "sample": str(rank - 1),
-        "sha256": f"{rank:064x}",
-        **changes,
-    }
+    found = (str(rank), f"ant/{rank}.png", "ant", "bee", "0.987654", "0.012346", "12.3", "-4.5", "", str(rank - 1))
+    return dict(zip(SUSPICIOUS_COLUMNS, (*found, f"{rank:064x}"), strict=True)) | changes
 
 
 def unreadable(path: str = "ant/x.png") -> dict[str, str]:

@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,8 @@ from PIL import Image
 
 from labelaudit.data.folder import scan
 from labelaudit.errors import RunError, UsageError
-from labelaudit.reproduce import relabeling
+from labelaudit.reproduce import relabeling, runner
 from labelaudit.reproduce.detection import PAPER_NOISE
-from labelaudit.reproduce.runner import (
-    Row,
-    figure,
-    noise_cases,
-    noisy_data,
-    parse_noise,
-    pivot,
-    remembered,
-    spread,
-    take,
-)
 from labelaudit.review.corrections import ReviewFile
 from tests.cli.helpers import QUICK, succeed, write_images
 
@@ -40,7 +28,7 @@ NAN = math.nan
     ],
 )
 def test_noise_is_read(text: str, name: str, kind: str, rate: float, among: tuple[int, int]) -> None:
-    case = parse_noise(text, CLASSES)
+    case = runner.parse_noise(text, CLASSES)
     assert (case.name, case.kind, case.rate, case.among, case.labels_file) == (name, kind, rate, among, None)
 
 
@@ -59,60 +47,64 @@ def test_noise_is_read(text: str, name: str, kind: str, rate: float, among: tupl
 )
 def test_noise_that_cannot_be_read_is_refused(text: str, says: str) -> None:
     with pytest.raises(UsageError) as refused:
-        parse_noise(text, CLASSES)
+        runner.parse_noise(text, CLASSES)
     assert f"--noise {text}: " in str(refused.value)
     assert says in str(refused.value)
 
 
 def test_each_case_has_a_safe_folder_of_its_own() -> None:
-    assert len({case.folder_name for case in noise_cases(PAPER_NOISE, CLASSES)}) == 13
-    assert parse_noise("one-class:0.1:a/../b", ("a/../b", "c")).folder_name == "one-class-0.1-a-..-b"
+    assert len({case.folder_name for case in runner.noise_cases(PAPER_NOISE, CLASSES)}) == 13
+    assert runner.parse_noise("one-class:0.1:a/../b", ("a/../b", "c")).folder_name == "one-class-0.1-a-..-b"
     with pytest.raises(UsageError, match="same name"):
-        noise_cases([], CLASSES, [Path("one/Given.csv"), Path("two/given.csv")])
+        runner.noise_cases([], CLASSES, [Path("one/Given.csv"), Path("two/given.csv")])
 
 
 def test_errors_are_planted_exactly_once(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     clean = scan(image_folder(classes=("ant", "bee", "cat"), each=10))
-    data = noisy_data(clean, parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
+    data = runner.noisy_data(clean, runner.parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
     given = data.scan()
     wrong_N = given.label_N != clean.label_N
     assert wrong_N.sum() == 6
     assert ((given.label_N - clean.label_N) % 3)[wrong_N].tolist() == [1] * 6
     before = data.labels_file.stat().st_mtime_ns
-    noisy_data(clean, parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
+    runner.noisy_data(clean, runner.parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
     assert data.labels_file.stat().st_mtime_ns == before
     with pytest.raises(RunError, match="holds other labels"):
-        noisy_data(take(clean, np.arange(20)), parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure(Row):
-    auroc: float
+        runner.noisy_data(
+            runner.take(clean, np.arange(20)), runner.parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3
+        )
 
 
 def test_a_row_is_computed_once(tmp_path: Path) -> None:
-    row = Figure(noise="n", model="m", seed=0, auroc=NAN)
+    row, columns = {"noise": "n", "seed": 0, "auroc": NAN}, "noise:str seed:int64 auroc"
     file = tmp_path / "a.parquet"
-    assert remembered(file, {"x": 1}, Figure, lambda: [row]) == [row]
-    again = remembered(file, {"x": 1}, Figure, lambda: pytest.fail("computed again"))
-    assert str(again) == str([row])  # NaN is not equal to itself
+    for compute in (lambda: [row], lambda: pytest.fail("computed again")):
+        assert str(runner.remembered(file, {"x": 1}, columns, compute)) == str([row])  # NaN is not equal to itself
     with pytest.raises(RunError, match="is of other settings"):
-        remembered(file, {"x": 2}, Figure, lambda: [row])
+        runner.remembered(file, {"x": 2}, columns, lambda: [row])
+    with pytest.raises(RunError, match="is damaged"):
+        runner.remembered(file, {"x": 1}, f"{columns} auroc_of_all", lambda: [row])
     file.write_bytes(b"PAR1")
     with pytest.raises(RunError, match="is damaged"):
-        remembered(file, {"x": 1}, Figure, lambda: [row])
+        runner.remembered(file, {"x": 1}, columns, lambda: [row])
 
 
 def test_figures_are_means_with_their_spread() -> None:
-    found = spread([1.0, 2.0, 6.0, NAN])
+    found = runner.spread([1.0, 2.0, 6.0, NAN])
     assert found == (3.0, pytest.approx(math.sqrt(7)), 3)
-    assert figure([0.9, 0.8]) == "0.8500 ± 0.0707"
-    assert figure([NAN, 0.5, 0.5], 1) == "0.5 ± 0.0 (2 of 3)"
-    assert figure([NAN]) == figure([]) == "–"
-    assert pivot("T", "N", ("key",), {"a|b": {"x": "1"}, "c": {"y": "2"}})[4:] == [
-        *("| key | x | y |", "|---|---|---|", "| a\\|b | 1 | – |", "| c | – | 2 |", "")
+    assert runner.figure([0.9, 0.8]) == "0.8500 ± 0.0707"
+    assert runner.figure([NAN, 0.5, 0.5], 1) == "0.5 ± 0.0 (2 of 3)"
+    assert runner.figure([NAN]) == runner.figure([]) == "–"
+    rows = [
+        {"of": of, "in": name, "value": value} for of, name, value in (("a|b", "x", 1), ("c", "y", 2), ("c", "y", 4))
     ]
-    assert pivot("T", "N", ("key",), {}) == []
+    assert runner.pivot(
+        "T", "N", rows, {"key": "of"}, {"n, {}": ("value", 0), "{}": lambda own: str(len(own))}, across="in"
+    )[4:] == [
+        *("| key | n, x | x | n, y | y |", "|---|---|---|---|---|"),
+        *("| a\\|b | 1 | 1 | – | – |", "| c | – | – | 3 ± 1 | 2 |", ""),
+    ]
+    assert runner.pivot("T", "N", [], {"key": "of"}, {}) == []
 
 
 def test_an_image_with_another_content_does_not_count_as_removed(tmp_path: Path, monkeypatch) -> None:

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,21 +8,10 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.progress import QUIET
-from labelaudit.reproduce import Table1Options, curves, prioritization, retraining
-from labelaudit.reproduce.kinds import MatrixRow, share
-from labelaudit.reproduce.prioritization import MEAN, PickRow, SpeedupRow, TrainingEpochRow, first_cost, results
-from labelaudit.reproduce.retraining import (
-    ROWS,
-    SCALES,
-    CellRow,
-    SharedAuditRow,
-    TrainedRow,
-    Trainings,
-    cells_of,
-    orders,
-    published,
-    with_parameters,
-)
+from labelaudit.reproduce import ExperimentOptions, curves, prioritization, retraining
+from labelaudit.reproduce.kinds import share
+from labelaudit.reproduce.prioritization import MEAN, first_cost, results
+from labelaudit.reproduce.retraining import ROWS, SCALES, Trainings, cells_of, orders, published, with_parameters
 from labelaudit.reproduce.runner import Row, Tables, draw, parse_noise
 from labelaudit.selectors.table import build_selector, describe_selector
 from tests.cli.helpers import write_images
@@ -31,35 +19,35 @@ from tests.cli.helpers import write_images
 NAN = math.nan
 
 
-def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0.4", epoch: float = 1.0) -> TrainedRow:
+def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0.4", epoch: float = 1.0) -> Row:
     status = "diverged" if math.isnan(error) else "trained"
     spent = {"best_error": error / 2, "epoch_seconds": epoch, "seconds": 10 * epoch}
-    return TrainedRow(noise=noise, rate=0.4, seed=seed, method=method, status=status, error=error, **spent)
+    return {"noise": noise, "rate": 0.4, "seed": seed, "method": method, "status": status, "error": error, **spent}
 
 
 def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -> None:
     rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1, epoch=4.0)]
     rows += [trained("standard", 0.4, epoch=2.0), trained("standard", 0.4, seed=1, epoch=2.0)]
     cell, standard = cells_of(rows, 10)
-    assert (cell.error, cell.deviation) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
-    assert (cell.seeds, cell.diverged, cell.paper_error, cell.paper_deviation) == (2, 0, 11.5, 0.2)
-    assert cell.relative_epoch == cell.relative_time == pytest.approx((1 / 2 + 4 / 2) / 2)
-    assert math.isnan(next(cells_of(rows[:2], None)).relative_epoch)
-    assert standard.deviation == 0
+    assert (cell["error"], cell["deviation"]) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
+    assert (cell["seeds"], cell["diverged"], cell["paper_error"], cell["paper_deviation"]) == (2, 0, 11.5, 0.2)
+    assert cell["relative_epoch"] == cell["relative_time"] == pytest.approx((1 / 2 + 4 / 2) / 2)
+    assert math.isnan(next(cells_of(rows[:2], None))["relative_epoch"])
+    assert standard["deviation"] == 0
 
 
 def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     runs = [trained(row, 0.1 + place / 100) for place, row in enumerate(ROWS)]
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
-    tables = Tables("", table1=CellRow, runs=TrainedRow, audits=SharedAuditRow)
-    tables.add(runs)
-    page = "\n".join(retraining.page_tables(10, tables))
+    tables = Tables("", table1="", runs="", audits="")
+    tables.add({"runs": runs})
+    page = "\n".join(retraining.page_tables("table1", 10, tables))
     assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
     assert "| AUL | 17.00 | 11.5 ± 0.2 | – | – |\n| Oracle " in page
     assert "| labelaudit | 19.00 | – | – | – |" in page
     assert "| uniform:0.4 | Oracle < AUL < Standard | 18.00 < 17.00 < 10.00 | **no** |" in page
     assert "nan" not in page
-    assert "paper" not in "\n".join(retraining.page_tables(None, tables)).split("##")[1]
+    assert "paper" not in "\n".join(retraining.page_tables("table1", None, tables)).split("##")[1]
     assert set(ROWS) == {entry.name for entry in TABLE} | {"labelaudit"}
 
 
@@ -112,24 +100,23 @@ def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tm
 
 def test_with_100_classes_the_papers_figures_are_those_of_cifar_100(tmp_path, monkeypatch) -> None:
     photos = write_images(tmp_path / "photos", classes=tuple(f"c{number:02d}" for number in range(100)), each=2)
-    monkeypatch.setattr(Trainings, "run", lambda trainings, *_: str(trainings.paper))
-    asked = Table1Options(data=photos, test=photos, out=tmp_path / "out", training=TrainingOptions())
-    assert retraining.measure_table1(asked) == "100"
+    monkeypatch.setattr(retraining, "Trainings", lambda **given: pytest.fail(f"with the paper's {given['paper']}"))
+    folders = {"data": photos, "test": photos, "out": tmp_path / "out"}
+    with pytest.raises(pytest.fail.Exception, match="with the paper's 100"):
+        retraining.measure(ExperimentOptions(name="table1", scale="small", training=TrainingOptions(), **folders))
 
 
-def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[object]:
-    same = {"data_set": "gaussian:0.5", "algorithm": algorithm, "seed": seed, "train_loss": 1.0}
+def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[Row]:
+    same = {"data_set": "gaussian:0.5", "algorithm": algorithm, "seed": seed, "selected_share": share}
     return [
-        TrainingEpochRow(
+        {
             **same,
-            epoch=epoch,
-            test_error=error,
-            forwards=100 * epoch + (per_epoch * epoch if algorithm != "standard" else 0),
-            backpropagated=per_epoch * epoch,
-            seconds=2.0 * epoch,
-            selected_share=share,
-            changed_share=share,
-        )
+            "epoch": epoch,
+            "test_error": error,
+            "forwards": 100 * epoch + (per_epoch * epoch if algorithm != "standard" else 0),
+            "backpropagated": per_epoch * epoch,
+            "seconds": 2.0 * epoch,
+        }
         for epoch, error in enumerate(errors, start=1)
     ]
 
@@ -149,24 +136,24 @@ def test_the_first_crossing_counts() -> None:
 
 
 def test_speedups_of_seeds_and_of_their_mean_curve_by_hand() -> None:
-    of = {(row.algorithm, row.seed): row for row in results(CURVES)}
+    of = {(row["algorithm"], row["seed"]): row for row in results(CURVES)}
     assert len(of) == 6
     # Seed 0: both reach .12, after 300 and 100. Seed 1: standard training after 200, the other never.
-    assert of["sb-50", 0].speedup == 3
-    assert math.isnan(of["sb-50", 1].speedup)
-    assert of["standard", 1].speedup == 1
+    assert of["sb-50", 0]["speedup"] == 3
+    assert math.isnan(of["sb-50", 1]["speedup"])
+    assert of["standard", 1]["speedup"] == 1
     # The mean curves are .4, .15, .1 and .35, .16, .14.
     mean = of["sb-50", MEAN]
-    assert (mean.target, mean.best_error, mean.oversampling) == (pytest.approx(0.12), pytest.approx(0.14), 1.5)
-    assert (mean.backpropagated, mean.forwards, mean.seconds) == (150, 450, 6)
+    assert (mean["target"], mean["best_error"], mean["oversampling"]) == (pytest.approx(0.12), pytest.approx(0.14), 1.5)
+    assert (mean["backpropagated"], mean["forwards"], mean["seconds"]) == (150, 450, 6)
     # Work: standard training 3 an example; the other 100 + 50 forward and twice 50 back of each 100.
-    assert of["sb-50", 0].work_speedup == pytest.approx(900 / 500)
-    assert of["sb-50", 0].time_speedup == pytest.approx(6 / 4)
+    assert of["sb-50", 0]["work_speedup"] == pytest.approx(900 / 500)
+    assert of["sb-50", 0]["time_speedup"] == pytest.approx(6 / 4)
 
 
-def tables_of(rows: list[object]) -> Tables:
-    tables = Tables("", epochs=TrainingEpochRow, results=SpeedupRow, picks=PickRow)
-    tables.add([*rows, *results(rows)])
+def tables_of(epochs: list[Row], *picks: Row) -> Tables:
+    tables = Tables("", epochs="", results="", picks="")
+    tables.add({"epochs": epochs, "results": results(epochs), "picks": picks})
     return tables
 
 
@@ -188,8 +175,9 @@ def test_the_papers_table_has_every_data_set_and_its_algorithms_exist() -> None:
 
 def test_figures_are_drawn_and_always_the_same(tmp_path) -> None:
     pytest.importorskip("matplotlib")
-    tables = tables_of([*CURVES, *(replace(row, algorithm="sbe-50") for row in CURVES if row.algorithm == "sb-50")])
-    tables.put(PickRow, [pick("most", "clean"), pick("most", "clean", seed=1), pick("least", "clean")])
+    entropy = [{**row, "algorithm": "sbe-50"} for row in CURVES if row["algorithm"] == "sb-50"]
+    picks = pick("most", "clean"), pick("most", "clean", seed=1), pick("least", "clean")
+    tables = tables_of([*CURVES, *entropy], *picks)
     (tmp_path / "clean-seed0/data").mkdir(parents=True)
     Image.new("L", (8, 8), 200).save(tmp_path / "clean-seed0/data/0.png")
     files = draw(prioritization.figures(tables, tmp_path), tmp_path)
@@ -198,14 +186,12 @@ def test_figures_are_drawn_and_always_the_same(tmp_path) -> None:
     first = [file.read_bytes() for file in files]
     assert [content.count(b"<image") for content in first[3:]] == [1, 1]  # that of the first seed
     assert [file.read_bytes() for file in draw(prioritization.figures(tables, tmp_path), tmp_path)] == first
-    assert "entropy-and-loss" not in {
-        name for name, of in prioritization.figures(tables_of(CURVES), tmp_path).items() if of
-    }
+    assert not prioritization.figures(tables_of(CURVES), tmp_path)["entropy-and-loss"]
 
 
-def pick(end: str, data_set: str, *, seed: int = 0, share: float = 0.5) -> PickRow:
+def pick(end: str, data_set: str, *, seed: int = 0, share: float = 0.5) -> Row:
     same = {"algorithm": "sb-50", "path": "0.png", "times": 3, "corrupted": True}
-    return PickRow(data_set=data_set, seed=seed, end=end, pool_corrupted=share, **same)
+    return {**same, "data_set": data_set, "seed": seed, "end": end, "pool_corrupted": share}
 
 
 def test_the_pools_of_the_most_and_least_picked() -> None:
@@ -213,21 +199,20 @@ def test_the_pools_of_the_most_and_least_picked() -> None:
     found = prioritization.pools(times_N, np.random.default_rng(0))
     assert {end: sorted(times_N[pool_P]) for end, pool_P in found.items()} == {"most": [2, 5], "least": [0, 1]}
     assert len(prioritization.pools(np.zeros(100_000, dtype=np.int64), np.random.default_rng(0))["most"]) == 2_000
-    tables = tables_of(CURVES)
-    tables.put(
-        PickRow, [pick("most", "shuffle-pixels:0.25", seed=seed, share=share) for seed, share in ((0, 0.5), (1, 1))]
+    tables = tables_of(
+        CURVES, *(pick("most", "shuffle-pixels:0.25", seed=seed, share=0.5 + seed / 2) for seed in (0, 1))
     )
-    assert "| shuffle-pixels:0.25 | sb-50 | 75.0% | – |" in "\n".join(prioritization.page_tables(tables))
+    assert "| shuffle-pixels:0.25 | sb-50 | 75.0% |" in "\n".join(prioritization.page_tables(tables))
 
 
 def test_networks_are_correlated_by_what_both_have() -> None:
-    one, other = (Row(noise="x", model=model, seed=0) for model in ("a", "b"))
+    one, other = ({"noise": "x", "model": model, "seed": 0} for model in ("a", "b"))
     aul_N = np.array([1.0, 2.0, 3.0])
     row = curves.compare(one, {"aul": aul_N, "last_loss": aul_N}, other, {"aul": -aul_N, "last_loss": aul_N**0})
-    assert (row.model, row.other_model, row.aul) == ("a", "b", pytest.approx(-1))
-    assert all(math.isnan(value) for value in (row.last_loss, row.test_loss, row.last_test_loss))
-    tables = Tables("", **curves.ROWS)
-    tables.add([row])
+    assert (row["model"], row["other_model"], row["aul"]) == ("a", "b", pytest.approx(-1))
+    assert all(math.isnan(row[name]) for name in ("last_loss", "test_loss", "last_test_loss"))
+    tables = Tables("", **curves.COLUMNS)
+    tables.add({"networks": [row]})
     assert list(curves.measured(tables)) == ["aul"]  # without --test there are no panels of held-out losses
 
 
@@ -240,7 +225,7 @@ def test_shares_of_kinds_by_hand() -> None:
         ("clean", "mislabeled", 100, True),
     ]
     names = ("true_kind", "called", "samples", "suspicious")
-    matrix = [MatrixRow(noise="x", model="m", seed=0, **dict(zip(names, cell, strict=True))) for cell in cells]
+    matrix = [dict(zip(names, cell, strict=True)) for cell in cells]
     assert share(matrix, ("shuffled",), "corrupted", True) == 0.8
     assert share(matrix, ("shuffled",), "corrupted", None) == 33 / 40
     assert share(matrix, ("shuffled",), None, None) == 10 / 40

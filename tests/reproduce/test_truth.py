@@ -107,15 +107,16 @@ def test_peers_are_measured_once_and_read_afterwards(tmp_path: Path, monkeypatch
 
     first = audited("uniform:0.1")
     peers = measure_peers(first, tmp_path / "peers", options, QUIET)
-    self_confidence, margin, ranked, cleanlab, aum = peers
-    assert (self_confidence.statistic, margin.statistic) == ("self_confidence", "normalized_margin")
+    self_confidence, margin, ranked = peers["ranking"]
+    cleanlab, aum = peers["estimates"]
+    assert (self_confidence["statistic"], margin["statistic"]) == ("self_confidence", "normalized_margin")
     # Beside the audit's own statistic, AUM has a ranking from the trainings that give its flags.
-    assert (ranked.source, ranked.statistic, ranked.auroc > 0.8) == ("aum", "aum", True)
-    assert (cleanlab.source, aum.source) == ("cleanlab", "aum")
-    assert cleanlab.true_rate == aum.true_rate == pytest.approx(0.1)
-    assert cleanlab.flagged == cleanlab.noise_rate == pytest.approx(0.1 + cleanlab.error)
+    assert (ranked["source"], ranked["statistic"], ranked["auroc"] > 0.8) == ("aum", "aum", True)
+    assert (cleanlab["source"], aum["source"]) == ("cleanlab", "aum")
+    assert cleanlab["true_rate"] == aum["true_rate"] == pytest.approx(0.1)
+    assert cleanlab["flagged"] == cleanlab["noise_rate"] == pytest.approx(0.1 + cleanlab["error"])
     # An easy problem: networks that never saw a sample know better than its wrong label.
-    assert self_confidence.auroc > 0.8
+    assert self_confidence["auroc"] > 0.8
     monkeypatch.setattr(detection, "Training", None)  # nothing is trained again
     again = measure_peers(first, tmp_path / "peers", options, QUIET)
     assert str(again) == str(peers)  # NaN is not equal to itself
@@ -128,7 +129,7 @@ def test_the_real_cleanlab_takes_what_it_is_given() -> None:
     filters, ranks = require("cleanlab.filter", "cleanlab.rank")
     label_N = np.repeat(np.arange(3, dtype=np.int32), 20)
     p_NK = np.random.default_rng(0).dirichlet(np.ones(3), 60).astype(np.float32)
-    for method in detection.RANKINGS:
+    for method in detection.CLEANLABS:
         theirs_N = ranks.get_label_quality_scores(label_N, p_NK, method=method)
         np.testing.assert_allclose(label_quality(label_N, p_NK, method=method), theirs_N, rtol=1e-5, atol=1e-6)
     assert filters.find_label_issues(label_N, p_NK, n_jobs=1).dtype == bool

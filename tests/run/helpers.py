@@ -12,18 +12,9 @@ from labelaudit.run.losses import EpochLosses
 from tests.data.helpers import catalogue_of as catalogue_of_labels
 
 AWKWARD_PATHS = (
-    "cat/plain.png",
-    "cat/a,b.png",
-    'cat/"quoted".png',
-    "dog/two\nlines.png",
-    "dog/carriage\rreturn.png",
-    "dog/both\r\n.png",
-    "dog/猫 ä ö.png",
-    "dog/para\u2029graph.png",
-    "=1+1/formula.png",
-    "'=1+1/formula with an apostrophe.png",
-    "'tis/an apostrophe.png",
-    "-1;+2/three\n=formulas.png",
+    *("cat/plain.png", "cat/a,b.png", 'cat/"quoted".png', "dog/two\nlines.png", "dog/carriage\rreturn.png"),
+    *("dog/both\r\n.png", "dog/猫 ä ö.png", "dog/para\u2029graph.png", "=1+1/formula.png"),
+    *("'=1+1/formula with an apostrophe.png", "'tis/an apostrophe.png", "-1;+2/three\n=formulas.png"),
     "cat/not utf-8 \\xff.png",
 )
 

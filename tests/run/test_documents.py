@@ -5,15 +5,7 @@ import json
 import pytest
 
 from labelaudit.errors import RunError
-from labelaudit.run.documents import (
-    TRAINED,
-    Description,
-    RecordedData,
-    as_json,
-    read_description,
-    read_noise,
-    write_description,
-)
+from labelaudit.run import documents
 from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
 from tests.report.helpers import KINDS, LEFT_OUT, noise, noise_json
@@ -31,8 +23,8 @@ def test_noise_json_is_written_and_read_back(run):
     fitted = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 7}
     estimators = {"gmm": {**fitted, "mixture": mixture}, "controls": {**fitted, "by_kind": {"random": tail}}}
     whole = noise(noise_rate_interval=[0.0, 1], kinds=KINDS, left_out=LEFT_OUT, estimators=estimators)
-    write_json(run.noise, as_json(whole))
-    assert read_noise(run) == whole
+    write_json(run.noise, documents.as_json(whole))
+    assert documents.read_noise(run) == whole
     found = json.loads(run.noise.read_text())
     assert found["estimators"] == estimators
     assert (found["classes"][1]["class"], found["kinds"], found["left_out"]) == ("bee", KINDS, LEFT_OUT)
@@ -57,18 +49,20 @@ NOISE = {
 def test_a_damaged_noise_json_is_refused_in_one_line(run, changes):
     run.noise.write_text(json.dumps(noise_json(**changes)))
     with pytest.raises(RunError, match=r"noise\.json is damaged") as error:
-        read_noise(run)
+        documents.read_noise(run)
     assert "\n" not in str(error.value)
     assert error.value.fix == f"run labelaudit fit {run.root}"
 
 
 def test_a_run_json_has_what_is_known_and_is_read_back(run):
-    data = RecordedData.of(catalogue_of(root=run.root))
-    description = Description(status=TRAINED, data=data, settings={"epochs": 3}, controls_planted=True)
-    write_description(run, description)
-    assert read_description(run) == description
+    data = documents.RecordedData.of(catalogue_of(root=run.root))
+    description = documents.Description(
+        status=documents.TRAINED, data=data, settings={"epochs": 3}, controls_planted=True
+    )
+    documents.write_description(run, description)
+    assert documents.read_description(run) == description
     value = run.read_description()
-    assert value["data"] == as_json(data)
+    assert value["data"] == documents.as_json(data)
     assert value["data"]["rendering"] == {"integers": [0.0, 65535.0], "reals": [0.0, 1.0], "background": 255}
     assert (value["controls_planted"], value["mirror_test"]) == (True, None)
     assert not {"diverged", "finished", "normalization"} & set(value)
@@ -93,5 +87,5 @@ DESCRIPTION = {"status": "trained", "data": DATA, "settings": {}}
 def test_a_run_json_of_something_else_is_refused_in_one_line(run, changes):
     write_json(run.description, {"schema_version": 1, **DESCRIPTION, **changes})
     with pytest.raises(RunError, match=r"run\.json is damaged, or not of an audit") as error:
-        read_description(run)
+        documents.read_description(run)
     assert "\n" not in str(error.value)

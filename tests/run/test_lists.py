@@ -9,17 +9,8 @@ from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.kinds import Kinds
 from labelaudit.errors import DataError, RunError
 from labelaudit.names import KINDS
+from labelaudit.run import lists
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import (
-    CORRUPTED_COLUMNS,
-    SUSPICIOUS_COLUMNS,
-    list_suspicious,
-    ranked_lines,
-    read_baseline,
-    read_weights,
-    suspicious_rows,
-    write_weights,
-)
 from labelaudit.run.tables import verdict_table
 from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import row
@@ -60,7 +51,7 @@ def ranked(count=1, catalogue=None, **changes):
     """suspicious.csv of the first of the four samples."""
     catalogue = catalogue or catalogue_of(FOUR)
     table = table_of(catalogue=catalogue, **changes)
-    return "".join(ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue, FOUR_VERDICTS.order[:count]))
+    return "".join(lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, table, catalogue, FOUR_VERDICTS.order[:count]))
 
 
 def rows_of(text):
@@ -87,7 +78,7 @@ def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first()
     kind_N = np.where([True, False, True, False], KINDS.index("corrupted"), -1)
     p_N, corruption_N = np.array([1.0, 0.25, 1.0, NAN]), np.array([15.0, -1.5, 20.5, NAN])
     kinds = replace(four_kinds(), kind_N=kind_N, p_corrupted_N=p_N, corruption_N=corruption_N)
-    lines = ranked_lines(CORRUPTED_COLUMNS, table_of(kinds), catalogue_of(FOUR), kinds.corrupted)
+    lines = lists.ranked_lines(lists.CORRUPTED_COLUMNS, table_of(kinds), catalogue_of(FOUR), kinds.corrupted)
     assert "".join(lines).splitlines() == [
         "rank,path,given_label,p_corrupted,corruption,p_mislabeled,sample,sha256",
         f"1,dog/2.png,dog,1.000000,20.5,0.500000,2,{2:064x}",
@@ -100,9 +91,9 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
     verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1], count)
     table = verdict_table(catalogue_of(), statistics_of(range(count), beliefs=beliefs), verdicts)
-    lines = ranked_lines(SUSPICIOUS_COLUMNS, table, catalogue_of(), verdicts.order)
+    lines = lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, table, catalogue_of(), verdicts.order)
     file = written(tmp_path / "suspicious.csv", "".join(lines))
-    assert [row["path"] for row in suspicious_rows(file)] == list(AWKWARD_PATHS[::-1])
+    assert [row["path"] for row in lists.suspicious_rows(file)] == list(AWKWARD_PATHS[::-1])
 
 
 def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
@@ -110,13 +101,13 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
     catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
     (line,) = written(tmp_path / "suspicious.csv", ranked(catalogue=catalogue)).read_text().splitlines()[1:]
     assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,-10,-9,,1,{1:064x}"
-    (row,) = suspicious_rows(tmp_path / "suspicious.csv")
+    (row,) = lists.suspicious_rows(tmp_path / "suspicious.csv")
     assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-9")
-    write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
+    lists.write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
     assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
 
 
-HEADER = ",".join(SUSPICIOUS_COLUMNS)
+HEADER = ",".join(lists.SUSPICIOUS_COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -135,34 +126,34 @@ HEADER = ",".join(SUSPICIOUS_COLUMNS)
 def test_a_ranked_list_that_is_not_ours_is_refused(tmp_path, content, message):
     file = tmp_path / "suspicious.csv" if content is None else written(tmp_path / "suspicious.csv", content)
     with pytest.raises(RunError, match=f"{message}.*run labelaudit fit "):
-        list(suspicious_rows(file))
+        list(lists.suspicious_rows(file))
 
 
 def test_weights_are_written_for_people_and_for_numpy(tmp_path):
     catalogue = catalogue_of(FOUR)
-    write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
+    lists.write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
     lines = (tmp_path / "weights.csv").read_text().splitlines()
     assert (lines[0], lines[2]) == ("path,weight,sha256", f"cat/1.png,0.25,{1:064x}")
     assert lines[4].startswith("dog/3.png,0.333333333,")
     assert np.load(tmp_path / "weights.npy").tolist() == WEIGHT_4.tolist()
-    np.testing.assert_allclose(read_weights(tmp_path / "weights.csv", catalogue), WEIGHT_4, rtol=1e-8, atol=0)
+    np.testing.assert_allclose(lists.read_weights(tmp_path / "weights.csv", catalogue), WEIGHT_4, rtol=1e-8, atol=0)
 
 
 def test_weights_belong_to_paths_and_are_0_for_a_sample_that_is_set_aside(tmp_path):
     rows = ("sha256,path,weight,note", ",dog/3.png,4,x", ",cat/1.png,2,", ",elsewhere.png,9,", ",dog/2.png,3,", "")
     file = written(tmp_path / "weights.csv", "\ufeff" + "\r\n".join(rows))  # as a spreadsheet saves it
-    assert read_weights(file, catalogue_of(FOUR, reasons=["empty file", "", "", ""])).tolist() == [0, 2, 3, 4]
+    assert lists.read_weights(file, catalogue_of(FOUR, reasons=["empty file", "", "", ""])).tolist() == [0, 2, 3, 4]
 
 
 def test_weights_of_other_data_are_refused(tmp_path):
     file = written(tmp_path / "weights.csv", "path,weight\ncat/0.png,1\ndog/3.png,1\n")
     with pytest.raises(DataError, match=r"other data: it has no weight for 'cat/1\.png' and 1 more\W .*/data"):
-        read_weights(file, catalogue_of(FOUR))
-    write_weights(file, tmp_path / "weights.npy", catalogue_of(FOUR), WEIGHT_4)
+        lists.read_weights(file, catalogue_of(FOUR))
+    lists.write_weights(file, tmp_path / "weights.npy", catalogue_of(FOUR), WEIGHT_4)
     with pytest.raises(DataError, match=r"no weight for 'dog/x\.png'\W "):
-        read_weights(file, catalogue_of((*FOUR[:2], "dog/x.png", FOUR[2])))
+        lists.read_weights(file, catalogue_of((*FOUR[:2], "dog/x.png", FOUR[2])))
     with pytest.raises(DataError, match=r"the content of 'cat/1\.png' and 1 more has changed since"):
-        read_weights(file, catalogue_of((FOUR[1], FOUR[0], *FOUR[2:])))
+        lists.read_weights(file, catalogue_of((FOUR[1], FOUR[0], *FOUR[2:])))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +171,7 @@ def test_weights_of_other_data_are_refused(tmp_path):
 def test_weights_that_are_none_are_refused_with_the_place(tmp_path, text, message):
     file = tmp_path / "weights.csv" if text is None else written(tmp_path / "weights.csv", text)
     with pytest.raises(DataError, match=message) as caught:
-        read_weights(file, catalogue_of(FOUR))
+        lists.read_weights(file, catalogue_of(FOUR))
     assert str(file) in caught.value.what
     assert caught.value.fix
 
@@ -191,7 +182,7 @@ def ranks(rows):
 
 def test_without_a_baseline_the_first_rows_are_listed_and_the_others_not_read():
     rows = itertools.chain([row(1), row(2)], (row(1 // 0) for _ in range(1)))
-    listed = list_suspicious(rows, 5, most=2)
+    listed = lists.list_suspicious(rows, 5, most=2)
     assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 5, 5, None)
 
 
@@ -213,25 +204,25 @@ KNOWN = {(FIRST["sha256"], "ant")}
     ids=["both", "moved", "relabeled", "known copies", "new copies", "a copy relabeled", "empty baseline"],
 )
 def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known, gone):
-    listed = list_suspicious(rows, 99, most=2, baseline=frozenset(baseline))
+    listed = lists.list_suspicious(rows, 99, most=2, baseline=frozenset(baseline))
     assert (ranks(listed.rows), ranks(listed.known_rows)) == (list(new[:2]), list(known[:2]))
     assert (listed.total, listed.new, listed.counted, listed.gone) == (len(rows), len(new), len(new), gone)
 
 
 def test_a_baseline_is_hash_and_label_whatever_the_other_columns_are(tmp_path):
     text = '\ufeffpath,given_label,sha256\n"new\nline.png","a,""b""\r\nc",ff\nx,猫,ee\ny,猫,ee\n'
-    assert read_baseline(written(tmp_path / "a.csv", text)) == {("ff", 'a,"b"\r\nc'), ("ee", "猫")}
+    assert lists.read_baseline(written(tmp_path / "a.csv", text)) == {("ff", 'a,"b"\r\nc'), ("ee", "猫")}
 
 
 def test_a_run_folder_stands_for_its_list(tmp_path):
     with pytest.raises(RunError, match="is not a run folder"):
-        read_baseline(tmp_path)
+        lists.read_baseline(tmp_path)
     folder = RunFolder(tmp_path)
     folder.write_description({"status": "trained"})
     with pytest.raises(RunError, match="has no verdicts yet; run labelaudit fit"):
-        read_baseline(tmp_path)
+        lists.read_baseline(tmp_path)
     written(folder.suspicious, "path,given_label,sha256\na.png,ant,ff\n")
-    assert read_baseline(tmp_path) == {("ff", "ant")}
+    assert lists.read_baseline(tmp_path) == {("ff", "ant")}
 
 
 @pytest.mark.parametrize(
@@ -246,4 +237,4 @@ def test_a_run_folder_stands_for_its_list(tmp_path):
 def test_what_is_no_baseline_is_refused(tmp_path, content, message):
     file = tmp_path / "a.csv" if content is None else written(tmp_path / "a.csv", content)
     with pytest.raises(DataError, match=message):
-        read_baseline(file)
+        lists.read_baseline(file)

@@ -29,19 +29,11 @@ from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.data.rendering import Rendering
+from labelaudit.detect import BoolArray
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
-from labelaudit.report.page.charts import (
-    BoolArray,
-    LossCurves,
-    charts,
-    gather_curves,
-    quantise,
-    rounded,
-    thin,
-    top_loss,
-)
+from labelaudit.report.page import charts
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.lists import Listed, unreadable_rows
@@ -172,7 +164,7 @@ def write_page(
     return Page(path=path or run.page, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
 
 
-def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> LossCurves:
+def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
     run, catalogue = audit.run, audit.catalogue
     with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
 
@@ -182,7 +174,9 @@ def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, repo
                 advance(1)
 
         try:
-            return gather_curves(counted(), sample_S, catalogue.label_N, suspicious_N, classes=len(catalogue.classes))
+            return charts.gather_curves(
+                counted(), sample_S, catalogue.label_N, suspicious_N, classes=len(catalogue.classes)
+            )
         except (ValueError, IndexError) as error:
             raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
@@ -336,8 +330,8 @@ def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter
     curves = _read_curves(audit, sample_S, suspicious_N, reporter)
     statistic = audit.summary.fit.rank_by
     digests = [catalogue.sha256[i] for i in samples]
-    sample_SP, class_KP = thin(curves.sample_SE), thin(curves.class_KE)
-    top = top_loss(sample_SP, class_KP)
+    sample_SP, class_KP = charts.thin(curves.sample_SE), charts.thin(curves.class_KE)
+    top = charts.top_loss(sample_SP, class_KP)
     kind_of = audit.scores.column("kind").to_pylist()
     kinds = sorted({kind for kind in kind_of if kind})
     suggested = audit.scores.column("suggested_label").take(sample_S).to_pylist()
@@ -347,22 +341,22 @@ def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter
         "classes": catalogue.classes,
         "kinds": kinds,
         "statistic": statistic,
-        **charts(audit, suspicious_N, curves),
+        **charts.charts(audit, suspicious_N, curves),
         "rows": {
             "sample": samples,
             "path": [catalogue.paths[i] for i in samples],
             "given": catalogue.label_N[samples].tolist(),
             "suggested": _positions(suggested, catalogue.classes),
             "kind": _positions([kind_of[i] for i in samples], kinds),
-            "p": rounded(p_N[samples], digits=5),
-            "value": rounded(audit.column(statistic)[samples]),
+            "p": charts.rounded(p_N[samples], digits=5),
+            "value": charts.rounded(audit.column(statistic)[samples]),
             "rank": ranks,
             "sha256": _base64(b"".join(bytes.fromhex(one) if _SHA256.fullmatch(one) else bytes(32) for one in digests)),
         },
         "curves": {
             "points": sample_SP.shape[1],
-            "samples": _base64(quantise(sample_SP, top).tobytes()),
-            "classes": _base64(quantise(class_KP, top).tobytes()),
+            "samples": _base64(charts.quantise(sample_SP, top).tobytes()),
+            "classes": _base64(charts.quantise(class_KP, top).tobytes()),
         },
         "thumbnails": {"kind": "", "content": [], "reasons": []},
     }

@@ -69,13 +69,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     return made
 
 
-def open_fresh(tab: Tab, made: MadeUp, **window: int) -> None:
-    """Open a page without the decisions of another test."""
-    tab.open(made.run.page)
-    tab.evaluate("localStorage.clear()")
-    tab.open(made.run.page, **window)
-
-
 def show_cards(tab: Tab) -> None:
     """Only the cards near the window are in the document."""
     tab.on("#cards", "node.scrollIntoView()")
@@ -128,23 +121,21 @@ def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
 
 
 def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:
-    open_fresh(tab, made)
+    tab.open(made.run.page)
     tab.choose("#sort", "path")
     tab.press("k")  # the cards are out of sight: they are scrolled to, and nothing is decided
     assert tab.text("#reviewed") == "0"
     assert tab.text(ACTIVE) == "ant/000.png"
-    for key in "kcd":
-        tab.press(key)
+    tab.press(*"kcd")
     assert tab.text(ACTIVE) == "bee/000.png"
     tab.press("o")
     tab.type("ca")
     tab.press("Enter")
     assert tab.text(ACTIVE) == "bee/001.png"
-    tab.press("ArrowRight")
-    tab.press("d")
+    tab.press("ArrowRight", "d")
     assert tab.text("#tally") == "1 kept · 2 changed · 2 dropped"
-    for key, modifiers, path, reviewed in (("u", 0, "cat/000.png", "4"), ("z", 2, "bee/000.png", "3")):
-        tab.press(key, modifiers=modifiers)
+    for key, path, reviewed in (("u", "cat/000.png", "4"), ("Control+z", "bee/000.png", "3")):
+        tab.press(key)
         assert (tab.text(ACTIVE), tab.text("#reviewed")) == (path, reviewed)
     tab.press("c")
     tab.evaluate(STORED)
@@ -168,7 +159,7 @@ def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: 
 
 
 def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
-    open_fresh(tab, made, height=TALL)
+    tab.open(made.run.page, height=TALL)
     tab.choose("#words", "cat/000.png")
     tab.click("[data-action=suggested]")
     assert tab.text("#tally") == "0 kept · 1 changed · 0 dropped"
@@ -178,8 +169,7 @@ def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
     assert tab.texts("#choices li") == ["ant", "bee"]
     tab.type("zebra")
     assert tab.texts("#choices li") == []
-    tab.press("Enter")
-    tab.press("Escape")
+    tab.press("Enter", "Escape")
     assert tab.on("#choose", "return node.open") is False
     tab.click("[data-action=other]")
     tab.frames()
@@ -194,7 +184,7 @@ def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
 
 def test_without_storage_the_page_says_so_and_works(made: MadeUp, tab: Tab) -> None:
     script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no'); }});"
-    tab.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+    tab.page.add_init_script(script)
     tab.open(made.run.page)
     assert tab.on("#not-stored", "return node.hidden") is False
     show_cards(tab)
@@ -219,7 +209,7 @@ def test_rubbish_in_the_storage_is_left_out(made: MadeUp, tab: Tab) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1440])
 def test_nothing_is_wider_than_the_window(made: MadeUp, tab: Tab, scheme: str, width: int) -> None:
-    tab.scheme(scheme)
+    tab.page.emulate_media(color_scheme=scheme)
     tab.open(made.run.page, width=width, height=800)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     colours = tab.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
@@ -228,7 +218,7 @@ def test_nothing_is_wider_than_the_window(made: MadeUp, tab: Tab, scheme: str, w
 
 
 def test_the_theme_can_be_switched_and_is_kept(made: MadeUp, tab: Tab) -> None:
-    tab.scheme("light")
+    tab.page.emulate_media(color_scheme="light")
     tab.open(made.run.page)
     tab.click("#theme")
     tab.click("#theme")
@@ -255,11 +245,9 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
     assert (len(tab.texts("script")), len(tab.texts("article"))) == (1, len(NAMES))
     assert tab.texts("img:not([src^='data:image/']), article script, article svg[onload], [onerror]") == []
     assert {"<img src=x onerror=window.hacked=1>.png", "evil\\x202egnp.exe.png"} <= set(tab.texts("article .path"))
-    for _ in range(len(NAMES) + 1):
-        tab.press("k")
+    tab.press(*"k" * (len(NAMES) + 1))
     given = tab.text("article.active .given")
-    tab.press("o")
-    tab.press("Enter")
+    tab.press("o", "Enter")
     tab.type("</SCRIPT" if given == LABELS[1] else "<IMG")
     tab.press("Enter")
     tab.choose("#given", "1")

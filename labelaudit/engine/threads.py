@@ -1,0 +1,94 @@
+"""Train a network in several threads: each takes a part of the batch forward and back.
+
+The threads wait for each other twice in a step. Threads inside of operations, as torch has them, wait for each other
+in every layer, so a core that another process takes for a while holds all of them up (docs/benchmarks.md).
+
+Batch norm normalizes each part by itself and keeps the running statistics of the first, so results depend on the
+number of parts, as on the number of processes of a distributed training without synchronized batch norm.
+
+Shapes: B batch, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import nn
+
+_LEAST_PART = 16
+"""Images in a part, at least: batch norm needs some. A choice."""
+
+
+def in_threads(network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
+    """Return the network as a module that trains it in threads, as many as torch has; itself where that does not pay.
+
+    These are networks on a GPU or without convolutions, and those that draw random numbers, which threads would draw in
+    any order.
+    """
+    parts = min(torch.get_num_threads(), batch_size // _LEAST_PART)
+    draws = any(getattr(module, "p", getattr(module, "drop_prob", 0)) for module in network.modules())
+    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    return network if parts < 2 or device.type != "cpu" or draws or not convolves else _Threaded(network, parts)
+
+
+class _Threaded(nn.Module):
+    """The network and replicas that share its parameters, one for each part of a batch."""
+
+    def __init__(self, network: nn.Module, parts: int) -> None:
+        super().__init__()
+        self.replicas = nn.ModuleList([network, *(copy.deepcopy(network) for _ in range(parts - 1))])
+        for replica in self.replicas[1:]:
+            for own, shared in zip(replica.parameters(), network.parameters(), strict=True):
+                own.data = shared.data
+        within = torch.get_num_threads() // parts  # a batch too small for all threads leaves several to each part
+        self._pool = ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(within,))
+        self._anchor = torch.zeros((), requires_grad=True)
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, C]; their gradient becomes that of the network's parameters."""
+        logits_BC: torch.Tensor = _InParts.apply(self._anchor, self, x_BCHW)
+        return logits_BC
+
+    def split(self, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the parts of a batch."""
+        return x_BCHW.chunk(max(1, min(len(self.replicas), len(x_BCHW) // _LEAST_PART)))
+
+    def each(self, work: Callable[..., Any], *values: Iterable[Any]) -> list[Any]:
+        """Call a function in the threads, with the autocast of this one."""
+        enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+        def call(*given: Any) -> Any:
+            with torch.autocast("cpu", dtype=dtype, enabled=enabled):
+                return work(*given)
+
+        return list(self._pool.map(call, *values))
+
+    def gather_gradients(self) -> None:
+        """Add the replicas' gradients to those of the network."""
+        for replica in self.replicas[1:]:
+            for total, own in zip(self.replicas[0].parameters(), replica.parameters(), strict=True):
+                if own.grad is not None and total.grad is not None:
+                    total.grad += own.grad
+                own.grad = None
+
+
+class _InParts(torch.autograd.Function):
+    """Each part of a batch goes through a replica of its own, forward and back."""
+
+    @staticmethod
+    def forward(context: Any, _anchor: torch.Tensor, threaded: _Threaded, x_BCHW: torch.Tensor) -> torch.Tensor:
+        parts = threaded.each(lambda replica, x: replica(x), threaded.replicas, threaded.split(x_BCHW))
+        context.threaded, context.parts = threaded, parts
+        return torch.cat([part.detach() for part in parts])
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> tuple[None, None, None]:
+        parts = context.parts
+        gradient = torch.split(gradients[0], [len(part) for part in parts])
+        context.threaded.each(lambda part, own: part.backward(own), parts, gradient)
+        context.threaded.gather_gradients()
+        return None, None, None

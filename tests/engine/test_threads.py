@@ -1,0 +1,93 @@
+"""Training in threads: parts of a batch through replicas that share their parameters."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from labelaudit.engine.networks import create
+from labelaudit.engine.threads import in_threads
+from tests.engine.helpers import CPU
+
+
+@pytest.fixture
+def two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+def images(count, seed=0):
+    return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def gradients(network, logits_BC):
+    network.zero_grad()
+    nn.functional.cross_entropy(logits_BC.float(), torch.arange(len(logits_BC)) % 4).backward()
+    return [parameter.grad.clone() for parameter in network.parameters()]
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("count", [64, 37, 20, 1])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_logits_and_gradients_are_those_of_the_whole_batch(count, bfloat16):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    threaded, x = in_threads(network, CPU, 64), images(count)
+    assert threaded is not network
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        expected, found = network(x), threaded(x)
+    assert found.dtype == expected.dtype
+    torch.testing.assert_close(found, expected)
+    tolerance = {"rtol": 2e-2, "atol": 1e-3} if bfloat16 else {}
+    wanted = gradients(network, expected)
+    torch.testing.assert_close(gradients(network, threaded(x) if not bfloat16 else found), wanted, **tolerance)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_batch_norm_sees_each_part_by_itself_and_keeps_the_first_ones_statistics():
+    network = create("labelaudit_probe", num_classes=4)
+    parts = copy.deepcopy(network), copy.deepcopy(network)
+    x = images(64)
+    found = in_threads(network, CPU, 64).train()(x)
+    expected = torch.cat([part.train()(half) for part, half in zip(parts, x.chunk(2), strict=True)])
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(network.bn1.running_mean, parts[0].bn1.running_mean)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_same_steps_give_the_same_bits_and_replicas_follow_the_network():
+    def train():
+        torch.manual_seed(0)
+        network = create("labelaudit_probe", num_classes=4)
+        threaded = in_threads(network, CPU, 64).train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+        for seed in range(4):
+            gradients(network, threaded(images(64, seed)))
+            optimizer.step()
+        return network, threaded
+
+    (first, threaded), (again, _) = train(), train()
+    assert all(torch.equal(one, two) for one, two in zip(first.parameters(), again.parameters(), strict=True))
+    replica = threaded.replicas[1]
+    assert all(torch.equal(one, two) for one, two in zip(first.parameters(), replica.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("threads", "network", "batch_size"),
+    [
+        (1, create("labelaudit_probe"), 64),
+        (2, create("labelaudit_probe"), 31),
+        (2, nn.Linear(3, 2), 64),
+        (2, nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout(0.1)), 64),
+    ],
+    ids=["one thread", "small batches", "no convolution", "random numbers"],
+)
+def test_where_it_does_not_pay_or_would_draw_in_any_order_the_network_stays_as_it_is(threads, network, batch_size):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert in_threads(network, CPU, batch_size) is network
+    finally:
+        torch.set_num_threads(before)
