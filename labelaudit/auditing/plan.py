@@ -76,7 +76,7 @@ RETRAIN_PRESETS: dict[PresetName, Preset] = {
 USUAL_RATE: dict[OptimizerName, float] = {"sgd": 0.1, "adam": 0.001}
 """The learning rate of an optimizer that is not the preset's own."""
 
-FINE_TUNED = replace(BALANCED, model=EMBEDDED_MODEL, epochs=6, batch_size=128, lr=0.04)
+FINE_TUNED = replace(BALANCED, model="tf_efficientnet_lite0", epochs=6, batch_size=128, lr=0.04)
 """The preset of a network that starts from pretrained weights: fewer epochs, at a lower rate."""
 
 HEAD = replace(
@@ -250,12 +250,7 @@ def _named_weights(options: TrainingOptions) -> str:
         return file_digest(options.network_weights)
     if not options.pretrained:
         return SCRATCH
-    return "embedded" if _embedded(options) else "timm"
-
-
-def _embedded(options: TrainingOptions) -> bool:
-    """Return whether the bundled weights will do; timm's are of the same architecture and have to be downloaded."""
-    return embedded_is_installed(options.model or EMBEDDED_MODEL)
+    return "embedded" if embedded_is_installed(options.model or FINE_TUNED.model) else "timm"
 
 
 def _precision(
@@ -263,7 +258,7 @@ def _precision(
 ) -> PrecisionName:
     if options.precision not in (None, "auto"):
         return options.precision
-    if kind == "train" and model == EMBEDDED_MODEL and device.type == "cpu":
+    if kind == "train" and model == FINE_TUNED.model and device.type == "cpu":
         # Its convolutions of one channel each take 2.5 times as long in bfloat16 at 64 pixels, 1.1 times at 128.
         return "float32"
     return preset.auto_precision
@@ -276,7 +271,7 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     model = options.model or EMBEDDED_MODEL
     if cached_weights(model) is not None:
         return model, "timm", "weights from the local cache"
-    if _embedded(options):
+    if embedded_is_installed(model):
         return model, "embedded", "embedded weights"
     if not has_pretrained(model):
         fix = "choose another --model, or give --network-weights FILE"

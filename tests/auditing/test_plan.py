@@ -23,7 +23,7 @@ def catalogue(side=32, *, images=10_000, grey=False):
 @pytest.fixture
 def no_weights(monkeypatch):
     monkeypatch.setattr(module, "cached_weights", lambda _: None)
-    monkeypatch.setattr(module, "embedded_is_installed", lambda: False)
+    monkeypatch.setattr(module, "embedded_is_installed", lambda _: False)
 
 
 @pytest.mark.parametrize("presets", [PRESETS, RETRAIN_PRESETS], ids=["probe", "retrain"])
@@ -120,7 +120,7 @@ def test_channels_follow_the_data_and_pretrained_networks_see_colour():
 
 
 def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch):
-    monkeypatch.setattr(module, "embedded_is_installed", lambda: True)
+    monkeypatch.setattr(module, "embedded_is_installed", lambda _: True)
     settings = plan(catalogue(images=20_000), TrainingOptions(pretrained=True), CPU).settings
     assert (settings.kind, settings.model, settings.weights) == ("train", "tf_efficientnet_lite0", "embedded")
     assert (settings.epochs, settings.lr, settings.image_size) == (FINE_TUNED.epochs, FINE_TUNED.lr, 64)

