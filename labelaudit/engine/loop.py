@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from labelaudit.engine.devices import memory_errors
-from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.devices import memory_errors, single_threaded
+from labelaudit.engine.inputs import FeatureInputs, Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
 from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, split_places
 from labelaudit.engine.parallel import ALONE, World
@@ -27,6 +27,10 @@ from labelaudit.progress import Advance
 
 _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
+
+_SMALL_HEADS = 1_000_000
+"""Heads of up to so many weights, 4 ms a step, are trained by one thread. Two would save part of that on an idle
+machine; beside other work, where they wait for each other at every product, a step takes ten times as long."""
 
 _CHUNK = 512
 """Rows that are looked at together."""
@@ -143,7 +147,7 @@ class Training:
         for network in self.shared:
             network.train()
         cuda = [self.device] if self.device.type == "cuda" else []
-        with memory_errors(settings.batch_size), torch.random.fork_rng(cuda):
+        with memory_errors(settings.batch_size), torch.random.fork_rng(cuda), self._threads(inputs):
             plan = self._plan(method, inputs, clock, generator)
             order = self._order(plan, inputs, label_N, sample_weight_N, epoch)
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
@@ -166,6 +170,11 @@ class Training:
             self._step(work, places, at)
             work.advance(places.stop - places.start)
         return order.effort(len(work.inputs))
+
+    def _threads(self, inputs: Inputs) -> contextlib.AbstractContextManager[None]:
+        weights = sum(parameter.numel() for network in self.networks for parameter in network.parameters())
+        alone = isinstance(inputs, FeatureInputs) and weights <= _SMALL_HEADS
+        return single_threaded() if alone else contextlib.nullcontext()
 
     def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
         if not isinstance(method, Plans):

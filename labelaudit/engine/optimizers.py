@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -49,12 +50,25 @@ def rate_factor(name: ScheduleName, done: float, milestones: Sequence[tuple[floa
     return next((factor for start, factor in reversed(milestones) if done >= start), 1.0)
 
 
+def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
+    """Return an optimizer whose methods do not import torch's compiler, which takes more than a second."""
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    methods = {name: torch.no_grad()(inspect.unwrap(getattr(kind, name))) for name in names}
+    return type(kind.__name__, (kind,), methods)
+
+
+_Adam, _SGD = _uncompiled(torch.optim.Adam), _uncompiled(torch.optim.SGD)
+
+
 def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
     """Build SGD or Adam, with one group of all parameters."""
     common: Any = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    optimizer: torch.optim.Optimizer
     if settings.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), betas=(settings.momentum, settings.beta2), **common)
-    return torch.optim.SGD(network.parameters(), momentum=settings.momentum, nesterov=settings.nesterov, **common)
+        optimizer = _Adam(network.parameters(), betas=(settings.momentum, settings.beta2), **common)
+    else:
+        optimizer = _SGD(network.parameters(), momentum=settings.momentum, nesterov=settings.nesterov, **common)
+    return optimizer
 
 
 def set_pace(

@@ -8,7 +8,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import Heads, linear_head
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, Clock
-from labelaudit.methods.standard import weighted
+from labelaudit.methods.standard import Standard, weighted
 from tests.engine.helpers import CPU, ignore, loop_settings
 
 FOLD_R = torch.tensor([0, 1, 2, 0, 1])
@@ -62,6 +62,18 @@ def test_heads_side_by_side_are_what_each_would_be_alone():
     assert {name: tensor.shape for name, tensor in mean.state_dict().items()} == {"weight": (4, 6), "bias": (4,)}
     x_BD = INPUTS.batch(torch.arange(43), None)
     torch.testing.assert_close(mean(x_BD).softmax(dim=1), together.predict(INPUTS))
+
+
+def test_small_heads_are_trained_by_one_thread():
+    threads = []
+    training = Training([linear_head(6, 4, seed=0)], loop_settings(), CPU)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        training.run_epoch(INPUTS, LABEL_R, Standard(), lambda _: threads.append(torch.get_num_threads()))
+        assert (set(threads), torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_resumed_heads_have_the_same_losses():

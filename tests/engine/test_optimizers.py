@@ -1,4 +1,7 @@
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -22,6 +25,23 @@ def with_gradients(**settings):
     optimizer = build_optimizer(network, loop_settings(**settings))
     network(torch.ones(2, 3, 8, 8)).square().sum().backward()
     return network, optimizer
+
+
+TRAINS = """
+import sys
+from tests.engine.helpers import CPU, Training, ignore, image_inputs, loop_settings, small_network, small_task
+from labelaudit.methods.standard import Standard
+pixels_NCHW, label_N = small_task()
+training = Training([small_network()], loop_settings(optimizer=sys.argv[1]), CPU)
+training.run_epoch(image_inputs(pixels_NCHW), label_N, Standard(), ignore)
+training.load(training.state())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_training_does_without_torchs_compiler(optimizer):
+    subprocess.run([sys.executable, "-c", TRAINS, optimizer], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_adam_trains_like_torchs_own():
