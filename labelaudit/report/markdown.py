@@ -35,7 +35,7 @@ def render(report: Report) -> str:
     lines = [f"## Labels: {verdict}", "", summary, ""]
     if report.checked:
         rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
-        lines += _table(("check", "outcome", ""), rows)
+        lines += table(("check", "outcome", ""), rows)
     if noise.warnings:
         lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]
     if sentence := sentences.unreadable_sentence(noise):
@@ -66,7 +66,7 @@ def _suspicious(report: Report) -> list[str]:
             break
         rows.append(cells)
     lines = [f"### Most suspicious{' of the new' if report.listed.new is not None else ''}", ""]
-    lines += _table((">rank", "image", "given", "suggested", ">P(mislabeled)", *kinds), rows)
+    lines += table((">rank", "image", "given", "suggested", ">P(mislabeled)", *kinds), rows)
     left = report.listed.counted - len(rows)
     return [*lines, f"… and {left:,} more."] if left > 0 else lines
 
@@ -76,11 +76,11 @@ def _kinds(noise: Noise) -> list[str]:
     lines = ["### Kinds", "", *_items(items)] if items or rows else []
     if rows:
         titles = (MATRIX_HEADER[0], *(f">{title}" for title in MATRIX_HEADER[1:]))
-        lines += [_text(sentences.matrix_note(noise)), "", *_table(titles, ([*map(_text, row)] for row in rows))]
+        lines += [_text(sentences.matrix_note(noise)), "", *table(titles, ([*map(_text, row)] for row in rows))]
     return lines
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return a table; columns whose title begins with ``>`` are aligned to the right."""
     rules = ["---:" if title.startswith(">") else "---" for title in titles]
     return [_line([title.removeprefix(">") for title in titles]), f"|{'|'.join(rules)}|", *map(_line, rows), ""]

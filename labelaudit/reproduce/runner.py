@@ -35,6 +35,7 @@ from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
+from labelaudit.report import markdown
 from labelaudit.reproduce import ExperimentOptions
 from labelaudit.run import parquet
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
@@ -110,15 +111,14 @@ def table(title: str, note: str, keys: Iterable[str], cells: Mapping[Any, Mappin
     It has a line for each key, a value or several, and a column for each name of a cell.
     """
     names = list(dict.fromkeys(name for line in cells.values() for name in line))
-    rows = [[*keys, *names]]
-    rows.append(["---"] * len(rows[0]))
-    for key, line in cells.items():
-        rows.append(
-            [*map(str, key if isinstance(key, tuple) else (key,)), *(line.get(name, NOTHING) for name in names)]
-        )
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    lines[1] = lines[1].replace(" ", "")
-    return [f"## {title}", "", *([note, ""] if note else []), *lines, ""] if cells else []
+    rows = [
+        [*map(str, key if isinstance(key, tuple) else (key,)), *(line.get(name, NOTHING) for name in names)]
+        for key, line in cells.items()
+    ]
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return (
+        [f"## {title}", "", *([note, ""] if note else []), *markdown.table([*keys, *names], escaped)] if cells else []
+    )
 
 
 def pivot(

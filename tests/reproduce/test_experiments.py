@@ -269,6 +269,7 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("table1", ("-P", "elr.beta=0.9", "--methods", "aul"), "-P elr.beta is of no row; give -P ROW.NAME=VALUE"),
         ("table1", ("-P", "elr.betta=0.9"), "unknown parameter 'betta' for elr"),
         ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is 2, out of range"),
+        ("retraining", (), "there are no test images"),
         ("retraining", ("--test", "photos/test", "--methods", ","), "--methods names none"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
@@ -282,9 +283,10 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert not list(Path("out").rglob("run.json"))
 
 
-def test_the_scale_needs_images() -> None:
-    for name in ("table1", "prioritization"):
-        assert "--scale small needs images" in run("reproduce", name, "--out", "out").only_error
+@pytest.mark.parametrize("name", ["table1", "prioritization", "kinds", "retraining"])
+def test_what_has_no_data_of_its_own_asks_for_images(name: str) -> None:
+    says = "--data is missing; give --data" if name in ("kinds", "retraining") else "--scale small needs images"
+    assert says in run("reproduce", name, "--out", "out").only_error
 
 
 def test_several_processes_are_refused(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
