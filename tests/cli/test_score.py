@@ -144,7 +144,7 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     whole = (large / "cat/001.jpg").read_bytes()
     (large / "cat/001.jpg").write_bytes(whole[: len(whole) // 2])
     first = succeed("score", large, "--run", "first", "--offline").err
-    assert "Probe: a head on frozen tf_efficientnet_lite0, embedded weights (images of 96 pixels, above 64)" in first
+    assert "Probe: a head on frozen tf_efficientnet_lite2, embedded weights (images of 96 pixels, above 64)" in first
     assert "1 of 24 images cannot be read and are set aside (cat/001.jpg: damaged" in first
     assert "in the cache" not in first
     assert json.loads(Path("first/run.json").read_text())["settings"]["kind"] == "frozen"
@@ -166,7 +166,7 @@ def test_a_retraining_of_large_images_trains_a_head_unless_a_network_is_asked_fo
     Path("weights.csv").write_text(f"path,weight\n{weights}")
     words = ("retrain", large, "--val", large, "--weights", "weights.csv", "--offline", "--epochs", "1", "--method")
     text = succeed(*words, "dividemix", "--out", "head").err
-    assert "Retraining with dividemix: a head on frozen tf_efficientnet_lite0, embedded weights (images" in text
+    assert "Retraining with dividemix: a head on frozen tf_efficientnet_lite2, embedded weights (images" in text
     assert "Trained with dividemix, test error " in text
     assert "Warning: dividemix is made for augmented images" in text
     asked = succeed(*words, "aul", "--out", "network", "--probe", "train").err
