@@ -37,20 +37,8 @@ import torch
 from torch.nn import functional
 
 from labelaudit.detect.confident import spread_against_chance, surely_wrong
-from labelaudit.methods.base import (
-    Batch,
-    Clock,
-    EpochPlan,
-    Ingredients,
-    Lesson,
-    Logits,
-    Look,
-    Mixing,
-    State,
-    shuffled,
-    steer,
-    without_single,
-)
+from labelaudit.methods import base
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, Mixing, State, shuffled
 from labelaudit.methods.parameters import DivideMixParameters
 
 _SYMMETRIC_FROM = 0.75
@@ -169,7 +157,7 @@ class DivideMix:
                 place = torch.arange(taken, taken + len(clean)) % len(suspicious)
                 batches[-1] = torch.cat([batches[-1], suspicious[place].repeat(views)])
                 taken += len(clean)
-        return EpochPlan(batches=without_single(batches))
+        return EpochPlan(batches=base.without_single(batches))
 
     def mix(self, batch: Batch, guess: Callable[[], Logits], clock: Clock, generator: torch.Generator) -> Mixing:
         """Refine and guess the labels, and blend images and labels alike."""
@@ -263,7 +251,7 @@ def _taught_by(loss: Callable[[torch.Tensor], torch.Tensor], logits_BC: torch.Te
         seen_BC = logits_BC.detach().requires_grad_()
         (gradient_BC,) = torch.autograd.grad(loss(seen_BC), seen_BC)
     # Of each sample's share in the loss, B times that of the mean.
-    steered_BC = steer(logits_BC, len(logits_BC) * gradient_BC)
+    steered_BC = base.steer(logits_BC, len(logits_BC) * gradient_BC)
     return Lesson(target=steered_BC, weight_B=torch.ones_like(logits_BC[:, 0]))
 
 

@@ -25,18 +25,8 @@ from collections.abc import Sequence
 import torch
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import (
-    Batch,
-    Clock,
-    EpochPlan,
-    Ingredients,
-    Lesson,
-    Logits,
-    Look,
-    State,
-    shuffled,
-    without_single,
-)
+from labelaudit.methods import base
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, State, shuffled
 from labelaudit.methods.co_teaching import exchange
 from labelaudit.methods.parameters import IncvParameters
 
@@ -72,7 +62,7 @@ class Incv:
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
         """Plan batches from S, and later from C too."""
         selected = shuffled(self._selected, generator)
-        batches = without_single(list(torch.split(selected, self._batch_size)))
+        batches = base.without_single(list(torch.split(selected, self._batch_size)))
         if clock.epoch / clock.epochs <= self._believed_share or len(self._candidates) == 0:
             return EpochPlan(batches=batches)
         candidates = shuffled(self._candidates, generator)

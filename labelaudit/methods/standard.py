@@ -26,17 +26,7 @@ import torch
 from torch.nn import functional
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import (
-    Batch,
-    Clock,
-    EpochPlan,
-    Ingredients,
-    Lesson,
-    Logits,
-    Look,
-    shuffled,
-    without_single,
-)
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, shuffled, without_single
 from labelaudit.methods.parameters import ReedHardParameters, lacking
 
 

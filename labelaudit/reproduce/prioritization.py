@@ -141,20 +141,21 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     runner.check_experiment(asked)
     data_sets = [Case(name=name) for name in named("--data-set", DATA_SETS, asked.data_sets)]
     algorithms = [STANDARD, *(name for name in named("--algorithm", ALGORITHMS, asked.algorithms) if name != STANDARD)]
-    most, most_test, preset = SCALES[asked.scale or "small"]
+    scale = asked.scale or "small"
+    most, most_test, preset = SCALES[scale]
     given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
     preset = replace(preset, **given)
-    data, test = runner.folders(asked)
+    source, test = runner.folders(asked)
     if most_test is not None:
         runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
     tables = Tables("Prioritization", epochs=_EPOCHS, results=_RESULTS, picks=_PICKS)
 
     def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
-        corruptions = DATA_SETS[data_set.name]
-        truth = runner.corrupted_copy(data, folder / "data", corruptions, seed=seed, most=most, reporter=reporter)
+        corruptions, data = DATA_SETS[data_set.name], Data(root=folder / "data")
+        truth = runner.corrupted_copy(source, data.root, corruptions, seed=seed, most=most, reporter=reporter)
         tables.about = (
-            f"Scale {asked.scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
+            f"Scale {scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
         corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
@@ -167,11 +168,8 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             training = replace(asked.training, probe="train", preset="paper", seed=seed, augment=augment)
             training = replace(training, selector=selector, selector_parameters=parameters)
             options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
-            asked_of, train = decides(Data(root=folder / "data"), options), partial(_train, run, options, corrupted_2N)
-            trained = runner.remembered(
-                folder / f"{algorithm}.parquet", asked_of, _EPOCHS, partial(train, same, reporter)
-            )
-            rows["epochs"] += trained
+            decided, train = decides(data, options), partial(_train, run, options, corrupted_2N, same, reporter)
+            rows["epochs"] += runner.remembered(folder / f"{algorithm}.parquet", decided, _EPOCHS, train)
             if algorithm != STANDARD and data_set.name in SHOWN:
                 rows["picks"] += picks(run, same, truth)
         yield rows

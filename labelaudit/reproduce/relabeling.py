@@ -73,8 +73,8 @@ def _measure(
     right, _ = _relabel(truth, truth.root, planted, places[0] / "planted.csv", places[0] / "images", reporter)
     rows: list[Row] = []
     before, expected = dict[tuple[str, str], bool](), dict[tuple[str, str], tuple[str, str]]()
-    for audits, place in enumerate(places, start=1):
-        reporter.say(f"Audit {audits} of {len(places)}")
+    for count, place in enumerate(places, start=1):
+        reporter.say(f"Audit {count} of {len(places)}")
         options, images = replace(asked.training, seed=seed), place / "images"
         found = audit(case.name, Data(root=images), RunFolder(place / "run"), right, options, reporter)
         catalogue, (low, high) = found.fitted.catalogue, found.interval
@@ -90,15 +90,15 @@ def _measure(
                 "spoilt": sum(is_wrong and not was_wrong for was_wrong, is_wrong in pairs),
             }
         before = wrong_of
-        row = {**found.row, "audit": audits, "samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum())}
+        row = {**found.row, "audit": count, "samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum())}
         row |= {"noise_rate": found.true_rate, "estimate": found.noise_rate, "low": low, "high": high}
         row |= {"suspicious": len(found.suspicious), **dict.fromkeys(("reviewed", "found", "removed", "spoilt"), 0)}
         rows.append(row)
-        if audits < len(places):
+        if count < len(places):
             label_of = dict(zip(right.paths, (right.classes[label] for label in right.label_N), strict=True))
             listed = found.suspicious.tolist()
             decisions = [_decision(catalogue, sample, label_of[catalogue.paths[sample]]) for sample in listed]
-            file, following = place / "corrections.csv", places[audits] / "images"
+            file, following = place / "corrections.csv", places[count] / "images"
             right, target_of = _relabel(right, images, decisions, file, following, reporter)
             expected = {(one.path, one.sha256): (target_of.get(one.path, one.path), one.sha256) for one in decisions}
     yield {"rounds": rows}

@@ -6,17 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from labelaudit.engine import inputs as engine_inputs
 from labelaudit.engine import inputs as module
-from labelaudit.engine.inputs import (
-    Augment,
-    FeatureInputs,
-    ImageInputs,
-    Rows,
-    Views,
-    channel_statistics,
-    draw_views,
-    show,
-)
+from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, Rows, Views, channel_statistics, draw_views
 from tests.engine.helpers import CPU, MEAN_C, NO_AUGMENT, STD_C, image_inputs, small_task
 
 
@@ -27,7 +19,7 @@ def generator(seed=0):
 def augment(x_BCHW, settings, seed=0):
     """Every image as a random view shows it."""
     views = draw_views(len(x_BCHW), x_BCHW.shape[2:], settings, generator(seed))
-    return show(x_BCHW, views, settings.border)
+    return engine_inputs.show(x_BCHW, views, settings.border)
 
 
 def counting_image(channels=2, height=5, width=6):

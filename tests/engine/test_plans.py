@@ -13,16 +13,8 @@ from labelaudit.engine.networks import create
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import EpochPlan, Mixing
 from labelaudit.methods.standard import Standard
-from tests.engine.helpers import (
-    CPU,
-    ignore,
-    image_inputs,
-    linear_network,
-    loop_settings,
-    small_network,
-    small_task,
-    train,
-)
+from tests.engine import helpers
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
 
 
 class Planner(Standard):
@@ -172,7 +164,7 @@ def test_a_linear_network_sees_the_blend():
     network = linear_network()
     before = copy.deepcopy(network)
     method = Mixer(0.75)
-    train(network, ONE_EPOCH, method)
+    helpers.train(network, ONE_EPOCH, method)
     x = image_inputs(small_task()[0]).batch(method.rows[0], None)
     own_BC = before(x).detach()
     torch.testing.assert_close(method.seen[0], 0.75 * own_BC + 0.25 * own_BC.roll(-1, dims=0))
@@ -182,7 +174,7 @@ def test_a_linear_network_sees_the_blend():
 def test_partners_are_seen_by_the_views_of_their_own_places():
     # With factor 0 every sample is its partner, whose augmented view the guess was made of.
     method = Mixer(0.0)
-    train(linear_network(), ONE_EPOCH, method, augment=Augment())
+    helpers.train(linear_network(), ONE_EPOCH, method, augment=Augment())
     torch.testing.assert_close(method.seen[0], method.guesses[0][0].roll(-1, dims=0))
 
 

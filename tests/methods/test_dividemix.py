@@ -5,19 +5,9 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
+from labelaudit.methods import dividemix
 from labelaudit.methods.base import Batch, EpochPlan, Ingredients
-from labelaudit.methods.dividemix import (
-    DivideMix,
-    balance,
-    confidence,
-    guess,
-    guess_loss,
-    guess_weight,
-    mixing_share,
-    ramp,
-    refine,
-    sharpen,
-)
+from labelaudit.methods.dividemix import DivideMix, balance, guess, guess_loss, guess_weight, mixing_share, ramp, refine
 from labelaudit.methods.parameters import DivideMixParameters
 from tests.methods.helpers import clock, generator
 
@@ -36,7 +26,7 @@ def test_refined_and_guessed_labels_by_hand():
     (found_C,) = refine(torch.tensor([1]), torch.tensor([0.5]), P_BC[:1], 1.0)
     assert found_C.tolist() == pytest.approx([0.3, 0.65, 0.05])
     assert torch.allclose(guess([P_BC, P_BC.flip(1)], 1.0), (P_BC + P_BC.flip(1)) / 2)
-    assert torch.allclose(guess([P_BC], 0.5), sharpen(P_BC, 0.5))
+    assert torch.allclose(guess([P_BC], 0.5), dividemix.sharpen(P_BC, 0.5))
 
 
 def test_a_mixture_is_mostly_its_first_image():
@@ -132,7 +122,9 @@ def test_the_first_epochs_are_ordinary_and_weighted():
 
 
 def test_asymmetric_noise_penalizes_sure_predictions_in_the_first_epochs():
-    assert confidence(torch.log(P_BC[:1])).item() == pytest.approx(sum(p * math.log(p) for p in (0.6, 0.3, 0.1)))
+    assert dividemix.confidence(torch.log(P_BC[:1])).item() == pytest.approx(
+        sum(p * math.log(p) for p in (0.6, 0.3, 0.1))
+    )
     seen = logits(2)
     _, lessons = teach(method(warmup_share=0.1, noise_type="asymmetric"), seen=seen, now=clock(0, 100))
     weight_B = WEIGHT_R[BATCH.row_B]
