@@ -270,10 +270,10 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     if options.network_weights is not None and options.model is not None:
         return options.model, file_digest(options.network_weights), f"weights from {options.network_weights}"
     model = options.model or EMBEDDED_MODEL
-    if cached_weights(model) is not None:
-        return model, "timm", "weights from the local cache"
     if embedded_is_installed(model):
         return model, "embedded", "embedded weights"
+    if cached_weights(model) is not None:
+        return model, "timm", "weights from the local cache"
     if not has_pretrained(model):
         fix = "choose another --model, or give --network-weights FILE"
         raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)

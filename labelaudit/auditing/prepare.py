@@ -25,7 +25,7 @@ from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statist
 from labelaudit.engine.networks import Heads, linear_head
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import ALONE, World
-from labelaudit.engine.pretrained import EMBEDDED_DIGESTS, build_network, network_digest
+from labelaudit.engine.pretrained import build_network, embedded_digest, network_digest
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.errors import DataError
 from labelaudit.names import COPY_KINDS
@@ -195,8 +195,8 @@ def make_network(settings: TrainingSettings, prepared: Prepared, source: Source,
 def backbone_of(settings: TrainingSettings, source: Source) -> Backbone:
     """Return the network that is frozen; it is built only where its digest is not known."""
     build = cache(lambda: _build(settings, source, 0, settings.seed))
-    known = EMBEDDED_DIGESTS.get(settings.model) if settings.weights == "embedded" else None
-    return Backbone(known or network_digest(build()), build)
+    is_bundled = settings.weights == "embedded"
+    return Backbone(embedded_digest(settings.model) if is_bundled else network_digest(build()), build)
 
 
 def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> nn.Module:

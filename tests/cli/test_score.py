@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +152,12 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     assert json.loads(Path("first/run.json").read_text())["settings"]["kind"] == "frozen"
     assert cached_embeddings(cache_folder) == [24]
 
-    second = succeed("train-probe", large, "--run", "second", "--offline").err
+    words = ["train-probe", str(large), "--run", "second", "--offline"]
+    loaded = "print(*({'timm', 'torchvision', 'openvino', 'torch._dynamo'} & sys.modules.keys()))"
+    code = f"import sys; from labelaudit.cli.main import app; app({words!r}, standalone_mode=False); {loaded}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    second = done.stderr
+    assert done.stdout == "\n"
     assert f"All 24 embeddings are in the cache ({cache_folder}" in second
     assert "1 of 24 images cannot be read and are set aside" in second
     assert file_bytes(Path("first/losses")) == file_bytes(Path("second/losses"))
