@@ -85,7 +85,8 @@ def _formats() -> tuple[str, ...]:
             plugin = importlib.import_module(name)  # HEIC, AVIF and JPEG XL, where installed
             if name == "pillow_heif":
                 plugin.register_heif_opener()
-    return tuple(sorted(set(Image.OPEN) - {"EPS"}))
+    # Pillow tries them in this order, some at length: the usual ones come first.
+    return ("JPEG", "PNG", *sorted(set(Image.OPEN) - {"EPS", "JPEG", "PNG"}))
 
 
 def read_header(content: bytes) -> Header:
