@@ -21,6 +21,7 @@ from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_de
 from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, split_places
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
+from labelaudit.engine.threads import Threaded
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
@@ -78,6 +79,7 @@ class Training:
         self.device = device
         self.world = world
         self.shared = [world.share_network(network, device, settings.batch_size) for network in self.networks]
+        self.seeing = self.shared if world.size == 1 else self.networks
         self.finished_epochs = 0
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
@@ -147,14 +149,15 @@ class Training:
         for network in self.shared:
             network.train()
         cuda = [self.device] if self.device.type == "cuda" else []
-        with memory_errors(settings.batch_size), torch.random.fork_rng(cuda), self._threads(inputs):
+        with memory_errors(settings.batch_size), torch.random.fork_rng(cuda):
             plan = self._plan(method, inputs, clock, generator)
             order = self._order(plan, inputs, label_N, sample_weight_N, epoch)
             recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
             work = Work(inputs, order, clock, method, generator, recorder, advance)
-            effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
+            with self._threads(inputs):
+                effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
             record = recorder.take(epoch, effort)
         self.finished_epochs += 1
         return record
@@ -173,8 +176,9 @@ class Training:
 
     def _threads(self, inputs: Inputs) -> contextlib.AbstractContextManager[None]:
         weights = sum(parameter.numel() for network in self.networks for parameter in network.parameters())
-        alone = isinstance(inputs, FeatureInputs) and weights <= _SMALL_HEADS
-        return single_threaded() if alone else contextlib.nullcontext()
+        is_small = isinstance(inputs, FeatureInputs) and weights <= _SMALL_HEADS
+        has_threads = any(isinstance(network, Threaded) for network in self.shared)
+        return single_threaded() if is_small or has_threads else contextlib.nullcontext()
 
     def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
         if not isinstance(method, Plans):
@@ -244,8 +248,8 @@ class Training:
                 step_with_decay(optimizer, self.settings.weight_decay, lesson.decay)
 
     def _guess(self, x_b: torch.Tensor, count: int) -> list[torch.Tensor]:
-        with evaluating(self.networks):
-            return [self.world.gather(self.forward(network, x_b), count) for network in self.networks]
+        with evaluating(self.seeing):
+            return [self.world.gather(self.forward(network, x_b), count) for network in self.seeing]
 
     def forward(self, network: Callable[[torch.Tensor], Any], x_b: torch.Tensor) -> torch.Tensor:
         """Return the logits of a batch in float32, computed in the training's precision."""

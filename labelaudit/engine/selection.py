@@ -112,9 +112,9 @@ class Selection:
         fresh_B = self._age_N[row_B] >= self._selector.stale_epochs
         if fresh_B.any():
             place_b = place_B[fresh_B]
-            with evaluating(training.networks):
+            with evaluating(training.seeing):
                 x_b = order.images(work.inputs, place_b[world.share(len(place_b))])
-                logits_bC = world.gather(training.forward(training.networks[0], x_b), len(place_b))
+                logits_bC = world.gather(training.forward(training.seeing[0], x_b), len(place_b))
             batch = order.batch(place_b)
             work.recorder.put(batch.row_B, logits_bC, batch.label_B)
             self._score_N[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()

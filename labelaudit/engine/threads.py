@@ -32,10 +32,10 @@ def in_threads(network: nn.Module, device: torch.device, batch_size: int) -> nn.
     parts = min(torch.get_num_threads(), batch_size // _LEAST_PART)
     draws = any(getattr(module, "p", getattr(module, "drop_prob", 0)) for module in network.modules())
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    return network if parts < 2 or device.type != "cpu" or draws or not convolves else _Threaded(network, parts)
+    return network if parts < 2 or device.type != "cpu" or draws or not convolves else Threaded(network, parts)
 
 
-class _Threaded(nn.Module):
+class Threaded(nn.Module):
     """The network and replicas that share its parameters, one for each part of a batch."""
 
     def __init__(self, network: nn.Module, parts: int) -> None:
@@ -80,7 +80,7 @@ class _InParts(torch.autograd.Function):
     """Each part of a batch goes through a replica of its own, forward and back."""
 
     @staticmethod
-    def forward(context: Any, _anchor: torch.Tensor, threaded: _Threaded, x_BCHW: torch.Tensor) -> torch.Tensor:
+    def forward(context: Any, _anchor: torch.Tensor, threaded: Threaded, x_BCHW: torch.Tensor) -> torch.Tensor:
         parts = threaded.each(lambda replica, x: replica(x), threaded.replicas, threaded.split(x_BCHW))
         context.threaded, context.parts = threaded, parts
         return torch.cat([part.detach() for part in parts])

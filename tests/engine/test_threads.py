@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from labelaudit.engine.inputs import Augment, ImageInputs
+from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import create
 from labelaudit.engine.threads import in_threads
-from tests.engine.helpers import CPU
+from labelaudit.methods.standard import Standard
+from tests.engine.helpers import CPU, ignore, loop_settings
 
 
 @pytest.fixture
@@ -91,3 +94,25 @@ def test_where_it_does_not_pay_or_would_draw_in_any_order_the_network_stays_as_i
         assert in_threads(network, CPU, batch_size) is network
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_training_in_threads_continues_from_a_state_with_the_same_bits():
+    x_NCHW = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    inputs = ImageInputs(x_NCHW, mean_C=(0.5,) * 3, std_C=(0.3,) * 3, augment=Augment(), device=CPU)
+    label_N = torch.arange(64) % 4
+
+    def begin():
+        torch.manual_seed(1)
+        return Training([create("labelaudit_probe", num_classes=4)], loop_settings(epochs=3, batch_size=32), CPU)
+
+    whole = begin()
+    assert whole.shared[0] is not whole.networks[0]
+    states = [whole.state() for _ in run_epochs(whole, inputs, label_N, Standard(), ignore)]
+    assert torch.get_num_threads() == 2
+    again = begin()
+    again.load(states[0])
+    for _ in run_epochs(again, inputs, label_N, Standard(), ignore):
+        pass
+    assert all(map(torch.equal, whole.networks[0].state_dict().values(), again.networks[0].state_dict().values()))
+    assert all(map(torch.equal, whole.predict(inputs), again.predict(inputs)))
