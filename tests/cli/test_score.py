@@ -131,6 +131,18 @@ def test_damaged_images_are_set_aside_counted_and_reported(photos: Path) -> None
         assert run("report", "audit", "--no-html", option).code == code
 
 
+def test_a_labels_file_replaces_the_class_folders(photos: Path) -> None:
+    Path("flat").mkdir()
+    expected = []
+    for number, image in enumerate(sorted(photos.rglob("*.png"))):
+        shutil.copy(image, f"flat/{number:03d}.png")
+        expected.append((f"{number:03d}.png", image.parent.name.upper()))
+    Path("labels.csv").write_text("\n".join(["path,label", *map(",".join, expected), ""]))
+    succeed("score", "flat", "--labels", "labels.csv", "--run", "audit", *QUICK)
+    scores = pq.read_table("audit/scores.parquet").to_pylist()
+    assert [(score["path"], score["given_label"]) for score in scores] == expected
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     return write_images(tmp_path / "large", classes=("ant", "bee", "cat"), each=8, size=96, suffix=".jpg")

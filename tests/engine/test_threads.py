@@ -33,11 +33,11 @@ def gradients(network, logits_BC):
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("count", [64, 37, 20, 1])
+@pytest.mark.parametrize("count", [256, 257, 140, 1])
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_logits_and_gradients_are_those_of_the_whole_batch(count, bfloat16):
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
-    threaded, x = in_threads(network, CPU, 64), images(count)
+    threaded, x = in_threads(network, CPU, 256), images(count)
     assert threaded is not network
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
         expected, found = network(x), threaded(x)
@@ -52,8 +52,8 @@ def test_logits_and_gradients_are_those_of_the_whole_batch(count, bfloat16):
 def test_batch_norm_sees_each_part_by_itself_and_keeps_the_first_ones_statistics():
     network = create("labelaudit_probe", num_classes=4)
     parts = copy.deepcopy(network), copy.deepcopy(network)
-    x = images(64)
-    found = in_threads(network, CPU, 64).train()(x)
+    x = images(256)
+    found = in_threads(network, CPU, 256).train()(x)
     expected = torch.cat([part.train()(half) for part, half in zip(parts, x.chunk(2), strict=True)])
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(network.bn1.running_mean, parts[0].bn1.running_mean)
@@ -64,10 +64,10 @@ def test_the_same_steps_give_the_same_bits_and_replicas_follow_the_network():
     def train():
         torch.manual_seed(0)
         network = create("labelaudit_probe", num_classes=4)
-        threaded = in_threads(network, CPU, 64).train()
+        threaded = in_threads(network, CPU, 256).train()
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
         for seed in range(4):
-            gradients(network, threaded(images(64, seed)))
+            gradients(network, threaded(images(256, seed)))
             optimizer.step()
         return network, threaded
 
@@ -80,10 +80,10 @@ def test_the_same_steps_give_the_same_bits_and_replicas_follow_the_network():
 @pytest.mark.parametrize(
     ("threads", "network", "batch_size"),
     [
-        (1, create("labelaudit_probe"), 64),
-        (2, create("labelaudit_probe"), 31),
-        (2, nn.Linear(3, 2), 64),
-        (2, nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout(0.1)), 64),
+        (1, create("labelaudit_probe"), 256),
+        (2, create("labelaudit_probe"), 255),
+        (2, nn.Linear(3, 2), 256),
+        (2, nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout(0.1)), 256),
     ],
     ids=["one thread", "small batches", "no convolution", "random numbers"],
 )
@@ -98,13 +98,13 @@ def test_where_it_does_not_pay_or_would_draw_in_any_order_the_network_stays_as_i
 
 @pytest.mark.usefixtures("two_threads")
 def test_a_training_in_threads_continues_from_a_state_with_the_same_bits():
-    x_NCHW = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x_NCHW = torch.randint(0, 256, (512, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     inputs = ImageInputs(x_NCHW, mean_C=(0.5,) * 3, std_C=(0.3,) * 3, augment=Augment(), device=CPU)
-    label_N = torch.arange(64) % 4
+    label_N = torch.arange(512) % 4
 
     def begin():
         torch.manual_seed(1)
-        return Training([create("labelaudit_probe", num_classes=4)], loop_settings(epochs=3, batch_size=32), CPU)
+        return Training([create("labelaudit_probe", num_classes=4)], loop_settings(epochs=3, batch_size=256), CPU)
 
     whole = begin()
     assert whole.shared[0] is not whole.networks[0]
