@@ -43,8 +43,8 @@ def score(
     """
     train_missing(data, run, options, reporter)
     try:
-        if (audit := finished(run, fit_settings)) is not None:
-            return compute(run, audit.summary.fit, reporter)
+        if (found := finished(run, fit_settings)) is not None:
+            return compute(run, found.summary.fit, reporter)
         return fit(run, fit_settings, reporter)
     except StorageError as error:
         if keep:
@@ -62,9 +62,9 @@ def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | 
 
 
 def finished(run: RunFolder, fit_settings: FitSettings | None) -> Audit | None:
-    """Return the audit of a run folder that has these verdicts already; with None, any."""
-    audit = Audit(run)
-    return audit if run.noise.exists() and fit_settings in (None, audit.summary.fit) else None
+    """Return the audit in a run folder if its verdicts were made with these settings (None: with any), else None."""
+    found = Audit(run)
+    return found if run.noise.exists() and fit_settings in (None, found.summary.fit) else None
 
 
 def asked_fit(rank_by: StatisticName | None, estimator: EstimatorName | None) -> FitSettings | None:

@@ -79,6 +79,7 @@ class Training:
         self.device = device
         self.world = world
         self.shared = [world.share_network(network, device, settings.batch_size) for network in self.networks]
+        # For looks at images without learning; processes that share a network look through their own copies.
         self.seeing = self.shared if world.size == 1 else self.networks
         self.finished_epochs = 0
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
@@ -175,6 +176,7 @@ class Training:
         return order.effort(len(work.inputs))
 
     def _threads(self, inputs: Inputs) -> contextlib.AbstractContextManager[None]:
+        """Have this thread compute alone where its operations are small, or the networks have threads of their own."""
         weights = sum(parameter.numel() for network in self.networks for parameter in network.parameters())
         is_small = isinstance(inputs, FeatureInputs) and weights <= _SMALL_HEADS
         has_threads = any(isinstance(network, Threaded) for network in self.shared)

@@ -313,7 +313,7 @@ def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
         "labels": hashlib.sha256(labels).hexdigest(),
         "test": str(options.validation and options.validation.resolve()),
         "parameters": options.parameters,
-        "training": {name: value for name, value in training.items() if value is not None and name != "deterministic"},
+        "training": {name: value for name, value in training.items() if value is not None},
         "preset": options.presets,
     }
 
