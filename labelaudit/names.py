@@ -16,9 +16,9 @@ OptimizerName = Literal["sgd", "adam"]
 Precision = Literal["float32", "bfloat16"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 StatisticName = Literal[
-    "aul", "aum", "mean_probability", "misprediction_rate", "soft_misprediction_rate", "forgetting_count", "cell_margin"
+    "aul", "aum", "mean_probability", "misprediction_rate", "soft_misprediction_rate", "forgetting_count", "log_odds"
 ]
-EstimatorName = Literal["confident-joint", "controls", "gmm", "gmm-per-class", "bmm"]
+EstimatorName = Literal["transition", "controls", "gmm", "gmm-per-class", "bmm"]
 ControlKind = Literal["random", "confusion", "look-alike"]
 CopyKind = Literal["shuffled", "gaussian", "noise", "blank"]
 PrioritizerName = Literal["none", "selective-backprop", "selective-backprop-entropy"]

@@ -184,7 +184,7 @@ def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[documents.ClassN
 def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> tuple[documents.Confused, ...]:
     """Count the pairs (given, suggested) among the suspicious, the most frequent first."""
     flagged = verdicts.order[: verdicts.flagged]
-    pairs = np.stack([catalogue.label_N[flagged], statistics.beliefs.alternative_N[flagged]], axis=1)
+    pairs = np.stack([catalogue.label_N[flagged], statistics.transition.true_N[flagged]], axis=1)
     unique, count = np.unique(pairs, axis=0, return_counts=True)
     return tuple(
         documents.Confused(given=catalogue.classes[given], suggested=catalogue.classes[suggested], count=int(times))

@@ -26,7 +26,6 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.detect import BoolArray, FloatArray, IntArray
-from labelaudit.detect.constants import LATENESS
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
@@ -257,7 +256,7 @@ class _Epochs(msgspec.Struct):
     epochs: Count
     members: Count
     pilot_epochs: Count = 0
-    kind: str = "train"
+    folds: Count = 1
 
 
 def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
@@ -270,10 +269,10 @@ def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
         settings = msgspec.convert(description.settings, _Epochs)
     except msgspec.ValidationError as error:
         raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
-    lateness = 0 if settings.kind == "frozen" else LATENESS
+    held_out = settings.folds > 1
     if pilot:
-        return Course(epochs=settings.pilot_epochs, lateness=lateness)
-    course = Course(epochs=settings.epochs, members=settings.members, lateness=lateness)
+        return Course(epochs=settings.pilot_epochs, held_out=held_out)
+    course = Course(epochs=settings.epochs, members=settings.members, held_out=held_out)
     if description.status != TRAINED:
         epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
         fix = "run labelaudit train-probe or score on the same data again: it resumes"

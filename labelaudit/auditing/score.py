@@ -93,7 +93,7 @@ def audit(
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
         split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.
         rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
-        estimator: How P(mislabeled) is estimated; None: that of a finished run, or the confident joint.
+        estimator: How P(mislabeled) is estimated; None: that of a finished run, or the noise transition model.
         reporter: Is told about the progress.
         training: `TrainingOptions` by their names: ``epochs=50``, ``device="cuda"``, ``preset="balanced"``.
 

@@ -47,7 +47,7 @@ Split = Annotated[
 RankBy = Annotated[
     StatisticName | None, _advanced(help="Statistic that ranks the samples; default: that of the estimator.")
 ]
-Estimator = Annotated[EstimatorName | None, _advanced(help="How P(mislabeled) is estimated; default: confident-joint.")]
+Estimator = Annotated[EstimatorName | None, _advanced(help="How P(mislabeled) is estimated; default: transition.")]
 
 
 def training_options(*, without: Sequence[str] = (), only: Sequence[str] = ()) -> Callable[[Command], Command]:

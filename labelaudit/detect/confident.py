@@ -198,28 +198,3 @@ def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[Ce
     given_Q, true_Q = np.divmod(cell_Q, classes)
     real_Q = count_Q - (given_Q == true_Q)
     return given_Q, true_Q, np.where(given_Q == true_Q, np.maximum(real_Q, 1), real_Q).astype(np.float64)
-
-
-def cell_log_odds(
-    label_N: IntArray, alternative_N: IntArray, joint: ConfidentJoint, counted_N: BoolArray
-) -> FloatArray:
-    """Return the log-odds that a sample is wrong, from its given label and its favorite other class alone: [N].
-
-    A cell (alternative, given) is suspicious where many of its samples are counted as wrong: under structured noise a
-    few cells hold nearly all errors, while between similar classes most samples of a cell are right. Cells with few
-    samples are drawn to the mean of all.
-    """
-    known_N = alternative_N >= 0
-    cell_N = label_N * np.int64(joint.classes) + np.where(known_N, alternative_N, label_N)
-    cell_Q, place_N = np.unique(cell_N, return_inverse=True)
-    held_Q = np.bincount(place_N, weights=known_N & counted_N, minlength=len(cell_Q))
-    given_Q, alternative_Q = np.divmod(cell_Q, joint.classes)
-    known = joint.given_Q * np.int64(joint.classes) + joint.true_Q
-    _, here, there = np.intersect1d(cell_Q, known, assume_unique=True, return_indices=True)
-    wrong_Q = np.zeros(len(cell_Q))
-    wrong_Q[here] = joint.share_Q[there] * counted_N.sum()
-    mean = joint.noise_rate * counted_N.sum() / max(held_Q.sum(), 1.0)
-    drawn_Q = (wrong_Q + c.PRIOR_SAMPLES * mean) / (held_Q + c.PRIOR_SAMPLES)
-    rate_Q = np.where(given_Q == alternative_Q, mean, drawn_Q).clip(c.LEAST_RATE, c.MOST_RATE)
-    log_odds_N: FloatArray = np.log(rate_Q / (1.0 - rate_Q))[place_N]
-    return log_odds_N

@@ -10,12 +10,11 @@ For sample i with given label y, loss ℓ_e = −log p_e(y) and margin m_e = z_y
 | ``misprediction_rate`` | (1/T) Σ_e 1[prediction ≠ y] | high | 1 − correctness of the same |
 | ``soft_misprediction_rate`` | (1/T) Σ_e σ(−4 m_e) | high | the same with a soft step |
 | ``forgetting_count`` | Σ_e 1[right in e − 1, wrong in e]; T if never right | high | Toneva et al. 2019 |
-| ``cell_margin`` | Σ_e w_e m_e / Σ_e w_e − λ · log-odds of the sample's cell | low | `theory.cell_margin` |
+| ``log_odds`` | log-odds of P(mislabeled) | high | `labelaudit.detect.transition` |
 
 With several heads on a frozen backbone ℓ, m and p are held out: of the head that is not trained on the sample.
 
-w_e is e² times the trust in epoch e (`EpochTrust`), and the trust alone where the training memorized. Beliefs are means
-weighted with the trust alone.
+Beliefs are mean probabilities, weighted with the trust in each epoch (`EpochTrust`).
 
 Shapes: N samples, R records of one epoch, B samples of one block, M belief slots.
 """
@@ -29,10 +28,10 @@ import numpy as np
 from labelaudit.detect import BoolArray, Float32Array, FloatArray, IntArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs, ConfidentJoint, confident_joint
-from labelaudit.detect.theory import cell_margin
+from labelaudit.detect.transition import Transition, fit_transition
 from labelaudit.names import StatisticName
 
-SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability", "cell_margin"})
+SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +41,12 @@ class Course:
     Attributes:
         epochs: Of one training.
         members: Trainings that were recorded one after the other.
-        lateness: The power of an epoch's number that weights its margins. A head on frozen features knows in its first
-            epoch what it knows in its last: 0.
+        held_out: Every sample was recorded by a network that was not trained on it.
     """
 
     epochs: int
     members: int = 1
-    lateness: int = c.LATENESS
+    held_out: bool = False
 
     @property
     def recorded(self) -> int:
@@ -110,6 +108,8 @@ class CurveStatistics:
     Attributes:
         beliefs: The probe's mean probabilities of the given class and of the others that it believed in.
         joint: How given and true labels go together, counted from these beliefs.
+        transition: The noise transition model fitted to them.
+        held_out: See `Course`.
         memorized_from: See `EpochTrust`.
     """
 
@@ -119,10 +119,12 @@ class CurveStatistics:
     misprediction_rate_N: FloatArray
     soft_misprediction_rate_N: FloatArray
     forgetting_count_N: FloatArray
-    cell_margin_N: FloatArray
+    log_odds_N: FloatArray
     beliefs: Beliefs
     joint: ConfidentJoint
+    transition: Transition
     epochs: int
+    held_out: bool = False
     memorized_from: int | None = None
 
     def suspicion(self, name: StatisticName) -> FloatArray:
@@ -153,7 +155,7 @@ class CurveAccumulator:
 
     def __init__(self, label_N: IntArray, classes: int, course: Course, *, counted_N: BoolArray | None = None) -> None:
         samples = len(label_N)
-        self._label_N, self._classes, self._lateness = label_N, classes, course.lateness
+        self._label_N, self._classes, self._held_out = label_N, classes, course.held_out
         self._counted_N = np.ones(samples, dtype=bool) if counted_N is None else counted_N
         self._trust = EpochTrust(samples, course.epochs)
         self._epochs = 0
@@ -163,10 +165,8 @@ class CurveAccumulator:
         self._slot_class_MN = np.full((c.SLOTS, samples), -1, dtype=np.int32)
         # What a slot's class had beyond its even part of the rest, in the epochs in which it was named.
         self._slot_mass_MN = np.zeros((c.SLOTS, samples), dtype=np.float32)
-        # Weighted with the trust in their epochs: the belief in the given class, the rest, margins, and sum of weights.
-        self._given_N, self._rest_N, self._trusted_margin_N, self._trust_N = np.zeros((4, samples))
-        # Weighted with the trust and with how late they are.
-        self._late_margin_N, self._late_N = np.zeros((2, samples))
+        # Weighted with the trust in their epochs: the belief in the given class, the rest, and the sum of weights.
+        self._given_N, self._rest_N, self._trust_N = np.zeros((3, samples))
 
     def add(self, sample_R: IntArray, loss_R: Float32Array, margin_R: Float32Array, alternative_R: IntArray) -> None:
         """Add one epoch's records; a sample may appear at most once.
@@ -183,13 +183,10 @@ class CurveAccumulator:
         loss_N[sample_R], margin_N[sample_R] = loss_R, margin_R
         if np.count_nonzero(present_N) < len(sample_R):
             raise ValueError("a sample appears twice in one epoch")
-        late = float(self._trust.number**self._lateness)
         trust = self._trust.add(present_N, margin_N)
         for first in range(0, samples, c.SAMPLES_AT_ONCE):
             block = slice(first, first + c.SAMPLES_AT_ONCE)
-            self._add_block(
-                block, present_N[block], loss_N[block], margin_N[block], alternative_N[block], trust, late * trust
-            )
+            self._add_block(block, present_N[block], loss_N[block], margin_N[block], alternative_N[block], trust)
         self._epochs += 1
 
     @property
@@ -210,11 +207,7 @@ class CurveAccumulator:
             rest_N=self._rest_N / trust_N,
         )
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
-        # What a training that memorized knew best it knew in the middle.
-        if self._trust.memorized_from is None:
-            margin_N = self._late_margin_N / np.where(seen_N, self._late_N, np.nan)
-        else:
-            margin_N = self._trusted_margin_N / trust_N
+        transition = fit_transition(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=self._margin_N / divisor_N,
@@ -222,10 +215,12 @@ class CurveAccumulator:
             misprediction_rate_N=self._wrong_N / divisor_N,
             soft_misprediction_rate_N=self._soft_wrong_N / divisor_N,
             forgetting_count_N=np.where(seen_N, forgotten_N, np.nan),
-            cell_margin_N=cell_margin(margin_N, self._label_N, beliefs, joint, seen_N & self._counted_N),
+            log_odds_N=transition.log_odds_N,
             beliefs=beliefs,
             joint=joint,
+            transition=transition,
             epochs=self._epochs,
+            held_out=self._held_out,
             memorized_from=self._trust.memorized_from,
         )
 
@@ -237,18 +232,14 @@ class CurveAccumulator:
         margin_B: Float32Array,
         alternative_B: IntArray,
         trust: float,
-        late_weight: float,
     ) -> None:
-        """Add one epoch's records of the samples in ``block``; ``late_weight`` is the trust times e to the lateness."""
+        """Add one epoch's records of the samples in ``block``."""
         loss_B64, margin_B64 = loss_B.astype(np.float64), margin_B.astype(np.float64)
         wrong_B = present_B & ~(margin_B > 0)
         was_right_B = self._was_right_N[block]
         self._count_N[block] += present_B
         self._loss_N[block] += loss_B64
         self._margin_N[block] += margin_B64
-        self._trusted_margin_N[block] += trust * margin_B64
-        self._late_margin_N[block] += late_weight * margin_B64
-        self._late_N[block] += late_weight * present_B
         self._trust_N[block] += trust * present_B
         given_B = np.exp(-loss_B64) * present_B
         self._probability_N[block] += given_B

@@ -2,7 +2,7 @@
 
 | estimator | noise rate | P(mislabeled) |
 |---|---|---|
-| ``confident-joint`` | the default: `labelaudit.detect.theory` | a logistic curve taught by the sure samples |
+| ``transition`` | the default: `labelaudit.detect.theory` | that of the noise transition model |
 | ``controls`` | tail ratio against planted controls that are confused as the data's own classes are | density ratio |
 | ``gmm`` | the AUL paper, section 4.1: a Gaussian mixture's mean posterior | its posterior |
 | ``gmm-per-class`` | the same after standardizing the scores within each class | its posterior |
@@ -23,7 +23,7 @@ import numpy as np
 from labelaudit.detect import FloatArray
 from labelaudit.detect.evidence import Evidence, TailRate, density_ratio_probability
 from labelaudit.detect.mixture import GaussianMixture, Mixture, fit_beta_mixture, fit_gaussian_mixture
-from labelaudit.detect.theory import noise_interval, noise_rate, probability
+from labelaudit.detect.theory import held_out_interval, in_sample_interval, noise_rate, probability, probability_by
 from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
 
 
@@ -48,35 +48,33 @@ class Estimate:
     tails: Mapping[ControlKind, TailRate] = field(default_factory=dict)
 
     def interval(self, evidence: Evidence) -> tuple[float, float]:
-        """Return the interval [low, high] of `theory.noise_interval`, widened where needed to contain the estimate.
+        """Return the interval [low, high] of `labelaudit.detect.theory`, widened where needed to contain the estimate.
 
-        Mixtures get the joint's interval. Controls give their own; random ones do not count beside confused ones.
+        Mixtures get the default's interval. Controls give their own; random ones do not count beside confused ones.
         """
         tails = dict(self.tails)
         if "confusion" in tails and len(tails) > 1:
             tails.pop("random", None)
         statistics = evidence.statistics
-        ends = [(tail.low, tail.high) for tail in tails.values()] or [
-            noise_interval(evidence.label_N, statistics.beliefs, statistics.joint, evidence.own_N)
-        ]
+        ends = [(tail.low, tail.high) for tail in tails.values()]
+        if not ends and statistics.held_out:
+            ends = [held_out_interval(statistics.transition, evidence.own_N)]
+        elif not ends:
+            ends = [in_sample_interval(evidence.label_N, statistics.beliefs, statistics.joint, evidence.own_N)]
         return min(self.noise_rate, *(low for low, _ in ends)), max(self.noise_rate, *(high for _, high in ends))
 
 
-def confident_joint_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
+def transition_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
     """Estimate as `labelaudit.detect.theory` says; None without a sample to count."""
-    joint, own_N = evidence.statistics.joint, evidence.own_N
+    statistics, own_N = evidence.statistics, evidence.own_N
     if not own_N.any():
         return None
     random = evidence.tail("random", rank_by)
-    rate = noise_rate(joint, None if random is None else (random.low, random.high))
-    p_N = probability(
-        evidence.statistics.suspicion(rank_by),
-        own_N & (joint.class_N >= 0),
-        joint.class_N != evidence.label_N,
-        rate,
-        evenness=joint.evenness,
-        counted_N=own_N,
-    )
+    bounds = None if random is None else (random.low, random.high)
+    rate = noise_rate(statistics.transition, statistics.joint, own_N, held_out=statistics.held_out, bounds=bounds)
+    p_N = probability(statistics.log_odds_N, rate, own_N)
+    if rank_by != "log_odds":
+        p_N = probability_by(statistics.suspicion(rank_by), p_N)
     # Controls are mostly planted where labels are right, so without them the others look a little worse than all.
     rate = rate if evidence.controls is None else float(np.nanmean(p_N))
     return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
@@ -149,8 +147,8 @@ class Estimator:
 
 ESTIMATORS: Mapping[EstimatorName, Estimator] = MappingProxyType(
     {
-        "confident-joint": Estimator(estimate=confident_joint_estimate, rank_by="cell_margin"),
-        "controls": Estimator(estimate=controls_estimate, rank_by="cell_margin"),
+        "transition": Estimator(estimate=transition_estimate, rank_by="log_odds"),
+        "controls": Estimator(estimate=controls_estimate, rank_by="log_odds"),
         "gmm": Estimator(estimate=partial(mixture_estimate, fit_gaussian_mixture), rank_by="aul"),
         "gmm-per-class": Estimator(estimate=gmm_per_class_estimate, rank_by="aul"),
         "bmm": Estimator(estimate=partial(mixture_estimate, fit_beta_mixture), rank_by="aul"),

@@ -131,7 +131,14 @@ def _judged_by_pilot(statistics: CurveStatistics, pilot: CurveStatistics, plante
         name: np.where(planted_N, getattr(pilot.beliefs, name), own) for name, own in vars(statistics.beliefs).items()
     }
     class_N = np.where(planted_N, pilot.joint.class_N, statistics.joint.class_N)
-    return replace(statistics, **placed, beliefs=Beliefs(**chosen), joint=replace(statistics.joint, class_N=class_N))
+    true_N = np.where(planted_N, pilot.transition.true_N, statistics.transition.true_N)
+    return replace(
+        statistics,
+        **placed,
+        beliefs=Beliefs(**chosen),
+        joint=replace(statistics.joint, class_N=class_N),
+        transition=replace(statistics.transition, true_N=true_N),
+    )
 
 
 def plant(

@@ -1,13 +1,15 @@
-"""The theory of detection, in the four steps that every audit runs: score → rate → probability → interval.
+"""The theory of detection, in the steps that every audit runs: evidence → score → rate → probability → interval.
 
 A probe is trained on the given labels and its losses are recorded. `labelaudit.detect.curves` sums them up for each
-sample: a mean margin, and *beliefs*, the mean probabilities of the classes. `labelaudit.detect.confident` counts from
-the beliefs how given and true labels go together, the *joint*. From these:
+sample as *beliefs*, the mean probabilities of the classes. From these:
 
-1. **score**: the mean margin, less what the joint says about the sample's given label and its favorite other class;
-2. **rate**: the share of the joint where given and true label differ;
-3. **probability**: a logistic curve in the score whose mean over the samples is the rate;
-4. **interval**: from the errors of which the probe is sure to those that it also suspects.
+1. **score**: the log-odds of P(mislabeled) by the noise transition model (`labelaudit.detect.transition`), which says
+   how far the beliefs are to be trusted and how often each class is labeled as each other one;
+2. **rate**: the mean of its P(mislabeled), if the beliefs are held out. A probe that was trained on the labels that it
+   judges agrees with them too often; then the rate is that of the confident joint (`labelaudit.detect.confident`);
+3. **probability**: the score, shifted so that the mean probability is the rate;
+4. **interval**: from the rate, by how much of the disagreement between beliefs and labels the probe's own doubt
+   explains: that may hide errors.
 
 The constants are in `labelaudit.detect.constants`. Shapes: N samples.
 """
@@ -15,95 +17,49 @@ The constants are in `labelaudit.detect.constants`. Shapes: N samples.
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect import constants as c
-from labelaudit.detect.confident import Beliefs, ConfidentJoint, cell_log_odds, confident_joint
+from labelaudit.detect.confident import Beliefs, ConfidentJoint, confident_joint
+from labelaudit.detect.transition import Transition
 
 
-def cell_margin(
-    margin_N: FloatArray, label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint, counted_N: BoolArray
-) -> FloatArray:
-    """Return the score by which the default ranks, low = suspicious: margin − λ · log-odds of the sample's cell.
+def noise_rate(
+    transition: Transition,
+    joint: ConfidentJoint,
+    own_N: BoolArray,
+    *,
+    held_out: bool,
+    bounds: tuple[float, float] | None,
+) -> float:
+    """Return the share of wrong labels among the samples ``own_N``.
 
-    The more structured the errors, the more a cell says: λ = 2 · structure − 1, within bounds.
+    In sample, hard images make the joint's rate too high. Where the errors are spread evenly, random controls are errors
+    of the same sort, so it is kept in their interval ``bounds``, as far as the errors are even.
     """
-    share = min(max(2.0 * joint.structure - 1.0, c.LEAST_CELL_SHARE), c.MOST_CELL_SHARE)
-    return margin_N - share * cell_log_odds(label_N, beliefs.alternative_N, joint, counted_N)
-
-
-def noise_rate(joint: ConfidentJoint, bounds: tuple[float, float] | None) -> float:
-    """Return the share of wrong labels: that of the joint off its diagonal.
-
-    Hard images make it too high. Where the errors are spread evenly, random controls are errors of the same sort, so
-    the rate is kept in their interval ``bounds``, as far as the errors are even.
-    """
+    if held_out:
+        return float(transition.p_mislabeled_N[own_N].mean())
     rate = joint.noise_rate
     return rate if bounds is None else rate + joint.evenness * (float(np.clip(rate, *bounds)) - rate)
 
 
-def probability(
-    suspicion_N: FloatArray,
-    sure_N: BoolArray,
-    wrong_N: BoolArray,
-    rate: float,
-    *,
-    evenness: float = 0.0,
-    counted_N: BoolArray | None = None,
-) -> FloatArray:
-    """Return P(mislabeled) = σ(a + b · suspicion), b ≥ 0: [N], NaN where the suspicion is not finite.
+def probability(log_odds_N: FloatArray, rate: float, counted_N: BoolArray) -> FloatArray:
+    """Return P(mislabeled) = σ(log-odds + shift): [N], NaN where the log-odds are not finite.
 
-    b is the slope of a logistic regression on the samples of which the probe is sure. Under even errors these are told
-    apart more easily than the others, so the curve is flatter. a makes the mean over the counted samples the rate.
-
-    Args:
-        suspicion_N: High = suspicious.
-        sure_N: Samples of which the probe is sure.
-        wrong_N: Whether it is sure of another class than the given one.
-        rate: The share of wrong labels among the counted samples, in [0, 1].
-        evenness: How even the errors are, in [0, 1].
-        counted_N: The others get a probability from the same curve. Default: all.
+    The shift makes the mean over the counted samples the rate.
     """
     from scipy.special import expit
 
-    finite_N = np.isfinite(suspicion_N)
-    counted_N = finite_N if counted_N is None else finite_N & counted_N
-    teach_N = finite_N & sure_N
-    p_N = np.where(finite_N, 0.0, np.nan)
-    if not counted_N.any():
-        return np.full(len(p_N), np.nan)
-    if rate <= math.exp(-c.FARTHEST_LOGIT) or not wrong_N[teach_N].any():
-        return p_N
-    # Scores in units of the spread of the middle half, from the median: far outliers must not set the unit.
-    low, center, high = np.quantile(suspicion_N[counted_N], [0.25, 0.5, 0.75])
-    spread = high - low if high > low else suspicion_N[counted_N].std()
-    spread = max(spread, c.LEAST_SPREAD * np.ptp(suspicion_N[counted_N])) or 1.0
-    scaled_N = (suspicion_N - center) / spread
-    slope = _slope(scaled_N[teach_N], wrong_N[teach_N]) * (1.0 - evenness * c.FLATTER_WHEN_EVEN)
-    logit_N = slope * scaled_N
-    p_N[finite_N] = expit(logit_N[finite_N] + _offset(logit_N[counted_N], rate))
+    finite_N = np.isfinite(log_odds_N)
+    if rate <= math.exp(-c.FARTHEST_LOGIT):
+        return np.where(finite_N, 0.0, np.nan)
+    p_N: FloatArray = expit(log_odds_N + offset(log_odds_N[finite_N & counted_N], rate))
     return p_N
 
 
-def _slope(value_N: FloatArray, wrong_N: BoolArray) -> float:
-    """Return the slope of a logistic regression, at least 0."""
-    from sklearn.linear_model import LogisticRegression
-
-    if wrong_N.all():
-        return 0.0
-    # The constant column is an intercept with the same small penalty as the slope.
-    design_N2 = np.stack([np.ones(len(value_N)), value_N], axis=1)
-    model = LogisticRegression(C=1 / c.RIDGE, fit_intercept=False, solver="newton-cholesky", tol=1e-14)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # far outliers: rounding limits the precision
-        model.fit(design_N2, wrong_N)
-    return max(float(model.coef_[0, 1]), 0.0)
-
-
-def _offset(logit_N: FloatArray, rate: float) -> float:
+def offset(logit_N: FloatArray, rate: float) -> float:
     """Return what every logit needs so that the mean probability is the rate."""
     from scipy.optimize import brentq
     from scipy.special import expit
@@ -112,8 +68,37 @@ def _offset(logit_N: FloatArray, rate: float) -> float:
     return float(brentq(lambda offset: expit(logit_N + offset).mean() - rate, *ends, xtol=1e-13))
 
 
-def noise_interval(label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint, own_N: BoolArray) -> tuple[float, float]:
-    """Return the interval [low, high] of the noise rate that the probe's beliefs allow.
+def probability_by(suspicion_N: FloatArray, p_N: FloatArray) -> FloatArray:
+    """Return P(mislabeled) as a rising function of another statistic, by isotonic regression: [N], the same mean."""
+    from sklearn.isotonic import IsotonicRegression
+
+    found_N, finite_N = np.full(len(p_N), np.nan), np.isfinite(suspicion_N) & np.isfinite(p_N)
+    if finite_N.any():
+        found_N[finite_N] = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(suspicion_N[finite_N], p_N[finite_N])
+    return found_N
+
+
+def held_out_interval(transition: Transition, own_N: BoolArray) -> tuple[float, float]:
+    """Return the interval [low, high] of the noise rate of held-out beliefs.
+
+    A probe that knows nothing of a label expects to disagree with a share d of the labels, by its own doubt; of these,
+    the rate r is what the model calls errors. Errors that look like the other class hide in the rest, d − r: on all
+    sets at hand, of random, structured and human errors, between −6 and 26% of it (docs/accuracy.md). The ends are
+    Wilson's limits where −10 and 30% of it are errors.
+    """
+    samples = int(own_N.sum())
+    rate = float(transition.p_mislabeled_N[own_N].mean())
+    hidden = max(float(transition.doubt_N[own_N].mean()) - rate, 0.0)
+    least, most = max(rate - c.OVERCOUNTED_SHARE * hidden, 0.0), min(rate + c.HIDDEN_SHARE * hidden, 1.0)
+    # A count below half an error is none: the model is never quite sure.
+    least = 0.0 if least * samples < 0.5 else least
+    return wilson(least * samples, samples)[0], wilson(most * samples, samples)[1]
+
+
+def in_sample_interval(
+    label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint, own_N: BoolArray
+) -> tuple[float, float]:
+    """Return the interval [low, high] of the noise rate that in-sample beliefs allow.
 
     - **low end**: Wilson's lower limit of the share of samples that the probe is sure belong to another class, when
       only half of what the records leave open counts (`Beliefs.cautious`);

@@ -19,7 +19,7 @@ from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
 from labelaudit.text import plural
 
-DEFAULT_ESTIMATOR: EstimatorName = "confident-joint"
+DEFAULT_ESTIMATOR: EstimatorName = "transition"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> Iterator[st
     if mixture.modes == 1:
         yield (
             f"The {rank_by} has one peak, not two: the mixture splits its tail off whether labels are wrong or not. "
-            "The data may be clean; read the noise rate as an upper bound, or take --estimator confident-joint."
+            "The data may be clean; read the noise rate as an upper bound, or take --estimator transition."
         )
     elif mixture.separation < c.LOW_SEPARATION:
         yield (

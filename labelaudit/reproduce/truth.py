@@ -131,7 +131,7 @@ class TrueAudit:
     @property
     def suggestion(self) -> float:
         """Share of the wrong labels whose suggested label is the true one; NaN where none is wrong."""
-        right_N = self.fitted.statistics.beliefs.alternative_N == self._true_N
+        right_N = self.fitted.statistics.transition.true_N == self._true_N
         return ratio(int((right_N & self.wrong_N & self.used_N).sum()), int(self.wrong_U.sum()))
 
     def rankings(self) -> Iterator[Row]:

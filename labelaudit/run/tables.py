@@ -111,7 +111,7 @@ def verdict_table(
         "sample": np.arange(samples, dtype=np.int32),
         "path": catalogue.paths,
         "given_label": _names(catalogue.classes, catalogue.label_N),
-        "suggested_label": _names(catalogue.classes, statistics.beliefs.alternative_N),
+        "suggested_label": _names(catalogue.classes, statistics.transition.true_N),
         "suggested_belief": _nullable(statistics.beliefs.alternative_belief_N),
         **{name: _nullable(getattr(statistics, f"{name}_N")) for name in STATISTICS},
         "p_mislabeled": _nullable(verdicts.p_mislabeled_N),

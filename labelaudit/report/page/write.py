@@ -67,7 +67,7 @@ _MOST_FILES = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _ESTIMATORS = {
-    "confident-joint": "counts images that the probe confidently assigns to another class",
+    "transition": "the noise transition model, fitted to the labels",
     "controls": "compares with the planted wrong labels",
     "gmm": "splits the AULs into two groups, as the AUL paper does; too high where few labels are wrong",
     "gmm-per-class": "the same within each class",

@@ -58,7 +58,7 @@ const short = (value) =>
 const STATISTIC_NAMES = {
   aul: "area under the loss curve (AUL)",
   aum: "area under the margin (AUM)",
-  cell_margin: "margin of the given label (cell margin)",
+  log_odds: "log-odds of P(mislabeled)",
   mean_probability: "mean probability of the given label",
   misprediction_rate: "share of epochs with another prediction",
   forgetting_count: "times forgotten",
