@@ -129,6 +129,33 @@ and a photograph costs no more than a small image."""
 LEAST_NOISE = 0.25
 """The least share of noisy pixels in a copy of kind ``noise``. Of such copies 80% are found, 51% on photographs."""
 
+# --- Reviewed sample -------------------------------------------------------------------------------------------------
+
+STRATA, STRATA_FLOOR = 8, 0.03
+"""Strata of a sample, and by how much P(mislabeled) is moved from 0 and 1 before they are cut: what nobody suspects is
+looked at too. Worth: 16 strata are no better; floors of .02 to .06 change half-widths by a tenth at most."""
+HALF_AN_ERROR = 0.5
+"""What is added to the stratum that moves an end of the interval most. Worth: with a whole error the half-widths are
+.0299 and .0203 instead of .0280 and .0172 (aggregate labels, uniform 10%), and no coverage was below .96."""
+CONFIDENCE = 0.95
+"""Of the intervals of a reviewed sample: the customary one."""
+LEAST_OF_STRATUM = 4
+"""Fewer samples of a stratum give no interval. Worth: with three the coverage was .88 where P says nothing, with four
+.96."""
+LEAST_OF_CLASS = 30
+"""A class with fewer reviewed samples has no rate of its own: Parker et al. 2017 take the same number."""
+UNANSWERED_COSTS = 3
+"""So many answers does a sample that was left out cost in the choice of where a review ends. A choice: who answers less
+than three of four in a row has stopped."""
+CALIBRATION_PRIOR = (0.1, 1.0)
+"""Trust in a = 0 and b = 1, in answers. Worth: calibration error .027 to .013 on labels like CIFAR-10N's aggregate,
+.065 to .002 on clean look-alikes; .002 to .004 where P was calibrated."""
+FARTHEST_CALIBRATED = 5.0
+"""Logits of P(mislabeled) beyond count as this when P is recalibrated: a sample of hundreds does not tell them apart.
+Worth: where half of the errors have a P near 0, the error is .046 instead of .074 with 7."""
+HALF_WIDTH = 0.02
+"""The screen says how many more reviews would bring ± this. A choice."""
+
 # --- Numerical: these keep the arithmetic finite, or fast, and change no result that matters --------------------------
 
 LEAST_TRUST = 1e-6  # of an epoch; with .01 to .05 a hundred memorized epochs outweighed the others (docs/log.md)
@@ -143,6 +170,7 @@ FIRST_SHARE, LARGEST_SHARE = 0.1, 0.99  # of all kinds of corruption: start and 
 SHARE_STEPS, SHARE_TOLERANCE = 200, 1e-3  # of expectation-maximization; the tolerance relative to LEAST_SHARE
 LARGEST_EXPONENT, TINY = 50.0, 1e-6  # bounds of logits and of deviations
 DIGEST_DIGITS = 16  # that are compared: 64 bits, which 4 billion images would need to collide
+DRAWS, CALIBRATION_STEPS = 20_000, 30  # of an end of a reviewed interval; of Newton's method
 SAMPLES_AT_ONCE, VALUES_AT_ONCE = 16_384, 1 << 17  # updated together, to stay in the processor's cache
 
 # --- Advice on prioritization (`labelaudit advise`) ------------------------------------------------------------------

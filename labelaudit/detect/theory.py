@@ -84,7 +84,7 @@ def probability(
     scaled_N = (suspicion_N - center) / spread
     slope = _slope(scaled_N[teach_N], wrong_N[teach_N]) * (1.0 - evenness * c.FLATTER_WHEN_EVEN)
     logit_N = slope * scaled_N
-    p_N[finite_N] = expit(logit_N[finite_N] + _offset(logit_N[counted_N], rate))
+    p_N[finite_N] = expit(logit_N[finite_N] + offset(logit_N[counted_N], rate))
     return p_N
 
 
@@ -103,7 +103,7 @@ def _slope(value_N: FloatArray, wrong_N: BoolArray) -> float:
     return max(float(model.coef_[0, 1]), 0.0)
 
 
-def _offset(logit_N: FloatArray, rate: float) -> float:
+def offset(logit_N: FloatArray, rate: float) -> float:
     """Return what every logit needs so that the mean probability is the rate."""
     from scipy.optimize import brentq
     from scipy.special import expit

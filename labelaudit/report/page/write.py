@@ -242,7 +242,7 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         sentences=sentences,
         title=title_of(audit.catalogue.root),
         facts=facts_of(audit),
-        rate_sentence=rate_sentence(noise.noise_rate),
+        rate_sentence=rate_sentence(noise.best_rate),
         new=new,
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
         estimators=_ESTIMATORS,
