@@ -27,7 +27,7 @@ _DRAWN, _ESTIMATED = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class DrawnSample:
     """The beginning of a run's sample.
 
     Attributes:
@@ -43,7 +43,7 @@ class Sample:
     least: int
 
 
-def draw_sample(run: RunFolder, count: int) -> Sample:
+def draw_sample(run: RunFolder, count: int) -> DrawnSample:
     """Return the first images of a run's sample, which is drawn when it is first asked for.
 
     Raises:
@@ -55,6 +55,7 @@ def draw_sample(run: RunFolder, count: int) -> Sample:
         raise UsageError(f"-n {count} is too few", fix="give at least 1")
     run.read_description()
     audit = Audit(run)
+    _ = audit.summary  # without verdicts there are no strata
     catalogue = audit.catalogue
     if not run.design.exists():
         p_N, order_U = audit.column("p_mislabeled"), audit.order_U
@@ -64,7 +65,7 @@ def draw_sample(run: RunFolder, count: int) -> Sample:
     answers = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
     samples = design.order_S[:count].tolist()
     suggested = [label or "" for label in audit.scores.column("suggested_label").take(samples).to_pylist()]
-    return Sample(
+    return DrawnSample(
         lines=tuple(sample_lines(catalogue, samples, suggested, answers)),
         rows=len(samples),
         answered=int((answers.answer_N[samples] != s.NONE).sum()),
@@ -72,7 +73,7 @@ def draw_sample(run: RunFolder, count: int) -> Sample:
     )
 
 
-def write_sample(run: RunFolder, sample: Sample, path: Path | None) -> Path:
+def write_sample(run: RunFolder, sample: DrawnSample, path: Path | None) -> Path:
     """Write a sample to a file, by default into the run folder; return where it is.
 
     A file with answers that the audit does not have yet is a DataError.

@@ -170,7 +170,7 @@ FIRST_SHARE, LARGEST_SHARE = 0.1, 0.99  # of all kinds of corruption: start and 
 SHARE_STEPS, SHARE_TOLERANCE = 200, 1e-3  # of expectation-maximization; the tolerance relative to LEAST_SHARE
 LARGEST_EXPONENT, TINY = 50.0, 1e-6  # bounds of logits and of deviations
 DIGEST_DIGITS = 16  # that are compared: 64 bits, which 4 billion images would need to collide
-DRAWS, CALIBRATION_STEPS = 20_000, 30  # of an end of a reviewed interval; of Newton's method
+DRAWS, CALIBRATION_STEPS = 10_000, 30  # of an end of a reviewed interval; of Newton's method
 SAMPLES_AT_ONCE, VALUES_AT_ONCE = 16_384, 1 << 17  # updated together, to stay in the processor's cache
 
 # --- Advice on prioritization (`labelaudit advise`) ------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from labelaudit.names import KINDS
@@ -70,9 +71,9 @@ def review_sentences(noise: Noise) -> list[str]:
     if found.reviews_left is None:
         lines.append(f"With so many skipped no number of reviews brings ±{found.half_width:.1%}.")
     elif found.reviews_left:
-        total = found.reviews + found.reviews_left
+        left = 10 * math.ceil(found.reviews_left / 10)
         lines.append(
-            f"About {found.reviews_left:,} more reviews ({total:,} in all) would bring ±{found.half_width:.1%}."
+            f"About {left:,} more reviews ({found.reviews + left:,} in all) would bring ±{found.half_width:.1%}."
         )
     return lines
 
