@@ -31,14 +31,14 @@ class DrawnSample:
     """The beginning of a run's sample.
 
     Attributes:
+        samples: The numbers of its images, in the order of the review.
         lines: The CSV, line by line.
-        rows: How many images are in it.
         answered: How many of them have an answer already.
         least: How many answers from the top an estimate needs.
     """
 
+    samples: tuple[int, ...]
     lines: tuple[str, ...]
-    rows: int
     answered: int
     least: int
 
@@ -66,8 +66,8 @@ def draw_sample(run: RunFolder, count: int) -> DrawnSample:
     samples = design.order_S[:count].tolist()
     suggested = [label or "" for label in audit.scores.column("suggested_label").take(samples).to_pylist()]
     return DrawnSample(
+        samples=tuple(samples),
         lines=tuple(sample_lines(catalogue, samples, suggested, answers)),
-        rows=len(samples),
         answered=int((answers.answer_N[samples] != s.NONE).sum()),
         least=design.least,
     )

@@ -44,6 +44,8 @@ def test_a_sample_is_drawn_reviewed_and_decides(audit):
     drawn = succeed("sample", audit, "-n", 40)
     assert f"40 images to look at: {audit / 'sample.csv'}" in drawn.err
     assert f"labelaudit fit {audit} --reviewed {audit / 'sample.csv'}" in drawn.err
+    assert f"Review them in a browser: {audit / 'sample.html'}" in drawn.err
+    assert "40 images drawn by chance, in the order of their review" in (audit / "sample.html").read_text()
     rows = read_rows((audit / "sample.csv").read_text())
     assert len(rows) == 40
     assert {row["answer"] for row in rows} == {""}
