@@ -79,7 +79,7 @@ def write_sample(run: RunFolder, sample: DrawnSample, path: Path | None) -> Path
     A file with answers that the audit does not have yet is a DataError.
     """
     place = run.sample_csv if path is None else behind_links(path)
-    if place.exists() and has_answers(place):
+    if place.is_file() and has_answers(place):
         catalogue = Audit(run).catalogue
         old_N = read_answers(place, catalogue).answer_N
         kept_N = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes).answer_N

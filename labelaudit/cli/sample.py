@@ -54,5 +54,5 @@ def command(
         page = write_page(audit, Listed(rows=rows, total=len(rows)), reporter=terminal, sampled=True)
         terminal.say(f"Review them in a browser: {page.path}")
     terminal.say(f"Begin at the top. You can stop anywhere; an estimate needs {sample.least:,} images.")
-    for file in [str(place), *(["corrections.csv"] if page else [])]:
-        terminal.say(f"Then: {shlex.join(['labelaudit', 'fit', str(folder.root), '--reviewed', file])}")
+    then = shlex.join(["labelaudit", "fit", str(folder.root), "--reviewed", str(place)])
+    terminal.say(f"Then: {then}{'   (or corrections.csv of the page)' if page else ''}")

@@ -5,8 +5,8 @@
 2. **estimate**: every stratum's share of wrong answers, weighted by its size, with a 95% interval.
 3. **recalibrate**: P(mislabeled) is bent so that it agrees with the answers.
 
-The strata have equal sums of √(q(1−q)), q being P(mislabeled) moved a little from 0 and 1, and get equally many
-reviews: Neyman's allocation (1934) where P is calibrated. The interval is that of Fay and Feuer (1997) for weighted
+The strata have equal sums of √(q(1−q)), q being a less sure P(mislabeled), and get equally many reviews: Neyman's
+allocation (1934) if the share of wrong labels is q. The interval is that of Fay and Feuer (1997) for weighted
 sums of counts, with binomial counts of a finite number of samples in the place of Poisson's, and with half an error
 more instead of a whole one as in Fay and Kim (2017). docs/reliability.md has its measured coverage.
 
@@ -108,7 +108,11 @@ def draw(p_N: FloatArray, order_S: RowArray, generator: np.random.Generator) -> 
         order_S: The samples to draw from, the most suspicious first: it decides where P is the same.
         generator: Decides the order within the strata, and that of the strata in each round.
     """
-    q_S = (p_N[order_S] + c.STRATA_FLOOR) / (1 + 2 * c.STRATA_FLOOR)
+    from scipy.special import expit, logit
+
+    logit_S = np.clip(logit(p_N[order_S]), -c.FARTHEST_LOGIT, c.FARTHEST_LOGIT)
+    doubted_S = expit(logit_S / c.STRATA_DOUBT)
+    q_S = (doubted_S + c.STRATA_FLOOR) / (1 + 2 * c.STRATA_FLOOR)
     spread_S = np.sqrt(q_S * (1 - q_S))
     middle_S = (spread_S.cumsum() - spread_S / 2) / spread_S.sum()
     stratum_S = np.minimum((c.STRATA * middle_S).astype(np.int32), c.STRATA - 1)

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+import labelaudit
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
 from tests.cli.helpers import QUICK, file_bytes, read_rows, run, succeed, write_images
@@ -104,6 +105,17 @@ def test_answers_stay_for_later_fits_and_samples(reviewed):
     (reviewed / "reviewed.parquet").unlink()
     succeed("fit", reviewed)
     assert noise_of(reviewed)["reviewed"] is None
+
+
+def test_an_audit_is_read_back_in_the_order_of_the_review(reviewed):
+    fitted = labelaudit.fit(RunFolder(reviewed))
+    audit = labelaudit.open_run(reviewed)
+    assert audit.order_U.tolist() == fitted.verdicts.order.tolist()
+    assert audit.csv(top=48) == fitted.csv(top=48)
+    assert audit.noise_rate == audit.summary.reviewed.noise_rate
+    assert "reviewed noise rate" in repr(audit)
+    assert "Reviewed by a person" in repr(audit)
+    assert "Reviewed by a person" in audit._repr_html_()
 
 
 def test_two_equal_reviews_give_equal_files(audit, finished):
