@@ -248,18 +248,20 @@ def recalibrate(p_N: FloatArray, design: Design, answer_N: IntArray, rate: float
 
 
 def _platt(logit_S: FloatArray, wrong_S: BoolArray, weight_S: FloatArray) -> tuple[float, float]:
-    """Return intercept and slope, at least 0, by Newton's method."""
+    """Return intercept and slope, at least 0, of the likeliest curve."""
+    from scipy.optimize import minimize
     from scipy.special import expit
 
     design_S2 = np.stack([np.ones_like(logit_S), logit_S], axis=1)
     prior_2, trust_2 = np.array([0.0, 1.0]), np.array(c.CALIBRATION_PRIOR)
-    found_2 = prior_2
-    for _ in range(c.CALIBRATION_STEPS):
-        p_S = expit(design_S2 @ found_2)
-        gradient_2 = design_S2.T @ (weight_S * (wrong_S - p_S)) - trust_2 * (found_2 - prior_2)
-        curvature_22 = (design_S2 * (weight_S * p_S * (1 - p_S))[:, None]).T @ design_S2 + np.diag(trust_2)
-        found_2 = found_2 + np.clip(np.linalg.solve(curvature_22, gradient_2), -1.0, 1.0)
-    return float(found_2[0]), max(float(found_2[1]), 0.0)
+
+    def cost(found_2: FloatArray) -> tuple[float, FloatArray]:
+        bent_S, away_2 = design_S2 @ found_2, found_2 - prior_2
+        loss = weight_S @ (np.logaddexp(0.0, bent_S) - wrong_S * bent_S) + trust_2 @ away_2**2 / 2
+        return float(loss), design_S2.T @ (weight_S * (expit(bent_S) - wrong_S)) + trust_2 * away_2
+
+    found_2 = minimize(cost, prior_2, jac=True, method="L-BFGS-B", bounds=[(None, None), (0.0, None)]).x
+    return float(found_2[0]), float(found_2[1])
 
 
 def _answers(answer_N: IntArray, sample: RowArray) -> IntArray:
