@@ -167,12 +167,12 @@ SETTINGS = {
 def test_the_interval_holds_the_truth_whatever_p_says(name, count):
     p_N, wrong_N = SETTINGS[name]
     truth, held, widths = wrong_N.mean(), 0, []
-    for review in range(50):
+    for review in range(30):
         design = drawn(p_N, seed=review)
         low, high = estimated(design, told(design, wrong_N, count), seed=review).interval
         held += low - 1e-9 <= truth <= high + 1e-9
         widths.append(high - low)
-    assert held >= 45  # 47.5 are expected, or more; the seeds are fixed
+    assert held >= 27  # 28.5 are expected, or more; the seeds are fixed
     if name == "good P" and count == 200:
         assert np.mean(widths) / 2 < 0.03  # a plain sample has .042
 
