@@ -6,9 +6,9 @@
 3. **recalibrate**: P(mislabeled) is bent so that it agrees with the answers.
 
 The strata have equal sums of √(q(1−q)), q being a less sure P(mislabeled), and get equally many reviews: Neyman's
-allocation (1934) if the share of wrong labels is q. The interval is that of Fay and Feuer (1997) for weighted
-sums of counts, with binomial counts of a finite number of samples in the place of Poisson's, and with half an error
-more instead of a whole one as in Fay and Kim (2017). docs/reliability.md has its measured coverage.
+allocation (1934) if the share of wrong labels is q. The interval is that of Fay and Feuer (1997) for weighted sums of
+counts, with binomial counts of a finite number of samples in the place of Poisson's, and with half an error more
+instead of a whole one as in Fay and Kim (2017). docs/reliability.md has its measured coverage.
 
 Shapes: N samples, S samples in a design, H strata, K classes, D draws.
 """
@@ -232,16 +232,16 @@ def recalibrate(p_N: FloatArray, design: Design, answer_N: IntArray, rate: float
     sample = design.reached(answer_N)
     looked_H = _counts(design, answer_N, sample)[0]
     known = sample[np.isin(answer_N[sample], (RIGHT, WRONG))]
-    weight_S = (design.size_H / np.maximum(looked_H, 1))[design.stratum_N[known]]
-    a, b = _platt(logit_N[known], answer_N[known] == WRONG, weight_S / weight_S.mean())
-    bent_N = a + b * logit_N
-    seen_N = design.place_N >= 0
+    seen_N, changed_N = design.place_N >= 0, p_N.copy()
     open_N = seen_N & ~np.isin(answer_N, (RIGHT, WRONG))
-    if open_N.any():
+    if len(known) and open_N.any():
+        weight_S = (design.size_H / np.maximum(looked_H, 1))[design.stratum_N[known]]
+        a, b = _platt(logit_N[known], answer_N[known] == WRONG, weight_S / weight_S.mean())
+        bent_S = a + b * logit_N[open_N]
         left = (rate * seen_N.sum() - (seen_N & (answer_N == WRONG)).sum()) / open_N.sum()
-        if 0.0 < left < 1.0:
-            bent_N = bent_N + offset(bent_N[open_N], left)
-    changed_N = np.where(seen_N, expit(bent_N), p_N)
+        if c.ROUNDING < left < 1.0 - c.ROUNDING:
+            bent_S = bent_S + offset(bent_S, left)
+        changed_N[open_N] = expit(bent_S)
     changed_N[seen_N & (answer_N == RIGHT)] = 0.0
     changed_N[seen_N & (answer_N == WRONG)] = 1.0
     return changed_N
