@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from labelaudit.auditing.model import read_catalogue, read_course, read_curves
+from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, read_kept_answers
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.evidence import Evidence, gather
 from labelaudit.detect.kinds import Kinds, tell_kinds
+from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import CONTROL_KINDS, KINDS, EstimatorName
 from labelaudit.progress import QUIET, Reporter
@@ -23,7 +26,7 @@ from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_controls, read_image_table, verdict_table
+from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class Fitted:
     verdicts: Verdicts
     kinds: Kinds
     noise: documents.Noise
+    review: Review | None = None
 
     @property
     def statistics(self) -> CurveStatistics:
@@ -54,23 +58,34 @@ class Fitted:
     @cached_property
     def table(self) -> pa.Table:
         """The content of scores.parquet."""
-        return verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds)
+        said_N = None if self.review is None else self.review.answers.label_N
+        return verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N=said_N)
 
 
 def fit(
-    run: RunFolder, settings: FitSettings | None = None, reporter: Reporter = QUIET, *, all_estimators: bool = False
+    run: RunFolder,
+    settings: FitSettings | None = None,
+    reporter: Reporter = QUIET,
+    *,
+    all_estimators: bool = False,
+    reviewed: Path | None = None,
 ) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
-    ``all_estimators`` is that of `labelaudit.detect.verdicts.judge`.
+    ``all_estimators`` is that of `labelaudit.detect.verdicts.judge`. ``reviewed`` is a file with answers to the run's
+    sample, which replace earlier ones and hold for later fits too.
 
     Raises:
-        RunError: the run is unfinished, damaged or in use.
+        DataError: the answers cannot be read, or are of other data.
+        RunError: the run is unfinished, damaged or in use, or too little of its sample is reviewed.
         StorageError: the files cannot be written.
     """
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
-        fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators)
+        given = None if reviewed is None else read_given_answers(run, reviewed, read_catalogue(run))
+        fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators, answers=given)
+        if given is not None:
+            write_answers(run.reviewed, given, fitted.catalogue.classes)
         write_table(run.scores, fitted.table)
         lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
         corrupted = lists.ranked_lines(lists.CORRUPTED_COLUMNS, fitted.table, fitted.catalogue, fitted.kinds.corrupted)
@@ -83,9 +98,14 @@ def fit(
 
 
 def compute(
-    run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET, *, all_estimators: bool = False
+    run: RunFolder,
+    settings: FitSettings,
+    reporter: Reporter = QUIET,
+    *,
+    all_estimators: bool = False,
+    answers: Answers | None = None,
 ) -> Fitted:
-    """Judge every sample as `fit` does, without writing anything."""
+    """Judge every sample as `fit` does, without writing anything; the default of ``answers`` is those of the run."""
     course, catalogue = read_course(run), read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
@@ -96,6 +116,10 @@ def compute(
         pilot = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, classes, counted_N=counted_N)
     evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
+    answers = answers or read_kept_answers(run, catalogue)
+    review = None if answers is None else find_review(run, catalogue, answers)
+    if review is not None:
+        verdicts = agree(verdicts, review, evidence, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(evidence, verdicts.flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
     return Fitted(
@@ -103,12 +127,18 @@ def compute(
         evidence=evidence,
         verdicts=verdicts,
         kinds=kinds,
-        noise=_noise(catalogue, evidence, verdicts, settings, _kinds(kinds, verdicts.flagged_N)),
+        noise=_noise(catalogue, evidence, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review),
+        review=review,
     )
 
 
 def _noise(
-    catalogue: Catalogue, evidence: Evidence, verdicts: Verdicts, settings: FitSettings, kinds: documents.KindsNoise
+    catalogue: Catalogue,
+    evidence: Evidence,
+    verdicts: Verdicts,
+    settings: FitSettings,
+    kinds: documents.KindsNoise,
+    review: Review | None,
 ) -> documents.Noise:
     controls = evidence.controls
     names: dict[int | None, str | None] = {None: None, **dict(enumerate(catalogue.classes))}
@@ -133,6 +163,7 @@ def _noise(
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=kinds,
+        reviewed=None if review is None else review.noise,
     )
 
 

@@ -30,7 +30,7 @@ from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulat
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
-from labelaudit.report.sentences import headline, unreadable_sentence
+from labelaudit.report.sentences import headline, review_sentences, unreadable_sentence
 from labelaudit.run.documents import TRAINED, Count, Description, Noise, as_json, read_description, read_noise
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, suspicious_rows
@@ -127,8 +127,8 @@ class Audit:
 
     @property
     def noise_rate(self) -> float | None:
-        """The estimated share of wrong labels; None where the audit could not estimate one."""
-        return self.summary.noise_rate
+        """The share of wrong labels, reviewed or estimated; None where the audit could not estimate one."""
+        return self.summary.best_rate
 
     @property
     def warnings(self) -> list[str]:
@@ -178,13 +178,18 @@ class Audit:
             console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
             show_suspicious(console, [{name: str(value) for name, value in row.items()} for row in rows])
             lines += [line.rstrip() for line in drawn.getvalue().splitlines() if line.strip()]
+        lines += review_sentences(self.summary)
         lines += [f"Warning: {printable(text)}" for text in self._notes]
         return "\n".join([*lines, f"Run folder: {printable(str(self.run.root))}"])
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: figures and the first labels, with thumbnails of images that are in place."""
         rows = self.top(min(_HTML_ROWS, self.flagged)).to_pylist()
-        parts = [f"<p><b>{_safe(headline(self.summary))}</b></p>", *(f"<p>⚠ {_safe(text)}</p>" for text in self._notes)]
+        parts = [
+            f"<p><b>{_safe(headline(self.summary))}</b></p>",
+            *(f"<p>{_safe(text)}</p>" for text in review_sentences(self.summary)),
+        ]
+        parts += [f"<p>⚠ {_safe(text)}</p>" for text in self._notes]
         if rows:
             head = "".join(f"<th>{name}</th>" for name in ("rank", "", "given", "suggested", "P(mislabeled)", "path"))
             body = "".join(_html_row(self.catalogue, row) for row in rows)

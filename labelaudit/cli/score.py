@@ -31,6 +31,7 @@ EPILOG_FIT = o.examples(
     "labelaudit fit audit --rank-by aum",
     "labelaudit fit audit --estimator gmm --raw-weights      (the AUL paper's weights)",
     "labelaudit fit audit --all-estimators",
+    "labelaudit fit audit --reviewed audit/sample.csv      (see labelaudit sample)",
 )
 
 
@@ -130,6 +131,10 @@ def fit(
     all_estimators: Annotated[
         bool, Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
     ] = False,
+    reviewed: Annotated[
+        Path | None,
+        Option(help="Answers to the run's sample, or corrections; a noise rate from them. Kept for later fits."),
+    ] = None,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.auditing import fit as audit
@@ -139,7 +144,7 @@ def fit(
 
     folder = RunFolder(run)
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
-    fitted = audit.fit(folder, chosen, terminal, all_estimators=all_estimators)
+    fitted = audit.fit(folder, chosen, terminal, all_estimators=all_estimators, reviewed=reviewed)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
         show_estimators(terminal.console, fitted.noise)

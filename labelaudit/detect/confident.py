@@ -51,6 +51,11 @@ class Beliefs:
         """The most believed other class; −1 where there is none."""
         return self.class_MN[self._best_N, np.arange(len(self.given_N))]
 
+    def of(self, class_N: IntArray) -> FloatArray:
+        """Return the mean probability of one other class for each sample; NaN where it has no slot."""
+        is_it_MN = (self.class_MN == class_N) & (self.class_MN >= 0)
+        return np.where(is_it_MN.any(axis=0), np.where(is_it_MN, self.other_MN, 0.0).sum(axis=0), np.nan)
+
     @property
     def alternative_belief_N(self) -> FloatArray:
         """The mean probability of the most believed other class."""

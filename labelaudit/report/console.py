@@ -12,7 +12,7 @@ from rich.table import Table
 
 from labelaudit.report import sentences
 from labelaudit.report.sentences import MATRIX_HEADER
-from labelaudit.run.documents import ClassNoise, Noise, PowerNoise
+from labelaudit.run.documents import Noise, PowerNoise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
@@ -24,7 +24,9 @@ _ANY_WIDTH = 100_000
 def show_summary(console: Console, noise: Noise) -> None:
     """Print noise rate and its interval, counts, the classes that stand out, power, and every warning."""
     console.print(f"{sentences.headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {sentences.basis(noise)}")
-    _show_classes(console, noise.classes)
+    for sentence in sentences.review_sentences(noise):
+        console.print(shown(sentence))
+    _show_classes(console, noise)
     if noise.confusion:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
         console.print(f"Most frequent given → suggested: {shown(pairs)}")
@@ -72,10 +74,15 @@ def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
         console.print(shown(f"       {row['path']}"), soft_wrap=True)
 
 
-def _show_classes(console: Console, classes: Sequence[ClassNoise]) -> None:
-    table = table_of("class", ">images", ">suspicious", ">noise rate")
+def _show_classes(console: Console, noise: Noise) -> None:
+    classes = noise.classes
+    reviewed = {row.name: row for row in noise.reviewed.classes} if noise.reviewed else {}
+    table = table_of("class", ">images", ">suspicious", ">noise rate", *([">reviewed"] if reviewed else []))
     for row in sorted(classes, key=lambda row: -row.noise_rate)[:_MOST_CLASSES]:
-        table.add_row(shown(row.name), f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}")
+        cells = [shown(row.name), f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}"]
+        if found := reviewed.get(row.name):
+            cells.append(f"{found.noise_rate:.1%} ({sentences.range_text(found.noise_rate_interval)})")
+        table.add_row(*cells)
     console.print(table)
     if len(classes) > _MOST_CLASSES:
         console.print(f"… and {len(classes) - _MOST_CLASSES} classes with less noise")

@@ -1,7 +1,8 @@
 """The report of an audit, and the data-quality gate: which limits it exceeds.
 
 A rate is an estimate. By default a limit is exceeded only where even the lower end of the rate's interval is above it,
-so that chance alone rarely fails a pipeline; `Limits.strict` compares the estimates themselves.
+so that chance alone rarely fails a pipeline; `Limits.strict` compares the estimates themselves. Where a sample was
+reviewed, its rates and intervals are compared.
 """
 
 from __future__ import annotations
@@ -184,15 +185,15 @@ def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Chec
 
 
 def _check_noise(noise: Noise, limits: Limits) -> _Found | None:
-    limit, interval = limits.max_noise, noise.noise_rate_interval
+    limit, interval = limits.max_noise, noise.best_interval
     if limit is None:
         return None
-    rate = _noise_rate(noise)
+    rate, named = _noise_rate(noise), "noise rate" if noise.reviewed is None else "reviewed noise rate"
     if limits.strict or interval is None:
         why = "the estimate itself: " + ("--strict" if limits.strict else "this audit has no interval")
-        return rate > limit, f"noise rate {_compared(rate, limit)} ({why})", ()
+        return rate > limit, f"{named} {_compared(rate, limit)} ({why})", ()
     low, high = interval
-    return low > limit, f"noise rate {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}", ()
+    return low > limit, f"{named} {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}", ()
 
 
 def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
@@ -201,18 +202,26 @@ def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
         return None
     _noise_rate(noise)  # without one, the rates of the classes are zeros that mean nothing
     # The interval is made for zeros and ones; the variance of probabilities is at most theirs, p(1−p).
-    judged = [(row, wilson(row.noise_rate * row.samples, row.samples)[0]) for row in noise.classes if row.samples]
-    figures = [(row.noise_rate if strict else low, low, row) for row, low in judged]
+    reviewed = {row.name: row for row in noise.reviewed.classes} if noise.reviewed else {}
+    judged = []
+    for row in [row for row in noise.classes if row.samples]:
+        found = reviewed.get(row.name)
+        rate, low = (
+            (row.noise_rate, wilson(row.noise_rate * row.samples, row.samples)[0])
+            if found is None
+            else (found.noise_rate, found.noise_rate_interval[0])
+        )
+        judged.append((rate, low, row))
+    figures = [(rate if strict else low, rate, low, row) for rate, low, row in judged]
     above = sorted((entry for entry in figures if entry[0] > limit), key=lambda entry: -entry[0])
-    by_estimate = sum(row.noise_rate > limit for row, _ in judged)
+    by_estimate = sum(rate > limit for rate, _, _ in judged)
     how = f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
     text = (
         f"{len(above)} of {plural(len(judged), 'class', 'classes')} {'is' if len(above) == 1 else 'are'} "
         f"above a noise rate of {limit:.2%} {'(the estimate itself: --strict)' if strict else how}"
     )
     subjects = tuple(
-        (row.name, f"{row.noise_rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}")
-        for _, low, row in above
+        (row.name, f"{rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}") for _, rate, low, row in above
     )
     return bool(above), text, subjects
 
@@ -229,9 +238,9 @@ def _check_warnings(noise: Noise) -> _Found:
 
 
 def _noise_rate(noise: Noise) -> float:
-    if noise.noise_rate is None:
+    if noise.best_rate is None:
         raise RunError("this audit has no noise rate to check", fix="see the warnings of labelaudit report")
-    return noise.noise_rate
+    return noise.best_rate
 
 
 def _count(counted: int, noun: str, limit: int | None, since: str = "") -> _Found | None:

@@ -32,7 +32,7 @@ def render(report: Report) -> str:
     summary = f"{sentences.headline(noise, lambda figure: f'**{figure}**')}, {_text(sentences.basis(noise))}."
     if listed.new is not None:
         summary += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
-    lines = [f"## Labels: {verdict}", "", summary, ""]
+    lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, sentences.review_sentences(noise))]), ""]
     if report.checked:
         rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
         lines += table(("check", "outcome", ""), rows)

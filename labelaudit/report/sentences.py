@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from labelaudit.names import KINDS
@@ -30,21 +31,57 @@ def headline(noise: Noise, strong: Callable[[str], str] = str) -> str:
 
     Console, Markdown, Python repr and notebook use it; page and gate have sentences of their own.
     """
-    interval, suspicious = noise.noise_rate_interval, strong(f"{noise.suspicious:,}")
+    interval, suspicious = noise.best_interval, strong(f"{noise.suspicious:,}")
     return (
-        f"{suspicious} of {noise.readable:,} labels are suspicious; estimated noise rate {strong(rate_text(noise))}"
-        + (f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval and noise.noise_rate is not None else "")
+        f"{suspicious} of {noise.readable:,} labels are suspicious; {source(noise)} noise rate "
+        + strong(rate_text(noise))
+        + (f" ({range_text(interval)})" if interval and noise.best_rate is not None else "")
     )
 
 
+def source(noise: Noise) -> str:
+    """Return where the noise rate is from: "reviewed" by a person, or "estimated" from the losses."""
+    return "estimated" if noise.reviewed is None else "reviewed"
+
+
 def rate_text(noise: Noise) -> str:
-    """Return the noise rate as a percentage, or "unknown"."""
-    return "unknown" if noise.noise_rate is None else f"{noise.noise_rate:.1%}"
+    """Return the best noise rate as a percentage, or "unknown"."""
+    return "unknown" if noise.best_rate is None else f"{noise.best_rate:.1%}"
+
+
+def range_text(interval: tuple[float, float]) -> str:
+    """Return an interval in percent."""
+    return f"{interval[0]:.1%} to {interval[1]:.1%}"
+
+
+def review_sentences(noise: Noise) -> list[str]:
+    """Return what was reviewed, what the losses say beside it, and how many more reviews a narrower interval takes."""
+    found = noise.reviewed
+    if found is None:
+        return []
+    losses = "have no rate" if noise.noise_rate is None else f"say {noise.noise_rate:.1%}"
+    if noise.noise_rate is not None and noise.noise_rate_interval is not None:
+        losses += f" ({range_text(noise.noise_rate_interval)})"
+    lines = [
+        f"Reviewed by a person: {found.right:,} right, {found.wrong:,} wrong, {found.skipped:,} skipped of "
+        f"{found.reviews:,} labels drawn by chance; 95% interval. The losses alone {losses}."
+    ]
+    if found.skipped:
+        lines.append("Skipped labels count as right in the low end of the interval and as wrong in its high end.")
+    if found.reviews_left is None:
+        lines.append(f"With so many skipped no number of reviews brings ±{found.half_width:.1%}.")
+    elif found.reviews_left:
+        left = 10 * math.ceil(found.reviews_left / 10)
+        lines.append(
+            f"About {left:,} more reviews ({found.reviews + left:,} in all) would bring ±{found.half_width:.1%}."
+        )
+    return lines
 
 
 def basis(noise: Noise) -> str:
-    """Return what the figures are based on: estimator, statistic, number of epochs."""
-    return f"by {noise.fit.estimator} on {noise.fit.rank_by} over {plural(noise.epochs, 'epoch')}"
+    """Return what the figures are based on: reviews, estimator, statistic, number of epochs."""
+    by = "" if noise.reviewed is None else f"from {plural(noise.reviewed.reviews, 'review')}; ranked "
+    return f"{by}by {noise.fit.estimator} on {noise.fit.rank_by} over {plural(noise.epochs, 'epoch')}"
 
 
 def kinds_sentences(noise: Noise) -> list[str]:

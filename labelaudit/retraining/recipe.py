@@ -316,7 +316,9 @@ def _choose_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
         raise lacking(entry.name, "noise_rate")
     if not file.exists():
         raise RunError(f"{file} is not there", fix="run labelaudit score first, or give -P noise_rate=0.2")
-    rate = read_json(file).get("noise_rate")
+    noise = read_json(file)
+    reviewed = noise.get("reviewed")
+    rate = (reviewed if isinstance(reviewed, dict) else noise).get("noise_rate")
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise RunError(f"{file} has no noise rate", fix="run labelaudit fit on the run, or give -P noise_rate=0.2")
     return replace(parameters, noise_rate=float(rate)), str(file)

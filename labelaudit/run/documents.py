@@ -16,7 +16,7 @@ import msgspec
 
 from labelaudit.data.catalogue import Catalogue, LeftOut
 from labelaudit.data.rendering import BACKGROUNDS, PLAIN, Rendering
-from labelaudit.detect.constants import FLAG_ABOVE
+from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
 from labelaudit.detect.kinds import Called
 from labelaudit.detect.verdicts import FitSettings, ReviewShare
 from labelaudit.errors import RunError
@@ -175,11 +175,47 @@ class KindsNoise(JsonRecord, frozen=True, kw_only=True):
     planted: tuple[Called, ...]
 
 
+class ReviewedClass(JsonRecord, frozen=True, kw_only=True):
+    """What the reviewed sample says of one class."""
+
+    name: str = msgspec.field(name="class")
+    noise_rate: Share
+    noise_rate_interval: Interval
+    reviews: Count
+
+
+class ReviewedNoise(JsonRecord, frozen=True, kw_only=True):
+    """What the reviewed sample says, whatever the losses say; see `labelaudit.detect.sample`.
+
+    Attributes:
+        right, wrong, skipped: Answers in the sample.
+        others: Answers to samples outside of it.
+        reviews_left: About how many more would bring ± ``half_width``; None where skipped samples keep it above that.
+        classes: Those with enough reviews.
+    """
+
+    noise_rate: Share
+    noise_rate_interval: Interval
+    right: Count
+    wrong: Count
+    skipped: Count
+    others: Count = 0
+    half_width: Share = HALF_WIDTH
+    reviews_left: Count | None
+    classes: tuple[ReviewedClass, ...] = ()
+
+    @property
+    def reviews(self) -> int:
+        """The size of the sample that was reviewed."""
+        return self.right + self.wrong + self.skipped
+
+
 class Noise(JsonRecord, frozen=True, kw_only=True):
     """The content of noise.json: everything that an audit says of the data as a whole.
 
     Attributes:
-        noise_rate: The estimated share of wrong labels; None where there is no estimate.
+        noise_rate: The share of wrong labels as estimated from the losses; None where there is no estimate.
+        reviewed: What a reviewed sample says; None without one.
         flag_above: P(mislabeled) above which a sample is suspicious.
         confusion: Pairs of given and suggested labels, the most frequent first.
         controls: Number of planted labels by kind; None without any.
@@ -203,6 +239,17 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     unreadable: Count = 0
     kinds: KindsNoise | None = None
+    reviewed: ReviewedNoise | None = None
+
+    @property
+    def best_rate(self) -> float | None:
+        """The reviewed noise rate, or else the one estimated from the losses."""
+        return self.noise_rate if self.reviewed is None else self.reviewed.noise_rate
+
+    @property
+    def best_interval(self) -> Interval | None:
+        """The interval of `best_rate`."""
+        return self.noise_rate_interval if self.reviewed is None else self.reviewed.noise_rate_interval
 
 
 def read_description(run: RunFolder) -> Description:

@@ -154,7 +154,7 @@ def read_baseline(path: Path) -> frozenset[Finding]:
         path = folder.suspicious
     fix = "give a run folder or the suspicious.csv of an audit"
     found = set()
-    for line, row in _read_csv(path, ("given_label", "sha256"), "list of suspicious labels", fix):
+    for line, row in read_csv(path, ("given_label", "sha256"), "list of suspicious labels", fix):
         if not row["sha256"] or row["given_label"] is None:  # it would match nothing
             raise DataError(f"{path} line {line} has no content hash", fix=fix)
         found.add((row["sha256"], unguarded(row["given_label"])))
@@ -178,7 +178,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     """
     rows: dict[str, tuple[float, str]] = {}
     other = f"{file} belongs to other data"
-    for line, row in _read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
+    for line, row in read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
         weight = np.nan
         with contextlib.suppress(ValueError):
             weight = float(row["weight"] or "nan")
@@ -198,7 +198,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
 
 
-def _read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:
+def read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:
     """Read a CSV that a user gave: line number and cells of each row."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark

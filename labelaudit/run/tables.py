@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect import BoolArray, IntArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.evidence import Controls
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
+from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers, Design
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError, brief
 from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
@@ -103,16 +105,29 @@ def _read_samples(path: Path, fix: str) -> dict[str, pa.ChunkedArray]:
 
 
 def verdict_table(
-    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds | None = None
+    catalogue: Catalogue,
+    statistics: CurveStatistics,
+    verdicts: Verdicts,
+    kinds: Kinds | None = None,
+    *,
+    said_N: IntArray | None = None,
 ) -> pa.Table:
-    """Return every sample's statistics and verdict, as scores.parquet has them; null where a sample has no record."""
+    """Return every sample's statistics and verdict, as scores.parquet has them; null where a sample has no record.
+
+    ``said_N`` are labels that a reviewer named, else −1: they are suggested in the place of the probe's.
+    """
     samples = len(catalogue)
+    suggested_N = statistics.transition.true_N
+    belief_N = statistics.beliefs.of(suggested_N)
+    if said_N is not None:
+        other_N = (said_N >= 0) & (said_N != suggested_N)
+        suggested_N, belief_N = np.where(other_N, said_N, suggested_N), np.where(other_N, np.nan, belief_N)
     columns: dict[str, object] = {
         "sample": np.arange(samples, dtype=np.int32),
         "path": catalogue.paths,
         "given_label": _names(catalogue.classes, catalogue.label_N),
-        "suggested_label": _names(catalogue.classes, statistics.transition.true_N),
-        "suggested_belief": _nullable(statistics.beliefs.alternative_belief_N),
+        "suggested_label": _names(catalogue.classes, suggested_N),
+        "suggested_belief": _nullable(belief_N),
         **{name: _nullable(getattr(statistics, f"{name}_N")) for name in STATISTICS},
         "p_mislabeled": _nullable(verdicts.p_mislabeled_N),
         "label_score": _nullable(1.0 - verdicts.p_mislabeled_N),
@@ -148,6 +163,69 @@ def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> pa.Array:
 
 def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
     return pa.array(value_N, mask=~np.isfinite(value_N))
+
+
+_DESIGN = columns("sample:int32 stratum:int32 place:int32")
+_ANSWERS = columns("sample:int32 answer:str label:str")
+_WORDS = {"right": RIGHT, "wrong": WRONG, "skip": SKIPPED}
+
+
+def write_design(path: Path, design: Design) -> None:
+    """Write the samples in the order of their review, each with its stratum."""
+    order_S = design.order_S
+    values = order_S, design.stratum_N[order_S], design.place_N[order_S]
+    write_table(path, pa.table([pa.array(each, pa.int32()) for each in values], schema=_DESIGN))
+
+
+def read_design(path: Path, used_N: BoolArray) -> Design:
+    """Read the design of a review; raise a RunError where it is missing, damaged, or not of the samples in use."""
+    run = path.parent
+    if not path.exists():
+        raise RunError(f"{run} has no sample to review", fix=f"run labelaudit sample {run}")
+    fix = f"delete it and run labelaudit sample {run}"
+    table = read_table(path, _DESIGN, fix)
+    sample_S, stratum_S, place_S = (table.column(name).to_numpy() for name in _DESIGN.names)
+    strata = np.unique(stratum_S)
+    if (
+        not np.array_equal(np.sort(sample_S), np.flatnonzero(used_N))
+        or not np.array_equal(place_S, np.arange(len(place_S)))
+        or not np.array_equal(strata, np.arange(len(strata)))
+    ):
+        raise RunError(f"{path} is damaged, or a sample of other data", fix=fix)
+    stratum_N, place_N = (np.full(len(used_N), -1, dtype=np.int32) for _ in range(2))
+    stratum_N[sample_S], place_N[sample_S] = stratum_S, place_S
+    return Design(stratum_N=stratum_N, place_N=place_N)
+
+
+def write_answers(path: Path, answers: Answers, classes: Sequence[str]) -> None:
+    """Write a reviewer's answers, a row per sample that has one."""
+    samples = np.flatnonzero(answers.answer_N != NONE)
+    words = {answer: word for word, answer in _WORDS.items()}
+    columns = {
+        "sample": pa.array(samples, pa.int32()),
+        "answer": [words[answer] for answer in answers.answer_N[samples].tolist()],
+        "label": _names(classes, answers.label_N[samples]),
+    }
+    write_table(path, pa.table(columns, schema=_ANSWERS))
+
+
+def read_answers(path: Path, samples: int, classes: Sequence[str]) -> Answers:
+    """Read the answers of a run with so many samples; none where it has no file, a RunError where that is damaged."""
+    answers = Answers.none(samples)
+    if not path.exists():
+        return answers
+    fix = f"delete it to do without the review, or run labelaudit fit {path.parent} --reviewed FILE"
+    table = read_table(path, _ANSWERS, fix)
+    label_of: dict[str | None, int] = {name: number for number, name in enumerate(classes)} | {None: -1}
+    try:
+        rows = zip(*(table.column(name).to_pylist() for name in _ANSWERS.names), strict=True)
+        for sample, answer, label in rows:
+            if not 0 <= sample < samples:
+                raise ValueError("other samples")
+            answers.answer_N[sample], answers.label_N[sample] = _WORDS[answer], label_of[label]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged, or of other data ({brief(error)})", fix=fix) from error
+    return answers
 
 
 _TEXTS = ("spoiled", "digest")

@@ -81,8 +81,12 @@ def test_an_audit_of_other_labels_gives_no_noise_rate(photos: Path, audit: Path,
     next((other / "ant").iterdir()).unlink()
     words = ("--method", "co-teaching", "--run", audit, "--out", "out", *SHORT)
     assert "is an audit of other data, or of other labels, than" in run("retrain", other, *words).error
-    (audit / "noise.json").write_text('{"noise_rate": "high"}')
-    assert "noise.json has no noise rate; run labelaudit fit" in run("retrain", photos, *words).error
+    for content in ('{"noise_rate": "high"}', '{"noise_rate": 0.1, "reviewed": {"noise_rate": 2}}'):
+        (audit / "noise.json").write_text(content)
+        assert "noise.json has no noise rate; run labelaudit fit" in run("retrain", photos, *words).error
+    reviewed = {"noise_rate": 0.1, "reviewed": {"noise_rate": 0.25}}
+    (audit / "noise.json").write_text(json.dumps(reviewed))
+    assert "Noise rate: 25.0%" in succeed("retrain", photos, *words).err
 
 
 def test_several_seeds_have_folders_of_their_own_and_compare(photos: Path, audit: Path) -> None:

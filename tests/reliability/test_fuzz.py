@@ -26,6 +26,7 @@ from rich.console import Console
 from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
+from labelaudit.auditing.sample import draw_sample
 from labelaudit.auditing.training import read_checkpoint
 from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.pretrained import read_weights_file
@@ -36,6 +37,7 @@ from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS, show_table
 from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
+from labelaudit.review.answers import read_answers
 from labelaudit.review.corrections import read_review
 from labelaudit.review.moves import last_journal
 from labelaudit.run.layout import RunFolder
@@ -49,10 +51,13 @@ fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list
 
 @pytest.fixture(scope="module")
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished audit, beside one that is half trained; tests damage one file in it and put it back."""
+    """A reviewed audit, beside one that is half trained; tests damage one file in it and put it back."""
     place = tmp_path_factory.mktemp("fuzz")
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
+    drawn = draw_sample(RunFolder(place / "plain"), 24)
+    (place / "answers.csv").write_text("".join(drawn.lines).replace(",,", ",right,"))
+    succeed("fit", place / "plain", "--reviewed", place / "answers.csv")
     with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
@@ -106,7 +111,10 @@ def documents(content: bytes) -> st.SearchStrategy[bytes]:
 
 
 csv_cells = st.sampled_from(
-    ("path", "label", "action", "weight", "sha256", "given_label", "change", "drop", "ant/000.png", "1.5", "-1", "nan")
+    (
+        *("path", "label", "action", "weight", "sha256", "given_label", "answer", "change", "drop", "right", "skip"),
+        *("ant/000.png", "1.5", "-1", "nan"),
+    )
 ) | st.text(max_size=6)
 
 
@@ -217,7 +225,12 @@ def read_half_trained(file: Path) -> None:
     shutil.copytree(kept, file.parent / "losses", dirs_exist_ok=True)
 
 
-read_corrections = each(read_review, partial(read_review, accept_suggestions=True))
+read_corrections = each(
+    read_review,
+    partial(read_review, accept_suggestions=True),
+    lambda file: read_answers(file, read_catalogue(run_of(file))),
+)
+read_sample = each(lambda file: draw_sample(run_of(file), 5), fit_run)
 
 
 RESULT = {"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}
@@ -240,6 +253,9 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
     "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),
+    "answers.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
+    "sample.parquet": (None, tables, read_sample),
+    "reviewed.parquet": (None, tables, read_sample),
     "tasks.json": (as_json([TASK]), documents, read_corrections),
     "other.json": (b"", lambda _: values.map(lambda value: as_json([value])), read_corrections),
     "annotations.xml": (XML, lambda xml: damaged(xml) | damaged(xml).map(zipped), read_corrections),

@@ -6,7 +6,14 @@ from labelaudit.names import CONTROL_KINDS, COPY_KINDS
 from labelaudit.report.console import show_estimators, show_summary, show_suspicious
 from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
-from labelaudit.report.sentences import MOST_KINDS, kinds_sentences, left_out_sentences, matrix_note, matrix_rows
+from labelaudit.report.sentences import (
+    MOST_KINDS,
+    kinds_sentences,
+    left_out_sentences,
+    matrix_note,
+    matrix_rows,
+    review_sentences,
+)
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
 
 
@@ -43,6 +50,29 @@ def test_the_summary():
     assert "estimated noise rate unknown, by gmm" in bare
     for absent in ("Planted", "contain about", "by kind", "Warning", "cannot be read"):
         assert absent not in bare
+
+
+def test_a_review_is_said_beside_what_the_losses_say():
+    own = [{"class": "bee", "noise_rate": 0.2, "noise_rate_interval": [0.1, 0.35], "reviews": 31}]
+    review = {"noise_rate": 0.12, "noise_rate_interval": [0.09, 0.16], "right": 170, "wrong": 28, "skipped": 2}
+    found = noise(noise_rate_interval=[0.08, 0.15], reviewed={**review, "reviews_left": 123, "classes": own})
+    text = printed(show_summary, found)
+    for part in (
+        "suspicious; reviewed noise rate 12.0% (9.0% to 16.0%), from 200 reviews; ranked by gmm on aul over 4 epochs",
+        "Reviewed by a person: 170 right, 28 wrong, 2 skipped of 200 labels drawn by chance; 95% interval.",
+        "The losses alone say 10.0% (8.0% to 15.0%).",
+        "Skipped labels count as right in the low end",
+        "About 130 more reviews (330 in all) would bring ±2.0%.",
+        "20.0% (10.0% to 35.0%)",
+    ):
+        assert part in text
+    enough = noise(noise_rate=None, reviewed={**review, "skipped": 0, "reviews_left": 0})
+    lines = review_sentences(enough)
+    assert len(lines) == 1
+    assert lines[0].endswith("The losses alone have no rate.")
+    assert review_sentences(noise()) == []
+    narrow = printed(show_summary, found, width=80)
+    assert max(map(len, narrow.splitlines())) <= 80
 
 
 def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole():

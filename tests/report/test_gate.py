@@ -27,6 +27,37 @@ def test_without_limits_every_check_is_there_and_skipped():
     assert checks[3].text == "no --max-unreadable (2 unreadable images)"
 
 
+def reviewed(rate, low, high, *classes):
+    counts = {"right": 180, "wrong": 20, "skipped": 0, "reviews_left": None}
+    own = [
+        {"class": name, "noise_rate": rate, "noise_rate_interval": [low, high], "reviews": 40}
+        for name, rate, low, high in classes
+    ]
+    return {"noise_rate": rate, "noise_rate_interval": [low, high], "classes": own, **counts}
+
+
+def test_a_reviewed_interval_decides_in_the_place_of_the_estimated_one():
+    # By the estimate the gate would pass, by the review it fails.
+    found = {"noise_rate_interval": [0.0, 0.2], "reviewed": reviewed(0.1, 0.06, 0.14)}
+    failed = outcome("noise_rate", Limits(max_noise=0.05), **found)
+    assert failed.outcome == "failed"
+    assert failed.text == "reviewed noise rate 10.00% (6.00% to 14.00%): the lower end 6.00% is above 5.00%"
+    assert outcome("noise_rate", Limits(max_noise=0.07), **found).outcome == "passed"
+    strict = outcome("noise_rate", Limits(max_noise=0.07, strict=True), **found)
+    assert strict.text == "reviewed noise rate 10.00% is above 7.00% (the estimate itself: --strict)"
+    # An audit without an estimate has one now.
+    assert outcome("noise_rate", Limits(max_noise=0.05), **{**found, "noise_rate": None}).outcome == "failed"
+
+
+def test_a_class_with_a_reviewed_rate_is_judged_by_it():
+    review = reviewed(0.1, 0.06, 0.14, ("bee", 0.3, 0.02, 0.5))
+    limits = Limits(max_class_noise=0.1)
+    assert outcome("class_noise_rate", limits).outcome == "failed"
+    assert outcome("class_noise_rate", limits, reviewed=review).outcome == "passed"
+    strict = outcome("class_noise_rate", Limits(max_class_noise=0.25, strict=True), reviewed=review)
+    assert strict.subjects == (("bee", "30.00% of 100 images, at least 2.00%"),)
+
+
 def test_each_check_that_fails_is_a_sentence():
     limits = Limits(max_noise=0.0999, max_class_noise=0.1, max_suspicious=6, max_unreadable=1, fail_on_warning=True)
     checks = check(noise(warnings=["a", "b"], unreadable=2), limits)

@@ -22,11 +22,18 @@ def test_noise_json_is_written_and_read_back(run):
     tail = {"noise_rate": 0.2, "interval": [0.1, 0.3]}
     fitted = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 7}
     estimators = {"gmm": {**fitted, "mixture": mixture}, "controls": {**fitted, "by_kind": {"random": tail}}}
-    whole = noise(noise_rate_interval=[0.0, 1], kinds=KINDS, left_out=LEFT_OUT, estimators=estimators)
+    own = {"class": "bee", "noise_rate": 0.2, "noise_rate_interval": [0.1, 0.4], "reviews": 31}
+    counts = {"right": 90, "wrong": 10, "skipped": 2, "others": 3, "half_width": 0.02, "reviews_left": None}
+    reviewed = {"noise_rate": 0.1, "noise_rate_interval": [0.05, 0.2], **counts, "classes": [own]}
+    whole = noise(
+        noise_rate_interval=[0.0, 1], kinds=KINDS, left_out=LEFT_OUT, estimators=estimators, reviewed=reviewed
+    )
     write_json(run.noise, documents.as_json(whole))
     assert documents.read_noise(run) == whole
     found = json.loads(run.noise.read_text())
     assert found["estimators"] == estimators
+    assert found["reviewed"] == reviewed
+    assert (whole.best_rate, whole.best_interval) == (0.1, (0.05, 0.2))
     assert (found["classes"][1]["class"], found["kinds"], found["left_out"]) == ("bee", KINDS, LEFT_OUT)
 
 
@@ -41,6 +48,7 @@ NOISE = {
     "a class without figures": {"classes": [{"class": "ant"}]},
     "a rate of a class": {"classes": [{"class": "ant", "samples": 3, "noise_rate": float("nan"), "suspicious": 0}]},
     "half an estimator": {"estimators": {"gmm": 3}},
+    "half a review": {"reviewed": {"noise_rate": 0.1}},
     "a lone surrogate": {"warnings": ["\ud800"]},
 }
 

@@ -9,11 +9,22 @@ from hypothesis import strategies as st
 
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
+from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers, Design
 from labelaudit.errors import RunError, StorageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run.lists import read_weights, write_weights
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_image_table, read_samples, read_scores, write_image_table, write_samples
+from labelaudit.run.tables import (
+    read_answers,
+    read_design,
+    read_image_table,
+    read_samples,
+    read_scores,
+    write_answers,
+    write_design,
+    write_image_table,
+    write_samples,
+)
 from tests.run.helpers import catalogue_of, names_in, room_for
 from tests.run.test_lists import FOUR, four_kinds, table_of
 
@@ -171,6 +182,46 @@ def test_damaged_statistics_are_an_error(tmp_path, name, values):
         pq.write_table(table.set_column(at, name, pa.array(values(old.to_pylist()), old.type)), file)
     with pytest.raises(RunError, match=r"pictures\.parquet is damaged"):
         read_image_table(file, 8)
+
+
+def test_a_design_is_read_back_and_other_ones_are_refused(tmp_path):
+    file, used_N = tmp_path / "sample.parquet", np.array([True, True, False, True])
+    with pytest.raises(RunError, match="has no sample to review; run labelaudit sample"):
+        read_design(file, used_N)
+    stratum_N, place_N = (np.array(values, np.int32) for values in ([0, 1, -1, 0], [2, 0, -1, 1]))
+    write_design(file, Design(stratum_N=stratum_N, place_N=place_N))
+    found = read_design(file, used_N)
+    np.testing.assert_array_equal(found.stratum_N, stratum_N)
+    np.testing.assert_array_equal(found.place_N, place_N)
+    assert pq.read_table(file).column("sample").to_pylist() == [1, 3, 0]
+    for other_N in (np.array([True, True, True, True]), np.array([True, True]), np.array([False] * 4)):
+        with pytest.raises(RunError, match="is damaged, or a sample of other data; delete it and run"):
+            read_design(file, other_N)
+    table = pq.read_table(file)
+    for name, values in (("place", [0, 1, 3]), ("stratum", [0, 2, 0]), ("stratum", [-1, 0, 1]), ("sample", [1, 3, 1])):
+        changed = table.set_column(table.column_names.index(name), name, pa.array(values, pa.int32()))
+        write_table(file, changed)
+        with pytest.raises(RunError, match="is damaged"):
+            read_design(file, used_N)
+
+
+def test_answers_are_read_back_and_other_ones_are_refused(tmp_path):
+    file, classes = tmp_path / "reviewed.parquet", ("ant", "bee")
+    assert (read_answers(file, 4, classes).answer_N == NONE).all()
+    answers = Answers.none(4)
+    answers.answer_N[:], answers.label_N[2] = (RIGHT, NONE, WRONG, SKIPPED), 1
+    write_answers(file, answers, classes)
+    assert pq.read_table(file).to_pylist() == [
+        {"sample": 0, "answer": "right", "label": None},
+        {"sample": 2, "answer": "wrong", "label": "bee"},
+        {"sample": 3, "answer": "skip", "label": None},
+    ]
+    found = read_answers(file, 4, classes)
+    np.testing.assert_array_equal(found.answer_N, answers.answer_N)
+    np.testing.assert_array_equal(found.label_N, answers.label_N)
+    for samples, names in ((3, classes), (4, ("ant", "cat"))):
+        with pytest.raises(RunError, match="is damaged, or of other data"):
+            read_answers(file, samples, names)
 
 
 def test_a_full_disk_is_a_storage_error_and_leaves_no_piece(tmp_path):

@@ -111,18 +111,21 @@ def write_page(
     *,
     thumbnails: int = 10_000,
     data: Path | None = None,
+    sampled: bool = False,
 ) -> Page:
-    """Write the page of an audit.
+    """Write the page of an audit, or of a sample to review.
 
     Images that have moved or changed since the audit get a placeholder. Without the losses there are no curves.
 
     Args:
         audit: A finished audit.
         listed: Its suspicious labels, as a report has them; the gallery shows those that count.
-        path: The file; default: report.html in the run folder.
+        path: The file; default: report.html in the run folder, or sample.html.
         reporter: Told about the progress.
         thumbnails: Most images to read.
         data: Where the image folder is now; None: where it was audited.
+        sampled: ``listed`` is a sample in the order of its review. Its gallery has no probabilities, curves and kinds:
+            they would tell the reviewer what to answer.
 
     Raises:
         RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
@@ -131,14 +134,18 @@ def write_page(
     run, catalogue = audit.run, audit.catalogue
     sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed.rows]
     shown = listed.rows[: int((np.cumsum(sizes) <= MAX_ROW_BYTES).sum())]
-    sample_S = np.array([int(row["sample"]) for row in shown], dtype=np.int64)
+    sample_S, rows = np.array([int(row["sample"]) for row in shown], dtype=np.int64), len(shown)
     if (sample_S >= len(catalogue)).any():
         raise RunError(
             f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
         )
     ranks = None if listed.new is None else [int(row["rank"]) for row in shown]
     content = _content(audit, sample_S, ranks, reporter)
-    root, rows = catalogue.root if data is None else data.resolve(), len(shown)
+    content["sampled"] = sampled
+    if sampled:
+        content["rows"] |= {"p": [None] * rows, "value": [None] * rows, "kind": [-1] * rows}
+        content |= {"kinds": [], "curves": {"points": 0, "samples": "", "classes": ""}}
+    root = catalogue.root if data is None else data.resolve()
     found = read_thumbnails(
         root,
         catalogue,
@@ -155,13 +162,14 @@ def write_page(
     }
     missing = sum(text is None for text, _ in found)
     text = _render(audit, listed.new, content, missing_root=str(root) if 0 < len(found) == missing else "")
+    place = run.sample_page if sampled else run.page
     if path is None:
         with run.writing():
-            write_text(run.page, text)
+            write_text(place, text)
     else:
         write_text(behind_links(path), text)
     size = len(text.encode())
-    return Page(path=path or run.page, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
+    return Page(path=path or place, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
 
 
 def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
@@ -242,7 +250,7 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         sentences=sentences,
         title=title_of(audit.catalogue.root),
         facts=facts_of(audit),
-        rate_sentence=rate_sentence(noise.noise_rate),
+        rate_sentence=rate_sentence(noise.best_rate),
         new=new,
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
         estimators=_ESTIMATORS,
@@ -250,6 +258,7 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         planted=[row for row in noise.power.kinds if row.class_name is None],
         review=_review_shares(noise),
         rows=len(content["rows"]["sample"]),
+        sampled=content["sampled"],
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
         version=__version__,
@@ -322,7 +331,7 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter: Reporter) -> dict[str, object]:
+def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter: Reporter) -> dict[str, Any]:
     """Return the data of a page with these samples, ready for JSON, still without thumbnails."""
     catalogue, samples = audit.catalogue, sample_S.tolist()
     p_N = audit.column("p_mislabeled")

@@ -12,7 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from labelaudit.auditing.model import Audit
+from labelaudit.auditing.sample import draw_sample
+from labelaudit.detect import sample
+from labelaudit.report.page.write import write_page
+from labelaudit.review.answers import read_answers
 from labelaudit.review.corrections import Correction, read_review
+from labelaudit.run.lists import Listed
 from labelaudit.text import csv_lines
 from tests.cli.helpers import edit
 from tests.data.helpers import catalogue_of, write_files
@@ -118,6 +124,26 @@ def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
     tab.click("#pairs li:first-child button")
     tab.frames()
     assert tab.text("#found") == "3 of 6 shown"
+
+
+def test_a_sample_is_reviewed_in_its_order_and_its_corrections_are_answers(
+    made: MadeUp, tab: Tab, tmp_path: Path
+) -> None:
+    drawn = draw_sample(made.run, 15)
+    paths = [made.catalogue.paths[number] for number in drawn.samples]
+    rows = [{"sample": str(number), "path": path} for number, path in zip(drawn.samples, paths, strict=True)]
+    write_page(Audit(made.run), Listed(rows=rows, total=15), tmp_path / "sample.html", sampled=True)
+    tab.open(tmp_path / "sample.html", height=TALL)
+    assert tab.texts("article .path") == paths
+    assert tab.texts("article .numbers") == [f"#{place}" for place in range(1, 16)]  # and no P, which would tell
+    assert tab.texts("article .kind") == tab.texts("article svg") == []
+    assert tab.text("#sort option:checked") == "as drawn"
+    show_cards(tab)
+    tab.on("article", "node.focus()")
+    tab.press(*"kcd", "ArrowRight", "k")
+    answers = read_answers(tab.download(tmp_path, "#download"), made.catalogue)
+    said = [sample.RIGHT, sample.WRONG, sample.WRONG, sample.NONE, sample.RIGHT, sample.NONE]
+    assert answers.answer_N[list(drawn.samples[:6])].tolist() == said
 
 
 def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:

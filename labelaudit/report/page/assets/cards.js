@@ -7,8 +7,8 @@ const LABEL = { beside: 12, line: 24, lines: 3, height: 20 }; // characters besi
 const widthOf = (text) => Array.from(text).reduce((sum, character) => sum + (character > "\u2e7f" ? 2 : 1), 0);
 
 class Cards {
-  constructor({ rows, classes, kinds, curves, thumbnails, statistic, review }) {
-    Object.assign(this, { rows, classes, kinds, thumbnails, statistic, review });
+  constructor({ rows, classes, kinds, curves, thumbnails, statistic, sampled, review }) {
+    Object.assign(this, { rows, classes, kinds, thumbnails, statistic, sampled, review });
     this.points = curves.points;
     this.own = bytesOf(curves.samples);
     this.typical = bytesOf(curves.classes);
@@ -29,7 +29,7 @@ class Cards {
       `${visible(rows.path[row])}:`,
       `given ${visible(given)},`,
       suggested === null ? "nothing suggested," : `suggested ${visible(suggested)},`,
-      `probability ${probability(rows.p[row])}.`,
+      this.sampled ? "" : `probability ${probability(rows.p[row])}.`,
       this.verdict(row),
     ];
     return make(
@@ -75,7 +75,8 @@ class Cards {
 
   facts(row, given, suggested) {
     const { rows } = this;
-    const numbers = `#${rows.rank ? rows.rank[row] : row + 1} · P ${probability(rows.p[row])} · ${this.statistic} ${compact(rows.value[row])}`;
+    const place = `#${rows.rank ? rows.rank[row] : row + 1}`;
+    const numbers = this.sampled ? place : `${place} · P ${probability(rows.p[row])} · ${this.statistic} ${compact(rows.value[row])}`;
     return make(
       "div",
       { class: "facts" },

@@ -76,9 +76,11 @@ const cards = new Cards({
   curves: data.curves,
   thumbnails: data.thumbnails,
   statistic: nameOfStatistic(data.statistic),
+  sampled: data.sampled,
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
+if (data.sampled) Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
 const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
 
 const jumpTo = (given, suggested) => {

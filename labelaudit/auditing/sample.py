@@ -1,0 +1,179 @@
+"""Draw a sample to review, and find what its answers say of the whole data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from labelaudit.auditing.model import Audit
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect import sample as s
+from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
+from labelaudit.detect.evidence import Evidence
+from labelaudit.detect.verdicts import FitSettings, Verdicts, measure_power
+from labelaudit.errors import DataError, RunError, UsageError
+from labelaudit.review.answers import has_answers, read_answers, sample_lines
+from labelaudit.run import tables
+from labelaudit.run.documents import ReviewedClass, ReviewedNoise
+from labelaudit.run.files import behind_links, write_lines
+from labelaudit.run.layout import RunFolder
+from labelaudit.text import plural
+
+_DRAWN, _ESTIMATED = 1, 2
+"""What the random numbers are for, beside the seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnSample:
+    """The beginning of a run's sample.
+
+    Attributes:
+        samples: The numbers of its images, in the order of the review.
+        lines: The CSV, line by line.
+        answered: How many of them have an answer already.
+        least: How many answers from the top an estimate needs.
+    """
+
+    samples: tuple[int, ...]
+    lines: tuple[str, ...]
+    answered: int
+    least: int
+
+
+def draw_sample(run: RunFolder, count: int) -> DrawnSample:
+    """Return the first images of a run's sample, which is drawn when it is first asked for.
+
+    Raises:
+        UsageError: ``count`` is less than 1.
+        RunError: the run has no verdicts, is damaged or in use.
+        StorageError: the sample cannot be written.
+    """
+    if count < 1:
+        raise UsageError(f"-n {count} is too few", fix="give at least 1")
+    run.read_description()
+    audit = Audit(run)
+    _ = audit.summary  # without verdicts there are no strata
+    catalogue = audit.catalogue
+    if not run.design.exists():
+        p_N, order_U = audit.column("p_mislabeled"), audit.order_U
+        with run.writing():
+            tables.write_design(run.design, s.draw(p_N, order_U, np.random.default_rng([_seed(audit), _DRAWN])))
+    design = tables.read_design(run.design, catalogue.used_N)
+    answers = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
+    samples = design.order_S[:count].tolist()
+    suggested = [label or "" for label in audit.scores.column("suggested_label").take(samples).to_pylist()]
+    return DrawnSample(
+        samples=tuple(samples),
+        lines=tuple(sample_lines(catalogue, samples, suggested, answers)),
+        answered=int((answers.answer_N[samples] != s.NONE).sum()),
+        least=design.least,
+    )
+
+
+def write_sample(run: RunFolder, sample: DrawnSample, path: Path | None) -> Path:
+    """Write a sample to a file, by default into the run folder; return where it is.
+
+    A file with answers that the audit does not have yet is a DataError.
+    """
+    place = run.sample_csv if path is None else behind_links(path)
+    if place.is_file() and has_answers(place):
+        catalogue = Audit(run).catalogue
+        old_N = read_answers(place, catalogue).answer_N
+        kept_N = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes).answer_N
+        if lost := int(((old_N != s.NONE) & (old_N != kept_N)).sum()):
+            what = f"{place} has {plural(lost, 'answer')} that the audit does not have"
+            raise DataError(what, fix=f"run labelaudit fit {run.root} --reviewed {place} first, or give another -o")
+    if path is None:
+        with run.writing():
+            write_lines(place, sample.lines)
+    else:
+        write_lines(place, sample.lines)
+    return place
+
+
+class _Seeded(msgspec.Struct):
+    """The setting of a training that its sample is drawn with."""
+
+    seed: int = 0
+
+
+def _seed(audit: Audit) -> int:
+    try:
+        return abs(msgspec.convert(audit.description.settings, _Seeded).seed)
+    except msgspec.ValidationError:
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """A design, the answers to it, and what they say."""
+
+    design: s.Design
+    answers: s.Answers
+    noise: ReviewedNoise
+
+
+def read_given_answers(run: RunFolder, file: Path, catalogue: Catalogue) -> s.Answers:
+    """Read the answers in a file that a user gave; raise a RunError where the run has no sample."""
+    tables.read_design(run.design, catalogue.used_N)
+    return read_answers(file, catalogue)
+
+
+def read_kept_answers(run: RunFolder, catalogue: Catalogue) -> s.Answers | None:
+    """Read the answers that an earlier fit was given; None without any."""
+    if not run.reviewed.exists():
+        return None
+    return tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
+
+
+def find_review(run: RunFolder, catalogue: Catalogue, answers: s.Answers) -> Review:
+    """Return what these answers say; raise a RunError where there are too few at the beginning of the sample."""
+    design, answer_N = tables.read_design(run.design, catalogue.used_N), answers.answer_N
+    found = s.estimate(design, answer_N, np.random.default_rng([0, _ESTIMATED]))
+    if found is None:
+        reached = len(design.reached(answer_N))
+        what = f"{plural(reached, 'image')} at the beginning of the sample {'is' if reached == 1 else 'are'} reviewed"
+        fix = f"answer the rows of labelaudit sample {run.root} from the top"
+        raise RunError(f"{what}, and an estimate needs {design.least}", fix=fix)
+    left = s.reviews_left(design, answer_N, HALF_WIDTH, np.random.default_rng([0, _ESTIMATED]))
+    classes = tuple(
+        ReviewedClass(
+            name=catalogue.classes[label],
+            noise_rate=each.rate,
+            noise_rate_interval=each.interval,
+            reviews=each.right + each.wrong + each.skipped,
+        )
+        for label, each in s.estimate_classes(design, answer_N, catalogue.label_N).items()
+    )
+    reviews = found.right + found.wrong + found.skipped
+    noise = ReviewedNoise(
+        noise_rate=found.rate,
+        noise_rate_interval=found.interval,
+        right=found.right,
+        wrong=found.wrong,
+        skipped=found.skipped,
+        others=int((answer_N != s.NONE).sum()) - int((answer_N[design.order_S[:reviews]] != s.NONE).sum()),
+        reviews_left=left,
+        classes=classes,
+    )
+    return Review(design=design, answers=answers, noise=noise)
+
+
+def agree(verdicts: Verdicts, review: Review, evidence: Evidence, settings: FitSettings) -> Verdicts:
+    """Return the verdicts with P(mislabeled), weights and order as the review has them; the estimates stay."""
+    known_N = review.answers.known_N
+    p_N = s.recalibrate(verdicts.p_mislabeled_N, review.design, review.answers.answer_N, review.noise.noise_rate)
+    flagged_N = p_N > FLAG_ABOVE
+    weight_N = np.where(np.isfinite(p_N), 1.0 - p_N, 0.0)
+    return replace(
+        verdicts,
+        p_mislabeled_N=p_N,
+        raw_posterior_N=p_N,
+        weight_N=np.where(known_N, weight_N, verdicts.weight_N) if settings.raw_weights else weight_N,
+        order=verdicts.order[np.argsort(-p_N[verdicts.order], kind="stable")],
+        flagged=int(flagged_N.sum()),
+        power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
+    )

@@ -1,0 +1,153 @@
+"""A sample to review: write it as a CSV with an empty column ``answer``, and read the answers, or corrections, back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers
+from labelaudit.errors import DataError, reason
+from labelaudit.review.corrections import read_review
+from labelaudit.run.lists import read_csv
+from labelaudit.text import csv_lines, unguarded
+
+COLUMNS = ("place", "path", "given_label", "suggested_label", "answer", "sample", "sha256")
+_FOR_ANSWERS = "give the CSV of labelaudit sample, or corrections from the page, Label Studio or CVAT"
+_SAID = {RIGHT: ("right", "yes"), WRONG: ("wrong", "no"), SKIPPED: ("skip", "?"), NONE: ("",)}
+"""Words for each answer: the second is for data with a class that is called like the first."""
+_WORDS = {word: answer for answer, words in _SAID.items() for word in words}
+_CLASS = "class:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """An answer in a file; ``label`` is the right label where it was named."""
+
+    where: str
+    path: str
+    answer: int
+    label: str = ""
+    given_label: str = ""
+    sha256: str = ""
+    prefixed: bool = False
+
+
+def sample_lines(catalogue: Catalogue, samples: list[int], suggested: list[str], answers: Answers) -> Iterator[str]:
+    """Yield the lines of a CSV with these samples, in this order, and the answers that are there already."""
+    rows = (
+        (
+            place,
+            catalogue.paths[sample],
+            catalogue.classes[catalogue.label_N[sample]],
+            label,
+            _written(answers, sample, catalogue),
+            sample,
+            catalogue.sha256[sample],
+        )
+        for place, (sample, label) in enumerate(zip(samples, suggested, strict=True), start=1)
+    )
+    return csv_lines(COLUMNS, rows)
+
+
+def _written(answers: Answers, sample: int, catalogue: Catalogue) -> str:
+    label = int(answers.label_N[sample])
+    if label >= 0:
+        return _CLASS + catalogue.classes[label]
+    words = _SAID[int(answers.answer_N[sample])]
+    return next((word for word in words if word not in catalogue.classes), words[0])
+
+
+def has_answers(file: Path) -> bool:
+    """Return True for a CSV with a column ``answer``; raise a DataError where it cannot be read."""
+    try:
+        with open(file, "rb") as handle:
+            header = handle.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").strip().split(b",")
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
+    return b"answer" in [name.strip(b'"') for name in header]
+
+
+def read_answers(file: Path, catalogue: Catalogue) -> Answers:
+    """Read the answers to samples: the CSV of `sample_lines`, or any file of corrections.
+
+    In the column ``answer`` stand right or yes, wrong or no, the right label, or skip or ?; empty is no answer. Of
+    corrections, keep says right, change and drop say wrong, and a decision that is unclear is skipped.
+
+    Raises:
+        DataError: the file cannot be read, is of other images or labels, or says different things of one sample.
+    """
+    number_of = {path: sample for sample, path in enumerate(catalogue.paths)}
+    class_of = {name: number for number, name in enumerate(catalogue.classes)}
+    answers, seen = Answers.none(len(catalogue)), set[int]()
+    for entry in _answered(file, class_of) if has_answers(file) else _corrected(file):
+        path = _known(entry, number_of)
+
+        def refuse(what: str, fix: str, where: str = f"{file} {entry.where}") -> DataError:
+            return DataError(f"{where}: {what}", fix=fix)
+
+        if path not in number_of:
+            raise refuse(f"{entry.path!r} is not in this audit", "give a review of this audit")
+        sample = number_of[path]
+        given = catalogue.classes[catalogue.label_N[sample]]
+        if entry.sha256 and entry.sha256 != catalogue.sha256[sample]:
+            raise refuse(f"{path!r} is another image than the one that was audited", "give a review of this audit")
+        if entry.given_label not in ("", given):
+            what = f"{path!r} has the label {given!r} in this audit, and {entry.given_label!r} in the review"
+            raise refuse(what, "give a review of this audit")
+        if entry.label and entry.label not in class_of:
+            fix = "write right, wrong, skip or the name of a class"
+            raise refuse(f"{entry.label!r} is no answer and no class", fix)
+        answer, label = entry.answer, class_of.get(entry.label, -1)
+        if label == catalogue.label_N[sample]:
+            answer, label = RIGHT, -1
+        found = answers.answer_N[sample], answers.label_N[sample]
+        if sample in seen and found != (answer, label):
+            raise refuse(f"{path!r} is there twice, with different answers", "keep one of the lines")
+        seen.add(sample)
+        answers.answer_N[sample], answers.label_N[sample] = answer, label
+    return answers
+
+
+def _known(entry: _Entry, number_of: dict[str, int]) -> str:
+    """Return the path of an audited sample; of an address its longest end that is one."""
+    parts = entry.path.split("/")
+    ends = ["/".join(parts[start:]) for start in range(len(parts) if entry.prefixed else 1)]
+    return next((end for end in ends if end in number_of), entry.path)
+
+
+def _answered(file: Path, class_of: dict[str, int]) -> Iterator[_Entry]:
+    for line, row in read_csv(file, ("path", "answer"), "sample of labelaudit", _FOR_ANSWERS):
+        cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}
+        said = cells["answer"].strip()
+        word = said.lower()
+        if word in _WORDS and said in class_of:
+            other = next(each for each in _SAID[_WORDS[word]] if each != word)
+            what = f"{file} line {line}: {said!r} is an answer, and a class too"
+            raise DataError(what, fix=f"write {other} for the answer, or {_CLASS}{said} for the class")
+        label = "" if word in _WORDS else said if said in class_of else said.removeprefix(_CLASS)
+        yield _Entry(
+            where=f"line {line}",
+            path=cells["path"],
+            answer=_WORDS.get(word, WRONG),
+            label=label,
+            given_label=cells["given_label"],
+            sha256=cells["sha256"].strip().lower(),
+        )
+
+
+def _corrected(file: Path) -> Iterator[_Entry]:
+    review = read_review(file)
+    for decision in review.corrections:
+        yield _Entry(
+            where=decision.where,
+            path=decision.path,
+            answer=RIGHT if decision.action == "keep" else WRONG,
+            label=decision.label,
+            given_label=decision.given_label,
+            sha256=decision.sha256,
+            prefixed=decision.prefixed,
+        )
+    for refusal in review.unclear:
+        yield _Entry(where=refusal.where, path=refusal.path, answer=SKIPPED, prefixed=True)
