@@ -24,6 +24,12 @@ where the hard step has .849 and AUL .746."""
 SLOTS = 4
 """Other classes remembered for each sample: 40 bytes an image for any number of classes."""
 
+SHARPNESS_STARTS, FIRST_STRENGTH, FIRST_ERROR = (1.5, 4.0), 30.0, 0.1
+"""Where expectation-maximization of the noise transition model begins; the likelier end wins. From the sharper start it
+finds pair flips of 20% among photographs, from the flatter one it does not."""
+TRANSITION_STEPS, STRENGTH_EVERY = 200, 5
+"""Steps at most, and how often the prior's strength is fitted again."""
+
 # --- Rate: confident joint and planted controls ----------------------------------------------------------------------
 
 CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE = 0.015, 500, 0.15
@@ -119,13 +125,6 @@ and a photograph costs no more than a small image."""
 LEAST_NOISE = 0.25
 """The least share of noisy pixels in a copy of kind ``noise``. Of such copies 80% are found, 51% on photographs."""
 
-<<<<<<< HEAD
-SHARPNESS_STARTS, FIRST_STRENGTH, FIRST_ERROR = (1.5, 4.0), 30.0, 0.1
-"""Where expectation-maximization of the noise transition model begins; the likelier end wins. From the sharper start it
-finds pair flips of 20% among photographs, from the flatter one it does not."""
-TRANSITION_STEPS, STRENGTH_EVERY = 200, 5
-"""Steps at most, and how often the prior's strength is fitted again."""
-=======
 # --- Reviewed sample -------------------------------------------------------------------------------------------------
 
 STRATA, STRATA_DOUBT, STRATA_FLOOR = 8, 4.0, 0.02
@@ -154,7 +153,6 @@ CIFAR-10N aggregate .204, .190, .177, calibration error .017, .021, .020; on the
 .327, .332, .338 and .032, .040, .046."""
 HALF_WIDTH = 0.02
 """The screen says how many more reviews would bring ± this. A choice."""
->>>>>>> main
 
 # --- Numerical: these keep the arithmetic finite, or fast, and change no result that matters --------------------------
 

@@ -36,8 +36,8 @@ def noise_rate(
 ) -> float:
     """Return the share of wrong labels among the samples ``own_N``.
 
-    In sample, hard images make the joint's rate too high. Where the errors are spread evenly, random controls are errors
-    of the same sort, so it is kept in their interval ``bounds``, as far as the errors are even.
+    In sample, hard images make the joint's rate too high. Where the errors are spread evenly, random controls are
+    errors of the same sort, so it is kept in their interval ``bounds``, as far as the errors are even.
     """
     if held_out:
         return float(transition.p_mislabeled_N[own_N].mean())

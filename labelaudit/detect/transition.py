@@ -81,7 +81,16 @@ class _Candidates(NamedTuple):
     class_SN: IntArray
     log_belief_SN: FloatArray
     pair_SN: PairArray
-    others_N: FloatArray
+    others_N: IntArray
+
+    def of(self, chosen_N: npt.NDArray[np.bool_]) -> _Candidates:
+        """Return those of the chosen samples."""
+        return _Candidates(
+            self.class_SN[:, chosen_N],
+            self.log_belief_SN[:, chosen_N],
+            self.pair_SN[:, chosen_N],
+            self.others_N[chosen_N],
+        )
 
 
 class _Fit(NamedTuple):
@@ -101,7 +110,7 @@ def fit_transition(
     counted_N = seen_N if counted_N is None else seen_N & counted_N
     found, true_Q, given_Q = _candidates(label_N, beliefs, classes, seen_N)
     counted_U = counted_N[seen_N]
-    of_counted = _Candidates(*(part[..., counted_U] for part in found))
+    of_counted = found.of(counted_U)
     is_error_Q = true_Q != given_Q
     fits = [_fit(of_counted, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
     best = max(fits, key=lambda fit: fit.log_likelihood)
@@ -158,7 +167,7 @@ def _fit(
 ) -> _Fit:
     """Run expectation-maximization from this sharpness to the end."""
     samples, strength, error = found.class_SN.shape[1], c.FIRST_STRENGTH, c.FIRST_ERROR
-    count_Q = np.zeros(len(true_Q))
+    count_Q: FloatArray = np.zeros(len(true_Q))
     before = -np.inf
     log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)
     for step in range(c.TRANSITION_STEPS):
@@ -169,7 +178,8 @@ def _fit(
             break
         before = now
         share_SU = np.exp(weight_SU - likelihood_U)
-        count_Q = np.bincount(found.pair_SN.ravel(), weights=share_SU[:-1].ravel(), minlength=len(true_Q))
+        weight = share_SU[:-1].ravel()
+        count_Q = np.bincount(found.pair_SN.ravel(), weight, len(true_Q)).astype(np.float64)
         error = 1.0 - float(share_SU[0].sum()) / max(samples, 1)
         if step % c.STRENGTH_EVERY == 0:
             strength = _strength(count_Q, true_Q, is_error_Q, classes, error)
