@@ -207,7 +207,7 @@ class CurveAccumulator:
             rest_N=self._rest_N / trust_N,
         )
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
-        transition = fit_transition(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
+        transition = fit_transition(self._label_N, [beliefs], self._classes, counted_N=self._counted_N)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=self._margin_N / divisor_N,

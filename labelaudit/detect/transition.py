@@ -1,9 +1,9 @@
 """The noise transition model: from held-out beliefs to P(mislabeled) and the noise rate.
 
-Every sample has a true class k that nobody recorded, and a given label y. The probe, which was not trained on the
-sample, believes in class k with probability b_k. The model says
+Every sample has a true class k that nobody recorded, and a given label y. A witness, which was not trained on the
+sample, believes in class k with probability b_k. The model of one witness or more says
 
-    P(k | image) = softmax_k(a · log b_k)        P(y | k) = T[k, y]
+    P(k | image) = softmax_k(Σ a · log b_k)        P(y | k) = T[k, y]
 
 so a given label has the likelihood Σ_k P(k | image) · T[k, y], and
 
@@ -11,8 +11,8 @@ so a given label has the likelihood Σ_k P(k | image) · T[k, y], and
 
 Three things are fitted to the given labels, by expectation-maximization; nothing is chosen by hand:
 
-- **a**, how far the probe's beliefs are to be trusted. Where it contradicts labels that it is half sure of, that is the
-  probe's weakness, and a falls. Where it contradicts them as often when it is sure, the labels are wrong;
+- **a**, how far each witness is to be trusted. Where it contradicts labels that it is half sure of, that is its own
+  weakness, and a falls. Where it contradicts them as often when it is sure, the labels are wrong;
 - **T**, the noise transition matrix (Patrini et al. 2017): how often class k is labeled y;
 - **s**, the strength of a Dirichlet prior of T's rows, whose mean has the same error rate in every cell: large where
   errors are spread evenly, small where a few pairs of classes hold them. It maximizes the evidence of the expected
@@ -21,12 +21,13 @@ Three things are fitted to the given labels, by expectation-maximization; nothin
 It is Dawid and Skene's model (1979) with one annotator and a prior of each image's true class. Beliefs of a probe that
 was trained on the labels that it judges agree with them too often, and the rate comes out too low.
 
-Shapes: N samples, U samples that are counted, S candidates of a sample: its given label first, then the other classes
-that the probe believed in; Q pairs (true, given) of classes that are candidates; K classes.
+Shapes: N samples, U samples that are counted, W witnesses, S candidates of a sample: its given label first, then the
+other classes that a witness believed in; Q pairs (true, given) of classes that are candidates; K classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class Transition:
     """A fitted noise transition model of N samples.
 
     Attributes:
-        sharpness: a.
+        sharpness_W: a.
         strength: s.
         log_odds_N: Log-odds of P(mislabeled); NaN for samples without a record.
         doubt_N: 1 − P(y | image): how far the probe expects another label than the given one; NaN as above.
@@ -54,7 +55,7 @@ class Transition:
         count_Q: How many of the counted samples are of each pair, in the mean.
     """
 
-    sharpness: float
+    sharpness_W: FloatArray
     strength: float
     log_odds_N: FloatArray
     doubt_N: FloatArray
@@ -73,29 +74,30 @@ class Transition:
 
 
 class _Candidates(NamedTuple):
-    """The candidates of samples: classes (−1: none), log-beliefs, and the pair of each with the given label.
+    """The candidates of samples: classes (−1: none), their pair with the given label, log-beliefs, log of their number.
 
-    The last row stands for all other classes together, each believed in with the same log-probability.
+    The last row of the beliefs stands for all other classes, each believed in alike; of a candidate that is none, the
+    number is 0.
     """
 
     class_SN: IntArray
-    log_belief_SN: FloatArray
     pair_SN: PairArray
-    others_N: IntArray
+    log_belief_WSN: FloatArray
+    log_count_SN: FloatArray
 
     def of(self, chosen_N: npt.NDArray[np.bool_]) -> _Candidates:
         """Return those of the chosen samples."""
         return _Candidates(
             self.class_SN[:, chosen_N],
-            self.log_belief_SN[:, chosen_N],
             self.pair_SN[:, chosen_N],
-            self.others_N[chosen_N],
+            self.log_belief_WSN[..., chosen_N],
+            self.log_count_SN[:, chosen_N],
         )
 
 
 class _Fit(NamedTuple):
     log_likelihood: float
-    sharpness: float
+    sharpness_W: FloatArray
     strength: float
     log_t_Q: FloatArray
     log_t_other: float
@@ -103,18 +105,18 @@ class _Fit(NamedTuple):
 
 
 def fit_transition(
-    label_N: IntArray, beliefs: Beliefs, classes: int, counted_N: npt.NDArray[np.bool_] | None = None
+    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, counted_N: npt.NDArray[np.bool_] | None = None
 ) -> Transition:
-    """Fit the model to the counted samples (default: all), and judge every sample with a record by it."""
-    seen_N = np.isfinite(beliefs.given_N)
+    """Fit the model to the counted samples (default: all), and judge every sample that all witnesses saw by it."""
+    seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
     counted_N = seen_N if counted_N is None else seen_N & counted_N
-    found, true_Q, given_Q = _candidates(label_N, beliefs, classes, seen_N)
+    found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
     counted_U = counted_N[seen_N]
     of_counted = found.of(counted_U)
     is_error_Q = true_Q != given_Q
     fits = [_fit(of_counted, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
     best = max(fits, key=lambda fit: fit.log_likelihood)
-    weight_SN = _joint(found, best.sharpness, best.log_t_Q, best.log_t_other)
+    weight_SN = _joint(found, best.sharpness_W, best.log_t_Q, best.log_t_other)
     log_odds_N, doubt_N = np.full((2, len(label_N)), np.nan)
     true_N = np.full(len(label_N), -1, dtype=np.int32)
     log_odds_N[seen_N] = np.logaddexp.reduce(weight_SN[1:], axis=0) - weight_SN[0]
@@ -122,7 +124,7 @@ def fit_transition(
     best_N = weight_SN[1:-1].argmax(axis=0) + 1
     true_N[seen_N] = found.class_SN[best_N, np.arange(weight_SN.shape[1])]
     return Transition(
-        sharpness=best.sharpness,
+        sharpness_W=best.sharpness_W,
         strength=best.strength,
         log_odds_N=log_odds_N,
         doubt_N=doubt_N,
@@ -134,44 +136,55 @@ def fit_transition(
 
 
 def _candidates(
-    label_N: IntArray, beliefs: Beliefs, classes: int, seen_N: npt.NDArray[np.bool_]
+    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, seen_N: npt.NDArray[np.bool_]
 ) -> tuple[_Candidates, PairArray, PairArray]:
-    """Return the candidates of the samples with a record, and the pairs of classes among them."""
+    """Return the candidates of the chosen samples, and the pairs of classes among them."""
     label_U = label_N[seen_N]
-    class_SU = np.concatenate([label_U[None], beliefs.class_MN[:, seen_N]])
-    belief_SU = np.concatenate([beliefs.given_N[None, seen_N], beliefs.other_MN[:, seen_N]])
-    rest_U = np.zeros(len(label_U)) if beliefs.rest_N is None else beliefs.rest_N[seen_N]
+    class_SU = np.concatenate([label_U[None], *(beliefs.class_MN[:, seen_N] for beliefs in witnesses)])
+    for place in range(1, len(class_SU)):
+        class_SU[place, (class_SU[:place] == class_SU[place]).any(axis=0)] = -1
     is_class_SU = class_SU >= 0
-    log_belief_SU = np.log(np.maximum(np.concatenate([belief_SU, rest_U[None]]), c.LEAST_BELIEF))
-    log_belief_SU[:-1][~is_class_SU] = -np.inf
+    belief_WSU = np.empty((len(witnesses), len(class_SU) + 1, len(label_U)))
+    for belief_SU, beliefs in zip(belief_WSU, witnesses, strict=True):
+        belief_SU[:] = 0.0 if beliefs.rest_N is None else beliefs.rest_N[seen_N]
+        belief_SU[0] = beliefs.given_N[seen_N]
+        for class_U, other_U in zip(beliefs.class_MN[:, seen_N], beliefs.other_MN[:, seen_N], strict=True):
+            is_it_SU = is_class_SU & (class_SU == class_U)
+            belief_SU[:-1] = np.where(is_it_SU, other_U, belief_SU[:-1])
     key_SU = np.where(is_class_SU, class_SU, label_U).astype(np.int64) * classes + label_U
     pair_Q, pair_SU = np.unique(key_SU, return_inverse=True)
-    others_U = np.maximum(classes - is_class_SU.sum(axis=0), 0)
-    found = _Candidates(class_SU, log_belief_SU, pair_SU.reshape(key_SU.shape), others_U)
+    others_U = classes - is_class_SU.sum(axis=0, keepdims=True)
+    with np.errstate(divide="ignore"):
+        log_count_SU = np.log(np.concatenate([is_class_SU, np.maximum(others_U, 0)]))
+    log_belief_WSU = np.log(np.maximum(belief_WSU, c.LEAST_BELIEF))
+    found = _Candidates(class_SU, pair_SU.reshape(key_SU.shape), log_belief_WSU, log_count_SU)
     return found, *np.divmod(pair_Q, classes)
 
 
-def _joint(found: _Candidates, sharpness: float, log_t_Q: FloatArray, log_t_other: float) -> FloatArray:
+def _prior(found: _Candidates, sharpness_W: FloatArray) -> FloatArray:
+    """Return log P(k | image) of each candidate, and in the last row of all other classes together."""
+    weight_SU = np.tensordot(sharpness_W, found.log_belief_WSN, 1) + found.log_count_SN
+    prior_SU: FloatArray = weight_SU - np.logaddexp.reduce(weight_SU, axis=0)
+    return prior_SU
+
+
+def _joint(found: _Candidates, sharpness_W: FloatArray, log_t_Q: FloatArray, log_t_other: float) -> FloatArray:
     """Return log (P(k | image) · T[k, y]) of each candidate, and in the last row of all other classes together."""
-    weight_SU = sharpness * found.log_belief_SN
-    with np.errstate(divide="ignore"):
-        weight_SU[-1] += np.log(found.others_N)
-    weight_SU -= np.logaddexp.reduce(weight_SU, axis=0)
+    weight_SU = _prior(found, sharpness_W)
     weight_SU[:-1] += log_t_Q[found.pair_SN]
     weight_SU[-1] += log_t_other
     return weight_SU
 
 
-def _fit(
-    found: _Candidates, true_Q: PairArray, is_error_Q: npt.NDArray[np.bool_], classes: int, sharpness: float
-) -> _Fit:
-    """Run expectation-maximization from this sharpness to the end."""
+def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: npt.NDArray[np.bool_], classes: int, start: float) -> _Fit:
+    """Run expectation-maximization to the end, from a sharpness that all witnesses share evenly."""
+    sharpness_W = np.full(len(found.log_belief_WSN), start / len(found.log_belief_WSN))
     samples, strength, error = found.class_SN.shape[1], c.FIRST_STRENGTH, c.FIRST_ERROR
     count_Q: FloatArray = np.zeros(len(true_Q))
     before = -np.inf
     log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)
     for step in range(c.TRANSITION_STEPS):
-        weight_SU = _joint(found, sharpness, log_t_Q, log_t_other)
+        weight_SU = _joint(found, sharpness_W, log_t_Q, log_t_other)
         likelihood_U = np.logaddexp.reduce(weight_SU, axis=0)
         now = float(likelihood_U.sum())
         if now - before < c.TRANSITION_TOLERANCE and step > c.STRENGTH_EVERY:
@@ -184,8 +197,8 @@ def _fit(
         if step % c.STRENGTH_EVERY == 0:
             strength = _strength(count_Q, true_Q, is_error_Q, classes, error)
         log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)
-        sharpness = _sharpness(found, share_SU, sharpness)
-    return _Fit(now, sharpness, strength, log_t_Q, log_t_other, count_Q)
+        sharpness_W = _sharpness(found, share_SU, sharpness_W)
+    return _Fit(now, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
 
 
 def _prior_mean(is_error_Q: npt.NDArray[np.bool_], classes: int, error: float) -> FloatArray:
@@ -228,18 +241,14 @@ def _strength(
     return float(np.exp(found.x))
 
 
-def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness: float) -> float:
-    """Return the a that fits the shares best: Newton's steps on a convex function of one number."""
-    belief_SU = np.where(np.isfinite(found.log_belief_SN), found.log_belief_SN, 0.0)
-    wanted = float((share_SU * belief_SU).sum())
-    with np.errstate(divide="ignore"):
-        others_U = np.log(found.others_N)
+def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray) -> FloatArray:
+    """Return the a that fits the shares best: Newton's steps on a convex function."""
+    witnesses, belief_WV = len(sharpness_W), found.log_belief_WSN.reshape(len(sharpness_W), -1)
     for _ in range(c.SHARPNESS_STEPS):
-        weight_SU = sharpness * found.log_belief_SN
-        weight_SU[-1] += others_U
-        p_SU = np.exp(weight_SU - np.logaddexp.reduce(weight_SU, axis=0))
-        mean_U = (p_SU * belief_SU).sum(axis=0)
-        curvature = float((p_SU * (belief_SU - mean_U) ** 2).sum())
-        step = (wanted - float(mean_U.sum())) / max(curvature, c.LEAST_CURVATURE)
-        sharpness = float(np.clip(sharpness + step, *c.SHARPNESSES))
-    return sharpness
+        p_SU = np.exp(_prior(found, sharpness_W))
+        centered_WSU = found.log_belief_WSN - (p_SU * found.log_belief_WSN).sum(axis=1, keepdims=True)
+        centered_WV = centered_WSU.reshape(witnesses, -1)
+        curvature_WW = (centered_WV * p_SU.ravel()) @ centered_WV.T + c.LEAST_CURVATURE * np.eye(witnesses)
+        step_W = np.linalg.solve(curvature_WW, belief_WV @ (share_SU - p_SU).ravel())
+        sharpness_W = np.clip(sharpness_W + step_W, *c.SHARPNESSES)
+    return sharpness_W
