@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-ProbeName = Literal["auto", "train", "frozen"]
+ProbeName = Literal["auto", "train", "frozen", "both"]
 PresetName = Literal["fast", "balanced", "strong", "paper"]
 ResizeName = Literal["stretch", "crop"]
 AugmentName = Literal["none", "crop", "crop-flip"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.auditing.model import read_catalogue, read_course, read_curves
+from labelaudit.auditing.model import heads_course, read_catalogue, read_course, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, read_kept_answers
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import FLAG_ABOVE
@@ -106,15 +106,18 @@ def compute(
     answers: Answers | None = None,
 ) -> Fitted:
     """Judge every sample as `fit` does, without writing anything; the default of ``answers`` is those of the run."""
-    course, catalogue = read_course(run), read_catalogue(run)
+    catalogue = read_catalogue(run)
     controls, classes = read_controls(run.samples), len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
     label_N, counted_N = (controls.label_N, ~controls.planted_N) if controls else (catalogue.label_N, None)
-    curves = read_curves(run, course, label_N, classes, counted_N=counted_N, reporter=reporter)
+    curves = read_curves(run, read_course(run), label_N, classes, counted_N=counted_N, reporter=reporter)
     pilot = None
     if controls:
         pilot = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, classes, counted_N=counted_N)
-    evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot)
+    heads = None
+    if (course := heads_course(run)) is not None:
+        heads = read_curves(run.heads, course, label_N, classes, counted_N=counted_N, reporter=reporter)
+    evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot, heads=heads)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
     answers = answers or read_kept_answers(run, catalogue)
     review = None if answers is None else find_review(run, catalogue, answers)

@@ -261,6 +261,7 @@ class _Epochs(msgspec.Struct):
     epochs: Count
     members: Count
     pilot_epochs: Count = 0
+    heads_epochs: Count = 0
     folds: Count = 1
 
 
@@ -270,10 +271,7 @@ def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
     Raises a RunError where the probe is not trained to the end; the pilot is trained before.
     """
     description = read_description(run)
-    try:
-        settings = msgspec.convert(description.settings, _Epochs)
-    except msgspec.ValidationError as error:
-        raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
+    settings = _epochs(run, description)
     held_out = settings.folds > 1
     if pilot:
         return Course(epochs=settings.pilot_epochs, held_out=held_out)
@@ -283,6 +281,19 @@ def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
         fix = "run labelaudit train-probe or score on the same data again: it resumes"
         raise RunError(f"the probe in {run.root} is not trained to the end ({epochs})", fix=fix)
     return course
+
+
+def heads_course(run: RunFolder) -> Course | None:
+    """Return how the recorded epochs of the heads beside a network follow each other; None for a run without them."""
+    settings = _epochs(run, read_description(run))
+    return Course(epochs=settings.heads_epochs, held_out=True) if settings.heads_epochs else None
+
+
+def _epochs(run: RunFolder, description: Description) -> _Epochs:
+    try:
+        return msgspec.convert(description.settings, _Epochs)
+    except msgspec.ValidationError as error:
+        raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
 
 
 def read_curves(

@@ -21,7 +21,7 @@ import labelaudit
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import agree, build_selection, check_probe, plan, set_up_device
+from labelaudit.auditing.plan import agree, build_selection, check_probe, heads_beside, plan, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
@@ -88,6 +88,8 @@ def train_probe(
                 catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
                 held_out = prepare(catalogue, begun.settings, source, reporter, statistics=statistics)
             network = train_recorded(run, begun.settings, prepared, source, reporter, held_out=held_out)
+            if begun.settings.heads_epochs:
+                _train_heads(run, begun.settings, prepared, source, reporter)
         world.once(lambda: _finish(run, network, prepared))
 
 
@@ -258,6 +260,19 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
     run.pilot.checkpoint.unlink(missing_ok=True)
     planted = int(controls.planted_N.sum())
     reporter.say(f"Controls: {plural(planted, 'wrong label')} planted for the training, never counted as errors")
+
+
+def _train_heads(
+    run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
+) -> None:
+    """Train held-out heads on the bundled backbone, on the labels that the network was taught."""
+    own = heads_beside(settings, prepared.catalogue, source.device)
+    embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
+    if len(embedded.sample_R) < len(prepared.sample_R):
+        what = "an image that the network was trained on cannot be read any more"
+        raise RunError(what, fix="bring the file back, or audit into a new --run")
+    embedded = replace(embedded, label_R=prepared.label_R)
+    train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
 
 
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:

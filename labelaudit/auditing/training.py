@@ -60,14 +60,16 @@ def clear(run: RunFolder) -> None:
     Results that no run.json describes are a RunError: a training that resumes from them would mix two.
     """
     if not run.exists:
-        results = (run.losses, run.checkpoint, run.pilot.root, run.noise, run.metrics, run.verified)
+        results = (run.losses, run.checkpoint, run.pilot.root, run.heads.root, run.noise, run.metrics, run.verified)
         if left := [path.name for path in results if path.exists()]:
             fix = "delete the folder, or give another one"
             raise RunError(f"{run.root} has {', '.join(left)} but no run.json", fix=fix)
         return
-    for file in (run.checkpoint, run.pilot.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
+    for file in (run.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
         file.unlink(missing_ok=True)
-    discard_from(run.pilot.losses, 0)
+    for beside in (run.pilot, run.heads):
+        beside.checkpoint.unlink(missing_ok=True)
+        discard_from(beside.losses, 0)
     shutil.rmtree(run.picks, ignore_errors=True)
 
 

@@ -27,6 +27,10 @@ SLOTS = 4
 SHARPNESS_STARTS, FIRST_STRENGTH, FIRST_ERROR = (1.5, 4.0), 30.0, 0.1
 """Where expectation-maximization of the noise transition model begins; the likelier end wins. From the sharper start it
 finds pair flips of 20% among photographs, from the flatter one it does not."""
+SELF_INFLUENCE = 0.1
+"""What the given label has gained, in log-probability, in a probe that was trained on it. Worth, on 6,000 images of
+Fashion-MNIST: average precision .38 to .68 where two classes are confused, .9855 to .9765 under pair flips; larger
+values gain little on the first and lose more on the second."""
 TRANSITION_STEPS, STRENGTH_EVERY = 200, 5
 """Steps at most, and how often the prior's strength is fitted again."""
 

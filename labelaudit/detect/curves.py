@@ -21,7 +21,7 @@ Shapes: N samples, R records of one epoch, B samples of one block, M belief slot
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class CurveStatistics:
         beliefs: The probe's mean probabilities of the given class and of the others that it believed in.
         joint: How given and true labels go together, counted from these beliefs.
         transition: The noise transition model fitted to them.
-        held_out: See `Course`.
+        held_out: The same model of the held-out beliefs alone; None where there are none.
         memorized_from: See `EpochTrust`.
     """
 
@@ -124,7 +124,7 @@ class CurveStatistics:
     joint: ConfidentJoint
     transition: Transition
     epochs: int
-    held_out: bool = False
+    held_out: Transition | None = None
     memorized_from: int | None = None
 
     def suspicion(self, name: StatisticName) -> FloatArray:
@@ -194,20 +194,38 @@ class CurveAccumulator:
         """True where the last record of a sample predicted another class than the given one."""
         return (self._count_N > 0) & ~self._was_right_N
 
-    def result(self) -> CurveStatistics:
-        """Return the statistics so far. AUL is scaled to the full number of epochs for samples that miss some."""
-        count_N = self._count_N
-        seen_N = count_N > 0
-        divisor_N, trust_N = np.where(seen_N, count_N, np.nan), np.where(seen_N, self._trust_N, np.nan)
-        forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
-        beliefs = Beliefs(
+    @property
+    def beliefs(self) -> Beliefs:
+        """The mean probabilities so far."""
+        trust_N = np.where(self._count_N > 0, self._trust_N, np.nan)
+        return Beliefs(
             given_N=self._given_N / trust_N,
             class_MN=self._slot_class_MN.copy(),
             other_MN=(self._slot_mass_MN + np.where(self._slot_class_MN >= 0, self._rest_N, 0.0)) / trust_N,
             rest_N=self._rest_N / trust_N,
         )
+
+    def result(self, heads: CurveAccumulator | None = None) -> CurveStatistics:
+        """Return the statistics so far. AUL is scaled to the full number of epochs for samples that miss some.
+
+        Held-out ``heads`` are a second witness of the noise transition model.
+        """
+        count_N = self._count_N
+        seen_N = count_N > 0
+        divisor_N = np.where(seen_N, count_N, np.nan)
+        forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
+        beliefs = self.beliefs
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
-        transition = fit_transition(self._label_N, [beliefs], self._classes, counted_N=self._counted_N)
+        witness = beliefs
+        if not self._held_out:
+            # The label has taught the probe that judges it.
+            witness = replace(beliefs, given_N=beliefs.given_N * np.exp(-c.SELF_INFLUENCE))
+        held_out = [beliefs] if self._held_out else [] if heads is None else [heads.beliefs]
+        witnesses = held_out if self._held_out else [witness, *held_out]
+        transition = fit_transition(self._label_N, witnesses, self._classes, counted_N=self._counted_N)
+        alone = transition
+        if len(witnesses) > len(held_out) > 0:
+            alone = fit_transition(self._label_N, held_out, self._classes, counted_N=self._counted_N)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=self._margin_N / divisor_N,
@@ -220,7 +238,7 @@ class CurveAccumulator:
             joint=joint,
             transition=transition,
             epochs=self._epochs,
-            held_out=self._held_out,
+            held_out=alone if held_out else None,
             memorized_from=self._trust.memorized_from,
         )
 

@@ -57,8 +57,8 @@ class Estimate:
             tails.pop("random", None)
         statistics = evidence.statistics
         ends = [(tail.low, tail.high) for tail in tails.values()]
-        if not ends and statistics.held_out:
-            ends = [held_out_interval(statistics.transition, evidence.own_N)]
+        if not ends and statistics.held_out is not None:
+            ends = [held_out_interval(statistics.held_out, evidence.own_N)]
         elif not ends:
             ends = [in_sample_interval(evidence.label_N, statistics.beliefs, statistics.joint, evidence.own_N)]
         return min(self.noise_rate, *(low for low, _ in ends)), max(self.noise_rate, *(high for _, high in ends))
@@ -71,7 +71,7 @@ def transition_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate 
         return None
     random = evidence.tail("random", rank_by)
     bounds = None if random is None else (random.low, random.high)
-    rate = noise_rate(statistics.transition, statistics.joint, own_N, held_out=statistics.held_out, bounds=bounds)
+    rate = noise_rate(statistics.held_out, statistics.joint, own_N, bounds)
     p_N = probability(statistics.log_odds_N, rate, own_N)
     if rank_by != "log_odds":
         p_N = probability_by(statistics.suspicion(rank_by), p_N)

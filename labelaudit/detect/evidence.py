@@ -101,13 +101,16 @@ def gather(
     *,
     controls: Controls | None = None,
     pilot: CurveAccumulator | None = None,
+    heads: CurveAccumulator | None = None,
 ) -> Evidence:
     """Return the evidence of given labels, the curves of those that were taught, and the ``pilot`` that controls need.
+
+    Held-out ``heads`` that were trained beside the network are a second witness.
 
     The given labels of controls are judged by the pilot, which was trained on them: a control gets the statistics of
     the sample that has its place among the others in the pilot.
     """
-    statistics, last_wrong_N = curves.result(), curves.last_wrong_N
+    statistics, last_wrong_N = curves.result(heads), curves.last_wrong_N
     if controls is None or pilot is None:
         return Evidence(label_N=label_N, statistics=statistics, last_wrong_N=last_wrong_N)
     planted_N = controls.planted_N

@@ -27,20 +27,15 @@ from labelaudit.detect.transition import Transition
 
 
 def noise_rate(
-    transition: Transition,
-    joint: ConfidentJoint,
-    own_N: BoolArray,
-    *,
-    held_out: bool,
-    bounds: tuple[float, float] | None,
+    held_out: Transition | None, joint: ConfidentJoint, own_N: BoolArray, bounds: tuple[float, float] | None
 ) -> float:
-    """Return the share of wrong labels among the samples ``own_N``.
+    """Return the share of wrong labels among the samples ``own_N``: that of the held-out beliefs, where there are any.
 
     In sample, hard images make the joint's rate too high. Where the errors are spread evenly, random controls are
     errors of the same sort, so it is kept in their interval ``bounds``, as far as the errors are even.
     """
-    if held_out:
-        return float(transition.p_mislabeled_N[own_N].mean())
+    if held_out is not None:
+        return float(held_out.p_mislabeled_N[own_N].mean())
     rate = joint.noise_rate
     return rate if bounds is None else rate + joint.evenness * (float(np.clip(rate, *bounds)) - rate)
 

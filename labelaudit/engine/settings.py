@@ -33,6 +33,7 @@ class TrainingSettings(Hyperparameters):
         controls: How many labels of each kind are made wrong on purpose; 0 for none.
         pilot_epochs: Epochs of the short training that chooses them.
         members: How many trainings are recorded, one after the other.
+        heads_epochs: Epochs of the heads on the bundled backbone that are trained beside the network; 0 for none.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
         selector: Which samples are back-propagated, as `labelaudit.selectors.table` describes it.
     """
@@ -47,8 +48,14 @@ class TrainingSettings(Hyperparameters):
     controls: int = 0
     pilot_epochs: int = 0
     members: int = 1
+    heads_epochs: int = 0
     folds: int = 1
     selector: str = "none"
+
+    @property
+    def probe(self) -> str:
+        """Return what ``--probe`` calls it."""
+        return "both" if self.heads_epochs else self.kind
 
     @property
     def recorded_epochs(self) -> int:
@@ -59,7 +66,7 @@ class TrainingSettings(Hyperparameters):
     def pilot(self) -> TrainingSettings:
         """Return the settings of the short training that chooses controls."""
         seed = derive_seed(self.seed, "pilot")
-        plain: dict[str, Any] = {"controls": 0, "pilot_epochs": 0, "members": 1, "selector": "none"}
+        plain: dict[str, Any] = {"controls": 0, "pilot_epochs": 0, "members": 1, "heads_epochs": 0, "selector": "none"}
         return replace(self, epochs=self.pilot_epochs, seed=seed, **plain)
 
     @property

@@ -62,6 +62,11 @@ class RunFolder:
         """``pilot/``: losses and checkpoint of the short training before controls are planted."""
         return RunFolder(self.root / "pilot")
 
+    @property
+    def heads(self) -> RunFolder:
+        """``heads/``: losses and checkpoint of the heads that are trained beside a network."""
+        return RunFolder(self.root / "heads")
+
     def retraining(self, method: str, seed: int) -> RunFolder:
         """Return ``retrain/<method>-seed<seed>/``."""
         return RunFolder(self.root / "retrain" / f"{method}-seed{seed}")
@@ -110,8 +115,9 @@ class RunFolder:
         """
         parents = (self.root / "exports", self.root / "retrain")
         inner = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
-        losses = (self.losses, self.test_losses, self.pilot.losses)
-        for path in (self.root / ".lock", self.pilot.root, *losses, *parents, *inner):
+        beside = self.pilot, self.heads
+        losses = (self.losses, self.test_losses, *(each.losses for each in beside))
+        for path in (self.root / ".lock", *(each.root for each in beside), *losses, *parents, *inner):
             if path.is_symlink():
                 fix = "delete the link, or audit into a new folder"
                 raise RunError(f"{path} is a symbolic link, and files would be written elsewhere", fix=fix)
