@@ -193,7 +193,7 @@ def test_log_odds_are_finite_where_the_probe_is_sure():
     assert np.isfinite(model.log_odds_N).all()
     np.testing.assert_allclose(model.p_mislabeled_N, label_N != true_N, atol=1e-6)
     np.testing.assert_array_equal(model.true_N[:60], true_N[:60])
-    # Also through recorded losses, the largest that float32 holds among them.
+    # So they are from recorded losses, with the largest that float32 holds.
     curves = CurveAccumulator(label_N, 3, Course(epochs=1))
     huge = np.float32(3e38)
     wrong_N = label_N != true_N
