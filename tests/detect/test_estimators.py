@@ -51,6 +51,10 @@ def test_random_controls_correct_a_rate_that_hard_samples_make_too_high():
     truth = wrong_N[evidence.own_N].mean()
     assert evidence.statistics.joint.noise_rate > truth + 0.02
     assert own_rate(evidence) == pytest.approx(truth, abs=0.01)
+    # The rate is that of all samples; controls were mostly right, so it is a little lower.
+    found = transition_estimate(evidence, "log_odds")
+    assert found.noise_rate == pytest.approx(found.p_mislabeled_N.mean())
+    assert found.noise_rate < own_rate(evidence) - 0.002
 
 
 @pytest.mark.parametrize(("step", "controls"), [(1, CONTROLS), (None, 0), (None, 4)])
