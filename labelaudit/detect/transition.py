@@ -193,7 +193,7 @@ def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: npt.NDArray[np.bool_
         share_SU = np.exp(weight_SU - likelihood_U)
         weight = share_SU[:-1].ravel()
         count_Q = np.bincount(found.pair_SN.ravel(), weight, len(true_Q)).astype(np.float64)
-        error = 1.0 - float(share_SU[0].sum()) / max(samples, 1)
+        error = float(share_SU[1:].sum()) / max(samples, 1)
         if step % c.STRENGTH_EVERY == 0:
             strength = _strength(count_Q, true_Q, is_error_Q, classes, error)
         log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)

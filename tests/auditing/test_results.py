@@ -13,7 +13,6 @@ from PIL import Image
 
 import labelaudit
 from labelaudit.auditing.model import read_course
-from labelaudit.detect.constants import LATENESS
 from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError
 from labelaudit.run.documents import TRAINED, TRAINING, as_json
@@ -197,10 +196,10 @@ def trained(root, status=TRAINED, **settings):
     return run
 
 
-@pytest.mark.parametrize(("kind", "lateness"), [("train", LATENESS), ("frozen", 0)])
-def test_late_epochs_count_more_where_a_network_is_trained(tmp_path, kind, lateness):
-    run = trained(tmp_path, kind=kind)
-    assert read_course(run) == Course(epochs=5, members=3, lateness=lateness)
-    assert read_course(run, pilot=True) == Course(epochs=2, members=1, lateness=lateness)
+@pytest.mark.parametrize(("folds", "held_out"), [(1, False), (5, True)])
+def test_several_heads_record_what_they_were_not_trained_on(tmp_path, folds, held_out):
+    run = trained(tmp_path, folds=folds)
+    assert read_course(run) == Course(epochs=5, members=3, held_out=held_out)
+    assert read_course(run, pilot=True) == Course(epochs=2, members=1, held_out=held_out)
     with pytest.raises(RunError, match=r"not trained to the end \(0 of 15 epochs\)"):
         read_course(trained(tmp_path, TRAINING))

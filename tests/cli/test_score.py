@@ -39,11 +39,11 @@ def test_losses_scores_and_weights_agree(finished: Path) -> None:
     p_N = np.array(scores["p_mislabeled"])
     for same_N in (np.load(finished / "weights.npy"), scores["weight"], scores["label_score"]):
         np.testing.assert_allclose(same_N, 1 - p_N)
-    assert (np.diff(p_N[np.argsort(scores["cell_margin"])]) <= 0).all()
+    assert (np.diff(p_N[np.argsort(scores["log_odds"])]) >= 0).all()
     rows = read_rows((finished / "suspicious.csv").read_text())
     assert len(rows) == json.loads((finished / "noise.json").read_text())["suspicious"] == (p_N > 0.5).sum()
-    margins = [scores["cell_margin"][int(row["sample"])] for row in rows]
-    assert margins == sorted(margins)
+    log_odds = [scores["log_odds"][int(row["sample"])] for row in rows]
+    assert log_odds == sorted(log_odds, reverse=True)
 
 
 def test_planted_errors_come_first_and_their_label_is_suggested(finished: Path) -> None:
@@ -100,7 +100,7 @@ def test_fit_ranks_by_another_statistic_and_score_keeps_it(audit: Path) -> None:
     before = json.loads((audit / "noise.json").read_text())
     succeed("fit", audit, "--estimator", "gmm", "--rank-by", "aum")
     after = json.loads((audit / "noise.json").read_text())
-    assert (before["fit"]["rank_by"], after["fit"]["rank_by"]) == ("cell_margin", "aum")
+    assert (before["fit"]["rank_by"], after["fit"]["rank_by"]) == ("log_odds", "aum")
     assert after["noise_rate"] != before["noise_rate"]
     p_mislabeled = pq.read_table(audit / "scores.parquet").sort_by("aum")["p_mislabeled"].to_pylist()
     assert p_mislabeled == sorted(p_mislabeled, reverse=True)

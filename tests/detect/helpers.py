@@ -5,6 +5,7 @@ import numpy as np
 from labelaudit.detect.confident import Beliefs, confident_joint
 from labelaudit.detect.curves import STATISTICS, SUSPICIOUS_WHEN_LOW, CurveStatistics
 from labelaudit.detect.evidence import Evidence
+from labelaudit.detect.transition import fit_transition
 from labelaudit.detect.verdicts import Power, Verdicts
 
 
@@ -41,7 +42,9 @@ def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
         given_N = np.where(np.isfinite(aul_N), 1 / (1 + np.exp(np.clip(aul_N - 3, -30, 30))), np.nan)
         beliefs = beliefs_of(given_N, [1 - np.minimum(label_N, 1)], [1 - given_N])
     values = {f"{name}_N": -aul_N if name in SUSPICIOUS_WHEN_LOW else aul_N for name in STATISTICS}
-    values |= {"beliefs": beliefs, "joint": confident_joint(label_N, beliefs, classes), "epochs": 1}
+    transition = fit_transition(label_N, beliefs, classes)
+    values |= {"beliefs": beliefs, "joint": confident_joint(label_N, beliefs, classes), "transition": transition}
+    values |= {"log_odds_N": transition.log_odds_N, "epochs": 1}
     return CurveStatistics(**{**values, **others})
 
 

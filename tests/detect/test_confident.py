@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from labelaudit.detect import constants
-from labelaudit.detect.confident import cell_log_odds, confident_joint, spread_against_chance, surely_wrong
+from labelaudit.detect.confident import confident_joint, spread_against_chance, surely_wrong
 from tests.detect.helpers import beliefs_of, certain
 
 
@@ -47,20 +46,6 @@ def test_the_most_probable_of_several_sure_classes_counts_and_all_slots_are_used
     assert found.alternative_N.tolist() == [2, -1, -1, 2]
 
 
-def test_log_odds_of_a_cell_are_its_share_of_errors_drawn_to_the_mean_by_the_prior(monkeypatch):
-    # Given 1, believed 0: 4 samples, of which 2 are counted as wrong.
-    label_N, alternative_N = np.array([1, 1, 1, 1, 0, 0], dtype=np.int32), np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
-    joint = joint_of([[2, 0], [2, 2]])
-    monkeypatch.setattr(constants, "PRIOR_SAMPLES", 1e-9)
-    log_odds_N = cell_log_odds(label_N, alternative_N, joint, np.ones(6, dtype=bool))
-    np.testing.assert_allclose(log_odds_N, [0.0] * 4 + [np.log(0.002 / 0.998)] * 2, atol=1e-8)
-    monkeypatch.setattr(constants, "PRIOR_SAMPLES", 1e9)
-    log_odds_N = cell_log_odds(label_N, alternative_N, joint, np.ones(6, dtype=bool))
-    np.testing.assert_allclose(log_odds_N, np.log((2 / 6) / (4 / 6)), atol=1e-6)
-    without = cell_log_odds(np.array([0, 2]), np.array([1, -1]), joint_of(np.eye(3)), np.ones(2, dtype=bool))
-    assert np.isfinite(without).all()
-
-
 def test_samples_that_do_not_count_get_a_class_but_change_nothing():
     true_N = np.arange(300, dtype=np.int32) % 3
     label_N = np.where(np.arange(300) % 5 == 0, (true_N + 1) % 3, true_N).astype(np.int32)
@@ -69,9 +54,6 @@ def test_samples_that_do_not_count_get_a_class_but_change_nothing():
     part = confident_joint(label_N[:200], certain(label_N[:200], true_N[:200]), 3)
     np.testing.assert_allclose(dense(whole), dense(part))
     np.testing.assert_array_equal(whole.class_N, true_N)
-    log_odds_N = cell_log_odds(label_N, beliefs.alternative_N, whole, counted_N)
-    part_N = cell_log_odds(label_N[:200], beliefs.alternative_N[:200], part, counted_N[:200])
-    np.testing.assert_allclose(log_odds_N[:200], part_N)
 
 
 def test_ten_thousand_classes_take_no_table_of_all_pairs():
@@ -81,9 +63,6 @@ def test_ten_thousand_classes_take_no_table_of_all_pairs():
     assert joint.noise_rate == pytest.approx(500 / 20_000)
     assert len(joint.share_Q) <= 10_500
     assert joint.share_Q[(joint.given_Q == 0) & (joint.true_Q == 7)] == pytest.approx(1 / 20_000)
-    nobody_N = np.zeros(20_000, dtype=bool)
-    nothing = confident_joint(label_N, certain(label_N, true_N), 10_000, counted_N=nobody_N)
-    assert np.isfinite(cell_log_odds(label_N, true_N, nothing, nobody_N)).all()
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkey
             place = np.flatnonzero(order == sample)
             add(curves, [0] * len(place), loss_R[place], margin_R[place], alternative_R[place])
     found, expected = together.result(), [curves.result() for curves in alone]
-    names = [f"{name}_N" for name in STATISTICS if name != "cell_margin"]  # which depends on all samples
+    names = [f"{name}_N" for name in STATISTICS if name != "log_odds"]  # which depends on all samples
     for name in (*names, "beliefs.alternative_N", "beliefs.alternative_belief_N"):
         value_of = operator.attrgetter(name)
         assert value_of(found).tolist() == [value_of(one)[0] for one in expected], name
@@ -154,46 +154,15 @@ def test_impossible_sample_numbers_are_refused_and_change_nothing(sample, messag
     assert (curves.result().aul_N.tolist(), curves.result().epochs) == ([1.0, 2.0, 3.0], 1)
 
 
-@pytest.mark.parametrize(
-    ("course", "epochs", "late"),
-    [
-        (LONG, [(1, 1), (2, 0.5), (6, 3)], [(1 + 4 * 2 + 9 * 6) / 14, (1 + 4 * 0.5 + 9 * 3) / 14]),
-        (LONG, [(1, 1), (None, 2), (6, 3)], [(1 + 9 * 6) / 10, (1 + 4 * 2 + 9 * 3) / 14]),
-        # Another training counts from one again.
-        (
-            Course(epochs=2, members=2),
-            [(1, 1), (2, 0.5), (6, 3), (1, 0.25)],
-            [(1 + 4 * 2 + 6 + 4 * 1) / 10, (1 + 4 * 0.5 + 3 + 4 * 0.25) / 10],
-        ),
-        (Course(epochs=3, lateness=0), [(1, 1), (2, 0.5), (6, 3)], [3.0, 1.5]),
-        # The third epoch takes the doubt back and counts a millionth, the first two alike.
-        (LONG, [(3, 3, 3, 3, -2), (3, 3, 3, 3, -2), (3, 3, 3, 3, 1)], [3, 3, 3, 3, -2]),
-    ],
-    ids=["square of the number", "missing", "members", "head", "memorized"],
-)
-def test_how_much_margins_count_by_hand(course, epochs, late):
-    curves = accumulator(len(late), course)
-    for margins in epochs:
-        present = [sample for sample, margin in enumerate(margins) if margin is not None]
-        add(curves, present, [1.0] * len(present), [margins[sample] for sample in present])
-    found = curves.result()
-    # A cell adds the same to all samples of these tests.
-    cell_free_N = found.cell_margin_N - found.cell_margin_N.mean()
-    np.testing.assert_allclose(cell_free_N, np.array(late) - np.mean(late), atol=1e-5)
-    assert found.memorized_from == (3 if len(late) == 5 else None)
-
-
-def test_an_epoch_that_is_not_trusted_counts_in_neither_margins_nor_beliefs(monkeypatch):
+def test_an_epoch_that_is_not_trusted_does_not_count_in_the_beliefs(monkeypatch):
     trusts = iter([1.0, 0.5, 0.0])
     monkeypatch.setattr(EpochTrust, "add", lambda *_: next(trusts))
-    curves = CurveAccumulator(np.array([0, 0], dtype=np.int32), 3, Course(epochs=3, lateness=0))
+    curves = CurveAccumulator(np.array([0, 0], dtype=np.int32), 3, Course(epochs=3))
     for label, other in ((0.25, 0.5), (0.5, 0.375), (1.0, 0.0001)):
         add(curves, [0, 1], [-math.log(label)] * 2, [math.log(label / other), 2.0], [1, 1])
     found = curves.result()
     assert found.beliefs.given_N[0] == pytest.approx((0.25 + 0.5 * 0.5) / 1.5, rel=1e-6)
     assert found.beliefs.alternative_belief_N[0] == pytest.approx((0.5 + 0.5 * 0.375) / 1.5, rel=1e-6)
-    late = (math.log(0.5) + 0.5 * math.log(0.5 / 0.375)) / 1.5
-    assert found.cell_margin_N[1] - found.cell_margin_N[0] == pytest.approx(2.0 - late, rel=1e-6)
     assert found.mean_probability_N[0] == pytest.approx((0.25 + 0.5 + 1.0) / 3, rel=1e-6)
 
 

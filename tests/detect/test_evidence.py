@@ -144,6 +144,7 @@ def test_controls_are_judged_by_their_given_labels_and_others_keep_what_was_reco
     assert aul_N[-10:-5].max() < 20 < aul_N[-5:].min()
     assert aul_N[~wrong_N].max() < aul_N[wrong_N].min()
     np.testing.assert_array_equal(evidence.statistics.beliefs.alternative_N[-10:], (evidence.label_N[-10:] + 2) % 3)
+    np.testing.assert_array_equal(evidence.statistics.transition.true_N[-10:], (evidence.label_N[-10:] + 2) % 3)
     assert evidence.last_wrong_N[-10:].tolist() == [False] * 5 + [True] * 5
     np.testing.assert_array_equal(aul_N[:-10], evidence.taught.aul_N[:-10])
     np.testing.assert_array_equal(evidence.own_N, np.arange(300) < 290)

@@ -65,7 +65,7 @@ def test_the_chosen_estimator_the_default_and_the_papers_are_fitted_and_all_on_r
     evidence = evidence_of(two_groups(900, 100))
     settings = FitSettings.chosen(estimator=estimator)
     found, every = judge(evidence, settings), judge(evidence, settings, all_estimators=True)
-    assert set(found.estimates) == {estimator, "confident-joint", "gmm"} - {"controls"}
+    assert set(found.estimates) == {estimator, "transition", "gmm"} - {"controls"}
     assert set(every.estimates) == ESTIMATORS.keys() - {"controls"}  # which were not planted
     np.testing.assert_array_equal(found.p_mislabeled_N, every.p_mislabeled_N)
 
@@ -169,7 +169,7 @@ def labeled(true_N, label_N, classes, **others):
     """The default verdicts of a probe that knows the truth."""
     aul_N = np.where(true_N == label_N, 1.0, 9.0) + np.arange(len(label_N)) / len(label_N)
     beliefs = certain(label_N, true_N)
-    return verdicts_of(aul_N, label_N=label_N, beliefs=beliefs, classes=classes, estimator="confident-joint", **others)
+    return verdicts_of(aul_N, label_N=label_N, beliefs=beliefs, classes=classes, estimator="transition", **others)
 
 
 @pytest.mark.parametrize(("step", "rate", "expected"), [(None, 0.2, False), (1, 0.2, True), (1, 0.005, False)], ids=str)

@@ -65,7 +65,7 @@ def test_detection(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audits = rows("out", "audits")
     assert [(row["noise"], row["wrong"]) for row in audits] == [("uniform:0.25", 12), ("crowd", 6)]
     assert all(row["samples"] == 48 and row["epochs"] == 4 and row["seconds"] > 0 for row in audits)
-    assert {row["estimator"] for row in rows("out", "estimates")} >= {"confident-joint", "gmm", "controls"}
+    assert {row["estimator"] for row in rows("out", "estimates")} >= {"transition", "gmm", "controls"}
     assert len(rows("out", "epochs")) == 2 * 4
     assert all(row["planted"] >= row["found"] for row in rows("out", "controls"))
     assert "| crowd | AUL |" in page
@@ -215,7 +215,7 @@ def test_table1_trains_methods_on_the_digits_with_what_each_needs() -> None:
     assert audit == {row: (papers if row == "aul" else default) / "weights.csv" for row in audit}
     assert asked_of["co-teaching"].audit == default
     fits = {name: json.loads((run / "noise.json").read_text()) for name, run in (("d", default), ("p", papers))}
-    assert {name: fit["fit"]["estimator"] for name, fit in fits.items()} == {"d": "confident-joint", "p": "gmm"}
+    assert {name: fit["fit"]["estimator"] for name, fit in fits.items()} == {"d": "transition", "p": "gmm"}
     assert json.loads((papers / "run.json").read_text())["settings"]["schedule"] == "constant"
     assert [row["audit"] for row in rows("out", "audits")] == ["default", "paper"]
     runs = {row["method"]: row for row in rows("out", "runs")}

@@ -68,8 +68,9 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
         "rank,path,given_label,suggested_label,p_mislabeled,label_score,aul,aum,kind,sample,sha256\n"
         f"1,cat/1.png,cat,dog,0.750000,0.250000,-10,-9,mislabeled,1,{1:064x}\n"
     )
-    beliefs = replace(FOUR_BELIEFS, class_MN=np.array([[1, -1, 0, -1]], dtype=np.int32))
-    (row,) = rows_of(ranked(statistics=replace(four_statistics(), beliefs=beliefs)))
+    statistics = four_statistics()
+    nothing = replace(statistics.transition, true_N=np.full(4, -1, dtype=np.int32))
+    (row,) = rows_of(ranked(statistics=replace(statistics, transition=nothing)))
     assert row["suggested_label"] == ""
     assert [(row["rank"], row["sample"]) for row in rows_of(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
 

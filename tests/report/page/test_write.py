@@ -208,12 +208,14 @@ def test_kinds_are_those_of_the_samples(made):
     assert [data["rows"]["kind"][data["rows"]["sample"].index(k)] for k in (0, 1)] == [1, -1]
 
 
-@pytest.mark.parametrize("settings", [FitSettings.chosen(rank_by="aum", estimator="gmm"), FitSettings()])
-def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made, settings):
+@pytest.mark.parametrize(
+    ("settings", "low"), [(FitSettings.chosen(rank_by="aum", estimator="gmm"), True), (FitSettings(), False)]
+)
+def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made, settings, low):
     fit(made.run, settings)
     _, data = written(made)
     first, area = data["histograms"]
-    assert (first["statistic"], first["suspicious_when_low"]) == (settings.rank_by, True)
+    assert (first["statistic"], first["suspicious_when_low"]) == (settings.rank_by, low)
     assert (area["statistic"], area["suspicious_when_low"]) == ("aul", False)
     fitted = [histogram for histogram in (first, area) if histogram["components"]]
     assert len(fitted) <= 1
