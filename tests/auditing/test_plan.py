@@ -6,7 +6,7 @@ import torch
 
 from labelaudit.auditing import plan as module
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import FINE_TUNED, HEAD, PRESETS, RETRAIN_PRESETS, agree, plan
+from labelaudit.auditing.plan import FINE_TUNED, HEAD, HEADS_SIZE, PRESETS, RETRAIN_PRESETS, agree, heads_beside, plan
 from labelaudit.errors import ModelError, RunError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.retraining.recipe import presets_of
@@ -164,13 +164,26 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path):
         agree(settings, replace(asked, network_weights=tmp_path / "b.pt"), "run")
 
 
+def test_both_trains_a_network_and_heads_that_are_planned_like_a_frozen_probe():
+    small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5, controls=True)
+    settings = plan(small, asked, CPU).settings
+    assert (settings.kind, settings.probe, settings.epochs, settings.heads_epochs) == ("train", "both", 5, HEAD.epochs)
+    heads = heads_beside(settings, small, CPU)
+    frozen = plan(small, TrainingOptions(probe="frozen", seed=7, image_size=HEADS_SIZE), CPU).settings
+    assert heads == frozen
+    assert heads_beside(settings, catalogue(300), CPU).image_size == 224
+    agree(settings, asked, "run")
+    agree(plan(small, TrainingOptions(), CPU).settings, TrainingOptions(probe="train"), "run")
+
+
 def test_what_is_not_asked_for_agrees_with_anything_and_a_difference_is_named_alone():
     settings = plan(catalogue(), TrainingOptions(epochs=3, seed=9, lr=0.3), CPU).settings
     agree(settings, TrainingOptions(), "run")
     agree(settings, TrainingOptions(epochs=3, seed=9, probe="auto", precision="auto", device="cpu"), "run")
     for name, asked in (
         ("seed", TrainingOptions(seed=0)),
-        ("kind", TrainingOptions(probe="frozen")),
+        ("probe", TrainingOptions(probe="frozen")),
+        ("probe", TrainingOptions(probe="both")),
         ("weights", TrainingOptions(pretrained=True)),
         ("preset", TrainingOptions(preset="balanced")),
     ):

@@ -180,6 +180,27 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     assert cached_embeddings(cache_folder) == [24, 1]
 
 
+def test_both_records_heads_beside_the_network_and_resumes_either(photos: Path, cache_folder: Path) -> None:
+    asked = (photos, *QUICK, "--probe", "both")
+    first = succeed("score", *asked, "--run", "whole")
+    assert len(list(Path("whole/heads/losses").iterdir())) == 10
+    assert json.loads(Path("whole/run.json").read_text())["settings"]["heads_epochs"] == 10
+    assert cached_embeddings(cache_folder) == [48]
+    # Stopped while the heads were trained: the network is not trained again.
+    shutil.copytree("whole", "part")
+    Path("part/heads/checkpoint.pt").unlink()
+    shutil.rmtree("part/heads/losses")
+    edit(Path("part/run.json"), status="training")
+    again = succeed("score", *asked, "--run", "part")
+    assert "Training the heads" in again.err or "embeddings are in the cache" in again.err
+    assert results(Path("whole")) == results(Path("part"))
+    assert file_bytes(Path("whole/heads/losses")) == file_bytes(Path("part/heads/losses"))
+    assert succeed("score", "whole").out == first.out
+    error = run("score", photos, *QUICK, "--probe", "train", "--run", "whole")
+    assert error.code == 2
+    assert "probe is both there, train asked" in error.err
+
+
 def test_a_retraining_of_large_images_trains_a_head_unless_a_network_is_asked_for(large: Path) -> None:
     weights = "".join(f"{path.relative_to(large)},1\n" for path in sorted(large.rglob("*.jpg")))
     Path("weights.csv").write_text(f"path,weight\n{weights}")

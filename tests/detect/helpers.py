@@ -42,7 +42,7 @@ def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
         given_N = np.where(np.isfinite(aul_N), 1 / (1 + np.exp(np.clip(aul_N - 3, -30, 30))), np.nan)
         beliefs = beliefs_of(given_N, [1 - np.minimum(label_N, 1)], [1 - given_N])
     values = {f"{name}_N": -aul_N if name in SUSPICIOUS_WHEN_LOW else aul_N for name in STATISTICS}
-    transition = fit_transition(label_N, beliefs, classes)
+    transition = fit_transition(label_N, [beliefs], classes)
     values |= {"beliefs": beliefs, "joint": confident_joint(label_N, beliefs, classes), "transition": transition}
     values |= {"log_odds_N": transition.log_odds_N, "epochs": 1}
     return CurveStatistics(**{**values, **others})

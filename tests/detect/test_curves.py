@@ -4,6 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from labelaudit.detect import constants
 from labelaudit.detect.curves import STATISTICS, Course, CurveAccumulator, EpochTrust
@@ -218,3 +219,45 @@ def test_a_later_training_is_judged_by_itself():
     assert epoch is None
     assert trusts_of(good, good, good, good, good, memorized, length=3)[1] == 3
     assert Course(epochs=16, members=3).recorded == 48
+
+
+def recorded(label_N, true_N, right, *, held_out, seed=0):
+    """Return the curves of three epochs of a probe that knows this share of the true classes, of three."""
+    generator = np.random.default_rng(seed)
+    curves = CurveAccumulator(label_N, 3, Course(epochs=3, held_out=held_out))
+    samples = len(label_N)
+    seen_N = np.where(generator.random(samples) < right, true_N, generator.integers(0, 3, samples))
+    for _ in range(3):
+        agrees_N = seen_N == label_N
+        strength_N = generator.uniform(0.5, 3.0, samples)
+        p_N = np.where(agrees_N, 1.0, np.exp(-strength_N)) / (1 + 1.2 * np.exp(-strength_N))
+        margin_N = np.where(agrees_N, strength_N, -strength_N).astype(np.float32)
+        alternative_N = np.where(agrees_N, (label_N + 1) % 3, seen_N).astype(np.int32)
+        curves.add(np.arange(samples, dtype=np.int32), -np.log(p_N).astype(np.float32), margin_N, alternative_N)
+    return curves
+
+
+def test_heads_beside_a_network_are_a_second_witness_and_give_the_rate():
+    generator = np.random.default_rng(3)
+    true_N = generator.integers(0, 3, 3000)
+    wrong_N = np.arange(3000) % 5 == 0
+    label_N = np.where(wrong_N, (true_N + 1) % 3, true_N).astype(np.int32)
+    heads = recorded(label_N, true_N, 0.85, held_out=True, seed=1)
+    network = recorded(label_N, true_N, 0.85, held_out=False, seed=2)
+    alone, held_out, both = network.result(), heads.result(), network.result(heads)
+    assert alone.held_out is None
+    assert held_out.held_out is held_out.transition
+    np.testing.assert_array_equal(both.held_out.log_odds_N, held_out.log_odds_N)
+    assert len(both.transition.sharpness_W) == 2
+    ap = [average_precision_score(wrong_N, each.log_odds_N) for each in (alone, held_out, both)]
+    assert ap[2] > max(ap[:2]) + 0.02
+    # All but the log-odds is the network's own.
+    np.testing.assert_array_equal(both.aul_N, alone.aul_N)
+
+
+def test_a_label_that_taught_its_own_probe_counts_a_little_less(monkeypatch):
+    true_N = np.random.default_rng(0).integers(0, 3, 900)
+    label_N = np.where(np.arange(900) % 10 == 0, (true_N + 1) % 3, true_N).astype(np.int32)
+    found = recorded(label_N, true_N, 0.8, held_out=False).result().transition.p_mislabeled_N.mean()
+    monkeypatch.setattr(constants, "SELF_INFLUENCE", 0.0)
+    assert recorded(label_N, true_N, 0.8, held_out=False).result().transition.p_mislabeled_N.mean() < found

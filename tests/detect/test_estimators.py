@@ -7,6 +7,7 @@ from labelaudit.detect.confident import confident_joint
 from labelaudit.detect.estimators import ESTIMATORS, transition_estimate
 from labelaudit.detect.evidence import Controls, TailRate
 from labelaudit.detect.theory import held_out_interval
+from labelaudit.detect.transition import fit_transition
 from tests.detect.helpers import beliefs_of, certain, evidence_of
 
 CLASSES, SAMPLES, CONTROLS = 10, 6000, 300
@@ -81,7 +82,8 @@ def doubting(samples=1000, *, held_out):
     label_N = (np.arange(samples) // 10 % 2).astype(np.int32)
     given_N = np.select([kind_N < 7, kind_N < 9], [0.99, 0.01], 0.6)
     beliefs = beliefs_of(given_N, [1 - label_N], [1 - given_N])
-    return evidence_of(1 - given_N, label_N=label_N, beliefs=beliefs, held_out=held_out)
+    alone = fit_transition(label_N, [beliefs], 2) if held_out else None
+    return evidence_of(1 - given_N, label_N=label_N, beliefs=beliefs, held_out=alone)
 
 
 def test_held_out_beliefs_give_rate_and_p_themselves_and_others_those_of_the_joint():

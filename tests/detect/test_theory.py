@@ -22,7 +22,7 @@ def logit(p_N):
 def model_with(p_N, doubt_N):
     """A noise transition model that says this of each sample."""
     label_N = np.zeros(len(p_N), dtype=np.int32)
-    model = fit_transition(label_N, certain(label_N, label_N), 2)
+    model = fit_transition(label_N, [certain(label_N, label_N)], 2)
     return replace(model, log_odds_N=logit(np.asarray(p_N)), doubt_N=np.asarray(doubt_N, dtype=float))
 
 
@@ -82,13 +82,13 @@ def even_and_paired():
 def test_the_rate_is_the_models_mean_if_held_out_and_else_the_joints():
     model, (joint, paired) = model_with([0.1, 0.9, 0.5], [1.0] * 3), even_and_paired()
     own_N = np.array([True, True, False])
-    assert noise_rate(model, joint, own_N, held_out=True, bounds=(0.9, 1.0)) == pytest.approx(0.5)
-    assert noise_rate(model, joint, own_N, held_out=False, bounds=None) == joint.noise_rate == pytest.approx(0.1)
+    assert noise_rate(model, joint, own_N, (0.9, 1.0)) == pytest.approx(0.5)
+    assert noise_rate(None, joint, own_N, None) == joint.noise_rate == pytest.approx(0.1)
     # Controls bound it where the errors are even, and not where one pair holds them.
     for bounds, end in (((0.02, 0.06), 0.06), ((0.2, 0.3), 0.2), ((0.05, 0.2), joint.noise_rate)):
         expected = joint.noise_rate + joint.evenness * (end - joint.noise_rate)
-        assert noise_rate(model, joint, own_N, held_out=False, bounds=bounds) == pytest.approx(expected)
-        assert noise_rate(model, paired, own_N, held_out=False, bounds=bounds) == paired.noise_rate
+        assert noise_rate(None, joint, own_N, bounds) == pytest.approx(expected)
+        assert noise_rate(None, paired, own_N, bounds) == paired.noise_rate
     assert joint.evenness > 0.8
     assert paired.evenness == 0.0
 
@@ -96,7 +96,7 @@ def test_the_rate_is_the_models_mean_if_held_out_and_else_the_joints():
 def test_the_bounds_count_as_much_as_the_errors_are_even(monkeypatch):
     joint = even_and_paired()[0]
     monkeypatch.setattr(ConfidentJoint, "structure", property(lambda _: 0.3))
-    found = noise_rate(model_with([0.5], [0.5]), joint, everywhere(1), held_out=False, bounds=(0.0, 0.05))
+    found = noise_rate(None, joint, everywhere(1), (0.0, 0.05))
     assert found == pytest.approx(joint.noise_rate + 0.4 * (0.05 - joint.noise_rate))
 
 

@@ -8,12 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from labelaudit.detect.curves import Course, CurveAccumulator
 from labelaudit.detect.transition import fit_transition
 from tests.detect.helpers import beliefs_of, certain
 
 CLASSES = 6
+
+
+def fit_alone(label_N, beliefs, classes, **options):
+    """Return the model of one witness."""
+    return fit_transition(label_N, [beliefs], classes, **options)
 
 
 def uniform(rate, classes=CLASSES):
@@ -60,7 +66,7 @@ def simulated(t_KK, *, samples=5000, spread=4.0, sharpness=1.0, seed=0):
 def fitted(t_KK, **options):
     """Return true and given labels, and the model of them."""
     true_N, label_N, belief_KN = simulated(t_KK, **options)
-    return true_N, label_N, fit_transition(label_N, beliefs_in(belief_KN, label_N), len(t_KK))
+    return true_N, label_N, fit_alone(label_N, beliefs_in(belief_KN, label_N), len(t_KK))
 
 
 def share_of_pairs(model, classes=CLASSES):
@@ -79,7 +85,7 @@ def test_transition_sharpness_and_rate_are_found(noise, sharpness):
     true_N, label_N, model = fitted(NOISES[noise], sharpness=sharpness, spread=4.0 / sharpness**0.5)
     p_N, wrong_N = model.p_mislabeled_N, true_N != label_N
     np.testing.assert_allclose(share_of_pairs(model), NOISES[noise], atol=0.05)
-    assert model.sharpness == pytest.approx(sharpness, rel=0.1)
+    assert model.sharpness_W[0] == pytest.approx(sharpness, rel=0.1)
     assert p_N.mean() == pytest.approx(wrong_N.mean(), abs=0.015)
     # P is calibrated: as many of the samples are wrong as it says, also among the suspicious ones.
     assert p_N[p_N > 0.5].sum() == pytest.approx(wrong_N[p_N > 0.5].sum(), rel=0.05, abs=1)
@@ -90,7 +96,7 @@ def test_a_weak_probe_accuses_nobody_of_clean_data():
     _, label_N, belief_KN = simulated(np.eye(CLASSES), spread=1.0)
     disagrees_N = belief_KN.argmax(axis=0) != label_N
     assert disagrees_N.mean() > 0.5
-    p_N = fit_transition(label_N, beliefs_in(belief_KN, label_N), CLASSES).p_mislabeled_N
+    p_N = fit_alone(label_N, beliefs_in(belief_KN, label_N), CLASSES).p_mislabeled_N
     assert p_N.mean() < 0.05
     assert (p_N > 0.5).mean() < 0.005
 
@@ -106,14 +112,14 @@ def test_a_label_that_nobody_confuses_is_less_suspicious_than_one_of_a_confused_
     label_N[:2] = 1, 2
     belief_KN[:, :2] = 0.02
     belief_KN[0, :2] = belief_KN[[1, 2], [0, 1]] = 0.46
-    model = fit_transition(label_N, beliefs_in(belief_KN, label_N), CLASSES)
+    model = fit_alone(label_N, beliefs_in(belief_KN, label_N), CLASSES)
     assert model.log_odds_N[0] > model.log_odds_N[1] + 2
     assert model.true_N[0] == 0
 
 
 def dense(label_N, belief_KN, model, t_KK):
     """Return P(mislabeled) and P(another class | image) with all classes, and this T: the model's own formula."""
-    p_KN = belief_KN**model.sharpness
+    p_KN = belief_KN ** model.sharpness_W[0]
     p_KN /= p_KN.sum(axis=0)
     joint_KN = p_KN * t_KK[:, label_N]
     row_N = np.arange(len(label_N))
@@ -122,7 +128,7 @@ def dense(label_N, belief_KN, model, t_KK):
 
 def test_candidates_agree_with_a_dense_computation_of_the_formula():
     _, label_N, belief_KN = simulated(uniform(0.2, 4), samples=400)
-    model = fit_transition(label_N, beliefs_in(belief_KN, label_N), 4)
+    model = fit_alone(label_N, beliefs_in(belief_KN, label_N), 4)
     # All classes have a slot. T is the mean under the prior and the counts; even errors make the prior strong.
     p_N = model.p_mislabeled_N
     count_KK = np.zeros((4, 4))
@@ -142,10 +148,10 @@ def test_classes_without_a_slot_count_together(slots):
     likely_N = generator.integers(0, 12, 3000)
     belief_KN[likely_N, np.arange(3000)] = 0.8
     label_N = drawn_by(uniform(0.1, 12)[drawn_by(belief_KN.T, generator)], generator).astype(np.int32)
-    few = fit_transition(label_N, beliefs_in(belief_KN, label_N, slots), 12)
-    every = fit_transition(label_N, beliefs_in(belief_KN, label_N, 11), 12)
+    few = fit_alone(label_N, beliefs_in(belief_KN, label_N, slots), 12)
+    every = fit_alone(label_N, beliefs_in(belief_KN, label_N, 11), 12)
     np.testing.assert_allclose(few.p_mislabeled_N, every.p_mislabeled_N, atol=0.02)
-    assert few.sharpness == pytest.approx(every.sharpness, rel=0.05)
+    assert few.sharpness_W[0] == pytest.approx(every.sharpness_W[0], rel=0.05)
 
 
 def test_only_counted_samples_fit_and_all_with_a_record_are_judged():
@@ -154,20 +160,20 @@ def test_only_counted_samples_fit_and_all_with_a_record_are_judged():
     beliefs = beliefs_in(belief_KN, label_N)
     given_N, other_MN = np.where(lost_N, np.nan, beliefs.given_N), np.where(lost_N, np.nan, beliefs.other_MN)
     beliefs = replace(beliefs, given_N=given_N, other_MN=other_MN, class_MN=np.where(lost_N, -1, beliefs.class_MN))
-    model = fit_transition(label_N, beliefs, CLASSES)
+    model = fit_alone(label_N, beliefs, CLASSES)
     for values in (model.log_odds_N, model.doubt_N, model.p_mislabeled_N):
         np.testing.assert_array_equal(np.isnan(values), lost_N)
     np.testing.assert_array_equal(model.true_N < 0, lost_N)
-    kept = fit_transition(label_N[~lost_N], beliefs_in(belief_KN[:, ~lost_N], label_N[~lost_N]), CLASSES)
+    kept = fit_alone(label_N[~lost_N], beliefs_in(belief_KN[:, ~lost_N], label_N[~lost_N]), CLASSES)
     np.testing.assert_allclose(model.log_odds_N[~lost_N], kept.log_odds_N)
     assert model.count_Q.sum() == pytest.approx(kept.count_Q.sum())
     # Labels that are made wrong, but do not count, change nothing for the others.
     odd_N = np.where(np.arange(1200) < 300, (label_N + 1) % CLASSES, label_N).astype(np.int32)
-    part = fit_transition(odd_N, beliefs_in(belief_KN, odd_N), CLASSES, counted_N=np.arange(1200) >= 300)
-    alone = fit_transition(label_N[300:], beliefs_in(belief_KN[:, 300:], label_N[300:]), CLASSES)
+    part = fit_alone(odd_N, beliefs_in(belief_KN, odd_N), CLASSES, counted_N=np.arange(1200) >= 300)
+    alone = fit_alone(label_N[300:], beliefs_in(belief_KN[:, 300:], label_N[300:]), CLASSES)
     np.testing.assert_allclose(part.log_odds_N[300:], alone.log_odds_N, atol=1e-6)
     assert part.p_mislabeled_N[:300].mean() > 0.7
-    nobody = fit_transition(label_N, beliefs_in(belief_KN, label_N), CLASSES, counted_N=np.zeros(1200, dtype=bool))
+    nobody = fit_alone(label_N, beliefs_in(belief_KN, label_N), CLASSES, counted_N=np.zeros(1200, dtype=bool))
     assert nobody.p_mislabeled_N.mean() < 0.1
 
 
@@ -181,7 +187,7 @@ def test_two_classes(t_KK):
 
 def test_one_class_with_samples_is_right():
     label_N = np.zeros(50, dtype=np.int32)
-    model = fit_transition(label_N, beliefs_of(np.linspace(0.5, 1, 50), [[1] * 50], [np.linspace(0.5, 0, 50)]), 3)
+    model = fit_alone(label_N, beliefs_of(np.linspace(0.5, 1, 50), [[1] * 50], [np.linspace(0.5, 0, 50)]), 3)
     assert np.isfinite(model.log_odds_N).all()
     assert model.p_mislabeled_N.max() < 0.01
 
@@ -189,7 +195,7 @@ def test_one_class_with_samples_is_right():
 def test_log_odds_are_finite_where_the_probe_is_sure():
     true_N = np.arange(600, dtype=np.int32) % 3
     label_N = np.where(np.arange(600) < 60, (true_N + 1) % 3, true_N).astype(np.int32)
-    model = fit_transition(label_N, certain(label_N, true_N), 3)
+    model = fit_alone(label_N, certain(label_N, true_N), 3)
     assert np.isfinite(model.log_odds_N).all()
     np.testing.assert_allclose(model.p_mislabeled_N, label_N != true_N, atol=1e-6)
     np.testing.assert_array_equal(model.true_N[:60], true_N[:60])
@@ -206,7 +212,35 @@ def test_log_odds_are_finite_where_the_probe_is_sure():
 def test_a_thousand_classes_take_seconds_and_no_table_of_all_pairs():
     true_N, label_N, belief_KN = simulated(uniform(0.1, 1000), samples=5000, spread=7.0)
     beliefs, start = beliefs_in(belief_KN, label_N), time.process_time()
-    model = fit_transition(label_N, beliefs, 1000)
+    model = fit_alone(label_N, beliefs, 1000)
     assert time.process_time() - start < 30
     assert len(model.count_Q) <= 5 * 5000
     assert model.p_mislabeled_N.mean() == pytest.approx((true_N != label_N).mean(), abs=0.03)
+
+
+def test_a_second_witness_makes_the_ranking_better_and_one_that_knows_nothing_does_not_count():
+    generator = np.random.default_rng(1)
+    true_N, label_N, belief_KN = simulated(uniform(0.2), spread=2.0)
+    one = beliefs_in(belief_KN, label_N)
+    logit_KN = generator.normal(0, 2.0, belief_KN.shape)
+    nothing = beliefs_in(np.exp(logit_KN) / np.exp(logit_KN).sum(axis=0), label_N)
+    logit_KN[true_N, np.arange(len(true_N))] += 5.0
+    other = beliefs_in(np.exp(logit_KN) / np.exp(logit_KN).sum(axis=0), label_N)
+    wrong_N = true_N != label_N
+    alone, useless, both = (fit_transition(label_N, each, CLASSES) for each in ([one], [one, nothing], [one, other]))
+    ap = [average_precision_score(wrong_N, each.log_odds_N) for each in (alone, useless, both)]
+    assert ap[2] > ap[0] + 0.05
+    assert ap[1] == pytest.approx(ap[0], abs=0.005)
+    assert useless.sharpness_W[1] < 0.05 * useless.sharpness_W[0]
+    assert both.p_mislabeled_N.mean() == pytest.approx(wrong_N.mean(), abs=0.02)
+    # The order of the witnesses does not matter.
+    turned = fit_transition(label_N, [other, one], CLASSES)
+    np.testing.assert_allclose(turned.p_mislabeled_N, both.p_mislabeled_N, atol=0.01)
+
+
+def test_samples_that_one_witness_did_not_see_are_not_judged():
+    _, label_N, belief_KN = simulated(uniform(0.2), samples=600)
+    one = beliefs_in(belief_KN, label_N)
+    blind = replace(one, given_N=np.where(np.arange(600) < 9, np.nan, one.given_N))
+    model = fit_transition(label_N, [one, blind], CLASSES)
+    assert np.flatnonzero(np.isnan(model.log_odds_N)).tolist() == list(range(9))
