@@ -109,6 +109,10 @@ HEADS_SIZE = 160
 """The side in pixels at which the backbone sees images of up to `SMALL_IMAGE_PIXELS`, for the heads beside a network:
 half the time of 224, and as good on CIFAR-10."""
 
+MOST_EMBEDDED = 200_000
+"""More small images get no heads beside the network unless they are asked for: their embeddings would need more than 1
+GB of memory."""
+
 _FALLBACK_SIZE = 64
 _LEAST_SIZE = 16
 _STEPS_PER_EPOCH = 40
@@ -168,8 +172,6 @@ def plan(
     preset = presets[options.preset or "fast"]
     kind, model, weights, why = _choose_network(catalogue, options, preset)
     usable = int(catalogue.used_N.sum())
-    if options.probe == "both" and not embedded_is_installed(EMBEDDED_MODEL):
-        raise _no_backbone()
     if kind == "frozen":  # the preset's hyperparameters are not used
         is_large = usable >= LARGE_HEAD_BATCH * len(catalogue.classes)
         preset = replace(HEAD, batch_size=LARGE_HEAD_BATCH) if is_large else HEAD
@@ -194,12 +196,27 @@ def plan(
         controls=controls,
         pilot_epochs=max(1, round(PILOT_SHARE * hyper.epochs)) if controls else 0,
         members=options.members or 1,
-        heads_epochs=HEAD.epochs if options.probe == "both" else 0,
         folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
         selector=_selector(options),
         **vars(hyper),
     )
     return ProbePlan(settings, why)
+
+
+def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: torch.device) -> ProbePlan:
+    """Resolve every setting of an audit: as `plan` does, and whether heads are trained beside the network."""
+    planned = plan(catalogue, options, device)
+    wanted = options.probe == "both"
+    if options.probe in (None, "auto") and options.preset != "paper":
+        wanted = int(catalogue.used_N.sum()) <= MOST_EMBEDDED
+    if not wanted or planned.settings.kind != "train":
+        return planned
+    if embedded_is_installed(EMBEDDED_MODEL):
+        settings = replace(planned.settings, heads_epochs=HEAD.epochs)
+        return ProbePlan(settings, f"{planned.why}, and heads on frozen {EMBEDDED_MODEL}")
+    if options.probe == "both":
+        raise _no_backbone()
+    return planned
 
 
 def heads_beside(settings: TrainingSettings, catalogue: Catalogue, device: torch.device) -> TrainingSettings:
@@ -360,7 +377,9 @@ def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bo
 
 
 def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
-    """Raise UsageError for a selector beside a method of several networks, or that chooses its batches itself."""
+    """Raise UsageError for heads beside a network, and for a selector that the method leaves no place for."""
+    if options.probe == "both":
+        raise UsageError("--probe both is for audits", fix="leave it out, or give --probe train or frozen")
     several = entry.networks > 1
     if _selector(options) != NONE and (several or entry.plans):
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"

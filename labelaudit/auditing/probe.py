@@ -21,7 +21,7 @@ import labelaudit
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import agree, build_selection, check_probe, heads_beside, plan, set_up_device
+from labelaudit.auditing.plan import agree, build_selection, check_probe, heads_beside, plan_probe, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
 from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
@@ -120,7 +120,7 @@ def _claim_run(
         _remember_place(data, run, reporter)
         return None
     # Before the folder is made: a mistyped option leaves nothing behind.
-    planned = None if settings else plan(catalogue, options, device)
+    planned = None if settings else plan_probe(catalogue, options, device)
     if planned is not None:
         check_probe(planned.settings)
     held.enter_context(run.writing("--run"))
@@ -130,7 +130,7 @@ def _claim_run(
             return None
         _remember_place(data, run, reporter, held=True)
         return _Begun(catalogue, settings, relabelings, is_new=False)
-    planned = planned or plan(catalogue, options, device)
+    planned = planned or plan_probe(catalogue, options, device)
     clear(run)
     reporter.say(f"Probe: {planned.why}")
     return _Begun(catalogue, planned.settings, relabelings, is_new=True)

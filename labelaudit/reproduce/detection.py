@@ -254,7 +254,9 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     catalogue, used_N = found.fitted.catalogue, found.used_N
     label_U = catalogue.label_N[used_N]
     # Controls are the audit's own; the peers get the labels as they are given.
-    settings = replace(settings_from_json(found.settings, str(found.run.description)), controls=0, pilot_epochs=0)
+    settings = replace(
+        settings_from_json(found.settings, str(found.run.description)), controls=0, pilot_epochs=0, heads_epochs=0
+    )
     source = Source(device=set_up_device(options), weights_file=options.network_weights, offline=options.offline)
 
     @cache

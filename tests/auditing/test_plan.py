@@ -6,8 +6,19 @@ import torch
 
 from labelaudit.auditing import plan as module
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import FINE_TUNED, HEAD, HEADS_SIZE, PRESETS, RETRAIN_PRESETS, agree, heads_beside, plan
-from labelaudit.errors import ModelError, RunError
+from labelaudit.auditing.plan import (
+    FINE_TUNED,
+    HEAD,
+    HEADS_SIZE,
+    PRESETS,
+    RETRAIN_PRESETS,
+    agree,
+    check_method,
+    heads_beside,
+    plan,
+    plan_probe,
+)
+from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.retraining.recipe import presets_of
 from tests.data.helpers import catalogue_of
@@ -166,14 +177,29 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path):
 
 def test_both_trains_a_network_and_heads_that_are_planned_like_a_frozen_probe():
     small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5, controls=True)
-    settings = plan(small, asked, CPU).settings
+    settings = plan_probe(small, asked, CPU).settings
     assert (settings.kind, settings.probe, settings.epochs, settings.heads_epochs) == ("train", "both", 5, HEAD.epochs)
     heads = heads_beside(settings, small, CPU)
     frozen = plan(small, TrainingOptions(probe="frozen", seed=7, image_size=HEADS_SIZE), CPU).settings
     assert heads == frozen
     assert heads_beside(settings, catalogue(300), CPU).image_size == 224
     agree(settings, asked, "run")
-    agree(plan(small, TrainingOptions(), CPU).settings, TrainingOptions(probe="train"), "run")
+    agree(plan_probe(small, TrainingOptions(probe="train"), CPU).settings, TrainingOptions(probe="train"), "run")
+
+
+def test_small_images_get_both_unless_there_are_too_many_or_the_paper_is_followed(monkeypatch):
+    for images, preset, probe in ((10_000, None, "both"), (200_001, None, "train"), (10_000, "paper", "train")):
+        assert plan_probe(catalogue(images=images), TrainingOptions(preset=preset), CPU).settings.probe == probe
+    assert plan_probe(catalogue(65), TrainingOptions(), CPU).settings.probe == "frozen"
+    monkeypatch.setattr(module, "embedded_is_installed", lambda _model: False)
+    assert plan_probe(catalogue(), TrainingOptions(), CPU).settings.probe == "train"
+    with pytest.raises(ModelError, match="no pretrained weights of tf_efficientnet_lite2"):
+        plan_probe(catalogue(), TrainingOptions(probe="both"), CPU)
+
+
+def test_retraining_takes_no_heads_beside():
+    with pytest.raises(UsageError, match="--probe both is for audits"):
+        check_method(find_method("standard"), TrainingOptions(probe="both"))
 
 
 def test_what_is_not_asked_for_agrees_with_anything_and_a_difference_is_named_alone():

@@ -23,7 +23,10 @@ from PIL import Image
 from labelaudit.cli.main import main
 
 CLASSES = ("ant", "bee", "cat", "dog")
-QUICK = ("--epochs", "4", "--batch-size", "16", "--image-size", "16", "--augment", "none", "--precision", "float32")
+QUICK = (
+    *("--epochs", "4", "--batch-size", "16", "--image-size", "16"),
+    *("--augment", "none", "--precision", "float32", "--probe", "train"),
+)
 """Training options under which an audit of `write_images` takes a fraction of a second and finds the wrong labels."""
 
 

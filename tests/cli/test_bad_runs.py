@@ -47,7 +47,7 @@ def test_other_settings_are_named(audit: Path, photos: Path) -> None:
     options = ("--epochs", "5", "--seed", "7", "--probe", "frozen", "--model", "resnet18")
     error = run("score", photos, "--run", audit, *options).only_error
     assert error.startswith(f"{audit} was started with different settings: ")
-    asked = ("epochs is 4 there, 5 asked", "seed is 0 there, 7 asked", "kind is train there, frozen asked")
+    asked = ("epochs is 4 there, 5 asked", "seed is 0 there, 7 asked", "probe is train there, frozen asked")
     assert all(difference in error for difference in (*asked, "model is labelaudit_probe there, resnet18 asked"))
     assert "batch" not in error
     assert error.endswith("leave these options out to continue it, or give another --run")
