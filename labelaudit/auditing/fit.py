@@ -116,7 +116,7 @@ def compute(
         pilot = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, classes, counted_N=counted_N)
     heads = None
     if (course := heads_course(run)) is not None:
-        heads = read_curves(run.heads, course, label_N, classes, counted_N=counted_N, reporter=reporter)
+        heads = read_curves(run.heads, course, label_N, classes, counted_N=counted_N)
     evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot, heads=heads)
     verdicts = judge(evidence, settings, all_estimators=all_estimators)
     answers = answers or read_kept_answers(run, catalogue)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from labelaudit.engine.devices import memory_errors, single_threaded
-from labelaudit.engine.inputs import FeatureInputs, Inputs
+from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
 from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, split_places
 from labelaudit.engine.parallel import ALONE, World
@@ -29,9 +29,10 @@ from labelaudit.progress import Advance
 _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
 
-_SMALL_HEADS = 1_000_000
-"""Heads of up to so many weights, 4 ms a step, are trained by one thread. Two would save part of that on an idle
-machine; beside other work, where they wait for each other at every product, a step takes ten times as long."""
+_SMALL = 1_000_000
+"""Networks of up to so many weights are trained by one thread, unless their batches have parts. Threads that sleep
+while they wait gain them nothing: digits took 2.4 times as long with two, images of 64 pixels as long, and heads beside
+other work ten times (docs/benchmarks.md)."""
 
 _CHUNK = 512
 """Rows that are looked at together."""
@@ -157,7 +158,7 @@ class Training:
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
             work = Work(inputs, order, clock, method, generator, recorder, advance)
-            with self._threads(inputs):
+            with self._threads():
                 effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
             record = recorder.take(epoch, effort)
         self.finished_epochs += 1
@@ -175,12 +176,11 @@ class Training:
             work.advance(places.stop - places.start)
         return order.effort(len(work.inputs))
 
-    def _threads(self, inputs: Inputs) -> contextlib.AbstractContextManager[None]:
+    def _threads(self) -> contextlib.AbstractContextManager[None]:
         """Have this thread compute alone where its operations are small, or the networks have threads of their own."""
         weights = sum(parameter.numel() for network in self.networks for parameter in network.parameters())
-        is_small = isinstance(inputs, FeatureInputs) and weights <= _SMALL_HEADS
         has_threads = any(isinstance(network, Threaded) for network in self.shared)
-        return single_threaded() if is_small or has_threads else contextlib.nullcontext()
+        return single_threaded() if weights <= _SMALL or has_threads else contextlib.nullcontext()
 
     def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
         if not isinstance(method, Plans):
