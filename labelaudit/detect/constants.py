@@ -18,7 +18,7 @@ did the last was .09 at most. Worth of the trust in memorized trainings: .8088 /
 of .14 instead of .00 for .20."""
 LARGEST_MARGIN = 10.0
 """Margins beyond count as this when doubt is measured: one diverging sample must not decide."""
-SHARPNESS = 4.0
+STEP_SLOPE = 4.0
 """Slope of the step in the soft misprediction rate. From prototypes: average precision .900 under pair flips of 10%,
 where the hard step has .849 and AUL .746."""
 SLOTS = 4
@@ -28,9 +28,9 @@ SHARPNESS_STARTS, FIRST_STRENGTH, FIRST_ERROR = (1.5, 4.0), 30.0, 0.1
 """Where expectation-maximization of the noise transition model begins; the likelier end wins. From the sharper start it
 finds pair flips of 20% among photographs, from the flatter one it does not."""
 SELF_INFLUENCE = 0.1
-"""What the given label has gained, in log-probability, in a probe that was trained on it. Worth, on 6,000 images of
-Fashion-MNIST: average precision .38 to .68 where two classes are confused, .9855 to .9765 under pair flips; larger
-values gain little on the first and lose more on the second."""
+"""What the given label has gained, in log-probability, in a probe that was trained on it. Chosen on planted errors of
+6,000 images of Fashion-MNIST. Worth there: average precision .38 to .68 where two classes are confused, .9855 to .9765
+under pair flips; larger values gain little on the first and lose more on the second."""
 TRANSITION_STEPS, STRENGTH_EVERY = 200, 5
 """Steps at most, and how often the prior's strength is fitted again."""
 
@@ -57,7 +57,7 @@ RESAMPLES, RESAMPLED_INTERVAL = 400, (0.05, 0.95)
 OVERCOUNTED_SHARE, HIDDEN_SHARE = 0.1, 0.3
 """Of the disagreement that a held-out probe's own doubt explains, these shares may be right labels counted as errors,
 and errors that are not counted. Worth: between −.06 and .26 on 13 audits: photographs, look-alikes, numerals and
-CIFAR-10N, with planted and human errors."""
+CIFAR-10N, with planted and human errors. Chosen on the same."""
 UNRECORDED_SHARE = 0.5
 """The share of what the records leave open that the lower end of the interval counts. Worth: at 80% uniform noise the
 rate is .722 with none of it, .757 with half and .816 with all; the interval holds the truth (docs/accuracy.md)."""

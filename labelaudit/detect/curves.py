@@ -216,16 +216,18 @@ class CurveAccumulator:
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
         beliefs = self.beliefs
         joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
-        witness = beliefs
-        if not self._held_out:
+
+        def fit(*witnesses: Beliefs) -> Transition:
+            return fit_transition(self._label_N, witnesses, self._classes, counted_N=self._counted_N)
+
+        if self._held_out:
+            transition = fit(beliefs)
+            held_out: Transition | None = transition
+        else:
             # The label has taught the probe that judges it.
-            witness = replace(beliefs, given_N=beliefs.given_N * np.exp(-c.SELF_INFLUENCE))
-        held_out = [beliefs] if self._held_out else [] if heads is None else [heads.beliefs]
-        witnesses = held_out if self._held_out else [witness, *held_out]
-        transition = fit_transition(self._label_N, witnesses, self._classes, counted_N=self._counted_N)
-        alone = transition
-        if len(witnesses) > len(held_out) > 0:
-            alone = fit_transition(self._label_N, held_out, self._classes, counted_N=self._counted_N)
+            own = replace(beliefs, given_N=beliefs.given_N * np.exp(-c.SELF_INFLUENCE))
+            transition = fit(own) if heads is None else fit(own, heads.beliefs)
+            held_out = None if heads is None else fit(heads.beliefs)
         return CurveStatistics(
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=self._margin_N / divisor_N,
@@ -238,7 +240,7 @@ class CurveAccumulator:
             joint=joint,
             transition=transition,
             epochs=self._epochs,
-            held_out=alone if held_out else None,
+            held_out=held_out,
             memorized_from=self._trust.memorized_from,
         )
 
@@ -263,7 +265,7 @@ class CurveAccumulator:
         self._probability_N[block] += given_B
         self._given_N[block] += trust * given_B
         self._wrong_N[block] += wrong_B
-        self._soft_wrong_N[block] += present_B / (1.0 + np.exp(np.minimum(c.SHARPNESS * margin_B64, 700.0)))
+        self._soft_wrong_N[block] += present_B / (1.0 + np.exp(np.minimum(c.STEP_SLOPE * margin_B64, 700.0)))
         self._forgotten_N[block] += was_right_B & wrong_B
         self._was_right_N[block] = np.where(present_B, ~wrong_B, was_right_B)
         # log p_j = log p_y − m; the exponent is at most 0, so nothing overflows.
