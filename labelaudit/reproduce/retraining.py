@@ -180,7 +180,7 @@ class Scale:
 _MEMORIZING: dict[str, Any] = {"augment": "none", "weight_decay": 1e-4}
 # The fast probe has the paper's rate, and on 5,000 images its batch.
 _SMALL_AUDITS = {
-    "default": TrainingOptions(probe="train"),
+    "default": TrainingOptions(),
     "paper": TrainingOptions(probe="train", schedule="constant"),
 }
 # Without augmentation a second view is the first one again.
@@ -190,7 +190,7 @@ SCALES: dict[ScaleName, Scale] = {
     "smoke": Scale(
         noises=("uniform:0.4",),
         subset=600,
-        audits={name: replace(options, epochs=6) for name, options in _SMALL_AUDITS.items()},
+        audits={name: replace(options, probe="train", epochs=6) for name, options in _SMALL_AUDITS.items()},
         training=TrainingOptions(probe="train", epochs=6, **_MEMORIZING),
         parameters={
             "incv": {"iterations": 2, "selection_share": 1 / 3},
