@@ -70,10 +70,8 @@ def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
         handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             lock(handle, fcntl.LOCK_EX)
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                size = _whole(os.pread(handle, size, 0))
-                os.ftruncate(handle, size)
+            size = _whole(os.pread(handle, os.fstat(handle).st_size, 0))
+            os.ftruncate(handle, size)
             _write_all(handle, "".join(lines if size else [header, *lines]).encode())
             os.fsync(handle)
         finally:

@@ -77,7 +77,7 @@ def test_what_is_no_ledger_is_named(tmp_path: Path) -> None:
         read_decisions(file)
     append_decisions(tmp_path / "other.csv", [decided()])
     file.write_text((tmp_path / "other.csv").read_text().replace(",keep,", ",keeep,"))
-    with pytest.raises(DataError, match="line 2 is no decision: .*keeep"):
+    with pytest.raises(DataError, match=r"line 2 is no decision: .*keeep"):
         read_decisions(file)
 
 
