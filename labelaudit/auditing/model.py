@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,6 +57,15 @@ class Data:
     def scan(self, reporter: Reporter = QUIET) -> Catalogue:
         """List the images; see `labelaudit.data.folder.scan`."""
         return scan(self.root, labels_file=self.labels_file, split=self.split, reporter=reporter)
+
+    def relabel_command(self, corrections: str) -> str:
+        """Return the command that puts corrections into the data."""
+        words = ["labelaudit", "relabel", str(self.root), corrections]
+        if self.split:
+            words += ["--split", ",".join(self.split)]
+        if self.labels_file is not None:
+            words += ["--labels", str(self.labels_file), "--out", "corrected.csv"]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

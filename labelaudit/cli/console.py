@@ -39,7 +39,7 @@ _SHOW_BAR_AFTER_SECONDS = 2.0
 _ENDLESS = 100_000
 _WORD = re.compile(
     r"""(?:
-        \blabelaudit\ (?:advise|compare|demo|export|fit|relabel|report|retrain|score|train-probe)\b[^;,]*  # a command
+        \blabelaudit\ (?:advise|compare|demo|export|fit|relabel|report|retrain|review|score|train-probe)\b[^;,]*
         | (?<!\w)(['"]).*?\1(?!\w)  # a quoted text
         | \S*/\S*(?:\ [^\s/:;,]+)*\ [^\s/:;]+/\S*  # a path with blanks between its slashes
         | \S

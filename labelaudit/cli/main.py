@@ -11,7 +11,7 @@ import typer
 from typer import Option
 
 from labelaudit import __version__
-from labelaudit.cli import corrupt, listing, relabel, report, reproduce, retrain, sample, score
+from labelaudit.cli import corrupt, listing, relabel, report, reproduce, retrain, review, sample, score
 from labelaudit.cli.console import Stopped, guard_streams, show_error, stopped_by_signals
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
@@ -33,6 +33,7 @@ app.command("score", epilog=score.EPILOG_SCORE)(score.score)
 app.command("train-probe", epilog=score.EPILOG_TRAIN_PROBE)(score.train_probe)
 app.command("fit", epilog=score.EPILOG_FIT)(score.fit)
 app.command("report", epilog=report.EPILOG)(report.command)
+app.command("review", epilog=review.EPILOG)(review.command)
 app.command("retrain", epilog=retrain.EPILOG)(retrain.command)
 app.command("sample", epilog=sample.EPILOG, rich_help_panel=_MORE)(sample.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_MORE)(relabel.command)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -74,6 +74,10 @@ def command(
     data: Annotated[Path | None, _page(help="Where the images are now; default: where they were audited.")] = None,
     html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
+    decisions: Annotated[
+        Path | None,
+        _page(help="A review to show in the page, as decisions.csv or corrections.csv; default: decisions.csv in RUN."),
+    ] = None,
     thumbnails: Annotated[int, _page(help="Most images to show in the page; large files take time to read.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
@@ -81,6 +85,8 @@ def command(
     Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
     """
     _refuse_contradictions(top, thumbnails, data, html, no_html=no_html)
+    if decisions is not None and no_html:
+        raise UsageError("--decisions is for the page, and --no-html writes none", fix="leave one of them out")
     targets = _targets(write or [])
 
     from labelaudit.auditing.model import Audit, recorded_data
@@ -111,7 +117,9 @@ def command(
 
         # Figures and gate do not need a writable run folder.
         with _or_warn("no page", terminal) if html is None else nullcontext():
-            page = write_page(audit, report.listed, html, terminal, thumbnails=thumbnails, data=data)
+            page = write_page(
+                audit, report.listed, html, terminal, thumbnails=thumbnails, data=data, decisions=decisions
+            )
     if output == "table":
         with printed() as console:
             show_table(console, report)
@@ -173,13 +181,9 @@ def _tell(page: Page, listed: Listed, data: Data, moved_to: Path | None, termina
     if 0 < page.looked_at == page.missing:
         where = f"none of them is in {root.resolve()} as it was audited"
         terminal.warn(f"the page has no images: {where}. If they were moved, give their folder with --data DIR")
-    words = ["labelaudit", "relabel", str(root), "corrections.csv"]
-    if data.split:
-        words += ["--split", ",".join(data.split)]
-    if data.labels_file is not None:
-        words += ["--labels", str(data.labels_file), "--out", "corrected.csv"]
     if page.rows:
-        terminal.say(f"Open it in a browser to review. The corrections go into the data by: {shlex.join(words)}")
+        command = replace(data, root=root).relabel_command("corrections.csv")
+        terminal.say(f"Open it in a browser to review. The corrections go into the data by: {command}")
 
 
 def advise(

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, features
 
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import brief
@@ -49,6 +49,22 @@ fill the memory. JPEGs are rarely concerned, being decoded at a reduced scale.""
 
 _FILTERS = threading.Lock()
 """Held while the process's warning filters are changed: two threads that restore them in the wrong order lose them."""
+
+
+_PREVIEW: dict[str, Any] = (
+    {"format": "WEBP", "quality": 62, "method": 2} if features.check("webp") else {"format": "JPEG", "quality": 68}
+)
+PREVIEW_SIDE = 512
+"""Pixels that an image fits into where it is decided on."""
+PREVIEW_TYPE = f"image/{_PREVIEW['format'].lower()}"
+"""The media type of what `preview` returns."""
+
+CHANGED = "the file has changed since the audit"
+"""Why an image is not shown: its label was judged by another one."""
+
+_SHOWN_BY_BROWSERS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+_LOSSLESS_PIXELS = 1 << 20
+"""Larger images are given to a browser as JPEG."""
 
 
 class UnreadableImageError(ValueError):
@@ -145,6 +161,32 @@ def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> 
         scale = min(1.0, side / max(upright.size))
         size = tuple(max(1, round(length * scale)) for length in upright.size)
         return np.asarray(upright.resize(size, Image.Resampling.BILINEAR), dtype=np.uint8)
+
+
+def preview(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> bytes:
+    """Return a small copy of an image for a page, encoded anew and without metadata; see `decode_small`."""
+    encoded = io.BytesIO()
+    Image.fromarray(decode_small(content, side=side, rendering=rendering)).save(encoded, **_PREVIEW)
+    return encoded.getvalue()
+
+
+def for_browser(content: bytes, rendering: Rendering = PLAIN) -> tuple[bytes, str]:
+    """Return an image's bytes and media type for a browser: the file's own where it is shown as the audit saw it.
+
+    Other formats, values of more than 8 bits and transparent images are converted by the rendering of the audit. Errors
+    are those of `decode`.
+    """
+    with _open(content) as image:
+        kind = image.format or ""
+    header = read_header(content)
+    if kind in _SHOWN_BY_BROWSERS and not header.deep and not header.transparent:
+        return content, _SHOWN_BY_BROWSERS[kind]
+    pixels_HWC = decode_whole(content, rendering)
+    image = Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
+    encoded = io.BytesIO()
+    kind = "PNG" if image.width * image.height <= _LOSSLESS_PIXELS else "JPEG"
+    image.save(encoded, format=kind, quality=92)
+    return encoded.getvalue(), _SHOWN_BY_BROWSERS[kind]
 
 
 def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
-from labelaudit.review.decisions import read_decisions
+from labelaudit.review.decisions import decided_paths, read_decisions
 from labelaudit.run.files import write_lines
 from labelaudit.text import csv_lines, unguarded
 
@@ -147,11 +147,12 @@ def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
 
 
 def _read_ledger(file: Path) -> Iterator[Correction]:
-    for decision in read_decisions(file).values():
-        if decision.action != "undo":
+    paths_of = decided_paths(file)
+    for key, decision in read_decisions(file).items():
+        for path in paths_of[key]:
             yield Correction(
-                path=decision.path,
-                action=decision.action,
+                path=path,
+                action=_ACTIONS[decision.action],
                 label=decision.label,
                 given_label=decision.given_label,
                 sha256=decision.sha256,

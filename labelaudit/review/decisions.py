@@ -94,35 +94,60 @@ def _write_all(handle: int, content: bytes) -> None:
 def read_decisions(file: Path) -> Mapping[Key, Decision]:
     """Return the decisions that count, in the order in which they were made; none where there is no file.
 
-    A line that a crash cut off is left out.
+    A line that a crash cut off is left out. Raises what `decisions_from` raises.
+    """
+    found: dict[Key, Decision] = {}
+    for decision in decisions_from(file)[0]:
+        found.pop(decision.key, None)
+        if decision.action != "undo":
+            found[decision.key] = decision
+    return found
+
+
+def decided_paths(file: Path) -> Mapping[Key, list[str]]:
+    """Return the paths for which each decision that counts was made: equal files in one class have one decision."""
+    found: dict[Key, dict[str, None]] = {}
+    for decision in decisions_from(file)[0]:
+        if decision.action == "undo":
+            found.pop(decision.key, None)
+        else:
+            found.setdefault(decision.key, {})[decision.path] = None
+    return {key: list(paths) for key, paths in found.items()}
+
+
+def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
+    """Return every line from a byte on, ``undo`` too, and the byte where the next line will begin.
+
+    ``start`` is 0 or what an earlier call returned: lines are only ever appended.
 
     Raises:
         DataError: the file cannot be read, or a whole line is none of a ledger.
     """
-    found: dict[Key, Decision] = {}
+    found = []
     try:
-        content = file.read_bytes()
-        text = content[: _whole(content)].decode("utf-8-sig")
+        with open(file, "rb") as handle:
+            handle.seek(start)
+            content = handle.read()
+        content = content[: _whole(content)]
+        text = content.decode("utf-8" if start else "utf-8-sig")
         rows = csv.reader(io.StringIO(text, newline=""))
-        if text and tuple(next(rows)) != COLUMNS:
+        if text and not start and tuple(next(rows)) != COLUMNS:
             raise DataError(f"{file} is no ledger of decisions", fix=f"its first line is {','.join(COLUMNS)}")
         for cells in rows:
             if len(cells) != len(COLUMNS) or cells[4] not in _ACTIONS:
-                what = f"{file} line {rows.line_num} is no decision: {','.join(cells)!r}"
+                where = "has a line that" if start else f"line {rows.line_num}"
+                what = f"{file} {where} is no decision: {','.join(cells)!r}"
                 raise DataError(what, fix="correct or delete that line")
-            decision = _decision(cells)
-            found.pop(decision.key, None)
-            if decision.action != "undo":
-                found[decision.key] = decision
+            found.append(_decision(cells))
     except FileNotFoundError:
-        return {}
+        return [], 0
     except OSError as error:
         raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
     except csv.Error as error:
         raise DataError(f"{file} is not a readable CSV: {error}", fix="correct its quotes") from error
-    return found
+    return found, start + len(content)
 
 
 def _decision(cells: list[str]) -> Decision:

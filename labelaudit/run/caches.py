@@ -130,6 +130,23 @@ class EmbeddingCache:
         write_table(self.folder / name, table)
 
 
+def find_embeddings(wanted: set[str]) -> dict[str, Float32Array]:
+    """Return embeddings of these content hashes, all by the backbone that has embedded most of them; none is no error.
+
+    To compare images with each other, any backbone will do.
+    """
+    counts: dict[str, int] = {}
+    with contextlib.suppress(OSError, StorageError):
+        for part in (cache_root() / "embeddings").glob("*/part-*.parquet"):
+            with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
+                here = pq.read_table(require_regular(part).absolute(), columns=["sha256"]).column("sha256").to_pylist()
+                counts[part.parent.name] = counts.get(part.parent.name, 0) + len(wanted.intersection(here))
+        if any(counts.values()):
+            found = EmbeddingCache(max(sorted(counts), key=counts.__getitem__)).load(wanted)
+            return {sha256: one.vector_D for sha256, one in found.items() if one.vector_D is not None}
+    return {}
+
+
 def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
     columns = ["sha256", "embedding", "reason", "digest", "look"]
     table = pq.read_table(require_regular(path).absolute(), columns=columns)

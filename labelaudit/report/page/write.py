@@ -6,12 +6,15 @@ Shapes: N samples, S samples in the gallery.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
-import io
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -21,19 +24,20 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from PIL import Image, features
 
 from labelaudit import __version__
-from labelaudit.auditing.model import Audit
+from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.folder import read_file
-from labelaudit.data.images import UnreadableImageError, decode_small
+from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
 from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
+from labelaudit.report.page.examples import choose_examples
+from labelaudit.review.corrections import read_review
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.lists import Listed, unreadable_rows
@@ -42,22 +46,24 @@ from labelaudit.text import plural, printable
 
 IntArray = npt.NDArray[np.int64]
 
-SCRIPTS = ("base.js", "csv.js", "review.js", "charts.js", "cards.js", "gallery.js", "filters.js", "page.js")
+SCRIPTS = (
+    *("base.js", "csv.js", "stores.js", "review.js", "charts.js", "cards.js", "gallery.js", "filters.js", "focus.js"),
+    *("finish.js", "page.js"),
+)
 """The parts of the page's one script, in order."""
-CHANGED = "the file has changed since the audit"
-"""The reason why a changed file has no thumbnail: the label was judged by another image."""
-
 MAX_BYTES = 14_500_000
 """Size of a page that thumbnails fill up to."""
 MAX_ROW_BYTES = 6_000_000
 """Part of that for the rows of the gallery, without thumbnails."""
 
-_FORM: dict[str, Any] = (
-    {"format": "WEBP", "quality": 62, "method": 2} if features.check("webp") else {"format": "JPEG", "quality": 68}
-)
-"""How thumbnails are encoded."""
 _SIDES = ((1000, 160), (3000, 128), (np.inf, 96))
 """Up to so many samples in the gallery, a thumbnail fits into so many pixels."""
+_LARGE_ROWS, _LARGE_SHARE = 300, 0.45
+"""So many of the first have previews instead, as far as this share of the room for thumbnails allows."""
+_EXAMPLE_SIDE, _EXAMPLES, _EXAMPLE_SHARE = 128, 600, 0.15
+"""Pixels that an example of a class fits into, about how many there are to choose from, and their share of a page."""
+_SERVED_EXAMPLES = 20_000
+"""The same number for a page that asks a server for them."""
 _EMPTY_BYTES = 8
 """Most bytes of a sample in the list of thumbnails beside the thumbnail's content."""
 _BYTES_A_ROW = 140
@@ -103,6 +109,14 @@ class Page:
     missing: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServedPage:
+    """A page as HTML, and its Content-Security-Policy."""
+
+    text: str
+    policy: str
+
+
 def write_page(
     audit: Audit,
     listed: Listed,
@@ -112,6 +126,7 @@ def write_page(
     thumbnails: int = 10_000,
     data: Path | None = None,
     sampled: bool = False,
+    decisions: Path | None = None,
 ) -> Page:
     """Write the page of an audit, or of a sample to review.
 
@@ -126,37 +141,36 @@ def write_page(
         data: Where the image folder is now; None: where it was audited.
         sampled: ``listed`` is a sample in the order of its review. Its gallery has no probabilities, curves and kinds:
             they would tell the reviewer what to answer.
+        decisions: A review that the page shows: decisions.csv or another that `read_review` reads; default: the run's.
 
     Raises:
+        DataError: ``decisions`` cannot be read.
         RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
         StorageError: the file cannot be written.
     """
     run, catalogue = audit.run, audit.catalogue
-    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed.rows]
-    shown = listed.rows[: int((np.cumsum(sizes) <= MAX_ROW_BYTES).sum())]
-    sample_S, rows = np.array([int(row["sample"]) for row in shown], dtype=np.int64), len(shown)
-    if (sample_S >= len(catalogue)).any():
-        raise RunError(
-            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
-        )
-    ranks = None if listed.new is None else [int(row["rank"]) for row in shown]
-    content = _content(audit, sample_S, ranks, reporter)
-    content["sampled"] = sampled
+    content = _content(audit, listed, reporter, sampled=sampled, examples=_EXAMPLES)
+    sample_S, rows = np.array(content["rows"]["sample"], dtype=np.int64), len(content["rows"]["sample"])
+    data_of_run = recorded_data(run)
+    root = data_of_run.root if data is None else data.resolve()
+    content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
     if sampled:
-        content["rows"] |= {"p": [None] * rows, "value": [None] * rows, "kind": [-1] * rows}
-        content |= {"kinds": [], "curves": {"points": 0, "samples": "", "classes": ""}}
-    root = catalogue.root if data is None else data.resolve()
-    found = read_thumbnails(
-        root,
-        catalogue,
-        sample_S[:thumbnails],
-        side=next(side for most, side in _SIDES if rows <= most),
-        most_bytes=MAX_BYTES - len(_render(audit, listed.new, content).encode()) - _EMPTY_BYTES * rows,
-        reporter=reporter,
-    )
+        content["command"] = shlex.join(["labelaudit", "fit", str(run.root), "--reviewed", "corrections.csv"])
+    elif decisions is not None or run.decisions.is_file():
+        content["decisions"] = _decided(decisions or run.decisions, catalogue, sample_S)
+    read = partial(read_thumbnails, root, catalogue, reporter=reporter)
+    example_S = np.array(content["examples"]["samples"], dtype=np.int64)
+    examples = read(example_S, side=_EXAMPLE_SIDE, most_bytes=int(_EXAMPLE_SHARE * MAX_BYTES), title="Examples")
+    content["examples"]["content"] = [text for text, _ in examples]
+    room = MAX_BYTES - len(_render(audit, listed.new, content).encode()) - _EMPTY_BYTES * rows
+    wanted_S = sample_S[:thumbnails]
+    found = read(wanted_S[:_LARGE_ROWS], side=PREVIEW_SIDE, most_bytes=int(_LARGE_SHARE * room))
+    side = next(side for most, side in _SIDES if rows <= most)
+    room -= sum(len(text or "") for text, _ in found)
+    found += read(wanted_S[len(found) :], side=side, most_bytes=room)
     reasons = list(dict.fromkeys(reason for _, reason in found if reason))
     content["thumbnails"] = {
-        "kind": f"image/{_FORM['format'].lower()}",
+        "kind": PREVIEW_TYPE,
         "content": [reasons.index(reason) if text is None else text for text, reason in found],
         "reasons": reasons,
     }
@@ -170,6 +184,36 @@ def write_page(
         write_text(behind_links(path), text)
     size = len(text.encode())
     return Page(path=path or place, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
+
+
+def served_page(audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool) -> ServedPage:
+    """Return the page of an audit for `labelaudit.review.server`, which it asks for images and tells the decisions.
+
+    ``command`` puts the decisions into the data; with ``moves`` the server can do so too.
+    """
+    content = _content(audit, listed, reporter, sampled=False, examples=_SERVED_EXAMPLES)
+    content |= {"command": command, "server": {"moves": moves}}
+    return ServedPage(text=_render(audit, listed.new, content), policy=_policy(*_parts(), served=True))
+
+
+def _decided(file: Path, catalogue: Catalogue, sample_S: IntArray) -> list[tuple[int, str, str, int]]:
+    """Return the decisions in a file about shown samples: row, action, label, and milliseconds since 1970."""
+    otherwise = file.stat().st_mtime if file.is_file() else 0.0
+    by_path: dict[str, tuple[str, str, int]] = {}
+    by_key: dict[tuple[str, str], tuple[str, str, int]] = {}
+    for one in read_review(file).corrections:
+        with contextlib.suppress(ValueError):
+            otherwise = datetime.fromisoformat(one.where).timestamp()
+        if one.sha256:
+            by_key[one.sha256, one.given_label] = (one.action, one.label, int(1000 * otherwise))
+        else:
+            by_path[one.path] = (one.action, one.label, int(1000 * otherwise))
+    found: list[tuple[int, str, str, int]] = []
+    for row, sample in enumerate(sample_S.tolist()):
+        key = catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]]
+        if entry := by_key.get(key) or by_path.get(catalogue.paths[sample]):
+            found.append((row, *entry))
+    return found
 
 
 def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
@@ -197,6 +241,7 @@ def read_thumbnails(
     side: int,
     most_bytes: int,
     reporter: Reporter = QUIET,
+    title: str = "Thumbnails",
 ) -> list[Thumbnail]:
     """Read the images of samples in order, until the next thumbnail would not fit.
 
@@ -209,7 +254,7 @@ def read_thumbnails(
     def read(samples: Sequence[int]) -> list[Thumbnail]:
         return [_thumbnail(root / catalogue.paths[i], catalogue.sha256[i], side, catalogue.rendering) for i in samples]
 
-    with reporter.bar("Thumbnails", len(sample_S), "images") as advance:
+    with reporter.bar(title, len(sample_S), "images") as advance:
         for samples, thumbnails in in_parallel(sample_S.tolist(), read):
             for thumbnail in thumbnails:
                 left -= len(thumbnail[0] or "")
@@ -225,19 +270,16 @@ def _thumbnail(file: Path, sha256: str, side: int, rendering: Rendering) -> Thum
         content = read_file(file)
         if hashlib.sha256(content).hexdigest() != sha256:
             return None, CHANGED
-        pixels_HWC = decode_small(content, side=side, rendering=rendering)
+        return _base64(preview(content, side=side, rendering=rendering)), ""
     except UnreadableImageError as error:
         return None, str(error)
-    encoded = io.BytesIO()
-    Image.fromarray(pixels_HWC).save(encoded, **_FORM)
-    return _base64(encoded.getvalue()), ""
 
 
 def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing_root: str = "") -> str:
     """Return the whole page; ``missing_root`` is the image folder where none of the images was found in it."""
     noise = audit.summary
-    script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
-    style = _asset("page.css")
+    style, script = _parts()
+    served = content["server"] is not None
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -262,7 +304,8 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
         version=__version__,
-        policy=_policy(style, script),
+        served=served,
+        policy=_policy(style, script, served=served),
         style=Markup(style),
         script=Markup(script),
         data=Markup(embedded_json(content)),
@@ -318,11 +361,18 @@ def embedded_json(value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy that allows this style and this script, and no request."""
+def _parts() -> tuple[str, str]:
+    """Return the page's style and script."""
+    script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
+    return _asset("page.css"), script
+
+
+def _policy(style: str, script: str, *, served: bool = False) -> str:
+    """Return a Content-Security-Policy that allows this style and this script, and requests only to a page's server."""
     style_hash, script_hash = (_base64(hashlib.sha256(text.encode()).digest()) for text in (style, script))
+    sources = "img-src 'self' data:; connect-src 'self'" if served else "img-src data:"
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        f"default-src 'none'; {sources}; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
 
@@ -331,9 +381,17 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter: Reporter) -> dict[str, Any]:
-    """Return the data of a page with these samples, ready for JSON, still without thumbnails."""
-    catalogue, samples = audit.catalogue, sample_S.tolist()
+def _content(audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool, examples: int) -> dict[str, Any]:
+    """Return the data of a page, ready for JSON, still without images."""
+    run, catalogue = audit.run, audit.catalogue
+    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed.rows]
+    shown = listed.rows[: int((np.cumsum(sizes) <= MAX_ROW_BYTES).sum())]
+    samples, rows = [int(row["sample"]) for row in shown], len(shown)
+    sample_S = np.array(samples, dtype=np.int64)
+    if (sample_S >= len(catalogue)).any():
+        raise RunError(
+            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
+        )
     p_N = audit.column("p_mislabeled")
     suspicious_N = p_N > audit.summary.flag_above
     curves = _read_curves(audit, sample_S, suspicious_N, reporter)
@@ -343,8 +401,9 @@ def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter
     top = charts.top_loss(sample_SP, class_KP)
     kind_of = audit.scores.column("kind").to_pylist()
     kinds = sorted({kind for kind in kind_of if kind})
-    suggested = audit.scores.column("suggested_label").take(sample_S).to_pylist()
-    return {
+    texts = audit.scores.column("suggested_label").take(sample_S).to_pylist()
+    suggested = _positions(texts, catalogue.classes)
+    content: dict[str, Any] = {
         "version": __version__,
         "fingerprint": catalogue.fingerprint,
         "classes": catalogue.classes,
@@ -355,11 +414,11 @@ def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter
             "sample": samples,
             "path": [catalogue.paths[i] for i in samples],
             "given": catalogue.label_N[samples].tolist(),
-            "suggested": _positions(suggested, catalogue.classes),
+            "suggested": suggested,
             "kind": _positions([kind_of[i] for i in samples], kinds),
             "p": charts.rounded(p_N[samples], digits=5),
             "value": charts.rounded(audit.column(statistic)[samples]),
-            "rank": ranks,
+            "rank": None if listed.new is None else [int(row["rank"]) for row in shown],
             "sha256": _base64(b"".join(bytes.fromhex(one) if _SHA256.fullmatch(one) else bytes(32) for one in digests)),
         },
         "curves": {
@@ -368,7 +427,16 @@ def _content(audit: Audit, sample_S: IntArray, ranks: list[int] | None, reporter
             "classes": _base64(charts.quantise(class_KP, top).tobytes()),
         },
         "thumbnails": {"kind": "", "content": [], "reasons": []},
+        "examples": {**choose_examples(audit, sample_S, suggested, most=examples).as_json(), "content": []},
+        "sampled": sampled,
+        "decisions": [],
+        "command": "",
+        "server": None,
     }
+    if sampled:
+        content["rows"] |= {"p": [None] * rows, "value": [None] * rows, "kind": [-1] * rows}
+        content |= {"kinds": [], "curves": {"points": 0, "samples": "", "classes": ""}}
+    return content
 
 
 def _positions(texts: Sequence[str | None], names: Sequence[str]) -> list[int]:

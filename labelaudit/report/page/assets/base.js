@@ -65,6 +65,13 @@ const bytesOf = (base64) => {
   return bytes;
 };
 
+// Returns the number of a class; a new name gets one.
+const numberOf = (classes, name) => {
+  const at = classes.indexOf(name);
+  return at >= 0 ? at : classes.push(name) - 1;
+};
+const count = (number, noun, nouns = `${noun}s`) => `${whole.format(number)} ${number === 1 ? noun : nouns}`;
+
 // Runs a function once at the next frame, however often it is called until then.
 const onceAFrame = (action) => {
   let asked = false;

@@ -1,29 +1,79 @@
-// One suspicious sample as a card.
+// One suspicious sample as a card: its image, its labels, what can be decided.
 
 const CURVE = { width: 150, height: 46 };
 const PATH_END = 18;
-const LABEL = { beside: 12, line: 24, lines: 3, height: 20 }; // characters beside the image and below it
+const LABEL = { line: 17, lines: 3, height: 20 }; // characters in a line of the narrowest card
+const KEY_OF = { keep: "K", suggested: "C", other: "O", drop: "D" };
+const TINY = 64; // pixels below which an image is enlarged without smoothing
 // Characters of full width count twice.
 const widthOf = (text) => Array.from(text).reduce((sum, character) => sum + (character > "\u2e7f" ? 2 : 1), 0);
 
+// Where images come from: this file, or the server. Each function returns an address, or { why } there is none.
+const imagesOf = ({ rows, thumbnails, examples, server }) => {
+  const inFile = (content) => `data:${thumbnails.kind};base64,${content}`;
+  if (server) {
+    return {
+      preview: (row) => `preview/${rows.sample[row]}`,
+      whole: (row) => `image/${rows.sample[row]}`,
+      example: (at) => `preview/${examples.samples[at]}`,
+    };
+  }
+  const preview = (row) => {
+    const content = thumbnails.content[row];
+    if (typeof content === "string") return inFile(content);
+    return { why: content === undefined ? "no thumbnail in this file" : thumbnails.reasons[content] };
+  };
+  return { preview, whole: preview, example: (at) => (examples.content[at] ? inFile(examples.content[at]) : { why: "" }) };
+};
+
+// Returns an image in a box, or a box that says why there is none.
+const picture = (source, attributes = {}) => {
+  const box = make("div", { class: "thumbnail", ...attributes });
+  const explain = (why) => {
+    box.classList.add("none");
+    box.replaceChildren(make("span", {}, visible(why)));
+  };
+  if (typeof source !== "string") {
+    explain(source.why);
+    return box;
+  }
+  const image = make("img", { alt: "", decoding: "async", draggable: "false" });
+  image.addEventListener("load", () => image.naturalWidth < TINY && image.classList.add("tiny"), { once: true });
+  image.addEventListener("error", () => reasonOf(source).then(explain), { once: true });
+  image.src = source;
+  box.append(image);
+  return box;
+};
+const reasonOf = (source) =>
+  source.startsWith("data:")
+    ? Promise.resolve("cannot be shown")
+    : fetch(source).then((answer) => (answer.ok ? "cannot be shown" : answer.text()), () => "the server does not answer");
+
 class Cards {
-  constructor({ rows, classes, kinds, curves, thumbnails, statistic, sampled, review }) {
-    Object.assign(this, { rows, classes, kinds, thumbnails, statistic, sampled, review });
+  constructor({ rows, classes, kinds, curves, examples, images, statistic, sampled, review }) {
+    Object.assign(this, { rows, classes, kinds, examples, images, statistic, sampled, review });
     this.points = curves.points;
     this.own = bytesOf(curves.samples);
     this.typical = bytesOf(curves.classes);
-    // Long class names stand below the image, in as many lines as the longest takes.
+    this.exceptions = new Set();
+    // All cards have as many lines for a label as the longest takes.
     const used = [...new Set([...rows.given, ...rows.suggested])].filter((name) => name >= 0);
-    const longest = Math.max(0, ...used.map((name) => widthOf(visible(classes[name]))));
-    this.lines = longest <= LABEL.beside ? 0 : Math.min(LABEL.lines, Math.ceil(longest / LABEL.line));
-    CARD.height += this.lines ? 42 + 2 * LABEL.height * (this.lines - 1) : 0;
+    const longest = Math.max(1, ...used.map((name) => widthOf(visible(classes[name]))));
+    CARD.height += 2 * LABEL.height * (Math.min(LABEL.lines, Math.ceil(longest / LABEL.line)) - 1);
+  }
+
+  given(row) {
+    return this.classes[this.rows.given[row]];
+  }
+
+  suggested(row) {
+    return this.rows.suggested[row] < 0 ? null : this.classes[this.rows.suggested[row]];
   }
 
   // position: where the card stands in the list of count that is shown.
   build(row, position, count) {
     const { rows } = this;
-    const given = this.classes[rows.given[row]];
-    const suggested = rows.suggested[row] < 0 ? null : this.classes[rows.suggested[row]];
+    const [given, suggested] = [this.given(row), this.suggested(row)];
     const decision = this.review.of(row);
     const heard = [
       `${visible(rows.path[row])}:`,
@@ -32,25 +82,30 @@ class Cards {
       this.sampled ? "" : `probability ${probability(rows.p[row])}.`,
       this.verdict(row),
     ];
+    const isException = this.exceptions.has(row);
+    const mark = "Mark as an exception (X)";
+    const exception = { type: "button", class: "exception", title: mark, "aria-label": mark, tabindex: -1, "data-action": "exception" };
     return make(
       "article",
       {
-        class: `card ${decision ? decision.action : "open"}`,
+        class: `card ${decision ? decision.action : "open"}${isException ? " marked" : ""}`,
         tabindex: -1,
         "data-row": row,
         "aria-posinset": position + 1,
         "aria-setsize": count,
         "aria-label": heard.join(" "),
       },
-      make("div", { class: "look" }, this.thumbnail(row), this.facts(row, given, suggested)),
-      ...(this.lines ? this.labels(given, suggested) : []),
+      picture(this.images.preview(row), { title: "Show it large (Space)" }),
+      make("button", { ...exception, "aria-pressed": isException ? "true" : "false" }, "✕"),
+      ...this.labels(given, suggested),
       make(
         "div",
         { class: "foot" },
-        make("p", { class: "path" }, parted(rows.path[row], Math.max(0, Array.from(visible(rows.path[row])).length - PATH_END), { dir: "ltr" })),
+        make("span", { class: "numbers" }, this.numbers(row)),
+        make("p", { class: "path" }, this.path(row)),
         this.kind(row),
       ),
-      this.actions(row, given, suggested, decision),
+      this.actions(row),
     );
   }
 
@@ -61,33 +116,17 @@ class Cards {
     return decision.action === "drop" ? "Dropped." : `Changed to ${visible(this.classes[decision.label])}.`;
   }
 
-  thumbnail(row) {
-    const content = this.thumbnails.content[row];
-    if (typeof content !== "string") {
-      const why = content === undefined ? "no thumbnail in this file" : this.thumbnails.reasons[content];
-      return make("div", { class: "thumbnail none" }, make("span", {}, visible(why)));
-    }
-    const image = make("img", { alt: "", decoding: "async", draggable: "false" });
-    image.addEventListener("load", () => image.naturalWidth < 64 && image.classList.add("tiny"), { once: true });
-    image.src = `data:${this.thumbnails.kind};base64,${content}`;
-    return make("div", { class: "thumbnail" }, image);
+  numbers(row) {
+    return `#${this.rows.rank ? this.rows.rank[row] : row + 1}${this.sampled ? "" : ` · P ${probability(this.rows.p[row])}`}`;
   }
 
-  facts(row, given, suggested) {
-    const { rows } = this;
-    const place = `#${rows.rank ? rows.rank[row] : row + 1}`;
-    const numbers = this.sampled ? place : `${place} · P ${probability(rows.p[row])} · ${this.statistic} ${compact(rows.value[row])}`;
-    return make(
-      "div",
-      { class: "facts" },
-      ...(this.lines ? [] : this.labels(given, suggested)),
-      make("p", { class: "numbers" }, numbers),
-      this.points ? this.curve(row) : null,
-    );
+  path(row) {
+    const path = this.rows.path[row];
+    return parted(path, Math.max(0, Array.from(visible(path)).length - PATH_END), { dir: "ltr" });
   }
 
   labels(given, suggested) {
-    const most = LABEL.line * LABEL.lines - 4;
+    const most = LABEL.line * LABEL.lines - 3;
     const name = (text, other, kind) =>
       widthOf(text) <= most
         ? nameOf(text, { class: kind })
@@ -101,7 +140,21 @@ class Cards {
 
   kind(row) {
     const kind = this.rows.kind[row];
-    return kind < 0 ? null : make("span", { class: "kind" }, visible(this.kinds[kind]));
+    return kind < 0 || this.kinds[kind] === "mislabeled" ? null : make("span", { class: "kind" }, visible(this.kinds[kind]));
+  }
+
+  // Returns examples of the given or the suggested class (0, 1), those near the image where they are known.
+  near(row, which) {
+    const label = which ? this.rows.suggested[row] : this.rows.given[row];
+    const found = this.examples.rows[row]?.[which] ?? this.examples.classes[label] ?? [];
+    return found.map((at) => this.images.example(at)).filter((source) => source.why !== "");
+  }
+
+  details(row) {
+    const { rows } = this;
+    const value = this.sampled ? null : make("p", {}, `${this.statistic} ${compact(rows.value[row])}`);
+    return [this.points ? this.curve(row) : null, make("p", {}, this.numbers(row)), value, make("p", { class: "whole-path" }, nameOf(rows.path[row])), this.kind(row)]
+      .filter((node) => node !== null);
   }
 
   curve(row) {
@@ -112,7 +165,9 @@ class Cards {
     return curveChart(own, typical, CURVE.width, CURVE.height, title);
   }
 
-  actions(row, given, suggested, decision) {
+  // What can be decided; on a card in a few letters, else with the keys.
+  actions(row, isCard = true) {
+    const [given, suggested, decision] = [this.given(row), this.suggested(row), this.review.of(row)];
     const change = decision && decision.action === "change";
     const toSuggested = change && decision.label === this.rows.suggested[row];
     const other = change && !toSuggested ? this.classes[decision.label] : null;
@@ -121,6 +176,7 @@ class Cards {
         "button",
         { type: "button", "data-action": action, title: says, "aria-label": says, tabindex: -1, "aria-pressed": pressed ? "true" : "false" },
         ...content,
+        isCard ? null : make("kbd", { class: "keyboard" }, KEY_OF[action]),
       );
     const changeTo = (name) => `Change to ${visible(name)}`;
     return make(
@@ -129,7 +185,7 @@ class Cards {
       button("keep", "Keep the given label (K)", decision && decision.action === "keep", "Keep"),
       suggested === null ? null : button("suggested", `${changeTo(suggested)} (C)`, toSuggested, "→ ", parted(suggested, differsAt(suggested, given, 8))),
       other === null
-        ? button("other", "Choose another label (O)", false, "Other…")
+        ? button("other", "Choose another label (O)", false, isCard ? "…" : "Other…")
         : button("other", changeTo(other), true, "→ ", parted(other, differsAt(other, given, 8))),
       button("drop", "Drop the image (D)", decision && decision.action === "drop", "Drop"),
     );

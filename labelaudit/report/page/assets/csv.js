@@ -31,3 +31,30 @@ const download = (name, text) => {
   link.remove();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 };
+
+const plain = (cell) => cell.replace(/(?<![^;\r\n])'(?='*[=+\-@\t\r\n＝＋－＠])/g, "");
+
+// Returns the rows of a CSV with a header as objects.
+const csvRows = (text) => {
+  const lines = [[]];
+  for (const [, quoted, bare, end] of text.replace(/^\ufeff/, "").matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
+    lines.at(-1).push(plain(quoted === undefined ? bare : quoted.replaceAll('""', '"')));
+    if (end !== ",") lines.push([]);
+  }
+  const [header, ...rest] = lines.filter((cells) => cells.some((cell) => cell !== ""));
+  return rest.map((cells) => Object.fromEntries((header ?? []).map((name, at) => [name, cells[at] ?? ""])));
+};
+
+// Returns changes for these rows from a decisions.csv or a corrections.csv; null for another file.
+const changesIn = (text, rows, classes, store) => {
+  const lines = csvRows(text);
+  if (!lines.length || !["path", "given_label", "action", "label", "sha256"].every((name) => name in lines[0])) return null;
+  const keyed = new Map(lines.map((line) => [`${line.sha256.toLowerCase()}:${line.given_label}`, line]));
+  const changes = [];
+  for (const row of rows.all) {
+    const line = keyed.get(`${rows.sha256(row)}:${classes[rows.given[row]]}`);
+    const decision = line ? store.read(row, line.action, line.label) : undefined;
+    if (decision) changes.push([row, decision]);
+  }
+  return changes;
+};

@@ -3,10 +3,16 @@
 const data = JSON.parse(byId("data").textContent);
 byId("data").remove();
 const digests = bytesOf(data.rows.sha256);
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const rows = {
   ...data.rows,
   all: data.rows.sample.map((_, row) => row),
-  sha256: (row) => Array.from(digests.subarray(32 * row, 32 * row + 32), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+  // The first bytes of a content hash, as hexadecimal digits.
+  sha256: (row, bytes = 32) => {
+    let text = "";
+    for (let at = 32 * row; at < 32 * row + bytes; at += 1) text += HEX[digests[at]];
+    return text;
+  },
 };
 const { classes, kinds } = data;
 
@@ -36,6 +42,29 @@ byId("theme").addEventListener("click", () => {
     // It holds until the page is closed.
   }
 });
+
+// Tabs. Without this script all parts are shown, one below the other.
+
+const TABS = [["tab-review", "review"], ["tab-overview", "overview"], ["tab-found", "found-how"]];
+const showTab = (chosen) => {
+  for (const [tab, part] of TABS) {
+    byId(tab).setAttribute("aria-selected", String(tab === chosen));
+    byId(tab).tabIndex = tab === chosen ? 0 : -1;
+    byId(part).hidden = tab !== chosen;
+  }
+};
+byId("tab-review").parentElement.hidden = false;
+for (const [tab] of TABS) byId(tab).addEventListener("click", () => showTab(tab));
+byId("tab-review").parentElement.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const at = TABS.findIndex(([tab]) => tab === document.activeElement.id);
+  if (!step || at < 0) return;
+  const [tab] = TABS[(at + step + TABS.length) % TABS.length];
+  showTab(tab);
+  byId(tab).focus();
+  event.preventDefault();
+});
+showTab("tab-review");
 
 // Charts.
 
@@ -68,22 +97,29 @@ if (data.histograms.length) {
 if (data.group_curves) responsive("losses", (width) => lossChart(data.group_curves, width));
 else without("losses");
 
-const review = new Review(data.fingerprint, rows, classes.length, (changedRows) => afterDecision(changedRows));
+const images = imagesOf(data);
+const store = data.server
+  ? new ServerStore({ rows, classes })
+  : new BrowserStore({ rows, classes, fingerprint: data.fingerprint, embedded: data.decisions });
+const review = new Review({ rows, store, changed: (changedRows) => afterDecision(changedRows) });
 const cards = new Cards({
   rows,
   classes,
   kinds,
+  images,
   curves: data.curves,
-  thumbnails: data.thumbnails,
+  examples: data.examples,
   statistic: nameOfStatistic(data.statistic),
   sampled: data.sampled,
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
+const progress = new Progress(rows.all.length);
 if (data.sampled) Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
 const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
 
 const jumpTo = (given, suggested) => {
+  showTab("tab-review");
   filters.set({ given, suggested });
   byId("review").scrollIntoView();
 };
@@ -114,26 +150,37 @@ if (data.confusion.length) {
   if (used.size <= MOST_CELLS) {
     responsive("confusion", (width) => confusionChart(data.confusion, classes, width, jumpTo));
   } else byId("confusion").remove();
-  const pairs = data.confusion.slice(0, used.size <= MOST_CELLS ? 6 : 16).map(([given, suggested, count]) => {
-    const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(count)})`);
-    button.addEventListener("click", () => jumpTo(given, suggested));
-    return make("li", {}, button);
-  });
-  byId("pairs").replaceChildren(...pairs);
 } else without("confusion");
+
+// Pairs of labels to review together, the most frequent first.
+const pairsOf = () => {
+  const counts = new Map();
+  for (const row of rows.all) {
+    if (rows.suggested[row] < 0) continue;
+    const pair = `${rows.given[row]} ${rows.suggested[row]}`;
+    counts.set(pair, (counts.get(pair) ?? 0) + 1);
+  }
+  return [...counts].sort(([, one], [, other]) => other - one).slice(0, matchMedia("(max-width: 640px)").matches ? 4 : 8);
+};
+for (const [pair, number] of data.sampled ? [] : pairsOf()) {
+  const [given, suggested] = pair.split(" ").map(Number);
+  const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(number)})`);
+  button.addEventListener("click", () => jumpTo(given, suggested));
+  byId("pairs").append(make("li", {}, button));
+}
 
 // The gallery.
 
 const showCounts = () => {
-  const { keep, change, drop } = review.counts();
   byId("reviewed").textContent = whole.format(review.count);
-  byId("tally").textContent = `${whole.format(keep)} kept · ${whole.format(change)} changed · ${whole.format(drop)} dropped`;
+  byId("tally").textContent = tallyOf(review.counts());
+  byId("left").textContent = progress.left(rows.all.length - review.count);
   byId("progress").max = Math.max(1, rows.all.length);
   byId("progress").value = review.count;
-  byId("download").textContent = `↓ corrections.csv (${whole.format(review.count)})`;
-  byId("download").disabled = review.count === 0;
   byId("undo").disabled = review.undone.length === 0;
-  byId("not-stored").hidden = review.stored;
+  byId("focus-undo").disabled = review.undone.length === 0;
+  byId("not-stored").textContent = store.problem;
+  byId("not-stored").hidden = !store.problem;
 };
 
 const showFound = () => {
@@ -143,9 +190,44 @@ const showFound = () => {
 };
 
 const refilter = () => {
+  cards.exceptions.clear();
   gallery.show(filters.result());
   showFound();
+  showGroup();
 };
+
+// Where one label is suggested for all, exceptions are marked and the rest is decided on at once.
+
+const openOthers = () => gallery.order.filter((row) => !review.of(row) && !cards.exceptions.has(row));
+const isGrouped = () => byId("suggested").value !== "" && gallery.order.length > 0;
+const showGroup = () => {
+  const grouped = isGrouped();
+  byId("group").hidden = !grouped;
+  byId("cards").classList.toggle("grouped", grouped);
+  if (!grouped) return;
+  const others = openOthers().length;
+  const name = visible(classes[Number(byId("suggested").value)]);
+  byId("group-text").textContent = `${count(cards.exceptions.size, "exception")} marked, ${whole.format(others)} others to review`;
+  byId("group-change").textContent = `Change the others to ${name} (A)`;
+  byId("group-keep").textContent = "Keep the others";
+  for (const id of ["group-change", "group-keep"]) byId(id).disabled = !others;
+};
+const toggleException = (row) => {
+  if (!isGrouped()) return;
+  if (!cards.exceptions.delete(row)) cards.exceptions.add(row);
+  gallery.refresh([row]);
+  showGroup();
+};
+const decideOthers = (action) => {
+  const others = openOthers();
+  if (!isGrouped() || !others.length) return;
+  progress.decided(others.length);
+  review.step(others.map((row) => [row, { action, label: action === "change" ? rows.suggested[row] : rows.given[row] }]));
+  announce(`${count(others.length, "label")} ${action === "change" ? "changed" : "kept"}.`);
+  endIfDone(others.length);
+};
+byId("group-change").addEventListener("click", () => decideOthers("change"));
+byId("group-keep").addEventListener("click", () => decideOthers("keep"));
 
 const announce = (text) => {
   byId("announce").textContent = `${text} ${whole.format(review.count)} of ${whole.format(rows.all.length)} reviewed.`;
@@ -157,13 +239,28 @@ function afterDecision(changedRows) {
     showFound();
   } else gallery.refresh(changedRows);
   showCounts();
+  showGroup();
+  if (focus.isOpen) showFocus();
 }
+
+// Shows the end when the last decision was just made.
+const endIfDone = (decided) => {
+  if (review.count < rows.all.length || !decided) return false;
+  focus.dialog.close();
+  showEnd({ rows, classes, review, command: data.command });
+  return true;
+};
 
 const decide = (row, action, label, thenNext) => {
   const position = gallery.active;
+  const before = review.count;
+  progress.decided(1);
   review.decide(row, action, label);
   announce(cards.verdict(row));
-  if (thenNext) gallery.activate(filters.followDecisions ? position : position + 1);
+  if (endIfDone(review.count - before) || !thenNext) return;
+  if (focus.isOpen && !filters.followDecisions && position + 1 >= gallery.order.length) nextOpen();
+  else gallery.activate(filters.followDecisions ? position : position + 1, !focus.isOpen);
+  if (focus.isOpen) showFocus();
 };
 
 const act = (row, action, thenNext) => {
@@ -172,15 +269,41 @@ const act = (row, action, thenNext) => {
   else if (action === "suggested") {
     if (rows.suggested[row] >= 0) decide(row, "change", rows.suggested[row], thenNext);
   } else if (action === "other") choose(row, thenNext);
+  else if (action === "exception") toggleException(row);
 };
 
 const undo = () => {
   const row = review.undo();
   if (row === null) return;
   const position = gallery.order.indexOf(row);
-  if (position >= 0) gallery.activate(position);
+  if (position >= 0) gallery.activate(position, !focus.isOpen);
+  if (focus.isOpen) showFocus();
   announce("Undone.");
 };
+
+// One image large.
+
+const focus = new Focus({
+  rows,
+  cards,
+  images,
+  act: (row, action, isPressed) => {
+    if (isPressed && action !== "other") review.clear(row);
+    else act(row, action, true);
+  },
+  move: (step) => moveFocus(gallery.active + step),
+});
+const showFocus = () => {
+  const { order, active, row } = gallery;
+  if (row === null) focus.dialog.close();
+  else focus.show(row, `${whole.format(active + 1)} of ${whole.format(order.length)}`, order[active + 1]);
+};
+const moveFocus = (position) => {
+  gallery.activate(position, false);
+  showFocus();
+};
+focus.dialog.addEventListener("close", () => gallery.row !== null && gallery.activate(gallery.active));
+byId("focus-undo").addEventListener("click", undo);
 
 byId("cards").addEventListener("click", (event) => {
   const card = event.target.closest("article");
@@ -188,9 +311,12 @@ byId("cards").addEventListener("click", (event) => {
   const row = Number(card.dataset.row);
   gallery.activate(gallery.order.indexOf(row), false);
   const button = event.target.closest("button");
-  if (!button) {
+  if (event.target.closest(".thumbnail")) {
+    if (isGrouped()) toggleException(row);
+    else showFocus();
+  } else if (!button) {
     card.focus({ preventScroll: true });
-  } else if (button.getAttribute("aria-pressed") === "true" && button.dataset.action !== "other") {
+  } else if (button.getAttribute("aria-pressed") === "true" && !["other", "exception"].includes(button.dataset.action)) {
     review.clear(row);
     announce("Not reviewed.");
   } else act(row, button.dataset.action, false);
@@ -199,40 +325,58 @@ byId("cards").addEventListener("click", (event) => {
 // Choosing another label.
 
 let choosing = null;
+const recent = []; // classes that were chosen, the last first
+// Returns all classes, likely ones first: the suggested one, those chosen before, those suggested for this given label.
+const likely = (row) => {
+  const suggested = data.confusion.filter(([given]) => given === rows.given[row]).map(([, other]) => other);
+  return [...new Set([rows.suggested[row], ...recent, ...suggested, ...classes.keys()])].filter((at) => at >= 0 && at !== rows.given[row]);
+};
+const UNSAFE = /^[.\-~]|^\s|\s$|[/\\]|[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
+const plainName = (name) => name.normalize("NFC").toLowerCase();
+const pick = (number) => {
+  const { row, thenNext } = choosing;
+  byId("choose").close();
+  recent.unshift(...recent.splice(0).filter((other) => other !== number));
+  recent.unshift(number);
+  decide(row, "change", number, thenNext);
+};
 const listChoices = () => {
-  const words = byId("choice-words").value.toLowerCase();
-  const { row } = choosing;
-  const fitting = classes
-    .map((name, number) => [visible(name), number])
-    .filter(([name, number]) => number !== rows.given[row] && name.toLowerCase().includes(words));
-  const buttons = fitting.slice(0, 300).map(([name, number]) => {
-    const button = make("button", { type: "button" }, nameOf(name));
-    button.addEventListener("click", () => {
-      const { thenNext } = choosing;
-      byId("choose").close();
-      decide(row, "change", number, thenNext);
-    });
+  const typed = byId("choice-words").value;
+  const words = typed.toLowerCase();
+  const fitting = choosing.likely.filter((number) => visible(classes[number]).toLowerCase().includes(words));
+  const buttons = fitting.slice(0, 300).map((number) => {
+    const button = make("button", { type: "button" }, nameOf(classes[number]));
+    button.addEventListener("click", () => pick(number));
     return make("li", {}, button);
   });
   byId("choices").replaceChildren(...buttons);
   byId("no-choice").hidden = buttons.length > 0;
+  const isKnown = classes.some((name) => plainName(name) === plainName(typed));
+  const isUnsafe = UNSAFE.test(typed) || new TextEncoder().encode(typed).length > 200;
+  byId("new-class").hidden = typed === "" || isKnown || isUnsafe;
+  byId("new-class").replaceChildren("New class: ", nameOf(typed));
+  byId("not-a-class").hidden = typed === "" || isKnown || !isUnsafe;
+  byId("not-a-class").textContent = "A new class cannot have this name: it would be no safe folder name.";
 };
 const choose = (row, thenNext) => {
-  choosing = { row, thenNext };
+  choosing = { row, thenNext, likely: likely(row) };
   byId("choice-words").value = "";
-  byId("choose-path").replaceChildren(nameOf(rows.path[row]));
+  byId("choose-path").replaceChildren(nameOf(rows.path[row]), " is labeled ", nameOf(cards.given(row)));
+  byId("choose-image").replaceChildren(picture(images.preview(row)));
   byId("choose").showModal();
   listChoices();
   byId("choice-words").focus();
 };
+byId("new-class").addEventListener("click", () => pick(numberOf(classes, byId("choice-words").value)));
 byId("choice-words").addEventListener("input", listChoices);
 byId("choose").addEventListener("keydown", (event) => {
-  const buttons = [...byId("choices").querySelectorAll("button")];
+  const added = byId("new-class").hidden ? [] : [byId("new-class")];
+  const buttons = [...byId("choices").querySelectorAll("button"), ...added];
   const at = buttons.indexOf(document.activeElement);
   if (event.key === "Enter" && document.activeElement === byId("choice-words")) {
     // The first that fits, once something was typed: Enter alone should not change a label.
     event.preventDefault();
-    if (byId("choice-words").value !== "" && buttons.length) buttons[0].click();
+    if (byId("choice-words").value !== "" && buttons.length > added.length) buttons[0].click();
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     event.preventDefault();
     const next = at + (event.key === "ArrowDown" ? 1 : -1);
@@ -246,18 +390,57 @@ for (const dialog of document.querySelectorAll("dialog")) {
 
 // The bar and the keys.
 
-byId("filters").open = !matchMedia("(max-width: 640px)").matches;
-
 byId("undo").addEventListener("click", undo);
-byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
-byId("forget").addEventListener("click", () => review.clearAll());
 byId("help").addEventListener("click", () => byId("keys").showModal());
+byId("finish").addEventListener("click", () => showEnd({ rows, classes, review, command: data.command }));
+if (data.server) {
+  if (data.server.moves) offerPlan();
+  else byId("plan").parentElement.hidden = true;
+} else byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
+byId("copy").addEventListener("click", async () => {
+  const range = document.createRange();
+  range.selectNodeContents(byId("command"));
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  const isCopied = await navigator.clipboard?.writeText(data.command).then(() => true, () => false);
+  byId("copy").textContent = isCopied || document.execCommand("copy") ? "Copied" : "Selected";
+});
+byId("forget").addEventListener("click", () => {
+  if (!review.count) return;
+  byId("ask-title").textContent = `Clear ${count(review.count, "decision")}? Undo brings them back.`;
+  byId("ask").showModal();
+});
+byId("ask-yes").addEventListener("click", () => {
+  byId("ask").close();
+  review.clear(...review.decisions.keys());
+  announce("Cleared.");
+});
+
+// Another review's file, opened or dropped on the page.
+
+const take = async (file) => {
+  const changes = changesIn(await file.text(), rows, classes, store);
+  if (changes) review.step(changes);
+  const taken = changes ? `${count(changes.length, "decision")} taken from ${visible(file.name)}.` : `${visible(file.name)} is no decisions.csv or corrections.csv.`;
+  announce(taken);
+  showEnd({ rows, classes, review, command: data.command });
+  byId("end-title").textContent = taken;
+};
+byId("open").addEventListener("change", () => {
+  if (byId("open").files.length) take(byId("open").files[0]);
+  byId("open").value = "";
+});
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+});
 
 const nextOpen = () => {
   const { order, active } = gallery;
   for (let step = 1; step <= order.length; step += 1) {
     const position = (active + step) % order.length;
-    if (!review.of(order[position])) return gallery.activate(position);
+    if (!review.of(order[position])) return gallery.activate(position, !focus.isOpen);
   }
   return undefined;
 };
@@ -273,11 +456,43 @@ const MOVES = {
 const DECISIONS = { k: "keep", c: "suggested", o: "other", d: "drop" };
 
 const isTyping = (node) => node.matches("input, select, textarea") && node.type !== "checkbox";
-const isElsewhere = (node) => node !== document.body && !byId("review").contains(node);
+const isElsewhere = (node) =>
+  node !== document.body && !byId("review").contains(node) && !focus.dialog.contains(node) && node.id !== "tab-review";
+const ZOOMS = { "+": ZOOM.step, "=": ZOOM.step, "-": 1 / ZOOM.step };
+
+// Returns whether a key did something in the view of one image.
+const keyInFocus = (key) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
+  if (step) moveFocus(gallery.active + step);
+  else if (key === "Home" || key === "End") moveFocus(MOVES[key]());
+  else if (key in ZOOMS) focus.zoom(ZOOMS[key]);
+  else if (key === "0") focus.fit();
+  else if (key === " " || key === "Enter") focus.dialog.close();
+  else if (key in DECISIONS) act(gallery.row, DECISIONS[key], true);
+  else return false;
+  return true;
+};
+const keyInGallery = (key, node) => {
+  const inGallery = node.closest("article") !== null;
+  if (key in MOVES && node.id !== "tab-review" && (inGallery || gallery.inSight)) gallery.activate(MOVES[key]());
+  else if ((key in DECISIONS || key === "x") && gallery.row !== null) {
+    // A key on a card out of sight scrolls to it and decides nothing.
+    if (!gallery.inSight) gallery.activate(gallery.active);
+    else if (key === "x") toggleException(gallery.row);
+    else act(gallery.row, DECISIONS[key], true);
+  } else if (key === "a" && isGrouped()) decideOthers("change");
+  else if ((key === " " || key === "Enter") && gallery.row !== null && (node.matches("article") || (node === document.body && gallery.inSight))) showFocus();
+  else if (key === "/") {
+    byId("filters").open = true;
+    byId("words").focus();
+  }
+  else return false;
+  return true;
+};
 
 document.addEventListener("keydown", (event) => {
   const node = document.activeElement ?? document.body;
-  if (document.querySelector("dialog[open]") || isTyping(node) || event.altKey) return;
+  if (document.querySelector("dialog[open]:not(#focus)") || isTyping(node) || event.altKey) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.ctrlKey || event.metaKey) {
     if (key === "z" && !event.shiftKey) {
@@ -286,20 +501,18 @@ document.addEventListener("keydown", (event) => {
     }
     return;
   }
-  if (isElsewhere(node)) return;
-  const inGallery = node.closest("article") !== null;
-  if (key in MOVES && (inGallery || gallery.inSight)) gallery.activate(MOVES[key]());
-  else if (key in DECISIONS && gallery.row !== null) {
-    // A key on a card out of sight scrolls to it and decides nothing.
-    if (gallery.inSight) act(gallery.row, DECISIONS[key], true);
-    else gallery.activate(gallery.active);
-  } else if (key === "u") undo();
-  else if (key === "n") nextOpen();
-  else if (key === "/") byId("words").focus();
-  else if (key === "?") byId("keys").showModal();
+  if (isElsewhere(node) || byId("review").hidden) return;
+  if (node.matches("button, summary") && (key === " " || key === "Enter")) return;
+  if (focus.isOpen ? keyInFocus(key) : keyInGallery(key, node)) event.preventDefault();
+  else if (key === "u") undo();
+  else if (key === "n") {
+    nextOpen();
+    if (focus.isOpen) showFocus();
+  } else if (key === "?") byId("keys").showModal();
   else return;
   event.preventDefault();
 });
 
 refilter();
 showCounts();
+store.start(review);

@@ -1,29 +1,17 @@
-// The reviewer's decisions, kept in the browser's storage under the data's fingerprint.
-
-const ACTIONS = ["keep", "change", "drop"];
+// The reviewer's decisions by row, and the steps that can be undone.
 
 class Review {
-  // rows: the gallery's columns; classes: how many there are; changed: called after every change with the rows.
-  constructor(fingerprint, rows, classes, changed) {
-    this.key = `labelaudit:review:${fingerprint}`;
-    this.rows = rows;
-    this.classes = classes;
-    this.changed = changed;
-    this.rowOf = new Map(rows.sample.map((sample, row) => [sample, row]));
+  // store: where they are kept; changed: called after every change with the rows.
+  constructor({ rows, store, changed }) {
+    Object.assign(this, { rows, store, changed });
     this.decisions = new Map();
-    this.foreign = {}; // of samples that this page does not show; kept for a page that does
-    this.undone = [];
-    this.stored = true;
-    this.timer = null;
-    this.load();
-    addEventListener("storage", (event) => {
-      if (event.key === this.key) {
-        this.load();
-        this.changed([]);
-      }
-    });
-    addEventListener("pagehide", () => this.save());
-    document.addEventListener("visibilitychange", () => document.hidden && this.save());
+    this.undone = []; // steps of [row, before, after]
+    this.twins = new Map();
+    for (const row of rows.all) {
+      const key = `${rows.sha256(row, 8)}:${rows.given[row]}`;
+      if (this.twins.has(key)) this.twins.get(key).push(row);
+      else this.twins.set(key, [row]);
+    }
   }
 
   of(row) {
@@ -41,78 +29,61 @@ class Review {
   }
 
   decide(row, action, label) {
-    this.undone.push([[row, this.decisions.get(row)]]);
-    this.decisions.set(row, { action, label });
-    this.later([row]);
+    this.step([[row, { action, label }]]);
   }
 
-  clear(row) {
-    if (!this.decisions.has(row)) return;
-    this.undone.push([[row, this.decisions.get(row)]]);
-    this.decisions.delete(row);
-    this.later([row]);
+  clear(...some) {
+    this.step(some.map((row) => [row, undefined]));
   }
 
-  clearAll() {
-    if (!this.decisions.size) return;
-    this.undone.push([...this.decisions]);
-    this.decisions.clear();
-    this.later([]);
+  // Decides on rows in one step; equal files with one label are decided on together.
+  step(changes) {
+    const wanted = new Map();
+    for (const [row, decision] of changes) {
+      for (const twin of this.twins.get(`${this.rows.sha256(row, 8)}:${this.rows.given[row]}`)) wanted.set(twin, decision);
+    }
+    const step = [...wanted].map(([row, after]) => [row, this.of(row), after]).filter(([, before, after]) => !same(before, after));
+    if (!step.length) return;
+    this.undone.push(step);
+    this.write(step.map(([row, , after]) => [row, after]));
   }
 
-  // Undoes the last step; returns the first row it concerned, or null when there is none.
+  // Undoes the last step as far as nobody else has changed it; returns its first row, or null when there is none.
   undo() {
-    const step = this.undone.pop();
-    if (!step) return null;
-    for (const [row, before] of step) {
-      if (before) this.decisions.set(row, before);
+    while (this.undone.length) {
+      const step = this.undone.pop().filter(([row, , after]) => same(this.of(row), after));
+      if (!step.length) continue;
+      this.write(step.map(([row, before]) => [row, before]));
+      return step[0][0];
+    }
+    return null;
+  }
+
+  write(changes) {
+    this.put(changes);
+    this.store.write(changes);
+    this.changed(changes.map(([row]) => row));
+  }
+
+  put(changes) {
+    for (const [row, decision] of changes) {
+      if (decision) this.decisions.set(row, decision);
       else this.decisions.delete(row);
     }
-    this.later(step.map(([row]) => row));
-    return step[0][0];
   }
 
-  later(rows) {
-    this.dirty = true;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.save(), 250);
-    this.changed(rows);
+  // Takes what the store has instead of everything; with steps, also what can be undone.
+  replace(decisions, steps) {
+    this.decisions = new Map(decisions);
+    if (steps) this.undone = steps;
+    this.changed([]);
   }
 
-  save() {
-    if (!this.dirty) return;
-    const kept = { ...this.foreign };
-    for (const [row, { action, label }] of this.decisions) {
-      kept[this.rows.sample[row]] = action === "change" ? [action, label] : [action];
-    }
-    try {
-      localStorage.setItem(this.key, JSON.stringify(kept));
-      this.dirty = false;
-      this.stored = true;
-    } catch {
-      this.stored = false;
-      this.changed([]);
-    }
-  }
-
-  load() {
-    let kept = null;
-    try {
-      kept = JSON.parse(localStorage.getItem(this.key) ?? "{}");
-    } catch (error) {
-      this.stored = error instanceof SyntaxError; // anything else: the storage may not be used
-    }
-    this.decisions.clear();
-    this.foreign = {};
-    if (kept === null || typeof kept !== "object") return;
-    for (const [sample, entry] of Object.entries(kept)) {
-      const row = this.rowOf.get(Number(sample));
-      if (!Array.isArray(entry) || !ACTIONS.includes(entry[0])) continue;
-      if (row === undefined) this.foreign[sample] = entry;
-      else if (entry[0] !== "change") this.decisions.set(row, { action: entry[0], label: this.rows.given[row] });
-      else if (Number.isInteger(entry[1]) && entry[1] >= 0 && entry[1] < this.classes) {
-        this.decisions.set(row, { action: "change", label: entry[1] });
-      }
-    }
+  // Takes what was decided elsewhere.
+  merge(changes) {
+    const news = [...changes].filter(([row, decision]) => !same(this.of(row), decision));
+    if (!news.length) return;
+    this.put(news);
+    this.changed(news.map(([row]) => row));
   }
 }

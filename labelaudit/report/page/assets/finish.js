@@ -1,0 +1,90 @@
+// How far the review is, how long it will take, and its end: what was decided, and how that gets into the data.
+
+const PACE = { steps: 20, least: 3, longest: 60 };
+
+class Progress {
+  constructor(total) {
+    Object.assign(this, { total, times: [], last: performance.now() });
+  }
+
+  // Notes that so many rows were decided just now.
+  decided(rows) {
+    const now = performance.now();
+    this.times.push([Math.min(PACE.longest, (now - this.last) / 1000), rows]);
+    this.times.splice(0, Math.max(0, this.times.length - PACE.steps));
+    this.last = now;
+  }
+
+  // Returns how long the rest takes at the pace of the last decisions, in words.
+  left(open) {
+    if (this.times.length < PACE.least || !open) return "";
+    const [seconds, rows] = this.times.reduce(([time, sum], [one, some]) => [time + one, sum + some], [0, 0]);
+    const minutes = (open * seconds) / rows / 60;
+    if (minutes < 1) return " · less than a minute left";
+    return ` · about ${minutes < 90 ? count(Math.round(minutes), "minute") : count(Math.round(minutes / 60), "hour")} left`;
+  }
+}
+
+const tallyOf = ({ keep, change, drop }) =>
+  [`${whole.format(change)} changed`, `${whole.format(keep)} kept`, drop ? `${whole.format(drop)} dropped` : ""].filter(Boolean).join(" · ");
+
+const MOST_PAIRS = 8;
+
+// Shows the end of the review, finished or not.
+const showEnd = ({ rows, classes, review, command }) => {
+  const open = rows.all.length - review.count;
+  byId("end-title").textContent = open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
+  byId("end-counts").textContent = tallyOf(review.counts());
+  const pairs = new Map();
+  for (const [row, { action, label }] of review.decisions) {
+    if (action !== "change") continue;
+    const pair = `${rows.given[row]} ${label}`;
+    pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
+  }
+  const sorted = [...pairs].sort(([, one], [, other]) => other - one);
+  const lines = sorted.slice(0, MOST_PAIRS).map(([pair, number]) => {
+    const [given, label] = pair.split(" ").map((name) => classes[name]);
+    return make("li", {}, nameOf(given), " → ", nameOf(label), ` (${whole.format(number)})`);
+  });
+  if (sorted.length > MOST_PAIRS) lines.push(make("li", {}, `… and ${count(sorted.length - MOST_PAIRS, "more pair")}`));
+  byId("end-pairs").replaceChildren(...lines);
+  byId("command").textContent = command;
+  for (const id of ["plan-text", "apply"]) if (byId(id)) byId(id).hidden = true;
+  byId("end").open || byId("end").showModal();
+};
+
+// The buttons that show and carry out the plan of a served page.
+const offerPlan = () => {
+  let plan = null;
+  const say = (text) => {
+    byId("plan-text").textContent = text;
+    byId("plan-text").hidden = false;
+  };
+  const ask = async (options) => {
+    try {
+      const answer = await fetch("plan", options);
+      if (answer.ok) return await answer.json();
+      say(await answer.text());
+    } catch {
+      say("The server does not answer. Start labelaudit review again.");
+    }
+    byId("apply").hidden = true;
+    return null;
+  };
+  byId("plan").addEventListener("click", async () => {
+    plan = await ask({});
+    if (!plan) return;
+    const refused = plan.refused.slice(0, 5).map(({ path, reason }) => ` Refused: ${visible(path)} ${visible(reason)}.`);
+    const made = plan.new_classes.length ? ` New classes: ${plan.new_classes.map(visible).join(", ")}.` : "";
+    say(`${plan.summary}.${made}${refused.join("")}`);
+    byId("apply").hidden = !(plan.change + plan.drop);
+    byId("apply").textContent = `Move ${count(plan.change + plan.drop, "file")}`;
+  });
+  byId("apply").addEventListener("click", async () => {
+    const body = JSON.stringify({ plan: plan.plan });
+    const done = await ask({ method: "POST", headers: { "Content-Type": "application/json" }, body });
+    if (!done) return;
+    byId("apply").hidden = true;
+    say(`Moved ${count(done.moved, "file")}. ${done.then}`);
+  });
+};

@@ -1,0 +1,199 @@
+// Where decisions are kept: in this browser, or by the server that gave this page.
+//
+// A decision is { action, label }, with the number of a class. Both stores find it by the image's content and its given
+// label, and tell the review of what was decided before or elsewhere.
+
+const ACTIONS = ["keep", "change", "drop"];
+const same = (one, other) => one?.action === other?.action && one?.label === other?.label;
+
+class Store {
+  constructor({ rows, classes }) {
+    Object.assign(this, { rows, classes, problem: "" });
+  }
+
+  // Returns a decision from what is stored; undefined for one that is taken back, null for one that makes no sense.
+  read(row, action, label) {
+    if (action === "undo") return undefined;
+    if (!ACTIONS.includes(action)) return null;
+    if (action !== "change") return { action, label: this.rows.given[row] };
+    return typeof label === "string" && label !== "" ? { action, label: numberOf(this.classes, label) } : null;
+  }
+
+  words(decision) {
+    return decision ? [decision.action, decision.action === "change" ? this.classes[decision.label] : ""] : ["undo", ""];
+  }
+}
+
+class BrowserStore extends Store {
+  constructor({ rows, classes, fingerprint, embedded }) {
+    super({ rows, classes });
+    Object.assign(this, { embedded, entries: {}, timer: null });
+    [this.key, this.stepsKey] = ["labelaudit:decisions", `labelaudit:steps:${fingerprint}`];
+    this.rowOf = new Map(rows.sample.map((sample, row) => [sample, row]));
+  }
+
+  start(review) {
+    this.review = review;
+    review.replace(this.load(), this.loadSteps());
+    addEventListener("storage", (event) => event.key === this.key && review.replace(this.load()));
+    addEventListener("pagehide", () => this.save());
+    document.addEventListener("visibilitychange", () => document.hidden && this.save());
+  }
+
+  keyOf(row) {
+    return `${this.rows.sha256(row, 8)}:${this.classes[this.rows.given[row]]}`;
+  }
+
+  stored(key) {
+    try {
+      return JSON.parse(localStorage.getItem(key));
+    } catch (error) {
+      // Anything but damaged text: the storage may not be used.
+      if (!(error instanceof SyntaxError)) this.problem = NOT_KEPT;
+      return null;
+    }
+  }
+
+  load() {
+    const kept = this.stored(this.key);
+    this.entries = kept !== null && typeof kept === "object" && !Array.isArray(kept) ? kept : {};
+    const found = new Map();
+    for (const [row, action, label, time] of this.embedded) found.set(row, { decision: this.read(row, action, label), time });
+    for (const row of Object.keys(this.entries).length ? this.rows.all : []) {
+      const entry = this.entries[this.keyOf(row)];
+      if (!Array.isArray(entry) || (found.get(row)?.time ?? 0) > entry[2]) continue;
+      const decision = this.read(row, entry[0], entry[1]);
+      if (decision !== null) found.set(row, { decision });
+    }
+    return new Map([...found].filter(([, { decision }]) => decision).map(([row, { decision }]) => [row, decision]));
+  }
+
+  loadSteps() {
+    const side = (row, entry) => (entry ? (this.read(row, entry[0], entry[1]) ?? undefined) : undefined);
+    try {
+      const steps = this.stored(this.stepsKey).map((step) =>
+        step.map(([sample, before, after]) => [this.rowOf.get(sample), before, after]).filter(([row]) => row !== undefined)
+          .map(([row, before, after]) => [row, side(row, before), side(row, after)]),
+      );
+      return steps.filter((step) => step.length);
+    } catch {
+      return [];
+    }
+  }
+
+  write(changes) {
+    const time = Date.now();
+    for (const [row, decision] of changes) this.entries[this.keyOf(row)] = [...this.words(decision), time];
+    this.dirty = true;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.save(), 250);
+  }
+
+  save() {
+    if (!this.dirty) return;
+    const side = (decision) => (decision ? this.words(decision) : null);
+    const steps = this.review.undone.slice(-50).map((step) =>
+      step.map(([row, before, after]) => [this.rows.sample[row], side(before), side(after)]),
+    );
+    try {
+      localStorage.setItem(this.key, JSON.stringify(this.entries));
+      localStorage.setItem(this.stepsKey, JSON.stringify(steps));
+      this.dirty = false;
+      this.problem = "";
+    } catch {
+      this.problem = NOT_KEPT;
+      this.review.changed([]);
+    }
+  }
+}
+const NOT_KEPT = "This browser does not store decisions for this page: download your corrections before you close it.";
+
+class ServerStore extends Store {
+  constructor({ rows, classes }) {
+    super({ rows, classes });
+    Object.assign(this, { known: 0, queue: [], busy: false, loaded: false });
+    this.rowOf = new Map(rows.sample.map((sample, row) => [sample, row]));
+  }
+
+  start(review) {
+    this.review = review;
+    this.exchange();
+    setInterval(() => document.hidden || this.exchange(), 1500);
+    document.addEventListener("visibilitychange", () => document.hidden || this.exchange());
+    addEventListener("beforeunload", (event) => this.queue.length && event.preventDefault());
+  }
+
+  write(changes) {
+    this.queue.push(changes);
+    this.exchange();
+  }
+
+  // Sends the steps that wait, one at a time, or asks what others have decided.
+  async exchange() {
+    if (this.busy) return;
+    this.busy = true;
+    const before = this.problem;
+    try {
+      do {
+        const [step] = this.queue;
+        const answer = await this.ask(step);
+        if (answer.status === 403) throw new Error(await answer.text());
+        if (step) this.queue.shift();
+        this.problem = answer.ok ? "" : await answer.text();
+        if (answer.ok) this.receive(await answer.json());
+        else if (step) this.known = -1; // what the page shows is not what is written: read it all again
+      } while (this.queue.length || this.known < 0);
+    } catch {
+      const waiting = this.queue.length ? ` ${this.queue.length} of your last steps are not written yet: leave this page open.` : "";
+      this.problem = `The server does not answer. Start labelaudit review again.${waiting}`;
+    }
+    this.busy = false;
+    if (this.problem !== before) this.review.changed([]);
+  }
+
+  ask(step) {
+    if (!step) return fetch(`decisions?after=${this.known}`);
+    const decisions = step.map(([row, decision]) => [this.rows.sample[row], ...this.words(decision)]);
+    const body = JSON.stringify({ decisions, after: Math.max(0, this.known) });
+    return fetch("decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  }
+
+  receive({ start, events }) {
+    const waiting = new Set(this.queue.flatMap((step) => step.map(([row]) => row)));
+    const isAll = !this.loaded || (start === 0 && this.known !== 0);
+    const { review } = this;
+    const decisions = new Map([...waiting].filter((row) => review.of(row)).map((row) => [row, review.of(row)]));
+    const [steps, changes] = [[], new Map()];
+    let last = null;
+    for (const [time, sample, action, label] of events) {
+      const row = this.rowOf.get(sample);
+      if (row === undefined || waiting.has(row)) continue;
+      const decision = this.read(row, action, label);
+      if (!isAll) changes.set(row, decision);
+      else {
+        if (time !== last) steps.push([]);
+        steps.at(-1).push([row, decisions.get(row), decision]);
+        if (decision) decisions.set(row, decision);
+        else decisions.delete(row);
+        last = time;
+      }
+    }
+    this.known = start + events.length;
+    if (isAll) review.replace(decisions, this.loaded ? settled(steps) : [...settled(steps), ...review.undone]);
+    else review.merge(changes);
+    this.loaded = true;
+  }
+}
+
+// Returns the steps that can be undone: without those that took another one back, and the ones that they took back.
+const settled = (steps) => {
+  const open = [];
+  for (const step of steps) {
+    const top = open.at(-1);
+    const before = new Map(top?.map(([row, earlier]) => [row, earlier]));
+    const takesBack = top && top.length === step.length && step.every(([row, , after]) => before.has(row) && same(after, before.get(row)));
+    if (takesBack) open.pop();
+    else open.push(step);
+  }
+  return open;
+};
