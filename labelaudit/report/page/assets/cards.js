@@ -182,10 +182,10 @@ class Cards {
     return make(
       "div",
       { class: "actions" },
-      button("keep", "Keep the given label (K)", decision && decision.action === "keep", "Keep"),
       suggested === null ? null : button("suggested", `${changeTo(suggested)} (C)`, toSuggested, "→ ", parted(suggested, differsAt(suggested, given, 8))),
+      button("keep", "Keep the given label (K)", decision && decision.action === "keep", "Keep"),
       other === null
-        ? button("other", "Choose another label (O)", false, isCard ? "…" : "Other…")
+        ? button("other", "Choose another label (O)", false, "Other…")
         : button("other", changeTo(other), true, "→ ", parted(other, differsAt(other, given, 8))),
       button("drop", "Drop the image (D)", decision && decision.action === "drop", "Drop"),
     );

@@ -1,6 +1,6 @@
 // The list of cards. Only those near the window are in the document, so its length does not matter.
 
-const CARD = { width: 236, height: 326, gap: 12 };
+const CARD = { width: 236, height: 360, gap: 12 };
 const SPARE_ROWS = 2;
 
 class Gallery {
