@@ -233,6 +233,7 @@ def serving(site: Site, port: int = 0) -> Iterator[str]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
+            listener.listen()  # from now on a browser waits until the server has started
         except (OSError, OverflowError) as error:
             fix = "give another --port, or none for a free one"
             raise UsageError(f"port {port} cannot be used: {error}", fix=fix) from error

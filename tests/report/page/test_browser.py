@@ -250,7 +250,11 @@ def test_rubbish_in_the_storage_is_left_out(made: MadeUp, tab: Tab) -> None:
     show_cards(tab)
     tab.click("article [data-action=keep]")
     tab.evaluate(STORED)
-    assert json.loads(tab.evaluate(f"localStorage.getItem({json.dumps(key)})"))["0123456789abcdef:owl"] == ["keep", "", 5]
+    assert json.loads(tab.evaluate(f"localStorage.getItem({json.dumps(key)})"))["0123456789abcdef:owl"] == [
+        "keep",
+        "",
+        5,
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -314,7 +318,9 @@ def test_ten_thousand_samples_need_few_cards_and_little_script(tmp_path: Path, t
         classes=[f"class {number}" for number in range(10)],
         root=write_files(tmp_path / "images", dict(zip(paths, contents, strict=False))),
         paths=paths,
-        sha256=tuple(hashlib.sha256(contents[k] if k < 1000 else paths[k].encode()).hexdigest() for k in range(samples)),
+        sha256=tuple(
+            hashlib.sha256(contents[k] if k < 1000 else paths[k].encode()).hexdigest() for k in range(samples)
+        ),
     )
     page = page_of(record(tmp_path / "run", catalogue, range(10_000), epochs=5).run, thumbnails=1000)
     assert page.size_bytes < 15_000_000

@@ -1,0 +1,340 @@
+"""The review in a real browser, from the server: whole reviews by keys, many at once, reload, two windows, a phone."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labelaudit.auditing.model import Audit, recorded_data
+from labelaudit.report.gate import Limits, make_report
+from labelaudit.report.page.write import served_page
+from labelaudit.review.decisions import Decision, append_decisions, read_decisions
+from labelaudit.review.ledger import Ledger
+from labelaudit.review.server import Site, serving
+from labelaudit.run.caches import Embedded, EmbeddingCache
+from tests.data.helpers import noise_vector, write_files
+from tests.report.page.browser import Tab
+from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, write_noise_images
+from tests.report.page.test_browser import download
+
+CLASSES = ("ant", "bee", "cat")
+WRITTEN = "new Promise((done) => setTimeout(done, 400))"
+"""Steps are written one after the other."""
+
+
+def make(folder: Path, *, each: int, wrong: int) -> MadeUp:
+    """A run in which the first images of each class are suspicious."""
+    names = [f"{name}/{number:03d}.png" for name in CLASSES for number in range(each)]
+    root = write_noise_images(folder / "zoo", names)
+    return make_run(folder / "run", root, wrong=[name for name in names if int(name[4:7]) < wrong])
+
+
+class Served:
+    """A run behind a server."""
+
+    def __init__(self, made: MadeUp, address: str) -> None:
+        self.made, self.address, self.file = made, address, made.run.decisions
+
+    @property
+    def decided(self) -> list[tuple[str, str, str]]:
+        return [(one.path, one.action, one.label) for one in read_decisions(self.file).values()]
+
+
+@pytest.fixture
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    each, wrong = getattr(request, "param", (25, 10))
+    made = make(tmp_path, each=each, wrong=wrong)
+    audit, recorded = Audit(made.run), recorded_data(made.run)
+    page = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
+    ledger = Ledger(file=made.run.decisions, catalogue=audit.catalogue, reviewer="ann")
+    with serving(Site(page.text, page.policy, ledger, recorded.root)) as address:
+        yield Served(made, address)
+
+
+@pytest.fixture(autouse=True)
+def no_complaints(tab: Tab) -> Iterator[None]:
+    yield
+    assert [text for text in tab.complaints() if not re.match(r"http://127\.0\.0\.1:\d+/[\w-]+/(preview|image|decisions|plan)", text)] == []
+
+
+def written(tab: Tab) -> None:
+    tab.evaluate(WRITTEN)
+
+
+def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    assert tab.text("#reviewed") == "0"
+    tab.press("ArrowRight", "ArrowLeft", "Enter")
+    tab.frames(count=20)
+    assert tab.on("#focus", "return node.open")
+    assert tab.text("#focus-place") == "1 of 30"
+    assert tab.evaluate("document.getElementById('large').src").endswith(f"/image/{sample_of(tab, 0)}")
+    assert len(tab.texts(".of-class:first-child .examples img")) == 4
+    assert tab.text(".of-class:first-child h3 bdi") == "ant"
+    tab.press(*"ccckd")
+    assert tab.text("#focus-place") == "6 of 30"
+    tab.press("u")
+    assert tab.text("#focus-place") == "5 of 30"
+    tab.press("d", *"c" * 24)
+    assert "minute" in tab.text("#left")
+    tab.press("c")
+    assert tab.on("#focus", "return node.open") is False
+    assert tab.text("#end-title") == "All 30 labels reviewed"
+    assert tab.text("#end-counts") == "28 changed · 1 kept · 1 dropped"
+    assert tab.text("#command") == "labelaudit relabel ZOO"
+    written(tab)
+    assert sorted(action for _, action, _ in served.decided) == ["change"] * 28 + ["drop", "keep"]
+    tab.click("#plan")
+    tab.page.wait_for_selector("#apply:not([hidden])")
+    assert tab.text("#plan-text") == "28 change, 1 dropped, 1 kept."
+    assert tab.text("#apply") == "Move 29 files"
+    tab.click("#apply")
+    tab.page.wait_for_function("document.getElementById('plan-text').textContent.startsWith('Moved 29 files.')")
+    assert not (served.made.catalogue.root / "ant/000.png").exists()
+    moved = [path for path in (served.made.catalogue.root / "bee").iterdir() if path.name == "000-2.png"]
+    assert len(moved) == 1
+
+
+def sample_of(tab: Tab, position: int) -> int:
+    return int(tab.evaluate(f"document.querySelectorAll('article img')[{position}].src.split('/').at(-1)"))
+
+
+@pytest.mark.parametrize("served", [(400, 170)], indirect=True)
+def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    assert tab.text("#reviewed") == "0"
+    assert tab.on("#group", "return node.hidden")
+    tab.press("a")  # without one suggested label for all it has no meaning
+    assert tab.text("#reviewed") == "0"
+    for pair in (1, 2, 3):
+        tab.click(f"#pairs li:nth-child({pair}) button")
+        tab.frames(count=3)
+        tab.on("article", "node.focus()")
+        tab.press("x", "ArrowRight", "ArrowRight", "x")
+        assert tab.text("#group-text") == "2 exceptions marked, 168 others to review"
+        tab.press("a")
+    assert tab.text("#reviewed") == "504"
+    written(tab)
+    assert len(served.decided) == 504
+    tab.press("u")
+    assert tab.text("#reviewed") == "336"
+    tab.open(served.address)
+    tab.page.wait_for_function("document.getElementById('reviewed').textContent === '336'")
+    tab.press("u", "u")
+    assert tab.text("#reviewed") == "0"
+    assert tab.on("#undo", "return node.disabled")
+    written(tab)
+    assert served.decided == []
+
+
+def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    tab.on("article", "node.focus()")
+    tab.press(*"kc")
+    tab.press("ArrowLeft", "d")  # another decision about the second
+    written(tab)
+    tab.open(served.address)
+    tab.page.wait_for_function("document.getElementById('reviewed').textContent === '2'")
+    assert tab.text("#tally") == "0 changed · 1 kept · 1 dropped"
+    for tally in ("1 changed · 1 kept", "0 changed · 1 kept", "0 changed · 0 kept"):
+        tab.press("u")
+        assert tab.text("#tally") == tally
+    written(tab)
+    assert served.decided == []
+    tab.open(served.address)
+    tab.frames(count=10)
+    assert tab.on("#undo", "return node.disabled")
+
+
+def test_two_windows_show_each_others_decisions_and_undo_only_their_own(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    other = Tab(tab.page.context.new_page())
+    other.open(served.address)
+    tab.on("article", "node.focus()")
+    tab.press("k")
+    other.page.wait_for_function("document.getElementById('reviewed').textContent === '1'")
+    assert other.on("#undo", "return node.disabled")
+    other.on("article", "node.focus()")
+    other.press("d")  # about the same image
+    tab.page.wait_for_function("document.getElementById('tally').textContent === '0 changed · 0 kept · 1 dropped'")
+    tab.press("u")
+    assert tab.text("#tally") == "0 changed · 0 kept · 1 dropped"
+    written(tab)
+    assert [action for _, action, _ in served.decided] == ["drop"]
+
+
+def test_a_new_class_is_named_in_the_picker_which_shows_likely_classes_first(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    tab.on("article", "node.focus()")
+    tab.press("o")
+    assert tab.texts("#choices li") == ["bee", "cat"]
+    assert tab.page.locator("#choose-image img").count() == 1
+    tab.type("../x")
+    assert tab.on("#new-class", "return node.hidden")
+    assert tab.on("#not-a-class", "return node.hidden") is False
+    tab.page.fill("#choice-words", "<b>zebra")
+    assert tab.text("#new-class") == "New class: <b>zebra"
+    tab.press("Enter")  # alone it makes no class
+    assert tab.on("#choose", "return node.open")
+    tab.press("ArrowDown", "Enter")
+    assert tab.on("#choose", "return node.open") is False
+    written(tab)
+    assert served.decided[0][1:] == ("change", "<b>zebra")
+    tab.press("o")
+    assert tab.texts("#choices li")[:2] == ["bee", "<b>zebra"]
+    tab.press("Escape")
+    tab.open(served.address)
+    tab.page.wait_for_function("document.getElementById('reviewed').textContent === '1'")
+    assert tab.text("article [data-action=other]") == "→ <b>zebra"
+
+
+def test_a_server_that_has_ended_is_told_and_what_was_not_written_is_counted(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    tab.page.route("**/decisions*", lambda route: route.abort())
+    tab.on("article", "node.focus()")
+    tab.press("k")
+    tab.page.wait_for_selector("#not-stored:not([hidden])")
+    assert "The server does not answer. Start labelaudit review again. 1 of your last steps" in tab.text("#not-stored")
+    tab.page.unroute("**/decisions*")
+    tab.page.wait_for_selector("#not-stored", state="hidden")
+    assert len(served.decided) == 1
+    tab._heard.clear()  # the browser's own lines about the requests that failed
+
+
+def test_an_image_that_changed_is_not_shown_but_said(served: Served, tab: Tab) -> None:
+    write_files(served.made.catalogue.root, {"ant/000.png": noise_png(999)})
+    tab.open(served.address)
+    tab.choose("#words", "ant/000")
+    tab.page.wait_for_selector("article .thumbnail.none")
+    assert tab.text("article .thumbnail") == "the file has changed since the audit"
+    tab._heard.clear()  # the browser's own line about the image that failed
+
+
+def test_zoom_by_keys_and_wheel_stays_within_the_image(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    tab.click("article .thumbnail")
+    tab.press("+", "+")
+    assert tab.text("#zoomed") == "156%"
+    tab.page.mouse.move(400, 400)
+    tab.page.mouse.wheel(0, -100)
+    tab.page.wait_for_function("document.getElementById('zoomed').textContent === '195%'")
+    tab.page.mouse.down()
+    tab.page.mouse.move(4000, 4000)
+    tab.page.mouse.up()
+    stage, image = (tab.on(f"#{name}", "const box = node.getBoundingClientRect(); return [box.left, box.top];") for name in ("stage", "large"))
+    assert image == pytest.approx(stage, abs=1)  # it cannot leave the stage
+    tab.press("0")
+    assert tab.on("#zoomed", "return node.hidden")
+
+
+def test_clearing_asks_and_can_be_undone(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    tab.on("article", "node.focus()")
+    tab.press(*"kk")
+    tab.click("#forget")
+    assert tab.text("#ask-title") == "Clear 2 decisions? Undo brings them back."
+    tab.click("#ask .close")
+    assert tab.text("#reviewed") == "2"
+    tab.click("#forget")
+    tab.click("#ask-yes")
+    assert tab.text("#reviewed") == "0"
+    tab.click("#undo")
+    assert tab.text("#reviewed") == "2"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_everything_fits_and_is_large_enough_to_touch(served: Served, tab: Tab, scheme: str) -> None:
+    tab.page.emulate_media(color_scheme=scheme)
+    tab.open(served.address, width=390, height=844)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.click("article .thumbnail")
+    tab.frames(count=5)
+    assert tab.on("#focus", "return node.scrollWidth <= node.clientWidth")
+    for box in tab.page.locator("#focus-actions button").all():
+        place = box.bounding_box()
+        assert place is not None
+        assert place["height"] >= 40
+        assert place["y"] + place["height"] <= 844
+    tab.click("#focus-actions [data-action=suggested]")
+    assert tab.text("#focus-place") == "2 of 30"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_finding_of_axe(served: Served, tab: Tab, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    tab.page.emulate_media(color_scheme=scheme)
+    tab.page.context.close()
+    context = tab.page.context.browser.new_context(bypass_csp=True, color_scheme=scheme)
+    with context:
+        page = Tab(context.new_page())
+        page.open(served.address)
+        for step in ("", "#tab-overview", "#tab-found", "#tab-review", "#pairs button", "article [data-action=keep]", "article [data-action=other]"):
+            if step:
+                page.click(step)
+                page.frames(count=5)
+            if step == "#pairs button":
+                page.press("Enter")
+            found = axe.run(page.page).response["violations"]
+            serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+            assert serious == [], step
+
+
+def test_examples_are_the_nearest_trusted_images(tmp_path: Path) -> None:
+    from labelaudit.report.page.examples import choose_examples
+
+    made = make(tmp_path, each=12, wrong=2)
+    catalogue, audit = made.catalogue, Audit(made.run)
+    sample_S = audit.flagged_S
+    typical = choose_examples(audit, sample_S, [1] * len(sample_S), most=1000)
+    assert typical.of_row == ()
+    assert not set(typical.samples) & set(sample_S.tolist())
+    aul_N = audit.column("aul")
+    assert sorted(aul_N[typical.of_class[1]]) == sorted(aul_N[catalogue.label_N == 1])[:4]
+    vectors = [noise_vector(number) for number in range(len(catalogue))]
+    near = [catalogue.paths.index(f"bee/{number:03d}.png") for number in (5, 7, 9, 11)]
+    for order, number in enumerate(near):
+        vectors[number] = vectors[sample_S[0]] + 0.01 * (order + 1) * vectors[number]
+    EmbeddingCache("key").add(catalogue.sha256, [Embedded(vector_D=one, reason="") for one in vectors], len(vectors[0]))
+    found = choose_examples(audit, sample_S, [1] * len(sample_S), most=1000)
+    assert found.of_row[0][1] == near
+    assert all(catalogue.label_N[one] == catalogue.label_N[sample_S[0]] for one in found.of_row[0][0])
+    assert len(found.samples) == len(set(found.samples))
+
+
+def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path, tab: Tab) -> None:
+    made = make(tmp_path, each=12, wrong=2)
+    catalogue = made.catalogue
+
+    def decision(path: str, action: str, label: str = "", time: str = "2026-01-01T00:00:00+00:00") -> Decision:
+        sha256 = catalogue.sha256[catalogue.paths.index(path)]
+        return Decision(time=time, reviewer="bob", path="elsewhere.png", given_label=path[:3], action=action, label=label, sha256=sha256)
+
+    append_decisions(made.run.decisions, [decision("ant/000.png", "keep"), decision("bee/000.png", "change", "wasp")])
+    page_of(made.run)
+    tab.open(made.run.page)
+    assert tab.text("#tally") == "1 changed · 1 kept"
+    tab.on("article", "node.focus()")
+    tab.choose("#words", "ant/000")
+    tab.on("article", "node.focus()")
+    tab.press("d")
+    tab.evaluate(WRITTEN)
+    append_decisions(tmp_path / "other.csv", [decision("cat/001.png", "drop")])
+    tab.click("#finish")
+    tab.page.set_input_files("#open", tmp_path / "other.csv")
+    tab.frames(count=5)
+    assert tab.text("#end-title") == "1 decision taken from other.csv."
+    assert tab.text("#tally") == "1 changed · 0 kept · 2 dropped"
+    tab.page.set_input_files("#open", made.run.suspicious)
+    tab.frames(count=5)
+    assert tab.text("#end-title") == "suspicious.csv is no decisions.csv or corrections.csv."
+    tab.evaluate(WRITTEN)
+    # The same decisions are found from a page of another folder; the later of two decisions counts.
+    page_of(made.run)
+    tab.open(made.run.page)
+    assert tab.text("#tally") == "1 changed · 0 kept · 2 dropped"
+    append_decisions(made.run.decisions, [decision("ant/000.png", "keep", time="2126-01-01T00:00:00+00:00")])
+    page_of(made.run)
+    tab.open(made.run.page)
+    assert tab.text("#tally") == "1 changed · 1 kept · 1 dropped"
+    assert "wasp" in download(tab, tmp_path / "out").read_text()
