@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from labelaudit.data.catalogue import Catalogue
@@ -56,12 +56,14 @@ class Ledger:
             start = known if 0 <= known <= len(self.events) else 0
             return {"start": start, "events": self.events[start:]}
 
-    def add(self, decisions: Sequence[tuple[int, LedgerAction, str]]) -> None:
-        """Append decisions, all of one time; raise a RefusedError where one cannot be, and append none."""
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    def add(self, steps: Sequence[Sequence[tuple[int, LedgerAction, str]]]) -> None:
+        """Append steps of decisions, those of a step with one time; where one is refused (RefusedError), none is."""
         with self._lock:
             self._refresh()
-            lines = [self._line(time, *decision) for decision in decisions]
+            now, lines = datetime.now(UTC), []
+            for number, step in enumerate(steps):
+                time = (now + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
+                lines += [self._line(time, *decision) for decision in step]
             append_decisions(self.file, lines)
             self._refresh()
 

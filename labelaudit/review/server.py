@@ -45,9 +45,9 @@ _PREVIEWS_KEPT = 2000
 
 
 class Posted(msgspec.Struct, forbid_unknown_fields=True):
-    """What the page posts: decisions as (sample, action, label), and how many events it knows."""
+    """What the page posts: steps of decisions as (sample, action, label), and how many events it knows."""
 
-    decisions: list[tuple[int, LedgerAction, str]]
+    steps: list[list[tuple[int, LedgerAction, str]]]
     after: int = 0
 
 
@@ -124,7 +124,7 @@ class Site:
 
     async def _post_decisions(self, request: Request) -> Response:
         posted = msgspec.json.decode(await _body(request), type=Posted)
-        await run_in_threadpool(self._ledger.add, posted.decisions)
+        await run_in_threadpool(self._ledger.add, posted.steps)
         return JSONResponse(await run_in_threadpool(self._ledger.after, posted.after), 201)
 
     def _get_plan(self, _request: Request) -> Response:

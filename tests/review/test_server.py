@@ -58,7 +58,7 @@ class Client:
         return answer.status, found, dict(answer.getheaders())
 
     def decide(self, *decisions: tuple[int, str, str], after: int = 0) -> tuple[int, Any]:
-        status, found, _ = self.ask("decisions", {"decisions": decisions, "after": after})
+        status, found, _ = self.ask("decisions", {"steps": [decisions], "after": after})
         return status, json.loads(found) if status == 201 else found.decode()
 
     def sample(self, path: str) -> int:
@@ -124,14 +124,14 @@ def test_other_hosts_and_pages_can_neither_read_nor_decide(client: Client, heade
         ("", None),
         ("decisions", None),
         ("image/0", None),
-        ("decisions", {"decisions": [[0, "keep", ""]]}),
+        ("decisions", {"steps": [[[0, "keep", ""]]]}),
     ):
         assert client.ask(path, body, **headers)[0] == 403
     assert read_decisions(client.ledger) == {}
 
 
 def test_what_changes_something_needs_an_origin_and_json(client: Client) -> None:
-    body = json.dumps({"decisions": [[0, "keep", ""]]}).encode()
+    body = json.dumps({"steps": [[[0, "keep", ""]]]}).encode()
     assert client.ask("decisions", raw=body, Origin=None)[0] == 403
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):  # what a form can send
         assert client.ask("decisions", raw=body, **{"Content-Type": kind})[:2] == (400, b"the request is no JSON")
@@ -188,6 +188,12 @@ def test_a_decision_is_on_the_disk_before_it_is_answered(client: Client) -> None
     assert len(read_decisions(client.ledger)) == 1
 
 
+def test_steps_of_one_request_have_times_of_their_own(client: Client) -> None:
+    content = client.ask("decisions", {"steps": [[[0, "keep", ""], [1, "keep", ""]], [[0, "undo", ""]]], "after": 0})[1]
+    (first, second, third) = [event[0] for event in json.loads(content)["events"] if event[1] < 2][:3]
+    assert first == second < third
+
+
 def test_copies_of_an_image_are_decided_together(client: Client) -> None:
     _, found = client.decide((client.sample("ant/1.png"), "drop", ""))
     assert [event[1] for event in found["events"]] == [client.sample("ant/1.png"), client.sample("ant/copy.png")]
@@ -237,7 +243,7 @@ def test_a_decision_that_makes_no_sense_is_refused_and_none_is_written(
 
 def test_bodies_are_bounded_and_checked(client: Client) -> None:
     assert client.ask("decisions", raw=b" " * (MAX_BODY_BYTES + 1))[:2] == (400, b"the request is too large")
-    for raw in (b"", b"[", b"{}", b'{"decisions": [], "more": 1}', b"\xff"):
+    for raw in (b"", b"[", b"{}", b'{"steps": [], "more": 1}', b"\xff"):
         assert client.ask("decisions", raw=raw)[0] == 400
     assert client.ask("nothing")[0] == 404
     assert client.ask("image/0", {})[0] == 405

@@ -27,11 +27,11 @@ class Tab:
         self.frames()
         return self._heard
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900) -> None:
-        """Load a file and wait until its script has run."""
+    def open(self, place: Path | str, *, width: int = 1280, height: int = 900) -> None:
+        """Load a file or an address, and wait until its script has run."""
         self.page.set_viewport_size({"width": width, "height": height})
         self._heard.clear()
-        self.page.goto(path.absolute().as_uri())
+        self.page.goto(place if isinstance(place, str) else place.absolute().as_uri())
 
     def frames(self, step: str = "", count: int = 2) -> None:
         """Let the page draw so many frames; after each, run a script in which ``frame`` is the number so far."""

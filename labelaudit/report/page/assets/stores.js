@@ -128,20 +128,20 @@ class ServerStore extends Store {
     this.exchange();
   }
 
-  // Sends the steps that wait, one at a time, or asks what others have decided.
+  // Sends the steps that wait, or asks what others have decided.
   async exchange() {
     if (this.busy) return;
     this.busy = true;
     const before = this.problem;
     try {
       do {
-        const [step] = this.queue;
-        const answer = await this.ask(step);
+        const steps = this.queue.length;
+        const answer = await this.ask(this.queue);
         if (answer.status === 403) throw new Error(await answer.text());
-        if (step) this.queue.shift();
+        this.queue.splice(0, steps);
         this.problem = answer.ok ? "" : await answer.text();
         if (answer.ok) this.receive(await answer.json());
-        else if (step) this.known = -1; // what the page shows is not what is written: read it all again
+        else if (steps) this.known = -1; // what the page shows is not what is written: read it all again
       } while (this.queue.length || this.known < 0);
     } catch {
       const waiting = this.queue.length ? ` ${this.queue.length} of your last steps are not written yet: leave this page open.` : "";
@@ -151,10 +151,10 @@ class ServerStore extends Store {
     if (this.problem !== before) this.review.changed([]);
   }
 
-  ask(step) {
-    if (!step) return fetch(`decisions?after=${this.known}`);
-    const decisions = step.map(([row, decision]) => [this.rows.sample[row], ...this.words(decision)]);
-    const body = JSON.stringify({ decisions, after: Math.max(0, this.known) });
+  ask(queue) {
+    if (!queue.length) return fetch(`decisions?after=${this.known}`);
+    const steps = queue.map((step) => step.map(([row, decision]) => [this.rows.sample[row], ...this.words(decision)]));
+    const body = JSON.stringify({ steps, after: Math.max(0, this.known) });
     return fetch("decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body });
   }
 
