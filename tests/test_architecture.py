@@ -54,6 +54,7 @@ LIGHT = {
     # timm loads torchvision, and that torch's compiler: as long as torch itself.
     "auditing.probe": {"timm", "torchvision"},
     "report": TORCH,
+    "review": TORCH,
 }
 """By prefix of a module's name: what loading it may not load, directly or through others."""
 

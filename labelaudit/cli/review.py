@@ -70,7 +70,8 @@ def command(
         terminal.say("Press Ctrl-C to end.")
         with contextlib.suppress(Stopped, KeyboardInterrupt):
             threading.Event().wait()
-    terminal.say(f"\n{plural(len(read_decisions(file)), 'decision')} in {file}. To apply them: {then}")
+    terminal.say("")  # the terminal has shown ^C
+    terminal.say(f"{plural(len(read_decisions(file)), 'decision')} in {file}. To apply them: {then}")
 
 
 def _account() -> str:

@@ -95,7 +95,7 @@ def score(
     elif out is not None:
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
-    terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
+    terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
 
 
 @o.screen_options
