@@ -149,14 +149,11 @@ class CurveAccumulator:
         label_N: The labels that the losses were recorded against, in [0, ``classes``).
         classes: Number of classes.
         course: How the epochs follow each other.
-        counted_N: The samples that tell how labels are confused; the others get their statistics all the same.
-            Default: all.
     """
 
-    def __init__(self, label_N: IntArray, classes: int, course: Course, *, counted_N: BoolArray | None = None) -> None:
+    def __init__(self, label_N: IntArray, classes: int, course: Course) -> None:
         samples = len(label_N)
         self._label_N, self._classes, self._held_out = label_N, classes, course.held_out
-        self._counted_N = np.ones(samples, dtype=bool) if counted_N is None else counted_N
         self._trust = EpochTrust(samples, course.epochs)
         self._epochs = 0
         self._count_N, self._wrong_N, self._forgotten_N = np.zeros((3, samples), dtype=np.int32)
@@ -215,10 +212,10 @@ class CurveAccumulator:
         divisor_N = np.where(seen_N, count_N, np.nan)
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
         beliefs = self.beliefs
-        joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
+        joint = confident_joint(self._label_N, beliefs, self._classes)
 
         def fit(*witnesses: Beliefs) -> Transition:
-            return fit_transition(self._label_N, witnesses, self._classes, counted_N=self._counted_N)
+            return fit_transition(self._label_N, witnesses, self._classes)
 
         if self._held_out:
             transition = fit(beliefs)

@@ -85,15 +85,6 @@ class _Candidates(NamedTuple):
     log_belief_WSN: FloatArray
     log_count_SN: FloatArray
 
-    def of(self, chosen_N: npt.NDArray[np.bool_]) -> _Candidates:
-        """Return those of the chosen samples."""
-        return _Candidates(
-            self.class_SN[:, chosen_N],
-            self.pair_SN[:, chosen_N],
-            self.log_belief_WSN[..., chosen_N],
-            self.log_count_SN[:, chosen_N],
-        )
-
 
 class _Fit(NamedTuple):
     log_likelihood: float
@@ -104,17 +95,12 @@ class _Fit(NamedTuple):
     count_Q: FloatArray
 
 
-def fit_transition(
-    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, counted_N: npt.NDArray[np.bool_] | None = None
-) -> Transition:
-    """Fit the model to the counted samples (default: all), and judge every sample that all witnesses saw by it."""
+def fit_transition(label_N: IntArray, witnesses: Sequence[Beliefs], classes: int) -> Transition:
+    """Fit the model to the samples that all witnesses saw, and judge them by it."""
     seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
-    counted_N = seen_N if counted_N is None else seen_N & counted_N
     found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
-    counted_U = counted_N[seen_N]
-    of_counted = found.of(counted_U)
     is_error_Q = true_Q != given_Q
-    fits = [_fit(of_counted, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
+    fits = [_fit(found, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
     best = max(fits, key=lambda fit: fit.log_likelihood)
     weight_SN = _joint(found, best.sharpness_W, best.log_t_Q, best.log_t_other)
     log_odds_N, doubt_N = np.full((2, len(label_N)), np.nan)
