@@ -16,7 +16,6 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
-from labelaudit.detect.evidence import Evidence
 from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
@@ -34,21 +33,16 @@ class Fitted:
     """The outcome of a fit: the content of the run folder's score files."""
 
     catalogue: Catalogue
-    evidence: Evidence
+    statistics: CurveStatistics
     verdicts: Verdicts
     kinds: Kinds
     noise: documents.Noise
     review: Review | None = None
 
-    @property
-    def statistics(self) -> CurveStatistics:
-        """Statistics of the losses against the given labels."""
-        return self.evidence.statistics
-
     def estimate(self, name: EstimatorName) -> Estimate | None:
         """Return what an estimator says, which is fitted now if the audit did not; None where nothing fits."""
         estimator = ESTIMATORS[name]
-        return self.verdicts.estimates.get(name) or estimator.estimate(self.evidence, estimator.rank_by)
+        return self.verdicts.estimates.get(name) or estimator.estimate(self.statistics, estimator.rank_by)
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
@@ -113,27 +107,27 @@ def compute(
     heads = None
     if (course := heads_course(run)) is not None:
         heads = read_curves(run.heads, course, label_N, classes)
-    evidence = Evidence(label_N=label_N, statistics=curves.result(heads), last_wrong_N=curves.last_wrong_N)
-    verdicts = judge(evidence, settings, all_estimators=all_estimators)
+    statistics = curves.result(heads)
+    verdicts = judge(statistics, settings, all_estimators=all_estimators)
     answers = answers or read_kept_answers(run, catalogue)
     review = None if answers is None else find_review(run, catalogue, answers)
     if review is not None:
         verdicts = agree(verdicts, review, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
-    kinds = tell_kinds(evidence, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
+    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
     return Fitted(
         catalogue=catalogue,
-        evidence=evidence,
+        statistics=statistics,
         verdicts=verdicts,
         kinds=kinds,
-        noise=_noise(catalogue, evidence, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review),
+        noise=_noise(catalogue, statistics, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review),
         review=review,
     )
 
 
 def _noise(
     catalogue: Catalogue,
-    evidence: Evidence,
+    statistics: CurveStatistics,
     verdicts: Verdicts,
     settings: FitSettings,
     kinds: documents.KindsNoise,
@@ -145,11 +139,11 @@ def _noise(
         suspicious=verdicts.flagged,
         samples=len(catalogue),
         readable=int(catalogue.used_N.sum()),
-        epochs=evidence.statistics.epochs,
+        epochs=statistics.epochs,
         fit=settings,
         estimators={name: _estimator(estimate) for name, estimate in verdicts.estimates.items()},
         classes=_classes(catalogue, verdicts),
-        confusion=_confusion(catalogue, evidence.statistics, verdicts),
+        confusion=_confusion(catalogue, statistics, verdicts),
         review=verdicts.review,
         warnings=(*catalogue.warnings, *verdicts.warnings),
         left_out=catalogue.left_out,

@@ -20,7 +20,7 @@ from types import MappingProxyType
 import numpy as np
 
 from labelaudit.detect import FloatArray
-from labelaudit.detect.evidence import Evidence
+from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.mixture import GaussianMixture, Mixture, fit_beta_mixture, fit_gaussian_mixture
 from labelaudit.detect.theory import held_out_interval, in_sample_interval, noise_rate, probability, probability_by
 from labelaudit.names import EstimatorName, StatisticName
@@ -44,22 +44,21 @@ class Estimate:
     raw_posterior_N: FloatArray
     mixture: GaussianMixture | None = None
 
-    def interval(self, evidence: Evidence) -> tuple[float, float]:
+    def interval(self, statistics: CurveStatistics) -> tuple[float, float]:
         """Return the interval [low, high] of `labelaudit.detect.theory`, widened where needed to contain the estimate.
 
         All estimators have the same.
         """
-        statistics = evidence.statistics
         if statistics.held_out is not None:
-            low, high = held_out_interval(statistics.held_out, evidence.seen_N)
+            low, high = held_out_interval(statistics.held_out, statistics.seen_N)
         else:
-            low, high = in_sample_interval(evidence.label_N, statistics.beliefs, statistics.joint)
+            low, high = in_sample_interval(statistics.label_N, statistics.beliefs, statistics.joint)
         return min(self.noise_rate, low), max(self.noise_rate, high)
 
 
-def transition_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
+def transition_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> Estimate | None:
     """Estimate as `labelaudit.detect.theory` says; None without a sample that has a record."""
-    statistics, seen_N = evidence.statistics, evidence.seen_N
+    seen_N = statistics.seen_N
     if not seen_N.any():
         return None
     rate = noise_rate(statistics.held_out, statistics.joint, seen_N)
@@ -69,27 +68,27 @@ def transition_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate 
     return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
 
 
-def gmm_per_class_estimate(evidence: Evidence, rank_by: StatisticName) -> Estimate | None:
+def gmm_per_class_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> Estimate | None:
     """Estimate as ``gmm``, from scores standardized within each given class: easy and hard ones become comparable."""
-    suspicion_N = evidence.statistics.suspicion(rank_by)
+    suspicion_N = statistics.suspicion(rank_by)
     seen_N = np.isfinite(suspicion_N)
-    label_U, value_U = evidence.label_N[seen_N], suspicion_N[seen_N]
+    label_U, value_U = statistics.label_N[seen_N], suspicion_N[seen_N]
     count_K = np.maximum(np.bincount(label_U), 1)
     mean_K = np.bincount(label_U, weights=value_U) / count_K
     spread_K = np.sqrt(np.bincount(label_U, weights=(value_U - mean_K[label_U]) ** 2) / count_K)
     scaled_N = np.full(len(suspicion_N), np.nan)
     scaled_N[seen_N] = (value_U - mean_K[label_U]) / np.where(spread_K > 0, spread_K, 1.0)[label_U]
-    return mixture_estimate(fit_gaussian_mixture, evidence, rank_by, scaled_N)
+    return mixture_estimate(fit_gaussian_mixture, statistics, rank_by, scaled_N)
 
 
 def mixture_estimate(
     fit: Callable[[FloatArray], Mixture | None],
-    evidence: Evidence,
+    statistics: CurveStatistics,
     rank_by: StatisticName,
     score_N: FloatArray | None = None,
 ) -> Estimate | None:
     """Estimate from a mixture of the scores, by default the suspicion; None when none fits."""
-    score_N = evidence.statistics.suspicion(rank_by) if score_N is None else score_N
+    score_N = statistics.suspicion(rank_by) if score_N is None else score_N
     mixture = fit(score_N)
     if mixture is None:
         return None
@@ -107,7 +106,7 @@ def mixture_estimate(
 class Estimator:
     """An estimator, and the statistic that it takes unless the user chooses another."""
 
-    estimate: Callable[[Evidence, StatisticName], Estimate | None]
+    estimate: Callable[[CurveStatistics, StatisticName], Estimate | None]
     rank_by: StatisticName
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect import constants as c
-from labelaudit.detect.evidence import Evidence
+from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.images import ImageTable
 from labelaudit.names import COPY_KINDS, KINDS, CopyKind, KindName
 
@@ -66,7 +66,7 @@ class Kinds:
 
 
 def tell_kinds(
-    evidence: Evidence,
+    statistics: CurveStatistics,
     flagged_N: BoolArray,
     digests: Sequence[str],
     images: ImageTable | None,
@@ -92,17 +92,17 @@ def tell_kinds(
             p_N[images.sample_U], score_N[images.sample_U], p_PM = found
             found_M = (p_PM > c.CORRUPTED_ABOVE).sum(axis=0).tolist()
             copies = [Copies(kind=kind, count=len(p_PM), found=n) for kind, n in zip(COPY_KINDS, found_M, strict=True)]
-    below = ambiguous_below(evidence, flagged_N, generator)
-    beliefs = evidence.statistics.beliefs
+    below = ambiguous_below(statistics, flagged_N, generator)
+    beliefs = statistics.beliefs
     unclear_N = beliefs.alternative_belief_N - beliefs.given_N < below
     named_N = np.where(unclear_N, KINDS.index("ambiguous"), KINDS.index("mislabeled"))
     kind_N = np.where(flagged_N, named_N, -1).astype(np.int8)
-    kind_N[conflicting(evidence.label_N, same)] = KINDS.index("duplicate")
+    kind_N[conflicting(statistics.label_N, same)] = KINDS.index("duplicate")
     kind_N[p_N > c.CORRUPTED_ABOVE] = KINDS.index("corrupted")
     return Kinds(kind_N=kind_N, p_corrupted_N=p_N, corruption_N=score_N, ambiguous_below=below, copies=tuple(copies))
 
 
-def ambiguous_below(evidence: Evidence, flagged_N: BoolArray, generator: np.random.Generator) -> float:
+def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator: np.random.Generator) -> float:
     """Return by how much the probe prefers the true label to a wrong one: the 2% quantile, in [0, 1].
 
     A sample that is not suspicious is assumed to have the right label y. Had it another label k, drawn evenly, then the
@@ -110,11 +110,11 @@ def ambiguous_below(evidence: Evidence, flagged_N: BoolArray, generator: np.rand
     training. That k was not taught makes the difference larger than that of real errors; so the quantile is a low one.
     With fewer than fifty samples that are not suspicious it is 0.
     """
-    ordinary = np.flatnonzero(evidence.seen_N & ~flagged_N)
-    classes, beliefs = evidence.statistics.joint.classes, evidence.statistics.beliefs
+    ordinary = np.flatnonzero(statistics.seen_N & ~flagged_N)
+    classes, beliefs = statistics.joint.classes, statistics.beliefs
     if len(ordinary) < c.LEAST_ORDINARY or classes < 2:
         return 0.0
-    wrong_A = (evidence.label_N[ordinary] + generator.integers(1, classes, len(ordinary))) % classes
+    wrong_A = (statistics.label_N[ordinary] + generator.integers(1, classes, len(ordinary))) % classes
     other_MA, is_wrong_MA = beliefs.other_MN[:, ordinary], beliefs.class_MN[:, ordinary] == wrong_A
     best_A = np.maximum(beliefs.given_N[ordinary], np.where(is_wrong_MA, 0.0, other_MA).max(axis=0))
     return max(0.0, float(np.quantile(best_A - np.where(is_wrong_MA, other_MA, 0.0).sum(axis=0), c.UNDECIDED)))

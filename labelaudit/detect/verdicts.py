@@ -1,4 +1,4 @@
-"""From evidence to verdicts: P(mislabeled), weights, a noise rate, and how far to trust them.
+"""From statistics to verdicts: P(mislabeled), weights, a noise rate, and how far to trust them.
 
 Shapes: N samples, K classes, Q cells.
 """
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import constants as c
+from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
-from labelaudit.detect.evidence import Evidence
 from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.text import plural
@@ -85,7 +85,7 @@ class Verdicts:
         return self.p_mislabeled_N > c.FLAG_ABOVE
 
 
-def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
+def judge(statistics: CurveStatistics, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
     """Judge every sample.
 
     The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
@@ -96,9 +96,9 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
     estimates: dict[EstimatorName, Estimate] = {}
     for name in [name for name in ESTIMATORS if name in wanted]:
         rank_by = settings.rank_by if name == settings.estimator else ESTIMATORS[name].rank_by
-        if (found := ESTIMATORS[name].estimate(evidence, rank_by)) is not None:
+        if (found := ESTIMATORS[name].estimate(statistics, rank_by)) is not None:
             estimates[name] = found
-    suspicion_N = evidence.statistics.suspicion(settings.rank_by)
+    suspicion_N = statistics.suspicion(settings.rank_by)
     seen_N = np.isfinite(suspicion_N)
     estimate = estimates.get(settings.estimator)
     p_N = raw_N = np.where(seen_N, 0.0, np.nan)
@@ -115,10 +115,10 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
         order=order,
         flagged=int(flagged_N.sum()),
         noise_rate=None if estimate is None else estimate.noise_rate,
-        interval=None if estimate is None else estimate.interval(evidence),
+        interval=None if estimate is None else estimate.interval(statistics),
         estimates=estimates,
         review=review_shares(p_N),
-        warnings=list(find_warnings(evidence, estimate, flagged_N, settings)),
+        warnings=list(find_warnings(statistics, estimate, flagged_N, settings)),
     )
 
 
@@ -136,17 +136,17 @@ def review_shares(p_N: FloatArray) -> tuple[ReviewShare, ...]:
 
 
 def find_warnings(
-    evidence: Evidence, estimate: Estimate | None, flagged_N: BoolArray, settings: FitSettings
+    statistics: CurveStatistics, estimate: Estimate | None, flagged_N: BoolArray, settings: FitSettings
 ) -> Iterator[str]:
     """Yield every reason not to trust the figures, each with what to do about it."""
-    rank_by, last_wrong_N, joint = settings.rank_by, evidence.last_wrong_N, evidence.statistics.joint
-    seen_N = np.isfinite(evidence.statistics.suspicion(rank_by))
+    rank_by, last_wrong_N, joint = settings.rank_by, statistics.last_wrong_N, statistics.joint
+    seen_N = np.isfinite(statistics.suspicion(rank_by))
     if estimate is None:
         yield _nothing_fits(settings, int(seen_N.sum()))
         return
     if estimate.mixture is not None:
         yield from _of_mixture(estimate.mixture, rank_by)
-    if (epoch := evidence.statistics.memorized_from) is not None:
+    if (epoch := statistics.memorized_from) is not None:
         yield (
             f"From epoch {epoch} on the probe has started to memorize labels it doubted before. "
             "The default gives these epochs little weight, AUM and the mixtures do not. Audit again with "
@@ -162,7 +162,7 @@ def find_warnings(
             f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
             "hard images look like wrong labels. Train longer, or take a stronger probe (--preset, --model)."
         )
-    count_K = np.unique(evidence.label_N[seen_N], return_counts=True)[1]
+    count_K = np.unique(statistics.label_N[seen_N], return_counts=True)[1]
     if few := int((count_K < c.FEW_IN_CLASS).sum()):
         yield (
             f"{few} of {len(count_K)} classes have fewer than {c.FEW_IN_CLASS} images: the probe hardly knows them, "
