@@ -176,7 +176,7 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path):
 
 
 def test_both_trains_a_network_and_heads_that_are_planned_like_a_frozen_probe():
-    small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5, controls=True)
+    small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5)
     settings = plan_probe(small, asked, CPU).settings
     assert (settings.kind, settings.probe, settings.epochs, settings.heads_epochs) == ("train", "both", 5, HEAD.epochs)
     heads = heads_beside(settings, small, CPU)
