@@ -151,6 +151,7 @@ MIN_VARIANCE = 1e-6  # of a Gaussian, in units of the scores' own variance
 BETA_EDGE, BETA_BINS, BETA_MIN_VARIANCE = 1e-4, 4096, 1e-8  # distance from 0 and 1, bins, variance floor
 FIRST_SHARE, LARGEST_SHARE = 0.1, 0.99  # of all kinds of corruption: start and bound
 SHARE_STEPS, SHARE_TOLERANCE = 200, 1e-3  # of expectation-maximization; the tolerance relative to LEAST_SHARE
+ALIKE_STEPS = 200  # of expectation-maximization of how far errors are like doubt
 LEAST_BELIEF, LEAST_ERROR, TRANSITION_TOLERANCE = 1e-13, 1e-6, 1e-2  # of the noise transition model
 SHARPNESSES, STRENGTHS, SHARPNESS_STEPS = (0.0, 20.0), (1.0, 1e4), 3  # bounds, and Newton's steps at a time
 LARGEST_EXPONENT, TINY = 50.0, 1e-6  # bounds of logits and of deviations

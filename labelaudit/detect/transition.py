@@ -21,8 +21,8 @@ Three things are fitted to the given labels, by expectation-maximization; nothin
 It is Dawid and Skene's model (1979) with one annotator and a prior of each image's true class. Beliefs of a probe that
 was trained on the labels that it judges agree with them too often, and the rate comes out too low.
 
-Shapes: N samples, U samples that are counted, W witnesses, S candidates of a sample: its given label first, then the
-other classes that a witness believed in; Q pairs (true, given) of classes that are candidates; K classes.
+Shapes: N samples, U samples that all witnesses saw, W witnesses, S candidates of a sample: its given label first, then
+the other classes that a witness believed in; Q pairs (true, given) of classes that are candidates; K classes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Transition:
         doubt_N: 1 − P(y | image): how far the probe expects another label than the given one; NaN as above.
         true_N: The likeliest class other than the given one; −1 where the probe believed in none.
         true_Q, given_Q: The pairs of classes that were counted, in order.
-        count_Q: How many of the counted samples are of each pair, in the mean.
+        count_Q: How many of the samples are of each pair, in the mean.
+        doubt_Q: Of the samples whose label is right by the model, how many the witnesses take for the pair's
+            other class, in the mean.
     """
 
     sharpness_W: FloatArray
@@ -63,6 +65,7 @@ class Transition:
     true_Q: PairArray
     given_Q: PairArray
     count_Q: FloatArray
+    doubt_Q: FloatArray
 
     @property
     def p_mislabeled_N(self) -> FloatArray:
@@ -97,6 +100,8 @@ class _Fit(NamedTuple):
 
 def fit_transition(label_N: IntArray, witnesses: Sequence[Beliefs], classes: int) -> Transition:
     """Fit the model to the samples that all witnesses saw, and judge them by it."""
+    from scipy.special import expit
+
     seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
     found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
     is_error_Q = true_Q != given_Q
@@ -109,6 +114,9 @@ def fit_transition(label_N: IntArray, witnesses: Sequence[Beliefs], classes: int
     doubt_N[seen_N] = 1.0 - np.exp(weight_SN[0] - best.log_t_Q[found.pair_SN[0]])
     best_N = weight_SN[1:-1].argmax(axis=0) + 1
     true_N[seen_N] = found.class_SN[best_N, np.arange(weight_SN.shape[1])]
+    right_U = expit(-log_odds_N[seen_N])
+    doubt_SU = np.exp(_prior(found, best.sharpness_W)[1:-1]) * right_U
+    doubt_Q = np.bincount(found.pair_SN[1:].ravel(), doubt_SU.ravel(), len(true_Q)) * is_error_Q
     return Transition(
         sharpness_W=best.sharpness_W,
         strength=best.strength,
@@ -118,6 +126,7 @@ def fit_transition(label_N: IntArray, witnesses: Sequence[Beliefs], classes: int
         true_Q=true_Q,
         given_Q=given_Q,
         count_Q=best.count_Q,
+        doubt_Q=doubt_Q,
     )
 
 

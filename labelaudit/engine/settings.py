@@ -32,6 +32,7 @@ class TrainingSettings(Hyperparameters):
         resize: How images that are not square are made square.
         members: How many trainings are recorded, one after the other.
         heads_epochs: Epochs of the heads on the bundled backbone that are trained beside the network; 0 for none.
+        network_if_doubted: Train a network as well where these heads doubt many labels; they then stand beside it.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
         selector: Which samples are back-propagated, as `labelaudit.selectors.table` describes it.
     """
@@ -45,6 +46,7 @@ class TrainingSettings(Hyperparameters):
     resize: ResizeName
     members: int = 1
     heads_epochs: int = 0
+    network_if_doubted: bool = False
     folds: int = 1
     selector: str = "none"
 
