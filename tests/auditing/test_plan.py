@@ -205,7 +205,7 @@ def test_heads_may_get_a_network_beside_them_unless_more_is_asked_for():
     assert may()
     assert may(images=20_000, seed=3, device="cpu", threads=1, resize="crop", probe="auto")
     assert not may(images=20_001)
-    assert not any((may(probe="frozen"), may(epochs=3), may(controls=True), may(image_size=96), may(folds=3)))
+    assert not any((may(probe="frozen"), may(epochs=3), may(members=2), may(image_size=96), may(folds=3)))
     heads = plan_probe(catalogue(200), TrainingOptions(seed=3, resize="crop"), CPU).settings
     network = network_beside(heads, catalogue(200), TrainingOptions(), CPU)
     assert (network.probe, network.image_size, network.seed, network.resize) == ("both", 64, 3, "crop")
