@@ -70,7 +70,7 @@ def test_every_training_option_is_offered_and_most_are_advanced(command: str) ->
     shown = {word for word in (basic + advanced).split() if word.startswith("--")}
     assert names <= shown
     if command == "score":
-        assert sum(word.startswith("--") for word in basic.split()) <= 14
+        assert sum(word.startswith("--") for word in basic.split()) <= 17
         assert "--weight-decay" in advanced
 
 
