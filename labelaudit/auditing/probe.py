@@ -22,7 +22,15 @@ from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import agree, build_selection, check_probe, heads_beside, plan_probe, set_up_device
-from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
+from labelaudit.auditing.prepare import (
+    Prepared,
+    Source,
+    make_network,
+    numbered_as,
+    own_embeddings,
+    prepare,
+    with_embeddings,
+)
 from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
@@ -71,7 +79,13 @@ def train_probe(
         if begun is None:
             return
         world.once(lambda: rewind_to_checkpoint(run))  # before the images are read: damage is reported at once
-        source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
+        source = Source(
+            device=device,
+            weights_file=options.network_weights,
+            embeddings=options.embeddings,
+            offline=options.offline,
+            world=world,
+        )
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
         if begun.is_new:
             make_network(begun.settings, prepared, source)  # fails before anything is written
@@ -122,6 +136,9 @@ def _claim_run(
     planned = None if settings else plan_probe(catalogue, options, device)
     if planned is not None:
         check_probe(planned.settings)
+    decided = settings if planned is None else planned.settings
+    if decided is not None and decided.takes_embeddings:
+        own_embeddings(catalogue, options.embeddings, reporter)
     held.enter_context(run.writing("--run"))
     settings = _begun_settings(run, catalogue, options)  # another process may have trained meanwhile
     if settings is not None:
@@ -226,9 +243,12 @@ def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, repor
 def _train_heads(
     run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
 ) -> None:
-    """Train held-out heads on the bundled backbone, on the labels that the network was taught."""
-    own = heads_beside(settings, prepared.catalogue, source.device)
-    embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
+    """Train held-out heads on a frozen backbone or the user's embeddings, on the labels that the network was taught."""
+    own = heads_beside(settings, prepared.catalogue, source.device, source.embeddings)
+    if settings.takes_embeddings:
+        embedded = with_embeddings(prepared, source)
+    else:
+        embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
     if len(embedded.sample_R) < len(prepared.sample_R):
         what = "an image that the network was trained on cannot be read any more"
         raise RunError(what, fix="bring the file back, or audit into a new --run")

@@ -69,7 +69,7 @@ def score(
         from labelaudit.run.files import behind_links, write_text
         from labelaudit.run.layout import RunFolder
 
-        if not RunFolder(data).exists:
+        if not RunFolder(data).exists and training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
@@ -110,11 +110,14 @@ def train_probe(
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
     with terminal.loading():
-        from labelaudit.auditing import probe
         from labelaudit.auditing.model import Data
+        from labelaudit.auditing.score import train_missing
+
+        if training.predictions is None:
+            import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     folder = o.run_folder(run, data, terminal)
-    probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
+    train_missing(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
 
 

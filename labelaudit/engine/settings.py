@@ -13,6 +13,7 @@ from labelaudit.engine.order import derive_seed
 from labelaudit.errors import RunError
 from labelaudit.hyperparameters import LEAST, Hyperparameters
 from labelaudit.names import ResizeName
+from labelaudit.run.documents import OWN_EMBEDDINGS
 
 ProbeKind = Literal["train", "frozen"]
 SCRATCH = "scratch"
@@ -24,8 +25,9 @@ class TrainingSettings(Hyperparameters):
 
     Attributes:
         kind: ``train`` a whole network, or a head on a ``frozen`` backbone.
-        model: timm's name of the network or backbone.
-        weights: Where its parameters come from: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file.
+        model: timm's name of the network or backbone, or `labelaudit.run.documents.OWN_EMBEDDINGS`.
+        weights: Where its parameters come from: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file; of the
+            embeddings where these are the user's own.
         preset: The preset that the other values started from.
         image_size: Side in pixels at which the network sees the images.
         channels: 1 grey, 3 RGB.
@@ -33,7 +35,8 @@ class TrainingSettings(Hyperparameters):
         controls: How many labels of each kind are made wrong on purpose; 0 for none.
         pilot_epochs: Epochs of the short training that chooses them.
         members: How many trainings are recorded, one after the other.
-        heads_epochs: Epochs of the heads on the bundled backbone that are trained beside the network; 0 for none.
+        heads_epochs: Epochs of the heads that are trained beside the network; 0 for none.
+        heads_weights: What these are trained on: the ``embedded`` backbone, or ``sha256:…`` of the user's embeddings.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
         selector: Which samples are back-propagated, as `labelaudit.selectors.table` describes it.
     """
@@ -49,6 +52,7 @@ class TrainingSettings(Hyperparameters):
     pilot_epochs: int = 0
     members: int = 1
     heads_epochs: int = 0
+    heads_weights: str = "embedded"
     folds: int = 1
     selector: str = "none"
 
@@ -56,6 +60,11 @@ class TrainingSettings(Hyperparameters):
     def probe(self) -> str:
         """Return what ``--probe`` calls it."""
         return "both" if self.heads_epochs else self.kind
+
+    @property
+    def takes_embeddings(self) -> bool:
+        """Return whether heads are trained on embeddings that the user gave."""
+        return self.model == OWN_EMBEDDINGS or self.heads_weights != "embedded"
 
     @property
     def recorded_epochs(self) -> int:
