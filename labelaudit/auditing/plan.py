@@ -289,13 +289,8 @@ def _selector(options: TrainingOptions) -> str:
 
 
 def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:
-    if options.embeddings is not None and options.probe != "both":
-        return (
-            "frozen",
-            OWN_EMBEDDINGS,
-            own_digest(options.embeddings),
-            f"heads on the embeddings in {options.embeddings}",
-        )
+    if (file := options.embeddings) is not None and options.probe != "both":
+        return "frozen", OWN_EMBEDDINGS, own_digest(file), f"heads on the embeddings in {file}"
     if options.model is not None:
         require_known(options.model)
     side = catalogue.median_short_side

@@ -80,7 +80,8 @@ def score(
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
-        audit.train_missing(images, folder, training, terminal)
+        if training.predictions is None:  # with predictions nothing is shared out
+            audit.train_missing(images, folder, training, terminal)
         return
     if images is None and is_trained(folder) and (found := audit.finished(folder, asked)):
         csv, noise = found.csv, found.summary
