@@ -19,8 +19,8 @@ from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTab
 from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
 
-LARGEST, LEAST = 224, 16
-"""Sides in pixels at which images are looked at: as large as the frozen backbone sees them, and never tiny."""
+_LEAST, _SMALL, _USUAL = 16, 64, 224
+"""Sides in pixels: the frozen backbone sees images at the last one, and a trained network small ones at their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,9 @@ class Looked:
 
 
 def look_size(catalogue: Catalogue) -> int:
-    """Return the side in pixels at which to look at images that no network sees: their own, within limits."""
-    return max(LEAST, min(catalogue.median_short_side, LARGEST))
+    """Return the side in pixels at which to look at images that no network sees: that at which one would see them."""
+    side = catalogue.median_short_side
+    return _USUAL if side > _SMALL else max(_LEAST, side)
 
 
 def look_at(catalogue: Catalogue, form: PixelFormat, reporter: Reporter) -> Looked:
