@@ -43,6 +43,11 @@ def predictions(photos, tmp_path):
     return tmp_path / "predictions.npy"
 
 
+@pytest.fixture
+def asked(predictions):
+    return TrainingOptions(predictions=predictions)
+
+
 def test_what_is_recorded_by_hand():
     p_RK = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.25, 0.25, 0.5], [0.0, 1.0, 0.0]], dtype=np.float32)
     record = recorded(p_RK, np.array([0, 2, 0, 0]), np.array([3, 5, 6, 9], dtype=np.int32))
@@ -109,7 +114,7 @@ def test_torch_is_not_loaded(photos, predictions):
         "finally: print(*({'torch', 'timm', 'openvino'} & sys.modules.keys()), 'loaded')"
     )
     words = [sys.executable, "-c", program, photos, "--run", "audit", "--predictions", predictions, "-q"]
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(list(map(str, words)), check=False, capture_output=True, text=True, timeout=120)
     assert (done.stdout.split(), done.returncode) == (["loaded"], 0), done.stderr
 
 
@@ -136,7 +141,7 @@ def test_a_training_is_not_continued_by_predictions(photos, predictions, tmp_pat
     assert refused.startswith("trained is an audit by a training (kind is train there); leave --predictions out")
 
 
-def test_what_does_not_fit_leaves_nothing_behind(photos, predictions, tmp_path):
+def test_what_does_not_fit_leaves_nothing_behind(photos, predictions, asked, tmp_path):
     np.save(tmp_path / "short.npy", np.load(predictions)[:-1])
     for name in ("short.npy", "gone.npy"):
         assert run("score", photos, "--run", "audit", "--predictions", name).code == 2
@@ -145,23 +150,21 @@ def test_what_does_not_fit_leaves_nothing_behind(photos, predictions, tmp_path):
         assert f"trains nothing, and {options[0]} is about a training" in refused
     assert not (tmp_path / "audit").exists()
     with pytest.raises(UsageError, match="--predictions trains nothing; give it to labelaudit score"):
-        labelaudit.train_probe(
-            Data(root=photos), RunFolder(tmp_path / "audit"), TrainingOptions(predictions=predictions)
-        )
+        labelaudit.train_probe(Data(root=photos), RunFolder(tmp_path / "audit"), asked)
 
 
-def test_an_interrupted_recording_needs_its_file_again(photos, predictions, tmp_path, monkeypatch):
+def test_an_interrupted_recording_needs_its_file_again(photos, asked, tmp_path, monkeypatch):
     run_folder, data = RunFolder(tmp_path / "audit"), Data(root=photos)
     listener = Listener()
     with monkeypatch.context() as patched:
         patched.setattr("labelaudit.run.losses.write_epoch", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            record_predictions(data, run_folder, TrainingOptions(predictions=predictions), listener)
+            record_predictions(data, run_folder, asked, listener)
     with pytest.raises(RunError, match="was started with --predictions FILE, which is needed to continue it; give the"):
         labelaudit.audit(photos, run=tmp_path / "audit")
-    record_predictions(data, run_folder, TrainingOptions(predictions=predictions), listener)
+    record_predictions(data, run_folder, asked, listener)
     whole = RunFolder(tmp_path / "whole")
-    record_predictions(data, whole, TrainingOptions(predictions=predictions), listener)
+    record_predictions(data, whole, asked, listener)
     for part in ("losses", "samples", "pictures"):
         paths = [getattr(folder, part) for folder in (run_folder, whole)]
         paths = [path / "epoch-0000.parquet" if path.is_dir() else path for path in paths]
@@ -200,10 +203,8 @@ def test_predictions_without_any_doubt_or_any_knowledge_are_judged_too(photos, p
         assert audit.flagged == 0
 
 
-def test_a_recording_is_described_and_needed(photos, predictions, tmp_path):
-    fitted = labelaudit.score(
-        Data(root=photos), RunFolder(tmp_path / "audit"), TrainingOptions(predictions=predictions)
-    )
+def test_a_recording_is_described_and_needed(photos, asked, tmp_path):
+    fitted = labelaudit.score(Data(root=photos), RunFolder(tmp_path / "audit"), asked)
     assert fitted.noise.suspicious == 8
     shutil.rmtree(tmp_path / "audit" / "losses")
     with pytest.raises(RunError, match="does not hold 1 epochs"):

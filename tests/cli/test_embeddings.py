@@ -1,6 +1,7 @@
 """Audits by embeddings that the user gives."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_heads_are_trained_on_them_whatever_the_size_of_the_images(photos: Path,
 
 
 def test_those_of_the_bundled_backbone_give_the_same_audit(photos: Path, tmp_path: Path) -> None:
-    options = TrainingOptions(probe="frozen", offline=True)
+    options = TrainingOptions(probe="frozen", offline=True, image_size=32)
     device, catalogue = torch.device("cpu"), scan(photos)
     settings = plan(catalogue, options, device).settings
     how = {"statistics": normalization(settings.model, settings.weights), "precision": settings.precision}
@@ -67,7 +68,7 @@ def test_those_of_the_bundled_backbone_give_the_same_audit(photos: Path, tmp_pat
     shuffled = np.random.default_rng(0).permutation(len(catalogue))
     paths = [catalogue.paths[i] for i in shuffled]
     pq.write_table(pa.table({"path": paths, "embedding": list(found.feature_RD[shuffled])}), tmp_path / "own.parquet")
-    succeed("score", photos, "--run", "frozen", "--probe", "frozen", "--offline")
+    succeed("score", photos, "--run", "frozen", "--probe", "frozen", "--offline", "--image-size", "32")
     for name in ("npy", "parquet"):
         succeed("score", photos, "--run", name, "--embeddings", f"own.{name}")
         assert file_bytes(Path("frozen/losses")) == file_bytes(Path(name, "losses"))
@@ -148,3 +149,26 @@ def test_what_does_not_go_with_them_leaves_nothing_behind(photos: Path, embeddin
     assert run(*asked, "gone.npy").error.startswith("cannot read gone.npy: no such file or directory")
     assert not Path("audit").exists()
     assert run("retrain", photos, "--embeddings", embeddings).code == 2
+
+
+def test_the_code_in_the_documentation_makes_both_files(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    page = Path(__file__).parents[2] / "docs" / "your-own-evidence.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 2
+    create, asked = timm.create_model, []
+
+    def small(name: str, *, pretrained: bool, **options: object) -> torch.nn.Module:
+        asked.append((name, pretrained))
+        return create("test_vit", pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", small)
+    Path("photos").symlink_to(photos)
+    exec("".join(blocks), {})
+    ((name, pretrained),) = asked
+    assert pretrained
+    assert name in timm.list_models(pretrained=True)
+    for option, file in (("--embeddings", "dinov2.parquet"), ("--predictions", "predictions.parquet")):
+        succeed("score", photos, "--run", option[2:], option, file)
+        assert len(labelaudit.open_run(option[2:]).top(48)) == 48
