@@ -80,7 +80,7 @@ def score(
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
-        if training.predictions is None:  # with predictions nothing is shared out
+        if training.predictions is None:  # else nothing is shared out
             audit.train_missing(images, folder, training, terminal)
         return
     if images is None and is_trained(folder) and (found := audit.finished(folder, asked)):
@@ -117,6 +117,8 @@ def train_probe(
         if training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401  (torch)
 
+    if training.predictions is not None and is_helper():  # nothing is shared out
+        return
     folder = o.run_folder(run, data, terminal)
     train_missing(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
