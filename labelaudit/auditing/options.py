@@ -32,7 +32,8 @@ class TrainingOptions:
     seed: int | None = option("Equal seeds give equal results; default: 0.", panel=BASIC)
     device: str = option("auto, cpu, cuda or cuda:N.", default="auto", panel=BASIC)
     probe: ProbeName | None = option(
-        "Train a network, heads on a frozen pretrained backbone, or both; auto: both up to 64 pixels, else frozen."
+        "Train a network, heads on a frozen pretrained backbone, or both; auto: both up to 64 pixels, and where "
+        "heads disagree with many labels; else frozen."
     )
     embeddings: Path | None = option(
         "Train heads on these embeddings of your own: .parquet, .npy or .safetensors.", metavar="FILE"

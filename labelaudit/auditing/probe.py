@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -21,7 +22,16 @@ from labelaudit.auditing.begin import clear, earlier, now, remember_place, requi
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import agree, build_selection, check_probe, heads_beside, plan_probe, set_up_device
+from labelaudit.auditing.plan import (
+    DOUBTED,
+    agree,
+    build_selection,
+    check_probe,
+    heads_beside,
+    network_beside,
+    plan_probe,
+    set_up_device,
+)
 from labelaudit.auditing.prepare import (
     Prepared,
     Source,
@@ -34,6 +44,7 @@ from labelaudit.auditing.prepare import (
 from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
+from labelaudit.detect.curves import Course
 from labelaudit.detect.evidence import plant
 from labelaudit.engine.loop import Training
 from labelaudit.engine.networks import Heads
@@ -47,6 +58,7 @@ from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
+from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_controls, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
@@ -101,7 +113,11 @@ def train_probe(
                 catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
                 held_out = prepare(catalogue, begun.settings, source, reporter, statistics=statistics)
             network = train_recorded(run, begun.settings, prepared, source, reporter, held_out=held_out)
-            if begun.settings.heads_epochs:
+            may_add = begun.settings.network_if_doubted and test is None
+            if may_add and world.once(lambda: _doubt_labels(run, begun.settings)):
+                settings, prepared = _stand_beside_network(run, begun.settings, prepared, options, source, reporter)
+                network = train_recorded(run, settings, prepared, source, reporter)
+            elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(run.heads, begun.settings)):
                 _train_heads(run, begun.settings, prepared, source, reporter)
         world.once(lambda: _finish(run, network, prepared))
 
@@ -249,11 +265,57 @@ def _train_heads(
         embedded = with_embeddings(prepared, source)
     else:
         embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
-    if len(embedded.sample_R) < len(prepared.sample_R):
-        what = "an image that the network was trained on cannot be read any more"
-        raise RunError(what, fix="bring the file back, or audit into a new --run")
+    _require_same(embedded, prepared)
     embedded = replace(embedded, label_R=prepared.label_R)
     train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
+
+
+def _doubt_labels(run: RunFolder, heads: TrainingSettings) -> bool:
+    """Return True where the heads of a run expect to disagree with more labels than `DOUBTED`."""
+    catalogue, course = read_catalogue(run), Course(epochs=heads.epochs, held_out=True)
+    transition = read_curves(run, course, catalogue.label_N, len(catalogue.classes)).result().transition
+    return bool(np.nanmean(transition.doubt_N) > DOUBTED)
+
+
+def _stand_beside_network(
+    run: RunFolder,
+    heads: TrainingSettings,
+    embedded: Prepared,
+    options: TrainingOptions,
+    source: Source,
+    reporter: Reporter,
+) -> tuple[TrainingSettings, Prepared]:
+    """Turn an audit by heads into one by heads and a network, and return what the network is trained by and on."""
+    settings = network_beside(heads, embedded.catalogue, options, source.device)
+    reporter.say(
+        f"The heads disagree with many labels, so {settings.model} is trained beside them, from scratch at "
+        f"{settings.image_size} pixels"
+    )
+    prepared = prepare(embedded.catalogue, settings, source, reporter)
+    _require_same(prepared, embedded)
+    settings, prepared, mirror = settle_flip(settings, prepared, source, reporter)
+
+    def move() -> None:
+        # Where this is interrupted, run.json has the old settings, and the heads are trained again.
+        with storage_errors(run.heads.root):
+            shutil.rmtree(run.heads.root, ignore_errors=True)
+            run.heads.root.mkdir()
+            run.checkpoint.rename(run.heads.checkpoint)
+            run.losses.rename(run.heads.losses)
+        run.update_description(settings=settings.as_json(), mirror_test=mirror.as_json() if mirror else None)
+
+    source.world.once(move)
+    return settings, prepared
+
+
+def _are_trained(heads: RunFolder, settings: TrainingSettings) -> bool:
+    return len(losses.recorded_epochs(heads.losses)) == settings.heads_epochs
+
+
+def _require_same(one: Prepared, other: Prepared) -> None:
+    if not np.array_equal(one.sample_R, other.sample_R):
+        what = "an image that was trained on cannot be read any more"
+        raise RunError(what, fix="bring the file back, or audit into a new --run")
 
 
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:

@@ -20,6 +20,10 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.text import require_local
 
 
+_FILES = ("network_weights", "embeddings", "predictions")
+"""Options that are files."""
+
+
 def score(
     data: Data | None,
     run: RunFolder,
@@ -112,8 +116,11 @@ def audit(
     root = Path(folder)
     if RunFolder(root).exists:
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
-    for name in training:
+    for name, value in training.items():
         find("option", name, {field.name: field for field in fields(TrainingOptions)})
+        if name in _FILES and value is not None:
+            require_local(value)
+            training[name] = Path(value)
     data = Data(
         root=root,
         labels_file=None if labels_file is None else Path(labels_file),

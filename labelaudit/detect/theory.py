@@ -5,8 +5,9 @@ sample as *beliefs*, the mean probabilities of the classes. From these:
 
 1. **score**: the log-odds of P(mislabeled) by the noise transition model (`labelaudit.detect.transition`), which says
    how far the beliefs are to be trusted and how often each class is labeled as each other one;
-2. **rate**: the mean of its P(mislabeled), if the beliefs are held out. A probe that was trained on the labels that it
-   judges agrees with them too often; then the rate is that of the confident joint (`labelaudit.detect.confident`);
+2. **rate**: the mean of its P(mislabeled), if the beliefs are held out, and what hides in the probe's own doubt where
+   the errors look like it (`hidden_rate`). A probe that was trained on the labels that it judges agrees with them too
+   often; then the rate is that of the confident joint (`labelaudit.detect.confident`);
 3. **probability**: the score, shifted so that the mean probability is the rate;
 4. **interval**: from the rate, by how much of the disagreement between beliefs and labels the probe's own doubt
    explains: that may hide errors.
@@ -35,9 +36,40 @@ def noise_rate(
     errors of the same sort, so it is kept in their interval ``bounds``, as far as the errors are even.
     """
     if held_out is not None:
-        return float(held_out.p_mislabeled_N[own_N].mean())
+        return float(held_out.p_mislabeled_N[own_N].mean()) + hidden_rate(held_out, own_N, joint.classes)
     rate = joint.noise_rate
     return rate if bounds is None else rate + joint.evenness * (float(np.clip(rate, *bounds)) - rate)
+
+
+def hidden_rate(transition: Transition, own_N: BoolArray, classes: int) -> float:
+    """Return the share of labels that are wrong, it is assumed, but look like doubt of the held-out probe.
+
+    People mislabel what is hard to tell apart, and a probe doubts the same images. Of such errors the model finds about
+    half (docs/accuracy.md). So errors count twice as far as their pairs of classes, e, are those of the doubt, d:
+
+        hidden = a · Σ √(e · q) · min(found, HIDDEN_SHARE · doubt),   q = a · d + (1 − a) / (K (K − 1)),
+
+    where a makes e likeliest, and the sum is the Bhattacharyya coefficient: 1 where q describes the errors, near 0
+    where they lie in a few pairs of their own. Errors that are spread evenly have a = 0.
+    """
+    is_error_Q = transition.true_Q != transition.given_Q
+    errors_Q, doubt_Q = transition.count_Q[is_error_Q], transition.doubt_Q[is_error_Q]
+    if errors_Q.sum() <= 0 or doubt_Q.sum() <= 0:
+        return 0.0
+    e_Q, d_Q = errors_Q / errors_Q.sum(), doubt_Q / doubt_Q.sum()
+    even, share = 1.0 / (classes * (classes - 1)), 0.5
+    for _ in range(c.ALIKE_STEPS):
+        like_Q = share * d_Q
+        share = float((e_Q * like_Q / (like_Q + (1.0 - share) * even + c.LEAST_BELIEF)).sum())
+    alike = share * float(np.sqrt(e_Q * (share * d_Q + (1.0 - share) * even)).sum())
+    found, doubt = _found_and_doubt(transition, own_N)
+    return alike * min(found, c.HIDDEN_SHARE * doubt)
+
+
+def _found_and_doubt(transition: Transition, own_N: BoolArray) -> tuple[float, float]:
+    """Return the mean P(mislabeled), and what the probe expects to disagree with beyond it."""
+    found = float(transition.p_mislabeled_N[own_N].mean())
+    return found, max(float(transition.doubt_N[own_N].mean()) - found, 0.0)
 
 
 def probability(log_odds_N: FloatArray, rate: float, counted_N: BoolArray) -> FloatArray:
@@ -77,14 +109,13 @@ def held_out_interval(transition: Transition, own_N: BoolArray) -> tuple[float, 
     """Return the interval [low, high] of the noise rate of held-out beliefs.
 
     A probe that knows nothing of a label expects to disagree with a share d of the labels, by its own doubt; of these,
-    the rate r is what the model calls errors. Errors that look like the other class hide in the rest, d − r: on all
-    sets at hand, of random, structured and human errors, between −6 and 26% of it (docs/accuracy.md). The ends are
-    Wilson's limits where −10 and 30% of it are errors.
+    r is what the model calls errors. Errors that look like the other class hide in the rest, d − r: on all sets at
+    hand, of random, structured and human errors, between −6 and 26% of it (docs/accuracy.md). The ends are Wilson's
+    limits where −10 and 30% of it are errors.
     """
     samples = int(own_N.sum())
-    rate = float(transition.p_mislabeled_N[own_N].mean())
-    hidden = max(float(transition.doubt_N[own_N].mean()) - rate, 0.0)
-    least, most = max(rate - c.OVERCOUNTED_SHARE * hidden, 0.0), min(rate + c.HIDDEN_SHARE * hidden, 1.0)
+    found, doubt = _found_and_doubt(transition, own_N)
+    least, most = max(found - c.OVERCOUNTED_SHARE * doubt, 0.0), min(found + c.HIDDEN_SHARE * doubt, 1.0)
     # A count below half an error is none: the model is never quite sure.
     least = 0.0 if least * samples < 0.5 else least
     return wilson(least * samples, samples)[0], wilson(most * samples, samples)[1]

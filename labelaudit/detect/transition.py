@@ -53,6 +53,8 @@ class Transition:
         true_N: The likeliest class other than the given one; −1 where the probe believed in none.
         true_Q, given_Q: The pairs of classes that were counted, in order.
         count_Q: How many of the counted samples are of each pair, in the mean.
+        doubt_Q: Of the counted samples whose label is right by the model, how many the witnesses take for the pair's
+            other class, in the mean.
     """
 
     sharpness_W: FloatArray
@@ -63,6 +65,7 @@ class Transition:
     true_Q: PairArray
     given_Q: PairArray
     count_Q: FloatArray
+    doubt_Q: FloatArray
 
     @property
     def p_mislabeled_N(self) -> FloatArray:
@@ -108,6 +111,8 @@ def fit_transition(
     label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, counted_N: npt.NDArray[np.bool_] | None = None
 ) -> Transition:
     """Fit the model to the counted samples (default: all), and judge every sample that all witnesses saw by it."""
+    from scipy.special import expit
+
     seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
     counted_N = seen_N if counted_N is None else seen_N & counted_N
     found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
@@ -123,6 +128,9 @@ def fit_transition(
     doubt_N[seen_N] = 1.0 - np.exp(weight_SN[0] - best.log_t_Q[found.pair_SN[0]])
     best_N = weight_SN[1:-1].argmax(axis=0) + 1
     true_N[seen_N] = found.class_SN[best_N, np.arange(weight_SN.shape[1])]
+    right_U = expit(-log_odds_N[seen_N][counted_U])
+    doubt_SU = np.exp(_prior(of_counted, best.sharpness_W)[1:-1]) * right_U
+    doubt_Q = np.bincount(of_counted.pair_SN[1:].ravel(), doubt_SU.ravel(), len(true_Q)) * is_error_Q
     return Transition(
         sharpness_W=best.sharpness_W,
         strength=best.strength,
@@ -132,6 +140,7 @@ def fit_transition(
         true_Q=true_Q,
         given_Q=given_Q,
         count_Q=best.count_Q,
+        doubt_Q=doubt_Q,
     )
 
 

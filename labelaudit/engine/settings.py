@@ -37,6 +37,7 @@ class TrainingSettings(Hyperparameters):
         members: How many trainings are recorded, one after the other.
         heads_epochs: Epochs of the heads that are trained beside the network; 0 for none.
         heads_weights: What these are trained on: the ``embedded`` backbone, or ``sha256:…`` of the user's embeddings.
+        network_if_doubted: Train a network as well where these heads doubt many labels; they then stand beside it.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
         selector: Which samples are back-propagated, as `labelaudit.selectors.table` describes it.
     """
@@ -53,6 +54,7 @@ class TrainingSettings(Hyperparameters):
     members: int = 1
     heads_epochs: int = 0
     heads_weights: str = "embedded"
+    network_if_doubted: bool = False
     folds: int = 1
     selector: str = "none"
 

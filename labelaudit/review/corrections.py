@@ -1,4 +1,4 @@
-"""Read a review: corrections.csv, Label Studio's JSON export or CVAT's XML export; write corrections.csv."""
+"""Read a review: decisions.csv, corrections.csv, Label Studio's JSON export or CVAT's XML; write corrections.csv."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
+from labelaudit.review.decisions import read_decisions
 from labelaudit.run.files import write_lines
 from labelaudit.text import csv_lines, unguarded
 
@@ -109,7 +110,8 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     """Read a file of corrections; its first bytes decide the format.
 
     Args:
-        file: corrections.csv, Label Studio's JSON export, or CVAT's export (annotations.xml, or the ZIP it comes in).
+        file: decisions.csv, corrections.csv, Label Studio's JSON export, or CVAT's export (annotations.xml, or the ZIP
+            it comes in).
         accept_suggestions: Take tags of CVAT that nobody touched as accepted; else they count as not reviewed.
 
     Raises:
@@ -125,6 +127,8 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
         found = [*_read_label_studio(file, content)]
     elif start[:1] == b"<" or start == _ARCHIVE_START:
         found = [*_read_cvat(file, content, accept_suggestions=accept_suggestions)]
+    elif start == b"time":
+        found = [*_read_ledger(file)]
     else:
         found = [*_read_csv(file, content)]
     return ReviewFile(
@@ -140,6 +144,19 @@ def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
     """Write a corrections.csv; the column ``sample`` stays empty."""
     rows = ((c.path, c.given_label, c.action, c.label, c.sha256, None) for c in corrections)
     write_lines(file, csv_lines(COLUMNS, rows, numbers={"sample"}))
+
+
+def _read_ledger(file: Path) -> Iterator[Correction]:
+    for decision in read_decisions(file).values():
+        if decision.action != "undo":
+            yield Correction(
+                path=decision.path,
+                action=decision.action,
+                label=decision.label,
+                given_label=decision.given_label,
+                sha256=decision.sha256,
+                where=decision.time,
+            )
 
 
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:

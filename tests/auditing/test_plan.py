@@ -16,6 +16,7 @@ from labelaudit.auditing.plan import (
     agree,
     check_method,
     heads_beside,
+    network_beside,
     plan,
     plan_probe,
 )
@@ -224,6 +225,20 @@ def test_small_images_get_both_unless_there_are_too_many_or_the_paper_is_followe
     assert plan_probe(catalogue(), TrainingOptions(), CPU).settings.probe == "train"
     with pytest.raises(ModelError, match="no pretrained weights of tf_efficientnet_lite2"):
         plan_probe(catalogue(), TrainingOptions(probe="both"), CPU)
+
+
+def test_heads_may_get_a_network_beside_them_unless_more_is_asked_for():
+    def may(images=100, **asked):
+        return plan_probe(catalogue(200, images=images), TrainingOptions(**asked), CPU).settings.network_if_doubted
+
+    assert may()
+    assert may(images=20_000, seed=3, device="cpu", threads=1, resize="crop", probe="auto")
+    assert not may(images=20_001)
+    assert not any((may(probe="frozen"), may(epochs=3), may(controls=True), may(image_size=96), may(folds=3)))
+    heads = plan_probe(catalogue(200), TrainingOptions(seed=3, resize="crop"), CPU).settings
+    network = network_beside(heads, catalogue(200), TrainingOptions(), CPU)
+    assert (network.probe, network.image_size, network.seed, network.resize) == ("both", 64, 3, "crop")
+    assert heads_beside(network, catalogue(200), CPU) == replace(heads, network_if_doubted=False)
 
 
 def test_retraining_takes_no_heads_beside():

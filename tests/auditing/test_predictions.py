@@ -74,7 +74,7 @@ def test_what_is_recorded_is_what_a_training_records_of_these_probabilities():
 
 
 def test_predictions_are_an_audit_like_any_other(photos, predictions, tmp_path):
-    audit = labelaudit.audit(photos, run=tmp_path / "audit", predictions=predictions)
+    audit = labelaudit.audit(photos, run=tmp_path / "audit", predictions=str(predictions))
     wrong = {f"{name}/{number:03d}.png" for name in CLASSES for number in (0, 1)}
     assert set(audit.suspicious["path"].to_pylist()) == wrong
     following = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))

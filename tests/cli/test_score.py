@@ -10,7 +10,19 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from tests.cli.helpers import CLASSES, QUICK, edit, file_bytes, modified, pattern, read_rows, run, succeed, write_images
+from tests.cli.helpers import (
+    CLASSES,
+    QUICK,
+    edit,
+    file_bytes,
+    interrupted,
+    modified,
+    pattern,
+    read_rows,
+    run,
+    succeed,
+    write_images,
+)
 
 CSV_HEADER = "rank,path,given_label,suggested_label,p_mislabeled,label_score,aul,aum,kind,sample,sha256\n"
 RESULTS = ("losses", "scores.parquet", "noise.json", "suspicious.csv", "weights.csv", "weights.npy", "samples.parquet")
@@ -199,6 +211,35 @@ def test_both_records_heads_beside_the_network_and_resumes_either(photos: Path, 
     error = run("score", photos, *QUICK, "--probe", "train", "--run", "whole")
     assert error.code == 2
     assert "probe is both there, train asked" in error.err
+
+
+def test_heads_that_disagree_with_many_labels_get_a_network_beside_them(tmp_path: Path, cache_folder: Path) -> None:
+    generator = np.random.default_rng(3)
+    for index in range(40):  # of which nobody can tell the class
+        place = tmp_path / "noise" / ("ant", "bee")[index % 2] / f"{index}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (72, 72, 3), dtype=np.uint8)).save(place)
+    with interrupted("labelaudit.auditing.probe.settle_flip", call=2):
+        stopped = run("score", tmp_path / "noise", "--run", "part", "--seed", "4")
+    assert stopped.code == 130
+    assert json.loads(Path("part/run.json").read_text())["settings"]["kind"] == "frozen"
+    text = succeed("score", tmp_path / "noise", "--run", "part").err
+    assert (
+        "The heads disagree with many labels, so labelaudit_probe is trained beside them, from scratch at 64 pixels"
+        in text
+    )
+    settings = json.loads(Path("part/run.json").read_text())["settings"]
+    assert (settings["kind"], settings["heads_epochs"], settings["seed"]) == ("train", 10, 4)
+    assert len(list(Path("part/losses").iterdir())) == settings["epochs"] == 24
+    assert len(list(Path("part/heads/losses").iterdir())) == 10
+    succeed("score", tmp_path / "noise", "--run", "whole", "--seed", "4")
+    assert results(Path("whole")) == results(Path("part"))
+    # Stopped before the network's first epoch: the heads are not trained again.
+    shutil.rmtree("part/losses")
+    Path("part/checkpoint.pt").unlink()
+    edit(Path("part/run.json"), status="training")
+    assert "Training the heads" not in succeed("score", tmp_path / "noise", "--run", "part").err
+    assert results(Path("whole")) == results(Path("part"))
 
 
 def test_a_retraining_of_large_images_trains_a_head_unless_a_network_is_asked_for(large: Path) -> None:

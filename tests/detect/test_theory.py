@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.detect.confident import ConfidentJoint, confident_joint
-from labelaudit.detect.theory import held_out_interval, noise_rate, probability, probability_by, wilson
+from labelaudit.detect.theory import held_out_interval, hidden_rate, noise_rate, probability, probability_by, wilson
 from labelaudit.detect.transition import fit_transition
 from tests.detect.helpers import certain
 
@@ -129,3 +129,46 @@ def test_wilsons_interval_by_hand():
     assert wilson(0, 10)[0] == 0.0
     assert wilson(10, 10)[1] == 1.0
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+def hidden_of(errors_KK, doubt_KK, *, found=0.1, doubt=0.5):
+    """Return the hidden rate of a model that finds this share of errors, between these pairs, beside this doubt."""
+    samples, classes = 100, len(errors_KK)
+    true_Q, given_Q = (index.ravel() for index in np.indices((classes, classes)))
+    model = replace(
+        model_with(np.full(samples, found), np.full(samples, found + doubt)),
+        true_Q=true_Q,
+        given_Q=given_Q,
+        count_Q=np.where(true_Q == given_Q, 90.0, np.ravel(errors_KK)),
+        doubt_Q=np.where(true_Q == given_Q, 0.0, np.ravel(doubt_KK)),
+    )
+    return hidden_rate(model, everywhere(samples), classes)
+
+
+def confusing(pairs, classes=8):
+    """Return [K, K] with 1 for these pairs, both ways, and a little for the others."""
+    found_KK = np.full((classes, classes), 0.01)
+    for a, b in pairs:
+        found_KK[a, b] = found_KK[b, a] = 1.0
+    return found_KK
+
+
+def test_errors_between_the_classes_that_the_probe_confuses_hide_as_many_again():
+    doubt_KK = confusing([(0, 1), (2, 3)])
+    assert hidden_of(doubt_KK, doubt_KK) == pytest.approx(0.1, rel=0.01)
+    # At most three tenths of the doubt.
+    assert hidden_of(doubt_KK, doubt_KK, doubt=0.2) == pytest.approx(0.06, rel=0.01)
+
+
+def test_errors_that_are_not_like_the_doubt_hide_none():
+    doubt_KK = confusing([(0, 1), (2, 3)])
+    assert hidden_of(np.ones((8, 8)), doubt_KK) < 0.01
+    assert hidden_of(confusing([(4, 5), (6, 7)]), doubt_KK) < 0.03
+    half = hidden_of(doubt_KK + confusing([(4, 5), (6, 7)]), doubt_KK)
+    assert 0.03 < half < 0.09
+
+
+def test_nothing_hides_where_there_are_no_errors_or_no_doubt():
+    doubt_KK = confusing([(0, 1)])
+    assert hidden_of(np.zeros((8, 8)), doubt_KK) == 0.0
+    assert hidden_of(doubt_KK, np.zeros((8, 8))) == 0.0

@@ -1,0 +1,138 @@
+"""Keep a review's decisions in decisions.csv: one line for each, only ever appended to.
+
+A decision is about an image and the label it has: the key is the content's SHA-256 and the given label. So it holds
+after files were renamed, in another folder, and for every copy of the image. The last line of a key counts; ``undo``
+takes the decision before it back.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from labelaudit.errors import DataError, reason
+from labelaudit.names import ActionName
+from labelaudit.run.files import lock, storage_errors
+from labelaudit.text import csv_lines, unguarded
+
+LedgerAction = ActionName | Literal["undo"]
+Key = tuple[str, str]
+"""SHA-256 (hex) of an image's content, and the label it was given."""
+
+_ACTIONS: dict[str, LedgerAction] = {name: name for name in (*get_args(ActionName), "undo")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a person decided about an image and its label; the fields are the columns of decisions.csv.
+
+    Attributes:
+        time: When, in ISO 8601, UTC.
+        reviewer: Who, as they call themselves; may be empty.
+        path: Where the image was, below the data folder.
+        given_label: The label it had.
+        action: ``keep`` the label, ``change`` it, ``drop`` the image, or ``undo`` the decision before.
+        label: The right label, for ``change``; else empty.
+        sha256: Of the image's content, hex.
+    """
+
+    time: str
+    reviewer: str
+    path: str
+    given_label: str
+    action: LedgerAction
+    label: str
+    sha256: str
+
+    @property
+    def key(self) -> Key:
+        """What the decision is about."""
+        return self.sha256, self.given_label
+
+
+COLUMNS = tuple(field.name for field in fields(Decision))
+
+
+def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
+    """Append decisions, and return when they are on the disk; several processes may do so at once.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    header, *lines = csv_lines(COLUMNS, map(astuple, decisions))
+    with storage_errors(file):
+        handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            lock(handle, fcntl.LOCK_EX)
+            size = _whole(os.pread(handle, os.fstat(handle).st_size, 0))
+            os.ftruncate(handle, size)
+            _write_all(handle, "".join(lines if size else [header, *lines]).encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _whole(content: bytes) -> int:
+    """Return how many bytes are whole lines; the rest was cut off by a crash, and never confirmed."""
+    end = content.rfind(b"\n") + 1
+    while content.count(b'"', 0, end) % 2:  # a line end inside quotes
+        end = content.rfind(b"\n", 0, end - 1) + 1
+    return end
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]
+
+
+def read_decisions(file: Path) -> Mapping[Key, Decision]:
+    """Return the decisions that count, in the order in which they were made; none where there is no file.
+
+    A line that a crash cut off is left out.
+
+    Raises:
+        DataError: the file cannot be read, or a whole line is none of a ledger.
+    """
+    found: dict[Key, Decision] = {}
+    try:
+        content = file.read_bytes()
+        text = content[: _whole(content)].decode("utf-8-sig")
+        rows = csv.reader(io.StringIO(text, newline=""))
+        if text and tuple(next(rows)) != COLUMNS:
+            raise DataError(f"{file} is no ledger of decisions", fix=f"its first line is {','.join(COLUMNS)}")
+        for cells in rows:
+            if len(cells) != len(COLUMNS) or cells[4] not in _ACTIONS:
+                what = f"{file} line {rows.line_num} is no decision: {','.join(cells)!r}"
+                raise DataError(what, fix="correct or delete that line")
+            decision = _decision(cells)
+            found.pop(decision.key, None)
+            if decision.action != "undo":
+                found[decision.key] = decision
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise DataError(f"{file} is not a readable CSV: {error}", fix="correct its quotes") from error
+    return found
+
+
+def _decision(cells: list[str]) -> Decision:
+    time, reviewer, path, given_label, action, label, sha256 = map(unguarded, cells)
+    return Decision(
+        time=time,
+        reviewer=reviewer,
+        path=path,
+        given_label=given_label,
+        action=_ACTIONS[action],
+        label=label,
+        sha256=sha256.lower(),
+    )

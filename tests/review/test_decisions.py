@@ -1,0 +1,91 @@
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from labelaudit.errors import DataError
+from labelaudit.review.corrections import read_review
+from labelaudit.review.decisions import COLUMNS, Decision, append_decisions, read_decisions
+
+
+def decided(action="keep", *, sha="a" * 64, given="cat", label="", path="cat/1.png", reviewer="me"):
+    return Decision(
+        time="2026-01-01T00:00:00+00:00",
+        reviewer=reviewer,
+        path=path,
+        given_label=given,
+        action=action,
+        label=label,
+        sha256=sha,
+    )
+
+
+def test_what_is_appended_is_read_and_the_last_decision_about_an_image_and_its_label_counts(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    assert read_decisions(file) == {}
+    names = {"path": 'cat/=1 "a",\n2.png', "given": "+cat", "label": "@dog"}
+    append_decisions(file, [decided(), decided("change", sha="b" * 64, **names)])
+    append_decisions(file, [decided("drop"), decided("keep", given="dog")])
+    found = read_decisions(file)
+    assert [(d.action, d.given_label) for d in found.values()] == [("change", "+cat"), ("drop", "cat"), ("keep", "dog")]
+    assert found["b" * 64, "+cat"] == decided("change", sha="b" * 64, **names)
+    assert file.read_text().splitlines()[0] == ",".join(COLUMNS)
+
+
+def test_undo_takes_a_decision_back_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    append_decisions(file, [decided(), decided(sha="b" * 64), decided("undo")])
+    assert list(read_decisions(file)) == [("b" * 64, "cat")]
+    append_decisions(file, [decided("drop")])
+    assert read_decisions(file)["a" * 64, "cat"].action == "drop"
+
+
+def test_a_line_that_a_crash_cut_off_harms_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    ends = []
+    for sha in "ab":
+        append_decisions(file, [decided(sha=sha * 64, path='cat/"\n,".png')])
+        ends.append(file.stat().st_size)
+    whole = file.read_bytes()
+    for cut in range(len(whole)):
+        file.write_bytes(whole[:cut])
+        kept = {("ab"[index] * 64, "cat") for index, end in enumerate(ends) if end <= cut}
+        assert read_decisions(file).keys() == kept
+        append_decisions(file, [decided(sha="c" * 64)])
+        assert read_decisions(file).keys() == kept | {("c" * 64, "cat")}
+
+
+def _append(file: Path, worker: int) -> None:
+    for index in range(50):
+        append_decisions(file, [decided(sha=f"{worker:032d}{index:032d}")])
+
+
+def test_processes_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    workers = [multiprocessing.get_context("fork").Process(target=_append, args=(file, each)) for each in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(read_decisions(file)) == 200
+
+
+def test_what_is_no_ledger_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    file.write_text("path,action,label\na,keep,\n")
+    with pytest.raises(DataError, match="is no ledger of decisions"):
+        read_decisions(file)
+    append_decisions(tmp_path / "other.csv", [decided()])
+    file.write_text((tmp_path / "other.csv").read_text().replace(",keep,", ",keeep,"))
+    with pytest.raises(DataError, match=r"line 2 is no decision: .*keeep"):
+        read_decisions(file)
+
+
+def test_a_ledger_is_a_review(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    append_decisions(file, [decided(), decided("change", sha="b" * 64, label="dog"), decided("drop")])
+    found = read_review(file)
+    assert [(c.action, c.label, c.sha256[0], c.given_label) for c in found.corrections] == [
+        ("change", "dog", "b", "cat"),
+        ("drop", "", "a", "cat"),
+    ]
