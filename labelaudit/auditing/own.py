@@ -113,7 +113,8 @@ def _read(file: Path, content: Content, catalogue: Catalogue, reporter: Reporter
     except OSError as error:
         raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
     except (ValueError, TypeError, EOFError, pa.ArrowException) as error:
-        raise DataError(f"{file} is damaged, or no {suffix} file ({brief(error)})", fix="write it again, in float32") from error
+        what = f"{file} is damaged, or no {suffix} file ({brief(error)})"
+        raise DataError(what, fix="write it again, as float32") from error
     if value_XD.ndim != 2 or value_XD.dtype.kind != "f" or not value_XD.shape[1]:
         what = f"{file} has {value_XD.dtype} values of shape {value_XD.shape}"
         raise DataError(what, fix="give float16, float32 or float64 values with a row for each image")

@@ -19,7 +19,6 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import require_local
 
-
 _FILES = ("network_weights", "embeddings", "predictions")
 """Options that are files."""
 
