@@ -1,4 +1,4 @@
-"""Run every training that can be interrupted: the probe, its pilot, retraining and cross-validation.
+"""Run every training that can be interrupted: the probe, retraining and cross-validation.
 
 What is written after an epoch is a parameter of `train`. The checkpoint is written last: a crash in between repeats the
 epoch and writes the same files again. Checkpoints and networks load without running code.
