@@ -77,7 +77,7 @@ def score(
         from labelaudit.run.layout import RunFolder
         from labelaudit.run.lists import read_rows
 
-        if not RunFolder(data).exists:
+        if not RunFolder(data).exists and training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
@@ -88,7 +88,8 @@ def score(
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
-        audit.train_missing(images, folder, training, terminal)
+        if training.predictions is None:  # else nothing is shared out
+            audit.train_missing(images, folder, training, terminal)
         return
     if images is None and is_trained(folder) and (found := audit.finished(folder, asked)):
         csv, noise = found.csv, found.summary
@@ -130,11 +131,16 @@ def train_probe(
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
     with terminal.loading():
-        from labelaudit.auditing import probe
         from labelaudit.auditing.model import Data
+        from labelaudit.auditing.score import train_missing
 
+        if training.predictions is None:
+            import labelaudit.auditing.probe  # noqa: F401  (torch)
+
+    if training.predictions is not None and is_helper():  # nothing is shared out
+        return
     folder = o.run_folder(run, data, terminal)
-    probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
+    train_missing(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
 
 
