@@ -26,13 +26,22 @@ from rich.console import Console
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UnreadableImageError, decode_small
-from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import FloatArray, IntArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, review_sentences, unreadable_sentence
-from labelaudit.run.documents import TRAINED, Count, Description, Noise, as_json, read_description, read_noise
+from labelaudit.run.documents import (
+    PREDICTIONS,
+    TRAINED,
+    Count,
+    Description,
+    Noise,
+    as_json,
+    read_description,
+    read_noise,
+)
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
@@ -269,22 +278,17 @@ class _Epochs(msgspec.Struct):
     """The settings of a training that say how its epochs follow each other."""
 
     epochs: Count
-    members: Count
-    pilot_epochs: Count = 0
+    members: Count = 1
+    kind: str = ""
     heads_epochs: Count = 0
     folds: Count = 1
 
 
-def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
-    """Return how the recorded epochs of a run, or those of its pilot, follow each other.
-
-    Raises a RunError where the probe is not trained to the end; the pilot is trained before.
-    """
+def read_course(run: RunFolder) -> Course:
+    """Return how the recorded epochs of a run follow each other; raise a RunError where the probe is not trained."""
     description = read_description(run)
     settings = _epochs(run, description)
-    held_out = settings.folds > 1
-    if pilot:
-        return Course(epochs=settings.pilot_epochs, held_out=held_out)
+    held_out = settings.folds > 1 or settings.kind == PREDICTIONS
     course = Course(epochs=settings.epochs, members=settings.members, held_out=held_out)
     if description.status != TRAINED:
         epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
@@ -307,13 +311,7 @@ def _epochs(run: RunFolder, description: Description) -> _Epochs:
 
 
 def read_curves(
-    run: RunFolder,
-    course: Course,
-    label_N: IntArray,
-    classes: int,
-    *,
-    counted_N: BoolArray | None = None,
-    reporter: Reporter = QUIET,
+    run: RunFolder, course: Course, label_N: IntArray, classes: int, *, reporter: Reporter = QUIET
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
 
@@ -323,7 +321,7 @@ def read_curves(
     fix = f"delete {run.root} and audit again"
     if len(recorded_epochs(run.losses)) != course.recorded:
         raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
-    curves = CurveAccumulator(label_N, classes, course, counted_N=counted_N)
+    curves = CurveAccumulator(label_N, classes, course)
     with reporter.bar("Reading losses", course.recorded, "epochs") as advance:
         for epoch in read_epochs(run.losses):
             if not ((epoch.alternative_R >= 0) & (epoch.alternative_R < classes)).all():

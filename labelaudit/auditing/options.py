@@ -35,6 +35,13 @@ class TrainingOptions:
         "Train a network, heads on a frozen pretrained backbone, or both; auto: both up to 64 pixels, and where "
         "heads disagree with many labels; else frozen."
     )
+    embeddings: Path | None = option(
+        "Train heads on these embeddings of your own: .parquet, .npy or .safetensors.", metavar="FILE"
+    )
+    predictions: Path | None = option(
+        "Train nothing: judge by these out-of-fold class probabilities of your own; formats as --embeddings.",
+        metavar="FILE",
+    )
     pretrained: bool = option(
         "Fine-tune pretrained weights: the bundled ones, or those of --model (downloaded once).", default=False
     )
@@ -53,9 +60,6 @@ class TrainingOptions:
     schedule: ScheduleName | None = option("How the learning rate changes.")
     optimizer: OptimizerName | None = option("SGD with momentum, or Adam.")
     precision: PrecisionName | None = option("auto: bfloat16 where the processor has it, float32 with --preset paper.")
-    controls: bool | None = option(
-        "Make a few labels wrong on purpose, to measure how well wrong labels are found.", "--controls/--no-controls"
-    )
     members: int | None = option("Trainings with seeds of their own, all recorded; default: 1.")
     folds: int | None = option(
         "Heads on a frozen backbone, each recorded on the part of the data that it is not trained on, so AUL and AUM "

@@ -11,7 +11,6 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
@@ -19,8 +18,9 @@ import torch
 from torch import nn
 
 import labelaudit
+from labelaudit.auditing.begin import clear, earlier, now, remember_place, require_same_data, tell_set_aside
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
-from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
+from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import (
     DOUBTED,
@@ -32,19 +32,26 @@ from labelaudit.auditing.plan import (
     plan_probe,
     set_up_device,
 )
-from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
+from labelaudit.auditing.prepare import (
+    Prepared,
+    Source,
+    make_network,
+    numbered_as,
+    own_embeddings,
+    prepare,
+    with_embeddings,
+)
+from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.curves import Course
-from labelaudit.detect.evidence import plant
 from labelaudit.engine.loop import Training
 from labelaudit.engine.networks import Heads
 from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord, observe
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import RunError
 from labelaudit.methods.base import Batch, Clock, Lesson, Logits, Method, State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
@@ -52,10 +59,8 @@ from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import unreadable_rows
-from labelaudit.run.tables import read_controls, write_image_table, write_samples
+from labelaudit.run.tables import write_image_table, write_samples
 from labelaudit.selectors.table import NONE
-from labelaudit.text import alike, plural
 
 
 def train_probe(
@@ -84,7 +89,13 @@ def train_probe(
         if begun is None:
             return
         world.once(lambda: rewind_to_checkpoint(run))  # before the images are read: damage is reported at once
-        source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
+        source = Source(
+            device=device,
+            weights_file=options.network_weights,
+            embeddings=options.embeddings,
+            offline=options.offline,
+            world=world,
+        )
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
         if begun.is_new:
             make_network(begun.settings, prepared, source)  # fails before anything is written
@@ -93,8 +104,6 @@ def train_probe(
                 begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _describe(data, run, begun, prepared, device, reporter))
         with run.noting_divergence(is_main=world.is_main):
-            if begun.settings.controls:
-                prepared = _with_controls(run, begun.settings, prepared, source, reporter)
             held_out = None
             if test is not None:
                 catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
@@ -133,18 +142,21 @@ def _claim_run(
     settings = _begun_settings(run, catalogue, options)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
-        _remember_place(data, run, reporter)
+        remember_place(data, run, reporter)
         return None
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if settings else plan_probe(catalogue, options, device)
     if planned is not None:
         check_probe(planned.settings)
+    decided = settings if planned is None else planned.settings
+    if decided is not None and decided.takes_embeddings:
+        own_embeddings(catalogue, options.embeddings, reporter)
     held.enter_context(run.writing("--run"))
     settings = _begun_settings(run, catalogue, options)  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
             return None
-        _remember_place(data, run, reporter, held=True)
+        remember_place(data, run, reporter, held=True)
         return _Begun(catalogue, settings, relabelings, is_new=False)
     planned = planned or plan_probe(catalogue, options, device)
     clear(run)
@@ -159,37 +171,12 @@ def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptio
     description = documents.read_description(run)
 
     def read() -> TrainingSettings:
-        if description.data.fingerprint != catalogue.fingerprint:
-            what = f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}"
-            raise RunError(what, fix="give another --run, or delete that folder")
+        require_same_data(run, description.data, catalogue)
         settings = settings_from_json(description.settings, str(run.description))
         agree(settings, options, str(run.root))
         return settings
 
     return earlier(run, read)
-
-
-def _difference(data: documents.RecordedData, catalogue: Catalogue) -> str:
-    if data.samples != len(catalogue):
-        return f"{plural(data.samples, 'image')} in {data.root} there, {len(catalogue):,} in {catalogue.root} here"
-    if data.classes != catalogue.classes:
-        return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
-    return f"images or labels of {catalogue.root} have changed since"
-
-
-def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
-    """Write to run.json where the images of a run are now, if they have moved since."""
-    known, root = documents.read_description(run).data, str(data.root.resolve())
-    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
-    if (known.root, known.labels_file) == (root, labels_file):
-        return
-    try:
-        with contextlib.nullcontext() if held else run.writing():
-            run.update_description(data={**documents.as_json(known), "root": root, "labels_file": labels_file})
-    except StorageError as error:
-        reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
-    else:
-        reporter.say(f"{run.root} now looks for its images in {root}; before, in {known.root}")
 
 
 def _describe(
@@ -199,7 +186,7 @@ def _describe(
     catalogue = prepared.catalogue
     if require_settled(data.root) != begun.relabelings:
         raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
-    _tell_set_aside(catalogue, reporter)
+    tell_set_aside(catalogue, reporter)
     if not begun.is_new:
         before = read_catalogue(run)
         if len(changed := np.flatnonzero(before.used_N != catalogue.used_N)):
@@ -212,7 +199,7 @@ def _describe(
         write_image_table(run.pictures, prepared.image_table)
     description = documents.Description(
         status=documents.TRAINING,
-        created=_now(),
+        created=now(),
         versions={
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
@@ -233,59 +220,16 @@ def _describe(
     documents.write_description(run, description)
 
 
-def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
-    if bad := unreadable_rows(catalogue):
-        first = f"{bad[0]['path']}: {bad[0]['reason']}"
-        reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
-    for text in catalogue.warnings:
-        reporter.warn(text)
-    if catalogue.left_out:
-        files = sum(row.files for row in catalogue.left_out)
-        reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
-    for twin, name in alike(catalogue.classes):
-        reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
-
-
-def _with_controls(
-    run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
-) -> Prepared:
-    """Make a few labels wrong on purpose, chosen by a short training on the labels as they are."""
-    world = source.world
-    if not world.once(lambda: bool(run.read_description().get("controls_planted"))):
-        train_recorded(run.pilot, settings.pilot, prepared, source, reporter, title="Training the pilot")
-        world.once(lambda: _plant(run, settings, prepared, reporter))
-    controls = world.once(lambda: read_controls(run.samples))
-    if controls is None:
-        return prepared
-    return replace(prepared, label_R=torch.from_numpy(controls.label_N[prepared.sample_R].astype(np.int64)))
-
-
-def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter) -> None:
-    catalogue = prepared.catalogue
-    found = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, len(catalogue.classes)).result()
-    controls = plant(
-        catalogue.label_N,
-        found.beliefs,
-        found.joint,
-        per_kind=settings.controls,
-        generator=np.random.default_rng(derive_seed(settings.seed, "controls")),
-    )
-    write_samples(run.samples, catalogue, controls)
-    run.update_description(controls_planted=True)
-    # The pilot's losses stay: they judge the given labels of the controls.
-    run.pilot.checkpoint.unlink(missing_ok=True)
-    planted = int(controls.planted_N.sum())
-    reporter.say(f"Controls: {plural(planted, 'wrong label')} planted for the training, never counted as errors")
-
-
 def _train_heads(
     run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
 ) -> None:
-    """Train held-out heads on the bundled backbone, on the labels that the network was taught."""
-    own = heads_beside(settings, prepared.catalogue, source.device)
-    embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
+    """Train held-out heads on a frozen backbone or the user's embeddings."""
+    own = heads_beside(settings, prepared.catalogue, source.device, source.embeddings)
+    if settings.takes_embeddings:
+        embedded = with_embeddings(prepared, source)
+    else:
+        embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
     _require_same(embedded, prepared)
-    embedded = replace(embedded, label_R=prepared.label_R)
     train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
 
 
@@ -341,11 +285,7 @@ def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
     network = network.mean() if isinstance(network, Heads) else network
     write_network(run.probe, network, prepared.catalogue.classes)
     mean, std = prepared.statistics
-    run.update_description(status=documents.TRAINED, finished=_now(), normalization={"mean": mean, "std": std})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    run.update_description(status=documents.TRAINED, finished=now(), normalization={"mean": mean, "std": std})
 
 
 def train_recorded(

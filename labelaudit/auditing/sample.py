@@ -12,8 +12,7 @@ from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import sample as s
 from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
-from labelaudit.detect.evidence import Evidence
-from labelaudit.detect.verdicts import FitSettings, Verdicts, measure_power
+from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.review.answers import has_answers, read_answers, sample_lines
 from labelaudit.run import tables
@@ -162,11 +161,10 @@ def find_review(run: RunFolder, catalogue: Catalogue, answers: s.Answers) -> Rev
     return Review(design=design, answers=answers, noise=noise)
 
 
-def agree(verdicts: Verdicts, review: Review, evidence: Evidence, settings: FitSettings) -> Verdicts:
+def agree(verdicts: Verdicts, review: Review, settings: FitSettings) -> Verdicts:
     """Return the verdicts with P(mislabeled), weights and order as the review has them; the estimates stay."""
     known_N = review.answers.known_N
     p_N = s.recalibrate(verdicts.p_mislabeled_N, review.design, review.answers.answer_N, review.noise.noise_rate)
-    flagged_N = p_N > FLAG_ABOVE
     weight_N = np.where(np.isfinite(p_N), 1.0 - p_N, 0.0)
     return replace(
         verdicts,
@@ -174,6 +172,6 @@ def agree(verdicts: Verdicts, review: Review, evidence: Evidence, settings: FitS
         raw_posterior_N=p_N,
         weight_N=np.where(known_N, weight_N, verdicts.weight_N) if settings.raw_weights else weight_N,
         order=verdicts.order[np.argsort(-p_N[verdicts.order], kind="stable")],
-        flagged=int(flagged_N.sum()),
-        power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
+        flagged=int((p_N > FLAG_ABOVE).sum()),
+        review=review_shares(p_N),
     )

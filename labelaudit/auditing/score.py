@@ -10,6 +10,7 @@ from typing import Any
 from labelaudit.auditing.fit import Fitted, compute, fit
 from labelaudit.auditing.model import Audit, Data, default_run, is_trained, open_run, recorded_data
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.predictions import is_of_predictions, record_predictions
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError, UsageError
 from labelaudit.methods.table import find
@@ -17,6 +18,9 @@ from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import require_local
+
+_FILES = ("network_weights", "embeddings", "predictions")
+"""Options that are files."""
 
 
 def score(
@@ -55,10 +59,15 @@ def score(
 
 def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | None, reporter: Reporter) -> None:
     """Train the probe of an audit to the end; see `score`. Loads torch only where something is left to do."""
-    if data is not None or not is_trained(run):
+    if data is None and is_trained(run):
+        return
+    data, options = data or recorded_data(run), options or TrainingOptions()
+    if options.predictions is not None or is_of_predictions(run):
+        record_predictions(data, run, options, reporter)
+    else:
         from labelaudit.auditing.probe import train_probe
 
-        train_probe(data or recorded_data(run), run, options, reporter)
+        train_probe(data, run, options, reporter)
 
 
 def finished(run: RunFolder, fit_settings: FitSettings | None) -> Audit | None:
@@ -106,8 +115,11 @@ def audit(
     root = Path(folder)
     if RunFolder(root).exists:
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
-    for name in training:
+    for name, value in training.items():
         find("option", name, {field.name: field for field in fields(TrainingOptions)})
+        if name in _FILES and value is not None:
+            require_local(value)
+            training[name] = Path(value)
     data = Data(
         root=root,
         labels_file=None if labels_file is None else Path(labels_file),

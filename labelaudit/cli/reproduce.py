@@ -19,7 +19,7 @@ from labelaudit.cli.console import Terminal, is_distributed
 from labelaudit.errors import UsageError
 from labelaudit.reproduce import ExperimentOptions
 
-_AUDIT_ONLY = ("preset", "probe", "pretrained", "network_weights", "offline", "controls", "members", "folds")
+_AUDIT_ONLY = ("preset", "probe", "pretrained", "network_weights", "offline", "members", "folds")
 _SELECTOR = ("selector", "selector_parameters")
 _FIELDS = {field.name: field for field in fields(ExperimentOptions) if field.metadata}
 
@@ -71,7 +71,8 @@ def _add(
     command.__doc__ = f"{meaning}\n\n{resumed}"
     epilog = o.examples(*(f"labelaudit reproduce {name} {line}" for line in examples))
     command = o.add_parameters(command, parameters=own, name="told", build=told)
-    trained = o.training_options(without=("seed", *without), only=only)  # --seeds is the experiments' own
+    # --seeds is the experiments' own, and embeddings or predictions are of one labeling.
+    trained = o.training_options(without=("seed", "embeddings", "predictions", *without), only=only)
     app.command(name, epilog=epilog)(trained(o.screen_options(command)))
 
 
@@ -100,7 +101,7 @@ _add(
     "Measure how well wrong labels, corrupted images and clean samples are told apart, against the truth.",
     "mislabeled shuffled gaussian images",
     "--data photos --out results",
-    "--data photos --out results --images 12000 --seeds 0,1 --controls",
+    "--data photos --out results --images 12000 --seeds 0,1",
 )
 _add(
     "prioritization",

@@ -28,7 +28,7 @@ EPILOG_COMPARE = o.examples("labelaudit compare audit/retrain", "labelaudit comp
 
 
 @o.screen_options
-@o.training_options(without=("controls", "members", "folds"))
+@o.training_options(without=("members", "folds", "embeddings", "predictions"))
 def command(
     data: o.DataArgument,
     training: TrainingOptions,

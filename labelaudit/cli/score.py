@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -13,6 +13,9 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, is_helper
 from labelaudit.errors import UsageError
+
+_SHOWN = 10
+"""How many suspicious labels are shown."""
 
 EPILOG_SCORE = o.examples(
     "labelaudit score photos",
@@ -47,6 +50,12 @@ def score(
     top: Annotated[
         int | None, Option(help="This many rows in --out, suspicious or not; default: only the suspicious ones.")
     ] = None,
+    output: Annotated[
+        Literal["text", "json"], Option("--format", help="json: one object on stdout, as report --format json has it.")
+    ] = "text",
+    verbose: Annotated[
+        bool, Option("--verbose", "-v", help="Show classes, kinds and left-out files too.", rich_help_panel="Screen")
+    ] = False,
     run: o.Run = None,
     labels: o.Labels = None,
     split: o.Split = None,
@@ -57,19 +66,18 @@ def score(
 
     An interrupted audit is resumed. Of a finished one only the results are read.
     """
-    if top is not None and top < 1:
-        raise UsageError(f"--top {top} is too few", fix="give at least 1")
-    if top is not None and out is None:
-        raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
-
+    _refuse_contradictions(out, top, output)
     with terminal.loading():
         from labelaudit.auditing import score as audit
-        from labelaudit.auditing.model import Data, is_trained
-        from labelaudit.report.console import show_summary
+        from labelaudit.auditing.model import Audit, Data, is_trained, recorded_data
+        from labelaudit.report.console import show_outcome
+        from labelaudit.report.formats import FORMATS
+        from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
         from labelaudit.run.layout import RunFolder
+        from labelaudit.run.lists import read_rows
 
-        if not RunFolder(data).exists:
+        if not RunFolder(data).exists and training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
@@ -80,7 +88,8 @@ def score(
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
-        audit.train_missing(images, folder, training, terminal)
+        if training.predictions is None:  # else nothing is shared out
+            audit.train_missing(images, folder, training, terminal)
         return
     if images is None and is_trained(folder) and (found := audit.finished(folder, asked)):
         csv, noise = found.csv, found.summary
@@ -88,14 +97,26 @@ def score(
         fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
         csv, noise = fitted.csv, fitted.noise
     if not terminal.quiet:
-        show_summary(terminal.console, noise)
+        rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
+        show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
     listed = folder.suspicious
+    if output == "json":
+        typer.echo(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)).encode(), nl=False)
     if str(out) == "-":
         typer.echo(csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
     terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
+
+
+def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> None:
+    if top is not None and top < 1:
+        raise UsageError(f"--top {top} is too few", fix="give at least 1")
+    if top is not None and out is None:
+        raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
+    if output == "json" and str(out) == "-":
+        raise UsageError("--format json and -o - are both for stdout", fix="leave one out, or give -o a file")
 
 
 @o.screen_options
@@ -110,11 +131,16 @@ def train_probe(
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
     with terminal.loading():
-        from labelaudit.auditing import probe
         from labelaudit.auditing.model import Data
+        from labelaudit.auditing.score import train_missing
 
+        if training.predictions is None:
+            import labelaudit.auditing.probe  # noqa: F401  (torch)
+
+    if training.predictions is not None and is_helper():  # nothing is shared out
+        return
     folder = o.run_folder(run, data, terminal)
-    probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
+    train_missing(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
 
 

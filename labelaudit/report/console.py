@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from rich import box
@@ -11,18 +12,42 @@ from rich.markup import escape
 from rich.table import Table
 
 from labelaudit.report import sentences
-from labelaudit.report.sentences import MATRIX_HEADER
-from labelaudit.run.documents import Noise, PowerNoise
+from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
-_AS_GOOD_AS_ALL = 0.995
 _ANY_WIDTH = 100_000
 
 
+def show_outcome(
+    console: Console, noise: Noise, rows: Sequence[Row], root: Path | None = None, *, everything: bool = False
+) -> None:
+    """Print what matters after an audit: rate, first suspicious labels, how many to look at, and what went wrong.
+
+    The images are below ``root``; a terminal that has links gets one for each. ``everything`` prints the whole summary.
+    """
+    if everything:
+        show_summary(console, noise)
+        show_suspicious(console, rows, root)
+        return
+    console.print(sentences.headline(noise, lambda figure: f"[bold]{figure}[/bold]"))
+    for sentence in sentences.review_sentences(noise):
+        console.print(shown(sentence))
+    if rows:
+        show_suspicious(console, rows, root)
+    if sentence := sentences.advice(noise):
+        console.print(sentence)
+    if sentence := sentences.unreadable_sentence(noise):
+        console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
+    if left_out := sentences.left_out_sentences(noise):
+        console.print(f"{left_out[0].rstrip(':')}; --verbose says which")
+    for warning in noise.warnings:
+        console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
+
+
 def show_summary(console: Console, noise: Noise) -> None:
-    """Print noise rate and its interval, counts, the classes that stand out, power, and every warning."""
+    """Print noise rate and its interval, counts, the classes that stand out, what is wrong, and every warning."""
     console.print(f"{sentences.headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {sentences.basis(noise)}")
     for sentence in sentences.review_sentences(noise):
         console.print(shown(sentence))
@@ -30,7 +55,7 @@ def show_summary(console: Console, noise: Noise) -> None:
     if noise.confusion:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
         console.print(f"Most frequent given → suggested: {shown(pairs)}")
-    _show_power(console, noise.power)
+    _show_review(console, noise)
     _show_kinds(console, noise)
     if sentence := sentences.unreadable_sentence(noise):
         console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
@@ -46,32 +71,33 @@ def show_estimators(console: Console, noise: Noise) -> None:
     for name, found in noise.estimators.items():
         mark = "[bold]→ " if name == noise.fit.estimator else "  "
         table.add_row(mark + name, found.rank_by, f"{found.noise_rate:.1%}", f"{found.suspicious:,}")
-        for kind, tail in found.by_kind.items():
-            low, high = tail.interval
-            table.add_row(f"    like {kind}", "", f"{tail.noise_rate:.1%} ({low:.1%} to {high:.1%})", "")
     console.print(table)
 
 
-def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
-    """Print the first rows of suspicious.csv.
+def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = None) -> None:
+    """Print the first rows of suspicious.csv; for ``root`` see `show_outcome`.
 
     Where the table would be too wide, each path gets a line of its own, so that it can be copied.
     """
-    kinds = ["kind"] if any(row["kind"] for row in rows) else []
-    table = table_of(">rank", "path", "given", "suggested", ">P(mislabeled)", ">AUL", *kinds, no_wrap=True)
-    for row in rows:
-        labels = (shown(row[name]) for name in ("path", "given_label", "suggested_label"))
-        kind = (shown(row[name]) for name in kinds)
-        table.add_row(row["rank"], *labels, f"{float(row['p_mislabeled']):.3f}", f"{float(row['aul']):.1f}", *kind)
+    table = table_of(">rank", "path", "given → suggested", ">P(mislabeled)", "kind", no_wrap=True)
+    cells = [_cells(row, root) for row in rows]
+    for row_cells in cells:
+        table.add_row(*row_cells)
     if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
         console.print(table)
         return
-    for row in rows:
-        figures = f"P(mislabeled) {float(row['p_mislabeled']):.3f}, AUL {float(row['aul']):.1f}"
-        kind_text = f", {row['kind']}" if row["kind"] else ""
-        console.print(shown(f"{row['rank']:>5}  {row['given_label']} → {row['suggested_label']}"), soft_wrap=True)
-        console.print(shown(f"       {figures}{kind_text}"))
-        console.print(shown(f"       {row['path']}"), soft_wrap=True)
+    for rank, path, labels, p_mislabeled, kind in cells:
+        console.print(f"{rank:>5}  {labels}", soft_wrap=True)
+        console.print(f"       P(mislabeled) {p_mislabeled}{kind and ', '}{kind}")
+        console.print(f"       {path}", soft_wrap=True)
+
+
+def _cells(row: Row, root: Path | None) -> tuple[str, str, str, str, str]:
+    path = shown(row["path"])
+    if root is not None:
+        path = f"[link={(root.absolute() / row['path']).as_uri()}]{path}[/link]"
+    labels = shown(f"{row['given_label']} → {row['suggested_label']}")
+    return row["rank"], path, labels, f"{float(row['p_mislabeled']):.3f}", shown(row["kind"])
 
 
 def _show_classes(console: Console, noise: Noise) -> None:
@@ -88,13 +114,8 @@ def _show_classes(console: Console, noise: Noise) -> None:
         console.print(f"… and {len(classes) - _MOST_CLASSES} classes with less noise")
 
 
-def _show_power(console: Console, power: PowerNoise) -> None:
-    kinds = [row for row in power.kinds if row.class_name is None]
-    if kinds:
-        found = ", ".join(f"{row.found:,} of {row.planted:,} {row.kind}" for row in kinds)
-        console.print(f"Planted errors ranked above the threshold: {found}")
-    if power.review:
-        useful = [row for row in power.review if row.caught < _AS_GOOD_AS_ALL] or power.review[:1]
+def _show_review(console: Console, noise: Noise) -> None:
+    if useful := sentences.useful_reviews(noise):
         parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
         console.print(f"{parts.capitalize()} of the estimated errors")
 
@@ -102,13 +123,12 @@ def _show_power(console: Console, power: PowerNoise) -> None:
 def _show_kinds(console: Console, noise: Noise) -> None:
     for sentence in sentences.kinds_sentences(noise):
         console.print(shown(sentence))
-    if rows := sentences.matrix_rows(noise):
-        console.print(shown(sentences.matrix_note(noise)))
-        # Columns of zeros are left out, so that the table fits 80 characters.
-        used = [number for number in range(len(MATRIX_HEADER)) if any(row[number] != "0" for row in rows)]
-        table = table_of(*(f"{'>' if number else ''}{MATRIX_HEADER[number]}" for number in used), no_wrap=True)
+    if rows := sentences.copies_rows(noise):
+        console.print(sentences.COPIES_NOTE)
+        first, *counts = sentences.COPIES_HEADER
+        table = table_of(first, *(f">{title}" for title in counts), no_wrap=True)
         for row in rows:
-            table.add_row(*(shown(row[number]) for number in used))
+            table.add_row(*row)
         console.print(table)
 
 

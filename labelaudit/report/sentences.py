@@ -5,25 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.documents import Noise
 from labelaudit.text import plural
 
-MATRIX_HEADER = ("planted", "count", *KINDS, "missed")
-"""The columns of `matrix_rows`."""
+COPIES_HEADER = ("images", "count", "corrupted", "missed")
+"""The columns of `copies_rows`."""
+
+COPIES_NOTE = "Images corrupted on purpose, and how many of them are called corrupted."
 
 MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
 
-_PLANTED = {
-    "random": "labels, random",
-    "confusion": "labels, as confused",
-    "look-alike": "labels, look-alike",
-    "shuffled": "images, shuffled",
-    "gaussian": "images, Gaussian",
-    "noise": "images, part noise",
-    "blank": "images, blank",
-}
+_AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
+"""Shares of the estimated errors: all there are, and so many that a review may end."""
+
+_COPIES = {"shuffled": "shuffled", "gaussian": "Gaussian", "noise": "part noise", "blank": "blank"}
 
 
 def headline(noise: Noise, strong: Callable[[str], str] = str) -> str:
@@ -78,6 +76,20 @@ def review_sentences(noise: Noise) -> list[str]:
     return lines
 
 
+def useful_reviews(noise: Noise) -> list[ReviewShare]:
+    """Return the lengths of a review beyond which there is more to find; at least one, where there are any."""
+    return [row for row in noise.review if row.caught < _AS_GOOD_AS_ALL] or list(noise.review[:1])
+
+
+def advice(noise: Noise) -> str:
+    """Return how many labels to look at, and what that finds; empty where nothing is to be found."""
+    useful = useful_reviews(noise)
+    if not useful:
+        return ""
+    row = next((row for row in useful if row.caught >= _ENOUGH), useful[-1])
+    return f"Look at the first {row.top:,}: about {row.caught:.0%} of the estimated errors are among them."
+
+
 def basis(noise: Noise) -> str:
     """Return what the figures are based on: reviews, estimator, statistic, number of epochs."""
     by = "" if noise.reviewed is None else f"from {plural(noise.reviewed.reviews, 'review')}; ranked "
@@ -101,21 +113,13 @@ def kinds_sentences(noise: Noise) -> list[str]:
     return sentences
 
 
-def matrix_rows(noise: Noise) -> list[list[str]]:
-    """Return the confusion matrix of the planted errors, with the columns of `MATRIX_HEADER`."""
-    rows = []
-    for row in noise.kinds.planted if noise.kinds else ():
-        called = [row.called.get(kind, 0) for kind in KINDS]
-        counts = (row.count, *called, row.count - sum(called))
-        rows.append([_PLANTED.get(row.planted, row.planted), *(f"{count:,}" for count in counts)])
-    return rows
-
-
-def matrix_note(noise: Noise) -> str:
-    """Return what the rows of the matrix are."""
-    if any(row.expected == "mislabeled" for row in (noise.kinds.planted if noise.kinds else ())):
-        return "Planted errors and the kind assigned to them."
-    return "Images corrupted on purpose and the kind assigned to them; for labels too, audit with --controls."
+def copies_rows(noise: Noise) -> list[list[str]]:
+    """Return how many corrupted copies of each kind are found, with the columns of `COPIES_HEADER`."""
+    copies = noise.kinds.copies if noise.kinds else ()
+    return [
+        [_COPIES[row.kind], *(f"{count:,}" for count in (row.count, row.found, row.count - row.found))]
+        for row in copies
+    ]
 
 
 def unreadable_sentence(noise: Noise) -> str:

@@ -1,7 +1,7 @@
 """Write and read every sample's loss in every epoch: one Parquet file per epoch.
 
-Columns: ``sample`` (int32), ``epoch`` (int32), ``loss`` (float32, nats: cross-entropy against the taught label),
-``margin`` (float32: logit of the taught label minus the largest other logit), ``predicted`` (int32 class number) and
+Columns: ``sample`` (int32), ``epoch`` (int32), ``loss`` (float32, nats: cross-entropy against the given label),
+``margin`` (float32: logit of the given label minus the largest other logit), ``predicted`` (int32 class number) and
 ``alternative`` (int32: the class of the largest other logit).
 """
 
@@ -23,6 +23,7 @@ from labelaudit.run.parquet import columns, read_table, write_table
 TRAINING_FORWARD = "training forward: augmented view, train mode, before the update of that step"
 SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
 TEST_PASS = "test images: no augmentation, evaluation mode, after the epoch"
+GIVEN = "out-of-fold probabilities that the user gave: no network was trained here"
 """Values of ``recording`` in the files' metadata: the forward pass that the losses come from."""
 
 _FLOATS = ("loss", "margin")

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from labelaudit.auditing.plan import (
     plan,
     plan_probe,
 )
+from labelaudit.engine.settings import SCRATCH
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.retraining.recipe import presets_of
@@ -109,6 +111,33 @@ def test_little_data_gets_small_batches_unless_they_are_asked_for():
     assert plan(few, TrainingOptions(preset="paper"), CPU).settings.batch_size == 64
 
 
+def test_own_embeddings_are_planned_as_those_of_the_frozen_backbone(tmp_path):
+    (tmp_path / "own.npy").write_bytes(b"content")
+    own = TrainingOptions(embeddings=tmp_path / "own.npy")
+    weights = f"sha256:{hashlib.sha256(b'content').hexdigest()}"
+    for side, size in ((8, 16), (40, 40), (64, 64), (65, 224), (500, 224)):
+        frozen, planned = (
+            plan_probe(catalogue(side), options, CPU) for options in (TrainingOptions(probe="frozen"), own)
+        )
+        expected = replace(frozen.settings, model="own-embeddings", weights=weights, image_size=size)
+        assert planned.settings == expected
+        assert planned.settings.takes_embeddings
+        assert not frozen.settings.takes_embeddings
+    both = plan_probe(catalogue(), replace(own, probe="both", model="resnet18"), CPU)
+    assert (both.settings.model, both.settings.weights, both.settings.heads_weights) == ("resnet18", SCRATCH, weights)
+    beside = heads_beside(both.settings, catalogue(), CPU, own.embeddings)
+    assert (beside.kind, beside.model, beside.weights, beside.folds) == ("frozen", "own-embeddings", weights, 5)
+    for settings in (planned.settings, both.settings):
+        agree(settings, own, "run")
+        agree(settings, TrainingOptions(), "run")
+    (tmp_path / "own.npy").write_bytes(b"other")
+    for settings, name in ((planned.settings, "weights"), (both.settings, "heads_weights")):
+        with pytest.raises(RunError, match=f"{name} is {weights} there, sha256:"):
+            agree(settings, own, "run")
+    with pytest.raises(UsageError, match="--embeddings is for audits"):
+        check_method(find_method("standard"), own)
+
+
 def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of_its_own():
     for side, kind in ((64, "train"), (65, "frozen")):
         planned = plan(catalogue(side), TrainingOptions(), CPU)
@@ -177,7 +206,7 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path):
 
 
 def test_both_trains_a_network_and_heads_that_are_planned_like_a_frozen_probe():
-    small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5, controls=True)
+    small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5)
     settings = plan_probe(small, asked, CPU).settings
     assert (settings.kind, settings.probe, settings.epochs, settings.heads_epochs) == ("train", "both", 5, HEAD.epochs)
     heads = heads_beside(settings, small, CPU)
@@ -205,7 +234,7 @@ def test_heads_may_get_a_network_beside_them_unless_more_is_asked_for():
     assert may()
     assert may(images=20_000, seed=3, device="cpu", threads=1, resize="crop", probe="auto")
     assert not may(images=20_001)
-    assert not any((may(probe="frozen"), may(epochs=3), may(controls=True), may(image_size=96), may(folds=3)))
+    assert not any((may(probe="frozen"), may(epochs=3), may(members=2), may(image_size=96), may(folds=3)))
     heads = plan_probe(catalogue(200), TrainingOptions(seed=3, resize="crop"), CPU).settings
     network = network_beside(heads, catalogue(200), TrainingOptions(), CPU)
     assert (network.probe, network.image_size, network.seed, network.resize) == ("both", 64, 3, "crop")

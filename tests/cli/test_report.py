@@ -82,7 +82,7 @@ def test_what_comes_next_is_told(photos: Path, audit: Path) -> None:
     edit(audit / "run.json", data={**data, "root": "my photos", "labels_file": "given labels.csv"})
     asked = "labelaudit relabel 'my photos' corrections.csv --labels 'given labels.csv' --out corrected.csv"
     assert succeed("report", audit).err.splitlines()[-1].endswith(asked)
-    assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit report {audit}")
+    assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit review {audit}")
 
 
 def test_the_gate_passes_at_the_limit_and_fails_below(audit: Path, noise: dict) -> None:

@@ -88,7 +88,7 @@ def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int]
 def _trusted(audit: Audit, classes: Sequence[int]) -> dict[int, RowArray]:
     """Return the trusted images of each class, that with the lowest AUL first."""
     p_N, aul_N, label_N = audit.column("p_mislabeled"), audit.column("aul"), audit.catalogue.label_N
-    usable_N = (p_N <= audit.summary.flag_above) & np.isfinite(aul_N)
+    usable_N = p_N <= audit.summary.flag_above
     found = {}
     for label in classes:
         own = np.flatnonzero(usable_N & (label_N == label))
