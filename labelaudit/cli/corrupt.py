@@ -96,5 +96,5 @@ def demo(
         console.print(
             f"Images       {result.digits.images}\nTruth        {result.digits.truth_csv}\n"
             f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
-            f"To review    {shlex.join(['labelaudit', 'report', str(result.run.root)])}"
+            f"To review    {shlex.join(['labelaudit', 'review', str(result.run.root)])}"
         )

@@ -1,3 +1,4 @@
+import io
 import struct
 import threading
 import time
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from labelaudit.data import images
-from labelaudit.data.images import UnreadableImageError, decode, decode_small, decode_whole, image_suffixes, read_header
+from labelaudit.data.images import (
+    UnreadableImageError,
+    decode,
+    decode_small,
+    decode_whole,
+    for_browser,
+    image_suffixes,
+    preview,
+    read_header,
+)
+from labelaudit.data.rendering import Rendering
 from tests.data.helpers import encoded, halves, noise_image, plain_png, png_that_claims
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
@@ -224,3 +235,35 @@ def test_a_small_image_keeps_its_proportions_is_upright_and_has_three_channels()
     assert pixels_HWC.shape == (32, 8, 3)
     assert pixels_HWC[2].mean() > 200 + pixels_HWC[-3].mean()
     assert decode_small(plain_png(100), side=96).tolist() == [[[100] * 3] * 4] * 4
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_what_a_browser_shows_as_the_audit_saw_it_is_not_converted(form):
+    content = encoded(noise_image(1), form)
+    assert for_browser(content) == (content, f"image/{form.lower()}")
+
+
+def test_other_images_are_rendered_for_a_browser_as_for_the_audit():
+    deep_HW = np.array([[0, 65535], [32768, 16384]], dtype=np.uint16)
+    clear = Image.new("RGBA", (3, 2), (200, 10, 10, 0))
+    rendering = Rendering(integers=(0.0, 32768.0), background=0)
+    for content, shown in (
+        (encoded(Image.fromarray(deep_HW)), [[0, 255], [255, 128]]),
+        (encoded(clear), np.zeros((2, 3, 3))),
+        (encoded(noise_image(2), "TIFF"), np.asarray(noise_image(2))),
+    ):
+        converted, kind = for_browser(content, rendering)
+        assert (kind, converted[:4]) == ("image/png", b"\x89PNG")
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(converted))), shown)
+    large, kind = for_browser(encoded(noise_image(3, (1200, 900)), "TIFF"))
+    assert (kind, Image.open(io.BytesIO(large)).size) == ("image/jpeg", (1200, 900))
+    with pytest.raises(UnreadableImageError):
+        for_browser(b"<svg/>")
+
+
+def test_a_preview_has_no_metadata(tmp_path):
+    image, exif = noise_image(1, (600, 300)), Image.Exif()
+    exif[0x010E] = "secret"
+    small = preview(encoded(image, "JPEG", exif=exif), side=512)
+    assert b"secret" not in small
+    assert Image.open(io.BytesIO(small)).size == (512, 256)

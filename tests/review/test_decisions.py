@@ -5,7 +5,7 @@ import pytest
 
 from labelaudit.errors import DataError
 from labelaudit.review.corrections import read_review
-from labelaudit.review.decisions import COLUMNS, Decision, append_decisions, read_decisions
+from labelaudit.review.decisions import COLUMNS, Decision, append_decisions, decisions_from, read_decisions
 
 
 def decided(action="keep", *, sha="a" * 64, given="cat", label="", path="cat/1.png", reviewer="me"):
@@ -89,3 +89,28 @@ def test_a_ledger_is_a_review(tmp_path: Path) -> None:
         ("change", "dog", "b", "cat"),
         ("drop", "", "a", "cat"),
     ]
+
+
+def test_copies_that_were_decided_together_are_all_corrected(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    append_decisions(file, [decided(path="cat/1.png"), decided("change", label="dog", path="cat/copy.png")])
+    assert [(c.path, c.action, c.label) for c in read_review(file).corrections] == [
+        ("cat/1.png", "change", "dog"),
+        ("cat/copy.png", "change", "dog"),
+    ]
+    append_decisions(file, [decided("undo"), decided("drop", path="cat/1.png")])
+    assert [(c.path, c.action) for c in read_review(file).corrections] == [("cat/1.png", "drop")]
+
+
+def test_lines_are_read_on_from_where_they_ended(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    assert decisions_from(file) == ([], 0)
+    append_decisions(file, [decided(path="a\nb.png")])
+    (first,), end = decisions_from(file)
+    assert (first.path, end) == ("a\nb.png", file.stat().st_size)
+    with open(file, "a") as handle:
+        handle.write("2026,me,torn")
+    assert decisions_from(file, end) == ([], end)
+    append_decisions(file, [decided("drop")])
+    (second,), after = decisions_from(file, end)
+    assert (second.action, after) == ("drop", file.stat().st_size)

@@ -13,7 +13,14 @@ from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import UsageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run import caches
-from labelaudit.run.caches import Embedded, EmbeddingCache, PixelCache, cache_limit_bytes, cache_root
+from labelaudit.run.caches import (
+    Embedded,
+    EmbeddingCache,
+    PixelCache,
+    cache_limit_bytes,
+    cache_root,
+    find_embeddings,
+)
 from tests.run.helpers import damages, names_in
 
 D = 4
@@ -214,3 +221,18 @@ def test_the_limit_is_half_of_what_the_disk_could_give(monkeypatch):
         monkeypatch.setenv("LABELAUDIT_CACHE_GB", value)
         with pytest.raises(UsageError, match="is not a size"):
             make_room(1)
+
+
+def test_embeddings_of_any_backbone_are_found_by_content():
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
+    one, other = EmbeddingCache("one"), EmbeddingCache("other")
+    one.add(["a", "b"], [Embedded(vector_D=vectors[0], reason=""), Embedded(vector_D=None, reason="damaged")], 3)
+    other.add(["a", "b", "c"], [Embedded(vector_D=vector_D, reason="") for vector_D in vectors[1:]], 3)
+    (other.folder / "part-x.parquet").write_bytes(b"no parquet")
+    found = find_embeddings({"a", "b", "z"})
+    assert {name: vector_D.tolist() for name, vector_D in found.items()} == {"a": [3, 4, 5], "b": [6, 7, 8]}
+    assert find_embeddings({"z"}) == {}
+
+
+def test_without_a_cache_no_embeddings_are_found(monkeypatch):
+    assert find_embeddings({"a"}) == {}

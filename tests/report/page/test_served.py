@@ -58,10 +58,10 @@ def shows(tab: Tab, selector: str, text: str) -> None:
     expect(tab.page.locator(selector)).to_have_text(text)
 
 
-def written(served: Served, decisions: int) -> None:
-    """Wait until so many decisions are in the file."""
+def written(served: Served, decisions: int, last: str = "") -> None:
+    """Wait until so many decisions are in the file, and the last of them is this action."""
     until = time.monotonic() + 20
-    while len(served.decided) != decisions:
+    while len(served.decided) != decisions or (last and served.decided[-1][1] != last):
         assert time.monotonic() < until, served.decided
         time.sleep(0.02)
 
@@ -123,6 +123,7 @@ def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: 
     assert len(served.decided) == 504
     tab.press("u")
     assert tab.text("#reviewed") == "336"
+    written(served, 336)
     tab.open(served.address)
     shows(tab, "#reviewed", "336")
     tab.press("u", "u")
@@ -137,7 +138,7 @@ def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, ta
     tab.on("article", "node.focus()")
     tab.press(*"kc")
     tab.press("ArrowLeft", "d")  # another decision about the second
-    written(served, 2)
+    written(served, 2, "drop")
     tab.open(served.address)
     shows(tab, "#reviewed", "2")
     assert tab.text("#tally") == "0 changed · 1 kept · 1 dropped"
@@ -223,6 +224,7 @@ def test_zoom_by_keys_and_wheel_stays_within_the_image(served: Served, tab: Tab)
     tab.page.mouse.move(400, 400)
     tab.page.mouse.wheel(0, -100)
     shows(tab, "#zoomed", "195%")
+    tab.press(*"++++")
     tab.page.mouse.down()
     tab.page.mouse.move(4000, 4000)
     tab.page.mouse.up()

@@ -15,11 +15,13 @@ import pytest
 from PIL import Image
 
 from labelaudit.auditing.fit import fit
+from labelaudit.auditing.model import Audit
 from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_small
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import DataError, RunError, StorageError
+from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page import write
 from labelaudit.report.page.charts import quantise
 from labelaudit.report.page.write import CHANGED, embedded_json, rate_sentence, read_thumbnails, title_of
@@ -312,3 +314,48 @@ def test_thumbnails_are_small_and_what_has_none_has_a_reason(tmp_path):
     changed, broken, folder, gone = (reason for _, reason in without)
     assert (changed, folder, gone) == (CHANGED, "not a regular file", "no such file or directory")
     assert broken.startswith("damaged: ")
+
+
+def test_a_served_page_may_ask_its_server_and_holds_no_image(made):
+    audit = Audit(made.run)
+    page = write.served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel x", moves=False)
+    data = data_of(page.text)
+    assert (data["server"], data["command"]) == ({"moves": False}, "labelaudit relabel x")
+    assert (data["thumbnails"]["content"], data["examples"]["content"], len(data["rows"]["path"])) == ([], [], 8)
+    assert data["examples"]["samples"]
+    assert "img-src 'self' data:; connect-src 'self';" in page.policy
+    assert html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', page.text)[0]) == page.policy
+    assert "unsafe" not in page.policy
+    assert page.policy.startswith("default-src 'none';")
+
+
+@pytest.mark.parametrize("with_hash", [True, False])
+def test_a_review_that_is_named_is_in_the_page(made, tmp_path, with_hash):
+    digest = dict(zip(made.catalogue.paths, made.catalogue.sha256, strict=True))
+    lines = ["path,given_label,action,label,sha256,sample"]
+    for path, action, label in ((WRONG[2], "change", "bee"), (WRONG[0], "keep", ""), ("bee/000.png", "drop", "")):
+        lines.append(f"{path},{path[:3]},{action},{label},{digest[path] if with_hash else ''},")
+    file = tmp_path / "corrections.csv"
+    file.write_text("\n".join(lines) + "\n")
+    _, data = written(made, decisions=file)
+    row = {path: number for number, path in enumerate(data["rows"]["path"])}
+    shown = sorted((number, action, label) for number, action, label, _ in data["decisions"])
+    assert shown == sorted([(row[WRONG[2]], "change", "bee"), (row[WRONG[0]], "keep", "")])
+    with pytest.raises(DataError, match="cannot read the corrections"):
+        page_of(made.run, decisions=tmp_path / "nowhere.csv")
+
+
+def test_the_first_images_are_large_and_the_file_stays_below_its_limit(tmp_path, monkeypatch):
+    images = {
+        f"{name}/{k:02d}.png": noise_png(100 * at + k, (700, 600)) for at, name in enumerate("ab") for k in range(12)
+    }
+    made = make_run(tmp_path / "run", write_files(tmp_path / "zoo", images), wrong=[f"a/{k:02d}.png" for k in range(6)])
+    monkeypatch.setattr(write, "MAX_BYTES", 1_000_000)
+    text, data = written(made)
+    assert len(text.encode()) <= 1_000_000
+    sizes = [Image.open(io.BytesIO(base64.b64decode(one))).size for one in data["thumbnails"]["content"]]
+    assert len(sizes) == 6
+    assert sizes[0] == (512, 439)
+    assert sizes[-1] == (160, 137)
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(Image.open(io.BytesIO(base64.b64decode(one))).size == (128, 110) for one in data["examples"]["content"])

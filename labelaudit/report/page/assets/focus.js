@@ -136,11 +136,14 @@ class Focus {
     this.fingers.set(event.pointerId, event);
   }
 
-  // Moves the image to where it is wanted, as far as some of it stays in sight.
+  // Moves the image to where it is wanted, without a gap between its edge and the stage's.
   place() {
-    const limit = (value, length) => Math.max(-1, Math.min(1, value / ((length * (this.scale - 1)) / 2 || Infinity))) * ((length * (this.scale - 1)) / 2);
-    const { clientWidth, clientHeight } = this.stage;
-    [this.x, this.y] = [limit(this.x, clientWidth), limit(this.y, clientHeight)];
+    const limit = (value, inner, outer) => {
+      const most = Math.max(0, (inner * this.scale - outer) / 2);
+      return Math.max(-most, Math.min(most, value));
+    };
+    this.x = limit(this.x, this.image.clientWidth, this.stage.clientWidth);
+    this.y = limit(this.y, this.image.clientHeight, this.stage.clientHeight);
     this.image.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     byId("zoomed").hidden = this.scale === 1;
     byId("zoomed").textContent = `${Math.round(100 * this.scale)}%`;
