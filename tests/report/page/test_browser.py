@@ -202,6 +202,18 @@ def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: 
     assert [one.sha256 for one in found] == [digest[path] for path, *_ in expected]
 
 
+def test_in_a_file_too_steps_are_undone_after_a_reload(made: MadeUp, tab: Tab) -> None:
+    tab.open(made.run.page)
+    tab.on("article", "node.focus()")
+    tab.press("k", "ArrowLeft", "d", "c")
+    tab.evaluate(STORED)
+    tab.open(made.run.page)
+    for tally in ("0 changed · 0 kept · 1 dropped", "0 changed · 1 kept", "0 changed · 0 kept"):
+        tab.press("u")
+        assert tab.text("#tally") == tally
+    assert tab.on("#undo", "return node.disabled")
+
+
 def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
     tab.open(made.run.page, height=TALL)
     tab.choose("#words", "cat/000.png")
