@@ -139,8 +139,10 @@ def find_embeddings(wanted: set[str]) -> dict[str, Float32Array]:
     with contextlib.suppress(OSError, StorageError):
         for part in (cache_root() / "embeddings").glob("*/part-*.parquet"):
             with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
-                here = pq.read_table(require_regular(part).absolute(), columns=["sha256"]).column("sha256").to_pylist()
-                counts[part.parent.name] = counts.get(part.parent.name, 0) + len(wanted.intersection(here))
+                table = pq.read_table(require_regular(part).absolute(), columns=["sha256", "reason"])
+                rows = zip(table.column("sha256").to_pylist(), table.column("reason").to_pylist(), strict=True)
+                usable = sum(sha256 in wanted and not reason for sha256, reason in rows)
+                counts[part.parent.name] = counts.get(part.parent.name, 0) + usable
         if any(counts.values()):
             found = EmbeddingCache(max(sorted(counts), key=counts.__getitem__)).load(wanted)
             return {sha256: one.vector_D for sha256, one in found.items() if one.vector_D is not None}
