@@ -249,5 +249,5 @@ def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray
         curvature_WW = (centered_WV * p_SU.ravel()) @ centered_WV.T + c.LEAST_CURVATURE * np.eye(witnesses)
         step_W = np.linalg.solve(curvature_WW, belief_WV @ (share_SU - p_SU).ravel())
         longest = max(c.LONGEST_STEP * sharpness_W.sum(), c.SHORT_STEP)
-        sharpness_W = np.clip(sharpness_W + step_W * min(1.0, longest / np.abs(step_W).max()), *c.SHARPNESSES)
+        sharpness_W = np.clip(sharpness_W + step_W / max(1.0, np.abs(step_W).max() / longest), *c.SHARPNESSES)
     return sharpness_W
