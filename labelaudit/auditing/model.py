@@ -36,6 +36,7 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
+from labelaudit.run.series import newest
 from labelaudit.run.tables import read_samples, read_scores
 from labelaudit.text import printable, require_local
 
@@ -228,16 +229,16 @@ def open_run(path: Path | str) -> Audit:
     """Read a finished audit; needs neither its images nor torch.
 
     Raises:
-        RunError: ``path`` is no run folder, its verdicts are missing, or a file is damaged.
+        RunError: ``path`` is no run folder and has none in it, the verdicts are missing, or a file is damaged.
     """
     require_local(path)
-    audit = Audit(RunFolder(Path(path)))
+    audit = Audit(newest(Path(path)))
     _ = audit.catalogue, audit.summary, audit.order_U  # now: a damaged file is an error here, not later
     return audit
 
 
-def default_run(root: Path) -> Path:
-    """Return the default run folder of an audit of ``root``: below the current folder, or beside ``root`` in it."""
+def runs_of(root: Path) -> Path:
+    """Return the folder for the runs of ``root`` by number: below the current folder, or beside ``root`` in it."""
     data, here = root.resolve(), Path.cwd()
     runs = data.parent / _RUNS if data in (here, *here.parents) else Path(_RUNS)
     return runs / (data.name or "root")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import nn
 
 import labelaudit
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
-from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves
+from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves, runs_of
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import (
     DOUBTED,
@@ -50,9 +51,10 @@ from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
-from labelaudit.run.files import storage_errors
+from labelaudit.run.files import require_regular, storage_errors, write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import unreadable_rows
+from labelaudit.run.series import earlier_runs, next_run, runs_in
 from labelaudit.run.tables import read_controls, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
 from labelaudit.text import alike, plural
@@ -60,16 +62,18 @@ from labelaudit.text import alike, plural
 
 def train_probe(
     data: Data,
-    run: RunFolder,
+    run: RunFolder | None,
     options: TrainingOptions | None = None,
     reporter: Reporter = QUIET,
     *,
     test: Catalogue | None = None,
-) -> None:
-    """Train a probe on a folder and record its losses; resume a run that was interrupted.
+) -> RunFolder:
+    """Train a probe on a folder and record its losses, or resume a run that was interrupted; return its run folder.
 
-    Under torchrun, all processes train it together. The first one writes and reports. Losses of the ``test`` images are
-    recorded too: those of the mean prediction in evaluation mode, after each epoch that this call trains.
+    Without a ``run``, that is the newest of the data's own by number, and the next number where it has other data or,
+    being trained, other settings. Under torchrun, all processes train it together. The first one writes and reports.
+    Losses of the ``test`` images are recorded too: those of the mean prediction in evaluation mode, after each epoch
+    that this call trains.
 
     Raises:
         DataError: the folder or labels file cannot be audited.
@@ -80,10 +84,10 @@ def train_probe(
     device = set_up_device(options)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
-        begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
+        claimed, begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
         if begun is None:
-            return
-        world.once(lambda: rewind_to_checkpoint(run))  # before the images are read: damage is reported at once
+            return claimed
+        world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
         source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
         if begun.is_new:
@@ -91,22 +95,23 @@ def train_probe(
             if options.augment is None:
                 settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
                 begun = replace(begun, settings=settings, mirror=mirror)
-        world.once(lambda: _describe(data, run, begun, prepared, device, reporter))
-        with run.noting_divergence(is_main=world.is_main):
+        world.once(lambda: _describe(data, claimed, begun, prepared, device, reporter))
+        with claimed.noting_divergence(is_main=world.is_main):
             if begun.settings.controls:
-                prepared = _with_controls(run, begun.settings, prepared, source, reporter)
+                prepared = _with_controls(claimed, begun.settings, prepared, source, reporter)
             held_out = None
             if test is not None:
                 catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
                 held_out = prepare(catalogue, begun.settings, source, reporter, statistics=statistics)
-            network = train_recorded(run, begun.settings, prepared, source, reporter, held_out=held_out)
+            network = train_recorded(claimed, begun.settings, prepared, source, reporter, held_out=held_out)
             may_add = begun.settings.network_if_doubted and test is None
-            if may_add and world.once(lambda: _doubt_labels(run, begun.settings)):
-                settings, prepared = _stand_beside_network(run, begun.settings, prepared, options, source, reporter)
-                network = train_recorded(run, settings, prepared, source, reporter)
-            elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(run.heads, begun.settings)):
-                _train_heads(run, begun.settings, prepared, source, reporter)
-        world.once(lambda: _finish(run, network, prepared))
+            if may_add and world.once(lambda: _doubt_labels(claimed, begun.settings)):
+                settings, prepared = _stand_beside_network(claimed, begun.settings, prepared, options, source, reporter)
+                network = train_recorded(claimed, settings, prepared, source, reporter)
+            elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(claimed.heads, begun.settings)):
+                _train_heads(claimed, begun.settings, prepared, source, reporter)
+        world.once(lambda: _finish(claimed, network, prepared))
+        return claimed
 
 
 @dataclass(frozen=True)
@@ -120,21 +125,23 @@ class _Begun:
 
 def _claim_run(
     data: Data,
-    run: RunFolder,
+    given: RunFolder | None,
     options: TrainingOptions,
     device: torch.device,
     held: contextlib.ExitStack,
     reporter: Reporter,
-) -> _Begun | None:
-    """Hold the run folder and return what is to be trained; None when the probe is trained already."""
+) -> tuple[RunFolder, _Begun | None]:
+    """Hold the run folder, and return it and what is to be trained; None when the probe is trained already."""
     relabelings = require_settled(data.root)
-    require_outside(run.root, data.root, "--run")
+    if given is not None:
+        require_outside(given.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
+    run = _numbered_run(data, catalogue, options, reporter) if given is None else given
     settings = _begun_settings(run, catalogue, options)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
         _remember_place(data, run, reporter)
-        return None
+        return run, None
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if settings else plan_probe(catalogue, options, device)
     if planned is not None:
@@ -143,13 +150,48 @@ def _claim_run(
     settings = _begun_settings(run, catalogue, options)  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
-            return None
+            return run, None
         _remember_place(data, run, reporter, held=True)
-        return _Begun(catalogue, settings, relabelings, is_new=False)
+        return run, _Begun(catalogue, settings, relabelings, is_new=False)
     planned = planned or plan_probe(catalogue, options, device)
+    is_first, before = not run.exists, earlier_runs(run) if given is None else []
     clear(run)
+    if is_first and before and before[-1].decisions.exists():
+        write_bytes(run.decisions, require_regular(before[-1].decisions).read_bytes())
     reporter.say(f"Probe: {planned.why}")
-    return _Begun(catalogue, planned.settings, relabelings, is_new=True)
+    return run, _Begun(catalogue, planned.settings, relabelings, is_new=True)
+
+
+def _numbered_run(data: Data, catalogue: Catalogue, options: TrainingOptions, reporter: Reporter) -> RunFolder:
+    """Return the newest run of the data, or the next one where data or settings have changed since; say why.
+
+    A run that is not trained to the end is left for the next one only where the data have changed: other settings are
+    refused later. Raises a RunError where the runs are of another folder, which is still there.
+    """
+    home = runs_of(data.root)
+    if home.is_absolute():
+        reporter.say(f"The runs are in {home}: nothing is written into the folder of the images")
+    runs = runs_in(home)
+    if not runs:
+        return next_run(home)
+    newest, why = runs[-1], ""
+    description = documents.read_description(newest)
+    if description.data.fingerprint != catalogue.fingerprint:
+        root = Path(description.data.root)
+        if root != data.root.resolve() and root.exists():
+            what = f"{home} has the audits of {root}, which has the same name as {data.root}"
+            raise RunError(what, fix="give a --run for this folder")
+        why = f"{data.root} has changed since {newest.root}"
+    elif is_trained(newest):
+        try:
+            agree(settings_from_json(description.settings, str(newest.description)), options, str(newest.root))
+        except RunError as error:
+            why = error.what
+    if not why:
+        return newest
+    run = next_run(home)
+    reporter.say(f"{why}: a new audit goes to {run.root}")
+    return run
 
 
 def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings | None:

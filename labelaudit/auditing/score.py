@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.auditing.fit import Fitted, compute, fit
-from labelaudit.auditing.model import Audit, Data, default_run, is_trained, open_run, recorded_data
+from labelaudit.auditing.model import Audit, Data, is_trained, open_run, recorded_data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import StorageError, UsageError
@@ -16,6 +16,7 @@ from labelaudit.methods.table import find
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.series import runs_in
 from labelaudit.text import require_local
 
 
@@ -85,11 +86,11 @@ def audit(
 ) -> Audit:
     """Audit a folder of images: find the samples whose labels look wrong.
 
-    An earlier audit is read, or continued where it is not finished.
+    An earlier audit of the same data is read, or continued where it is not finished.
 
     Args:
         folder: One folder of images per class; or any layout, with ``labels_file``.
-        run: The run folder; None: ``labelaudit-runs/<name of folder>``.
+        run: The run folder; None: the newest of ``labelaudit-runs/<name of folder>``, or after a change the next one.
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
         split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.
         rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
@@ -104,7 +105,7 @@ def audit(
     for place in (folder, run, labels_file):
         require_local(place or "")
     root = Path(folder)
-    if RunFolder(root).exists:
+    if runs_in(root):
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
     for name in training:
         find("option", name, {field.name: field for field in fields(TrainingOptions)})
@@ -113,6 +114,22 @@ def audit(
         labels_file=None if labels_file is None else Path(labels_file),
         split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
     )
-    target = RunFolder(default_run(root) if run is None else Path(run))
-    score(data, target, TrainingOptions(**training), asked_fit(rank_by, estimator), reporter)
-    return open_run(target.root)
+    from labelaudit.auditing.probe import train_probe
+
+    found = train_probe(data, asked_run(run), TrainingOptions(**training), reporter)
+    score(None, found, None, asked_fit(rank_by, estimator), reporter)
+    return open_run(found.root)
+
+
+def asked_run(run: Path | str | None) -> RunFolder | None:
+    """Return the run folder that was named; None where none was, which takes the runs of the data by number.
+
+    A folder of runs by number is a UsageError: a run of its own in it would be hidden by them.
+    """
+    if run is None:
+        return None
+    named = RunFolder(Path(run))
+    if not named.exists and (runs := runs_in(named.root)):
+        fix = f"leave --run out, or name one of them, as {runs[-1].root}"
+        raise UsageError(f"--run {run} holds runs by number", fix=fix)
+    return named

@@ -37,7 +37,7 @@ def command(
         Path | None,
         Option(
             "--weights",
-            help="Sample weights, as weights.csv of an audit; a method's own weights are multiplied by them.",
+            help="Sample weights: weights.csv of an audit, or its RUN; a method's own weights are multiplied by them.",
         ),
     ] = None,
     method: Annotated[str, Option(help="See labelaudit methods.")] = "aul",
@@ -60,12 +60,16 @@ def command(
 ) -> None:
     """Train a fresh network, or a head on a frozen backbone, in which suspicious labels count less."""
     with terminal.loading():
-        from labelaudit.auditing.model import Data, default_run
+        from labelaudit.auditing.model import Data, runs_of
         from labelaudit.retraining.recipe import RetrainOptions, retrain_seeds
         from labelaudit.run.layout import RunFolder
 
     if seeds is not None and training.seed is not None:
         raise UsageError("--seed and --seeds both name seeds", fix="give one of them")
+    if audit is not None:
+        audit = o.newest_run(audit)
+    if sample_weights is not None and sample_weights.is_dir():
+        sample_weights = RunFolder(o.newest_run(sample_weights)).weights_csv
     wanted = RetrainOptions(
         method=method,
         parameters=o.given_parameters(pairs or [], params),
@@ -75,7 +79,7 @@ def command(
         validation=val,
         training=training,
     )
-    beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or default_run(data))
+    beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or runs_of(data))
     if out is None:
         beside.require_own_folders()
     folders = {}

@@ -67,25 +67,26 @@ def score(
         from labelaudit.auditing.model import Data, is_trained
         from labelaudit.report.console import show_summary
         from labelaudit.run.files import behind_links, write_text
-        from labelaudit.run.layout import RunFolder
+        from labelaudit.run.series import newest
 
-        if not RunFolder(data).exists:
-            import labelaudit.auditing.probe  # noqa: F401  (torch)
+        folder = newest(data, judged=False)
+        if is_data := not folder.exists:
+            from labelaudit.auditing.probe import train_probe
 
-    asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
-    if not folder.exists:
-        folder = o.run_folder(run, data, terminal)
+    asked = audit.asked_fit(rank_by, estimator)
+    if is_data:
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
+        folder = train_probe(images, audit.asked_run(run), training, terminal)
     elif run or labels or split or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
-        audit.train_missing(images, folder, training, terminal)
+        audit.train_missing(None, folder, training, terminal)
         return
-    if images is None and is_trained(folder) and (found := audit.finished(folder, asked)):
+    if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
         csv, noise = found.csv, found.summary
     else:
-        fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
+        fitted = audit.score(None, folder, training, asked, terminal, keep=is_data or out is None)
         csv, noise = fitted.csv, fitted.noise
     if not terminal.quiet:
         show_summary(terminal.console, noise)
@@ -112,15 +113,16 @@ def train_probe(
     with terminal.loading():
         from labelaudit.auditing import probe
         from labelaudit.auditing.model import Data
+        from labelaudit.auditing.score import asked_run
 
-    folder = o.run_folder(run, data, terminal)
-    probe.train_probe(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
+    images = Data(root=data, labels_file=labels, split=o.split_names(split))
+    folder = probe.train_probe(images, asked_run(run), training, terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
 
 
 @o.screen_options
 def fit(
-    run: o.RunArgument,
+    run: o.BegunRunArgument,
     terminal: Terminal,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,

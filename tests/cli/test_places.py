@@ -251,8 +251,8 @@ def test_no_run_goes_into_the_image_folder(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(data / "ant")
     outcome = succeed("score", "..", *QUICK)
     place = tmp_path / "labelaudit-runs/photos"
-    assert f"The run folder is {place}: nothing is written into the folder of the images" in outcome.err
-    assert (place / "noise.json").is_file()
+    assert f"The runs are in {place}: nothing is written into the folder of the images" in outcome.err
+    assert (place / "1/noise.json").is_file()
     for inside in ("run", "..", "../run"):
         assert "image folder" in run("score", "..", "--run", inside, *QUICK).only_error
     assert "lies in the image folder" in run("export", place, "--to", "huggingface", "--out", "made").only_error
