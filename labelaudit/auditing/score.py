@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.auditing.fit import Fitted, compute, fit
-from labelaudit.auditing.model import Audit, Data, is_trained, open_run, recorded_data
+from labelaudit.auditing.model import Audit, Data, is_trained, opened, recorded_data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.errors import StorageError, UsageError
+from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.methods.table import find
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.review.decisions import digest_of
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.series import runs_in
 from labelaudit.text import require_local
@@ -43,6 +44,8 @@ def score(
         LabelauditError: see `train_probe` and `fit`.
     """
     train_missing(data, run, options, reporter)
+    if fit_settings is None and run.noise.exists():
+        fit_settings = Audit(run).summary.fit
     try:
         if (found := finished(run, fit_settings)) is not None:
             return compute(run, found.summary.fit, reporter)
@@ -63,9 +66,21 @@ def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | 
 
 
 def finished(run: RunFolder, fit_settings: FitSettings | None) -> Audit | None:
-    """Return the audit in a run folder if its verdicts were made with these settings (None: with any), else None."""
+    """Return the audit in a run folder if its verdicts go by these settings (None: any) and its decisions."""
     found = Audit(run)
-    return found if run.noise.exists() and fit_settings in (None, found.summary.fit) else None
+    if not run.noise.exists() or found.summary.decisions != digest_of(run.decisions):
+        return None
+    return found if fit_settings in (None, found.summary.fit) else None
+
+
+def renew(run: RunFolder, reporter: Reporter = QUIET) -> None:
+    """Judge a run again, with its settings, where a person has decided since it was judged; warn where that fails."""
+    if not run.noise.exists() or finished(run, None) is not None:
+        return
+    try:
+        fit(run, Audit(run).summary.fit, reporter)
+    except (RunError, StorageError) as error:
+        reporter.warn(f"decisions since the last fit do not count: {error}")
 
 
 def asked_fit(rank_by: StatisticName | None, estimator: EstimatorName | None) -> FitSettings | None:
@@ -118,7 +133,7 @@ def audit(
 
     found = train_probe(data, asked_run(run), TrainingOptions(**training), reporter)
     score(None, found, None, asked_fit(rank_by, estimator), reporter)
-    return open_run(found.root)
+    return opened(found)
 
 
 def asked_run(run: Path | str | None) -> RunFolder | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
@@ -12,7 +12,10 @@ from typer import Argument, Option
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, is_helper
-from labelaudit.errors import UsageError
+from labelaudit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from labelaudit.run.layout import RunFolder
 
 EPILOG_SCORE = o.examples(
     "labelaudit score photos",
@@ -90,6 +93,7 @@ def score(
         csv, noise = fitted.csv, fitted.noise
     if not terminal.quiet:
         show_summary(terminal.console, noise)
+        _tell_changes(folder, terminal)
     listed = folder.suspicious
     if str(out) == "-":
         typer.echo(csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
@@ -97,6 +101,22 @@ def score(
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
     terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
+
+
+def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
+    """Say what changed since the last audit of the same folder that has verdicts, if there is one."""
+    from labelaudit.auditing.model import Audit
+    from labelaudit.report.sentences import changes_sentence
+    from labelaudit.run.changes import find_changes
+    from labelaudit.run.series import earlier_runs
+
+    judged = [run for run in earlier_runs(folder) if run.noise.exists()]
+    if judged:
+        try:
+            changes = find_changes(Audit(judged[-1]), Audit(folder))
+            terminal.say(f"Since the last audit: {changes_sentence(changes)}")
+        except RunError as error:
+            terminal.warn(f"{judged[-1].root} cannot be compared with: {error}")
 
 
 @o.screen_options

@@ -12,11 +12,13 @@ from rich.table import Table
 
 from labelaudit.report import sentences
 from labelaudit.report.sentences import MATRIX_HEADER
+from labelaudit.run.changes import Changes
 from labelaudit.run.documents import Noise, PowerNoise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
+_MOST_ROWS = 10
 _AS_GOOD_AS_ALL = 0.995
 _ANY_WIDTH = 100_000
 
@@ -25,6 +27,8 @@ def show_summary(console: Console, noise: Noise) -> None:
     """Print noise rate and its interval, counts, the classes that stand out, power, and every warning."""
     console.print(f"{sentences.headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {sentences.basis(noise)}")
     for sentence in sentences.review_sentences(noise):
+        console.print(shown(sentence))
+    if sentence := sentences.kept_sentence(noise):
         console.print(shown(sentence))
     _show_classes(console, noise)
     if noise.confusion:
@@ -50,6 +54,22 @@ def show_estimators(console: Console, noise: Noise) -> None:
             low, high = tail.interval
             table.add_row(f"    like {kind}", "", f"{tail.noise_rate:.1%} ({low:.1%} to {high:.1%})", "")
     console.print(table)
+
+
+def show_changes(console: Console, changes: Changes) -> None:
+    """Print what changed between two audits: figures, classes, and the first suspicious labels of each sort."""
+    for line in sentences.changes_lines(changes):
+        console.print(shown(line))
+    table, rows = table_of(*sentences.CHANGES_HEADER), sentences.changed_classes(changes)
+    for row in rows[:_MOST_CLASSES]:
+        table.add_row(*map(shown, row))
+    console.print(table)
+    if len(rows) > _MOST_CLASSES:
+        console.print(f"… and {len(rows) - _MOST_CLASSES} classes with less change")
+    for title, labels in sentences.changed_lists(changes):
+        if labels:
+            console.print(f"{title}, the first of {len(labels):,}:")
+            show_suspicious(console, labels[:_MOST_ROWS])
 
 
 def show_suspicious(console: Console, rows: Sequence[Row]) -> None:

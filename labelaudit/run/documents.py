@@ -217,6 +217,8 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         noise_rate: The share of wrong labels as estimated from the losses; None where there is no estimate.
         reviewed: What a reviewed sample says; None without one.
         flag_above: P(mislabeled) above which a sample is suspicious.
+        kept: Number of labels that a person decided to keep: they count as right.
+        decisions: SHA-256 (hex) of the decisions.csv that the verdicts go by; empty without one.
         confusion: Pairs of given and suggested labels, the most frequent first.
         controls: Number of planted labels by kind; None without any.
         warnings: Why not to trust the figures, a sentence each.
@@ -239,6 +241,8 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     unreadable: Count = 0
     kinds: KindsNoise | None = None
+    kept: Count = 0
+    decisions: str = ""
     reviewed: ReviewedNoise | None = None
 
     @property

@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import labelaudit
-from tests.cli.helpers import QUICK, edit, interrupted, modified, run, succeed, write_images
+from labelaudit.review.decisions import Decision, LedgerAction, append_decisions, read_decisions
+from tests.cli.helpers import QUICK, edit, interrupted, modified, read_rows, run, succeed, write_images
 
 HOME = Path("labelaudit-runs/photos")
 
@@ -22,8 +24,26 @@ def data(photos: Path) -> Path:
 def first(data: Path, finished: Path) -> Path:
     """The audit of ``data`` as the first of its runs."""
     shutil.copytree(finished, HOME / "1")
-    edit(HOME / "1/run.json", data={**json.loads((HOME / "1/run.json").read_text())["data"], "root": str(data.resolve())})
+    known = json.loads((HOME / "1/run.json").read_text())["data"]
+    edit(HOME / "1/run.json", data={**known, "root": str(data.resolve())})
     return HOME / "1"
+
+
+def decide(folder: Path, action: LedgerAction, *rows: dict[str, str], label: str = "") -> None:
+    """Write the same decision about rows of suspicious.csv; ``change`` is to the suggested label, or to another."""
+    decisions = [
+        Decision(
+            time="2026-01-02T03:04:05+00:00",
+            reviewer="ann",
+            path=row["path"],
+            given_label=row["given_label"],
+            action=action,
+            label=(label or row["suggested_label"]) if action == "change" else "",
+            sha256=row["sha256"],
+        )
+        for row in rows
+    ]
+    append_decisions(folder / "decisions.csv", decisions)
 
 
 def test_unchanged_data_are_only_read_and_changed_data_get_the_next_number(data: Path) -> None:
@@ -41,7 +61,7 @@ def test_unchanged_data_are_only_read_and_changed_data_get_the_next_number(data:
 
 def test_other_options_get_the_next_number_once_the_newest_is_trained(data: Path, first: Path) -> None:
     said = succeed("train-probe", data, *QUICK, "--seed", "3").err
-    assert f"{first} was started with different settings: seed is 0 there, 3 asked: a new audit goes to {HOME}/2" in said
+    assert f"{first} was started with different settings: seed is 0 there, 3 asked: a new audit goes to" in said
     assert f"Next: labelaudit fit {HOME}/2\n" in said
     assert succeed("fit", HOME).err.endswith(f"Ranked list: {HOME}/2/suspicious.csv\n")
     edit(HOME / "2/run.json", status="training")
@@ -100,10 +120,76 @@ def test_another_folder_with_the_same_name_is_refused_while_the_first_is_there(d
 
 
 def test_the_next_run_begins_with_the_decisions_of_the_one_before(data: Path, first: Path) -> None:
-    (first / "decisions.csv").write_text("as they are")
+    decide(first, "keep", *read_rows((first / "suspicious.csv").read_text())[:1])
     audit = labelaudit.audit(data, **{"epochs": 1, "batch_size": 16, "image_size": 16, "probe": "train"})
     assert audit.run.root == HOME / "2"
-    assert (HOME / "2/decisions.csv").read_text() == "as they are"
-    (HOME / "2/decisions.csv").write_text("changed")
+    assert (HOME / "2/decisions.csv").read_text() == (first / "decisions.csv").read_text()
+    decide(audit.run.root, "keep", *read_rows((first / "suspicious.csv").read_text())[1:2])
     labelaudit.audit(data)
-    assert (HOME / "2/decisions.csv").read_text() == "changed"
+    assert len(read_decisions(HOME / "2/decisions.csv")) == 2
+
+
+@pytest.mark.parametrize("words", [(), ("--estimator", "gmm"), ("--estimator", "gmm", "--raw-weights")])
+def test_a_kept_label_is_right_for_every_later_fit(audit: Path, words: tuple[str, ...]) -> None:
+    succeed("fit", audit, *words)
+    rows, before = read_rows((audit / "suspicious.csv").read_text()), labelaudit.open_run(audit).summary
+    weights = np.load(audit / "weights.npy")
+    p_N = labelaudit.open_run(audit).column("p_mislabeled")
+    decide(audit, "keep", *rows[:2], rows[2])
+    decide(audit, "undo", rows[2])
+    decide(audit, "change", rows[3])
+    succeed("fit", audit, *words)
+    found = labelaudit.open_run(audit)
+    kept = [int(row["sample"]) for row in rows[:2]]
+    assert (before.kept, found.summary.kept) == (0, 2)
+    assert found.kept["sample"].to_pylist() == sorted(kept, key=found.order_U.tolist().index)
+    assert set(found.order_U[-2:]) == set(kept)
+    assert [row["path"] for row in read_rows((audit / "suspicious.csv").read_text())] == [r["path"] for r in rows[2:]]
+    assert (found.column("p_mislabeled")[kept] == 0).all()
+    assert (np.load(audit / "weights.npy")[kept] == 1).all()
+    np.testing.assert_array_equal(np.delete(np.load(audit / "weights.npy"), kept), np.delete(weights, kept))
+    assert found.summary.noise_rate == pytest.approx(before.noise_rate - p_N[kept].sum() / 48)
+    ends = np.array(found.summary.noise_rate_interval), np.array(before.noise_rate_interval)
+    np.testing.assert_allclose(ends[0], np.maximum(ends[1] - p_N[kept].sum() / 48, 0))
+    assert ends[0][0] <= found.summary.noise_rate <= ends[0][1]
+    assert found.summary.suspicious == before.suspicious - 2 == sum(row.suspicious for row in found.summary.classes)
+
+
+def test_kept_labels_are_hidden_from_list_gate_and_page_until_all_are_asked_for(audit: Path) -> None:
+    rows = read_rows((audit / "suspicious.csv").read_text())
+    assert run("report", audit, "--no-html", "--max-suspicious", len(rows) - 1).code == 1
+    decide(audit, "keep", rows[0])
+    # Nothing but the decision has changed: the gate judges again by itself.
+    words = ("report", audit, "--max-suspicious", len(rows) - 1)
+    hidden = succeed(*words)
+    assert "1 label that a person kept is hidden; labelaudit report --all lists them." in hidden.out
+    page = (audit / "report.html").read_text()
+    assert rows[0]["path"] not in hidden.out
+    assert rows[0]["path"] not in page
+    assert rows[1]["path"] in page
+    shown = succeed(*words, "--all")
+    assert "Kept by a person (1):" in shown.out
+    assert rows[0]["path"] in shown.out
+    assert f"{len(rows) - 1} of {len(rows) - 1} suspicious images, 1 kept" in shown.err
+    assert rows[0]["path"] in (audit / "report.html").read_text()
+    (listed,) = json.loads(succeed(*words, "--all", "--format", "json").out)["kept_labels"]
+    assert (listed["sha256"], float(listed["p_mislabeled"])) == (rows[0]["sha256"], 0)
+    assert f"### Kept by a person\n\n- `{rows[0]['path']}`" in succeed(*words, "--all", "--format", "markdown").out
+    before = modified(audit)
+    del before["report.html"]
+    succeed("score", audit)
+    assert before.items() <= modified(audit).items()
+
+
+def test_settings_stay_and_verdicts_that_cannot_be_written_are_told(audit: Path) -> None:
+    succeed("fit", audit, "--estimator", "gmm")
+    decide(audit, "keep", read_rows((audit / "suspicious.csv").read_text())[0])
+    shutil.copytree(audit, "copy")
+    succeed("report", audit, "--no-html")
+    assert json.loads((audit / "noise.json").read_text())["fit"]["estimator"] == "gmm"
+    (Path("copy") / "losses/epoch-0000.parquet").unlink()
+    assert "Warning: decisions since the last fit do not count: " in succeed("report", "copy", "--no-html").err
+    succeed("score", audit, "--estimator", "bmm")
+    decide(audit, "undo", *read_rows((audit / "suspicious.csv").read_text())[:1])
+    succeed("score", audit)
+    assert json.loads((audit / "noise.json").read_text())["fit"]["estimator"] == "bmm"
