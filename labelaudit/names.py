@@ -18,8 +18,7 @@ PrecisionName = Literal["auto", "float32", "bfloat16"]
 StatisticName = Literal[
     "aul", "aum", "mean_probability", "misprediction_rate", "soft_misprediction_rate", "forgetting_count", "log_odds"
 ]
-EstimatorName = Literal["transition", "controls", "gmm", "gmm-per-class", "bmm"]
-ControlKind = Literal["random", "confusion", "look-alike"]
+EstimatorName = Literal["transition", "gmm", "gmm-per-class", "bmm"]
 CopyKind = Literal["shuffled", "gaussian", "noise", "blank"]
 PrioritizerName = Literal["none", "selective-backprop", "selective-backprop-entropy"]
 KindName = Literal["mislabeled", "corrupted", "ambiguous", "duplicate"]
@@ -34,6 +33,5 @@ DrawsName = Literal["exact", "independent"]
 ScaleName = Literal["smoke", "small", "paper"]
 PlotFormatName = Literal["svg", "png"]
 
-CONTROL_KINDS: tuple[ControlKind, ...] = get_args(ControlKind)
 COPY_KINDS: tuple[CopyKind, ...] = get_args(CopyKind)
 KINDS: tuple[KindName, ...] = get_args(KindName)

@@ -18,18 +18,17 @@ from labelaudit.detect import BoolArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
-from labelaudit.detect.evidence import Evidence, gather
 from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
-from labelaudit.names import CONTROL_KINDS, KINDS, EstimatorName
+from labelaudit.names import KINDS, EstimatorName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_controls, read_image_table, verdict_table, write_answers
+from labelaudit.run.tables import read_image_table, verdict_table, write_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +36,17 @@ class Fitted:
     """The outcome of a fit: the content of the run folder's score files."""
 
     catalogue: Catalogue
-    evidence: Evidence
+    statistics: CurveStatistics
     verdicts: Verdicts
     kinds: Kinds
     noise: documents.Noise
     kept_N: BoolArray
     review: Review | None = None
 
-    @property
-    def statistics(self) -> CurveStatistics:
-        """Statistics of the losses against the given labels."""
-        return self.evidence.statistics
-
     def estimate(self, name: EstimatorName) -> Estimate | None:
         """Return what an estimator says, which is fitted now if the audit did not; None where nothing fits."""
         estimator = ESTIMATORS[name]
-        return self.verdicts.estimates.get(name) or estimator.estimate(self.evidence, estimator.rank_by)
+        return self.verdicts.estimates.get(name) or estimator.estimate(self.statistics, estimator.rank_by)
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
@@ -116,29 +110,25 @@ def compute(
     kept_N = np.zeros(len(catalogue), dtype=bool)
     for sample, decision in decided(catalogue, read_decisions(run.decisions)).items():
         kept_N[sample] = decision.action == "keep"
-    controls, classes = read_controls(run.samples), len(catalogue.classes)
+    label_N, classes = catalogue.label_N, len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
-    label_N, counted_N = (controls.label_N, ~controls.planted_N) if controls else (catalogue.label_N, None)
-    curves = read_curves(run, read_course(run), label_N, classes, counted_N=counted_N, reporter=reporter)
-    pilot = None
-    if controls:
-        pilot = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, classes, counted_N=counted_N)
+    curves = read_curves(run, read_course(run), label_N, classes, reporter=reporter)
     heads = None
     if (course := heads_course(run)) is not None:
-        heads = read_curves(run.heads, course, label_N, classes, counted_N=counted_N)
-    evidence = gather(catalogue.label_N, curves, controls=controls, pilot=pilot, heads=heads)
-    verdicts = judged = judge(evidence, settings, all_estimators=all_estimators)
+        heads = read_curves(run.heads, course, label_N, classes)
+    statistics = curves.result(heads)
+    verdicts = judged = judge(statistics, settings, all_estimators=all_estimators)
     answers = answers or read_kept_answers(run, catalogue)
     review = None if answers is None else find_review(run, catalogue, answers)
     if review is not None:
-        verdicts = agree(verdicts, review, evidence, settings)
-    verdicts = spare(verdicts, kept_N, judged, evidence, settings)
+        verdicts = agree(verdicts, review, settings)
+    verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
-    kinds = tell_kinds(evidence, verdicts.flagged_N, settings.rank_by, digests, images, np.random.default_rng([0, 1]))
-    noise = _noise(catalogue, evidence, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review)
+    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
+    noise = _noise(catalogue, statistics, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review)
     return Fitted(
         catalogue=catalogue,
-        evidence=evidence,
+        statistics=statistics,
         verdicts=verdicts,
         kinds=kinds,
         noise=msgspec.structs.replace(noise, kept=int(kept_N.sum()), decisions=digest),
@@ -149,31 +139,24 @@ def compute(
 
 def _noise(
     catalogue: Catalogue,
-    evidence: Evidence,
+    statistics: CurveStatistics,
     verdicts: Verdicts,
     settings: FitSettings,
     kinds: documents.KindsNoise,
     review: Review | None,
 ) -> documents.Noise:
-    controls = evidence.controls
-    names: dict[int | None, str | None] = {None: None, **dict(enumerate(catalogue.classes))}
-    found = tuple(
-        documents.FoundControls(kind=row.kind, class_name=names[row.label], planted=row.planted, found=row.found)
-        for row in verdicts.power.found
-    )
     return documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
         suspicious=verdicts.flagged,
         samples=len(catalogue),
         readable=int(catalogue.used_N.sum()),
-        epochs=evidence.statistics.epochs,
+        epochs=statistics.epochs,
         fit=settings,
         estimators={name: _estimator(estimate) for name, estimate in verdicts.estimates.items()},
         classes=_classes(catalogue, verdicts),
-        confusion=_confusion(catalogue, evidence.statistics, verdicts),
-        controls={kind: int(controls.of_kind(kind).sum()) for kind in CONTROL_KINDS} if controls else None,
-        power=documents.PowerNoise(kinds=found, review=verdicts.power.reviews),
+        confusion=_confusion(catalogue, statistics, verdicts),
+        review=verdicts.review,
         warnings=(*catalogue.warnings, *verdicts.warnings),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
@@ -193,13 +176,11 @@ def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
             modes=fitted.modes,
             log_likelihood=fitted.log_likelihood,
         )
-    tails = estimate.tails.items()
     return documents.EstimatorNoise(
         rank_by=estimate.rank_by,
         noise_rate=estimate.noise_rate,
         suspicious=int((estimate.p_mislabeled_N > FLAG_ABOVE).sum()),
         mixture=mixture,
-        by_kind={kind: documents.Tail(noise_rate=each.rate, interval=(each.low, each.high)) for kind, each in tails},
     )
 
 
@@ -210,7 +191,7 @@ def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> documents.KindsNoi
         suspicious={kind: int((kinds.of(kind) & flagged_N).sum()) for kind in KINDS},
         corrupted_rate=float(kinds.p_corrupted_N[seen_N].mean()) if seen_N.any() else None,
         ambiguous_below=kinds.ambiguous_below,
-        planted=kinds.matrix,
+        copies=kinds.copies,
     )
 
 

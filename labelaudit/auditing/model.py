@@ -289,22 +289,15 @@ class _Epochs(msgspec.Struct):
 
     epochs: Count
     members: Count
-    pilot_epochs: Count = 0
     heads_epochs: Count = 0
     folds: Count = 1
 
 
-def read_course(run: RunFolder, *, pilot: bool = False) -> Course:
-    """Return how the recorded epochs of a run, or those of its pilot, follow each other.
-
-    Raises a RunError where the probe is not trained to the end; the pilot is trained before.
-    """
+def read_course(run: RunFolder) -> Course:
+    """Return how the recorded epochs of a run follow each other; raise a RunError where the probe is not trained."""
     description = read_description(run)
     settings = _epochs(run, description)
-    held_out = settings.folds > 1
-    if pilot:
-        return Course(epochs=settings.pilot_epochs, held_out=held_out)
-    course = Course(epochs=settings.epochs, members=settings.members, held_out=held_out)
+    course = Course(epochs=settings.epochs, members=settings.members, held_out=settings.folds > 1)
     if description.status != TRAINED:
         epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
         fix = "run labelaudit train-probe or score on the same data again: it resumes"
@@ -326,13 +319,7 @@ def _epochs(run: RunFolder, description: Description) -> _Epochs:
 
 
 def read_curves(
-    run: RunFolder,
-    course: Course,
-    label_N: IntArray,
-    classes: int,
-    *,
-    counted_N: BoolArray | None = None,
-    reporter: Reporter = QUIET,
+    run: RunFolder, course: Course, label_N: IntArray, classes: int, *, reporter: Reporter = QUIET
 ) -> CurveAccumulator:
     """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
 
@@ -342,7 +329,7 @@ def read_curves(
     fix = f"delete {run.root} and audit again"
     if len(recorded_epochs(run.losses)) != course.recorded:
         raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
-    curves = CurveAccumulator(label_N, classes, course, counted_N=counted_N)
+    curves = CurveAccumulator(label_N, classes, course)
     with reporter.bar("Reading losses", course.recorded, "epochs") as advance:
         for epoch in read_epochs(run.losses):
             if not ((epoch.alternative_R >= 0) & (epoch.alternative_R < classes)).all():

@@ -53,9 +53,6 @@ class TrainingOptions:
     schedule: ScheduleName | None = option("How the learning rate changes.")
     optimizer: OptimizerName | None = option("SGD with momentum, or Adam.")
     precision: PrecisionName | None = option("auto: bfloat16 where the processor has it, float32 with --preset paper.")
-    controls: bool | None = option(
-        "Make a few labels wrong on purpose, to measure how well wrong labels are found.", "--controls/--no-controls"
-    )
     members: int | None = option("Trainings with seeds of their own, all recorded; default: 1.")
     folds: int | None = option(
         "Heads on a frozen backbone, each recorded on the part of the data that it is not trained on, so AUL and AUM "

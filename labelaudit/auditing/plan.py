@@ -11,7 +11,6 @@ import torch
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect.constants import CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE
 from labelaudit.engine.devices import choose_device, choose_precision, compute_deterministically, set_threads
 from labelaudit.engine.networks import pretrained_config, require_known
 from labelaudit.engine.pretrained import (
@@ -192,7 +191,6 @@ def plan(
         why = f"{why}, seen at {size} pixels, which {model} is built for"
     precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
-    controls = min(MOST_CONTROLS, math.ceil(CONTROLS_SHARE * usable)) if options.controls else 0
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -201,8 +199,6 @@ def plan(
         image_size=size,
         channels=1 if weights == SCRATCH and catalogue.is_grey else 3,
         resize=options.resize or "stretch",
-        controls=controls,
-        pilot_epochs=max(1, round(PILOT_SHARE * hyper.epochs)) if controls else 0,
         members=options.members or 1,
         folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
         selector=_selector(options),
@@ -373,12 +369,8 @@ def _scratch_size(side: int) -> int:
 def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:
     """Raise RunError, which names every setting of a run that is not as asked for."""
     begun, out = f"{where} was started with different settings", "out to continue it, or give another --run"
-    if options.controls is not None and options.controls != bool(settings.controls):
-        there, wanted = ("has", "without") if settings.controls else ("has no", "with")
-        what = f"{begun}: it {there} planted controls, {wanted} them is asked"
-        raise RunError(what, fix=f"leave --controls and --no-controls {out}")
     stored = {**settings.as_json(), "probe": settings.probe}
-    asked = {name: value for name, value in vars(options).items() if name in stored and name != "controls"}
+    asked = {name: value for name, value in vars(options).items() if name in stored}
     asked["selector"] = _selector(options) if options.selector or options.selector_parameters else None
     if options.network_weights is not None:
         asked["weights"] = file_digest(options.network_weights)

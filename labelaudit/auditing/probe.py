@@ -21,7 +21,7 @@ from torch import nn
 
 import labelaudit
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
-from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_course, read_curves, runs_of
+from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves, runs_of
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import (
     DOUBTED,
@@ -38,7 +38,6 @@ from labelaudit.auditing.training import TrainingJob, clear, earlier, read_check
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.curves import Course
-from labelaudit.detect.evidence import plant
 from labelaudit.engine.loop import Training
 from labelaudit.engine.networks import Heads
 from labelaudit.engine.order import derive_seed, make_generator
@@ -55,7 +54,7 @@ from labelaudit.run.files import require_regular, storage_errors, write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.series import earlier_runs, next_run, runs_in
-from labelaudit.run.tables import read_controls, write_image_table, write_samples
+from labelaudit.run.tables import write_image_table, write_samples
 from labelaudit.selectors.table import NONE
 from labelaudit.text import alike, plural
 
@@ -97,8 +96,6 @@ def train_probe(
                 begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _describe(data, claimed, begun, prepared, device, reporter))
         with claimed.noting_divergence(is_main=world.is_main):
-            if begun.settings.controls:
-                prepared = _with_controls(claimed, begun.settings, prepared, source, reporter)
             held_out = None
             if test is not None:
                 catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
@@ -288,46 +285,13 @@ def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
         reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
 
 
-def _with_controls(
-    run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
-) -> Prepared:
-    """Make a few labels wrong on purpose, chosen by a short training on the labels as they are."""
-    world = source.world
-    if not world.once(lambda: bool(run.read_description().get("controls_planted"))):
-        train_recorded(run.pilot, settings.pilot, prepared, source, reporter, title="Training the pilot")
-        world.once(lambda: _plant(run, settings, prepared, reporter))
-    controls = world.once(lambda: read_controls(run.samples))
-    if controls is None:
-        return prepared
-    return replace(prepared, label_R=torch.from_numpy(controls.label_N[prepared.sample_R].astype(np.int64)))
-
-
-def _plant(run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter) -> None:
-    catalogue = prepared.catalogue
-    found = read_curves(run.pilot, read_course(run, pilot=True), catalogue.label_N, len(catalogue.classes)).result()
-    controls = plant(
-        catalogue.label_N,
-        found.beliefs,
-        found.joint,
-        per_kind=settings.controls,
-        generator=np.random.default_rng(derive_seed(settings.seed, "controls")),
-    )
-    write_samples(run.samples, catalogue, controls)
-    run.update_description(controls_planted=True)
-    # The pilot's losses stay: they judge the given labels of the controls.
-    run.pilot.checkpoint.unlink(missing_ok=True)
-    planted = int(controls.planted_N.sum())
-    reporter.say(f"Controls: {plural(planted, 'wrong label')} planted for the training, never counted as errors")
-
-
 def _train_heads(
     run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
 ) -> None:
-    """Train held-out heads on the bundled backbone, on the labels that the network was taught."""
+    """Train held-out heads on the bundled backbone."""
     own = heads_beside(settings, prepared.catalogue, source.device)
     embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
     _require_same(embedded, prepared)
-    embedded = replace(embedded, label_R=prepared.label_R)
     train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
 
 

@@ -13,8 +13,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import sample as s
 from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
-from labelaudit.detect.evidence import Evidence
-from labelaudit.detect.verdicts import FitSettings, Verdicts, measure_power
+from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.review.answers import has_answers, read_answers, sample_lines
 from labelaudit.run import tables
@@ -163,16 +162,14 @@ def find_review(run: RunFolder, catalogue: Catalogue, answers: s.Answers) -> Rev
     return Review(design=design, answers=answers, noise=noise)
 
 
-def agree(verdicts: Verdicts, review: Review, evidence: Evidence, settings: FitSettings) -> Verdicts:
+def agree(verdicts: Verdicts, review: Review, settings: FitSettings) -> Verdicts:
     """Return the verdicts with P(mislabeled), weights and order as the review has them; the estimates stay."""
     known_N = review.answers.known_N
     p_N = s.recalibrate(verdicts.p_mislabeled_N, review.design, review.answers.answer_N, review.noise.noise_rate)
-    return _with_probability(verdicts, p_N, known_N, evidence, settings)
+    return _with_probability(verdicts, p_N, known_N, settings)
 
 
-def spare(
-    verdicts: Verdicts, kept_N: BoolArray, judged: Verdicts, evidence: Evidence, settings: FitSettings
-) -> Verdicts:
+def spare(verdicts: Verdicts, kept_N: BoolArray, judged: Verdicts, settings: FitSettings) -> Verdicts:
     """Return the verdicts with the labels that a person kept taken for right: P(mislabeled) 0, weight 1, last in order.
 
     They leave the noise rate: it and both ends of its interval lose the share of errors that the losses alone, in
@@ -183,7 +180,7 @@ def spare(
     seen_N = np.isfinite(judged.p_mislabeled_N)
     lost = float(judged.p_mislabeled_N[kept_N & seen_N].sum()) / max(int(seen_N.sum()), 1)
     p_N = np.where(kept_N & seen_N, 0.0, verdicts.p_mislabeled_N)
-    found = _with_probability(verdicts, p_N, kept_N, evidence, settings)
+    found = _with_probability(verdicts, p_N, kept_N, settings)
     order, rate, interval = found.order, found.noise_rate, found.interval
     return replace(
         found,
@@ -194,11 +191,8 @@ def spare(
     )
 
 
-def _with_probability(
-    verdicts: Verdicts, p_N: FloatArray, known_N: BoolArray, evidence: Evidence, settings: FitSettings
-) -> Verdicts:
+def _with_probability(verdicts: Verdicts, p_N: FloatArray, known_N: BoolArray, settings: FitSettings) -> Verdicts:
     """Return the verdicts with another P(mislabeled); raw weights change only where the label is known."""
-    flagged_N = p_N > FLAG_ABOVE
     weight_N = np.where(np.isfinite(p_N), 1.0 - p_N, 0.0)
     return replace(
         verdicts,
@@ -206,6 +200,6 @@ def _with_probability(
         raw_posterior_N=p_N,
         weight_N=np.where(known_N, weight_N, verdicts.weight_N) if settings.raw_weights else weight_N,
         order=verdicts.order[np.argsort(-p_N[verdicts.order], kind="stable")],
-        flagged=int(flagged_N.sum()),
-        power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
+        flagged=int((p_N > FLAG_ABOVE).sum()),
+        review=review_shares(p_N),
     )

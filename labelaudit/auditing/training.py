@@ -1,4 +1,4 @@
-"""Run every training that can be interrupted: the probe, its pilot, retraining and cross-validation.
+"""Run every training that can be interrupted: the probe, retraining and cross-validation.
 
 What is written after an epoch is a parameter of `train`. The checkpoint is written last: a crash in between repeats the
 epoch and writes the same files again. Checkpoints and networks load without running code.
@@ -29,7 +29,7 @@ from labelaudit.progress import Reporter
 from labelaudit.run.documents import TRAINED
 from labelaudit.run.files import require_regular, write_bytes
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import discard_from, recorded_epochs
+from labelaudit.run.losses import discard_from
 
 Found = TypeVar("Found")
 
@@ -49,7 +49,7 @@ def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
         return read()
     except RunError:
         recorded = any(file.exists() for file in (run.checkpoint, run.verified, run.result))
-        if recorded or description.get("status") == TRAINED or recorded_epochs(run.pilot.losses):
+        if recorded or description.get("status") == TRAINED:
             raise
         return None
 
@@ -60,16 +60,15 @@ def clear(run: RunFolder) -> None:
     Results that no run.json describes are a RunError: a training that resumes from them would mix two.
     """
     if not run.exists:
-        results = (run.losses, run.checkpoint, run.pilot.root, run.heads.root, run.noise, run.metrics, run.verified)
+        results = (run.losses, run.checkpoint, run.heads.root, run.noise, run.metrics, run.verified)
         if left := [path.name for path in results if path.exists()]:
             fix = "delete the folder, or give another one"
             raise RunError(f"{run.root} has {', '.join(left)} but no run.json", fix=fix)
         return
     for file in (run.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
         file.unlink(missing_ok=True)
-    for beside in (run.pilot, run.heads):
-        beside.checkpoint.unlink(missing_ok=True)
-        discard_from(beside.losses, 0)
+    run.heads.checkpoint.unlink(missing_ok=True)
+    discard_from(run.heads.losses, 0)
     shutil.rmtree(run.picks, ignore_errors=True)
 
 

@@ -19,7 +19,7 @@ from labelaudit.cli.console import Terminal, is_distributed
 from labelaudit.errors import UsageError
 from labelaudit.reproduce import ExperimentOptions
 
-_AUDIT_ONLY = ("preset", "probe", "pretrained", "network_weights", "offline", "controls", "members", "folds")
+_AUDIT_ONLY = ("preset", "probe", "pretrained", "network_weights", "offline", "members", "folds")
 _SELECTOR = ("selector", "selector_parameters")
 _FIELDS = {field.name: field for field in fields(ExperimentOptions) if field.metadata}
 
@@ -100,7 +100,7 @@ _add(
     "Measure how well wrong labels, corrupted images and clean samples are told apart, against the truth.",
     "mislabeled shuffled gaussian images",
     "--data photos --out results",
-    "--data photos --out results --images 12000 --seeds 0,1 --controls",
+    "--data photos --out results --images 12000 --seeds 0,1",
 )
 _add(
     "prioritization",

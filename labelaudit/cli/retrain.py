@@ -20,7 +20,7 @@ EPILOG = o.examples(
 
 
 @o.screen_options
-@o.training_options(without=("controls", "members", "folds"))
+@o.training_options(without=("members", "folds"))
 def command(
     data: o.DataArgument,
     training: TrainingOptions,

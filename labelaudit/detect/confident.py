@@ -102,11 +102,6 @@ class ConfidentJoint:
             return 0.0
         return float(np.clip(1.0 - spread_over_pairs(error_Q, self.classes), 0.0, 1.0))
 
-    @property
-    def evenness(self) -> float:
-        """How much chance outweighs structure among the errors: 1 − 2 · structure, at least 0."""
-        return max(0.0, 1.0 - 2.0 * self.structure)
-
 
 def spread_over_pairs(error_Q: FloatArray, classes: int) -> float:
     """Return over how many pairs of classes errors are spread, as a multiple of what even ones would give: near 1.
@@ -120,21 +115,19 @@ def spread_over_pairs(error_Q: FloatArray, classes: int) -> float:
     return float(error_Q.sum() ** 2 / (error_Q**2).sum() / even)
 
 
-def confident_joint(
-    label_N: IntArray, beliefs: Beliefs, classes: int, *, counted_N: BoolArray | None = None
-) -> ConfidentJoint:
+def confident_joint(label_N: IntArray, beliefs: Beliefs, classes: int) -> ConfidentJoint:
     """Count the samples of each given class by the class that the probe is sure of.
 
     It is sure of class j where the mean probability of j is at least its mean over the samples labeled j; of several
     such classes the most probable counts. Samples of which it is sure of none are distributed like the others of their
-    given class. ``counted_N`` are the samples that are counted, by default all; those without a record never are.
+    given class. Samples without a record are not counted.
     """
-    counted_N = np.isfinite(beliefs.given_N) & (True if counted_N is None else counted_N)
-    label_U, given_U = label_N[counted_N], beliefs.given_N[counted_N]
+    seen_N = np.isfinite(beliefs.given_N)
+    label_U, given_U = label_N[seen_N], beliefs.given_N[seen_N]
     count_K = np.bincount(label_U, minlength=classes)
     threshold_K = sure_from(label_U, given_U, classes)
     class_N = _sure_class(label_N, beliefs, threshold_K)
-    given_Q, true_Q, sure_Q = _count_cells(label_U, class_N[counted_N], classes)
+    given_Q, true_Q, sure_Q = _count_cells(label_U, class_N[seen_N], classes)
     mass_K = np.bincount(given_Q, weights=sure_Q, minlength=classes)
     share_K = count_K / max(int(count_K.sum()), 1)
     return ConfidentJoint(

@@ -35,24 +35,6 @@ under pair flips; larger values gain little on the first and lose more on the se
 TRANSITION_STEPS, STRENGTH_EVERY = 200, 5
 """Steps at most, and how often the prior's strength is fitted again."""
 
-# --- Rate: confident joint and planted controls ----------------------------------------------------------------------
-
-CONTROLS_SHARE, MOST_CONTROLS, PILOT_SHARE = 0.015, 500, 0.15
-"""Controls of each kind, as a share of the data and at most; epochs of the pilot, as a share of the probe's. Worth: 12
-to 23% more time and .002 to .005 of average precision under pair flips, for rates that are .01 to .02 better."""
-MOST_OF_A_CLASS = 0.1
-"""At most this share of a class becomes controls: a choice that keeps small classes learnable."""
-LEAST_CONTROLS = 5
-"""Fewer controls of a kind give no rate. A choice."""
-LEAST_TAIL, MOST_TAIL, THRESHOLDS = 0.2, 0.95, 16
-"""Thresholds lie where these shares of the controls are above. Higher up there are too few controls, further down right
-labels count as wrong."""
-TAIL_ERRORS = 2.0
-"""Standard errors that are added to a tail ratio before the least is chosen. Worth: 9.9% instead of 8.9% for 10%, from
-300 controls."""
-RESAMPLES, RESAMPLED_INTERVAL = 400, (0.05, 0.95)
-"""Bootstrap of the controls and the quantiles of its interval: the customary nine of ten."""
-
 # --- Probability and interval ----------------------------------------------------------------------------------------
 
 OVERCOUNTED_SHARE, HIDDEN_SHARE = 0.1, 0.3
@@ -83,7 +65,7 @@ BETA_CUT = 0.05
 BETA_MAX_STEPS, BETA_TOLERANCE = 500, 1e-7
 """Arazo et al. stop after ten steps. Worth: Fashion-MNIST with 40% wrong labels has .46 then, .38 at the end."""
 
-# --- Power and warnings ----------------------------------------------------------------------------------------------
+# --- Reviews and warnings --------------------------------------------------------------------------------------------
 
 REVIEWS = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Lengths of a review for which the caught share is reported, in multiples of the suspicious. A choice."""

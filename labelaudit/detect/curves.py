@@ -21,7 +21,8 @@ Shapes: N samples, R records of one epoch, B samples of one block, M belief slot
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from labelaudit.detect.confident import Beliefs, ConfidentJoint, confident_joint
 from labelaudit.detect.transition import Transition, fit_transition
 from labelaudit.names import StatisticName
 
+STATISTICS: tuple[StatisticName, ...] = get_args(StatisticName)
 SUSPICIOUS_WHEN_LOW = frozenset({"aum", "mean_probability"})
 
 
@@ -103,9 +105,11 @@ class EpochTrust:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveStatistics:
-    """Statistics of N samples; NaN (−1 for integers) where a sample has no record.
+    """What the losses of N samples say; NaN (−1 for integers) where a sample has no record.
 
     Attributes:
+        label_N: The given labels.
+        last_wrong_N: True where the last record of a sample predicted another class than the given one.
         beliefs: The probe's mean probabilities of the given class and of the others that it believed in.
         joint: How given and true labels go together, counted from these beliefs.
         transition: The noise transition model fitted to them.
@@ -113,6 +117,8 @@ class CurveStatistics:
         memorized_from: See `EpochTrust`.
     """
 
+    label_N: IntArray
+    last_wrong_N: BoolArray
     aul_N: FloatArray
     aum_N: FloatArray
     mean_probability_N: FloatArray
@@ -127,13 +133,16 @@ class CurveStatistics:
     held_out: Transition | None = None
     memorized_from: int | None = None
 
+    @property
+    def seen_N(self) -> BoolArray:
+        """True for samples with a record."""
+        seen_N: BoolArray = np.isfinite(self.aul_N)
+        return seen_N
+
     def suspicion(self, name: StatisticName) -> FloatArray:
         """Return the named statistic, turned so that higher is more suspicious."""
         value_N: FloatArray = getattr(self, f"{name}_N")
         return -value_N if name in SUSPICIOUS_WHEN_LOW else value_N
-
-
-STATISTICS = tuple(field.name.removesuffix("_N") for field in fields(CurveStatistics) if field.name.endswith("_N"))
 
 
 class CurveAccumulator:
@@ -149,14 +158,11 @@ class CurveAccumulator:
         label_N: The labels that the losses were recorded against, in [0, ``classes``).
         classes: Number of classes.
         course: How the epochs follow each other.
-        counted_N: The samples that tell how labels are confused; the others get their statistics all the same.
-            Default: all.
     """
 
-    def __init__(self, label_N: IntArray, classes: int, course: Course, *, counted_N: BoolArray | None = None) -> None:
+    def __init__(self, label_N: IntArray, classes: int, course: Course) -> None:
         samples = len(label_N)
         self._label_N, self._classes, self._held_out = label_N, classes, course.held_out
-        self._counted_N = np.ones(samples, dtype=bool) if counted_N is None else counted_N
         self._trust = EpochTrust(samples, course.epochs)
         self._epochs = 0
         self._count_N, self._wrong_N, self._forgotten_N = np.zeros((3, samples), dtype=np.int32)
@@ -190,11 +196,6 @@ class CurveAccumulator:
         self._epochs += 1
 
     @property
-    def last_wrong_N(self) -> BoolArray:
-        """True where the last record of a sample predicted another class than the given one."""
-        return (self._count_N > 0) & ~self._was_right_N
-
-    @property
     def beliefs(self) -> Beliefs:
         """The mean probabilities so far."""
         trust_N = np.where(self._count_N > 0, self._trust_N, np.nan)
@@ -215,10 +216,10 @@ class CurveAccumulator:
         divisor_N = np.where(seen_N, count_N, np.nan)
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
         beliefs = self.beliefs
-        joint = confident_joint(self._label_N, beliefs, self._classes, counted_N=self._counted_N)
+        joint = confident_joint(self._label_N, beliefs, self._classes)
 
         def fit(*witnesses: Beliefs) -> Transition:
-            return fit_transition(self._label_N, witnesses, self._classes, counted_N=self._counted_N)
+            return fit_transition(self._label_N, witnesses, self._classes)
 
         if self._held_out:
             transition = fit(beliefs)
@@ -229,6 +230,8 @@ class CurveAccumulator:
             transition = fit(own) if heads is None else fit(own, heads.beliefs)
             held_out = None if heads is None else fit(heads.beliefs)
         return CurveStatistics(
+            label_N=self._label_N,
+            last_wrong_N=seen_N & ~self._was_right_N,
             aul_N=self._loss_N / divisor_N * self._epochs,
             aum_N=self._margin_N / divisor_N,
             mean_probability_N=self._probability_N / divisor_N,

@@ -18,30 +18,20 @@ import numpy.typing as npt
 
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect import constants as c
-from labelaudit.detect.confident import Beliefs
-from labelaudit.detect.evidence import Evidence
+from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.images import ImageTable
-from labelaudit.detect.verdicts import cut
-from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS, KindName, StatisticName
+from labelaudit.names import COPY_KINDS, KINDS, CopyKind, KindName
 
 KindArray = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Called:
-    """What planted controls, or corrupted copies, of one sort are called.
+class Copies:
+    """How many copies there are of one kind, and how many of them would be called corrupted."""
 
-    Attributes:
-        planted: One of `labelaudit.names.CONTROL_KINDS` or of `labelaudit.names.COPY_KINDS`.
-        expected: What they should be called.
-        count: How many were planted.
-        called: How many got each kind; the others were not found.
-    """
-
-    planted: str
-    expected: KindName
+    kind: CopyKind
     count: int
-    called: dict[KindName, int]
+    found: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +44,14 @@ class Kinds:
         corruption_N: Its log-odds, which rank; NaN likewise.
         ambiguous_below: A suspicious sample is ambiguous when the belief in the suggested label exceeds that in the
             given one by less than this.
-        matrix: A row for each sort of planted controls and of copies.
+        copies: What each kind of copies is called; empty where none were made.
     """
 
     kind_N: KindArray
     p_corrupted_N: FloatArray
     corruption_N: FloatArray
     ambiguous_below: float
-    matrix: tuple[Called, ...]
+    copies: tuple[Copies, ...]
 
     def of(self, kind: KindName) -> BoolArray:
         """Return True for the samples of this kind: [N]."""
@@ -76,9 +66,8 @@ class Kinds:
 
 
 def tell_kinds(
-    evidence: Evidence,
+    statistics: CurveStatistics,
     flagged_N: BoolArray,
-    rank_by: StatisticName,
     digests: Sequence[str],
     images: ImageTable | None,
     generator: np.random.Generator,
@@ -94,27 +83,26 @@ def tell_kinds(
     ``digests`` are N texts, equal for equal files and empty where a file could not be read.
     """
     p_N, score_N = np.full((2, len(flagged_N)), np.nan)
-    same, copies = list(digests), []
+    same, copies = list(digests), list[Copies]()
     if images is not None:
         # Pixels tell equal images that files do not.
         for sample, digest in zip(images.sample_U.tolist(), images.digest_U.tolist(), strict=True):
             same[sample] = digest
         if (found := find_corrupted(images, generator)) is not None:
             p_N[images.sample_U], score_N[images.sample_U], p_PM = found
-            kind_PM = np.where(p_PM > c.CORRUPTED_ABOVE, KINDS.index("corrupted"), -1)
-            copies = [_called(kind, "corrupted", kind_P) for kind, kind_P in zip(COPY_KINDS, kind_PM.T, strict=True)]
-    corrupted_N = p_N > c.CORRUPTED_ABOVE
-    below = ambiguous_below(evidence, flagged_N, generator)
-    kind_N = _suspicious_kinds(evidence.statistics.beliefs, flagged_N, below)
-    kind_N[conflicting(evidence.label_N, same)] = KINDS.index("duplicate")
-    kind_N[corrupted_N] = KINDS.index("corrupted")
-    labels = _labels_called(evidence, flagged_N, rank_by, below, corrupted_N)
-    return Kinds(
-        kind_N=kind_N, p_corrupted_N=p_N, corruption_N=score_N, ambiguous_below=below, matrix=(*labels, *copies)
-    )
+            found_M = (p_PM > c.CORRUPTED_ABOVE).sum(axis=0).tolist()
+            copies = [Copies(kind=kind, count=len(p_PM), found=n) for kind, n in zip(COPY_KINDS, found_M, strict=True)]
+    below = ambiguous_below(statistics, flagged_N, generator)
+    beliefs = statistics.beliefs
+    unclear_N = beliefs.alternative_belief_N - beliefs.given_N < below
+    named_N = np.where(unclear_N, KINDS.index("ambiguous"), KINDS.index("mislabeled"))
+    kind_N = np.where(flagged_N, named_N, -1).astype(np.int8)
+    kind_N[conflicting(statistics.label_N, same)] = KINDS.index("duplicate")
+    kind_N[p_N > c.CORRUPTED_ABOVE] = KINDS.index("corrupted")
+    return Kinds(kind_N=kind_N, p_corrupted_N=p_N, corruption_N=score_N, ambiguous_below=below, copies=tuple(copies))
 
 
-def ambiguous_below(evidence: Evidence, flagged_N: BoolArray, generator: np.random.Generator) -> float:
+def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator: np.random.Generator) -> float:
     """Return by how much the probe prefers the true label to a wrong one: the 2% quantile, in [0, 1].
 
     A sample that is not suspicious is assumed to have the right label y. Had it another label k, drawn evenly, then the
@@ -122,11 +110,11 @@ def ambiguous_below(evidence: Evidence, flagged_N: BoolArray, generator: np.rand
     training. That k was not taught makes the difference larger than that of real errors; so the quantile is a low one.
     With fewer than fifty samples that are not suspicious it is 0.
     """
-    ordinary = np.flatnonzero(evidence.own_N & ~flagged_N)
-    classes, beliefs = evidence.statistics.joint.classes, evidence.statistics.beliefs
+    ordinary = np.flatnonzero(statistics.seen_N & ~flagged_N)
+    classes, beliefs = statistics.joint.classes, statistics.beliefs
     if len(ordinary) < c.LEAST_ORDINARY or classes < 2:
         return 0.0
-    wrong_A = (evidence.label_N[ordinary] + generator.integers(1, classes, len(ordinary))) % classes
+    wrong_A = (statistics.label_N[ordinary] + generator.integers(1, classes, len(ordinary))) % classes
     other_MA, is_wrong_MA = beliefs.other_MN[:, ordinary], beliefs.class_MN[:, ordinary] == wrong_A
     best_A = np.maximum(beliefs.given_N[ordinary], np.where(is_wrong_MA, 0.0, other_MA).max(axis=0))
     return max(0.0, float(np.quantile(best_A - np.where(is_wrong_MA, other_MA, 0.0).sum(axis=0), c.UNDECIDED)))
@@ -141,31 +129,6 @@ def conflicting(label_N: IntArray, digests: Sequence[str]) -> BoolArray:
     labels_G = np.bincount(np.unique(group_N * classes + label_N) // classes, minlength=1)
     differs_N: BoolArray = (prefix_N != b"") & (labels_G > 1)[group_N]
     return differs_N
-
-
-def _suspicious_kinds(beliefs: Beliefs, flagged_N: BoolArray, below: float) -> KindArray:
-    unclear_N = beliefs.alternative_belief_N - beliefs.given_N < below
-    named_N = np.where(unclear_N, KINDS.index("ambiguous"), KINDS.index("mislabeled"))
-    return np.where(flagged_N, named_N, -1).astype(np.int8)
-
-
-def _labels_called(
-    evidence: Evidence, flagged_N: BoolArray, rank_by: StatisticName, below: float, corrupted_N: BoolArray
-) -> list[Called]:
-    """Return what planted wrong labels would be called, where their scores are above the cut."""
-    controls, taught = evidence.controls, evidence.taught
-    if controls is None or taught is None:
-        return []
-    above_N = taught.suspicion(rank_by) >= cut(evidence, rank_by, flagged_N)
-    kind_N = _suspicious_kinds(taught.beliefs, above_N, below)
-    kind_N[corrupted_N] = KINDS.index("corrupted")
-    rows = [_called(kind, "mislabeled", kind_N[controls.of_kind(kind)]) for kind in CONTROL_KINDS]
-    return [row for row in rows if row.count]
-
-
-def _called(planted: str, expected: KindName, kind_P: npt.NDArray[np.integer]) -> Called:
-    called = {kind: int((kind_P == number).sum()) for number, kind in enumerate(KINDS)}
-    return Called(planted=planted, expected=expected, count=len(kind_P), called=called)
 
 
 def find_corrupted(

@@ -27,21 +27,17 @@ from labelaudit.detect.confident import Beliefs, ConfidentJoint, confident_joint
 from labelaudit.detect.transition import Transition
 
 
-def noise_rate(
-    held_out: Transition | None, joint: ConfidentJoint, own_N: BoolArray, bounds: tuple[float, float] | None
-) -> float:
-    """Return the share of wrong labels among the samples ``own_N``: that of the held-out beliefs, where there are any.
+def noise_rate(held_out: Transition | None, joint: ConfidentJoint, seen_N: BoolArray) -> float:
+    """Return the share of wrong labels among the samples ``seen_N``: that of the held-out beliefs, where there are any.
 
-    In sample, hard images make the joint's rate too high. Where the errors are spread evenly, random controls are
-    errors of the same sort, so it is kept in their interval ``bounds``, as far as the errors are even.
+    In sample it is that of the confident joint, which hard images make too high.
     """
-    if held_out is not None:
-        return float(held_out.p_mislabeled_N[own_N].mean()) + hidden_rate(held_out, own_N, joint.classes)
-    rate = joint.noise_rate
-    return rate if bounds is None else rate + joint.evenness * (float(np.clip(rate, *bounds)) - rate)
+    if held_out is None:
+        return joint.noise_rate
+    return float(held_out.p_mislabeled_N[seen_N].mean()) + hidden_rate(held_out, seen_N, joint.classes)
 
 
-def hidden_rate(transition: Transition, own_N: BoolArray, classes: int) -> float:
+def hidden_rate(transition: Transition, seen_N: BoolArray, classes: int) -> float:
     """Return the share of labels that are wrong, it is assumed, but look like doubt of the held-out probe.
 
     People mislabel what is hard to tell apart, and a probe doubts the same images. Of such errors the model finds about
@@ -62,27 +58,24 @@ def hidden_rate(transition: Transition, own_N: BoolArray, classes: int) -> float
         like_Q = share * d_Q
         share = float((e_Q * like_Q / (like_Q + (1.0 - share) * even + c.LEAST_BELIEF)).sum())
     alike = share * float(np.sqrt(e_Q * (share * d_Q + (1.0 - share) * even)).sum())
-    found, doubt = _found_and_doubt(transition, own_N)
+    found, doubt = _found_and_doubt(transition, seen_N)
     return alike * min(found, c.HIDDEN_SHARE * doubt)
 
 
-def _found_and_doubt(transition: Transition, own_N: BoolArray) -> tuple[float, float]:
+def _found_and_doubt(transition: Transition, seen_N: BoolArray) -> tuple[float, float]:
     """Return the mean P(mislabeled), and what the probe expects to disagree with beyond it."""
-    found = float(transition.p_mislabeled_N[own_N].mean())
-    return found, max(float(transition.doubt_N[own_N].mean()) - found, 0.0)
+    found = float(transition.p_mislabeled_N[seen_N].mean())
+    return found, max(float(transition.doubt_N[seen_N].mean()) - found, 0.0)
 
 
-def probability(log_odds_N: FloatArray, rate: float, counted_N: BoolArray) -> FloatArray:
-    """Return P(mislabeled) = σ(log-odds + shift): [N], NaN where the log-odds are not finite.
-
-    The shift makes the mean over the counted samples the rate.
-    """
+def probability(log_odds_N: FloatArray, rate: float) -> FloatArray:
+    """Return P(mislabeled) = σ(log-odds + shift), with the rate as its mean: [N], NaN where they are not finite."""
     from scipy.special import expit
 
     finite_N = np.isfinite(log_odds_N)
     if rate <= math.exp(-c.FARTHEST_LOGIT):
         return np.where(finite_N, 0.0, np.nan)
-    p_N: FloatArray = expit(log_odds_N + offset(log_odds_N[finite_N & counted_N], rate))
+    p_N: FloatArray = expit(log_odds_N + offset(log_odds_N[finite_N], rate))
     return p_N
 
 
@@ -105,7 +98,7 @@ def probability_by(suspicion_N: FloatArray, p_N: FloatArray) -> FloatArray:
     return found_N
 
 
-def held_out_interval(transition: Transition, own_N: BoolArray) -> tuple[float, float]:
+def held_out_interval(transition: Transition, seen_N: BoolArray) -> tuple[float, float]:
     """Return the interval [low, high] of the noise rate of held-out beliefs.
 
     A probe that knows nothing of a label expects to disagree with a share d of the labels, by its own doubt; of these,
@@ -113,17 +106,15 @@ def held_out_interval(transition: Transition, own_N: BoolArray) -> tuple[float, 
     hand, of random, structured and human errors, between −6 and 26% of it (docs/accuracy.md). The ends are Wilson's
     limits where −10 and 30% of it are errors.
     """
-    samples = int(own_N.sum())
-    found, doubt = _found_and_doubt(transition, own_N)
+    samples = int(seen_N.sum())
+    found, doubt = _found_and_doubt(transition, seen_N)
     least, most = max(found - c.OVERCOUNTED_SHARE * doubt, 0.0), min(found + c.HIDDEN_SHARE * doubt, 1.0)
     # A count below half an error is none: the model is never quite sure.
     least = 0.0 if least * samples < 0.5 else least
     return wilson(least * samples, samples)[0], wilson(most * samples, samples)[1]
 
 
-def in_sample_interval(
-    label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint, own_N: BoolArray
-) -> tuple[float, float]:
+def in_sample_interval(label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoint) -> tuple[float, float]:
     """Return the interval [low, high] of the noise rate that in-sample beliefs allow.
 
     - **low end**: Wilson's lower limit of the share of samples that the probe is sure belong to another class, when
@@ -135,12 +126,12 @@ def in_sample_interval(
     be if all errors were of one sort. `Estimate.interval` widens it where needed so that it contains the estimate.
     docs/accuracy.md says how often it held the truth.
     """
-    cautious = confident_joint(label_N, beliefs.cautious, joint.classes, counted_N=own_N).class_N
+    cautious_N = confident_joint(label_N, beliefs.cautious, joint.classes).class_N
     sure_N = (joint.class_N >= 0) & (joint.class_N != label_N)
     with np.errstate(invalid="ignore"):
         leans_N = (joint.class_N < 0) & (beliefs.alternative_belief_N > beliefs.given_N)
-    least = int((own_N & (cautious >= 0) & (cautious != label_N)).sum())
-    most, samples = int((own_N & (sure_N | leans_N)).sum()), int(own_N.sum())
+    least = int(((cautious_N >= 0) & (cautious_N != label_N)).sum())
+    most, samples = int((sure_N | leans_N).sum()), joint.samples
     return wilson(least, samples)[0], wilson(most, samples)[1]
 
 

@@ -21,8 +21,8 @@ Three things are fitted to the given labels, by expectation-maximization; nothin
 It is Dawid and Skene's model (1979) with one annotator and a prior of each image's true class. Beliefs of a probe that
 was trained on the labels that it judges agree with them too often, and the rate comes out too low.
 
-Shapes: N samples, U samples that are counted, W witnesses, S candidates of a sample: its given label first, then the
-other classes that a witness believed in; Q pairs (true, given) of classes that are candidates; K classes.
+Shapes: N samples, U samples that all witnesses saw, W witnesses, S candidates of a sample: its given label first, then
+the other classes that a witness believed in; Q pairs (true, given) of classes that are candidates; K classes.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Transition:
         doubt_N: 1 − P(y | image): how far the probe expects another label than the given one; NaN as above.
         true_N: The likeliest class other than the given one; −1 where the probe believed in none.
         true_Q, given_Q: The pairs of classes that were counted, in order.
-        count_Q: How many of the counted samples are of each pair, in the mean.
-        doubt_Q: Of the counted samples whose label is right by the model, how many the witnesses take for the pair's
+        count_Q: How many of the samples are of each pair, in the mean.
+        doubt_Q: Of the samples whose label is right by the model, how many the witnesses take for the pair's
             other class, in the mean.
     """
 
@@ -88,15 +88,6 @@ class _Candidates(NamedTuple):
     log_belief_WSN: FloatArray
     log_count_SN: FloatArray
 
-    def of(self, chosen_N: npt.NDArray[np.bool_]) -> _Candidates:
-        """Return those of the chosen samples."""
-        return _Candidates(
-            self.class_SN[:, chosen_N],
-            self.pair_SN[:, chosen_N],
-            self.log_belief_WSN[..., chosen_N],
-            self.log_count_SN[:, chosen_N],
-        )
-
 
 class _Fit(NamedTuple):
     log_likelihood: float
@@ -107,19 +98,14 @@ class _Fit(NamedTuple):
     count_Q: FloatArray
 
 
-def fit_transition(
-    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, counted_N: npt.NDArray[np.bool_] | None = None
-) -> Transition:
-    """Fit the model to the counted samples (default: all), and judge every sample that all witnesses saw by it."""
+def fit_transition(label_N: IntArray, witnesses: Sequence[Beliefs], classes: int) -> Transition:
+    """Fit the model to the samples that all witnesses saw, and judge them by it."""
     from scipy.special import expit
 
     seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
-    counted_N = seen_N if counted_N is None else seen_N & counted_N
     found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
-    counted_U = counted_N[seen_N]
-    of_counted = found.of(counted_U)
     is_error_Q = true_Q != given_Q
-    fits = [_fit(of_counted, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
+    fits = [_fit(found, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
     best = max(fits, key=lambda fit: fit.log_likelihood)
     weight_SN = _joint(found, best.sharpness_W, best.log_t_Q, best.log_t_other)
     log_odds_N, doubt_N = np.full((2, len(label_N)), np.nan)
@@ -128,9 +114,9 @@ def fit_transition(
     doubt_N[seen_N] = 1.0 - np.exp(weight_SN[0] - best.log_t_Q[found.pair_SN[0]])
     best_N = weight_SN[1:-1].argmax(axis=0) + 1
     true_N[seen_N] = found.class_SN[best_N, np.arange(weight_SN.shape[1])]
-    right_U = expit(-log_odds_N[seen_N][counted_U])
-    doubt_SU = np.exp(_prior(of_counted, best.sharpness_W)[1:-1]) * right_U
-    doubt_Q = np.bincount(of_counted.pair_SN[1:].ravel(), doubt_SU.ravel(), len(true_Q)) * is_error_Q
+    right_U = expit(-log_odds_N[seen_N])
+    doubt_SU = np.exp(_prior(found, best.sharpness_W)[1:-1]) * right_U
+    doubt_Q = np.bincount(found.pair_SN[1:].ravel(), doubt_SU.ravel(), len(true_Q)) * is_error_Q
     return Transition(
         sharpness_W=best.sharpness_W,
         strength=best.strength,

@@ -1,6 +1,6 @@
-"""From evidence to verdicts: P(mislabeled), weights, a noise rate, and how far to trust them.
+"""From statistics to verdicts: P(mislabeled), weights, a noise rate, and how far to trust them.
 
-Shapes: N samples, P planted controls, K classes, Q cells.
+Shapes: N samples, K classes, Q cells.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import constants as c
+from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
-from labelaudit.detect.evidence import Evidence
 from labelaudit.detect.mixture import GaussianMixture
-from labelaudit.names import CONTROL_KINDS, ControlKind, EstimatorName, StatisticName
+from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.text import plural
 
 DEFAULT_ESTIMATOR: EstimatorName = "transition"
@@ -44,29 +44,11 @@ class FitSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """How many planted wrong labels of a kind are above the cut, by the class they were given (None: all)."""
-
-    kind: ControlKind
-    label: int | None
-    planted: int
-    found: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReviewShare:
     """About which share of the errors is among the first ``top`` of the ranked list."""
 
     top: int
     caught: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Power:
-    """How well wrong labels are found; nothing of a kind that was not planted."""
-
-    found: tuple[Found, ...]
-    reviews: tuple[ReviewShare, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +64,7 @@ class Verdicts:
         noise_rate: The estimated share of wrong labels. None where the estimator finds nothing to fit.
         interval: Where the noise rate lies, [low, high]; None as above.
         estimates: What each fitted estimator says, the chosen one among them, without those that find nothing to fit.
-        power: How well wrong labels are found.
+        review: How many errors are at the head of the list.
         warnings: Reasons not to trust the figures, as sentences.
     """
 
@@ -94,7 +76,7 @@ class Verdicts:
     noise_rate: float | None
     interval: tuple[float, float] | None
     estimates: Mapping[EstimatorName, Estimate]
-    power: Power
+    review: tuple[ReviewShare, ...]
     warnings: list[str]
 
     @property
@@ -103,7 +85,7 @@ class Verdicts:
         return self.p_mislabeled_N > c.FLAG_ABOVE
 
 
-def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
+def judge(statistics: CurveStatistics, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
     """Judge every sample.
 
     The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
@@ -114,9 +96,9 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
     estimates: dict[EstimatorName, Estimate] = {}
     for name in [name for name in ESTIMATORS if name in wanted]:
         rank_by = settings.rank_by if name == settings.estimator else ESTIMATORS[name].rank_by
-        if (found := ESTIMATORS[name].estimate(evidence, rank_by)) is not None:
+        if (found := ESTIMATORS[name].estimate(statistics, rank_by)) is not None:
             estimates[name] = found
-    suspicion_N = evidence.statistics.suspicion(settings.rank_by)
+    suspicion_N = statistics.suspicion(settings.rank_by)
     seen_N = np.isfinite(suspicion_N)
     estimate = estimates.get(settings.estimator)
     p_N = raw_N = np.where(seen_N, 0.0, np.nan)
@@ -133,58 +115,38 @@ def judge(evidence: Evidence, settings: FitSettings, *, all_estimators: bool = F
         order=order,
         flagged=int(flagged_N.sum()),
         noise_rate=None if estimate is None else estimate.noise_rate,
-        interval=None if estimate is None else estimate.interval(evidence),
+        interval=None if estimate is None else estimate.interval(statistics),
         estimates=estimates,
-        power=measure_power(evidence, settings.rank_by, p_N, flagged_N),
-        warnings=list(find_warnings(evidence, estimate, flagged_N, settings)),
+        review=review_shares(p_N),
+        warnings=list(find_warnings(statistics, estimate, flagged_N, settings)),
     )
 
 
-def cut(evidence: Evidence, rank_by: StatisticName, flagged_N: BoolArray) -> float:
-    """Return the least suspicion of a flagged sample that is no control; infinity without one."""
-    own_N = flagged_N & evidence.own_N
-    return float(evidence.statistics.suspicion(rank_by)[own_N].min(initial=np.inf))
-
-
-def measure_power(evidence: Evidence, rank_by: StatisticName, p_N: FloatArray, flagged_N: BoolArray) -> Power:
-    """Count planted wrong labels above the `cut`, and add up P(mislabeled) down the list."""
-    rows = []
-    if evidence.controls is not None and evidence.taught is not None:
-        suspicion_N, label_N = evidence.taught.suspicion(rank_by), evidence.controls.label_N
-        above_N = suspicion_N >= cut(evidence, rank_by, flagged_N)
-        for kind in CONTROL_KINDS:
-            planted_N = evidence.controls.of_kind(kind) & np.isfinite(suspicion_N)
-            labels = np.unique(label_N[planted_N]).tolist()
-            for label in [None, *labels] if labels else []:
-                of_label_N = planted_N if label is None else planted_N & (label_N == label)
-                found = int((of_label_N & above_N).sum())
-                rows.append(Found(kind=kind, label=label, planted=int(of_label_N.sum()), found=found))
-    return Power(found=tuple(rows), reviews=_reviews(p_N, int(flagged_N.sum())))
-
-
-def _reviews(p_N: FloatArray, flagged: int) -> tuple[ReviewShare, ...]:
+def review_shares(p_N: FloatArray) -> tuple[ReviewShare, ...]:
+    """Add up P(mislabeled) down the list; nothing where it is 0 throughout."""
     p = np.sort(p_N[np.isfinite(p_N)])[::-1]
     if p.sum() <= 0:
         return ()
     caught = np.cumsum(p) / p.sum()
+    expected = max(int((p > c.FLAG_ABOVE).sum()), p.sum())
     # Two figures: "the first 1,800" is a plan, "the first 1,837" is not.
-    rounded = [int(float(f"{share * max(flagged, p.sum()):.2g}")) for share in c.REVIEWS]
+    rounded = [int(float(f"{share * expected:.2g}")) for share in c.REVIEWS]
     tops = sorted({min(len(p), max(1, top)) for top in rounded})
     return tuple(ReviewShare(top=top, caught=float(caught[top - 1])) for top in tops)
 
 
 def find_warnings(
-    evidence: Evidence, estimate: Estimate | None, flagged_N: BoolArray, settings: FitSettings
+    statistics: CurveStatistics, estimate: Estimate | None, flagged_N: BoolArray, settings: FitSettings
 ) -> Iterator[str]:
     """Yield every reason not to trust the figures, each with what to do about it."""
-    rank_by, last_wrong_N, joint = settings.rank_by, evidence.last_wrong_N, evidence.statistics.joint
-    seen_N = np.isfinite(evidence.statistics.suspicion(rank_by))
+    rank_by, last_wrong_N, joint = settings.rank_by, statistics.last_wrong_N, statistics.joint
+    seen_N = np.isfinite(statistics.suspicion(rank_by))
     if estimate is None:
-        yield _nothing_fits(evidence, settings, int(seen_N.sum()))
+        yield _nothing_fits(settings, int(seen_N.sum()))
         return
     if estimate.mixture is not None:
         yield from _of_mixture(estimate.mixture, rank_by)
-    if (epoch := evidence.statistics.memorized_from) is not None:
+    if (epoch := statistics.memorized_from) is not None:
         yield (
             f"From epoch {epoch} on the probe has started to memorize labels it doubted before. "
             "The default gives these epochs little weight, AUM and the mixtures do not. Audit again with "
@@ -200,7 +162,7 @@ def find_warnings(
             f"The probe disagrees with {wrong_rate:.0%} of the labels in its last epoch: it has learned little, so "
             "hard images look like wrong labels. Train longer, or take a stronger probe (--preset, --model)."
         )
-    count_K = np.unique(evidence.label_N[seen_N], return_counts=True)[1]
+    count_K = np.unique(statistics.label_N[seen_N], return_counts=True)[1]
     if few := int((count_K < c.FEW_IN_CLASS).sum()):
         yield (
             f"{few} of {len(count_K)} classes have fewer than {c.FEW_IN_CLASS} images: the probe hardly knows them, "
@@ -217,16 +179,13 @@ def find_warnings(
         )
 
 
-def _nothing_fits(evidence: Evidence, settings: FitSettings, scores: int) -> str:
-    end = "There is no noise rate, and nothing is flagged."
-    if settings.estimator == "controls":
-        if evidence.controls is None:
-            return f"No controls were planted in this training. {end} Audit again with --controls."
-        return f"Too few controls were planted. {end} Take another --estimator."
+def _nothing_fits(settings: FitSettings, scores: int) -> str:
     why = "it has fewer than three different values"
     if scores < c.MIN_SCORES:
         why = f"only {plural(scores, 'sample has', 'samples have')} a score"
-    return f"No {settings.estimator} fits the {settings.rank_by}: {why}. {end}"
+    return (
+        f"No {settings.estimator} fits the {settings.rank_by}: {why}. There is no noise rate, and nothing is flagged."
+    )
 
 
 def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> Iterator[str]:

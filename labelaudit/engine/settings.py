@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
 import msgspec
 
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.order import derive_seed
 from labelaudit.errors import RunError
 from labelaudit.hyperparameters import LEAST, Hyperparameters
 from labelaudit.names import ResizeName
+from labelaudit.run.layout import FORMER_SETTINGS
 
 ProbeKind = Literal["train", "frozen"]
 SCRATCH = "scratch"
@@ -30,8 +30,6 @@ class TrainingSettings(Hyperparameters):
         image_size: Side in pixels at which the network sees the images.
         channels: 1 grey, 3 RGB.
         resize: How images that are not square are made square.
-        controls: How many labels of each kind are made wrong on purpose; 0 for none.
-        pilot_epochs: Epochs of the short training that chooses them.
         members: How many trainings are recorded, one after the other.
         heads_epochs: Epochs of the heads on the bundled backbone that are trained beside the network; 0 for none.
         network_if_doubted: Train a network as well where these heads doubt many labels; they then stand beside it.
@@ -46,8 +44,6 @@ class TrainingSettings(Hyperparameters):
     image_size: int
     channels: int
     resize: ResizeName
-    controls: int = 0
-    pilot_epochs: int = 0
     members: int = 1
     heads_epochs: int = 0
     network_if_doubted: bool = False
@@ -63,13 +59,6 @@ class TrainingSettings(Hyperparameters):
     def recorded_epochs(self) -> int:
         """Return the number of recorded epochs of all members together."""
         return self.members * self.epochs
-
-    @property
-    def pilot(self) -> TrainingSettings:
-        """Return the settings of the short training that chooses controls."""
-        seed = derive_seed(self.seed, "pilot")
-        plain: dict[str, Any] = {"controls": 0, "pilot_epochs": 0, "members": 1, "heads_epochs": 0, "selector": "none"}
-        return replace(self, epochs=self.pilot_epochs, seed=seed, **plain)
 
     @property
     def pixel_format(self) -> PixelFormat:
@@ -89,11 +78,15 @@ class TrainingSettings(Hyperparameters):
 def settings_from_json(value: object, where: str) -> TrainingSettings:
     """Read the settings that `TrainingSettings.as_json` wrote to the file ``where``; missing ones get their default.
 
+    Those that earlier versions had are left out; a run that made use of them is refused where its run.json is read.
+
     Raises:
         RunError: a setting is unknown, out of range, or missing without a default.
     """
     required_of = {entry.name: entry.default is MISSING for entry in fields(TrainingSettings)}
     required = {name for name, is_required in required_of.items() if is_required}
+    if isinstance(value, dict):
+        value = {name: entry for name, entry in value.items() if name not in FORMER_SETTINGS or entry != 0}
     if not isinstance(value, dict) or not required <= set(value) <= set(required_of):
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     try:

@@ -11,9 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from labelaudit.report import sentences
-from labelaudit.report.sentences import MATRIX_HEADER
 from labelaudit.run.changes import Changes
-from labelaudit.run.documents import Noise, PowerNoise
+from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
@@ -24,7 +23,7 @@ _ANY_WIDTH = 100_000
 
 
 def show_summary(console: Console, noise: Noise) -> None:
-    """Print noise rate and its interval, counts, the classes that stand out, power, and every warning."""
+    """Print noise rate and its interval, counts, the classes that stand out, what is wrong, and every warning."""
     console.print(f"{sentences.headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {sentences.basis(noise)}")
     for sentence in sentences.review_sentences(noise):
         console.print(shown(sentence))
@@ -34,7 +33,7 @@ def show_summary(console: Console, noise: Noise) -> None:
     if noise.confusion:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
         console.print(f"Most frequent given → suggested: {shown(pairs)}")
-    _show_power(console, noise.power)
+    _show_review(console, noise)
     _show_kinds(console, noise)
     if sentence := sentences.unreadable_sentence(noise):
         console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
@@ -50,9 +49,6 @@ def show_estimators(console: Console, noise: Noise) -> None:
     for name, found in noise.estimators.items():
         mark = "[bold]→ " if name == noise.fit.estimator else "  "
         table.add_row(mark + name, found.rank_by, f"{found.noise_rate:.1%}", f"{found.suspicious:,}")
-        for kind, tail in found.by_kind.items():
-            low, high = tail.interval
-            table.add_row(f"    like {kind}", "", f"{tail.noise_rate:.1%} ({low:.1%} to {high:.1%})", "")
     console.print(table)
 
 
@@ -108,13 +104,9 @@ def _show_classes(console: Console, noise: Noise) -> None:
         console.print(f"… and {len(classes) - _MOST_CLASSES} classes with less noise")
 
 
-def _show_power(console: Console, power: PowerNoise) -> None:
-    kinds = [row for row in power.kinds if row.class_name is None]
-    if kinds:
-        found = ", ".join(f"{row.found:,} of {row.planted:,} {row.kind}" for row in kinds)
-        console.print(f"Planted errors ranked above the threshold: {found}")
-    if power.review:
-        useful = [row for row in power.review if row.caught < _AS_GOOD_AS_ALL] or power.review[:1]
+def _show_review(console: Console, noise: Noise) -> None:
+    if noise.review:
+        useful = [row for row in noise.review if row.caught < _AS_GOOD_AS_ALL] or noise.review[:1]
         parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
         console.print(f"{parts.capitalize()} of the estimated errors")
 
@@ -122,13 +114,12 @@ def _show_power(console: Console, power: PowerNoise) -> None:
 def _show_kinds(console: Console, noise: Noise) -> None:
     for sentence in sentences.kinds_sentences(noise):
         console.print(shown(sentence))
-    if rows := sentences.matrix_rows(noise):
-        console.print(shown(sentences.matrix_note(noise)))
-        # Columns of zeros are left out, so that the table fits 80 characters.
-        used = [number for number in range(len(MATRIX_HEADER)) if any(row[number] != "0" for row in rows)]
-        table = table_of(*(f"{'>' if number else ''}{MATRIX_HEADER[number]}" for number in used), no_wrap=True)
+    if rows := sentences.copies_rows(noise):
+        console.print(sentences.COPIES_NOTE)
+        first, *counts = sentences.COPIES_HEADER
+        table = table_of(first, *(f">{title}" for title in counts), no_wrap=True)
         for row in rows:
-            table.add_row(*(shown(row[number]) for number in used))
+            table.add_row(*row)
         console.print(table)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from labelaudit.errors import StorageError
 from labelaudit.report import sentences
 from labelaudit.report.gate import TITLES, Check, Report
-from labelaudit.report.sentences import MATRIX_HEADER
 from labelaudit.run.changes import Changes
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors
@@ -77,11 +76,11 @@ def _suspicious(report: Report) -> list[str]:
 
 
 def _kinds(noise: Noise) -> list[str]:
-    items, rows = [*map(_text, sentences.kinds_sentences(noise))], sentences.matrix_rows(noise)
+    items, rows = [*map(_text, sentences.kinds_sentences(noise))], sentences.copies_rows(noise)
     lines = ["### Kinds", "", *_items(items)] if items or rows else []
     if rows:
-        titles = (MATRIX_HEADER[0], *(f">{title}" for title in MATRIX_HEADER[1:]))
-        lines += [_text(sentences.matrix_note(noise)), "", *table(titles, ([*map(_text, row)] for row in rows))]
+        first, *counts = sentences.COPIES_HEADER
+        lines += [sentences.COPIES_NOTE, "", *table((first, *(f">{title}" for title in counts)), rows)]
     return lines
 
 

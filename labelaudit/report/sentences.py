@@ -11,8 +11,10 @@ from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import plural
 
-MATRIX_HEADER = ("planted", "count", *KINDS, "missed")
-"""The columns of `matrix_rows`."""
+COPIES_HEADER = ("images", "count", "corrupted", "missed")
+"""The columns of `copies_rows`."""
+
+COPIES_NOTE = "Images corrupted on purpose, and how many of them are called corrupted."
 
 CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
 """The columns of `changed_classes`; ``>`` aligns to the right."""
@@ -20,15 +22,7 @@ CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
 MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
 
-_PLANTED = {
-    "random": "labels, random",
-    "confusion": "labels, as confused",
-    "look-alike": "labels, look-alike",
-    "shuffled": "images, shuffled",
-    "gaussian": "images, Gaussian",
-    "noise": "images, part noise",
-    "blank": "images, blank",
-}
+_COPIES = {"shuffled": "shuffled", "gaussian": "Gaussian", "noise": "part noise", "blank": "blank"}
 
 
 def headline(noise: Noise, strong: Callable[[str], str] = str) -> str:
@@ -106,21 +100,13 @@ def kinds_sentences(noise: Noise) -> list[str]:
     return sentences
 
 
-def matrix_rows(noise: Noise) -> list[list[str]]:
-    """Return the confusion matrix of the planted errors, with the columns of `MATRIX_HEADER`."""
-    rows = []
-    for row in noise.kinds.planted if noise.kinds else ():
-        called = [row.called.get(kind, 0) for kind in KINDS]
-        counts = (row.count, *called, row.count - sum(called))
-        rows.append([_PLANTED.get(row.planted, row.planted), *(f"{count:,}" for count in counts)])
-    return rows
-
-
-def matrix_note(noise: Noise) -> str:
-    """Return what the rows of the matrix are."""
-    if any(row.expected == "mislabeled" for row in (noise.kinds.planted if noise.kinds else ())):
-        return "Planted errors and the kind assigned to them."
-    return "Images corrupted on purpose and the kind assigned to them; for labels too, audit with --controls."
+def copies_rows(noise: Noise) -> list[list[str]]:
+    """Return how many corrupted copies of each kind are found, with the columns of `COPIES_HEADER`."""
+    copies = noise.kinds.copies if noise.kinds else ()
+    return [
+        [_COPIES[row.kind], *(f"{count:,}" for count in (row.count, row.found, row.count - row.found))]
+        for row in copies
+    ]
 
 
 def changes_sentence(changes: Changes) -> str:

@@ -27,7 +27,6 @@ from labelaudit.reproduce.runner import Figures, Panel, Row, Rows, Tables, call,
 from labelaudit.reproduce.truth import AUDITED, OURS, TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
-from labelaudit.run.tables import read_controls
 
 CLEAN, MISLABELED = "clean", "mislabeled"
 LOSS, AUL = "loss", "AUL"
@@ -58,17 +57,11 @@ COLUMNS = {
 
 
 def read_loss_curves(run: RunFolder, samples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Yield each epoch's losses, and their sums up to it, from a trained run: [N], NaN without a record.
-
-    Planted controls are left out: their losses are against other labels.
-    """
-    controls = read_controls(run.samples)
-    planted_N = np.zeros(samples, dtype=bool) if controls is None else controls.planted_N
+    """Yield each epoch's losses, and their sums up to it, from a trained run: [N], NaN without a record."""
     aul_N = np.zeros(samples)
     for record in read_epochs(run.losses):
         loss_N = np.full(samples, np.nan)
         loss_N[record.sample_R] = record.loss_R
-        loss_N[planted_N] = np.nan
         aul_N = aul_N + loss_N
         yield loss_N, aul_N
 

@@ -51,7 +51,7 @@ from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, curves, runner
-from labelaudit.reproduce.runner import NOTHING, Case, Cell, NoisyLabels, Row, Rows, Tables, grouped, pivot, ratio
+from labelaudit.reproduce.runner import NOTHING, Case, Cell, NoisyLabels, Row, Rows, Tables, grouped, pivot
 from labelaudit.reproduce.truth import AUDITED, ESTIMATES, OURS, RANKINGS, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
@@ -65,7 +65,6 @@ _COLUMNS = {
     "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64 seconds",
     "ranking": RANKINGS,
     "estimates": ESTIMATES,
-    "controls": AUDITED + "kind:str planted:int64 found:int64",
     **curves.COLUMNS,
 }
 """``held``: whether the interval contains the truth. ``suggestion``: the share of wrong labels whose suggested label is
@@ -131,14 +130,9 @@ def _rows(found: TrueAudit) -> dict[str, list[Row]]:
     held = math.nan if math.isnan(low) else float(low <= rate <= high)
     audited = {"samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum()), "noise_rate": rate, "held": held}
     audited |= {"low": low, "high": high, "suggestion": found.suggestion, "seconds": found.seconds}
-    controls = [
-        {**found.row, "kind": row.kind, "planted": row.planted, "found": row.found}
-        for row in found.fitted.noise.power.kinds
-        if row.class_name is None
-    ]
     audited |= {**found.row, "epochs": found.fitted.statistics.epochs}
     rankings, estimates = list(found.rankings()), list(found.estimates())
-    return {"audits": [audited], "ranking": rankings, "estimates": estimates, "controls": controls}
+    return {"audits": [audited], "ranking": rankings, "estimates": estimates}
 
 
 def _page(tables: Tables) -> Iterator[str]:
@@ -186,13 +180,6 @@ def _page(tables: Tables) -> Iterator[str]:
             **{"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3), "held the truth": _held},
             **{"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)},
         },
-    )
-    yield from pivot(
-        "Power on planted controls",
-        "The share of the labels that the audit itself made wrong which lie above its cut.",
-        labeled("controls", lambda row: {"share": ratio(row["found"], row["planted"])}),
-        {"noise": "label", "kind": "kind"},
-        {"planted": ("planted", 0), "found": ("share", 3)},
     )
     by_epoch = []
     for rows in grouped(labeled("epochs"), "label").values():
@@ -253,10 +240,7 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
         folder.mkdir(parents=True, exist_ok=True)
     catalogue, used_N = found.fitted.catalogue, found.used_N
     label_U = catalogue.label_N[used_N]
-    # Controls are the audit's own; the peers get the labels as they are given.
-    settings = replace(
-        settings_from_json(found.settings, str(found.run.description)), controls=0, pilot_epochs=0, heads_epochs=0
-    )
+    settings = replace(settings_from_json(found.settings, str(found.run.description)), heads_epochs=0)
     source = Source(device=set_up_device(options), weights_file=options.network_weights, offline=options.offline)
 
     @cache

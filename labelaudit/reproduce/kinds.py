@@ -38,11 +38,11 @@ _CORRUPTED = ("shuffled", "gaussian")
 _COLUMNS = {
     "matrix": AUDITED + "true_kind:str suspicious:bool called:str samples:int64",
     "ranking": AUDITED + "true_kind:str statistic:str auroc auroc_of_all",
-    "planted": AUDITED + "planted:str expected:str called:str samples:int64",
+    "copies": AUDITED + "kind:str count:int64 found:int64",
 }
 """The confusion matrix; how well a statistic ranks one true kind, ``corrupted`` for both corruptions of the image,
-against the clean samples alone and against all; and the audit's own matrix, of what it planted itself, see
-`labelaudit.detect.kinds.Called`."""
+against the clean samples alone and against all; and what the audit says of its own copies, see
+`labelaudit.detect.kinds.Copies`."""
 
 _GOALS = {
     "of the suspicious corrupted images, called corrupted": (_CORRUPTED, "corrupted", True),
@@ -83,7 +83,8 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         kind_of = {row["path"]: TRUE_KINDS[row["kind"]] for row in truth}
         true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
         same = {"noise": noise, "model": settings["model"], "seed": seed}
-        found = {"matrix": _matrix(true_N, fitted), "ranking": _ranking(true_N, fitted), "planted": _planted(fitted)}
+        copies = ({"kind": row.kind, "count": row.count, "found": row.found} for row in fitted.kinds.copies)
+        found = {"matrix": _matrix(true_N, fitted), "ranking": _ranking(true_N, fitted), "copies": copies}
         yield {name: ({**same, **row} for row in rows) for name, rows in found.items()}
 
     return runner.run_cases(asked, [Case(name="corrupted")], tables, measure_case, _page, reporter)
@@ -111,13 +112,6 @@ def _ranking(true_N: npt.NDArray[np.str_], fitted: Fitted) -> Iterator[Row]:
         yield {"true_kind": name, "statistic": statistic, "auroc": auroc, "auroc_of_all": of_all}
 
 
-def _planted(fitted: Fitted) -> Iterator[Row]:
-    for row in fitted.kinds.matrix:
-        counts = {**{str(kind): count for kind, count in row.called.items()}, "": row.count - sum(row.called.values())}
-        for called in CALLED:
-            yield {"planted": row.planted, "expected": row.expected, "called": called, "samples": counts[called]}
-
-
 def _page(tables: Tables) -> Iterator[str]:
     """Yield the lines of the page; counts are summed over the seeds, shares are mean ± standard deviation."""
     matrix = tables["matrix"]
@@ -134,7 +128,13 @@ def _page(tables: Tables) -> Iterator[str]:
         {"{}": lambda rows: "{} ({})".format(*(figure(row[of] for row in rows) for of in ("auroc", "auroc_of_all")))},
         across="statistic",
     )
-    yield from _counts("What the audit says of itself: planted controls", "planted", tables["planted"], "planted")
+    yield from pivot(
+        "What the audit says of itself: copies that it corrupted",
+        "",
+        [{**row, "share": ratio(row["found"], row["count"])} for row in tables["copies"]],
+        {"copies": "kind"},
+        {"number": ("count", 0), "called corrupted": ("share", 3)},
+    )
 
 
 def _counts(title: str, heading: str, rows: Rows, key: str) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,6 @@ from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError, RunError
-from labelaudit.names import StatisticName
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.runner import Row, ratio
 from labelaudit.run.documents import read_description
@@ -137,7 +135,7 @@ class TrueAudit:
     def rankings(self) -> Iterator[Row]:
         """Yield the row of each statistic."""
         for name in STATISTICS:
-            suspicion_N = self.fitted.statistics.suspicion(cast("StatisticName", name))
+            suspicion_N = self.fitted.statistics.suspicion(name)
             chosen = name == self.fitted.noise.fit.rank_by
             yield self.ranking(OURS, name, suspicion_N[self.used_N], chosen=chosen)
 
@@ -147,10 +145,8 @@ class TrueAudit:
         return {**self.row, "source": source, "statistic": name, "chosen": chosen, **quality}
 
     def estimates(self) -> Iterator[Row]:
-        """Yield the row of each estimator; ``controls`` only where some were planted."""
+        """Yield the row of each estimator."""
         for name in ESTIMATORS:
-            if name == "controls" and self.fitted.noise.controls is None:
-                continue
             found = self.fitted.estimate(name)
             if found is None:
                 yield self.estimate(OURS, name, np.zeros_like(self.wrong_U), math.nan)

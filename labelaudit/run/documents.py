@@ -17,7 +17,7 @@ import msgspec
 from labelaudit.data.catalogue import Catalogue, LeftOut
 from labelaudit.data.rendering import BACKGROUNDS, PLAIN, Rendering
 from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
-from labelaudit.detect.kinds import Called
+from labelaudit.detect.kinds import Copies
 from labelaudit.detect.verdicts import FitSettings, ReviewShare
 from labelaudit.errors import RunError
 from labelaudit.names import KindName
@@ -86,7 +86,6 @@ class Description(JsonRecord, frozen=True, kw_only=True):
         settings: Of the training; `labelaudit.engine.settings.settings_from_json` checks all of them.
         mirror_test: What the flip test found; None where it was not made.
         recording: Which forward pass the recorded losses are of.
-        controls_planted: Whether samples.parquet has the planted labels.
         normalization: Mean and standard deviation of the pixels.
     """
 
@@ -98,7 +97,6 @@ class Description(JsonRecord, frozen=True, kw_only=True):
     mirror_test: Mapping[str, int | bool] | None = None
     recording: str = ""
     settings: Mapping[str, object]
-    controls_planted: bool = False
     diverged: bool = False
     finished: str = ""
     normalization: Mapping[str, tuple[float, ...]] | None = None
@@ -115,21 +113,13 @@ class MixtureNoise(JsonRecord, frozen=True, kw_only=True):
     log_likelihood: float
 
 
-class Tail(JsonRecord, frozen=True, kw_only=True):
-    """What the controls of one kind say of the noise rate."""
-
-    noise_rate: Share
-    interval: Interval
-
-
 class EstimatorNoise(JsonRecord, frozen=True, kw_only=True, omit_defaults=True):
-    """What one estimator says; ``mixture`` and ``by_kind`` only for those that have one."""
+    """What one estimator says; ``mixture`` only for those that have one."""
 
     rank_by: str
     noise_rate: Share
     suspicious: Count
     mixture: MixtureNoise | None = None
-    by_kind: Mapping[str, Tail] = {}
 
 
 class ClassNoise(JsonRecord, frozen=True, kw_only=True):
@@ -149,30 +139,14 @@ class Confused(JsonRecord, frozen=True, kw_only=True):
     count: Count
 
 
-class FoundControls(JsonRecord, frozen=True, kw_only=True):
-    """How many of the planted controls of a kind and class are above the cut; ``class_name`` None for all classes."""
-
-    kind: str
-    class_name: str | None = msgspec.field(name="class")
-    planted: Count
-    found: Count
-
-
-class PowerNoise(JsonRecord, frozen=True, kw_only=True):
-    """How well wrong labels are found; see `labelaudit.detect.verdicts.Power`."""
-
-    kinds: tuple[FoundControls, ...] = ()
-    review: tuple[ReviewShare, ...] = ()
-
-
 class KindsNoise(JsonRecord, frozen=True, kw_only=True):
-    """How many samples are of each kind, and which kinds the planted errors are assigned."""
+    """How many samples are of each kind, and how many of the corrupted copies would be called corrupted."""
 
     samples: Mapping[KindName, Count]
     suspicious: Mapping[KindName, Count]
     corrupted_rate: Share | None
     ambiguous_below: Figure
-    planted: tuple[Called, ...]
+    copies: tuple[Copies, ...] = ()
 
 
 class ReviewedClass(JsonRecord, frozen=True, kw_only=True):
@@ -220,7 +194,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         kept: Number of labels that a person decided to keep: they count as right.
         decisions: SHA-256 (hex) of the decisions.csv that the verdicts go by; empty without one.
         confusion: Pairs of given and suggested labels, the most frequent first.
-        controls: Number of planted labels by kind; None without any.
+        review: About which share of the errors is at the head of the list, by its length.
         warnings: Why not to trust the figures, a sentence each.
     """
 
@@ -235,8 +209,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     estimators: Mapping[str, EstimatorNoise]
     classes: tuple[ClassNoise, ...]
     confusion: tuple[Confused, ...]
-    controls: Mapping[str, Count] | None = None
-    power: PowerNoise
+    review: tuple[ReviewShare, ...] = ()
     warnings: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
     unreadable: Count = 0
@@ -267,7 +240,7 @@ def read_description(run: RunFolder) -> Description:
 
 def write_description(run: RunFolder, description: Description) -> None:
     """Write the run.json of an audit; what is only known later is left out until then."""
-    later = ("controls_planted", "diverged", "finished", "normalization")
+    later = ("diverged", "finished", "normalization")
     value = as_json(description)
     run.write_description({name: entry for name, entry in value.items() if name not in later or entry})
 

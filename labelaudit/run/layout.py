@@ -13,6 +13,9 @@ from labelaudit.run.files import held, read_json, storage_errors, write_json
 
 SCHEMA_VERSION = 1
 
+FORMER_SETTINGS = frozenset({"controls", "pilot_epochs"})
+"""Settings of run.json that earlier versions had, of labels that were made wrong on purpose; 0 in runs without any."""
+
 
 class _Place:
     """A path below the run folder, as an attribute of `RunFolder`."""
@@ -59,11 +62,6 @@ class RunFolder:
     verified = _Place("verified.pt")  # which labels a cross-validation believes so far
 
     @property
-    def pilot(self) -> RunFolder:
-        """``pilot/``: losses and checkpoint of the short training before controls are planted."""
-        return RunFolder(self.root / "pilot")
-
-    @property
     def heads(self) -> RunFolder:
         """``heads/``: losses and checkpoint of the heads that are trained beside a network."""
         return RunFolder(self.root / "heads")
@@ -82,13 +80,20 @@ class RunFolder:
         return self.description.is_file()
 
     def read_description(self) -> dict[str, Any]:
-        """Return the content of run.json; raise a RunError if there is none, or it is damaged or of another schema."""
+        """Return the content of run.json.
+
+        Raises a RunError if there is none, or it is damaged, of another schema, or of an audit with --controls.
+        """
         if not self.exists:
             raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the folder of an audit")
         value = read_json(self.description)
         if value.get("schema_version") != SCHEMA_VERSION:
             what = f"{self.root} has schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}"
             raise RunError(what, fix="use the labelaudit that wrote it, or audit into a new folder")
+        settings = value.get("settings")
+        if isinstance(settings, dict) and any(settings.get(name) for name in FORMER_SETTINGS):
+            what = f"{self.root} was audited with --controls, which this version no longer has"
+            raise RunError(what, fix="audit again into a new --run")
         return value
 
     def write_description(self, value: Mapping[str, object]) -> None:
@@ -116,9 +121,8 @@ class RunFolder:
         """
         parents = (self.root / "exports", self.root / "retrain")
         inner = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
-        beside = self.pilot, self.heads
-        losses = (self.losses, self.test_losses, *(each.losses for each in beside))
-        for path in (self.root / ".lock", *(each.root for each in beside), *losses, *parents, *inner):
+        losses = self.losses, self.test_losses, self.heads.losses
+        for path in (self.root / ".lock", self.heads.root, *losses, *parents, *inner):
             if path.is_symlink():
                 fix = "delete the link, or audit into a new folder"
                 raise RunError(f"{path} is a symbolic link, and files would be written elsewhere", fix=fix)

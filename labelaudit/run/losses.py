@@ -1,7 +1,7 @@
 """Write and read every sample's loss in every epoch: one Parquet file per epoch.
 
-Columns: ``sample`` (int32), ``epoch`` (int32), ``loss`` (float32, nats: cross-entropy against the taught label),
-``margin`` (float32: logit of the taught label minus the largest other logit), ``predicted`` (int32 class number) and
+Columns: ``sample`` (int32), ``epoch`` (int32), ``loss`` (float32, nats: cross-entropy against the given label),
+``margin`` (float32: logit of the given label minus the largest other logit), ``predicted`` (int32 class number) and
 ``alternative`` (int32: the class of the largest other logit).
 """
 

@@ -16,18 +16,16 @@ import pyarrow.compute as pc
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, IntArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
-from labelaudit.detect.evidence import Controls
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers, Design
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError, brief
-from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
+from labelaudit.names import COPY_KINDS, KINDS
 from labelaudit.run.parquet import columns, read_table, write_table
 
 _SAMPLES = columns(
-    "sample:int32 path:str label:int32 class:str width:int32 height:int32 grey:bool sha256:str readable:bool "
-    "reason:str control:str taught_label:int32"
+    "sample:int32 path:str label:int32 class:str width:int32 height:int32 grey:bool sha256:str readable:bool reason:str"
 )
 """The columns of samples.parquet that are read back; where the data are in splits, there is one more."""
 
@@ -40,9 +38,8 @@ _SCORES = columns(
 _OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"
 
 
-def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = None) -> None:
-    """Write the list of samples: their labels, why some were set aside, and which were taught another label."""
-    kind_N = np.full(len(catalogue), -1, dtype=np.int32) if controls is None else controls.kind_N
+def write_samples(path: Path, catalogue: Catalogue) -> None:
+    """Write the list of samples: their labels, and why some were set aside."""
     table = pa.table(
         {
             "sample": np.arange(len(catalogue), dtype=np.int32),
@@ -55,8 +52,6 @@ def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = 
             "sha256": catalogue.sha256,
             "readable": catalogue.used_N,
             "reason": catalogue.reasons,
-            "control": pa.array((*CONTROL_KINDS, "")).take(pa.array(kind_N % (len(CONTROL_KINDS) + 1))),
-            "taught_label": catalogue.label_N if controls is None else controls.label_N,
         },
         schema=_SAMPLES,
     )
@@ -68,9 +63,12 @@ def write_samples(path: Path, catalogue: Catalogue, controls: Controls | None = 
 def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue:
     """Read the catalogue back; raise a RunError where the file is missing or damaged."""
     fix = f"delete {path.parent} and audit again"
-    column = _read_samples(path, fix)
-    labels = np.concatenate([column[name].to_numpy() for name in ("label", "taught_label")])
-    if not ((labels >= 0) & (labels < len(classes))).all():
+    table = read_table(path, _SAMPLES, fix)
+    if absent := [name for name in _SAMPLES.names if table.column(name).null_count]:
+        raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)
+    column = {name: table.column(name) for name in _SAMPLES.names}
+    label_N = column["label"].to_numpy()
+    if not ((label_N >= 0) & (label_N < len(classes))).all():
         raise RunError(f"{path} has labels of unknown classes", fix=fix)
     if not np.array_equal(column["sample"].to_numpy(), np.arange(len(column["sample"]))):
         raise RunError(f"{path} has sample numbers that are not its row numbers", fix=fix)
@@ -84,24 +82,6 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
         reasons=tuple(column["reason"].to_pylist()),
         **{f"{name}_N": column[name].to_numpy() for name in ("label", "width", "height", "grey")},
     )
-
-
-def read_controls(path: Path) -> Controls | None:
-    """Read which samples were taught another label than the given one, as `read_samples`; None where there are none."""
-    fix = f"delete {path.parent} and audit again"
-    column = _read_samples(path, fix)
-    kind_N = pc.index_in(column["control"], value_set=pa.array(("", *CONTROL_KINDS)))
-    if kind_N.null_count:
-        raise RunError(f"{path} has controls of a kind that this version does not know", fix=fix)
-    kind_N = kind_N.to_numpy().astype(np.int32) - 1
-    return Controls(kind_N=kind_N, label_N=column["taught_label"].to_numpy()) if (kind_N >= 0).any() else None
-
-
-def _read_samples(path: Path, fix: str) -> dict[str, pa.ChunkedArray]:
-    table = read_table(path, _SAMPLES, fix)
-    if absent := [name for name in _SAMPLES.names if table.column(name).null_count]:
-        raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)
-    return {name: table.column(name) for name in _SAMPLES.names}
 
 
 def verdict_table(

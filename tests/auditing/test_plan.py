@@ -177,7 +177,7 @@ def test_weights_of_a_file_are_known_by_their_content(tmp_path):
 
 
 def test_both_trains_a_network_and_heads_that_are_planned_like_a_frozen_probe():
-    small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5, controls=True)
+    small, asked = catalogue(32), TrainingOptions(probe="both", seed=7, lr=0.3, epochs=5)
     settings = plan_probe(small, asked, CPU).settings
     assert (settings.kind, settings.probe, settings.epochs, settings.heads_epochs) == ("train", "both", 5, HEAD.epochs)
     heads = heads_beside(settings, small, CPU)
@@ -205,7 +205,7 @@ def test_heads_may_get_a_network_beside_them_unless_more_is_asked_for():
     assert may()
     assert may(images=20_000, seed=3, device="cpu", threads=1, resize="crop", probe="auto")
     assert not may(images=20_001)
-    assert not any((may(probe="frozen"), may(epochs=3), may(controls=True), may(image_size=96), may(folds=3)))
+    assert not any((may(probe="frozen"), may(epochs=3), may(members=2), may(image_size=96), may(folds=3)))
     heads = plan_probe(catalogue(200), TrainingOptions(seed=3, resize="crop"), CPU).settings
     network = network_beside(heads, catalogue(200), TrainingOptions(), CPU)
     assert (network.probe, network.image_size, network.seed, network.resize) == ("both", 64, 3, "crop")

@@ -190,7 +190,7 @@ def test_in_a_notebook_nothing_is_displayed_beside_the_audit(small, monkeypatch)
 
 def trained(root, status=TRAINED, **settings):
     data = {"root": "photos", "fingerprint": "0", "classes": ["ant", "bee"], "samples": 4}
-    settings = {"epochs": 5, "members": 3, "pilot_epochs": 2, "kind": "train", **settings}
+    settings = {"epochs": 5, "members": 3, "kind": "train", **settings}
     run = labelaudit.RunFolder(root)
     run.write_description({"status": status, "data": data, "settings": settings})
     return run
@@ -200,6 +200,5 @@ def trained(root, status=TRAINED, **settings):
 def test_several_heads_record_what_they_were_not_trained_on(tmp_path, folds, held_out):
     run = trained(tmp_path, folds=folds)
     assert read_course(run) == Course(epochs=5, members=3, held_out=held_out)
-    assert read_course(run, pilot=True) == Course(epochs=2, members=1, held_out=held_out)
     with pytest.raises(RunError, match=r"not trained to the end \(0 of 15 epochs\)"):
         read_course(trained(tmp_path, TRAINING))

@@ -1,4 +1,4 @@
-"""Run folders that are of something else, unfinished or damaged: one line, and a remedy that works."""
+"""Run folders that are of something else, unfinished, damaged or older: one line, and a remedy that works."""
 
 import itertools
 import json
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -54,6 +56,44 @@ def test_other_settings_are_named(audit: Path, photos: Path) -> None:
     succeed("score", photos, "--run", audit, *QUICK)
     error = run("score", audit, "--epochs", "9").only_error
     assert error.startswith(f"{audit} is a run folder: its data and training options cannot be changed; ")
+
+
+def make_older(audit: Path, *, controls: int) -> None:
+    """Make of an audit what versions with the option --controls wrote."""
+    settings = json.loads((audit / "run.json").read_text())["settings"]
+    edit(audit / "run.json", settings={**settings, "controls": controls, "pilot_epochs": min(controls, 1)})
+    samples = pq.read_table(audit / "samples.parquet")
+    samples = samples.append_column("control", pa.array([""] * len(samples)))
+    pq.write_table(samples.append_column("taught_label", samples.column("label")), audit / "samples.parquet")
+    noise = json.loads((audit / "noise.json").read_text())
+    noise["power"] = {"kinds": [], "review": noise.pop("review")}
+    noise["kinds"]["planted"] = [{"planted": row["kind"]} for row in noise["kinds"].pop("copies")]
+    (audit / "noise.json").write_text(json.dumps({**noise, "controls": None}))
+
+
+def test_an_audit_with_controls_is_refused_by_every_command(audit: Path, photos: Path) -> None:
+    make_older(audit, controls=30)
+    before = file_bytes(audit)
+    expected = f"{audit} was audited with --controls, which this version no longer has; audit again into a new --run"
+    for words in (
+        *((command, audit) for command in ("fit", "report", "score", "sample", "advise")),
+        ("score", photos, "--run", audit, *QUICK),
+        ("export", audit, "--to", "cleanlab"),
+        ("retrain", photos, "--method", "co-teaching", "--run", audit, *QUICK),
+    ):
+        assert run(*words).only_error == expected, words
+    assert file_bytes(audit) == before
+
+
+def test_an_older_audit_without_controls_is_read_as_it_was(audit: Path, photos: Path) -> None:
+    files = ("noise.json", "suspicious.csv", "weights.csv")
+    before = {name: (audit / name).read_bytes() for name in files}
+    make_older(audit, controls=0)
+    rate = f"{json.loads(before['noise.json'])['noise_rate']:.1%}"
+    assert f"estimated noise rate {rate}" in succeed("report", audit).out
+    succeed("score", photos, "--run", audit, *QUICK)
+    succeed("fit", audit)
+    assert {name: (audit / name).read_bytes() for name in files} == before
 
 
 def test_a_run_that_is_not_trained_to_the_end(half_trained: Path, finished: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_page_in_the_docs_is_up_to_date() -> None:
 def test_every_training_option_is_offered_and_most_are_advanced(command: str) -> None:
     basic, _, advanced = succeed(command, "--help").out.partition(" Advanced ")
     names = {f"--{field.name.replace('_', '-')}" for field in fields(TrainingOptions)} - {"--selector-parameters"}
-    names -= {"--controls", "--members", "--folds"} if command == "retrain" else set()
+    names -= {"--members", "--folds"} if command == "retrain" else set()
     shown = {word for word in (basic + advanced).split() if word.startswith("--")}
     assert names <= shown
     if command == "score":

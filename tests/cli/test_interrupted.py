@@ -59,7 +59,7 @@ def test_stopped_between_any_two_writes(images, uninterrupted, tmp_path, functio
 def test_a_second_process_is_told_that_the_run_is_in_use(images, tmp_path) -> None:
     folder = tmp_path / "audit"
     with running("train-probe", images, "--run", folder, *LONGER, "--epochs", "200") as process:
-        wait_for((folder / "losses/epoch-0000.parquet").exists, process)
+        wait_for((folder / "checkpoint.pt").exists, process)  # from here on the settings are fixed
         refused = run("train-probe", images, "--run", folder)
         assert f"is in use by process {process.pid} on " in refused.error
         assert "wait for it, or give another --run" in refused.error

@@ -4,9 +4,8 @@ import numpy as np
 
 from labelaudit.detect.confident import Beliefs, confident_joint
 from labelaudit.detect.curves import STATISTICS, SUSPICIOUS_WHEN_LOW, CurveStatistics
-from labelaudit.detect.evidence import Evidence
 from labelaudit.detect.transition import fit_transition
-from labelaudit.detect.verdicts import Power, Verdicts
+from labelaudit.detect.verdicts import Verdicts
 
 
 def two_groups(clean=6000, wrong=4000, *, gap=6.0, wrong_std=1.5, seed=0):
@@ -31,10 +30,11 @@ def certain(label_N, true_N):
     )
 
 
-def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
+def statistics_of(aul_N, last_wrong_N=None, *, label_N=None, beliefs=None, classes=2, **others):
     """Statistics with these AULs; the rest follows from them unless it is given.
 
-    All samples are of class 0, the beliefs in which are like the AULs' unless they are given.
+    All samples are of class 0, the beliefs in which are like the AULs' unless they are given; the last epoch was wrong
+    above an AUL of 3.
     """
     aul_N = np.asarray(aul_N, dtype=np.float64)
     label_N = np.zeros(len(aul_N), dtype=np.int32) if label_N is None else label_N
@@ -44,7 +44,8 @@ def statistics_of(aul_N, *, label_N=None, beliefs=None, classes=2, **others):
     values = {f"{name}_N": -aul_N if name in SUSPICIOUS_WHEN_LOW else aul_N for name in STATISTICS}
     transition = fit_transition(label_N, [beliefs], classes)
     values |= {"beliefs": beliefs, "joint": confident_joint(label_N, beliefs, classes), "transition": transition}
-    values |= {"log_odds_N": transition.log_odds_N, "epochs": 1}
+    values |= {"log_odds_N": transition.log_odds_N, "epochs": 1, "label_N": label_N}
+    values |= {"last_wrong_N": np.nan_to_num(aul_N, nan=-1.0) > 3 if last_wrong_N is None else last_wrong_N}
     return CurveStatistics(**{**values, **others})
 
 
@@ -53,14 +54,4 @@ def verdicts_with(p_N, order, flagged):
     p_N = np.array(p_N, dtype=np.float64)
     found = {"p_mislabeled_N": p_N, "raw_posterior_N": p_N, "weight_N": 1 - np.nan_to_num(p_N, nan=1.0)}
     found |= {"order": np.array(order), "flagged": flagged, "noise_rate": 0.2, "interval": (0.1, 0.3)}
-    return Verdicts(**found, estimates={}, power=Power(found=(), reviews=()), warnings=[])
-
-
-def evidence_of(aul_N, last_wrong_N=None, *, label_N=None, **others):
-    """Evidence of these AULs, without controls."""
-    aul_N = np.asarray(aul_N, dtype=np.float64)
-    label_N = np.zeros(len(aul_N), dtype=np.int32) if label_N is None else label_N
-    if last_wrong_N is None:
-        last_wrong_N = np.nan_to_num(aul_N, nan=-1.0) > 3
-    statistics = statistics_of(aul_N, label_N=label_N, **others)
-    return Evidence(label_N=label_N, statistics=statistics, last_wrong_N=last_wrong_N)
+    return Verdicts(**found, estimates={}, review=(), warnings=[])

@@ -4,11 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from labelaudit.detect.evidence import Controls
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
-from labelaudit.detect.kinds import ambiguous_below, conflicting, find_corrupted, tell_kinds
-from labelaudit.names import CONTROL_KINDS, COPY_KINDS, KINDS
-from tests.detect.helpers import beliefs_of, evidence_of
+from labelaudit.detect.kinds import Copies, ambiguous_below, conflicting, find_corrupted, tell_kinds
+from labelaudit.names import COPY_KINDS, KINDS
+from tests.detect.helpers import beliefs_of, statistics_of
 
 
 def natural(count, generator, *, side=16):
@@ -70,18 +69,17 @@ def test_too_few_copies_say_nothing_and_one_image_repeated_is_no_error():
     assert np.isfinite(found_in(np.full((50, 1, 8, 8), 9, dtype=np.uint8), copied=50).p_U).all()
 
 
-def believing(given, other, *, label_N=None, **controls):
+def believing(given, other, *, label_N=None):
     """Samples of class 0 whose given label is believed so much, and class 1 so much."""
     beliefs = beliefs_of(given, [np.full(len(given), 1)], [other])
-    last_wrong_N = np.greater(other, given)
-    return replace(evidence_of(-np.log(given), last_wrong_N, label_N=label_N, beliefs=beliefs, classes=5), **controls)
+    return statistics_of(-np.log(given), np.greater(other, given), label_N=label_N, beliefs=beliefs, classes=5)
 
 
-def told(evidence, flagged, *, digests=None, images=None):
-    count = len(evidence.label_N)
+def told(statistics, flagged, *, digests=None, images=None):
+    count = len(statistics.label_N)
     flagged_N = np.isin(np.arange(count), flagged)
     digests = digests or [f"{i}" for i in range(count)]
-    return tell_kinds(evidence, flagged_N, "aul", digests, images, np.random.default_rng(0))
+    return tell_kinds(statistics, flagged_N, digests, images, np.random.default_rng(0))
 
 
 def names(kinds):
@@ -94,7 +92,7 @@ def test_a_clear_wish_for_another_label_is_an_error_and_a_faint_one_is_ambiguous
     assert kinds.ambiguous_below == pytest.approx(0.85, abs=0.06)
     assert names(kinds) == [None] * 200 + ["mislabeled", "ambiguous", "ambiguous"]
     assert np.isnan(kinds.p_corrupted_N).all()
-    assert kinds.matrix == ()
+    assert kinds.copies == ()
 
 
 def test_the_limit_is_the_second_percentile_of_ordinary_samples():
@@ -138,30 +136,25 @@ def test_a_corrupted_image_is_corrupted_whatever_its_label_and_the_surest_comes_
 def test_pixels_tell_duplicates_that_files_do_not():
     digest_U = np.arange(300).astype(str)
     digest_U[7] = digest_U[250]
-    evidence = believing([0.9] * 300, [0.05] * 300, label_N=np.arange(300) // 150)
+    statistics = believing([0.9] * 300, [0.05] * 300, label_N=np.arange(300) // 150)
     images = with_blank()
     # With too few copies to find corrupted images as well.
     few = replace(images, digest_U=digest_U, copied_P=images.copied_P[:9], copy_PMS=images.copy_PMS[:9])
-    kinds = told(evidence, [], images=few)
+    kinds = told(statistics, [], images=few)
     assert np.flatnonzero(kinds.of("duplicate")).tolist() == [7, 250]
 
 
-def test_the_matrix_counts_planted_labels_and_copies():
-    kind_N = np.where(np.arange(300) < 4, CONTROL_KINDS.index("random"), -1).astype(np.int32)
-    controls = Controls(kind_N=kind_N, label_N=np.where(kind_N >= 0, 1, 0).astype(np.int32))
-    given, other = np.full(300, 0.9), np.full(300, 0.05)
-    taught_given, taught_other = given.copy(), other.copy()
-    # Found and clear, found and faint, not found; the fourth is clear, but its image is blank.
-    taught_given[:4], taught_other[:4] = [0.01, 0.3, 0.8, 0.01], [0.97, 0.4, 0.1, 0.97]
-    given[10] = 0.35
-    taught = believing(taught_given, taught_other).statistics
-    kinds = told(believing(given, other, controls=controls, taught=taught), [10], images=with_blank(3))
-    labels = kinds.matrix[0]
-    assert (labels.planted, labels.expected, labels.count) == ("random", "mislabeled", 4)
-    assert labels.called == {"mislabeled": 1, "corrupted": 1, "ambiguous": 1, "duplicate": 0}
-    assert [row.planted for row in kinds.matrix[1:]] == list(COPY_KINDS)
-    assert all(row.expected == "corrupted" and row.count == 200 for row in kinds.matrix[1:])
-    assert kinds.matrix[-1].called["corrupted"] == 200
+def test_copies_are_counted_by_kind_with_those_that_would_be_called_corrupted():
+    rough_BCHW = np.random.default_rng(0).integers(0, 256, (300, 1, 16, 16)).astype(np.uint8)
+    smooth, rough = (
+        told(believing([0.9] * 300, [0.05] * 300), [], images=of) for of in (with_blank(), table_of(rough_BCHW))
+    )
+    assert [copies.kind for copies in smooth.copies] == list(COPY_KINDS)
+    assert Copies(kind="blank", count=200, found=200) in smooth.copies
+    found_of = {copies.kind: copies.found for copies in smooth.copies}
+    assert found_of["noise"] < found_of["shuffled"] > 180
+    # Where the images are noise themselves, noise is not told from them.
+    assert [copies.found > 100 for copies in rough.copies] == [False, False, False, True]
 
 
 def smooth(count=8, *, side=24, channels=3, seed=0):

@@ -1,19 +1,16 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from labelaudit.detect.estimators import ESTIMATORS
-from labelaudit.detect.evidence import Controls
-from labelaudit.detect.verdicts import FitSettings, Found, ReviewShare, judge, measure_power
-from tests.detect.helpers import certain, evidence_of, statistics_of, two_groups
+from labelaudit.detect.verdicts import FitSettings, ReviewShare, judge, review_shares
+from tests.detect.helpers import certain, statistics_of, two_groups
 
 MEMORIZED = "agrees with most of the suspicious labels"
 WEAK = "it has learned little"
 
 
 def verdicts_of(aul_N, last_wrong_N=None, *, rank_by="aul", estimator="gmm", **others):
-    return judge(evidence_of(aul_N, last_wrong_N, **others), FitSettings(rank_by=rank_by, estimator=estimator))
+    return judge(statistics_of(aul_N, last_wrong_N, **others), FitSettings(rank_by=rank_by, estimator=estimator))
 
 
 def test_p_is_high_for_the_mislabeled_and_weights_are_one_minus_p():
@@ -32,7 +29,7 @@ def test_p_is_high_for_the_mislabeled_and_weights_are_one_minus_p():
 def test_raw_weights_are_one_minus_the_posterior_also_where_it_rises_below_the_low_mean():
     aul_N = np.concatenate([np.random.default_rng(0).normal(0, 1, 600), np.random.default_rng(1).normal(4, 3, 400)])
     settings = FitSettings.chosen(estimator="gmm", raw_weights=True)
-    usual, raw = verdicts_of(aul_N), judge(evidence_of(aul_N), settings)
+    usual, raw = verdicts_of(aul_N), judge(statistics_of(aul_N), settings)
     np.testing.assert_array_equal(raw.weight_N, 1 - raw.raw_posterior_N)
     assert raw.weight_N[aul_N.argmin()] < 0.5 < usual.weight_N[aul_N.argmin()] == 1
     np.testing.assert_array_equal(raw.p_mislabeled_N, usual.p_mislabeled_N)
@@ -62,51 +59,25 @@ def test_samples_without_a_record_are_never_flagged_and_weigh_nothing():
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_the_chosen_estimator_the_default_and_the_papers_are_fitted_and_all_on_request(estimator):
-    evidence = evidence_of(two_groups(900, 100))
+    statistics = statistics_of(two_groups(900, 100))
     settings = FitSettings.chosen(estimator=estimator)
-    found, every = judge(evidence, settings), judge(evidence, settings, all_estimators=True)
-    assert set(found.estimates) == {estimator, "transition", "gmm"} - {"controls"}
-    assert set(every.estimates) == ESTIMATORS.keys() - {"controls"}  # which were not planted
+    found, every = judge(statistics, settings), judge(statistics, settings, all_estimators=True)
+    assert set(found.estimates) == {estimator, "transition", "gmm"}
+    assert set(every.estimates) == ESTIMATORS.keys()
     np.testing.assert_array_equal(found.p_mislabeled_N, every.p_mislabeled_N)
-
-
-def with_controls(aul_N, kind_N, taught_label_N, taught_aul_N):
-    """Evidence of these given labels' AULs, and of other AULs for the labels that were taught."""
-    controls = Controls(kind_N=np.array(kind_N), label_N=np.array(taught_label_N, dtype=np.int32))
-    label_N = np.zeros(len(aul_N), dtype=np.int32)
-    taught = statistics_of(taught_aul_N, label_N=label_N, classes=3)
-    return replace(evidence_of(aul_N, classes=3), controls=controls, taught=taught)
-
-
-def test_planted_labels_above_the_cut_are_found():
-    # The cut is 5: the least AUL of a flagged sample that is no control.
-    aul_N = [1.0, 1.0, 5.0, 7.0, 9.0, 0.5, 0.5, 0.5]
-    taught_N = [1.0, 1.0, 5.0, 7.0, 9.0, 4.9, 5.0, 8.0]
-    evidence = with_controls(aul_N, [-1, -1, -1, -1, -1, 0, 0, 2], [0, 0, 0, 0, 0, 1, 2, 1], taught_N)
-    flagged_N = np.array([False, False, True, True, True, False, False, False])
-    assert measure_power(evidence, "aul", flagged_N.astype(float), flagged_N).found == (
-        Found(kind="random", label=None, planted=2, found=1),
-        Found(kind="random", label=1, planted=1, found=0),
-        Found(kind="random", label=2, planted=1, found=1),
-        Found(kind="look-alike", label=None, planted=1, found=1),
-        Found(kind="look-alike", label=1, planted=1, found=1),
-    )
-    nothing = measure_power(evidence, "aul", np.zeros(8), np.zeros(8, dtype=bool))
-    assert [row.found for row in nothing.found] == [0] * 5
-    assert nothing.reviews == ()
 
 
 def test_a_review_of_the_list_catches_what_the_probabilities_add_up_to():
     p_N = np.array([np.nan, 1.0, 0.9, 0.8, 0.7, 0.1, 0.1, 0.2, 0.2])
-    power = measure_power(evidence_of([1.0] * 9), "aul", p_N, p_N > 0.5)
-    assert power.found == ()
-    assert power.reviews[0] == ReviewShare(top=1, caught=pytest.approx(1.0 / 4))
-    assert ReviewShare(top=4, caught=pytest.approx(3.4 / 4)) in power.reviews
-    assert power.reviews[-1] == ReviewShare(top=8, caught=pytest.approx(1.0))
+    shares = review_shares(p_N)
+    assert shares[0] == ReviewShare(top=1, caught=pytest.approx(1.0 / 4))
+    assert ReviewShare(top=4, caught=pytest.approx(3.4 / 4)) in shares
+    assert shares[-1] == ReviewShare(top=8, caught=pytest.approx(1.0))
     p_N = np.repeat([0.9, 0.01], [1837, 50_000])
-    tops = [review.top for review in measure_power(evidence_of([1.0] * len(p_N)), "aul", p_N, p_N > 0.5).reviews]
+    tops = [share.top for share in review_shares(p_N)]
     assert tops == sorted(tops)
     assert all(len(str(top).rstrip("0")) <= 2 for top in tops)  # round numbers
+    assert review_shares(np.array([0.0, np.nan])) == ()
 
 
 def warned(verdicts, *sentences):
@@ -157,12 +128,6 @@ def test_without_a_mixture_nothing_is_flagged_and_the_reason_is_told(aul_N, why)
     (warning,) = found.warnings
     assert why in warning
     assert (np.diff(aul_N[found.order]) <= 0).all()
-
-
-def test_controls_that_were_not_planted_or_too_few_are_told_with_what_to_do():
-    assert "Audit again with --controls" in verdicts_of(two_groups(90, 10), estimator="controls").warnings[0]
-    few = with_controls([1.0] * 5, [0] * 5, [1] * 5, [1.0] * 5)
-    assert "Take another --estimator" in judge(few, FitSettings(rank_by="aul", estimator="controls")).warnings[0]
 
 
 def labeled(true_N, label_N, classes, **others):

@@ -150,7 +150,7 @@ def test_links_in_a_run_folder_cannot_make_anything_be_written_elsewhere(finishe
     assert not (run_folder / "suspicious.csv").is_symlink()
 
 
-@pytest.mark.parametrize("name", [".lock", "losses", "pilot", "exports", "retrain"])
+@pytest.mark.parametrize("name", [".lock", "losses", "heads", "exports", "retrain"])
 def test_a_run_folder_whose_folders_are_links_is_refused(finished, photos, tmp_path, name) -> None:
     run_folder = Path(shutil.copytree(finished, tmp_path / "audit"))
     target = tmp_path / "mine"

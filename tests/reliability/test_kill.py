@@ -56,7 +56,7 @@ def copy_audit(inputs: Path, place: Path) -> None:
 
 
 TRAIN = f"train-probe INPUTS/images --run PLACE/audit {TRAINING}"
-SCORE = f"score INPUTS/images --run PLACE/audit --controls --epochs 3 -o PLACE/list.csv {TRAINING}"
+SCORE = f"score INPUTS/images --run PLACE/audit --epochs 3 -o PLACE/list.csv {TRAINING}"
 RETRAIN = f"retrain INPUTS/images --weights INPUTS/audit/weights.csv --out PLACE/out --val INPUTS/images {TRAINING}"
 FROZEN = "--probe frozen --folds 2 --epochs 2 --model labelaudit_probe --network-weights INPUTS/backbone.safetensors"
 JOBS = {

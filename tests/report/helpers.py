@@ -32,10 +32,7 @@ KINDS = {
     "suspicious": kind_counts(5, 1, 1, 0),
     "corrupted_rate": 0.1,
     "ambiguous_below": 0.2,
-    "planted": [
-        {"planted": "random", "expected": "mislabeled", "count": 50, "called": kind_counts(40, 1, 2, 0)},
-        {"planted": "shuffled", "expected": "corrupted", "count": 500, "called": kind_counts(0, 499, 0, 0)},
-    ],
+    "copies": [{"kind": "shuffled", "count": 1500, "found": 1499}, {"kind": "noise", "count": 1500, "found": 900}],
 }
 
 
@@ -47,7 +44,7 @@ def class_noise(name: str, rate: float = 0.9, samples: int = 100) -> dict[str, o
 def noise_json(**changes: object) -> dict[str, Any]:
     value: dict[str, Any] = {"noise_rate": 0.1, "noise_rate_interval": None, "suspicious": 7, "epochs": 4}
     value |= {"samples": 300, "readable": 300, "fit": {"rank_by": "aul", "estimator": "gmm"}, "estimators": {}}
-    value |= {"confusion": [], "power": {"kinds": [], "review": []}, "warnings": []}
+    value |= {"confusion": [], "warnings": []}
     return {**value, "classes": [class_noise("ant", 0.05, 200), class_noise("bee", 0.2, 100)], **changes}
 
 

@@ -2,16 +2,14 @@ import io
 
 from rich.console import Console
 
-from labelaudit.names import CONTROL_KINDS, COPY_KINDS
 from labelaudit.report.console import show_estimators, show_summary, show_suspicious
 from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
 from labelaudit.report.sentences import (
     MOST_KINDS,
+    copies_rows,
     kinds_sentences,
     left_out_sentences,
-    matrix_note,
-    matrix_rows,
     review_sentences,
 )
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
@@ -24,22 +22,17 @@ def printed(show, *args, width=200):
 
 
 def test_the_summary():
-    found = (("ant", 240, 233), (None, 500, 487))
-    power = {
-        "kinds": [{"kind": "random", "class": of, "planted": planted, "found": found} for of, planted, found in found],
-        "review": [{"top": 300, "caught": 0.25}, {"top": 1200, "caught": 0.9}, {"top": 2400, "caught": 1.0}],
-    }
+    review = [{"top": 300, "caught": 0.25}, {"top": 1200, "caught": 0.9}, {"top": 2400, "caught": 1.0}]
     counts = {"suspicious": 1234, "readable": 20000, "noise_rate_interval": [0.08, 0.15], "unreadable": 2}
     confusion, warnings = [{"given": "bee", "suggested": "ant", "count": 1100}], ["The two groups overlap."]
-    found = noise(**counts, confusion=confusion, power=power, kinds=KINDS, left_out=LEFT_OUT, warnings=warnings)
+    found = noise(**counts, confusion=confusion, review=review, kinds=KINDS, left_out=LEFT_OUT, warnings=warnings)
     text = printed(show_summary, found)
     for part in (
         "1,234 of 20,000 labels are suspicious; estimated noise rate 10.0% (8.0% to 15.0%), by gmm on aul over 4",
         "Most frequent given → suggested: bee → ant (1,100)",
-        "Planted errors ranked above the threshold: 487 of 500 random\n",
         "The top 300 contain about 25%, the top 1,200 contain about 90% of the estimated errors\n",
         "5 mislabeled, 1 corrupted",
-        "images, shuffled",
+        "Images corrupted on purpose, and how many of them are called corrupted.\n",
         "Unreadable: 2 images of 300 cannot be read",
         "\n  2 .txt: no image by its name (ant/a.txt)\n",
         "Warning: The two groups overlap.",
@@ -48,7 +41,7 @@ def test_the_summary():
     assert text.index("bee  ") < text.index("ant  ")  # the noisiest class is first
     bare = printed(show_summary, noise(noise_rate=None))
     assert "estimated noise rate unknown, by gmm" in bare
-    for absent in ("Planted", "contain about", "by kind", "Warning", "cannot be read"):
+    for absent in ("on purpose", "contain about", "by kind", "Warning", "cannot be read"):
         assert absent not in bare
 
 
@@ -79,24 +72,20 @@ def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole():
     text = printed(show_summary, noise(classes=[class_noise(f"class{k:02d}", k / 100) for k in range(20)]))
     assert ["class19" in text, "class08" in text, "class07" in text] == [True, True, False]
     assert "and 8 classes with less noise" in text
-    shuffled = KINDS["planted"][1]
-    planted = [{**shuffled, "planted": name} for name in (*CONTROL_KINDS, *COPY_KINDS)]
     long = [class_noise(f"{'long name ' * 9}right")]
-    narrow = printed(show_summary, noise(classes=long, kinds={**KINDS, "planted": planted}), width=80)
-    assert "missed" in next(line for line in narrow.splitlines() if line.lstrip().startswith("planted"))
+    narrow = printed(show_summary, noise(classes=long, kinds=KINDS), width=80)
+    assert ["part", "noise", "1,500", "900", "600"] in [line.split() for line in narrow.splitlines()]
     assert "right" in narrow
     assert "…" not in narrow
 
 
 def test_every_estimator_is_shown_and_the_chosen_one_marked():
-    tail = {"noise_rate": 0.2, "interval": [0.18, 0.22]}
     estimators = {
-        "controls": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900, "by_kind": {"look-alike": tail}},
+        "bmm": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900},
         "gmm": {"rank_by": "aul", "noise_rate": 0.123, "suspicious": 1234},
     }
     lines = [" ".join(line.split()) for line in printed(show_estimators, noise(estimators=estimators)).splitlines()]
-    wanted = {"→ gmm aul 12.3% 1,234", "controls aum 11.0% 900", "like look-alike 20.0% (18.0% to 22.0%)"}
-    assert wanted <= set(lines)
+    assert {"→ gmm aul 12.3% 1,234", "bmm aum 11.0% 900"} <= set(lines)
 
 
 def test_suspicious_labels_are_a_table_or_whole_paths():
@@ -131,13 +120,11 @@ def test_sentences_on_kinds_by_hand():
         "Corrupted images, suspicious or not: 1,200 of 12,000; corrupted.csv lists them.",
         "Equal images with different labels: 3; see the column kind of scores.parquet.",
     ]
-    assert matrix_rows(noise(kinds=KINDS)) == [
-        ["labels, random", "50", "40", "1", "2", "0", "7"],
-        ["images, shuffled", "500", "0", "499", "0", "0", "1"],
+    assert copies_rows(noise(kinds=KINDS)) == [
+        ["shuffled", "1,500", "1,499", "1"],
+        ["part noise", "1,500", "900", "600"],
     ]
-    assert "--controls" not in matrix_note(noise(kinds=KINDS))
-    assert "--controls" in matrix_note(noise(kinds={**KINDS, "planted": KINDS["planted"][1:]}))
-    assert kinds_sentences(noise()) == matrix_rows(noise()) == []
+    assert kinds_sentences(noise()) == copies_rows(noise()) == []
 
 
 def test_sentences_on_what_is_not_in_the_audit():

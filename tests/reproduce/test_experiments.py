@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.methods.table import find_method
+from labelaudit.names import COPY_KINDS
 from labelaudit.reproduce import curves, retraining, runner
 from tests.cli.helpers import CLASSES, QUICK, file_bytes, interrupted, modified, run, succeed, write_images
 
@@ -59,15 +60,14 @@ def crowd() -> Path:
 
 def test_detection(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "_HAS_MATPLOTLIB", False)  # the next test draws
-    asked = ("--noise", "uniform:0.25", "--noisy-labels", crowd(), *QUICK, "--controls")
+    asked = ("--noise", "uniform:0.25", "--noisy-labels", crowd(), *QUICK)
     page = measured("detection", "--data", clean / "train", *asked)
     assert page.startswith("# Detection of wrong labels: train\n")
     audits = rows("out", "audits")
     assert [(row["noise"], row["wrong"]) for row in audits] == [("uniform:0.25", 12), ("crowd", 6)]
     assert all(row["samples"] == 48 and row["epochs"] == 4 and row["seconds"] > 0 for row in audits)
-    assert {row["estimator"] for row in rows("out", "estimates")} >= {"transition", "gmm", "controls"}
+    assert {row["estimator"] for row in rows("out", "estimates")} >= {"transition", "gmm"}
     assert len(rows("out", "epochs")) == 2 * 4
-    assert all(row["planted"] >= row["found"] for row in rows("out", "controls"))
     assert "| crowd | AUL |" in page
     other = run("reproduce", "detection", "--data", clean / "train", "--out", "out", *asked[:2], "--epochs", 5)
     assert "epochs is 4 there, 5 asked" in other.error
@@ -138,6 +138,8 @@ def test_kinds(clean: Path) -> None:
     for row in rows("out", "matrix"):
         counts[row["true_kind"]] += row["samples"]
     assert counts == {"mislabeled": 5, "shuffled": 5, "gaussian": 4, "clean": 34}
+    assert [row["kind"] for row in rows("out", "copies")] == list(COPY_KINDS)
+    assert all(row["count"] == 48 >= row["found"] for row in rows("out", "copies"))
     other = run("reproduce", "kinds", "--data", clean / "train", "--out", "out", *asked, "--mislabeled", 0.2)
     assert "with other rates" in other.error
 

@@ -29,7 +29,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         *("sample.parquet", "sample.csv", "sample.html", "reviewed.parquet"),
         *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),
     }
-    assert run.pilot.root == run.root / "pilot"
+    assert run.heads.root == run.root / "heads"
     assert run.retraining("co-teaching", 7).root == run.root / "retrain" / "co-teaching-seed7"
 
 
@@ -61,6 +61,15 @@ def test_a_damaged_description_or_an_unknown_schema_is_refused_and_left_alone(ru
     with pytest.raises(RunError, match=message):
         run.update_description(status="finished")
     assert run.description.read_bytes() == content
+
+
+def test_a_run_with_labels_made_wrong_on_purpose_is_refused_and_one_without_is_read(run):
+    run.root.mkdir()
+    run.write_description({"settings": {"controls": 0, "pilot_epochs": 0}})
+    assert run.read_description()["settings"]["controls"] == 0
+    run.write_description({"settings": {"controls": 30, "pilot_epochs": 4}})
+    with pytest.raises(RunError, match=r"run was audited with --controls, which .* has; audit again into a new --run"):
+        run.read_description()
 
 
 def test_results_without_a_description_are_not_gone_on_from(run):

@@ -39,7 +39,7 @@ def four_kinds():
         p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
         corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
         ambiguous_below=0.1,
-        matrix=(),
+        copies=(),
     )
 
 

@@ -59,8 +59,8 @@ def test_samples_have_the_columns_that_others_join_on(tmp_path):
     write_samples(tmp_path / "samples.parquet", catalogue_of(FOUR, reasons=["", "damaged", "", ""]))
     table = pq.read_table(tmp_path / "samples.parquet")
     types = {"grey": "bool", "readable": "bool"}
-    types |= dict.fromkeys(("path", "class", "sha256", "reason", "control"), "string")
-    types |= dict.fromkeys(("sample", "label", "width", "height", "taught_label"), "int32")
+    types |= dict.fromkeys(("path", "class", "sha256", "reason"), "string")
+    types |= dict.fromkeys(("sample", "label", "width", "height"), "int32")
     assert {field.name: str(field.type) for field in table.schema} == types
     assert table.column("sample").to_pylist() == [0, 1, 2, 3]
     assert table.column("path").to_pylist() == list(FOUR)

@@ -68,15 +68,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _ESTIMATORS = {
     "transition": "the noise transition model, fitted to the labels",
-    "controls": "compares with the planted wrong labels",
     "gmm": "splits the AULs into two groups, as the AUL paper does; too high where few labels are wrong",
     "gmm-per-class": "the same within each class",
     "bmm": "the same with beta distributions",
-}
-_CONTROLS = {
-    "random": "any other class",
-    "confusion": "a class that is often confused with the given one",
-    "look-alike": "the class that the image itself looks like most",
 }
 _COMMON_NAMES = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
 
@@ -254,8 +248,6 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         new=new,
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
         estimators=_ESTIMATORS,
-        controls=_CONTROLS,
-        planted=[row for row in noise.power.kinds if row.class_name is None],
         review=_review_shares(noise),
         rows=len(content["rows"]["sample"]),
         sampled=content["sampled"],
@@ -304,7 +296,7 @@ def rate_sentence(rate: float | None) -> str:
 
 def _review_shares(noise: Noise) -> list[tuple[int, str]]:
     """Return numbers of rows to review and the shares of the estimated errors in them, up to all errors."""
-    shares = [(row.top, f"{row.caught:.0%}") for row in noise.power.review]
+    shares = [(row.top, f"{row.caught:.0%}") for row in noise.review]
     whole = next((at for at, (_, share) in enumerate(shares) if share == "100%"), len(shares))
     return shares[: whole + 1]
 

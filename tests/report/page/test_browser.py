@@ -326,8 +326,7 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
     names = [f"{label}/{k}.png" for label in SIMILAR for k in range(10)]
     images = {name: noise_png(number, sizes[number % len(sizes)]) for number, name in enumerate(names)}
     made = make_run(tmp_path / "run", write_files(tmp_path / "zoo", images), wrong=names[::2])
-    planted = {"planted": "shuffled", "expected": "corrupted", "count": 12000, "called": {"corrupted": 11000}}
-    edit(made.run.noise, kinds={**KINDS, "planted": [planted]})
+    edit(made.run.noise, kinds=KINDS)
     page_of(made.run)
     for width in (1280, 390):
         tab.open(made.run.page, width=width, height=2 * TALL)
@@ -343,6 +342,4 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
         ends = "[...document.querySelectorAll('[data-action=\"suggested\"] .parted span:last-child')]"
         assert set(tab.texts('[data-action="suggested"] .parted span:last-child')) == {"gold_strap", "silver_strap"}
         assert tab.evaluate(f"{ends}.filter((end) => end.scrollWidth > end.clientWidth + 1).length") == 0
-        height = tab.on(".wide-table tbody th", "return node.getBoundingClientRect().height")
-        assert 0 < height < 70  # two lines at most
         assert tab.evaluate("document.documentElement.scrollWidth") <= width

@@ -20,7 +20,6 @@ from labelaudit.data.images import decode_small
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import RunError, StorageError
-from labelaudit.names import CONTROL_KINDS
 from labelaudit.report.page import write
 from labelaudit.report.page.charts import quantise
 from labelaudit.report.page.write import CHANGED, embedded_json, rate_sentence, read_thumbnails, title_of
@@ -143,32 +142,26 @@ def test_title_and_rate_in_words():
     assert "could not be estimated" in rate_sentence(None)
 
 
-def test_estimators_controls_and_names_are_explained_and_escaped(tmp_path):
+def test_estimators_and_names_are_explained_and_escaped(tmp_path):
     names = [f"{name}/{k}.png" for name in ("<b>", "c") for k in range(12)]
     made = make_run(tmp_path / "run", write_noise_images(tmp_path / "<script>\x1bx", names), wrong=["<b>/0.png"])
-    fitted, count = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 1234}, {"planted": 500, "found": 487}
-    kinds = [{"kind": kind, **count, "class": None} for kind in (*CONTROL_KINDS, "<u>")]
-    kinds.append({"kind": "none", "planted": 0, "found": 0, "class": None})
-    kinds.append({"kind": "hidden", **count, "class": "c"})
+    fitted = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 1234}
     review = [{"top": top, "caught": caught} for top, caught in ((300, 0.8), (600, 0.996), (900, 1.0))]
     estimators = dict.fromkeys((*ESTIMATORS, "<i>"), fitted)
-    edit(made.run.noise, estimators=estimators, power={"kinds": kinds, "review": review})
+    edit(made.run.noise, estimators=estimators, review=review)
     settings = read_json(made.run.description)["settings"]
     edit(made.run.description, settings={**settings, "model": "resnet18", "kind": "frozen"})
     text, data = written(made)
     shown = text.partition("<script")[0]
     assert "24 images · 2 classes · 6 epochs · head on frozen resnet18 · audited 2026-03-04" in shown
-    for name in (*ESTIMATORS, *CONTROL_KINDS):
+    for name in ESTIMATORS:
         assert f'<th scope="row">{name}<small>' in shown
     assert '<th scope="row">&lt;i&gt;</th><td>10.0%</td><td>1,234</td>' in shown
-    assert '<th scope="row">&lt;u&gt;</th><td>500</td><td>487</td><td>97.4%</td>' in shown
-    assert '<th scope="row">none</th><td>0</td><td>0</td><td>–</td>' in shown
     assert '<tr class="used"><th scope="row">gmm<small>' in shown
-    assert "hidden</th>" not in shown
     assert re.sub(r"\s+", " ", shown).count("the top 300 images contain about 80%, the top 600 about 100%.") == 1
     assert text.count("<script>") == 1
     assert "<h1><bdi>&lt;script&gt;\\x1bx</bdi></h1>" in text
-    assert not {"<b>", "<i>", "<u>"} & set(re.findall("<.>", text))
+    assert not {"<b>", "<i>"} & set(re.findall("<.>", text))
     assert data["classes"] == ["<b>", "c"]
 
 
