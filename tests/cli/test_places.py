@@ -231,7 +231,7 @@ def test_files_move_between_class_folders_of_their_split_and_back(birds: Path) -
     plan = json.loads(succeed("relabel", data, "c.csv", *SPLIT, "--yes", "--format", "json").out)
     assert "lies outside the folders of --split" in json.dumps(plan)
     assert (data / "train/bee/000-2.png").is_file()
-    assert (data / ".labelaudit-dropped/val/ant/001.png").is_file()
+    assert Path("birds-dropped/val/ant/001.png").is_file()
     assert not (data / "train/ant/000.png").exists()
     succeed("relabel", data, "--undo", "--yes")
     assert sorted(data.rglob("*.png")) == before
