@@ -51,6 +51,7 @@ LIGHT = {
     "auditing.fit": TORCH,
     "auditing.model": TORCH,
     "auditing.score": TORCH,
+    "auditing.predictions": TORCH,
     # timm loads torchvision, and that torch's compiler: as long as torch itself.
     "auditing.probe": {"timm", "torchvision"},
     "report": TORCH,

@@ -31,7 +31,16 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, kept_sentence, review_sentences, unreadable_sentence
-from labelaudit.run.documents import TRAINED, Count, Description, Noise, as_json, read_description, read_noise
+from labelaudit.run.documents import (
+    PREDICTIONS,
+    TRAINED,
+    Count,
+    Description,
+    Noise,
+    as_json,
+    read_description,
+    read_noise,
+)
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Row, ranked_lines, suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
@@ -288,7 +297,8 @@ class _Epochs(msgspec.Struct):
     """The settings of a training that say how its epochs follow each other."""
 
     epochs: Count
-    members: Count
+    members: Count = 1
+    kind: str = ""
     heads_epochs: Count = 0
     folds: Count = 1
 
@@ -297,7 +307,8 @@ def read_course(run: RunFolder) -> Course:
     """Return how the recorded epochs of a run follow each other; raise a RunError where the probe is not trained."""
     description = read_description(run)
     settings = _epochs(run, description)
-    course = Course(epochs=settings.epochs, members=settings.members, held_out=settings.folds > 1)
+    held_out = settings.folds > 1 or settings.kind == PREDICTIONS
+    course = Course(epochs=settings.epochs, members=settings.members, held_out=held_out)
     if description.status != TRAINED:
         epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
         fix = "run labelaudit train-probe or score on the same data again: it resumes"

@@ -35,6 +35,13 @@ class TrainingOptions:
         "Train a network, heads on a frozen pretrained backbone, or both; auto: both up to 64 pixels, and where "
         "heads disagree with many labels; else frozen."
     )
+    embeddings: Path | None = option(
+        "Train heads on these embeddings of your own: .parquet, .npy or .safetensors.", metavar="FILE"
+    )
+    predictions: Path | None = option(
+        "Train nothing: judge by these out-of-fold class probabilities of your own; formats as --embeddings.",
+        metavar="FILE",
+    )
     pretrained: bool = option(
         "Fine-tune pretrained weights: the bundled ones, or those of --model (downloaded once).", default=False
     )

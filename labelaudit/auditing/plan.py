@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.own import own_digest
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.looks import look_size
 from labelaudit.engine.devices import choose_device, choose_precision, compute_deterministically, set_threads
 from labelaudit.engine.networks import pretrained_config, require_known
 from labelaudit.engine.pretrained import (
@@ -28,6 +31,7 @@ from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
 from labelaudit.methods.table import MethodEntry
 from labelaudit.names import OptimizerName, Precision, PrecisionName, PresetName
+from labelaudit.run.documents import OWN_EMBEDDINGS
 from labelaudit.selectors.table import NONE, build_selector, describe_selector
 
 COARSE_FROM = 80
@@ -144,6 +148,7 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(f"{option} {value} is too small", fix=f"give at least {least:g}")
         if value == math.inf:
             raise UsageError(f"{option} is not finite", fix="give a number")
+    _check_own(options)
     if options.momentum is not None and options.momentum >= 1:
         raise UsageError(f"--momentum {options.momentum:g} must be below 1", fix="give a smaller number")
     if options.preset == "paper" and (options.probe == "frozen" or options.pretrained or options.network_weights):
@@ -155,6 +160,25 @@ def check_options(options: TrainingOptions) -> None:
         raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
     if options.network_weights and not options.model:
         raise UsageError("--network-weights needs the --model that the file was saved from", fix="add --model NAME")
+
+
+def _check_own(options: TrainingOptions) -> None:
+    """Raise UsageError for options that do not go with embeddings or predictions of the user's own."""
+    if options.predictions is not None:
+        raise UsageError("--predictions trains nothing", fix="give it to labelaudit score, or leave it out")
+    if options.embeddings is None or options.probe == "both":
+        return
+    given = {
+        "--model": options.model,
+        "--network-weights": options.network_weights,
+        "--pretrained": options.pretrained,
+        "--image-size": options.image_size,
+        "--preset paper": options.preset == "paper",
+        "--probe train": options.probe == "train",
+    }
+    if other := [name for name, value in given.items() if value]:
+        what = f"--embeddings takes the place of a network, and {other[0]} is about one"
+        raise UsageError(what, fix=f"leave {other[0]} out, or give --probe both for a network beside the heads")
 
 
 def set_up_device(options: TrainingOptions) -> torch.device:
@@ -219,6 +243,9 @@ def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: torch.dev
     wanted = usable <= MOST_EMBEDDED and options.preset != "paper" if is_auto else options.probe == "both"
     if not wanted:
         return planned
+    if options.embeddings is not None:
+        heads: dict[str, Any] = {"heads_epochs": HEAD.epochs, "heads_weights": own_digest(options.embeddings)}
+        return ProbePlan(replace(planned.settings, **heads), f"{planned.why}, and heads on {options.embeddings}")
     if embedded_is_installed(EMBEDDED_MODEL):
         settings = replace(planned.settings, heads_epochs=HEAD.epochs)
         return ProbePlan(settings, f"{planned.why}, and heads on frozen {EMBEDDED_MODEL}")
@@ -235,11 +262,18 @@ def network_beside(
     return plan_probe(catalogue, options, device).settings
 
 
-def heads_beside(settings: TrainingSettings, catalogue: Catalogue, device: torch.device) -> TrainingSettings:
-    """Return the settings of the heads that are trained beside a network."""
-    size = HEADS_SIZE if catalogue.median_short_side <= SMALL_IMAGE_PIXELS else None
+def heads_beside(
+    settings: TrainingSettings, catalogue: Catalogue, device: torch.device, embeddings: Path | None = None
+) -> TrainingSettings:
+    """Return the settings of the heads that are trained beside a network, on the user's embeddings if there are any."""
+    size = HEADS_SIZE if catalogue.median_short_side <= SMALL_IMAGE_PIXELS and embeddings is None else None
     options = TrainingOptions(
-        probe="frozen", epochs=settings.heads_epochs, image_size=size, resize=settings.resize, seed=settings.seed
+        probe="frozen",
+        embeddings=embeddings,
+        epochs=settings.heads_epochs,
+        image_size=size,
+        resize=settings.resize,
+        seed=settings.seed,
     )
     return plan(catalogue, options, device).settings
 
@@ -271,6 +305,8 @@ def _selector(options: TrainingOptions) -> str:
 
 
 def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:
+    if (file := options.embeddings) is not None and options.probe != "both":
+        return "frozen", OWN_EMBEDDINGS, own_digest(file), f"heads on the embeddings in {file}"
     if options.model is not None:
         require_known(options.model)
     side = catalogue.median_short_side
@@ -346,6 +382,8 @@ def fitting_batch_size(rows: int, most: int) -> int:
 
 
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
+    if model == OWN_EMBEDDINGS:
+        return look_size(catalogue)
     if kind == "frozen" and model == EMBEDDED_MODEL:
         return EMBEDDED_SIZE
     side = catalogue.median_short_side
@@ -376,6 +414,8 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         asked["weights"] = file_digest(options.network_weights)
     elif options.pretrained and settings.weights != "embedded":
         asked["weights"] = "timm"
+    if options.embeddings is not None:
+        asked["weights" if settings.kind == "frozen" else "heads_weights"] = own_digest(options.embeddings)
     if differing := [name for name, value in asked.items() if value not in (None, "auto", stored[name])]:
         different = "; ".join(f"{name} is {stored[name]} there, {asked[name]} asked" for name in differing)
         raise RunError(f"{begun}: {different}", fix=f"leave these options {out}")
@@ -392,6 +432,8 @@ def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
     """Raise UsageError for heads beside a network, and for a selector that the method leaves no place for."""
     if options.probe == "both":
         raise UsageError("--probe both is for audits", fix="leave it out, or give --probe train or frozen")
+    if options.embeddings is not None:
+        raise UsageError("--embeddings is for audits", fix="leave it out, or train a head of your own on them")
     several = entry.networks > 1
     if _selector(options) != NONE and (several or entry.plans):
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"

@@ -5,7 +5,7 @@ Shapes: R rows that take part in the training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,10 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from labelaudit.auditing.own import OwnRows, read_embeddings
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
+from labelaudit.data.looks import look_at, table_of_looks
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
 from labelaudit.detect.constants import MOST_COPIED
-from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
 from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
 from labelaudit.engine.networks import Heads, linear_head
@@ -27,9 +29,9 @@ from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.pretrained import build_network, embedded_digest, network_digest
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
-from labelaudit.errors import DataError
-from labelaudit.names import COPY_KINDS
-from labelaudit.progress import Reporter
+from labelaudit.errors import DataError, RunError
+from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.documents import OWN_EMBEDDINGS
 
 _PART = 1024
 
@@ -56,21 +58,6 @@ def _table_of_pixels(
         copied_P=copied_P,
         copy_PMS=copy_statistics(np.asarray(pixels_RCHW[copied_P]), generator),
         digest_U=np.asarray(digests, dtype=np.str_),
-    )
-
-
-def _table_of_embedded(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
-    """Return the same for images that were embedded."""
-    copied = [row for row, look in enumerate(looks) if look.copy_MS is not None]
-    # Evenly over the samples, which are in the order of their classes.
-    copied = copied[:: max(1, -(-len(copied) // MOST_COPIED))]
-    copy_PMS = np.array([looks[row].copy_MS for row in copied], dtype=np.float32)
-    return ImageTable(
-        sample_U=sample_R,
-        value_US=np.array([look.value_S for look in looks], dtype=np.float32).reshape(-1, len(IMAGE_STATISTICS)),
-        copied_P=np.array(copied, dtype=np.int32),
-        copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
-        digest_U=np.array([look.digest for look in looks], dtype=np.str_),
     )
 
 
@@ -112,10 +99,11 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a training needs beside its settings: device, processes, and where network weights come from."""
+    """What a training needs beside its settings: device, processes, where network weights and embeddings come from."""
 
     device: torch.device
     weights_file: Path | None = None
+    embeddings: Path | None = None
     offline: bool = False
     world: World = ALONE
 
@@ -139,6 +127,10 @@ def prepare(
     if settings.kind == "frozen":
 
         def load(usable: Catalogue) -> Embeddings:
+            if settings.model == OWN_EMBEDDINGS:
+                looked = look_at(usable, settings.pixel_format, reporter)
+                feature_RD = own_embeddings(usable, source.embeddings).take(looked.sample_R)
+                return Embeddings(feature_RD=feature_RD, **vars(looked))
             return embed(
                 usable,
                 backbone_of(settings, source),
@@ -155,7 +147,7 @@ def prepare(
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         if look:
-            image_table = _table_of_embedded(sample_R, found.looks)
+            image_table = table_of_looks(sample_R, found.looks)
     else:
 
         def decode(usable: Catalogue) -> Pixels:
@@ -180,6 +172,23 @@ def prepare(
         statistics=statistics,
         image_table=image_table,
     )
+
+
+def own_embeddings(catalogue: Catalogue, file: Path | None, reporter: Reporter = QUIET) -> OwnRows:
+    """Read the embeddings that the user gave, and check them; raise a RunError where a resumed run lacks them."""
+    if file is None:
+        what = "this audit was started with --embeddings FILE, which is needed to continue it"
+        raise RunError(what, fix="give the same file again, or another --run")
+    return read_embeddings(file, catalogue, reporter)
+
+
+def with_embeddings(prepared: Prepared, source: Source) -> Prepared:
+    """Return the same rows with the embeddings that the user gave as inputs."""
+    own = own_embeddings(prepared.catalogue, source.embeddings)
+    feature_RD = torch.from_numpy(own.take(prepared.sample_R))
+    statistics = FeatureInputs.statistics(feature_RD)
+    inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
+    return replace(prepared, inputs=inputs, statistics=statistics)
 
 
 def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:

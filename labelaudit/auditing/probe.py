@@ -11,17 +11,24 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 import labelaudit
+from labelaudit.auditing.begin import (
+    clear,
+    earlier,
+    now,
+    numbered_run,
+    remember_place,
+    require_same_data,
+    tell_set_aside,
+)
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
-from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves, runs_of
+from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import (
     DOUBTED,
@@ -33,8 +40,16 @@ from labelaudit.auditing.plan import (
     plan_probe,
     set_up_device,
 )
-from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
+from labelaudit.auditing.prepare import (
+    Prepared,
+    Source,
+    make_network,
+    numbered_as,
+    own_embeddings,
+    prepare,
+    with_embeddings,
+)
+from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.detect.curves import Course
@@ -44,19 +59,16 @@ from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord, observe
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import RunError
 from labelaudit.methods.base import Batch, Clock, Lesson, Logits, Method, State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
-from labelaudit.run.files import require_regular, storage_errors, write_bytes
+from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import unreadable_rows
-from labelaudit.run.series import earlier_runs, next_run, runs_in
 from labelaudit.run.tables import write_image_table, write_samples
 from labelaudit.selectors.table import NONE
-from labelaudit.text import alike, plural
 
 
 def train_probe(
@@ -87,7 +99,13 @@ def train_probe(
         if begun is None:
             return claimed
         world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
-        source = Source(device=device, weights_file=options.network_weights, offline=options.offline, world=world)
+        source = Source(
+            device=device,
+            weights_file=options.network_weights,
+            embeddings=options.embeddings,
+            offline=options.offline,
+            world=world,
+        )
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
         if begun.is_new:
             make_network(begun.settings, prepared, source)  # fails before anything is written
@@ -133,62 +151,41 @@ def _claim_run(
     if given is not None:
         require_outside(given.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
-    run = _numbered_run(data, catalogue, options, reporter) if given is None else given
+    run = given or numbered_run(
+        data, catalogue, lambda newest, known: _require_settings(newest, known, options), reporter
+    )
     settings = _begun_settings(run, catalogue, options)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
-        _remember_place(data, run, reporter)
+        remember_place(data, run, reporter)
         return run, None
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if settings else plan_probe(catalogue, options, device)
     if planned is not None:
         check_probe(planned.settings)
+    decided = settings if planned is None else planned.settings
+    if decided is not None and decided.takes_embeddings:
+        own_embeddings(catalogue, options.embeddings, reporter)
     held.enter_context(run.writing("--run"))
     settings = _begun_settings(run, catalogue, options)  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
             return run, None
-        _remember_place(data, run, reporter, held=True)
+        remember_place(data, run, reporter, held=True)
         return run, _Begun(catalogue, settings, relabelings, is_new=False)
     planned = planned or plan_probe(catalogue, options, device)
-    is_first, before = not run.exists, earlier_runs(run) if given is None else []
-    clear(run)
-    if is_first and before and before[-1].decisions.exists():
-        write_bytes(run.decisions, require_regular(before[-1].decisions).read_bytes())
+    clear(run, follows=given is None)
     reporter.say(f"Probe: {planned.why}")
     return run, _Begun(catalogue, planned.settings, relabelings, is_new=True)
 
 
-def _numbered_run(data: Data, catalogue: Catalogue, options: TrainingOptions, reporter: Reporter) -> RunFolder:
-    """Return the newest run of the data, or the next one where data or settings have changed since; say why.
-
-    A run that is not trained to the end is left for the next one only where the data have changed: other settings are
-    refused later. Raises a RunError where the runs are of another folder, which is still there.
-    """
-    home = runs_of(data.root)
-    if home.is_absolute():
-        reporter.say(f"The runs are in {home}: nothing is written into the folder of the images")
-    runs = runs_in(home)
-    if not runs:
-        return next_run(home)
-    newest, why = runs[-1], ""
-    description = documents.read_description(newest)
-    if description.data.fingerprint != catalogue.fingerprint:
-        root = Path(description.data.root)
-        if root != data.root.resolve() and root.exists():
-            what = f"{home} has the audits of {root}, which has the same name as {data.root}"
-            raise RunError(what, fix="give a --run for this folder")
-        why = f"{data.root} has changed since {newest.root}"
-    elif is_trained(newest):
-        try:
-            agree(settings_from_json(description.settings, str(newest.description)), options, str(newest.root))
-        except RunError as error:
-            why = error.what
-    if not why:
-        return newest
-    run = next_run(home)
-    reporter.say(f"{why}: a new audit goes to {run.root}")
-    return run
+def _require_settings(run: RunFolder, known: documents.Description, options: TrainingOptions) -> TrainingSettings:
+    """Return the settings of a run; raise a RunError where they are not those asked for."""
+    if known.settings.get("kind") == documents.PREDICTIONS:
+        raise RunError(f"{run.root} is an audit of predictions", fix="give another --run")
+    settings = settings_from_json(known.settings, str(run.description))
+    agree(settings, options, str(run.root))
+    return settings
 
 
 def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings | None:
@@ -198,37 +195,10 @@ def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptio
     description = documents.read_description(run)
 
     def read() -> TrainingSettings:
-        if description.data.fingerprint != catalogue.fingerprint:
-            what = f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}"
-            raise RunError(what, fix="give another --run, or delete that folder")
-        settings = settings_from_json(description.settings, str(run.description))
-        agree(settings, options, str(run.root))
-        return settings
+        require_same_data(run, description.data, catalogue)
+        return _require_settings(run, description, options)
 
     return earlier(run, read)
-
-
-def _difference(data: documents.RecordedData, catalogue: Catalogue) -> str:
-    if data.samples != len(catalogue):
-        return f"{plural(data.samples, 'image')} in {data.root} there, {len(catalogue):,} in {catalogue.root} here"
-    if data.classes != catalogue.classes:
-        return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
-    return f"images or labels of {catalogue.root} have changed since"
-
-
-def _remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
-    """Write to run.json where the images of a run are now, if they have moved since."""
-    known, root = documents.read_description(run).data, str(data.root.resolve())
-    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
-    if (known.root, known.labels_file) == (root, labels_file):
-        return
-    try:
-        with contextlib.nullcontext() if held else run.writing():
-            run.update_description(data={**documents.as_json(known), "root": root, "labels_file": labels_file})
-    except StorageError as error:
-        reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
-    else:
-        reporter.say(f"{run.root} now looks for its images in {root}; before, in {known.root}")
 
 
 def _describe(
@@ -238,7 +208,7 @@ def _describe(
     catalogue = prepared.catalogue
     if require_settled(data.root) != begun.relabelings:
         raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
-    _tell_set_aside(catalogue, reporter)
+    tell_set_aside(catalogue, reporter)
     if not begun.is_new:
         before = read_catalogue(run)
         if len(changed := np.flatnonzero(before.used_N != catalogue.used_N)):
@@ -251,7 +221,7 @@ def _describe(
         write_image_table(run.pictures, prepared.image_table)
     description = documents.Description(
         status=documents.TRAINING,
-        created=_now(),
+        created=now(),
         versions={
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
@@ -272,25 +242,15 @@ def _describe(
     documents.write_description(run, description)
 
 
-def _tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
-    if bad := unreadable_rows(catalogue):
-        first = f"{bad[0]['path']}: {bad[0]['reason']}"
-        reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
-    for text in catalogue.warnings:
-        reporter.warn(text)
-    if catalogue.left_out:
-        files = sum(row.files for row in catalogue.left_out)
-        reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
-    for twin, name in alike(catalogue.classes):
-        reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
-
-
 def _train_heads(
     run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
 ) -> None:
-    """Train held-out heads on the bundled backbone."""
-    own = heads_beside(settings, prepared.catalogue, source.device)
-    embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
+    """Train held-out heads on a frozen backbone or the user's embeddings."""
+    own = heads_beside(settings, prepared.catalogue, source.device, source.embeddings)
+    if settings.takes_embeddings:
+        embedded = with_embeddings(prepared, source)
+    else:
+        embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
     _require_same(embedded, prepared)
     train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
 
@@ -347,11 +307,7 @@ def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
     network = network.mean() if isinstance(network, Heads) else network
     write_network(run.probe, network, prepared.catalogue.classes)
     mean, std = prepared.statistics
-    run.update_description(status=documents.TRAINED, finished=_now(), normalization={"mean": mean, "std": std})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    run.update_description(status=documents.TRAINED, finished=now(), normalization={"mean": mean, "std": std})
 
 
 def train_recorded(

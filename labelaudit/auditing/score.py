@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.auditing.fit import Fitted, compute, fit
-from labelaudit.auditing.model import Audit, Data, is_trained, opened, recorded_data
+from labelaudit.auditing.model import Audit, Data, is_trained, opened, recorded_data, runs_of
 from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.predictions import is_of_predictions, record_predictions
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.methods.table import find
@@ -19,6 +20,9 @@ from labelaudit.review.decisions import digest_of
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.series import runs_in
 from labelaudit.text import require_local
+
+_FILES = ("network_weights", "embeddings", "predictions")
+"""Options that are files."""
 
 
 def score(
@@ -57,12 +61,31 @@ def score(
         return compute(run, fit_settings or FitSettings(), reporter)
 
 
-def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | None, reporter: Reporter) -> None:
-    """Train the probe of an audit to the end; see `score`. Loads torch only where something is left to do."""
-    if data is not None or not is_trained(run):
-        from labelaudit.auditing.probe import train_probe
+def train_missing(
+    data: Data | None, run: RunFolder | None, options: TrainingOptions | None, reporter: Reporter
+) -> RunFolder:
+    """Train the probe of an audit to the end, see `score`, and return its run folder.
 
-        train_probe(data or recorded_data(run), run, options, reporter)
+    Without a ``run``, that is the newest of the data's own by number, or the next. Loads torch only where something is
+    left to do.
+    """
+    options = options or TrainingOptions()
+    if data is None:
+        if run is None:
+            raise UsageError("there are no data and no run", fix="give one of them")
+        if is_trained(run):
+            return run
+        data = recorded_data(run)
+    of_predictions = options.predictions is not None
+    if run is not None:
+        of_predictions = of_predictions or is_of_predictions(run)
+    elif options.deciding == TrainingOptions():  # else the next run is one by a training
+        of_predictions = any(map(is_of_predictions, runs_in(runs_of(data.root))[-1:]))
+    if of_predictions:
+        return record_predictions(data, run, options, reporter)
+    from labelaudit.auditing.probe import train_probe
+
+    return train_probe(data, run, options, reporter)
 
 
 def finished(run: RunFolder, fit_settings: FitSettings | None) -> Audit | None:
@@ -122,16 +145,17 @@ def audit(
     root = Path(folder)
     if runs_in(root):
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
-    for name in training:
+    for name, value in training.items():
         find("option", name, {field.name: field for field in fields(TrainingOptions)})
+        if name in _FILES and value is not None:
+            require_local(value)
+            training[name] = Path(value)
     data = Data(
         root=root,
         labels_file=None if labels_file is None else Path(labels_file),
         split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
     )
-    from labelaudit.auditing.probe import train_probe
-
-    found = train_probe(data, asked_run(run), TrainingOptions(**training), reporter)
+    found = train_missing(data, asked_run(run), TrainingOptions(**training), reporter)
     score(None, found, None, asked_fit(rank_by, estimator), reporter)
     return opened(found)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -26,50 +25,8 @@ from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Method, State
 from labelaudit.progress import Reporter
-from labelaudit.run.documents import TRAINED
 from labelaudit.run.files import require_regular, write_bytes
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import discard_from
-
-Found = TypeVar("Found")
-
-
-def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
-    """Return what ``read`` finds in the folder of an earlier call, or None where a training may begin anew.
-
-    The settings in a folder are fixed once an epoch is recorded, unless the training diverged. Where they are fixed, a
-    RunError of ``read`` is raised.
-    """
-    if not run.exists:
-        return None
-    description = run.read_description()
-    if description.get("diverged"):
-        return None
-    try:
-        return read()
-    except RunError:
-        recorded = any(file.exists() for file in (run.checkpoint, run.verified, run.result))
-        if recorded or description.get("status") == TRAINED:
-            raise
-        return None
-
-
-def clear(run: RunFolder) -> None:
-    """Delete what a training left whose settings are not fixed.
-
-    Results that no run.json describes are a RunError: a training that resumes from them would mix two.
-    """
-    if not run.exists:
-        results = (run.losses, run.checkpoint, run.heads.root, run.noise, run.metrics, run.verified)
-        if left := [path.name for path in results if path.exists()]:
-            fix = "delete the folder, or give another one"
-            raise RunError(f"{run.root} has {', '.join(left)} but no run.json", fix=fix)
-        return
-    for file in (run.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
-        file.unlink(missing_ok=True)
-    run.heads.checkpoint.unlink(missing_ok=True)
-    discard_from(run.heads.losses, 0)
-    shutil.rmtree(run.picks, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)

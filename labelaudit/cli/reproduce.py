@@ -71,7 +71,8 @@ def _add(
     command.__doc__ = f"{meaning}\n\n{resumed}"
     epilog = o.examples(*(f"labelaudit reproduce {name} {line}" for line in examples))
     command = o.add_parameters(command, parameters=own, name="told", build=told)
-    trained = o.training_options(without=("seed", *without), only=only)  # --seeds is the experiments' own
+    # --seeds is the experiments' own, and embeddings or predictions are of one labeling.
+    trained = o.training_options(without=("seed", "embeddings", "predictions", *without), only=only)
     app.command(name, epilog=epilog)(trained(o.screen_options(command)))
 
 

@@ -20,7 +20,7 @@ EPILOG = o.examples(
 
 
 @o.screen_options
-@o.training_options(without=("members", "folds"))
+@o.training_options(without=("members", "folds", "embeddings", "predictions"))
 def command(
     data: o.DataArgument,
     training: TrainingOptions,

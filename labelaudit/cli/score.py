@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -16,6 +16,9 @@ from labelaudit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from labelaudit.run.layout import RunFolder
+
+_SHOWN = 10
+"""How many suspicious labels are shown."""
 
 EPILOG_SCORE = o.examples(
     "labelaudit score photos",
@@ -50,6 +53,12 @@ def score(
     top: Annotated[
         int | None, Option(help="This many rows in --out, suspicious or not; default: only the suspicious ones.")
     ] = None,
+    output: Annotated[
+        Literal["text", "json"], Option("--format", help="json: one object on stdout, as report --format json has it.")
+    ] = "text",
+    verbose: Annotated[
+        bool, Option("--verbose", "-v", help="Show classes, kinds and left-out files too.", rich_help_panel="Screen")
+    ] = False,
     run: o.Run = None,
     labels: o.Labels = None,
     split: o.Split = None,
@@ -60,26 +69,28 @@ def score(
 
     An interrupted audit is resumed. Of a finished one only the results are read.
     """
-    if top is not None and top < 1:
-        raise UsageError(f"--top {top} is too few", fix="give at least 1")
-    if top is not None and out is None:
-        raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
-
+    _refuse_contradictions(out, top, output)
     with terminal.loading():
         from labelaudit.auditing import score as audit
-        from labelaudit.auditing.model import Data, is_trained
-        from labelaudit.report.console import show_summary
+        from labelaudit.auditing.model import Audit, Data, is_trained, recorded_data
+        from labelaudit.report.console import show_outcome
+        from labelaudit.report.formats import FORMATS
+        from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
+        from labelaudit.run.lists import read_rows
         from labelaudit.run.series import newest
 
         folder = newest(data, judged=False)
-        if is_data := not folder.exists:
-            from labelaudit.auditing.probe import train_probe
+        is_data = not folder.exists
+        if is_data and training.predictions is None:
+            import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     asked = audit.asked_fit(rank_by, estimator)
     if is_data:
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
-        folder = train_probe(images, audit.asked_run(run), training, terminal)
+        if training.predictions is not None and is_helper():  # nothing is shared out
+            return
+        folder = audit.train_missing(images, audit.asked_run(run), training, terminal)
     elif run or labels or split or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
@@ -92,15 +103,27 @@ def score(
         fitted = audit.score(None, folder, training, asked, terminal, keep=is_data or out is None)
         csv, noise = fitted.csv, fitted.noise
     if not terminal.quiet:
-        show_summary(terminal.console, noise)
+        rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
+        show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
         _tell_changes(folder, terminal)
     listed = folder.suspicious
+    if output == "json":
+        typer.echo(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)).encode(), nl=False)
     if str(out) == "-":
         typer.echo(csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
     terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'report', str(folder.root)])}")
+
+
+def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> None:
+    if top is not None and top < 1:
+        raise UsageError(f"--top {top} is too few", fix="give at least 1")
+    if top is not None and out is None:
+        raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
+    if output == "json" and str(out) == "-":
+        raise UsageError("--format json and -o - are both for stdout", fix="leave one out, or give -o a file")
 
 
 def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
@@ -131,12 +154,16 @@ def train_probe(
 ) -> None:
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
     with terminal.loading():
-        from labelaudit.auditing import probe
         from labelaudit.auditing.model import Data
-        from labelaudit.auditing.score import asked_run
+        from labelaudit.auditing.score import asked_run, train_missing
 
+        if training.predictions is None:
+            import labelaudit.auditing.probe  # noqa: F401  (torch)
+
+    if training.predictions is not None and is_helper():  # nothing is shared out
+        return
     images = Data(root=data, labels_file=labels, split=o.split_names(split))
-    folder = probe.train_probe(images, asked_run(run), training, terminal)
+    folder = train_missing(images, asked_run(run), training, terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
 
 

@@ -19,10 +19,10 @@ from torch import nn
 
 from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.images import UInt8Array
-from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
+from labelaudit.data.looks import looks_of
+from labelaudit.data.pixels import PixelFormat, decode_sample
 from labelaudit.data.rendering import PLAIN
-from labelaudit.detect.constants import COPIED_DIGITS
-from labelaudit.detect.images import ImageStatistics, copy_statistics, image_statistics
+from labelaudit.detect.images import ImageStatistics
 from labelaudit.engine.devices import single_threaded
 from labelaudit.engine.embedder import Embedder, build_embedder
 from labelaudit.engine.inputs import Statistics
@@ -141,21 +141,13 @@ def embed(
 def _embedded(images: Sequence[UInt8Array | str], hashes: Sequence[str], embedder: Embedder) -> list[Embedded]:
     """Return one result per image, in order: its embedding and statistics, or why it could not be decoded."""
     arrays = [image for image in images if not isinstance(image, str)]
-    pixels_BCHW = np.stack(arrays) if arrays else None
-    vectors = iter(() if pixels_BCHW is None else embedder(pixels_BCHW))
-    values = iter(() if pixels_BCHW is None else image_statistics(pixels_BCHW))
-    results = []
-    for image, sha256 in zip(images, hashes, strict=True):
-        if isinstance(image, str):
-            results.append(Embedded(vector_D=None, reason=image))
-            continue
-        copy_MS = None
-        if sha256.startswith(tuple(COPIED_DIGITS)):
-            # Drawn from the content: the same whatever else is in the folder, and in the cache.
-            copy_MS = copy_statistics(image[None], np.random.default_rng(int(sha256[:16], 16)))[0]
-        look = ImageStatistics(digest=pixel_digest(image), value_S=next(values), copy_MS=copy_MS)
-        results.append(Embedded(vector_D=next(vectors), reason="", look=look))
-    return results
+    vectors = iter(embedder(np.stack(arrays)) if arrays else ())
+    return [
+        Embedded(vector_D=None, reason=look)
+        if isinstance(look, str)
+        else Embedded(vector_D=next(vectors), reason="", look=look)
+        for look in looks_of(images, hashes)
+    ]
 
 
 class _Shelf:

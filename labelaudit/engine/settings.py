@@ -12,6 +12,7 @@ from labelaudit.engine.inputs import Augment
 from labelaudit.errors import RunError
 from labelaudit.hyperparameters import LEAST, Hyperparameters
 from labelaudit.names import ResizeName
+from labelaudit.run.documents import OWN_EMBEDDINGS
 from labelaudit.run.layout import FORMER_SETTINGS
 
 ProbeKind = Literal["train", "frozen"]
@@ -24,14 +25,16 @@ class TrainingSettings(Hyperparameters):
 
     Attributes:
         kind: ``train`` a whole network, or a head on a ``frozen`` backbone.
-        model: timm's name of the network or backbone.
-        weights: Where its parameters come from: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file.
+        model: timm's name of the network or backbone, or `labelaudit.run.documents.OWN_EMBEDDINGS`.
+        weights: Where its parameters come from: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file; of the
+            embeddings where these are the user's own.
         preset: The preset that the other values started from.
         image_size: Side in pixels at which the network sees the images.
         channels: 1 grey, 3 RGB.
         resize: How images that are not square are made square.
         members: How many trainings are recorded, one after the other.
-        heads_epochs: Epochs of the heads on the bundled backbone that are trained beside the network; 0 for none.
+        heads_epochs: Epochs of the heads that are trained beside the network; 0 for none.
+        heads_weights: What these are trained on: the ``embedded`` backbone, or ``sha256:…`` of the user's embeddings.
         network_if_doubted: Train a network as well where these heads doubt many labels; they then stand beside it.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
         selector: Which samples are back-propagated, as `labelaudit.selectors.table` describes it.
@@ -46,6 +49,7 @@ class TrainingSettings(Hyperparameters):
     resize: ResizeName
     members: int = 1
     heads_epochs: int = 0
+    heads_weights: str = "embedded"
     network_if_doubted: bool = False
     folds: int = 1
     selector: str = "none"
@@ -54,6 +58,11 @@ class TrainingSettings(Hyperparameters):
     def probe(self) -> str:
         """Return what ``--probe`` calls it."""
         return "both" if self.heads_epochs else self.kind
+
+    @property
+    def takes_embeddings(self) -> bool:
+        """Return whether heads are trained on embeddings that the user gave."""
+        return self.model == OWN_EMBEDDINGS or self.heads_weights != "embedded"
 
     @property
     def recorded_epochs(self) -> int:

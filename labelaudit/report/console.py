@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from rich import box
@@ -18,8 +19,35 @@ from labelaudit.text import printable
 
 _MOST_CLASSES = 12
 _MOST_ROWS = 10
-_AS_GOOD_AS_ALL = 0.995
 _ANY_WIDTH = 100_000
+
+
+def show_outcome(
+    console: Console, noise: Noise, rows: Sequence[Row], root: Path | None = None, *, everything: bool = False
+) -> None:
+    """Print what matters after an audit: rate, first suspicious labels, how many to look at, and what went wrong.
+
+    The images are below ``root``; a terminal that has links gets one for each. ``everything`` prints the whole summary.
+    """
+    if everything:
+        show_summary(console, noise)
+        show_suspicious(console, rows, root)
+        return
+    console.print(sentences.headline(noise, lambda figure: f"[bold]{figure}[/bold]"))
+    for sentence in sentences.review_sentences(noise):
+        console.print(shown(sentence))
+    if rows:
+        show_suspicious(console, rows, root)
+    if sentence := sentences.kept_sentence(noise):
+        console.print(shown(sentence))
+    if sentence := sentences.advice(noise):
+        console.print(sentence)
+    if sentence := sentences.unreadable_sentence(noise):
+        console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
+    if left_out := sentences.left_out_sentences(noise):
+        console.print(f"{left_out[0].rstrip(':')}; --verbose says which")
+    for warning in noise.warnings:
+        console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 
 
 def show_summary(console: Console, noise: Noise) -> None:
@@ -68,26 +96,30 @@ def show_changes(console: Console, changes: Changes) -> None:
             show_suspicious(console, labels[:_MOST_ROWS])
 
 
-def show_suspicious(console: Console, rows: Sequence[Row]) -> None:
-    """Print the first rows of suspicious.csv.
+def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = None) -> None:
+    """Print the first rows of suspicious.csv; for ``root`` see `show_outcome`.
 
     Where the table would be too wide, each path gets a line of its own, so that it can be copied.
     """
-    kinds = ["kind"] if any(row["kind"] for row in rows) else []
-    table = table_of(">rank", "path", "given", "suggested", ">P(mislabeled)", ">AUL", *kinds, no_wrap=True)
-    for row in rows:
-        labels = (shown(row[name]) for name in ("path", "given_label", "suggested_label"))
-        kind = (shown(row[name]) for name in kinds)
-        table.add_row(row["rank"], *labels, f"{float(row['p_mislabeled']):.3f}", f"{float(row['aul']):.1f}", *kind)
+    table = table_of(">rank", "path", "given → suggested", ">P(mislabeled)", "kind", no_wrap=True)
+    cells = [_cells(row, root) for row in rows]
+    for row_cells in cells:
+        table.add_row(*row_cells)
     if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
         console.print(table)
         return
-    for row in rows:
-        figures = f"P(mislabeled) {float(row['p_mislabeled']):.3f}, AUL {float(row['aul']):.1f}"
-        kind_text = f", {row['kind']}" if row["kind"] else ""
-        console.print(shown(f"{row['rank']:>5}  {row['given_label']} → {row['suggested_label']}"), soft_wrap=True)
-        console.print(shown(f"       {figures}{kind_text}"))
-        console.print(shown(f"       {row['path']}"), soft_wrap=True)
+    for rank, path, labels, p_mislabeled, kind in cells:
+        console.print(f"{rank:>5}  {labels}", soft_wrap=True)
+        console.print(f"       P(mislabeled) {p_mislabeled}{kind and ', '}{kind}")
+        console.print(f"       {path}", soft_wrap=True)
+
+
+def _cells(row: Row, root: Path | None) -> tuple[str, str, str, str, str]:
+    path = shown(row["path"])
+    if root is not None:
+        path = f"[link={(root.absolute() / row['path']).as_uri()}]{path}[/link]"
+    labels = shown(f"{row['given_label']} → {row['suggested_label']}")
+    return row["rank"], path, labels, f"{float(row['p_mislabeled']):.3f}", shown(row["kind"])
 
 
 def _show_classes(console: Console, noise: Noise) -> None:
@@ -105,8 +137,7 @@ def _show_classes(console: Console, noise: Noise) -> None:
 
 
 def _show_review(console: Console, noise: Noise) -> None:
-    if noise.review:
-        useful = [row for row in noise.review if row.caught < _AS_GOOD_AS_ALL] or noise.review[:1]
+    if useful := sentences.useful_reviews(noise):
         parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
         console.print(f"{parts.capitalize()} of the estimated errors")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
 from labelaudit.run.documents import Noise
@@ -21,6 +22,9 @@ CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
 
 MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
+
+_AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
+"""Shares of the estimated errors: all there are, and so many that a review may end."""
 
 _COPIES = {"shuffled": "shuffled", "gaussian": "Gaussian", "noise": "part noise", "blank": "blank"}
 
@@ -75,6 +79,20 @@ def review_sentences(noise: Noise) -> list[str]:
             f"About {left:,} more reviews ({found.reviews + left:,} in all) would bring ±{found.half_width:.1%}."
         )
     return lines
+
+
+def useful_reviews(noise: Noise) -> list[ReviewShare]:
+    """Return the lengths of a review beyond which there is more to find; at least one, where there are any."""
+    return [row for row in noise.review if row.caught < _AS_GOOD_AS_ALL] or list(noise.review[:1])
+
+
+def advice(noise: Noise) -> str:
+    """Return how many labels to look at, and what that finds; empty where nothing is to be found."""
+    useful = useful_reviews(noise)
+    if not useful:
+        return ""
+    row = next((row for row in useful if row.caught >= _ENOUGH), useful[-1])
+    return f"Look at the first {row.top:,}: about {row.caught:.0%} of the estimated errors are among them."
 
 
 def basis(noise: Noise) -> str:

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from labelaudit.auditing.begin import clear, earlier
 from labelaudit.auditing.mirror import settle_flip, without_flips
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.auditing.training import TrainingJob, clear, earlier, read_checkpoint, train, write_network
+from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels

@@ -26,6 +26,10 @@ from labelaudit.run.layout import RunFolder
 
 TRAINED: Literal["trained"] = "trained"
 TRAINING: Literal["training"] = "training"
+OWN_EMBEDDINGS = "own-embeddings"
+"""The ``model`` in the settings of heads that are trained on the user's embeddings."""
+PREDICTIONS = "predictions"
+"""The ``kind`` in the settings of an audit that judges by the user's predictions and trains nothing."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -83,7 +87,8 @@ class Description(JsonRecord, frozen=True, kw_only=True):
     """The content of the run.json of an audit.
 
     Attributes:
-        settings: Of the training; `labelaudit.engine.settings.settings_from_json` checks all of them.
+        settings: Of the training; `labelaudit.engine.settings.settings_from_json` checks all of them. Without one,
+            ``kind`` is `PREDICTIONS`, ``weights`` the digest of their file, and ``epochs`` 1.
         mirror_test: What the flip test found; None where it was not made.
         recording: Which forward pass the recorded losses are of.
         normalization: Mean and standard deviation of the pixels.

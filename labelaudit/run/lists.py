@@ -76,6 +76,12 @@ def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
     return csv_lines(list(columns), zip(*cells, strict=True), numbers=_FORMATS)
 
 
+def read_rows(text: str) -> Iterator[Row]:
+    """Yield the rows of a list that labelaudit wrote, given as text."""
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        yield {name: unguarded(cell) for name, cell in row.items()}
+
+
 def suspicious_rows(path: Path) -> Iterator[Row]:
     """Read suspicious.csv row by row; raise a RunError where it is missing, or damaged in the figures or columns."""
     fix = f"run labelaudit fit {path.parent}"

@@ -23,6 +23,7 @@ from labelaudit.run.parquet import columns, read_table, write_table
 TRAINING_FORWARD = "training forward: augmented view, train mode, before the update of that step"
 SCORING_PASS = "scoring pass of a selector: augmented view, evaluation mode, before the sample was trained on"
 TEST_PASS = "test images: no augmentation, evaluation mode, after the epoch"
+GIVEN = "out-of-fold probabilities that the user gave: no network was trained here"
 """Values of ``recording`` in the files' metadata: the forward pass that the losses come from."""
 
 _FLOATS = ("loss", "margin")

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from labelaudit.auditing.plan import (
     plan,
     plan_probe,
 )
+from labelaudit.engine.settings import SCRATCH
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.retraining.recipe import presets_of
@@ -107,6 +109,33 @@ def test_little_data_gets_small_batches_unless_they_are_asked_for():
     few = catalogue(images=100)
     assert plan(few, TrainingOptions(batch_size=128), CPU).settings.batch_size == 128
     assert plan(few, TrainingOptions(preset="paper"), CPU).settings.batch_size == 64
+
+
+def test_own_embeddings_are_planned_as_those_of_the_frozen_backbone(tmp_path):
+    (tmp_path / "own.npy").write_bytes(b"content")
+    own = TrainingOptions(embeddings=tmp_path / "own.npy")
+    weights = f"sha256:{hashlib.sha256(b'content').hexdigest()}"
+    for side, size in ((8, 16), (40, 40), (64, 64), (65, 224), (500, 224)):
+        frozen, planned = (
+            plan_probe(catalogue(side), options, CPU) for options in (TrainingOptions(probe="frozen"), own)
+        )
+        expected = replace(frozen.settings, model="own-embeddings", weights=weights, image_size=size)
+        assert planned.settings == expected
+        assert planned.settings.takes_embeddings
+        assert not frozen.settings.takes_embeddings
+    both = plan_probe(catalogue(), replace(own, probe="both", model="resnet18"), CPU)
+    assert (both.settings.model, both.settings.weights, both.settings.heads_weights) == ("resnet18", SCRATCH, weights)
+    beside = heads_beside(both.settings, catalogue(), CPU, own.embeddings)
+    assert (beside.kind, beside.model, beside.weights, beside.folds) == ("frozen", "own-embeddings", weights, 5)
+    for settings in (planned.settings, both.settings):
+        agree(settings, own, "run")
+        agree(settings, TrainingOptions(), "run")
+    (tmp_path / "own.npy").write_bytes(b"other")
+    for settings, name in ((planned.settings, "weights"), (both.settings, "heads_weights")):
+        with pytest.raises(RunError, match=f"{name} is {weights} there, sha256:"):
+            agree(settings, own, "run")
+    with pytest.raises(UsageError, match="--embeddings is for audits"):
+        check_method(find_method("standard"), own)
 
 
 def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of_its_own():

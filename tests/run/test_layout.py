@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.auditing.training import clear
+from labelaudit.auditing.begin import clear
 from labelaudit.errors import NoLocksWarning, RunError, StorageError
 from labelaudit.run.caches import PixelCache
 from labelaudit.run.files import _warn_of_no_locks, held, holder, write_text

@@ -34,7 +34,7 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.lists import Listed, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
@@ -277,7 +277,11 @@ def facts_of(audit: Audit) -> list[str]:
         plural(audit.summary.epochs, "epoch"),
     ]
     model = settings.get("model")
-    if isinstance(model, str):
+    if settings.get("kind") == PREDICTIONS:
+        facts.append("predictions of your own")
+    elif model == OWN_EMBEDDINGS:
+        facts.append("heads on embeddings of your own")
+    elif isinstance(model, str):
         facts.append(f"head on frozen {model}" if settings.get("kind") == "frozen" else model)
     if finished:
         facts.append(f"audited {finished[:10]}")

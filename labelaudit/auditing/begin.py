@@ -1,0 +1,151 @@
+"""Begin a run folder, or go on with one: what precedes the first recorded loss, with a training or without."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from labelaudit.auditing.model import Data, runs_of
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.errors import RunError, StorageError
+from labelaudit.progress import Reporter
+from labelaudit.run import documents
+from labelaudit.run.files import require_regular, write_bytes
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import unreadable_rows
+from labelaudit.run.losses import discard_from
+from labelaudit.run.series import earlier_runs, next_run, runs_in
+from labelaudit.text import alike, plural
+
+Found = TypeVar("Found")
+
+
+def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
+    """Return what ``read`` finds in the folder of an earlier call, or None where a training may begin anew.
+
+    The settings in a folder are fixed once an epoch is recorded, unless the training diverged. Where they are fixed, a
+    RunError of ``read`` is raised.
+    """
+    if not run.exists:
+        return None
+    description = run.read_description()
+    if description.get("diverged"):
+        return None
+    try:
+        return read()
+    except RunError:
+        recorded = any(file.exists() for file in (run.checkpoint, run.verified, run.result))
+        if recorded or description.get("status") == documents.TRAINED:
+            raise
+        return None
+
+
+def numbered_run(
+    data: Data,
+    catalogue: Catalogue,
+    require: Callable[[RunFolder, documents.Description], object],
+    reporter: Reporter,
+) -> RunFolder:
+    """Return the newest run of the data by number, or the next where data or settings have changed since; say why.
+
+    ``require`` raises a RunError where a run's settings are not those asked for. That of a run which is not trained to
+    the end is left to the caller. Raises a RunError where the runs are of another folder that is still there.
+    """
+    home = runs_of(data.root)
+    if home.is_absolute():
+        reporter.say(f"The runs are in {home}: nothing is written into the folder of the images")
+    runs = runs_in(home)
+    if not runs:
+        return next_run(home)
+    newest, why = runs[-1], ""
+    description = documents.read_description(newest)
+    if description.data.fingerprint != catalogue.fingerprint:
+        root = Path(description.data.root)
+        if root != data.root.resolve() and root.exists():
+            what = f"{home} has the audits of {root}, which has the same name as {data.root}"
+            raise RunError(what, fix="give a --run for this folder")
+        why = f"{data.root} has changed since {newest.root}"
+    elif description.status == documents.TRAINED:
+        try:
+            require(newest, description)
+        except RunError as error:
+            why = error.what
+    if not why:
+        return newest
+    run = next_run(home)
+    reporter.say(f"{why}: a new audit goes to {run.root}")
+    return run
+
+
+def clear(run: RunFolder, *, follows: bool = False) -> None:
+    """Delete what a training left whose settings are not fixed; one that ``follows`` another takes its decisions over.
+
+    Results that no run.json describes are a RunError: a training that resumes from them would mix two.
+    """
+    if not run.exists:
+        results = (run.losses, run.checkpoint, run.heads.root, run.noise, run.metrics, run.verified)
+        if left := [path.name for path in results if path.exists()]:
+            fix = "delete the folder, or give another one"
+            raise RunError(f"{run.root} has {', '.join(left)} but no run.json", fix=fix)
+        before = earlier_runs(run) if follows else []
+        if before and before[-1].decisions.exists():
+            write_bytes(run.decisions, require_regular(before[-1].decisions).read_bytes())
+        return
+    for file in (run.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
+        file.unlink(missing_ok=True)
+    run.heads.checkpoint.unlink(missing_ok=True)
+    discard_from(run.heads.losses, 0)
+    shutil.rmtree(run.picks, ignore_errors=True)
+
+
+def require_same_data(run: RunFolder, known: documents.RecordedData, catalogue: Catalogue) -> None:
+    """Raise a RunError where a run folder is the audit of other data."""
+    if known.fingerprint != catalogue.fingerprint:
+        what = f"{run.root} is the audit of other data: {_difference(known, catalogue)}"
+        raise RunError(what, fix="give another --run, or delete that folder")
+
+
+def _difference(data: documents.RecordedData, catalogue: Catalogue) -> str:
+    if data.samples != len(catalogue):
+        return f"{plural(data.samples, 'image')} in {data.root} there, {len(catalogue):,} in {catalogue.root} here"
+    if data.classes != catalogue.classes:
+        return f"classes {', '.join(data.classes[:4])}… there, {', '.join(catalogue.classes[:4])}… here"
+    return f"images or labels of {catalogue.root} have changed since"
+
+
+def remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool = False) -> None:
+    """Write to run.json where the images of a run are now, if they have moved since."""
+    known, root = documents.read_description(run).data, str(data.root.resolve())
+    labels_file = str(data.labels_file.resolve()) if data.labels_file else None
+    if (known.root, known.labels_file) == (root, labels_file):
+        return
+    try:
+        with contextlib.nullcontext() if held else run.writing():
+            run.update_description(data={**documents.as_json(known), "root": root, "labels_file": labels_file})
+    except StorageError as error:
+        reporter.warn(f"{run.root} still looks for its images in {known.root}: {error.what}")
+    else:
+        reporter.say(f"{run.root} now looks for its images in {root}; before, in {known.root}")
+
+
+def tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
+    """Say which images and files are not in the audit, and what looks odd about the classes."""
+    if bad := unreadable_rows(catalogue):
+        first = f"{bad[0]['path']}: {bad[0]['reason']}"
+        reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
+    for text in catalogue.warnings:
+        reporter.warn(text)
+    if catalogue.left_out:
+        files = sum(row.files for row in catalogue.left_out)
+        reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
+    for twin, name in alike(catalogue.classes):
+        reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
+
+
+def now() -> str:
+    """Return the time, as run.json has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,158 @@
+"""Audit by predictions that the user gives: record them as the only epoch of a training that is not made.
+
+Loads no torch. The out-of-fold probability of class k is p_k, so with the given label y and the most probable other
+class j, the loss is −log p_y and the margin log p_y − log p_j, as held-out heads would have recorded them. Of the other
+classes only j is recorded; the rest, 1 − p_y − p_j, counts as spread evenly (see `labelaudit.detect.curves`).
+
+Shapes: R readable samples, K classes.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+import labelaudit
+from labelaudit.auditing.begin import (
+    clear,
+    earlier,
+    now,
+    numbered_run,
+    remember_place,
+    require_same_data,
+    tell_set_aside,
+)
+from labelaudit.auditing.model import Data, is_trained
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.own import own_digest, read_predictions
+from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.data.folder import require_outside
+from labelaudit.data.looks import look_at, look_size, table_of_looks
+from labelaudit.data.pixels import PixelFormat
+from labelaudit.detect import Float32Array, IntArray
+from labelaudit.errors import RunError, UsageError
+from labelaudit.progress import Reporter
+from labelaudit.review.moves import require_settled
+from labelaudit.run import documents, losses
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.tables import write_image_table, write_samples
+
+_LEAST = float(np.finfo(np.float32).tiny)
+"""A probability that is 0 counts as the smallest that is not: a loss of 87."""
+
+
+def is_of_predictions(run: RunFolder) -> bool:
+    """Return whether the audit in a folder is one of predictions."""
+    return run.exists and documents.read_description(run).settings.get("kind") == documents.PREDICTIONS
+
+
+def record_predictions(data: Data, given: RunFolder | None, options: TrainingOptions, reporter: Reporter) -> RunFolder:
+    """Record the user's predictions for a folder, or find them recorded; return the run folder.
+
+    Without a ``given`` one, it is found as `labelaudit.auditing.probe.train_probe` does.
+
+    Raises:
+        DataError: the folder cannot be audited, or the file does not fit it.
+        RunError: the run folder is of other data, settings or predictions, damaged, or in use.
+        UsageError: options of a training are given too.
+    """
+    _check(options)
+    relabelings = require_settled(data.root)
+    if given is not None:
+        require_outside(given.root, data.root, "--run")
+    catalogue = trainable(data.scan(reporter))
+    run = given or numbered_run(
+        data, catalogue, lambda newest, known: _require_predictions(newest, known, options.predictions), reporter
+    )
+    if _is_recorded(run, catalogue, options.predictions):
+        reporter.say(f"The predictions are in {run.root} already")
+        remember_place(data, run, reporter)
+        return run
+    if options.predictions is None:
+        what = f"{data.root} was audited with --predictions FILE, which is needed to go on in {run.root}"
+        raise RunError(what, fix="give the file, or another --run")
+    probability_NK = read_predictions(options.predictions, catalogue, reporter)
+    settings = {"kind": documents.PREDICTIONS, "weights": own_digest(options.predictions), "epochs": 1}
+    with run.writing("--run"):
+        if _is_recorded(run, catalogue, options.predictions):  # by another process meanwhile
+            return run
+        clear(run, follows=given is None)
+        reporter.say(f"Probe: none, but the predictions in {options.predictions}")
+        looked = look_at(catalogue, PixelFormat(size=look_size(catalogue), channels=3), reporter)
+        catalogue = trainable(catalogue.set_aside(looked.failures))
+        if require_settled(data.root) != relabelings:
+            raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
+        tell_set_aside(catalogue, reporter)
+        sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
+        record = recorded(probability_NK.take(sample_R), catalogue.label_N[sample_R], sample_R)
+        agreeing = float((record.margin_R > 0).mean())
+        reporter.say(f"The predictions agree with {agreeing:.1%} of the labels")
+        write_samples(run.samples, catalogue)
+        look_of = dict(zip(looked.sample_R.tolist(), looked.looks, strict=True))
+        write_image_table(run.pictures, table_of_looks(sample_R, [look_of[sample] for sample in sample_R.tolist()]))
+        description = documents.Description(
+            status=documents.TRAINING,
+            created=now(),
+            versions={"labelaudit": labelaudit.__version__, "python": platform.python_version()},
+            data=documents.RecordedData.of(catalogue, data.labels_file),
+            recording=losses.GIVEN,
+            settings=settings,
+        )
+        documents.write_description(run, description)
+        losses.discard_from(run.losses, 0)
+        losses.write_epoch(run.losses, record, recording=losses.GIVEN)
+        run.update_description(status=documents.TRAINED, finished=now())
+    return run
+
+
+def _check(options: TrainingOptions) -> None:
+    """Raise UsageError for options that decide how something is trained."""
+    usual = TrainingOptions()
+    asked = replace(options.deciding, predictions=None)
+    if other := [each.name for each in fields(asked) if getattr(asked, each.name) != getattr(usual, each.name)]:
+        option = f"--{other[0].replace('_', '-')}"
+        what = f"an audit of predictions trains nothing, and {option} is about a training"
+        raise UsageError(what, fix=f"leave {option} out, or give another --run without --predictions")
+
+
+def _is_recorded(run: RunFolder, catalogue: Catalogue, file: Path | None) -> bool:
+    """Return whether the folder has these predictions; raise a RunError where it has another audit."""
+
+    def read() -> bool:
+        description = documents.read_description(run)
+        require_same_data(run, description.data, catalogue)
+        _require_predictions(run, description, file)
+        return is_trained(run)
+
+    return earlier(run, read) or False
+
+
+def _require_predictions(run: RunFolder, known: documents.Description, file: Path | None) -> None:
+    there = known.settings
+    if there.get("kind") != documents.PREDICTIONS:
+        what = f"{run.root} is an audit by a training (kind is {there.get('kind')} there)"
+        raise RunError(what, fix="leave --predictions out, or give another --run")
+    if file is not None and there.get("weights") != (digest := own_digest(file)):
+        what = f"{run.root} was started with other predictions: weights is {there.get('weights')} there, {digest}"
+        raise RunError(f"{what} asked", fix="leave --predictions out to read it, or give another --run")
+
+
+def recorded(probability_RK: Float32Array, label_R: IntArray, sample_R: IntArray) -> losses.EpochLosses:
+    """Return what is recorded of probabilities: as `labelaudit.engine.step.observe` does from logits."""
+    row_R = np.arange(len(label_R))
+    log_p_RK = np.log(np.maximum(probability_RK / probability_RK.sum(axis=1, keepdims=True), _LEAST))
+    given_R = log_p_RK[row_R, label_R]
+    log_p_RK[row_R, label_R] = -np.inf
+    alternative_R = log_p_RK.argmax(axis=1).astype(np.int32)
+    margin_R = given_R - log_p_RK[row_R, alternative_R]
+    return losses.EpochLosses(
+        epoch=0,
+        sample_R=sample_R,
+        loss_R=np.maximum(-given_R, 0.0),
+        margin_R=margin_R,
+        predicted_R=np.where(margin_R > 0, label_R, alternative_R).astype(np.int32),
+        alternative_R=alternative_R,
+    )

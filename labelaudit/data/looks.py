@@ -1,0 +1,91 @@
+"""Look at images without keeping their pixels: statistics, digests, and which of them cannot be decoded.
+
+Shapes: R readable samples, C channels, H height, W width, M kinds of copies, S statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from labelaudit.data.catalogue import Catalogue, in_parallel
+from labelaudit.data.images import UInt8Array
+from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
+from labelaudit.detect.constants import COPIED_DIGITS, MOST_COPIED
+from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
+from labelaudit.names import COPY_KINDS
+from labelaudit.progress import Reporter
+
+_LEAST, _SMALL, _USUAL = 16, 64, 224
+"""Sides in pixels: the frozen backbone sees images at the last one, and a trained network small ones at their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """The numbers and statistics of the images that could be decoded, and by sample number why others could not."""
+
+    sample_R: npt.NDArray[np.int32]
+    looks: list[ImageStatistics]
+    failures: dict[int, str]
+
+
+def look_size(catalogue: Catalogue) -> int:
+    """Return the side in pixels at which to look at images that no network sees: that at which one would see them."""
+    side = catalogue.median_short_side
+    return _USUAL if side > _SMALL else max(_LEAST, side)
+
+
+def look_at(catalogue: Catalogue, form: PixelFormat, reporter: Reporter) -> Looked:
+    """Decode every image that is used, and keep its statistics."""
+    samples, looks, failures = [], [], {}
+
+    def look(numbers: Sequence[int]) -> list[ImageStatistics | str]:
+        images = [decode_sample(catalogue, number, form) for number in numbers]
+        return looks_of(images, [catalogue.sha256[number] for number in numbers])
+
+    used = np.flatnonzero(catalogue.used_N).tolist()
+    with reporter.bar("Looking at images", len(used), "images") as advance:
+        for numbers, found in in_parallel(used, look):
+            for number, each in zip(numbers, found, strict=True):
+                if isinstance(each, str):
+                    failures[number] = each
+                else:
+                    samples.append(number)
+                    looks.append(each)
+            advance(len(numbers))
+    return Looked(sample_R=np.array(samples, dtype=np.int32), looks=looks, failures=failures)
+
+
+def looks_of(images: Sequence[UInt8Array | str], hashes: Sequence[str]) -> list[ImageStatistics | str]:
+    """Return the statistics of decoded images [C, H, W] with these content hashes; a text stays as it is."""
+    arrays = [image for image in images if not isinstance(image, str)]
+    values = iter(image_statistics(np.stack(arrays)) if arrays else ())
+    results: list[ImageStatistics | str] = []
+    for image, sha256 in zip(images, hashes, strict=True):
+        if isinstance(image, str):
+            results.append(image)
+            continue
+        copy_MS = None
+        if sha256.startswith(tuple(COPIED_DIGITS)):
+            # Drawn from the content: the same whatever else is in the folder, and in the cache.
+            copy_MS = copy_statistics(image[None], np.random.default_rng(int(sha256[:16], 16)))[0]
+        results.append(ImageStatistics(digest=pixel_digest(image), value_S=next(values), copy_MS=copy_MS))
+    return results
+
+
+def table_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
+    """Return the statistics of images as one table, with the corrupted copies of at most `MOST_COPIED` of them."""
+    copied = [row for row, look in enumerate(looks) if look.copy_MS is not None]
+    # Evenly over the samples, which are in the order of their classes.
+    copied = copied[:: max(1, -(-len(copied) // MOST_COPIED))]
+    copy_PMS = np.array([looks[row].copy_MS for row in copied], dtype=np.float32)
+    return ImageTable(
+        sample_U=sample_R,
+        value_US=np.array([look.value_S for look in looks], dtype=np.float32).reshape(-1, len(IMAGE_STATISTICS)),
+        copied_P=np.array(copied, dtype=np.int32),
+        copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
+        digest_U=np.array([look.digest for look in looks], dtype=np.str_),
+    )

@@ -1,0 +1,212 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import labelaudit
+from labelaudit.auditing.model import Data, read_course
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.predictions import record_predictions, recorded
+from labelaudit.data.folder import scan
+from labelaudit.detect.curves import Course
+from labelaudit.engine.step import observe
+from labelaudit.errors import RunError, UsageError
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.losses import read_epochs
+from tests.cli.helpers import CLASSES, QUICK, read_rows, run, succeed
+from tests.helpers import Listener
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def photos(image_folder):
+    """Four classes of twelve images, of which the first two show the next class."""
+    return image_folder(classes=CLASSES, each=12, wrong=2)
+
+
+@pytest.fixture
+def predictions(photos, tmp_path):
+    """The class that an image shows has 0.76 to 0.91, and each other an even part of the rest."""
+    catalogue = scan(photos)
+    shown_N = [(y + (int(path[4:7]) < 2)) % 4 for path, y in zip(catalogue.paths, catalogue.label_N, strict=True)]
+    p_N = 0.76 + 0.15 * np.random.default_rng(0).random((len(catalogue), 1))
+    p_NK = np.where(np.eye(4, dtype=bool)[shown_N], p_N, (1 - p_N) / 3)
+    np.save(tmp_path / "predictions.npy", p_NK)
+    return tmp_path / "predictions.npy"
+
+
+@pytest.fixture
+def asked(predictions):
+    return TrainingOptions(predictions=predictions)
+
+
+def test_what_is_recorded_by_hand():
+    p_RK = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.25, 0.25, 0.5], [0.0, 1.0, 0.0]], dtype=np.float32)
+    record = recorded(p_RK, np.array([0, 2, 0, 0]), np.array([3, 5, 6, 9], dtype=np.int32))
+    np.testing.assert_allclose(record.loss_R[:3], -np.log([0.5, 0.3, 0.25]), rtol=1e-6)
+    np.testing.assert_allclose(record.margin_R[:3], np.log([0.5 / 0.3, 0.3 / 0.6, 0.25 / 0.5]), rtol=1e-5)
+    assert record.loss_R[3] == pytest.approx(87.34, abs=0.01)
+    assert record.margin_R[3] == -record.loss_R[3]
+    assert record.predicted_R.tolist() == [0, 1, 2, 1]
+    assert record.alternative_R.tolist() == [1, 1, 2, 1]
+    assert record.sample_R.tolist() == [3, 5, 6, 9]
+
+
+def test_what_is_recorded_is_what_a_training_records_of_these_probabilities():
+    generator = torch.Generator().manual_seed(0)
+    logits_RK, label_R = 3 * torch.randn(200, 7, generator=generator), torch.randint(7, (200,), generator=generator)
+    p_RK = logits_RK.softmax(dim=1).numpy()
+    record = recorded(1.0005 * p_RK, label_R.numpy(), np.arange(200, dtype=np.int32))
+    for name, expected_R in observe(logits_RK, label_R).items():
+        np.testing.assert_allclose(getattr(record, f"{name}_R"), expected_R.numpy(), rtol=1e-4, atol=1e-5)
+    certain = recorded(np.float32([[1.0, 0.0]]), np.array([0]), np.array([0], dtype=np.int32))
+    assert certain.loss_R.tolist() == [0.0]
+    even = recorded(np.float32([[0.5, 0.5]]), np.array([1]), np.array([0], dtype=np.int32))
+    assert even.predicted_R.tolist() == [0]  # a tie does not count as right
+
+
+def test_predictions_are_an_audit_like_any_other(photos, predictions, tmp_path):
+    audit = labelaudit.audit(photos, run=tmp_path / "audit", predictions=str(predictions))
+    wrong = {f"{name}/{number:03d}.png" for name in CLASSES for number in (0, 1)}
+    assert set(audit.suspicious["path"].to_pylist()) == wrong
+    following = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))
+    assert all(following[row["given_label"]] == row["suggested_label"] for row in audit.suspicious.to_pylist())
+    low, high = audit.summary.best_interval
+    assert low < 8 / 48 < high
+    assert audit.summary.epochs == 1
+    assert read_course(audit.run) == Course(epochs=1, held_out=True)
+    (epoch,) = read_epochs(audit.run.losses)
+    p_N = np.load(predictions)[np.arange(48), audit.catalogue.label_N]
+    np.testing.assert_allclose(epoch.loss_R, -np.log(p_N), rtol=1e-5)
+    assert audit.run.pictures.exists()
+    description = audit.run.read_description()
+    assert description["settings"]["kind"] == "predictions"
+    assert description["settings"]["weights"].startswith("sha256:")
+    assert not audit.run.checkpoint.exists()
+
+
+def test_the_commands_after_score_take_it(photos, predictions, tmp_path):
+    succeed("score", photos, "--run", "audit", "--predictions", predictions, "-o", "top.csv", "--top", "10")
+    assert len(read_rows((tmp_path / "top.csv").read_text())) == 10
+    succeed("report", "audit")
+    assert "predictions of your own" in (tmp_path / "audit" / "report.html").read_text()
+    assert run("report", "audit", "--max-noise", "0.01").code == 1
+    succeed("sample", "audit")
+    succeed("fit", "audit", "--estimator", "gmm", "--rank-by", "aum")
+    succeed("export", "audit", "--to", "cleanlab")
+    quick = ("--epochs", "1", "--probe", "train", "--image-size", "8", "--augment", "none")
+    succeed("retrain", photos, "--weights", "audit/weights.csv", *quick)
+
+
+def test_torch_is_not_loaded(photos, predictions):
+    program = (
+        "import sys; from labelaudit.cli.main import main\n"
+        "sys.argv[1:] = ['score', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "finally: print(*({'torch', 'timm', 'openvino'} & sys.modules.keys()), 'loaded')"
+    )
+    words = [sys.executable, "-c", program, photos, "--run", "audit", "--predictions", predictions, "-q"]
+    done = subprocess.run(list(map(str, words)), check=False, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.returncode) == (["loaded"], 0), done.stderr
+
+
+def test_a_finished_audit_is_only_read_and_other_predictions_are_refused(photos, predictions, tmp_path):
+    first = succeed("score", photos, "--run", "audit", "--predictions", predictions)
+    assert "The predictions agree with 83.3% of the labels" in first.err
+    for options in ((), ("--predictions", predictions)):
+        again = succeed("score", photos, "--run", "audit", *options)
+        assert "The predictions are in audit already" in again.err
+    succeed("score", "audit")
+    other = tmp_path / "other.npy"
+    np.save(other, np.load(predictions).astype(np.float32))
+    refused = run("score", photos, "--run", "audit", "--predictions", other).error
+    assert "audit was started with other predictions: weights is sha256:" in refused
+    asked = run("score", photos, "--run", "audit", "--epochs", "3").error
+    assert asked.startswith("an audit of predictions trains nothing, and --epochs is about a training; leave --epochs")
+    (photos / "ant" / "more.png").write_bytes((photos / "ant" / "000.png").read_bytes())
+    assert "audit is the audit of other data" in run("score", photos, "--run", "audit").error
+
+
+def test_a_training_is_not_continued_by_predictions(photos, predictions, tmp_path):
+    succeed("score", photos, "--run", "trained", *QUICK)
+    refused = run("score", photos, "--run", "trained", "--predictions", predictions).error
+    assert refused.startswith("trained is an audit by a training (kind is train there); leave --predictions out")
+
+
+def test_what_does_not_fit_leaves_nothing_behind(photos, predictions, asked, tmp_path):
+    np.save(tmp_path / "short.npy", np.load(predictions)[:-1])
+    for name in ("short.npy", "gone.npy"):
+        assert run("score", photos, "--run", "audit", "--predictions", name).code == 2
+    for options in (("--embeddings", predictions), ("--seed", "3"), ("--members", "2")):
+        refused = run("score", photos, "--run", "audit", "--predictions", predictions, *options).only_error
+        assert f"trains nothing, and {options[0]} is about a training" in refused
+    assert not (tmp_path / "audit").exists()
+    with pytest.raises(UsageError, match="--predictions trains nothing; give it to labelaudit score"):
+        labelaudit.train_probe(Data(root=photos), RunFolder(tmp_path / "audit"), asked)
+
+
+def test_an_interrupted_recording_needs_its_file_again(photos, asked, tmp_path, monkeypatch):
+    run_folder, data = RunFolder(tmp_path / "audit"), Data(root=photos)
+    listener = Listener()
+    with monkeypatch.context() as patched:
+        patched.setattr("labelaudit.run.losses.write_epoch", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            record_predictions(data, run_folder, asked, listener)
+    with pytest.raises(RunError, match="was started with --predictions FILE, which is needed to continue it; give the"):
+        labelaudit.audit(photos, run=tmp_path / "audit")
+    record_predictions(data, run_folder, asked, listener)
+    whole = RunFolder(tmp_path / "whole")
+    record_predictions(data, whole, asked, listener)
+    for part in ("losses", "samples", "pictures"):
+        paths = [getattr(folder, part) for folder in (run_folder, whole)]
+        paths = [path / "epoch-0000.parquet" if path.is_dir() else path for path in paths]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_images_that_cannot_be_decoded_are_set_aside(photos, predictions, tmp_path):
+    damaged = photos / "ant" / "005.png"
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    (photos / "ant" / "006.png").write_bytes(b"no image")
+    for lonely in sorted((photos / "dog").iterdir())[1:]:
+        lonely.unlink()
+    p_NK = np.load(predictions)[:37]
+    p_NK[[5, 6]] = np.nan
+    np.save(tmp_path / "fewer.npy", p_NK)
+    listener = Listener()
+    audit = labelaudit.audit(photos, run=tmp_path / "audit", predictions=tmp_path / "fewer.npy", reporter=listener)
+    assert np.flatnonzero(~audit.catalogue.used_N).tolist() == [5, 6, 36]
+    assert any(text.startswith("2 of 37 images cannot be read and are set aside") for text in listener.lines)
+    assert audit.scores["p_mislabeled"].null_count == 3
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 1.0])
+def test_predictions_without_any_doubt_or_any_knowledge_are_judged_too(photos, predictions, tmp_path, sharpness):
+    p_NK = np.load(predictions)
+    p_NK = np.eye(4)[p_NK.argmax(axis=1)] if sharpness else np.full_like(p_NK, 0.25)
+    np.save(predictions, p_NK)
+    audit = labelaudit.audit(photos, run=tmp_path / "audit", predictions=predictions)
+    if sharpness:
+        assert {row["path"][4:7] for row in audit.top(8).to_pylist()} == {"000", "001"}
+    else:
+        assert audit.flagged == 0
+
+
+def test_a_recording_is_described_and_needed(photos, asked, tmp_path):
+    fitted = labelaudit.score(Data(root=photos), RunFolder(tmp_path / "audit"), asked)
+    assert fitted.noise.suspicious == 8
+    shutil.rmtree(tmp_path / "audit" / "losses")
+    with pytest.raises(RunError, match="does not hold 1 epochs"):
+        labelaudit.fit(RunFolder(tmp_path / "audit"))
+    assert json.loads((tmp_path / "audit" / "run.json").read_text())["recording"].startswith("out-of-fold")

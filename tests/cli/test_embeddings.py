@@ -1,0 +1,174 @@
+"""Audits by embeddings that the user gives."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+import labelaudit
+from labelaudit.auditing.model import Data
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import plan
+from labelaudit.auditing.prepare import Source, backbone_of
+from labelaudit.data.folder import scan
+from labelaudit.engine.features import embed, normalization
+from labelaudit.run.layout import RunFolder
+from tests.cli.helpers import CLASSES, QUICK, file_bytes, interrupted, modified, run, succeed
+from tests.helpers import Listener
+
+WRONG = {f"{name}/{number:03d}.png" for name in CLASSES for number in (0, 1)}
+
+
+def pixels_of(root: Path) -> np.ndarray:
+    """The pixels of the images, a row each, in the order of the samples."""
+    return np.stack([np.asarray(Image.open(root / path)).ravel() for path in scan(root).paths]).astype(np.float32)
+
+
+@pytest.fixture
+def embeddings(photos: Path, tmp_path: Path) -> Path:
+    np.save(tmp_path / "own.npy", pixels_of(photos))
+    return tmp_path / "own.npy"
+
+
+def settings_in(folder: str | Path) -> dict[str, object]:
+    return dict(json.loads(Path(folder, "run.json").read_text())["settings"])
+
+
+def test_heads_are_trained_on_them_whatever_the_size_of_the_images(photos: Path, embeddings: Path) -> None:
+    told = succeed("score", photos, "--run", "audit", "--embeddings", embeddings).err
+    assert f"Probe: heads on the embeddings in {embeddings}" in told
+    audit = labelaudit.open_run("audit")
+    assert set(audit.top(8)["path"].to_pylist()) == WRONG
+    settings = settings_in("audit")
+    assert (settings["kind"], settings["model"], settings["folds"]) == ("frozen", "own-embeddings", 5)
+    assert str(settings["weights"]).startswith("sha256:")
+    assert audit.run.pictures.exists()
+    succeed("report", "audit")
+    assert "heads on embeddings of your own" in Path("audit/report.html").read_text()
+    before = modified(Path("audit/losses"))
+    assert "is trained already" in succeed("score", photos, "--run", "audit").err
+    assert modified(Path("audit/losses")) == before
+
+
+def test_those_of_the_bundled_backbone_give_the_same_audit(photos: Path, tmp_path: Path) -> None:
+    options = TrainingOptions(probe="frozen", offline=True, image_size=32)
+    device, catalogue = torch.device("cpu"), scan(photos)
+    settings = plan(catalogue, options, device).settings
+    how = {"statistics": normalization(settings.model, settings.weights), "precision": settings.precision}
+    backbone = backbone_of(settings, Source(device=device))
+    found = embed(catalogue, backbone, settings.pixel_format, device=device, **how)
+    np.save(tmp_path / "own.npy", found.feature_RD)
+    shuffled = np.random.default_rng(0).permutation(len(catalogue))
+    paths = [catalogue.paths[i] for i in shuffled]
+    pq.write_table(pa.table({"path": paths, "embedding": list(found.feature_RD[shuffled])}), tmp_path / "own.parquet")
+    succeed("score", photos, "--run", "frozen", "--probe", "frozen", "--offline", "--image-size", "32")
+    for name in ("npy", "parquet"):
+        succeed("score", photos, "--run", name, "--embeddings", f"own.{name}")
+        assert file_bytes(Path("frozen/losses")) == file_bytes(Path(name, "losses"))
+        for file in ("suspicious.csv", "weights.csv"):
+            assert Path("frozen", file).read_bytes() == Path(name, file).read_bytes()
+
+
+def test_heads_beside_a_network_take_them(photos: Path, embeddings: Path, tmp_path: Path) -> None:
+    both = (*QUICK[:-1], "both", "--embeddings", embeddings)
+    told = succeed("score", photos, "--run", "audit", *both).err
+    assert f", and heads on {embeddings}" in told
+    assert "Embedding images" not in told
+    settings = settings_in("audit")
+    assert (settings["kind"], settings["weights"], settings["heads_epochs"]) == ("train", "scratch", 10)
+    succeed("score", photos, "--run", "heads", "--embeddings", embeddings)
+    assert str(settings["heads_weights"]) == settings_in("heads")["weights"]
+    paths = [Path(name, "losses/epoch-0009.parquet") for name in ("audit/heads", "heads")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    refused = run("score", photos, "--run", "audit", *both[:-1], other_file(tmp_path, embeddings)).error
+    assert "audit was started with different settings: heads_weights is sha256:" in refused
+
+
+def other_file(folder: Path, file: Path) -> Path:
+    np.save(folder / "other.npy", np.load(file) + 1)
+    return folder / "other.npy"
+
+
+def test_an_interrupted_audit_needs_the_same_file_again(photos: Path, embeddings: Path, tmp_path: Path) -> None:
+    words = ("score", photos, "--run", "audit", "--embeddings", embeddings)
+    with interrupted("labelaudit.run.losses.write_epoch", call=4):
+        assert run(*words).code == 130
+    refused = run("score", photos, "--run", "audit").error
+    assert refused.startswith("this audit was started with --embeddings FILE, which is needed to continue it; give the")
+    refused = run(*words[:-1], other_file(tmp_path, embeddings)).error
+    assert "audit was started with different settings: weights is sha256:" in refused
+    assert "Resuming after 3 of 10 epochs" in succeed(*words).err
+    succeed(*words[:2], "--run", "whole", *words[4:])
+    assert file_bytes(Path("audit/losses")) == file_bytes(Path("whole/losses"))
+
+
+def test_a_damaged_image_needs_no_embedding(photos: Path, tmp_path: Path) -> None:
+    some = Path(shutil.copytree(photos, tmp_path / "some"))
+    pixels_ND = pixels_of(some)
+    damaged = some / "ant" / "005.png"
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    catalogue = scan(some)
+    assert catalogue.used_N.all()
+    rows = np.delete(np.arange(48), 5)
+    paths = [*(catalogue.paths[i] for i in rows), "elephant/1.png"]
+    values = [*pixels_ND[rows], pixels_ND[0]]
+    pq.write_table(pa.table({"path": paths, "embedding": values}), tmp_path / "own.parquet")
+    listener, folder = Listener(), RunFolder(tmp_path / "audit")
+    labelaudit.score(Data(root=some), folder, TrainingOptions(embeddings=tmp_path / "own.parquet"), reporter=listener)
+    assert [text for text in listener.lines if "of no image" in text] == [
+        f"{tmp_path}/own.parquet: 1 row is of no image in the folder (elephant/1.png)"
+    ]
+    audit = labelaudit.open_run(folder.root)
+    assert np.flatnonzero(~audit.catalogue.used_N).tolist() == [5]
+    assert set(audit.top(8)["path"].to_pylist()) == WRONG
+
+
+def test_what_does_not_go_with_them_leaves_nothing_behind(photos: Path, embeddings: Path, tmp_path: Path) -> None:
+    asked = ("score", photos, "--run", "audit", "--embeddings")
+    for options in (
+        ("--model", "resnet18"),
+        ("--network-weights", embeddings),
+        ("--pretrained",),
+        ("--image-size", "32"),
+        ("--probe", "train"),
+        ("--preset", "paper"),
+    ):
+        option = options[0] if options[0] not in ("--probe", "--preset") else " ".join(map(str, options))
+        refused = run(*asked, embeddings, *options).only_error
+        expected = f"--embeddings takes the place of a network, and {option} is about one; leave {option} out, or give"
+        assert refused.startswith(expected), refused
+    np.save(tmp_path / "short.npy", np.load(embeddings)[:-1])
+    assert "short.npy has 47 rows, and " in run(*asked, "short.npy").error
+    assert run(*asked, "gone.npy").error.startswith("cannot read gone.npy: no such file or directory")
+    assert not Path("audit").exists()
+    assert run("retrain", photos, "--embeddings", embeddings).code == 2
+
+
+def test_the_code_in_the_documentation_makes_both_files(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    page = Path(__file__).parents[2] / "docs" / "your-own-evidence.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 2
+    create, asked = timm.create_model, []
+
+    def small(name: str, *, pretrained: bool, **options: object) -> torch.nn.Module:
+        asked.append((name, pretrained))
+        return create("test_vit", pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", small)
+    Path("photos").symlink_to(photos)
+    exec("".join(blocks), {})
+    ((name, pretrained),) = asked
+    assert pretrained
+    assert name in timm.list_models(pretrained=True)
+    for option, file in (("--embeddings", "dinov2.parquet"), ("--predictions", "predictions.parquet")):
+        succeed("score", photos, "--run", option[2:], option, file)
+        assert len(labelaudit.open_run(option[2:]).top(48)) == 48
