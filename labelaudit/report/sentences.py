@@ -10,7 +10,7 @@ from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
 from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Row
-from labelaudit.text import plural
+from labelaudit.text import listed, plural
 
 COPIES_HEADER = ("images", "count", "corrupted", "missed")
 """The columns of `copies_rows`."""
@@ -131,6 +131,7 @@ def changes_sentence(changes: Changes) -> str:
     """Return what changed since an earlier audit: images and labels, suspicious labels and noise rate."""
     before, after = changes.before, changes.after
     kept = f"; {plural(after.kept, 'kept label')} hidden" if after.kept else ""
+    kept += f"; trained otherwise ({listed(changes.settings, 3)})" if changes.settings else ""
     return (
         f"{files_text(changes)}; suspicious {before.suspicious:,} → {after.suspicious:,}, "
         f"noise rate {rate_text(before)} → {rate_text(after)}{kept}"
@@ -156,6 +157,7 @@ def changes_lines(changes: Changes) -> list[str]:
     ]
     lines = [
         f"Images: {files_text(changes)}",
+        *([f"Trained otherwise: {', '.join(changes.settings)}"] if changes.settings else []),
         f"Noise rate: {rates[0]} → {rates[1]}",
         f"Suspicious: {before.suspicious:,} → {after.suspicious:,}; {len(changes.still):,} still there, "
         f"{len(changes.new):,} new{_causes(changes.new_by, 'added')}, "

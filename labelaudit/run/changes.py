@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.run.documents import ClassNoise, Noise, as_json
+from labelaudit.run.documents import ClassNoise, Description, Noise, as_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import Finding, Listed, Row, list_suspicious, read_baseline, suspicious_rows
 
@@ -30,6 +30,10 @@ class Judged(Protocol):
     def summary(self) -> Noise:
         """The content of noise.json."""
 
+    @property
+    def description(self) -> Description:
+        """The content of run.json."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
@@ -39,6 +43,7 @@ class Changes:
 
     Attributes:
         before, after: The figures of both.
+        settings: The names of the settings of the training that differ.
         added, removed: Number of images that only the later or the earlier audit has, by their content.
         relabeled: Number of images in both that have another label.
         new, still, gone: The suspicious labels of the later audit that are new and known, and those of the earlier one
@@ -48,6 +53,7 @@ class Changes:
 
     before: Noise
     after: Noise
+    settings: list[str]
     added: int
     removed: int
     relabeled: int
@@ -78,6 +84,7 @@ class Changes:
         return {
             "before": figures(self.before),
             "after": figures(self.after),
+            "settings": self.settings,
             "images": {"added": self.added, "removed": self.removed, "relabeled": self.relabeled},
             "classes": [
                 {"class": name, "before": old and as_json(old), "after": new and as_json(new)}
@@ -100,10 +107,12 @@ def find_changes(before: Judged, after: Judged) -> Changes:
     old, new = _counted(before.catalogue), _counted(after.catalogue)
     lost, won = _by_content(old - new), _by_content(new - old)
     relabeled = (lost & won).total()
+    one, other = before.description.settings, after.description.settings
     later, earlier = _listed(after, before), _listed(before, after)
     return Changes(
         before=before.summary,
         after=after.summary,
+        settings=sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name)),
         added=won.total() - relabeled,
         removed=lost.total() - relabeled,
         relabeled=relabeled,

@@ -9,7 +9,7 @@ import pytest
 
 import labelaudit
 from labelaudit.review.decisions import Decision, LedgerAction, append_decisions, read_decisions
-from tests.cli.helpers import QUICK, edit, interrupted, modified, read_rows, run, succeed, write_images
+from tests.cli.helpers import CLASSES, QUICK, edit, interrupted, modified, read_rows, run, succeed, write_images
 
 HOME = Path("labelaudit-runs/photos")
 
@@ -193,3 +193,117 @@ def test_settings_stay_and_verdicts_that_cannot_be_written_are_told(audit: Path)
     decide(audit, "undo", *read_rows((audit / "suspicious.csv").read_text())[:1])
     succeed("score", audit)
     assert json.loads((audit / "noise.json").read_text())["fit"]["estimator"] == "bmm"
+
+
+def test_a_round_from_planted_errors_to_a_green_gate(data: Path) -> None:
+    following = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))
+    succeed("score", data, *QUICK)
+    rows = read_rows((HOME / "1/suspicious.csv").read_text())
+    wrong = [row for row in rows if int(Path(row["path"]).stem) < 2]
+    ranked = read_rows(labelaudit.open_run(HOME).csv(top=48))
+    right = [row for row in rows if row not in wrong] or ranked[len(rows) :][:1]
+    assert len(wrong) >= 6
+    gate = ("report", HOME, "--no-html", "--max-noise", "0.05")
+    assert run(*gate).code == 1
+    for row in wrong[1:]:
+        decide(HOME / "1", "change", row, label=following[row["given_label"]])
+    decide(HOME / "1", "drop", wrong[0])
+    decide(HOME / "1", "keep", *right)
+    moved, place = succeed("relabel", HOME, "--yes"), data.resolve()
+    assert f"{len(wrong) - 1} change, 1 dropped, {len(right)} kept\n" in moved.out
+    assert moved.err == (
+        f"Moved {len(wrong)} files. To undo: labelaudit relabel {place} --undo\n"
+        f"To audit again: labelaudit score {place}\n"
+    )
+    assert (Path("photos-dropped") / wrong[0]["path"]).is_file()
+    said = succeed("score", data, *QUICK).err
+    before, after = (labelaudit.open_run(HOME / number).summary for number in "12")
+    assert (before.suspicious, after.samples, after.kept) == (len(rows), 47, len(right))
+    changed = f"−1 image, {len(wrong) - 1} labels changed; suspicious {len(rows)} → {after.suspicious}"
+    rates = f"noise rate {before.noise_rate:.1%} → {after.noise_rate:.1%}"
+    hidden = f"{len(right)} kept label{'s' * (len(right) > 1)} hidden"
+    assert f"Since the last audit: {changed}, {rates}; {hidden}\n" in said
+    assert succeed(*gate).code == 0
+    # Decisions of the first round are done: their images have other labels now.
+    assert succeed("relabel", HOME, "--yes").err == "Nothing was moved\n"
+    compared = json.loads(succeed("compare", HOME / "1", HOME, "--format", "json").out)
+    assert compared["images"] == {"added": 0, "removed": 1, "relabeled": len(wrong) - 1}
+    assert compared["gone_by"]["label"] == len(wrong) - 1
+    assert f"Suspicious: {len(rows)} → {after.suspicious}; " in succeed("compare", HOME / "1", HOME / "2").out
+    assert "## Labels: what changed" in succeed("compare", HOME / "1", HOME, "--format", "markdown").out
+    error = run("compare", HOME / "1", HOME, "--format", "csv").only_error
+    assert error == "--format csv is not for two audits; give --format table or json"
+    assert "is not for retrainings" in run("compare", HOME / "1", "--format", "markdown").only_error
+
+
+def test_decisions_hold_for_copies_and_under_new_names(data: Path, first: Path) -> None:
+    rows = read_rows((first / "suspicious.csv").read_text())[:2]
+    for row, name in zip(rows, ("copy.png", "renamed.png"), strict=True):
+        shutil.copy(data / row["path"], (data / row["path"]).with_name(name))
+    (data / rows[1]["path"]).unlink()
+    decide(first, "drop", *rows)
+    succeed("score", data, *QUICK)
+    assert "3 dropped" in succeed("relabel", HOME, "--yes").out
+    names = {path.name for path in Path("photos-dropped").rglob("*.png")}
+    assert names == {Path(rows[0]["path"]).name, "copy.png", "renamed.png"}
+    succeed("relabel", HOME, "--undo", "--yes")
+    assert not Path("photos-dropped").exists()
+    assert (data / rows[0]["path"]).exists()
+
+
+def test_relabel_takes_splits_and_labels_files_from_the_run(tmp_path: Path) -> None:
+    write_images(tmp_path / "birds/train", wrong=2)
+    succeed("score", "birds", "--split", "train", *QUICK)
+    home = Path("labelaudit-runs/birds")
+    assert run(
+        "relabel", home
+    ).only_error == f"{home}/1 has no decisions yet; review it first, or name a file of corr" + ("ections")
+    decide(home / "1", "change", *read_rows((home / "1/suspicious.csv").read_text())[:1])
+    error = run("relabel", home, "--split", "train").only_error
+    assert error.startswith(f"{home} is a run folder, which knows its labels and splits; ")
+    told = succeed("relabel", home, "--yes").err
+    assert f"To audit again: labelaudit score {tmp_path}/birds --split train\n" in told
+    Path("flat").mkdir()
+    images = sorted((tmp_path / "birds/train").rglob("*.png"))
+    for number, image in enumerate(images):
+        shutil.copy(image, f"flat/{number}.png")
+    Path("labels.csv").write_text(
+        "path,label\n" + "".join(f"{number}.png,{image.parent.name}\n" for number, image in enumerate(images))
+    )
+    succeed("score", "flat", "--labels", "labels.csv", *QUICK)
+    decide(
+        Path("labelaudit-runs/flat/1"), "drop", *read_rows(Path("labelaudit-runs/flat/1/suspicious.csv").read_text())
+    )
+    error = run("relabel", "labelaudit-runs/flat").only_error
+    assert error == "--labels needs a place for the corrected labels; give --out NEW.csv"
+    told = succeed("relabel", "labelaudit-runs/flat", "--out", "corrected.csv").err
+    assert f"To audit again: labelaudit score {tmp_path}/flat --labels corrected.csv\n" in told
+    assert "Since the last audit: −" in succeed("score", "flat", "--labels", "corrected.csv", *QUICK).err
+
+
+def test_after_a_relabeling_nothing_is_embedded_again(tmp_path: Path) -> None:
+    large = write_images(tmp_path / "large", classes=("ant", "bee", "cat"), each=14, size=72, wrong=4, suffix=".jpg")
+    words = ("score", large, "--offline", "--probe", "frozen")
+    succeed(*words)
+    for image in sorted(large.rglob("00[0-6].jpg"))[:20]:
+        image.rename(image.parents[1] / "cat" / f"from-{image.parent.name}-{image.name}")
+    assert "All 42 embeddings are in the cache" in succeed(*words).err
+
+
+def test_predictions_have_runs_by_number_too(data: Path) -> None:
+    labels = sorted(path.parent.name for path in data.rglob("*.png"))
+    chances = np.full((48, 4), 0.1, np.float32)
+    chances[np.arange(48), [CLASSES.index(label) for label in labels]] = 0.7
+    np.save("own.npy", chances)
+    words = ("score", data, "--predictions", "own.npy")
+    assert f"Run folder: {HOME}/1\n" in succeed(*words).err
+    assert f"The predictions are in {HOME}/1 already" in succeed("score", data).err
+    np.save("own.npy", chances[:, ::-1])
+    said = succeed(*words).err
+    assert f"{HOME}/1 was started with other predictions: " in said
+    assert f": a new audit goes to {HOME}/2\n" in said
+    assert f"{HOME}/2 is an audit of predictions: a new audit goes to {HOME}/3\n" in succeed("score", data, *QUICK).err
+    succeed(*words)
+    (data / "ant/000.png").unlink()
+    error = run("score", data).error
+    assert error.startswith("photos was audited with --predictions FILE, which is needed to go on in ")

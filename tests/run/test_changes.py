@@ -12,7 +12,7 @@ from labelaudit.report.console import show_changes
 from labelaudit.report.markdown import render_changes
 from labelaudit.report.sentences import changes_lines, changes_sentence
 from labelaudit.run.changes import Changes, find_changes
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import Description, Noise, RecordedData
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS
 from labelaudit.text import csv_lines
@@ -28,9 +28,16 @@ class MadeUp:
     run: RunFolder
     catalogue: Catalogue
     summary: Noise
+    description: Description
 
 
-def made_up(root: Path, samples: Sequence[tuple[str, int]], suspicious: Sequence[int], **changes: object) -> MadeUp:
+def made_up(
+    root: Path,
+    samples: Sequence[tuple[str, int]],
+    suspicious: Sequence[int],
+    settings: dict[str, object] | None = None,
+    **changes: object,
+) -> MadeUp:
     """An audit of samples with this content and label, of which these are suspicious."""
     paths = tuple(f"{number}.png" for number in range(len(samples)))
     catalogue = catalogue_of([label for _, label in samples], paths=paths)
@@ -42,7 +49,8 @@ def made_up(root: Path, samples: Sequence[tuple[str, int]], suspicious: Sequence
     ]
     cells = [[each[name] for name in SUSPICIOUS_COLUMNS] for each in rows]
     (root / "suspicious.csv").write_text("".join(csv_lines(SUSPICIOUS_COLUMNS, cells)))
-    return MadeUp(RunFolder(root), catalogue, noise(suspicious=len(rows), **changes))
+    description = Description(status="trained", data=RecordedData.of(catalogue), settings=settings or {})
+    return MadeUp(RunFolder(root), catalogue, noise(suspicious=len(rows), **changes), description)
 
 
 @pytest.fixture
@@ -93,6 +101,16 @@ def test_the_sentences(changes: Changes) -> None:
         "3 gone (1 of removed images, 1 of changed labels, 1 judged otherwise)",
         "Kept by a person: 0 → 1",
     ]
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    samples = [("a", 0), ("b", 1)]
+    before = made_up(tmp_path / "before", samples, [], {"epochs": 4, "seed": 0, "lr": 0.1})
+    after = made_up(tmp_path / "after", samples, [], {"epochs": 5, "lr": 0.1, "model": "new"})
+    changes = find_changes(before, after)
+    assert changes.settings == ["epochs", "model", "seed"]
+    assert changes_sentence(changes).endswith("; trained otherwise (epochs, model, seed)")
+    assert changes_lines(changes)[1] == "Trained otherwise: epochs, model, seed"
 
 
 def test_nothing_changed(tmp_path: Path) -> None:
