@@ -181,6 +181,12 @@ def test_kept_labels_are_hidden_from_list_gate_and_page_until_all_are_asked_for(
     assert before.items() <= modified(audit).items()
 
 
+def test_decisions_may_be_there_before_the_audit(photos: Path, finished: Path) -> None:
+    Path("audit").mkdir()
+    decide(Path("audit"), "keep", *read_rows((finished / "suspicious.csv").read_text())[:1])
+    assert "1 label that a person kept is hidden" in succeed("score", photos, "--run", "audit", *QUICK).err
+
+
 def test_settings_stay_and_verdicts_that_cannot_be_written_are_told(audit: Path) -> None:
     succeed("fit", audit, "--estimator", "gmm")
     decide(audit, "keep", read_rows((audit / "suspicious.csv").read_text())[0])
