@@ -188,7 +188,7 @@ def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def split_audit(birds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of two of them; to be read only."""
     folder = tmp_path_factory.mktemp("split-audit") / "audit"
-    outcome = succeed("score", birds, *SPLIT, "--run", folder, *QUICK)
+    outcome = succeed("score", birds, *SPLIT, "--run", folder, "--verbose", *QUICK)
     assert "17 files in the folder are not in the audit:" in outcome.err
     assert "  16 .png: outside the folders of --split (test/ant/000.png)" in outcome.err
     return folder
