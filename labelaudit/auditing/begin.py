@@ -6,16 +6,19 @@ import contextlib
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
-from labelaudit.auditing.model import Data
+from labelaudit.auditing.model import Data, runs_of
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import Reporter
 from labelaudit.run import documents
+from labelaudit.run.files import require_regular, write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.losses import discard_from
+from labelaudit.run.series import earlier_runs, next_run, runs_in
 from labelaudit.text import alike, plural
 
 Found = TypeVar("Found")
@@ -41,8 +44,45 @@ def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
         return None
 
 
-def clear(run: RunFolder) -> None:
-    """Delete what a training left whose settings are not fixed.
+def numbered_run(
+    data: Data,
+    catalogue: Catalogue,
+    require: Callable[[RunFolder, documents.Description], object],
+    reporter: Reporter,
+) -> RunFolder:
+    """Return the newest run of the data by number, or the next where data or settings have changed since; say why.
+
+    ``require`` raises a RunError where a run's settings are not those asked for. That of a run which is not trained to
+    the end is left to the caller. Raises a RunError where the runs are of another folder that is still there.
+    """
+    home = runs_of(data.root)
+    if home.is_absolute():
+        reporter.say(f"The runs are in {home}: nothing is written into the folder of the images")
+    runs = runs_in(home)
+    if not runs:
+        return next_run(home)
+    newest, why = runs[-1], ""
+    description = documents.read_description(newest)
+    if description.data.fingerprint != catalogue.fingerprint:
+        root = Path(description.data.root)
+        if root != data.root.resolve() and root.exists():
+            what = f"{home} has the audits of {root}, which has the same name as {data.root}"
+            raise RunError(what, fix="give a --run for this folder")
+        why = f"{data.root} has changed since {newest.root}"
+    elif description.status == documents.TRAINED:
+        try:
+            require(newest, description)
+        except RunError as error:
+            why = error.what
+    if not why:
+        return newest
+    run = next_run(home)
+    reporter.say(f"{why}: a new audit goes to {run.root}")
+    return run
+
+
+def clear(run: RunFolder, *, follows: bool = False) -> None:
+    """Delete what a training left whose settings are not fixed; one that ``follows`` another takes its decisions over.
 
     Results that no run.json describes are a RunError: a training that resumes from them would mix two.
     """
@@ -51,6 +91,9 @@ def clear(run: RunFolder) -> None:
         if left := [path.name for path in results if path.exists()]:
             fix = "delete the folder, or give another one"
             raise RunError(f"{run.root} has {', '.join(left)} but no run.json", fix=fix)
+        before = earlier_runs(run) if follows else []
+        if before and before[-1].decisions.exists():
+            write_bytes(run.decisions, require_regular(before[-1].decisions).read_bytes())
         return
     for file in (run.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
         file.unlink(missing_ok=True)

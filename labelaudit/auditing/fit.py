@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from labelaudit.auditing.model import heads_course, read_catalogue, read_course, read_curves
-from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, read_kept_answers
+from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, read_kept_answers, spare
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect import BoolArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import ESTIMATORS, Estimate
@@ -21,6 +23,7 @@ from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS, EstimatorName
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.review.decisions import decided, digest_of, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
@@ -37,6 +40,7 @@ class Fitted:
     verdicts: Verdicts
     kinds: Kinds
     noise: documents.Noise
+    kept_N: BoolArray
     review: Review | None = None
 
     def estimate(self, name: EstimatorName) -> Estimate | None:
@@ -53,7 +57,8 @@ class Fitted:
     def table(self) -> pa.Table:
         """The content of scores.parquet."""
         said_N = None if self.review is None else self.review.answers.label_N
-        return verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N=said_N)
+        table = verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N=said_N)
+        return table.append_column("kept", pa.array(self.kept_N))
 
 
 def fit(
@@ -66,11 +71,12 @@ def fit(
 ) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
+    A label that the run's decisions.csv says to keep counts as right.
     ``all_estimators`` is that of `labelaudit.detect.verdicts.judge`. ``reviewed`` is a file with answers to the run's
     sample, which replace earlier ones and hold for later fits too.
 
     Raises:
-        DataError: the answers cannot be read, or are of other data.
+        DataError: the answers or decisions cannot be read, or the answers are of other data.
         RunError: the run is unfinished, damaged or in use, or too little of its sample is reviewed.
         StorageError: the files cannot be written.
     """
@@ -100,7 +106,10 @@ def compute(
     answers: Answers | None = None,
 ) -> Fitted:
     """Judge every sample as `fit` does, without writing anything; the default of ``answers`` is those of the run."""
-    catalogue = read_catalogue(run)
+    catalogue, digest = read_catalogue(run), digest_of(run.decisions)
+    kept_N = np.zeros(len(catalogue), dtype=bool)
+    for sample, decision in decided(catalogue, read_decisions(run.decisions)).items():
+        kept_N[sample] = decision.action == "keep"
     label_N, classes = catalogue.label_N, len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
     curves = read_curves(run, read_course(run), label_N, classes, reporter=reporter)
@@ -108,19 +117,22 @@ def compute(
     if (course := heads_course(run)) is not None:
         heads = read_curves(run.heads, course, label_N, classes)
     statistics = curves.result(heads)
-    verdicts = judge(statistics, settings, all_estimators=all_estimators)
+    verdicts = judged = judge(statistics, settings, all_estimators=all_estimators)
     answers = answers or read_kept_answers(run, catalogue)
     review = None if answers is None else find_review(run, catalogue, answers)
     if review is not None:
         verdicts = agree(verdicts, review, settings)
+    verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
+    noise = _noise(catalogue, statistics, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review)
     return Fitted(
         catalogue=catalogue,
         statistics=statistics,
         verdicts=verdicts,
         kinds=kinds,
-        noise=_noise(catalogue, statistics, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review),
+        noise=msgspec.structs.replace(noise, kept=int(kept_N.sum()), decisions=digest),
+        kept_N=kept_N,
         review=review,
     )
 

@@ -26,12 +26,12 @@ from rich.console import Console
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import read_file, scan
 from labelaudit.data.images import UnreadableImageError, decode_small
-from labelaudit.detect import FloatArray, IntArray
+from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
-from labelaudit.report.sentences import headline, review_sentences, unreadable_sentence
+from labelaudit.report.sentences import headline, kept_sentence, review_sentences, unreadable_sentence
 from labelaudit.run.documents import (
     PREDICTIONS,
     TRAINED,
@@ -43,9 +43,10 @@ from labelaudit.run.documents import (
     read_noise,
 )
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import SUSPICIOUS_COLUMNS, ranked_lines, suspicious_rows
+from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Row, ranked_lines, suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
+from labelaudit.run.series import newest
 from labelaudit.run.tables import read_samples, read_scores
 from labelaudit.text import printable, require_local
 
@@ -136,8 +137,16 @@ class Audit:
         p_N, statistic_N = self.column("p_mislabeled"), self.column(self.summary.fit.rank_by)
         suspicion_N = -statistic_N if self.summary.fit.rank_by in SUSPICIOUS_WHEN_LOW else statistic_N
         other = np.setdiff1d(np.flatnonzero(np.isfinite(p_N)), self.flagged_S)
-        # P(mislabeled) is 0 for most of them, so the statistic decides.
-        return np.concatenate([self.flagged_S, other[np.lexsort((-suspicion_N[other], -p_N[other]))]])
+        # P(mislabeled) is 0 for most of them, so the statistic decides. Kept labels are the last.
+        order = np.lexsort((-suspicion_N[other], -p_N[other], self._kept_N[other]))
+        return np.concatenate([self.flagged_S, other[order]])
+
+    @cached_property
+    def _kept_N(self) -> BoolArray:
+        if "kept" not in self.scores.column_names:  # judged before there were decisions
+            return np.zeros(len(self.catalogue), dtype=bool)
+        kept_N: BoolArray = self.scores.column("kept").to_numpy().astype(bool)
+        return kept_N
 
     @property
     def flagged(self) -> int:
@@ -160,6 +169,18 @@ class Audit:
         return self.top(self.flagged)
 
     @cached_property
+    def kept(self) -> pa.Table:
+        """The samples whose label a person decided to keep, with the columns of ``suspicious``; their P is 0."""
+        first = self.order_U[self._kept_N[self.order_U]]
+        return self._ranked(first, 1 + self.flagged)
+
+    @property
+    def kept_rows(self) -> list[Row]:
+        """The same as suspicious.csv would have them; ranked behind the suspicious."""
+        rows = self.kept.select(SUSPICIOUS_COLUMNS).to_pylist()
+        return [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+
+    @cached_property
     def noise(self) -> pa.Table:
         """A row per class: ``class``, ``samples``, ``noise_rate``, ``suspicious``."""
         schema = columns("class:str samples:int64 noise_rate suspicious:int64")
@@ -173,9 +194,11 @@ class Audit:
 
     def top(self, count: int) -> pa.Table:
         """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""
-        first = self.order_U[:count]
+        return self._ranked(self.order_U[:count], 1)
+
+    def _ranked(self, first: RowArray, rank: int) -> pa.Table:
         table = self.scores.take(pa.array(first))
-        table = table.add_column(0, "rank", pa.array(np.arange(1, len(first) + 1, dtype=np.int32)))
+        table = table.add_column(0, "rank", pa.array(np.arange(rank, rank + len(first), dtype=np.int32)))
         return table.append_column("sha256", pa.array([self.catalogue.sha256[i] for i in first], pa.string()))
 
     def csv(self, *, top: int | None = None) -> str:
@@ -219,7 +242,8 @@ class Audit:
 
     @property
     def _notes(self) -> list[str]:
-        return [text for text in (unreadable_sentence(self.summary), *self.warnings) if text]
+        notes = kept_sentence(self.summary), unreadable_sentence(self.summary), *self.warnings
+        return [text for text in notes if text]
 
 
 def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:
@@ -247,16 +271,21 @@ def open_run(path: Path | str) -> Audit:
     """Read a finished audit; needs neither its images nor torch.
 
     Raises:
-        RunError: ``path`` is no run folder, its verdicts are missing, or a file is damaged.
+        RunError: ``path`` is no run folder and has none in it, the verdicts are missing, or a file is damaged.
     """
     require_local(path)
-    audit = Audit(RunFolder(Path(path)))
+    return opened(newest(Path(path)))
+
+
+def opened(run: RunFolder) -> Audit:
+    """Return the audit in exactly this run folder; errors are those of `open_run`."""
+    audit = Audit(run)
     _ = audit.catalogue, audit.summary, audit.order_U  # now: a damaged file is an error here, not later
     return audit
 
 
-def default_run(root: Path) -> Path:
-    """Return the default run folder of an audit of ``root``: below the current folder, or beside ``root`` in it."""
+def runs_of(root: Path) -> Path:
+    """Return the folder for the runs of ``root`` by number: below the current folder, or beside ``root`` in it."""
     data, here = root.resolve(), Path.cwd()
     runs = data.parent / _RUNS if data in (here, *here.parents) else Path(_RUNS)
     return runs / (data.name or "root")

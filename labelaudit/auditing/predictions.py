@@ -16,7 +16,15 @@ from pathlib import Path
 import numpy as np
 
 import labelaudit
-from labelaudit.auditing.begin import clear, earlier, now, remember_place, require_same_data, tell_set_aside
+from labelaudit.auditing.begin import (
+    clear,
+    earlier,
+    now,
+    numbered_run,
+    remember_place,
+    require_same_data,
+    tell_set_aside,
+)
 from labelaudit.auditing.model import Data, is_trained
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import own_digest, read_predictions
@@ -41,8 +49,10 @@ def is_of_predictions(run: RunFolder) -> bool:
     return run.exists and documents.read_description(run).settings.get("kind") == documents.PREDICTIONS
 
 
-def record_predictions(data: Data, run: RunFolder, options: TrainingOptions, reporter: Reporter) -> None:
-    """Record the user's predictions for a folder, or find them recorded.
+def record_predictions(data: Data, given: RunFolder | None, options: TrainingOptions, reporter: Reporter) -> RunFolder:
+    """Record the user's predictions for a folder, or find them recorded; return the run folder.
+
+    Without a ``given`` one, it is found as `labelaudit.auditing.probe.train_probe` does.
 
     Raises:
         DataError: the folder cannot be audited, or the file does not fit it.
@@ -51,21 +61,25 @@ def record_predictions(data: Data, run: RunFolder, options: TrainingOptions, rep
     """
     _check(options)
     relabelings = require_settled(data.root)
-    require_outside(run.root, data.root, "--run")
+    if given is not None:
+        require_outside(given.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
+    run = given or numbered_run(
+        data, catalogue, lambda newest, known: _require_predictions(newest, known, options.predictions), reporter
+    )
     if _is_recorded(run, catalogue, options.predictions):
         reporter.say(f"The predictions are in {run.root} already")
         remember_place(data, run, reporter)
-        return
+        return run
     if options.predictions is None:
-        what = f"{run.root} was started with --predictions FILE, which is needed to continue it"
-        raise RunError(what, fix="give the file again, or another --run")
+        what = f"{data.root} was audited with --predictions FILE, which is needed to go on in {run.root}"
+        raise RunError(what, fix="give the file, or another --run")
     probability_NK = read_predictions(options.predictions, catalogue, reporter)
     settings = {"kind": documents.PREDICTIONS, "weights": own_digest(options.predictions), "epochs": 1}
     with run.writing("--run"):
         if _is_recorded(run, catalogue, options.predictions):  # by another process meanwhile
-            return
-        clear(run)
+            return run
+        clear(run, follows=given is None)
         reporter.say(f"Probe: none, but the predictions in {options.predictions}")
         looked = look_at(catalogue, PixelFormat(size=look_size(catalogue), channels=3), reporter)
         catalogue = trainable(catalogue.set_aside(looked.failures))
@@ -91,6 +105,7 @@ def record_predictions(data: Data, run: RunFolder, options: TrainingOptions, rep
         losses.discard_from(run.losses, 0)
         losses.write_epoch(run.losses, record, recording=losses.GIVEN)
         run.update_description(status=documents.TRAINED, finished=now())
+    return run
 
 
 def _check(options: TrainingOptions) -> None:
@@ -109,16 +124,20 @@ def _is_recorded(run: RunFolder, catalogue: Catalogue, file: Path | None) -> boo
     def read() -> bool:
         description = documents.read_description(run)
         require_same_data(run, description.data, catalogue)
-        there = description.settings
-        if there.get("kind") != documents.PREDICTIONS:
-            what = f"{run.root} is an audit by a training (kind is {there.get('kind')} there)"
-            raise RunError(what, fix="leave --predictions out, or give another --run")
-        if file is not None and there.get("weights") != (digest := own_digest(file)):
-            what = f"{run.root} was started with other predictions: weights is {there.get('weights')} there, {digest}"
-            raise RunError(f"{what} asked", fix="leave --predictions out to read it, or give another --run")
+        _require_predictions(run, description, file)
         return is_trained(run)
 
     return earlier(run, read) or False
+
+
+def _require_predictions(run: RunFolder, known: documents.Description, file: Path | None) -> None:
+    there = known.settings
+    if there.get("kind") != documents.PREDICTIONS:
+        what = f"{run.root} is an audit by a training (kind is {there.get('kind')} there)"
+        raise RunError(what, fix="leave --predictions out, or give another --run")
+    if file is not None and there.get("weights") != (digest := own_digest(file)):
+        what = f"{run.root} was started with other predictions: weights is {there.get('weights')} there, {digest}"
+        raise RunError(f"{what} asked", fix="leave --predictions out to read it, or give another --run")
 
 
 def recorded(probability_RK: Float32Array, label_R: IntArray, sample_R: IntArray) -> losses.EpochLosses:

@@ -18,7 +18,15 @@ import torch
 from torch import nn
 
 import labelaudit
-from labelaudit.auditing.begin import clear, earlier, now, remember_place, require_same_data, tell_set_aside
+from labelaudit.auditing.begin import (
+    clear,
+    earlier,
+    now,
+    numbered_run,
+    remember_place,
+    require_same_data,
+    tell_set_aside,
+)
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.options import TrainingOptions
@@ -65,16 +73,18 @@ from labelaudit.selectors.table import NONE
 
 def train_probe(
     data: Data,
-    run: RunFolder,
+    run: RunFolder | None,
     options: TrainingOptions | None = None,
     reporter: Reporter = QUIET,
     *,
     test: Catalogue | None = None,
-) -> None:
-    """Train a probe on a folder and record its losses; resume a run that was interrupted.
+) -> RunFolder:
+    """Train a probe on a folder and record its losses, or resume a run that was interrupted; return its run folder.
 
-    Under torchrun, all processes train it together. The first one writes and reports. Losses of the ``test`` images are
-    recorded too: those of the mean prediction in evaluation mode, after each epoch that this call trains.
+    Without a ``run``, that is the newest of the data's own by number, and the next number where it has other data or,
+    being trained, other settings. Under torchrun, all processes train it together. The first one writes and reports.
+    Losses of the ``test`` images are recorded too: those of the mean prediction in evaluation mode, after each epoch
+    that this call trains.
 
     Raises:
         DataError: the folder or labels file cannot be audited.
@@ -85,10 +95,10 @@ def train_probe(
     device = set_up_device(options)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
-        begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
+        claimed, begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
         if begun is None:
-            return
-        world.once(lambda: rewind_to_checkpoint(run))  # before the images are read: damage is reported at once
+            return claimed
+        world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
         source = Source(
             device=device,
             weights_file=options.network_weights,
@@ -102,20 +112,21 @@ def train_probe(
             if options.augment is None:
                 settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
                 begun = replace(begun, settings=settings, mirror=mirror)
-        world.once(lambda: _describe(data, run, begun, prepared, device, reporter))
-        with run.noting_divergence(is_main=world.is_main):
+        world.once(lambda: _describe(data, claimed, begun, prepared, device, reporter))
+        with claimed.noting_divergence(is_main=world.is_main):
             held_out = None
             if test is not None:
                 catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
                 held_out = prepare(catalogue, begun.settings, source, reporter, statistics=statistics)
-            network = train_recorded(run, begun.settings, prepared, source, reporter, held_out=held_out)
+            network = train_recorded(claimed, begun.settings, prepared, source, reporter, held_out=held_out)
             may_add = begun.settings.network_if_doubted and test is None
-            if may_add and world.once(lambda: _doubt_labels(run, begun.settings)):
-                settings, prepared = _stand_beside_network(run, begun.settings, prepared, options, source, reporter)
-                network = train_recorded(run, settings, prepared, source, reporter)
-            elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(run.heads, begun.settings)):
-                _train_heads(run, begun.settings, prepared, source, reporter)
-        world.once(lambda: _finish(run, network, prepared))
+            if may_add and world.once(lambda: _doubt_labels(claimed, begun.settings)):
+                settings, prepared = _stand_beside_network(claimed, begun.settings, prepared, options, source, reporter)
+                network = train_recorded(claimed, settings, prepared, source, reporter)
+            elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(claimed.heads, begun.settings)):
+                _train_heads(claimed, begun.settings, prepared, source, reporter)
+        world.once(lambda: _finish(claimed, network, prepared))
+        return claimed
 
 
 @dataclass(frozen=True)
@@ -129,21 +140,25 @@ class _Begun:
 
 def _claim_run(
     data: Data,
-    run: RunFolder,
+    given: RunFolder | None,
     options: TrainingOptions,
     device: torch.device,
     held: contextlib.ExitStack,
     reporter: Reporter,
-) -> _Begun | None:
-    """Hold the run folder and return what is to be trained; None when the probe is trained already."""
+) -> tuple[RunFolder, _Begun | None]:
+    """Hold the run folder, and return it and what is to be trained; None when the probe is trained already."""
     relabelings = require_settled(data.root)
-    require_outside(run.root, data.root, "--run")
+    if given is not None:
+        require_outside(given.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
+    run = given or numbered_run(
+        data, catalogue, lambda newest, known: _require_settings(newest, known, options), reporter
+    )
     settings = _begun_settings(run, catalogue, options)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
         remember_place(data, run, reporter)
-        return None
+        return run, None
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if settings else plan_probe(catalogue, options, device)
     if planned is not None:
@@ -155,13 +170,22 @@ def _claim_run(
     settings = _begun_settings(run, catalogue, options)  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
-            return None
+            return run, None
         remember_place(data, run, reporter, held=True)
-        return _Begun(catalogue, settings, relabelings, is_new=False)
+        return run, _Begun(catalogue, settings, relabelings, is_new=False)
     planned = planned or plan_probe(catalogue, options, device)
-    clear(run)
+    clear(run, follows=given is None)
     reporter.say(f"Probe: {planned.why}")
-    return _Begun(catalogue, planned.settings, relabelings, is_new=True)
+    return run, _Begun(catalogue, planned.settings, relabelings, is_new=True)
+
+
+def _require_settings(run: RunFolder, known: documents.Description, options: TrainingOptions) -> TrainingSettings:
+    """Return the settings of a run; raise a RunError where they are not those asked for."""
+    if known.settings.get("kind") == documents.PREDICTIONS:
+        raise RunError(f"{run.root} is an audit of predictions", fix="give another --run")
+    settings = settings_from_json(known.settings, str(run.description))
+    agree(settings, options, str(run.root))
+    return settings
 
 
 def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings | None:
@@ -172,9 +196,7 @@ def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptio
 
     def read() -> TrainingSettings:
         require_same_data(run, description.data, catalogue)
-        settings = settings_from_json(description.settings, str(run.description))
-        agree(settings, options, str(run.root))
-        return settings
+        return _require_settings(run, description, options)
 
     return earlier(run, read)
 

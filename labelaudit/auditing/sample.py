@@ -10,6 +10,7 @@ import numpy as np
 
 from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import sample as s
 from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
 from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
@@ -165,6 +166,33 @@ def agree(verdicts: Verdicts, review: Review, settings: FitSettings) -> Verdicts
     """Return the verdicts with P(mislabeled), weights and order as the review has them; the estimates stay."""
     known_N = review.answers.known_N
     p_N = s.recalibrate(verdicts.p_mislabeled_N, review.design, review.answers.answer_N, review.noise.noise_rate)
+    return _with_probability(verdicts, p_N, known_N, settings)
+
+
+def spare(verdicts: Verdicts, kept_N: BoolArray, judged: Verdicts, settings: FitSettings) -> Verdicts:
+    """Return the verdicts with the labels that a person kept taken for right: P(mislabeled) 0, weight 1, last in order.
+
+    They leave the noise rate: it and both ends of its interval lose the share of errors that the losses alone, in
+    ``judged``, expect among them.
+    """
+    if not kept_N.any():
+        return verdicts
+    seen_N = np.isfinite(judged.p_mislabeled_N)
+    lost = float(judged.p_mislabeled_N[kept_N & seen_N].sum()) / max(int(seen_N.sum()), 1)
+    p_N = np.where(kept_N & seen_N, 0.0, verdicts.p_mislabeled_N)
+    found = _with_probability(verdicts, p_N, kept_N, settings)
+    order, rate, interval = found.order, found.noise_rate, found.interval
+    return replace(
+        found,
+        raw_posterior_N=np.where(kept_N & seen_N, 0.0, verdicts.raw_posterior_N),
+        order=order[np.argsort(kept_N[order], kind="stable")],
+        noise_rate=None if rate is None else max(rate - lost, 0.0),
+        interval=None if interval is None else (max(interval[0] - lost, 0.0), max(interval[1] - lost, 0.0)),
+    )
+
+
+def _with_probability(verdicts: Verdicts, p_N: FloatArray, known_N: BoolArray, settings: FitSettings) -> Verdicts:
+    """Return the verdicts with another P(mislabeled); raw weights change only where the label is known."""
     weight_N = np.where(np.isfinite(p_N), 1.0 - p_N, 0.0)
     return replace(
         verdicts,

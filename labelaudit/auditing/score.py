@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.auditing.fit import Fitted, compute, fit
-from labelaudit.auditing.model import Audit, Data, default_run, is_trained, open_run, recorded_data
+from labelaudit.auditing.model import Audit, Data, is_trained, opened, recorded_data, runs_of
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.predictions import is_of_predictions, record_predictions
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.errors import StorageError, UsageError
+from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.methods.table import find
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.review.decisions import digest_of
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.series import runs_in
 from labelaudit.text import require_local
 
 _FILES = ("network_weights", "embeddings", "predictions")
@@ -46,6 +48,8 @@ def score(
         LabelauditError: see `train_probe` and `fit`.
     """
     train_missing(data, run, options, reporter)
+    if fit_settings is None and run.noise.exists():
+        fit_settings = Audit(run).summary.fit
     try:
         if (found := finished(run, fit_settings)) is not None:
             return compute(run, found.summary.fit, reporter)
@@ -57,23 +61,49 @@ def score(
         return compute(run, fit_settings or FitSettings(), reporter)
 
 
-def train_missing(data: Data | None, run: RunFolder, options: TrainingOptions | None, reporter: Reporter) -> None:
-    """Train the probe of an audit to the end; see `score`. Loads torch only where something is left to do."""
-    if data is None and is_trained(run):
-        return
-    data, options = data or recorded_data(run), options or TrainingOptions()
-    if options.predictions is not None or is_of_predictions(run):
-        record_predictions(data, run, options, reporter)
-    else:
-        from labelaudit.auditing.probe import train_probe
+def train_missing(
+    data: Data | None, run: RunFolder | None, options: TrainingOptions | None, reporter: Reporter
+) -> RunFolder:
+    """Train the probe of an audit to the end, see `score`, and return its run folder.
 
-        train_probe(data, run, options, reporter)
+    Without a ``run``, that is the newest of the data's own by number, or the next. Loads torch only where something is
+    left to do.
+    """
+    options = options or TrainingOptions()
+    if data is None:
+        if run is None:
+            raise UsageError("there are no data and no run", fix="give one of them")
+        if is_trained(run):
+            return run
+        data = recorded_data(run)
+    of_predictions = options.predictions is not None
+    if run is not None:
+        of_predictions = of_predictions or is_of_predictions(run)
+    elif options.deciding == TrainingOptions():  # else the next run is one by a training
+        of_predictions = any(map(is_of_predictions, runs_in(runs_of(data.root))[-1:]))
+    if of_predictions:
+        return record_predictions(data, run, options, reporter)
+    from labelaudit.auditing.probe import train_probe
+
+    return train_probe(data, run, options, reporter)
 
 
 def finished(run: RunFolder, fit_settings: FitSettings | None) -> Audit | None:
-    """Return the audit in a run folder if its verdicts were made with these settings (None: with any), else None."""
+    """Return the audit in a run folder if its verdicts go by these settings (None: any) and its decisions."""
     found = Audit(run)
-    return found if run.noise.exists() and fit_settings in (None, found.summary.fit) else None
+    if not run.noise.exists() or found.summary.decisions != digest_of(run.decisions):
+        return None
+    return found if fit_settings in (None, found.summary.fit) else None
+
+
+def renew(run: RunFolder, reporter: Reporter = QUIET) -> None:
+    """Judge a run again, with its settings, where a person has decided since it was judged; warn where that fails."""
+    if not run.noise.exists() or finished(run, None) is not None:
+        return
+    try:
+        fit(run, Audit(run).summary.fit, reporter)
+    except (RunError, StorageError) as error:
+        reporter.warn(f"decisions since the last fit do not count: {error}")
 
 
 def asked_fit(rank_by: StatisticName | None, estimator: EstimatorName | None) -> FitSettings | None:
@@ -94,11 +124,11 @@ def audit(
 ) -> Audit:
     """Audit a folder of images: find the samples whose labels look wrong.
 
-    An earlier audit is read, or continued where it is not finished.
+    An earlier audit of the same data is read, or continued where it is not finished.
 
     Args:
         folder: One folder of images per class; or any layout, with ``labels_file``.
-        run: The run folder; None: ``labelaudit-runs/<name of folder>``.
+        run: The run folder; None: the newest of ``labelaudit-runs/<name of folder>``, or after a change the next one.
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
         split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.
         rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
@@ -113,7 +143,7 @@ def audit(
     for place in (folder, run, labels_file):
         require_local(place or "")
     root = Path(folder)
-    if RunFolder(root).exists:
+    if runs_in(root):
         raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
     for name, value in training.items():
         find("option", name, {field.name: field for field in fields(TrainingOptions)})
@@ -125,6 +155,20 @@ def audit(
         labels_file=None if labels_file is None else Path(labels_file),
         split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
     )
-    target = RunFolder(default_run(root) if run is None else Path(run))
-    score(data, target, TrainingOptions(**training), asked_fit(rank_by, estimator), reporter)
-    return open_run(target.root)
+    found = train_missing(data, asked_run(run), TrainingOptions(**training), reporter)
+    score(None, found, None, asked_fit(rank_by, estimator), reporter)
+    return opened(found)
+
+
+def asked_run(run: Path | str | None) -> RunFolder | None:
+    """Return the run folder that was named; None where none was, which takes the runs of the data by number.
+
+    A folder of runs by number is a UsageError: a run of its own in it would be hidden by them.
+    """
+    if run is None:
+        return None
+    named = RunFolder(Path(run))
+    if not named.exists and (runs := runs_in(named.root)):
+        fix = f"leave --run out, or name one of them, as {runs[-1].root}"
+        raise UsageError(f"--run {run} holds runs by number", fix=fix)
+    return named

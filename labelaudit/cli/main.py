@@ -11,7 +11,7 @@ import typer
 from typer import Option
 
 from labelaudit import __version__
-from labelaudit.cli import corrupt, listing, relabel, report, reproduce, retrain, review, sample, score
+from labelaudit.cli import compare, corrupt, listing, relabel, report, reproduce, retrain, review, sample, score
 from labelaudit.cli.console import Stopped, guard_streams, show_error, stopped_by_signals
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
@@ -41,7 +41,7 @@ app.command("advise", epilog=report.EPILOG_ADVISE, rich_help_panel=_MORE)(report
 app.command("corrupt", epilog=corrupt.EPILOG, rich_help_panel=_MORE)(corrupt.command)
 app.command("demo", epilog=corrupt.EPILOG_DEMO, rich_help_panel=_MORE)(corrupt.demo)
 app.command("export", epilog=report.EPILOG_EXPORT, rich_help_panel=_MORE)(report.export)
-app.command("compare", epilog=retrain.EPILOG_COMPARE, rich_help_panel=_MORE)(retrain.compare)
+app.command("compare", epilog=compare.EPILOG, rich_help_panel=_MORE)(compare.command)
 app.command("methods", epilog=listing.EPILOG, rich_help_panel=_MORE)(listing.command)
 app.command("selectors", epilog=listing.EPILOG_SELECTORS, rich_help_panel=_MORE)(listing.command_selectors)
 app.add_typer(reproduce.app, name="reproduce", rich_help_panel=_MORE)

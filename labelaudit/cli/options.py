@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer import Argument, Option
 
@@ -21,10 +21,6 @@ from labelaudit.cli.console import Terminal
 from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.names import EstimatorName, StatisticName
 
-if TYPE_CHECKING:
-    from labelaudit.progress import Reporter
-    from labelaudit.run.layout import RunFolder
-
 Command = Callable[..., None]
 
 _data = functools.partial(Option, rich_help_panel="Data")
@@ -32,9 +28,27 @@ _advanced = functools.partial(Option, rich_help_panel=ADVANCED)
 _screen = functools.partial(Option, rich_help_panel="Screen")
 
 DataArgument = Annotated[Path, Argument(metavar="DATA", help="Folder with one folder of images per class.")]
-RunArgument = Annotated[Path, Argument(metavar="RUN", help="Run folder of an audit.")]
+
+
+def newest_run(given: Path) -> Path:
+    """Return the run folder that a path means: of a folder of runs by number, the newest with verdicts."""
+    from labelaudit.run.series import newest
+
+    return newest(given).root
+
+
+def _begun_run(given: Path) -> Path:
+    from labelaudit.run.series import newest
+
+    return newest(given, judged=False).root
+
+
+_RUN = "Run folder of an audit; labelaudit-runs/NAME is the newest of its runs."
+RunArgument = Annotated[Path, Argument(metavar="RUN", callback=newest_run, help=_RUN)]
+BegunRunArgument = Annotated[Path, Argument(metavar="RUN", callback=_begun_run, help=_RUN)]
 Run = Annotated[
-    Path | None, _data(help="Run folder, outside DATA; default: labelaudit-runs/NAME, with the name of DATA.")
+    Path | None,
+    _data(help="Run folder, outside DATA; default: labelaudit-runs/NAME/1, with the name of DATA, or the next number."),
 ]
 Labels = Annotated[Path | None, _data(help="CSV with the columns path,label, instead of class folders.")]
 Split = Annotated[
@@ -163,14 +177,3 @@ def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:
             raise UsageError(f"{option} gives {name} twice", fix="give it once")
         values[name] = value
     return values
-
-
-def run_folder(run: Path | None, data: Path, terminal: Reporter) -> RunFolder:
-    """Return where an audit of ``data`` is written: the folder that is given, or the default."""
-    from labelaudit.auditing.model import default_run
-    from labelaudit.run.layout import RunFolder
-
-    place = run or default_run(data)
-    if run is None and place.is_absolute():
-        terminal.say(f"The run folder is {place}: nothing is written into the folder of the images")
-    return RunFolder(place)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from labelaudit.review.plan import RelabelingPlan
 
 EPILOG = o.examples(
+    "labelaudit relabel labelaudit-runs/photos     (what was decided there, in the folder that was audited)",
     "labelaudit relabel photos corrections.csv --dry-run",
-    "labelaudit relabel photos corrections.csv",
     "labelaudit relabel photos --undo",
     "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat corrections.csv --labels labels.csv --out corrected.csv",
@@ -40,12 +42,15 @@ _MOST_NAMED = 10
 
 @o.screen_options
 def command(
-    data: o.DataArgument,
+    data: Annotated[
+        Path, Argument(metavar="DATA", help="Folder with one folder of images per class; or the RUN that audited it.")
+    ],
     terminal: Terminal,
     file: Annotated[
         Path | None,
         Argument(
-            metavar="[CORRECTIONS]", help="corrections.csv, Label Studio's JSON export, or CVAT's export for images."
+            metavar="[CORRECTIONS]",
+            help="corrections.csv, Label Studio's JSON, or CVAT's export for images; default: decisions.csv of RUN.",
         ),
     ] = None,
     out: Annotated[
@@ -65,24 +70,38 @@ def command(
 ) -> None:
     """Move images to the class folders that a review names, or write a corrected copy; nothing is deleted.
 
-    Dropped images go to DATA/.labelaudit-dropped. A relabeling that was interrupted is finished by the same command, or
-    taken back by --undo.
+    Dropped images go to DATA-dropped, beside DATA. A relabeling that was interrupted is finished by the same command,
+    or taken back by --undo.
     """
-    if undo and (out is not None or labels is not None):
+    from labelaudit.run.series import newest
+
+    run, folders = newest(data), o.split_names(split)
+    if run.exists:
+        from labelaudit.auditing.model import recorded_data
+
+        if labels is not None or split is not None:
+            what = f"{data} is a run folder, which knows its labels and splits"
+            raise UsageError(what, fix="leave --labels and --split out, or give the data")
+        recorded = recorded_data(run)
+        data, labels, folders = recorded.root, recorded.labels_file, recorded.split
+    if undo and (out is not None or (labels is not None and not run.exists)):
         raise UsageError("--undo takes moves in DATA back, and --out makes none", fix="delete what --out made")
-    if not undo and file is None:
+    if not undo and file is None and not run.exists:
         raise UsageError("no corrections are given", fix="name the file, or give --undo")
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
 
-    from labelaudit.review.corrections import read_review
+    from labelaudit.review.corrections import read_decided, read_review
     from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
     review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
-    if undo or review is None:
+    if undo:
         _undo(data, review, dry_run=dry_run, yes=yes, terminal=terminal)
         return
-    folders = o.split_names(split)
+    if review is None:
+        from labelaudit.auditing.model import read_catalogue
+
+        review = read_decided(run, read_catalogue(run))
 
     def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes
@@ -99,13 +118,24 @@ def command(
         outcome = relabel(data, review, split=folders, agree=agree, reporter=terminal)
         moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
         terminal.say(moved or "Nothing was moved")
+        if moved:
+            _tell_next(terminal, data, folders, None)
     elif labels is None:
         counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
         told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
         terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
+        _tell_next(terminal, out, folders, None)
     else:
         relabel_labels(data, review, labels, out, show=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
+        _tell_next(terminal, data, folders, out)
+
+
+def _tell_next(terminal: Terminal, data: Path, split: Sequence[str], labels: Path | None) -> None:
+    words = ["labelaudit", "score", str(data)]
+    words += ["--split", ",".join(split)] if split else []
+    words += ["--labels", str(labels)] if labels else []
+    terminal.say(f"To audit again: {shlex.join(words)}")
 
 
 def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:

@@ -66,6 +66,9 @@ def command(
         Path | None, _gate(help="An earlier run folder or suspicious.csv: labels in it do not count as suspicious.")
     ] = None,
     top: Annotated[int, _output(help="How many suspicious labels to list.")] = 10,
+    list_kept: Annotated[
+        bool, _output("--all", help="List the labels that a person kept too; in the page they are the last.")
+    ] = False,
     output: Annotated[FormatName, _output("--format", help="What to print on stdout.")] = "table",
     write: Annotated[
         list[str] | None,
@@ -90,6 +93,7 @@ def command(
     targets = _targets(write or [])
 
     from labelaudit.auditing.model import Audit, recorded_data
+    from labelaudit.auditing.score import renew
     from labelaudit.report import markdown
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
@@ -104,8 +108,9 @@ def command(
         fail_on_warning=fail_on_warning,
         strict=strict,
     )
+    renew(RunFolder(run), terminal)
     audit = Audit(RunFolder(run))
-    report = make_report(audit, limits, baseline=baseline, top=top)
+    report = make_report(audit, limits, baseline=baseline, top=top, list_kept=list_kept)
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     if summary := os.environ.get(markdown.VARIABLE):
@@ -117,9 +122,8 @@ def command(
 
         # Figures and gate do not need a writable run folder.
         with _or_warn("no page", terminal) if html is None else nullcontext():
-            page = write_page(
-                audit, report.listed, html, terminal, thumbnails=thumbnails, data=data, decisions=decisions
-            )
+            listed = replace(report.listed, rows=[*report.listed.rows, *report.kept])
+            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data, decisions=decisions)
     if output == "table":
         with printed() as console:
             show_table(console, report)
@@ -169,7 +173,10 @@ def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
 
 def _tell(page: Page, listed: Listed, data: Data, moved_to: Path | None, terminal: Terminal) -> None:
     """Say how much of the findings is in a page, and which command puts its corrections into the data."""
-    parts = [f"{page.rows:,} of {listed.counted:,} {'' if listed.new is None else 'new '}suspicious images"]
+    rows = min(page.rows, listed.counted)
+    parts = [f"{rows:,} of {listed.counted:,} {'' if listed.new is None else 'new '}suspicious images"]
+    if page.rows > rows:
+        parts.append(f"{page.rows - rows:,} kept")
     if listed.new is not None:
         parts.append(f"{listed.total - listed.new:,} known to the baseline")
     if page.looked_at < page.rows:

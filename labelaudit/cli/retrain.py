@@ -1,30 +1,22 @@
-"""``labelaudit retrain``: a robust network from a noisy folder; ``compare``: errors of retrainings over seeds."""
+"""``labelaudit retrain``: a robust network from a noisy folder."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
-from typer import Argument, Option
+from typer import Option
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, print_table
+from labelaudit.cli.console import Terminal
 from labelaudit.errors import UsageError
-from labelaudit.names import TableFormatName
-from labelaudit.text import csv_lines
-
-if TYPE_CHECKING:
-    from labelaudit.retraining.compare import Comparison
 
 EPILOG = o.examples(
     "labelaudit retrain photos --weights audit/weights.csv --val photos-test",
     "labelaudit retrain photos --method elr --val photos-test --seeds 0,1,2",
     "labelaudit retrain photos --method co-teaching --run audit -P warm_up_epochs=5 --val photos-test",
 )
-EPILOG_COMPARE = o.examples("labelaudit compare audit/retrain", "labelaudit compare results/aul-seed* --format csv")
 
 
 @o.screen_options
@@ -37,7 +29,7 @@ def command(
         Path | None,
         Option(
             "--weights",
-            help="Sample weights, as weights.csv of an audit; a method's own weights are multiplied by them.",
+            help="Sample weights: weights.csv of an audit, or its RUN; a method's own weights are multiplied by them.",
         ),
     ] = None,
     method: Annotated[str, Option(help="See labelaudit methods.")] = "aul",
@@ -60,12 +52,16 @@ def command(
 ) -> None:
     """Train a fresh network, or a head on a frozen backbone, in which suspicious labels count less."""
     with terminal.loading():
-        from labelaudit.auditing.model import Data, default_run
+        from labelaudit.auditing.model import Data, runs_of
         from labelaudit.retraining.recipe import RetrainOptions, retrain_seeds
         from labelaudit.run.layout import RunFolder
 
     if seeds is not None and training.seed is not None:
         raise UsageError("--seed and --seeds both name seeds", fix="give one of them")
+    if audit is not None:
+        audit = o.newest_run(audit)
+    if sample_weights is not None and sample_weights.is_dir():
+        sample_weights = RunFolder(o.newest_run(sample_weights)).weights_csv
     wanted = RetrainOptions(
         method=method,
         parameters=o.given_parameters(pairs or [], params),
@@ -75,7 +71,7 @@ def command(
         validation=val,
         training=training,
     )
-    beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or default_run(data))
+    beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or runs_of(data))
     if out is None:
         beside.require_own_folders()
     folders = {}
@@ -89,40 +85,3 @@ def command(
         terminal.say(f"Trained with {method}{measured}. Model and metrics: {folder.root}")
     if len(results) > 1:
         terminal.say("Mean and deviation: labelaudit compare " + " ".join(str(made.root) for made in folders.values()))
-
-
-def compare(
-    folders: Annotated[list[Path], Argument(metavar="FOLDER...", help="Retrainings, or folders that hold some.")],
-    output: Annotated[TableFormatName, Option("--format", help="How to print the table.")] = "table",
-) -> None:
-    """Compare retrainings: test error as mean and standard deviation over the seeds, the best first."""
-    from labelaudit.retraining.compare import compare
-
-    rows = compare(folders)
-    if output == "json":
-        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
-    elif output == "csv":
-        figures = ("validation_error", "validation_error_deviation", "train_error")
-        lines = []
-        for row in rows:
-            told = ["" if value is None else f"{value:.6g}" for value in map(row.as_json().get, figures)]
-            lines.append([row.method, _differing(row), " ".join(map(str, row.seeds)), *told])
-        typer.echo("".join(csv_lines(["method", "differs", "seeds", *figures], lines)), nl=False)
-    else:
-        columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
-        cells = [
-            (row.method, _error(row), f"{row.as_json()['train_error']:.2%}", str(len(row.seeds)), _differing(row))
-            for row in rows
-        ]
-        shown = 5 if any(row.differs for row in rows) else 4
-        print_table(columns[:shown], [row[:shown] for row in cells], whole=("method",))
-
-
-def _error(row: Comparison) -> str:
-    if row.mean is None:
-        return "-"
-    return f"{row.mean:.2%}" if row.deviation is None else f"{row.mean:.2%} ± {row.deviation:.2%}"
-
-
-def _differing(row: Comparison) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(row.differs.items()))

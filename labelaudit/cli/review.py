@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import shlex
 import sys
 import threading
 import webbrowser
@@ -55,10 +56,13 @@ def command(
     audit = Audit(RunFolder(run))
     listed = make_report(audit, Limits(), top=0).listed
     file = audit.run.decisions
-    ledger = Ledger(file=file, catalogue=audit.catalogue, reviewer=_account() if reviewer is None else reviewer)
+    ledger = Ledger(run=audit.run, catalogue=audit.catalogue, reviewer=_account() if reviewer is None else reviewer)
     recorded = recorded_data(audit.run)
     recorded = recorded if data is None else replace(recorded, root=data.resolve())
     then = recorded.relabel_command(str(file))
+    if data is None:
+        labels = [] if recorded.labels_file is None else ["--out", "corrected.csv"]
+        then = shlex.join(["labelaudit", "relabel", str(run), *labels])
     moves = recorded.labels_file is None
     page = served_page(audit, listed, then, terminal, moves=moves)
     site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)

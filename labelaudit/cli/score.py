@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -12,7 +12,10 @@ from typer import Argument, Option
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, is_helper
-from labelaudit.errors import UsageError
+from labelaudit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from labelaudit.run.layout import RunFolder
 
 _SHOWN = 10
 """How many suspicious labels are shown."""
@@ -74,31 +77,35 @@ def score(
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
-        from labelaudit.run.layout import RunFolder
         from labelaudit.run.lists import read_rows
+        from labelaudit.run.series import newest
 
-        if not RunFolder(data).exists and training.predictions is None:
+        folder = newest(data, judged=False)
+        is_data = not folder.exists
+        if is_data and training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401  (torch)
 
-    asked, folder, images = audit.asked_fit(rank_by, estimator), RunFolder(data), None
-    if not folder.exists:
-        folder = o.run_folder(run, data, terminal)
+    asked = audit.asked_fit(rank_by, estimator)
+    if is_data:
         images = Data(root=data, labels_file=labels, split=o.split_names(split))
+        if training.predictions is not None and is_helper():  # nothing is shared out
+            return
+        folder = audit.train_missing(images, audit.asked_run(run), training, terminal)
     elif run or labels or split or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
-        if training.predictions is None:  # else nothing is shared out
-            audit.train_missing(images, folder, training, terminal)
+        audit.train_missing(None, folder, training, terminal)
         return
-    if images is None and is_trained(folder) and (found := audit.finished(folder, asked)):
+    if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
         csv, noise = found.csv, found.summary
     else:
-        fitted = audit.score(images, folder, training, asked, terminal, keep=images is not None or out is None)
+        fitted = audit.score(None, folder, training, asked, terminal, keep=is_data or out is None)
         csv, noise = fitted.csv, fitted.noise
     if not terminal.quiet:
         rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
+        _tell_changes(folder, terminal)
     listed = folder.suspicious
     if output == "json":
         typer.echo(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)).encode(), nl=False)
@@ -119,6 +126,22 @@ def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> No
         raise UsageError("--format json and -o - are both for stdout", fix="leave one out, or give -o a file")
 
 
+def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
+    """Say what changed since the last audit of the same folder that has verdicts, if there is one."""
+    from labelaudit.auditing.model import Audit
+    from labelaudit.report.sentences import changes_sentence
+    from labelaudit.run.changes import find_changes
+    from labelaudit.run.series import earlier_runs
+
+    judged = [run for run in earlier_runs(folder) if run.noise.exists()]
+    if judged:
+        try:
+            changes = find_changes(Audit(judged[-1]), Audit(folder))
+            terminal.say(f"Since the last audit: {changes_sentence(changes)}")
+        except RunError as error:
+            terminal.warn(f"{judged[-1].root} cannot be compared with: {error}")
+
+
 @o.screen_options
 @o.training_options()
 def train_probe(
@@ -132,21 +155,21 @@ def train_probe(
     """Train the probe and record every sample's loss in every epoch; continue where an earlier call stopped."""
     with terminal.loading():
         from labelaudit.auditing.model import Data
-        from labelaudit.auditing.score import train_missing
+        from labelaudit.auditing.score import asked_run, train_missing
 
         if training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401  (torch)
 
     if training.predictions is not None and is_helper():  # nothing is shared out
         return
-    folder = o.run_folder(run, data, terminal)
-    train_missing(Data(root=data, labels_file=labels, split=o.split_names(split)), folder, training, terminal)
+    images = Data(root=data, labels_file=labels, split=o.split_names(split))
+    folder = train_missing(images, asked_run(run), training, terminal)
     terminal.say(f"Losses: {folder.losses}. Next: labelaudit fit {folder.root}")
 
 
 @o.screen_options
 def fit(
-    run: o.RunArgument,
+    run: o.BegunRunArgument,
     terminal: Terminal,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,

@@ -108,11 +108,7 @@ def draw(p_N: FloatArray, order_S: RowArray, generator: np.random.Generator) -> 
         order_S: The samples to draw from, the most suspicious first: it decides where P is the same.
         generator: Decides the order within the strata, and that of the strata in each round.
     """
-    from scipy.special import expit, logit
-
-    logit_S = np.clip(logit(p_N[order_S]), -c.FARTHEST_LOGIT, c.FARTHEST_LOGIT)
-    doubted_S = expit(logit_S / c.STRATA_DOUBT)
-    q_S = (doubted_S + c.STRATA_FLOOR) / (1 + 2 * c.STRATA_FLOOR)
+    q_S = (p_N[order_S] + c.STRATA_FLOOR) / (1 + 2 * c.STRATA_FLOOR)
     spread_S = np.sqrt(q_S * (1 - q_S))
     middle_S = (spread_S.cumsum() - spread_S / 2) / spread_S.sum()
     stratum_S = np.minimum((c.STRATA * middle_S).astype(np.int32), c.STRATA - 1)

@@ -237,7 +237,10 @@ def _strength(
 
 
 def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray) -> FloatArray:
-    """Return the a that fits the shares best: Newton's steps on a convex function."""
+    """Return the a that fits the shares best: Newton's steps on a convex function.
+
+    Far from the optimum the function is nearly straight, and a whole step would lead anywhere.
+    """
     witnesses, belief_WV = len(sharpness_W), found.log_belief_WSN.reshape(len(sharpness_W), -1)
     for _ in range(c.SHARPNESS_STEPS):
         p_SU = np.exp(_prior(found, sharpness_W))
@@ -245,5 +248,6 @@ def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray
         centered_WV = centered_WSU.reshape(witnesses, -1)
         curvature_WW = (centered_WV * p_SU.ravel()) @ centered_WV.T + c.LEAST_CURVATURE * np.eye(witnesses)
         step_W = np.linalg.solve(curvature_WW, belief_WV @ (share_SU - p_SU).ravel())
-        sharpness_W = np.clip(sharpness_W + step_W, *c.SHARPNESSES)
+        longest = max(c.LONGEST_STEP * sharpness_W.sum(), c.SHORT_STEP)
+        sharpness_W = np.clip(sharpness_W + step_W / max(1.0, np.abs(step_W).max() / longest), *c.SHARPNESSES)
     return sharpness_W

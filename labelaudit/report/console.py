@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from labelaudit.report import sentences
+from labelaudit.run.changes import Changes
 from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 _MOST_CLASSES = 12
+_MOST_ROWS = 10
 _ANY_WIDTH = 100_000
 
 
@@ -36,6 +38,8 @@ def show_outcome(
         console.print(shown(sentence))
     if rows:
         show_suspicious(console, rows, root)
+    if sentence := sentences.kept_sentence(noise):
+        console.print(shown(sentence))
     if sentence := sentences.advice(noise):
         console.print(sentence)
     if sentence := sentences.unreadable_sentence(noise):
@@ -50,6 +54,8 @@ def show_summary(console: Console, noise: Noise) -> None:
     """Print noise rate and its interval, counts, the classes that stand out, what is wrong, and every warning."""
     console.print(f"{sentences.headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {sentences.basis(noise)}")
     for sentence in sentences.review_sentences(noise):
+        console.print(shown(sentence))
+    if sentence := sentences.kept_sentence(noise):
         console.print(shown(sentence))
     _show_classes(console, noise)
     if noise.confusion:
@@ -72,6 +78,22 @@ def show_estimators(console: Console, noise: Noise) -> None:
         mark = "[bold]→ " if name == noise.fit.estimator else "  "
         table.add_row(mark + name, found.rank_by, f"{found.noise_rate:.1%}", f"{found.suspicious:,}")
     console.print(table)
+
+
+def show_changes(console: Console, changes: Changes) -> None:
+    """Print what changed between two audits: figures, classes, and the first suspicious labels of each sort."""
+    for line in sentences.changes_lines(changes):
+        console.print(shown(line))
+    table, rows = table_of(*sentences.CHANGES_HEADER), sentences.changed_classes(changes)
+    for row in rows[:_MOST_CLASSES]:
+        table.add_row(*map(shown, row))
+    console.print(table)
+    if len(rows) > _MOST_CLASSES:
+        console.print(f"… and {len(rows) - _MOST_CLASSES} classes with less change")
+    for title, labels in sentences.changed_lists(changes):
+        if labels:
+            console.print(f"{title}, the first of {len(labels):,}:")
+            show_suspicious(console, labels[:_MOST_ROWS])
 
 
 def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = None) -> None:

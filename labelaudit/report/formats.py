@@ -21,6 +21,9 @@ def show_table(console: Console, report: Report) -> None:
     show_summary(console, report.noise)
     if report.shown:
         show_suspicious(console, report.shown)
+    if report.kept:
+        console.print(f"Kept by a person ({len(report.kept):,}):")
+        show_suspicious(console, report.kept)
     listed = report.listed
     if listed.new is not None:
         console.print(
@@ -42,6 +45,7 @@ def render_json(report: Report) -> str:
     value = {
         **as_json(report.noise),
         "top": report.shown,
+        "kept_labels": report.kept,
         "unreadable_top": report.unreadable[: report.top],
         "baseline": baseline,
         "checks": [

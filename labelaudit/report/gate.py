@@ -104,6 +104,7 @@ class Report:
         unreadable: The images that cannot be read, as unreadable.csv has them.
         checks: Every check of the gate.
         top: How many suspicious labels a list for people shows.
+        kept: The labels that a person kept, where they are asked for.
     """
 
     noise: Noise
@@ -111,6 +112,7 @@ class Report:
     checks: tuple[Check, ...]
     top: int
     unreadable: tuple[Row, ...] = ()
+    kept: tuple[Row, ...] = ()
 
     @property
     def failures(self) -> list[str]:
@@ -128,8 +130,12 @@ class Report:
         return self.listed.rows[: self.top]
 
 
-def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, top: int) -> Report:
+def make_report(
+    audit: Audit, limits: Limits, *, baseline: Path | None = None, top: int, list_kept: bool = False
+) -> Report:
     """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
+
+    With ``list_kept`` the labels that a person kept are in the report too; they never count.
 
     Raises:
         RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
@@ -155,6 +161,7 @@ def make_report(audit: Audit, limits: Limits, *, baseline: Path | None = None, t
         checks=check(noise, limits, new=listed.new),
         top=top,
         unreadable=tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else (),
+        kept=tuple(audit.kept_rows) if list_kept else (),
     )
 
 

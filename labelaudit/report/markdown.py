@@ -8,6 +8,7 @@ from pathlib import Path
 from labelaudit.errors import StorageError
 from labelaudit.report import sentences
 from labelaudit.report.gate import TITLES, Check, Report
+from labelaudit.run.changes import Changes
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors
 from labelaudit.text import printable
@@ -31,7 +32,8 @@ def render(report: Report) -> str:
     summary = f"{sentences.headline(noise, lambda figure: f'**{figure}**')}, {_text(sentences.basis(noise))}."
     if listed.new is not None:
         summary += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
-    lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, sentences.review_sentences(noise))]), ""]
+    notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
+    lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
     if report.checked:
         rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
         lines += table(("check", "outcome", ""), rows)
@@ -45,6 +47,9 @@ def render(report: Report) -> str:
     lines += _kinds(noise)
     if report.shown:
         lines += _suspicious(report)
+    if report.kept:
+        kept = [f"{_code(row['path'])}: {_code(row['given_label'])}" for row in report.kept]
+        lines += ["### Kept by a person", "", *_items(kept)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -77,6 +82,18 @@ def _kinds(noise: Noise) -> list[str]:
         first, *counts = sentences.COPIES_HEADER
         lines += [sentences.COPIES_NOTE, "", *table((first, *(f">{title}" for title in counts)), rows)]
     return lines
+
+
+def render_changes(changes: Changes) -> str:
+    """Return what changed between two audits, with the first suspicious labels of each sort."""
+    lines = ["## Labels: what changed", "", *_items([_text(line) for line in sentences.changes_lines(changes)])]
+    classes = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.changed_classes(changes)]
+    lines += table(sentences.CHANGES_HEADER, classes[:_MOST_ITEMS])
+    for title, rows in sentences.changed_lists(changes):
+        named = ([_code(row[name]) for name in ("path", "given_label", "suggested_label")] for row in rows)
+        items = [f"{path}: {given} → {suggested}" for path, given, suggested in named]
+        lines += [f"### {title}", "", *_items(items)] if items else []
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
+from labelaudit.run.changes import CauseName, Changes
 from labelaudit.run.documents import Noise
-from labelaudit.text import plural
+from labelaudit.run.lists import Row
+from labelaudit.text import listed, plural
 
 COPIES_HEADER = ("images", "count", "corrupted", "missed")
 """The columns of `copies_rows`."""
 
 COPIES_NOTE = "Images corrupted on purpose, and how many of them are called corrupted."
+
+CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
+"""The columns of `changed_classes`; ``>`` aligns to the right."""
 
 MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
@@ -120,6 +125,75 @@ def copies_rows(noise: Noise) -> list[list[str]]:
         [_COPIES[row.kind], *(f"{count:,}" for count in (row.count, row.found, row.count - row.found))]
         for row in copies
     ]
+
+
+def changes_sentence(changes: Changes) -> str:
+    """Return what changed since an earlier audit: images and labels, suspicious labels and noise rate."""
+    before, after = changes.before, changes.after
+    kept = f"; {plural(after.kept, 'kept label')} hidden" if after.kept else ""
+    kept += f"; trained otherwise ({listed(changes.settings, 3)})" if changes.settings else ""
+    return (
+        f"{files_text(changes)}; suspicious {before.suspicious:,} → {after.suspicious:,}, "
+        f"noise rate {rate_text(before)} → {rate_text(after)}{kept}"
+    )
+
+
+def files_text(changes: Changes) -> str:
+    """Return how many images were added and removed, and how many labels changed."""
+    parts = [
+        f"{sign}{plural(count, 'image')}" for sign, count in (("+", changes.added), ("−", changes.removed)) if count
+    ]
+    if changes.relabeled:
+        parts.append(f"{plural(changes.relabeled, 'label')} changed")
+    return ", ".join(parts) or "no image or label changed"
+
+
+def changes_lines(changes: Changes) -> list[str]:
+    """Return the same with intervals, and why suspicious labels have come or gone, a line each."""
+    before, after = changes.before, changes.after
+    rates = [
+        rate_text(noise) + (f" ({range_text(noise.best_interval)})" if noise.best_interval else "")
+        for noise in (before, after)
+    ]
+    lines = [
+        f"Images: {files_text(changes)}",
+        *([f"Trained otherwise: {', '.join(changes.settings)}"] if changes.settings else []),
+        f"Noise rate: {rates[0]} → {rates[1]}",
+        f"Suspicious: {before.suspicious:,} → {after.suspicious:,}; {len(changes.still):,} still there, "
+        f"{len(changes.new):,} new{_causes(changes.new_by, 'added')}, "
+        f"{len(changes.gone):,} gone{_causes(changes.gone_by, 'removed')}",
+    ]
+    return lines + ([f"Kept by a person: {before.kept:,} → {after.kept:,}"] if before.kept or after.kept else [])
+
+
+def _causes(causes: Mapping[CauseName, int], moved: str) -> str:
+    words = {"image": f"of {moved} images", "label": "of changed labels", "verdict": "judged otherwise"}
+    text = ", ".join(f"{count:,} {words[cause]}" for cause, count in causes.items() if count)
+    return f" ({text})" if text else ""
+
+
+def changed_classes(changes: Changes) -> list[list[str]]:
+    """Return a row for each class, with the columns of `CHANGES_HEADER`; the largest change of the rate comes first."""
+    rows = []
+    for name, *both in changes.classes:
+        samples, suspicious = (
+            [f"{getattr(row, figure):,}" if row else "-" for row in both] for figure in ("samples", "suspicious")
+        )
+        rates = [row.noise_rate if row else 0.0 for row in both]
+        shown = [f"{row.noise_rate:.1%}" if row else "-" for row in both]
+        rows.append((abs(rates[1] - rates[0]), [name, *map(" → ".join, (samples, suspicious, shown))]))
+    return [row for _, row in sorted(rows, key=lambda entry: -entry[0])]
+
+
+def changed_lists(changes: Changes) -> list[tuple[str, list[Row]]]:
+    """Return the suspicious labels of each sort, and what they are."""
+    return [("New", changes.new), ("Still there", changes.still), ("Gone", changes.gone)]
+
+
+def kept_sentence(noise: Noise) -> str:
+    """Return how many labels are hidden because a person kept them; empty without any."""
+    what = f"{plural(noise.kept, 'label')} that a person kept {'is' if noise.kept == 1 else 'are'} hidden"
+    return f"{what}; labelaudit report --all lists them." if noise.kept else ""
 
 
 def unreadable_sentence(noise: Noise) -> str:

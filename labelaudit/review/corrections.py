@@ -17,10 +17,12 @@ from typing import Any, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
-from labelaudit.review.decisions import decided_paths, read_decisions
+from labelaudit.review.decisions import decided, decided_paths, digest_of, read_decisions
 from labelaudit.run.files import write_lines
+from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
 
 
@@ -138,6 +140,30 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
         unreviewed=found.count(None),
         unclear=tuple(entry for entry in found if isinstance(entry, Refusal)),
     )
+
+
+def read_decided(run: RunFolder, catalogue: Catalogue) -> ReviewFile:
+    """Read the decisions in a run folder about the images that its audit has; raise a DataError where there are none.
+
+    They hold for every image with the content and the given label, also under another name.
+    """
+    file = run.decisions
+    digest = digest_of(file)
+    if not digest:
+        raise DataError(f"{run.root} has no decisions yet", fix="review it first, or name a file of corrections")
+    corrections = [
+        Correction(
+            path=catalogue.paths[sample],
+            action=decision.action,
+            label=decision.label,
+            given_label=decision.given_label,
+            sha256=decision.sha256,
+            where=decision.time,
+        )
+        for sample, decision in decided(catalogue, read_decisions(file)).items()
+        if decision.action != "undo"
+    ]
+    return ReviewFile(file=file, digest=digest, corrections=tuple(corrections))
 
 
 def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hashlib
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -16,9 +17,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, reason
 from labelaudit.names import ActionName
-from labelaudit.run.files import lock, storage_errors
+from labelaudit.run.files import lock, require_regular, storage_errors
 from labelaudit.text import csv_lines, unguarded
 
 LedgerAction = ActionName | Literal["undo"]
@@ -148,6 +150,29 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
     except csv.Error as error:
         raise DataError(f"{file} is not a readable CSV: {error}", fix="correct its quotes") from error
     return found, start + len(content)
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 (hex) of a ledger; empty where there is none.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(require_regular(file).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
+
+
+def decided(catalogue: Catalogue, decisions: Mapping[Key, Decision]) -> dict[int, Decision]:
+    """Return the decision about each sample that there is one about, by the sample's number."""
+    if not decisions:
+        return {}
+    keys = zip(catalogue.sha256, catalogue.label_N.tolist(), strict=True)
+    found = ((number, decisions.get((sha256, catalogue.classes[label]))) for number, (sha256, label) in enumerate(keys))
+    return {number: decision for number, decision in found if decision is not None}
 
 
 def _decision(cells: list[str]) -> Decision:

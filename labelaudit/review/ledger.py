@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.review.decisions import Decision, Key, LedgerAction, append_decisions, decisions_from
 from labelaudit.review.tree import RefusedError, checked_class
+from labelaudit.run.layout import RunFolder
 
 Event = tuple[str, int, LedgerAction, str]
 """Time, sample, action and label of a decision."""
@@ -22,7 +22,7 @@ class Ledger:
     """A ledger that several threads read and append to, and other processes too.
 
     Attributes:
-        file: The decisions.csv; it is made where there is none, so that nobody decides in vain.
+        run: The run folder; its decisions.csv is made where there is none, so that nobody decides in vain.
         catalogue: The samples. A decision concerns each of them with its content and given label.
         reviewer: Who decides here.
         events: What the file says so far, in its order.
@@ -32,7 +32,7 @@ class Ledger:
         DataError: it is no ledger.
     """
 
-    file: Path
+    run: RunFolder
     catalogue: Catalogue
     reviewer: str
     events: list[Event] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Ledger:
         self._samples: defaultdict[Key, list[int]] = defaultdict(list)
         for sample, key in enumerate(zip(self.catalogue.sha256, self._labels, strict=True)):
             self._samples[key].append(sample)
-        append_decisions(self.file, [])
+        append_decisions(self.run.decisions, [])
         self._refresh()
 
     def after(self, known: int) -> dict[str, object]:
@@ -64,7 +64,7 @@ class Ledger:
             for number, step in enumerate(steps):
                 time = (now + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
                 lines += [self._line(time, *decision) for decision in step]
-            append_decisions(self.file, lines)
+            append_decisions(self.run.decisions, lines)
             self._refresh()
 
     def _line(self, time: str, sample: int, action: LedgerAction, label: str) -> Decision:
@@ -87,9 +87,11 @@ class Ledger:
         )
 
     def _refresh(self) -> None:
-        if self.file.exists() and self.file.stat().st_size < self._read_bytes:  # somebody has replaced the file
+        if (
+            self.run.decisions.exists() and self.run.decisions.stat().st_size < self._read_bytes
+        ):  # somebody has replaced the file
             self.events, self._read_bytes = [], 0
-        lines, self._read_bytes = decisions_from(self.file, self._read_bytes)
+        lines, self._read_bytes = decisions_from(self.run.decisions, self._read_bytes)
         for line in lines:
             self._classes.update({line.label} - {""})
             self.events += [(line.time, sample, line.action, line.label) for sample in self._samples.get(line.key, [])]

@@ -25,7 +25,7 @@ from labelaudit.errors import DataError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan
-from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_path, free_path
+from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_move, free_path
 from labelaudit.run.files import NO_LINKS, flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
@@ -39,7 +39,7 @@ _JOURNAL = f"{OWN_PREFIX}relabel-"
 _NAME = re.compile(re.escape(_JOURNAL) + r"([1-9][0-9]{0,8})\.json")
 
 Pair = tuple[str, str]
-"""Where a file is and where it goes, below the data folder."""
+"""Where a file is and where it goes, relative to the data folder."""
 
 Relabelings = tuple[tuple[str, int], ...]
 """Name and time of change of each journal."""
@@ -56,7 +56,7 @@ class Journal:
         corrections_sha256: SHA-256 (hex) of that file.
         began: When, in UTC.
         folders: Folders that were made for it, outer ones first.
-        moves: (from, to), below the data folder.
+        moves: (from, to), below the data folder, or for dropped files in the folder beside it.
     """
 
     file: Path
@@ -97,8 +97,9 @@ def last_journal(root: Path) -> Journal | None:
     file = root / f"{_JOURNAL}{last}.json"
     try:
         journal = msgspec.convert({**read_json(file), "file": file}, Journal)
-        for path in (*journal.folders, *(path for move in journal.moves for path in move)):
-            if checked_path(path) != path:  # the folder and its journal may come from a stranger
+        inner = [f"{folder}/file" for folder in journal.folders]
+        for path in (*inner, *(path for move in journal.moves for path in move)):
+            if checked_move(path) != path:  # the folder and its journal may come from a stranger
                 raise ValueError(f"{path!r} is not normalized")
         if any(source == target for source, target in journal.moves):
             raise ValueError("a move to where the file is")

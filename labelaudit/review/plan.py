@@ -14,7 +14,6 @@ from labelaudit.names import ActionName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import Correction, Refusal, ReviewFile
 from labelaudit.review.tree import (
-    DROPPED,
     RefusedError,
     Tree,
     checked_class,
@@ -37,7 +36,7 @@ class Step:
         given_label: Its label now.
         action: What happens.
         label: Its new label, for ``change``; else empty.
-        target: Where the file goes, below the data folder; empty where it stays.
+        target: Where the file goes, relative to the data folder; empty where it stays.
         renamed: True where the name was taken and the file gets another one.
     """
 
@@ -108,8 +107,8 @@ class RelabelingPlan:
 def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
     """Plan the moves between class folders that a review asks for; nothing is moved.
 
-    A file of another label goes to the same place in that class's folder, a dropped one to that place in
-    ``.labelaudit-dropped/<class>``. A name that is taken gets a number.
+    A file of another label goes to the same place in that class's folder, a dropped one to its path in `Tree.dropped`.
+    A name that is taken gets a number.
     """
     classes = list(tree.classes)
     done_before = 0
@@ -121,7 +120,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
         base, given, rest = checked_sample(path, tree.bases)
         step = _step(correction, path, given)
         if step.action == "drop":
-            step = replace(step, target=f"{DROPPED}/{path}")
+            step = replace(step, target=f"{tree.dropped}/{path}")
         elif step.action == "change":
             step = replace(step, target=f"{base}{checked_class(step.label, classes)}/{rest}")
         if step.target and correction.sha256 and not tree.has(path):
@@ -133,7 +132,8 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
         if step.target:
             device = tree.device_of_file(path)
             tree.require_real_folders(step.target)
-            if device != tree.device(step.target):
+            # Whether files can be dropped is checked once, for all, before they are moved.
+            if device != tree.device("" if step.action == "drop" else step.target):
                 raise RefusedError("lies on another file system than the folder it goes to")
         if step.label and step.label not in classes:
             classes.append(step.label)

@@ -16,7 +16,7 @@ from pathlib import Path
 from labelaudit.data.folder import class_bases
 from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.walk import walk_folder
-from labelaudit.errors import RunError, StorageError, UsageError
+from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review import moves
 from labelaudit.review.copies import WayName, require_free, write_copy
@@ -74,6 +74,8 @@ def relabel(
             reporter.say(f"Continuing the interrupted relabeling of {journal.began}")
         else:
             plan = plan_moves(_tree(root, split), review, reporter)
+            if plan.drops:
+                _require_place_for_drops(tree)
             if not agree(plan) or not plan.steps:
                 return None
             journal = moves.begin_journal(tree.root, review, plan)
@@ -193,6 +195,19 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
         except StorageError as error:
             fix = f"fix that and run the command again, or undo it: labelaudit relabel {root} --undo"
             raise StorageError(error.what, fix=fix) from error
+
+
+def _require_place_for_drops(tree: Tree) -> None:
+    """Raise a DataError where files cannot be moved to the folder for dropped ones."""
+    place = tree.root.parent / Path(tree.dropped).name
+    nearest, why = place if place.exists() else place.parent, ""
+    if nearest.stat().st_dev != tree.root.stat().st_dev:
+        why = "which is on another file system"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        why = f"and {nearest} is not writable"
+    if why:
+        what = f"dropped images go from {tree.root} to {place}, {why}"
+        raise DataError(what, fix="give --out for a corrected copy without them")
 
 
 def _warn(outcome: moves.Outcome, reporter: Reporter) -> None:

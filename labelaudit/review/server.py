@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import secrets
+import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from labelaudit.data.catalogue import READERS
 from labelaudit.data.folder import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, for_browser, preview
 from labelaudit.errors import LabelauditError, UsageError
-from labelaudit.review.corrections import read_review
+from labelaudit.review.corrections import ReviewFile, read_decided
 from labelaudit.review.decisions import LedgerAction
 from labelaudit.review.ledger import Ledger
 from labelaudit.review.plan import RelabelingPlan
@@ -58,15 +59,10 @@ class Confirmed(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Site:
-    """The pages and actions of a review.
+    """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
-    Args:
-        page: The page as HTML.
-        policy: Its Content-Security-Policy.
-        ledger: Where decisions go.
-        root: The image folder.
-        split: The folders in it that hold the class folders.
-        moves: False where labels are not those of class folders, so that no file can be moved.
+    Images are read below ``root``, in whose folders ``split`` the class folders lie. ``moves`` is False where labels are
+    not those of class folders, so that no file can be moved.
     """
 
     def __init__(
@@ -127,8 +123,11 @@ class Site:
         await run_in_threadpool(self._ledger.add, posted.steps)
         return JSONResponse(await run_in_threadpool(self._ledger.after, posted.after), 201)
 
+    def _review(self) -> ReviewFile:
+        return read_decided(self._ledger.run, self._ledger.catalogue)
+
     def _get_plan(self, _request: Request) -> Response:
-        plan = plan_relabeling(self._root, read_review(self._ledger.file), split=self._split)
+        plan = plan_relabeling(self._root, self._review(), split=self._split)
         return JSONResponse({**plan.as_json(), "summary": plan.summary, "plan": _digest(plan)})
 
     async def _post_plan(self, request: Request) -> Response:
@@ -143,11 +142,13 @@ class Site:
             target_of.update({step.path: step.target for step in plan.steps})
             return _digest(plan) == digest
 
-        outcome = relabel(self._root, read_review(self._ledger.file), split=self._split, agree=agree)
+        outcome = relabel(self._root, self._review(), split=self._split, agree=agree)
         if outcome is None:
             return PlainTextResponse("the plan has changed since it was shown: look at it again", 409)
         self._path_of.update({sample: target_of.get(path, path) for sample, path in self._path_of.items()})
-        then = f"To undo: labelaudit relabel {self._root} --undo. To audit again: labelaudit score {self._root}"
+        data = shlex.quote(str(self._root))
+        split = f" --split {shlex.quote(','.join(self._split))}" if self._split else ""
+        then = f"To undo: labelaudit relabel {data} --undo. To audit again: labelaudit score {data}{split}"
         return JSONResponse({"moved": outcome.moved, "then": then})
 
 

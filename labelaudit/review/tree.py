@@ -16,8 +16,8 @@ from labelaudit.text import folded
 OWN_PREFIX = ".labelaudit-"
 """Prefix of every file and folder that relabeling writes into a data folder."""
 
-DROPPED = f"{OWN_PREFIX}dropped"
-"""The folder for dropped files, by class."""
+_DROPPED = re.compile(r"(\.\./[^/\0]+-dropped/)(.*)", re.DOTALL)
+"""A path in a folder for dropped files beside a data folder: no other path may lead out of it."""
 
 _NO_NAME = re.compile(r"[\0\ud800-\udfff]")
 """Also half of a surrogate pair, which JSON can hold."""
@@ -44,6 +44,13 @@ def checked_path(path: str) -> str:
     if _NO_NAME.search(path) or not pure.parts:
         raise RefusedError("is not a file name")
     return str(pure)
+
+
+def checked_move(path: str) -> str:
+    """Return a `checked_path`, or a path in a folder for dropped files; refuse any other that leads out."""
+    if found := _DROPPED.fullmatch(path):
+        return found[1] + checked_path(found[2])
+    return checked_path(path)
 
 
 def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, str]:
@@ -117,6 +124,11 @@ class Tree:
         self.bases = tuple(bases)
         self.classes = tuple(sorted(name for name in names if not name.startswith(".")))
         self._real: set[str] = set()
+
+    @property
+    def dropped(self) -> str:
+        """The folder for dropped files, which keep their paths in it; in the data it would be taken for a class."""
+        return f"../{self.root.name}-dropped"
 
     def samples(self) -> Iterator[tuple[str, str]]:
         """Yield path and label of every file in the class folders that is not hidden."""

@@ -196,6 +196,8 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         noise_rate: The share of wrong labels as estimated from the losses; None where there is no estimate.
         reviewed: What a reviewed sample says; None without one.
         flag_above: P(mislabeled) above which a sample is suspicious.
+        kept: Number of labels that a person decided to keep: they count as right.
+        decisions: SHA-256 (hex) of the decisions.csv that the verdicts go by; empty without one.
         confusion: Pairs of given and suggested labels, the most frequent first.
         review: About which share of the errors is at the head of the list, by its length.
         warnings: Why not to trust the figures, a sentence each.
@@ -217,6 +219,8 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     unreadable: Count = 0
     kinds: KindsNoise | None = None
+    kept: Count = 0
+    decisions: str = ""
     reviewed: ReviewedNoise | None = None
 
     @property

@@ -51,7 +51,7 @@ class RunFolder:
     sample_csv = _Place("sample.csv")  # the first of them, for the reviewer's answers
     sample_page = _Place("sample.html")  # the same to look at
     reviewed = _Place("reviewed.parquet")  # the answers that the last fit was given
-    decisions = _Place("decisions.csv")  # what a review decided, a line each, only ever appended to
+    decisions = _Place("decisions.csv")  # what a person decided, line by line
     page = _Place("report.html")  # the findings to look at and to review
     # The folder of a retraining has, beside run.json and checkpoint.pt:
     metrics = _Place("metrics.parquet")  # one row per epoch

@@ -20,7 +20,7 @@ import pyarrow as pa
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError, reason
 from labelaudit.run.files import require_regular, write_bytes, write_lines
-from labelaudit.run.layout import RunFolder
+from labelaudit.run.series import newest
 from labelaudit.text import csv_lines, listed, unguarded
 
 Row = dict[str, str]
@@ -153,10 +153,10 @@ def read_baseline(path: Path) -> frozenset[Finding]:
     A folder without verdicts is a RunError, a file that is no such list a DataError.
     """
     if path.is_dir():
-        folder = RunFolder(path)
+        folder = newest(path)
         folder.read_description()
         if not folder.suspicious.exists():
-            raise RunError(f"{path} has no verdicts yet", fix=f"run labelaudit fit {path}")
+            raise RunError(f"{folder.root} has no verdicts yet", fix=f"run labelaudit fit {folder.root}")
         path = folder.suspicious
     fix = "give a run folder or the suspicious.csv of an audit"
     found = set()

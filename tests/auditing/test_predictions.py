@@ -160,7 +160,9 @@ def test_an_interrupted_recording_needs_its_file_again(photos, asked, tmp_path, 
         patched.setattr("labelaudit.run.losses.write_epoch", interrupt)
         with pytest.raises(KeyboardInterrupt):
             record_predictions(data, run_folder, asked, listener)
-    with pytest.raises(RunError, match="was started with --predictions FILE, which is needed to continue it; give the"):
+    with pytest.raises(
+        RunError, match=r"was audited with --predictions FILE, which is needed to go on in .*; give the"
+    ):
         labelaudit.audit(photos, run=tmp_path / "audit")
     record_predictions(data, run_folder, asked, listener)
     whole = RunFolder(tmp_path / "whole")

@@ -124,7 +124,7 @@ def test_the_prompt_shows_figures_and_the_first_labels(small):
     text = repr(small)
     lines = text.splitlines()
     assert re.match(r"3 of 12 labels are suspicious; estimated noise rate 25\.\d% \(\d+\.\d% to \d+\.\d%\)", lines[0])
-    assert re.search(r"^ *1 +(ant/[05].png +ant +bee|bee/4.png +bee +ant) ", text, re.MULTILINE)
+    assert re.search(r"^ *1 +(ant/[05].png +ant → bee|bee/4.png +bee → ant) ", text, re.MULTILINE)
     assert f"Warning: {WARNING}" in lines
     assert lines[-1] == f"Run folder: {small.run.root}"
     assert max(map(len, lines[:-1])) <= 100

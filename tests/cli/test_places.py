@@ -188,7 +188,7 @@ def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def split_audit(birds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of two of them; to be read only."""
     folder = tmp_path_factory.mktemp("split-audit") / "audit"
-    outcome = succeed("score", birds, *SPLIT, "--run", folder, *QUICK)
+    outcome = succeed("score", birds, *SPLIT, "--run", folder, "--verbose", *QUICK)
     assert "17 files in the folder are not in the audit:" in outcome.err
     assert "  16 .png: outside the folders of --split (test/ant/000.png)" in outcome.err
     return folder
@@ -231,7 +231,7 @@ def test_files_move_between_class_folders_of_their_split_and_back(birds: Path) -
     plan = json.loads(succeed("relabel", data, "c.csv", *SPLIT, "--yes", "--format", "json").out)
     assert "lies outside the folders of --split" in json.dumps(plan)
     assert (data / "train/bee/000-2.png").is_file()
-    assert (data / ".labelaudit-dropped/val/ant/001.png").is_file()
+    assert Path("birds-dropped/val/ant/001.png").is_file()
     assert not (data / "train/ant/000.png").exists()
     succeed("relabel", data, "--undo", "--yes")
     assert sorted(data.rglob("*.png")) == before
@@ -251,8 +251,8 @@ def test_no_run_goes_into_the_image_folder(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(data / "ant")
     outcome = succeed("score", "..", *QUICK)
     place = tmp_path / "labelaudit-runs/photos"
-    assert f"The run folder is {place}: nothing is written into the folder of the images" in outcome.err
-    assert (place / "noise.json").is_file()
+    assert f"The runs are in {place}: nothing is written into the folder of the images" in outcome.err
+    assert (place / "1/noise.json").is_file()
     for inside in ("run", "..", "../run"):
         assert "image folder" in run("score", "..", "--run", inside, *QUICK).only_error
     assert "lies in the image folder" in run("export", place, "--to", "huggingface", "--out", "made").only_error

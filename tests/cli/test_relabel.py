@@ -40,7 +40,9 @@ def test_the_plan_is_shown_carried_out_and_undone(data: Path, file: Path) -> Non
     assert "New class folders (1):\n  'bird'\n" in outcome.out
     assert "Renamed, since the name is taken (1):\n  cat/1.png → dog/1-2.png\n" in outcome.out
     assert "Refused (1):\n  line 6: '../x.png' leads out of the data folder\n" in outcome.out
-    assert outcome.err == "Moved 3 files. To undo: labelaudit relabel photos --undo\n"
+    done = "Moved 3 files. To undo: labelaudit relabel photos --undo\n"
+    assert outcome.err == f"{done}To audit again: labelaudit score photos\n"
+    assert Path("photos-dropped/dog/4.png").is_file()
     after = snapshot(data)
     outcome = succeed("relabel", data, "--undo", "--dry-run")
     assert outcome.err.startswith("Would move back 3 files moved by 'corrections.csv' on 2")
@@ -103,12 +105,13 @@ def test_without_a_terminal_nothing_is_moved(data: Path, file: Path) -> None:
 
 def test_a_copy_and_a_labels_file_need_no_answer(data: Path, file: Path) -> None:
     outcome = succeed("relabel", data, file, "--out", "copy")
-    assert outcome.err == "Corrected copy: copy (4 hard links)\n"
+    assert outcome.err == "Corrected copy: copy (4 hard links)\nTo audit again: labelaudit score copy\n"
     assert run("relabel", data, file, "--out", "copy").only_error.startswith("copy already exists")
     Path("labels.csv").write_text("path,label\ncat/1.png,cat\ndog/1.png,dog\n")
     file = write(change("cat/1.png", "=dog"), drop("dog/1.png"))
     outcome = succeed("relabel", data, file, "--labels", "labels.csv", "--out", "new.csv")
-    assert outcome.err == "Corrected labels: new.csv\n"
+    again = "labelaudit score photos --labels new.csv"
+    assert outcome.err == f"Corrected labels: new.csv\nTo audit again: {again}\n"
     assert "New classes (1):\n  '=dog'\n" in outcome.out
     assert Path("new.csv").read_text() == "path,label\ncat/1.png,'=dog\n"
     succeed("relabel", data, file, "--labels", "labels.csv", "--dry-run")

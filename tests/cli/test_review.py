@@ -42,7 +42,7 @@ def test_it_serves_until_ctrl_c_and_ends_with_the_next_command(made: MadeUp) -> 
     (decision,) = read_decisions(made.run.decisions).values()
     assert (decision.path, decision.reviewer, decision.label) == ("ant/000.png", "ann", "bee")
     assert f"8 suspicious labels to review. Decisions go to {made.run.decisions}" in err
-    then = f"labelaudit relabel {made.catalogue.root} {made.run.decisions}"
+    then = f"labelaudit relabel {made.run.root}"
     assert err.splitlines()[-1] == f"1 decision in {made.run.decisions}. To apply them: {then}"
     assert "1 change, 0 dropped, 0 kept" in run(*then.split()[1:], "--dry-run").out
 

@@ -96,7 +96,7 @@ def test_the_second_call_only_reads(photos: Path, audit: Path, monkeypatch: pyte
 def test_equal_runs_give_equal_files_wherever_the_images_are_and_other_seeds_others(photos, finished) -> None:
     moved = shutil.copytree(photos, "elsewhere")
     succeed("train-probe", moved, *QUICK)
-    folder = Path("labelaudit-runs/elsewhere")  # without --run
+    folder = Path("labelaudit-runs/elsewhere/1")  # without --run
     assert not (folder / "scores.parquet").exists()
     succeed("fit", folder)
     assert results(folder) == results(finished)

@@ -8,10 +8,16 @@ from pathlib import Path
 from labelaudit.review.corrections import Correction, ReviewFile, read_review, write_corrections
 
 
+def everything(root: Path) -> list[Path]:
+    """Return all paths below a data folder, and its folder for dropped files with all below that."""
+    dropped = root.parent / f"{root.name}-dropped"
+    return sorted([*root.rglob("*"), *dropped.rglob("*"), *([dropped] if dropped.exists() else [])])
+
+
 def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
-    """Return everything below a folder: for files content, mode and time; for links their target."""
+    """Return everything of a data folder: for files content, mode and time; for links their target."""
     found: dict[bytes, tuple[object, ...]] = {}
-    for path in root.rglob("*"):
+    for path in everything(root):
         status = path.lstat()
         if path.is_symlink():
             what: tuple[object, ...] = ("link", path.readlink())
@@ -22,7 +28,7 @@ def snapshot(root: Path) -> dict[bytes, tuple[object, ...]]:
         else:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             what = ("file", digest, status.st_mode, status.st_mtime_ns, status.st_nlink)
-        found[os.fsencode(path.relative_to(root))] = what
+        found[os.fsencode(os.path.relpath(path, root))] = what
     return found
 
 
@@ -37,8 +43,8 @@ def write_tree(root: Path, files: Iterable[str]) -> Path:
 def contents(root: Path) -> dict[str, str]:
     """Return the text of every file but relabeling's own, by path."""
     return {
-        str(path.relative_to(root)): path.read_text()
-        for path in sorted(root.rglob("*"))
+        os.path.relpath(path, root): path.read_text()
+        for path in everything(root)
         if path.is_file() and not path.name.lstrip(".").startswith("labelaudit-relabel")
     }
 

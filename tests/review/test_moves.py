@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import signal
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -30,7 +31,7 @@ CORRECTED = {
     "dog/2.png": "cat/2.png",
     "bird/sub/3.png": "cat/sub/3.png",
     "dog/1.png": "dog/1.png",
-    ".labelaudit-dropped/dog/4.png": "dog/4.png",
+    "../photos-dropped/dog/4.png": "dog/4.png",
     "dog/5.png": "dog/5.png",
 }
 
@@ -82,7 +83,7 @@ def test_files_with_hostile_names_come_back_byte_for_byte(tmp_path):
     found = {path: what for path, what in snapshot(root).items() if what[0] == "file"}
     assert len(found) == 142  # and the journal
     assert {what[1] for what in before.values() if what[0] == "file"} < {what[1] for what in found.values()}
-    for folder in (b".labelaudit-dropped/", b"new one/"):
+    for folder in (b"../photos-dropped/", b"new one/"):
         assert sum(path.startswith(folder) for path in found) == 35
     undo(root)
     assert snapshot(root) == before
@@ -94,7 +95,7 @@ def test_undo_takes_back_the_last_relabeling_first(root, tmp_path, corrections):
     states.append(snapshot(root))
     again = saved(tmp_path / "again.csv", change("dog/2.png", "cat"), drop("dog/1-2.png"), drop("dog/5.png"))
     relabel(root, again)
-    assert contents(root)[".labelaudit-dropped/dog/5.png"] == "dog/5.png"
+    assert contents(root)["../photos-dropped/dog/5.png"] == "dog/5.png"
     with pytest.raises(RunError, match=r"was by 'again\.csv', not by .*corrections\.csv; omit the file"):
         undo(root, review=corrections)
     undo(root, review=again)
@@ -139,12 +140,12 @@ def test_undo_does_not_overwrite_a_file_that_appeared_meanwhile(root, correction
 def test_undo_reports_missing_files_and_restores_removed_folders(root, corrections):
     before, listener = contents(root), Listener()
     relabel(root, corrections)
-    (root / ".labelaudit-dropped/dog/4.png").unlink()
+    (root / "../photos-dropped/dog/4.png").unlink()
     (root / "cat/sub").rmdir()
     (root / "cat").rmdir()
     (root / "bird/new.png").write_text("new")
     outcome = undo(root, reporter=listener)
-    assert (outcome.moved, outcome.gone) == (3, ((".labelaudit-dropped/dog/4.png", "dog/4.png"),))
+    assert (outcome.moved, outcome.gone) == (3, (("../photos-dropped/dog/4.png", "dog/4.png"),))
     assert any("1 file is missing" in line for line in listener.lines)
     del before["dog/4.png"]
     assert contents(root) == {**before, "bird/new.png": "new"}
@@ -181,7 +182,7 @@ def test_an_interrupted_relabeling_is_continued_without_a_question_or_undone(roo
     assert contents(root) == CORRECTED
     undo(root)
     relabel(root, other)
-    assert ".labelaudit-dropped/dog/5.png" in contents(root)
+    assert "../photos-dropped/dog/5.png" in contents(root)
 
 
 def test_new_names_are_on_the_disk_before_old_ones_are_deleted(root, corrections, monkeypatch):
@@ -210,6 +211,7 @@ def journal(**changes):
 
 MOVES = (
     *(["cat/1.png"], ["cat/1.png", 3], ["cat/1.png", "cat/1.png"], ["../secret", "dog/4.png"]),
+    *(["../photos-dropped/../secret", "dog/9.png"], ["../photos-dropped", "dog/9.png"], ["../-dropped/a", "dog/9.png"]),
     *(["dog/none.png", "/etc/passwd"], ["cat/1.png", "cat/../../secret"], ["cat//1.png", "dog/9.png"]),
 )
 
@@ -225,6 +227,40 @@ def test_a_journal_that_is_damaged_or_leads_out_is_not_followed(root, tmp_path, 
             with pytest.raises(RunError, match=r"\.labelaudit-relabel-1\.json is damaged \(.*; it lists what was"):
                 attempt(root)
         assert snapshot(tmp_path) == before
+
+
+def test_files_that_an_earlier_version_dropped_into_the_data_come_back(root):
+    before = snapshot(root)
+    (root / ".labelaudit-dropped/cat").mkdir(parents=True)
+    (root / "cat/1.png").rename(root / ".labelaudit-dropped/cat/1.png")
+    folders = [".labelaudit-dropped", ".labelaudit-dropped/cat"]
+    content = journal(moves=[["cat/1.png", ".labelaudit-dropped/cat/1.png"]], folders=folders)
+    (root / ".labelaudit-relabel-1.json").write_text(content)
+    assert undo(root).moved == 1
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize("other_disk", [True, False])
+def test_where_nothing_can_be_dropped_nothing_is_moved(root, tmp_path, corrections, monkeypatch, other_disk):
+    before = snapshot(root)
+    if other_disk:
+        real = Path.stat
+
+        def stat(path, **options):
+            found = real(path, **options)
+            return mock.Mock(wraps=found, st_dev=-1, st_mode=found.st_mode) if path == tmp_path else found
+
+        monkeypatch.setattr(Path, "stat", stat)
+        why = "which is on another file system"
+    else:
+        monkeypatch.setattr(os, "access", lambda path, _mode: path != tmp_path)
+        why = f"and {tmp_path} is not writable"
+    with pytest.raises(DataError) as error:
+        relabel(root, corrections)
+    what = f"dropped images go from {root} to {root}-dropped, {why}"
+    assert str(error.value) == f"{what}; give --out for a corrected copy without them"
+    assert snapshot(root) == before
+    assert relabel(root, saved(tmp_path / "others.csv", change("cat/2.png", "dog"))).moved == 1
 
 
 def test_links_to_places_outside_are_not_followed_by_journals(root, tmp_path, corrections):

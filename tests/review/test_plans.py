@@ -42,10 +42,10 @@ def test_each_action_in_a_plan(root):
     planned = plan(root, *wanted, change("cat/1.png", "cat"), unclear=unclear, unreviewed=3)
     assert planned.steps == (
         Step(path="cat/2.png", given_label="cat", action="change", label="dog", target="dog/2.png"),
-        Step(path="cat/sub/3.png", given_label="cat", action="drop", target=".labelaudit-dropped/cat/sub/3.png"),
+        Step(path="cat/sub/3.png", given_label="cat", action="drop", target="../photos-dropped/cat/sub/3.png"),
         Step(path="dog/4.png", given_label="dog", action="change", label="bird", target="bird/4.png"),
     )
-    dropped = ".labelaudit-dropped"
+    dropped = "../photos-dropped"
     assert planned.folders == (dropped, f"{dropped}/cat", f"{dropped}/cat/sub", "bird")
     assert (planned.kept, planned.unreviewed, planned.refused, planned.new_classes) == (2, 3, unclear, ("bird",))
     assert planned.pairs == [("cat", "dog", 1), ("dog", "bird", 1)]
@@ -157,8 +157,8 @@ def test_symbolic_links_are_refused_wherever_they_are(root, tmp_path):
         (change("cat/1.png", "bird"), "passes through 'bird', which is a symbolic link"),
     ):
         assert refusal_of(root, correction) == reason
-    (root / ".labelaudit-dropped").symlink_to(outside)
-    assert refusal_of(root, drop("cat/1.png")).startswith("passes through '.labelaudit-dropped'")
+    (tmp_path / "photos-dropped").symlink_to(outside)
+    assert refusal_of(root, drop("cat/1.png")).startswith("passes through '../photos-dropped'")
 
 
 def test_a_file_that_has_changed_since_the_review_is_refused(root):

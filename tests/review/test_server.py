@@ -19,6 +19,7 @@ from labelaudit.errors import StorageError, UsageError
 from labelaudit.review.decisions import append_decisions, read_decisions
 from labelaudit.review.ledger import Ledger
 from labelaudit.review.server import MAX_BODY_BYTES, Site, serving
+from labelaudit.run.layout import RunFolder
 from tests.data.helpers import encoded, noise_image, write_files
 from tests.review.test_decisions import decided
 
@@ -73,10 +74,10 @@ def client(tmp_path: Path) -> Iterator[Client]:
     }
     images["ant/copy.png"] = images["ant/1.png"]
     catalogue = scan(write_files(tmp_path / "zoo", images))
-    ledger = Ledger(file=tmp_path / "decisions.csv", catalogue=catalogue, reviewer="ann")
+    ledger = Ledger(run=RunFolder(tmp_path), catalogue=catalogue, reviewer="ann")
     site = Site("<h1>page</h1>", "default-src 'none'", ledger, catalogue.root)
     with serving(site) as address:
-        yield Client(address, catalogue, ledger.file)
+        yield Client(address, catalogue, ledger.run.decisions)
 
 
 def test_the_page_is_served_to_who_has_its_address(client: Client) -> None:
@@ -268,17 +269,17 @@ def test_the_plan_is_shown_and_carried_out_as_it_was_shown(client: Client) -> No
 
 def test_a_port_in_use_and_a_folder_that_cannot_be_written_are_refused(client: Client, tmp_path: Path) -> None:
     port = int(client.host.partition(":")[2])
-    ledger = Ledger(file=tmp_path / "other.csv", catalogue=client.catalogue, reviewer="")
+    ledger = Ledger(run=RunFolder(tmp_path), catalogue=client.catalogue, reviewer="")
     with pytest.raises(UsageError, match=f"port {port} cannot be used"), serving(Site("", "", ledger, tmp_path), port):
         pass
     with pytest.raises(UsageError, match="port 70000 cannot be used"), serving(Site("", "", ledger, tmp_path), 70000):
         pass
     with pytest.raises(StorageError, match="cannot write"):
-        Ledger(file=tmp_path / "gone" / "decisions.csv", catalogue=client.catalogue, reviewer="")
+        Ledger(run=RunFolder(tmp_path / "gone"), catalogue=client.catalogue, reviewer="")
     if os.geteuid():  # root may write anywhere
         (tmp_path / "locked").mkdir(mode=0o500)
         with pytest.raises(StorageError, match="is not writable"):
-            Ledger(file=tmp_path / "locked" / "decisions.csv", catalogue=client.catalogue, reviewer="")
+            Ledger(run=RunFolder(tmp_path / "locked"), catalogue=client.catalogue, reviewer="")
 
 
 def test_a_large_photograph_is_served_as_it_is_and_a_deep_one_is_not(tmp_path: Path) -> None:
@@ -289,9 +290,9 @@ def test_a_large_photograph_is_served_as_it_is_and_a_deep_one_is_not(tmp_path: P
             {"a/0.jpg": photo, "a/1.jpg": encoded(noise_image(2), "JPEG"), "b/0.png": encoded(noise_image(3))},
         )
     )
-    ledger = Ledger(file=tmp_path / "decisions.csv", catalogue=catalogue, reviewer="")
+    ledger = Ledger(run=RunFolder(tmp_path), catalogue=catalogue, reviewer="")
     with serving(Site("", "", ledger, catalogue.root)) as address:
-        client = Client(address, catalogue, ledger.file)
+        client = Client(address, catalogue, ledger.run.decisions)
         assert client.ask("image/0")[1] == photo
         assert len(client.ask("preview/0")[1]) < len(photo) / 2
         shutil.rmtree(catalogue.root)

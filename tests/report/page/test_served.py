@@ -47,7 +47,7 @@ def served(tmp_path: Path, request: pytest.FixtureRequest, tab: Tab) -> Iterator
     made = make(tmp_path, each=each, wrong=wrong)
     audit, recorded = Audit(made.run), recorded_data(made.run)
     page = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
-    ledger = Ledger(file=made.run.decisions, catalogue=audit.catalogue, reviewer="ann")
+    ledger = Ledger(run=made.run, catalogue=audit.catalogue, reviewer="ann")
     with serving(Site(page.text, page.policy, ledger, recorded.root)) as address:
         yield Served(made, address)
         assert [text for text in tab.complaints() if not text.startswith(address)] == []

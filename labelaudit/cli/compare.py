@@ -1,0 +1,101 @@
+"""``labelaudit compare``: what changed from one audit to another; or the errors of retrainings over seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from labelaudit.cli import options as o
+from labelaudit.cli.console import print_table, printed
+from labelaudit.errors import UsageError
+from labelaudit.names import ComparisonFormatName
+from labelaudit.text import csv_lines
+
+if TYPE_CHECKING:
+    from labelaudit.retraining.compare import Comparison
+    from labelaudit.run.layout import RunFolder
+
+EPILOG = o.examples(
+    "labelaudit compare labelaudit-runs/photos/1 labelaudit-runs/photos/2",
+    "labelaudit compare last-audit audit --format markdown",
+    "labelaudit compare audit/retrain",
+    "labelaudit compare results/aul-seed* --format csv",
+)
+
+
+def command(
+    folders: Annotated[
+        list[Path],
+        Argument(metavar="FOLDER...", help="Two audits, RUN RUN; or retrainings, or folders with some."),
+    ],
+    output: Annotated[
+        ComparisonFormatName, Option("--format", help="How to print it; csv is for retrainings, markdown for audits.")
+    ] = "table",
+) -> None:
+    """Compare two audits: noise rates, and which suspicious labels are new, still there or gone.
+
+    Or compare retrainings: test error as mean and standard deviation over the seeds, the best first.
+    """
+    from labelaudit.run.series import newest
+
+    runs = [newest(folder) for folder in folders]
+    are_audits = len(runs) == 2 and all(run.noise.exists() for run in runs)
+    if output == ("csv" if are_audits else "markdown"):
+        what = "two audits" if are_audits else "retrainings"
+        raise UsageError(f"--format {output} is not for {what}", fix="give --format table or json")
+    if are_audits:
+        _compare_audits(runs[0], runs[1], output)
+    else:
+        _compare_retrainings(folders, output)
+
+
+def _compare_audits(before: RunFolder, after: RunFolder, output: ComparisonFormatName) -> None:
+    from labelaudit.auditing.model import Audit
+    from labelaudit.report.console import show_changes
+    from labelaudit.report.markdown import render_changes
+    from labelaudit.run.changes import find_changes
+
+    changes = find_changes(Audit(before), Audit(after))
+    if output == "table":
+        with printed() as console:
+            show_changes(console, changes)
+    else:
+        text = render_changes(changes) if output == "markdown" else json.dumps(changes.as_json(), indent=2) + "\n"
+        typer.echo(text.encode(), nl=False)  # bytes: UTF-8 everywhere
+
+
+def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> None:
+    from labelaudit.retraining.compare import compare
+
+    rows = compare(folders)
+    if output == "json":
+        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
+    elif output == "csv":
+        figures = ("validation_error", "validation_error_deviation", "train_error")
+        lines = []
+        for row in rows:
+            told = ["" if value is None else f"{value:.6g}" for value in map(row.as_json().get, figures)]
+            lines.append([row.method, _differing(row), " ".join(map(str, row.seeds)), *told])
+        typer.echo("".join(csv_lines(["method", "differs", "seeds", *figures], lines)), nl=False)
+    else:
+        columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
+        cells = [
+            (row.method, _error(row), f"{row.as_json()['train_error']:.2%}", str(len(row.seeds)), _differing(row))
+            for row in rows
+        ]
+        shown = 5 if any(row.differs for row in rows) else 4
+        print_table(columns[:shown], [row[:shown] for row in cells], whole=("method",))
+
+
+def _error(row: Comparison) -> str:
+    if row.mean is None:
+        return "-"
+    return f"{row.mean:.2%}" if row.deviation is None else f"{row.mean:.2%} ± {row.deviation:.2%}"
+
+
+def _differing(row: Comparison) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(row.differs.items()))

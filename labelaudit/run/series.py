@@ -1,0 +1,42 @@
+"""The runs of one data folder by number: ``labelaudit-runs/photos/1``, ``/2`` and so on; the largest is the newest.
+
+A folder of runs that has a run.json of its own, as earlier versions wrote it, is itself the oldest of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labelaudit.run.layout import RunFolder
+
+
+def runs_in(home: Path) -> list[RunFolder]:
+    """Return the runs in a folder that were begun, the oldest first; none where there is no such folder."""
+    numbers = sorted(int(path.name) for path in home.glob("[1-9]*") if path.name.isdecimal() and path.name.isascii())
+    runs = [RunFolder(home), *(RunFolder(home / str(number)) for number in numbers)]
+    return [run for run in runs if run.exists]
+
+
+def newest(path: Path, *, judged: bool = True) -> RunFolder:
+    """Return the run that a path means: that of the folder, or the newest of the runs in it.
+
+    With ``judged`` the newest that has verdicts counts, if there is one. A folder without runs is returned as it is:
+    reading it says what is wrong.
+    """
+    runs = runs_in(path)
+    with_verdicts = [run for run in runs if run.noise.exists()] if judged else []
+    return (with_verdicts or runs or [RunFolder(path)])[-1]
+
+
+def next_run(home: Path) -> RunFolder:
+    """Return the run of the first number above those in use."""
+    numbers = [0, *(int(run.root.name) for run in runs_in(home) if run.root != home)]
+    return RunFolder(home / str(max(numbers) + 1))
+
+
+def earlier_runs(run: RunFolder) -> list[RunFolder]:
+    """Return the runs of the same data folder that were begun before this one; none for a run without a number."""
+    if not run.root.name.isdecimal():
+        return []
+    number = int(run.root.name)
+    return [each for each in runs_in(run.root.parent) if each.root == run.root.parent or int(each.root.name) < number]
