@@ -61,8 +61,8 @@ class Confirmed(msgspec.Struct, forbid_unknown_fields=True):
 class Site:
     """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
-    Images are read below ``root``, in whose folders ``split`` the class folders lie. ``moves`` is False where labels are
-    not those of class folders, so that no file can be moved.
+    Images are read below ``root``, in whose folders ``split`` the class folders lie. ``moves`` is False where labels
+    are not those of class folders, so that no file can be moved.
     """
 
     def __init__(
@@ -184,8 +184,6 @@ class _Guard:
         self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check one request, and give the answer headers that keep other pages from reading it."""
-
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)

@@ -1,5 +1,6 @@
 """The review in a real browser, from the server: whole reviews by keys, many at once, reload, two windows, a phone."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from labelaudit.review.decisions import Decision, append_decisions, read_decisio
 from labelaudit.review.ledger import Ledger
 from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
+from tests.cli.helpers import QUICK, run, start, succeed, write_images
 from tests.data.helpers import write_files
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, write_noise_images
@@ -362,3 +364,37 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
     tab.open(made.run.page)
     assert tab.text("#tally") == "1 changed · 1 kept · 1 dropped"
     assert "wasp" in download(tab, tmp_path / "out").read_text()
+
+
+def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tab: Tab
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = write_images(tmp_path / "photos", wrong=2)
+    succeed("score", photos, *QUICK)
+    runs = Path("labelaudit-runs/photos")
+    limit = ("--max-suspicious", 0, "--no-html")
+    assert run("report", runs, *limit).code == 1
+    with start("review", runs, "--no-browser") as process:
+        assert process.stdout is not None
+        tab.open(process.stdout.readline().strip())
+        tab.page.wait_for_selector("article")
+        suspicious = int(tab.text("#found").split()[0])
+        assert suspicious >= 8
+        tab.on("article", "node.focus()")
+        tab.press("Enter")
+        for _ in range(suspicious):
+            # The first images of each class show the next class; what else is suspicious is right.
+            tab.press("c" if int(tab.text("#focus-details .whole-path").split("/")[1][:3]) < 2 else "k")
+        tab.click("#plan")
+        tab.page.wait_for_selector("#apply:not([hidden])")
+        tab.click("#apply")
+        expect(tab.page.locator("#plan-text")).to_contain_text("Moved 8 files.")
+        tab.page.goto("about:blank")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "8 labels changed" in succeed("score", photos, *QUICK).err
+    found = {path.name for path in (photos / "bee").iterdir()}
+    assert {"000-2.png", "001-2.png"} <= found
+    assert run("report", runs, *limit).code == 0
