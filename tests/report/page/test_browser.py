@@ -374,6 +374,7 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
         assert tab.evaluate(CUT) == 0
         assert tab.evaluate(HIDDEN) == 0
         assert set(tab.texts("article .given")) == set(SIMILAR)
+        assert set(tab.texts("article .given span")) == {"watch_vertical_quartz_", "_strap"}  # all but the bold part
         tab.click("#tab-overview")
         tab.frames(count=4)
         shown = tab.texts("#confusion svg text.tick > title")

@@ -154,6 +154,15 @@ def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, ta
     assert tab.on("#undo", "return node.disabled")
 
 
+def test_what_was_decided_just_before_a_reload_is_not_lost(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    tab.on("article", "node.focus()")
+    tab.press(*"kkkkk")
+    tab.open(served.address)
+    shows(tab, "#reviewed", "5")
+    written(served, 5)
+
+
 def test_two_windows_show_each_others_decisions_and_undo_only_their_own(served: Served, tab: Tab) -> None:
     tab.open(served.address)
     other = Tab(tab.page.context.new_page())
@@ -216,6 +225,27 @@ def test_an_image_that_changed_is_not_shown_but_said(served: Served, tab: Tab) -
     tab.page.wait_for_selector("article .thumbnail.none")
     assert tab.text("article .thumbnail") == "the file has changed since the audit"
     tab._heard.clear()  # the browser's own line about the image that failed
+
+
+def test_a_hostile_page_can_neither_read_nor_decide_even_with_the_token(served: Served, browser: Browser) -> None:
+    attack = """async (address) => {
+      const body = JSON.stringify({ steps: [[[0, "drop", ""]]], after: 0 });
+      const tries = [
+        fetch(address + "decisions").then((answer) => answer.text()),
+        fetch(address + "decisions", { method: "POST", body, headers: { "Content-Type": "application/json" } }),
+        fetch(address + "decisions", { method: "POST", body, mode: "no-cors" }).then((answer) => answer.text()),
+        new Promise((onload, onerror) => Object.assign(new Image(), { onload, onerror, src: address + "image/0" })),
+      ];
+      return (await Promise.allSettled(tries)).map(({ status, value }) => (status === "rejected" ? "refused" : value));
+    }"""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("http://evil.example/", lambda route: route.fulfill(body="<p>evil", content_type="text/html"))
+        page.goto("http://evil.example/")
+        assert page.evaluate(attack, served.address) == ["refused"] * 4
+        other = f"http://localhost:{served.address.split(':')[2]}"  # another origin that leads to the same server
+        assert page.evaluate(attack, other) == ["refused"] * 4
+    assert served.decided == []
 
 
 def test_zoom_by_keys_and_wheel_stays_within_the_image(served: Served, tab: Tab) -> None:

@@ -28,7 +28,18 @@ const nameOf = (text, attributes = {}) => {
   return make("bdi", { title: shown, ...attributes }, shown);
 };
 
-// The same on one line in two parts, split at the given character; the first part is cut first.
+// The same, with the part of a long name in bold by which it differs from another.
+const contrasted = (text, other, attributes) => {
+  const [one, two] = [Array.from(visible(text)), Array.from(visible(other))];
+  if (one.length < 20) return nameOf(text, attributes);
+  let [start, end] = [0, one.length];
+  while (start < end && one[start] === two[start]) start += 1;
+  while (end > start && one[end - 1] === two[end - 1 + two.length - one.length]) end -= 1;
+  const part = (from, to) => one.slice(from, to).join("");
+  return make("bdi", attributes, make("span", {}, part(0, start)), part(start, end), make("span", {}, part(end)));
+};
+
+// A name on one line in two parts, split at the given character; the first part is cut first.
 const parted = (text, at, attributes = {}) => {
   const shown = visible(text);
   const characters = Array.from(shown);

@@ -129,7 +129,7 @@ class Cards {
     const most = LABEL.line * LABEL.lines - 3;
     const name = (text, other, kind) =>
       widthOf(text) <= most
-        ? nameOf(text, { class: kind })
+        ? contrasted(text, other ?? "", { class: kind })
         : make("bdi", { class: kind, title: visible(text) }, shortened(text, other ?? "", widthOf(text) > text.length ? most / 2 : most));
     const label = (what, ...content) => make("p", { class: "label" }, make("span", { class: "what" }, what), ...content);
     return [

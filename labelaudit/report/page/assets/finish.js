@@ -3,11 +3,10 @@
 const PACE = { steps: 20, least: 3, longest: 60 };
 
 class Progress {
-  constructor(total) {
-    Object.assign(this, { total, times: [], last: performance.now() });
+  constructor() {
+    Object.assign(this, { times: [], last: performance.now() });
   }
 
-  // Notes that so many rows were decided just now.
   decided(rows) {
     const now = performance.now();
     this.times.push([Math.min(PACE.longest, (now - this.last) / 1000), rows]);
@@ -30,7 +29,6 @@ const tallyOf = ({ keep, change, drop }) =>
 
 const MOST_PAIRS = 8;
 
-// Shows the end of the review, finished or not.
 const showEnd = ({ rows, classes, review, command }) => {
   const open = rows.all.length - review.count;
   byId("end-title").textContent = open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
@@ -53,7 +51,6 @@ const showEnd = ({ rows, classes, review, command }) => {
   byId("end").open || byId("end").showModal();
 };
 
-// The buttons that show and carry out the plan of a served page.
 const offerPlan = () => {
   let plan = null;
   const say = (text) => {

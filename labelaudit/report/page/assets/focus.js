@@ -3,7 +3,6 @@
 const ZOOM = { most: 16, step: 1.25 };
 
 class Focus {
-  // act: called with a row and an action; move: called with +1 or −1.
   constructor({ rows, cards, images, act, move }) {
     Object.assign(this, { rows, cards, images });
     [this.dialog, this.stage, this.image] = [byId("focus"), byId("stage"), byId("large")];
@@ -55,7 +54,6 @@ class Focus {
     if (nextRow !== undefined) this.fetchAhead(nextRow);
   }
 
-  // Shows the preview at once and the whole image as soon as it is there.
   load(row) {
     const [preview, whole] = [this.images.preview(row), this.images.whole(row)];
     byId("large-none").hidden = true;
@@ -96,7 +94,7 @@ class Focus {
   label(row, which) {
     const name = which ? this.cards.suggested(row) : this.cards.given(row);
     const near = this.cards.near(row, which);
-    const full = name === null ? make("span", { class: "soft" }, "nothing") : nameOf(name, { class: which ? "suggested" : "given" });
+    const full = name === null ? make("span", { class: "soft" }, "nothing") : contrasted(name, this.cards[which ? "given" : "suggested"](row) ?? "", { class: which ? "suggested" : "given" });
     const examples = near.map((source) => picture(source));
     return make(
       "section",

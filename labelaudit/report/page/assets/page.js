@@ -114,7 +114,7 @@ const cards = new Cards({
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
-const progress = new Progress(rows.all.length);
+const progress = new Progress();
 if (data.sampled) Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
 const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
 
@@ -152,7 +152,7 @@ if (data.confusion.length) {
   } else byId("confusion").remove();
 } else without("confusion");
 
-// Pairs of labels to review together, the most frequent first.
+// Pairs of labels, the most frequent first.
 const pairsOf = () => {
   const counts = new Map();
   for (const row of rows.all) {
@@ -196,7 +196,7 @@ const refilter = () => {
   showGroup();
 };
 
-// Where one label is suggested for all, exceptions are marked and the rest is decided on at once.
+// Many at once, where one label is suggested for all.
 
 const openOthers = () => gallery.order.filter((row) => !review.of(row) && !cards.exceptions.has(row));
 const isGrouped = () => byId("suggested").value !== "" && gallery.order.length > 0;
@@ -416,7 +416,7 @@ byId("ask-yes").addEventListener("click", () => {
   announce("Cleared.");
 });
 
-// Another review's file, opened or dropped on the page.
+// Another review's file.
 
 const take = async (file) => {
   const changes = changesIn(await file.text(), rows, classes, store);
@@ -460,7 +460,6 @@ const isElsewhere = (node) =>
   node !== document.body && !byId("review").contains(node) && !focus.dialog.contains(node) && node.id !== "tab-review";
 const ZOOMS = { "+": ZOOM.step, "=": ZOOM.step, "-": 1 / ZOOM.step };
 
-// Returns whether a key did something in the view of one image.
 const keyInFocus = (key) => {
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
   if (step) moveFocus(gallery.active + step);

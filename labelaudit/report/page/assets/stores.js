@@ -1,7 +1,6 @@
 // Where decisions are kept: in this browser, or by the server that gave this page.
 //
-// A decision is { action, label }, with the number of a class. Both stores find it by the image's content and its given
-// label, and tell the review of what was decided before or elsewhere.
+// A decision is { action, label }, with the number of a class, about an image's content and its given label.
 
 const ACTIONS = ["keep", "change", "drop"];
 const same = (one, other) => one?.action === other?.action && one?.label === other?.label;
@@ -119,8 +118,8 @@ class ServerStore extends Store {
     this.review = review;
     this.exchange();
     setInterval(() => document.hidden || this.exchange(), 1500);
-    document.addEventListener("visibilitychange", () => document.hidden || this.exchange());
-    addEventListener("beforeunload", (event) => this.queue.length && event.preventDefault());
+    addEventListener("beforeunload", (event) => this.problem && this.queue.length && event.preventDefault());
+    addEventListener("pagehide", () => this.queue.length && this.ask(this.queue, true));
   }
 
   write(changes) {
@@ -151,11 +150,11 @@ class ServerStore extends Store {
     if (this.problem !== before) this.review.changed([]);
   }
 
-  ask(queue) {
+  ask(queue, keepalive = false) {
     if (!queue.length) return fetch(`decisions?after=${this.known}`);
     const steps = queue.map((step) => step.map(([row, decision]) => [this.rows.sample[row], ...this.words(decision)]));
     const body = JSON.stringify({ steps, after: Math.max(0, this.known) });
-    return fetch("decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    return fetch("decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive });
   }
 
   receive({ start, events }) {
@@ -167,8 +166,8 @@ class ServerStore extends Store {
     let last = null;
     for (const [time, sample, action, label] of events) {
       const row = this.rowOf.get(sample);
-      if (row === undefined || waiting.has(row)) continue;
       const decision = this.read(row, action, label);
+      if (row === undefined || waiting.has(row) || (isAll && same(decisions.get(row), decision))) continue;
       if (!isAll) changes.set(row, decision);
       else {
         if (time !== last) steps.push([]);
