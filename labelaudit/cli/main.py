@@ -17,7 +17,8 @@ from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
 from labelaudit.text import require_local_words
 
-_MORE = "More commands"
+_FIND, _FIX, _TRAIN = "Find wrong labels", "Review and fix", "Train with wrong labels"
+_STEPS, _MEASURE = "Steps of score", "Measure"
 _Misuse: Any = typer.BadParameter.__base__
 """What typer raises for an unknown command or option and for a value of the wrong kind; it has no public name."""
 
@@ -29,22 +30,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("score", epilog=score.EPILOG_SCORE)(score.score)
-app.command("train-probe", epilog=score.EPILOG_TRAIN_PROBE)(score.train_probe)
-app.command("fit", epilog=score.EPILOG_FIT)(score.fit)
-app.command("report", epilog=report.EPILOG)(report.command)
-app.command("review", epilog=review.EPILOG)(review.command)
-app.command("retrain", epilog=retrain.EPILOG)(retrain.command)
-app.command("sample", epilog=sample.EPILOG, rich_help_panel=_MORE)(sample.command)
-app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_MORE)(relabel.command)
-app.command("advise", epilog=report.EPILOG_ADVISE, rich_help_panel=_MORE)(report.advise)
-app.command("corrupt", epilog=corrupt.EPILOG, rich_help_panel=_MORE)(corrupt.command)
-app.command("demo", epilog=corrupt.EPILOG_DEMO, rich_help_panel=_MORE)(corrupt.demo)
-app.command("export", epilog=report.EPILOG_EXPORT, rich_help_panel=_MORE)(report.export)
-app.command("compare", epilog=compare.EPILOG, rich_help_panel=_MORE)(compare.command)
-app.command("methods", epilog=listing.EPILOG, rich_help_panel=_MORE)(listing.command)
-app.command("selectors", epilog=listing.EPILOG_SELECTORS, rich_help_panel=_MORE)(listing.command_selectors)
-app.add_typer(reproduce.app, name="reproduce", rich_help_panel=_MORE)
+app.command("demo", epilog=corrupt.EPILOG_DEMO, rich_help_panel=_FIND)(corrupt.demo)
+app.command("score", epilog=score.EPILOG_SCORE, rich_help_panel=_FIND)(score.score)
+app.command("report", epilog=report.EPILOG, rich_help_panel=_FIND)(report.command)
+app.command("review", epilog=review.EPILOG, rich_help_panel=_FIX)(review.command)
+app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_FIX)(relabel.command)
+app.command("sample", epilog=sample.EPILOG, rich_help_panel=_FIX)(sample.command)
+app.command("compare", epilog=compare.EPILOG, rich_help_panel=_FIX)(compare.command)
+app.command("export", epilog=report.EPILOG_EXPORT, rich_help_panel=_FIX)(report.export)
+app.command("retrain", epilog=retrain.EPILOG, rich_help_panel=_TRAIN)(retrain.command)
+app.command("methods", epilog=listing.EPILOG, rich_help_panel=_TRAIN)(listing.command)
+app.command("selectors", epilog=listing.EPILOG_SELECTORS, rich_help_panel=_TRAIN)(listing.command_selectors)
+app.command("advise", epilog=report.EPILOG_ADVISE, rich_help_panel=_TRAIN)(report.advise)
+app.command("train-probe", epilog=score.EPILOG_TRAIN_PROBE, rich_help_panel=_STEPS)(score.train_probe)
+app.command("fit", epilog=score.EPILOG_FIT, rich_help_panel=_STEPS)(score.fit)
+app.command("corrupt", epilog=corrupt.EPILOG, rich_help_panel=_MEASURE)(corrupt.command)
+app.add_typer(reproduce.app, name="reproduce", rich_help_panel=_MEASURE)
 
 
 def _show_version(wanted: bool) -> None:

@@ -116,8 +116,8 @@ LEAST_NOISE = 0.25
 
 STRATA, STRATA_FLOOR = 8, 0.02
 """Strata of a sample, and by how much P(mislabeled) is moved from 0 and 1 before they are cut: what nobody suspects is
-looked at too. Worth: with a quarter of the logit of P, as before, intervals were 3 to 40% wider (20 data sets, 40 or 200
-reviews each), and the coverage alike; more strata are no better."""
+looked at too. Worth: with a quarter of the logit of P, as before, intervals were 3 to 40% wider (20 data sets, 40 or
+200 reviews each), and the coverage alike; more strata are no better."""
 HALF_AN_ERROR = 0.5
 """What is added to the stratum that moves an end of the interval most. Worth: without it the coverage is .91 on
 caltech24 with uniform 10%, with it .95 to .98; a whole error makes intervals 8 to 22% wider."""
