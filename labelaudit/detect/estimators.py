@@ -4,7 +4,6 @@
 |---|---|---|
 | ``transition`` | the default: `labelaudit.detect.theory` | that of the noise transition model |
 | ``gmm`` | the AUL paper, section 4.1: a Gaussian mixture's mean posterior | its posterior |
-| ``gmm-per-class`` | the same after standardizing the scores within each class | its posterior |
 | ``bmm`` | a beta mixture's mean posterior | its posterior |
 
 Shapes: N samples, K classes.
@@ -68,27 +67,11 @@ def transition_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> 
     return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
 
 
-def gmm_per_class_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> Estimate | None:
-    """Estimate as ``gmm``, from scores standardized within each given class: easy and hard ones become comparable."""
-    suspicion_N = statistics.suspicion(rank_by)
-    seen_N = np.isfinite(suspicion_N)
-    label_U, value_U = statistics.label_N[seen_N], suspicion_N[seen_N]
-    count_K = np.maximum(np.bincount(label_U), 1)
-    mean_K = np.bincount(label_U, weights=value_U) / count_K
-    spread_K = np.sqrt(np.bincount(label_U, weights=(value_U - mean_K[label_U]) ** 2) / count_K)
-    scaled_N = np.full(len(suspicion_N), np.nan)
-    scaled_N[seen_N] = (value_U - mean_K[label_U]) / np.where(spread_K > 0, spread_K, 1.0)[label_U]
-    return mixture_estimate(fit_gaussian_mixture, statistics, rank_by, scaled_N)
-
-
 def mixture_estimate(
-    fit: Callable[[FloatArray], Mixture | None],
-    statistics: CurveStatistics,
-    rank_by: StatisticName,
-    score_N: FloatArray | None = None,
+    fit: Callable[[FloatArray], Mixture | None], statistics: CurveStatistics, rank_by: StatisticName
 ) -> Estimate | None:
-    """Estimate from a mixture of the scores, by default the suspicion; None when none fits."""
-    score_N = statistics.suspicion(rank_by) if score_N is None else score_N
+    """Estimate from a mixture of the scores; None when none fits."""
+    score_N = statistics.suspicion(rank_by)
     mixture = fit(score_N)
     if mixture is None:
         return None
@@ -114,7 +97,6 @@ ESTIMATORS: Mapping[EstimatorName, Estimator] = MappingProxyType(
     {
         "transition": Estimator(estimate=transition_estimate, rank_by="log_odds"),
         "gmm": Estimator(estimate=partial(mixture_estimate, fit_gaussian_mixture), rank_by="aul"),
-        "gmm-per-class": Estimator(estimate=gmm_per_class_estimate, rank_by="aul"),
         "bmm": Estimator(estimate=partial(mixture_estimate, fit_beta_mixture), rank_by="aul"),
     }
 )

@@ -105,7 +105,7 @@ def judge(statistics: CurveStatistics, settings: FitSettings, *, all_estimators:
     if estimate is not None:
         p_N, raw_N = estimate.p_mislabeled_N, estimate.raw_posterior_N
     seen = np.flatnonzero(seen_N)
-    # By P first: with an estimator that looks at each class on its own, it does not rise with the statistic of all.
+    # By P first: it is equal where the statistic says more, and 0 for labels that a person has kept.
     order = seen[np.lexsort((-suspicion_N[seen], -p_N[seen]))]
     flagged_N = p_N > c.FLAG_ABOVE
     return Verdicts(
