@@ -80,14 +80,14 @@ def demo(
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.auditing import demo as sample_data
-    from labelaudit.report.console import show_summary, show_suspicious
+    from labelaudit.report.console import show_outcome
     from labelaudit.run.lists import suspicious_rows
 
     result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
     planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
     with printed() as console:
-        show_summary(console, result.fitted.noise)
-        show_suspicious(console, list(islice(suspicious_rows(result.run.suspicious), 5)))
+        rows = list(islice(suspicious_rows(result.run.suspicious), 5))
+        show_outcome(console, result.fitted.noise, rows, result.digits.images)
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
             f"average precision {result.average_precision:.4f}; "

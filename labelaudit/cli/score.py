@@ -113,7 +113,8 @@ def score(
         typer.echo(csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
     elif out is not None:
         write_text(behind_links(listed := out), csv(top=top))
-    terminal.say(f"Ranked list: {listed}   Run folder: {folder.root}")
+    terminal.say(f"Ranked list: {listed}")
+    terminal.say(f"Run folder: {folder.root}")
     terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
 
 

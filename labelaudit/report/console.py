@@ -101,16 +101,16 @@ def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = N
 
     Where the table would be too wide, each path gets a line of its own, so that it can be copied.
     """
-    table = table_of(">rank", "path", "given → suggested", ">P(mislabeled)", "kind", no_wrap=True)
     cells = [_cells(row, root) for row in rows]
+    kinds = ["kind"] if any(kind for *_, kind in cells) else []
+    table = table_of(">", "path", "given → suggested", ">P(wrong)", *kinds, no_wrap=True)
     for row_cells in cells:
-        table.add_row(*row_cells)
+        table.add_row(*row_cells[: 4 + len(kinds)])
     if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
         console.print(table)
         return
     for rank, path, labels, p_mislabeled, kind in cells:
-        console.print(f"{rank:>5}  {labels}", soft_wrap=True)
-        console.print(f"       P(mislabeled) {p_mislabeled}{kind and ', '}{kind}")
+        console.print(f"{rank:>5}  {labels}, P(wrong) {p_mislabeled}{kind and ', '}{kind}", soft_wrap=True)
         console.print(f"       {path}", soft_wrap=True)
 
 
@@ -119,7 +119,8 @@ def _cells(row: Row, root: Path | None) -> tuple[str, str, str, str, str]:
     if root is not None:
         path = f"[link={(root.absolute() / row['path']).as_uri()}]{path}[/link]"
     labels = shown(f"{row['given_label']} → {row['suggested_label']}")
-    return row["rank"], path, labels, f"{float(row['p_mislabeled']):.3f}", shown(row["kind"])
+    kind = "" if row["kind"] == "mislabeled" else shown(row["kind"])
+    return row["rank"], path, labels, f"{float(row['p_mislabeled']):.3f}", kind
 
 
 def _show_classes(console: Console, noise: Noise) -> None:
