@@ -89,7 +89,7 @@ def useful_reviews(noise: Noise) -> list[ReviewShare]:
 def advice(noise: Noise) -> str:
     """Return how many labels to look at, and what that finds; empty where nothing is to be found."""
     useful = useful_reviews(noise)
-    if not useful:
+    if not useful or not noise.suspicious:
         return ""
     row = next((row for row in useful if row.caught >= _ENOUGH), useful[-1])
     return f"Look at the first {row.top:,}: about {row.caught:.0%} of the estimated errors are among them."
