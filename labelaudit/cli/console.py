@@ -105,6 +105,14 @@ def is_helper() -> bool:
     return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
+def confirmed(question: str) -> bool:
+    """Ask a question on the terminal; no answer, as by Ctrl-D, is a no."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
+
+
 class Terminal:
     """A `labelaudit.progress.Reporter` that writes to stderr; ``quiet`` shows only warnings and errors.
 

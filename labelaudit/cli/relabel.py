@@ -13,7 +13,7 @@ import typer
 from typer import Argument, Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, printed
+from labelaudit.cli.console import Terminal, confirmed, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
 from labelaudit.text import plural
@@ -110,7 +110,7 @@ def command(
         _show(plan, output)
         if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
             raise DataError("none of the corrections can be used", fix="see the reasons above")
-        return not asks or typer.confirm(f"Move {plural(len(plan.steps), 'file')} in {data}?", err=True)
+        return not asks or confirmed(f"Move {plural(len(plan.steps), 'file')} in {data}?")
 
     if dry_run:
         _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
@@ -149,7 +149,7 @@ def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, te
             return False
         if not yes:
             _require_terminal()
-        return yes or typer.confirm(f"Move back {what}?", err=True)
+        return yes or confirmed(f"Move back {what}?")
 
     if outcome := undo(data, review=review, agree=agree, reporter=terminal):
         terminal.say(f"Moved {plural(outcome.moved, 'file')} back")

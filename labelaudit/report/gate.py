@@ -200,7 +200,8 @@ def _check_noise(noise: Noise, limits: Limits) -> _Found | None:
         why = "the estimate itself: " + ("--strict" if limits.strict else "this audit has no interval")
         return rate > limit, f"{named} {_compared(rate, limit)} ({why})", ()
     low, high = interval
-    return low > limit, f"{named} {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}", ()
+    text = f"{named} {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}"
+    return low > limit, text + (f"; the upper end {high:.2%} is" if low <= limit < high else ""), ()
 
 
 def _check_classes(noise: Noise, limits: Limits) -> _Found | None:

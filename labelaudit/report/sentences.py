@@ -15,7 +15,7 @@ from labelaudit.text import listed, plural
 COPIES_HEADER = ("images", "count", "corrupted", "missed")
 """The columns of `copies_rows`."""
 
-COPIES_NOTE = "Images corrupted on purpose, and how many of them are called corrupted."
+COPIES_NOTE = "Self-test: copies of images, corrupted in memory, and how many of them are called corrupted."
 
 CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
 """The columns of `changed_classes`; ``>`` aligns to the right."""

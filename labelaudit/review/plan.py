@@ -23,6 +23,9 @@ from labelaudit.review.tree import (
     parents,
 )
 
+_MOST_NAMES = 20
+"""So many numbered names are looked at for a file that was moved before."""
+
 _UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-([^/]+)$")
 """Where Label Studio keeps an uploaded file: without the folder that it was in."""
 
@@ -123,12 +126,9 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
             step = replace(step, target=f"{tree.dropped}/{path}")
         elif step.action == "change":
             step = replace(step, target=f"{base}{checked_class(step.label, classes)}/{rest}")
-        if step.target and correction.sha256 and not tree.has(path):
-            with contextlib.suppress(RefusedError):
-                tree.device_of_file(step.target)
-                if tree.sha256(step.target) == correction.sha256:  # what was reviewed lies where it was to go
-                    done_before += 1
-                    return None
+        if step.target and correction.sha256 and not tree.has(path) and _is_there(tree, step.target, correction.sha256):
+            done_before += 1
+            return None
         if step.target:
             device = tree.device_of_file(path)
             tree.require_real_folders(step.target)
@@ -163,6 +163,20 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
         new_classes=tuple(name for name in classes[len(tree.classes) :] if name in used),
         folders=tuple(folders),
     )
+
+
+def _is_there(tree: Tree, target: str, sha256: str) -> bool:
+    """Return whether what was reviewed lies where it was to go, or under one of the names for a name that was taken."""
+    names = iter(range(_MOST_NAMES))
+
+    def is_it(path: str) -> bool:
+        with contextlib.suppress(RefusedError):
+            tree.device_of_file(path)
+            return tree.sha256(path) == sha256
+        return False
+
+    # A name before it may be free again: what had it was moved too.
+    return is_it(free_path(target, lambda path: not is_it(path) and next(names, None) is not None))
 
 
 def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:

@@ -4,6 +4,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import typer
 
 from labelaudit.review.corrections import Correction, write_corrections
 from tests.cli.helpers import CLASSES, QUICK, read_rows, run, succeed
@@ -81,7 +82,10 @@ def test_it_asks_before_it_moves(data: Path, file: Path) -> None:
         confirm.return_value = False
         assert succeed("relabel", data, file).err == "Nothing was moved\n"
         assert snapshot(data) == before
-        confirm.return_value = True
+        confirm.side_effect = typer.Abort  # Ctrl-D
+        assert succeed("relabel", data, file).err == "Nothing was moved\n"
+        assert snapshot(data) == before
+        confirm.side_effect, confirm.return_value = None, True
         succeed("relabel", data, file)
         assert confirm.call_args == mock.call("Move 3 files in photos?", err=True)
         assert snapshot(data) != before

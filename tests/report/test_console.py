@@ -32,7 +32,7 @@ def test_the_summary():
         "Most frequent given → suggested: bee → ant (1,100)",
         "The top 300 contain about 25%, the top 1,200 contain about 90% of the estimated errors\n",
         "5 mislabeled, 1 corrupted",
-        "Images corrupted on purpose, and how many of them are called corrupted.\n",
+        "Self-test: copies of images, corrupted in memory, and how many of them are called corrupted.\n",
         "Unreadable: 2 images of 300 cannot be read",
         "\n  2 .txt: no image by its name (ant/a.txt)\n",
         "Warning: The two groups overlap.",

@@ -87,7 +87,12 @@ def test_limits_may_be_reached_and_zero_is_a_limit():
     ("interval", "strict", "expected", "why"),
     [
         ([0.06, 0.14], False, "failed", "noise rate 10.00% (6.00% to 14.00%): the lower end 6.00% is above 5.00%"),
-        ([0.04, 0.14], False, "passed", "noise rate 10.00% (4.00% to 14.00%): the lower end 4.00% is not above 5.00%"),
+        (
+            [0.04, 0.14],
+            False,
+            "passed",
+            "noise rate 10.00% (4.00% to 14.00%): the lower end 4.00% is not above 5.00%; the upper end 14.00% is",
+        ),
         ([0.04, 0.14], True, "failed", "noise rate 10.00% is above 5.00% (the estimate itself: --strict)"),
         (None, False, "failed", "noise rate 10.00% is above 5.00% (the estimate itself: this audit has no interval)"),
     ],

@@ -187,6 +187,11 @@ def test_earlier_corrections_are_counted(root):
         assert refusal_of(root, change("cat/9.png", "dog", sha256=digest)) == "no such file"
 
 
+def test_a_correction_is_known_under_the_name_that_it_got_because_its_own_was_taken(root):
+    (root / "dog/4.png").rename(root / "dog/9-3.png")  # what had the names 9 and 9-2 is gone again
+    assert plan(root, change("cat/9.png", "dog", sha256=sha256("dog/4.png"))).done_before == 1
+
+
 def test_another_file_system_is_refused(root, monkeypatch):
     monkeypatch.setattr(Tree, "device", lambda _self, path: -1 if path.startswith("dog") else root.stat().st_dev)
     assert refusal_of(root, change("cat/1.png", "dog")) == "lies on another file system than the folder it goes to"
