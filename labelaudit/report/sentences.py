@@ -132,9 +132,12 @@ def changes_sentence(changes: Changes) -> str:
     before, after = changes.before, changes.after
     kept = f"; {plural(after.kept, 'kept label')} hidden" if after.kept else ""
     kept += f"; trained otherwise ({listed(changes.settings, 3)})" if changes.settings else ""
+    rates = [f"{rate_text(noise)}{' (reviewed)' if noise.reviewed else ''}" for noise in (before, after)]
+    if before.reviewed and not after.reviewed:
+        kept += f"; the {plural(before.reviewed.reviews, 'answer')} to its sample do not count in this one"
     return (
         f"{files_text(changes)}; suspicious {before.suspicious:,} → {after.suspicious:,}, "
-        f"noise rate {rate_text(before)} → {rate_text(after)}{kept}"
+        f"noise rate {' → '.join(rates)}{kept}"
     )
 
 
