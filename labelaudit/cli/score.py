@@ -115,11 +115,9 @@ def score(
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}")
     terminal.say(f"Run folder: {folder.root}")
-    if noise.suspicious:
-        terminal.say(f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
-    else:
-        words = shlex.join(["labelaudit", "sample", str(folder.root)])
-        terminal.say(f"That is no proof that every label is right. To look at some drawn by chance: {words}")
+    next_of = "To review and correct them", "That is no proof that all labels are right. To see some drawn by chance"
+    words = ["labelaudit", "review" if noise.suspicious else "sample", str(folder.root)]
+    terminal.say(f"{next_of[not noise.suspicious]}: {shlex.join(words)}")
 
 
 def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> None:

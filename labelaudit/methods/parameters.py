@@ -50,6 +50,13 @@ class ReedHardParameters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AulParameters:
+    """Of `labelaudit.methods.standard`."""
+
+    cut: float = parameter(0.5, "least weight of a label that counts; 0, as in the paper: all count", least=0, most=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class D2LParameters:
     """Of `labelaudit.methods.d2l`."""
 

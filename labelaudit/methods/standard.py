@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, shuffled, without_single
-from labelaudit.methods.parameters import ReedHardParameters, lacking
+from labelaudit.methods.parameters import AulParameters, ReedHardParameters, lacking
 
 
 class Memoryless:
@@ -86,12 +86,17 @@ def bootstrapped(label_B: torch.Tensor, logits_BC: torch.Tensor, beta: float) ->
 
 
 def aul(ingredients: Ingredients) -> Memoryless:
-    """Build training with the weights of an audit: w = 1 − P(mislabeled).
+    """Build training with the weights of an audit, w = 1 − P(mislabeled), without the labels that are likelier wrong.
+
+    A network that can memorize learns a wrong label of any weight above 0; the paper's posteriors are near 0 or 1.
 
     Raises:
-        UsageError: there are no weights.
+        UsageError: there are no weights, or none of them reaches the cut.
     """
-    return weighted(ingredients.audited_weights("aul"))
+    weight_R, cut = ingredients.audited_weights("aul"), (ingredients.parameters or AulParameters()).cut
+    if not (weight_R >= cut).any():
+        raise UsageError(f"no label has a weight of {cut:g}", fix="give -P cut=0")
+    return weighted(torch.where(weight_R >= cut, weight_R, 0.0))
 
 
 class Oracle(Standard):

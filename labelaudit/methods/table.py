@@ -155,10 +155,11 @@ METHODS = (
     MethodEntry(
         name="aul",
         title="AUL",
-        summary="Samples count 1 - P(mislabeled), from an audit.",
+        summary="Samples count 1 - P(mislabeled), from an audit; likely wrong ones not at all.",
         source="Detecting label noise from loss curves, section 4.2",
         needs=("weights",),
         factory="labelaudit.methods.standard:aul",
+        parameters=p.AulParameters,
     ),
     MethodEntry(
         name="oracle",

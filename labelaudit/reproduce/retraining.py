@@ -251,6 +251,8 @@ class Trainings:
             method, run = method_of(row), runs[audit_of(row) or "default"]
             needs, presets = method.needs, presets_of(method)
             own, hyperparameters = published(row, case, len(self.clean.classes)) if self.paper else ({}, {})
+            if row == "aul":
+                own = {"cut": 0.0}  # in the paper all labels count
             presets["paper"] = replace(presets["paper"], **hyperparameters)
             asked = RetrainOptions(
                 method=method.name,

@@ -10,7 +10,7 @@ from labelaudit.engine.loop import Training
 from labelaudit.engine.step import lesson_loss
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Ingredients
-from labelaudit.methods.parameters import ReedHardParameters
+from labelaudit.methods.parameters import AulParameters, ReedHardParameters
 from labelaudit.methods.standard import Oracle, Standard, aul, bootstrapped, random_weights, reed_hard, weighted
 from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task
 from tests.methods.helpers import clock, generator, random_batch
@@ -24,14 +24,25 @@ def lesson_on(method, row_B):
     return method.teach(batch, [torch.zeros(len(row_B), 3)], clock(), generator())[0]
 
 
+def aul_of(*weights, **parameters):
+    return aul(Ingredients(label_R=LABEL_R, weight_R=torch.tensor(weights), parameters=AulParameters(**parameters)))
+
+
+def test_weights_that_are_all_below_the_cut_are_refused():
+    with pytest.raises(UsageError, match=r"no label has a weight of 0\.5"):
+        aul_of(0.1, 0, 0.2, 0, 0.4)
+
+
 @pytest.mark.parametrize(
     ("method", "weights", "per"),
     [
         (Standard(), [1.0, 1.0, 1.0], "sample"),
         (weighted(torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64)), [0.4, 0.0, 0.2], "weight"),
-        (aul(Ingredients(label_R=LABEL_R, weight_R=torch.tensor([0.9, 0, 1, 0, 0.5]))), [0.5, 0.9, 1], "weight"),
+        (aul_of(0.9, 0, 1, 0, 0.5), [0.5, 0.9, 1], "weight"),
+        (aul_of(0.9, 0, 1, 0, 0.49), [0.0, 0.9, 1], "weight"),
+        (aul_of(0.1, 0, 0.2, 0, 0.4, cut=0.0), [0.4, 0.1, 0.2], "weight"),
     ],
-    ids=["standard", "weighted", "aul"],
+    ids=["standard", "weighted", "aul", "aul below the cut", "aul of the paper"],
 )
 def test_given_labels_are_taught_with_the_weight_of_their_row(method, weights, per):
     lesson = lesson_on(method, [4, 0, 2])
