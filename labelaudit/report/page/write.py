@@ -132,8 +132,8 @@ def write_page(
         reporter: Told about the progress.
         thumbnails: Most images to read.
         data: Where the image folder is now; None: where it was audited.
-        sampled: ``listed`` is a sample in the order of its review. Its gallery has no probabilities, curves and kinds:
-            they would tell the reviewer what to answer.
+        sampled: ``listed`` is a sample in the order of its review. Its gallery has no suggestions, probabilities, curves
+            and kinds: they would tell the reviewer what to answer.
         decisions: A review that the page shows: decisions.csv or another that `read_review` reads; default: the run's.
 
     Raises:
@@ -397,7 +397,7 @@ def _content(audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool,
     kind_of = audit.scores.column("kind").to_pylist()
     kinds = sorted({kind for kind in kind_of if kind})
     texts = audit.scores.column("suggested_label").take(sample_S).to_pylist()
-    suggested = _positions(texts, catalogue.classes)
+    suggested = [-1] * rows if sampled else _positions(texts, catalogue.classes)
     content: dict[str, Any] = {
         "version": __version__,
         "fingerprint": catalogue.fingerprint,

@@ -156,10 +156,42 @@ def test_a_sample_is_reviewed_in_its_order_and_its_corrections_are_answers(
     assert tab.text("#sort option:checked") == "as drawn"
     show_cards(tab)
     tab.on("article", "node.focus()")
-    tab.press(*"kcd", "ArrowRight", "k")
+    tab.press(*"ko", "Enter")  # Enter alone chooses nothing
+    given = tab.text("article.active .given")
+    assert tab.texts("#choices li") == [name for name in CLASSES if name != given]
+    tab.press("ArrowDown", "Enter")
+    tab.press(*"d", "ArrowRight", "k")
     answers = read_answers(download(tab, tmp_path), made.catalogue)
     said = [sample.RIGHT, sample.WRONG, sample.WRONG, sample.NONE, sample.RIGHT, sample.NONE]
     assert answers.answer_N[list(drawn.samples[:6])].tolist() == said
+
+
+def test_a_sample_shows_no_suggestion(made: MadeUp, tab: Tab, tmp_path: Path) -> None:
+    rows = [{"sample": str(made.catalogue.paths.index(path)), "path": path} for path in WRONG]
+    page = write_page(Audit(made.run), Listed(rows=rows, total=len(rows)), tmp_path / "sample.html", sampled=True)
+    content = re.search(r'id="data">(.*?)</script>', page.path.read_text(), re.DOTALL)
+    assert content is not None
+    data = json.loads(content[1])
+    assert data["rows"]["suggested"] == [-1] * 6
+    tab.open(page.path, height=TALL)
+    assert tab.texts("article:first-child .actions button") == ["Keep", "Other…", "Drop"]
+    assert tab.texts("article:first-child .what") == ["given"]
+    assert "suggest" not in tab.on("article", "return node.getAttribute('aria-label')")
+    assert tab.on("#suggested", "return node.closest('label').hidden")
+    assert "suggested label" not in tab.texts("#sort option")
+    assert not {"C", "X", "A"} & set(tab.texts("kbd"))
+    show_cards(tab)
+    tab.on("article", "node.focus()")
+    tab.press("c")
+    assert tab.text("#reviewed") == "0"
+    bee = "[...document.querySelectorAll('article')].find((card) => card.querySelector('.given').textContent === 'bee')"
+    tab.evaluate(f"{bee}.focus()")
+    tab.evaluate(f"{bee}.querySelector('[data-action=other]').click()")
+    assert tab.texts("#choices li") == ["ant", "cat"]  # the audit would suggest cat
+    tab.press("Escape")
+    tab.press("Enter")
+    assert tab.texts("#focus .what") == ["given"]
+    assert [text.strip() for text in tab.texts("#focus-actions button")] == ["KeepK", "Other…O", "DropD"]
 
 
 def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:

@@ -78,8 +78,7 @@ class Cards {
     const heard = [
       `${visible(rows.path[row])}:`,
       `given ${visible(given)},`,
-      suggested === null ? "nothing suggested," : `suggested ${visible(suggested)},`,
-      this.sampled ? "" : `probability ${probability(rows.p[row])}.`,
+      ...(this.sampled ? [] : [suggested === null ? "nothing suggested," : `suggested ${visible(suggested)},`, `probability ${probability(rows.p[row])}.`]),
       this.verdict(row),
     ];
     const isException = this.exceptions.has(row);
@@ -132,8 +131,10 @@ class Cards {
         ? contrasted(text, other ?? "", { class: kind })
         : make("bdi", { class: kind, title: visible(text) }, shortened(text, other ?? "", widthOf(text) > text.length ? most / 2 : most));
     const label = (what, ...content) => make("p", { class: "label" }, make("span", { class: "what" }, what), ...content);
+    const first = label("given", name(given, suggested, "given"));
+    if (this.sampled) return [first];
     return [
-      label("given", name(given, suggested, "given")),
+      first,
       label("suggested", suggested === null ? make("span", { class: "what" }, "–") : name(suggested, given, "suggested")),
     ];
   }

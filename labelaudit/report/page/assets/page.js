@@ -115,7 +115,10 @@ const cards = new Cards({
 });
 const gallery = new Gallery(byId("cards"), cards);
 const progress = new Progress();
-if (data.sampled) Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
+if (data.sampled) {
+  Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
+  delete SORTS.suggested;
+}
 const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
 
 const jumpTo = (given, suggested) => {
@@ -327,8 +330,9 @@ byId("cards").addEventListener("click", (event) => {
 let choosing = null;
 const recent = []; // classes that were chosen, the last first
 // Returns all classes, likely ones first: the suggested one, those chosen before, those suggested for this given label.
+// In a sample only those chosen before come first: what the audit suggests would tell the reviewer what to answer.
 const likely = (row) => {
-  const suggested = data.confusion.filter(([given]) => given === rows.given[row]).map(([, other]) => other);
+  const suggested = (data.sampled ? [] : data.confusion).filter(([given]) => given === rows.given[row]).map(([, other]) => other);
   return [...new Set([rows.suggested[row], ...recent, ...suggested, ...classes.keys()])].filter((at) => at >= 0 && at !== rows.given[row]);
 };
 const UNSAFE = /^[.\-~]|^\s|\s$|[/\\]|[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
