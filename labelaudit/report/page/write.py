@@ -146,7 +146,7 @@ def write_page(
     sample_S, rows = np.array(content["rows"]["sample"], dtype=np.int64), len(content["rows"]["sample"])
     data_of_run = recorded_data(run)
     root = data_of_run.root if data is None else data.resolve()
-    content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
+    content["relabel"] = content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
     if sampled:
         content["command"] = shlex.join(["labelaudit", "fit", str(run.root), "--reviewed", "corrections.csv"])
     elif decisions is not None or run.decisions.is_file():

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from playwright.sync_api import expect
 
 from labelaudit.auditing.model import Audit
 from labelaudit.auditing.sample import draw_sample
@@ -160,7 +161,17 @@ def test_a_sample_is_reviewed_in_its_order_and_its_corrections_are_answers(
     given = tab.text("article.active .given")
     assert tab.texts("#choices li") == [name for name in CLASSES if name != given]
     tab.press("ArrowDown", "Enter")
+    tab.click("#finish")
+    assert tab.text("#wrong-text") == "To correct the wrong one:"
+    tab.press("Escape")
     tab.press(*"d", "ArrowRight", "k")
+    tab.click("#finish")
+    end = " ".join(tab.text("#end").split())
+    assert f"To get the noise rate: labelaudit fit {made.run.root} --reviewed corrections.csv" in end
+    assert f"To correct the 2 wrong ones: labelaudit relabel {made.catalogue.root} corrections.csv" in end
+    tab.click("#wrong .copy")
+    expect(tab.page.locator("#wrong .copy")).not_to_have_text("Copy")
+    tab.press("Escape")
     answers = read_answers(download(tab, tmp_path), made.catalogue)
     said = [sample.RIGHT, sample.WRONG, sample.WRONG, sample.NONE, sample.RIGHT, sample.NONE]
     assert answers.answer_N[list(drawn.samples[:6])].tolist() == said

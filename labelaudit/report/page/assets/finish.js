@@ -29,7 +29,7 @@ const tallyOf = ({ keep, change, drop }) =>
 
 const MOST_PAIRS = 8;
 
-const showEnd = ({ rows, classes, review, command }) => {
+const showEnd = ({ rows, classes, review, command, relabel }) => {
   const open = rows.all.length - review.count;
   byId("end-title").textContent = open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
   byId("end-counts").textContent = tallyOf(review.counts());
@@ -47,6 +47,12 @@ const showEnd = ({ rows, classes, review, command }) => {
   if (sorted.length > MOST_PAIRS) lines.push(make("li", {}, `… and ${count(sorted.length - MOST_PAIRS, "more pair")}`));
   byId("end-pairs").replaceChildren(...lines);
   byId("command").textContent = command;
+  if (byId("wrong")) {
+    const { change, drop } = review.counts();
+    byId("wrong").hidden = !(change + drop);
+    byId("wrong-text").textContent = `To correct the ${change + drop === 1 ? "wrong one" : `${whole.format(change + drop)} wrong ones`}:`;
+    byId("relabel").textContent = relabel;
+  }
   for (const id of ["plan-text", "apply"]) if (byId(id)) byId(id).hidden = true;
   byId("end").open || byId("end").showModal();
 };

@@ -250,7 +250,7 @@ function afterDecision(changedRows) {
 const endIfDone = (decided) => {
   if (review.count < rows.all.length || !decided) return false;
   focus.dialog.close();
-  showEnd({ rows, classes, review, command: data.command });
+  showEnd({ ...data, rows, review });
   return true;
 };
 
@@ -396,19 +396,21 @@ for (const dialog of document.querySelectorAll("dialog")) {
 
 byId("undo").addEventListener("click", undo);
 byId("help").addEventListener("click", () => byId("keys").showModal());
-byId("finish").addEventListener("click", () => showEnd({ rows, classes, review, command: data.command }));
+byId("finish").addEventListener("click", () => showEnd({ ...data, rows, review }));
 if (data.server) {
   if (data.server.moves) offerPlan();
   else byId("plan").parentElement.hidden = true;
 } else byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
-byId("copy").addEventListener("click", async () => {
-  const range = document.createRange();
-  range.selectNodeContents(byId("command"));
-  getSelection().removeAllRanges();
-  getSelection().addRange(range);
-  const isCopied = await navigator.clipboard?.writeText(data.command).then(() => true, () => false);
-  byId("copy").textContent = isCopied || document.execCommand("copy") ? "Copied" : "Selected";
-});
+for (const button of document.querySelectorAll(".copy")) {
+  button.addEventListener("click", async () => {
+    const range = document.createRange();
+    range.selectNodeContents(button.previousElementSibling);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    const isCopied = await navigator.clipboard?.writeText(button.previousElementSibling.textContent).then(() => true, () => false);
+    button.textContent = isCopied || document.execCommand("copy") ? "Copied" : "Selected";
+  });
+}
 byId("forget").addEventListener("click", () => {
   if (!review.count) return;
   byId("ask-title").textContent = `Clear ${count(review.count, "decision")}? Undo brings them back.`;
@@ -427,7 +429,7 @@ const take = async (file) => {
   if (changes) review.step(changes);
   const taken = changes ? `${count(changes.length, "decision")} taken from ${visible(file.name)}.` : `${visible(file.name)} is no decisions.csv or corrections.csv.`;
   announce(taken);
-  showEnd({ rows, classes, review, command: data.command });
+  showEnd({ ...data, rows, review });
   byId("end-title").textContent = taken;
 };
 byId("open").addEventListener("change", () => {
