@@ -62,7 +62,7 @@ class Site:
     """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
     Images are read below ``root``, in whose folders ``split`` the class folders lie. ``moves`` is False where labels
-    are not those of class folders, so that no file can be moved.
+    are not those of class folders, so that no file can be moved. ``again`` is the command that audits the data again.
     """
 
     def __init__(
@@ -70,6 +70,9 @@ class Site:
     ) -> None:
         self._page, self._policy, self._ledger, self._root, self._split = page, policy, ledger, root, split
         self._moves = moves
+        data, name = shlex.quote(str(root)), ",".join(split)
+        self.again = f"labelaudit score {data}" + (f" --split {shlex.quote(name)}" if name else "")
+        self._undo = f"labelaudit relabel {data} --undo"
         self._path_of = dict(enumerate(ledger.catalogue.paths))
         self._busy = threading.BoundedSemaphore(READERS)
         self._kept_preview = lru_cache(maxsize=_PREVIEWS_KEPT)(self._preview)
@@ -146,10 +149,8 @@ class Site:
         if outcome is None:
             return PlainTextResponse("the plan has changed since it was shown: look at it again", 409)
         self._path_of.update({sample: target_of.get(path, path) for sample, path in self._path_of.items()})
-        data = shlex.quote(str(self._root))
-        split = f" --split {shlex.quote(','.join(self._split))}" if self._split else ""
-        then = f"To undo: labelaudit relabel {data} --undo. To audit again: labelaudit score {data}{split}"
-        return JSONResponse({"moved": outcome.moved, "then": then})
+        told = {"dropped_to": f"{self._root.resolve()}-dropped", "undo": self._undo, "again": self.again}
+        return JSONResponse({"moved": outcome.moved, **told})
 
 
 def _number(text: str) -> int:

@@ -261,8 +261,9 @@ def test_the_plan_is_shown_and_carried_out_as_it_was_shown(client: Client) -> No
     assert (root / "bee/0.png").exists()
     plan = json.loads(client.ask("plan")[1])
     status, content, _ = client.ask("plan", {"plan": plan["plan"]})
-    assert (status, json.loads(content)["moved"]) == (200, 3)
-    assert f"labelaudit relabel {root} --undo" in json.loads(content)["then"]
+    told = {"dropped_to": f"{root}-dropped", "undo": f"labelaudit relabel {root} --undo"}
+    assert (status, json.loads(content)) == (200, {"moved": 3, **told, "again": f"labelaudit score {root}"})
+    assert Path(told["dropped_to"], "bee/0.png").exists()
     assert (root / "bee/1.png").exists()
     assert client.ask(f"image/{client.sample('ant/1.png')}")[0] == 200  # it is still shown
 

@@ -96,9 +96,22 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     assert tab.text("#plan-text") == "28 change, 1 dropped, 1 kept."
     assert tab.text("#apply") == "Move 29 files"
     tab.click("#apply")
-    expect(tab.page.locator("#plan-text")).to_contain_text("Moved 29 files.")
-    assert not (served.made.catalogue.root / "ant/000.png").exists()
-    moved = [path for path in (served.made.catalogue.root / "bee").iterdir() if path.name == "000-2.png"]
+    root = served.made.catalogue.root
+    shows(tab, "#applied-text", f"Moved 29 files. 1 dropped image is in {root}-dropped.")
+    assert tab.text("#undo-command") == f"labelaudit relabel {root} --undo"
+    assert tab.text("#again-command") == f"labelaudit score {root}"
+    assert len(tab.page.locator("#end .copy").filter(visible=True).all()) == 2
+    for selector in ("#plan", "#apply", "#command"):
+        assert not tab.page.is_visible(selector)
+    tab.press("Escape")
+    tab.click("#finish")
+    assert tab.page.is_visible("#applied")
+    tab.press("Escape", "u")
+    tab.click("#finish")  # what was decided since then is not applied
+    assert tab.page.is_visible("#plan")
+    assert not tab.page.is_visible("#applied")
+    assert not (root / "ant/000.png").exists()
+    moved = [path for path in (root / "bee").iterdir() if path.name == "000-2.png"]
     assert len(moved) == 1
 
 
@@ -419,7 +432,7 @@ def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
         tab.click("#plan")
         tab.page.wait_for_selector("#apply:not([hidden])")
         tab.click("#apply")
-        expect(tab.page.locator("#plan-text")).to_contain_text("Moved 8 files.")
+        shows(tab, "#applied-text", "Moved 8 files.")
         tab.page.goto("about:blank")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)

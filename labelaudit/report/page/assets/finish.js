@@ -29,6 +29,14 @@ const tallyOf = ({ keep, change, drop }) =>
 
 const MOST_PAIRS = 8;
 
+// The decisions when files were moved last, as text.
+let applied = null;
+const textOf = ({ decisions }) => JSON.stringify([...decisions].sort());
+const showApplied = (isApplied) => {
+  if (byId("applied")) byId("applied").hidden = !isApplied;
+  byId("to-apply").hidden = isApplied;
+};
+
 const showEnd = ({ rows, classes, review, command, relabel }) => {
   const open = rows.all.length - review.count;
   byId("end-title").textContent = open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
@@ -53,11 +61,12 @@ const showEnd = ({ rows, classes, review, command, relabel }) => {
     byId("wrong-text").textContent = `To correct the ${change + drop === 1 ? "wrong one" : `${whole.format(change + drop)} wrong ones`}:`;
     byId("relabel").textContent = relabel;
   }
+  showApplied(applied === textOf(review));
   for (const id of ["plan-text", "apply"]) if (byId(id)) byId(id).hidden = true;
   byId("end").open || byId("end").showModal();
 };
 
-const offerPlan = () => {
+const offerPlan = (review) => {
   let plan = null;
   const say = (text) => {
     byId("plan-text").textContent = text;
@@ -87,7 +96,11 @@ const offerPlan = () => {
     const body = JSON.stringify({ plan: plan.plan });
     const done = await ask({ method: "POST", headers: { "Content-Type": "application/json" }, body });
     if (!done) return;
-    byId("apply").hidden = true;
-    say(`Moved ${count(done.moved, "file")}. ${done.then}`);
+    const dropped = plan.drop ? ` ${count(plan.drop, "dropped image is", "dropped images are")} in ${visible(done.dropped_to)}.` : "";
+    byId("applied-text").textContent = `Moved ${count(done.moved, "file")}.${dropped}`;
+    byId("undo-command").textContent = done.undo;
+    byId("again-command").textContent = done.again;
+    applied = textOf(review);
+    showApplied(true);
   });
 };

@@ -398,7 +398,7 @@ byId("undo").addEventListener("click", undo);
 byId("help").addEventListener("click", () => byId("keys").showModal());
 byId("finish").addEventListener("click", () => showEnd({ ...data, rows, review }));
 if (data.server) {
-  if (data.server.moves) offerPlan();
+  if (data.server.moves) offerPlan(review);
   else byId("plan").parentElement.hidden = true;
 } else byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
 for (const button of document.querySelectorAll(".copy")) {
