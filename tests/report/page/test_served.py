@@ -95,6 +95,12 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     tab.page.wait_for_selector("#apply:not([hidden])")
     assert tab.text("#plan-text") == "28 change, 1 dropped, 1 kept."
     assert tab.text("#apply") == "Move 29 files"
+    lines = tab.texts("#plan-list li")
+    assert len(lines) == 29
+    assert "ant/000.png → bee/000-2.png (renamed, since the name is taken)" in lines
+    (dropped,) = [action[0] for action in served.decided if action[1] == "drop"]
+    assert f"{dropped} → zoo-dropped/{dropped} (dropped)" in lines
+    assert tab.on("#plan-list", "return node.scrollHeight > node.clientHeight")
     tab.click("#apply")
     root = served.made.catalogue.root
     shows(tab, "#applied-text", f"Moved 29 files. 1 dropped image is in {root}-dropped.")
@@ -141,7 +147,12 @@ def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: 
     written(served, 336)
     tab.open(served.address)
     shows(tab, "#reviewed", "336")
-    tab.press("u", "u")
+    tab.click("#finish")
+    tab.click("#plan")
+    tab.page.wait_for_selector("#plan-list:not([hidden])")
+    lines = tab.texts("#plan-list li")
+    assert (len(lines), lines[-1]) == (201, "… and 136 more")
+    tab.press("Escape", "u", "u")
     assert tab.text("#reviewed") == "0"
     assert tab.on("#undo", "return node.disabled")
     written(served, 0)

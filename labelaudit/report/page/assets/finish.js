@@ -62,8 +62,19 @@ const showEnd = ({ rows, classes, review, command, relabel }) => {
     byId("relabel").textContent = relabel;
   }
   showApplied(applied === textOf(review));
-  for (const id of ["plan-text", "apply"]) if (byId(id)) byId(id).hidden = true;
+  for (const id of ["plan-text", "plan-list", "apply"]) if (byId(id)) byId(id).hidden = true;
   byId("end").open || byId("end").showModal();
+};
+
+const MOST_MOVES = 200;
+// Returns where files go, one line for each; dropped ones go to a folder beside the data.
+const moveLines = (steps) => {
+  const lines = steps.slice(0, MOST_MOVES).map(({ path, target, action, renamed }) => {
+    const remarks = [action === "drop" && "dropped", renamed && "renamed, since the name is taken"].filter(Boolean).join("; ");
+    return make("li", {}, nameOf(path), " → ", nameOf(target.replace("../", "")), remarks ? ` (${remarks})` : "");
+  });
+  if (steps.length > MOST_MOVES) lines.push(make("li", {}, `… and ${whole.format(steps.length - MOST_MOVES)} more`));
+  return lines;
 };
 
 const offerPlan = (review) => {
@@ -80,7 +91,7 @@ const offerPlan = (review) => {
     } catch {
       say("The server does not answer. Start labelaudit review again.");
     }
-    byId("apply").hidden = true;
+    for (const id of ["plan-list", "apply"]) byId(id).hidden = true;
     return null;
   };
   byId("plan").addEventListener("click", async () => {
@@ -89,7 +100,8 @@ const offerPlan = (review) => {
     const refused = plan.refused.slice(0, 5).map(({ path, reason }) => ` Refused: ${visible(path)} ${visible(reason)}.`);
     const made = plan.new_classes.length ? ` New classes: ${plan.new_classes.map(visible).join(", ")}.` : "";
     say(`${plan.summary}.${made}${refused.join("")}`);
-    byId("apply").hidden = !(plan.change + plan.drop);
+    byId("plan-list").replaceChildren(...moveLines(plan.steps));
+    for (const id of ["plan-list", "apply"]) byId(id).hidden = !plan.steps.length;
     byId("apply").textContent = `Move ${count(plan.change + plan.drop, "file")}`;
   });
   byId("apply").addEventListener("click", async () => {
