@@ -33,7 +33,7 @@ from labelaudit.data.folder import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, for_browser, preview
 from labelaudit.errors import LabelauditError, UsageError
 from labelaudit.review.corrections import ReviewFile, read_decided
-from labelaudit.review.decisions import LedgerAction
+from labelaudit.review.decisions import LedgerAction, decided, read_decisions
 from labelaudit.review.ledger import Ledger
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.relabel import plan_relabeling, relabel
@@ -105,18 +105,29 @@ class Site:
             return PlainTextResponse(str(error), 410)
         return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
 
-    def _content(self, sample: int) -> bytes:
-        content = read_file(self._root / self._path_of[sample])
+    @property
+    def is_applied(self) -> bool:
+        """True when there are decisions, and no image to be changed or dropped is still where it was audited."""
+        catalogue = self._ledger.catalogue
+        found = decided(catalogue, read_decisions(self._ledger.run.decisions))
+        for sample in (sample for sample, decision in found.items() if decision.action != "keep"):
+            with contextlib.suppress(UnreadableImageError):
+                self._content(sample, catalogue.paths[sample])
+                return False
+        return self._moves and bool(found)
+
+    def _content(self, sample: int, path: str) -> bytes:
+        content = read_file(self._root / path)
         if hashlib.sha256(content).hexdigest() != self._ledger.catalogue.sha256[sample]:
             raise UnreadableImageError(CHANGED)
         return content
 
     def _whole(self, sample: int) -> tuple[bytes, str]:
-        return for_browser(self._content(sample), self._ledger.catalogue.rendering)
+        return for_browser(self._content(sample, self._path_of[sample]), self._ledger.catalogue.rendering)
 
     def _preview(self, sample: int) -> tuple[bytes, str]:
-        rendering = self._ledger.catalogue.rendering
-        return preview(self._content(sample), side=PREVIEW_SIDE, rendering=rendering), PREVIEW_TYPE
+        content, rendering = self._content(sample, self._path_of[sample]), self._ledger.catalogue.rendering
+        return preview(content, side=PREVIEW_SIDE, rendering=rendering), PREVIEW_TYPE
 
     def _get_decisions(self, request: Request) -> Response:
         return JSONResponse(self._ledger.after(_number(request.query_params.get("after", "0"))))

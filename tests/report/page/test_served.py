@@ -446,8 +446,9 @@ def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
         shows(tab, "#applied-text", "Moved 8 files.")
         tab.page.goto("about:blank")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 0
+    assert err.splitlines()[-1].endswith(f"They are applied. To audit again: labelaudit score {photos}")
     assert "8 labels changed" in succeed("score", photos, *QUICK).err
     found = {path.name for path in (photos / "bee").iterdir()}
     assert {"000-2.png", "001-2.png"} <= found
