@@ -274,6 +274,9 @@ def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
     tab.frames()
     tab.click("#choices li:last-child button")
     assert tab.text("[data-action=other]") == "→ bee"
+    where = "rop: the image moves to zoo-dropped"
+    assert tab.on("[data-action=drop]", "return node.title") == f"D{where} (D)"
+    assert f"d{where}" in tab.texts("#keys dd")
     tab.click("[data-action=drop]")
     tab.click("[data-action=drop]")
     assert tab.text("#reviewed") == "0"
@@ -348,6 +351,7 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
     tab.open(made.run.page, height=2 * TALL)
     assert tab.evaluate("window.hacked") is None
     assert tab.text("h1") == "<b>zoo"
+    assert "drop the image from the data" in tab.texts("#keys dd")  # its row in the labels file
     assert (len(tab.texts("script")), len(tab.texts("article"))) == (1, len(NAMES))
     assert tab.texts("img:not(#large, [src^='data:image/']), article script, article svg[onload], [onerror]") == []
     assert {"<img src=x onerror=window.hacked=1>.png", "evil\\x202egnp.exe.png"} <= set(tab.texts("article .path"))

@@ -50,8 +50,9 @@ const reasonOf = (source) =>
     : fetch(source).then((answer) => (answer.ok ? "cannot be shown" : answer.text()), () => "the server does not answer");
 
 class Cards {
-  constructor({ rows, classes, kinds, curves, examples, images, statistic, sampled, review }) {
+  constructor({ rows, classes, kinds, curves, examples, images, statistic, sampled, dropped, review }) {
     Object.assign(this, { rows, classes, kinds, examples, images, statistic, sampled, review });
+    this.toDrop = dropped ? `Drop: the image moves to ${visible(dropped)} (D)` : "Drop the image from the data (D)";
     this.points = curves.points;
     this.own = bytesOf(curves.samples);
     this.typical = bytesOf(curves.classes);
@@ -188,7 +189,7 @@ class Cards {
       other === null
         ? button("other", "Choose another label (O)", false, "Other…")
         : button("other", changeTo(other), true, "→ ", parted(other, differsAt(other, given, 8))),
-      button("drop", "Drop the image (D)", decision && decision.action === "drop", "Drop"),
+      button("drop", this.toDrop, decision && decision.action === "drop", "Drop"),
     );
   }
 }

@@ -111,6 +111,7 @@ const cards = new Cards({
   examples: data.examples,
   statistic: nameOfStatistic(data.statistic),
   sampled: data.sampled,
+  dropped: data.dropped,
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
