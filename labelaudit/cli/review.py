@@ -75,7 +75,8 @@ def command(
         with contextlib.suppress(Stopped, KeyboardInterrupt):
             threading.Event().wait()
     terminal.say("")  # the terminal has shown ^C
-    terminal.say(f"{plural(len(read_decisions(file)), 'decision')} in {file}. To apply them: {then}")
+    told = f"They are applied. To audit again: {site.again}" if site.is_applied else f"To apply them: {then}"
+    terminal.say(f"{plural(len(read_decisions(file)), 'decision')} in {file}. {told}")
 
 
 def _account() -> str:

@@ -33,7 +33,7 @@ from labelaudit.data.folder import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, for_browser, preview
 from labelaudit.errors import LabelauditError, UsageError
 from labelaudit.review.corrections import ReviewFile, read_decided
-from labelaudit.review.decisions import LedgerAction
+from labelaudit.review.decisions import LedgerAction, decided, read_decisions
 from labelaudit.review.ledger import Ledger
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.relabel import plan_relabeling, relabel
@@ -62,7 +62,7 @@ class Site:
     """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
     Images are read below ``root``, in whose folders ``split`` the class folders lie. ``moves`` is False where labels
-    are not those of class folders, so that no file can be moved.
+    are not those of class folders, so that no file can be moved. ``again`` is the command that audits the data again.
     """
 
     def __init__(
@@ -70,6 +70,9 @@ class Site:
     ) -> None:
         self._page, self._policy, self._ledger, self._root, self._split = page, policy, ledger, root, split
         self._moves = moves
+        data, name = shlex.quote(str(root)), ",".join(split)
+        self.again = f"labelaudit score {data}" + (f" --split {shlex.quote(name)}" if name else "")
+        self._undo = f"labelaudit relabel {data} --undo"
         self._path_of = dict(enumerate(ledger.catalogue.paths))
         self._busy = threading.BoundedSemaphore(READERS)
         self._kept_preview = lru_cache(maxsize=_PREVIEWS_KEPT)(self._preview)
@@ -102,18 +105,29 @@ class Site:
             return PlainTextResponse(str(error), 410)
         return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
 
-    def _content(self, sample: int) -> bytes:
-        content = read_file(self._root / self._path_of[sample])
+    @property
+    def is_applied(self) -> bool:
+        """True when there are decisions, and no image to be changed or dropped is still where it was audited."""
+        catalogue = self._ledger.catalogue
+        found = decided(catalogue, read_decisions(self._ledger.run.decisions))
+        for sample in (sample for sample, decision in found.items() if decision.action != "keep"):
+            with contextlib.suppress(UnreadableImageError):
+                self._content(sample, catalogue.paths[sample])
+                return False
+        return self._moves and bool(found)
+
+    def _content(self, sample: int, path: str) -> bytes:
+        content = read_file(self._root / path)
         if hashlib.sha256(content).hexdigest() != self._ledger.catalogue.sha256[sample]:
             raise UnreadableImageError(CHANGED)
         return content
 
     def _whole(self, sample: int) -> tuple[bytes, str]:
-        return for_browser(self._content(sample), self._ledger.catalogue.rendering)
+        return for_browser(self._content(sample, self._path_of[sample]), self._ledger.catalogue.rendering)
 
     def _preview(self, sample: int) -> tuple[bytes, str]:
-        rendering = self._ledger.catalogue.rendering
-        return preview(self._content(sample), side=PREVIEW_SIDE, rendering=rendering), PREVIEW_TYPE
+        content, rendering = self._content(sample, self._path_of[sample]), self._ledger.catalogue.rendering
+        return preview(content, side=PREVIEW_SIDE, rendering=rendering), PREVIEW_TYPE
 
     def _get_decisions(self, request: Request) -> Response:
         return JSONResponse(self._ledger.after(_number(request.query_params.get("after", "0"))))
@@ -146,10 +160,8 @@ class Site:
         if outcome is None:
             return PlainTextResponse("the plan has changed since it was shown: look at it again", 409)
         self._path_of.update({sample: target_of.get(path, path) for sample, path in self._path_of.items()})
-        data = shlex.quote(str(self._root))
-        split = f" --split {shlex.quote(','.join(self._split))}" if self._split else ""
-        then = f"To undo: labelaudit relabel {data} --undo. To audit again: labelaudit score {data}{split}"
-        return JSONResponse({"moved": outcome.moved, "then": then})
+        told = {"dropped_to": f"{self._root.resolve()}-dropped", "undo": self._undo, "again": self.again}
+        return JSONResponse({"moved": outcome.moved, **told})
 
 
 def _number(text: str) -> int:

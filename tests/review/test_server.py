@@ -34,6 +34,7 @@ class Client:
     address: str
     catalogue: Catalogue
     ledger: Path
+    site: Site
     headers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     ledger = Ledger(run=RunFolder(tmp_path), catalogue=catalogue, reviewer="ann")
     site = Site("<h1>page</h1>", "default-src 'none'", ledger, catalogue.root)
     with serving(site) as address:
-        yield Client(address, catalogue, ledger.run.decisions)
+        yield Client(address, catalogue, ledger.run.decisions, site)
 
 
 def test_the_page_is_served_to_who_has_its_address(client: Client) -> None:
@@ -252,7 +253,9 @@ def test_bodies_are_bounded_and_checked(client: Client) -> None:
 
 def test_the_plan_is_shown_and_carried_out_as_it_was_shown(client: Client) -> None:
     root = client.catalogue.root
+    assert not client.site.is_applied  # nothing is decided
     client.decide((client.sample("ant/1.png"), "change", "bee"))
+    assert not client.site.is_applied
     plan = json.loads(client.ask("plan")[1])
     assert (plan["change"], plan["summary"]) == (2, "2 change, 0 dropped, 0 kept")  # the copy too
     client.decide((client.sample("bee/0.png"), "drop", ""))
@@ -261,10 +264,18 @@ def test_the_plan_is_shown_and_carried_out_as_it_was_shown(client: Client) -> No
     assert (root / "bee/0.png").exists()
     plan = json.loads(client.ask("plan")[1])
     status, content, _ = client.ask("plan", {"plan": plan["plan"]})
-    assert (status, json.loads(content)["moved"]) == (200, 3)
-    assert f"labelaudit relabel {root} --undo" in json.loads(content)["then"]
+    told = {"dropped_to": f"{root}-dropped", "undo": f"labelaudit relabel {root} --undo"}
+    assert (status, json.loads(content)) == (200, {"moved": 3, **told, "again": f"labelaudit score {root}"})
+    assert Path(told["dropped_to"], "bee/0.png").exists()
+    assert client.site.is_applied
     assert (root / "bee/1.png").exists()
     assert client.ask(f"image/{client.sample('ant/1.png')}")[0] == 200  # it is still shown
+    client.decide((client.sample("bee/wide.tif"), "keep", ""))  # nothing has to be applied
+    assert client.site.is_applied
+    write_files(root, {"bee/0.png": b"another image in its place"})
+    assert client.site.is_applied
+    client.decide((client.sample("<b>cat/0.png"), "drop", ""))
+    assert not client.site.is_applied
 
 
 def test_a_port_in_use_and_a_folder_that_cannot_be_written_are_refused(client: Client, tmp_path: Path) -> None:
@@ -291,8 +302,9 @@ def test_a_large_photograph_is_served_as_it_is_and_a_deep_one_is_not(tmp_path: P
         )
     )
     ledger = Ledger(run=RunFolder(tmp_path), catalogue=catalogue, reviewer="")
-    with serving(Site("", "", ledger, catalogue.root)) as address:
-        client = Client(address, catalogue, ledger.run.decisions)
+    site = Site("", "", ledger, catalogue.root)
+    with serving(site) as address:
+        client = Client(address, catalogue, ledger.run.decisions, site)
         assert client.ask("image/0")[1] == photo
         assert len(client.ask("preview/0")[1]) < len(photo) / 2
         shutil.rmtree(catalogue.root)

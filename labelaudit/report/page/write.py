@@ -132,8 +132,8 @@ def write_page(
         reporter: Told about the progress.
         thumbnails: Most images to read.
         data: Where the image folder is now; None: where it was audited.
-        sampled: ``listed`` is a sample in the order of its review. Its gallery has no probabilities, curves and kinds:
-            they would tell the reviewer what to answer.
+        sampled: ``listed`` is a sample in the order of its review. Its gallery has no suggestions, probabilities,
+            curves and kinds: they would tell the reviewer what to answer.
         decisions: A review that the page shows: decisions.csv or another that `read_review` reads; default: the run's.
 
     Raises:
@@ -146,7 +146,8 @@ def write_page(
     sample_S, rows = np.array(content["rows"]["sample"], dtype=np.int64), len(content["rows"]["sample"])
     data_of_run = recorded_data(run)
     root = data_of_run.root if data is None else data.resolve()
-    content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
+    content["dropped"] = content["dropped"] and f"{root.name}-dropped"
+    content["relabel"] = content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
     if sampled:
         content["command"] = shlex.join(["labelaudit", "fit", str(run.root), "--reviewed", "corrections.csv"])
     elif decisions is not None or run.decisions.is_file():
@@ -292,6 +293,7 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         review=_review_shares(noise),
         rows=len(content["rows"]["sample"]),
         sampled=content["sampled"],
+        dropped=content["dropped"],
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
         version=__version__,
@@ -397,7 +399,7 @@ def _content(audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool,
     kind_of = audit.scores.column("kind").to_pylist()
     kinds = sorted({kind for kind in kind_of if kind})
     texts = audit.scores.column("suggested_label").take(sample_S).to_pylist()
-    suggested = _positions(texts, catalogue.classes)
+    suggested = [-1] * rows if sampled else _positions(texts, catalogue.classes)
     content: dict[str, Any] = {
         "version": __version__,
         "fingerprint": catalogue.fingerprint,
@@ -426,6 +428,7 @@ def _content(audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool,
         "sampled": sampled,
         "decisions": [],
         "command": "",
+        "dropped": "" if recorded_data(run).labels_file else f"{catalogue.root.name}-dropped",
         "server": None,
     }
     if sampled:

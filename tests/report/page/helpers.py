@@ -45,15 +45,18 @@ def make_run(
 ) -> MadeUp:
     """A finished audit of a folder in which the loss of the samples with these paths stays high."""
     catalogue = scan(root, labels_file=labels_file)
-    return record(folder, catalogue, [catalogue.paths.index(path) for path in wrong], epochs=epochs)
+    places = [catalogue.paths.index(path) for path in wrong]
+    return record(folder, catalogue, places, epochs=epochs, labels_file=labels_file)
 
 
-def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: int = EPOCHS) -> MadeUp:
+def record(
+    folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: int = EPOCHS, labels_file: Path | None = None
+) -> MadeUp:
     """Write a run of these samples: the losses of all fall, but those of the wrong ones do not."""
     run, count = RunFolder(folder), len(catalogue)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"epochs": epochs, "members": 1, "model": "labelaudit_probe", "kind": "train"}
-    data, finished = RecordedData.of(catalogue), "2026-03-04T05:06:07+00:00"
+    data, finished = RecordedData.of(catalogue, labels_file), "2026-03-04T05:06:07+00:00"
     write_description(run, Description(status=TRAINED, finished=finished, settings=settings, data=data))
     write_samples(run.samples, catalogue)
     generator = np.random.default_rng(0)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from playwright.sync_api import expect
 
 from labelaudit.auditing.model import Audit
 from labelaudit.auditing.sample import draw_sample
@@ -156,10 +157,52 @@ def test_a_sample_is_reviewed_in_its_order_and_its_corrections_are_answers(
     assert tab.text("#sort option:checked") == "as drawn"
     show_cards(tab)
     tab.on("article", "node.focus()")
-    tab.press(*"kcd", "ArrowRight", "k")
+    tab.press(*"ko", "Enter")  # Enter alone chooses nothing
+    given = tab.text("article.active .given")
+    assert tab.texts("#choices li") == [name for name in CLASSES if name != given]
+    tab.press("ArrowDown", "Enter")
+    tab.click("#finish")
+    assert tab.text("#wrong-text") == "To correct the wrong one:"
+    tab.press("Escape")
+    tab.press(*"d", "ArrowRight", "k")
+    tab.click("#finish")
+    end = " ".join(tab.text("#end").split())
+    assert f"To get the noise rate: labelaudit fit {made.run.root} --reviewed corrections.csv" in end
+    assert f"To correct the 2 wrong ones: labelaudit relabel {made.catalogue.root} corrections.csv" in end
+    tab.click("#wrong .copy")
+    expect(tab.page.locator("#wrong .copy")).not_to_have_text("Copy")
+    tab.press("Escape")
     answers = read_answers(download(tab, tmp_path), made.catalogue)
     said = [sample.RIGHT, sample.WRONG, sample.WRONG, sample.NONE, sample.RIGHT, sample.NONE]
     assert answers.answer_N[list(drawn.samples[:6])].tolist() == said
+
+
+def test_a_sample_shows_no_suggestion(made: MadeUp, tab: Tab, tmp_path: Path) -> None:
+    rows = [{"sample": str(made.catalogue.paths.index(path)), "path": path} for path in WRONG]
+    page = write_page(Audit(made.run), Listed(rows=rows, total=len(rows)), tmp_path / "sample.html", sampled=True)
+    content = re.search(r'id="data">(.*?)</script>', page.path.read_text(), re.DOTALL)
+    assert content is not None
+    data = json.loads(content[1])
+    assert data["rows"]["suggested"] == [-1] * 6
+    tab.open(page.path, height=TALL)
+    assert tab.texts("article:first-child .actions button") == ["Keep", "Other…", "Drop"]
+    assert tab.texts("article:first-child .what") == ["given"]
+    assert "suggest" not in tab.on("article", "return node.getAttribute('aria-label')")
+    assert tab.on("#suggested", "return node.closest('label').hidden")
+    assert "suggested label" not in tab.texts("#sort option")
+    assert not {"C", "X", "A"} & set(tab.texts("kbd"))
+    show_cards(tab)
+    tab.on("article", "node.focus()")
+    tab.press("c")
+    assert tab.text("#reviewed") == "0"
+    bee = "[...document.querySelectorAll('article')].find((card) => card.querySelector('.given').textContent === 'bee')"
+    tab.evaluate(f"{bee}.focus()")
+    tab.evaluate(f"{bee}.querySelector('[data-action=other]').click()")
+    assert tab.texts("#choices li") == ["ant", "cat"]  # the audit would suggest cat
+    tab.press("Escape")
+    tab.press("Enter")
+    assert tab.texts("#focus .what") == ["given"]
+    assert [text.strip() for text in tab.texts("#focus-actions button")] == ["KeepK", "Other…O", "DropD"]
 
 
 def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:
@@ -231,6 +274,9 @@ def test_the_mouse_decides_too_and_takes_back(made: MadeUp, tab: Tab) -> None:
     tab.frames()
     tab.click("#choices li:last-child button")
     assert tab.text("[data-action=other]") == "→ bee"
+    where = "rop: the image moves to zoo-dropped"
+    assert tab.on("[data-action=drop]", "return node.title") == f"D{where} (D)"
+    assert f"d{where}" in tab.texts("#keys dd")
     tab.click("[data-action=drop]")
     tab.click("[data-action=drop]")
     assert tab.text("#reviewed") == "0"
@@ -305,6 +351,7 @@ def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab
     tab.open(made.run.page, height=2 * TALL)
     assert tab.evaluate("window.hacked") is None
     assert tab.text("h1") == "<b>zoo"
+    assert "drop the image from the data" in tab.texts("#keys dd")  # its row in the labels file
     assert (len(tab.texts("script")), len(tab.texts("article"))) == (1, len(NAMES))
     assert tab.texts("img:not(#large, [src^='data:image/']), article script, article svg[onload], [onerror]") == []
     assert {"<img src=x onerror=window.hacked=1>.png", "evil\\x202egnp.exe.png"} <= set(tab.texts("article .path"))

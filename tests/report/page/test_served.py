@@ -95,10 +95,29 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     tab.page.wait_for_selector("#apply:not([hidden])")
     assert tab.text("#plan-text") == "28 change, 1 dropped, 1 kept."
     assert tab.text("#apply") == "Move 29 files"
+    lines = tab.texts("#plan-list li")
+    assert len(lines) == 29
+    assert "ant/000.png → bee/000-2.png (renamed, since the name is taken)" in lines
+    (dropped,) = [action[0] for action in served.decided if action[1] == "drop"]
+    assert f"{dropped} → zoo-dropped/{dropped} (dropped)" in lines
+    assert tab.on("#plan-list", "return node.scrollHeight > node.clientHeight")
     tab.click("#apply")
-    expect(tab.page.locator("#plan-text")).to_contain_text("Moved 29 files.")
-    assert not (served.made.catalogue.root / "ant/000.png").exists()
-    moved = [path for path in (served.made.catalogue.root / "bee").iterdir() if path.name == "000-2.png"]
+    root = served.made.catalogue.root
+    shows(tab, "#applied-text", f"Moved 29 files. 1 dropped image is in {root}-dropped.")
+    assert tab.text("#undo-command") == f"labelaudit relabel {root} --undo"
+    assert tab.text("#again-command") == f"labelaudit score {root}"
+    assert len(tab.page.locator("#end .copy").filter(visible=True).all()) == 2
+    for selector in ("#plan", "#apply", "#command"):
+        assert not tab.page.is_visible(selector)
+    tab.press("Escape")
+    tab.click("#finish")
+    assert tab.page.is_visible("#applied")
+    tab.press("Escape", "u")
+    tab.click("#finish")  # what was decided since then is not applied
+    assert tab.page.is_visible("#plan")
+    assert not tab.page.is_visible("#applied")
+    assert not (root / "ant/000.png").exists()
+    moved = [path for path in (root / "bee").iterdir() if path.name == "000-2.png"]
     assert len(moved) == 1
 
 
@@ -128,7 +147,12 @@ def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: 
     written(served, 336)
     tab.open(served.address)
     shows(tab, "#reviewed", "336")
-    tab.press("u", "u")
+    tab.click("#finish")
+    tab.click("#plan")
+    tab.page.wait_for_selector("#plan-list:not([hidden])")
+    lines = tab.texts("#plan-list li")
+    assert (len(lines), lines[-1]) == (201, "… and 136 more")
+    tab.press("Escape", "u", "u")
     assert tab.text("#reviewed") == "0"
     assert tab.on("#undo", "return node.disabled")
     written(served, 0)
@@ -419,11 +443,12 @@ def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
         tab.click("#plan")
         tab.page.wait_for_selector("#apply:not([hidden])")
         tab.click("#apply")
-        expect(tab.page.locator("#plan-text")).to_contain_text("Moved 8 files.")
+        shows(tab, "#applied-text", "Moved 8 files.")
         tab.page.goto("about:blank")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 0
+    assert err.splitlines()[-1].endswith(f"They are applied. To audit again: labelaudit score {photos}")
     assert "8 labels changed" in succeed("score", photos, *QUICK).err
     found = {path.name for path in (photos / "bee").iterdir()}
     assert {"000-2.png", "001-2.png"} <= found

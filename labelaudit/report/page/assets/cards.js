@@ -50,8 +50,9 @@ const reasonOf = (source) =>
     : fetch(source).then((answer) => (answer.ok ? "cannot be shown" : answer.text()), () => "the server does not answer");
 
 class Cards {
-  constructor({ rows, classes, kinds, curves, examples, images, statistic, sampled, review }) {
+  constructor({ rows, classes, kinds, curves, examples, images, statistic, sampled, dropped, review }) {
     Object.assign(this, { rows, classes, kinds, examples, images, statistic, sampled, review });
+    this.toDrop = dropped ? `Drop: the image moves to ${visible(dropped)} (D)` : "Drop the image from the data (D)";
     this.points = curves.points;
     this.own = bytesOf(curves.samples);
     this.typical = bytesOf(curves.classes);
@@ -78,8 +79,7 @@ class Cards {
     const heard = [
       `${visible(rows.path[row])}:`,
       `given ${visible(given)},`,
-      suggested === null ? "nothing suggested," : `suggested ${visible(suggested)},`,
-      this.sampled ? "" : `probability ${probability(rows.p[row])}.`,
+      ...(this.sampled ? [] : [suggested === null ? "nothing suggested," : `suggested ${visible(suggested)},`, `probability ${probability(rows.p[row])}.`]),
       this.verdict(row),
     ];
     const isException = this.exceptions.has(row);
@@ -132,8 +132,10 @@ class Cards {
         ? contrasted(text, other ?? "", { class: kind })
         : make("bdi", { class: kind, title: visible(text) }, shortened(text, other ?? "", widthOf(text) > text.length ? most / 2 : most));
     const label = (what, ...content) => make("p", { class: "label" }, make("span", { class: "what" }, what), ...content);
+    const first = label("given", name(given, suggested, "given"));
+    if (this.sampled) return [first];
     return [
-      label("given", name(given, suggested, "given")),
+      first,
       label("suggested", suggested === null ? make("span", { class: "what" }, "–") : name(suggested, given, "suggested")),
     ];
   }
@@ -187,7 +189,7 @@ class Cards {
       other === null
         ? button("other", "Choose another label (O)", false, "Other…")
         : button("other", changeTo(other), true, "→ ", parted(other, differsAt(other, given, 8))),
-      button("drop", "Drop the image (D)", decision && decision.action === "drop", "Drop"),
+      button("drop", this.toDrop, decision && decision.action === "drop", "Drop"),
     );
   }
 }

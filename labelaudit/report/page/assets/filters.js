@@ -27,6 +27,7 @@ class Filters {
     this.offer("state", Object.entries(STATES).map(([value, { name }]) => [value, name]));
     this.offer("sort", Object.entries(SORTS).map(([value, { name }]) => [value, name]));
     byId("kind").closest("label").hidden = !kinds.length;
+    byId("suggested").closest("label").hidden = rows.suggested.every((at) => at < 0);
     const inputs = ["given", "suggested", "kind", "state", "sort", "low", "high", "words"];
     for (const name of inputs) byId(name).addEventListener("input", changed);
     byId("clear").addEventListener("click", () => {

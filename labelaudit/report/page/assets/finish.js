@@ -29,7 +29,15 @@ const tallyOf = ({ keep, change, drop }) =>
 
 const MOST_PAIRS = 8;
 
-const showEnd = ({ rows, classes, review, command }) => {
+// The decisions when files were moved last, as text.
+let applied = null;
+const textOf = ({ decisions }) => JSON.stringify([...decisions].sort());
+const showApplied = (isApplied) => {
+  if (byId("applied")) byId("applied").hidden = !isApplied;
+  byId("to-apply").hidden = isApplied;
+};
+
+const showEnd = ({ rows, classes, review, command, relabel }) => {
   const open = rows.all.length - review.count;
   byId("end-title").textContent = open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
   byId("end-counts").textContent = tallyOf(review.counts());
@@ -47,11 +55,29 @@ const showEnd = ({ rows, classes, review, command }) => {
   if (sorted.length > MOST_PAIRS) lines.push(make("li", {}, `… and ${count(sorted.length - MOST_PAIRS, "more pair")}`));
   byId("end-pairs").replaceChildren(...lines);
   byId("command").textContent = command;
-  for (const id of ["plan-text", "apply"]) if (byId(id)) byId(id).hidden = true;
+  if (byId("wrong")) {
+    const { change, drop } = review.counts();
+    byId("wrong").hidden = !(change + drop);
+    byId("wrong-text").textContent = `To correct the ${change + drop === 1 ? "wrong one" : `${whole.format(change + drop)} wrong ones`}:`;
+    byId("relabel").textContent = relabel;
+  }
+  showApplied(applied === textOf(review));
+  for (const id of ["plan-text", "plan-list", "apply"]) if (byId(id)) byId(id).hidden = true;
   byId("end").open || byId("end").showModal();
 };
 
-const offerPlan = () => {
+const MOST_MOVES = 200;
+// Returns where files go, one line for each; dropped ones go to a folder beside the data.
+const moveLines = (steps) => {
+  const lines = steps.slice(0, MOST_MOVES).map(({ path, target, action, renamed }) => {
+    const remarks = [action === "drop" && "dropped", renamed && "renamed, since the name is taken"].filter(Boolean).join("; ");
+    return make("li", {}, nameOf(path), " → ", nameOf(target.replace("../", "")), remarks ? ` (${remarks})` : "");
+  });
+  if (steps.length > MOST_MOVES) lines.push(make("li", {}, `… and ${whole.format(steps.length - MOST_MOVES)} more`));
+  return lines;
+};
+
+const offerPlan = (review) => {
   let plan = null;
   const say = (text) => {
     byId("plan-text").textContent = text;
@@ -65,7 +91,7 @@ const offerPlan = () => {
     } catch {
       say("The server does not answer. Start labelaudit review again.");
     }
-    byId("apply").hidden = true;
+    for (const id of ["plan-list", "apply"]) byId(id).hidden = true;
     return null;
   };
   byId("plan").addEventListener("click", async () => {
@@ -74,14 +100,19 @@ const offerPlan = () => {
     const refused = plan.refused.slice(0, 5).map(({ path, reason }) => ` Refused: ${visible(path)} ${visible(reason)}.`);
     const made = plan.new_classes.length ? ` New classes: ${plan.new_classes.map(visible).join(", ")}.` : "";
     say(`${plan.summary}.${made}${refused.join("")}`);
-    byId("apply").hidden = !(plan.change + plan.drop);
+    byId("plan-list").replaceChildren(...moveLines(plan.steps));
+    for (const id of ["plan-list", "apply"]) byId(id).hidden = !plan.steps.length;
     byId("apply").textContent = `Move ${count(plan.change + plan.drop, "file")}`;
   });
   byId("apply").addEventListener("click", async () => {
     const body = JSON.stringify({ plan: plan.plan });
     const done = await ask({ method: "POST", headers: { "Content-Type": "application/json" }, body });
     if (!done) return;
-    byId("apply").hidden = true;
-    say(`Moved ${count(done.moved, "file")}. ${done.then}`);
+    const dropped = plan.drop ? ` ${count(plan.drop, "dropped image is", "dropped images are")} in ${visible(done.dropped_to)}.` : "";
+    byId("applied-text").textContent = `Moved ${count(done.moved, "file")}.${dropped}`;
+    byId("undo-command").textContent = done.undo;
+    byId("again-command").textContent = done.again;
+    applied = textOf(review);
+    showApplied(true);
   });
 };

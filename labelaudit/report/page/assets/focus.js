@@ -49,7 +49,7 @@ class Focus {
     if (!isOther) return;
     this.fit();
     this.load(row);
-    byId("focus-labels").replaceChildren(this.label(row, 0), this.label(row, 1));
+    byId("focus-labels").replaceChildren(...(this.cards.sampled ? [0] : [0, 1]).map((which) => this.label(row, which)));
     byId("focus-details").replaceChildren(...this.cards.details(row));
     if (nextRow !== undefined) this.fetchAhead(nextRow);
   }

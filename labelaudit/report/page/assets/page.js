@@ -111,11 +111,15 @@ const cards = new Cards({
   examples: data.examples,
   statistic: nameOfStatistic(data.statistic),
   sampled: data.sampled,
+  dropped: data.dropped,
   review,
 });
 const gallery = new Gallery(byId("cards"), cards);
 const progress = new Progress();
-if (data.sampled) Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
+if (data.sampled) {
+  Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
+  delete SORTS.suggested;
+}
 const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
 
 const jumpTo = (given, suggested) => {
@@ -247,7 +251,7 @@ function afterDecision(changedRows) {
 const endIfDone = (decided) => {
   if (review.count < rows.all.length || !decided) return false;
   focus.dialog.close();
-  showEnd({ rows, classes, review, command: data.command });
+  showEnd({ ...data, rows, review });
   return true;
 };
 
@@ -327,8 +331,9 @@ byId("cards").addEventListener("click", (event) => {
 let choosing = null;
 const recent = []; // classes that were chosen, the last first
 // Returns all classes, likely ones first: the suggested one, those chosen before, those suggested for this given label.
+// In a sample only those chosen before come first: what the audit suggests would tell the reviewer what to answer.
 const likely = (row) => {
-  const suggested = data.confusion.filter(([given]) => given === rows.given[row]).map(([, other]) => other);
+  const suggested = (data.sampled ? [] : data.confusion).filter(([given]) => given === rows.given[row]).map(([, other]) => other);
   return [...new Set([rows.suggested[row], ...recent, ...suggested, ...classes.keys()])].filter((at) => at >= 0 && at !== rows.given[row]);
 };
 const UNSAFE = /^[.\-~]|^\s|\s$|[/\\]|[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
@@ -392,19 +397,21 @@ for (const dialog of document.querySelectorAll("dialog")) {
 
 byId("undo").addEventListener("click", undo);
 byId("help").addEventListener("click", () => byId("keys").showModal());
-byId("finish").addEventListener("click", () => showEnd({ rows, classes, review, command: data.command }));
+byId("finish").addEventListener("click", () => showEnd({ ...data, rows, review }));
 if (data.server) {
-  if (data.server.moves) offerPlan();
+  if (data.server.moves) offerPlan(review);
   else byId("plan").parentElement.hidden = true;
 } else byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
-byId("copy").addEventListener("click", async () => {
-  const range = document.createRange();
-  range.selectNodeContents(byId("command"));
-  getSelection().removeAllRanges();
-  getSelection().addRange(range);
-  const isCopied = await navigator.clipboard?.writeText(data.command).then(() => true, () => false);
-  byId("copy").textContent = isCopied || document.execCommand("copy") ? "Copied" : "Selected";
-});
+for (const button of document.querySelectorAll(".copy")) {
+  button.addEventListener("click", async () => {
+    const range = document.createRange();
+    range.selectNodeContents(button.previousElementSibling);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    const isCopied = await navigator.clipboard?.writeText(button.previousElementSibling.textContent).then(() => true, () => false);
+    button.textContent = isCopied || document.execCommand("copy") ? "Copied" : "Selected";
+  });
+}
 byId("forget").addEventListener("click", () => {
   if (!review.count) return;
   byId("ask-title").textContent = `Clear ${count(review.count, "decision")}? Undo brings them back.`;
@@ -423,7 +430,7 @@ const take = async (file) => {
   if (changes) review.step(changes);
   const taken = changes ? `${count(changes.length, "decision")} taken from ${visible(file.name)}.` : `${visible(file.name)} is no decisions.csv or corrections.csv.`;
   announce(taken);
-  showEnd({ rows, classes, review, command: data.command });
+  showEnd({ ...data, rows, review });
   byId("end-title").textContent = taken;
 };
 byId("open").addEventListener("change", () => {
