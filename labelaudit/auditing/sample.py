@@ -64,10 +64,9 @@ def draw_sample(run: RunFolder, count: int) -> DrawnSample:
     design = tables.read_design(run.design, catalogue.used_N)
     answers = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
     samples = design.order_S[:count].tolist()
-    suggested = [label or "" for label in audit.scores.column("suggested_label").take(samples).to_pylist()]
     return DrawnSample(
         samples=tuple(samples),
-        lines=tuple(sample_lines(catalogue, samples, suggested, answers)),
+        lines=tuple(sample_lines(catalogue, samples, answers)),
         answered=int((answers.answer_N[samples] != s.NONE).sum()),
         least=design.least,
     )

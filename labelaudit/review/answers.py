@@ -13,7 +13,7 @@ from labelaudit.review.corrections import read_review
 from labelaudit.run.lists import read_csv
 from labelaudit.text import csv_lines, unguarded
 
-COLUMNS = ("place", "path", "given_label", "suggested_label", "answer", "sample", "sha256")
+COLUMNS = ("place", "path", "given_label", "answer", "sample", "sha256")
 _FOR_ANSWERS = "give the CSV of labelaudit sample, or corrections from the page, Label Studio or CVAT"
 _SAID = {RIGHT: ("right", "yes"), WRONG: ("wrong", "no"), SKIPPED: ("skip", "?"), NONE: ("",)}
 """Words for each answer: the second is for data with a class that is called like the first."""
@@ -34,19 +34,18 @@ class _Entry:
     prefixed: bool = False
 
 
-def sample_lines(catalogue: Catalogue, samples: list[int], suggested: list[str], answers: Answers) -> Iterator[str]:
+def sample_lines(catalogue: Catalogue, samples: list[int], answers: Answers) -> Iterator[str]:
     """Yield the lines of a CSV with these samples, in this order, and the answers that are there already."""
     rows = (
         (
             place,
             catalogue.paths[sample],
             catalogue.classes[catalogue.label_N[sample]],
-            label,
             _written(answers, sample, catalogue),
             sample,
             catalogue.sha256[sample],
         )
-        for place, (sample, label) in enumerate(zip(samples, suggested, strict=True), start=1)
+        for place, sample in enumerate(samples, start=1)
     )
     return csv_lines(COLUMNS, rows)
 

@@ -53,7 +53,7 @@ def test_a_written_sample_is_read_back_with_its_answers(tmp_path):
     for classes in (("ant", "bee", "cat"), ("right", "wrong", "skip"), ("=1", "+2", "-3")):
         audited = catalogue(classes)
         file = tmp_path / "sample.csv"
-        file.write_text("".join(sample_lines(audited, [4, 0, 1, 2, 3], ["", *"abcd"], answers)))
+        file.write_text("".join(sample_lines(audited, [4, 0, 1, 2, 3], answers)))
         assert has_answers(file)
         rows = read_rows(file.read_text())
         assert tuple(rows[0]) == COLUMNS
