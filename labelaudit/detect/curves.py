@@ -218,17 +218,17 @@ class CurveAccumulator:
         beliefs = self.beliefs
         joint = confident_joint(self._label_N, beliefs, self._classes)
 
-        def fit(*witnesses: Beliefs) -> Transition:
-            return fit_transition(self._label_N, witnesses, self._classes)
+        def fit(*witnesses: Beliefs, held_out: bool = False) -> Transition:
+            return fit_transition(self._label_N, witnesses, self._classes, held_out=held_out)
 
         if self._held_out:
-            transition = fit(beliefs)
+            transition = fit(beliefs, held_out=True)
             held_out: Transition | None = transition
         else:
             # The label has taught the probe that judges it.
             own = replace(beliefs, given_N=beliefs.given_N * np.exp(-c.SELF_INFLUENCE))
             transition = fit(own) if heads is None else fit(own, heads.beliefs)
-            held_out = None if heads is None else fit(heads.beliefs)
+            held_out = None if heads is None else fit(heads.beliefs, held_out=True)
         return CurveStatistics(
             label_N=self._label_N,
             last_wrong_N=seen_N & ~self._was_right_N,

@@ -91,6 +91,7 @@ class _Candidates(NamedTuple):
 
 class _Fit(NamedTuple):
     log_likelihood: float
+    complexity: float
     sharpness_W: FloatArray
     strength: float
     log_t_Q: FloatArray
@@ -98,15 +99,21 @@ class _Fit(NamedTuple):
     count_Q: FloatArray
 
 
-def fit_transition(label_N: IntArray, witnesses: Sequence[Beliefs], classes: int) -> Transition:
-    """Fit the model to the samples that all witnesses saw, and judge them by it."""
+def fit_transition(
+    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, *, held_out: bool = True
+) -> Transition:
+    """Fit the model to the samples that all witnesses saw, and judge them by it.
+
+    Of the ends of several starts the one of the largest evidence wins. Beliefs that are not ``held_out`` explain the
+    labels too well for that; of theirs, the likeliest wins.
+    """
     from scipy.special import expit
 
     seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
     found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
     is_error_Q = true_Q != given_Q
     fits = [_fit(found, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
-    best = max(fits, key=lambda fit: fit.log_likelihood)
+    best = max(fits, key=lambda fit: fit.log_likelihood - (fit.complexity if held_out else 0.0))
     weight_SN = _joint(found, best.sharpness_W, best.log_t_Q, best.log_t_other)
     log_odds_N, doubt_N = np.full((2, len(label_N)), np.nan)
     true_N = np.full(len(label_N), -1, dtype=np.int32)
@@ -193,7 +200,23 @@ def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: npt.NDArray[np.bool_
             strength = _strength(count_Q, true_Q, is_error_Q, classes, error)
         log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)
         sharpness_W = _sharpness(found, share_SU, sharpness_W)
-    return _Fit(now, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
+    complexity = _complexity(count_Q, true_Q, _prior_mean(is_error_Q, classes, error), classes, strength)
+    return _Fit(now, complexity, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
+
+
+def _complexity(count_Q: FloatArray, true_Q: PairArray, mean_Q: FloatArray, classes: int, strength: float) -> float:
+    """Return how far the counts move T from its prior: the divergence of Dirichlet distributions, over all rows.
+
+    The log-likelihood less this is the variational bound of the evidence (Bishop 2006, section 10.1): pairs of classes
+    that explain a few labels better, and no more, do not pay.
+    """
+    from scipy.special import digamma, gammaln
+
+    prior_Q = strength * mean_Q
+    of_true_K = strength + np.bincount(true_Q, weights=count_Q, minlength=classes)
+    rows_K = gammaln(of_true_K) - gammaln(strength)
+    moved_Q = count_Q * (digamma(prior_Q + count_Q) - digamma(of_true_K)[true_Q])
+    return float(rows_K.sum() + (gammaln(prior_Q) - gammaln(prior_Q + count_Q) + moved_Q).sum())
 
 
 def _prior_mean(is_error_Q: npt.NDArray[np.bool_], classes: int, error: float) -> FloatArray:
