@@ -118,7 +118,8 @@ GB of memory."""
 
 DOUBTED = 0.25
 """A network is trained beside heads that expect to disagree with more of the labels, be they wrong or hard. Worth:
-average precision on numerals .400 to .618, at .36; look-alikes (.16) gain nothing, caltech24 has .04."""
+average precision on numerals .400 to .618, at .36; look-alikes (.16) gain nothing, caltech24 has .04. Chosen on
+these."""
 
 MOST_DOUBTED = 20_000
 """More images get no network beside doubting heads unless --probe both is given: it takes about 30 ms of one core for

@@ -121,7 +121,7 @@ def train_probe(
             network = train_recorded(claimed, begun.settings, prepared, source, reporter, held_out=held_out)
             may_add = begun.settings.network_if_doubted and test is None
             if may_add and world.once(lambda: _doubt_labels(claimed, begun.settings)):
-                settings, prepared = _stand_beside_network(claimed, begun.settings, prepared, options, source, reporter)
+                settings, prepared = _add_network(claimed, begun.settings, prepared, options, source, reporter)
                 network = train_recorded(claimed, settings, prepared, source, reporter)
             elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(claimed.heads, begun.settings)):
                 _train_heads(claimed, begun.settings, prepared, source, reporter)
@@ -262,7 +262,7 @@ def _doubt_labels(run: RunFolder, heads: TrainingSettings) -> bool:
     return bool(np.nanmean(transition.doubt_N) > DOUBTED)
 
 
-def _stand_beside_network(
+def _add_network(
     run: RunFolder,
     heads: TrainingSettings,
     embedded: Prepared,

@@ -15,6 +15,7 @@ from labelaudit.cli.console import Terminal, is_helper
 from labelaudit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from labelaudit.run.documents import Noise
     from labelaudit.run.layout import RunFolder
 
 _SHOWN = 10
@@ -115,9 +116,14 @@ def score(
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}")
     terminal.say(f"Run folder: {folder.root}")
-    next_of = "To review and correct them", "That is no proof that all labels are right. To see some drawn by chance"
-    words = ["labelaudit", "review" if noise.suspicious else "sample", str(folder.root)]
-    terminal.say(f"{next_of[not noise.suspicious]}: {shlex.join(words)}")
+    terminal.say(_next_step(noise, folder))
+
+
+def _next_step(noise: Noise, folder: RunFolder) -> str:
+    if noise.suspicious:
+        return f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}"
+    words = shlex.join(["labelaudit", "sample", str(folder.root)])
+    return f"That is no proof that all labels are right. To see some drawn by chance: {words}"
 
 
 def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from labelaudit.review.tree import (
     checked_path,
     checked_sample,
     free_path,
+    numbered,
     parents,
 )
 
@@ -166,17 +168,16 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
 
 
 def _is_there(tree: Tree, target: str, sha256: str) -> bool:
-    """Return whether what was reviewed lies where it was to go, or under one of the names for a name that was taken."""
-    names = iter(range(_MOST_NAMES))
+    """Return whether what was reviewed lies where it was to go, or under one of the names for a name that was taken.
 
-    def is_it(path: str) -> bool:
+    A name before it may be free again: what had that name may have been moved too.
+    """
+    for path in itertools.islice(numbered(target), _MOST_NAMES):
         with contextlib.suppress(RefusedError):
             tree.device_of_file(path)
-            return tree.sha256(path) == sha256
-        return False
-
-    # A name before it may be free again: what had it was moved too.
-    return is_it(free_path(target, lambda path: not is_it(path) and next(names, None) is not None))
+            if tree.sha256(path) == sha256:
+                return True
+    return False
 
 
 def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:

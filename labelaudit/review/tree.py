@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -87,19 +88,22 @@ def checked_class(name: str, classes: Iterable[str]) -> str:
 
 
 def free_path(path: str, is_taken: Callable[[str], bool]) -> str:
-    """Return ``path``, or ``path`` with the first number from 2 before its suffix that is free: ``a-2.png``."""
+    """Return the first of the `numbered` paths that is free."""
+    return next(candidate for candidate in numbered(path) if not is_taken(candidate))
+
+
+def numbered(path: str) -> Iterator[str]:
+    """Yield ``path``, then ``path`` with each number from 2 before its suffix: ``a.png``, ``a-2.png`` and so on."""
     folder, slash, name = path.rpartition("/")
     stem, suffix = os.path.splitext(name)
     if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES:
         stem, suffix = name, ""
-    number, candidate = 1, path
-    while is_taken(candidate):
-        number += 1
+    yield path
+    for number in itertools.count(2):
         end, kept = f"-{number}{suffix}", stem
         while len(os.fsencode(kept + end)) > _MAX_NAME_BYTES:
             kept = kept[:-1]
-        candidate = folder + slash + kept + end
-    return candidate
+        yield folder + slash + kept + end
 
 
 def parents(path: str) -> list[str]:

@@ -213,6 +213,16 @@ def test_both_records_heads_beside_the_network_and_resumes_either(photos: Path, 
     assert "probe is both there, train asked" in error.err
 
 
+def test_json_is_one_object_as_report_has_it(photos: Path) -> None:
+    found = succeed("score", photos, *QUICK, "--run", "audit", "--format", "json", "--quiet")
+    value = json.loads(found.out)
+    assert value == json.loads(succeed("report", "audit", "--format", "json", "--no-html").out)
+    assert value["suspicious"] >= 0
+    error = run("score", photos, "--run", "audit", "--format", "json", "-o", "-")
+    assert (error.code, error.out) == (2, "")
+    assert "--format json and -o - are both for stdout" in error.err
+
+
 def test_heads_that_disagree_with_many_labels_get_a_network_beside_them(tmp_path: Path, cache_folder: Path) -> None:
     generator = np.random.default_rng(3)
     for index in range(40):  # of which nobody can tell the class
