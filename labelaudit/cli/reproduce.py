@@ -116,15 +116,6 @@ _add(
     scale="small",
 )
 _add(
-    "relabeling",
-    "Measure what a review is worth: plant errors, audit, answer the suspicious list with the truth, relabel, audit."
-    "\n\nThe data folder (default: scikit-learn's digits) stays as it is: --out gets copies of hard links.",
-    "noises rounds",
-    "--out results",
-    "--data photos --out results --noise uniform:0.1 --noise pair-flip:0.1 --rounds 2",
-    noises=("uniform:0.1",),
-)
-_add(
     "retraining",
     "Measure the test error of networks retrained on noisy labels with the weights of an audit, by method.\n\n"
     "Training options are those of the retraining.",

@@ -69,7 +69,6 @@ class ExperimentOptions:
     algorithms: Sequence[str] = _several(
         "standard, sb-50, sb-33, sbe-50, vr-33 or vr-50; default: all.", "--algorithm", metavar="NAME"
     )
-    rounds: int = _measured("Reviews, with an audit after each.", default=1)
     methods: Sequence[str] = _several(
         "Rows: labelaudit methods, and labelaudit: aul by the default audit.", metavar="NAME,NAME"
     )
