@@ -6,10 +6,9 @@ gradient what it is. Drawing pays while τ = √(B Σ g²), of which a moving av
 step then costs B + 3b forward passes (a backward pass counts as two) and is worth τ steps of b. Else samples are taken
 as they come.
 
-The default is the variant of "When does loss-based prioritization fail?", section 2: scores are losses, and nothing is
-weighted. As in the code that it goes back to, a sample that is drawn twice counts once, so that a draw gives fewer than
-b; they wait until b are together. "No warm up" could also mean that there is no switch, but the paper's discussion says
-that it was mostly off: the switch is on by default and looked at in every step.
+The default is the variant of "When does loss-based prioritization fail?", section 2: scores are losses, nothing is
+weighted, and, as in the code that it goes back to, a sample that is drawn twice counts once; samples wait until b are
+together. The paper says that drawing was mostly off, so the switch is looked at in every step.
 
 Shapes: B candidates, b drawn ones.
 """
