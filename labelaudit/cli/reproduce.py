@@ -99,7 +99,7 @@ _add(
 _add(
     "kinds",
     "Measure how well wrong labels, corrupted images and clean samples are told apart, against the truth.",
-    "mislabeled shuffled gaussian images",
+    "images",
     "--data photos --out results",
     "--data photos --out results --images 12000 --seeds 0,1",
 )

@@ -13,9 +13,8 @@ This follows the code of 2018 for all figures (its symmetric cross-entropy is yo
 for undoing one epoch, where the code loads the weights that it has anyway.
 Deviations: plain cross-entropy before the turning point, where the code clips targets to [.01/9, .99]; samples whose
 neighbors are all at one distance are left out of the mean, where the code divides by zero.
-Published for CIFAR-10: 120 epochs, batch 128, SGD .1 divided by 10 at epochs 40 and 80 and by 1 + 1e-4 · step besides,
-momentum .9, no weight decay but .01 on a dense layer that ResNet-32 does not have, shifts of up to a fifth of the image
-that repeat its edge, w = 5, init = 40 (here a share of the epochs). The AUL paper diverged at 60 and 80% noise.
+Published for CIFAR-10 beside the settings in the table: weight decay .01 on a dense layer that ResNet-32 does not have,
+w = 5, init = 40 of 120 epochs (here a share). The AUL paper diverged at 60 and 80% noise.
 
 Shapes: R rows of the training data, M rows that are looked at, B batch, C classes.
 """

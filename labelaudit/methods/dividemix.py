@@ -18,10 +18,9 @@ learn in the same step from the same mixture, where there each has an epoch of i
 beliefs are those of evaluation mode; the audit divides for both; the first epochs have the same batch, there one of 128
 images. Whether noise is asymmetric, where the code is told, is read off the sure guesses for the suspicious samples
 after the first epochs, so the penalty of these needs ``-P noise_type=asymmetric``.
-Published for CIFAR-10: 300 epochs of which 10 warm up, 64 believed and 64 suspicious samples a step (256 images), SGD
-.02 divided by 10 at epoch 150, momentum .9, weight decay 5e-4; T = .5, α = 4, threshold .5; λ_u 0, 25, 25, 50 at
-uniform .2, .5, .8, .9 (here by the audit's noise rate) and 0 at asymmetric .4, growing over 16 epochs. The published
-error is that of the sum of both networks' logits.
+Published for CIFAR-10: 10 of 300 epochs warm up, 64 believed and 64 suspicious samples a step (256 images); T = .5,
+α = 4, threshold .5; λ_u 0, 25, 25, 50 at uniform .2, .5, .8, .9 (here by the audit's noise rate) and 0 at asymmetric
+.4, growing over 16 epochs. The published error is that of the sum of both networks' logits.
 
 Shapes: R rows of the training data, B images of a step, X, U of them believed and suspicious, V views, C classes.
 """
@@ -44,7 +43,7 @@ _SYMMETRIC_FROM = 0.75
 """Least spread of guesses, against that of uniform noise, that passes for symmetric noise.
 
 After 1 and 2 epochs on 5,000 images of CIFAR-10 and with an audit that is wrong about 15%, it was .99 and 1.00 at
-uniform .4, .61 and .56 at pair flip .4, .67 and .61 at pair flip .2 (one seed). Chosen on these, not tested on others."""
+uniform .4, .61 and .56 at pair flip .4, .67 and .61 at pair flip .2 (one seed). It is not tested on other data."""
 
 
 def sharpen(p_BC: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -169,7 +168,7 @@ class DivideMix:
         return mixing
 
     def targets(self, batch: Batch, believed_B: torch.Tensor, beliefs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Return refined labels of the believed and guessed ones of the suspicious, from beliefs: [B, C] per network."""
+        """Return refined labels of the believed, guessed ones of the suspicious, by beliefs: [B, C] per network."""
         temperature = self._settings.temperature
         over_views = [_mean_over_views(batch.row_B, p_BC) for p_BC in beliefs]
         guess_BC = guess(over_views, temperature)

@@ -11,8 +11,7 @@ authors' code; the INCV row of Table 1 in "Detecting label noise from loss curve
 
 This follows the code, whose n_keep also counts S alone. Deviation: losses are those of the training's own forward
 pass, as in Co-Teaching, where the code makes another one in evaluation mode.
-Published: 200 epochs, batch 128 from S, Adam .001 divided by 10 at epochs 80, 120 and 160 and by 2 at 180, T_k = 10;
-shifts of up to 4 pixels, beyond which the edge is repeated (there by parts of a pixel).
+Published: T_k = 10 of 200 epochs, and shifts also by parts of a pixel.
 
 Shapes: R rows of the training data, B batch.
 """

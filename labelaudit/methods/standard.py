@@ -4,8 +4,6 @@ Sources: the rows of Table 1 in "Detecting label noise from loss curves" (the AU
 
 - Random: Ren et al. 2018, "Learning to reweight examples for robust deep learning", arXiv:1803.09050, section 4, where
   it is the baseline. A batch whose weights are all zero teaches nothing; the reference code would divide by zero.
-  Published for CIFAR-10: 80,000 steps of 100 (178 epochs of 45,000), SGD .1 divided by 10 at steps 40,000 and 60,000,
-  momentum .9, weight decay 2e-4, crops of 2 over a black border.
 - Reed-Hard: Reed et al. 2015, "Training deep neural networks on noisy labels with bootstrapping", arXiv:1412.6596,
   section 3. β = .8 as in both papers; the gradient does not flow through the argmax.
 - AUL: section 4.2 of the AUL paper. It prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i and z_i the probability that a sample

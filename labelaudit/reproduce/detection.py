@@ -6,13 +6,9 @@ network and the settings of the audit:
 - **cleanlab** (Northcutt et al. 2021; the package, extra ``bench``): out-of-fold probabilities of five networks, each
   trained by labelaudit's loop on four fifths; its rankings ``self_confidence`` and ``normalized_margin``, and what
   ``find_label_issues`` calls wrong with its defaults.
-- **AUM** (Pleiss et al. 2020): the flags follow the paper's rule, which the package ``aum`` leaves to its user: N /
-  (K + 1) random samples get a class of their own, and what has an AUM below the 99th percentile of theirs is called
-  wrong; a second training with other such samples judges the first ones. The ranking is the AUM of these trainings.
-  Both are in sample, as published; the audit's statistic ``aum`` is held out where it has several heads. Unlike in the
-  paper all epochs count, not those before the learning rate falls first.
-
-Six trainings' worth of work beside the audit's one: four for cleanlab, two for AUM. Finished ones are only read.
+- **AUM** (Pleiss et al. 2020), by the paper's rule: N / (K + 1) random samples get a class of their own, and what has
+  an AUM below the 99th percentile of theirs is called wrong; a second training with other such samples judges the first
+  ones. The ranking is the AUM of these trainings. Unlike in the paper all epochs count.
 
 Shapes: N samples, U of them with a verdict, R rows that are trained on, K classes, P rows of a part.
 """
@@ -38,7 +34,7 @@ from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.inputs import Inputs, SomeRows
@@ -51,7 +47,7 @@ from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, curves, runner
-from labelaudit.reproduce.runner import NOTHING, Case, Cell, NoisyLabels, Row, Rows, Tables, grouped, pivot
+from labelaudit.reproduce.runner import NOTHING, Case, Cell, Row, Rows, Tables, grouped, pivot
 from labelaudit.reproduce.truth import AUDITED, ESTIMATES, OURS, RANKINGS, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
@@ -67,8 +63,7 @@ _COLUMNS = {
     "estimates": ESTIMATES,
     **curves.COLUMNS,
 }
-"""``held``: whether the interval contains the truth. ``suggestion``: the share of wrong labels whose suggested label is
-right. NaN stands for no interval, and for the seconds of an audit that was interrupted."""
+"""``held``: whether the interval contains the truth, NaN for none. ``suggestion``: see `TrueAudit.suggestion`."""
 
 
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
@@ -76,22 +71,22 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     runner.check_experiment(asked)
     noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
     if not (noises or asked.noisy_labels or asked.truth):
-        raise UsageError(
-            "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
-        )
+        fix = "give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
+        raise UsageError("there is nothing to measure", fix=fix)
     if asked.peers:
         require("cleanlab.filter", "cleanlab.rank")
     for model in asked.also_models:
         require_known(model)
-    truth, test = runner.scan_truth(runner.needed(asked.data, "--data"), asked.truth, reporter), None
-    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels) or [NoisyLabels(name="given")]
+    data_folder, test = runner.needed(asked.data, "--data"), None
+    truth = trainable(scan(data_folder, labels_file=asked.truth, reporter=reporter))
+    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels) or [Case(name="given")]
     if asked.test is not None:
         require_outside(asked.out, asked.test, "--out")
         test = scan(asked.test, reporter=reporter)
         numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
     tables = Tables("Detection of wrong labels", **_COLUMNS)
 
-    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
+    def measure_case(case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
         compared = list[tuple[Row, dict[str, FloatArray]]]()
         for model in dict.fromkeys((None, *asked.also_models)):
@@ -221,10 +216,8 @@ def require(*names: str) -> list[Any]:
     try:
         return [importlib.import_module(name) for name in names]
     except ModuleNotFoundError as error:
-        package = names[0].partition(".")[0]
-        raise UsageError(
-            f"this compares with {package}, not installed here", fix="pip install 'labelaudit[bench]'"
-        ) from error
+        what = f"this compares with {names[0].partition('.')[0]}, not installed here"
+        raise UsageError(what, fix="pip install 'labelaudit[bench]'") from error
 
 
 def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> dict[str, list[Row]]:
@@ -309,7 +302,7 @@ def _threshold_trainings(
 def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = 99.0) -> BoolArray:
     """Return AUM's rule: which samples lie below the percentile of the threshold samples; never one of these.
 
-    ``own_N`` is the AUM against the label that a sample was trained with, the percentile in [0, 100].
+    ``own_N`` is the AUM against the label that a sample was trained with.
     """
     below_N: BoolArray = (own_N < np.percentile(own_N[threshold_N], percentile)) & ~threshold_N
     return below_N
@@ -324,8 +317,7 @@ def out_of_fold_probabilities(
 ) -> npt.NDArray[np.float32]:
     """Train five networks, each on four fifths of the rows, and return their probabilities on the rest: [R, K].
 
-    Raises:
-        DataError: a class has too few samples for five folds.
+    Raises DataError where a class has too few samples for five folds.
     """
     if int(label_R.bincount().min()) < FOLDS:
         raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")

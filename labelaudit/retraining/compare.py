@@ -19,8 +19,7 @@ from labelaudit.methods.table import find_method
 from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
 
-Result = Mapping[str, Any]
-"""The content of a result.json, or a part of it."""
+Result = Mapping[str, Any]  # the content of a result.json, or a part of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +31,8 @@ class Comparison:
         differs: Those of its settings and parameters of which the table has several values; ``prior`` is true where
             sample weights multiplied the method's own.
         seeds: Of its runs.
-        validation_error_S: Error of the network that is kept, after the last epoch, on held-out images; empty when a
-            run has none.
-        train_error_S: Share of the given labels that it disagrees with in its last epoch.
+        validation_error_S: Error on held-out images after the last epoch; empty when a run has none.
+        train_error_S: Share of the given labels that the network disagrees with in its last epoch.
     """
 
     method: str
@@ -50,7 +48,7 @@ class Comparison:
 
     @property
     def deviation(self) -> float | None:
-        """Sample standard deviation of the validation errors, √(Σ (x − mean)² / (S − 1)); None for one seed."""
+        """Standard deviation of the validation errors, √(Σ (x − mean)² / (S − 1)); None for one seed."""
         return float(np.std(self.validation_error_S, ddof=1)) if len(self.validation_error_S) > 1 else None
 
     def as_json(self) -> dict[str, object]:
@@ -67,14 +65,10 @@ class Comparison:
 
 
 def compare(folders: Sequence[Path]) -> list[Comparison]:
-    """Return the rows of a table of retrainings, the smallest error first.
-
-    Args:
-        folders: Retrainings, or folders that hold some at any depth.
+    """Return the rows of a table of retrainings, or of those in folders at any depth, the smallest error first.
 
     Raises:
-        RunError: a folder holds none, or one that is not finished or damaged, or two runs of a row have one seed and
-            the same labels.
+        RunError: a folder holds none or a damaged one, or two runs of a row have one seed and the same labels.
     """
     groups: dict[str, list[Result]] = {}
     for run in dict.fromkeys(run for folder in folders for run in _retrainings(folder)):
@@ -100,14 +94,9 @@ def _retrainings(folder: Path) -> list[Path]:
 def _read(run: Path) -> Result:
     file = RunFolder(run).result
     result = read_json(file)
-    metrics, settings = result.get("metrics"), result.get("settings")
-    if (
-        not isinstance(result.get("method"), str)
-        or not isinstance(settings, dict)
-        or not isinstance(metrics, dict)
-        or not {"validation_error", "train_error"} <= set(metrics)
-        or not isinstance(settings.get("seed"), int)
-    ):
+    metrics, settings = ({} if not isinstance(of, dict) else of for of in map(result.get, ("metrics", "settings")))
+    named = isinstance(result.get("method"), str) and isinstance(settings.get("seed"), int)
+    if not named or not {"validation_error", "train_error"} <= metrics.keys():
         raise RunError(f"{file} is not of a retraining, or damaged", fix="train again, or leave it out")
     return {"folder": str(run), **result}
 

@@ -8,12 +8,12 @@ authors' code. The second half, training on what is believed, is `labelaudit.met
       samples whose label is the prediction go to S; of the others the int(ρ · agreeing) largest losses are discarded
     ε solves (1 − ε)² + ε²/(K − 1) = agreement, once, after the first training; ρ = min(2, ε/(1 − ε))
 
-Where paper and code differ, this follows the code. The network of the epoch that agrees best with the held-out labels
+This follows the code where the paper differs. The network of the epoch that agrees best with the held-out labels
 predicts through iteration 4, 2 or 1 (ε ≤ .3, ≤ .6, above, or asymmetric noise), after that the one of the last epoch;
 asymmetric noise discards nothing. Deviations: whether noise is symmetric is read off the labels that disagree in the
-first iteration, where the code is told; no sample is discarded where the number is 0, where the code discards all; ε
-ends at (K − 1)/K. Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40. With
-another optimizer the schedule is that of the retraining, over a quarter of its epochs.
+first iteration, where the code is told; where the number to discard is 0, none is, where the code discards all; ε ends
+at (K − 1)/K. Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40; with another
+optimizer the schedule is that of the retraining, over a quarter of its epochs.
 
 Shapes: R rows of the training data, H rows of a held-out half, C classes.
 """
@@ -45,19 +45,13 @@ RowArray = npt.NDArray[np.int64]
 
 _STEP = 0.001
 _MOST_DISCARDED = 2.0
+_MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
+_NETWORK = 2  # those of the second half are numbers 0 and 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Believed:
-    """What is known between two iterations.
-
-    Attributes:
-        selected_R: S, the samples whose label is believed.
-        candidate_R: C; no sample is in both. One in neither is discarded.
-        iterations: How many are done.
-        noise: ε; from the first iteration on.
-        symmetric: Whether noise is; from the first iteration on.
-    """
+    """What is known after so many iterations: S, C (no sample is in both), ε, and whether noise is symmetric."""
 
     selected_R: BoolArray
     candidate_R: BoolArray
@@ -66,7 +60,7 @@ class Believed:
     symmetric: bool = True
 
     def after(self, agreeing: RowArray, discarded: RowArray) -> Believed:
-        """Believe more samples and discard others, in one more iteration; a believed sample is never discarded."""
+        """Believe more samples and discard others in one more iteration."""
         selected_R, candidate_R = self.selected_R.copy(), self.candidate_R.copy()
         selected_R[agreeing] = True
         candidate_R[np.concatenate([agreeing, discarded])] = False
@@ -87,8 +81,7 @@ def expected_agreement(noise: float, classes: int) -> float:
 def noise_from_agreement(agreement: float, classes: int) -> float:
     """ε, the smaller root of `expected_agreement`, to .001.
 
-    The authors scan upward and stop at 1 when the agreement is below its minimum at ε = (K − 1)/K; then nothing would
-    be kept later. Here the scan ends at that minimum.
+    The authors scan upward to 1, and would keep nothing later; here the scan ends at the minimum, ε = (K − 1)/K.
     """
     most, steps = (classes - 1) / classes, 1
     while steps * _STEP < most and expected_agreement(steps * _STEP, classes) > agreement:
@@ -114,11 +107,10 @@ def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
 
 
 def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
-    """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
+    """True when the sure disagreements D are spread over most pairs of classes, False when few pairs hold them.
 
-    When each class is taken for one other, the disagreements are in K of the K(K − 1) pairs; few means less than
-    halfway from there to all. The published method is told instead. ``given_D`` and ``predicted_D`` are labels and
-    predictions of the samples that surely disagree.
+    When each class is taken for one other, they are in K of the K(K − 1) pairs; few means less than halfway from there
+    to all. The published method is told instead.
     """
     if len(given_D) == 0 or classes < 3:
         return True
@@ -133,17 +125,12 @@ def best_epoch_until(noise: float, *, symmetric: bool) -> int:
     return 2 if noise > 0.3 else 4
 
 
-_MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
-_NETWORK = 2
-"""The networks of the second half are numbers 0 and 1."""
-
-
 @dataclass(frozen=True)
 class _Judged:
     """What one training says of the half that it has not seen.
 
-    ``loss_H`` is cross-entropy against the given label. ``mistakes_2D`` are label and prediction of the samples that
-    the network surely disagrees with; it is sure of a prediction as in confident learning.
+    ``loss_H`` is cross-entropy against the given label; ``mistakes_2D`` are label and prediction of the samples that
+    the network surely disagrees with, as in confident learning.
     """
 
     row_H: RowArray
@@ -162,22 +149,18 @@ def cross_validate(
     *,
     sample_weight_R: torch.Tensor | None = None,
 ) -> Verified:
-    """Find out which labels are believed; resume after the last whole iteration, which ``out`` has.
+    """Find out which labels are believed, with the network and rates of the retraining, and its sample weights.
 
-    The network and rates of the retraining are those of every training here. ``sample_weight_R`` weight the samples.
+    It resumes after the last whole iteration, which ``out`` has.
 
     Raises:
         RunError: what an earlier call left is damaged.
         TrainingError: a training diverged.
     """
-    validation = _Validation(
-        settings=replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs))),
-        prepared=prepared,
-        source=source,
-        sample_weight_R=sample_weight_R,
-    )
+    settings = replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs)))
+    validation = _Validation(settings, prepared, source, sample_weight_R)
     believed = source.world.once(lambda: _read(out, len(prepared.inputs)))
-    left = (parameters.iterations - believed.iterations) * validation.settings.epochs * len(prepared.inputs)
+    left = (parameters.iterations - believed.iterations) * settings.epochs * len(prepared.inputs)
     with reporter.bar("Cross-validating the labels", max(left, 0), "images") as advance:
         while believed.iterations < parameters.iterations:
             believed = _iterate(validation, believed, parameters.noise_type, advance)
@@ -201,7 +184,7 @@ def cross_validate(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Validation:
     """What the trainings have in common that learn from a part of the data and judge another part."""
 
@@ -267,12 +250,7 @@ def _read(out: RunFolder, rows: int) -> Believed:
         state = read_checkpoint(out.verified)
         if len(state["selected"]) != rows:
             raise ValueError("other rows")
-        return Believed(
-            selected_R=state["selected"].numpy(),
-            candidate_R=state["candidate"].numpy(),
-            iterations=int(state["iterations"]),
-            noise=float(state["noise"]),
-            symmetric=bool(state["symmetric"]),
-        )
+        arrays = {f"{name}_R": state.pop(name).numpy() for name in ("selected", "candidate")}
+        return Believed(**arrays, **state)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{out.verified} is damaged", fix=f"delete {out.root} to train from the start") from error
