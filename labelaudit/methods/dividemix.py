@@ -94,16 +94,11 @@ def guess_weight(noise: float) -> float:
     return 25.0 if noise < 0.85 else 50.0
 
 
-def confidence(logits_BC: torch.Tensor) -> torch.Tensor:
-    """Return the mean over the batch of Σ_c p log p, the negative entropy: 0 for sure predictions, least for even."""
-    log_p_BC = logits_BC.log_softmax(dim=1)
-    return (log_p_BC.exp() * log_p_BC).sum(dim=1).mean()
-
-
 def first_loss(logits_BC: torch.Tensor, label_B: torch.Tensor, weight_B: torch.Tensor) -> torch.Tensor:
-    """Return Σ w CE / Σ w + `confidence`: the loss of the first epochs for asymmetric noise."""
-    taught_B = functional.cross_entropy(logits_BC, label_B, reduction="none")
-    return (weight_B * taught_B).sum() / weight_B.sum().clamp(min=1e-12) + confidence(logits_BC)
+    """Return Σ w CE / Σ w + mean Σ_c p log p: the loss of the first epochs for asymmetric noise."""
+    taught_B, log_p_BC = functional.cross_entropy(logits_BC, label_B, reduction="none"), logits_BC.log_softmax(dim=1)
+    taught = (weight_B * taught_B).sum() / weight_B.sum().clamp(min=1e-12)
+    return taught + (log_p_BC.exp() * log_p_BC).sum(dim=1).mean()
 
 
 def ramp(done_epochs: float, ramp_epochs: float) -> float:
@@ -121,15 +116,14 @@ class DivideMix:
         self._settings: DivideMixParameters = ingredients.parameters or DivideMixParameters()
         self._weight_R = weight_R.float()
         believed_R = weight_R >= self._settings.threshold
-        # Without a believed sample all count as believed, with refined labels.
-        self._believed_R = believed_R if believed_R.any() else torch.ones_like(believed_R)
+        self._believed_R = believed_R if believed_R.any() else ~believed_R  # without one, all, with refined labels
         self._batch_size = ingredients.batch_size
         self._label_R = ingredients.label_R.cpu()
         self._noise = 1 - float(weight_R.mean())
         given = self._settings.noise_type
         self._noise_type: str = given if self._believed_R.logical_not().any() or given != "auto" else "symmetric"
+        # Which images of the present step are believed, and each network's mixed targets [B, C].
         self._step: tuple[torch.Tensor, list[torch.Tensor]] | None = None
-        """Which images of the present step are believed, and each network's mixed targets [B, C]."""
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
         """Plan, after the first epochs, batches of believed samples in all views, then suspicious ones in all views."""

@@ -185,8 +185,12 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
     import msgspec  # not needed to list the methods
 
+    read = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            read = float(value)  # msgspec reads the numbers of JSON only, which lack .5
     try:
-        found = msgspec.convert(_as_number(value), hint, strict=False)
+        found = msgspec.convert(read, hint, strict=False)
     except msgspec.ValidationError:
         found = None
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
@@ -196,13 +200,6 @@ def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> obje
         within = " and ".join(f"{words} {limit:g}" for words, _, limit in limits)
         raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
     return found
-
-
-def _as_number(value: object) -> object:
-    """Return the number that a text stands for, if it does: msgspec does not read ``.5``."""
-    with contextlib.suppress(ValueError):
-        return float(value) if isinstance(value, str) else value
-    return value
 
 
 def _in_words(hint: Any) -> str:

@@ -174,10 +174,16 @@ def figures(tables: Tables, truth: Catalogue) -> Figures:
             for noise, rows in _shown(tables["curves"]).items()
         ]
 
+    highest = {
+        noise: [(truth.root / row["path"], row["given_label"][:12], row["wrong"]) for row in rows]
+        for noise, rows in _shown(tables["highest"]).items()
+    }
     known = {noise: known_epochs(rows) for noise, rows in grouped(epochs, "noise").items()}
     mixtures, several = _shown(tables["mixtures"]), len({row["model"] for row in ends}) > 1
     return {
-        "highest-aul": in_lines([_highest_panel(*of, truth) for of in _shown(tables["highest"]).items()]),
+        "highest-aul": in_lines(
+            [images(f"{noise}: highest AUL", shown, 6, truth.rendering) for noise, shown in highest.items()]
+        ),
         "histograms": [
             [_histogram(f"{noise}, epoch {epoch}: AUROC {_auroc(epochs, own[0])}", own) for epoch, own in by_epoch]
             for (noise, _), rows in _shown(every, "quantity").items()
@@ -208,12 +214,6 @@ def _auroc(epochs: Rows, bins: Row) -> str:
 
 def _last(rows: Rows) -> list[Row]:
     return [row for row in rows if row["epoch"] == rows[-1]["epoch"]]
-
-
-def _highest_panel(noise: str, rows: Rows, truth: Catalogue) -> Panel:
-    """Return the images of highest AUL with their given labels, red where these are wrong."""
-    shown = [(truth.root / row["path"], row["given_label"][:12], row["wrong"]) for row in rows]
-    return images(f"{noise}: highest AUL", shown, 6, truth.rendering)
 
 
 def images(title: str, shown: Sequence[tuple[Path, str, bool]], columns: int, rendering: Rendering) -> Panel:

@@ -223,10 +223,7 @@ def require(*names: str) -> list[Any]:
 def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> dict[str, list[Row]]:
     """Return the rows of cleanlab and AUM beside those of an audit with the same options; the folder keeps them.
 
-    Raises:
-        DataError: a class has too few samples for cleanlab's folds.
-        RunError: the folder holds what was computed for another audit.
-        UsageError: cleanlab is not installed.
+    Raises RunError where the folder holds those of another audit; for others see `require` and the folds below.
     """
     filters, ranks = require("cleanlab.filter", "cleanlab.rank")
     with storage_errors(folder):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,9 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
         RunError: a folder holds none or a damaged one, or two runs of a row have one seed and the same labels.
     """
     groups: dict[str, list[Result]] = {}
-    for run in dict.fromkeys(run for folder in folders for run in _retrainings(folder)):
-        result = _read(run)
-        groups.setdefault(json.dumps(_identity(result), sort_keys=True), []).append(result)
+    for run, result in dict(found for folder in folders for found in _read_all(folder)).items():
+        group = groups.setdefault(json.dumps(_identity(result), sort_keys=True), [])
+        group.append({"folder": str(run), **result})
     identities = [json.loads(key) for key in groups]
     values = {(name, json.dumps(value)) for identity in identities for name, value in identity.items()}
     count_of = Counter(name for name, _ in values)
@@ -84,21 +84,18 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
     return sorted(rows, key=lambda row: (row.mean is None, row.mean, row.method))
 
 
-def _retrainings(folder: Path) -> list[Path]:
-    runs = sorted(file.parent for file in folder.rglob(RunFolder(folder).result.name)) if folder.is_dir() else []
-    if not runs:
+def _read_all(folder: Path) -> Iterator[tuple[Path, Result]]:
+    """Yield the retrainings in a folder, with their results."""
+    files = sorted(folder.rglob(RunFolder(folder).result.name)) if folder.is_dir() else []
+    if not files:
         raise RunError(f"{folder} holds no finished retraining", fix="give the --out of labelaudit retrain")
-    return [run.resolve() for run in runs]
-
-
-def _read(run: Path) -> Result:
-    file = RunFolder(run).result
-    result = read_json(file)
-    metrics, settings = ({} if not isinstance(of, dict) else of for of in map(result.get, ("metrics", "settings")))
-    named = isinstance(result.get("method"), str) and isinstance(settings.get("seed"), int)
-    if not named or not {"validation_error", "train_error"} <= metrics.keys():
-        raise RunError(f"{file} is not of a retraining, or damaged", fix="train again, or leave it out")
-    return {"folder": str(run), **result}
+    for file in files:
+        result = read_json(file)
+        metrics, settings = ({} if not isinstance(of, dict) else of for of in map(result.get, ("metrics", "settings")))
+        named = isinstance(result.get("method"), str) and isinstance(settings.get("seed"), int)
+        if not named or not {"validation_error", "train_error"} <= metrics.keys():
+            raise RunError(f"{file} is not of a retraining, or damaged", fix="train again, or leave it out")
+        yield file.parent.resolve(), result
 
 
 def _identity(result: Result) -> Result:

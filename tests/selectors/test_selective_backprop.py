@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,16 +35,6 @@ def test_the_larger_the_score_the_larger_the_chance(history, score, beta, mid_ra
     chance_B = chances(torch.tensor(score).sort().values, torch.tensor(history), beta, mid_rank=mid_rank)
     assert (chance_B.diff() >= 0).all()
     assert ((chance_B >= 0) & (chance_B <= 1)).all()
-
-
-@pytest.mark.parametrize(("beta", "share"), [(1.0, 0.4995), (2.0, 0.3328)])
-def test_half_or_a_third_of_exchangeable_scores_are_chosen(beta, share):
-    by, generator = selector(beta=beta), torch.Generator().manual_seed(3)
-    by.choose(torch.rand(1024, generator=generator), 8, generator)
-    count, total = 0, 64 * 500
-    for _ in range(500):
-        count += len(by.choose(torch.rand(64, generator=generator), 8, generator).index_b)
-    assert count / total == pytest.approx(share, abs=4 * math.sqrt(0.25 / total))
 
 
 def test_the_history_has_the_last_scores_its_own_among_them():
