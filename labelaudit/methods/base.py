@@ -85,19 +85,21 @@ def steer(logits_BC: torch.Tensor, gradient_BC: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What cross-validation on noisy labels found; see `labelaudit.retraining.incv`.
+    """What cross-validation on noisy labels found in so many iterations; see `labelaudit.retraining.incv`.
 
     Attributes:
-        selected_R, candidate_R: True for the samples that are believed, or may still be right; others are discarded.
+        selected_R, candidate_R: True for the samples that are believed, or may still be right; no sample is in both,
+            and one in neither is discarded.
         noise_rate, noise_left: Estimated share of wrong labels in the data, and among the believed.
         symmetric: True when wrong labels look as if drawn from all other classes, False when from few.
     """
 
     selected_R: torch.Tensor
     candidate_R: torch.Tensor
-    noise_rate: float
-    noise_left: float
-    symmetric: bool
+    noise_rate: float = 0.0
+    noise_left: float = 0.0
+    symmetric: bool = True
+    iterations: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,24 +32,17 @@ class Comparison:
             sample weights multiplied the method's own.
         seeds: Of its runs.
         validation_error_S: Error on held-out images after the last epoch; empty when a run has none.
-        train_error_S: Share of the given labels that the network disagrees with in its last epoch.
+        mean, deviation: Of these; the deviation √(Σ (x − mean)² / (S − 1)), None for one seed.
+        train_error: Mean share of the given labels that the network disagrees with in its last epoch.
     """
 
     method: str
     differs: Result
     seeds: tuple[int, ...]
     validation_error_S: tuple[float, ...]
-    train_error_S: tuple[float, ...]
-
-    @property
-    def mean(self) -> float | None:
-        """Mean of the validation errors."""
-        return float(np.mean(self.validation_error_S)) if self.validation_error_S else None
-
-    @property
-    def deviation(self) -> float | None:
-        """Standard deviation of the validation errors, √(Σ (x − mean)² / (S − 1)); None for one seed."""
-        return float(np.std(self.validation_error_S, ddof=1)) if len(self.validation_error_S) > 1 else None
+    mean: float | None
+    deviation: float | None
+    train_error: float
 
     def as_json(self) -> dict[str, object]:
         """Return plain values by name."""
@@ -60,7 +53,7 @@ class Comparison:
             "validation_error": self.mean,
             "validation_error_deviation": self.deviation,
             "validation_errors": list(self.validation_error_S),
-            "train_error": float(np.mean(self.train_error_S)),
+            "train_error": self.train_error,
         }
 
 
@@ -120,10 +113,13 @@ def _row(results: list[Result], differs: Result) -> Comparison:
     if twice:
         raise RunError(f"{twice[0]} appears twice: same seed, labels and settings", fix="leave one of them out")
     error_S = [result["metrics"]["validation_error"] for result in results]
+    error_S = [] if None in error_S else error_S
     return Comparison(
         method=results[0]["method"],
         differs=differs,
         seeds=tuple(result["settings"]["seed"] for result in results),
-        validation_error_S=() if None in error_S else tuple(error_S),
-        train_error_S=tuple(result["metrics"]["train_error"] for result in results),
+        validation_error_S=tuple(error_S),
+        mean=float(np.mean(error_S)) if error_S else None,
+        deviation=float(np.std(error_S, ddof=1)) if len(error_S) > 1 else None,
+        train_error=float(np.mean([result["metrics"]["train_error"] for result in results])),
     )

@@ -34,7 +34,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
-from labelaudit.methods.base import State, Verified
+from labelaudit.methods.base import Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
@@ -47,30 +47,24 @@ _STEP = 0.001
 _MOST_DISCARDED = 2.0
 _MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
 _NETWORK = 2  # those of the second half are numbers 0 and 1
+_SAVED = {"selected": "selected_R", "candidate": "candidate_R", "noise": "noise_rate"}
+_SAVED |= {name: name for name in ("iterations", "symmetric")}
+"""What the checkpoint has, by its names."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Believed:
-    """What is known after so many iterations: S, C (no sample is in both), ε, and whether noise is symmetric."""
+def after(found: Verified, agreeing: RowArray, discarded: RowArray) -> Verified:
+    """Believe more samples and discard others in one more iteration."""
+    selected_R, candidate_R = found.selected_R.clone(), found.candidate_R.clone()
+    selected_R[agreeing] = True
+    candidate_R[np.concatenate([agreeing, discarded])] = False
+    return replace(found, selected_R=selected_R, candidate_R=candidate_R, iterations=found.iterations + 1)
 
-    selected_R: BoolArray
-    candidate_R: BoolArray
-    iterations: int = 0
-    noise: float = 0.0
-    symmetric: bool = True
 
-    def after(self, agreeing: RowArray, discarded: RowArray) -> Believed:
-        """Believe more samples and discard others in one more iteration."""
-        selected_R, candidate_R = self.selected_R.copy(), self.candidate_R.copy()
-        selected_R[agreeing] = True
-        candidate_R[np.concatenate([agreeing, discarded])] = False
-        return replace(self, selected_R=selected_R, candidate_R=candidate_R, iterations=self.iterations + 1)
-
-    def halves(self, generator: np.random.Generator) -> tuple[RowArray, RowArray]:
-        """Return the candidates in two random halves; the second has one more when they are odd."""
-        order = generator.permutation(np.flatnonzero(self.candidate_R))
-        middle = len(order) // 2
-        return np.sort(order[:middle]), np.sort(order[middle:])
+def halves(candidate_R: torch.Tensor, generator: np.random.Generator) -> tuple[RowArray, RowArray]:
+    """Return the candidates in two random halves; the second has one more when they are odd."""
+    order = generator.permutation(np.flatnonzero(candidate_R))
+    middle = len(order) // 2
+    return np.sort(order[:middle]), np.sort(order[middle:])
 
 
 def expected_agreement(noise: float, classes: int) -> float:
@@ -159,29 +153,21 @@ def cross_validate(
     """
     settings = replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs)))
     validation = _Validation(settings, prepared, source, sample_weight_R)
-    believed = source.world.once(lambda: _read(out, len(prepared.inputs)))
-    left = (parameters.iterations - believed.iterations) * settings.epochs * len(prepared.inputs)
+    found = source.world.once(lambda: _read(out, prepared))
+    left = (parameters.iterations - found.iterations) * settings.epochs * len(prepared.inputs)
     with reporter.bar("Cross-validating the labels", max(left, 0), "images") as advance:
-        while believed.iterations < parameters.iterations:
-            believed = _iterate(validation, believed, parameters.noise_type, advance)
+        while found.iterations < parameters.iterations:
+            found = _iterate(validation, found, parameters.noise_type, advance)
             if source.world.is_main:
-                arrays = {"selected": believed.selected_R, "candidate": believed.candidate_R}
-                state: State = {name: torch.from_numpy(value_R) for name, value_R in arrays.items()}
-                state |= {name: getattr(believed, name) for name in ("iterations", "noise", "symmetric")}
-                write_checkpoint(out.verified, state)
+                write_checkpoint(out.verified, {name: getattr(found, field) for name, field in _SAVED.items()})
             reporter.say(
-                f"Iteration {believed.iterations}: {int(believed.selected_R.sum()):,} labels are believed, "
-                f"{int(believed.candidate_R.sum()):,} are open"
+                f"Iteration {found.iterations}: {int(found.selected_R.sum()):,} labels are believed, "
+                f"{int(found.candidate_R.sum()):,} are open"
             )
-    if not believed.selected_R.any():
+    if not found.selected_R.any():
         reporter.warn("No label agrees with a network that has not seen it: all are trained on")
-    return Verified(
-        selected_R=torch.from_numpy(believed.selected_R).to(source.device),
-        candidate_R=torch.from_numpy(believed.candidate_R).to(source.device),
-        noise_rate=believed.noise,
-        noise_left=noise_left(believed.noise, len(prepared.catalogue.classes), symmetric=believed.symmetric),
-        symmetric=believed.symmetric,
-    )
+    device = source.device
+    return replace(found, selected_R=found.selected_R.to(device), candidate_R=found.candidate_R.to(device))
 
 
 @dataclass(frozen=True)
@@ -219,14 +205,14 @@ class _Validation:
         return _Judged(held_out, (predicted_H == label_H).numpy(), -(own_H + 1e-8).log().numpy(), mistakes_2D)
 
 
-def _iterate(validation: _Validation, believed: Believed, noise_type: str, advance: Advance) -> Believed:
+def _iterate(validation: _Validation, found: Verified, noise_type: str, advance: Advance) -> Verified:
     """Do one iteration: two trainings."""
-    number, classes = believed.iterations, len(validation.prepared.catalogue.classes)
-    halves = believed.halves(np.random.default_rng(derive_seed(validation.settings.seed, "halves", number)))
-    selected = np.flatnonzero(believed.selected_R)
-    best = number == 0 or number < best_epoch_until(believed.noise, symmetric=believed.symmetric)
+    number, classes = found.iterations, len(validation.prepared.catalogue.classes)
+    generator = np.random.default_rng(derive_seed(validation.settings.seed, "halves", number))
+    parts, selected = halves(found.candidate_R, generator), np.flatnonzero(found.selected_R)
+    best = number == 0 or number < best_epoch_until(found.noise_rate, symmetric=found.symmetric)
     judged = []
-    for half, (taught, held_out) in enumerate((halves, halves[::-1])):
+    for half, (taught, held_out) in enumerate((parts, parts[::-1])):
         rows = np.sort(np.concatenate([selected, taught]))
         judged.append(validation.judge(rows, held_out, 2 * number + half, best=best, advance=advance))
     if number == 0:
@@ -236,21 +222,25 @@ def _iterate(validation: _Validation, believed: Believed, noise_type: str, advan
             # Only where it is sure: what a network of few epochs cannot tell apart has a structure of its own.
             given_D, predicted_D = np.concatenate([one.mistakes_2D for one in judged], axis=1)
             symmetric = looks_symmetric(given_D, predicted_D, classes)
-        believed = replace(believed, noise=noise_from_agreement(agreement, classes), symmetric=symmetric)
-    ratio = discard_ratio(believed.noise) if believed.symmetric else 0.0
+        noise = noise_from_agreement(agreement, classes)
+        noise_kept = noise_left(noise, classes, symmetric=symmetric)
+        found = replace(found, noise_rate=noise, noise_left=noise_kept, symmetric=symmetric)
+    ratio = discard_ratio(found.noise_rate) if found.symmetric else 0.0
     agreeing = [one.row_H[one.agrees_H] for one in judged]
     thrown = [discarded(one.row_H, one.loss_H, int(one.agrees_H.sum()), ratio) for one in judged]
-    return believed.after(np.concatenate(agreeing), np.concatenate(thrown))
+    return after(found, np.concatenate(agreeing), np.concatenate(thrown))
 
 
-def _read(out: RunFolder, rows: int) -> Believed:
+def _read(out: RunFolder, prepared: Prepared) -> Verified:
+    everything_R = torch.ones(len(prepared.inputs), dtype=torch.bool)
     if not out.verified.exists():
-        return Believed(selected_R=np.zeros(rows, dtype=np.bool_), candidate_R=np.ones(rows, dtype=np.bool_))
+        return Verified(selected_R=~everything_R, candidate_R=everything_R)
     try:
         state = read_checkpoint(out.verified)
-        if len(state["selected"]) != rows:
+        found = Verified(**{field: state[name] for name, field in _SAVED.items()})
+        if found.selected_R.shape != everything_R.shape:
             raise ValueError("other rows")
-        arrays = {f"{name}_R": state.pop(name).numpy() for name in ("selected", "candidate")}
-        return Believed(**arrays, **state)
+        left = noise_left(found.noise_rate, len(prepared.catalogue.classes), symmetric=found.symmetric)
+        return replace(found, noise_left=left)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{out.verified} is damaged", fix=f"delete {out.root} to train from the start") from error
