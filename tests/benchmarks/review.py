@@ -43,7 +43,7 @@ def binormal(samples: int, rate: float, distance: float, *, mean: float | None =
 
 
 def mixed(samples: int, rate: float, right: tuple[float, float], wrong: tuple[float, float], hidden: float) -> Case:
-    """P of right and wrong labels from beta distributions; that of a share ``hidden`` of the wrong ones is near 0."""
+    """P of right and wrong labels from beta distributions; a share ``hidden`` of the wrong ones has P of right ones."""
     generator = np.random.default_rng(1)
     wrong_N = generator.random(samples) < rate
     seen_N = wrong_N & (generator.random(samples) >= hidden)

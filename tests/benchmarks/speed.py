@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, typer.Option(min=1)]
 Device = Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")]
-
-
 OURS, UNRECORDED, BARE = "labelaudit", "labelaudit without recording", "bare step"
 ORDINARY = "ImageFolder + DataLoader + aum"
 
@@ -130,10 +128,8 @@ def _raced(contenders: Mapping[str, Contender], rounds: int) -> tuple[list[Row],
 def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Row]:
     """Images per second of the decoding pass, against ImageFolder, Resize and a DataLoader with two workers.
 
-    Each round decodes every image from its file into labelaudit's pixel cache, which is empty each time; the other side
-    goes through its loader once and keeps nothing. labelaudit decodes a JPEG at a reduced scale where that is enough;
-    this is most of the difference. Reading and hashing the files, which labelaudit does before, is a contender of its
-    own together with the decoding.
+    labelaudit's pixel cache is empty each time. It decodes a JPEG at a reduced scale where that is enough, which is
+    most of the difference. Decoding with reading and hashing the files before is a contender of its own.
     """
     catalogue, form = scan(data), PixelFormat(size=image_size, channels=3)
     batches = plain_batches(catalogue, image_size)

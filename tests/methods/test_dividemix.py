@@ -5,9 +5,8 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
-from labelaudit.methods import dividemix
 from labelaudit.methods.base import Batch, EpochPlan, Ingredients
-from labelaudit.methods.dividemix import DivideMix, balance, guess, guess_loss, mixing_share, refine
+from labelaudit.methods.dividemix import DivideMix, balance, guess_loss, mixing_share, sharpen
 from labelaudit.methods.parameters import DivideMixParameters
 from tests.methods.helpers import clock, generator
 
@@ -17,16 +16,6 @@ LABEL_R = torch.tensor([0, 1, 2, 0, 1, 2])
 WEIGHT_R = torch.tensor([1.0, 0.8, 0.6, 0.4, 0.1, 0.0])
 BATCH = Batch(row_B=torch.tensor([0, 1, 0, 1, 3, 4, 3, 4]), label_B=LABEL_R[[0, 1, 0, 1, 3, 4, 3, 4]])
 """Two believed samples and two suspicious ones, each in two views."""
-
-
-def test_refined_and_guessed_labels_by_hand():
-    label_B = torch.tensor([2, 0])
-    assert torch.equal(refine(label_B, torch.ones(2), P_BC, 0.5), torch.tensor([[0.0, 0, 1], [1, 0, 0]]))
-    assert torch.allclose(refine(label_B, torch.zeros(2), P_BC, 1.0), P_BC)  # surely wrong: it does not count
-    (found_C,) = refine(torch.tensor([1]), torch.tensor([0.5]), P_BC[:1], 1.0)
-    assert found_C.tolist() == pytest.approx([0.3, 0.65, 0.05])
-    assert torch.allclose(guess([P_BC, P_BC.flip(1)], 1.0), (P_BC + P_BC.flip(1)) / 2)
-    assert torch.allclose(guess([P_BC], 0.5), dividemix.sharpen(P_BC, 0.5))
 
 
 def test_a_mixture_is_mostly_its_first_image():
@@ -39,6 +28,8 @@ def test_a_mixture_is_mostly_its_first_image():
 
 
 def test_the_parts_of_the_loss_by_hand():
+    assert torch.allclose(sharpen(P_BC, 1.0), P_BC)
+    assert sharpen(P_BC, 0.5)[0].tolist() == pytest.approx([36 / 46, 9 / 46, 1 / 46])
     assert balance(10 * torch.eye(4)).item() == pytest.approx(0.0, abs=1e-6)
     p = math.exp(5) / (math.exp(5) + 1)
     one_class = 0.5 * math.log(0.5 / p) + 0.5 * math.log(0.5 / (1 - p))

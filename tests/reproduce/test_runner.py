@@ -57,18 +57,17 @@ def test_each_case_has_a_safe_folder_of_its_own() -> None:
 
 def test_errors_are_planted_exactly_once(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     clean = scan(image_folder(classes=("ant", "bee", "cat"), each=10))
-    data = runner.noisy_data(clean, runner.parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
+    case = runner.parse_noise("pair-flip:0.2", clean.classes)
+    data = runner.noisy_data(clean, case, tmp_path, 3)
     given = data.scan()
     wrong_N = given.label_N != clean.label_N
     assert wrong_N.sum() == 6
     assert ((given.label_N - clean.label_N) % 3)[wrong_N].tolist() == [1] * 6
     before = data.labels_file.stat().st_mtime_ns
-    runner.noisy_data(clean, runner.parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3)
+    runner.noisy_data(clean, case, tmp_path, 3)
     assert data.labels_file.stat().st_mtime_ns == before
     with pytest.raises(RunError, match="holds other labels"):
-        runner.noisy_data(
-            runner.take(clean, np.arange(20)), runner.parse_noise("pair-flip:0.2", clean.classes), tmp_path, 3
-        )
+        runner.noisy_data(runner.take(clean, np.arange(20)), case, tmp_path, 3)
 
 
 def test_a_row_is_computed_once(tmp_path: Path) -> None:

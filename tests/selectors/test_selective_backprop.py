@@ -41,13 +41,11 @@ def test_the_history_has_the_last_scores_its_own_among_them():
     by = selector(history=4)
     chosen(by, [9.0, 9.0, 9.0])
     assert by.state()["history"].tolist() == [9, 9, 9]
-    # Of the history 9, 1, 2, 3 the scores 1, 2 and 3 have 0, 1 and 2 below them.
-    times_B = np.zeros(3)
+    times_B = np.zeros(4)
     for seed in range(400):
-        by.load({"history": torch.tensor([9.0, 9.0, 9.0]), "starved": 0})
-        times_B[chosen(by, [1.0, 2.0, 3.0], seed)] += 1
-    assert by.state()["history"].tolist() == [9, 1, 2, 3]
-    assert np.abs(times_B / 400 - [0, 0.25, 0.5]).max() < 0.1
+        times_B[chosen(by, [1.0, 2.0, 3.0, 4.0], seed)] += 1
+    assert by.state()["history"].tolist() == [1, 2, 3, 4]
+    assert np.abs(times_B / 400 - [0, 0.25, 0.5, 0.75]).max() < 0.1  # so many of the history are below
 
 
 def test_a_score_that_is_no_number_is_never_chosen_and_no_part_of_the_history():
