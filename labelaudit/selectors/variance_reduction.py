@@ -37,11 +37,6 @@ def variance_gain(g_B: torch.Tensor) -> float:
     return float((len(g_B) * g_B.square().sum()).sqrt())
 
 
-def gain_threshold(pool: int) -> float:
-    """Return the least τ at which drawing pays: (B + 3b) / (3b) for B = pool · b."""
-    return (pool + 3) / 3
-
-
 class VarianceReduction:
     """Draws with replacement in proportion to the scores while that pays; see the module."""
 
@@ -53,7 +48,8 @@ class VarianceReduction:
         self.warm_up_epochs = settings.warm_up_epochs
         self._settings = settings
         self._gain = 0.0
-        self._threshold = gain_threshold(settings.pool) if settings.threshold is None else settings.threshold
+        pays = (settings.pool + 3) / 3  # (B + 3b) / (3b) for B = pool · b
+        self._threshold = pays if settings.threshold is None else settings.threshold
 
     @property
     def is_on(self) -> bool:

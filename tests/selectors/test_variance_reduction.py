@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.selectors.table import VarianceReductionParameters
-from labelaudit.selectors.variance_reduction import VarianceReduction, distribution, gain_threshold, variance_gain
+from labelaudit.selectors.variance_reduction import VarianceReduction, distribution, variance_gain
 
 
 def selector(**settings):
@@ -17,7 +17,7 @@ def draw(by, score_B, size, seed=0):
     return by.choose(torch.as_tensor(score_B, dtype=torch.float32), size, torch.Generator().manual_seed(seed))
 
 
-def test_gains_and_thresholds_by_hand():
+def test_gains_by_hand():
     for values, expected in (
         ([3.0] * 7, 1),
         ([0.0] * 15 + [2.0], 4),  # √16
@@ -25,7 +25,6 @@ def test_gains_and_thresholds_by_hand():
         ([1.0, 3.0], math.sqrt(2 * (1 / 16 + 9 / 16))),
     ):
         assert variance_gain(distribution(torch.tensor(values))) == pytest.approx(expected)
-    assert [gain_threshold(pool) for pool in (2, 3, 4)] == pytest.approx([5 / 3, 2, 7 / 3])
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=50))
