@@ -234,43 +234,35 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     source = Source(device=set_up_device(options), weights_file=options.network_weights, offline=options.offline)
 
     @cache
-    def prepared() -> Prepared:
-        return prepare(catalogue, settings, source, reporter)
+    def computed() -> dict[str, list[Row]]:
+        prepared = prepare(catalogue, settings, source, reporter)
 
-    def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the values of rows for the samples that have a verdict: [U, …]."""
-        value_N = np.zeros((len(used_N), *value_R.shape[1:]), dtype=value_R.dtype)
-        value_N[prepared().sample_R] = value_R
-        return value_N[used_N]
+        def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            """Return the values of rows for the samples that have a verdict: [U, …]."""
+            value_N = np.zeros((len(used_N), *value_R.shape[1:]), dtype=value_R.dtype)
+            value_N[prepared.sample_R] = value_R
+            return value_N[used_N]
 
-    @cache
-    def p_UK() -> npt.NDArray[np.float32]:
         reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
-        build = partial(make_network, settings, prepared(), source)
-        inputs, label_R = prepared().inputs, prepared().label_R
-        return used(out_of_fold_probabilities(inputs, label_R, settings, source.device, build))
-
-    @cache
-    def aum() -> tuple[FloatArray, BoolArray]:
+        inputs, build = prepared.inputs, partial(make_network, settings, prepared, source)
+        p_UK = used(out_of_fold_probabilities(inputs, prepared.label_R, settings, source.device, build))
         reporter.say(f"AUM: 2 networks of {settings.epochs} epochs, with threshold samples")
-        aum_R, below_R = _threshold_trainings(prepared(), settings, source, reporter)
-        return used(aum_R), used(below_R)
-
-    def rankings() -> Iterator[Row]:
-        for name in CLEANLABS:
-            suspicion_U = -ranks.get_label_quality_scores(label_U, p_UK(), method=name)
-            yield found.ranking("cleanlab", name, suspicion_U, chosen=name == CLEANLABS[0])
-        yield found.ranking("aum", "aum", -aum()[0], chosen=True)
-
-    def estimates() -> Iterator[Row]:
-        issue_U = filters.find_label_issues(label_U, p_UK(), n_jobs=1)
-        yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
-        below_U = aum()[1]
-        yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
+        aum_U, below_U = map(used, _threshold_trainings(prepared, settings, source, reporter))
+        suspicions = {name: -ranks.get_label_quality_scores(label_U, p_UK, method=name) for name in CLEANLABS}
+        rankings = [found.ranking("cleanlab", *of, chosen=of[0] == CLEANLABS[0]) for of in suspicions.items()]
+        issue_U = filters.find_label_issues(label_U, p_UK, n_jobs=1)
+        return {
+            "ranking": [*rankings, found.ranking("aum", "aum", -aum_U, chosen=True)],
+            "estimates": [
+                found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean())),
+                found.estimate("aum", "threshold", below_U, float(below_U.mean())),
+            ],
+        }
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
-    of = {"ranking": (RANKINGS, rankings), "estimates": (ESTIMATES, estimates)}
-    return {name: runner.remembered(folder / f"{name}.parquet", asked, *each) for name, each in of.items()}
+    ranking = runner.remembered(folder / "ranking.parquet", asked, RANKINGS, lambda: computed()["ranking"])
+    estimates = runner.remembered(folder / "estimates.parquet", asked, ESTIMATES, lambda: computed()["estimates"])
+    return {"ranking": ranking, "estimates": estimates}
 
 
 def _threshold_trainings(
