@@ -99,7 +99,7 @@ _add(
 _add(
     "kinds",
     "Measure how well wrong labels, corrupted images and clean samples are told apart, against the truth.",
-    "mislabeled shuffled gaussian images",
+    "images",
     "--data photos --out results",
     "--data photos --out results --images 12000 --seeds 0,1",
 )
@@ -114,15 +114,6 @@ _add(
     "--data a --test b --out c --data-set clean --data-set random-labels:0.5",
     without=(*_AUDIT_ONLY, *_SELECTOR),
     scale="small",
-)
-_add(
-    "relabeling",
-    "Measure what a review is worth: plant errors, audit, answer the suspicious list with the truth, relabel, audit."
-    "\n\nThe data folder (default: scikit-learn's digits) stays as it is: --out gets copies of hard links.",
-    "noises rounds",
-    "--out results",
-    "--data photos --out results --noise uniform:0.1 --noise pair-flip:0.1 --rounds 2",
-    noises=("uniform:0.1",),
 )
 _add(
     "retraining",

@@ -1,15 +1,8 @@
 """The interface of a robust-training method: it says what to teach in a batch.
 
-Every method is a `Method`. What only some need is a protocol of its own, which the loop looks for:
-
-    Plans    looks at the networks before an epoch, chooses the rows of its batches, goes back to earlier parameters
-    Mixes    blends the images of a batch before the networks see them
-    Records  records other losses than those of the first network
-    Carries  keeps something from one epoch to the next, which belongs in a checkpoint
-    Reports  finds something out that belongs in the result
-
-With several processes, each has its own copy of the method, with the same batches, logits and draws: a method may
-depend on nothing else, so that all processes come to the same lessons.
+Every method is a `Method`. What only some need is a protocol of its own, which the loop looks for: `Plans`, `Mixes`,
+`Records`, `Carries`, `Reports`. With several processes, each has its own copy of the method, with the same batches,
+logits and draws: a method may depend on nothing else, so that all processes come to the same lessons.
 
 Shapes: B batch, C classes, R rows of the training data, M rows that are looked at.
 """
@@ -33,12 +26,7 @@ Logits = Sequence[torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """The samples of one step.
-
-    Attributes:
-        row_B: int64 row of each sample in the training data.
-        label_B: int64 given labels.
-    """
+    """The samples of one step: int64 rows in the training data and int64 given labels."""
 
     row_B: torch.Tensor
     label_B: torch.Tensor
@@ -55,7 +43,7 @@ class Clock:
 
     @property
     def steps_done(self) -> int:
-        """How many steps of the training are done, if all epochs have as many as this one."""
+        """Steps of the training that are done, if all epochs have as many as this one."""
         return self.epoch * self.steps + self.step
 
     @property
@@ -69,14 +57,14 @@ class Lesson:
     """What one network is taught from a batch.
 
     The loop minimizes Σ weight · CE(logits, target) / count over the batch of all processes. The count is the number of
-    samples (``per="sample"``) or the sum of the lesson's weights (``per="weight"``). If the training has sample weights
-    too, the lesson's are multiplied by them, and the sum of the sample weights replaces the number of samples.
+    samples (``per="sample"``) or the sum of the lesson's weights (``per="weight"``). Sample weights of the training
+    multiply the lesson's, and their sum replaces the number of samples.
 
     Attributes:
         target: int64 class numbers [B], or rows that sum to 1 [B, C]: probabilities, or what `steer` gives.
-        weight_B: float32, non-negative. Of H heads side by side, both are [B, H].
+        weight_B: float32, non-negative. Of H heads side by side, target and weight are [B, H].
         per: What the sum is divided by.
-        decay: Factor on the weight decay in this step: float32 with no dimensions, on the device. None for 1.
+        decay: Factor on the weight decay in this step: a float32 scalar on the device. None for 1.
     """
 
     target: torch.Tensor
@@ -88,30 +76,30 @@ class Lesson:
 def steer(logits_BC: torch.Tensor, gradient_BC: torch.Tensor) -> torch.Tensor:
     """Return the target whose cross-entropy has a given gradient: softmax(logits) − gradient, float32 [B, C].
 
-    ∂CE(z, t)/∂z = p − t wherever the entries of t sum to 1. A loss of any other form that does not change when all
-    logits of a sample move together has a gradient whose entries sum to 0, so it is taught by such a target. Entries
-    may be negative; the value of the cross-entropy means nothing then, only its gradient.
+    ∂CE(z, t)/∂z = p − t wherever the entries of t sum to 1. Any loss that does not change when all logits of a sample
+    move together has a gradient whose entries sum to 0, so such a target teaches it. Entries may be negative; then only
+    the gradient of the cross-entropy means something, not its value.
     """
     return logits_BC.softmax(dim=1) - gradient_BC
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What cross-validation on noisy labels found; see `labelaudit.retraining.incv`.
+    """What cross-validation on noisy labels found in so many iterations; see `labelaudit.retraining.incv`.
 
     Attributes:
-        selected_R: True for the samples that are believed.
-        candidate_R: True for those that may still be right; samples that are neither are discarded.
-        noise_rate: Share of wrong labels in the data, estimated from how often held-out labels agree.
-        noise_left: Expected share of wrong labels among the believed.
+        selected_R, candidate_R: True for the samples that are believed, or may still be right; no sample is in both,
+            and one in neither is discarded.
+        noise_rate, noise_left: Estimated share of wrong labels in the data, and among the believed.
         symmetric: True when wrong labels look as if drawn from all other classes, False when from few.
     """
 
     selected_R: torch.Tensor
     candidate_R: torch.Tensor
-    noise_rate: float
-    noise_left: float
-    symmetric: bool
+    noise_rate: float = 0.0
+    noise_left: float = 0.0
+    symmetric: bool = True
+    iterations: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +110,9 @@ class Ingredients:
         label_R: int64 given labels.
         classes: How many there are.
         weight_R: float32 sample weights, or None.
-        truth_R: int64 true labels, when they are known; −1 for a true class that the data does not have.
+        truth_R: int64 true labels, or None; −1 for a true class that the data does not have.
         batch_size: Samples in a step.
-        verified: What cross-validation found, for the method that needs it.
+        verified: What cross-validation found, for INCV.
         parameters: The method's own settings, from `labelaudit.methods.parameters`; None for their defaults.
     """
 
@@ -137,21 +125,16 @@ class Ingredients:
     parameters: Any = None
 
     def audited_weights(self, method: str) -> torch.Tensor:
-        """Return the sample weights.
-
-        Raises:
-            UsageError: there are none.
-        """
+        """Return the sample weights; raise UsageError if there are none."""
         if self.weight_R is None:
             raise lacking(method, "weights")
         return self.weight_R
 
 
 class Method(Protocol):
-    """A way to train on labels of which some are wrong."""
+    """A way to train on labels of which some are wrong, with so many networks side by side."""
 
     networks: int
-    """How many networks it trains side by side."""
 
     def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Return one lesson for each network.
@@ -174,10 +157,9 @@ def recorded_logits(method: Method, batch: Batch, logits: Logits) -> torch.Tenso
 
 
 class Look(Protocol):
-    """A look at the networks between two epochs, in evaluation mode: nothing in them changes."""
+    """A look at the networks between two epochs, in evaluation mode: nothing in them changes. ``rows`` is R."""
 
     rows: int
-    """R."""
 
     def logits(self, row_M: torch.Tensor, *, network: int = 0) -> torch.Tensor:
         """Return float32 [M, C] on the device, of the un-augmented rows ``row_M`` (int64, on the CPU)."""
@@ -192,8 +174,8 @@ class EpochPlan:
 
     Attributes:
         batches: int64 rows of each batch, on the CPU, instead of every row once in random order. A row may come several
-            times, also in one batch, each time with a view of its own. Its first loss is recorded.
-        keep: Keep the networks as they are before this epoch, for a later ``go_back``, until the next plan without it.
+            times, also in one batch, each time in another view. Its first loss is recorded.
+        keep: Keep the networks of before this epoch, for a later ``go_back``, until the next plan without it.
         go_back: Begin this epoch with the networks that the epoch before kept, if it did; optimizers go on.
     """
 
@@ -204,10 +186,10 @@ class EpochPlan:
 
 @runtime_checkable
 class Plans(Protocol):
-    """A method that plans each epoch."""
+    """A method that plans each epoch: it looks at the networks and chooses the rows of the batches."""
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        """Look at the networks, and plan this epoch."""
+        """Plan this epoch."""
 
 
 def shuffled(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -226,16 +208,14 @@ def without_single(batches: list[torch.Tensor]) -> list[torch.Tensor]:
 class Mixing:
     """Which samples of a batch are blended: x_i ← f_i · x_i + (1 − f_i) · x_j with j the partner (mixup).
 
-    Attributes:
-        partner_B: int64 place in the batch of each sample's partner, on the CPU.
-        factor_B: float32 f, on the CPU.
+    ``partner_B`` are int64 places in the batch, ``factor_B`` float32 f; both are on the CPU.
     """
 
     partner_B: torch.Tensor
     factor_B: torch.Tensor
 
     def blend(self, value: torch.Tensor) -> torch.Tensor:
-        """Blend values of the samples of a batch, targets for example: [B, …] of floats."""
+        """Blend values of the samples of a batch: floats [B, …]."""
         factor = self.factor_B.to(value.device).view(-1, *[1] * (value.dim() - 1))
         return factor * value + (1 - factor) * value[self.partner_B.to(value.device)]
 
@@ -245,10 +225,9 @@ class Mixes(Protocol):
     """A method that blends images. Its lessons, and the recorded losses, are of the blended ones."""
 
     def mix(self, batch: Batch, guess: Callable[[], Logits], clock: Clock, generator: torch.Generator) -> Mixing:
-        """Return what to blend in this batch; called before its forward pass, and `Method.teach` after it.
+        """Return what to blend in this batch, before its forward pass.
 
-        ``guess`` returns the logits of the images before they are blended, in evaluation mode. It costs a forward pass
-        of each network.
+        ``guess`` returns the logits of the unblended images, in evaluation mode; it costs a forward pass per network.
         """
 
 
@@ -262,14 +241,10 @@ class Reports(Protocol):
 
 @runtime_checkable
 class Carries(Protocol):
-    """A method that has a memory."""
+    """A method that has a memory, which belongs in a checkpoint."""
 
     def state(self) -> State:
         """Return tensors and plain values, all that the method knows from finished epochs."""
 
     def load(self, state: State) -> None:
-        """Restore a state, whose tensors are on the CPU.
-
-        Raises:
-            KeyError, RuntimeError, ValueError: the state is of something else.
-        """
+        """Restore a state, whose tensors are on the CPU; KeyError, RuntimeError or ValueError for another one's."""

@@ -2,12 +2,10 @@
 
 Source: Han et al. 2018, "Co-teaching: robust training of deep neural networks with extremely noisy labels",
 arXiv:1804.06872, algorithm 1; the Co-Teaching row of Table 1 in "Detecting label noise from loss curves".
-The dropped share is R(e) = τ · min(e^c / T, 1) with e from 0, as in the paper, which has c = 1 in its tables. The
-reference code takes T shares from 0 to τ^c in even steps, of which it never uses the first, and τ after them: for c ≠ 1
-a jump that its paper does not have.
-Deviations from the reference code: the loss is the mean over the kept samples; there it is divided by their number
-once more, which Adam cancels. The last batch of an epoch is not dropped. At least one sample is kept. The noise rate τ
-is oracle knowledge there; here it comes from an audit unless it is given.
+The dropped share is the paper's, R(e) = τ · min(e^c / T, 1) with e from 0, and c = 1 in its tables; the reference code
+has even steps from 0 to τ^c and then τ.
+Deviations from the code: the loss is not divided by the number of kept samples a second time, which Adam cancels; the
+last batch of an epoch is not dropped; at least one sample is kept; τ, oracle knowledge there, comes from an audit.
 
 Shapes: B batch, C classes.
 """
@@ -26,8 +24,7 @@ from labelaudit.methods.parameters import CoTeachingParameters, lacking
 class CoTeaching:
     """L_k = mean CE of network k over the (1 − R(e)) · B samples on which the other network's loss is smallest.
 
-    Raises:
-        UsageError: there is no noise rate τ in the settings.
+    Raises UsageError where the settings have no noise rate τ.
     """
 
     networks = 2

@@ -9,14 +9,12 @@ dimensionality (LID) of its last features falls; when it begins to memorize, it 
     α      = 1 before, exp(−(e/T) · LID_now / min LID) after
     L      = (1/B) Σ CE(logits, α · onehot(y) + (1 − α) · onehot(argmax p))
 
-Which is followed: the code, version of 2018, for all figures (the AUL paper's 2019 could not have had the symmetric
-cross-entropy that came later); the paper for undoing one epoch, where the code loads the weights that it has anyway.
-Deviations: plain cross-entropy before the turning point, where the code's is of targets clipped to [.01/9, .99];
-samples whose neighbors are all at one distance are left out of the mean, where the code divides by zero.
-Published for CIFAR-10: 120 epochs, batch 128, SGD .1 divided by 10 at epochs 40 and 80 and by 1 + 1e-4 · step besides
-(5.2 at the end, with 45,000 images), momentum .9, no weight decay but .01 on a dense layer of 256 that ResNet-32 does
-not have, shifts of up to a fifth of the image (6 of 32 pixels; there by parts of a pixel) that repeat its edge, w = 5,
-init = 40 (here a share of the epochs). The AUL paper reports divergence at 60 and 80% noise.
+This follows the code of 2018 for all figures (its symmetric cross-entropy is younger than the AUL paper), and the paper
+for undoing one epoch, where the code loads the weights that it has anyway.
+Deviations: plain cross-entropy before the turning point, where the code clips targets to [.01/9, .99]; samples whose
+neighbors are all at one distance are left out of the mean, where the code divides by zero.
+Published for CIFAR-10 beside the settings in the table: weight decay .01 on a dense layer that ResNet-32 does not have,
+w = 5, init = 40 of 120 epochs (here a share). The AUL paper diverged at 60 and 80% noise.
 
 Shapes: R rows of the training data, M rows that are looked at, B batch, C classes.
 """
@@ -40,11 +38,8 @@ def local_dimensions(feature_SD: torch.Tensor, neighbors: int) -> torch.Tensor:
     """Return LID_i = −k / Σ_{j=1..k} log(r_j / r_k + 1e-8), with r_1 ≤ … ≤ r_k the distances to the k nearest.
 
     The sum has k terms of which the last is zero, as in the authors' code: points spread evenly in d dimensions have
-    the mean d · k / (k − 2). Scaling all features changes nothing. At most S − 1 neighbors are taken.
-
-    Returns:
-        float64 [S]; NaN for a point that has no such dimension: its k nearest are all at one distance (as copies of it
-        are), or there are fewer than two others. The authors' code divides by zero there.
+    the mean d · k / (k − 2). At most S − 1 neighbors are taken. The result is float64 [S]; NaN for a point whose k
+    nearest are all at one distance (as copies of it are), or that has fewer than two others.
     """
     count = len(feature_SD)
     k = min(neighbors, count - 1)
@@ -59,16 +54,13 @@ def local_dimensions(feature_SD: torch.Tensor, neighbors: int) -> torch.Tensor:
 
 
 def mean_dimension(feature_MD: torch.Tensor, *, neighbors: int = 20, chunk: int = 128) -> float:
-    """Return the mean of `local_dimensions` over points whose neighbors are looked for in their own chunk.
-
-    It is over the points that have a dimension; NaN when none has. The order decides which points share a chunk.
-    """
+    """Return the mean of `local_dimensions`, with neighbors from a point's own chunk; NaN if no point has one."""
     found_M = torch.cat([local_dimensions(part_SD, neighbors) for part_SD in torch.split(feature_MD, chunk)])
     return float(found_M.nanmean())
 
 
 def append_dimension(history: Sequence[float], found: float) -> list[float]:
-    """Return the figures so far and one more: the one before again where it is not a positive number, NaN without."""
+    """Return the figures and one more: the last one again (at first NaN) where it is not a positive number."""
     return [*history, found if math.isfinite(found) and found > 0 else [math.nan, *history][-1]]
 
 
@@ -77,17 +69,14 @@ def has_turned(history: Sequence[float], *, first_epochs: int, window: int) -> b
 
     ``first_epochs`` and the window have to be over.
     """
-    if len(history) <= first_epochs + window or window < 1:
+    if len(history) <= first_epochs + window:
         return False
     before = history[-window - 1 : -1]
     return bool(history[-1] - np.mean(before) > 2 * np.std(before))
 
 
 def trust_in_labels(history: Sequence[float], done: float) -> float:
-    """Return α = exp(−(e/T) · LID_now / min LID so far): the weight of the given label after the turning point.
-
-    ``done`` is e/T. α is 1 while there is no figure.
-    """
+    """Return α = exp(−(e/T) · LID_now / min LID so far), the weight of the given label; 1 while there is no figure."""
     least = min((value for value in history if math.isfinite(value)), default=math.nan)
     if not math.isfinite(least):
         return 1.0
@@ -95,12 +84,7 @@ def trust_in_labels(history: Sequence[float], done: float) -> float:
 
 
 class D2L:
-    """See the module.
-
-    Attributes:
-        history: Mean LID at the start of each epoch so far.
-        turned_at: The epoch at whose start the turning point was seen; −1 before.
-    """
+    """See the module. ``history`` has the mean LID before each epoch; at ``turned_at`` it turned (−1: not yet)."""
 
     networks = 1
 

@@ -13,16 +13,14 @@ two views, and two networks learn from them at once:
     mixup:      x ← λ x + (1 − λ) x', targets alike, λ ~ max(Beta(α, α), 1 − ·), partners from the whole step
     L_k = mean CE on the believed + λ_u · ramp · mean squared error of p on the suspicious + KL(uniform ‖ p̄ of the step)
 
-Which is followed: the code (its mean squared error is over classes, its balance term of weight 1). Deviations: the
-networks learn in the same step from the same mixture, where there each has an epoch of its own with the other held
-still; own beliefs are those of evaluation mode for both networks; suspects are the audit's for both, so neither divides
-for the other; the first epochs have the same batch, there one of 128 images. Whether noise is asymmetric, where the
-code is told, is read off the sure guesses for the suspicious samples when the first epochs are over, by
-`labelaudit.detect.confident.spread_against_chance`: the penalty of those epochs needs ``-P noise_type=asymmetric``.
-Published for CIFAR-10: 300 epochs of which 10 warm up, 64 believed and 64 suspicious samples a step (256 images), SGD
-.02 divided by 10 at epoch 150, momentum .9, weight decay 5e-4; T = .5, α = 4, threshold .5; λ_u 0, 25, 25, 50 at
-uniform .2, .5, .8, .9 and 0 at asymmetric .4, growing over 16 epochs. Here λ_u follows the audit's noise rate. The
-published error is that of the sum of both networks' logits.
+This follows the code (its mean squared error is over classes, its balance term of weight 1). Deviations: both networks
+learn in the same step from the same mixture, where there each has an epoch of its own with the other held still; own
+beliefs are those of evaluation mode; the audit divides for both; the first epochs have the same batch, there one of 128
+images. Whether noise is asymmetric, where the code is told, is read off the sure guesses for the suspicious samples
+after the first epochs, so the penalty of these needs ``-P noise_type=asymmetric``.
+Published for CIFAR-10: 10 of 300 epochs warm up, 64 believed and 64 suspicious samples a step (256 images); T = .5,
+α = 4, threshold .5; λ_u 0, 25, 25, 50 at uniform .2, .5, .8, .9 (here by the audit's noise rate) and 0 at asymmetric
+.4, growing over 16 epochs. The published error is that of the sum of both networks' logits.
 
 Shapes: R rows of the training data, B images of a step, X, U of them believed and suspicious, V views, C classes.
 """
@@ -44,9 +42,8 @@ from labelaudit.methods.parameters import DivideMixParameters
 _SYMMETRIC_FROM = 0.75
 """Least spread of guesses, against that of uniform noise, that passes for symmetric noise.
 
-After 1 and 2 epochs on 5,000 images of CIFAR-10 (13 to 31% of them recognized) and with an audit that is wrong about
-15%, it was .99 and 1.00 at uniform .4, .61 and .56 at pair flip .4, .67 and .61 at pair flip .2 (one seed). It was
-chosen on these trainings, of planted errors, and is not tested on other data."""
+After 1 and 2 epochs on 5,000 images of CIFAR-10 and with an audit that is wrong about 15%, it was .99 and 1.00 at
+uniform .4, .61 and .56 at pair flip .4, .67 and .61 at pair flip .2 (one seed). It is not tested on other data."""
 
 
 def sharpen(p_BC: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -97,16 +94,11 @@ def guess_weight(noise: float) -> float:
     return 25.0 if noise < 0.85 else 50.0
 
 
-def confidence(logits_BC: torch.Tensor) -> torch.Tensor:
-    """Return the mean over the batch of Σ_c p log p, the negative entropy: 0 for sure predictions, least for even."""
-    log_p_BC = logits_BC.log_softmax(dim=1)
-    return (log_p_BC.exp() * log_p_BC).sum(dim=1).mean()
-
-
 def first_loss(logits_BC: torch.Tensor, label_B: torch.Tensor, weight_B: torch.Tensor) -> torch.Tensor:
-    """Return Σ w CE / Σ w + `confidence`: the loss of the first epochs for asymmetric noise."""
-    taught_B = functional.cross_entropy(logits_BC, label_B, reduction="none")
-    return (weight_B * taught_B).sum() / weight_B.sum().clamp(min=1e-12) + confidence(logits_BC)
+    """Return Σ w CE / Σ w + mean Σ_c p log p: the loss of the first epochs for asymmetric noise."""
+    taught_B, log_p_BC = functional.cross_entropy(logits_BC, label_B, reduction="none"), logits_BC.log_softmax(dim=1)
+    taught = (weight_B * taught_B).sum() / weight_B.sum().clamp(min=1e-12)
+    return taught + (log_p_BC.exp() * log_p_BC).sum(dim=1).mean()
 
 
 def ramp(done_epochs: float, ramp_epochs: float) -> float:
@@ -115,11 +107,7 @@ def ramp(done_epochs: float, ramp_epochs: float) -> float:
 
 
 class DivideMix:
-    """See the module. The mean of the weights and the type of the noise decide λ_u.
-
-    Raises:
-        UsageError: there are no weights.
-    """
+    """See the module. The mean of the weights and the type of the noise decide λ_u. Needs weights."""
 
     networks = 2
 
@@ -128,15 +116,14 @@ class DivideMix:
         self._settings: DivideMixParameters = ingredients.parameters or DivideMixParameters()
         self._weight_R = weight_R.float()
         believed_R = weight_R >= self._settings.threshold
-        # Without a believed sample all count as believed, with refined labels.
-        self._believed_R = believed_R if believed_R.any() else torch.ones_like(believed_R)
+        self._believed_R = believed_R if believed_R.any() else ~believed_R  # without one, all, with refined labels
         self._batch_size = ingredients.batch_size
         self._label_R = ingredients.label_R.cpu()
         self._noise = 1 - float(weight_R.mean())
         given = self._settings.noise_type
         self._noise_type: str = given if self._believed_R.logical_not().any() or given != "auto" else "symmetric"
+        # Which images of the present step are believed, and each network's mixed targets [B, C].
         self._step: tuple[torch.Tensor, list[torch.Tensor]] | None = None
-        """Which images of the present step are believed, and each network's mixed targets [B, C]."""
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
         """Plan, after the first epochs, batches of believed samples in all views, then suspicious ones in all views."""
@@ -175,10 +162,7 @@ class DivideMix:
         return mixing
 
     def targets(self, batch: Batch, believed_B: torch.Tensor, beliefs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Return for each network refined labels of the believed and guessed ones of the suspicious: float32 [B, C].
-
-        Views of one sample have the same row; ``beliefs`` has for each network softmax [B, C].
-        """
+        """Return refined labels of the believed, guessed ones of the suspicious, by beliefs: [B, C] per network."""
         temperature = self._settings.temperature
         over_views = [_mean_over_views(batch.row_B, p_BC) for p_BC in beliefs]
         guess_BC = guess(over_views, temperature)

@@ -2,12 +2,10 @@
 
 Source: Liu et al. 2020, "Early-learning regularization prevents memorization of noisy labels", arXiv:2007.00151,
 section 4, and the authors' code.
-Deviations from the code: none in the rule. There, as here, probabilities are clamped to [1e-4, 1 − 1e-4], no gradient
-flows through one that was clamped, and beliefs begin at 0.
-Published for CIFAR-10 with symmetric noise: β = .7, λ = 3, 150 epochs, batch 128, SGD .02 that falls along a cosine
-towards .001 and restarts every 10 epochs, momentum .9, weight decay 1e-3. With asymmetric noise: β = .9, λ = 1, 120
-epochs, the rate divided by 100 at epochs 40 and 80, which is
-``--preset paper -P beta=0.9 -P strength=1 --epochs 120 --schedule milestones``. For CIFAR-100 β = .9 and λ = 7.
+As in the code, probabilities are clamped to [1e-4, 1 − 1e-4], no gradient flows through a clamped one, and beliefs
+begin at 0.
+Published for CIFAR-10 with symmetric noise: β = .7, λ = 3. With asymmetric noise: ``--preset paper -P beta=0.9
+-P strength=1 --epochs 120 --schedule milestones``. For CIFAR-100 β = .9 and λ = 7.
 
 Shapes: B batch, C classes, R rows of the training data.
 """

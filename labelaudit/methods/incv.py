@@ -1,19 +1,17 @@
 """The second half of INCV: two networks teach each other, on believed labels first and then on candidates too.
 
 Source: Chen et al. 2019, "Understanding and utilizing deep neural networks trained with noisy labels" (ICML), and the
-authors' code; the INCV row of Table 1 in "Detecting label noise from loss curves". The first half, iterative
-cross-validation on noisy labels, is
-`labelaudit.retraining.incv`; it finds the believed samples S and the candidates C.
+authors' code; the INCV row of Table 1 in "Detecting label noise from loss curves". The first half, cross-validation in
+`labelaudit.retraining.incv`, finds the believed samples S and the candidates C.
 
     up to 20% of the training (40% for asymmetric or more than 60% noise): batches from S
     after that: each batch from S, with min(B · |C| / |S|, B / 2) from C
     each network ranks the batch by its own loss; the round(b · (1 − ε_S · min(1, e/T_k))) smallest teach the other one
     ε_S = ε² / (ε² + c (1 − ε)²), c = K − 1 for symmetric noise, else 1; b counts the batch's samples from S
 
-Which is followed: the code. Deviations: losses are those of the training's own forward pass, as Co-Teaching has them,
-where the code makes another one in evaluation mode; the code's n_keep counts S alone also when C is there, as here.
-Published: 200 epochs, batch 128 from S, Adam .001 divided by 10 at epochs 80, 120 and 160 and by 2 at 180, T_k = 10;
-shifts of up to 4 pixels, beyond which the edge is repeated (there by parts of a pixel).
+This follows the code, whose n_keep also counts S alone. Deviation: losses are those of the training's own forward
+pass, as in Co-Teaching, where the code makes another one in evaluation mode.
+Published: T_k = 10 of 200 epochs, and shifts also by parts of a pixel.
 
 Shapes: R rows of the training data, B batch.
 """
@@ -34,11 +32,7 @@ _MUCH_NOISE = 0.6
 
 
 class Incv:
-    """See the module. Where fewer than two samples are believed, all samples are.
-
-    Raises:
-        UsageError: no cross-validation was made.
-    """
+    """See the module. Where fewer than two samples are believed, all are. Needs what cross-validation found."""
 
     networks = 2
 

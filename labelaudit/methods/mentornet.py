@@ -8,12 +8,9 @@ labels" (ICML), and the authors' code; the MentorNet-PD row of Table 1 in "Detec
     of the batch, a random half (after 17% of the training a random twentieth) gets v = 0
     L = (1/B) Σ v ℓ + (Σ v / B) · weight decay, with no gradient through v
 
-Which is followed: the code. There v comes from a small LSTM that was trained on v*; v* is known in closed form and used
-here (weights of a network trained that way agreed with it in 99.9% of the cases). The published commands give q = .75
-(.5 at 80% noise) with a misspelt flag; whether that or the code's default of .7 was in force is not known, and .75 is
-taken. The percentile is one of the losses, not interpolated.
-Published for CIFAR-10: 39,000 steps of 128 (111 epochs of 45,000), SGD .1 divided by 10 at steps 19,531, 25,000 and
-30,000, momentum .9, weight decay 2e-4, crops of 2 over a black border.
+This follows the code. There v comes from a small LSTM that was trained on v*, here from v* itself (such networks agreed
+with it in 99.9% of the cases). The published commands give q = .75 (.5 at 80% noise) with a misspelt flag, so .7, the
+code's default, may have been in force; .75 is taken. The percentile is one of the losses, not interpolated.
 
 Shapes: B batch.
 """

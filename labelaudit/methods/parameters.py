@@ -1,7 +1,6 @@
 """The settings of each method: a frozen dataclass each, readable without importing torch.
 
-Every field is made with `parameter`, which holds what it means and its range. A field whose default is None is filled
-from an audit, or has to be given.
+A field whose default is None is filled from an audit, or has to be given.
 """
 
 from __future__ import annotations
@@ -144,15 +143,7 @@ class ElrParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterInfo:
-    """The documentation of a parameter.
-
-    Attributes:
-        name: As in ``-P name=value``.
-        kind: Its type in words: ``a number``, ``true or false``, or the words to choose from.
-        default: Its value when nothing is given; None where an audit's estimate takes its place.
-        what: What it means.
-        limits: Its range, by ``least``, ``above``, ``most`` and ``below``, as far as it has one.
-    """
+    """The documentation of a parameter: name, type in words, default, meaning, and range by the words of `_LIMITS`."""
 
     name: str
     kind: str
@@ -179,8 +170,7 @@ def describe_parameters(kind: type) -> list[ParameterInfo]:
 def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any:
     """Return a method's settings, of its dataclass ``kind``, from text of the command line or values of TOML or Python.
 
-    Raises:
-        UsageError: an unknown name, a value of another type or out of range.
+    Raises UsageError for an unknown name, a value of another type or out of range.
     """
     known = {info.name: info for info in describe_parameters(kind)}
     hints, values = typing.get_type_hints(kind), {}
@@ -195,8 +185,12 @@ def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any
 def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> object:
     import msgspec  # not needed to list the methods
 
+    read = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            read = float(value)  # msgspec reads the numbers of JSON only, which lack .5
     try:
-        found = msgspec.convert(_as_number(value), hint, strict=False)
+        found = msgspec.convert(read, hint, strict=False)
     except msgspec.ValidationError:
         found = None
     if found is None or (isinstance(found, float) and not math.isfinite(found)):
@@ -206,13 +200,6 @@ def _checked(method: str, info: ParameterInfo, hint: Any, value: object) -> obje
         within = " and ".join(f"{words} {limit:g}" for words, _, limit in limits)
         raise UsageError(f"parameter {info.name} of {method} is {value}, out of range", fix=f"give {within}")
     return found
-
-
-def _as_number(value: object) -> object:
-    """Return the number that a text stands for, if it does: msgspec reads those of JSON only, which lack ``.5``."""
-    with contextlib.suppress(ValueError):
-        return float(value) if isinstance(value, str) else value
-    return value
 
 
 def _in_words(hint: Any) -> str:

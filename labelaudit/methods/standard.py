@@ -3,17 +3,12 @@
 Sources: the rows of Table 1 in "Detecting label noise from loss curves" (the AUL paper), and
 
 - Random: Ren et al. 2018, "Learning to reweight examples for robust deep learning", arXiv:1803.09050, section 4, where
-  it is the baseline: how far any reweighting gets by chance alone. A batch whose weights are all zero teaches nothing;
-  the reference code would divide by zero. Weights are drawn anew in every batch; since each sample comes once an epoch,
-  that is the paper's "re-drawn every epoch". Published for CIFAR-10: 80,000 steps of 100 (178 epochs of 45,000), SGD .1
-  divided by 10 at steps 40,000 and 60,000, momentum .9, weight decay 2e-4, crops of 2 over a black border.
+  it is the baseline. A batch whose weights are all zero teaches nothing; the reference code would divide by zero.
 - Reed-Hard: Reed et al. 2015, "Training deep neural networks on noisy labels with bootstrapping", arXiv:1412.6596,
   section 3. β = .8 as in both papers; the gradient does not flow through the argmax.
-- AUL: section 4.2 of the AUL paper. It prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i, after it has defined z_i as the
-  probability that a sample is *mislabeled*; read to the letter, that trains on the wrong labels. Its abstract,
-  introduction and the text around the equation all say that mislabeled samples count less, so w_i = 1 − z_i here.
-- Oracle: wrong samples are left out of the training set, as in the same authors' AUM code: an epoch has as many full
-  batches as the right samples make, and the schedule follows these.
+- AUL: section 4.2 of the AUL paper. It prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i and z_i the probability that a sample
+  is *mislabeled*, but says everywhere that mislabeled samples count less, so w_i = 1 − z_i here.
+- Oracle: wrong samples are left out of the training set, as in the same authors' AUM code.
 
 Shapes: B batch, C classes, R rows of the training data.
 """
@@ -72,7 +67,7 @@ def random_weights(ingredients: Ingredients) -> Memoryless:
 
 
 def reed_hard(ingredients: Ingredients) -> Memoryless:
-    """Build L = (1/B) Σ [−β log p_y − (1 − β) log p_m], y the given label, m = argmax p; β = 1 is standard training."""
+    """Build L = (1/B) Σ [−β log p_y − (1 − β) log p_m], y the given label, m = argmax p."""
     beta = (ingredients.parameters or ReedHardParameters()).beta
     return Memoryless(lambda batch, logits_BC, _: evenly(bootstrapped(batch.label_B, logits_BC, beta), logits_BC))
 
@@ -89,9 +84,7 @@ def aul(ingredients: Ingredients) -> Memoryless:
     """Build training with the weights of an audit, w = 1 − P(mislabeled), without the labels that are likelier wrong.
 
     A network that can memorize learns a wrong label of any weight above 0; the paper's posteriors are near 0 or 1.
-
-    Raises:
-        UsageError: there are no weights, or none of them reaches the cut.
+    Raises UsageError where there are no weights, or none of them reaches the cut.
     """
     weight_R, cut = ingredients.audited_weights("aul"), (ingredients.parameters or AulParameters()).cut
     if not (weight_R >= cut).any():
@@ -102,8 +95,7 @@ def aul(ingredients: Ingredients) -> Memoryless:
 class Oracle(Standard):
     """Standard training on the samples whose given label is the true one; the others are never seen.
 
-    Raises:
-        UsageError: the truth is not known, or fewer than two given labels are true.
+    Raises UsageError where the truth is not known, or fewer than two given labels are true.
     """
 
     def __init__(self, ingredients: Ingredients) -> None:

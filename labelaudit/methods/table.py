@@ -23,10 +23,8 @@ class MethodEntry:
     """One method.
 
     Attributes:
-        name: As the user writes it.
-        title: As papers write it.
-        summary: What it does, in a line.
-        source: Where it is described.
+        name, title: As the user and as papers write it.
+        summary, source: What it does, in a line, and where it is described.
         needs: What it cannot train without.
         factory: ``module:name`` of a class or function that makes a `Method` of `Ingredients`.
         parameters: The dataclass of its settings.
@@ -187,16 +185,12 @@ METHODS = (
 
 
 def find_method(name: str) -> MethodEntry:
-    """Return the method of this name.
-
-    Raises:
-        UsageError: there is none; names those that come close.
-    """
+    """Return the method of this name; the UsageError for an unknown one names the closest."""
     return find("method", name, {entry.name: entry for entry in METHODS})
 
 
 def find(kind: str, name: str, entries: Mapping[str, Entry], *others: str) -> Entry:
-    """Return the entry of this name; the error for an unknown one names the closest, ``others`` among them."""
+    """Return the entry of this name; the UsageError for an unknown one names the closest, ``others`` among them."""
     if name in entries:
         return entries[name]
     names = [*others, *entries]

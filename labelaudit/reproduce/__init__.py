@@ -1,7 +1,4 @@
-"""The papers' tables and figures, and some of our own, measured on a data folder: a file for each experiment.
-
-Here are the experiments' options, of which the command line is made.
-"""
+"""The papers' tables and figures, and some of our own, measured on a data folder; here are the experiments' options."""
 
 from __future__ import annotations
 
@@ -26,10 +23,7 @@ def _several(meaning: str, *flags: str, metavar: str, **default: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentOptions:
-    """What experiments are asked; `labelaudit.cli.reproduce` says which of it each takes.
-
-    ``name`` is the experiment's; each of the seeds replaces that of ``training``.
-    """
+    """What experiments are asked; each takes some of it. Each of the seeds replaces that of ``training``."""
 
     name: str
     data: Path | None = option("Folder with one folder of rightly labeled images per class.", panel=None)
@@ -57,9 +51,6 @@ class ExperimentOptions:
     )
     also_models: Sequence[str] = _several("Audit with this network too, and correlate.", "--also-model", metavar="NAME")
     peers: bool = _measured("cleanlab and AUM beside it: six more trainings an audit.", default=False)
-    mislabeled: float = _measured("Share of wrong labels.", default=0.1)
-    shuffled: float = _measured("Share of images with shuffled pixels.", default=0.05)
-    gaussian: float = _measured("Share of images of Gaussian noise.", default=0.05)
     images: int | None = _measured("Take only so many images, of each class its share.")
     data_sets: Sequence[str] = _several(
         "clean, or random-labels, shuffle-pixels, gaussian with :0.25 or :0.5; default: all.",
@@ -69,7 +60,6 @@ class ExperimentOptions:
     algorithms: Sequence[str] = _several(
         "standard, sb-50, sb-33, sbe-50, vr-33 or vr-50; default: all.", "--algorithm", metavar="NAME"
     )
-    rounds: int = _measured("Reviews, with an audit after each.", default=1)
     methods: Sequence[str] = _several(
         "Rows: labelaudit methods, and labelaudit: aul by the default audit.", metavar="NAME,NAME"
     )

@@ -40,9 +40,7 @@ CORRELATED = {
 }
 """The columns of the table of networks, in the order of the AUL paper's Figure 5."""
 
-_BINS = 40
-_SHOWN = 24
-_SIDE = 64
+_BINS, _SHOWN, _SIDE = 40, 24, 64
 """Bins of a histogram; images of highest AUL, and the pixels that each fits into."""
 
 COLUMNS = {
@@ -67,10 +65,7 @@ def read_loss_curves(run: RunFolder, samples: int) -> Iterator[tuple[FloatArray,
 
 
 def measure_losses(found: TrueAudit, *, tested: bool) -> tuple[dict[str, list[Row]], dict[str, FloatArray]]:
-    """Return the rows of one audit by table, and what networks are compared by: some of `CORRELATED`.
-
-    ``tested``: the losses of test images were recorded too.
-    """
+    """Return the rows of one audit by table, and some of `CORRELATED`, those of test images if they are recorded."""
     wrong_N, rows = found.wrong_N, dict[str, list[Row]](epochs=[], curves=[], histograms=[])
     drawn: dict[str, int] = {}
     epochs = found.fitted.statistics.epochs
@@ -160,16 +155,15 @@ def _of_first(rows: Rows, *columns: str) -> list[Row]:
     return [row for row in rows if all(row[column] == rows[0][column] for column in columns)]
 
 
-def _shown(rows: Rows, *columns: str) -> Iterator[tuple[Any, list[Row]]]:
-    """Yield the rows of the first network and seed, by noise and other columns."""
-    yield from grouped(_of_first(rows, "model", "seed"), "noise", *columns).items()
+def _shown(rows: Rows, *columns: str) -> dict[Any, list[Row]]:
+    """Return the rows of the first network and seed, by noise and other columns."""
+    return grouped(_of_first(rows, "model", "seed"), "noise", *columns)
 
 
 def figures(tables: Tables, truth: Catalogue) -> Figures:
-    """Return the figures that there are rows for. Images are read from the truth's folder.
+    """Return the figures that there are rows for; images are read from the truth's folder.
 
-    In their order they are the paper's Figures 1 and 10, 2, 3, 8, then the AUROC that its section 3 names for some
-    epochs, then 4, 6, 5, 7 and 9.
+    They are the paper's Figures 1 and 10, 2, 3, 8, its section 3's AUROC, then Figures 4, 6, 5, 7 and 9.
     """
     epochs, every = _of_first(tables["epochs"], "model"), tables["histograms"]
     ends = [row for row in _of_first(every, "seed") if row["quantity"] == AUL]
@@ -177,33 +171,30 @@ def figures(tables: Tables, truth: Catalogue) -> Figures:
     def curves(field: str) -> list[list[Panel]]:
         return [
             [_curves(field, noise, quantity, own) for quantity, own in grouped(rows, "quantity").items()]
-            for noise, rows in _shown(tables["curves"])
+            for noise, rows in _shown(tables["curves"]).items()
         ]
 
+    highest = {
+        noise: [(truth.root / row["path"], row["given_label"][:12], row["wrong"]) for row in rows]
+        for noise, rows in _shown(tables["highest"]).items()
+    }
+    known = {noise: known_epochs(rows) for noise, rows in grouped(epochs, "noise").items()}
+    mixtures, several = _shown(tables["mixtures"]), len({row["model"] for row in ends}) > 1
     return {
-        "highest-aul": in_lines([_highest_panel(noise, rows, truth) for noise, rows in _shown(tables["highest"])]),
+        "highest-aul": in_lines(
+            [images(f"{noise}: highest AUL", shown, 6, truth.rendering) for noise, shown in highest.items()]
+        ),
         "histograms": [
             [_histogram(f"{noise}, epoch {epoch}: AUROC {_auroc(epochs, own[0])}", own) for epoch, own in by_epoch]
-            for (noise, _), rows in _shown(every, "quantity")
+            for (noise, _), rows in _shown(every, "quantity").items()
             for by_epoch in [grouped(rows, "epoch").items()]
         ],
         "one-sample": curves("sample"),
         "mean-and-deviation": curves("mean"),
-        "loss-and-aul": in_lines(
-            [
-                _over_epochs(noise, known)
-                for noise, rows in grouped(epochs, "noise").items()
-                if (known := known_epochs(rows))
-            ]
-        ),
-        "aul-by-network": in_lines(
-            [_by_network(*of) for of in grouped(ends, "noise").items() if len({row["model"] for row in ends}) > 1]
-        ),
+        "loss-and-aul": in_lines([_over_epochs(noise, of) for noise, of in known.items() if of]),
+        "aul-by-network": in_lines([_by_network(*of) for of in grouped(ends, "noise").items() if several]),
         "aul-by-noise": in_lines(
-            [
-                _histogram(noise, _last(rows), dict(_shown(tables["mixtures"])).get(noise, ()))
-                for noise, rows in _shown(ends)
-            ]
+            [_histogram(noise, _last(rows), mixtures.get(noise, ())) for noise, rows in _shown(ends).items()]
         ),
         "networks": [
             [_matrix(f"{noise}: {title}", rows, name) for name, title in measured(tables).items()]
@@ -217,19 +208,12 @@ def figures(tables: Tables, truth: Catalogue) -> Figures:
 
 def _auroc(epochs: Rows, bins: Row) -> str:
     """Return the AUROC of a histogram's quantity in its epoch."""
-    same = ("noise", "seed", "epoch")
-    (known,) = (row for row in epochs if all(row[column] == bins[column] for column in same))
+    (known,) = (row for row in epochs if all(row[name] == bins[name] for name in ("noise", "seed", "epoch")))
     return number(known[f"{bins['quantity'].lower()}_auroc"], 3)
 
 
 def _last(rows: Rows) -> list[Row]:
     return [row for row in rows if row["epoch"] == rows[-1]["epoch"]]
-
-
-def _highest_panel(noise: str, rows: Rows, truth: Catalogue) -> Panel:
-    """Return the images of highest AUL with their given labels, red where these are wrong."""
-    shown = [(truth.root / row["path"], row["given_label"][:12], row["wrong"]) for row in rows]
-    return images(f"{noise}: highest AUL", shown, 6, truth.rendering)
 
 
 def images(title: str, shown: Sequence[tuple[Path, str, bool]], columns: int, rendering: Rendering) -> Panel:

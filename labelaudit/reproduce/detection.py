@@ -6,13 +6,9 @@ network and the settings of the audit:
 - **cleanlab** (Northcutt et al. 2021; the package, extra ``bench``): out-of-fold probabilities of five networks, each
   trained by labelaudit's loop on four fifths; its rankings ``self_confidence`` and ``normalized_margin``, and what
   ``find_label_issues`` calls wrong with its defaults.
-- **AUM** (Pleiss et al. 2020): the flags follow the paper's rule, which the package ``aum`` leaves to its user: N /
-  (K + 1) random samples get a class of their own, and what has an AUM below the 99th percentile of theirs is called
-  wrong; a second training with other such samples judges the first ones. The ranking is the AUM of these trainings.
-  Both are in sample, as published; the audit's statistic ``aum`` is held out where it has several heads. Unlike in the
-  paper all epochs count, not those before the learning rate falls first.
-
-Six trainings' worth of work beside the audit's one: four for cleanlab, two for AUM. Finished ones are only read.
+- **AUM** (Pleiss et al. 2020), by the paper's rule: N / (K + 1) random samples get a class of their own, and what has
+  an AUM below the 99th percentile of theirs is called wrong; a second training with other such samples judges the first
+  ones. The ranking is the AUM of these trainings. Unlike in the paper all epochs count.
 
 Shapes: N samples, U of them with a verdict, R rows that are trained on, K classes, P rows of a part.
 """
@@ -38,7 +34,7 @@ from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.inputs import Inputs, SomeRows
@@ -51,7 +47,7 @@ from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, curves, runner
-from labelaudit.reproduce.runner import NOTHING, Case, Cell, NoisyLabels, Row, Rows, Tables, grouped, pivot
+from labelaudit.reproduce.runner import NOTHING, Case, Cell, Row, Rows, Tables, grouped, pivot
 from labelaudit.reproduce.truth import AUDITED, ESTIMATES, OURS, RANKINGS, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
@@ -67,8 +63,7 @@ _COLUMNS = {
     "estimates": ESTIMATES,
     **curves.COLUMNS,
 }
-"""``held``: whether the interval contains the truth. ``suggestion``: the share of wrong labels whose suggested label is
-right. NaN stands for no interval, and for the seconds of an audit that was interrupted."""
+"""``held``: whether the interval contains the truth, NaN for none. ``suggestion``: see `TrueAudit.suggestion`."""
 
 
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
@@ -76,22 +71,22 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     runner.check_experiment(asked)
     noises = (*asked.noises, *(PAPER_NOISE if asked.paper_noise else ()))
     if not (noises or asked.noisy_labels or asked.truth):
-        raise UsageError(
-            "there is nothing to measure", fix="give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
-        )
+        fix = "give --noise KIND:RATE, or --noisy-labels FILE, or --truth FILE"
+        raise UsageError("there is nothing to measure", fix=fix)
     if asked.peers:
         require("cleanlab.filter", "cleanlab.rank")
     for model in asked.also_models:
         require_known(model)
-    truth, test = runner.scan_truth(runner.needed(asked.data, "--data"), asked.truth, reporter), None
-    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels) or [NoisyLabels(name="given")]
+    data_folder, test = runner.needed(asked.data, "--data"), None
+    truth = trainable(scan(data_folder, labels_file=asked.truth, reporter=reporter))
+    cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels) or [Case(name="given")]
     if asked.test is not None:
         require_outside(asked.out, asked.test, "--out")
         test = scan(asked.test, reporter=reporter)
         numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
     tables = Tables("Detection of wrong labels", **_COLUMNS)
 
-    def measure_case(case: NoisyLabels, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
+    def measure_case(case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
         compared = list[tuple[Row, dict[str, FloatArray]]]()
         for model in dict.fromkeys((None, *asked.also_models)):
@@ -221,19 +216,14 @@ def require(*names: str) -> list[Any]:
     try:
         return [importlib.import_module(name) for name in names]
     except ModuleNotFoundError as error:
-        package = names[0].partition(".")[0]
-        raise UsageError(
-            f"this compares with {package}, not installed here", fix="pip install 'labelaudit[bench]'"
-        ) from error
+        what = f"this compares with {names[0].partition('.')[0]}, not installed here"
+        raise UsageError(what, fix="pip install 'labelaudit[bench]'") from error
 
 
 def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, reporter: Reporter) -> dict[str, list[Row]]:
     """Return the rows of cleanlab and AUM beside those of an audit with the same options; the folder keeps them.
 
-    Raises:
-        DataError: a class has too few samples for cleanlab's folds.
-        RunError: the folder holds what was computed for another audit.
-        UsageError: cleanlab is not installed.
+    Raises RunError where the folder holds those of another audit; for others see `require` and the folds below.
     """
     filters, ranks = require("cleanlab.filter", "cleanlab.rank")
     with storage_errors(folder):
@@ -244,43 +234,35 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     source = Source(device=set_up_device(options), weights_file=options.network_weights, offline=options.offline)
 
     @cache
-    def prepared() -> Prepared:
-        return prepare(catalogue, settings, source, reporter)
+    def computed() -> dict[str, list[Row]]:
+        prepared = prepare(catalogue, settings, source, reporter)
 
-    def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the values of rows for the samples that have a verdict: [U, …]."""
-        value_N = np.zeros((len(used_N), *value_R.shape[1:]), dtype=value_R.dtype)
-        value_N[prepared().sample_R] = value_R
-        return value_N[used_N]
+        def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            """Return the values of rows for the samples that have a verdict: [U, …]."""
+            value_N = np.zeros((len(used_N), *value_R.shape[1:]), dtype=value_R.dtype)
+            value_N[prepared.sample_R] = value_R
+            return value_N[used_N]
 
-    @cache
-    def p_UK() -> npt.NDArray[np.float32]:
         reporter.say(f"cleanlab: {FOLDS} networks of {settings.epochs} epochs")
-        build = partial(make_network, settings, prepared(), source)
-        inputs, label_R = prepared().inputs, prepared().label_R
-        return used(out_of_fold_probabilities(inputs, label_R, settings, source.device, build))
-
-    @cache
-    def aum() -> tuple[FloatArray, BoolArray]:
+        inputs, build = prepared.inputs, partial(make_network, settings, prepared, source)
+        p_UK = used(out_of_fold_probabilities(inputs, prepared.label_R, settings, source.device, build))
         reporter.say(f"AUM: 2 networks of {settings.epochs} epochs, with threshold samples")
-        aum_R, below_R = _threshold_trainings(prepared(), settings, source, reporter)
-        return used(aum_R), used(below_R)
-
-    def rankings() -> Iterator[Row]:
-        for name in CLEANLABS:
-            suspicion_U = -ranks.get_label_quality_scores(label_U, p_UK(), method=name)
-            yield found.ranking("cleanlab", name, suspicion_U, chosen=name == CLEANLABS[0])
-        yield found.ranking("aum", "aum", -aum()[0], chosen=True)
-
-    def estimates() -> Iterator[Row]:
-        issue_U = filters.find_label_issues(label_U, p_UK(), n_jobs=1)
-        yield found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean()))
-        below_U = aum()[1]
-        yield found.estimate("aum", "threshold", below_U, float(below_U.mean()))
+        aum_U, below_U = map(used, _threshold_trainings(prepared, settings, source, reporter))
+        suspicions = {name: -ranks.get_label_quality_scores(label_U, p_UK, method=name) for name in CLEANLABS}
+        rankings = [found.ranking("cleanlab", *of, chosen=of[0] == CLEANLABS[0]) for of in suspicions.items()]
+        issue_U = filters.find_label_issues(label_U, p_UK, n_jobs=1)
+        return {
+            "ranking": [*rankings, found.ranking("aum", "aum", -aum_U, chosen=True)],
+            "estimates": [
+                found.estimate("cleanlab", "find_label_issues", issue_U, float(issue_U.mean())),
+                found.estimate("aum", "threshold", below_U, float(below_U.mean())),
+            ],
+        }
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
-    of = {"ranking": (RANKINGS, rankings), "estimates": (ESTIMATES, estimates)}
-    return {name: runner.remembered(folder / f"{name}.parquet", asked, *each) for name, each in of.items()}
+    ranking = runner.remembered(folder / "ranking.parquet", asked, RANKINGS, lambda: computed()["ranking"])
+    estimates = runner.remembered(folder / "estimates.parquet", asked, ESTIMATES, lambda: computed()["estimates"])
+    return {"ranking": ranking, "estimates": estimates}
 
 
 def _threshold_trainings(
@@ -309,7 +291,7 @@ def _threshold_trainings(
 def aum_below_threshold(own_N: FloatArray, threshold_N: BoolArray, *, percentile: float = 99.0) -> BoolArray:
     """Return AUM's rule: which samples lie below the percentile of the threshold samples; never one of these.
 
-    ``own_N`` is the AUM against the label that a sample was trained with, the percentile in [0, 100].
+    ``own_N`` is the AUM against the label that a sample was trained with.
     """
     below_N: BoolArray = (own_N < np.percentile(own_N[threshold_N], percentile)) & ~threshold_N
     return below_N
@@ -324,8 +306,7 @@ def out_of_fold_probabilities(
 ) -> npt.NDArray[np.float32]:
     """Train five networks, each on four fifths of the rows, and return their probabilities on the rest: [R, K].
 
-    Raises:
-        DataError: a class has too few samples for five folds.
+    Raises DataError where a class has too few samples for five folds.
     """
     if int(label_R.bincount().min()) < FOLDS:
         raise DataError(f"a class has fewer than {FOLDS} samples", fix="cross-validation needs one for each fold")

@@ -28,13 +28,16 @@ from labelaudit.run.documents import read_description
 from labelaudit.run.layout import RunFolder
 
 TRUE_KINDS = {"uniform": "mislabeled", "shuffle-pixels": "shuffled", "gaussian": "gaussian", "": "clean"}
-"""Of each kind of corruption."""
-
 CALLED = (*KINDS, "")
 """What a sample can be called; the last is nothing."""
 
 _CORRUPTED = ("shuffled", "gaussian")
-
+_CORRUPTIONS = (
+    CorruptionRate(kind="uniform", rate=0.1),
+    CorruptionRate(kind="shuffle-pixels", rate=0.05),
+    CorruptionRate(kind="gaussian", rate=0.05),
+)
+_NOISE = "0.1 wrong labels, 0.05 shuffled, 0.05 Gaussian"
 _COLUMNS = {
     "matrix": AUDITED + "true_kind:str suspicious:bool called:str samples:int64",
     "ranking": AUDITED + "true_kind:str statistic:str auroc auroc_of_all",
@@ -60,29 +63,23 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``kinds.md`` and the Parquet tables."""
     runner.check_experiment(asked)
     source = runner.needed(asked.data, "--data")
-    corruptions = [
-        CorruptionRate(kind="uniform", rate=asked.mislabeled),
-        CorruptionRate(kind="shuffle-pixels", rate=asked.shuffled),
-        CorruptionRate(kind="gaussian", rate=asked.gaussian),
-    ]
     if asked.images is not None and asked.images < 1:
         raise UsageError(f"--images {asked.images} is too few", fix="give at least 1")
-    noise = f"{asked.mislabeled:g} wrong labels, {asked.shuffled:g} shuffled, {asked.gaussian:g} Gaussian"
     tables = Tables("Kinds", **_COLUMNS)
 
     def measure_case(_case: Case, seed: int, folder: Path) -> Iterator[dict[str, Iterator[Row]]]:
         data, run = folder / "data", RunFolder(folder / "run")
-        truth = runner.corrupted_copy(source, data, corruptions, seed=seed, most=asked.images, reporter=reporter)
+        truth = runner.corrupted_copy(source, data, _CORRUPTIONS, seed=seed, most=asked.images, reporter=reporter)
         fitted = score(Data(root=data), run, replace(asked.training, seed=seed), reporter=reporter)
         settings = read_description(run).settings
         tables.about = (
-            f"{len(fitted.catalogue):,} images of {len(fitted.catalogue.classes)} classes; {noise}; seeds "
+            f"{len(fitted.catalogue):,} images of {len(fitted.catalogue.classes)} classes; {_NOISE}; seeds "
             f"{asked.seeds_text}; labelaudit {__version__}; the probe is {settings['model']}, "
             f"{settings['image_size']} pixels, {settings['epochs']} epochs."
         )
         kind_of = {row["path"]: TRUE_KINDS[row["kind"]] for row in truth}
         true_N = np.array([kind_of[path] for path in fitted.catalogue.paths])
-        same = {"noise": noise, "model": settings["model"], "seed": seed}
+        same = {"noise": _NOISE, "model": settings["model"], "seed": seed}
         copies = ({"kind": row.kind, "count": row.count, "found": row.found} for row in fitted.kinds.copies)
         found = {"matrix": _matrix(true_N, fitted), "ranking": _ranking(true_N, fitted), "copies": copies}
         yield {name: ({**same, **row} for row in rows) for name, rows in found.items()}
@@ -115,8 +112,12 @@ def _ranking(true_N: npt.NDArray[np.str_], fitted: Fitted) -> Iterator[Row]:
 def _page(tables: Tables) -> Iterator[str]:
     """Yield the lines of the page; counts are summed over the seeds, shares are mean ± standard deviation."""
     matrix = tables["matrix"]
+    counts: dict[str, Cell] = {"{}": lambda own: f"{sum(row['samples'] for row in own):,}"}
     for suspicious, title in ((True, "Suspicious samples, and what they are called"), (False, "Samples that are not")):
-        yield from _counts(title, "truth", [row for row in matrix if row["suspicious"] == suspicious], "true_kind")
+        shown = [row for row in matrix if row["suspicious"] == suspicious]
+        shown = [{**row, "called": row["called"] or "nothing"} for row in shown]
+        shown += [{**row, "called": "samples"} for row in shown]
+        yield from pivot(title, "", shown, {"truth": "true_kind"}, counts, across="called")
     by_seed = grouped(matrix, "seed").values()
     cells = {name: {"value": figure(share(rows, *of) for rows in by_seed)} for name, of in _GOALS.items()}
     yield from table("Against the goals", "", ("share",), cells)
@@ -137,18 +138,10 @@ def _page(tables: Tables) -> Iterator[str]:
     )
 
 
-def _counts(title: str, heading: str, rows: Rows, key: str) -> list[str]:
-    """Return the table of how many samples of each key are called what, and of their number."""
-    shown = [{**row, "called": row["called"] or "nothing"} for row in rows]
-    shown += [{**row, "called": "samples"} for row in rows]
-    cells: dict[str, Cell] = {"{}": lambda own: f"{sum(row['samples'] for row in own):,}"}
-    return pivot(title, "", shown, {heading: key}, cells, across="called")
-
-
 def share(matrix: Rows, true: Sequence[str], called: str | None, suspicious: bool | None) -> float:
-    """Return which share of the samples of some true kinds, all or those that are suspicious or not, is called so.
+    """Return which share of samples of some true kinds is called so, or is suspicious where ``called`` is None.
 
-    Without ``called`` it is the share of the suspicious.
+    ``suspicious`` leaves out the others.
     """
     rows = [row for row in matrix if row["true_kind"] in true and suspicious in (None, row["suspicious"])]
     hits = [row for row in rows if (row["suspicious"] if called is None else row["called"] == called)]

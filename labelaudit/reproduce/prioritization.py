@@ -38,17 +38,10 @@ from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
 
-TARGET = 1.2
-"""The error to reach, as a multiple of the best of standard training."""
-
-MEAN = -1
-"""Stands for the seed of a mean curve."""
-
+TARGET = 1.2  # the error to reach, as a multiple of the best of standard training
+MEAN = -1  # stands for the seed of a mean curve
 CLEAN, STANDARD = "clean", "standard"
-MOST, LEAST = "most", "least"
-
-ENTROPY = {STANDARD, "sb-50", "sbe-50"}
-"""The algorithms of Figure 4."""
+ENTROPY = {STANDARD, "sb-50", "sbe-50"}  # the algorithms of Figure 4
 
 _KINDS: tuple[CorruptionName, ...] = ("random-labels", "shuffle-pixels", "gaussian")
 DATA_SETS: dict[str, tuple[CorruptionRate, ...]] = {
@@ -67,9 +60,7 @@ ALGORITHMS: dict[str, tuple[str, str, dict[str, object]]] = {
 }
 """Title, selector and its parameters."""
 
-SHOWN = (CLEAN, "shuffle-pixels:0.25")
-"""The data sets of Figures 1 and 2."""
-
+SHOWN = (CLEAN, "shuffle-pixels:0.25")  # the data sets of Figures 1 and 2
 _POOL, _IMAGES, _COLUMNS = 2_000, 16, 4
 """Figures 1 and 2 show 16 images of a class, drawn from the 2,000 picked most or least often of CIFAR-10's 50,000."""
 
@@ -83,18 +74,11 @@ PAPER: Mapping[str, Sequence[tuple[float, float]]] = {
 }
 """Table 1: speedup, NaN for a dash, and best test error in percent, a column for each of `DATA_SETS`."""
 
-# The paper: SGD .1, momentum .9, weight decay .0005, crop and flip; the rate falls by 80% at epochs 60 and 80 of 100.
-# Nesterov and the padding are those of Selective Backprop's code. Little data gets smaller batches, and a rate to go
-# with them: with few steps, a method that takes a third of them is behind for want of steps and not of examples.
-_PRESET = replace(
-    PAPER_PROBE,
-    model="labelaudit_probe",
-    epochs=30,
-    lr=0.05,
-    weight_decay=5e-4,
-    schedule="milestones",
-    milestones=((0.6, 0.2), (0.8, 0.2**2)),
-)
+# The paper's schedule, with Nesterov and padding as in Selective Backprop's code. Little data gets smaller batches and
+# rates: with few steps, a method that takes a third of them is behind for want of steps and not of examples.
+_STEPS = ((0.6, 0.2), (0.8, 0.2**2))
+_PRESET = replace(PAPER_PROBE, model="labelaudit_probe", epochs=30, lr=0.05, weight_decay=5e-4)
+_PRESET = replace(_PRESET, schedule="milestones", milestones=_STEPS)
 
 SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
     # Digits lose their labels when mirrored.
@@ -108,19 +92,16 @@ _REPLACED = ("model", "epochs", "batch_size", "optimizer", "lr")
 """What training options change of a scale's preset; the rest of them is up to `labelaudit.auditing.plan`."""
 
 _TRAINING = "data_set:str algorithm:str seed:int64 "
-_EPOCHS = (
-    _TRAINING
-    + "epoch:int64 test_error train_loss forwards:int64 backpropagated:int64 seconds selected_share changed_share"
-)
+_EPOCHS = _TRAINING + "epoch:int64 test_error train_loss forwards:int64 backpropagated:int64 seconds "
+_EPOCHS += "selected_share changed_share"
 """One epoch of one training; epochs count from 1, and costs (samples, wall time) from the training's beginning.
 
 The shares are of samples that were selected for corruption, and of those that it changed (a random label can be the
 right one), among those back-propagated in this epoch.
 """
 
-_RESULTS = (
-    _TRAINING + "best_error target speedup work_speedup time_speedup forwards backpropagated seconds oversampling"
-)
+_RESULTS = _TRAINING + "best_error target speedup work_speedup time_speedup forwards backpropagated seconds "
+_RESULTS += "oversampling"
 """One training, or with seed −1 the mean curve of all of them, beside standard training on the same data.
 
 Speedups are by examples back-propagated, by forward passes (a backward pass counts as two) and by wall time; NaN where
@@ -129,10 +110,9 @@ share in the data.
 """
 
 _PICKS = _TRAINING + "end:str path:str times:int64 corrupted:bool pool_corrupted"
-"""An image of the first class, drawn from those that one training back-propagated most or least often.
+"""An image of the first class, and how often it was picked, drawn from the pool of those picked ``most`` or ``least``.
 
-``end`` is ``most`` or ``least``, ``times`` how often it was picked. ``pool_corrupted`` is the share of corrupted images
-among all those that it was drawn from, of every class.
+``pool_corrupted`` is the share of corrupted images in the pool, of every class.
 """
 
 
@@ -188,10 +168,7 @@ def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
 def _train(
     run: RunFolder, options: RetrainOptions, corrupted_2N: BoolArray, same: Row, reporter: Reporter
 ) -> Iterator[Row]:
-    """Train, and yield the rows of the epochs, which begin with ``same``.
-
-    ``corrupted_2N`` are the samples that were selected for corruption, and those that it changed.
-    """
+    """Train, and yield the rows of the epochs; ``corrupted_2N``: selected for corruption, and changed by it."""
     retrain(Data(root=run.root.parent / "data"), run, options, reporter)
     total = dict.fromkeys(("forwards", "backpropagated", "seconds"), 0)
     for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
@@ -206,10 +183,7 @@ def _train(
 
 
 def picks(run: RunFolder, same: Row, truth: Sequence[Mapping[str, str]]) -> Iterator[Row]:
-    """Yield the images of Figures 1 and 2 of a training, in rows that begin with ``same``.
-
-    ``truth`` are the rows of ``truth.csv``. The seed draws the images, and which of those picked equally often count.
-    """
+    """Yield the images of Figures 1 and 2 of a training, by the rows of ``truth.csv``; the seed draws them."""
     times_N = np.zeros(len(truth), dtype=np.int64)
     for metrics in read_metrics(run.metrics):
         sample, times = read_picks(run.picks, metrics["epoch"])
@@ -230,7 +204,7 @@ def pools(times_N: npt.NDArray[np.int64], generator: np.random.Generator) -> dic
     count = max(1, min(_POOL, round(len(times_N) * _POOL / 50_000)))
     mixed_N = generator.permutation(len(times_N))
     order_N = mixed_N[np.argsort(times_N[mixed_N], kind="stable")]
-    return {MOST: order_N[-count:], LEAST: order_N[:count]}
+    return {"most": order_N[-count:], "least": order_N[:count]}
 
 
 def first_cost(error_E: FloatArray, cost_E: FloatArray, target: float) -> float:
@@ -346,10 +320,7 @@ def _percent(column: str, rows: Rows) -> str:
 
 
 def figures(tables: Tables, out: Path) -> Figures:
-    """Return Figures 1 to 4 and S5 to S11, over all data sets that were measured.
-
-    The images of Figures 1 and 2 are those of the first seed, read from its copies in ``out``.
-    """
+    """Return Figures 1 to 4 and S5 to S11; the images are those of the first seed, read from its copies in ``out``."""
     by_data = grouped(tables["epochs"], "data_set")
     target = {row["data_set"]: row["target"] for row in tables["results"] if row["seed"] == MEAN}
     return {

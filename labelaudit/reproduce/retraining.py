@@ -22,7 +22,8 @@ import numpy as np
 from labelaudit import __version__
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import TrainingError, UsageError
 from labelaudit.methods.parameters import make_parameters
@@ -30,7 +31,7 @@ from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, runner
-from labelaudit.reproduce.runner import Cell, NoisyLabels, Row, Rows, Tables, grouped, number, spread
+from labelaudit.reproduce.runner import Case, Cell, Row, Rows, Tables, grouped, number, spread
 from labelaudit.reproduce.truth import OURS, audit
 from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
@@ -38,11 +39,9 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_seconds
 
 DIVERGED = "diverged"
+NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
 Paper = tuple[float, float] | str
 """What the paper has in a cell: error and deviation, or a text instead."""
-
-NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
-"""The columns."""
 
 _CIFAR10: dict[str, tuple[Paper, ...]] = {
     "standard": ((23.2, 0.2), (40.3, 0.5), (57.1, 0.5), (75.3, 0.5), (40.3, 0.2)),
@@ -66,8 +65,6 @@ _CIFAR100: dict[str, tuple[Paper, ...]] = {
     "aul": ((34.2, 0.4), (39.9, 0.6), (50.5, 1.0), (76.5, 0.9), (40.2, 0.2)),
     "oracle": ((35.5, 0.1), (39.0, 0.4), (44.8, 1.0), (55.1, 0.7), (38.6, 0.7)),
 }
-
-
 PAPERS = {10: _CIFAR10, 100: _CIFAR100}
 """The paper's halves of the table, by the number of classes: a row's cells at each of the `NOISES`."""
 
@@ -103,12 +100,11 @@ def audit_of(row: str) -> str | None:
     return "default" if {"weights", "noise_rate"} & set(method_of(row).needs) else None
 
 
-def published(row: str, noise: NoisyLabels, classes: int) -> tuple[dict[str, object], Mapping[str, Any]]:
+def published(row: str, noise: Case, classes: int) -> tuple[dict[str, object], Mapping[str, Any]]:
     """Return the parameters, and hyperparameters of preset ``paper``, that a row has for some noise or data only.
 
-    MentorNet, D2L and DivideMix: their authors' README and code. ELR: config_cifar10_asym.json and
-    config_cifar100.json of its code. On CIFAR-100 Co-Teaching's rate falls from epoch 100, here from 80 as on CIFAR-10;
-    INCV and DivideMix have their settings for CIFAR-10.
+    They are from the authors' READMEs and code (ELR: config_cifar10_asym.json, config_cifar100.json). Not set: on
+    CIFAR-100 Co-Teaching's rate falls from epoch 100, here from 80; INCV and DivideMix keep their CIFAR-10 settings.
     """
     is_asymmetric = noise.kind in ("pair-flip", "asymmetric")
     match row:
@@ -163,8 +159,7 @@ class Scale:
         parameters: The parameters of each row's method.
         subset: Draw so many of the training images for each seed; None takes all.
         measure_every: Measure the test error after so many epochs and the last.
-        noises: The columns of the table, when none are asked for.
-        about: In words, for the heading.
+        noises, about: The columns when none are asked for, and what the heading says.
     """
 
     audits: Mapping[str, TrainingOptions]
@@ -179,10 +174,7 @@ class Scale:
 # A network that does not memorize wrong labels needs no robust training (docs/accuracy.md).
 _MEMORIZING: dict[str, Any] = {"augment": "none", "weight_decay": 1e-4}
 # The fast probe has the paper's rate, and on 5,000 images its batch.
-_SMALL_AUDITS = {
-    "default": TrainingOptions(),
-    "paper": TrainingOptions(probe="train", schedule="constant"),
-}
+_SMALL_AUDITS = {"default": TrainingOptions(), "paper": TrainingOptions(probe="train", schedule="constant")}
 # Without augmentation a second view is the first one again.
 _ONE_VIEW: dict[str, object] = {"views": 1}
 
@@ -228,7 +220,7 @@ class Trainings:
     scale: Scale
     paper: int | None = None
 
-    def measure(self, reporter: Reporter, case: NoisyLabels, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
+    def measure(self, reporter: Reporter, case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
         rows, scale = np.flatnonzero(self.clean.used_N), self.scale
         if scale.subset is not None:
@@ -270,10 +262,7 @@ class Trainings:
 
 
 def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, reporter: Reporter) -> list[Row]:
-    """Train one method, or read what an earlier call finished; a training that diverges is a result too.
-
-    ``start`` is what the row begins with; the folder gets ``<method>/`` and ``<method>.parquet``.
-    """
+    """Train one method into ``<method>/``, or read ``<method>.parquet``; a training that diverges is a result too."""
     name: str = start["method"]
 
     def train() -> Iterator[Row]:
@@ -436,10 +425,9 @@ def _published(cells: Rows) -> str:
 
 
 def orders(cells: Rows) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
-    """Yield noise, rows, errors, and whether these rise strictly, for each of `EXPECTATIONS` that can be checked.
+    """Yield noise, rows, errors, and whether these rise strictly (None without a figure), for each of `EXPECTATIONS`.
 
-    The last is None where one of the rows has no figure. Left out is what the paper itself has in another order: AUL
-    before Oracle at uniform 20% on CIFAR-100.
+    Left out is what the paper itself has in another order: AUL before Oracle at uniform 20% on CIFAR-100.
     """
     cell_of = {(cell["method"], cell["noise"]): cell for cell in cells}
     for noise, order in itertools.product(grouped(cells, "noise"), EXPECTATIONS):
@@ -466,7 +454,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     rows, device = asked.methods or ROWS, asked.training.device
     scale = with_parameters(scale, rows, asked.parameters)
     data, test = runner.folders(asked)
-    clean = runner.scan_truth(data, None, reporter)
+    clean = trainable(scan(data, reporter=reporter))
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
     images, classes = int(clean.used_N.sum()), len(clean.classes)
     subset = None if asked.scale is None else min(asked.subset or scale.subset or images, images)

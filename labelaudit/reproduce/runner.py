@@ -1,7 +1,6 @@
 """What all experiments share: tables and figures, cases, and the loop over cases × seeds.
 
 A row is a dictionary; for its table's columns see `labelaudit.run.parquet.columns`.
-Markdown tables have mean ± spread over the seeds. A case is noisy labels or a corrupted copy.
 
 Shapes: N samples.
 """
@@ -29,8 +28,8 @@ from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRat
 from labelaudit.auditing.demo import write_digits_split
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.plan import set_up_device
-from labelaudit.data.catalogue import Catalogue, trainable
-from labelaudit.data.folder import require_outside, scan
+from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.folder import require_outside
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import PlotFormatName
@@ -106,27 +105,24 @@ def grouped(rows: Iterable[Row], *columns: str) -> dict[Any, list[Row]]:
 
 
 def table(title: str, note: str, keys: Iterable[str], cells: Mapping[Any, Mapping[str, str]]) -> list[str]:
-    """Return the lines of a titled Markdown table; nothing without cells.
-
-    It has a line for each key, a value or several, and a column for each name of a cell.
-    """
+    """Return a titled Markdown table with a line for each key and a column for each cell; nothing without cells."""
     names = list(dict.fromkeys(name for line in cells.values() for name in line))
     rows = [
         [*map(str, key if isinstance(key, tuple) else (key,)), *(line.get(name, NOTHING) for name in names)]
         for key, line in cells.items()
     ]
+    if not cells:
+        return []
     escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
-    return (
-        [f"## {title}", "", *([note, ""] if note else []), *markdown.table([*keys, *names], escaped)] if cells else []
-    )
+    return [f"## {title}", "", *([note, ""] if note else []), *markdown.table([*keys, *names], escaped)]
 
 
 def pivot(
     title: str, note: str, rows: Rows, keys: Mapping[str, str], cells: Mapping[str, Cell], across: str = ""
 ) -> list[str]:
-    """Return a table with a line for each value of the key columns, which are given by their headings.
+    """Return a table with a line for each value of the key columns, by their headings.
 
-    With ``across`` there are the cells for each value of that column, which stands for {} in their headings.
+    With ``across``, each value of that column has its cells; it stands for {} in their headings.
     """
     lines = {
         key: {
@@ -140,10 +136,7 @@ def pivot(
 
 
 class Tables(dict[str, list[Row]]):
-    """The rows that were measured so far, by table: its keywords are table names with their columns.
-
-    The page begins with ``title`` and ``about``.
-    """
+    """The rows so far, by table, and how the page begins; the keywords are table names with their columns."""
 
     def __init__(self, title: str, about: str = "", /, **columns: str) -> None:
         super().__init__((name, []) for name in columns)
@@ -168,12 +161,9 @@ def write_rows(file: Path, columns: str, rows: Rows, asked: str = "") -> None:
 
 
 def remembered(file: Path, asked: Mapping[str, Any], columns: str, compute: Callable[[], Iterable[Row]]) -> list[Row]:
-    """Return the rows that a file holds, or compute them and write the file.
+    """Return the rows that a file holds, or compute them and write the file, with ``asked``: all that decides them.
 
-    ``asked`` is all that decides the outcome; the file's metadata hold it.
-
-    Raises:
-        RunError: the file holds another measurement, or is damaged.
+    Raises RunError where the file holds another measurement, or is damaged.
     """
     stamp = json.dumps(asked, sort_keys=True, default=str)
     if not file.exists():
@@ -192,7 +182,7 @@ Call = tuple[str, tuple[Any, ...], Mapping[str, Any]]
 
 
 def call(method: str, *arguments: Any, **named: Any) -> Call:
-    """Return a call of a method of matplotlib's Axes, for a `Panel`."""
+    """Return a call of a method of matplotlib's Axes."""
     return method, arguments, named
 
 
@@ -245,7 +235,7 @@ def _save(lines: Sequence[Sequence[Panel]], form: PlotFormatName, file: Path) ->
 
 
 def needed(value: T | None, option: str) -> T:
-    """Return what an option gives; raise UsageError where it was not given."""
+    """Return what an option gives, or raise UsageError."""
     if value is None:
         raise UsageError(f"{option} is missing", fix=f"give {option}")
     return value
@@ -264,44 +254,34 @@ def check_experiment(asked: ExperimentOptions) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is measured with every seed."""
+    """What is measured with every seed: of labels, planted errors (see `flip_labels`), a file's, or the folders'."""
 
     name: str
-
-    @property
-    def folder_name(self) -> str:
-        """Return the name with - for what some file system does not take."""
-        return re.sub(r"[^\w.,+-]+", "-", self.name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoisyLabels(Case):
-    """Labels to audit: planted errors (see `labelaudit.data.noise.flip_labels`), a file's, or the class folders'."""
-
     kind: NoiseName | None = None
     rate: float = 0.0
     among: tuple[int, int] = (0, 1)
     labels_file: Path | None = None
 
-
-C = TypeVar("C", bound=Case)
+    @property
+    def folder_name(self) -> str:
+        """The name with - for what some file system does not take."""
+        return re.sub(r"[^\w.,+-]+", "-", self.name)
 
 
 def run_cases(
     asked: ExperimentOptions,
-    cases: Sequence[C],
+    cases: Sequence[Case],
     tables: Tables,
-    measure: Callable[[C, int, Path], Iterable[Mapping[str, Iterable[Row]]]],
+    measure: Callable[[Case, int, Path], Iterable[Mapping[str, Iterable[Row]]]],
     page: Callable[[Tables], Iterable[str]],
     reporter: Reporter,
     figures: Callable[[Tables], Figures] | None = None,
 ) -> str:
     """Measure every case with every seed, and write the experiment's page, the Parquet tables and the figures.
 
-    All but the figures is written after each batch of rows, so an interrupted experiment has a table so far.
-
     ``measure`` yields batches of rows by table for a case, a seed and their folder, and reads what an earlier call
-    finished. ``page`` returns the lines below title and about; it may fill tables that are computed from others.
+    finished; after each, all but the figures is written. ``page`` returns the lines below title and about; it may fill
+    tables that are computed from others.
     """
     text, data = "", "digits" if asked.data is None else asked.data.resolve().name or "root"
     for place, (case, seed) in enumerate(itertools.product(cases, asked.seeds), start=1):
@@ -323,11 +303,7 @@ def run_cases(
 
 
 def folders(asked: ExperimentOptions) -> tuple[Path, Path]:
-    """Return the folders of the training and of the test images: those that are given, or digits.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return the folders of the training and the test images: those that are given, or digits; else UsageError."""
     if asked.data is None:
         if asked.scale != "smoke":
             raise UsageError(f"--scale {asked.scale} needs images", fix="give --data DIR, or --scale smoke for digits")
@@ -340,17 +316,11 @@ def folders(asked: ExperimentOptions) -> tuple[Path, Path]:
         return folder / "train", folder / "test"
     train, test = asked.data / "train", asked.data / "test"
     if asked.test is None and not (train.is_dir() and test.is_dir()):
-        raise UsageError(
-            f"there are no test images for {asked.data}", fix="give --test DIR, or a --data with train/ and test/"
-        )
+        fix = "give --test DIR, or a --data with train/ and test/"
+        raise UsageError(f"there are no test images for {asked.data}", fix=fix)
     train, test = (train, test) if asked.test is None else (asked.data, asked.test)
     require_outside(asked.out, test, "--out")
     return train, test
-
-
-def scan_truth(folder: Path, labels_file: Path | None, reporter: Reporter) -> Catalogue:
-    """Return the images with their right labels."""
-    return trainable(scan(folder, labels_file=labels_file, reporter=reporter))
 
 
 def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
@@ -361,21 +331,19 @@ def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
     return replace(catalogue, **changed)
 
 
-def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[NoisyLabels]:
+def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[Case]:
     """Return a case for each noise and for each file of noisy labels; raise UsageError for two of one name."""
     cases = [parse_noise(text, classes) for text in dict.fromkeys(texts)]
-    cases += [NoisyLabels(name=file.stem, labels_file=file) for file in files]
-    of: dict[str, NoisyLabels] = {}
+    cases += [Case(name=file.stem, labels_file=file) for file in files]
+    of: dict[str, Case] = {}
     for case in cases:
         if (other := of.setdefault(case.folder_name.lower(), case)) is not case:
-            raise UsageError(
-                f"{other.name} and {case.name} would have the same name in the tables",
-                fix="give each noise once, and each labels file a name of its own",
-            )
+            fix = "give each noise once, and each labels file a name of its own"
+            raise UsageError(f"{other.name} and {case.name} would have the same name in the tables", fix=fix)
     return cases
 
 
-def parse_noise(text: str, classes: Sequence[str]) -> NoisyLabels:
+def parse_noise(text: str, classes: Sequence[str]) -> Case:
     """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``; raise UsageError if it cannot be read."""
     kind, _, rest = text.partition(":")
     number, _, names = rest.partition(":")
@@ -394,7 +362,7 @@ def parse_noise(text: str, classes: Sequence[str]) -> NoisyLabels:
     # flip_labels wants two different classes in any case, and looks only at those that the kind concerns.
     first, second = (*among, *(other for other in range(2) if other not in among))[:2]
     name = f"{kind}:{rate:g}" + (f":{names}" if names else "")
-    return NoisyLabels(name=name, kind=cast("NoiseName", kind), rate=rate, among=(first, second))
+    return Case(name=name, kind=cast("NoiseName", kind), rate=rate, among=(first, second))
 
 
 def _classes_named(text: str, names: str, classes: Sequence[str]) -> tuple[int, ...]:
@@ -409,45 +377,37 @@ def _classes_named(text: str, names: str, classes: Sequence[str]) -> tuple[int, 
     raise UsageError(f"--noise {text}: {names!r} does not name different classes of the data", fix=f"they are {known}")
 
 
-def planted_labels(truth: Catalogue, case: NoisyLabels, seed: int) -> LabelArray:
-    """Return the labels with planted errors, an exact share of them: [N]; equal arguments give equal labels."""
-    kind, generator = cast("NoiseName", case.kind), np.random.default_rng([seed, round(case.rate * 1_000_000)])
-    classes = len(truth.classes)
-    return flip_labels(truth.label_N, classes=classes, kind=kind, rate=case.rate, generator=generator, among=case.among)
-
-
 def labels_text(catalogue: Catalogue, label_N: LabelArray) -> str:
     """Return ``path,label`` for each sample as CSV."""
     labels = (catalogue.classes[label] for label in label_N)
     return "".join(csv_lines(("path", "label"), zip(catalogue.paths, labels, strict=True)))
 
 
-def noisy_data(truth: Catalogue, case: NoisyLabels, folder: Path, seed: int) -> Data:
-    """Return the data of a case: planted errors are written to ``labels.csv`` in its folder, unless they exist.
+def noisy_data(truth: Catalogue, case: Case, folder: Path, seed: int) -> Data:
+    """Return the data of a case: an exact share of errors is planted in ``labels.csv`` in its folder, unless it exists.
 
-    Raises:
-        RunError: the folder holds other labels.
+    Raises RunError where the file holds other labels.
     """
     if case.kind is None:
         return Data(root=truth.root, labels_file=case.labels_file)
-    file, text = folder / "labels.csv", labels_text(truth, planted_labels(truth, case, seed))
+    generator = np.random.default_rng([seed, round(case.rate * 1_000_000)])
+    how: dict[str, Any] = {"kind": case.kind, "rate": case.rate, "generator": generator, "among": case.among}
+    text = labels_text(truth, flip_labels(truth.label_N, classes=len(truth.classes), **how))
+    file = folder / "labels.csv"
     if not file.exists():
         write_text(file, text)
     elif file.read_bytes() != text.encode():
-        raise RunError(
-            f"{file} holds other labels: the images, their number, or the confused classes have changed since",
-            fix=f"delete {folder}, or give another --out",
-        )
+        what = f"{file} holds other labels: the images, their number, or the confused classes have changed since"
+        raise RunError(what, fix=f"delete {folder}, or give another --out")
     return Data(root=truth.root, labels_file=file)
 
 
 def corrupted_copy(
     data: Path, folder: Path, corruptions: Sequence[CorruptionRate], *, seed: int, most: int | None, reporter: Reporter
 ) -> list[dict[str, str]]:
-    """Write a corrupted copy of a data folder, unless it exists, and return the rows of its ``truth.csv`` by path.
+    """Write a corrupted copy of a data folder, unless it exists, and return the rows of its ``truth.csv``.
 
-    Raises:
-        RunError: the copy is of other data or corrupted otherwise, or its truth cannot be read.
+    Raises RunError where the copy is of other data or corrupted otherwise, or its truth cannot be read.
     """
     if not folder.exists():
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)
@@ -455,10 +415,8 @@ def corrupted_copy(
     rates = {entry["kind"]: entry["rate"] for entry in made["corruptions"]}
     asked = str(data.resolve()), most, {entry.kind: entry.rate for entry in corruptions}
     if (made["source"], made["most"], rates) != asked:
-        raise RunError(
-            f"{folder} is a copy of {made['source']}, at most {made['most']} images of it, with other rates",
-            fix=f"give another --out, or delete {folder.parent}",
-        )
+        what = f"{folder} is a copy of {made['source']}, at most {made['most']} images of it, with other rates"
+        raise RunError(what, fix=f"give another --out, or delete {folder.parent}")
     try:
         with open(folder / TRUTH_FILE, encoding="utf-8", newline="") as handle:
             return [{**row, "path": unguarded(row["path"])} for row in csv.DictReader(handle, strict=True)]

@@ -33,19 +33,15 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import recorded_epochs
 
 OURS = "labelaudit"
-
-
 AUDITED = "noise:str model:str seed:int64 "
 """The columns with which every row of an audit begins: name of the labels, network, seed of errors and training."""
 
 RANKINGS = AUDITED + "source:str statistic:str chosen:bool auroc average_precision"
-"""One ranking of one audit; ``chosen`` is true for the statistic that ranks in the audit's own list."""
-
 ESTIMATES = (
     AUDITED + "source:str estimator:str chosen:bool true_rate noise_rate error flagged precision recall f1 "
     "calibration_error"
 )
-"""One estimator in one audit; ``chosen`` is true for that of the audit's own verdicts.
+"""One ranking or estimator of one audit; ``chosen`` is true for that of the audit's own list or verdicts.
 
 Error is estimate − truth. Flags are those of P(mislabeled) > .5, or of the peer's own rule; see `flag_quality`.
 """
@@ -75,9 +71,8 @@ def flag_quality(wrong_N: BoolArray, flagged_N: BoolArray) -> dict[str, float]:
 def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = 15) -> float:
     """Return the expected calibration error of P(mislabeled), in [0, 1]; NaN without samples.
 
-    ECE = Σ_b (n_b / N) · |wrong_b − p_b| over bins of equal width, ((b − 1) / B, b / B], the first with 0 in it;
-    n_b is the number of samples whose p lies in bin b, wrong_b the share of wrong labels among them, p_b their mean p
-    (Naeini et al. 2015; Guo et al. 2017, eq. 3, with P(mislabeled) in the place of the confidence).
+    ECE = Σ_b (n_b / N) · |wrong_b − p_b| over bins of equal width, ((b − 1) / B, b / B], the first with 0 in it, of n_b
+    samples with the share wrong_b of wrong labels and mean p p_b (Naeini et al. 2015; Guo et al. 2017, eq. 3).
     """
     bin_N = np.clip(np.ceil(p_N * bins).astype(np.int64) - 1, 0, bins - 1)
     wrong_B, p_B = (np.bincount(bin_N, weights=value_N, minlength=bins) for value_N in (wrong_N, p_N))
@@ -87,22 +82,22 @@ def calibration_error(wrong_N: BoolArray, p_N: FloatArray, bins: int = 15) -> fl
 def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
     """Return the true label of each given sample as a number among the given classes, −1 for none of them: [N].
 
-    Raises:
-        DataError: a sample has no true label.
+    Raises DataError where a sample has no true label.
     """
     number_of = {name: number for number, name in enumerate(given.classes)}
     true_of = dict(zip(truth.paths, truth.label_N.tolist(), strict=True))
     missing = [path for path in given.paths if path not in true_of]
     if missing:
-        raise DataError(
-            f"{len(missing)} of {len(given)} labeled images have no true label, the first is {missing[0]!r}",
-            fix="give the truth for every image, or leave these out of the labels",
-        )
+        what = f"{len(missing)} of {len(given)} labeled images have no true label, the first is {missing[0]!r}"
+        raise DataError(what, fix="give the truth for every image, or leave these out of the labels")
     return np.array([number_of.get(truth.classes[true_of[path]], -1) for path in given.paths], dtype=np.int32)
 
 
 class TrueAudit:
-    """An audit of labels whose truth is known, of the same images or more; NaN seconds if it was interrupted."""
+    """An audit of labels whose truth is known, of the same images or more; NaN seconds if it was interrupted.
+
+    ``wrong_N`` is true where the given label is wrong, ``used_N`` where there is a verdict.
+    """
 
     def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
         verdicts = fitted.verdicts
@@ -111,11 +106,7 @@ class TrueAudit:
         self.run, self.fitted, self.seconds = run, fitted, seconds
         self._true_N = true_labels(fitted.catalogue, truth)
         self.wrong_N: BoolArray = fitted.catalogue.label_N != self._true_N
-        """True where the given label is wrong."""
         self.used_N: BoolArray = np.isfinite(verdicts.p_mislabeled_N)
-        """True for the samples that have a verdict."""
-        self.suspicious = verdicts.order[: verdicts.flagged]
-        """The numbers of the suspicious samples, the most suspicious first."""
         self.wrong_U: BoolArray = self.wrong_N[self.used_N]
         self.true_rate = float(self.wrong_U.mean())
         self.noise_rate = math.nan if verdicts.noise_rate is None else verdicts.noise_rate
@@ -124,7 +115,8 @@ class TrueAudit:
     @property
     def flags(self) -> dict[str, float]:
         """Quality of the audit's suspicious samples."""
-        return flag_quality(self.wrong_U, np.isin(np.flatnonzero(self.used_N), self.suspicious))
+        suspicious = self.fitted.verdicts.order[: self.fitted.verdicts.flagged]
+        return flag_quality(self.wrong_U, np.isin(np.flatnonzero(self.used_N), suspicious))
 
     @property
     def suggestion(self) -> float:
@@ -176,12 +168,9 @@ def audit(
     *,
     test: Catalogue | None = None,
 ) -> TrueAudit:
-    """Audit labels whose truth is known; what is finished is only read, and what was interrupted is resumed.
+    """Audit labels whose truth is known, and measure the losses of test images; finished parts are only read.
 
-    For ``test`` see `labelaudit.auditing.probe.train_probe`.
-
-    Raises:
-        RunError: there are epochs without losses of the test images.
+    Raises RunError where there are epochs without losses of the test images.
     """
     if test is not None and len(recorded_epochs(run.test_losses)) < len(recorded_epochs(run.losses)):
         raise RunError(f"{run.root} was begun without --test", fix=f"give another --out, or delete {run.root}")

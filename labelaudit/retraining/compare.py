@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from labelaudit.methods.table import find_method
 from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
 
-Result = Mapping[str, Any]
-"""The content of a result.json, or a part of it."""
+Result = Mapping[str, Any]  # the content of a result.json, or a part of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,26 +31,18 @@ class Comparison:
         differs: Those of its settings and parameters of which the table has several values; ``prior`` is true where
             sample weights multiplied the method's own.
         seeds: Of its runs.
-        validation_error_S: Error of the network that is kept, after the last epoch, on held-out images; empty when a
-            run has none.
-        train_error_S: Share of the given labels that it disagrees with in its last epoch.
+        validation_error_S: Error on held-out images after the last epoch; empty when a run has none.
+        mean, deviation: Of these; the deviation √(Σ (x − mean)² / (S − 1)), None for one seed.
+        train_error: Mean share of the given labels that the network disagrees with in its last epoch.
     """
 
     method: str
     differs: Result
     seeds: tuple[int, ...]
     validation_error_S: tuple[float, ...]
-    train_error_S: tuple[float, ...]
-
-    @property
-    def mean(self) -> float | None:
-        """Mean of the validation errors."""
-        return float(np.mean(self.validation_error_S)) if self.validation_error_S else None
-
-    @property
-    def deviation(self) -> float | None:
-        """Sample standard deviation of the validation errors, √(Σ (x − mean)² / (S − 1)); None for one seed."""
-        return float(np.std(self.validation_error_S, ddof=1)) if len(self.validation_error_S) > 1 else None
+    mean: float | None
+    deviation: float | None
+    train_error: float
 
     def as_json(self) -> dict[str, object]:
         """Return plain values by name."""
@@ -62,24 +53,20 @@ class Comparison:
             "validation_error": self.mean,
             "validation_error_deviation": self.deviation,
             "validation_errors": list(self.validation_error_S),
-            "train_error": float(np.mean(self.train_error_S)),
+            "train_error": self.train_error,
         }
 
 
 def compare(folders: Sequence[Path]) -> list[Comparison]:
-    """Return the rows of a table of retrainings, the smallest error first.
-
-    Args:
-        folders: Retrainings, or folders that hold some at any depth.
+    """Return the rows of a table of retrainings, or of those in folders at any depth, the smallest error first.
 
     Raises:
-        RunError: a folder holds none, or one that is not finished or damaged, or two runs of a row have one seed and
-            the same labels.
+        RunError: a folder holds none or a damaged one, or two runs of a row have one seed and the same labels.
     """
     groups: dict[str, list[Result]] = {}
-    for run in dict.fromkeys(run for folder in folders for run in _retrainings(folder)):
-        result = _read(run)
-        groups.setdefault(json.dumps(_identity(result), sort_keys=True), []).append(result)
+    for run, result in dict(found for folder in folders for found in _read_all(folder)).items():
+        group = groups.setdefault(json.dumps(_identity(result), sort_keys=True), [])
+        group.append({"folder": str(run), **result})
     identities = [json.loads(key) for key in groups]
     values = {(name, json.dumps(value)) for identity in identities for name, value in identity.items()}
     count_of = Counter(name for name, _ in values)
@@ -90,26 +77,18 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
     return sorted(rows, key=lambda row: (row.mean is None, row.mean, row.method))
 
 
-def _retrainings(folder: Path) -> list[Path]:
-    runs = sorted(file.parent for file in folder.rglob(RunFolder(folder).result.name)) if folder.is_dir() else []
-    if not runs:
+def _read_all(folder: Path) -> Iterator[tuple[Path, Result]]:
+    """Yield the retrainings in a folder, with their results."""
+    files = sorted(folder.rglob(RunFolder(folder).result.name)) if folder.is_dir() else []
+    if not files:
         raise RunError(f"{folder} holds no finished retraining", fix="give the --out of labelaudit retrain")
-    return [run.resolve() for run in runs]
-
-
-def _read(run: Path) -> Result:
-    file = RunFolder(run).result
-    result = read_json(file)
-    metrics, settings = result.get("metrics"), result.get("settings")
-    if (
-        not isinstance(result.get("method"), str)
-        or not isinstance(settings, dict)
-        or not isinstance(metrics, dict)
-        or not {"validation_error", "train_error"} <= set(metrics)
-        or not isinstance(settings.get("seed"), int)
-    ):
-        raise RunError(f"{file} is not of a retraining, or damaged", fix="train again, or leave it out")
-    return {"folder": str(run), **result}
+    for file in files:
+        result = read_json(file)
+        metrics, settings = ({} if not isinstance(of, dict) else of for of in map(result.get, ("metrics", "settings")))
+        named = isinstance(result.get("method"), str) and isinstance(settings.get("seed"), int)
+        if not named or not {"validation_error", "train_error"} <= metrics.keys():
+            raise RunError(f"{file} is not of a retraining, or damaged", fix="train again, or leave it out")
+        yield file.parent.resolve(), result
 
 
 def _identity(result: Result) -> Result:
@@ -134,10 +113,13 @@ def _row(results: list[Result], differs: Result) -> Comparison:
     if twice:
         raise RunError(f"{twice[0]} appears twice: same seed, labels and settings", fix="leave one of them out")
     error_S = [result["metrics"]["validation_error"] for result in results]
+    error_S = [] if None in error_S else error_S
     return Comparison(
         method=results[0]["method"],
         differs=differs,
         seeds=tuple(result["settings"]["seed"] for result in results),
-        validation_error_S=() if None in error_S else tuple(error_S),
-        train_error_S=tuple(result["metrics"]["train_error"] for result in results),
+        validation_error_S=tuple(error_S),
+        mean=float(np.mean(error_S)) if error_S else None,
+        deviation=float(np.std(error_S, ddof=1)) if len(error_S) > 1 else None,
+        train_error=float(np.mean([result["metrics"]["train_error"] for result in results])),
     )

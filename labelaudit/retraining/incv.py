@@ -8,12 +8,12 @@ authors' code. The second half, training on what is believed, is `labelaudit.met
       samples whose label is the prediction go to S; of the others the int(ρ · agreeing) largest losses are discarded
     ε solves (1 − ε)² + ε²/(K − 1) = agreement, once, after the first training; ρ = min(2, ε/(1 − ε))
 
-Where paper and code differ, this follows the code. The network of the epoch that agrees best with the held-out labels
+This follows the code where the paper differs. The network of the epoch that agrees best with the held-out labels
 predicts through iteration 4, 2 or 1 (ε ≤ .3, ≤ .6, above, or asymmetric noise), after that the one of the last epoch;
 asymmetric noise discards nothing. Deviations: whether noise is symmetric is read off the labels that disagree in the
-first iteration, where the code is told; no sample is discarded where the number is 0, where the code discards all; ε
-ends at (K − 1)/K. Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40. With
-another optimizer the schedule is that of the retraining, over a quarter of its epochs.
+first iteration, where the code is told; where the number to discard is 0, none is, where the code discards all; ε ends
+at (K − 1)/K. Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40; with another
+optimizer the schedule is that of the retraining, over a quarter of its epochs.
 
 Shapes: R rows of the training data, H rows of a held-out half, C classes.
 """
@@ -34,7 +34,7 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
-from labelaudit.methods.base import State, Verified
+from labelaudit.methods.base import Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
@@ -45,38 +45,26 @@ RowArray = npt.NDArray[np.int64]
 
 _STEP = 0.001
 _MOST_DISCARDED = 2.0
+_MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
+_NETWORK = 2  # those of the second half are numbers 0 and 1
+_SAVED = {"selected": "selected_R", "candidate": "candidate_R", "noise": "noise_rate"}
+_SAVED |= {name: name for name in ("iterations", "symmetric")}
+"""What the checkpoint has, by its names."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Believed:
-    """What is known between two iterations.
+def after(found: Verified, agreeing: RowArray, discarded: RowArray) -> Verified:
+    """Believe more samples and discard others in one more iteration."""
+    selected_R, candidate_R = found.selected_R.clone(), found.candidate_R.clone()
+    selected_R[agreeing] = True
+    candidate_R[np.concatenate([agreeing, discarded])] = False
+    return replace(found, selected_R=selected_R, candidate_R=candidate_R, iterations=found.iterations + 1)
 
-    Attributes:
-        selected_R: S, the samples whose label is believed.
-        candidate_R: C; no sample is in both. One in neither is discarded.
-        iterations: How many are done.
-        noise: ε; from the first iteration on.
-        symmetric: Whether noise is; from the first iteration on.
-    """
 
-    selected_R: BoolArray
-    candidate_R: BoolArray
-    iterations: int = 0
-    noise: float = 0.0
-    symmetric: bool = True
-
-    def after(self, agreeing: RowArray, discarded: RowArray) -> Believed:
-        """Believe more samples and discard others, in one more iteration; a believed sample is never discarded."""
-        selected_R, candidate_R = self.selected_R.copy(), self.candidate_R.copy()
-        selected_R[agreeing] = True
-        candidate_R[np.concatenate([agreeing, discarded])] = False
-        return replace(self, selected_R=selected_R, candidate_R=candidate_R, iterations=self.iterations + 1)
-
-    def halves(self, generator: np.random.Generator) -> tuple[RowArray, RowArray]:
-        """Return the candidates in two random halves; the second has one more when they are odd."""
-        order = generator.permutation(np.flatnonzero(self.candidate_R))
-        middle = len(order) // 2
-        return np.sort(order[:middle]), np.sort(order[middle:])
+def halves(candidate_R: torch.Tensor, generator: np.random.Generator) -> tuple[RowArray, RowArray]:
+    """Return the candidates in two random halves; the second has one more when they are odd."""
+    order = generator.permutation(np.flatnonzero(candidate_R))
+    middle = len(order) // 2
+    return np.sort(order[:middle]), np.sort(order[middle:])
 
 
 def expected_agreement(noise: float, classes: int) -> float:
@@ -87,8 +75,7 @@ def expected_agreement(noise: float, classes: int) -> float:
 def noise_from_agreement(agreement: float, classes: int) -> float:
     """ε, the smaller root of `expected_agreement`, to .001.
 
-    The authors scan upward and stop at 1 when the agreement is below its minimum at ε = (K − 1)/K; then nothing would
-    be kept later. Here the scan ends at that minimum.
+    The authors scan upward to 1, and would keep nothing later; here the scan ends at the minimum, ε = (K − 1)/K.
     """
     most, steps = (classes - 1) / classes, 1
     while steps * _STEP < most and expected_agreement(steps * _STEP, classes) > agreement:
@@ -114,11 +101,10 @@ def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
 
 
 def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
-    """True when disagreements are spread over most pairs of classes, False when few pairs hold them.
+    """True when the sure disagreements D are spread over most pairs of classes, False when few pairs hold them.
 
-    When each class is taken for one other, the disagreements are in K of the K(K − 1) pairs; few means less than
-    halfway from there to all. The published method is told instead. ``given_D`` and ``predicted_D`` are labels and
-    predictions of the samples that surely disagree.
+    When each class is taken for one other, they are in K of the K(K − 1) pairs; few means less than halfway from there
+    to all. The published method is told instead.
     """
     if len(given_D) == 0 or classes < 3:
         return True
@@ -133,17 +119,12 @@ def best_epoch_until(noise: float, *, symmetric: bool) -> int:
     return 2 if noise > 0.3 else 4
 
 
-_MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
-_NETWORK = 2
-"""The networks of the second half are numbers 0 and 1."""
-
-
 @dataclass(frozen=True)
 class _Judged:
     """What one training says of the half that it has not seen.
 
-    ``loss_H`` is cross-entropy against the given label. ``mistakes_2D`` are label and prediction of the samples that
-    the network surely disagrees with; it is sure of a prediction as in confident learning.
+    ``loss_H`` is cross-entropy against the given label; ``mistakes_2D`` are label and prediction of the samples that
+    the network surely disagrees with, as in confident learning.
     """
 
     row_H: RowArray
@@ -162,46 +143,34 @@ def cross_validate(
     *,
     sample_weight_R: torch.Tensor | None = None,
 ) -> Verified:
-    """Find out which labels are believed; resume after the last whole iteration, which ``out`` has.
+    """Find out which labels are believed, with the network and rates of the retraining, and its sample weights.
 
-    The network and rates of the retraining are those of every training here. ``sample_weight_R`` weight the samples.
+    It resumes after the last whole iteration, which ``out`` has.
 
     Raises:
         RunError: what an earlier call left is damaged.
         TrainingError: a training diverged.
     """
-    validation = _Validation(
-        settings=replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs))),
-        prepared=prepared,
-        source=source,
-        sample_weight_R=sample_weight_R,
-    )
-    believed = source.world.once(lambda: _read(out, len(prepared.inputs)))
-    left = (parameters.iterations - believed.iterations) * validation.settings.epochs * len(prepared.inputs)
+    settings = replace(settings, epochs=max(1, round(parameters.selection_share * settings.epochs)))
+    validation = _Validation(settings, prepared, source, sample_weight_R)
+    found = source.world.once(lambda: _read(out, prepared))
+    left = (parameters.iterations - found.iterations) * settings.epochs * len(prepared.inputs)
     with reporter.bar("Cross-validating the labels", max(left, 0), "images") as advance:
-        while believed.iterations < parameters.iterations:
-            believed = _iterate(validation, believed, parameters.noise_type, advance)
+        while found.iterations < parameters.iterations:
+            found = _iterate(validation, found, parameters.noise_type, advance)
             if source.world.is_main:
-                arrays = {"selected": believed.selected_R, "candidate": believed.candidate_R}
-                state: State = {name: torch.from_numpy(value_R) for name, value_R in arrays.items()}
-                state |= {name: getattr(believed, name) for name in ("iterations", "noise", "symmetric")}
-                write_checkpoint(out.verified, state)
+                write_checkpoint(out.verified, {name: getattr(found, field) for name, field in _SAVED.items()})
             reporter.say(
-                f"Iteration {believed.iterations}: {int(believed.selected_R.sum()):,} labels are believed, "
-                f"{int(believed.candidate_R.sum()):,} are open"
+                f"Iteration {found.iterations}: {int(found.selected_R.sum()):,} labels are believed, "
+                f"{int(found.candidate_R.sum()):,} are open"
             )
-    if not believed.selected_R.any():
+    if not found.selected_R.any():
         reporter.warn("No label agrees with a network that has not seen it: all are trained on")
-    return Verified(
-        selected_R=torch.from_numpy(believed.selected_R).to(source.device),
-        candidate_R=torch.from_numpy(believed.candidate_R).to(source.device),
-        noise_rate=believed.noise,
-        noise_left=noise_left(believed.noise, len(prepared.catalogue.classes), symmetric=believed.symmetric),
-        symmetric=believed.symmetric,
-    )
+    device = source.device
+    return replace(found, selected_R=found.selected_R.to(device), candidate_R=found.candidate_R.to(device))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Validation:
     """What the trainings have in common that learn from a part of the data and judge another part."""
 
@@ -236,14 +205,14 @@ class _Validation:
         return _Judged(held_out, (predicted_H == label_H).numpy(), -(own_H + 1e-8).log().numpy(), mistakes_2D)
 
 
-def _iterate(validation: _Validation, believed: Believed, noise_type: str, advance: Advance) -> Believed:
+def _iterate(validation: _Validation, found: Verified, noise_type: str, advance: Advance) -> Verified:
     """Do one iteration: two trainings."""
-    number, classes = believed.iterations, len(validation.prepared.catalogue.classes)
-    halves = believed.halves(np.random.default_rng(derive_seed(validation.settings.seed, "halves", number)))
-    selected = np.flatnonzero(believed.selected_R)
-    best = number == 0 or number < best_epoch_until(believed.noise, symmetric=believed.symmetric)
+    number, classes = found.iterations, len(validation.prepared.catalogue.classes)
+    generator = np.random.default_rng(derive_seed(validation.settings.seed, "halves", number))
+    parts, selected = halves(found.candidate_R, generator), np.flatnonzero(found.selected_R)
+    best = number == 0 or number < best_epoch_until(found.noise_rate, symmetric=found.symmetric)
     judged = []
-    for half, (taught, held_out) in enumerate((halves, halves[::-1])):
+    for half, (taught, held_out) in enumerate((parts, parts[::-1])):
         rows = np.sort(np.concatenate([selected, taught]))
         judged.append(validation.judge(rows, held_out, 2 * number + half, best=best, advance=advance))
     if number == 0:
@@ -253,26 +222,25 @@ def _iterate(validation: _Validation, believed: Believed, noise_type: str, advan
             # Only where it is sure: what a network of few epochs cannot tell apart has a structure of its own.
             given_D, predicted_D = np.concatenate([one.mistakes_2D for one in judged], axis=1)
             symmetric = looks_symmetric(given_D, predicted_D, classes)
-        believed = replace(believed, noise=noise_from_agreement(agreement, classes), symmetric=symmetric)
-    ratio = discard_ratio(believed.noise) if believed.symmetric else 0.0
+        noise = noise_from_agreement(agreement, classes)
+        noise_kept = noise_left(noise, classes, symmetric=symmetric)
+        found = replace(found, noise_rate=noise, noise_left=noise_kept, symmetric=symmetric)
+    ratio = discard_ratio(found.noise_rate) if found.symmetric else 0.0
     agreeing = [one.row_H[one.agrees_H] for one in judged]
     thrown = [discarded(one.row_H, one.loss_H, int(one.agrees_H.sum()), ratio) for one in judged]
-    return believed.after(np.concatenate(agreeing), np.concatenate(thrown))
+    return after(found, np.concatenate(agreeing), np.concatenate(thrown))
 
 
-def _read(out: RunFolder, rows: int) -> Believed:
+def _read(out: RunFolder, prepared: Prepared) -> Verified:
+    everything_R = torch.ones(len(prepared.inputs), dtype=torch.bool)
     if not out.verified.exists():
-        return Believed(selected_R=np.zeros(rows, dtype=np.bool_), candidate_R=np.ones(rows, dtype=np.bool_))
+        return Verified(selected_R=~everything_R, candidate_R=everything_R)
     try:
         state = read_checkpoint(out.verified)
-        if len(state["selected"]) != rows:
+        found = Verified(**{field: state[name] for name, field in _SAVED.items()})
+        if found.selected_R.shape != everything_R.shape:
             raise ValueError("other rows")
-        return Believed(
-            selected_R=state["selected"].numpy(),
-            candidate_R=state["candidate"].numpy(),
-            iterations=int(state["iterations"]),
-            noise=float(state["noise"]),
-            symmetric=bool(state["symmetric"]),
-        )
+        left = noise_left(found.noise_rate, len(prepared.catalogue.classes), symmetric=found.symmetric)
+        return replace(found, noise_left=left)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{out.verified} is damaged", fix=f"delete {out.root} to train from the start") from error

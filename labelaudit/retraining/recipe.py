@@ -45,8 +45,7 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_weights
 from labelaudit.run.metrics import Row, read_metrics, write_metrics
 
-Result = dict[str, Any]
-"""The content of result.json."""
+Result = dict[str, Any]  # the content of result.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +58,8 @@ class RetrainOptions:
         weights_csv: Sample weights of an audit. They multiply the weights of a method that does not need them itself.
         truth_csv: True labels, as ``path,label``; only the oracle reads them.
         audit: Run folder of an audit of the same data, for the noise rate; default: the one beside ``weights_csv``.
-        validation: A folder with one folder per class, on which the error is measured after every epoch.
-        measure_every: Measure only after every so many epochs, and after the last.
+        validation: A folder with one folder per class, on which the error is measured.
+        measure_every: Measure it after so many epochs each, and after the last.
         training: Network and schedule.
         presets: What ``training.preset`` names; None for those of retraining, with the method's own as ``paper``.
     """
@@ -85,20 +84,16 @@ def retrain_seeds(
         for seed, out in folder_for.items():
             if len(folder_for) > 1:
                 reporter.say(f"Seed {seed}")
-            results.append(
-                retrain(data, out, replace(options, training=replace(options.training, seed=seed)), reporter)
-            )
+            own = replace(options, training=replace(options.training, seed=seed))
+            results.append(retrain(data, out, own, reporter))
     return results
 
 
 def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Reporter = QUIET) -> Result:
     """Train a fresh network with a robust method; resume a training that was interrupted.
 
-    ``out`` gets metrics.parquet, model.safetensors and result.json. Return the content of the last: method, settings,
-    and the errors after the last epoch.
-
-    Raises:
-        LabelauditError: see `labelaudit.errors`.
+    ``out`` gets metrics.parquet, model.safetensors and result.json, whose content is returned: method, settings, and
+    the errors after the last epoch. Raises errors of `labelaudit.errors`.
     """
     entry, asked = find_method(options.method), options.training
     chosen = _choose_parameters(entry, options)
@@ -145,10 +140,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
 
 @dataclass(frozen=True)
 class _Given:
-    """What is trained on: sample weights, true labels (−1 for unknown classes), the method's parameters.
-
-    ``about`` has what decides the outcome, for run.json and result.json.
-    """
+    """What is trained on; ``about`` has what decides the outcome, for run.json and result.json."""
 
     catalogue: Catalogue
     settings: TrainingSettings
@@ -168,10 +160,7 @@ def _read_inputs(
     held: contextlib.ExitStack,
     reporter: Reporter,
 ) -> _Given:
-    """Read everything but the images, hold the folder, and check what was begun in it.
-
-    ``chosen`` are the method's parameters and where their noise rate is from.
-    """
+    """Read everything but the images, hold the folder, and check what was begun in it; for ``chosen`` see below."""
     entry, (parameters, noise_rate_from) = find_method(options.method), chosen
     require_settled(data.root)
     for folder in (data.root, options.validation):
@@ -298,9 +287,7 @@ def presets_of(entry: MethodEntry) -> dict[PresetName, Preset]:
 def _choose_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[object, str | None]:
     """Return the method's parameters, and where their noise rate is from; read no images.
 
-    Raises:
-        UsageError: something that the method needs is not given, or a parameter is wrong.
-        RunError: the audit that a noise rate is to come from has none.
+    Raises UsageError where something is not given or wrong, RunError for an audit without a noise rate.
     """
     parameters = make_parameters(entry.name, entry.parameters, options.parameters)
     given = {"weights": options.weights_csv, "truth": options.truth_csv}
@@ -336,10 +323,9 @@ def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:
 
 
 def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -> Row:
-    """Return an epoch's row in metrics.parquet.
+    """Return an epoch's row in metrics.parquet: loss and error on the noisy labels, held-out error, and effort.
 
-    Mean loss and error on the noisy labels, the held-out error, and how many samples went forward through the network
-    and were back-propagated. Looks that a method takes between the steps do not count.
+    The effort is how many samples went forward, without the looks of a method between steps, and were back-propagated.
     """
     taken_R = record.predicted_N >= 0  # with stale scores there are epochs in which no sample has a loss
     wrong_R = record.predicted_N != label_R.numpy()

@@ -21,11 +21,9 @@ ScoreName = Literal["loss", "entropy", "gradient"]
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The part of a pool that is back-propagated.
+    """The part of a pool that is back-propagated: int64 places, maybe repeated, and float32 factors on their losses.
 
-    Attributes:
-        index_b: int64 places in the pool, on the CPU; one may come several times.
-        weight_b: float32 factor on the loss of each, on the CPU.
+    Both are on the CPU.
     """
 
     index_b: torch.Tensor
@@ -33,19 +31,19 @@ class Choice:
 
 
 class Selector(Protocol):
-    """A way to choose what is back-propagated."""
+    """A way to choose what is back-propagated.
+
+    Attributes:
+        score: What it chooses by.
+        pool: How many batches of candidates it chooses from at a time.
+        warm_up_epochs: In so many first epochs every sample is back-propagated.
+        stale_epochs: A score is used in so many epochs before it is computed again; 1 for a fresh one in each.
+    """
 
     score: ScoreName
-    """The score that it chooses by."""
-
     pool: int
-    """How many batches of candidates it chooses from at a time."""
-
     warm_up_epochs: int
-    """In the first epochs, so many, every sample is back-propagated."""
-
     stale_epochs: int
-    """A score is used in so many epochs before it is computed again; 1 for a fresh one in each."""
 
     @property
     def is_on(self) -> bool:
@@ -64,8 +62,4 @@ class Selector(Protocol):
         """Return tensors on the CPU and plain values: all that it knows from finished epochs."""
 
     def load(self, state: State) -> None:
-        """Restore a state.
-
-        Raises:
-            KeyError, RuntimeError, ValueError, TypeError: the state is of something else.
-        """
+        """Restore a state; KeyError, RuntimeError, ValueError or TypeError for one of something else."""

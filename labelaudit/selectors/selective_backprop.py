@@ -6,10 +6,9 @@ Source: Jiang et al. 2019, "Accelerating deep learning by focusing on the bigges
     P(choose i) = CDF(score_i)^β,   CDF(s) = #{h in history: h < s} / |history|
 
 The history holds the last H scores, those of the pool itself included. β = 0 chooses every sample, 1 half of them, 2 a
-third. Settings that the papers leave open are those of the first one's code: H = 1024, and a first epoch in which every
-sample is back-propagated and none enters the history. What is added: `mid_rank`, and `patience`, since with a strict
-percentile equal scores have rank 0 and would starve the training. What differs from the code: with stale scores, its
-choice is made among other samples than those that the scores belong to.
+third. What the papers leave open is as in the first one's code: H = 1024, and a first epoch in which every sample is
+back-propagated and none enters the history. Added: `mid_rank` and `patience`, since with a strict percentile equal
+scores would starve the training. With stale scores, the code's choice is made among other samples than the scores'.
 
 Shapes: B candidates, b chosen ones, H scores in the history.
 """

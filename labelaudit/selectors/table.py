@@ -52,15 +52,7 @@ class VarianceReductionParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectorEntry:
-    """One selector.
-
-    Attributes:
-        name: As the user writes it.
-        summary: What it does, in a line.
-        source: Where it is described.
-        parameters: The dataclass of its own settings.
-        factory: ``module:name`` of a class or function that makes a `Selector` of them.
-    """
+    """One selector: see `labelaudit.methods.table.MethodEntry`; ``factory`` makes a `Selector` of its parameters."""
 
     name: str
     summary: str
@@ -95,19 +87,14 @@ SELECTORS = (
 
 
 def find_selector(name: str) -> SelectorEntry:
-    """Return the selector of this name.
-
-    Raises:
-        UsageError: there is none; names those that come close.
-    """
+    """Return the selector of this name; the UsageError for an unknown one names the closest."""
     return find("selector", name, {entry.name: entry for entry in SELECTORS}, NONE)
 
 
 def describe_selector(name: str, given: Mapping[str, object]) -> str:
     """Return a selector with all its settings as text for `build_selector`: ``NAME name=value …``.
 
-    Raises:
-        UsageError: an unknown selector or parameter, or a bad value.
+    Raises UsageError for an unknown selector or parameter, or a bad value.
     """
     if name == NONE:
         raise UsageError(f"parameter {next(iter(given))!r} is given, but no selector", fix="add --selector NAME")
@@ -118,11 +105,7 @@ def describe_selector(name: str, given: Mapping[str, object]) -> str:
 
 
 def build_selector(text: str) -> Selector:
-    """Return the selector that `describe_selector` described.
-
-    Raises:
-        UsageError: it is no such text.
-    """
+    """Return the selector that `describe_selector` described; raise UsageError for any other text."""
     name, *words = text.split(" ")
     entry = find_selector(name)
     given = dict(word.partition("=")[::2] for word in words)

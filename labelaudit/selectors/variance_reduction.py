@@ -6,10 +6,9 @@ gradient what it is. Drawing pays while τ = √(B Σ g²), of which a moving av
 step then costs B + 3b forward passes (a backward pass counts as two) and is worth τ steps of b. Else samples are taken
 as they come.
 
-The default is the variant of "When does loss-based prioritization fail?", section 2: scores are losses, and nothing is
-weighted. As in the code that it goes back to, a sample that is drawn twice counts once, so that a draw gives fewer than
-b; they wait until b are together. "No warm up" could also mean that there is no switch, but the paper's discussion says
-that it was mostly off: the switch is on by default and looked at in every step.
+The default is the variant of "When does loss-based prioritization fail?", section 2: scores are losses, nothing is
+weighted, and, as in the code that it goes back to, a sample that is drawn twice counts once; samples wait until b are
+together. The paper says that drawing was mostly off, so the switch is looked at in every step.
 
 Shapes: B candidates, b drawn ones.
 """
@@ -38,11 +37,6 @@ def variance_gain(g_B: torch.Tensor) -> float:
     return float((len(g_B) * g_B.square().sum()).sqrt())
 
 
-def gain_threshold(pool: int) -> float:
-    """Return the least τ at which drawing pays: (B + 3b) / (3b) for B = pool · b."""
-    return (pool + 3) / 3
-
-
 class VarianceReduction:
     """Draws with replacement in proportion to the scores while that pays; see the module."""
 
@@ -54,7 +48,8 @@ class VarianceReduction:
         self.warm_up_epochs = settings.warm_up_epochs
         self._settings = settings
         self._gain = 0.0
-        self._threshold = gain_threshold(settings.pool) if settings.threshold is None else settings.threshold
+        pays = (settings.pool + 3) / 3  # (B + 3b) / (3b) for B = pool · b
+        self._threshold = pays if settings.threshold is None else settings.threshold
 
     @property
     def is_on(self) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from labelaudit.auditing.prepare import Prepared, Source
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
+from labelaudit.methods.base import Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.progress import QUIET
 from labelaudit.retraining import incv
@@ -157,15 +158,15 @@ def test_the_largest_losses_are_discarded(loss, agreeing, ratio, expected):
 @given(st.integers(0, 60), st.integers(0, 1000))
 def test_halves_divide_the_candidates_and_the_selection_only_grows(rows, seed):
     generator = np.random.default_rng(seed)
-    selection = incv.Believed(selected_R=np.zeros(rows, dtype=bool), candidate_R=np.ones(rows, dtype=bool))
+    selection = Verified(selected_R=torch.zeros(rows).bool(), candidate_R=torch.ones(rows).bool())
     for _ in range(3):
         before = selection
-        first, second = selection.halves(generator)
+        first, second = incv.halves(selection.candidate_R, generator)
         assert sorted([*first, *second]) == np.flatnonzero(selection.candidate_R).tolist()
         assert len(second) - len(first) in (0, 1)
         agreeing = np.concatenate([half[generator.random(len(half)) < 0.4] for half in (first, second)])
         away = generator.permutation(np.concatenate([first, second]))[:5]
-        selection = selection.after(agreeing, away)
+        selection = incv.after(selection, agreeing, away)
         assert (selection.selected_R >= before.selected_R).all()
         assert (selection.candidate_R <= before.candidate_R).all()
         assert not (selection.selected_R & selection.candidate_R).any()

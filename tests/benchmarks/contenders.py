@@ -59,11 +59,9 @@ class Problem(NamedTuple):
 
     @property
     def inputs(self) -> Inputs:
-        """The rows."""
         return self.prepared.inputs
 
     def __str__(self) -> str:
-        """Return network, images, batch size and precision in a few words."""
         chosen = self.settings
         return (
             f"{chosen.model}, {len(self.inputs)} images of {chosen.image_size} pixels, "
@@ -72,19 +70,15 @@ class Problem(NamedTuple):
 
 
 def prepare_folder(data: Data, options: TrainingOptions, limit: int | None = None) -> Problem:
-    """Scan a folder, and decode or embed its images; the settings are those for the whole folder."""
+    """Scan a folder, and decode or embed its images, at most so many of them, evenly spaced."""
     device = choose_device(options.device)
     whole = scan(data.root, labels_file=data.labels_file)
     settings, source = plan(whole, options, device).settings, Source(device=device)
-    prepared = prepare(subset(whole, limit), settings, source, QUIET)
+    readable = np.flatnonzero(whole.used_N)
+    count = min(limit or len(readable), len(readable))
+    some = take(whole, readable[np.arange(count) * len(readable) // count])
+    prepared = prepare(some, settings, source, QUIET)
     return Problem(prepared, settings, device, partial(make_network, settings, prepared, source))
-
-
-def subset(catalogue: Catalogue, most: int | None) -> Catalogue:
-    """Return at most so many of the readable samples, evenly spaced: every class keeps its share."""
-    readable = np.flatnonzero(catalogue.used_N)
-    count = len(readable) if most is None else min(most, len(readable))
-    return take(catalogue, readable[np.arange(count) * len(readable) // max(count, 1)])
 
 
 @contextlib.contextmanager
@@ -98,10 +92,9 @@ def empty_folder() -> Iterator[Path]:
 
 
 def ours(problem: Problem, folder: Path, epochs: int = 1, *, recorded: bool = True) -> Contender:
-    """labelaudit's own epochs, each with its Parquet file, which is written while the next one trains.
+    """labelaudit's own epochs at a constant rate, each with its Parquet file, written while the next one trains.
 
-    They train at a constant rate, since the number of epochs is open. Not ``recorded``, they train without computing
-    or keeping records.
+    Not ``recorded``, they train without computing or keeping records.
     """
     settings, prepared = replace(problem.settings, schedule="constant"), problem.prepared
     training = Training([problem.build()], settings, problem.device)
@@ -127,10 +120,9 @@ def ours(problem: Problem, folder: Path, epochs: int = 1, *, recorded: bool = Tr
 
 
 def bare_steps(problem: Problem, epochs: int) -> Contender:
-    """Forward, backward and optimizer on one batch that never changes: what no loop can beat with this network.
+    """Forward, backward and optimizer of labelaudit's loop on one batch that never changes: what no loop can beat.
 
-    Precision, memory format and optimizer are those of labelaudit's loop. The rate is tiny: a batch that is memorized
-    would soon compute with numbers that no training has.
+    The rate is tiny: a batch that is memorized would soon compute with numbers that no training has.
     """
     settings, device = problem.settings, problem.device
     batch_size = min(settings.batch_size, len(problem.inputs))
@@ -153,17 +145,12 @@ def bare_steps(problem: Problem, epochs: int) -> Contender:
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def ordinary_epoch(problem: Problem) -> Contender:
-    """An epoch of the plain float32 loop with the same network, batch size and optimizer, and the ``aum`` package.
-
-    The images come from ImageFolder with augmentation, through a DataLoader with two workers that stay between the
-    epochs; a batch is images [B, C, H, W], labels [B] and sample numbers [B].
-    """
+    """An epoch of the plain float32 loop with the same network, batch size and optimizer, and the ``aum`` package."""
     device, settings, batches = problem.device, problem.settings, _folder_batches(problem)
     network = problem.build().to(device)
     same = {name: getattr(settings, name) for name in ("lr", "momentum", "nesterov", "weight_decay")}
@@ -198,11 +185,12 @@ def _folder_batches(problem: Problem) -> DataLoader[Any]:
 
 
 def plain_batches(catalogue: Catalogue, size: int) -> DataLoader[Any]:
-    """Return ImageFolder with nothing but Resize and ToTensor, in colour, through a DataLoader with two workers."""
+    """Return ImageFolder with nothing but Resize and ToTensor, in colour."""
     return _batches(catalogue, 3, [transforms.Resize((size, size)), transforms.ToTensor()], batch_size=256)
 
 
 def _batches(catalogue: Catalogue, channels: int, steps: list[Any], **options: Any) -> DataLoader[Any]:
+    """Return batches of images [B, C, H, W], labels [B] and sample numbers [B], by two workers that stay."""
     images = _Numbered(catalogue, channels, transforms.Compose(steps))
     return DataLoader(images, num_workers=WORKERS, persistent_workers=True, **options)
 

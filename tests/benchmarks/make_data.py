@@ -50,8 +50,7 @@ def _read_idx(file: Path) -> npt.NDArray[np.uint8]:
 def write_numbers(out: Path, classes: int = 200, images: int = 20, seed: int = 0) -> None:
     """Write many classes with few images each, at most 1,000: three-digit numbers, made of scikit-learn's digits.
 
-    An image is 32 × 32 pixels: the three digits of its class, each twice as large as scikit-learn has it, in three of
-    the four corners. One digit tells a class from up to 20 others.
+    An image is 32 × 32 pixels: the digits of its class, enlarged twice, in three corners.
     """
     digits, generator = load_digits(), np.random.default_rng(seed)
     of_digit = [digits.images[digits.target == digit] for digit in range(10)]
@@ -68,9 +67,8 @@ def write_numbers(out: Path, classes: int = 200, images: int = 20, seed: int = 0
 def write_photographs(out: Path, count: int = 1500, classes: int = 10, side: int = 500, seed: int = 0) -> None:
     """Write photo-like JPEGs (4:2:0, about 60 kB at 500 pixels) to OUT/class-KK/NNNNNN.jpg.
 
-    An image is a sum of smooth random fields whose spectrum falls about like that of photographs (amplitude ∝ f^−1.4),
-    with a few discs for edges and a little sensor noise; the class sets colour and size of the discs, so that a network
-    has something to learn.
+    An image is a sum of smooth random fields with a photograph's spectrum (amplitude ∝ f^−1.4), with discs, whose
+    colour and size the class sets, and a little sensor noise.
     """
     for label in range(classes):
         (out / f"class-{label:02d}").mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Measure the interval of a reviewed sample: how often it holds the truth, and how wide it is.
 
-    python tests/benchmarks/review.py [--reviews 1000] [-n 200] [RUN:TRUTH.csv ...]
+    python tests/benchmarks/review.py [--reviews 1000] [RUN:TRUTH.csv ...]
 
 Each row is a data set whose wrong labels are known: made up here, or a run folder and a CSV ``path,label`` with the
-right labels (a path that is missing there has a wrong one). Every review is drawn and estimated by
+right labels (a path that is missing there has a wrong one). Every review of 200 samples is drawn and estimated by
 `labelaudit.detect.sample`, with the true answers. *Plain* is a simple random sample of the same size with the interval
 of Clopper and Pearson.
 
@@ -25,12 +25,9 @@ from labelaudit.detect.sample import NONE, draw, estimate, recalibrate
 from labelaudit.detect.theory import offset
 from labelaudit.run.tables import read_scores
 
-Case = tuple[FloatArray, BoolArray]
-"""P(mislabeled) and whether the label is wrong."""
-
-
-CALIBRATED = 50
-"""Of the first so many reviews the calibration error is measured: it varies little."""
+Case = tuple[FloatArray, BoolArray]  # P(mislabeled) and whether the label is wrong
+REVIEWED = 200
+CALIBRATED = 50  # reviews of which the calibration error is measured: it varies little
 
 
 def binormal(samples: int, rate: float, distance: float, *, mean: float | None = None, hidden: float = 0.0) -> Case:
@@ -46,7 +43,7 @@ def binormal(samples: int, rate: float, distance: float, *, mean: float | None =
 
 
 def mixed(samples: int, rate: float, right: tuple[float, float], wrong: tuple[float, float], hidden: float) -> Case:
-    """P of right and wrong labels from beta distributions; that of a share ``hidden`` of the wrong ones is near 0."""
+    """P of right and wrong labels from beta distributions; a share ``hidden`` of the wrong ones has P of right ones."""
     generator = np.random.default_rng(1)
     wrong_N = generator.random(samples) < rate
     seen_N = wrong_N & (generator.random(samples) >= hidden)
@@ -61,11 +58,6 @@ def one_class() -> Case:
     return p_N, of_class_N & (generator.random(20_000) < 0.5)
 
 
-def turned(case: Case) -> Case:
-    """The same labels with 1 − P."""
-    return 1.0 - case[0], case[1]
-
-
 MADE_UP: dict[str, Callable[[], Case]] = {
     "like aggregate, P too low": lambda: binormal(50_000, 0.09, 2.35, mean=0.065, hidden=0.02),
     "like random1, P too low": lambda: binormal(50_000, 0.172, 2.6, mean=0.131, hidden=0.02),
@@ -78,7 +70,7 @@ MADE_UP: dict[str, Callable[[], Case]] = {
     "clean, 725, look-alikes": lambda: mixed(725, 0.0, (0.06, 1.0), (1.0, 1.0), 0.0),
     "half of the errors unseen, 1,471": lambda: mixed(1_471, 0.129, (0.03, 3.0), (0.5, 1.2), 0.5),
     "all errors in one class": one_class,
-    "P upside down": lambda: turned(binormal(50_000, 0.09, 2.35, mean=0.065)),
+    "P upside down": lambda: (1.0 - (case := binormal(50_000, 0.09, 2.35, mean=0.065))[0], case[1]),
     "P constant, 10%": lambda: (np.full(5_000, 0.1), np.random.default_rng(3).random(5_000) < 0.1),
 }
 
@@ -99,7 +91,7 @@ def calibration_error(p_N: FloatArray, wrong_N: BoolArray) -> float:
     return float(np.abs(np.bincount(bin_N, weights=p_N - wrong_N)).sum() / len(p_N))
 
 
-def measure(case: Case, reviews: int, count: int, seed: int) -> list[str]:
+def measure(case: Case, reviews: int, seed: int) -> list[str]:
     """Return the cells of a row: rate, coverage and half-width of the sample and of a plain one, calibration error."""
     p_N, wrong_N = case
     order_S, truth = np.argsort(-p_N, kind="stable"), wrong_N.mean()
@@ -108,11 +100,9 @@ def measure(case: Case, reviews: int, count: int, seed: int) -> list[str]:
         generator = np.random.default_rng([seed, review])
         design = draw(p_N, order_S, generator)
         answer_N = np.full(len(p_N), NONE, dtype=np.int32)
-        sample = design.order_S[:count]
+        sample = design.order_S[:REVIEWED]
         answer_N[sample] = wrong_N[sample]
         found = estimate(design, answer_N, generator)
-        if found is None:
-            raise SystemExit(f"-n {count} is too few")
         low, high = found.interval
         held[review], width[review] = low - 1e-9 <= truth <= high + 1e-9, (high - low) / 2
         if review < CALIBRATED:
@@ -131,17 +121,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the interval of a reviewed sample.")
     parser.add_argument("runs", nargs="*", metavar="RUN:TRUTH.csv")
     parser.add_argument("--reviews", type=int, default=1000)
-    parser.add_argument("-n", type=int, default=200)
-    parser.add_argument("--only-runs", action="store_true", help="not the made-up data")
     options = parser.parse_args()
-    cases = {} if options.only_runs else dict(MADE_UP)
+    cases = dict(MADE_UP)
     for text in options.runs:
         run, _, truth = text.rpartition(":")
         cases[run] = lambda run=run, truth=truth: read_case(Path(run), Path(truth))
     print("| labels | images | wrong | held | half-width | plain: held | half-width | ECE before | after |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, make in cases.items():
-        row = measure(make(), options.reviews, options.n, zlib.crc32(name.encode()))
+        row = measure(make(), options.reviews, zlib.crc32(name.encode()))
         print(f"| {' | '.join([name, *row])} |", flush=True)
 
 

@@ -33,14 +33,9 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs, write_epoch
 from labelaudit.run.tables import write_samples
 
-WRONG = 0.1
-"""The share of samples whose loss stays high for long."""
-
-_MOST_EPOCHS = 10
-"""Bytes per record are counted in at most so many epochs, evenly spaced."""
-
+WRONG = 0.1  # the share of samples whose loss stays high for long
+_MOST_EPOCHS = 10  # bytes per record are counted in at most so many epochs, evenly spaced
 SHAPES: dict[str, Callable[[int, np.random.Generator], npt.NDArray[np.int64]]] = {
-    "10 classes": lambda samples, generator: generator.integers(0, 10, samples),
     "10,000 classes": lambda samples, generator: generator.integers(0, min(10_000, samples // 2), samples),
     "one class with 99%": lambda samples, generator: (
         (generator.random(samples) > 0.99) * generator.integers(1, 100, samples)

@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, typer.Option(min=1)]
 Device = Annotated[str, typer.Option("--device", help="cuda, cuda:N or cpu.")]
-
-
 OURS, UNRECORDED, BARE = "labelaudit", "labelaudit without recording", "bare step"
 ORDINARY = "ImageFolder + DataLoader + aum"
 
@@ -98,11 +96,8 @@ def loop(
 ) -> list[Row]:
     """Images per second of an epoch: labelaudit's with and without recording, an ordinary loop's, and the bare step's.
 
-    All train the same network with the same batch size, in turns. labelaudit's epoch has augmentation, recording and
-    the Parquet file in it; its pixels are decoded beforehand, as in every epoch but the first. Without recording,
-    nothing is computed, kept or written beside the training. The ordinary loop has the aum package, decodes in each
-    epoch (ImageFolder with two workers) and trains in float32. The bare step is forward, backward and optimizer on one
-    batch that never changes, with labelaudit's precision and memory format: our share of it says what is left to win.
+    All train the same network with the same batch size, in turns; labelaudit's pixels are decoded beforehand. The
+    ordinary loop has the aum package, decodes in each epoch (ImageFolder with two workers) and trains in float32.
     """
     options = TrainingOptions(probe="train", device=where)
     with empty_folder() as scratch:
@@ -133,10 +128,8 @@ def _raced(contenders: Mapping[str, Contender], rounds: int) -> tuple[list[Row],
 def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Row]:
     """Images per second of the decoding pass, against ImageFolder, Resize and a DataLoader with two workers.
 
-    Each round decodes every image from its file into labelaudit's pixel cache, which is empty each time; the other side
-    goes through its loader once and keeps nothing. labelaudit decodes a JPEG at a reduced scale where that is enough;
-    this is most of the difference. Reading and hashing the files, which labelaudit does before, is a contender of its
-    own together with the decoding.
+    labelaudit's pixel cache is empty each time. It decodes a JPEG at a reduced scale where that is enough, which is
+    most of the difference. Decoding with reading and hashing the files before is a contender of its own.
     """
     catalogue, form = scan(data), PixelFormat(size=image_size, channels=3)
     batches = plain_batches(catalogue, image_size)
@@ -155,10 +148,9 @@ def decode(data: Path, image_size: Count = 64, rounds: Count = 5) -> list[Row]:
 
 @app.command()
 def embed(data: Path, where: Device = "cpu", rounds: Count = 3) -> list[Row]:
-    """Images per second from files to embeddings of the frozen backbone, and of its two halves alone.
+    """Images per second from files to embeddings of the frozen backbone, and of decoding and the bare network alone.
 
-    These are the decoding, in as many threads, and the bare network: as many threads that give it one batch again and
-    again. The cache is empty each time; files are in the system's.
+    labelaudit's cache is empty each time; files are in the system's.
     """
     device, catalogue = choose_device(where), scan(data)
     settings = plan(catalogue, TrainingOptions(probe="frozen", device=where), device).settings
@@ -210,14 +202,10 @@ def audit(
 ) -> list[Row]:
     """A whole audit against cleanlab with cross-validation: how well each finds planted errors, and how long it takes.
 
-    labelaudit's side is the default audit with an empty cache, from the folder to the CSV. cleanlab's side gets every
-    advantage that can be given to it: the same network, decoded and trained by labelaudit's own loop, five folds, and
-    the epoch count and the ranking (self-confidence or normalized margin) that turn out best on the planted errors
-    themselves, which are not known outside of a benchmark. Each epoch count is a training of its own with labelaudit's
-    default settings: the learning rate falls over just these epochs, as it would for a user who had chosen that count.
-
-    Its time is that of the best count, with scanning and decoding from an empty cache. On a GPU the first audit pays
-    for loading the libraries: run it twice.
+    labelaudit's side is the default audit with an empty cache, from the folder to the CSV. cleanlab's side has the same
+    network, decoded and trained by labelaudit's loop, five folds, and the epoch count and ranking that turn out best on
+    the planted errors. Its time is that of the best count, from an empty cache. On a GPU the first audit pays for
+    loading the libraries: run it twice.
     """
     clean = scan(data)
     case, folder = parse_noise(f"uniform:{rate:g}", clean.classes), out / f"uniform-{rate:g}-seed{seed}"

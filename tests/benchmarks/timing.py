@@ -24,10 +24,9 @@ def figure(name: str, values: float | Sequence[float], unit: str = "", note: str
 
 
 def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Return each contender's items per second in every round; the order is reversed from one round to the next.
+    """Return each contender's items per second in every round, after an untimed one; the order alternates.
 
-    A machine that gets steadily slower or faster then favors no contender, and the ratio of two is taken within a
-    round, where they are close in time. Each runs once before, untimed.
+    So a machine that gets steadily slower or faster favors no contender.
     """
     for _, work in contenders.values():
         work()

@@ -29,14 +29,8 @@ def test_the_dropped_share_rises_to_the_noise_rate():
     assert squared == pytest.approx([0, 0.04, 0.16, 0.36, 0.4, 0.4])
 
 
-@pytest.mark.parametrize(
-    ("count", "dropped", "expected"), [(128, 0.4, 76), (128, 0.0, 128), (10, 0.9, 1), (3, 0.99, 1)]
-)
-def test_how_many_are_kept(count, dropped, expected):
-    assert kept(count, dropped) == expected
-
-
-def test_the_smallest_losses_by_hand():
+def test_the_smallest_losses_are_kept_by_hand():
+    assert [kept(*of) for of in ((128, 0.4), (128, 0.0), (10, 0.9), (3, 0.99))] == [76, 128, 1, 1]
     for count, chosen in ((1, [0, 1, 0, 0, 0]), (3, [0, 1, 1, 1, 0]), (torch.tensor(3.0), [0, 1, 1, 1, 0])):
         assert smallest(torch.tensor([3.0, 0.5, 2.0, 0.5, 7.0]), count).tolist() == chosen
 
@@ -60,13 +54,9 @@ def made(selected, candidates, **changes):
     return Incv(Ingredients(label_R=LABEL_R, batch_size=8, verified=found))
 
 
-def batches(method, now):
-    return method.plan_epoch(None, now, generator()).batches
-
-
 def test_batches_hold_believed_samples_first_and_candidates_later():
     method = made(range(16), range(16, 24))
-    early, late = batches(method, EARLY), batches(method, LATE)
+    early, late = (method.plan_epoch(None, now, generator()).batches for now in (EARLY, LATE))
     assert [len(batch) for batch in early] == [8, 8]
     assert sorted(torch.cat(early).tolist()) == list(range(16))
     assert [len(batch) for batch in late] == [12, 12]  # 8 · 8/16 candidates each
@@ -88,7 +78,7 @@ def test_batches_hold_believed_samples_first_and_candidates_later():
     ],
 )
 def test_the_sizes_of_batches(method, now, sizes):
-    assert [len(batch) for batch in batches(method, now)] == sizes
+    assert [len(batch) for batch in method.plan_epoch(None, now, generator()).batches] == sizes
 
 
 @pytest.mark.parametrize(

@@ -32,23 +32,12 @@ def finish(training, method, **others):
     return list(run_epochs(training, INPUTS, LABEL_N, method, ignore, **others))
 
 
-def parameters_of(training):
-    return [tensor for network in training.networks for tensor in network.parameters()]
-
-
-def assert_equal_records(one, other):
-    for first, second in zip(one, other, strict=True):
-        for name in ("loss_N", "margin_N", "predicted_N", "alternative_N"):
-            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-
-
 @EVERY_METHOD
 def test_lessons_fit_their_networks(entry):
     method = ready(entry, TRUTH_N)
     assert method.networks == entry.networks
     batch = Batch(row_B=torch.arange(20), label_B=LABEL_N[:20])
     logits = [3 * torch.randn(20, CLASSES, generator=generator(seed)) for seed in range(method.networks)]
-    before = [logits_BC.clone() for logits_BC in logits]
     lessons = method.teach(batch, logits, clock(3), generator())
     assert len(lessons) == method.networks
     for lesson, logits_BC in zip(lessons, logits, strict=True):
@@ -61,8 +50,6 @@ def test_lessons_fit_their_networks(entry):
             torch.testing.assert_close(lesson.target.sum(dim=1), torch.ones(20))
         assert lesson_loss(logits_BC, lesson).isfinite()
     assert recorded_logits(method, batch, logits).shape == (20, CLASSES)
-    for logits_BC, kept_BC in zip(logits, before, strict=True):
-        assert torch.equal(logits_BC, kept_BC)
 
 
 @EVERY_METHOD
@@ -83,20 +70,11 @@ def test_lessons_follow_the_order_of_the_batch(entry):
 
 
 @EVERY_METHOD
-def test_another_seed_gives_other_losses_and_what_is_not_taken_has_none(entry):
-    records, other = (finish(*reversed(start(entry, seed=seed))) for seed in (0, 6))
-    assert not np.allclose(other[1].loss_N, records[1].loss_N, equal_nan=True)
-    for record in records:
-        taken_N = record.predicted_N >= 0
-        assert taken_N.any()
-        assert np.isfinite(record.loss_N[taken_N]).all()
-        assert np.isnan(record.loss_N[~taken_N]).all()
-
-
-@EVERY_METHOD
 def test_a_resumed_training_equals_the_uninterrupted_one(entry):
     method, training = start(entry)
     expected = finish(training, method)
+    for record in expected:  # what is not taken has no loss
+        assert (np.isfinite(record.loss_N) == (record.predicted_N >= 0)).all()
     before, first = start(entry)
     records = [first.run_epoch(INPUTS, LABEL_N, before, ignore) for _ in range(2)]
     state = first.state(before)
@@ -107,9 +85,11 @@ def test_a_resumed_training_equals_the_uninterrupted_one(entry):
     file.seek(0)
     after, second = start(entry, first_seed=50)
     second.load(torch.load(file, weights_only=True), after)
-    assert_equal_records(records + finish(second, after), expected)
-    for one, other in zip(parameters_of(second), parameters_of(training), strict=True):
-        assert torch.equal(one, other)
+    for one, other in zip(records + finish(second, after), expected, strict=True):
+        for name in ("loss_N", "margin_N", "predicted_N", "alternative_N"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for one, other in zip(second.networks, training.networks, strict=True):
+        assert all(map(torch.equal, one.parameters(), other.parameters()))
 
 
 @pytest.mark.parametrize(

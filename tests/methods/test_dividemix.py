@@ -5,9 +5,8 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
-from labelaudit.methods import dividemix
 from labelaudit.methods.base import Batch, EpochPlan, Ingredients
-from labelaudit.methods.dividemix import DivideMix, balance, guess, guess_loss, guess_weight, mixing_share, ramp, refine
+from labelaudit.methods.dividemix import DivideMix, balance, guess_loss, mixing_share, sharpen
 from labelaudit.methods.parameters import DivideMixParameters
 from tests.methods.helpers import clock, generator
 
@@ -17,16 +16,6 @@ LABEL_R = torch.tensor([0, 1, 2, 0, 1, 2])
 WEIGHT_R = torch.tensor([1.0, 0.8, 0.6, 0.4, 0.1, 0.0])
 BATCH = Batch(row_B=torch.tensor([0, 1, 0, 1, 3, 4, 3, 4]), label_B=LABEL_R[[0, 1, 0, 1, 3, 4, 3, 4]])
 """Two believed samples and two suspicious ones, each in two views."""
-
-
-def test_refined_and_guessed_labels_by_hand():
-    label_B = torch.tensor([2, 0])
-    assert torch.equal(refine(label_B, torch.ones(2), P_BC, 0.5), torch.tensor([[0.0, 0, 1], [1, 0, 0]]))
-    assert torch.allclose(refine(label_B, torch.zeros(2), P_BC, 1.0), P_BC)  # surely wrong: it does not count
-    (found_C,) = refine(torch.tensor([1]), torch.tensor([0.5]), P_BC[:1], 1.0)
-    assert found_C.tolist() == pytest.approx([0.3, 0.65, 0.05])
-    assert torch.allclose(guess([P_BC, P_BC.flip(1)], 1.0), (P_BC + P_BC.flip(1)) / 2)
-    assert torch.allclose(guess([P_BC], 0.5), dividemix.sharpen(P_BC, 0.5))
 
 
 def test_a_mixture_is_mostly_its_first_image():
@@ -39,6 +28,8 @@ def test_a_mixture_is_mostly_its_first_image():
 
 
 def test_the_parts_of_the_loss_by_hand():
+    assert torch.allclose(sharpen(P_BC, 1.0), P_BC)
+    assert sharpen(P_BC, 0.5)[0].tolist() == pytest.approx([36 / 46, 9 / 46, 1 / 46])
     assert balance(10 * torch.eye(4)).item() == pytest.approx(0.0, abs=1e-6)
     p = math.exp(5) / (math.exp(5) + 1)
     one_class = 0.5 * math.log(0.5 / p) + 0.5 * math.log(0.5 / (1 - p))
@@ -46,9 +37,6 @@ def test_the_parts_of_the_loss_by_hand():
     assert math.isfinite(balance(torch.tensor([[1000.0, 0.0]])).item())
     found = guess_loss(torch.log(P_BC), torch.eye(3)[:2])
     assert found.tolist() == pytest.approx([(0.16 + 0.09 + 0.01) / 3, (0.04 + 0.64 + 0.36) / 3])
-    assert [guess_weight(noise) for noise in (0.0, 0.2, 0.5, 0.8, 0.9)] == [0, 0, 25, 25, 50]
-    assert [ramp(done, 16) for done in (-1, 0, 4, 16, 40)] == [0, 0, 0.25, 1, 1]
-    assert ramp(0, 0) == 1.0
 
 
 def logits(seed=0, count=8):
@@ -113,8 +101,7 @@ def test_the_first_epochs_are_ordinary_and_weighted():
     assert plan(made, early) == EpochPlan()
     assert plan(made, clock(10, 100)).batches is not None
     mixing, lessons = teach(made, now=early)
-    x_BC = torch.randn(8, 3)
-    assert torch.equal(mixing.blend(x_BC), x_BC)
+    assert (mixing.factor_B == 1).all()
     for lesson in lessons:
         assert torch.equal(lesson.weight_B, WEIGHT_R[BATCH.row_B])
         assert torch.equal(lesson.target, BATCH.label_B)
@@ -122,9 +109,6 @@ def test_the_first_epochs_are_ordinary_and_weighted():
 
 
 def test_asymmetric_noise_penalizes_sure_predictions_in_the_first_epochs():
-    assert dividemix.confidence(torch.log(P_BC[:1])).item() == pytest.approx(
-        sum(p * math.log(p) for p in (0.6, 0.3, 0.1))
-    )
     seen = logits(2)
     _, lessons = teach(method(warmup_share=0.1, noise_type="asymmetric"), seen=seen, now=clock(0, 100))
     weight_B = WEIGHT_R[BATCH.row_B]
@@ -187,10 +171,13 @@ def test_all_believed_and_none_believed_are_trained_on(weight):
 
 @pytest.mark.parametrize(
     ("weight", "given", "epoch", "expected"),
-    [(0.8, {}, 50, 0), (0.5, {}, 50, 25), (0.1, {}, 50, 50), (0.1, {"guess_weight": 3.0}, 50, 3), (0.5, {}, 4, 12.5)],
+    [
+        *((1 - noise, {}, 50, expected) for noise, expected in ((0.0, 0), (0.2, 0), (0.5, 25), (0.8, 25), (0.9, 50))),
+        *((0.1, {"guess_weight": 3.0}, 50, 3), (0.5, {}, 4, 12.5), (0.5, {}, 0, 0), (0.5, {"ramp_share": 0.0}, 0, 25)),
+    ],
 )
 def test_noise_and_epoch_decide_how_much_guesses_count(weight, given, epoch, expected):
-    built = method(torch.full((6,), weight), balance=0.0, ramp_share=0.08, **given)
+    built = method(torch.full((6,), weight), **{"balance": 0.0, "ramp_share": 0.08, **given})
     logits_BC, target_BC = logits()[0], logits()[1].softmax(dim=1)
     loss = built.loss(logits_BC, target_BC, torch.arange(8) < 4, clock(epoch, 100)).item()
     taught = functional.cross_entropy(logits_BC[:4], target_BC[:4]).item()

@@ -25,15 +25,10 @@ def lesson(method, epoch=50):
     return method.teach(batch, [LOGITS_BC], clock(epoch, 100), generator())[0]
 
 
-@pytest.mark.parametrize(
-    ("percent", "expected"),
-    [(0, [1, 1, 1, 1]), (18, [1, 1, 1, 1]), (19, [1, 1, 0, 0]), (89, [1, 1, 0, 0]), (90, [1, 1, 0.75, 0])],
-)
-def test_the_rule_by_hand(percent, expected):
-    assert predefined_weights(torch.tensor([-1.0, 0.0, 0.25, 3.0]), percent).tolist() == expected
-
-
-def test_gamma_stretches_the_last_part_and_a_harder_sample_never_counts_more():
+def test_the_rule_by_hand_and_a_harder_sample_never_counts_more():
+    all_1, easy = [1, 1, 1, 1], [1, 1, 0, 0]
+    for percent, expected in ((0, all_1), (18, all_1), (19, easy), (89, easy), (90, [1, 1, 0.75, 0])):
+        assert predefined_weights(torch.tensor([-1.0, 0.0, 0.25, 3.0]), percent).tolist() == expected
     assert predefined_weights(torch.tensor([0.25, 3.0]), 95, gamma=5.0).tolist() == pytest.approx([0.95, 0.4])
     difference_B = torch.linspace(-5, 5, 101)
     assert all((predefined_weights(difference_B, percent).diff() <= 0).all() for percent in range(100))

@@ -10,7 +10,7 @@ from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.progress import QUIET
 from labelaudit.reproduce import ExperimentOptions, curves, prioritization, retraining
 from labelaudit.reproduce.kinds import share
-from labelaudit.reproduce.prioritization import MEAN, first_cost, results
+from labelaudit.reproduce.prioritization import MEAN, results
 from labelaudit.reproduce.retraining import ROWS, SCALES, Trainings, cells_of, orders, published, with_parameters
 from labelaudit.reproduce.runner import Row, Tables, draw, parse_noise
 from labelaudit.selectors.table import build_selector, describe_selector
@@ -64,11 +64,9 @@ def test_table_1_has_all_methods_and_says_what_diverged() -> None:
 def test_the_papers_orders_come_out_or_do_not(errors: dict[str, float], came_out: list[bool | None]) -> None:
     cells = list(cells_of([trained(row, error) for row, error in errors.items()], 10))
     assert [found for *_, found in orders(cells)] == came_out
-
-
-def test_an_order_that_the_paper_does_not_have_is_not_expected() -> None:
-    runs = [trained(row, 0.4, noise="uniform:0.2") for row in ("oracle", "aul", "standard", "random")]
-    assert [order for _, order, *_ in orders(list(cells_of(runs, 100)))] == [("aul", "random")]
+    # On CIFAR-100 at uniform 20% the paper itself has AUL before Oracle.
+    rest = orders(list(cells_of([trained(row, error, noise="uniform:0.2") for row, error in errors.items()], 100)))
+    assert not [order for _, order, *_ in rest if "oracle" in order]
 
 
 @pytest.mark.parametrize(
@@ -127,12 +125,6 @@ CURVES = [
     *curve("standard", [0.4, 0.1, 0.1], 100, seed=1),
     *curve("sb-50", [0.4, 0.2, 0.16], 50, seed=1, share=0.75),
 ]
-
-
-def test_the_first_crossing_counts() -> None:
-    error_E, cost_E = np.array([0.5, 0.3, 0.12, 0.1, 0.11]), np.array([10.0, 20.0, 30.0, 40.0, 50.0])
-    assert [first_cost(error_E, cost_E, target) for target in (0.5, 0.3, 0.29)] == [10, 20, 30]
-    assert math.isnan(first_cost(error_E, cost_E, 0.09))
 
 
 def test_speedups_of_seeds_and_of_their_mean_curve_by_hand() -> None:
@@ -207,9 +199,9 @@ def test_the_pools_of_the_most_and_least_picked() -> None:
 
 def test_networks_are_correlated_by_what_both_have() -> None:
     one, other = ({"noise": "x", "model": model, "seed": 0} for model in ("a", "b"))
-    aul_N = np.array([1.0, 2.0, 3.0])
-    row = curves.compare(one, {"aul": aul_N, "last_loss": aul_N}, other, {"aul": -aul_N, "last_loss": aul_N**0})
-    assert (row["model"], row["other_model"], row["aul"]) == ("a", "b", pytest.approx(-1))
+    aul_N, other_N = np.array([1.0, 2.0, 3.0, NAN]), -np.array([1.0, 3.0, 2.0, 9.0])
+    row = curves.compare(one, {"aul": aul_N, "last_loss": aul_N}, other, {"aul": other_N, "last_loss": other_N**0})
+    assert (row["model"], row["other_model"], row["aul"]) == ("a", "b", pytest.approx(-0.5))
     assert all(math.isnan(row[name]) for name in ("last_loss", "test_loss", "last_test_loss"))
     tables = Tables("", **curves.COLUMNS)
     tables.add({"networks": [row]})

@@ -11,7 +11,7 @@ from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET
 from labelaudit.reproduce import detection
-from labelaudit.reproduce.curves import correlation, read_loss_curves
+from labelaudit.reproduce.curves import read_loss_curves
 from labelaudit.reproduce.detection import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
 from labelaudit.reproduce.truth import TrueAudit, audit, calibration_error, flag_quality, rank_quality, true_labels
@@ -67,12 +67,6 @@ def test_loss_and_aul_over_the_epochs_by_hand(image_folder: Callable[..., Path],
     (loss_N, aul_N), (last_N, sum_N) = read_loss_curves(run, 4)
     np.testing.assert_allclose([loss_N, aul_N, last_N], [[3.0, 1.0, 2.0, 0.5]] * 2 + [[0.1, 0.3, 0.2, 0.25]], rtol=1e-6)
     np.testing.assert_allclose(sum_N, [3.1, 1.3, 2.2, 0.75], rtol=1e-6)
-
-
-def test_a_correlation_by_hand() -> None:
-    one_N, other_N = np.array([1.0, 2.0, 3.0, np.nan]), np.array([1.0, 3.0, 2.0, 9.0])
-    assert correlation(one_N, -other_N) == pytest.approx(-0.5)
-    assert math.isnan(correlation(np.ones(3), np.arange(3.0)))
 
 
 def test_aums_threshold_by_hand() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.selectors.table import VarianceReductionParameters
-from labelaudit.selectors.variance_reduction import VarianceReduction, distribution, gain_threshold, variance_gain
+from labelaudit.selectors.variance_reduction import VarianceReduction, distribution, variance_gain
 
 
 def selector(**settings):
@@ -17,7 +17,7 @@ def draw(by, score_B, size, seed=0):
     return by.choose(torch.as_tensor(score_B, dtype=torch.float32), size, torch.Generator().manual_seed(seed))
 
 
-def test_gains_and_thresholds_by_hand():
+def test_gains_by_hand():
     for values, expected in (
         ([3.0] * 7, 1),
         ([0.0] * 15 + [2.0], 4),  # √16
@@ -25,7 +25,6 @@ def test_gains_and_thresholds_by_hand():
         ([1.0, 3.0], math.sqrt(2 * (1 / 16 + 9 / 16))),
     ):
         assert variance_gain(distribution(torch.tensor(values))) == pytest.approx(expected)
-    assert [gain_threshold(pool) for pool in (2, 3, 4)] == pytest.approx([5 / 3, 2, 7 / 3])
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=50))
@@ -59,19 +58,12 @@ def test_a_gain_of_2_turns_the_draws_on_at_the_18th_batch_and_even_pools_off_aga
 def test_samples_are_drawn_in_proportion_to_their_loss_with_weights_that_keep_the_mean():
     score_B = torch.tensor([1.0, 0.0, 3.0, 6.0])
     by, g_B = selector(switch="none", weights="unbiased"), distribution(score_B)
-    choices = [draw(by, score_B, 4, seed) for seed in range(3000)]
-    assert all(len(choice.index_b) == 4 for choice in choices)
-    many = torch.cat([choice.index_b for choice in choices])
-    assert (torch.bincount(many, minlength=4) / len(many) - g_B).abs().max() < 0.02
-    for choice in choices[:10]:
-        assert choice.weight_b.tolist() == pytest.approx((1 / (4 * g_B[choice.index_b])).tolist())
+    many = torch.cat([(choice := draw(by, score_B, 4, seed)).index_b for seed in range(3000)])
+    assert (torch.bincount(many, minlength=4) / 12_000 - g_B).abs().max() < 0.02
+    assert choice.weight_b.tolist() == pytest.approx((1 / (4 * g_B[choice.index_b])).tolist())
 
 
-@pytest.mark.parametrize(("pool", "share"), [(2, 0.79), (4, 0.885)])
-def test_a_sample_that_is_drawn_twice_counts_once(pool, share):
-    by, size = selector(switch="none", pool=pool), 128
-    choices = [draw(by, [1.0] * pool * size, size, seed) for seed in range(60)]
-    assert sum(len(choice.index_b) for choice in choices) / 60 / size == pytest.approx(share, abs=0.01)
-    for choice in choices:
-        assert len(set(choice.index_b.tolist())) == len(choice.index_b)
-        assert (choice.weight_b == 1).all()
+def test_a_sample_that_is_drawn_twice_counts_once():
+    found = draw(selector(switch="none", pool=2), [1.0] * 256, 128)
+    assert 80 < len(set(found.index_b.tolist())) == len(found.index_b) < 120
+    assert (found.weight_b == 1).all()
