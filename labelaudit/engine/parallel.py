@@ -1,8 +1,7 @@
 """Let several processes train one network together, as torchrun starts them.
 
-Every process holds all of the network and takes its share of each batch; what depends on the whole batch (batch norm,
-the count by which the loss is divided, the method's lesson, the record) is computed over all processes, so that the
-number of processes changes nothing but the rounding.
+Every process holds all of the network and takes its share of each batch. What depends on the whole batch (batch norm,
+the loss's count, the lesson, the record) is computed over all processes: their number changes the rounding only.
 
 Shapes: B batch of all processes, b this process's share, C channels or classes.
 """
@@ -113,11 +112,7 @@ class World:
         return torch.cat([part[: share.stop - share.start] for part, share in zip(parts, shares, strict=True)])
 
     def once(self, work: Callable[[], Value]) -> Value:
-        """Return what ``work`` gives in process 0; the others wait for it and do not do it.
-
-        Raises:
-            LabelauditError: the one that process 0 met, in every process.
-        """
+        """Return what ``work`` gives in process 0, for which the others wait; its error is raised in all of them."""
         if self.size == 1:
             return work()
         parcel: list[Any] = [None, None]
@@ -142,10 +137,7 @@ class World:
             distributed.barrier()
 
     def share_network(self, network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
-        """Return the network as a module whose gradients and batch norms are those of all processes' batches.
-
-        A single process trains it in threads.
-        """
+        """Return the network as a module whose gradients and batch norms are those of all processes' batches."""
         if self.size == 1:
             return in_threads(network, device, batch_size)
         for layer in network.modules():

@@ -1,10 +1,8 @@
 """Train a network in several threads: each takes a part of the batch forward and back.
 
-The threads wait for each other twice in a step. Threads inside of operations, as torch has them, wait for each other
-in every layer, so a core that another process takes for a while holds all of them up (docs/benchmarks.md).
-
-Batch norm normalizes each part by itself and keeps the running statistics of the first, so results depend on the
-number of parts, as on the number of processes of a distributed training without synchronized batch norm.
+They wait for each other twice in a step; torch's own threads do in every layer, so a core that another process takes
+holds all of them up (docs/benchmarks.md). Batch norm normalizes each part by itself and keeps the running statistics of
+the first, so results depend on the number of parts.
 
 Shapes: B batch, C classes.
 """
@@ -27,8 +25,7 @@ _LEAST_PART = 128
 def in_threads(network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
     """Return the network as a module that trains it in threads, as many as torch has; itself where that does not pay.
 
-    These are networks on a GPU or without convolutions, and those that draw random numbers, which threads would draw in
-    any order.
+    It does not on a GPU or without convolutions. Random numbers would be drawn in any order.
     """
     parts = min(torch.get_num_threads(), batch_size // _LEAST_PART)
     draws = any(getattr(module, "p", getattr(module, "drop_prob", 0)) for module in network.modules())

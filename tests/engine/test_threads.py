@@ -22,8 +22,8 @@ def two_threads():
     torch.set_num_threads(threads)
 
 
-def images(count, seed=0):
-    return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+def images(count):
+    return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def gradients(network, logits_BC):
@@ -60,40 +60,12 @@ def test_batch_norm_sees_each_part_by_itself_and_keeps_the_first_ones_statistics
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_the_same_steps_give_the_same_bits_and_replicas_follow_the_network():
-    def train():
-        torch.manual_seed(0)
-        network = create("labelaudit_probe", num_classes=4)
-        threaded = in_threads(network, CPU, 256).train()
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-        for seed in range(4):
-            gradients(network, threaded(images(256, seed)))
-            optimizer.step()
-        return network, threaded
-
-    (first, threaded), (again, _) = train(), train()
-    assert all(torch.equal(one, two) for one, two in zip(first.parameters(), again.parameters(), strict=True))
-    replica = threaded.replicas[1]
-    assert all(torch.equal(one, two) for one, two in zip(first.parameters(), replica.parameters(), strict=True))
-
-
-@pytest.mark.parametrize(
-    ("threads", "network", "batch_size"),
-    [
-        (1, create("labelaudit_probe"), 256),
-        (2, create("labelaudit_probe"), 255),
-        (2, nn.Linear(3, 2), 256),
-        (2, nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout(0.1)), 256),
-    ],
-    ids=["one thread", "small batches", "no convolution", "random numbers"],
-)
-def test_where_it_does_not_pay_or_would_draw_in_any_order_the_network_stays_as_it_is(threads, network, batch_size):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+def test_where_it_does_not_pay_or_would_draw_in_any_order_the_network_stays_as_it_is():
+    probe, draws = create("labelaudit_probe"), nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout(0.1))
+    for network, batch_size in ((probe, 255), (nn.Linear(3, 2), 256), (draws, 256)):
         assert in_threads(network, CPU, batch_size) is network
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(1)
+    assert in_threads(probe, CPU, 256) is probe
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -107,9 +79,10 @@ def test_a_training_in_threads_continues_from_a_state_with_the_same_bits():
         return Training([create("labelaudit_probe", num_classes=4)], loop_settings(epochs=3, batch_size=256), CPU)
 
     whole = begin()
-    assert whole.shared[0] is not whole.networks[0]
+    first, second = whole.shared[0].replicas
     states = [whole.state() for _ in run_epochs(whole, inputs, label_N, Standard(), ignore)]
     assert torch.get_num_threads() == 2
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
     again = begin()
     again.load(states[0])
     for _ in run_epochs(again, inputs, label_N, Standard(), ignore):
