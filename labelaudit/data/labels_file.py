@@ -37,8 +37,8 @@ _MOST_TRIED = 100
 class LabelsFile(NamedTuple):
     """The content of a labels file: the rows that are not blank, and the numbers of the path's and the label's column.
 
-    ``label_of`` has the labels by path as the image folder has it, in the order of the rows. ``notes`` say how format
-    and paths were interpreted, a sentence each; ``warnings`` what looks wrong.
+    ``label_of`` has the labels by path in the image folder, in the order of the rows. ``notes`` say how format and
+    paths were interpreted; ``warnings`` what looks wrong.
     """
 
     header: list[str]
@@ -51,10 +51,10 @@ class LabelsFile(NamedTuple):
 
 
 def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
-    """Read ``path,label`` rows; other columns are ignored. Paths are relative to the image folder, ``root``.
+    """Read ``path,label`` rows; paths are relative to the image folder, or matched with its ``images``.
 
-    Those that do not exist in it are matched with its ``images``. A file that cannot be read, lacks a column or a
-    label, has surplus cells, or names a path twice or outside the folder is a DataError.
+    A file that cannot be read, lacks a column or a label, has surplus cells, or names a path twice or outside the
+    folder is a DataError.
     """
     notes: list[str] = []
     header, columns, rows, numbers, separator = _read_rows(file, notes)
@@ -82,7 +82,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
 
 def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
     """Return the header, the two columns, the rows that are not blank, their line numbers, and the separator."""
-    lines, separator, skipped = _separated(file, notes)
+    lines, separator = _separated(file, notes)
     header, rows, numbers = [], [], []
     try:
         reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -94,7 +94,7 @@ def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int]
         columns = _columns(file, header)
         for row in reader:
             if any(row):
-                numbers.append(reader.line_num + skipped)
+                numbers.append(reader.line_num)
                 if any(cell.strip() for cell in row[len(header) :]):
                     fix = 'put quotes around a label or path with a comma in it, as "fox, red"'
                     raise DataError(f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns", fix=fix)
@@ -199,11 +199,8 @@ def _normal(path: str) -> str:
     return ("/" if path.startswith("/") else "") + "/".join(parts)
 
 
-def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
-    """Return the text, the separator that gives its header the two columns, and the number of lines before the header.
-
-    Only Excel's own ``sep=;`` may come before it.
-    """
+def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
+    """Return the text, and the separator that gives its header the two columns."""
     try:
         content = file.read_bytes()
         encoding = next((name for mark, name in _ENCODING_MARKS.items() if content.startswith(mark)), "utf-8")
@@ -212,8 +209,6 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
         raise DataError(f"cannot read the labels file {file}: {reason(error)}", fix="check the path") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    text = text.lstrip("\ufeff")  # a second mark
-    text, skipped = re.subn(r"\A\"?sep=.\"?(\r\n|\r|\n)", "", text)
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     for separator, name in _SEPARATORS.items():
         with contextlib.suppress(csv.Error):
@@ -221,8 +216,8 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
             if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
                 if separator != ",":
                     notes.append(f"{file} is read with {name} between its cells")
-                return io.StringIO(text, newline=""), separator, skipped
-    return io.StringIO(text, newline=""), ",", skipped
+                return io.StringIO(text, newline=""), separator
+    return io.StringIO(text, newline=""), ","
 
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:

@@ -186,7 +186,7 @@ def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
 
 
 def _why_no_image_inside(file: Path, suffixes: frozenset[str]) -> str:
-    """Return why a file without a suffix is no image, by its first bytes: scanners and archives write such images."""
+    """Return why a file without a suffix is no image, by its first bytes."""
     start = b""
     with contextlib.suppress(OSError):
         if file.is_file():  # opening a pipe would wait
