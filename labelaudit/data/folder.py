@@ -269,9 +269,6 @@ _PARTS = {
 """Names of parts of a data set, with their kind."""
 
 _ORDER = "train val test unlabeled"
-_NUMBERED = frozenset({"fold", "kfold", "cv", "split", "set", "dataset", "subset", "site", "domain"})
-"""Names of parts of a data set before their number or letter."""
-
 _IMAGES = frozenset({"image", "images", "imgs", "jpegimages"})
 _ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
 """Names of folders of images, and of the masks or boxes that belong to them."""
@@ -395,25 +392,20 @@ def _parts(top: _Folder) -> list[_Folder]:
         if len(set(kind_of.values())) < 2:
             continue
         parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (_ORDER.find(kind_of[name]), name))]
-        inner = [part.innermost for part in parts]
-        have_classes = any(folder.has_classes for folder in inner)
-        if have_classes and (rest not in _NUMBERED or len(_shared(inner)) > 1):
+        train_and_test_only = rest == "" and len(parts) == len(top.inner)
+        if train_and_test_only or any(part.innermost.has_classes for part in parts):
             return parts
-        if rest == "" and len(parts) == len(top.inner):
-            return parts  # train and test, and nothing else
     return []
 
 
 def _part_name(name: str) -> tuple[str, str]:
     """Return kind of part and the rest of a folder's name: ``train2017`` → train, ``seg_test`` → test and seg."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("(hold|k)[-_ ]?(out|fold)", r"\1\2", name))
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("hold[-_ ]?out", "holdout", name))
     words = [word.lower() for word in words]
     for number, word in enumerate(words):
         if word in _PARTS:
             rest = [other for other in words[:number] + words[number + 1 :] if not other.isdigit()]
             return _PARTS[word], "".join(rest)
-    if len(words) == 2 and words[0] in _NUMBERED and (words[1].isdigit() or len(words[1]) == 1):
-        return words[1], words[0]
     return "", ""
 
 

@@ -19,9 +19,8 @@ from labelaudit.engine.devices import memory_errors, single_threaded
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
 from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, split_places
-from labelaudit.engine.parallel import ALONE, World
+from labelaudit.engine.parallel import ALONE, Threaded, World
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
-from labelaudit.engine.threads import Threaded
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance

@@ -60,11 +60,11 @@ _Adam, _SGD = _uncompiled(torch.optim.Adam), _uncompiled(torch.optim.SGD)
 def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
     """Build SGD or Adam, with one group of all parameters."""
     common: Any = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    optimizer: torch.optim.Optimizer
     if settings.optimizer == "adam":
-        kind, momentum = _Adam, {"betas": (settings.momentum, settings.beta2)}
+        optimizer = _Adam(network.parameters(), betas=(settings.momentum, settings.beta2), **common)
     else:
-        kind, momentum = _SGD, {"momentum": settings.momentum, "nesterov": settings.nesterov}
-    optimizer: torch.optim.Optimizer = kind(network.parameters(), **momentum, **common)
+        optimizer = _SGD(network.parameters(), momentum=settings.momentum, nesterov=settings.nesterov, **common)
     return optimizer
 
 

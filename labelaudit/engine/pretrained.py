@@ -46,7 +46,7 @@ def read_weights_file(file: Path) -> tuple[dict[str, torch.Tensor], str | None]:
     A file that is missing or damaged, or holds no state dict, is a ModelError.
     """
     checkpoint = _read_checkpoint(file)
-    tensors = _find_tensors(checkpoint, set())
+    tensors = _find_tensors(checkpoint)
     if not tensors:
         values = checkpoint.values() if isinstance(checkpoint, dict) else [checkpoint]
         objects = any(isinstance(value, _Ignored) for value in values)
@@ -113,16 +113,15 @@ def _stand_in(name: str) -> type:
     return type(short, (base,), {"__module__": module})
 
 
-def _find_tensors(entry: object, seen: set[int], depth: int = 0) -> dict[str, torch.Tensor]:
+def _find_tensors(entry: object, depth: int = 0) -> dict[str, torch.Tensor]:
     """Return the state dict in a checkpoint: that in a usual entry, else the largest dict of tensors."""
-    if not isinstance(entry, dict) or id(entry) in seen or depth > _DEEPEST:
+    if not isinstance(entry, dict) or depth > _DEEPEST:
         return {}
-    seen.add(id(entry))
     for name in _WRAPPERS:
-        if found := _find_tensors(entry.get(name), seen, depth + 1):
+        if found := _find_tensors(entry.get(name), depth + 1):
             return found
     here = {str(name): value for name, value in entry.items() if isinstance(value, torch.Tensor)}
-    return max([here, *(_find_tensors(value, seen, depth + 1) for value in entry.values())], key=len)
+    return max([here, *(_find_tensors(value, depth + 1) for value in entry.values())], key=len)
 
 
 def _named_model(checkpoint: object, file: Path) -> str | None:
