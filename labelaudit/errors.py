@@ -15,12 +15,8 @@ EXIT_CANNOT = 2
 class LabelauditError(Exception):
     """A failure the user can act on.
 
-    Args:
-        what: What is wrong and where, without a full stop.
-        fix: What to do about it, as a sentence without a full stop; may be empty.
-
-    Attributes:
-        told: True where another process of the same training shows the error.
+    ``what`` says what is wrong and where, ``fix`` what to do, both without a full stop. ``told`` is True where another
+    process of the same training shows the error.
     """
 
     exit_code = EXIT_CANNOT

@@ -95,7 +95,6 @@ class Catalogue:
     """Every sample of a folder; a sample's number is its row here and in every file of a run.
 
     Attributes:
-        root: The image folder.
         classes: Class names, sorted; a label is an index into them.
         paths: N paths below ``root`` with ``/`` between the parts.
         label_N: The given label of each sample.
@@ -103,8 +102,6 @@ class Catalogue:
         grey_N: True for images without color channels.
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
-        rendering: How the images become 8-bit.
-        left_out: Files that are no samples.
         remarks: Warnings of the scan, a sentence each.
         split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
     """

@@ -179,7 +179,7 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
 
 
 def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
-    """Yield a sentence for each class folder without samples, and one about the folders in others that are closed."""
+    """Yield a sentence for each class folder without samples, and one about closed folders in others."""
     told: set[str] = set()
     for folder in (*walk.folders, *(path for path, _, why in walk.left if why.startswith(NO_WAY_IN))):
         base, name = posixpath.split(folder)
@@ -347,20 +347,14 @@ def _doubt_nested_classes(top: _Folder) -> str:
     """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``, or those that lie beside it."""
     nested = [inner for inner in (folder.innermost for folder in top.inner.values()) if inner.has_classes_only]
     for folder in nested:
-        if folder.inner.keys() < top.inner.keys():
-            return (
-                f"the folder {folder.path} contains folders with the same names as its siblings "
-                f"({listed(folder.inner, _MOST_NAMED)}), which are treated as part of the class {folder.path}. "
-                "If it is a part of the data set, move it out; otherwise use --split ."
+        is_part = _part_name(folder.path.partition("/")[0])[0] and not _are_divisions(folder.inner)
+        if folder.inner.keys() < top.inner.keys() or (is_part and len(nested) == 1):
+            what = (
+                f"the folder {folder.path} holds folders ({listed(folder.inner, _MOST_NAMED)}), which are treated as "
             )
-    (one, *others) = nested or [top]
-    if not nested or others or _are_divisions(one.inner) or not _part_name(one.path.partition("/")[0])[0]:
-        return ""
-    return (
-        f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
-        "of its own; they are treated as part of that class. If the inner folders are the classes, use --split "
-        f"{shlex.quote(one.path)}; otherwise --split ."
-    )
+            fix = f"move it out, or use --split {_joined([folder])} if it has the classes; otherwise use --split ."
+            return f"{what}part of the class {folder.path}. If it is a part of the data set, {fix}"
+    return ""
 
 
 def _doubt_common_subfolders(root: Path, top: _Folder) -> str:

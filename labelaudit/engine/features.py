@@ -26,11 +26,10 @@ from torch import nn
 
 from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.images import UInt8Array
-from labelaudit.data.looks import looks_of
+from labelaudit.data.looks import Looked, looks_of
 from labelaudit.data.pixels import PixelFormat, decode_sample
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import Float32Array
-from labelaudit.detect.images import ImageStatistics
 from labelaudit.engine.devices import is_out_of_memory, single_threaded
 from labelaudit.engine.inputs import Statistics
 from labelaudit.engine.networks import pretrained_config
@@ -48,13 +47,10 @@ _PART = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Embeddings:
-    """Embeddings and statistics of the images that could be decoded, and by sample number why others could not."""
+class Embeddings(Looked):
+    """Embeddings of the images that could be decoded, beside their statistics."""
 
     feature_RD: npt.NDArray[np.float32]
-    sample_R: npt.NDArray[np.int32]
-    failures: dict[int, str]
-    looks: list[ImageStatistics]
 
 
 class Backbone(NamedTuple):

@@ -27,10 +27,7 @@ class TrainingSettings(Hyperparameters):
         kind: ``train`` a whole network, or a head on a ``frozen`` backbone.
         model: timm's name of the network or backbone, or `labelaudit.run.documents.OWN_EMBEDDINGS`.
         weights: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file of weights or of the user's embeddings.
-        preset: The preset that the other values started from.
         image_size: Side in pixels at which the network sees the images.
-        channels: 1 grey, 3 RGB.
-        resize: How images that are not square are made square.
         members: How many trainings are recorded, one after the other.
         heads_epochs: Epochs of the heads that are trained beside the network; 0 for none.
         heads_weights: What these are trained on: the ``embedded`` backbone, or ``sha256:…`` of the user's embeddings.

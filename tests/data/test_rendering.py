@@ -43,13 +43,14 @@ def test_hot_pixels_and_single_exposures_set_no_range_and_small_spots_do(side):
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
-        pytest.param([np.array([[0, 200]], np.uint16), np.array([[3, 90]], np.uint16)], (0, 255), id="8-bit values"),
-        pytest.param([np.array([[-1000, 3000]] * 4)] * 3, (-1000, 3000), id="signed"),
-        pytest.param([np.array([[np.nan, np.inf, 2.0, 4.0]] * 4)] * 3, (2, 4), id="not finite"),
-        pytest.param([np.full((4, 4), np.nan)], (0, 1), id="no value"),
-        pytest.param([np.eye(2000, dtype=np.uint16)[:, :1] * 5000] * 4, (0, 5000), id="a few bright pixels"),
-        pytest.param([np.array([[5000]]), np.array([[9]])], (9, 5000), id="two images"),
+        ([np.array([[0, 200]], np.uint16), np.array([[3, 90]], np.uint16)], (0, 255)),
+        ([np.array([[-1000, 3000]] * 4)] * 3, (-1000, 3000)),
+        ([np.array([[np.nan, np.inf, 2.0, 4.0]] * 4)] * 3, (2, 4)),
+        ([np.full((4, 4), np.nan)], (0, 1)),
+        ([np.eye(2000, dtype=np.uint16)[:, :1] * 5000] * 4, (0, 5000)),
+        ([np.array([[5000]]), np.array([[9]])], (9, 5000)),
     ],
+    ids=["8-bit values", "signed", "not finite", "no value", "a few bright pixels", "two images"],
 )
 def test_the_range_is_that_of_the_data(images, expected):
     assert range_of(images) == pytest.approx(expected, abs=0.02 * (expected[1] - expected[0]))

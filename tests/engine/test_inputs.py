@@ -1,6 +1,3 @@
-import mmap
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -11,23 +8,23 @@ from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, Rows, 
 from tests.engine.helpers import CPU, MEAN_C, NO_AUGMENT, STD_C, image_inputs, small_task
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+def generator():
+    return torch.Generator().manual_seed(0)
 
 
-def augment(x_BCHW, settings, seed=0):
+def augment(x_BCHW, settings):
     """Every image as a random view shows it."""
-    views = draw_views(len(x_BCHW), x_BCHW.shape[2:], settings, generator(seed))
+    views = draw_views(len(x_BCHW), x_BCHW.shape[2:], settings, generator())
     return module.show(x_BCHW, views, settings.border)
+
+
+def views_of(image_CHW, count, settings):
+    return augment(image_CHW.expand(count, *image_CHW.shape).contiguous(), settings)
 
 
 def counting_image(channels=2, height=5, width=6):
     """An image in which no two pixels are equal."""
     return torch.arange(channels * height * width, dtype=torch.float32).view(channels, height, width)
-
-
-def views_of(image_CHW, count, settings):
-    return augment(image_CHW.expand(count, *image_CHW.shape).contiguous(), settings)
 
 
 def shifts_of(image_CHW, pad, mode="reflect"):
@@ -131,23 +128,3 @@ def test_mapped_rows_are_the_same_before_and_after_their_pages_are_released(tmp_
         source.announce(index_B)
         for rows in (source, in_memory):
             assert np.array_equal(rows.take(index_B).numpy(), pixels_NCHW[index_B.numpy()])
-
-
-@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system takes no advice")
-def test_memory_stays_bounded_however_much_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_RELEASE_BYTES", 8 << 20)
-    with open(tmp_path / "pixels", "wb") as handle:
-        handle.truncate(64 << 20)
-    source = Rows(np.memmap(tmp_path / "pixels", dtype=np.uint8, mode="r", shape=(256, 1, 512, 512)), CPU)
-
-    def resident_bytes():
-        with open("/proc/self/statm") as handle:
-            return int(handle.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-    source.take(torch.arange(4))
-    before, most = resident_bytes(), 0
-    for index_B in torch.arange(256).split(4):
-        source.announce(index_B)
-        source.take(index_B)
-        most = max(most, resident_bytes())
-    assert most - before < 40 << 20

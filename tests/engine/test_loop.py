@@ -97,15 +97,16 @@ def test_mean_losses_of_a_fixed_run_stay_what_they_were():
 
 
 def test_the_state_of_another_network_or_epoch_is_refused():
-    state = Training([helpers.small_network(3)], helpers.loop_settings(epochs=1), helpers.CPU).state()
+    def begin(*classes):
+        return Training([helpers.small_network(each) for each in classes], helpers.loop_settings(), helpers.CPU)
+
+    state = begin(3).state()
     with pytest.raises(RuntimeError, match="size mismatch"):
-        Training([helpers.small_network(4)], helpers.loop_settings(), helpers.CPU).load(state)
+        begin(4).load(state)
     with pytest.raises(ValueError, match="zip"):
-        Training([helpers.small_network(3), helpers.small_network(3)], helpers.loop_settings(), helpers.CPU).load(state)
+        begin(3, 3).load(state)
     with pytest.raises(ValueError, match="a state after 4 of 3 epochs"):
-        Training([helpers.small_network(3)], helpers.loop_settings(epochs=3), helpers.CPU).load(
-            {**state, "finished_epochs": 4}
-        )
+        begin(3).load({**state, "finished_epochs": 4})
 
 
 def test_every_row_is_taught_and_recorded_once_an_epoch_in_a_new_order(monkeypatch):
@@ -132,12 +133,10 @@ def test_every_row_is_taught_and_recorded_once_an_epoch_in_a_new_order(monkeypat
 
 
 def test_draws_depend_neither_on_those_of_a_method_nor_on_global_ones():
-    state = torch.get_rng_state()
-    plain, drawing = (
-        helpers.train(helpers.small_network(dropout=0.3), helpers.loop_settings(), method, augment=Augment())[-1].loss_N
-        for method in (Standard(), Spy())
-    )
-    np.testing.assert_array_equal(drawing, plain)
+    state, how = torch.get_rng_state(), helpers.loop_settings()
+    networks = [helpers.small_network(dropout=0.3) for _ in range(2)]
+    plain, drawing = (helpers.train(each, how, spy)[-1] for each, spy in zip(networks, (None, Spy()), strict=True))
+    np.testing.assert_array_equal(drawing.loss_N, plain.loss_N)
     assert torch.equal(torch.get_rng_state(), state)
 
 
