@@ -349,11 +349,9 @@ def _doubt_nested_classes(top: _Folder) -> str:
     for folder in nested:
         is_part = _part_name(folder.path.partition("/")[0])[0] and not _are_divisions(folder.inner)
         if folder.inner.keys() < top.inner.keys() or (is_part and len(nested) == 1):
-            what = (
-                f"the folder {folder.path} holds folders ({listed(folder.inner, _MOST_NAMED)}), which are treated as "
-            )
+            what = f"the folder {folder.path} holds folders ({listed(folder.inner, _MOST_NAMED)}), which are treated"
             fix = f"move it out, or use --split {_joined([folder])} if it has the classes; otherwise use --split ."
-            return f"{what}part of the class {folder.path}. If it is a part of the data set, {fix}"
+            return f"{what} as part of the class {folder.path}. If it is a part of the data set, {fix}"
     return ""
 
 
