@@ -141,19 +141,15 @@ def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Seque
         same_case = {other for other in meant if unicodedata.normalize("NFC", other) == plain}
         return next(iter(same_case if len(same_case) == 1 else meant if len(meant) == 1 else ()), "")
 
-    own = f"{root.resolve().as_posix()}/"
-    prefix = _prefix(file, root, find, own, cells)
+    prefix = _prefix(file, root, find, cells)
 
     def resolve(cell: str) -> str:
         without = ""
         for plain in _forms(cell):
-            if path := find(plain):
+            if path := find(plain) or find(plain.removeprefix(prefix)):
                 return path
-            for before in (own, prefix):
-                if before and plain.startswith(before):
-                    if path := find(plain[len(before) :]):
-                        return path
-                    without = without or plain[len(before) :]
+            if prefix and plain.startswith(prefix):
+                without = without or plain.removeprefix(prefix)
             if not plain.startswith("/") and ".." not in plain and os.path.lexists(root / plain):
                 return plain
         named = by_name.get(cell.strip(), [])
@@ -162,13 +158,13 @@ def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Seque
     return resolve
 
 
-def _prefix(file: Path, root: Path, find: Callable[[str], str], own: str, cells: Sequence[str]) -> str:
-    """Return the folders before the paths of a file from elsewhere, where the image folder has the rest of them.
+def _prefix(file: Path, root: Path, find: Callable[[str], str], cells: Sequence[str]) -> str:
+    """Return the folders before the paths of a file, where the image folder has the rest of them.
 
     Empty where such folders exist here and are not the image folder.
     """
     meanings = (list(_forms(cell)) for cell in cells)
-    unknown = (forms for forms in meanings if not any(find(path) or path.startswith(own) for path in forms))
+    unknown = (forms for forms in meanings if not any(find(path) for path in forms))
     for forms in itertools.islice(unknown, _MOST_TRIED):
         for path in forms:
             parts = path.split("/")
