@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps, features
+from PIL import Image, ImageFile, ImageOps
 
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import brief
@@ -49,12 +49,9 @@ _LARGE = threading.Lock()
 _FILTERS = threading.Lock()
 """Held while the process's warning filters are changed: two threads that restore them in the wrong order lose them."""
 
-_PREVIEW: dict[str, Any] = (
-    {"format": "WEBP", "quality": 62, "method": 2} if features.check("webp") else {"format": "JPEG", "quality": 68}
-)
 PREVIEW_SIDE = 512
 """Pixels that an image fits into where it is decided on."""
-PREVIEW_TYPE = f"image/{_PREVIEW['format'].lower()}"
+PREVIEW_TYPE = "image/webp"
 """The media type of what `preview` returns."""
 
 CHANGED = "the file has changed since the audit"
@@ -155,7 +152,7 @@ def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> 
 def preview(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> bytes:
     """Return a small copy of an image for a page, encoded anew and without metadata; see `decode_small`."""
     encoded = io.BytesIO()
-    Image.fromarray(decode_small(content, side=side, rendering=rendering)).save(encoded, **_PREVIEW)
+    Image.fromarray(decode_small(content, side=side, rendering=rendering)).save(encoded, "WEBP", quality=62, method=2)
     return encoded.getvalue()
 
 

@@ -152,16 +152,15 @@ def test_the_limit_on_pixels_is_ours_and_not_pillows(monkeypatch):
     assert rgb(plain_png()).shape == (3, 4, 4)
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
-def test_a_damaged_image_is_refused_and_never_filled_up(form):
-    content = bytearray(encoded(noise_image(size=(32, 32)), form))
-    with pytest.raises(UnreadableImageError, match=r"^(damaged: .|not an image)"):
-        rgb(bytes(content[: len(content) * 3 // 5]), size=32)
-    if form == "PNG":
-        content[content.index(b"IDAT") + 10] ^= 0x10
-        assert read_header(bytes(content)).width == 32
-        with pytest.raises(UnreadableImageError, match=r"^damaged: "):
-            rgb(bytes(content))
+def test_a_damaged_image_is_refused_and_never_filled_up():
+    for form in ("JPEG", "GIF", "WEBP", "TIFF", "BMP", "PNG"):
+        content = bytearray(encoded(noise_image(size=(32, 32)), form))
+        with pytest.raises(UnreadableImageError, match=r"^(damaged: .|not an image)"):
+            rgb(bytes(content[: len(content) * 3 // 5]), size=32)
+    content[content.index(b"IDAT") + 10] ^= 0x10
+    assert read_header(bytes(content)).width == 32
+    with pytest.raises(UnreadableImageError, match=r"^damaged: "):
+        rgb(bytes(content))
 
 
 @given(data=st.data())
