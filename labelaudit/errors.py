@@ -1,16 +1,7 @@
 """The errors that labelaudit raises, and the exit codes of its commands.
 
-    LabelauditError            exit code 2; one line: what is wrong, where, and what to do
-    ├── UsageError             options that contradict each other or the data
-    ├── DataError              the image folder, a labels file, a weights file
-    ├── RunError               a run folder: of other data or settings, locked, damaged, unfinished
-    ├── ModelError             an unknown model, weights that are missing or do not fit
-    ├── DeviceError            a device that is not there, or has too little memory
-    ├── StorageError           a disk that is full, read-only or out of reach
-    └── TrainingError          a training that diverged
-
-Any other error is a bug: the command line shows it in one line too and asks for a report; ``--debug`` shows the
-traceback.
+A LabelauditError is one line: what is wrong, where, and what to do. Any other error is a bug: the command line shows it
+in one line too and asks for a report; ``--debug`` shows the traceback.
 """
 
 from __future__ import annotations
@@ -24,12 +15,8 @@ EXIT_CANNOT = 2
 class LabelauditError(Exception):
     """A failure the user can act on.
 
-    Args:
-        what: What is wrong and where, without a full stop.
-        fix: What to do about it, as a sentence without a full stop; may be empty.
-
-    Attributes:
-        told: True where another process of the same training shows the error.
+    ``what`` says what is wrong and where, ``fix`` what to do, both without a full stop. ``told`` is True where another
+    process of the same training shows the error.
     """
 
     exit_code = EXIT_CANNOT

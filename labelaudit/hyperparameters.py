@@ -16,21 +16,13 @@ class Hyperparameters:
     """How long, how fast and with which optimizer a network is trained.
 
     Attributes:
-        epochs: Passes over the data.
-        batch_size: Images in a step.
-        optimizer: SGD with momentum, or Adam.
-        lr: Base learning rate.
         momentum: Momentum of SGD; β₁ of Adam.
-        nesterov: Whether SGD uses Nesterov momentum.
         weight_decay: Added to the gradient, times the parameter, for both optimizers.
-        schedule: How the learning rate changes; see `labelaudit.engine.optimizers.rate_factor`.
-        milestones: Of the schedule of that name: (share of the steps done, factor from there on).
+        schedule, milestones: See `labelaudit.engine.optimizers.rate_factor`.
         step_decay: Divides the rate by 1 + step_decay · steps taken, on top of the schedule, as Keras' ``decay`` does.
-        beta2: β₂ of Adam.
         late_momentum: Replaces ``momentum`` once the rate of the schedule ``late-linear`` falls.
         augment, crop_pad, border: See `labelaudit.engine.inputs.Augment`.
         precision: Number format of the forward pass.
-        seed: Equal seeds give equal results.
     """
 
     epochs: int

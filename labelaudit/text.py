@@ -8,9 +8,8 @@ already; readers remove one:
     '=1+1       ''=1+1
     'tis        'tis          (no formula behind the apostrophe: unchanged)
 
-The rule also holds after a semicolon or a line end inside a text: where the comma is the decimal sign, spreadsheets
-split a CSV at semicolons, and quotes do not protect the cell. Some spreadsheets read the wide forms ＝ ＋ － ＠ as the
-plain ones. An apostrophe is removed exactly where one was put, so every text is read back unchanged.
+The rule also holds after a semicolon or a line end inside a text, at which spreadsheets split a CSV where the comma is
+the decimal sign, and for the wide forms ＝ ＋ － ＠. Every text is read back unchanged.
 """
 
 from __future__ import annotations

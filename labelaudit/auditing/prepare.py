@@ -160,7 +160,6 @@ def prepare(
             statistics = channel_statistics(pixels_RCHW) if scratch else normalization(settings.model, settings.weights)
         augment, (mean_C, std_C) = settings.augmentation, statistics
         inputs = ImageInputs(pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=augment, device=source.device)
-        reporter.say(f"Pixels: {inputs.place}")
         if look:
             generator = np.random.default_rng(derive_seed(settings.seed, "spoiled pictures"))
             image_table = _table_of_pixels(sample_R, pixels_RCHW, generator, reporter)

@@ -40,10 +40,7 @@ def in_parts(items: Sequence[Item], size: int = 64) -> Iterator[Sequence[Item]]:
 def in_parallel(
     items: Sequence[Item], work: Callable[[Sequence[Item]], Result], size: int = 64, workers: int | None = None
 ) -> Iterator[tuple[Sequence[Item], Result]]:
-    """Yield the parts of `in_parts` in order, each with what ``work`` makes of it; threads work a few parts ahead.
-
-    There are `READERS` threads, or ``workers``.
-    """
+    """Yield the parts of `in_parts` in order, each with what ``work`` makes of it; threads work a few parts ahead."""
     workers = workers or READERS
     pool = ThreadPoolExecutor(workers)
     try:
@@ -77,7 +74,7 @@ LONELY = "the only readable image of its class"
 class LeftOut:
     """Files of one kind that are in the folder and not in the audit: their number, and the path of one below the root.
 
-    ``suffix`` is in lower case with the dot; empty for none, and where files of a folder are counted together.
+    ``suffix`` is in lower case with the dot; empty where files of a folder are counted together.
     """
 
     reason: str
@@ -98,7 +95,6 @@ class Catalogue:
     """Every sample of a folder; a sample's number is its row here and in every file of a run.
 
     Attributes:
-        root: The image folder.
         classes: Class names, sorted; a label is an index into them.
         paths: N paths below ``root`` with ``/`` between the parts.
         label_N: The given label of each sample.
@@ -106,8 +102,6 @@ class Catalogue:
         grey_N: True for images without color channels.
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
-        rendering: How the images become 8-bit.
-        left_out: Files that are no samples.
         remarks: Warnings of the scan, a sentence each.
         split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
     """

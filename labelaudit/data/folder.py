@@ -26,7 +26,7 @@ import numpy.typing as npt
 from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import read_labels, require_one_here
-from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, count_flat, range_of
+from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.walk import (
     BESIDE,
     CLOSED,
@@ -70,14 +70,12 @@ def scan(
         split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
         reporter: Receives the progress.
 
-    Raises:
-        DataError: no such folder, no class folders, no image files, or an unusable labels file.
-        UsageError: ``split`` and ``labels_file`` together.
+    Raises a DataError for a folder without class folders or images, and for an unusable labels file.
     """
     walk = _walk(root)
-    if labels_file is not None and split:
-        raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
     if labels_file is not None:
+        if split:
+            raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
         table = read_labels(labels_file, root, walk.images)
         require_one_here(labels_file, table.label_of, root, walk.images)
         for note in table.notes:
@@ -89,14 +87,12 @@ def scan(
         catalogue = _inspect(root, table.label_of, reporter)
         return replace(catalogue, left_out=summed(left), remarks=tuple(table.warnings))
     bases = _bases(root, walk, split) if split else [""]
-    doubt, is_serious = ("", False) if split else refuse_split_folders(root, walk.images)
-    if doubt and not is_serious:
-        reporter.say(f"Note: {doubt}")
+    doubt = "" if split else _refuse_split_folders(root, walk.images)
     label_of = _from_class_folders(root, walk, bases)
     return replace(
         _inspect(root, label_of, reporter),
         left_out=summed(walk.left),
-        remarks=(*_lost(walk, bases, set(label_of.values())), *([doubt] if is_serious else [])),
+        remarks=(*_lost(walk, bases, set(label_of.values())), *([doubt] if doubt else [])),
         split=tuple(base or "." for base in bases) if split else (),
     )
 
@@ -132,7 +128,7 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
     """Return the folders that hold the class folders, ``""`` for ``root``; errors are those of `scan`."""
     walk = _walk(root)
     if not split and len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders
-        refuse_split_folders(root, walk.images)
+        _refuse_split_folders(root, walk.images)
     return _bases(root, walk, split) if split else [""]
 
 
@@ -183,7 +179,7 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
 
 
 def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
-    """Yield a sentence for each class folder without samples, and one about the folders in others that are closed."""
+    """Yield a sentence for each class folder without samples, and one about closed folders in others."""
     told: set[str] = set()
     for folder in (*walk.folders, *(path for path, _, why in walk.left if why.startswith(NO_WAY_IN))):
         base, name = posixpath.split(folder)
@@ -250,25 +246,15 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
         deep = [number for number, header in enumerate(headers) if header.deep == kind]
         if images := read(deep, None):
             low, high = chosen[kind] = range_of(images)
-            reporter.say(
-                f"{plural(len(deep), 'image has', 'images have')} more than 8 bits ({kind}): "
-                f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
-            )
-            if flat := count_flat(images, (low, high)):
-                reporter.say(
-                    f"{flat:,} of {len(images):,} sampled images look blank under this rule, they are too dim or too "
-                    "even for 8 bits: if they are not, scale them before the audit (a logarithm or a square root)"
-                )
+            rule = f"values from {low:g} (black) to {high:g} (white) become 8-bit, by one rule for the folder"
+            reporter.say(f"{plural(len(deep), 'image has', 'images have')} more than 8 bits ({kind}): {rule}")
     transparent = [number for number, header in enumerate(headers) if header.transparent]
     if images := read(transparent, Rendering(**chosen)):
-        chosen["background"], on_white, still = background_of(images)
-        if on_white:
+        chosen["background"], blank = background_of(images)
+        if blank:
             name = BACKGROUNDS[chosen["background"]]
-            rest = f", on {name} {still:,}" if still else ""
-            reporter.say(
-                f"Transparent parts are shown {name}: "
-                f"on white, {on_white:,} of {len(images):,} images would be nearly blank{rest}"
-            )
+            on_white = f"on white, {blank:,} of {len(images):,} images would be nearly blank"
+            reporter.say(f"Transparent parts are shown {name}: {on_white}")
     return Rendering(**chosen)
 
 
@@ -283,9 +269,6 @@ _PARTS = {
 """Names of parts of a data set, with their kind."""
 
 _ORDER = "train val test unlabeled"
-_NUMBERED = frozenset({"fold", "kfold", "cv", "split", "set", "dataset", "subset", "site", "domain"})
-"""Names of parts of a data set before their number or letter."""
-
 _IMAGES = frozenset({"image", "images", "imgs", "jpegimages"})
 _ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
 """Names of folders of images, and of the masks or boxes that belong to them."""
@@ -320,10 +303,10 @@ class _Folder:
         return folder
 
 
-def refuse_split_folders(root: Path, images: Sequence[str]) -> tuple[str, bool]:
+def _refuse_split_folders(root: Path, images: Sequence[str]) -> str:
     """Raise a DataError where the top folders are splits, data sets or annotations, with the command to give instead.
 
-    Where they may be, return a sentence, and True where that is likely.
+    Where that is likely, return a sentence.
     """
     top = _Folder(path="")
     for path in images:
@@ -337,7 +320,7 @@ def refuse_split_folders(root: Path, images: Sequence[str]) -> tuple[str, bool]:
         fix = _fix(root, parts) if parts else f"give {root / inner.path} if those are the class folders"
         raise DataError(f"{root} has one class folder only, {next(iter(top.inner))}, with more folders in it", fix=fix)
     if len(top.inner) < 2:
-        return "", False
+        return ""
     _refuse_annotations(root, top)
     if parts := _parts(top):
         for part in parts:
@@ -360,44 +343,34 @@ def _refuse_annotations(root: Path, folder: _Folder) -> None:
         )
 
 
-def _doubt_nested_classes(top: _Folder) -> tuple[str, bool] | None:
+def _doubt_nested_classes(top: _Folder) -> str:
     """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``, or those that lie beside it."""
     nested = [inner for inner in (folder.innermost for folder in top.inner.values()) if inner.has_classes_only]
     for folder in nested:
-        if folder.inner.keys() < top.inner.keys():
-            text = (
-                f"the folder {folder.path} contains folders with the same names as its siblings "
-                f"({listed(folder.inner, _MOST_NAMED)}), which are treated as part of the class {folder.path}. "
-                "If it is a part of the data set, move it out; otherwise use --split ."
-            )
-            return text, True
-    if len(nested) != 1 or _are_divisions(nested[0].inner):
-        return None
-    (one,) = nested
-    text = (
-        f"of the class folders, {one.path} alone holds folders ({listed(one.inner, _MOST_NAMED)}) and no images "
-        "of its own; they are treated as part of that class. If the inner folders are the classes, use --split "
-        f"{shlex.quote(one.path)}; otherwise --split ."
-    )
-    return text, bool(_part_name(one.path.partition("/")[0])[0])
+        is_part = _part_name(folder.path.partition("/")[0])[0] and not _are_divisions(folder.inner)
+        if folder.inner.keys() < top.inner.keys() or (is_part and len(nested) == 1):
+            what = f"the folder {folder.path} holds folders ({listed(folder.inner, _MOST_NAMED)}), which are treated"
+            fix = f"move it out, or use --split {_joined([folder])} if it has the classes; otherwise use --split ."
+            return f"{what} as part of the class {folder.path}. If it is a part of the data set, {fix}"
+    return ""
 
 
-def _doubt_common_subfolders(root: Path, top: _Folder) -> tuple[str, bool]:
-    """Doubt top folders that all consist of folders: classes in several data sets, or kinds in every class."""
+def _doubt_common_subfolders(root: Path, top: _Folder) -> str:
+    """Doubt top folders that all hold folders of the same names: classes in several data sets, or views in classes."""
     folders = [folder.innermost for folder in top.inner.values()]
     names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
-    if not all(folder.has_classes_only for folder in folders) or _are_divisions(names):
-        return "", False
     shared = _shared(folders)
+    if not all(folder.has_classes_only for folder in folders) or _are_divisions(names) or len(shared) < 2:
+        return ""
     plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
     # Two folders of equal names may be day and night; three in each of three classes may be views.
     if plain and len(shared) >= max(3, len(folders) + 1, len(names) / 2):
         what = f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}"
         raise DataError(what, fix=_fix(root, folders))
-    what = f"folders of the same names ({listed(shared, _MOST_NAMED)})"
-    what = what if len(shared) > 1 else f"more folders ({listed(names, _MOST_NAMED)})"
-    text = f"all class folders hold {what}, which are treated as part of their class. If the inner folders are "
-    return f"{text}the classes, use --split {_joined(folders)}; otherwise --split .", len(shared) > 1
+    text = (
+        f"all class folders hold folders of the same names ({listed(shared, _MOST_NAMED)}), which are treated as part "
+    )
+    return f"{text}of their class. If they are the classes, use --split {_joined(folders)}; otherwise --split ."
 
 
 def _parts(top: _Folder) -> list[_Folder]:
@@ -411,25 +384,20 @@ def _parts(top: _Folder) -> list[_Folder]:
         if len(set(kind_of.values())) < 2:
             continue
         parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (_ORDER.find(kind_of[name]), name))]
-        inner = [part.innermost for part in parts]
-        have_classes = any(folder.has_classes for folder in inner)
-        if have_classes and (rest not in _NUMBERED or len(_shared(inner)) > 1):
+        train_and_test_only = rest == "" and len(parts) == len(top.inner)
+        if train_and_test_only or any(part.innermost.has_classes for part in parts):
             return parts
-        if rest == "" and len(parts) == len(top.inner):
-            return parts  # train and test, and nothing else
     return []
 
 
 def _part_name(name: str) -> tuple[str, str]:
     """Return kind of part and the rest of a folder's name: ``train2017`` → train, ``seg_test`` → test and seg."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("(hold|k)[-_ ]?(out|fold)", r"\1\2", name))
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("hold[-_ ]?out", "holdout", name))
     words = [word.lower() for word in words]
     for number, word in enumerate(words):
         if word in _PARTS:
             rest = [other for other in words[:number] + words[number + 1 :] if not other.isdigit()]
             return _PARTS[word], "".join(rest)
-    if len(words) == 2 and words[0] in _NUMBERED and (words[1].isdigit() or len(words[1]) == 1):
-        return words[1], words[0]
     return "", ""
 
 

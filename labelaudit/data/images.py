@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps, features
+from PIL import Image, ImageFile, ImageOps
 
 from labelaudit.data.rendering import PLAIN, Rendering
 from labelaudit.errors import brief
@@ -30,11 +30,11 @@ MAX_PIXELS = 178_956_970
 """The largest image that is decoded: above this Pillow warns of a decompression bomb."""
 
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-_INTEGER_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+_INTEGER_MODES = _GREY_MODES - {"1", "L", "LA", "La", "F"}
 _COLOUR = {"RGB", "RGBA", "RGBX", "CMYK", "LAB", "YCbCr"}
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLE_FORMAT, _TIFF_SIGNED = 0x0100, 0x0101, 0x0102, 0x0153, 2
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS = 0x0100, 0x0101, 0x0102
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NO_TIFF = "a TIFF that Pillow cannot read: it reads grey and color of 8 or 16 bits, grey of 32 bits and 32-bit floats"
@@ -44,19 +44,14 @@ _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "
 
 _LARGE_PIXELS = 1 << 25
 _LARGE = threading.Lock()
-"""Held while an image above `_LARGE_PIXELS` is decoded: small files can hold such images, and several threads would
-fill the memory. JPEGs are rarely concerned, being decoded at a reduced scale."""
+"""Held while an image above `_LARGE_PIXELS` is decoded: several threads would fill the memory."""
 
 _FILTERS = threading.Lock()
 """Held while the process's warning filters are changed: two threads that restore them in the wrong order lose them."""
 
-
-_PREVIEW: dict[str, Any] = (
-    {"format": "WEBP", "quality": 62, "method": 2} if features.check("webp") else {"format": "JPEG", "quality": 68}
-)
 PREVIEW_SIDE = 512
 """Pixels that an image fits into where it is decided on."""
-PREVIEW_TYPE = f"image/{_PREVIEW['format'].lower()}"
+PREVIEW_TYPE = "image/webp"
 """The media type of what `preview` returns."""
 
 CHANGED = "the file has changed since the audit"
@@ -75,8 +70,8 @@ class UnreadableImageError(ValueError):
 class Header:
     """The header of an image file: its size as displayed, ``grey`` without color channels.
 
-    For values of more than 8 bits, ``deep`` is one of `labelaudit.data.rendering.DEEP_KINDS`; else empty. Pixels may be
-    transparent where ``transparent`` is True.
+    ``deep`` is one of `labelaudit.data.rendering.DEEP_KINDS` for values of more than 8 bits. ``transparent`` is True
+    where pixels may be.
     """
 
     width: int
@@ -122,17 +117,11 @@ def read_header(content: bytes) -> Header:
 
 
 def decode(content: bytes, *, size: int, channels: int, resize: ResizeName, rendering: Rendering = PLAIN) -> UInt8Array:
-    """Decode an image's first frame, upright, to ``size`` × ``size`` pixels.
+    """Decode an image's first frame, upright: uint8 [C, H, W] with H = W = ``size`` pixels and C = ``channels``.
 
-    A JPEG is decoded at the smallest of its reduced scales that still covers the target. What cannot be decoded is an
+    ``stretch`` changes the proportions; ``crop`` scales the short side to ``size`` and cuts the middle. A JPEG is
+    decoded at the smallest of its reduced scales that covers the target. What cannot be decoded is an
     UnreadableImageError, with the reason.
-
-    Args:
-        content: The file's bytes.
-        size: Side of the result in pixels: uint8 [C, H, W] with H = W = ``size``.
-        channels: C: 1 for grey, 3 for RGB.
-        resize: ``stretch`` changes the proportions; ``crop`` scales the short side to ``size`` and cuts the middle.
-        rendering: How values of more than 8 bits and transparent parts become 8-bit.
     """
     mode = "RGB" if channels == 3 else "L"
     with _decoding(content, mode, size) as image:
@@ -141,10 +130,7 @@ def decode(content: bytes, *, size: int, channels: int, resize: ResizeName, rend
 
 
 def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
-    """Decode an image's first frame, upright, at its own size; otherwise as `decode`.
-
-    Returns uint8 [H, W, C]: C = 1 for an image without color channels, else 3.
-    """
+    """Decode an image's first frame, upright, at its own size: uint8 [H, W, C], C = 1 for grey ones, else 3."""
     with _decoding(content) as image:
         grey = image.mode in _GREY_MODES
         pixels = np.array(_upright(image, content, "L" if grey else "RGB", rendering), dtype=np.uint8)
@@ -152,9 +138,9 @@ def decode_whole(content: bytes, rendering: Rendering = PLAIN) -> UInt8Array:
 
 
 def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> UInt8Array:
-    """Decode an image's first frame, upright and in its own proportions, to fit into ``side`` × ``side`` pixels.
+    """Decode an image's first frame, upright and in its own proportions: uint8 [H, W, 3] with 1 ≤ H, W ≤ ``side``.
 
-    Returns uint8 [H, W, 3] with 1 ≤ H, W ≤ ``side``; an image that fits already keeps its size. Otherwise as `decode`.
+    An image that fits already keeps its size. Otherwise as `decode`.
     """
     with _decoding(content, "RGB", side) as image:
         upright = _upright(image, content, "RGB", rendering)
@@ -166,15 +152,14 @@ def decode_small(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> 
 def preview(content: bytes, *, side: int, rendering: Rendering = PLAIN) -> bytes:
     """Return a small copy of an image for a page, encoded anew and without metadata; see `decode_small`."""
     encoded = io.BytesIO()
-    Image.fromarray(decode_small(content, side=side, rendering=rendering)).save(encoded, **_PREVIEW)
+    Image.fromarray(decode_small(content, side=side, rendering=rendering)).save(encoded, "WEBP", quality=62, method=2)
     return encoded.getvalue()
 
 
 def for_browser(content: bytes, rendering: Rendering = PLAIN) -> tuple[bytes, str]:
     """Return an image's bytes and media type for a browser: the file's own where it is shown as the audit saw it.
 
-    Other formats, values of more than 8 bits and transparent images are converted by the rendering of the audit. Errors
-    are those of `decode`.
+    Others are converted by the rendering of the audit. Errors are those of `decode`.
     """
     with _open(content) as image:
         kind = image.format or ""
@@ -192,8 +177,8 @@ def for_browser(content: bytes, rendering: Rendering = PLAIN) -> tuple[bytes, st
 def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]:
     """Decode the values from which the rendering of a folder is decided; errors as in `decode`.
 
-    Returns without a rendering the stored values of an image of more than 8 bits, [H, W] or [H, W, C] without opacity;
-    with one uint8 [H, W, 4]. Of images above 512 pixels only every n-th row and column.
+    Without a rendering these are stored values of more than 8 bits, [H, W] or [H, W, C] without opacity; with one uint8
+    [H, W, 4]. Of images above 512 pixels they are of every n-th row and column.
     """
     with _decoding(content) as image:
         step = -(-max(image.size) // 512)
@@ -204,10 +189,7 @@ def read_values(content: bytes, rendering: Rendering | None) -> npt.NDArray[Any]
 
 @contextlib.contextmanager
 def _decoding(content: bytes, mode: str = "RGB", side: int | None = None) -> Iterator[Image.Image]:
-    """Open an image to decode it; with ``side``, a JPEG at the smallest scale that covers it.
-
-    Waits while another large image is decoded. Whatever decoding raises becomes an `UnreadableImageError`.
-    """
+    """Open an image to decode it; with ``side``, a JPEG at the smallest scale that covers it."""
     with _open(content) as image:
         try:
             if side is not None:
@@ -276,8 +258,7 @@ def _deep(image: Image.Image) -> str:
     """Return how the file stores values of more than 8 bits; empty for 8-bit images. Call it before loading."""
     if image.mode == "F":
         return "reals"
-    is_signed = image.mode == "L" and _is_signed(image)  # 8 bits, which Pillow reads as unsigned
-    return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) or is_signed else ""
+    return "integers" if image.mode in _INTEGER_MODES or _deep_layout(image) else ""
 
 
 def _deep_layout(image: Image.Image, modes: Collection[str] = ("RGB", "RGBA")) -> str:
@@ -285,10 +266,6 @@ def _deep_layout(image: Image.Image, modes: Collection[str] = ("RGB", "RGBA")) -
     layout = image.tile[0][3] if image.tile else ""
     name = layout if isinstance(layout, str) else str(layout[0]) if layout else ""
     return name if image.mode in modes and ";16" in name else ""
-
-
-def _is_signed(image: Image.Image) -> bool:
-    return image.format == "TIFF" and _TIFF_SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
@@ -299,10 +276,7 @@ def _deep_values(image: Image.Image, content: bytes) -> tuple[npt.NDArray[Any], 
     if layout:
         opacity_HW1 = values[..., 3:] if values.shape[2] == 4 else None
         return (values[..., :3].astype(np.uint16) << 8) | _lower_bytes(content, layout), opacity_HW1
-    if image.mode == "L":
-        return values.view(np.int8), None
-    is_unsigned = image.format == "TIFF" and image.tag_v2.get(_TIFF_BITS) == (32,) and not _is_signed(image)
-    return values.view(np.uint32) if image.mode == "I" and is_unsigned else values, None
+    return values, None
 
 
 def _lower_bytes(content: bytes, layout: str) -> npt.NDArray[np.uint8]:
@@ -333,7 +307,7 @@ def _resize(image: Image.Image, size: int, resize: ResizeName) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "too large to decode safely"
-    return f"damaged: {brief(error, 120) or type(error).__name__}"
+    return f"damaged: {brief(error, 120)}"
 
 
 # A truncated file is reported, never filled up with grey.

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from labelaudit.errors import DataError, reason
-from labelaudit.text import alike, folded, plural, unguarded
+from labelaudit.text import alike, folded, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
 _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
@@ -29,7 +29,6 @@ _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target"
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _ENCODING_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_MISSING = frozenset({"nan", "null", "<na>"})
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _MOST_TRIED = 100
 
@@ -37,8 +36,8 @@ _MOST_TRIED = 100
 class LabelsFile(NamedTuple):
     """The content of a labels file: the rows that are not blank, and the numbers of the path's and the label's column.
 
-    ``label_of`` has the labels by path as the image folder has it, in the order of the rows. ``notes`` say how format
-    and paths were interpreted, a sentence each; ``warnings`` what looks wrong.
+    ``label_of`` has the labels by path in the image folder, in the order of the rows. ``notes`` say how format and
+    paths were interpreted; ``warnings`` what looks wrong.
     """
 
     header: list[str]
@@ -51,10 +50,10 @@ class LabelsFile(NamedTuple):
 
 
 def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
-    """Read ``path,label`` rows; other columns are ignored. Paths are relative to the image folder, ``root``.
+    """Read ``path,label`` rows; paths are relative to the image folder, or matched with its ``images``.
 
-    Those that do not exist in it are matched with its ``images``. A file that cannot be read, lacks a column or a
-    label, has surplus cells, or names a path twice or outside the folder is a DataError.
+    A file that cannot be read, lacks a column or a label, has surplus cells, or names a path twice or outside the
+    folder is a DataError.
     """
     notes: list[str] = []
     header, columns, rows, numbers, separator = _read_rows(file, notes)
@@ -82,7 +81,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
 
 def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
     """Return the header, the two columns, the rows that are not blank, their line numbers, and the separator."""
-    lines, separator, skipped = _separated(file, notes)
+    lines, separator = _separated(file, notes)
     header, rows, numbers = [], [], []
     try:
         reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -94,7 +93,7 @@ def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int]
         columns = _columns(file, header)
         for row in reader:
             if any(row):
-                numbers.append(reader.line_num + skipped)
+                numbers.append(reader.line_num)
                 if any(cell.strip() for cell in row[len(header) :]):
                     fix = 'put quotes around a label or path with a comma in it, as "fox, red"'
                     raise DataError(f"{file} line {numbers[-1]}: {len(row)} cells for {len(header)} columns", fix=fix)
@@ -142,19 +141,15 @@ def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Seque
         same_case = {other for other in meant if unicodedata.normalize("NFC", other) == plain}
         return next(iter(same_case if len(same_case) == 1 else meant if len(meant) == 1 else ()), "")
 
-    own = f"{root.resolve().as_posix()}/"
-    prefix = _prefix(file, root, find, own, cells)
+    prefix = _prefix(file, root, find, cells)
 
     def resolve(cell: str) -> str:
         without = ""
         for plain in _forms(cell):
-            if path := find(plain):
+            if path := find(plain) or find(plain.removeprefix(prefix)):
                 return path
-            for before in (own, prefix):
-                if before and plain.startswith(before):
-                    if path := find(plain[len(before) :]):
-                        return path
-                    without = without or plain[len(before) :]
+            if prefix and plain.startswith(prefix):
+                without = without or plain.removeprefix(prefix)
             if not plain.startswith("/") and ".." not in plain and os.path.lexists(root / plain):
                 return plain
         named = by_name.get(cell.strip(), [])
@@ -163,13 +158,13 @@ def _resolver(file: Path, root: Path | None, images: Sequence[str], cells: Seque
     return resolve
 
 
-def _prefix(file: Path, root: Path, find: Callable[[str], str], own: str, cells: Sequence[str]) -> str:
-    """Return the folders before the paths of a file from elsewhere, where the image folder has the rest of them.
+def _prefix(file: Path, root: Path, find: Callable[[str], str], cells: Sequence[str]) -> str:
+    """Return the folders before the paths of a file, where the image folder has the rest of them.
 
     Empty where such folders exist here and are not the image folder.
     """
     meanings = (list(_forms(cell)) for cell in cells)
-    unknown = (forms for forms in meanings if not any(find(path) or path.startswith(own) for path in forms))
+    unknown = (forms for forms in meanings if not any(find(path) for path in forms))
     for forms in itertools.islice(unknown, _MOST_TRIED):
         for path in forms:
             parts = path.split("/")
@@ -199,11 +194,8 @@ def _normal(path: str) -> str:
     return ("/" if path.startswith("/") else "") + "/".join(parts)
 
 
-def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
-    """Return the text, the separator that gives its header the two columns, and the number of lines before the header.
-
-    Only Excel's own ``sep=;`` may come before it.
-    """
+def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
+    """Return the text, and the separator that gives its header the two columns."""
     try:
         content = file.read_bytes()
         encoding = next((name for mark, name in _ENCODING_MARKS.items() if content.startswith(mark)), "utf-8")
@@ -212,8 +204,6 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
         raise DataError(f"cannot read the labels file {file}: {reason(error)}", fix="check the path") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    text = text.lstrip("\ufeff")  # a second mark
-    text, skipped = re.subn(r"\A\"?sep=.\"?(\r\n|\r|\n)", "", text)
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     for separator, name in _SEPARATORS.items():
         with contextlib.suppress(csv.Error):
@@ -221,8 +211,8 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str, int]:
             if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
                 if separator != ",":
                     notes.append(f"{file} is read with {name} between its cells")
-                return io.StringIO(text, newline=""), separator, skipped
-    return io.StringIO(text, newline=""), ",", skipped
+                return io.StringIO(text, newline=""), separator
+    return io.StringIO(text, newline=""), ","
 
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
@@ -247,16 +237,8 @@ def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
-    """Return a sentence for labels that differ only in spelling, that seem to be missing, or to be several."""
-    known = set(labels)
-    texts = [
+    """Return a sentence for the first two labels that differ only in spelling."""
+    return [
         f"the labels {other!r} and {label!r} in {file} are two classes; if one is meant, write them alike"
-        for other, label in itertools.islice(alike(known), 1)
+        for other, label in itertools.islice(alike(set(labels)), 1)
     ]
-    if missing := [label for label in labels if label.lower() in _MISSING]:
-        count = plural(len(missing), "label is", "labels are")
-        texts.append(f"{count} {missing[0]!r} in {file}, which programs write for a missing value")
-    if several := [label for label in labels if any(part in known for part in re.split(r"[|;,]", label)[:-1])]:
-        count = plural(len(several), "label looks", "labels look")
-        texts.append(f"{count} like several in {file}, as {several[0]!r}: each text is one class")
-    return texts

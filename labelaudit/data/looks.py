@@ -25,7 +25,7 @@ _LEAST, _SMALL, _USUAL = 16, 64, 224
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """The numbers and statistics of the images that could be decoded, and by sample number why others could not."""
+    """Numbers and statistics of the images that could be decoded, and by sample number why others could not."""
 
     sample_R: npt.NDArray[np.int32]
     looks: list[ImageStatistics]
@@ -33,7 +33,7 @@ class Looked:
 
 
 def look_size(catalogue: Catalogue) -> int:
-    """Return the side in pixels at which to look at images that no network sees: that at which one would see them."""
+    """Return the side in pixels at which a network would see the images."""
     side = catalogue.median_short_side
     return _USUAL if side > _SMALL else max(_LEAST, side)
 

@@ -18,10 +18,9 @@ NoiseName = Literal["uniform", "pair-flip", "random-labels", "asymmetric", "one-
 def choose_samples(
     count: int, rates: Sequence[float], *, generator: np.random.Generator, exact: bool = True
 ) -> LabelArray:
-    """Draw which of several rates chooses each of N samples: its number, or −1, as int32 [N].
+    """Draw which of several rates, together at most 1, chooses each of N samples: its number, or −1, as int32 [N].
 
-    The rates are shares in [0, 1], together at most 1. With ``exact`` round(rate · N) samples are chosen; otherwise
-    each on its own with probability ``rate``.
+    With ``exact`` round(rate · N) samples are chosen; otherwise each on its own with probability ``rate``.
     """
     bounds, place_N = np.cumsum(rates), np.argsort(generator.permutation(count)) if exact else generator.random(count)
     number_N = np.searchsorted(np.round(bounds * count) if exact else bounds, place_N, side="right")
@@ -56,8 +55,7 @@ def flip_labels(
 
     - ``uniform``: a wrong label is any other class with equal probability;
     - ``pair-flip``: it is (y + 1) mod K;
-    - ``random-labels``: the label is drawn from all K classes, so that only (K − 1)/K of the chosen are wrong
-      ("When does loss-based prioritization fail?", section 3.1);
+    - ``random-labels``: it is drawn from all K classes ("When does loss-based prioritization fail?", section 3.1);
     - ``asymmetric``: two classes are taken for each other, all others are right;
     - ``one-class``: samples of one class get any other label, all others are right.
 

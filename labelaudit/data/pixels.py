@@ -41,10 +41,7 @@ class PixelFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """The decoded images, in memory or memory-mapped, and the sample number of each row.
-
-    ``failures`` has the reason by sample number, for images whose pixels turned out damaged.
-    """
+    """The decoded images, the sample number of each row, and by sample number why others could not be decoded."""
 
     array_RCHW: UInt8Array
     sample_R: npt.NDArray[np.int32]
@@ -64,21 +61,10 @@ def decode_sample(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8
         return str(error)
 
 
-def decode_stream(
-    catalogue: Catalogue, samples: Sequence[int], form: PixelFormat, *, part: int = 64
-) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:
-    """Decode samples in order, a part at a time, some parts ahead of the reader.
-
-    Yields the sample numbers of a part, and what `decode_sample` gives for each.
-    """
-    yield from in_parallel(samples, lambda numbers: [decode_sample(catalogue, each, form) for each in numbers], part)
-
-
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
     """Load every readable sample's pixels from the cache, or decode them and keep them there if there is room.
 
-    So many ``processes`` of this machine load the same pixels and share its memory. Raises a StorageError where neither
-    memory nor disk has room for the pixels.
+    So many ``processes`` share the memory of this machine. No room in memory nor on disk is a StorageError.
     """
     sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)
@@ -111,8 +97,13 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
 def _decoded(
     catalogue: Catalogue, samples: list[int], form: PixelFormat, reporter: Reporter
 ) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:
+    """Yield sample numbers, a part at a time, and what `decode_sample` gives for each."""
+
+    def work(numbers: Sequence[int]) -> list[UInt8Array | str]:
+        return [decode_sample(catalogue, number, form) for number in numbers]
+
     with reporter.bar("Decoding images", len(samples), "images") as advance:
-        for numbers, images in decode_stream(catalogue, samples, form):
+        for numbers, images in in_parallel(samples, work):
             yield numbers, images
             advance(len(numbers))
 

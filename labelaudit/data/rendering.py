@@ -1,7 +1,6 @@
 """Decide how the images of a folder become 8-bit: one rule for all of them, read from the data.
 
-Values of more than 8 bits need to know which value is black and which is white, and transparent parts need a background
-on which the shapes stay visible.
+Values of more than 8 bits need a black and a white; transparent parts a background on which shapes stay visible.
 
 Shapes: H height, W width, C channels, S sampled images.
 """
@@ -29,9 +28,6 @@ _OUTLYING_IMAGES = 0.02
 _LEAST_SPAN = 64
 """Integers below 256 keep their values if they span so many; fewer are hard to tell apart."""
 
-_FLAT = 1 / 32
-"""An image that spans less than this part of the folder's range, 8 of 255 grey levels, looks blank."""
-
 BACKGROUNDS = {255: "white", 0: "black", 128: "grey", 64: "dark grey", 192: "light grey"}
 _MOSTLY_OPAQUE = 0.9 * 255
 """Images with a mean opacity above this are visible on any background."""
@@ -44,8 +40,8 @@ _VISIBLE = 0.1
 class Rendering:
     """How images that are not plain 8-bit become 8-bit.
 
-    ``integers`` and ``reals`` are the values of more than 8 bits that become black and white; those outside are
-    clipped. ``background`` is the grey level, 0 to 255, on which transparent parts are shown.
+    ``integers`` and ``reals`` are the values of more than 8 bits that become black and white. ``background`` is the
+    grey level, 0 to 255, on which transparent parts are shown.
     """
 
     integers: Range = (0.0, 65535.0)
@@ -58,10 +54,7 @@ class Rendering:
         return (self.integers, self.reals) != (PLAIN.integers, PLAIN.reals)
 
     def eight_bit(self, value_HW: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Scale values of more than 8 bits to 0 … 255: round(255 · (value − low) / (high − low)), clipped.
-
-        NaN becomes black. The result has the shape of ``value_HW``, which may also be [H, W, C].
-        """
+        """Scale values [H, W] or [H, W, C] to round(255 · (value − low) / (high − low)), clipped; NaN becomes black."""
         low, high = self.reals if value_HW.dtype.kind == "f" else self.integers
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (value_HW.astype(np.float64) - low) * (255.0 / (high - low))
@@ -90,13 +83,12 @@ PLAIN = Rendering()
 
 
 def range_of(images: Sequence[npt.NDArray[Any]]) -> Range:
-    """Find the values that become black and white, robust to hot pixels and to single images.
+    """Find the values that become black and white in S arrays of one kind, robust to hot pixels and single images.
 
-    An image's own limits are its 0.5% and 99.5% quantiles, or what four pixels in a square reach beyond them: a small
-    spot counts, a hot pixel does not. The folder's are the outermost of these, less one image or 2% of them at either
-    end. Integers that all fit in 8 bits and spread over a quarter of them keep their values. The clipping of a data
-    set's tails follows common practice in microscopy and nnU-Net (Isensee et al. 2021); the shares are our own choice.
-    The images are S arrays of values of one kind, of any shape.
+    An image's own limits are its 0.5% and 99.5% quantiles, or what four pixels in a square reach beyond them. The
+    folder's are the outermost of these, less one image or 2% of them at either end. Integers that all fit in 8 bits and
+    spread over a quarter of them keep their values. Tails are clipped as nnU-Net does (Isensee et al. 2021); the shares
+    are our own.
     """
     images = [values for values in images if np.isfinite(values).any()]
     if not images:
@@ -133,15 +125,14 @@ def _extremes(values: npt.NDArray[Any]) -> Range:
     return (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
 
 
-def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, int]:
-    """Choose the background on which the fewest images vanish: white if it is as good as any, else black or a grey.
+def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int]:
+    """Choose the background on which the fewest images [H, W, 4] vanish: white if it is as good as any.
 
-    The images are S arrays [H, W, 4]: red, green, blue and opacity. Returns the grey level, how many of them vanish on
-    white, and how many on this level.
+    Returns the grey level, and how many images vanish on white.
     """
     images = [image_HW4 for image_HW4 in images if image_HW4[..., 3].mean() <= _MOSTLY_OPAQUE]
     if not images:
-        return PLAIN.background, 0, 0
+        return PLAIN.background, 0
 
     def contrast(image_HW4: npt.NDArray[np.uint8], grey: int) -> float:
         """Return the mean difference of the opaque parts from the background, in the channel where it is largest."""
@@ -151,12 +142,4 @@ def background_of(images: Sequence[npt.NDArray[np.uint8]]) -> tuple[int, int, in
     contrast_SB = np.array([[contrast(image_HW4, grey) for grey in BACKGROUNDS] for image_HW4 in images])
     vanish_SB = contrast_SB < _VISIBLE * contrast_SB.max(axis=1, keepdims=True)
     vanish_B = vanish_SB.sum(axis=0)
-    best = int(vanish_B.argmin())
-    return list(BACKGROUNDS)[best], int(vanish_B[0]), int(vanish_B[best])
-
-
-def count_flat(images: Sequence[npt.NDArray[Any]], limits: Range) -> int:
-    """Count the images with different values but hardly any grey levels between these limits of the folder."""
-    low, high = limits
-    spans = [np.subtract(*np.clip(_limits(values)[::-1], low, high)) for values in images if np.isfinite(values).any()]
-    return sum(bool(0 < span < _FLAT * (high - low)) for span in spans)
+    return list(BACKGROUNDS)[vanish_B.argmin()], int(vanish_B[0])

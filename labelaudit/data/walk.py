@@ -63,12 +63,6 @@ _UNSUPPORTED = _words(
     ".npy .npz .pt .mat .h5 .hdf5 .fits .mp4 .m4v .mov .avi .mkv .webm .wmv .mts .mpg .mpeg"
 )
 
-_DOCUMENTS = _words(
-    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .html .htm .css .js .py .ipynb .sh .m .log "
-    ".pdf .doc .docx .xls .xlsx .odt .ods .ppt .pptx .names .cache .db .sqlite .parquet .pkl .bib .tex .lock"
-)
-"""A folder with nothing but these is no class that has lost its images."""
-
 _IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
 _HEIF = {b"ftypheic", b"ftypheix", b"ftypmif1"}
 
@@ -96,11 +90,7 @@ class Walk:
             return "its folder is empty"
         if within[0][0] == folder:
             return f"it is {within[0][2]}"
-        return summed_text(
-            (path, suffix, reason)
-            for path, suffix, reason in within
-            if reason not in NO_CLASS and not (reason == NO_IMAGE and suffix in {*_DOCUMENTS, ""})
-        )
+        return summed_text(entry for entry in within if entry[2] not in {*NO_CLASS, NO_IMAGE})
 
 
 def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
@@ -186,7 +176,7 @@ def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
 
 
 def _why_no_image_inside(file: Path, suffixes: frozenset[str]) -> str:
-    """Return why a file without a suffix is no image, by its first bytes: scanners and archives write such images."""
+    """Return why a file without a suffix is no image, by its first bytes."""
     start = b""
     with contextlib.suppress(OSError):
         if file.is_file():  # opening a pipe would wait

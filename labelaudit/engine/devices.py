@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 import joblib
@@ -16,28 +17,21 @@ from labelaudit.names import Precision
 def choose_device(name: str) -> torch.device:
     """Return the device of a name: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Of several processes on a machine, each takes the CUDA device of its own number.
-
-    Raises:
-        DeviceError: the device is not there, or the name is unknown.
+    Of several processes on a machine, each takes the CUDA device of its own number. A device that is not there or not
+    known is a DeviceError.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"unknown device {name!r}", fix="use auto, cpu, cuda or cuda:0") from error
-    if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"device {name!r} is not supported", fix="use auto, cpu, cuda or cuda:0")
+    if not re.fullmatch(r"cpu|cuda(:\d{1,2})?", name):
+        raise DeviceError(f"unknown device {name!r}", fix="use auto, cpu, cuda or cuda:0")
+    device = torch.device(name)
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError("CUDA was asked for, but torch finds no CUDA device", fix="use --device cpu")
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise DeviceError(
-                f"there is no {name}: {torch.cuda.device_count()} CUDA device(s)", fix="use a lower number"
-            )
+        if (device.index or 0) >= (count := torch.cuda.device_count()):
+            raise DeviceError(f"there is no {name}: {count} CUDA device(s)", fix="use a lower number")
     return device
 
 
@@ -58,25 +52,18 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def memory_errors(batch_size: int) -> Iterator[None]:
-    """Turn the error of a device that lacks memory, or a deterministic form of a step, into advice.
-
-    Raises:
-        DeviceError: naming a batch size to try.
-    """
+    """Turn the error of a device that lacks memory, or a deterministic form of a step, into a DeviceError."""
     try:
         yield
     except RuntimeError as error:
         if is_out_of_memory(error):
-            smaller = f"try --batch-size {max(2, batch_size // 2)}"  # batch norm cannot take one image alone
-            raise DeviceError(
-                f"the device ran out of memory at batch size {batch_size}",
-                fix=smaller if batch_size > 2 else "try a smaller --image-size or another --model",
-            ) from error
+            fix = "try a smaller --image-size or another --model"
+            if batch_size > 2:  # batch norm cannot take one image alone
+                fix = f"try --batch-size {max(2, batch_size // 2)}"
+            raise DeviceError(f"the device ran out of memory at batch size {batch_size}", fix=fix) from error
         if "deterministic" in str(error):
-            raise DeviceError(
-                f"a step of this network has no deterministic form ({brief(error, 80)})",
-                fix="leave --deterministic out, or take another --model",
-            ) from error
+            what = f"a step of this network has no deterministic form ({brief(error, 80)})"
+            raise DeviceError(what, fix="leave --deterministic out, or take another --model") from error
         raise
 
 
@@ -97,10 +84,9 @@ def single_threaded() -> Iterator[None]:
 
 
 def set_threads(threads: int | None) -> None:
-    """Use this many processor threads for arithmetic.
+    """Use this many processor threads for arithmetic; None is torch's choice, within the quota of a container.
 
-    None is torch's choice, but no more than a container's quota leaves to this process; where a variable of the
-    environment names a number, as under torchrun, torch's choice is that.
+    Where a variable of the environment names a number, as under torchrun, torch's choice is that.
     """
     if threads is None and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
         threads = min(torch.get_num_threads(), joblib.cpu_count())

@@ -33,11 +33,8 @@ _RELEASE_BYTES = 1 << 30
 class Rows:
     """Pixels by row number: moved to the device when they fit, left in memory or behind a memory map otherwise.
 
-    Mapped rows are read ahead when they are announced, and their pages are handed back, so that memory stays free.
-
-    Args:
-        pixels_NCHW: uint8; a memory map is of a file from its first byte on, or a slice of its first rows.
-        device: Where batches go.
+    Mapped rows are read ahead when they are announced, and their pages are handed back, so that memory stays free. A
+    memory map is of a file from its first byte on, or a slice of its first rows.
     """
 
     def __init__(self, pixels_NCHW: torch.Tensor | npt.NDArray[np.uint8], device: torch.device) -> None:
@@ -53,13 +50,6 @@ class Rows:
             fits = pixels.numel() < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
             pixels = pixels.to(device) if fits else pixels
         self._pixels_NCHW = pixels
-
-    @property
-    def place(self) -> str:
-        """Where the pixels lie, in words."""
-        if self._map is not None:
-            return "behind a memory map"
-        return "in memory" if self._pixels_NCHW.device.type == "cpu" else f"on {self._pixels_NCHW.device}"
 
     def __len__(self) -> int:
         return len(self._pixels_NCHW)
@@ -159,13 +149,6 @@ class ImageInputs:
         other = copy.copy(self)
         other._augment = augment
         return other
-
-    @property
-    def place(self) -> str:
-        """How large the pixels are and where they lie, in words."""
-        height, width = self._size
-        megabytes = len(self) * self._scale.numel() * height * width / 1e6
-        return f"{len(self)} images of {height} x {width} pixels, {megabytes:,.1f} MB {self._rows.place}"
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -1,7 +1,7 @@
 """The one training loop: probes, heads and robust retraining all go through it.
 
-Shapes: N rows of the training data, B batch, b the part of it that this process has, C classes, D features; M rows that
-are looked at, m this process's share of some of them.
+Shapes: N rows of the training data, B batch, b this process's part of it, C classes, D features; M rows that are looked
+at, m this process's share of some of them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from labelaudit.engine.devices import memory_errors, single_threaded
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
 from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, split_places
-from labelaudit.engine.parallel import ALONE, World
+from labelaudit.engine.parallel import ALONE, Threaded, World
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
-from labelaudit.engine.threads import Threaded
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
@@ -30,9 +29,8 @@ _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
 
 _SMALL = 1_000_000
-"""Networks of up to so many weights are trained by one thread, unless their batches have parts. Threads that sleep
-while they wait gain them nothing: digits took 2.4 times as long with two, images of 64 pixels as long, and heads beside
-other work ten times (docs/benchmarks.md)."""
+"""Networks of up to so many weights are trained by one thread, unless their batches have parts: with two threads digits
+took 2.4 times as long, heads beside other work ten times (docs/benchmarks.md)."""
 
 _CHUNK = 512
 """Rows that are looked at together."""
@@ -68,8 +66,7 @@ class Training:
     """Networks and optimizers between two epochs: all that a checkpoint has to hold.
 
     Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
-    uninterrupted one would have drawn. There are as many networks as the method trains; all processes of the world have
-    to begin with equal ones.
+    uninterrupted one would have drawn. All processes of the world have to begin with equal networks.
     """
 
     def __init__(
@@ -87,10 +84,7 @@ class Training:
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
     def state(self, method: Method | None = None, selection: Trainer | None = None) -> State:
-        """Return a copy on the CPU, as tensors and plain values, that `load` takes.
-
-        It has what the method and the selection know from finished epochs.
-        """
+        """Return a copy on the CPU, as tensors and plain values, that `load` takes."""
         state = {
             "finished_epochs": self.finished_epochs,
             "networks": [_copied(network.state_dict()) for network in self.networks],
@@ -107,8 +101,7 @@ class Training:
     def load(self, state: State, method: Method | None = None, selection: Trainer | None = None) -> None:
         """Go on from a state.
 
-        Raises:
-            KeyError, RuntimeError, ValueError, TypeError: the state is of other networks, another method or selector.
+        That of other networks, another method or selector is a KeyError, RuntimeError, ValueError or TypeError.
         """
         for network, values in zip(self.networks, state["networks"], strict=True):
             network.load_state_dict(values)
@@ -137,12 +130,8 @@ class Training:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
         ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``sample_weight_N``,
-        float32, multiply every lesson's weights. ``selection`` chooses which samples are back-propagated, for one
-        network; its scoring pass is recorded.
-
-        Raises:
-            TrainingError: the loss is no longer finite.
-            DeviceError: the device is out of memory.
+        float32, multiply every lesson's weights. ``selection`` chooses which samples are back-propagated; its scoring
+        pass is recorded. A loss that is not finite is a TrainingError, a lack of memory a DeviceError.
         """
         epoch, settings = self.finished_epochs, self.settings
         # All draws of the epoch are made here, on the CPU: they depend neither on the device nor on the processes.
@@ -177,7 +166,7 @@ class Training:
         return order.effort(len(work.inputs))
 
     def _threads(self) -> contextlib.AbstractContextManager[None]:
-        """Have this thread compute alone where its operations are small, or the networks have threads of their own."""
+        """Have this thread compute alone for small networks, and for those with threads of their own."""
         weights = sum(parameter.numel() for network in self.networks for parameter in network.parameters())
         has_threads = any(isinstance(network, Threaded) for network in self.shared)
         return single_threaded() if weights <= _SMALL or has_threads else contextlib.nullcontext()
@@ -234,11 +223,7 @@ class Training:
         share: slice,
         sample_weight_B: torch.Tensor | None,
     ) -> None:
-        """Take the step that the lessons ask for.
-
-        For each network there are logits, float32 [b, C], of this process's share of the batch, and a lesson of the
-        whole batch. For ``sample_weight_B`` see `labelaudit.engine.step.lesson_loss`.
-        """
+        """Take the step that the lessons ask for; see `labelaudit.engine.step.lesson_loss`."""
         for optimizer, logits_bC, lesson in zip(self.optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
             # Gradients are averaged over the processes, each of which has a part of one sum.
@@ -263,8 +248,7 @@ class Training:
     def predict(self, inputs: Inputs, *, networks: int | None = None) -> torch.Tensor:
         """Return the softmax of the mean logits on the un-augmented rows: float32 [N, C] on the CPU.
 
-        Networks are in evaluation mode. The mean is over all, or the first ``networks``; DivideMix's code predicts by
-        the sum, which is largest for the same class.
+        The mean is over all networks, or the first ``networks``, in evaluation mode.
         """
 
         def logits(network: nn.Module, x_b: torch.Tensor) -> torch.Tensor:

@@ -4,13 +4,11 @@
   (He et al. 2016, section 4.2); ``cifar_resnet32`` is the AUL paper's probe;
 - ``labelaudit_probe``: 3 blocks, widths 32/64/128, stem 4×4 with stride 2: the fast probe;
 - ``labelaudit_probe_coarse``: the same with a stem 8×8 of stride 4, for images of 80 pixels and more;
-- ``labelaudit_probe_full``: the fast probe at full resolution, which is four times the work;
 - ``labelaudit_probe_pooled``: groups of widths 32/128/256, the balanced probe: a third of the fast one's speed, and
-  much better at telling classes apart; ``labelaudit_probe_pooled_wide``: 64/256/256, the strong probe: nearly three
-  times the work of the balanced one;
+  much better at telling classes apart; ``labelaudit_probe_pooled_wide``: 64/256/256, the strong probe;
 - ``wide_resnet28_10``, ``wide_resnet16_4``: 36.5 and 2.7 million parameters.
 
-Importing timm takes as long as importing torch, so it is imported where a network of timm is asked for.
+timm takes as long to import as torch, so it is imported where a network of timm is asked for.
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ _LOGIT_SCALE = 1 / 9
 
 
 class SmallImageNetwork(nn.Module):
-    """What the loading of weights and the training loop expect of a network: features, pooling, and a last layer.
+    """A network of features, pooling and a last layer, as the loading of weights and the training loop expect.
 
-    A subclass makes its layers, calls `_add_head`, and says in ``forward_features`` what is pooled.
+    A subclass makes its layers, calls `_add_head`, and says in ``_features`` what is pooled.
     """
 
     has_dirac_convolutions = False  # and a last layer without biases
@@ -53,9 +51,13 @@ class SmallImageNetwork(nn.Module):
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean(dim=(2, 3))
 
+    def _features(self, x: torch.Tensor) -> Any:
+        raise NotImplementedError
+
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return feature maps before pooling."""
-        raise NotImplementedError
+        maps: torch.Tensor = self._features(x)
+        return maps
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Return pooled features, or logits."""
@@ -106,8 +108,7 @@ class WideResNet(SmallImageNetwork):
         self.bn = nn.BatchNorm2d(channels)
         self._add_head(channels, num_classes)
 
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return feature maps before pooling."""
+    def _features(self, x: torch.Tensor) -> Any:
         return functional.relu(self.bn(self.blocks(self.conv1(x))))
 
 
@@ -122,8 +123,8 @@ class Halve(nn.Module):
 class PooledNet(SmallImageNetwork):
     """A 2×2 stem, then a group for each width: 3×3 convolution, 2×2 maximum, batch norm, 3×3 convolution, batch norm.
 
-    Every convolution begins as the identity on its first channels (Dirac), so that the image comes through from the
-    first step on; the logits are scaled by 1/9, which keeps the first losses small whatever the width.
+    Every convolution begins as the identity on its first channels (Dirac). The logits are scaled by 1/9, which keeps
+    the first losses small.
     """
 
     has_dirac_convolutions = True
@@ -144,10 +145,8 @@ class PooledNet(SmallImageNetwork):
         pooled: torch.Tensor = self.pool(x).flatten(1)
         return pooled
 
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return feature maps before pooling."""
-        features: torch.Tensor = self.groups(self.act(self.stem(x)))
-        return features
+    def _features(self, x: torch.Tensor) -> Any:
+        return self.groups(self.act(self.stem(x)))
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Return pooled features, or scaled logits."""
@@ -199,10 +198,7 @@ class BasicBlock(nn.Module):
 
 
 class SmallResNet(SmallImageNetwork):
-    """Residual network for images of a few dozen pixels.
-
-    ``blocks`` and ``widths`` are those of each stage; every stage after the first halves the image.
-    """
+    """Residual network; ``blocks`` and ``widths`` are those of each stage, and later stages halve the image."""
 
     def __init__(
         self,
@@ -230,14 +226,11 @@ class SmallResNet(SmallImageNetwork):
         self.blocks = nn.Sequential(*stages)
         self._add_head(channels, num_classes)
 
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return feature maps before pooling."""
-        features: torch.Tensor = self.blocks(self.act1(self.bn1(self.conv1(x))))
-        return features
+    def _features(self, x: torch.Tensor) -> Any:
+        return self.blocks(self.act1(self.bn1(self.conv1(x))))
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
-        # The gradient of a mean comes in the order of dimensions in which it is taken. In the other order, all layers
-        # of the last stage would convert it: a twentieth of the whole training.
+        # The gradient comes in the order of dimensions of the mean; converting it takes a twentieth of the training.
         channels_last = x.is_contiguous(memory_format=torch.channels_last)
         return x.permute(0, 2, 3, 1).mean(dim=(1, 2)) if channels_last else x.mean(dim=(2, 3))
 
@@ -246,7 +239,6 @@ _FAST = partial(SmallResNet, blocks=(1, 1, 1), widths=(32, 64, 128))
 _OURS: dict[str, Callable[..., nn.Module]] = {
     "labelaudit_probe": partial(_FAST, stem_kernel=4, stem_stride=2),
     "labelaudit_probe_coarse": partial(_FAST, stem_kernel=8, stem_stride=4),
-    "labelaudit_probe_full": _FAST,
     "labelaudit_probe_pooled": partial(PooledNet, widths=(32, 128, 256)),
     "labelaudit_probe_pooled_wide": partial(PooledNet, widths=(64, 256, 256)),
     "wide_resnet28_10": partial(WideResNet, depth=28, widen=10),
@@ -283,11 +275,7 @@ def pretrained_config(name: str) -> Any:
 
 
 def require_known(name: str) -> None:
-    """Refuse a model name, or a tag behind its dot, that is not known.
-
-    Raises:
-        ModelError: with the names that come close.
-    """
+    """Raise a ModelError, with the names that come close, for a model or tag behind its dot that is not known."""
     if name in _OURS:
         return
     import timm
@@ -301,10 +289,8 @@ def require_known(name: str) -> None:
         if not tag or timm.get_pretrained_cfg(name) is not None:
             return
     tagged = timm.list_pretrained(f"{architecture}.*")
-    raise ModelError(
-        f"{architecture} has no weights tagged {tag!r}",
-        fix=f"there are {', '.join(tagged)}" if tagged else "leave the tag out",
-    )
+    fix = f"there are {', '.join(tagged)}" if tagged else "leave the tag out"
+    raise ModelError(f"{architecture} has no weights tagged {tag!r}", fix=fix)
 
 
 def linear_head(features: int, num_classes: int, *, seed: int) -> nn.Linear:

@@ -23,15 +23,12 @@ _RESTARTS, _RESTART_STEPS, _RESTART_LEAST = 15, 10, 0.05
 
 
 def rate_factor(name: ScheduleName, done: float, milestones: Sequence[tuple[float, float]] = ()) -> float:
-    """Return the factor on the base learning rate.
+    """Return the factor on the base learning rate where this share of the steps, in [0, 1), is done.
 
-    Args:
-        name: ``constant`` 1 (the AUL paper's probe); ``step`` ×0.1 at 1/2 and again at 3/4 (He et al. 2016: epochs 150
-            and 225 of 300); ``linear`` 1 → 0; ``cosine`` half a cosine 1 → 0; ``cosine-restarts`` 15 times half a
-            cosine 1 → .05 in ten steps, the last of which is .07; ``one-cycle`` 0.1 → 1 over the first fifth, then
-            linearly to 0; ``late-linear`` 1 up to .4, then linearly to 0; ``milestones`` see there.
-        done: Share of the training's steps that are done, in [0, 1).
-        milestones: Of the schedule of that name: (share done, factor from there on), in order; 1 before the first.
+    ``constant`` 1 (the AUL paper's probe); ``step`` ×0.1 at 1/2 and again at 3/4 (He et al. 2016); ``linear`` 1 → 0;
+    ``cosine`` half a cosine 1 → 0; ``cosine-restarts`` 15 times half a cosine 1 → .05 in ten steps, the last of which
+    is .07; ``one-cycle`` 0.1 → 1 over the first fifth, then linearly to 0; ``late-linear`` 1 up to .4, then linearly to
+    0; ``milestones`` 1, then the factor of each (share done, factor) from there on.
     """
     match name:
         case "linear":

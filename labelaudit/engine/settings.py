@@ -26,18 +26,14 @@ class TrainingSettings(Hyperparameters):
     Attributes:
         kind: ``train`` a whole network, or a head on a ``frozen`` backbone.
         model: timm's name of the network or backbone, or `labelaudit.run.documents.OWN_EMBEDDINGS`.
-        weights: Where its parameters come from: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file; of the
-            embeddings where these are the user's own.
-        preset: The preset that the other values started from.
+        weights: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` of a file of weights or of the user's embeddings.
         image_size: Side in pixels at which the network sees the images.
-        channels: 1 grey, 3 RGB.
-        resize: How images that are not square are made square.
         members: How many trainings are recorded, one after the other.
         heads_epochs: Epochs of the heads that are trained beside the network; 0 for none.
         heads_weights: What these are trained on: the ``embedded`` backbone, or ``sha256:…`` of the user's embeddings.
-        network_if_doubted: Train a network as well where these heads doubt many labels; they then stand beside it.
+        network_if_doubted: Train a network as well where these heads doubt many labels.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
-        selector: Which samples are back-propagated, as `labelaudit.selectors.table` describes it.
+        selector: Which samples are back-propagated; see `labelaudit.selectors.table`.
     """
 
     kind: ProbeKind
@@ -56,27 +52,27 @@ class TrainingSettings(Hyperparameters):
 
     @property
     def probe(self) -> str:
-        """Return what ``--probe`` calls it."""
+        """What ``--probe`` calls it."""
         return "both" if self.heads_epochs else self.kind
 
     @property
     def takes_embeddings(self) -> bool:
-        """Return whether heads are trained on embeddings that the user gave."""
+        """True where heads are trained on embeddings that the user gave."""
         return self.model == OWN_EMBEDDINGS or self.heads_weights != "embedded"
 
     @property
     def recorded_epochs(self) -> int:
-        """Return the number of recorded epochs of all members together."""
+        """Recorded epochs of all members together."""
         return self.members * self.epochs
 
     @property
     def pixel_format(self) -> PixelFormat:
-        """Return how images are decoded."""
+        """How images are decoded."""
         return PixelFormat(size=self.image_size, channels=self.channels, resize=self.resize)
 
     @property
     def augmentation(self) -> Augment:
-        """Return how training batches are augmented."""
+        """How training batches are augmented."""
         return Augment(name=self.augment, pad=self.crop_pad, border=self.border)
 
     def as_json(self) -> dict[str, Any]:
@@ -87,10 +83,7 @@ class TrainingSettings(Hyperparameters):
 def settings_from_json(value: object, where: str) -> TrainingSettings:
     """Read the settings that `TrainingSettings.as_json` wrote to the file ``where``; missing ones get their default.
 
-    Those that earlier versions had are left out; a run that made use of them is refused where its run.json is read.
-
-    Raises:
-        RunError: a setting is unknown, out of range, or missing without a default.
+    Former settings are left out. One that is unknown, out of range, or missing without a default is a RunError.
     """
     required_of = {entry.name: entry.default is MISSING for entry in fields(TrainingSettings)}
     required = {name for name, is_required in required_of.items() if is_required}

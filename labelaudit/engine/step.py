@@ -1,6 +1,6 @@
 """The one loss rule, and what is recorded of a step and of an epoch.
 
-Shapes: N rows of the training data, B batch, b the part of it that this process has, C classes.
+Shapes: N rows of the training data, B batch, b this process's part of it, C classes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,9 @@ def lesson_loss(
 ) -> torch.Tensor:
     """Σ sample weight · weight · CE(logits, target) / count: the loss that is minimized.
 
-    A batch whose weights are all zero gives 0 with zero gradient. Of H heads side by side it is the sum of their
-    losses, each with a count of its own.
-
-    Args:
-        logits_bC: float32, of the whole batch or of a part of it; of heads [b, H, C].
-        lesson: Target and weights of the whole batch; of heads [B, H]. Its count is always over the whole batch.
-        places: Where in the batch that part is.
-        sample_weight_B: Of the whole batch; they multiply the lesson's. None for 1.
+    A batch whose weights are all zero gives 0 with zero gradient. The logits, float32, are of the batch or of the part
+    of it at ``places``; lesson and sample weights are of the whole batch, and so is the count. H heads side by side
+    have logits [b, H, C] and a lesson [B, H]; their losses, each with a count of its own, are added.
     """
     weight_B = lesson.weight_B if sample_weight_B is None else sample_weight_B * lesson.weight_B
     target_b, weight_b = lesson.target[places], weight_B[places]
@@ -49,15 +44,9 @@ def lesson_loss(
 def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return what is recorded of each sample: ``loss``, ``margin``, ``predicted`` and ``alternative``, all [B].
 
-    The loss is plain cross-entropy against the given label.
-
-    margin = z_y − max_{j≠y} z_j (Pleiss et al. 2020, eq. 1). The alternative is the class of that maximum; the
-    prediction is the given label where the margin is positive, else the alternative, so that a network which tells no
-    classes apart is never counted as right.
-
-    Args:
-        logits_BC: float32.
-        label_B: int64.
+    The loss is plain cross-entropy of float32 logits against the given label, int64; margin = z_y − max_{j≠y} z_j
+    (Pleiss et al. 2020, eq. 1). The alternative is the class of that maximum. The prediction is the given label where
+    the margin is positive, else the alternative: a network that tells no classes apart is never right.
     """
     given_B1 = label_B[:, None]
     other_B, alternative_B = logits_BC.scatter(1, given_B1, -torch.inf).max(dim=1)
@@ -72,12 +61,10 @@ def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> dict[str, torch.T
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """What an epoch cost, over all processes; with several networks, that of each of them.
+    """What an epoch cost each network, over all processes.
 
-    Attributes:
-        forwards: Samples that went forward through the network, for scoring or for training.
-        backpropagated: Samples that were back-propagated; one that appears twice in a step counts once.
-        times_N: int32 number of steps in which each row was back-propagated.
+    ``forwards`` and ``backpropagated`` count samples, one that appears twice in a step once; ``times_N``, int32, the
+    steps in which each row was back-propagated.
     """
 
     forwards: int
@@ -87,10 +74,7 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """Everything recorded in an epoch, and what it cost; all arrays [N].
-
-    Rows that the epoch did not take have a loss and a margin of NaN, and −1 as prediction and alternative.
-    """
+    """What an epoch recorded and cost. Rows that it did not take have NaN as loss and margin, −1 as classes."""
 
     epoch: int
     loss_N: npt.NDArray[np.float32]
@@ -103,11 +87,8 @@ class EpochRecord:
 class Recorder:
     """Collects the records of one epoch on the device; never waits for the device before the epoch is over.
 
-    Args:
-        rows: N.
-        device: Of the training.
-        order_M: int64 rows in the order in which they are put, on the CPU, where that is not each row once. Of a row
-            that comes again, the first record counts.
+    ``order_M``, on the CPU, has the rows in the order in which they are put, unless that is each row once. Of a row
+    that comes again, the first record counts.
     """
 
     def __init__(self, rows: int, device: torch.device, order_M: torch.Tensor | None = None) -> None:
@@ -122,13 +103,7 @@ class Recorder:
         self._put = 0
 
     def put(self, row_B: torch.Tensor, logits_BC: torch.Tensor, label_B: torch.Tensor) -> None:
-        """Record a batch; see `observe`.
-
-        Args:
-            row_B: int64 row of each sample.
-            logits_BC: float32, detached; not to be changed afterwards.
-            label_B: int64 given labels.
-        """
+        """Record a batch of these rows, int64; see `observe`. The logits are detached and may not change afterwards."""
         if self._first_M is not None:
             first_B = self._first_M[self._put : self._put + len(row_B)].nonzero()[:, 0].to(self._device)
             self._put += len(row_B)
@@ -151,16 +126,11 @@ class Recorder:
             self._values_N[name][row_B] = value_B.to(self._values_N[name].dtype)
 
     def take(self, epoch: int, effort: Effort) -> EpochRecord:
-        """Return the whole epoch, on the host.
-
-        Raises:
-            TrainingError: a loss is not finite: the training diverged.
-        """
+        """Return the whole epoch, on the host; raise a TrainingError where a loss is not finite."""
         self._look()
         values_N = {f"{name}_N": value_N.cpu().numpy().copy() for name, value_N in self._values_N.items()}
         taken_N = values_N["loss_N"][self._taken_N]
-        bad = int((~np.isfinite(taken_N)).sum())
-        if bad:
+        if bad := int((~np.isfinite(taken_N)).sum()):
             raise TrainingError(
                 f"the training diverged in epoch {epoch}: {bad} of {len(taken_N)} losses are not finite",
                 fix="try a lower --lr, or --precision float32",

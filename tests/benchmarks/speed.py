@@ -35,8 +35,7 @@ from labelaudit.data.catalogue import in_parallel
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, decode_sample, load_pixels
 from labelaudit.engine.devices import choose_device, single_threaded
-from labelaudit.engine.embedder import build_embedder
-from labelaudit.engine.features import BATCH, normalization
+from labelaudit.engine.features import BATCH, build_embedder, normalization
 from labelaudit.engine.features import embed as embed_images
 from labelaudit.progress import QUIET
 from labelaudit.reproduce.detection import CLEANLABS, out_of_fold_probabilities, require

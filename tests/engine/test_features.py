@@ -1,5 +1,7 @@
+"""Embeddings, their cache, and a network by OpenVINO and by torch."""
+
 import hashlib
-import threading
+import sys
 
 import numpy as np
 import pytest
@@ -8,16 +10,18 @@ from PIL import Image
 from torch import nn
 
 from labelaudit.data.pixels import PixelFormat
-from labelaudit.engine import embedder as embedder_module
 from labelaudit.engine import features as module
 from labelaudit.engine.features import Backbone, embed, normalization
-from labelaudit.engine.pretrained import network_digest
+from labelaudit.engine.pretrained import build_network, network_digest
+from labelaudit.errors import DeviceError
 from tests.data.helpers import catalogue_of, encoded, write_files
 from tests.engine.helpers import CPU
 from tests.helpers import Listener
 
+sys.modules.setdefault("openvino_telemetry", None)  # tests import openvino before the package does
+
 FORM = PixelFormat(size=4, channels=3)
-MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.5, 1.0)
+MEAN_C, STD_C = (0.5, 0.4, 0.3), (0.25, 0.5, 1.0)
 
 
 class MeanColour(nn.Module):
@@ -61,22 +65,12 @@ def expected(colours):
     return (np.array(colours) / 255 - MEAN_C) / STD_C
 
 
-def test_each_image_gets_the_embedding_of_its_normalized_pixels(root):
-    colours = [(0, 51, 255), (255, 0, 0), (10, 20, 30)]
-    backbone = MeanColour().train()
-    found = run(write(root, [png(colour) for colour in colours]), backbone)
-    np.testing.assert_allclose(found.feature_RD, expected(colours), atol=1e-5)
-    assert found.feature_RD.dtype == np.float32
-    assert found.sample_R.tolist() == [0, 1, 2]
-    assert found.failures == {}
-    assert not backbone.scale.requires_grad
-
-
-def test_damaged_images_are_reported_and_the_others_keep_their_numbers(root):
-    colours = [(0, 0, 0), (255, 255, 255)]
+def test_each_image_gets_the_embedding_of_its_normalized_pixels_and_damaged_ones_are_reported(root):
+    colours = [(0, 51, 255), (255, 0, 10)]
     contents = [png(colours[0]), None, png((1, 2, 3))[:50], png(colours[1])]
     for _ in range(2):  # the second time from the cache
-        found = run(write(root, contents), MeanColour())
+        found = run(write(root, contents), MeanColour().train())
+        assert found.feature_RD.dtype == np.float32
         assert found.sample_R.tolist() == [0, 3]
         np.testing.assert_allclose(found.feature_RD, expected(colours), atol=1e-5)
         assert list(found.failures) == [2]
@@ -94,6 +88,8 @@ def test_known_images_come_from_the_cache_and_new_ones_do_not(root, monkeypatch)
     np.testing.assert_array_equal(before.feature_RD[0], before.feature_RD[2])
     again = run(write(root, contents), backbone, listener=listener)
     np.testing.assert_array_equal(before.feature_RD, again.feature_RD)
+    assert [look.digest for look in again.looks] == [look.digest for look in before.looks]
+    np.testing.assert_array_equal([look.value_S for look in again.looks], [look.value_S for look in before.looks])
     assert listener.totals == [2]
     assert "All 3 embeddings are in the cache" in listener.lines[-1]
     more = run(write(root, [png((30, 0, 0)), *contents]), backbone, listener=listener)
@@ -106,12 +102,8 @@ def test_known_images_come_from_the_cache_and_new_ones_do_not(root, monkeypatch)
 def test_the_cache_of_another_backbone_or_format_is_not_used(root):
     catalogue = write(root, [png((10, 20, 30))])
     run(catalogue, MeanColour())
-    for scale, change in (
-        (2.0, {}),
-        (1.0, {"mean_C": (0.1, 0.1, 0.1)}),
-        (1.0, {"precision": "bfloat16"}),
-        (1.0, {"form": PixelFormat(size=4, channels=3, resize="crop")}),
-    ):
+    crop = {"form": PixelFormat(size=4, channels=3, resize="crop")}
+    for scale, change in ((2.0, {}), (1.0, {"mean_C": (0.1,) * 3}), (1.0, {"precision": "bfloat16"}), (1.0, crop)):
         listener = Listener()
         run(catalogue, MeanColour(scale), listener=listener, **change)
         assert listener.totals == [1]
@@ -124,34 +116,84 @@ def test_normalization_is_that_of_the_weights():
     assert normalization("resnet18", "timm") == normalization("labelaudit_probe", "sha256:0123") == imagenet
 
 
-def test_statistics_of_images_do_not_depend_on_the_others_or_the_cache(root):
-    contents = [png((value, value, value)) for value in range(30)]
-    first = run(write(root, contents), MeanColour()).looks
-    again = run(write(root, contents), MeanColour()).looks
-    alone = run(write(root, contents[::-1]), MeanColour()).looks[::-1]
-    assert len({look.digest for look in first}) == 30
-    assert 0 < sum(look.copy_MS is not None for look in first) < 20  # a quarter has corrupted copies
-    for one, *others in zip(first, again, alone, strict=True):
-        for look in others:
-            assert look.digest == one.digest
-            np.testing.assert_array_equal(one.value_S, look.value_S)
-            np.testing.assert_array_equal(one.copy_MS, look.copy_MS)
+SIZE = 32
+PIXELS_BCHW = np.random.default_rng(1).integers(0, 256, (5, 3, SIZE, SIZE), dtype=np.uint8)
 
 
-def test_each_thread_runs_torch_alone(root, monkeypatch):
-    threads, before = set(), torch.get_num_threads()
+def build(backbone, listener=None, precision="float32"):
+    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": precision}
+    return module.build_embedder(backbone, SIZE, **how, reporter=listener or Listener())
 
-    class Spy(MeanColour):
+
+def by_torch(backbone):
+    """Features without any of the package's arithmetic."""
+    mean_C11, std_C11 = (torch.tensor(values).view(3, 1, 1) for values in (MEAN_C, STD_C))
+    x_BCHW = (torch.from_numpy(PIXELS_BCHW) / 255 - mean_C11) / std_C11
+    with torch.no_grad():
+        return backbone.eval()(x_BCHW).numpy()
+
+
+@pytest.mark.parametrize(("model", "weights"), [("tf_efficientnet_lite0", "embedded"), ("resnet10t", "scratch")])
+def test_openvino_gives_the_features_of_torch(model, weights):
+    pytest.importorskip("openvino")
+    backbone = build_network(model, weights=weights, num_classes=0, channels=3, seed=0)
+    listener = Listener()
+    embedder = build(backbone, listener)
+    assert listener.lines == []
+    expected_BD = by_torch(backbone)
+    for images in (1, 3, 5):  # whatever the size of a batch
+        np.testing.assert_allclose(embedder(PIXELS_BCHW[:images]), expected_BD[:images], atol=1e-4)
+
+
+class Branching(nn.Module):
+    """Runs other code for darker images."""
+
+    def forward(self, x_BCHW):
+        mean_BC = x_BCHW.mean(dim=(2, 3))
+        return mean_BC if mean_BC.mean() > -0.1 else mean_BC.flip(1)
+
+
+class Untraceable(nn.Module):
+    def forward(self, x_BCHW):
+        if torch.jit.is_tracing():
+            raise TypeError("no such operation")
+        return x_BCHW.mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "precision", "reason"),
+    [
+        (Branching(), "float32", "its features come out differently there"),
+        (Untraceable(), "float32", "no such operation"),
+        (Untraceable(), "bfloat16", "this processor has no bfloat16"),
+    ],
+)
+def test_torch_runs_what_openvino_cannot(backbone, precision, reason, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    listener = Listener()
+    embedder = build(backbone, listener, precision)
+    assert listener.lines == [f"torch runs the network, OpenVINO cannot: {reason}"]
+    tolerance = {"float32": 1e-5, "bfloat16": 1e-2}[precision]
+    np.testing.assert_allclose(embedder(PIXELS_BCHW), by_torch(backbone), atol=tolerance)
+
+
+def test_without_openvino_torch_runs_the_network_and_halves_a_batch_for_which_there_is_no_memory(monkeypatch):
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _name: None)
+    shown = []
+
+    class Small(nn.Module):
         def forward(self, x_BCHW):
-            threads.add((threading.current_thread().name, torch.get_num_threads()))
-            return super().forward(x_BCHW)
+            shown.append(len(x_BCHW))
+            if len(x_BCHW) > limit:
+                raise torch.OutOfMemoryError("no memory")
+            return x_BCHW.mean(dim=(2, 3))
 
-    monkeypatch.setattr(embedder_module.importlib.util, "find_spec", lambda _name: None)
-    torch.set_num_threads(2)
-    try:
-        run(write(root, [png((value, 0, 0)) for value in range(100)]), Spy())
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-    assert {count for _, count in threads} == {1}
-    assert 1 < len(threads) <= 3
+    limit = 2
+    listener = Listener()
+    np.testing.assert_allclose(build(Small(), listener)(PIXELS_BCHW), by_torch(Untraceable()), atol=1e-5)
+    assert listener.lines == []
+    assert shown == [5, 3, 2, 1, 2]
+    limit = 0
+    with pytest.raises(DeviceError, match=r"no memory for one image.*--device cpu"):
+        build(Small())(PIXELS_BCHW)

@@ -35,10 +35,10 @@ class Planner(Standard):
         return super().teach(batch, logits, clock, generator)
 
 
-def begin(method, epochs=2, network=None, augment=None, **settings):
+def begin(method, epochs=2, network=None, **settings):
     pixels_NCHW, label_N = small_task()
     training = Training([network or small_network(dropout=0.3)], loop_settings(epochs=epochs, **settings), CPU)
-    inputs = image_inputs(pixels_NCHW, augment or Augment())
+    inputs = image_inputs(pixels_NCHW, Augment())
     return training, lambda: training.run_epoch(inputs, label_N, method, ignore)
 
 
@@ -73,12 +73,8 @@ def test_a_plan_decides_which_rows_come_in_which_batch():
 
 def test_a_row_that_comes_again_has_a_view_of_its_own():
     method = Planner(EpochPlan(batches=[torch.full((8,), 4)]))
-    _, run = begin(method, network=linear_network())
-    run()
+    begin(method, network=linear_network())[1]()
     assert len(method.seen[0].unique(dim=0)) > 2
-    plain = Planner(EpochPlan(batches=[torch.full((8,), 4)]))
-    begin(plain, network=linear_network(), augment=Augment(name="none"))[1]()
-    torch.testing.assert_close(plain.seen[0], plain.seen[0][:1].expand(8, -1))
 
 
 def test_going_back_is_to_what_the_epoch_before_kept():
@@ -157,33 +153,25 @@ class Mixer(Standard):
         return super().teach(batch, logits, clock, generator)
 
 
-ONE_EPOCH = loop_settings(epochs=1, batch_size=14)
-
-
-def test_a_linear_network_sees_the_blend():
+def test_a_linear_network_sees_the_blend_of_views():
+    method = Mixer(0.75)
+    helpers.train(linear_network(), loop_settings(epochs=1, batch_size=14), method, augment=Augment())
+    own_BC = method.guesses[0][0]
+    torch.testing.assert_close(method.seen[0], 0.75 * own_BC + 0.25 * own_BC.roll(-1, dims=0))
+    plain = Mixer(0.75)
     network = linear_network()
     before = copy.deepcopy(network)
-    method = Mixer(0.75)
-    helpers.train(network, ONE_EPOCH, method)
-    x = image_inputs(small_task()[0]).batch(method.rows[0], None)
-    own_BC = before(x).detach()
-    torch.testing.assert_close(method.seen[0], 0.75 * own_BC + 0.25 * own_BC.roll(-1, dims=0))
-    torch.testing.assert_close(method.guesses[0][0], own_BC)
-
-
-def test_partners_are_seen_by_the_views_of_their_own_places():
-    # With factor 0 every sample is its partner, whose augmented view the guess was made of.
-    method = Mixer(0.0)
-    helpers.train(linear_network(), ONE_EPOCH, method, augment=Augment())
-    torch.testing.assert_close(method.seen[0], method.guesses[0][0].roll(-1, dims=0))
+    helpers.train(network, loop_settings(epochs=1, batch_size=14), plain)
+    x = image_inputs(small_task()[0]).batch(plain.rows[0], None)
+    torch.testing.assert_close(plain.guesses[0][0], before(x).detach())
 
 
 def test_sample_weights_are_blended_alike():
     # Of two samples blended half and half, each has half of the one weight that there is: they count alike.
     pixels_NCHW, label_N = small_task(2)
-    outcome = {}
-    for name, sample_weight_N in {"none": None, "one-sided": torch.tensor([1.0, 0.0])}.items():
+    outcome = []
+    for sample_weight_N in (None, torch.tensor([1.0, 0.0])):
         training = Training([linear_network()], loop_settings(epochs=1), CPU)
         training.run_epoch(image_inputs(pixels_NCHW), label_N, Mixer(0.5), ignore, sample_weight_N=sample_weight_N)
-        outcome[name] = training.networks[0][1].weight
-    torch.testing.assert_close(outcome["none"], outcome["one-sided"])
+        outcome.append(training.networks[0][1].weight)
+    torch.testing.assert_close(*outcome)
