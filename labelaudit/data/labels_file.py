@@ -21,12 +21,13 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from labelaudit.errors import DataError, reason
-from labelaudit.text import alike, folded, unguarded
+from labelaudit.text import alike, folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
 _LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
 """Names of the two columns, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
 
+_MISSING = frozenset({"nan", "null", "<na>"})
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _ENCODING_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -237,8 +238,16 @@ def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _doubts(file: Path, labels: Sequence[str]) -> list[str]:
-    """Return a sentence for the first two labels that differ only in spelling."""
-    return [
+    """Return a sentence for labels that differ only in spelling, that seem to be missing, or to be several."""
+    known = set(labels)
+    texts = [
         f"the labels {other!r} and {label!r} in {file} are two classes; if one is meant, write them alike"
-        for other, label in itertools.islice(alike(set(labels)), 1)
+        for other, label in itertools.islice(alike(known), 1)
     ]
+    if missing := [label for label in labels if label.lower() in _MISSING]:
+        count = plural(len(missing), "label is", "labels are")
+        texts.append(f"{count} {missing[0]!r} in {file}, which programs write for a missing value")
+    if several := [label for label in labels if any(part in known for part in re.split(r"[|;,]", label)[:-1])]:
+        count = plural(len(several), "label looks", "labels look")
+        texts.append(f"{count} like several in {file}, as {several[0]!r}: each text is one class")
+    return texts

@@ -415,7 +415,8 @@ def corrupted_copy(
     rates = {entry["kind"]: entry["rate"] for entry in made["corruptions"]}
     asked = str(data.resolve()), most, {entry.kind: entry.rate for entry in corruptions}
     if (made["source"], made["most"], rates) != asked:
-        what = f"{folder} is a copy of {made['source']}, at most {made['most']} images of it, with other rates"
+        size = "" if made["most"] is None else f", at most {made['most']} images of it"
+        what = f"{folder} is a copy of {made['source']}{size}, of other images or with other rates"
         raise RunError(what, fix=f"give another --out, or delete {folder.parent}")
     try:
         with open(folder / TRUTH_FILE, encoding="utf-8", newline="") as handle:

@@ -123,6 +123,10 @@ def test_suspicious_labels_are_warned_of(tmp_path):
     for one, other in (("CAT", "cat"), ("1", "1.0"), ("\u00e9", "e\u0301")):
         (warning,) = read_labels(labels_csv(tmp_path, f"path,label\na.png,{one}\nb.png,{other}\nc.png,2\n")).warnings
         assert "are two classes; if one is meant, write them alike" in warning
+    text = "path,label\na.png,cat\nb.png,nan\nc.png,cat|dog\nd.png,a|b\n"
+    none, several = read_labels(labels_csv(tmp_path, text)).warnings
+    assert none.startswith("1 label is 'nan' in ")
+    assert several.startswith("1 label looks like several in ")
 
 
 def test_a_file_without_a_path_of_the_folder_is_refused(tmp_path):
