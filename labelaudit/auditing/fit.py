@@ -17,11 +17,11 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.estimators import ESTIMATORS, Estimate
+from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
-from labelaudit.names import KINDS, EstimatorName
+from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, read_decisions
 from labelaudit.run import documents, lists
@@ -43,11 +43,6 @@ class Fitted:
     kept_N: BoolArray
     review: Review | None = None
 
-    def estimate(self, name: EstimatorName) -> Estimate | None:
-        """Return what an estimator says, which is fitted now if the audit did not; None where nothing fits."""
-        estimator = ESTIMATORS[name]
-        return self.verdicts.estimates.get(name) or estimator.estimate(self.statistics, estimator.rank_by)
-
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
@@ -66,13 +61,11 @@ def fit(
     settings: FitSettings | None = None,
     reporter: Reporter = QUIET,
     *,
-    all_estimators: bool = False,
     reviewed: Path | None = None,
 ) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
-    A label that the run's decisions.csv says to keep counts as right.
-    ``all_estimators`` is that of `labelaudit.detect.verdicts.judge`. ``reviewed`` is a file with answers to the run's
+    A label that the run's decisions.csv says to keep counts as right. ``reviewed`` is a file with answers to the run's
     sample, which replace earlier ones and hold for later fits too.
 
     Raises:
@@ -83,7 +76,7 @@ def fit(
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
         given = None if reviewed is None else read_given_answers(run, reviewed, read_catalogue(run))
-        fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators, answers=given)
+        fitted = compute(run, settings or FitSettings(), reporter, answers=given)
         if given is not None:
             write_answers(run.reviewed, given, fitted.catalogue.classes)
         write_table(run.scores, fitted.table)
@@ -102,7 +95,6 @@ def compute(
     settings: FitSettings,
     reporter: Reporter = QUIET,
     *,
-    all_estimators: bool = False,
     answers: Answers | None = None,
 ) -> Fitted:
     """Judge every sample as `fit` does, without writing anything; the default of ``answers`` is those of the run."""
@@ -117,7 +109,7 @@ def compute(
     if (course := heads_course(run)) is not None:
         heads = read_curves(run.heads, course, label_N, classes)
     statistics = curves.result(heads)
-    verdicts = judged = judge(statistics, settings, all_estimators=all_estimators)
+    verdicts = judged = judge(statistics, settings)
     answers = answers or read_kept_answers(run, catalogue)
     review = None if answers is None else find_review(run, catalogue, answers)
     if review is not None:
