@@ -81,6 +81,23 @@ def numbered_run(
     return run
 
 
+def begun(
+    run: RunFolder, catalogue: Catalogue, require: Callable[[RunFolder, documents.Description], Found]
+) -> Found | None:
+    """Return what ``require`` gives for an audit that was begun, as `earlier`; one of other data is a RunError."""
+    if not run.exists:
+        return None
+    description = documents.read_description(run)
+
+    def read() -> Found:
+        if description.data.fingerprint != catalogue.fingerprint:
+            what = f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}"
+            raise RunError(what, fix="give another --run, or delete that folder")
+        return require(run, description)
+
+    return earlier(run, read)
+
+
 def clear(run: RunFolder, *, follows: bool = False) -> None:
     """Delete what a training left whose settings are not fixed; one that ``follows`` another takes its decisions over.
 
@@ -100,13 +117,6 @@ def clear(run: RunFolder, *, follows: bool = False) -> None:
     run.heads.checkpoint.unlink(missing_ok=True)
     discard_from(run.heads.losses, 0)
     shutil.rmtree(run.picks, ignore_errors=True)
-
-
-def require_same_data(run: RunFolder, known: documents.RecordedData, catalogue: Catalogue) -> None:
-    """Raise a RunError where a run folder is the audit of other data."""
-    if known.fingerprint != catalogue.fingerprint:
-        what = f"{run.root} is the audit of other data: {_difference(known, catalogue)}"
-        raise RunError(what, fix="give another --run, or delete that folder")
 
 
 def _difference(data: documents.RecordedData, catalogue: Catalogue) -> str:

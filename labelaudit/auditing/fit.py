@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -117,27 +116,7 @@ def compute(
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
-    noise = _noise(catalogue, statistics, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review)
-    return Fitted(
-        catalogue=catalogue,
-        statistics=statistics,
-        verdicts=verdicts,
-        kinds=kinds,
-        noise=msgspec.structs.replace(noise, kept=int(kept_N.sum()), decisions=digest),
-        kept_N=kept_N,
-        review=review,
-    )
-
-
-def _noise(
-    catalogue: Catalogue,
-    statistics: CurveStatistics,
-    verdicts: Verdicts,
-    settings: FitSettings,
-    kinds: documents.KindsNoise,
-    review: Review | None,
-) -> documents.Noise:
-    return documents.Noise(
+    noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
         suspicious=verdicts.flagged,
@@ -152,8 +131,19 @@ def _noise(
         warnings=(*catalogue.warnings, *verdicts.warnings),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
-        kinds=kinds,
+        kinds=_kinds(kinds, verdicts.flagged_N),
+        kept=int(kept_N.sum()),
+        decisions=digest,
         reviewed=None if review is None else review.noise,
+    )
+    return Fitted(
+        catalogue=catalogue,
+        statistics=statistics,
+        verdicts=verdicts,
+        kinds=kinds,
+        noise=noise,
+        kept_N=kept_N,
+        review=review,
     )
 
 
