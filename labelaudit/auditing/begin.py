@@ -27,8 +27,7 @@ Found = TypeVar("Found")
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
     """Return what ``read`` finds in the folder of an earlier call, or None where a training may begin anew.
 
-    The settings in a folder are fixed once an epoch is recorded, unless the training diverged. Where they are fixed, a
-    RunError of ``read`` is raised.
+    A RunError of ``read`` is raised once an epoch is recorded, unless the training diverged.
     """
     if not run.exists:
         return None
@@ -52,8 +51,8 @@ def numbered_run(
 ) -> RunFolder:
     """Return the newest run of the data by number, or the next where data or settings have changed since; say why.
 
-    ``require`` raises a RunError where a run's settings are not those asked for. That of a run which is not trained to
-    the end is left to the caller. Raises a RunError where the runs are of another folder that is still there.
+    ``require`` raises a RunError where the settings of a trained run are not those asked for; the caller asks the other
+    runs. Runs of another folder that is still there are a RunError.
     """
     home = runs_of(data.root)
     if home.is_absolute():

@@ -51,10 +51,9 @@ def shuffle_pixels(pixels_HWC: UInt8Array, from_P: npt.NDArray[np.int64]) -> UIn
 
 
 def gaussian_pixels(pixels_HWC: UInt8Array, generator: np.random.Generator) -> UInt8Array:
-    """Draw pixels from the Gaussian that has the mean and variance of the image's values.
+    """Draw pixels from the Gaussian that has the mean and variance of the image's values, clipped to 0 … 255.
 
-    They are rounded and clipped to 0 … 255, which leaves .96 of the standard deviation on CIFAR-10 and .80 on
-    Fashion-MNIST, where the mean rises by 7.6: its images have strong contrast.
+    That leaves .96 of the standard deviation on CIFAR-10, and .80 on Fashion-MNIST, where the mean rises by 7.6.
     """
     values = generator.normal(pixels_HWC.mean(), pixels_HWC.std(), size=pixels_HWC.shape)
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
@@ -84,10 +83,7 @@ class CorruptOptions:
 
 @dataclass(kw_only=True)
 class CopiedImage:
-    """An image of the copy: its row in the catalogue, path and class there and in the copy, and corruption.
-
-    ``kind`` is empty for none. ``changed`` is set of a corrupted image when that is written.
-    """
+    """An image of the copy: its row in the catalogue, path and class there and in the copy; ``kind`` of corruption."""
 
     number: int
     source: str

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from labelaudit.auditing.model import heads_course, read_catalogue, read_course, read_curves
-from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, read_kept_answers, spare
+from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray
 from labelaudit.detect.constants import FLAG_ABOVE
@@ -27,7 +27,7 @@ from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_image_table, verdict_table, write_answers
+from labelaudit.run.tables import read_answers, read_image_table, verdict_table, write_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,8 @@ def compute(
         heads = read_curves(run.heads, course, label_N, classes)
     statistics = curves.result(heads)
     verdicts = judged = judge(statistics, settings)
-    answers = answers or read_kept_answers(run, catalogue)
+    if answers is None and run.reviewed.exists():
+        answers = read_answers(run.reviewed, len(catalogue), catalogue.classes)
     review = None if answers is None else find_review(run, catalogue, answers)
     if review is not None:
         verdicts = agree(verdicts, review, settings)

@@ -44,12 +44,8 @@ def is_of_predictions(run: RunFolder) -> bool:
 def record_predictions(data: Data, given: RunFolder | None, options: TrainingOptions, reporter: Reporter) -> RunFolder:
     """Record the user's predictions for a folder, or find them recorded; return the run folder.
 
-    Without a ``given`` one, it is found as `labelaudit.auditing.probe.train_probe` does.
-
-    Raises:
-        DataError: the folder cannot be audited, or the file does not fit it.
-        RunError: the run folder is of other data, settings or predictions, damaged, or in use.
-        UsageError: options of a training are given too.
+    Without a ``given`` one, it is found as `labelaudit.auditing.probe.train_probe` does; errors are those of it, and a
+    UsageError for options of a training.
     """
     _check(options)
     relabelings = require_settled(data.root)

@@ -28,13 +28,9 @@ _DRAWN, _ESTIMATED = 1, 2
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnSample:
-    """The beginning of a run's sample.
+    """The beginning of a run's sample: its images in order, and as lines of a CSV; how many are answered already.
 
-    Attributes:
-        samples: The numbers of its images, in the order of the review.
-        lines: The CSV, line by line.
-        answered: How many of them have an answer already.
-        least: How many answers from the top an estimate needs.
+    An estimate needs ``least`` answers from the top.
     """
 
     samples: tuple[int, ...]
@@ -44,12 +40,9 @@ class DrawnSample:
 
 
 def draw_sample(run: RunFolder, count: int) -> DrawnSample:
-    """Return the first images of a run's sample, which is drawn when it is first asked for.
+    """Return the first images of a run's sample, which is drawn and written when it is first asked for.
 
-    Raises:
-        UsageError: ``count`` is less than 1.
-        RunError: the run has no verdicts, is damaged or in use.
-        StorageError: the sample cannot be written.
+    Raises a UsageError for a count below 1, a RunError for a run without verdicts, damaged or in use.
     """
     if count < 1:
         raise UsageError(f"-n {count} is too few", fix="give at least 1")
@@ -119,13 +112,6 @@ def read_given_answers(run: RunFolder, file: Path, catalogue: Catalogue) -> s.An
     """Read the answers in a file that a user gave; raise a RunError where the run has no sample."""
     tables.read_design(run.design, catalogue.used_N)
     return read_answers(file, catalogue)
-
-
-def read_kept_answers(run: RunFolder, catalogue: Catalogue) -> s.Answers | None:
-    """Read the answers that an earlier fit was given; None without any."""
-    if not run.reviewed.exists():
-        return None
-    return tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
 
 
 def find_review(run: RunFolder, catalogue: Catalogue, answers: s.Answers) -> Review:

@@ -80,14 +80,10 @@ class GaussianMixture:
 
 
 def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_TO) -> GaussianMixture | None:
-    """Fit by expectation-maximization from several starts; the likeliest end wins.
+    """Fit by expectation-maximization from several starts, splits at quantiles of the scores; the likeliest end wins.
 
-    Each start splits the scores at one of their quantiles, so equal scores give equal fits. With more than
-    ``exact_up_to`` scores the sums run over a histogram of some 8,000 bins with the mean of each. Weights, and means in
-    standard deviations of the scores, are then within 1e-3 of the exact fit's.
-
-    Scores that are not finite are left out. None when there is nothing to fit: fewer than `MIN_SCORES` finite scores,
-    or all the same.
+    With more than ``exact_up_to`` scores the sums run over a histogram of some 8,000 bins with the mean of each.
+    Scores that are not finite are left out. None with fewer than `MIN_SCORES` others, or where these are nearly equal.
     """
     finite = score_N[np.isfinite(score_N)]
     if len(finite) < c.MIN_SCORES:

@@ -56,8 +56,7 @@ class Design:
     def reached(self, answer_N: IntArray) -> RowArray:
         """Return the samples at the beginning of the order that count as reviewed.
 
-        People leave out a sample here and there, and decide on a few further down. The review is the beginning with the
-        most answers, each sample in it that was left out counting as three fewer.
+        The review is the beginning with the most answers, each sample in it that was left out counting as three fewer.
         """
         gain_S = np.where(answer_N[self.order_S] != NONE, 1, -c.UNANSWERED_COSTS).cumsum()
         ends = np.flatnonzero(gain_S == gain_S.max(initial=1))
@@ -84,13 +83,9 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewedRate:
-    """What a reviewed sample says of a rate of wrong labels.
+    """What a reviewed sample says of a rate of wrong labels: estimate, 95% interval, and the numbers of answers.
 
-    Attributes:
-        rate: The estimate.
-        interval: Where the rate lies with 95% confidence. Skipped samples count as right in its low end and as wrong in
-            its high end.
-        right, wrong, skipped: Number of answers in the sample.
+    Skipped samples count as right in the interval's low end and as wrong in its high end.
     """
 
     rate: float
@@ -103,10 +98,7 @@ class ReviewedRate:
 def draw(p_N: FloatArray, order_S: RowArray, generator: np.random.Generator) -> Design:
     """Draw the order in which samples are reviewed; each beginning of it has equally many samples of every stratum.
 
-    Args:
-        p_N: P(mislabeled).
-        order_S: The samples to draw from, the most suspicious first: it decides where P is the same.
-        generator: Decides the order within the strata, and that of the strata in each round.
+    ``order_S`` are the samples to draw from by P(mislabeled), ``p_N``, the most suspicious first.
     """
     q_S = (p_N[order_S] + c.STRATA_FLOOR) / (1 + 2 * c.STRATA_FLOOR)
     spread_S = np.sqrt(q_S * (1 - q_S))
@@ -162,9 +154,9 @@ def estimate_classes(design: Design, answer_N: IntArray, label_N: IntArray) -> d
 
 
 def _of_class(weight_S: FloatArray, answer_S: IntArray) -> ReviewedRate:
-    """Return the rate of one class. The strata within a class are too small for the other interval.
+    """Return the rate of one class, whose strata are too small for the other interval.
 
-    Every sample counts by how many it stands for, and the interval is Clopper and Pearson's for the effective number of
+    Every sample counts by how many it stands for, w; the interval is Clopper and Pearson's for the effective number of
     answers, (Σw)²/Σw² (Korn and Graubard 1998).
     """
     from scipy.stats import beta
@@ -187,10 +179,7 @@ def _of_class(weight_S: FloatArray, answer_S: IntArray) -> ReviewedRate:
 
 
 def reviews_left(design: Design, answer_N: IntArray, half_width: float, generator: np.random.Generator) -> int | None:
-    """Return how many more reviews would bring ± ``half_width`` if they go as those so far; None where none would.
-
-    Skipped samples widen an interval however many there are.
-    """
+    """Return how many more reviews would bring ± ``half_width`` if they go as those so far; None where none would."""
     sample = design.reached(answer_N)
     looked_H, right_H, wrong_H, skipped_H = _counts(design, answer_N, sample)
 

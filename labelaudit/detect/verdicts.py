@@ -56,13 +56,10 @@ class Verdicts:
     """The judgment of each sample, and the figures of the whole audit.
 
     Attributes:
-        p_mislabeled_N: In [0, 1], high = suspicious; rises with the suspicion. NaN without a record.
-        raw_posterior_N: A mixture's posterior before it was made to rise with the score.
+        p_mislabeled_N, raw_posterior_N: As in `Estimate`; NaN without a record.
         weight_N: 1 − P(mislabeled), or 1 − the raw posterior if that is asked for; 0 without a record.
-        order: Samples with a record, most suspicious first.
-        flagged: How many of them are suspicious: the head of ``order``.
-        noise_rate: The estimated share of wrong labels. None where the estimator finds nothing to fit.
-        interval: Where the noise rate lies, [low, high]; None as above.
+        order: Samples with a record, most suspicious first; the first ``flagged`` of them are suspicious.
+        noise_rate, interval: Estimate and [low, high]; None where the estimator finds nothing to fit.
         estimates: What each estimator says, without those that find nothing to fit.
         review: How many errors are at the head of the list.
         warnings: Reasons not to trust the figures, as sentences.
