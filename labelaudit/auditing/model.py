@@ -80,15 +80,10 @@ class Data:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit:
-    """A finished audit. Every part is read from the run folder when it is first used.
+    """A finished audit. Every part is read from the run folder ``run`` when it is first used.
 
-    Tables are Arrow's: ``.to_pandas()``, polars and DuckDB take them as they are.
-
-    Attributes:
-        run: The run folder.
-
-    Raises:
-        RunError: each property, where its files are missing, damaged, or do not belong together.
+    Tables are Arrow's: ``.to_pandas()``, polars and DuckDB take them as they are. Files that are missing, damaged, or
+    do not belong together are a RunError of the property that reads them.
     """
 
     run: RunFolder
@@ -110,10 +105,9 @@ class Audit:
 
     @cached_property
     def scores(self) -> pa.Table:
-        """N rows in the order of samples.parquet: every sample's statistics and verdict.
+        """Every sample's statistics and verdict, in the order of samples.parquet; null for unreadable images.
 
-        ``p_mislabeled`` (high = suspicious) and ``label_score`` (low = suspicious) are among the columns; null for
-        images that could not be read.
+        ``p_mislabeled`` (high = suspicious) and ``label_score`` (low = suspicious) are among the columns.
         """
         table = read_scores(self.run.scores)
         if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(self.catalogue))):
@@ -270,8 +264,7 @@ def _safe(text: str) -> str:
 def open_run(path: Path | str) -> Audit:
     """Read a finished audit; needs neither its images nor torch.
 
-    Raises:
-        RunError: ``path`` is no run folder and has none in it, the verdicts are missing, or a file is damaged.
+    A path that is and has no run folder, verdicts that are missing, and damaged files are a RunError.
     """
     require_local(path)
     return opened(newest(Path(path)))
@@ -342,11 +335,7 @@ def _epochs(run: RunFolder, description: Description) -> _Epochs:
 def read_curves(
     run: RunFolder, course: Course, label_N: IntArray, classes: int, *, reporter: Reporter = QUIET
 ) -> CurveAccumulator:
-    """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
-
-    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`. Raises a RunError where epochs are
-    damaged or missing.
-    """
+    """Read the recorded losses of a run into a `CurveAccumulator`; damaged or missing epochs are a RunError."""
     fix = f"delete {run.root} and audit again"
     if len(recorded_epochs(run.losses)) != course.recorded:
         raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
@@ -366,9 +355,9 @@ def read_curves(
 
 
 def read_catalogue(run: RunFolder, description: Description | None = None) -> Catalogue:
-    """Read the samples of a run; ``description`` is its run.json, where it is read already.
+    """Read the samples of a run; raise a RunError where samples.parquet is not the one that run.json describes.
 
-    Raises a RunError where samples.parquet is missing, damaged, or not the one that run.json describes.
+    ``description`` is its run.json, where it is read already.
     """
     data = (description or read_description(run)).data
     catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)
